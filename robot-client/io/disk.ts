@@ -1,0 +1,143 @@
+/** The real disk behind the Disk port. */
+
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import type { Disk, DiskFile, PathKind } from '../core/ports.ts';
+
+const OPEN_FLAGS = {
+  create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
+  update: constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW,
+  read: constants.O_RDONLY,
+} as const;
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function diskError(what: string, path: string, cause: unknown): DroverError {
+  const full: ErrorCode = 'DISK_FULL';
+  const code = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause)) ? full : 'DISK_WRITE_FAILED';
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DroverError(code, `${what} ${path}: ${why}`, { cause });
+}
+
+async function guarded<T>(what: string, path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    throw diskError(what, path, cause);
+  }
+}
+
+/** Runs `run`; an absent path gives `absent` instead of an error. */
+async function orAbsent<T>(
+  what: string,
+  path: string,
+  absent: T,
+  run: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(cause))) return absent;
+    throw diskError(what, path, cause);
+  }
+}
+
+class RealFile implements DiskFile {
+  readonly #path: string;
+  readonly #handle: fs.FileHandle;
+
+  constructor(path: string, handle: fs.FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  write(bytes: Uint8Array, atByte: number): Promise<void> {
+    return guarded('write', this.#path, async () => {
+      let done = 0;
+      while (done < bytes.byteLength) {
+        const left = bytes.byteLength - done;
+        const { bytesWritten } = await this.#handle.write(bytes, done, left, atByte + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  read(into: Uint8Array, atByte: number): Promise<number> {
+    return guarded('read', this.#path, async () => {
+      const { bytesRead } = await this.#handle.read(into, 0, into.byteLength, atByte);
+      return bytesRead;
+    });
+  }
+
+  size(): Promise<number> {
+    return guarded('stat', this.#path, async () => (await this.#handle.stat()).size);
+  }
+
+  sync(): Promise<void> {
+    return guarded('fsync', this.#path, () => this.#handle.sync());
+  }
+
+  close(): Promise<void> {
+    return guarded('close', this.#path, () => this.#handle.close());
+  }
+}
+
+function kindOf(stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean }) {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'folder';
+  return stat.isSymbolicLink() ? 'link' : 'other';
+}
+
+export const realDisk: Disk = {
+  kind: (path) =>
+    orAbsent<PathKind>('stat', path, 'absent', async () => kindOf(await fs.lstat(path))),
+  readlink: async (path) => {
+    try {
+      return await fs.readlink(path);
+    } catch (cause) {
+      if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(codeOf(cause))) return null;
+      throw diskError('read link', path, cause);
+    }
+  },
+  list: (path) => orAbsent<string[]>('list', path, [], async () => (await fs.readdir(path)).sort()),
+  readFile: (path, bytesMax) =>
+    orAbsent<Uint8Array | null>('read', path, null, async () => {
+      const { size } = await fs.stat(path);
+      if (size > bytesMax) {
+        throw new DroverError(
+          'DOCUMENT_TOO_LARGE',
+          `read ${path}: too large (got ${size} bytes, want at most ${bytesMax})`,
+        );
+      }
+      return new Uint8Array(await fs.readFile(path));
+    }),
+  mkdir: (path) =>
+    guarded('make folder', path, async () => void (await fs.mkdir(path, { recursive: true }))),
+  open: (path, use, mode = 0o644) =>
+    guarded('open', path, async () => {
+      return new RealFile(path, await fs.open(path, OPEN_FLAGS[use], mode));
+    }),
+  chmod: (path, mode) => guarded('chmod', path, () => fs.chmod(path, mode)),
+  symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
+  rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
+  unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
+  removeTree: (path) =>
+    guarded('remove', path, () => fs.rm(path, { recursive: true, force: true })),
+  syncFolder: (path) =>
+    guarded('fsync', path, async () => {
+      const handle = await fs.open(path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }),
+  free: (path) =>
+    guarded('ask free space of', path, async () => {
+      const stat = await fs.statfs(path);
+      return { bytes: stat.bavail * stat.bsize, inodes: stat.ffree };
+    }),
+};

@@ -1,0 +1,146 @@
+/**
+ * The announcement: the one signed list of active rollouts, on `fleet/updates`. A rollout key says
+ * here who gets what and when; what may run at all was said by a release key inside each rollout.
+ */
+
+import { z } from 'zod';
+import { DroverError } from './errors.ts';
+import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
+import type { EpochMs } from './ids.ts';
+import { LIMITS } from './limits.ts';
+import { SIGNATURE_BYTES } from './ed25519.ts';
+import {
+  base64Schema,
+  idSchema,
+  instantSchema,
+  parseDocument,
+  robotIdSchema,
+  rolloutIdSchema,
+  seqSchema,
+  sha256Schema,
+  sizeSchema,
+} from './schema.ts';
+import type { TrustRoot } from './trust.ts';
+
+const tagSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:=-]{1,64}$/, 'want 1 to 64 of A-Z a-z 0-9 _ . : = -');
+export const tagsSchema = z.array(tagSchema).max(LIMITS.tagsMax);
+
+const artifactSchema = z.object({
+  kind: z.enum(['full', 'zstd-patch']),
+  sha256: sha256Schema,
+  size: sizeSchema.min(1).max(LIMITS.payloadBytesMax),
+  chunk_size: z.number().int().min(LIMITS.chunkBytesMin).max(LIMITS.chunkBytesMax),
+  chunk_index: sha256Schema,
+});
+
+const targetSchema = z.object({
+  arch: z.string().max(64).optional(),
+  tags: tagsSchema.default([]),
+  robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
+});
+
+const waveSchema = z.object({
+  percent: z.number().min(0).max(100),
+  soak_s: sizeSchema.default(0),
+});
+
+const rolloutSchema = z.object({
+  id: rolloutIdSchema,
+  manifest: base64Schema(LIMITS.manifestBytesMax),
+  signature: base64Schema(SIGNATURE_BYTES),
+  cosignatures: z.array(base64Schema(SIGNATURE_BYTES)).max(LIMITS.signaturesMax).default([]),
+  artifacts: z
+    .array(artifactSchema)
+    .min(1)
+    .max(LIMITS.deltasMax + 1),
+  target: targetSchema.prefault({}),
+  salt: z.string().max(128),
+  waves: z.array(waveSchema).min(1).max(LIMITS.wavesMax),
+  gates: z.record(z.string(), z.unknown()).default({}),
+  emergency: z.boolean().default(false),
+  health_timeout_s: z
+    .number()
+    .int()
+    .min(1)
+    .max(LIMITS.healthTimeoutMsMax / 1000)
+    .optional(),
+  min_canaries: z.number().int().min(1).max(1_000_000).default(1),
+});
+
+const announcementSchema = z.object({
+  fleet: idSchema,
+  seq: seqSchema,
+  issued_at: instantSchema,
+  expires_at: instantSchema,
+  rollouts: z
+    .array(rolloutSchema)
+    .max(LIMITS.rolloutsMax)
+    .refine((list) => new Set(list.map((r) => r.id)).size === list.length, 'a rollout id twice'),
+});
+
+export type Announcement = z.output<typeof announcementSchema>;
+/** As written: instants and bytes as text. */
+export type AnnouncementFields = z.input<typeof announcementSchema>;
+export type Rollout = Announcement['rollouts'][number];
+export type RolloutFields = AnnouncementFields['rollouts'][number];
+export type Artifact = Rollout['artifacts'][number];
+export type Target = Rollout['target'];
+
+const KIND = {
+  what: 'announcement',
+  schema: announcementSchema,
+  bytesMax: LIMITS.announcementBytesMax,
+  code: 'ANNOUNCEMENT_INVALID',
+} as const;
+
+/** @throws DroverError of the document or ENVELOPE_* kind */
+export function signAnnouncement(
+  fields: AnnouncementFields,
+  seeds: readonly Uint8Array[],
+): Uint8Array {
+  const payload = new TextEncoder().encode(JSON.stringify(fields));
+  parseDocument(KIND, payload);
+  return signEnvelope(PAYLOAD_TYPES.announcement, payload, seeds);
+}
+
+/** Signatures, shape and fleet; freshness is asked separately because it needs a memory. */
+export function openAnnouncement(bytes: Uint8Array, trust: TrustRoot): Announcement {
+  const announcement = parseDocument(KIND, openAnnouncementPayload(bytes, trust));
+  if (announcement.fleet === trust.fleet) return announcement;
+  throw new DroverError(
+    'FLEET_WRONG',
+    `accept announcement ${announcement.seq}: other fleet (got ${announcement.fleet}, want ${trust.fleet})`,
+  );
+}
+
+/** The verified payload bytes as they were signed, for whoever has to carry rollouts over unread. */
+export function openAnnouncementPayload(bytes: Uint8Array, trust: TrustRoot): Uint8Array {
+  return openEnvelope(bytes, PAYLOAD_TYPES.announcement, trust.roles.rollout);
+}
+
+/**
+ * An equal `seq` is the same announcement again (retained, re-sent); only a lower one is a replay.
+ * @param floor highest seq accepted before, 0 for none
+ * @throws DroverError ANNOUNCEMENT_REPLAYED, ANNOUNCEMENT_EXPIRED
+ */
+export function assertFresh(
+  document: { seq: number; expires_at: EpochMs },
+  floor: number,
+  now: EpochMs,
+): void {
+  if (document.seq < floor) {
+    throw new DroverError(
+      'ANNOUNCEMENT_REPLAYED',
+      `accept announcement: older than one seen before (got seq ${document.seq}, want at least ${floor})`,
+      { facts: { got: document.seq, want: floor } },
+    );
+  }
+  if (now >= document.expires_at) {
+    throw new DroverError(
+      'ANNOUNCEMENT_EXPIRED',
+      `accept announcement ${document.seq}: expired (got now ${new Date(now).toISOString()}, want before ${new Date(document.expires_at).toISOString()})`,
+    );
+  }
+}

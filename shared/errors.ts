@@ -1,0 +1,297 @@
+/**
+ * The catalogue of everything that can be refused or go wrong. Codes are stable: robots put them
+ * on the wire and people search for them, so they are only ever added. Messages are free to change.
+ * `docs/errors.md` lists every entry; a test keeps the two equal.
+ */
+
+/** Who has to act: `us` a bug of ours, `peer` the other side of a wire, `operator` a person. */
+export type Fault = 'us' | 'peer' | 'operator';
+/** `now` repeat at once, `later` repeat after a wait, `never` the same input fails again. */
+export type Retry = 'now' | 'later' | 'never';
+/** Exit codes of the command line. */
+export type Exit = 1 | 2 | 3 | 4;
+
+export interface CatalogueEntry {
+  readonly fault: Fault;
+  readonly retry: Retry;
+  readonly exit: Exit;
+  /** One imperative sentence: what to do now. */
+  readonly hint: string;
+}
+
+const usage = (hint: string): CatalogueEntry => ({
+  fault: 'operator',
+  retry: 'never',
+  exit: 2,
+  hint,
+});
+const refused = (fault: Fault, hint: string, retry: Retry = 'never'): CatalogueEntry => ({
+  fault,
+  retry,
+  exit: 3,
+  hint,
+});
+const unreachable = (hint: string): CatalogueEntry => ({
+  fault: 'peer',
+  retry: 'later',
+  exit: 4,
+  hint,
+});
+
+export const CATALOGUE = {
+  // Command line and files
+  INTERNAL: {
+    fault: 'us',
+    retry: 'never',
+    exit: 1,
+    hint: 'report this with the output of --debug',
+  },
+  USAGE: usage('run the command with --help'),
+  FILE_UNREADABLE: usage('check the path and its permissions'),
+  FILE_EXISTS: usage(
+    'choose another --out, or remove the file yourself; keys are never overwritten',
+  ),
+  KEY_MISSING: usage('give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command'),
+  KEY_IS_PEM: usage(
+    'convert it: openssl pkey -in key.pem -outform DER | tail -c 32 > key.raw, or drover keygen --from-pem key.pem --out NAME',
+  ),
+  KEY_BAD_LENGTH: usage('a key file holds exactly 32 raw bytes: make one with drover keygen'),
+  KEY_COMMAND_FAILED: usage(
+    'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
+  ),
+  CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
+  BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
+
+  // Documents
+  JSON_INVALID: refused('peer', 'produce the document again with drover; do not edit signed files'),
+  DOCUMENT_TOO_LARGE: refused('peer', 'shrink the document below the limit that is named'),
+  MANIFEST_INVALID: refused('operator', 'build the bundle again with drover build'),
+  BUNDLE_INCOMPLETE: refused(
+    'operator',
+    'a bundle holds manifest.json, payload.tar.gz and signature.sig',
+  ),
+  BUNDLE_UNSIGNED: refused('operator', 'sign it: drover sign BUNDLE --key release.key'),
+  SIGNATURE_MALFORMED: refused(
+    'peer',
+    'signature.sig holds exactly 64 raw bytes: sign the bundle again',
+  ),
+  BUNDLE_SIGNATURE_BAD: refused(
+    'peer',
+    'the bundle was changed after signing, or signed by a key that is not trusted here',
+  ),
+  BUNDLE_KEY_UNKNOWN: refused(
+    'peer',
+    'sign the bundle with a key of the release role of trust.json',
+  ),
+  BUNDLE_SIGNATURES_TOO_FEW: refused(
+    'operator',
+    'let another release key sign: drover sign BUNDLE --key OTHER --add',
+  ),
+  PAYLOAD_HASH_MISMATCH: refused(
+    'peer',
+    'the payload is not the one that was signed: build and sign again',
+  ),
+  PAYLOAD_SIZE_MISMATCH: refused(
+    'peer',
+    'the payload is not the one that was announced: publish the bundle again',
+  ),
+  PAYLOAD_TOO_LARGE: refused('operator', 'use a larger --chunk-size or split the component'),
+
+  // Trust
+  TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
+  TRUST_EXPIRED: refused('operator', 'install a newer trust.json on the robot', 'later'),
+  ENVELOPE_MALFORMED: refused(
+    'peer',
+    'only drover publish writes this topic: find out who else does',
+  ),
+  ENVELOPE_TYPE_WRONG: refused(
+    'peer',
+    'a signed document of another kind was sent here: find out by whom',
+  ),
+  ENVELOPE_KEY_UNKNOWN: refused('peer', 'sign with a key of the role that trust.json names'),
+  ENVELOPE_SIGNATURE_BAD: refused(
+    'peer',
+    'the document was changed after signing: publish it again',
+  ),
+  ENVELOPE_SIGNATURES_TOO_FEW: refused(
+    'operator',
+    'give as many --key as the threshold of the role asks for',
+  ),
+  ANNOUNCEMENT_INVALID: refused('peer', 'publish again with this version of drover'),
+  ANNOUNCEMENT_REPLAYED: refused(
+    'peer',
+    'a newer announcement was seen before; if this is not an attack, publish again',
+  ),
+  ANNOUNCEMENT_EXPIRED: refused(
+    'operator',
+    'publish again, and check the clocks of publisher and robot',
+    'later',
+  ),
+  FLEET_WRONG: refused('operator', 'publish with the trust.json of this fleet'),
+
+  // A robot's refusals
+  ARCH_WRONG: refused('operator', 'build the bundle for the arch of this robot'),
+  TOO_OLD: refused(
+    'operator',
+    'publish a full package or a stepping-stone version this robot can take',
+  ),
+  NOT_NEWER: refused('operator', 'publish a higher version; going back is drover rollout rollback'),
+  FAILED_BEFORE: refused(
+    'operator',
+    'publish a fixed bundle, or lift the block: drover-robot unblock VERSION',
+  ),
+  NOT_TARGETED: refused('operator', 'nothing to do: the rollout is for other robots'),
+  COHORT_CLOSED: refused(
+    'operator',
+    'wait: a later wave of the rollout includes this robot',
+    'later',
+  ),
+  ROLLOUT_STOPPED: refused('operator', 'nothing to do: the rollout is paused or halted', 'later'),
+  DISK_SPACE_SHORT: refused(
+    'operator',
+    'free space on the robot; it tries again by itself',
+    'later',
+  ),
+
+  // Transfer
+  CHUNK_INDEX_INVALID: refused('peer', 'publish the bundle again'),
+  CHUNK_HASH_MISMATCH: refused(
+    'peer',
+    'the bytes are not what their address says: upload them again',
+  ),
+  CHUNK_TOO_LARGE: refused('operator', 'publish with a smaller --chunk-size'),
+  CHUNK_UNAVAILABLE: refused(
+    'peer',
+    'publish the bundle again: it uploads what the broker lost',
+    'later',
+  ),
+  UPLOAD_INCOMPLETE: {
+    fault: 'peer',
+    retry: 'later',
+    exit: 4,
+    hint: 'run the same publish again: it sends only what is missing',
+  },
+  BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
+  BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
+  BROKER_REFUSED: refused('peer', 'read the log of the broker', 'later'),
+  STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
+  DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
+  ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
+  ROLLOUT_OVERLAP: refused(
+    'operator',
+    'replace the other rollout with --supersede ID, or stand beside it with --alongside',
+  ),
+  SEQ_CONFLICT: refused(
+    'peer',
+    'somebody else published at the same moment: run publish again',
+    'now',
+  ),
+
+  // Install
+  ARCHIVE_CORRUPT: refused(
+    'operator',
+    'build the bundle again: the payload is not a gzip-compressed tar',
+  ),
+  ARCHIVE_UNSAFE: refused('operator', 'remove the entry that is named from the application tree'),
+  ARCHIVE_TOO_LARGE: refused(
+    'operator',
+    'the payload unpacks to more than the limits allow: split it',
+  ),
+  SWAP_FAILED: refused('operator', 'look at the disk of the robot', 'later'),
+  HOOK_FAILED: refused(
+    'operator',
+    'run the hook by hand: the report holds its last output',
+    'later',
+  ),
+  HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
+  HEALTH_FAILED: refused('operator', 'fix the application and publish a higher version'),
+  HEALTH_DEADLINE: refused(
+    'operator',
+    'fix the application or raise --health-timeout, and publish again',
+  ),
+  BOOT_LIMIT_REACHED: refused(
+    'operator',
+    'fix the application: it never became healthy before the next boot',
+  ),
+  LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
+  NO_RELEASE: refused('operator', 'install a first version: the robot has none to run'),
+  ROLLBACK_FAILED: refused(
+    'operator',
+    'go to the robot: drover-robot explain says what is in the way',
+  ),
+  STATE_CORRUPT: refused(
+    'operator',
+    'the state file was set aside; drover-robot recover rebuilt it from the links',
+  ),
+  DISK_WRITE_FAILED: refused('operator', 'look at the disk of the robot', 'later'),
+  LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
+  ROBOT_NOT_RUNNING: unreachable(
+    'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
+  ),
+
+  // HTTP
+  HTTP_UNAUTHORIZED: refused(
+    'operator',
+    'send Authorization: Bearer TOKEN with a token of the credentials file',
+  ),
+  NOT_FOUND: refused('operator', 'list what exists first'),
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof CATALOGUE;
+
+/** Facts of one occurrence: short values, never a secret. */
+export type Facts = Readonly<Record<string, string | number | boolean | null>>;
+
+/**
+ * Every expected failure. Message form: `<what failed> <which thing>: <why> (got X, want Y)`,
+ * lower case, no full stop. A programming error is a TypeError and has no code.
+ */
+export class DroverError extends Error {
+  override readonly name = 'DroverError';
+  readonly code: ErrorCode;
+  readonly facts: Facts;
+  readonly hint: string;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    more: { facts?: Facts; cause?: unknown; hint?: string } = {},
+  ) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.code = code;
+    this.facts = more.facts ?? {};
+    this.hint = more.hint ?? CATALOGUE[code].hint;
+  }
+
+  get fault(): Fault {
+    return CATALOGUE[this.code].fault;
+  }
+
+  get retry(): Retry {
+    return CATALOGUE[this.code].retry;
+  }
+
+  get exit(): Exit {
+    return CATALOGUE[this.code].exit;
+  }
+}
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(CATALOGUE, text);
+}
+
+/** What travels in reports and JSON output. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Any thrown value as a problem; an unexpected one becomes INTERNAL with its message. */
+export function toProblem(thrown: unknown): Problem {
+  if (thrown instanceof DroverError) {
+    return { code: thrown.code, message: thrown.message, hint: thrown.hint };
+  }
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return { code: 'INTERNAL', message, hint: CATALOGUE.INTERNAL.hint };
+}

@@ -1,0 +1,68 @@
+/**
+ * Manners of the three programs: errors as `<program>: error: … (CODE)` and `<program>: hint: …`
+ * on stderr, exit codes 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable. With --json an error is
+ * one JSON object on stdout as well, so that scripts need not read prose.
+ */
+
+import { readFileSync } from 'node:fs';
+import pino, { type Logger } from 'pino';
+import { DroverError, toProblem } from '../errors.ts';
+
+export interface Output {
+  readonly json: boolean;
+  /** For people; silent with --json. */
+  say(line: string): void;
+  /** The result: JSON with --json, else the lines. */
+  result(data: object, lines: readonly string[]): void;
+}
+
+export function makeOutput(json: boolean): Output {
+  return {
+    json,
+    say: (line) => {
+      if (!json) process.stdout.write(`${line}\n`);
+    },
+    result: (data, lines) => {
+      process.stdout.write(
+        json ? `${JSON.stringify(data)}\n` : lines.map((l) => `${l}\n`).join(''),
+      );
+    },
+  };
+}
+
+/** Logs are JSON lines on stderr, so that stdout stays the program's answer. */
+export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info'): Logger {
+  return pino({ name, level, base: { name } }, pino.destination({ fd: 2, sync: true }));
+}
+
+/** Prints one failure and returns the exit code. */
+export function printFailure(program: string, thrown: unknown, json: boolean): number {
+  const problem = toProblem(thrown);
+  if (json) process.stdout.write(`${JSON.stringify({ error: problem })}\n`);
+  process.stderr.write(`${program}: error: ${problem.message} (${problem.code})\n`);
+  process.stderr.write(`${program}: hint: ${problem.hint}\n`);
+  if (!(thrown instanceof DroverError) && thrown instanceof Error && process.env['DROVER_DEBUG']) {
+    process.stderr.write(`${thrown.stack ?? ''}\n`);
+  }
+  return thrown instanceof DroverError ? thrown.exit : 1;
+}
+
+/** Runs a program to its exit code; the process ends when its work has. */
+export async function runProgram(program: string, run: () => Promise<void>): Promise<void> {
+  const json = process.argv.includes('--json');
+  try {
+    await run();
+  } catch (thrown) {
+    process.exitCode = printFailure(program, thrown, json);
+  }
+}
+
+/** @throws DroverError FILE_UNREADABLE */
+export function readInput(path: string, what: string): Uint8Array {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `read ${what}: ${why}`, { cause });
+  }
+}

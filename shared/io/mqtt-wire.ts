@@ -1,0 +1,273 @@
+/**
+ * The one file that imports `mqtt`: a link to a broker behind the Wire port. Each connection is a
+ * fresh client of the library, so nothing (subscription, queue, half-sent message) leaks from one
+ * connection into the next; reconnects wait with full jitter.
+ *
+ * The broker at the other end is not trusted: a packet larger than any message of ours closes the
+ * connection before it is collected in memory.
+ */
+
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { Buffer } from 'node:buffer';
+import { readFileSync } from 'node:fs';
+import { backoffMs } from '../backoff.ts';
+import { DroverError } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import { parseRefusal } from '../messages.ts';
+import { PacketGuard } from '../packet-guard.ts';
+import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
+import { refusalsTopic } from '../topics.ts';
+
+export interface MqttWireOptions {
+  /** mqtt:// mqtts:// ws:// or wss://, without credentials */
+  readonly url: string;
+  readonly clientId: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** PEM file of the authority that signed the broker's certificate. */
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly will?: { topic: string; payload: Uint8Array; retain: boolean };
+  /** Publishers listen for the broker's reasons; robots have nothing to be refused. */
+  readonly listenForRefusals?: boolean;
+}
+
+const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
+/** CONNACK return codes 4 and 5: wrong credentials, and trying again will not change it. */
+const AUTH_RETURN_CODES: readonly unknown[] = [4, 5];
+
+export class MqttWire implements Wire {
+  readonly #options: MqttWireOptions;
+  readonly #handlers: WireHandlers;
+  readonly #log: Log;
+  readonly #pending = new Map<object, { topic: string; reject: (error: DroverError) => void }>();
+  #client: MqttClient | null = null;
+  #up = false;
+  #closed = false;
+  #attempt = 0;
+  #retryTimer: NodeJS.Timeout | null = null;
+  #lastError: DroverError | null = null;
+
+  constructor(options: MqttWireOptions, handlers: WireHandlers, log: Log) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#log = log;
+    this.#connect();
+  }
+
+  get isUp(): boolean {
+    return this.#up;
+  }
+
+  /** Why the last connection failed or ended; null when there was no failure yet. */
+  get lastError(): DroverError | null {
+    return this.#lastError;
+  }
+
+  send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void> {
+    return this.#request(topic, (client, settle) => {
+      client.publish(
+        topic,
+        Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
+        options,
+        settle,
+      );
+    });
+  }
+
+  subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
+    return this.#request(filters[0] ?? '', (client, settle) => {
+      client.subscribe([...filters], { qos }, (error, granted) => {
+        const refused = granted?.find((grant) => grant.qos >= 128);
+        if (!refused) return settle(error ?? undefined);
+        settle(
+          new DroverError('ACCESS_DENIED', `subscribe ${refused.topic}: refused by the broker`),
+        );
+      });
+    });
+  }
+
+  unsubscribe(filters: readonly string[]): Promise<void> {
+    return this.#request(filters[0] ?? '', (client, settle) => {
+      client.unsubscribe([...filters], (error) => settle(error ?? undefined));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    const client = this.#client;
+    this.#client = null;
+    if (!client) return;
+    await new Promise<void>((resolve) => {
+      // A peer that never closes its side must not hold up our exit.
+      const force = setTimeout(() => client.end(true, () => resolve()), 1_000);
+      client.end(false, () => {
+        clearTimeout(force);
+        resolve();
+      });
+    });
+    this.#failPending(this.#unreachable('closed'));
+    this.#up = false;
+  }
+
+  #request(
+    topic: string,
+    run: (client: MqttClient, settle: (error?: Error) => void) => void,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const client = this.#client;
+      if (!client || !this.#up) {
+        reject(this.#lastError ?? this.#unreachable('not connected'));
+        return;
+      }
+      const key = {};
+      this.#pending.set(key, { topic, reject });
+      run(client, (error) => {
+        if (!this.#pending.delete(key)) return;
+        if (!error) resolve();
+        else reject(error instanceof DroverError ? error : this.#unreachable(error.message));
+      });
+    });
+  }
+
+  #unreachable(why: string): DroverError {
+    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#options.url}: ${why}`);
+  }
+
+  #connect(): void {
+    const { url, clientId, username, password, will } = this.#options;
+    const settings: IClientOptions = {
+      clientId,
+      clean: true,
+      keepalive: LIMITS.keepaliveS,
+      reconnectPeriod: 0,
+      connectTimeout: LIMITS.connectWaitMs,
+      resubscribe: false,
+      queueQoSZero: false,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(will ? { will: { ...will, payload: Buffer.from(will.payload), qos: 1 } } : {}),
+      ...this.#tls(),
+    };
+    const client = mqtt.connect(url, settings);
+    this.#client = client;
+    this.#guard(client);
+    client.on('connect', () => this.#onConnect(client));
+    client.on('error', (error) => this.#onError(error));
+    client.on('close', () => this.#onClose(client));
+    client.handleMessage = (packet, done) => {
+      void this.#deliver(packet.topic, packet.payload).then(
+        () => done(),
+        (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+      );
+    };
+  }
+
+  #tls(): IClientOptions {
+    const { caFile, certFile, keyFile } = this.#options;
+    return {
+      ...(caFile ? { ca: readFileSync(caFile) } : {}),
+      ...(certFile ? { cert: readFileSync(certFile) } : {}),
+      ...(keyFile ? { key: readFileSync(keyFile) } : {}),
+    };
+  }
+
+  #guard(client: MqttClient): void {
+    const guard = new PacketGuard(() => PACKET_BYTES_MAX);
+    const stream = client.stream as NodeJS.EventEmitter & {
+      setNoDelay?: (on: boolean) => void;
+      destroy: (error?: Error) => void;
+    };
+    // Small acknowledgements must not wait for Nagle: 23 instead of 400 MiB/s was measured.
+    stream.setNoDelay?.(true);
+    stream.on('data', (bytes: Uint8Array) => {
+      if (guard.feed(bytes).kind === 'ok') return;
+      stream.destroy(new Error('the broker sent a packet larger than any message of ours'));
+    });
+  }
+
+  async #deliver(topic: string, payload: string | Buffer): Promise<void> {
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    if (topic === refusalsTopic(this.#options.clientId)) this.#onRefusal(bytes);
+    else await this.#handlers.onMessage(topic, bytes);
+  }
+
+  #onRefusal(bytes: Uint8Array): void {
+    const refusal = parseRefusal(bytes);
+    const error = new DroverError(refusal.code, refusal.message);
+    for (const [key, waiting] of this.#pending) {
+      if (waiting.topic !== refusal.topic) continue;
+      this.#pending.delete(key);
+      waiting.reject(error);
+    }
+  }
+
+  #onConnect(client: MqttClient): void {
+    this.#attempt = 0;
+    this.#up = true;
+    this.#lastError = null;
+    if (this.#options.listenForRefusals === true) {
+      client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
+    }
+    this.#log.debug({ url: this.#options.url }, 'connected to broker');
+    this.#handlers.onUp?.();
+  }
+
+  #onError(error: Error & { code?: unknown }): void {
+    this.#lastError = AUTH_RETURN_CODES.includes(error.code)
+      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#options.url}: ${error.message}`)
+      : this.#unreachable(error.message === '' ? String(error.code) : error.message);
+    this.#log.debug({ reason: error.message }, 'link error');
+  }
+
+  #onClose(client: MqttClient): void {
+    if (client !== this.#client) return;
+    const wasUp = this.#up;
+    this.#up = false;
+    this.#client = null;
+    client.removeAllListeners();
+    client.on('error', () => {}); // a late error of a finished connection has nobody to go to
+    client.end(true);
+    const reason = this.#lastError ?? this.#unreachable('connection closed');
+    this.#lastError = reason;
+    this.#failPending(reason);
+    if (wasUp) this.#handlers.onDown?.(reason.message);
+    if (this.#closed) return;
+    const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
+    const waitMs = backoffMs(this.#attempt, bounds, Math.random());
+    this.#attempt += 1;
+    this.#retryTimer = setTimeout(() => this.#connect(), waitMs);
+  }
+
+  #failPending(error: DroverError): void {
+    const waiting = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of waiting) reject(error);
+  }
+}
+
+/** Resolves when the link is up; rejects with the last failure after `connectWaitMs`, at once when
+ * the credentials were refused. */
+export async function connectWire(
+  options: MqttWireOptions,
+  handlers: WireHandlers,
+  log: Log,
+): Promise<MqttWire> {
+  return await new Promise((resolve, reject) => {
+    const startedAtMs = Date.now();
+    const wire: MqttWire = new MqttWire(options, handlers, log);
+    const poll = setInterval(() => {
+      const refused = wire.lastError?.code === 'BROKER_AUTH_REFUSED';
+      const late = Date.now() - startedAtMs > LIMITS.connectWaitMs;
+      if (!wire.isUp && !refused && !late) return;
+      clearInterval(poll);
+      if (wire.isUp) return resolve(wire);
+      const error =
+        wire.lastError ??
+        new DroverError('BROKER_UNREACHABLE', `reach broker ${options.url}: no answer`);
+      void wire.close().then(() => reject(error));
+    }, 20);
+  });
+}

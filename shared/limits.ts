@@ -1,0 +1,132 @@
+/**
+ * The only home of numbers that bound something. Each has its unit in its name and its reason
+ * beside it; relations between them are asserted when the module loads, so a bad edit cannot run.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+export const LIMITS = {
+  // Names
+  idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
+  versionLengthMax: 64, // characters in a semver: it becomes a directory name
+  tagsMax: 32, // tags of one robot or one target
+  targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
+
+  // Chunks
+  chunkBytesDefault: 256 * KiB, // measured best on aedes, mosquitto and NATS alike
+  chunkBytesMin: 16 * KiB, // below this, packets cost more than bytes
+  chunkBytesMax: 512 * KiB, // half of NATS' default max_payload of 1 MiB
+  chunksMax: 16_384, // chunkBytesMax / 32: the index of an artifact is one chunk itself
+  payloadBytesMax: 8 * GiB, // chunksMax * chunkBytesMax
+
+  // Documents
+  manifestBytesMax: 64 * KiB, // a manifest is a page of text; base64 of it must fit an announcement
+  announcementBytesMax: 256 * KiB, // one packet on every engine, with room for the envelope
+  trustBytesMax: 64 * KiB, // a few dozen keys
+  reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
+  jsonDepthMax: 16, // our deepest document nests 6
+  signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
+  keysPerRoleMax: 16, // keys in one role
+  rolloutsMax: 32, // active rollouts in one announcement
+  wavesMax: 16, // waves of one rollout
+  deltasMax: 16, // base versions of one bundle
+  announcementLifeMsDefault: 30 * DAY, // a withheld newer announcement is noticed after this
+
+  // Archive
+  archiveEntriesMax: 200_000, // inodes one release may take
+  archivePathBytesMax: 1_024, // one path inside the archive
+  archiveBytesMax: 32 * GiB, // unpacked bytes of one release
+  archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
+  archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
+
+  // Pull engine
+  windowChunksStart: 2, // chunks asked for at once before anything is known of the link
+  windowChunksMax: 8, // enough for 2 MiB in flight at the default size
+  windowBytesMax: 2 * MiB, // memory a pull may hold, whatever the chunk size
+  filtersPerSubscribeMax: 4, // what every engine takes
+  pullTimeoutMsStart: 5 * SECOND, // first patience for a chunk, adapted to the link
+  pullTimeoutMsMin: 2 * SECOND, // never hastier: a broker may pause for its disk
+  pullTimeoutMsMax: 2 * MINUTE, // a 256 KiB chunk at 20 kbit/s takes this long
+  pullAttemptsBeforeWant: 2, // subscriptions without an answer before `want` is published
+  pullAttemptsMax: 12, // then the pull gives up and says which chunk is missing
+  wantChunksMax: 32, // chunk ids in one want message
+  downloadSyncBytes: 16 * MiB, // at most this much is fetched again after a power cut
+
+  // Broker
+  connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
+  packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
+  connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
+  storeBytesMaxDefault: 20 * GiB, // chunk store of one broker
+  controlMessagesMax: 100_000, // retained control messages held in memory
+  controlMessageBytesMax: 512 * KiB, // largest retained control message
+  connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
+  drainTimeoutMs: 60 * SECOND, // a reader that takes nothing for this long is closed
+  queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
+  diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
+  subscriptionsPerClientMax: 256, // topic filters of one connection
+  eventStreamClientsMax: 64, // dashboards on /events
+  recentEventsMax: 1_000, // events the API can list
+
+  // Robot
+  bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
+  healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
+  healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
+  healthIntervalMs: 1 * SECOND, // between two health probes
+  hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
+  hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
+  readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
+  retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
+  retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
+  rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
+  verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
+  persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
+  blockedBundlesMax: 64, // bundles remembered as failed
+  outboxEventsMax: 256, // unsent events kept through an outage
+  reportIntervalMs: 2 * SECOND, // progress reports while downloading
+  diskSpareBytes: 32 * MiB, // left free beside what an update needs
+  localRequestBytesMax: 16 * KiB, // body of a local API call
+  localConnectionsMax: 32, // applications on the local socket at once
+
+  // Links
+  reconnectMsMin: 500, // first reconnect, with full jitter
+  reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
+  keepaliveS: 30, // a dead link is noticed after 45 s
+  connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
+  uploadWindow: 8, // unacknowledged chunks of a publisher
+  uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
+  uploadAttemptsMax: 5, // reconnects of one upload before it says how to go on
+} as const;
+
+function assertRelation(holds: boolean, sentence: string): void {
+  if (!holds) throw new TypeError(`limits.ts: ${sentence}`);
+}
+
+assertRelation(
+  LIMITS.chunksMax * 32 <= LIMITS.chunkBytesMax,
+  'a chunk index of chunksMax entries must fit in one chunk',
+);
+assertRelation(
+  LIMITS.chunksMax * LIMITS.chunkBytesMax === LIMITS.payloadBytesMax,
+  'the largest payload is the most chunks of the largest size',
+);
+assertRelation(
+  LIMITS.windowChunksMax * LIMITS.chunkBytesDefault <= LIMITS.windowBytesMax,
+  'the full window must be usable at the default chunk size',
+);
+assertRelation(
+  LIMITS.manifestBytesMax * 2 <= LIMITS.announcementBytesMax,
+  'an announcement must have room for the largest manifest in base64',
+);
+assertRelation(
+  LIMITS.controlMessageBytesMax >= LIMITS.announcementBytesMax * 2,
+  'a control message must hold an announcement in its base64 envelope',
+);
+assertRelation(
+  LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
+  'one packet limit serves control messages and chunks',
+);

@@ -1,0 +1,146 @@
+/**
+ * What robots say. Reports are not signed: they are evidence for people and gates, never a reason
+ * to install anything, so a forged one can mislead a dashboard and nothing else.
+ */
+
+import { z } from 'zod';
+import { tagsSchema } from './announcement.ts';
+import { CATALOGUE, type ErrorCode } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import { PHASES } from './phases.ts';
+import {
+  idSchema,
+  instantSchema,
+  parseDocument,
+  robotIdSchema,
+  sha256Schema,
+  sizeSchema,
+  versionSchema,
+} from './schema.ts';
+
+const textSchema = z.string().max(1_000);
+const phaseSchema = z.enum(PHASES);
+/** A newer robot may send a code this program does not know: kept as text, never dropped. */
+const codeSchema = z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/, 'want an error code');
+
+const problemSchema = z.object({
+  code: codeSchema,
+  message: textSchema,
+  hint: textSchema.default(''),
+  version: versionSchema.nullish(),
+  at: instantSchema.optional(),
+});
+
+const transferSchema = z.object({
+  bytes_done: sizeSchema,
+  bytes_total: sizeSchema,
+  chunks_fetched: sizeSchema.default(0),
+});
+
+const componentSchema = z.object({
+  name: idSchema,
+  version: versionSchema.nullable(),
+  previous_version: versionSchema.nullish(),
+  phase: phaseSchema,
+  rollout: idSchema.nullish(),
+  target_version: versionSchema.nullish(),
+  transfer: transferSchema.nullish(),
+  waiting_for: textSchema.nullish(),
+  wake_at: instantSchema.nullish(),
+  last_error: problemSchema.nullish(),
+  blocked: z.array(versionSchema).max(LIMITS.blockedBundlesMax).default([]),
+});
+
+const stateSchema = z.object({
+  robot_id: robotIdSchema,
+  at: instantSchema,
+  agent: z.string().max(64).default(''),
+  arch: z.string().max(64).default(''),
+  model: z.string().max(64).default(''),
+  tags: tagsSchema.default([]),
+  components: z.array(componentSchema).min(1).max(16),
+  metrics: z.record(z.string().max(64), z.number()).default({}),
+});
+
+const eventSchema = z.object({
+  robot_id: robotIdSchema,
+  /** Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a copy. */
+  event_seq: sizeSchema,
+  at: instantSchema,
+  component: idSchema,
+  from: phaseSchema,
+  to: phaseSchema,
+  event: z.string().max(64),
+  version: versionSchema.nullish(),
+  target_version: versionSchema.nullish(),
+  rollout: idSchema.nullish(),
+  problem: problemSchema.nullish(),
+});
+
+const onlineSchema = z.object({ online: z.boolean() });
+
+const wantSchema = z.object({
+  robot_id: robotIdSchema,
+  at: instantSchema,
+  chunks: z.array(sha256Schema).max(LIMITS.wantChunksMax).default([]),
+  package: z
+    .object({
+      component: idSchema,
+      arch: z.string().max(64),
+      current_version: versionSchema.nullable(),
+      wanted_version: versionSchema,
+      min_current_version: versionSchema,
+    })
+    .nullish(),
+});
+
+export type RobotState = z.output<typeof stateSchema>;
+export type ComponentState = RobotState['components'][number];
+export type RobotEvent = z.output<typeof eventSchema>;
+export type Want = z.output<typeof wantSchema>;
+/** As written: instants are text. */
+export type RobotStateFields = z.input<typeof stateSchema>;
+export type ComponentStateFields = RobotStateFields['components'][number];
+export type RobotEventFields = z.input<typeof eventSchema>;
+export type WantFields = z.input<typeof wantSchema>;
+export type ProblemFields = z.input<typeof problemSchema>;
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.reportBytesMax, code: 'JSON_INVALID' }) as const;
+
+const STATE = kind('robot state', stateSchema);
+const EVENT = kind('robot event', eventSchema);
+const ONLINE = kind('online message', onlineSchema);
+const WANT = kind('want message', wantSchema);
+
+export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
+export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
+export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
+export const parseWant = (bytes: Uint8Array): Want => parseDocument(WANT, bytes);
+
+/** UTF-8 JSON of any message of this file. */
+export function encodeMessage(
+  message: RobotStateFields | RobotEventFields | WantFields | { online: boolean },
+): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(message));
+}
+
+/** What the broker answers on `fleet/refusals/<client>` when MQTT 3.1.1 has no word for it. */
+export interface BrokerRefusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly topic: string;
+}
+
+const refusalSchema = z.object({
+  code: z
+    .string()
+    .refine((code): code is ErrorCode => Object.hasOwn(CATALOGUE, code), 'unknown code'),
+  message: textSchema,
+  topic: textSchema,
+});
+const REFUSAL = kind('broker refusal', refusalSchema);
+
+export const parseRefusal = (bytes: Uint8Array): BrokerRefusal => parseDocument(REFUSAL, bytes);
+export const encodeRefusal = (refusal: BrokerRefusal): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(refusal));

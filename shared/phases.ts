@@ -1,0 +1,17 @@
+/** The phases of a robot's component, as they appear in reports. The transitions between them are
+ * the robot's own: robot-client/core/machine.ts. */
+
+export const PHASES = [
+  'idle',
+  'checking',
+  'downloading',
+  'verifying',
+  'staging',
+  'waiting',
+  'swapping',
+  'probation',
+  'rolling_back',
+  'stuck',
+] as const;
+
+export type Phase = (typeof PHASES)[number];

@@ -1,0 +1,47 @@
+/** Progress of one rollout, on `fleet/rollouts/<id>`: how far the controller has opened it. */
+
+import { z } from 'zod';
+import { DroverError } from './errors.ts';
+import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
+import { LIMITS } from './limits.ts';
+import { idSchema, instantSchema, parseDocument, rolloutIdSchema, seqSchema } from './schema.ts';
+import type { TrustRoot } from './trust.ts';
+
+const progressSchema = z.object({
+  fleet: idSchema,
+  rollout: rolloutIdSchema,
+  seq: seqSchema,
+  issued_at: instantSchema,
+  expires_at: instantSchema,
+  wave: z.number().int().min(0).max(LIMITS.wavesMax),
+  threshold: z.number().min(0).max(1),
+  status: z.enum(['rolling', 'paused', 'halted', 'rolling_back', 'complete']),
+  reasons: z.array(z.string().max(500)).max(32).default([]),
+});
+
+export type Progress = z.output<typeof progressSchema>;
+export type ProgressFields = z.input<typeof progressSchema>;
+
+const KIND = {
+  what: 'progress',
+  schema: progressSchema,
+  bytesMax: LIMITS.reportBytesMax,
+  code: 'ANNOUNCEMENT_INVALID',
+} as const;
+
+export function signProgress(fields: ProgressFields, seeds: readonly Uint8Array[]): Uint8Array {
+  const payload = new TextEncoder().encode(JSON.stringify(fields));
+  parseDocument(KIND, payload);
+  return signEnvelope(PAYLOAD_TYPES.progress, payload, seeds);
+}
+
+/** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG */
+export function openProgress(bytes: Uint8Array, trust: TrustRoot): Progress {
+  const payload = openEnvelope(bytes, PAYLOAD_TYPES.progress, trust.roles.rollout);
+  const progress = parseDocument(KIND, payload);
+  if (progress.fleet === trust.fleet) return progress;
+  throw new DroverError(
+    'FLEET_WRONG',
+    `accept progress of ${progress.rollout}: other fleet (got ${progress.fleet}, want ${trust.fleet})`,
+  );
+}

@@ -1,0 +1,70 @@
+/** Every topic of ours, built and parsed here and nowhere else. DESIGN §2 is the table. */
+
+import { isId, isSha256Hex, type RobotId, type RolloutId, type Sha256Hex } from './ids.ts';
+
+export const UPDATES_TOPIC = 'fleet/updates';
+/** A root of its own, so that `fleet/#` does not pull the store. */
+export const CHUNKS_ROOT = 'fleet-chunks';
+
+export type RobotLeaf = 'state' | 'online' | 'events' | 'want';
+const ROBOT_LEAVES: readonly string[] = ['state', 'online', 'events', 'want'];
+
+export type Topic =
+  | { readonly kind: 'updates' }
+  | { readonly kind: 'progress'; readonly rollout: RolloutId }
+  | { readonly kind: 'trust'; readonly version: number }
+  | { readonly kind: 'robot'; readonly robot: RobotId; readonly leaf: RobotLeaf }
+  | { readonly kind: 'refusals'; readonly client: string }
+  | { readonly kind: 'chunk'; readonly hash: Sha256Hex };
+
+/** `fleet-chunks/9f86d081…` */
+export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
+/** `fleet/rollouts/app-1-4-2-k3f9` */
+export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
+/** `fleet/trust/2` */
+export const trustTopic = (version: number): string => `fleet/trust/${version}`;
+/** `fleet/robots/r1/state` */
+export const robotTopic = (robot: RobotId, leaf: RobotLeaf): string =>
+  `fleet/robots/${robot}/${leaf}`;
+/** All robots' messages of one kind: `fleet/robots/+/state` */
+export const robotFilter = (leaf: RobotLeaf): string => `fleet/robots/+/${leaf}`;
+/** `fleet/refusals/<client id>`: why the broker did not take a message of this connection. */
+export const refusalsTopic = (client: string): string => `fleet/refusals/${client}`;
+
+/** Null for every topic that is not ours. */
+export function parseTopic(text: string): Topic | null {
+  const levels = text.split('/');
+  const [root, group, id, leaf] = levels;
+  if (root === CHUNKS_ROOT) {
+    return levels.length === 2 && group !== undefined && isSha256Hex(group)
+      ? { kind: 'chunk', hash: group }
+      : null;
+  }
+  if (root !== 'fleet') return null;
+  if (text === UPDATES_TOPIC) return { kind: 'updates' };
+  if (id === undefined || !isId(id)) return null;
+  if (levels.length === 3 && group === 'rollouts') {
+    return { kind: 'progress', rollout: id as RolloutId };
+  }
+  if (levels.length === 3 && group === 'trust' && /^[1-9]\d{0,8}$/.test(id)) {
+    return { kind: 'trust', version: Number(id) };
+  }
+  if (levels.length === 3 && group === 'refusals') return { kind: 'refusals', client: id };
+  if (levels.length === 4 && group === 'robots' && ROBOT_LEAVES.includes(leaf ?? '')) {
+    return { kind: 'robot', robot: id as RobotId, leaf: leaf as RobotLeaf };
+  }
+  return null;
+}
+
+/** The hash a filter names exactly, or null: wildcards never reach the chunk store. */
+export function chunkOfFilter(filter: string): Sha256Hex | null {
+  const topic = parseTopic(filter);
+  return topic?.kind === 'chunk' ? topic.hash : null;
+}
+
+/** True when a filter could match a chunk topic without naming one. */
+export function filterSweepsChunks(filter: string): boolean {
+  const [root, second] = filter.split('/');
+  if (root === '#' || (root === '+' && second !== undefined)) return true;
+  return root === CHUNKS_ROOT && chunkOfFilter(filter) === null;
+}
