@@ -16,6 +16,7 @@ function codeOf(error: unknown): string {
 }
 
 function diskError(what: string, path: string, cause: unknown): DroverError {
+  if (cause instanceof DroverError) return cause; // it has said already what is wrong
   const full: ErrorCode = 'DISK_FULL';
   const code = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause)) ? full : 'DISK_WRITE_FAILED';
   const why = cause instanceof Error ? cause.message : String(cause);

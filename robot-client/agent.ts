@@ -1,0 +1,368 @@
+/**
+ * The robot's agent: one link, one memory of what was accepted, any number of components. It opens
+ * what carriers bring (signatures first), hands it to the components, and tells the fleet.
+ */
+
+import { assertFresh, openAnnouncement, type Announcement } from '../shared/announcement.ts';
+import { utf8 } from '../shared/bytes.ts';
+import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
+import { sha256Hex } from '../shared/hash.ts';
+import type { RobotId } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
+import { encodeMessage } from '../shared/messages.ts';
+import { openProgress, type Progress } from '../shared/progress.ts';
+import type { Log, Wire } from '../shared/ports.ts';
+import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
+import { assertTrustCurrent, type TrustRoot } from '../shared/trust.ts';
+import { MqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
+import { Component } from './component.ts';
+import { explainComponent } from './core/explain.ts';
+import { layoutOf } from './core/layout.ts';
+import type { Disk } from './core/ports.ts';
+import { reportRobot, type ComponentView } from './core/report.ts';
+import { ChunkLink } from './io/chunk-link.ts';
+import { Outbox } from './io/outbox.ts';
+import { readSeen, writeSeen, type Seen } from './io/seen-file.ts';
+
+export const AGENT_VERSION = '0.1.0';
+
+export interface AgentOptions {
+  readonly robot: RobotId;
+  readonly roots: readonly { readonly component: string; readonly root: string }[];
+  readonly trust: TrustRoot;
+  readonly arch: string;
+  readonly model: string;
+  readonly tags: readonly string[];
+  readonly hooksFolder: string;
+  readonly bytesPerSecondMax: number | null;
+  readonly bootsMax: number;
+  readonly adoptVersion: string;
+  readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
+  readonly disk: Disk;
+  readonly log: Log;
+}
+
+/** A client id must fit a topic level; a robot id that leaves no room for the prefix is hashed. */
+function clientIdOf(robot: RobotId): string {
+  const plain = `robot-${robot}`;
+  return plain.length <= LIMITS.idLengthMax
+    ? plain
+    : `robot-${sha256Hex(utf8(robot)).slice(0, 32)}`;
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #components: Component[];
+  readonly #chunks: ChunkLink;
+  readonly #outbox: Outbox;
+  readonly #stateFolder: string;
+  readonly #progress = new Map<string, Progress>();
+  readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
+  #wire: Wire | null = null;
+  #seen: Seen = { announcement: 0, progress: {} };
+  #announcement: Announcement | null = null;
+  #reportTimer: NodeJS.Timeout | null = null;
+  #lastReportAtMs = 0;
+  #lastWant = '';
+  #closed = false;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    const [first] = options.roots;
+    if (!first) throw new TypeError('Agent: no component');
+    this.#stateFolder = layoutOf(first.root).state;
+    this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
+    this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
+    this.#components = options.roots.map(({ component, root }) =>
+      this.#makeComponent(component, root),
+    );
+  }
+
+  /** Goes on where the disk says, then connects. Resolves before the link is up. */
+  async open(): Promise<void> {
+    await this.#options.disk.mkdir(this.#stateFolder);
+    const { seen, problem } = await readSeen(this.#options.disk, this.#seenPath);
+    this.#seen = seen;
+    await this.#outbox.load();
+    for (const component of this.#components) await component.open();
+    if (problem) await this.#refuseAll(problem);
+    const { robot, link } = this.#options;
+    this.#wire = new MqttWire(
+      {
+        ...link,
+        clientId: clientIdOf(robot),
+        will: {
+          topic: robotTopic(robot, 'online'),
+          payload: encodeMessage({ online: false }),
+          retain: true,
+        },
+      },
+      {
+        onMessage: (topic, payload) => this.#onMessage(topic, payload),
+        onUp: () => void this.#onUp(),
+        onDown: (reason) => {
+          this.#log.warn({ reason }, 'link to the broker is down');
+          this.#chunks.down();
+        },
+      },
+      this.#log,
+    );
+  }
+
+  /** Says goodbye, so that the will need not. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#reportTimer) clearTimeout(this.#reportTimer);
+    await Promise.all(this.#components.map((component) => component.close()));
+    const wire = this.#wire;
+    if (!wire) return;
+    if (wire.isUp) {
+      const offline = encodeMessage({ online: false });
+      await this.#tolerate('goodbye', this.#sendRetained('online', offline));
+    }
+    await wire.close();
+  }
+
+  get components(): readonly Component[] {
+    return this.#components;
+  }
+
+  /** GET /status of the local API. */
+  status(): object {
+    return {
+      ...this.#report(),
+      link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
+      announcement: this.#announcement && {
+        seq: this.#announcement.seq,
+        expires_at: new Date(this.#announcement.expires_at).toISOString(),
+      },
+      events_waiting: this.#outbox.waiting,
+    };
+  }
+
+  explain(): string[] {
+    const up = this.#wire?.isUp === true;
+    const { robot, link } = this.#options;
+    const heard = this.#announcement ? `announcement ${this.#announcement.seq}` : 'no announcement';
+    const waiting = this.#outbox.waiting;
+    return [
+      `robot ${robot}: link to ${link.url} is ${up ? 'up' : 'down, trying again'}; ${heard} accepted`,
+      ...(waiting > 0 ? [`  ${waiting} events wait to be sent`] : []),
+      ...this.#views().flatMap((view) => explainComponent(view, Date.now())),
+    ];
+  }
+
+  addTelemetry(delta: Partial<Record<keyof Agent['telemetry'], number>>): void {
+    for (const key of ['tasks_completed', 'tasks_failed', 'crashes'] as const) {
+      this.#telemetry[key] += delta[key] ?? 0;
+    }
+    this.#reportSoon(false);
+  }
+
+  get telemetry(): Readonly<{ tasks_completed: number; tasks_failed: number; crashes: number }> {
+    return this.#telemetry;
+  }
+
+  get #seenPath(): string {
+    return `${this.#stateFolder}/seen.json`;
+  }
+
+  #link(): Wire {
+    if (!this.#wire) throw new DroverError('BROKER_UNREACHABLE', 'reach broker: not connected yet');
+    return this.#wire;
+  }
+
+  #views(): ComponentView[] {
+    return this.#components.map((component) => component.view);
+  }
+
+  #makeComponent(component: string, root: string): Component {
+    const { disk, trust, hooksFolder, bytesPerSecondMax, bootsMax, adoptVersion } = this.#options;
+    const { robot, arch, tags } = this.#options;
+    return new Component({
+      component,
+      layout: layoutOf(root),
+      disk,
+      link: this.#chunks,
+      trust,
+      hooksFolder,
+      bytesPerSecondMax,
+      bootsMax,
+      adoptVersion,
+      facts: { robot, arch, tags },
+      log: this.#log,
+      onChange: (urgent) => this.#reportSoon(urgent),
+      onIdle: () => void this.#consider(),
+      tell: async (event) => {
+        await this.#outbox.add(event);
+        void this.#flush();
+      },
+      wantPackage: (wanted, version) => this.#wantPackage(component, wanted, version),
+    });
+  }
+
+  async #onUp(): Promise<void> {
+    this.#log.info({ broker: this.#options.link.url }, 'link to the broker is up');
+    try {
+      await this.#link().subscribe([UPDATES_TOPIC, 'fleet/rollouts/+'], 1);
+      await this.#sendRetained('online', encodeMessage({ online: true }));
+    } catch (error) {
+      // A link that went away again is followed by another `onUp`; a refusal is for a person.
+      this.#log.warn({ problem: toProblem(error) }, 'could not subscribe to announcements');
+      return;
+    }
+    this.#chunks.up();
+    this.#lastWant = '';
+    this.#reportSoon(true);
+    void this.#flush();
+  }
+
+  async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
+    const parsed = parseTopic(topic);
+    if (parsed?.kind === 'updates') return this.#onAnnouncement(payload);
+    if (parsed?.kind === 'progress') return this.#onProgress(payload);
+    return this.#chunks.deliver(payload);
+  }
+
+  async #onAnnouncement(payload: Uint8Array): Promise<void> {
+    if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
+    try {
+      const { trust, disk } = this.#options;
+      const now = Date.now();
+      assertTrustCurrent(trust, now);
+      const announcement = openAnnouncement(payload, trust);
+      assertFresh(announcement, this.#seen.announcement, now);
+      if (announcement.seq > this.#seen.announcement) {
+        this.#seen = { ...this.#seen, announcement: announcement.seq };
+        await writeSeen(disk, this.#seenPath, this.#seen);
+      }
+      this.#announcement = announcement;
+      this.#log.info({ seq: announcement.seq }, 'announcement accepted');
+    } catch (thrown) {
+      await this.#refuseAll(this.#expected(thrown));
+      return;
+    }
+    await this.#consider();
+  }
+
+  async #onProgress(payload: Uint8Array): Promise<void> {
+    if (payload.byteLength === 0) return;
+    try {
+      const progress = openProgress(payload, this.#options.trust);
+      const isOurs = this.#announcement?.rollouts.some((one) => one.id === progress.rollout);
+      assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, Date.now());
+      this.#progress.set(progress.rollout, progress);
+      if (isOurs) await this.#rememberProgress(progress);
+      if (this.#progress.size > LIMITS.rolloutsMax * 2) this.#forgetOldProgress();
+    } catch (thrown) {
+      const problem = this.#expected(thrown);
+      this.#log.warn({ problem }, 'progress refused');
+      return;
+    }
+    await this.#consider();
+  }
+
+  /** Only rollouts that are announced keep a floor: the file stays small for ever. */
+  async #rememberProgress(progress: Progress): Promise<void> {
+    const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
+    const kept = Object.entries(this.#seen.progress).filter(([id]) => active.has(id));
+    const next = { ...Object.fromEntries(kept), [progress.rollout]: progress.seq };
+    this.#seen = { ...this.#seen, progress: next };
+    await writeSeen(this.#options.disk, this.#seenPath, this.#seen);
+  }
+
+  #forgetOldProgress(): void {
+    const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
+    for (const id of this.#progress.keys()) if (!active.has(id)) this.#progress.delete(id);
+  }
+
+  /** A bug of ours in handling a message must not take the agent down: it is told like any other. */
+  #expected(thrown: unknown): Problem {
+    if (!(thrown instanceof DroverError)) {
+      this.#log.error({ error: String(thrown) }, 'unexpected failure on a message');
+    }
+    return toProblem(thrown);
+  }
+
+  async #refuseAll(problem: Problem): Promise<void> {
+    for (const component of this.#components) await component.refuse(problem);
+  }
+
+  async #consider(): Promise<void> {
+    const announcement = this.#announcement;
+    if (!announcement || this.#closed) return;
+    if (Date.now() >= announcement.expires_at) {
+      const message = `use announcement ${announcement.seq}: expired`;
+      return this.#refuseAll(toProblem(new DroverError('ANNOUNCEMENT_EXPIRED', message)));
+    }
+    for (const component of this.#components) {
+      await component.consider(announcement, this.#progress);
+    }
+  }
+
+  #wantPackage(
+    component: string,
+    wanted: { version: string; minCurrentVersion: string },
+    version: string | null,
+  ): void {
+    const { robot, arch } = this.#options;
+    const key = `${component} ${wanted.version} ${version}`;
+    if (key === this.#lastWant || this.#wire?.isUp !== true) return;
+    this.#lastWant = key;
+    const want = encodeMessage({
+      robot_id: robot,
+      at: new Date().toISOString(),
+      package: {
+        component,
+        arch,
+        current_version: version,
+        wanted_version: wanted.version,
+        min_current_version: wanted.minCurrentVersion,
+      },
+    });
+    const sent = this.#link().send(robotTopic(robot, 'want'), want, { retain: false, qos: 1 });
+    void this.#tolerate('want', sent);
+  }
+
+  #report() {
+    const { robot, arch, model, tags } = this.#options;
+    const facts = { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
+    return reportRobot(facts, this.#views(), Date.now());
+  }
+
+  /** Transitions at once, progress at most every `reportIntervalMs`. */
+  #reportSoon(urgent: boolean): void {
+    if (this.#closed || (this.#reportTimer && !urgent)) return;
+    if (this.#reportTimer) clearTimeout(this.#reportTimer);
+    const sinceMs = Date.now() - this.#lastReportAtMs;
+    const waitMs = urgent ? 0 : Math.max(0, LIMITS.reportIntervalMs - sinceMs);
+    this.#reportTimer = setTimeout(() => {
+      this.#reportTimer = null;
+      if (this.#wire?.isUp !== true) return; // `onUp` reports again
+      this.#lastReportAtMs = Date.now();
+      void this.#tolerate('report', this.#sendRetained('state', encodeMessage(this.#report())));
+    }, waitMs);
+  }
+
+  #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {
+    const topic = robotTopic(this.#options.robot, leaf);
+    return this.#link().send(topic, payload, { retain: true, qos: 1 });
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#wire?.isUp !== true) return;
+    const topic = robotTopic(this.#options.robot, 'events');
+    await this.#outbox.flush((event) => this.#link().send(topic, event, { retain: false, qos: 1 }));
+  }
+
+  /** What could not be told now is told by the next report: an install never waits for it. */
+  async #tolerate(what: string, request: Promise<void>): Promise<void> {
+    try {
+      await request;
+    } catch (error) {
+      this.#log.debug({ what, error: String(error) }, 'not sent');
+    }
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * The imperative shell around the machine, for one component: takes one event at a time, steps,
+ * persists, runs the effects, tells. There is no decision in it.
+ */
+
+import type { Announcement } from '../shared/announcement.ts';
+import { toProblem, type Problem } from '../shared/errors.ts';
+import type { RobotEventFields } from '../shared/messages.ts';
+import type { Progress } from '../shared/progress.ts';
+import type { Log } from '../shared/ports.ts';
+import { decideOffer, type Decision, type RobotFacts } from './core/decide.ts';
+import {
+  accepts,
+  isLooping,
+  loopProblem,
+  powerEvent,
+  step,
+  type Effect,
+  type MachineEvent,
+} from './core/machine.ts';
+import { reportTransition, type ComponentView, type Live } from './core/report.ts';
+import type { MachineState } from './core/state.ts';
+import { runEffect, type EffectContext } from './effects.ts';
+import { adoptActiveFolder } from './io/adopt.ts';
+import { readMachineState, writeMachineState } from './io/state-file.ts';
+import { prepareLayout, readSlots, type Slots } from './io/swap.ts';
+
+export interface ComponentOptions extends Pick<
+  EffectContext,
+  'component' | 'layout' | 'disk' | 'link' | 'trust' | 'hooksFolder' | 'bytesPerSecondMax'
+> {
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
+  readonly bootsMax: number;
+  readonly adoptVersion: string;
+  readonly log: Log;
+  /** Something that a report would show has changed; `urgent` for transitions. */
+  onChange(urgent: boolean): void;
+  tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void>;
+  wantPackage(wanted: NonNullable<Decision['wantedPackage']>, version: string | null): void;
+  /** The component is idle again: what is announced should be looked at anew. */
+  onIdle(): void;
+}
+
+const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
+
+export class Component {
+  readonly #options: ComponentOptions;
+  #state!: MachineState;
+  #slots: Slots = { active: null, rollback: null };
+  #live: Live = QUIET;
+  #queue: Promise<void> = Promise.resolve();
+  #running: AbortController | null = null;
+  #retryTimer: NodeJS.Timeout | null = null;
+  #readySaid: { ready: boolean; reason: string } | null = null;
+  #confirm: (() => void) | null = null;
+  #closed = false;
+
+  constructor(options: ComponentOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.component;
+  }
+
+  get view(): ComponentView {
+    return {
+      name: this.name,
+      version: this.#slots.active,
+      previousVersion: this.#slots.rollback,
+      state: this.#state,
+      live: this.#live,
+    };
+  }
+
+  /** Reads what the disk remembers and goes on from there. */
+  async open(): Promise<void> {
+    const { disk, layout, adoptVersion, bootsMax } = this.#options;
+    await prepareLayout(disk, layout);
+    await adoptActiveFolder(disk, layout, adoptVersion);
+    this.#state = await readMachineState(disk, layout, Date.now());
+    this.#slots = await readSlots(disk, layout);
+    await this.#dispatch(powerEvent(this.#state, 'agent', bootsMax));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    this.#running?.abort(new Error('agent stops'));
+    await this.#queue;
+  }
+
+  /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
+  consider(
+    announcement: Announcement | null,
+    progress: ReadonlyMap<string, Progress>,
+  ): Promise<void> {
+    return this.#enqueue(async () => {
+      const { facts, component, trust } = this.#options;
+      const { phase, job, blocked } = this.#state;
+      if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
+      const stuckOn =
+        phase === 'stuck' && job
+          ? [{ version: job.version, payloadSha256: job.payloadSha256, code: 'ROLLBACK_FAILED' }]
+          : [];
+      const now = Date.now();
+      const decision = announcement
+        ? decideOffer(announcement, {
+            ...facts,
+            component,
+            trust,
+            version: this.#slots.active,
+            blocked: [...blocked, ...stuckOn],
+            progress,
+            now,
+          })
+        : null;
+      if (decision) await this.#act(decision, now);
+    });
+  }
+
+  /** The agent refused a whole announcement: shown and told once for each new reason. */
+  refuse(problem: Problem, version: string | null = null): Promise<void> {
+    return this.#enqueue(() => this.#noteRefusal(problem, version));
+  }
+
+  ready(said: { ready: boolean; reason: string }): void {
+    this.#readySaid = said;
+  }
+
+  /** True when there was a probation to confirm. */
+  confirm(): boolean {
+    this.#confirm?.();
+    return this.#confirm !== null;
+  }
+
+  /** Lifts the block of a version; returns whether there was one. */
+  async unblock(version: string): Promise<boolean> {
+    let found = false;
+    await this.#enqueue(async () => {
+      const left = this.#state.blocked.filter((one) => one.version !== version);
+      found = left.length !== this.#state.blocked.length;
+      this.#state = { ...this.#state, blocked: left };
+      await writeMachineState(this.#options.disk, this.#options.layout, this.#state);
+    });
+    this.#options.onIdle();
+    return found;
+  }
+
+  async #act(decision: Decision, now: number): Promise<void> {
+    const { verdict } = decision;
+    const { phase, job, retry } = this.#state;
+    if (decision.wantedPackage)
+      this.#options.wantPackage(decision.wantedPackage, this.#slots.active);
+    if (verdict.kind === 'take') {
+      const waits =
+        retry && retry.payloadSha256 === verdict.job.payloadSha256 && now < retry.notBeforeMs;
+      if (waits) return this.#waitForRetry(retry.notBeforeMs);
+      this.#live = { ...this.#live, refusal: null };
+      if (phase === 'idle' || phase === 'stuck') {
+        return this.#apply({ kind: 'offered', job: verdict.job });
+      }
+      if (job?.rollout === verdict.job.rollout) return;
+      return this.#apply({ kind: 'superseded', job: verdict.job });
+    }
+    if (accepts(phase, 'withdrawn')) {
+      const isHeld = verdict.kind === 'wait' && decision.rollout === job?.rollout;
+      await this.#apply({ kind: isHeld ? 'held' : 'withdrawn' });
+    }
+    if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
+    const waitingFor = verdict.kind === 'wait' ? verdict.problem.message : null;
+    this.#live = { ...this.#live, refusal: null, waitingFor };
+    this.#options.onChange(true);
+  }
+
+  #waitForRetry(atMs: number): void {
+    this.#live = { ...this.#live, waitingFor: 'another try after a failure', wakeAtMs: atMs };
+    this.#options.onChange(true);
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#options.onIdle(), Math.max(1, atMs - Date.now()));
+  }
+
+  async #noteRefusal(problem: Problem, version: string | null): Promise<void> {
+    const known = this.#live.refusal;
+    if (known?.problem.code === problem.code && known.version === version) return;
+    this.#live = { ...this.#live, refusal: { version, problem, atMs: Date.now() } };
+    this.#options.log.warn({ component: this.name, version, problem }, 'refused');
+    await this.#tell('refused', this.#state, problem, version);
+    this.#options.onChange(true);
+  }
+
+  #enqueue(run: () => Promise<void>): Promise<void> {
+    const next = this.#queue.then(() => (this.#closed ? undefined : run()));
+    // The queue itself must survive a failure; whoever enqueued gets it.
+    this.#queue = next.catch((error: unknown) => {
+      this.#options.log.error({ component: this.name, error: String(error) }, 'component failed');
+    });
+    return next;
+  }
+
+  /** @param forRollout the rollout whose effect ended; results of an older job are dropped */
+  #dispatch(event: MachineEvent, forRollout?: string): Promise<void> {
+    return this.#enqueue(async () => {
+      const { phase, job } = this.#state;
+      if (forRollout !== undefined && job?.rollout !== forRollout) return;
+      if (!accepts(phase, event.kind)) {
+        this.#options.log.debug({ phase, event: event.kind }, 'late event dropped');
+        return;
+      }
+      await this.#apply(event);
+    });
+  }
+
+  async #apply(event: MachineEvent): Promise<void> {
+    const { disk, layout, log } = this.#options;
+    const before = this.#state;
+    const looping = isLooping(before) && accepts(before.phase, 'looping');
+    const taken: MachineEvent =
+      looping && event.kind !== 'superseded' && event.kind !== 'withdrawn'
+        ? { kind: 'looping', problem: loopProblem(before) }
+        : event;
+    const { state: after, effects } = step(before, taken, Date.now());
+    if (!(await this.#persist(after)) && taken.kind === 'ready') {
+      // Nothing may be swapped that the disk does not remember.
+      return this.#apply({ kind: 'refused', problem: this.#diskProblem() });
+    }
+    this.#running?.abort(new Error(`left phase ${before.phase}`));
+    this.#running = null;
+    this.#state = after;
+    this.#slots = await readSlots(disk, layout);
+    this.#live = { ...QUIET, refusal: this.#live.refusal };
+    const problem = 'problem' in taken ? taken.problem : null;
+    const { phase: to, job } = after;
+    log.info(
+      {
+        component: this.name,
+        from: before.phase,
+        to,
+        event: taken.kind,
+        ...(problem && { problem }),
+      },
+      `${this.name}: ${to}${job ? ` ${job.version}` : ''}`,
+    );
+    for (const effect of effects) this.#start(effect);
+    const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
+    if (!isRestAtBoot) await this.#tell(taken.kind, before, problem, this.#slots.active);
+    this.#options.onChange(true);
+  }
+
+  /** False when the state could not be written, even after making room. */
+  async #persist(after: MachineState): Promise<boolean> {
+    const { disk, layout, log } = this.#options;
+    try {
+      await writeMachineState(disk, layout, after);
+      return true;
+    } catch (error) {
+      log.error({ component: this.name, error: String(error) }, 'state could not be written');
+      if (after.phase !== 'idle') return false;
+    }
+    try {
+      await disk.removeTree(layout.staging);
+      await disk.mkdir(layout.staging);
+      await writeMachineState(disk, layout, after);
+      return true;
+    } catch (error) {
+      log.error({ component: this.name, error: String(error) }, 'state could not be written again');
+      return false;
+    }
+  }
+
+  #diskProblem(): Problem {
+    const error = new Error('the state file could not be written');
+    return { ...toProblem(error), code: 'DISK_WRITE_FAILED' };
+  }
+
+  #start(effect: Effect): void {
+    const running = new AbortController();
+    this.#running = running;
+    const rollout = 'job' in effect ? effect.job.rollout : undefined;
+    const context = this.#context(running.signal);
+    void runEffect(effect, context).then(
+      (event) => {
+        if (running.signal.aborted) return;
+        if (event) void this.#dispatch(event, rollout);
+        else this.#options.onIdle();
+      },
+      (error: unknown) => {
+        if (running.signal.aborted) return;
+        this.#options.log.error({ effect: effect.kind, error: String(error) }, 'effect failed');
+        if (effect.kind === 'cleanUp') this.#options.onIdle();
+      },
+    );
+  }
+
+  #context(signal: AbortSignal): EffectContext {
+    const { layout, disk, link, trust, hooksFolder, bytesPerSecondMax, component } = this.#options;
+    const confirmed = new Promise<void>((resolve) => {
+      this.#confirm = this.#state.phase === 'probation' ? resolve : null;
+    });
+    return {
+      component,
+      layout,
+      disk,
+      link,
+      trust,
+      hooksFolder,
+      bytesPerSecondMax,
+      signal,
+      confirmed,
+      state: () => this.#state,
+      readySaid: () => this.#readySaid,
+      onProgress: (transfer) => {
+        this.#live = { ...this.#live, transfer: { ...transfer } };
+        this.#options.onChange(false);
+      },
+      onWaiting: (waitingFor, wakeAtMs) => {
+        const isNew = waitingFor !== this.#live.waitingFor;
+        this.#live = { ...this.#live, waitingFor, wakeAtMs };
+        this.#options.onChange(isNew);
+      },
+    };
+  }
+
+  async #tell(
+    event: string,
+    before: MachineState,
+    problem: Problem | null,
+    version: string | null,
+  ): Promise<void> {
+    const { facts, component } = this.#options;
+    await this.#options.tell(
+      reportTransition({
+        robot: facts.robot,
+        component,
+        event,
+        from: before.phase,
+        before,
+        after: this.#state,
+        version,
+        problem,
+        now: Date.now(),
+      }),
+    );
+  }
+}

@@ -1,0 +1,67 @@
+/** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Pure. */
+
+import type { EpochMs } from '../../shared/ids.ts';
+import type { ComponentView } from './report.ts';
+import { iso } from './report.ts';
+
+const MiB = 1024 * 1024;
+
+export function explainComponent(view: ComponentView, now: EpochMs): string[] {
+  const { state, live } = view;
+  const runs = view.version === null ? 'has nothing installed' : `runs ${view.version}`;
+  const back = view.previousVersion === null ? '' : ` (could go back to ${view.previousVersion})`;
+  const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
+  if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
+  if (live.wakeAtMs !== null) {
+    const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
+    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
+  }
+  if (live.refusal) {
+    const { problem } = live.refusal;
+    lines.push(`  refused: ${problem.message} (${problem.code})`, `  hint: ${problem.hint}`);
+  }
+  const failure = state.lastProblem;
+  if (failure) {
+    const what = failure.version === null ? '' : ` of ${failure.version}`;
+    lines.push(
+      `  last problem${what} at ${iso(failure.atMs)}: ${failure.message} (${failure.code})`,
+    );
+    lines.push(`  hint: ${failure.hint}`);
+  }
+  for (const { version, code } of state.blocked) {
+    lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
+  }
+  return lines;
+}
+
+function doing({ state, live }: ComponentView): string {
+  const { job, phase } = state;
+  if (phase === 'idle' || !job) {
+    return state.retry ? 'idle, will try again' : 'idle, waiting for an announcement';
+  }
+  const target = `${job.version} (rollout ${job.rollout})`;
+  const transfer = live.transfer;
+  const part = transfer
+    ? ` ${(transfer.bytesDone / MiB).toFixed(1)} of ${(transfer.bytesTotal / MiB).toFixed(1)} MiB`
+    : '';
+  switch (phase) {
+    case 'checking':
+      return `checking whether ${target} fits on the disk`;
+    case 'downloading':
+      return `downloading ${target}${part}`;
+    case 'verifying':
+      return `verifying what was received of ${target}`;
+    case 'staging':
+      return `unpacking ${target}`;
+    case 'waiting':
+      return `${target} is ready to be swapped in, the robot is not`;
+    case 'swapping':
+      return `swapping to ${target}`;
+    case 'probation':
+      return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots})`;
+    case 'rolling_back':
+      return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
+    case 'stuck':
+      return `stuck: could not roll back from ${target}; a person has to look`;
+  }
+}

@@ -1,0 +1,133 @@
+/** Stage report: what a robot says of itself, built from what it knows. Pure. */
+
+import type { Problem } from '../../shared/errors.ts';
+import type { EpochMs, RobotId } from '../../shared/ids.ts';
+import type {
+  ComponentStateFields,
+  RobotEventFields,
+  RobotStateFields,
+} from '../../shared/messages.ts';
+import type { Phase } from '../../shared/phases.ts';
+import type { MachineState } from './state.ts';
+
+export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
+
+/** What a component is doing that its state file does not hold. */
+export interface Live {
+  readonly transfer: { bytesDone: number; bytesTotal: number; chunksFetched: number } | null;
+  readonly waitingFor: string | null;
+  readonly wakeAtMs: EpochMs | null;
+  /** Why nothing was taken from the last announcement; null when nothing was refused. */
+  readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
+}
+
+export interface ComponentView {
+  readonly name: string;
+  readonly version: string | null;
+  readonly previousVersion: string | null;
+  readonly state: MachineState;
+  readonly live: Live;
+}
+
+export function reportComponent(view: ComponentView): ComponentStateFields {
+  const { state, live } = view;
+  const { transfer } = live;
+  const failure = state.lastProblem ?? live.refusal;
+  return {
+    name: view.name,
+    version: view.version,
+    previous_version: view.previousVersion,
+    phase: state.phase,
+    rollout: state.job?.rollout ?? null,
+    target_version: state.job?.version ?? null,
+    transfer: transfer && {
+      bytes_done: transfer.bytesDone,
+      bytes_total: transfer.bytesTotal,
+      chunks_fetched: transfer.chunksFetched,
+    },
+    waiting_for: live.waitingFor,
+    wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
+    last_error: failure && reportFailure(latest(state, live) ?? failure),
+    blocked: state.blocked.map((one) => one.version),
+  };
+}
+
+type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
+
+function latest(state: MachineState, live: Live): Failure | null {
+  const { lastProblem } = state;
+  if (!lastProblem) return live.refusal;
+  if (!live.refusal) return lastProblem;
+  // "Failed before" says less than the failure itself.
+  const isEcho = live.refusal.problem.code === 'FAILED_BEFORE';
+  if (isEcho && live.refusal.version === lastProblem.version) return lastProblem;
+  return live.refusal.atMs > lastProblem.atMs ? live.refusal : lastProblem;
+}
+
+function reportFailure(failure: Failure) {
+  const { code, message, hint } = 'problem' in failure ? failure.problem : failure;
+  return {
+    code,
+    message: message.slice(0, 1_000),
+    hint: hint.slice(0, 1_000),
+    version: failure.version,
+    at: iso(failure.atMs),
+  };
+}
+
+export interface RobotFactsForReport {
+  readonly robot: RobotId;
+  readonly agent: string;
+  readonly arch: string;
+  readonly model: string;
+  readonly tags: readonly string[];
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export function reportRobot(
+  facts: RobotFactsForReport,
+  components: readonly ComponentView[],
+  now: EpochMs,
+): RobotStateFields {
+  return {
+    robot_id: facts.robot,
+    at: iso(now),
+    agent: facts.agent,
+    arch: facts.arch,
+    model: facts.model,
+    tags: [...facts.tags],
+    components: components.map(reportComponent),
+    metrics: { ...facts.metrics },
+  };
+}
+
+/** One transition, for the audit log. `event_seq` is given by the outbox. */
+export function reportTransition(input: {
+  robot: RobotId;
+  component: string;
+  event: string;
+  from: Phase;
+  before: MachineState;
+  after: MachineState;
+  version: string | null;
+  problem: Problem | null;
+  now: EpochMs;
+}): Omit<RobotEventFields, 'event_seq'> {
+  const job = input.after.job ?? input.before.job;
+  return {
+    robot_id: input.robot,
+    at: iso(input.now),
+    component: input.component,
+    from: input.from,
+    to: input.after.phase,
+    event: input.event,
+    version: input.version,
+    target_version: job?.version ?? null,
+    rollout: job?.rollout ?? null,
+    problem: input.problem && {
+      code: input.problem.code,
+      message: input.problem.message.slice(0, 1_000),
+      hint: input.problem.hint.slice(0, 1_000),
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * What a robot remembers of one component across power cuts: the contents of
+ * `<root>/state/machine.json`. It is written whole before anything is done on its account.
+ */
+
+import { z } from 'zod';
+import { base64ToBytes, bytesToBase64 } from '../../shared/bytes.ts';
+import type { Artifact, Rollout } from '../../shared/announcement.ts';
+import type { VerifiedBundle } from '../../shared/bundle-signature.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { PHASES } from '../../shared/phases.ts';
+import {
+  idSchema,
+  parseDocument,
+  sha256Schema,
+  sizeSchema,
+  versionSchema,
+} from '../../shared/schema.ts';
+
+const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
+
+const jobSchema = z.object({
+  /** Rollout id: results of an older job are told apart by it. */
+  rollout: idSchema,
+  seq: sizeSchema,
+  version: versionSchema,
+  /** Exact bytes, base64: the signature is checked again over what was received. */
+  manifest: z.string().max(LIMITS.manifestBytesMax * 2),
+  signatures: z.array(z.string()).max(LIMITS.signaturesMax + 1),
+  payloadSha256: sha256Schema,
+  payloadBytes: sizeSchema,
+  /** Unpacked size when the manifest says it. */
+  tarBytes: sizeSchema.nullable(),
+  chunkBytes: sizeSchema,
+  chunkIndex: sha256Schema,
+  emergency: z.boolean(),
+  healthTimeoutMs: sizeSchema,
+  /** Version that `active` led to before the swap; null for a first install. */
+  previousVersion: versionSchema.nullable(),
+  startedAtMs: sizeSchema,
+  /** Boots and agent starts since the swap without a confirmation. */
+  boots: sizeSchema,
+  /** True when `recover` has counted this boot already and the agent must not. */
+  bootCounted: z.boolean(),
+  corruptCount: sizeSchema,
+  rollbackAttempts: sizeSchema,
+  /** Writes of the state file for this job: a cap turns any loop into an end. */
+  persists: sizeSchema,
+  /** Why it is being rolled back. */
+  cause: problemSchema.nullable(),
+});
+
+const stateSchema = z.object({
+  schema: z.literal(1),
+  phase: z.enum(PHASES),
+  job: jobSchema.nullable(),
+  blocked: z
+    .array(z.object({ version: versionSchema, payloadSha256: sha256Schema, code: z.string() }))
+    .max(LIMITS.blockedBundlesMax),
+  /** A bundle that may be tried again, and not before when. */
+  retry: z
+    .object({ payloadSha256: sha256Schema, attempts: sizeSchema, notBeforeMs: sizeSchema })
+    .nullable(),
+  lastProblem: problemSchema
+    .extend({ version: versionSchema.nullable(), atMs: sizeSchema })
+    .nullable(),
+});
+
+export type StoredProblem = z.output<typeof problemSchema>;
+export type Job = z.output<typeof jobSchema>;
+export type MachineState = z.output<typeof stateSchema>;
+
+const KIND = {
+  what: 'state file',
+  schema: stateSchema,
+  bytesMax: LIMITS.manifestBytesMax * 4,
+  code: 'STATE_CORRUPT',
+} as const;
+
+/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, STATE_CORRUPT */
+export function parseMachineState(bytes: Uint8Array): MachineState {
+  return parseDocument(KIND, bytes);
+}
+
+export function encodeMachineState(state: MachineState): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(state)}\n`);
+}
+
+export function freshState(): MachineState {
+  return { schema: 1, phase: 'idle', job: null, blocked: [], retry: null, lastProblem: null };
+}
+
+/** A job of a bundle whose signatures hold: the only way to make one. */
+export function makeJob(input: {
+  rollout: Rollout;
+  artifact: Artifact;
+  bundle: VerifiedBundle;
+  seq: number;
+  now: EpochMs;
+}): Job {
+  const { rollout, artifact, bundle } = input;
+  const { manifest } = bundle;
+  const timeoutS = rollout.health_timeout_s;
+  return {
+    rollout: rollout.id,
+    seq: input.seq,
+    version: manifest.version,
+    manifest: bytesToBase64(bundle.manifestBytes),
+    signatures: bundle.signatures.map(bytesToBase64),
+    payloadSha256: manifest.payload_sha256,
+    payloadBytes: artifact.size,
+    tarBytes: manifest.payload_tar_size ?? null,
+    chunkBytes: artifact.chunk_size,
+    chunkIndex: artifact.chunk_index,
+    emergency: rollout.emergency,
+    healthTimeoutMs: timeoutS === undefined ? LIMITS.healthTimeoutMsDefault : timeoutS * 1000,
+    previousVersion: null,
+    startedAtMs: input.now,
+    boots: 0,
+    bootCounted: false,
+    corruptCount: 0,
+    rollbackAttempts: 0,
+    persists: 0,
+    cause: null,
+  };
+}
+
+/** Bytes that the job carries as text. */
+export function jobBytes(job: Job): { manifestBytes: Uint8Array; signatures: Uint8Array[] } {
+  const decode = (text: string): Uint8Array => {
+    const bytes = base64ToBytes(text);
+    if (!bytes) throw new TypeError('jobBytes: the job was not made by makeJob');
+    return bytes;
+  };
+  return { manifestBytes: decode(job.manifest), signatures: job.signatures.map(decode) };
+}

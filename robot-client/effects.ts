@@ -1,0 +1,250 @@
+/**
+ * What each effect of the machine does to the world, and which event came of it. No decision is
+ * taken here that the machine could take: an effect ends in exactly one event.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
+import { LIMITS } from '../shared/limits.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import { payloadFile, stagingFolder, treeFolder, type Layout } from './core/layout.ts';
+import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './core/machine.ts';
+import type { Disk } from './core/ports.ts';
+import type { Job, MachineState } from './core/state.ts';
+import { describeHook, startAndProbe } from './io/confirm.ts';
+import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
+import { runHook, type HookName, type HookResult } from './io/hooks.ts';
+import { stageArchive } from './io/stage.ts';
+import { admitRelease, pruneReleases, readSlots, swapBack, swapTo } from './io/swap.ts';
+import { verifyPayload } from './io/verify.ts';
+
+export interface EffectContext {
+  readonly component: string;
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly link: PullLink;
+  readonly trust: TrustRoot;
+  readonly hooksFolder: string;
+  readonly bytesPerSecondMax: number | null;
+  readonly signal: AbortSignal;
+  /** The machine's state as it is now. */
+  state(): MachineState;
+  onProgress: DownloadInput['onProgress'];
+  /** Null when nothing is waited for. */
+  onWaiting(reason: string | null, wakeAtMs: number | null): void;
+  /** What the application said on POST /ready; null when it said nothing. */
+  readySaid(): { ready: boolean; reason: string } | null;
+  /** Resolves when the application confirms on the local socket. */
+  readonly confirmed: Promise<void>;
+}
+
+/** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
+export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
+  switch (effect.kind) {
+    case 'check':
+      return orRefused(on, () => check(effect.job, on));
+    case 'download':
+      return orRefused(on, () => download(effect.job, on));
+    case 'verify':
+      return verify(effect.job, on);
+    case 'stage':
+      return orRefused(on, () => stage(effect.job, on));
+    case 'askReady':
+      return orRefused(on, () => askReady(effect.job, on));
+    case 'swap':
+      return swap(effect.job, on);
+    case 'probe':
+      return probe(effect.job, on);
+    case 'rollBack':
+      return rollBack(effect.job, effect.inMs, on);
+    case 'cleanUp':
+      await cleanUp(on);
+      return null;
+  }
+}
+
+async function orRefused(
+  on: EffectContext,
+  run: () => Promise<MachineEvent>,
+): Promise<MachineEvent> {
+  try {
+    return await run();
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    return { kind: 'refused', problem: toProblem(thrown) };
+  }
+}
+
+/** A payload without a declared unpacked size is reckoned at this many times its packed one. */
+const UNPACKED_GUESS = 4;
+
+async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const unpacked = job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
+  const want = job.payloadBytes + unpacked + LIMITS.diskSpareBytes;
+  const { bytes } = await on.disk.free(on.layout.root);
+  if (bytes >= want) return { kind: 'fits' };
+  throw new DroverError(
+    'DISK_SPACE_SHORT',
+    `make room for ${job.version}: not enough disk (got ${bytes} bytes free, want ${want})`,
+    { facts: { got: bytes, want } },
+  );
+}
+
+async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, link, signal, bytesPerSecondMax, onProgress } = on;
+  const folder = stagingFolder(on.layout, job.payloadSha256);
+  await downloadPayload({ job, folder, disk, link, signal, bytesPerSecondMax, onProgress });
+  return { kind: 'downloaded' };
+}
+
+async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, trust, signal } = on;
+  const payloadPath = payloadFile(stagingFolder(on.layout, job.payloadSha256));
+  try {
+    await verifyPayload({ disk, payloadPath, job, trust, signal });
+    return { kind: 'intact' };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return payloadFailure(on.state(), toProblem(thrown));
+  }
+}
+
+async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal } = on;
+  const folder = stagingFolder(layout, job.payloadSha256);
+  const tree = treeFolder(folder);
+  const release = { tree, version: job.version };
+  await stageArchive({
+    disk,
+    payloadPath: payloadFile(folder),
+    intoFolder: tree,
+    packedBytes: job.payloadBytes,
+    signal,
+  });
+  await disk.syncFolder(folder);
+  await admitRelease(disk, layout, release);
+  return { kind: 'staged' };
+}
+
+/** Asks until the robot says yes. Never gives up by itself: a busy robot is not an error. */
+async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  for (;;) {
+    const said = on.readySaid();
+    const hook = said?.ready === false ? null : await hookOf(job, on, 'ready');
+    if (hook !== null && hook.kind !== 'ok' && hook.kind !== 'absent' && hook.kind !== 'busy') {
+      // A broken interlock is a closed one.
+      on.onWaiting(`the ready hook (${describeHook(hook)})`, Date.now() + LIMITS.readyIntervalMs);
+    } else if (hook !== null && hook.kind !== 'busy') {
+      on.onWaiting(null, null);
+      const { active } = await readSlots(on.disk, on.layout);
+      return { kind: 'ready', previousVersion: active };
+    } else {
+      const why = hook === null ? (said?.reason ?? '') : describeHook(hook);
+      on.onWaiting(`the robot is busy: ${why}`, Date.now() + LIMITS.readyIntervalMs);
+    }
+    await sleep(LIMITS.readyIntervalMs, undefined, { signal: on.signal });
+  }
+}
+
+async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
+  try {
+    const { active } = await readSlots(on.disk, on.layout);
+    if (active !== job.version && job.previousVersion !== null) {
+      const stopped = await hookOf(job, on, 'stop', job.previousVersion);
+      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
+        throw new DroverError(
+          'SWAP_FAILED',
+          `stop ${job.previousVersion}: ${describeHook(stopped)}`,
+        );
+      }
+    }
+    await swapTo(on.disk, on.layout, job.version);
+    return { kind: 'swapped' };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const { message } = toProblem(thrown);
+    const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
+    return { kind: 'swap_failed', problem };
+  }
+}
+
+async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+  return await startAndProbe({
+    version: job.version,
+    healthTimeoutMs: job.healthTimeoutMs,
+    signal: on.signal,
+    confirmed: on.confirmed,
+    runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
+  });
+}
+
+async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
+  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
+  try {
+    const { active } = await readSlots(on.disk, on.layout);
+    // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
+    if (active === job.version) await hookOf(job, on, 'stop', job.version);
+    await swapBack(on.disk, on.layout, job.previousVersion);
+    if (job.previousVersion !== null) {
+      const started = await hookOf(job, on, 'start', job.previousVersion);
+      if (started.kind !== 'ok' && started.kind !== 'absent') {
+        const why = describeHook(started);
+        throw new DroverError('ROLLBACK_FAILED', `start ${job.previousVersion} again: ${why}`);
+      }
+    }
+    await hookOf(job, on, 'rolled-back', job.previousVersion ?? '');
+    return { kind: 'rolled_back' };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const cause = toProblem(thrown);
+    const problem: Problem = toProblem(new DroverError('ROLLBACK_FAILED', cause.message));
+    return rollbackFailure(on.state(), problem);
+  }
+}
+
+async function cleanUp(on: EffectContext): Promise<void> {
+  const { retry } = on.state();
+  // What was downloaded for a bundle that will be tried again is worth keeping.
+  const keep = retry === null ? null : stagingFolder(on.layout, retry.payloadSha256);
+  await pruneReleases(on.disk, on.layout, keep);
+}
+
+async function hookOf(
+  job: Job,
+  on: EffectContext,
+  name: HookName,
+  version: string = job.version,
+  timeoutMs: number = LIMITS.hookTimeoutMsDefault,
+): Promise<HookResult> {
+  return await runHook({
+    folder: on.hooksFolder,
+    name,
+    timeoutMs,
+    signal: on.signal,
+    env: hookEnvironment({
+      component: on.component,
+      layout: on.layout,
+      version,
+      previousVersion: job.previousVersion,
+      targetVersion: job.version,
+    }),
+  });
+}
+
+/** What every hook is told; documented in docs/robot-integration.md. */
+export function hookEnvironment(input: {
+  component: string;
+  layout: Layout;
+  version: string;
+  previousVersion: string | null;
+  targetVersion: string;
+}): Record<string, string> {
+  return {
+    DROVER_COMPONENT: input.component,
+    DROVER_ROOT: input.layout.root,
+    DROVER_ACTIVE_DIR: input.layout.active,
+    DROVER_VERSION: input.version,
+    DROVER_PREVIOUS_VERSION: input.previousVersion ?? '',
+    DROVER_TARGET_VERSION: input.targetVersion,
+  };
+}

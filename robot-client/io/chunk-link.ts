@@ -1,0 +1,71 @@
+/**
+ * The chunk side of the robot's link. A chunk is known by the hash of its bytes, never by the topic
+ * it came on: a retained chunk, a re-published one and a live one take the same path, and a carrier
+ * that swaps payloads achieves nothing.
+ */
+
+import { sha256Hex } from '../../shared/hash.ts';
+import type { RobotId, Sha256Hex } from '../../shared/ids.ts';
+import { encodeMessage } from '../../shared/messages.ts';
+import type { Log, Wire } from '../../shared/ports.ts';
+import { chunkTopic, robotTopic } from '../../shared/topics.ts';
+import type { PullLink, PullListener } from './download.ts';
+
+export class ChunkLink implements PullLink {
+  readonly #robot: RobotId;
+  readonly #log: Log;
+  readonly #listeners = new Set<PullListener>();
+  readonly #wire: () => Wire;
+
+  constructor(robot: RobotId, wire: () => Wire, log: Log) {
+    this.#robot = robot;
+    this.#wire = wire;
+    this.#log = log;
+  }
+
+  get isUp(): boolean {
+    return this.#wire().isUp;
+  }
+
+  /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
+  async deliver(bytes: Uint8Array): Promise<void> {
+    if (this.#listeners.size === 0) return;
+    const hash = sha256Hex(bytes);
+    for (const listener of [...this.#listeners]) await listener.onChunk(hash, bytes);
+  }
+
+  up(): void {
+    for (const listener of [...this.#listeners]) listener.onUp();
+  }
+
+  down(): void {
+    for (const listener of [...this.#listeners]) listener.onDown();
+  }
+
+  attach(listener: PullListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  subscribeChunks(hashes: readonly Sha256Hex[]): void {
+    this.#tolerate('subscribe', this.#wire().subscribe(hashes.map(chunkTopic), 1));
+  }
+
+  unsubscribeChunks(hashes: readonly Sha256Hex[]): void {
+    this.#tolerate('unsubscribe', this.#wire().unsubscribe(hashes.map(chunkTopic)));
+  }
+
+  wantChunks(hashes: readonly Sha256Hex[]): void {
+    const want = { robot_id: this.#robot, at: new Date().toISOString(), chunks: [...hashes] };
+    const topic = robotTopic(this.#robot, 'want');
+    const sent = this.#wire().send(topic, encodeMessage(want), { retain: false, qos: 1 });
+    this.#tolerate('want', sent);
+  }
+
+  /** A question that was lost is asked again by the pull's own timer; here it is only noted. */
+  #tolerate(what: string, request: Promise<void>): void {
+    request.catch((error: unknown) =>
+      this.#log.debug({ what, error: String(error) }, 'chunk link'),
+    );
+  }
+}

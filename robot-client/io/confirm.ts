@@ -1,0 +1,82 @@
+/**
+ * Stage confirm: starts the new version and watches its health until it is good, bad, or out of
+ * time. Without a `health` hook, a start that succeeded is all there is to go by. The application
+ * may also confirm by itself over the local socket.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { HookResult } from './hooks.ts';
+
+/** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
+const HEALTH_GIVE_UP_EXIT = 70;
+
+export type Outcome =
+  { readonly kind: 'healthy' } | { readonly kind: 'unhealthy'; readonly problem: Problem };
+
+export interface ConfirmInput {
+  readonly version: string;
+  readonly healthTimeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Resolves when the application said POST /confirm; never otherwise. */
+  readonly confirmed: Promise<void>;
+  runHook(name: 'start' | 'health', timeoutMs: number): Promise<HookResult>;
+}
+
+export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
+  const start = await input.runHook('start', LIMITS.hookTimeoutMsDefault);
+  if (start.kind !== 'ok' && start.kind !== 'absent') {
+    return unhealthy('start', input.version, start);
+  }
+  const deadline = performance.now() + input.healthTimeoutMs;
+  let isConfirmed = false;
+  void input.confirmed.then(() => {
+    isConfirmed = true;
+  });
+  let last: HookResult | null = null;
+  for (;;) {
+    input.signal.throwIfAborted();
+    if (isConfirmed) return { kind: 'healthy' };
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return tooLate(input, last);
+    last = await input.runHook('health', Math.min(leftMs, LIMITS.hookTimeoutMsDefault));
+    if (last.kind === 'ok' || last.kind === 'absent') return { kind: 'healthy' };
+    if (last.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
+      const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
+      return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
+    }
+    await sleep(LIMITS.healthIntervalMs, undefined, { signal: input.signal });
+  }
+}
+
+function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
+  const seconds = input.healthTimeoutMs / 1000;
+  const words = last ? `; last health probe: ${describeHook(last)}` : '';
+  const message = `confirm ${input.version}: not healthy within ${seconds} s${words}`;
+  return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_DEADLINE', message)) };
+}
+
+function unhealthy(hook: string, version: string, result: HookResult): Outcome {
+  const code = result.kind === 'timedOut' ? 'HOOK_TIMED_OUT' : 'HOOK_FAILED';
+  const message = `run hook ${hook} of ${version}: ${describeHook(result)}`;
+  return { kind: 'unhealthy', problem: toProblem(new DroverError(code, message)) };
+}
+
+/** One line for reports, with the hook's last words. */
+export function describeHook(result: HookResult): string {
+  const said = 'output' in result ? result.output.trim().slice(-300) : '';
+  const words = said === '' ? '' : ` (${said})`;
+  switch (result.kind) {
+    case 'absent':
+      return 'absent';
+    case 'ok':
+      return 'succeeded';
+    case 'busy':
+      return `busy${words}`;
+    case 'timedOut':
+      return `no end within its time-out${words}`;
+    case 'failed':
+      return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
+  }
+}

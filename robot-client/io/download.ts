@@ -1,0 +1,202 @@
+/**
+ * Stage download: a payload, chunk by chunk, into its staging file. What is there is known by
+ * hashing the file itself, never from a note about it: after a power cut the bytes tell the truth
+ * and a note may not. So a verified chunk that survived is never fetched again.
+ */
+
+import { chunkLength, parseChunkIndex, type ChunkIndex } from '../../shared/chunk-index.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { sha256Hex } from '../../shared/hash.ts';
+import type { Sha256Hex } from '../../shared/ids.ts';
+import { shortHash } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
+import { indexFile, payloadFile } from '../core/layout.ts';
+import type { Disk, DiskFile } from '../core/ports.ts';
+import type { Job } from '../core/state.ts';
+import { writeWhole } from './state-file.ts';
+
+/** What a download needs of the agent's link. */
+export interface PullLink {
+  readonly isUp: boolean;
+  subscribeChunks(hashes: readonly Sha256Hex[]): void;
+  unsubscribeChunks(hashes: readonly Sha256Hex[]): void;
+  wantChunks(hashes: readonly Sha256Hex[]): void;
+  /** Registers the one pull in progress; returns the way to take it off. */
+  attach(listener: PullListener): () => void;
+}
+
+export interface PullListener {
+  onChunk(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
+  onUp(): void;
+  onDown(): void;
+}
+
+export interface DownloadInput {
+  readonly job: Job;
+  readonly folder: string;
+  readonly disk: Disk;
+  readonly link: PullLink;
+  readonly bytesPerSecondMax: number | null;
+  readonly signal: AbortSignal;
+  onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
+}
+
+/** Resolves when every byte of the payload is in the staging file and fsynced.
+ * @throws DroverError CHUNK_UNAVAILABLE, CHUNK_INDEX_INVALID, DISK_FULL, DISK_WRITE_FAILED */
+export async function downloadPayload(input: DownloadInput): Promise<void> {
+  const { job, folder, disk } = input;
+  await disk.mkdir(folder);
+  const index = await fetchIndex(input);
+  const file = await disk.open(payloadFile(folder), 'update', 0o600);
+  try {
+    const places = await missingPlaces(file, index, input.signal);
+    const missingBytes = [...places.values()]
+      .flat()
+      .reduce((n, at) => n + chunkLength(index, at), 0);
+    const progress = {
+      bytesDone: job.payloadBytes - missingBytes,
+      bytesTotal: job.payloadBytes,
+      chunksFetched: 0,
+    };
+    input.onProgress(progress);
+    let unsynced = 0;
+    const keep = async (hash: Sha256Hex, bytes: Uint8Array): Promise<void> => {
+      for (const at of places.get(hash) ?? []) {
+        assertLength(bytes.byteLength, chunkLength(index, at));
+        await file.write(bytes, at * index.chunkBytes);
+        progress.bytesDone += bytes.byteLength;
+        unsynced += bytes.byteLength;
+      }
+      progress.chunksFetched += 1;
+      if (unsynced >= LIMITS.downloadSyncBytes) {
+        unsynced = 0;
+        await file.sync();
+      }
+      input.onProgress(progress);
+    };
+    await pullAll({ ...input, missing: [...places.keys()], keep });
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.syncFolder(folder);
+}
+
+/** An index may not make a chunk spill over its neighbour. */
+function assertLength(got: number, want: number): void {
+  if (got === want) return;
+  const why = `a chunk of the wrong length (got ${got}, want ${want} bytes)`;
+  throw new DroverError('CHUNK_INDEX_INVALID', `download payload: ${why}`);
+}
+
+/** The index is a chunk like any other; its kept copy is checked by its own address. */
+async function fetchIndex(input: DownloadInput): Promise<ChunkIndex> {
+  const { job, folder, disk } = input;
+  const artifact = { size: job.payloadBytes, chunk_size: job.chunkBytes };
+  const path = indexFile(folder);
+  const kept = await disk.readFile(path, LIMITS.chunkBytesMax);
+  if (kept && sha256Hex(kept) === job.chunkIndex) return parseChunkIndex(kept, artifact);
+  let index: ChunkIndex | null = null;
+  const keep = async (_hash: Sha256Hex, bytes: Uint8Array): Promise<void> => {
+    index = parseChunkIndex(bytes, artifact);
+    await writeWhole(disk, path, bytes);
+  };
+  await pullAll({ ...input, missing: [job.chunkIndex as Sha256Hex], keep });
+  if (!index) throw new TypeError('fetchIndex: the pull ended without its chunk');
+  return index;
+}
+
+/** Places in the file for each chunk that is not there yet (equal chunks share one fetch). */
+async function missingPlaces(
+  file: DiskFile,
+  index: ChunkIndex,
+  signal: AbortSignal,
+): Promise<Map<Sha256Hex, number[]>> {
+  const places = new Map<Sha256Hex, number[]>();
+  const bytesThere = await file.size();
+  const buffer = new Uint8Array(index.chunkBytes);
+  for (const [at, hash] of index.chunks.entries()) {
+    signal.throwIfAborted();
+    const length = chunkLength(index, at);
+    const view = buffer.subarray(0, length);
+    const start = at * index.chunkBytes;
+    const isThere =
+      start + length <= bytesThere &&
+      (await file.read(view, start)) === length &&
+      sha256Hex(view) === hash;
+    if (isThere) continue;
+    const known = places.get(hash);
+    if (known) known.push(at);
+    else places.set(hash, [at]);
+  }
+  return places;
+}
+
+type PullAll = Pick<DownloadInput, 'job' | 'link' | 'signal' | 'bytesPerSecondMax'> & {
+  missing: readonly Sha256Hex[];
+  keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
+};
+
+/** Runs the pure pull engine against the link until it is done, gives up, or is aborted. */
+function pullAll(input: PullAll): Promise<void> {
+  const { link, signal } = input;
+  if (input.missing.length === 0) return Promise.resolve();
+  const pull = new ChunkPull({
+    missing: input.missing,
+    chunkBytes: input.job.chunkBytes,
+    bytesPerSecondMax: input.bytesPerSecondMax,
+  });
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | null = null;
+    let detach = (): void => {};
+    const finish = (error?: unknown): void => {
+      if (timer) clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      detach();
+      if (error === undefined) resolve();
+      else reject(error instanceof Error ? error : new Error(String(error)));
+    };
+    const onAbort = (): void => finish(signal.reason);
+    const run = (effects: readonly PullEffect[]): void => {
+      for (const effect of effects) {
+        if (effect.kind === 'subscribe') link.subscribeChunks(effect.hashes);
+        else if (effect.kind === 'unsubscribe') link.unsubscribeChunks(effect.hashes);
+        else if (effect.kind === 'want') link.wantChunks(effect.hashes);
+        else return finish(effect.kind === 'done' ? undefined : gaveUp(effect));
+      }
+      if (timer) clearTimeout(timer);
+      const wakeAtMs = pull.wakeAtMs;
+      timer =
+        wakeAtMs === null
+          ? null
+          : setTimeout(() => run(pull.timer(Date.now())), Math.max(1, wakeAtMs - Date.now()));
+    };
+    detach = link.attach({
+      onChunk: async (hash, bytes) => {
+        if (!pull.isMissing(hash)) return;
+        try {
+          await input.keep(hash, bytes);
+          run(pull.kept(hash, bytes.byteLength, Date.now()));
+        } catch (error) {
+          finish(error);
+        }
+      },
+      onUp: () => run(pull.up(Date.now())),
+      onDown: () => {
+        pull.down();
+        run([]);
+      },
+    });
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort);
+    if (link.isUp) run(pull.up(Date.now()));
+  });
+}
+
+function gaveUp(effect: { hash: Sha256Hex; attempts: number }): DroverError {
+  return new DroverError(
+    'CHUNK_UNAVAILABLE',
+    `download chunk ${shortHash(effect.hash)}: no answer after ${effect.attempts} attempts`,
+  );
+}

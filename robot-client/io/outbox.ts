@@ -1,0 +1,95 @@
+/**
+ * Events wait here until the broker has acknowledged them, across restarts. A report that cannot be
+ * sent never changes the outcome of an install: writing here is all that an install does about it.
+ * When the box is full the oldest go first, and the gap in `event_seq` shows it.
+ */
+
+import { z } from 'zod';
+import { encodeMessage, type RobotEventFields } from '../../shared/messages.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { Log } from '../../shared/ports.ts';
+import { parseDocument, sizeSchema } from '../../shared/schema.ts';
+import type { Disk } from '../core/ports.ts';
+import { readOrSetAside, writeWhole } from './state-file.ts';
+
+const KIND = {
+  what: 'outbox.json',
+  schema: z.object({
+    nextSeq: sizeSchema,
+    events: z.array(z.record(z.string(), z.unknown())).max(LIMITS.outboxEventsMax),
+  }),
+  bytesMax: LIMITS.outboxEventsMax * LIMITS.reportBytesMax,
+  code: 'STATE_CORRUPT',
+} as const;
+
+type Send = (event: Uint8Array) => Promise<void>;
+
+export class Outbox {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #log: Log;
+  #nextSeq = 1;
+  #events: RobotEventFields[] = [];
+  #saving: Promise<void> = Promise.resolve();
+  #flushing = false;
+
+  constructor(disk: Disk, path: string, log: Log) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#log = log;
+  }
+
+  async load(): Promise<void> {
+    const { value, problem } = await readOrSetAside(this.#disk, this.#path, (bytes) =>
+      parseDocument(KIND, bytes),
+    );
+    if (problem) this.#log.warn({ problem }, 'outbox was damaged and set aside');
+    if (!value) return;
+    this.#nextSeq = value.nextSeq;
+    // Written by this program from typed values; the broker checks each again on arrival.
+    this.#events = value.events as unknown as RobotEventFields[];
+  }
+
+  get waiting(): number {
+    return this.#events.length;
+  }
+
+  /** Never rejects: an event that cannot be saved is still sent if the agent lives long enough. */
+  async add(event: Omit<RobotEventFields, 'event_seq'>): Promise<void> {
+    this.#events.push({ ...event, event_seq: this.#nextSeq });
+    this.#nextSeq += 1;
+    if (this.#events.length > LIMITS.outboxEventsMax) this.#events.shift();
+    await this.#save();
+  }
+
+  /** Sends from the oldest on; stops at the first failure and keeps the rest. */
+  async flush(send: Send): Promise<void> {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    const before = this.#events.length;
+    try {
+      while (this.#events.length > 0) {
+        const event = this.#events[0] as RobotEventFields;
+        await send(encodeMessage(event));
+        if (this.#events[0] === event) this.#events.shift();
+      }
+    } catch (error) {
+      this.#log.debug({ error: String(error) }, 'events wait for the link');
+    } finally {
+      this.#flushing = false;
+    }
+    if (this.#events.length !== before) await this.#save();
+  }
+
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(async () => {
+      const text = JSON.stringify({ nextSeq: this.#nextSeq, events: this.#events });
+      try {
+        await writeWhole(this.#disk, this.#path, new TextEncoder().encode(text));
+      } catch (error) {
+        this.#log.warn({ error: String(error) }, 'outbox could not be saved');
+      }
+    });
+    return this.#saving;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Small files of the robot's memory. Each write is whole: beside, fsync, rename, fsync the folder.
+ * A file that cannot be read is set aside and told, never guessed at and never silently dropped.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { Layout } from '../core/layout.ts';
+import type { Disk } from '../core/ports.ts';
+import {
+  encodeMachineState,
+  freshState,
+  parseMachineState,
+  type MachineState,
+} from '../core/state.ts';
+
+export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const beside = `${path}.new`;
+  const file = await disk.open(beside, 'create', 0o600);
+  try {
+    await file.write(bytes, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(beside, path);
+  await disk.syncFolder(path.slice(0, path.lastIndexOf('/')));
+}
+
+/**
+ * Reads and parses a file; a damaged one is renamed to `<path>.corrupt` and reported.
+ * @returns null and no problem when there is no file
+ */
+export async function readOrSetAside<T>(
+  disk: Disk,
+  path: string,
+  parse: (bytes: Uint8Array) => T,
+): Promise<{ value: T | null; problem: Problem | null }> {
+  try {
+    const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
+    return { value: bytes === null ? null : parse(bytes), problem: null };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    await disk.rename(path, `${path}.corrupt`);
+    const cause = toProblem(thrown);
+    const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
+    return { value: null, problem: toProblem(new DroverError('STATE_CORRUPT', message)) };
+  }
+}
+
+/** The machine's state; a damaged file starts over from what the links say. */
+export async function readMachineState(
+  disk: Disk,
+  layout: Layout,
+  now: number,
+): Promise<MachineState> {
+  const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
+  if (value) return value;
+  const fresh = freshState();
+  return problem ? { ...fresh, lastProblem: { ...problem, version: null, atMs: now } } : fresh;
+}
+
+export async function writeMachineState(
+  disk: Disk,
+  layout: Layout,
+  state: MachineState,
+): Promise<void> {
+  await writeWhole(disk, layout.machineFile, encodeMachineState(state));
+}

@@ -1,0 +1,116 @@
+/**
+ * Stages swap and rollback: which release boots. The one instant that matters is a rename(2) of a
+ * link over `active`; everything before it is prepared and fsynced, everything after it can be
+ * repeated. Each method may be cut at any operation and called again.
+ */
+
+import { DroverError } from '../../shared/errors.ts';
+import { linkTarget, releaseFolder, versionOfLink, type Layout } from '../core/layout.ts';
+import type { Disk } from '../core/ports.ts';
+
+export interface Slots {
+  readonly active: string | null;
+  readonly rollback: string | null;
+}
+
+export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
+  const read = async (link: string): Promise<string | null> => {
+    const version = versionOfLink(await disk.readlink(link));
+    if (version === null) return null;
+    return (await disk.kind(releaseFolder(layout, version))) === 'folder' ? version : null;
+  };
+  return { active: await read(layout.active), rollback: await read(layout.rollback) };
+}
+
+export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
+  for (const folder of [layout.root, layout.releases, layout.staging, layout.state]) {
+    await disk.mkdir(folder);
+  }
+  await disk.syncFolder(layout.root);
+}
+
+/**
+ * A fully fsynced tree becomes a release by one rename. A leftover of the same version (a failed
+ * one that is installed again) moves aside first; the running one is never touched.
+ */
+export async function admitRelease(
+  disk: Disk,
+  layout: Layout,
+  staged: { tree: string; version: string },
+): Promise<void> {
+  const release = releaseFolder(layout, staged.version);
+  if ((await disk.kind(staged.tree)) === 'absent') {
+    if ((await disk.kind(release)) === 'folder') return; // done before a power cut
+    throw new DroverError(
+      'SWAP_FAILED',
+      `admit release ${staged.version}: the staged tree is gone`,
+    );
+  }
+  const { active } = await readSlots(disk, layout);
+  if (active === staged.version) {
+    throw new DroverError('SWAP_FAILED', `admit release ${staged.version}: it is the active one`);
+  }
+  if ((await disk.kind(release)) !== 'absent') await disk.removeTree(release);
+  await disk.rename(staged.tree, release);
+  await disk.syncFolder(layout.releases);
+}
+
+/** `active` leads to `version`, `rollback` to what was active. The swap. */
+export async function swapTo(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const release = releaseFolder(layout, version);
+  if ((await disk.kind(release)) !== 'folder') {
+    throw new DroverError('SWAP_FAILED', `swap to ${version}: no such release`);
+  }
+  const { active } = await readSlots(disk, layout);
+  if (active === version) return;
+  if (active !== null) {
+    await pointLink(disk, layout.rollback, linkTarget(active));
+    await disk.syncFolder(layout.root);
+  }
+  await pointLink(disk, layout.active, linkTarget(version));
+  await disk.syncFolder(layout.root);
+}
+
+/** Back to `previous`; with none, back to nothing active, as before a first install. */
+export async function swapBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
+  if (previous === null) {
+    await disk.unlink(layout.active);
+  } else {
+    if ((await disk.kind(releaseFolder(layout, previous))) !== 'folder') {
+      throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
+    }
+    if (versionOfLink(await disk.readlink(layout.active)) !== previous) {
+      await pointLink(disk, layout.active, linkTarget(previous));
+    }
+  }
+  if (versionOfLink(await disk.readlink(layout.rollback)) === previous) {
+    await disk.unlink(layout.rollback);
+  }
+  await disk.syncFolder(layout.root);
+}
+
+/** A link appears whole or not at all: made beside, then renamed over. */
+async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
+  const beside = `${link}.new`;
+  await disk.unlink(beside);
+  await disk.symlink(target, beside);
+  await disk.rename(beside, link);
+}
+
+/** Removes every release but those two links lead to, and all of staging but `keepStaging`. */
+export async function pruneReleases(
+  disk: Disk,
+  layout: Layout,
+  keepStaging: string | null,
+): Promise<void> {
+  const slots = await readSlots(disk, layout);
+  for (const version of await disk.list(layout.releases)) {
+    if (version !== slots.active && version !== slots.rollback) {
+      await disk.removeTree(releaseFolder(layout, version));
+    }
+  }
+  for (const name of await disk.list(layout.staging)) {
+    const path = `${layout.staging}/${name}`;
+    if (path !== keepStaging) await disk.removeTree(path);
+  }
+}

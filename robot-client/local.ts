@@ -1,0 +1,37 @@
+/** Joins the local socket to the agent: each route is one call. */
+
+import { DroverError } from '../shared/errors.ts';
+import type { Log } from '../shared/ports.ts';
+import type { Agent } from './agent.ts';
+import { startLocalApi } from './io/local-api.ts';
+
+export async function serveLocalApi(
+  agent: Agent,
+  socketPath: string,
+  log: Log,
+): Promise<{ close(): Promise<void> }> {
+  return await startLocalApi({
+    socketPath,
+    log,
+    handlers: {
+      status: () => agent.status(),
+      explain: () => ({ lines: agent.explain() }),
+      telemetry: (delta) => {
+        agent.addTelemetry(delta);
+        return { ...agent.telemetry };
+      },
+      ready: ({ ready, reason }) => {
+        for (const component of agent.components) component.ready({ ready, reason: reason ?? '' });
+        return { ready };
+      },
+      confirm: () => ({ confirmed: agent.components.filter((one) => one.confirm()).length }),
+      unblock: async ({ version, component }) => {
+        const chosen = agent.components.filter((one) => !component || one.name === component);
+        let lifted = 0;
+        for (const one of chosen) if (await one.unblock(version)) lifted += 1;
+        if (lifted > 0) return { unblocked: version };
+        throw new DroverError('NOT_FOUND', `unblock ${version}: it is not blocked here`);
+      },
+    },
+  });
+}

@@ -1,0 +1,198 @@
+#!/usr/bin/env node
+/** `drover-robot`: the agent, and the questions a person at the robot asks it. */
+
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { DroverError } from '../shared/errors.ts';
+import { parseRobotId } from '../shared/ids.ts';
+import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
+import { LIMITS } from '../shared/limits.ts';
+import { parseTrust } from '../shared/trust.ts';
+import { Agent } from './agent.ts';
+import { explainAtRest } from './at-rest.ts';
+import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
+import { realDisk } from './io/disk.ts';
+import { callLocalApi } from './io/local-client.ts';
+import { serveLocalApi } from './local.ts';
+import {
+  defaultArch,
+  machineModel,
+  parseAdoptVersion,
+  parseRate,
+  parseRoots,
+  parseTags,
+  readPassword,
+  socketPathOf,
+} from './options.ts';
+import { recoverComponent } from './recover.ts';
+
+const PROGRAM = 'drover-robot';
+const DEFAULT_ROOT = '/opt/robot';
+const DEFAULT_HOOKS = '/etc/drover/hooks.d';
+
+const withRoots = <T>(args: Argv<T>) =>
+  args
+    .option('root', {
+      type: 'string',
+      array: true,
+      default: [DEFAULT_ROOT],
+      describe: 'DIR of component app, or NAME=DIR; repeatable',
+    })
+    .option('socket', {
+      type: 'string',
+      describe: 'local API socket (default: state/agent.sock of the first root)',
+    })
+    .option('json', { type: 'boolean', default: false });
+
+const withInstall = <T>(args: Argv<T>) =>
+  args
+    .option('hooks', {
+      type: 'string',
+      default: DEFAULT_HOOKS,
+      describe: 'folder of ready, stop, start, health, rolled-back',
+    })
+    .option('max-boots', {
+      type: 'number',
+      default: LIMITS.bootAttemptsMaxDefault,
+      describe: 'unconfirmed boots before a rollback',
+    })
+    .option('adopt-version', {
+      type: 'string',
+      default: ADOPTED_VERSION_DEFAULT,
+      describe: 'version of a plain active/ folder found at first start',
+    });
+
+const withAgent = <T>(args: Argv<T>) =>
+  withInstall(withRoots(args))
+    .option('id', { type: 'string', demandOption: true, describe: 'robot id' })
+    .option('broker', {
+      type: 'string',
+      demandOption: true,
+      describe: 'mqtt:// mqtts:// ws:// or wss:// URL',
+    })
+    .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
+    .option('arch', { type: 'string', default: defaultArch() })
+    .option('tags', { type: 'string', array: true, default: [] as string[] })
+    .option('max-rate', {
+      type: 'string',
+      describe: 'download at most this many bytes per second, such as 2M',
+    })
+    .option('username', { type: 'string', describe: 'or DROVER_USERNAME' })
+    .option('password-file', { type: 'string', describe: 'or DROVER_PASSWORD' })
+    .option('ca', { type: 'string', describe: 'PEM of the authority of the broker' });
+
+type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;
+
+async function runAgent(args: AgentArgs): Promise<void> {
+  const log = makeLog(PROGRAM);
+  const roots = parseRoots(args.root);
+  const username = args.username ?? process.env['DROVER_USERNAME'];
+  const password = readPassword(args['password-file']);
+  const agent = new Agent({
+    robot: parseRobotId(args.id),
+    roots,
+    trust: parseTrust(readInput(args.trust, 'trust file')),
+    arch: args.arch,
+    model: machineModel(),
+    tags: parseTags(args.tags),
+    hooksFolder: args.hooks,
+    bytesPerSecondMax: parseRate(args['max-rate']),
+    bootsMax: args['max-boots'],
+    adoptVersion: parseAdoptVersion(args['adopt-version']),
+    link: {
+      url: args.broker,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(args.ca === undefined ? {} : { caFile: args.ca }),
+    },
+    disk: realDisk,
+    log,
+  });
+  await agent.open();
+  const api = await serveLocalApi(agent, socketPathOf(roots, args.socket), log);
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  await api.close();
+  await agent.close();
+}
+
+interface AskArgs {
+  root: string[];
+  socket: string | undefined;
+  json: boolean;
+}
+
+async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
+  const out = makeOutput(args.json);
+  const roots = parseRoots(args.root);
+  try {
+    const answer = await callLocalApi(socketPathOf(roots, args.socket), 'GET', path);
+    const { lines } = answer as { lines?: string[] };
+    out.result(answer as object, lines ?? [JSON.stringify(answer, null, 2)]);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
+    const atRest = await explainAtRest(realDisk, roots);
+    out.result(atRest, [
+      'the agent is not running; this is what the disk remembers',
+      ...atRest.lines,
+    ]);
+  }
+}
+
+async function recover(
+  args: AskArgs & { hooks: string; 'max-boots': number; 'adopt-version': string },
+): Promise<void> {
+  const recoveries = [];
+  for (const { component, root } of parseRoots(args.root)) {
+    recoveries.push(
+      await recoverComponent({
+        component,
+        root,
+        disk: realDisk,
+        hooksFolder: args.hooks,
+        bootsMax: args['max-boots'],
+        adoptVersion: parseAdoptVersion(args['adopt-version']),
+      }),
+    );
+  }
+  const lines = recoveries.flatMap((one) => [
+    `${one.component}: boots ${one.version ?? 'nothing'} (${one.phase})`,
+    ...one.actions.map((action) => `  ${action}`),
+  ]);
+  makeOutput(args.json).result({ components: recoveries }, lines);
+}
+
+await runProgram(PROGRAM, async () => {
+  await yargs(hideBin(process.argv))
+    .scriptName(PROGRAM)
+    .usage('$0 [command]: updates this robot, and says what it is doing')
+    .command('$0', 'run the agent', withAgent, (args) => runAgent(args))
+    .command('status', 'what runs, as JSON', withRoots, (args) => ask(args, '/status'))
+    .command('explain', 'what it does, why it waits, when it wakes', withRoots, (args) =>
+      ask(args, '/explain'),
+    )
+    .command(
+      'recover',
+      'at boot, before the application: finish what a power cut interrupted',
+      (args) => withInstall(withRoots(args)),
+      (args) => recover(args),
+    )
+    .command(
+      'unblock <version>',
+      'let a version that failed here be tried again',
+      (args) => withRoots(args).positional('version', { type: 'string', demandOption: true }),
+      async (args) => {
+        const path = socketPathOf(parseRoots(args.root), args.socket);
+        const answer = await callLocalApi(path, 'POST', '/unblock', { version: args.version });
+        makeOutput(args.json).result(answer as object, [`${args.version} may be tried again`]);
+      },
+    )
+    .strict()
+    .exitProcess(false)
+    .fail((message: string, error: Error | undefined) => {
+      throw error ?? new DroverError('USAGE', message);
+    })
+    .parseAsync();
+});
