@@ -6,7 +6,7 @@ import { canonicalArch } from '../shared/arch.ts';
 import { DroverError } from '../shared/errors.ts';
 import { parseComponentName } from '../shared/ids.ts';
 import { readInput } from '../shared/io/cli.ts';
-import { parseSize } from '../shared/sizes.ts';
+import { parseByteSize } from '../shared/byte-sizes.ts';
 import { isVersion } from '../shared/version.ts';
 import { layoutOf } from './core/layout.ts';
 
@@ -37,7 +37,7 @@ export function parseTags(texts: readonly string[]): string[] {
 /** Bytes per second, null for no bound. */
 export function parseRate(text: string | undefined): number | null {
   if (text === undefined) return null;
-  const rate = parseSize(text);
+  const rate = parseByteSize(text);
   if (rate > 0) return rate;
   throw new DroverError('USAGE', 'read --max-rate: want more than 0 bytes per second');
 }
