@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Makes sure that the programs which the tests run against are there: npm calls this before `test`.
+# As root on Debian or Ubuntu it installs what is missing; elsewhere it says what to install, and
+# fails only where nothing may be skipped (CI=true). It must never leave a service running that a
+# package started: a mosquitto on port 1883 would answer tests that mean another broker.
+set -euo pipefail
+
+# <package>: <command that succeeds when it is there>. A new peer is one more line.
+readonly PEERS='
+mosquitto: command -v mosquitto || test -x /usr/sbin/mosquitto
+zstd: command -v zstd
+jq: command -v jq
+curl: command -v curl
+openssl: command -v openssl
+tar: command -v tar
+python3: test -x /usr/bin/python3
+python3-cryptography: /usr/bin/python3 -c "import cryptography"
+'
+# Packages of the list that bring a service of their own.
+readonly SERVICES='mosquitto'
+readonly POLICY=/usr/sbin/policy-rc.d
+
+missing_packages() {
+  local package check
+  while IFS=': ' read -r package check; do
+    [ -n "$package" ] || continue
+    bash -c "$check" >/dev/null 2>&1 </dev/null || printf '%s\n' "$package"
+  done <<<"$PEERS"
+}
+
+say() { printf 'install-peers: %s\n' "$*"; }
+
+# Debian's own way to say "do not start what you install". One that stands there already stays.
+forbid_service_starts() {
+  [ ! -e "$POLICY" ] || return 0
+  printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+  chmod 755 "$POLICY"
+  trap 'rm -f "$POLICY"' EXIT
+}
+
+# Only for packages that were not there before: a service that somebody set up is theirs.
+stop_service() {
+  if [ -d /run/systemd/system ]; then
+    systemctl disable --now --quiet "$1" || say "could not stop the service $1; stop it yourself"
+  elif [ -x "/etc/init.d/$1" ]; then
+    "/etc/init.d/$1" stop >/dev/null 2>&1 || say "could not stop the service $1; stop it yourself"
+  fi
+}
+
+apt_install() {
+  local options=(-qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2)
+  # A source that does not answer need not matter: the install says what it cannot find.
+  apt-get "${options[@]}" update || say 'apt-get update had failures, going on'
+  apt-get "${options[@]}" install -y --no-install-recommends "$@" >/dev/null
+}
+
+# Whoever cannot install is told what to install.
+leave_to_person() {
+  say "$1"
+  say "install these yourself, or the tests that need them are skipped: $2"
+  if [ "${CI:-}" = true ]; then exit 1; fi
+  exit 0
+}
+
+mapfile -t missing < <(missing_packages)
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null || leave_to_person 'this is not Debian or Ubuntu' "${missing[*]}"
+[ "$(id -u)" -eq 0 ] || leave_to_person 'not root, so nothing is installed' "${missing[*]}"
+
+say "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+forbid_service_starts
+apt_install "${missing[@]}" || { say 'trying once more'; apt_install "${missing[@]}"; } ||
+  leave_to_person 'apt-get could not install everything' "$(missing_packages | tr '\n' ' ')"
+for package in "${missing[@]}"; do
+  if [[ " $SERVICES " == *" $package "* ]]; then stop_service "$package"; fi
+done
+
+mapfile -t missing < <(missing_packages)
+[ "${#missing[@]}" -eq 0 ] || leave_to_person 'installed, but still not found' "${missing[*]}"

@@ -1,0 +1,89 @@
+/**
+ * Runs the compiled tests: `node dist/test/run.js [areas…]`, where an area is a folder under test/.
+ * The last line is `N passed, N failed` and the exit code says the same. It must never report
+ * success for a run in which nothing ran, and never runs a compiled test whose source is gone
+ * (tsc leaves those behind).
+ */
+
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { finished } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
+import { Tally, type TestEnd } from './helpers/tally.ts';
+
+/** One file of tests may take this long: the slowest starts real brokers and moves real bytes. */
+const FILE_TIMEOUT_MS = 240_000;
+/** Files at once: the smallest machine that runs this has two cores. */
+const FILES_AT_ONCE = 2;
+/** Folder of fixtures: it holds no tests. */
+const NOT_AN_AREA = 'helpers';
+
+const compiledTests = dirname(fileURLToPath(import.meta.url));
+const sourceTests = join(findRepository(compiledTests), 'test');
+
+/** Compiled code may stand in any folder below the repository. */
+function findRepository(from: string): string {
+  if (existsSync(join(from, 'package.json'))) return from;
+  const above = dirname(from);
+  if (above === from) throw new TypeError(`run: no package.json above ${compiledTests}`);
+  return findRepository(above);
+}
+
+function areaNames(): string[] {
+  return readdirSync(compiledTests, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== NOT_AN_AREA)
+    .map((entry) => entry.name)
+    .sort();
+}
+
+function testFiles(area: string): string[] {
+  return readdirSync(join(compiledTests, area))
+    .filter((name) => name.endsWith('.test.js'))
+    .filter((name) => existsSync(join(sourceTests, area, name.replace(/\.js$/, '.ts'))))
+    .map((name) => join(compiledTests, area, name))
+    .sort();
+}
+
+type NodeTestEnd = Omit<TestEnd, 'type' | 'failureType'> & {
+  details: { type?: string | undefined; error?: object };
+};
+
+function toTestEnd({ name, nesting, file, skip, todo, details }: NodeTestEnd): TestEnd {
+  const { type, error } = details;
+  const failureType =
+    error && 'failureType' in error && typeof error.failureType === 'string'
+      ? error.failureType
+      : undefined;
+  return { name, nesting, file, skip, todo, type, failureType };
+}
+
+async function runFiles(files: string[], tally: Tally): Promise<void> {
+  const events = run({ files, concurrency: FILES_AT_ONCE, timeout: FILE_TIMEOUT_MS });
+  events.on('test:pass', (end) => tally.pass(toTestEnd(end)));
+  events.on('test:fail', (end) => tally.fail(toTestEnd(end)));
+  const report = events.compose(new spec());
+  report.pipe(process.stdout, { end: false });
+  await finished(report);
+}
+
+async function main(wanted: readonly string[]): Promise<void> {
+  const areas = areaNames();
+  const unknown = wanted.find((area) => !areas.includes(area));
+  if (unknown !== undefined) {
+    process.stderr.write(`run: no area ${unknown} (want any of ${areas.join(', ')})\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const files = (wanted.length > 0 ? wanted : areas).flatMap(testFiles);
+  const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
+  // Without files node:test would look for some by itself.
+  if (files.length > 0) await runFiles(files, tally);
+  else process.stdout.write('no test file found\n');
+  for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);
+  process.stdout.write(`${tally.line}\n`);
+  process.exitCode = tally.isGood ? 0 : 1;
+}
+
+await main(process.argv.slice(2));
