@@ -3,26 +3,24 @@
  * what carriers bring (signatures first), hands it to the components, and tells the fleet.
  */
 
-import { assertFresh, openAnnouncement, type Announcement } from '../shared/announcement.ts';
 import { utf8 } from '../shared/bytes.ts';
 import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
 import { sha256Hex } from '../shared/hash.ts';
 import type { RobotId } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
-import { openProgress, type Progress } from '../shared/progress.ts';
 import type { Log, Wire } from '../shared/ports.ts';
 import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
-import { assertTrustCurrent, type TrustRoot } from '../shared/trust.ts';
+import type { TrustRoot } from '../shared/trust.ts';
 import { MqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
 import { Component } from './component.ts';
 import { explainComponent } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
 import type { Disk } from './core/ports.ts';
-import { reportRobot, type ComponentView } from './core/report.ts';
+import { iso, reportRobot, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import { Outbox } from './io/outbox.ts';
-import { readSeen, writeSeen, type Seen } from './io/seen-file.ts';
+import { Inbox } from './inbox.ts';
 
 export const AGENT_VERSION = '0.1.0';
 
@@ -55,13 +53,11 @@ export class Agent {
   readonly #log: Log;
   readonly #components: Component[];
   readonly #chunks: ChunkLink;
+  readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   readonly #stateFolder: string;
-  readonly #progress = new Map<string, Progress>();
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
-  #seen: Seen = { announcement: 0, progress: {} };
-  #announcement: Announcement | null = null;
   #reportTimer: NodeJS.Timeout | null = null;
   #lastReportAtMs = 0;
   #lastWant = '';
@@ -73,6 +69,8 @@ export class Agent {
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
     this.#stateFolder = layoutOf(first.root).state;
+    const seenPath = `${this.#stateFolder}/seen.json`;
+    this.#inbox = new Inbox(options.disk, seenPath, options.trust);
     this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
     this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
     this.#components = options.roots.map(({ component, root }) =>
@@ -83,8 +81,7 @@ export class Agent {
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     await this.#options.disk.mkdir(this.#stateFolder);
-    const { seen, problem } = await readSeen(this.#options.disk, this.#seenPath);
-    this.#seen = seen;
+    const problem = await this.#inbox.load();
     await this.#outbox.load();
     for (const component of this.#components) await component.open();
     if (problem) await this.#refuseAll(problem);
@@ -131,12 +128,13 @@ export class Agent {
 
   /** GET /status of the local API. */
   status(): object {
+    const { announcement } = this.#inbox;
     return {
       ...this.#report(),
       link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
-      announcement: this.#announcement && {
-        seq: this.#announcement.seq,
-        expires_at: new Date(this.#announcement.expires_at).toISOString(),
+      announcement: announcement && {
+        seq: announcement.seq,
+        expires_at: iso(announcement.expires_at),
       },
       events_waiting: this.#outbox.waiting,
     };
@@ -145,7 +143,8 @@ export class Agent {
   explain(): string[] {
     const up = this.#wire?.isUp === true;
     const { robot, link } = this.#options;
-    const heard = this.#announcement ? `announcement ${this.#announcement.seq}` : 'no announcement';
+    const { announcement } = this.#inbox;
+    const heard = announcement ? `announcement ${announcement.seq}` : 'no announcement';
     const waiting = this.#outbox.waiting;
     return [
       `robot ${robot}: link to ${link.url} is ${up ? 'up' : 'down, trying again'}; ${heard} accepted`,
@@ -163,10 +162,6 @@ export class Agent {
 
   get telemetry(): Readonly<{ tasks_completed: number; tasks_failed: number; crashes: number }> {
     return this.#telemetry;
-  }
-
-  get #seenPath(): string {
-    return `${this.#stateFolder}/seen.json`;
   }
 
   #link(): Wire {
@@ -229,20 +224,10 @@ export class Agent {
   async #onAnnouncement(payload: Uint8Array): Promise<void> {
     if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
     try {
-      const { trust, disk } = this.#options;
-      const now = Date.now();
-      assertTrustCurrent(trust, now);
-      const announcement = openAnnouncement(payload, trust);
-      assertFresh(announcement, this.#seen.announcement, now);
-      if (announcement.seq > this.#seen.announcement) {
-        this.#seen = { ...this.#seen, announcement: announcement.seq };
-        await writeSeen(disk, this.#seenPath, this.#seen);
-      }
-      this.#announcement = announcement;
-      this.#log.info({ seq: announcement.seq }, 'announcement accepted');
+      const { seq } = await this.#inbox.acceptAnnouncement(payload, Date.now());
+      this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
-      await this.#refuseAll(this.#expected(thrown));
-      return;
+      return this.#refuseAll(this.#problemOf(thrown));
     }
     await this.#consider();
   }
@@ -250,36 +235,16 @@ export class Agent {
   async #onProgress(payload: Uint8Array): Promise<void> {
     if (payload.byteLength === 0) return;
     try {
-      const progress = openProgress(payload, this.#options.trust);
-      const isOurs = this.#announcement?.rollouts.some((one) => one.id === progress.rollout);
-      assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, Date.now());
-      this.#progress.set(progress.rollout, progress);
-      if (isOurs) await this.#rememberProgress(progress);
-      if (this.#progress.size > LIMITS.rolloutsMax * 2) this.#forgetOldProgress();
+      await this.#inbox.acceptProgress(payload, Date.now());
     } catch (thrown) {
-      const problem = this.#expected(thrown);
-      this.#log.warn({ problem }, 'progress refused');
+      this.#log.warn({ problem: this.#problemOf(thrown) }, 'progress refused');
       return;
     }
     await this.#consider();
   }
 
-  /** Only rollouts that are announced keep a floor: the file stays small for ever. */
-  async #rememberProgress(progress: Progress): Promise<void> {
-    const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
-    const kept = Object.entries(this.#seen.progress).filter(([id]) => active.has(id));
-    const next = { ...Object.fromEntries(kept), [progress.rollout]: progress.seq };
-    this.#seen = { ...this.#seen, progress: next };
-    await writeSeen(this.#options.disk, this.#seenPath, this.#seen);
-  }
-
-  #forgetOldProgress(): void {
-    const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
-    for (const id of this.#progress.keys()) if (!active.has(id)) this.#progress.delete(id);
-  }
-
   /** A bug of ours in handling a message must not take the agent down: it is told like any other. */
-  #expected(thrown: unknown): Problem {
+  #problemOf(thrown: unknown): Problem {
     if (!(thrown instanceof DroverError)) {
       this.#log.error({ error: String(thrown) }, 'unexpected failure on a message');
     }
@@ -291,14 +256,15 @@ export class Agent {
   }
 
   async #consider(): Promise<void> {
-    const announcement = this.#announcement;
-    if (!announcement || this.#closed) return;
-    if (Date.now() >= announcement.expires_at) {
-      const message = `use announcement ${announcement.seq}: expired`;
-      return this.#refuseAll(toProblem(new DroverError('ANNOUNCEMENT_EXPIRED', message)));
-    }
-    for (const component of this.#components) {
-      await component.consider(announcement, this.#progress);
+    if (this.#closed) return;
+    try {
+      const announcement = this.#inbox.currentAnnouncement(Date.now());
+      if (!announcement) return;
+      for (const component of this.#components) {
+        await component.consider(announcement, this.#inbox.progress);
+      }
+    } catch (thrown) {
+      await this.#refuseAll(this.#problemOf(thrown));
     }
   }
 
