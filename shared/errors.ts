@@ -56,6 +56,7 @@ export const CATALOGUE = {
     'convert it: openssl pkey -in key.pem -outform DER | tail -c 32 > key.raw, or drover keygen --from-pem key.pem --out NAME',
   ),
   KEY_BAD_LENGTH: usage('a key file holds exactly 32 raw bytes: make one with drover keygen'),
+  KEY_WRONG_KIND: usage('Drover signs with Ed25519 only: make a key with drover keygen --out NAME'),
   KEY_COMMAND_FAILED: usage(
     'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
   ),

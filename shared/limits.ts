@@ -40,6 +40,7 @@ export const LIMITS = {
   // Archive
   archiveEntriesMax: 200_000, // inodes one release may take
   archivePathBytesMax: 1_024, // one path inside the archive
+  archiveNameBytesMax: 255, // one name in a path: NAME_MAX of every Linux file system
   archiveBytesMax: 32 * GiB, // unpacked bytes of one release
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
   archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
@@ -91,6 +92,16 @@ export const LIMITS = {
   diskSpareBytes: 32 * MiB, // left free beside what an update needs
   localRequestBytesMax: 16 * KiB, // body of a local API call
   localConnectionsMax: 32, // applications on the local socket at once
+  localHeaderBytesMax: 8 * KiB, // head of a local API call
+  localRequestMs: 5 * SECOND, // a local call that is not whole by then is ended
+  localAnswerMs: 10 * SECOND, // a caller gives up on the agent after this
+  localResponseBytesMax: 1 * MiB, // answer of the local API: 16 components with their problems
+  socketPathBytesMax: 107, // sun_path of Linux without its final NUL
+  telemetryDeltaMax: 1_000_000_000, // one report of a counter: sums stay exact integers for ever
+  hookDrainMs: 200, // last words of a hook that ended may come this late
+  hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
+  stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
+  stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
   // Links
   reconnectMsMin: 500, // first reconnect, with full jitter
@@ -99,6 +110,15 @@ export const LIMITS = {
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
   uploadWindow: 8, // unacknowledged chunks of a publisher
   uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
+  keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
+  keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
+  journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
+  journalUploadsMax: 8, // brokers and chunk sizes one bundle's journal remembers
+  readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
+  readBackPatienceMsMin: 8 * SECOND, // silence before a stored chunk counts as missing
+  quietMs: 400, // retained messages have all come when none came for this long
+  retainedWaitMsMax: 10 * SECOND, // a listing of retained messages ends here, quiet or not
+  readAnnouncementMsMax: 5 * SECOND, // a stored announcement is readable after this
   uploadAttemptsMax: 5, // reconnects of one upload before it says how to go on
 } as const;
 

@@ -1,0 +1,78 @@
+/**
+ * The stage `build`: an application's folder becomes a bundle folder with payload.tar.gz and
+ * manifest.json. The bundle appears under its name in one rename, so a half-built one is never
+ * mistaken for a bundle; building the same tree again gives the same bytes.
+ */
+
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, realpath, rename, rm, writeFile, chmod } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { MANIFEST_FILE, PAYLOAD_FILE } from '../shared/bundle-parts.ts';
+import { DroverError } from '../shared/errors.ts';
+import { syncFolder } from '../shared/io/atomic-file.ts';
+import { encodeManifest } from '../shared/manifest.ts';
+import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './core/plan-bundle.ts';
+import { planTree, type TreePlan } from './core/plan-tree.ts';
+import { packPayload, type PackedPayload } from './io/pack-payload.ts';
+import { listTree } from './io/tree.ts';
+
+export interface BuildJob {
+  readonly appFolder: string;
+  readonly out: string;
+  readonly labels: BundleLabels;
+  /** Plans and checks everything, writes nothing. */
+  readonly dryRun: boolean;
+  /** Told the bytes of the tar as it is packed. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+export interface BuiltBundle {
+  readonly out: string;
+  readonly plan: TreePlan;
+  /** Null for a dry run. */
+  readonly payload: PackedPayload | null;
+}
+
+/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE */
+export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
+  const out = resolve(job.out);
+  planManifest(job.labels, null); // labels are judged before gigabytes are read
+  await assertOutIsFree(out, job.appFolder);
+  const plan = planTree(await listTree(job.appFolder));
+  if (job.dryRun) return { out, plan, payload: null };
+
+  await mkdir(dirname(out), { recursive: true });
+  const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
+  try {
+    const payload = await packPayload(
+      { root: job.appFolder, entries: plan.entries },
+      join(beside, PAYLOAD_FILE),
+      job.onBytes,
+    );
+    assertPayloadWithinLimits(payload);
+    const manifest = encodeManifest(planManifest(job.labels, payload));
+    await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
+    await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
+    await syncFolder(beside);
+    await rename(beside, out);
+    await syncFolder(dirname(out));
+    return { out, plan, payload };
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function assertOutIsFree(out: string, appFolder: string): Promise<void> {
+  if (existsSync(out)) {
+    throw new DroverError('FILE_EXISTS', `build ${out}: it is there already`, {
+      hint: 'choose another --out, or remove the old bundle yourself',
+    });
+  }
+  if (!existsSync(appFolder)) return; // listTree tells this better
+  const app = await realpath(appFolder);
+  if (!`${out}${sep}`.startsWith(`${app}${sep}`)) return;
+  throw new DroverError('USAGE', `build ${out}: --out lies inside the application's folder`, {
+    hint: 'choose an --out outside the folder, or the bundle would hold itself',
+  });
+}

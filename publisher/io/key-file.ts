@@ -1,0 +1,231 @@
+/**
+ * Reads and writes private keys: raw 32-byte Ed25519 seeds from a file, from the environment, or
+ * from the standard output of a command, so that a secrets manager needs no disk.
+ *
+ * A key never appears in a message, and a key file is never overwritten. Hex is not taken from a
+ * file on purpose: 64 hex digits in a file are a .pub, and signing with a public key taken for a
+ * seed would go through without a word.
+ */
+
+import { spawn } from 'node:child_process';
+import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { mkdir, open, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { hexToBytes } from '../../shared/bytes.ts';
+import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../../shared/ed25519.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/limits.ts';
+
+export const KEY_ENVIRONMENT = 'DROVER_KEY';
+
+export interface KeySources {
+  readonly files: readonly string[];
+  readonly commands: readonly string[];
+  /** Value of DROVER_KEY; asked only when neither a file nor a command is given. */
+  readonly environment: string | undefined;
+}
+
+const PEM_START = '-----BEGIN';
+const OTHERS_MAY_READ = 0o077;
+
+/**
+ * @param warn told in one line about a key that others may read
+ * @returns at least one 32-byte seed
+ * @throws DroverError KEY_MISSING, KEY_IS_PEM, KEY_BAD_LENGTH, KEY_WRONG_KIND, KEY_COMMAND_FAILED,
+ *   FILE_UNREADABLE
+ */
+export async function readSeeds(
+  sources: KeySources,
+  warn: (line: string) => void,
+): Promise<Uint8Array[]> {
+  const seeds = sources.files.map((path) => readKeyFile(path, warn));
+  for (const command of sources.commands) seeds.push(await readKeyCommand(command));
+  if (seeds.length > 0) return seeds;
+  if (sources.environment === undefined || sources.environment === '') {
+    throw new DroverError('KEY_MISSING', 'read key: none was given');
+  }
+  return [seedFromEnvironment(sources.environment)];
+}
+
+function readKeyFile(path: string, warn: (line: string) => void): Uint8Array {
+  const bytes = readInput(path, `key ${path}`);
+  if (looksLikePem(bytes)) throw keyIsPem(path, bytes);
+  if (bytes.byteLength !== SEED_BYTES) {
+    throw new DroverError(
+      'KEY_BAD_LENGTH',
+      `read key ${path}: wrong length (got ${bytes.byteLength} bytes, want ${SEED_BYTES})`,
+    );
+  }
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & OTHERS_MAY_READ) !== 0) {
+    warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
+  }
+  return bytes;
+}
+
+function looksLikePem(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes).subarray(0, 1_000).toString('latin1').includes(PEM_START);
+}
+
+/** The hint holds the very command that converts this file, when there is one. */
+function keyIsPem(path: string, bytes: Uint8Array): DroverError {
+  const message = `read key ${path}: it is a PEM file (want ${SEED_BYTES} raw bytes)`;
+  let kind: string | undefined;
+  try {
+    kind = privateKeyOf(bytes).asymmetricKeyType;
+  } catch {
+    kind = undefined; // encrypted, or no private key at all: openssl will say which
+  }
+  if (kind !== undefined && kind !== 'ed25519') return wrongKind(path, kind);
+  const word = shellWord(path);
+  const raw = shellWord(`${path.replace(/\.pem$/, '')}.raw`);
+  return new DroverError('KEY_IS_PEM', message, {
+    hint: `convert it: openssl pkey -in ${word} -outform DER | tail -c ${SEED_BYTES} > ${raw}, or drover keygen --from-pem ${word} --out NAME`,
+  });
+}
+
+function wrongKind(path: string, kind: string): DroverError {
+  return new DroverError(
+    'KEY_WRONG_KIND',
+    `read key ${path}: wrong kind of key (got ${kind}, want ed25519)`,
+  );
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function seedFromEnvironment(text: string): Uint8Array {
+  if (text.includes(PEM_START)) {
+    throw new DroverError('KEY_IS_PEM', `read key from ${KEY_ENVIRONMENT}: it is PEM`);
+  }
+  const seed = hexToBytes(text.trim().toLowerCase());
+  if (seed?.byteLength === SEED_BYTES) return seed;
+  throw new DroverError(
+    'KEY_BAD_LENGTH',
+    `read key from ${KEY_ENVIRONMENT}: not a key (got ${text.length} characters, want 64 hex digits)`,
+    { hint: `set ${KEY_ENVIRONMENT} to the seed in hex: xxd -p -c 32 NAME.key` },
+  );
+}
+
+async function readKeyCommand(command: string): Promise<Uint8Array> {
+  const failed = (why: string) => new DroverError('KEY_COMMAND_FAILED', `run key command: ${why}`);
+  const { output, end } = await runCommand(command);
+  if (end !== null) throw failed(end);
+  const text = output.toString('latin1').trim();
+  if (text.includes(PEM_START))
+    throw new DroverError('KEY_IS_PEM', 'run key command: it printed PEM');
+  if (output.byteLength === SEED_BYTES) return new Uint8Array(output);
+  const seed = hexToBytes(text.toLowerCase());
+  if (seed?.byteLength === SEED_BYTES) return seed;
+  throw failed(`wrong output (got ${output.byteLength} bytes, want 32 raw bytes or 64 hex digits)`);
+}
+
+/** @returns what it printed, and how it failed (null for exit 0). Its stderr and stdin are ours, so
+ * that it can ask for a passphrase. */
+async function runCommand(command: string): Promise<{ output: Buffer; end: string | null }> {
+  return await new Promise((resolve) => {
+    const child = spawn(command, { shell: true, stdio: ['inherit', 'pipe', 'inherit'] });
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const timer = setTimeout(() => child.kill(), LIMITS.keyCommandMsMax);
+    child.stdout.on('data', (piece: Buffer) => {
+      bytes += piece.byteLength;
+      if (bytes <= LIMITS.keyCommandBytesMax) pieces.push(piece);
+      else child.kill();
+    });
+    child.on('error', (error) => resolve({ output: Buffer.alloc(0), end: error.message }));
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      const end = code === 0 ? null : `ended with ${signal ?? `exit code ${code}`}`;
+      resolve({ output: Buffer.concat(pieces), end });
+    });
+  });
+}
+
+function privateKeyOf(pem: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.from(pem), format: 'pem' });
+}
+
+/**
+ * The raw seed in a PKCS#8 PEM file.
+ * @throws DroverError FILE_UNREADABLE, KEY_WRONG_KIND
+ */
+export function readPemSeed(path: string): Uint8Array {
+  const bytes = readInput(path, `key ${path}`);
+  let key: KeyObject;
+  try {
+    key = privateKeyOf(bytes);
+  } catch (cause) {
+    throw new DroverError('KEY_WRONG_KIND', `read key ${path}: no plain private key in PEM`, {
+      cause,
+      hint: `see what it is: openssl pkey -in ${shellWord(path)} -noout -text (an encrypted key is decrypted by: openssl pkey -in ENCRYPTED -out PLAIN)`,
+    });
+  }
+  if (key.asymmetricKeyType !== 'ed25519') {
+    throw wrongKind(path, key.asymmetricKeyType ?? 'unknown');
+  }
+  return new Uint8Array(Buffer.from(key.export({ format: 'jwk' }).d ?? '', 'base64url'));
+}
+
+export function newSeed(): Uint8Array {
+  return new Uint8Array(randomBytes(SEED_BYTES));
+}
+
+/** `NAME.key` and `NAME.pub`; a NAME that ends in .key already is taken as meant. */
+export function keyPaths(out: string): { privatePath: string; publicPath: string } {
+  const name = out.replace(/\.(key|pub)$/, '');
+  return { privatePath: `${name}.key`, publicPath: `${name}.pub` };
+}
+
+/** @throws DroverError FILE_EXISTS */
+export function assertKeyPathsFree(out: string): void {
+  const { privatePath, publicPath } = keyPaths(out);
+  for (const path of [privatePath, publicPath]) {
+    if (existsSync(path)) throw keyExists(path);
+  }
+}
+
+function keyExists(path: string): DroverError {
+  return new DroverError('FILE_EXISTS', `write key ${path}: it is there already`);
+}
+
+/**
+ * Writes both halves, the private one first and readable by its owner only.
+ * @throws DroverError FILE_EXISTS; nothing was changed then
+ */
+export async function writeKeyPair(out: string, seed: Uint8Array): Promise<PublicKeyHex> {
+  assertKeyPathsFree(out);
+  const { privatePath, publicPath } = keyPaths(out);
+  const publicKey = publicKeyOf(seed);
+  await mkdir(dirname(privatePath), { recursive: true });
+  await writeNew(privatePath, seed, 0o600);
+  try {
+    await writeNew(publicPath, `${publicKey}\n`, 0o644);
+  } catch (error) {
+    await unlink(privatePath); // ours, of a moment ago: half a pair helps nobody
+    throw error;
+  }
+  await syncFolder(dirname(privatePath));
+  return publicKey;
+}
+
+async function writeNew(path: string, bytes: Uint8Array | string, mode: number): Promise<void> {
+  let handle;
+  try {
+    handle = await open(path, 'wx', mode);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') throw keyExists(path);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `write key ${path}: ${why}`, { cause });
+  }
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Opens a bundle: a folder, or one `.drover` tar of it. A bundle may come from a USB stick, so
+ * nothing in it is believed: only known names are taken, each within its bound, and a tar is never
+ * unpacked anywhere but into a fresh folder of our own. Whether it may be trusted is not asked here.
+ */
+
+import { constants } from 'node:fs';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  assertPartSize,
+  COSIGNATURES_BYTES_MAX,
+  COSIGNATURES_FILE,
+  MANIFEST_FILE,
+  PAYLOAD_FILE,
+  SIGNATURE_FILE,
+} from '../bundle-parts.ts';
+import { SIGNATURE_BYTES } from '../ed25519.ts';
+import { DroverError } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import { parseManifest, type Manifest } from '../manifest.ts';
+import { unpackBundleTar } from './bundle-tar.ts';
+
+export interface Bundle {
+  /** Where the files are; a temporary folder when the bundle came as a `.drover` file. */
+  readonly folder: string;
+  readonly manifestBytes: Uint8Array;
+  readonly manifest: Manifest;
+  /** 64 raw bytes each, signature.sig first; empty only when unsigned ones were asked for. */
+  readonly signatures: readonly Uint8Array[];
+  readonly payloadPath: string;
+  readonly payloadBytes: number;
+  /** Removes what opening put down; the bundle itself stays. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param options.unsigned take a bundle without signature.sig as well
+ * @throws DroverError FILE_UNREADABLE, BUNDLE_INCOMPLETE, BUNDLE_UNSIGNED, SIGNATURE_MALFORMED,
+ *   DOCUMENT_TOO_LARGE, JSON_INVALID, MANIFEST_INVALID, PAYLOAD_TOO_LARGE, ARCHIVE_CORRUPT,
+ *   ARCHIVE_UNSAFE
+ */
+export async function openBundle(
+  path: string,
+  options: { unsigned?: boolean } = {},
+): Promise<Bundle> {
+  if (await isFolder(path)) return await readBundle(path, options, async () => undefined);
+  const folder = await mkdtemp(join(tmpdir(), 'drover-bundle-'));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    await unpackBundleTar(folder, path);
+    return await readBundle(folder, options, remove);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
+  }
+}
+
+async function readBundle(
+  folder: string,
+  options: { unsigned?: boolean },
+  close: () => Promise<void>,
+): Promise<Bundle> {
+  const payloadPath = join(folder, PAYLOAD_FILE);
+  const payloadBytes = await payloadSize(payloadPath);
+  const manifestBytes = await readPart(folder, MANIFEST_FILE, LIMITS.manifestBytesMax);
+  if (!manifestBytes) throw incomplete(folder, MANIFEST_FILE);
+  const manifest = parseManifest(manifestBytes);
+  const signatures = await readSignatures(folder);
+  if (signatures.length === 0 && options.unsigned !== true) {
+    throw new DroverError(
+      'BUNDLE_UNSIGNED',
+      `open bundle ${folder}: there is no ${SIGNATURE_FILE}`,
+    );
+  }
+  return { folder, manifestBytes, manifest, signatures, payloadPath, payloadBytes, close };
+}
+
+function incomplete(folder: string, name: string): DroverError {
+  return new DroverError('BUNDLE_INCOMPLETE', `open bundle ${folder}: there is no ${name}`);
+}
+
+async function payloadSize(path: string): Promise<number> {
+  const found = await stat(path).catch(() => null); // absent and unreadable end the same way
+  if (!found?.isFile()) throw incomplete(path.slice(0, -PAYLOAD_FILE.length - 1), PAYLOAD_FILE);
+  assertPartSize(PAYLOAD_FILE, found.size);
+  return found.size;
+}
+
+async function readSignatures(folder: string): Promise<Uint8Array[]> {
+  const first = await readPart(folder, SIGNATURE_FILE, SIGNATURE_BYTES);
+  const more = await readPart(folder, COSIGNATURES_FILE, COSIGNATURES_BYTES_MAX);
+  if (!first) return [];
+  const signatures = [first];
+  for (let at = 0; more && at < more.byteLength; at += SIGNATURE_BYTES) {
+    signatures.push(more.slice(at, at + SIGNATURE_BYTES));
+  }
+  return signatures;
+}
+
+/** Null when the file is not there. Never reads more than `bytesMax` + 1 bytes. */
+async function readPart(
+  folder: string,
+  name: string,
+  bytesMax: number,
+): Promise<Uint8Array | null> {
+  let handle;
+  try {
+    // Not blocking, so that a fifo in the place of a file cannot hold the program up.
+    handle = await open(join(folder, name), constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `open bundle ${folder}: ${why}`, { cause });
+  }
+  try {
+    const found = await handle.stat();
+    if (!found.isFile()) throw incomplete(folder, name);
+    assertPartSize(name, found.size);
+    const buffer = new Uint8Array(bytesMax + 1);
+    let filled = 0;
+    while (filled < buffer.byteLength) {
+      const { bytesRead } = await handle.read(buffer, filled, buffer.byteLength - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    assertPartSize(name, filled);
+    return buffer.slice(0, filled);
+  } finally {
+    await handle.close();
+  }
+}

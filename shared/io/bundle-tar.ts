@@ -1,0 +1,128 @@
+/**
+ * A bundle as one `.drover` tar, for transport. Reading takes known names only, each once and within
+ * its bound; writing leaves out times and owners, so that equal bundles give equal files.
+ */
+
+import { createReadStream, createWriteStream } from 'node:fs';
+import { lstat, mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import tar from 'tar-stream';
+import {
+  assertPartSize,
+  COSIGNATURES_FILE,
+  DELTAS_FOLDER,
+  isPartName,
+  MANIFEST_FILE,
+  PAYLOAD_FILE,
+  SIGNATURE_FILE,
+} from '../bundle-parts.ts';
+import { DroverError } from '../errors.ts';
+import { LIMITS } from '../limits.ts';
+import type { Manifest } from '../manifest.ts';
+
+/**
+ * Unpacks the parts of a `.drover` file into an empty folder of ours.
+ * @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE, BUNDLE_INCOMPLETE,
+ *   DISK_FULL, FILE_UNREADABLE, and those of `assertPartSize`
+ */
+export async function unpackBundleTar(folder: string, path: string): Promise<void> {
+  const extract = tar.extract();
+  const taken = new Set<string>();
+  const take = async (): Promise<void> => {
+    for await (const entry of extract) {
+      const { type, size = 0 } = entry.header;
+      const name = entry.header.name.replace(/^\.\//, '').replace(/\/$/, '');
+      if (type === 'directory' && (name === '' || name === '.' || name === DELTAS_FOLDER)) {
+        entry.resume();
+        continue;
+      }
+      assertPart(path, { name, type, size, taken });
+      taken.add(name);
+      if (name.startsWith(`${DELTAS_FOLDER}/`)) {
+        await mkdir(join(folder, DELTAS_FOLDER), { recursive: true });
+      }
+      await pipeline(entry, createWriteStream(join(folder, name), { flags: 'wx' }));
+    }
+  };
+  const ends = await Promise.allSettled([pipeline(createReadStream(path), extract), take()]);
+  const failures = ends.flatMap((end) =>
+    end.status === 'rejected' ? [end.reason as unknown] : [],
+  );
+  // Ending one side early ends the other with a "premature close": ours is the one to tell.
+  const cause = failures.find((one) => one instanceof DroverError) ?? failures[0];
+  if (cause !== undefined) throw unpackFailure(path, cause);
+  if (taken.size === 0) {
+    throw new DroverError('BUNDLE_INCOMPLETE', `open bundle ${path}: it is empty`);
+  }
+}
+
+function assertPart(
+  path: string,
+  part: { name: string; type: unknown; size: number; taken: ReadonlySet<string> },
+): void {
+  const shown = JSON.stringify(part.name.slice(0, 200));
+  if (part.type !== 'file' || !isPartName(part.name) || part.taken.has(part.name)) {
+    throw new DroverError('ARCHIVE_UNSAFE', `open bundle ${path}: entry ${shown} is not a part`, {
+      hint: 'a .drover file holds the parts of one bundle: make it with drover pack',
+    });
+  }
+  if (part.taken.size > LIMITS.deltasMax + 4) {
+    throw new DroverError('ARCHIVE_TOO_LARGE', `open bundle ${path}: too many entries`);
+  }
+  assertPartSize(part.name, part.size);
+}
+
+function unpackFailure(path: string, cause: unknown): DroverError {
+  if (cause instanceof DroverError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  switch ((cause as NodeJS.ErrnoException).code) {
+    case 'ENOSPC':
+      return new DroverError('DISK_FULL', `open bundle ${path}: ${why}`, {
+        cause,
+        hint: `free space in ${tmpdir()}, or set TMPDIR to a larger disk`,
+      });
+    case 'EACCES':
+    case 'EIO':
+      return new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
+    default:
+      return new DroverError('ARCHIVE_CORRUPT', `open bundle ${path}: ${why}`, {
+        cause,
+        hint: 'a bundle is a folder, or a .drover file made with drover pack',
+      });
+  }
+}
+
+/** The parts that are there, in the order in which a `.drover` file holds them. */
+export async function listParts(
+  folder: string,
+  manifest: Manifest,
+): Promise<{ name: string; bytes: number }[]> {
+  const deltas = manifest.deltas.map((delta) => `${DELTAS_FOLDER}/${delta.from_version}.zst`);
+  const names = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE, PAYLOAD_FILE, ...deltas];
+  const parts: { name: string; bytes: number }[] = [];
+  for (const name of names) {
+    const found = await lstat(join(folder, name)).catch(() => null); // not there: not a part
+    if (found?.isFile()) parts.push({ name, bytes: found.size });
+  }
+  return parts;
+}
+
+/** Writes a `.drover` file: the known parts only, no times or owners, so that equal bundles give
+ * equal files. `out` must not exist yet. */
+export async function writeBundleTar(
+  bundle: { folder: string; manifest: Manifest },
+  out: string,
+): Promise<void> {
+  const pack = tar.pack();
+  const written = pipeline(pack, createWriteStream(out, { flags: 'wx', flush: true }));
+  written.catch(() => undefined); // awaited below; a failure also ends the loop by destroying pack
+  for (const { name, bytes } of await listParts(bundle.folder, bundle.manifest)) {
+    const header = { name, size: bytes, mode: 0o644, mtime: new Date(0), uid: 0, gid: 0 };
+    const entry = pack.entry(header);
+    await pipeline(createReadStream(join(bundle.folder, name)), entry);
+  }
+  pack.finalize();
+  await written;
+}
