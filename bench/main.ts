@@ -1,0 +1,22 @@
+/** `npm run bench -- <name>`: each name is one file that measures one thing and appends a table. */
+
+import { DroverError } from '../shared/errors.ts';
+import { runProgram } from '../shared/io/cli.ts';
+import { benchPayload } from './payload.ts';
+
+const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  payload: benchPayload,
+};
+
+await runProgram('bench', async () => {
+  const [name = '', ...args] = process.argv.slice(2);
+  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (!bench) {
+    const names = Object.keys(BENCHES).join(', ');
+    throw new DroverError(
+      'USAGE',
+      `run bench: no such name (got ${name || 'none'}, want ${names})`,
+    );
+  }
+  await bench(args);
+});
