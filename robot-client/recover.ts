@@ -4,8 +4,8 @@
  * `active` leading to a complete release. Safe to run any number of times.
  */
 
-import { toProblem } from '../shared/errors.ts';
-import { layoutOf } from './core/layout.ts';
+import { DroverError, toProblem } from '../shared/errors.ts';
+import { layoutOf, type Layout } from './core/layout.ts';
 import { powerEvent, step, type MachineEvent } from './core/machine.ts';
 import type { Disk } from './core/ports.ts';
 import type { MachineState } from './core/state.ts';
@@ -43,8 +43,9 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   if (adopted !== null) actions.push(`adopted the plain active folder as release ${adopted}`);
   let state = await readMachineState(disk, layout, Date.now());
   const apply = async (event: MachineEvent): Promise<void> => {
-    state = step(state, event, Date.now()).state;
-    await writeMachineState(disk, layout, state);
+    const next = step(state, event, Date.now()).state;
+    await writeMachineState(disk, layout, next);
+    state = next;
   };
   await apply(powerEvent(state, 'recover', input.bootsMax));
   if (state.phase === 'probation' && state.job) {
@@ -52,13 +53,8 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   }
   if (state.phase === 'swapping' && state.job) {
     const { version } = state.job;
-    try {
-      await swapTo(disk, layout, version);
-      await apply({ kind: 'swapped' });
-      actions.push(`finished the swap to ${version}`);
-    } catch (thrown) {
-      await apply({ kind: 'swap_failed', problem: toProblem(thrown) });
-    }
+    await apply(await finishSwap(disk, layout, version));
+    if (state.phase === 'probation') actions.push(`finished the swap to ${version}`);
   }
   if (state.phase === 'rolling_back' && state.job) {
     const { version, previousVersion } = state.job;
@@ -77,4 +73,14 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   }
   const { active } = await readSlots(disk, layout);
   return { component, version: active, phase: state.phase, actions };
+}
+
+async function finishSwap(disk: Disk, layout: Layout, version: string): Promise<MachineEvent> {
+  try {
+    await swapTo(disk, layout, version);
+    return { kind: 'swapped' };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    return { kind: 'swap_failed', problem: toProblem(thrown) };
+  }
 }

@@ -226,6 +226,11 @@ export const CATALOGUE = {
   ),
   DISK_WRITE_FAILED: refused('operator', 'look at the disk of the robot', 'later'),
   LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
+  SOCKET_UNUSABLE: usage('give another --socket: a short path in a folder the agent may write to'),
+  ROBOT_ALREADY_RUNNING: refused(
+    'operator',
+    'stop the other agent first, or give this one a --socket and --root of its own',
+  ),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),

@@ -11,6 +11,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { findRepository } from './helpers/repository.ts';
 import { Tally, type TestEnd } from './helpers/tally.ts';
 
 /** One file of tests may take this long: the slowest starts real brokers and moves real bytes. */
@@ -22,14 +23,6 @@ const NOT_AN_AREA = 'helpers';
 
 const compiledTests = dirname(fileURLToPath(import.meta.url));
 const sourceTests = join(findRepository(compiledTests), 'test');
-
-/** Compiled code may stand in any folder below the repository. */
-function findRepository(from: string): string {
-  if (existsSync(join(from, 'package.json'))) return from;
-  const above = dirname(from);
-  if (above === from) throw new TypeError(`run: no package.json above ${compiledTests}`);
-  return findRepository(above);
-}
 
 function areaNames(): string[] {
   return readdirSync(compiledTests, { withFileTypes: true })
