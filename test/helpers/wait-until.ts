@@ -1,0 +1,43 @@
+/**
+ * Waits for something to become true in the world outside. The time-out is a bound on a failing
+ * test, never an expectation: a passing one ends as soon as the thing is true.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const POLL_MS = 20;
+const TIMEOUT_MS_DEFAULT = 15_000;
+
+/**
+ * @param what completes "waited for …" in the failure: `robot r1 to report 1.1.0`
+ * @param predicate a value that is neither false, null nor undefined ends the wait and is returned
+ * @throws Error after `timeoutMs`, with the last value or error seen and `look()` when it is given
+ */
+export async function waitUntil<T>(
+  what: string,
+  predicate: () => T | Promise<T>,
+  options: { timeoutMs?: number; look?: () => string } = {},
+): Promise<Exclude<T, false | null | undefined>> {
+  const { timeoutMs = TIMEOUT_MS_DEFAULT, look } = options;
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    let seen: string;
+    let cause: unknown;
+    try {
+      const value = await predicate();
+      if (value !== false && value !== null && value !== undefined) {
+        return value as Exclude<T, false | null | undefined>;
+      }
+      seen = `last seen: ${String(value)}`;
+    } catch (error) {
+      // Not there yet often shows as an error (a file, a port); the last one is told at the end.
+      cause = error;
+      seen = `last error: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    if (performance.now() > deadline) {
+      const around = look ? `\n${look()}` : '';
+      throw new Error(`waited ${timeoutMs} ms for ${what}; ${seen}${around}`, { cause });
+    }
+    await sleep(POLL_MS);
+  }
+}
