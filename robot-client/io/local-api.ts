@@ -8,8 +8,9 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { chmod, lstat, unlink } from 'node:fs/promises';
+import { chmod, lstat, stat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -75,6 +76,10 @@ export async function startLocalApi(options: LocalApiOptions): Promise<{ close()
     const why = `path too long (got ${bytes} bytes, want <= ${LIMITS.socketPathBytesMax})`;
     throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${why}`);
   }
+  // Asked by itself, since listening in a folder that is not there says "permission denied".
+  await stat(dirname(socketPath)).catch((error: Error) => {
+    throw unusable(socketPath, error);
+  });
   await clearStaleSocket(socketPath);
   const server = makeServer(routesOf(handlers), log);
   await listen(server, socketPath);
