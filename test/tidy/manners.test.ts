@@ -1,0 +1,106 @@
+/** Habits that readers count on: names, no loose ends, nothing of one machine in the repository. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { repositoryFile } from '../helpers/repository.ts';
+import {
+  allSources,
+  allTextFiles,
+  importsOf,
+  placesOf,
+  productSources,
+} from '../helpers/sources.ts';
+
+/** Words put together here, so that this file does not find itself. */
+const word = (...parts: string[]): string => parts.join('');
+
+test('no file has a default export', () => {
+  const wrong = allSources().flatMap((source) => placesOf(source, /^export default\b/));
+  assert.deepEqual(wrong, []);
+});
+
+test('files are kebab-case and named after what they are about', () => {
+  const vague = /\/(?:utils?|index|helpers?|misc|common|types|constants)\.ts$/;
+  const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test)?\.ts$/;
+  const wrong = allSources()
+    .map(({ path }) => path)
+    .filter((path) => vague.test(path) || !kebab.test(path));
+  assert.deepEqual(wrong, []);
+});
+
+test('every source file begins with a comment that says what it is about', () => {
+  const wrong = allSources()
+    .filter(({ path }) => !path.endsWith('.test.ts'))
+    .filter(({ text }) => !/^(?:#!.*\n)?\/\*\*/.test(text))
+    .map(({ path }) => path);
+  assert.deepEqual(wrong, []);
+});
+
+test('no failure is swallowed without a word about it', () => {
+  const empty = /\bcatch(?: \([^)]*\))? \{\s*\}/;
+  const ignored = /(?:\.catch\(|'error', )\(\) => (?:\{\}|undefined)\)/;
+  const wrong = allSources().flatMap(({ path, text, lines }) => [
+    ...(empty.test(text) ? [`${path}: empty catch`] : []),
+    ...lines.flatMap((line, at) => {
+      const isExplained = line.includes('//') || (lines[at - 1] ?? '').includes('//');
+      return ignored.test(line) && !isExplained ? [`${path}:${at + 1}: ${line.trim()}`] : [];
+    }),
+  ]);
+  assert.deepEqual(wrong, []);
+});
+
+test('nothing is left for later in the sources', () => {
+  const marks = new RegExp(
+    `\\b(?:${['TO', 'FIX', 'XX'].map((a, i) => a + ['DO', 'ME', 'X'][i]).join('|')})\\b`,
+  );
+  const wrong = allTextFiles()
+    .filter(({ path }) => path !== 'package-lock.json')
+    .flatMap((file) => placesOf(file, marks));
+  assert.deepEqual(wrong, []);
+});
+
+test('nothing of one machine or one registry stands in the repository', () => {
+  const folders = ['work', 'root', 'home', 'Users'].map((name) => word('/', name, '/')).join('|');
+  const path = new RegExp(`(?:^|[\\s'"\`(=:])(?:${folders})`);
+  const host = new RegExp(word('https?://[^\\s/]*', 'regis', 'try|^regis', 'try\\s*='));
+  const wrong = allTextFiles()
+    .filter((file) => file.path !== 'LICENSE')
+    .flatMap((file) => [...placesOf(file, path), ...placesOf(file, host)]);
+  assert.deepEqual(wrong, []);
+});
+
+test('package-lock.json names packages and hashes, not where they were fetched', () => {
+  const lock = readFileSync(repositoryFile('package-lock.json'), 'utf8');
+  assert.doesNotMatch(lock, new RegExp(word('"resol', 'ved": "http')));
+  assert.match(lock, /"integrity"/);
+});
+
+/** Started by people or by npm, so nothing imports them. */
+const ENTRY = /^(?:[a-z-]+\/main|test\/run|docs\/generate|examples\/[a-z-]+|bench\/[a-z-]+)\.ts$/;
+
+test('each source file is imported by another or is an entry point', () => {
+  const sources = allSources();
+  const product = new Set(productSources().map(({ path }) => path));
+  const used = new Set(
+    sources
+      // A file that only tests import is dead weight in the product.
+      .filter(({ path }) => product.has(path) || path.startsWith('test/'))
+      .flatMap((source) =>
+        importsOf(source)
+          .map((one) => one.target)
+          .filter((target) => product.has(source.path) || !product.has(target)),
+      ),
+  );
+  const dead = sources
+    .map(({ path }) => path)
+    .filter((path) => !used.has(path) && !path.endsWith('.test.ts') && !ENTRY.test(path));
+  assert.deepEqual(dead, []);
+});
+
+test('the README tells the command that CI runs', () => {
+  const readme = repositoryFile('README.md');
+  assert.ok(existsSync(readme), 'README.md is there');
+  assert.match(readFileSync(readme, 'utf8'), /npm ci && npm test/);
+  assert.match(readFileSync(repositoryFile('.ci/run'), 'utf8'), /npm ci && npm test/);
+});
