@@ -1,0 +1,27 @@
+/**
+ * The pages and parts of pages that are made from the code. Pure: `generate.ts` writes them, and a
+ * test asks whether what stands in the repository is what would be written.
+ */
+
+import { renderErrors } from './errors-page.ts';
+import { renderRobotStates } from './state-diagram.ts';
+import { renderWorkedExample } from './worked-example-page.ts';
+
+export const PROTOCOL_PAGE = 'docs/protocol.md';
+
+/** @returns the text of each generated page by its path; the protocol page is filled in */
+export function renderPages(protocolText: string): ReadonlyMap<string, string> {
+  return new Map([
+    ['docs/errors.md', renderErrors()],
+    ['docs/robot-states.md', renderRobotStates()],
+    [PROTOCOL_PAGE, replaceBlock(protocolText, 'worked example', renderWorkedExample())],
+  ]);
+}
+
+/** Puts `body` between `<!-- begin NAME -->` and `<!-- end NAME -->`, which stay. */
+export function replaceBlock(text: string, name: string, body: string): string {
+  const [begin, end] = [`<!-- begin ${name} -->\n`, `<!-- end ${name} -->`];
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new TypeError(`replaceBlock: no block ${name} in the page`);
+  return `${text.slice(0, from + begin.length)}${body}${text.slice(to)}`;
+}
