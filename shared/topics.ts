@@ -21,6 +21,8 @@ export type Topic =
 export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 /** `fleet/rollouts/app-1-4-2-k3f9` */
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
+/** The progress of every rollout. */
+export const PROGRESS_FILTER = 'fleet/rollouts/+';
 /** `fleet/trust/2` */
 export const trustTopic = (version: number): string => `fleet/trust/${version}`;
 /** `fleet/robots/r1/state` */
@@ -62,9 +64,17 @@ export function chunkOfFilter(filter: string): Sha256Hex | null {
   return topic?.kind === 'chunk' ? topic.hash : null;
 }
 
-/** True when a filter could match a chunk topic without naming one. */
+/**
+ * True when a filter could match a chunk topic without naming one. Below the chunks' own root all
+ * that is not one exact address counts; elsewhere only what really matches, so that a filter such as
+ * `+/robots/+/state` stays allowed.
+ */
 export function filterSweepsChunks(filter: string): boolean {
-  const [root, second] = filter.split('/');
-  if (root === '#' || (root === '+' && second !== undefined)) return true;
-  return root === CHUNKS_ROOT && chunkOfFilter(filter) === null;
+  const [root, second, ...rest] = filter.split('/');
+  if (root === '#') return true;
+  if (root === CHUNKS_ROOT) return chunkOfFilter(filter) === null;
+  if (root !== '+' || second === undefined) return false;
+  if (second === '#') return true;
+  const matchesSecond = second === '+' || isSha256Hex(second);
+  return matchesSecond && (rest.length === 0 || (rest.length === 1 && rest[0] === '#'));
 }

@@ -1,0 +1,173 @@
+/**
+ * `drover fleet versions|robots|requests`: what the robots' retained reports say. Over MQTT alone,
+ * so it works with any engine; the HTTP API of drover-broker tells the same and remembers more.
+ */
+
+import type { Argv } from 'yargs';
+import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { robotFilter } from '../../shared/topics.ts';
+import {
+  countVersions,
+  FleetView,
+  formatTable,
+  packageRequests,
+  type FleetRow,
+} from '../core/fleet-report.ts';
+import { BrokerLink } from '../io/broker-link.ts';
+import { Subscription } from '../io/subscription.ts';
+import { brokerOptions, commandLog, warn, withBroker, withJson } from './options.ts';
+
+type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
+
+export function fleetVerb(yargs: Argv): Argv {
+  const options = (argv: Argv) => withBroker(withJson(argv));
+  return yargs.command('fleet', 'ask what the robots run', (argv) =>
+    argv
+      .command(
+        'versions',
+        'count robots by version',
+        (verb) => options(verb).example('$0 fleet versions --broker mqtt://127.0.0.1', ''),
+        async (args) => showVersions(await readFleet(args), makeOutput(args.json)),
+      )
+      .command(
+        'robots',
+        'list robots and what they are doing',
+        (verb) => options(verb).example('$0 fleet robots --broker mqtt://127.0.0.1 --json', ''),
+        async (args) => showRobots(await readFleet(args), makeOutput(args.json)),
+      )
+      .command(
+        'requests',
+        'list robots that are too old for a bundle and need a full package',
+        (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
+        async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
+      )
+      .demandCommand(1, 'name a verb: fleet versions, fleet robots or fleet requests'),
+  );
+}
+
+interface Fleet {
+  readonly view: FleetView;
+  /** False when reports were still coming in as the wait ended. */
+  readonly complete: boolean;
+}
+
+async function readFleet(args: FleetArgs): Promise<Fleet> {
+  const link = await BrokerLink.open(brokerOptions(args), commandLog());
+  try {
+    const view = new FleetView();
+    const subscription = await Subscription.open(link, {
+      filters: [robotFilter('state'), robotFilter('online')],
+      onMessage: (topic, payload) => view.take(topic, payload),
+    });
+    const complete = await subscription.settle();
+    subscription.close();
+    if (!complete) warn('reports are still coming in: the list is not complete');
+    if (view.invalid.length > 0) {
+      warn(`${view.invalid.length} reports could not be read, the first on ${view.invalid[0]}`);
+    }
+    return { view, complete };
+  } finally {
+    await link.close();
+  }
+}
+
+function envelope({ view, complete }: Fleet) {
+  return { complete, invalid: view.invalid.length };
+}
+
+function showVersions(fleet: Fleet, output: Output): void {
+  const { rows } = fleet.view;
+  const counts = countVersions(rows);
+  const versions = rows.map(({ robot, component, online }) => ({
+    robot_id: robot.robot_id,
+    component: component.name,
+    version: component.version,
+    online,
+  }));
+  const table = counts.map(({ component, version, count, online }) => [
+    component,
+    version ?? '-',
+    String(count),
+    String(online),
+  ]);
+  const lines = formatTable([['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table]);
+  output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
+}
+
+const NOBODY = ['no robot has reported to this broker yet'];
+
+function describe({ robot, component, online }: FleetRow) {
+  return {
+    robot_id: robot.robot_id,
+    online,
+    at: new Date(robot.at).toISOString(),
+    arch: robot.arch,
+    model: robot.model,
+    tags: robot.tags,
+    component: component.name,
+    version: component.version,
+    phase: component.phase,
+    target_version: component.target_version ?? null,
+    transfer: component.transfer ?? null,
+    last_error: component.last_error ?? null,
+    blocked: component.blocked,
+  };
+}
+
+function doing({ component }: FleetRow): string {
+  const { phase, target_version: target, transfer } = component;
+  if (phase === 'downloading' && transfer && transfer.bytes_total > 0) {
+    const percent = Math.floor((transfer.bytes_done / transfer.bytes_total) * 100);
+    return `downloading ${target ?? ''} ${percent}%`;
+  }
+  return phase === 'idle' || !target ? phase : `${phase} ${target}`;
+}
+
+function showRobots(fleet: Fleet, output: Output): void {
+  const { rows } = fleet.view;
+  const table = rows.map((row) => [
+    row.robot.robot_id,
+    row.online ? 'yes' : 'no',
+    row.component.name,
+    row.component.version ?? '-',
+    doing(row),
+    row.component.last_error?.code ?? '',
+    row.robot.arch,
+    row.robot.tags.join(','),
+  ]);
+  const head = ['ROBOT', 'ONLINE', 'COMPONENT', 'VERSION', 'DOING', 'LAST ERROR', 'ARCH', 'TAGS'];
+  output.result(
+    { robots: rows.map(describe), ...envelope(fleet) },
+    table.length > 0 ? formatTable([head, ...table]) : NOBODY,
+  );
+}
+
+function showRequests(fleet: Fleet, output: Output): void {
+  const rows = packageRequests(fleet.view.rows);
+  const wanted = ({ component }: FleetRow) => component.last_error?.version ?? null;
+  const requests = rows.map((row) => ({
+    robot_id: row.robot.robot_id,
+    component: row.component.name,
+    arch: row.robot.arch,
+    version: row.component.version,
+    wanted_version: wanted(row),
+    message: row.component.last_error?.message ?? '',
+  }));
+  const table = rows.map((row) => [
+    row.robot.robot_id,
+    row.component.name,
+    row.component.version ?? '-',
+    wanted(row) ?? '-',
+    row.robot.arch,
+  ]);
+  const head = ['ROBOT', 'COMPONENT', 'RUNS', 'WANTS', 'ARCH'];
+  output.result(
+    { requests, ...envelope(fleet) },
+    table.length > 0
+      ? [
+          ...formatTable([head, ...table]),
+          'publish a full package for them: a bundle built with a --min-current that they meet',
+        ]
+      : ['no robot asks for a full package'],
+  );
+}

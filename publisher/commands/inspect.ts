@@ -1,0 +1,97 @@
+/** `drover inspect`: what a bundle says about itself and what is really in it. Trusts nothing. */
+
+import type { Argv } from 'yargs';
+import { formatBytes } from '../../shared/byte-sizes.ts';
+import { chunkCount } from '../../shared/chunk-index.ts';
+import { toProblem } from '../../shared/errors.ts';
+import { shortHash } from '../../shared/ids.ts';
+import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
+import { listParts } from '../../shared/io/bundle-tar.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { chunkPayload } from '../io/payload.ts';
+import { countPayload } from '../io/payload-census.ts';
+import { withJson } from './options.ts';
+
+export function inspectVerb(yargs: Argv): Argv {
+  return yargs.command(
+    'inspect <bundle>',
+    'show what a bundle holds, signed or not',
+    (argv) =>
+      withJson(argv)
+        .positional('bundle', { type: 'string', demandOption: true })
+        .example('$0 inspect bundles/1.4.2', '')
+        .example('$0 inspect app-1.4.2.drover --json', ''),
+    async (argv) => {
+      const bundle = await openBundle(argv.bundle, { unsigned: true });
+      try {
+        const facts = await inspect(bundle);
+        makeOutput(argv.json).result(facts, lines(facts));
+      } finally {
+        await bundle.close();
+      }
+    },
+  );
+}
+
+type Facts = Awaited<ReturnType<typeof inspect>>;
+
+async function inspect(bundle: Bundle) {
+  const { manifest } = bundle;
+  const chunkBytes = LIMITS.chunkBytesDefault;
+  const payload = await chunkPayload(bundle, chunkBytes);
+  const parts = new Set((await listParts(bundle.folder, manifest)).map((part) => part.name));
+  const archive = await countPayload(bundle).then(
+    (census) => ({ ...census, problem: null }),
+    (error: unknown) => ({ entries: null, files: null, bytes: null, problem: toProblem(error) }),
+  );
+  return {
+    name: manifest.name,
+    version: manifest.version,
+    arch: manifest.target_arch,
+    min_current_version: manifest.min_current_version,
+    rollback_version: manifest.rollback_version,
+    payload: {
+      size: payload.bytes,
+      sha256: payload.sha256,
+      declared_sha256: manifest.payload_sha256,
+      matches: payload.sha256 === manifest.payload_sha256,
+      tar_size: manifest.payload_tar_size ?? null,
+      tar_sha256: manifest.payload_tar_sha256 ?? null,
+    },
+    archive,
+    chunks: {
+      size: chunkBytes,
+      count: chunkCount(payload.bytes, chunkBytes),
+      different: payload.pieces.length - 1,
+      index: payload.indexHash,
+    },
+    signatures: bundle.signatures.length,
+    deltas: manifest.deltas.map((delta) => ({
+      from_version: delta.from_version,
+      size: delta.size,
+      present: parts.has(`deltas/${delta.from_version}.zst`),
+    })),
+  };
+}
+
+function lines(facts: Facts): string[] {
+  const { payload, archive, chunks } = facts;
+  const hash = payload.matches
+    ? `sha256 ${shortHash(payload.sha256)}, as the manifest says`
+    : `sha256 ${shortHash(payload.sha256)}, but the manifest says ${shortHash(payload.declared_sha256)}`;
+  return [
+    `${facts.name} ${facts.version} for ${facts.arch}`,
+    `from        ${facts.min_current_version} or later, falls back to ${facts.rollback_version}`,
+    `payload     ${formatBytes(payload.size)}, ${hash}`,
+    archive.problem
+      ? `archive     refused: ${archive.problem.message} (${archive.problem.code})`
+      : `archive     ${archive.entries} entries, ${archive.files} files, ${formatBytes(archive.bytes ?? 0)}`,
+    `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
+    `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
+    ...facts.deltas.map(
+      (delta) =>
+        `delta       from ${delta.from_version}, ${formatBytes(delta.size)}${delta.present ? '' : ', not in this bundle'}`,
+    ),
+  ];
+}

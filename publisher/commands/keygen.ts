@@ -1,0 +1,43 @@
+/** `drover keygen`: a new signing key, or one that somebody has as PEM. Never overwrites. */
+
+import type { Argv } from 'yargs';
+import { keyIdOf, publicKeyOf } from '../../shared/ed25519.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import {
+  assertKeyPathsFree,
+  keyPaths,
+  newSeed,
+  readPemSeed,
+  writeKeyPair,
+} from '../io/key-file.ts';
+import { TEXT, withDryRun, withJson } from './options.ts';
+
+export function keygenVerb(yargs: Argv): Argv {
+  return yargs.command(
+    'keygen',
+    'make a signing key: NAME.key (secret, 32 raw bytes) and NAME.pub (64 hex digits)',
+    (argv) =>
+      withDryRun(withJson(argv))
+        .option('out', { ...TEXT, demandOption: true, describe: 'path without an ending' })
+        .option('from-pem', { ...TEXT, describe: 'take the key of this PKCS#8 PEM file' })
+        .example('$0 keygen --out keys/release', 'keys/release.key and keys/release.pub')
+        .example('$0 keygen --from-pem old.pem --out keys/release', 'convert a PEM key'),
+    async (argv) => {
+      const seed = argv.fromPem === undefined ? newSeed() : readPemSeed(argv.fromPem);
+      if (argv.dryRun) assertKeyPathsFree(argv.out);
+      else await writeKeyPair(argv.out, seed);
+      const { privatePath, publicPath } = keyPaths(argv.out);
+      const publicKey = publicKeyOf(seed);
+      // A dry run throws its random key away: naming it would promise what does not come.
+      const isReal = !argv.dryRun || argv.fromPem !== undefined;
+      const named = isReal ? { public_key: publicKey, key_id: keyIdOf(publicKey) } : {};
+      makeOutput(argv.json).result(
+        { dry_run: argv.dryRun, private: privatePath, public: publicPath, ...named },
+        [
+          `${argv.dryRun ? 'would write' : 'wrote'} ${privatePath} (keep it secret) and ${publicPath}`,
+          ...(isReal ? [`public key ${publicKey}, id ${keyIdOf(publicKey)}`] : []),
+        ],
+      );
+    },
+  );
+}

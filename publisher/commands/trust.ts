@@ -1,0 +1,93 @@
+/** `drover trust init`: the trust.json that robots are born with. `trust rotate` has its place here. */
+
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Argv } from 'yargs';
+import { parseDurationMs } from '../../shared/durations.ts';
+import { keyIdOf } from '../../shared/ed25519.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { parsePublicKey, planTrust, sharedKeys } from '../core/plan-trust.ts';
+import { LIST, TEXT, warn, withDryRun, withJson } from './options.ts';
+
+const THRESHOLD = { type: 'number', requiresArg: true, default: 1 } as const;
+
+export function trustVerb(yargs: Argv): Argv {
+  return yargs.command('trust', 'say which keys robots believe', (argv) =>
+    argv
+      .command('init', 'write a first trust.json', withInitOptions, runInit)
+      .demandCommand(1, 'name a verb: trust init'),
+  );
+}
+
+function withInitOptions(argv: Argv) {
+  return withDryRun(withJson(argv))
+    .option('release', { ...LIST, demandOption: true, describe: 'may say WHAT runs' })
+    .option('rollout', { ...LIST, demandOption: true, describe: 'may say WHO and WHEN' })
+    .option('root', { ...LIST, describe: 'may replace keys; default: the release keys' })
+    .option('release-threshold', { ...THRESHOLD, describe: 'release signatures needed' })
+    .option('rollout-threshold', { ...THRESHOLD, describe: 'rollout signatures needed' })
+    .option('root-threshold', { ...THRESHOLD, describe: 'root signatures needed' })
+    .option('fleet', { ...TEXT, default: 'default', describe: 'name of the fleet' })
+    .option('expires', { ...TEXT, default: '365d', describe: 'life of this trust.json' })
+    .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })
+    .example(
+      '$0 trust init --release keys/release.pub --rollout keys/rollout.pub --out trust.json',
+      'one key for each role',
+    );
+}
+
+type InitArgs = Awaited<ReturnType<typeof withInitOptions>['argv']>;
+
+async function runInit(argv: InitArgs): Promise<void> {
+  const read = (paths: readonly string[]) =>
+    paths.map((path) => parsePublicKey(readInput(path, `public key ${path}`), path));
+  const release = { keys: read(argv.release), threshold: argv.releaseThreshold };
+  const rollout = { keys: read(argv.rollout), threshold: argv.rolloutThreshold };
+  const rootKeys = argv.root === undefined ? release.keys : read(argv.root);
+  const { document, bytes } = planTrust({
+    fleet: argv.fleet,
+    expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    roles: { root: { keys: rootKeys, threshold: argv.rootThreshold }, release, rollout },
+  });
+  if (sharedKeys(release.keys, rollout.keys).length > 0) {
+    warn(
+      'one key is both release and rollout: whoever steals the online one can sign code as well',
+    );
+  }
+  if (argv.dryRun) await assertFree(argv.out);
+  else await writeNew(argv.out, bytes);
+
+  const ids = (keys: readonly string[]) => keys.map(keyIdOf).join(', ');
+  makeOutput(argv.json).result({ dry_run: argv.dryRun, out: argv.out, trust: document }, [
+    `${argv.dryRun ? 'would write' : 'wrote'} ${argv.out} for fleet ${argv.fleet}, good until ${document.expires}`,
+    `release: ${release.threshold} of ${ids(release.keys)}`,
+    `rollout: ${rollout.threshold} of ${ids(rollout.keys)}`,
+    `root:    ${argv.rootThreshold} of ${ids(rootKeys)}${argv.root === undefined ? ' (the release keys, since no --root was given)' : ''}`,
+  ]);
+}
+
+function exists(path: string): DroverError {
+  return new DroverError('FILE_EXISTS', `write trust ${path}: it is there already`, {
+    hint: 'choose another --out; robots that have the old file would not believe a new one',
+  });
+}
+
+async function assertFree(path: string): Promise<void> {
+  const found = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (found) throw exists(path);
+}
+
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes, { flag: 'wx', flush: true });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') throw exists(path);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `write trust ${path}: ${why}`, { cause });
+  }
+}

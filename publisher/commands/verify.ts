@@ -1,0 +1,40 @@
+/** `drover verify`: would a robot with this trust.json take these bytes? */
+
+import type { Argv } from 'yargs';
+import { verifyBundle } from '../../shared/bundle-signature.ts';
+import { openBundle } from '../../shared/io/bundle-folder.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { shortHash } from '../../shared/ids.ts';
+import { hashPayload } from '../io/payload.ts';
+import { readTrust } from '../io/trust-file.ts';
+import { TEXT, withJson } from './options.ts';
+
+export function verifyVerb(yargs: Argv): Argv {
+  return yargs.command(
+    'verify <bundle>',
+    'check signatures and payload of a bundle',
+    (argv) =>
+      withJson(argv)
+        .positional('bundle', { type: 'string', demandOption: true })
+        .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
+        .example('$0 verify bundles/1.4.2 --trust trust.json', 'exit 3 when it is refused'),
+    async (argv) => {
+      const trust = readTrust(argv.trust);
+      const bundle = await openBundle(argv.bundle);
+      try {
+        const payloadSha256 = await hashPayload(bundle);
+        const { manifestBytes, signatures } = bundle;
+        const { manifest } = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
+        const { name, version, target_arch: arch } = manifest;
+        makeOutput(argv.json).result(
+          { ok: true, name, version, arch, payload_sha256: payloadSha256 },
+          [
+            `ok: ${name} ${version} for ${arch}, payload ${shortHash(payloadSha256)}, signed by ${trust.roles.release.threshold} or more release keys`,
+          ],
+        );
+      } finally {
+        await bundle.close();
+      }
+    },
+  );
+}

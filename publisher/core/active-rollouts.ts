@@ -1,0 +1,55 @@
+/**
+ * Reads what is announced now, so that the next announcement can build on it. Signatures first;
+ * rollouts are kept as they were written, with fields that a later version of Drover may have put
+ * there, because leaving one out would change what somebody else signed. Pure.
+ */
+
+import {
+  openAnnouncement,
+  openAnnouncementPayload,
+  type RolloutFields,
+} from '../../shared/announcement.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { openProgress, type Progress } from '../../shared/progress.ts';
+import { parseStrictJson } from '../../shared/strict-json.ts';
+import type { TrustRoot } from '../../shared/trust.ts';
+import type { ActiveRollout } from './plan-announcement.ts';
+
+/** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, JSON_INVALID */
+export function openActiveRollouts(
+  bytes: Uint8Array,
+  trust: TrustRoot,
+): { seq: number; rollouts: ActiveRollout[] } {
+  const announcement = openAnnouncement(bytes, trust);
+  const payload = openAnnouncementPayload(bytes, trust);
+  // Of this shape: openAnnouncement has just parsed the same bytes.
+  const raw = parseStrictJson(payload, 'announcement', LIMITS.announcementBytesMax) as unknown as {
+    rollouts: RolloutFields[];
+  };
+  const rollouts = announcement.rollouts.map((rollout, at) => ({
+    rollout,
+    written: raw.rollouts[at] as RolloutFields,
+  }));
+  return { seq: announcement.seq, rollouts };
+}
+
+/**
+ * @param messages retained progress messages, in any order
+ * @param onInvalid told about each that this fleet's rollout key did not sign
+ */
+export function openStatuses(
+  messages: Iterable<Uint8Array>,
+  trust: TrustRoot,
+  onInvalid: (error: unknown) => void,
+): Map<string, Progress['status']> {
+  const statuses = new Map<string, Progress['status']>();
+  for (const bytes of messages) {
+    try {
+      const progress = openProgress(bytes, trust);
+      statuses.set(progress.rollout, progress.status);
+    } catch (error) {
+      onInvalid(error);
+    }
+  }
+  return statuses;
+}

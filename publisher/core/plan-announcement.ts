@@ -1,0 +1,146 @@
+/**
+ * Decides the next announcement: which active rollouts stay (to the letter), which the new one
+ * replaces, and its `seq`. Pure. It must never drop a rollout in silence, and never let two rollouts
+ * of one component meet on one robot unless somebody said that this is meant.
+ */
+
+import type { AnnouncementFields, Rollout, RolloutFields } from '../../shared/announcement.ts';
+import { ARCH_ANY, canonicalArch } from '../../shared/arch.ts';
+import { DroverError } from '../../shared/errors.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { parseManifest, type Manifest } from '../../shared/manifest.ts';
+import type { Progress } from '../../shared/progress.ts';
+import { compareVersions } from '../../shared/version.ts';
+
+/** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
+export interface ActiveRollout {
+  readonly rollout: Rollout;
+  readonly written: RolloutFields;
+}
+
+export interface AnnouncementPlanInput {
+  readonly now: EpochMs;
+  readonly fleet: string;
+  readonly lifeMs: number;
+  /** What is retained now; null when there is none. */
+  readonly previous: { readonly seq: number; readonly rollouts: readonly ActiveRollout[] } | null;
+  readonly rollout: RolloutFields;
+  readonly manifest: Manifest;
+  /** Status of the rollouts that a controller leads. */
+  readonly statuses: ReadonlyMap<string, Progress['status']>;
+  readonly supersede: readonly string[];
+  readonly alongside: boolean;
+}
+
+export interface AnnouncementPlan {
+  readonly fields: AnnouncementFields;
+  readonly kept: readonly string[];
+  readonly superseded: readonly string[];
+}
+
+/** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE */
+export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
+  const active = input.previous?.rollouts ?? [];
+  for (const id of input.supersede) {
+    if (active.some(({ rollout }) => rollout.id === id)) continue;
+    const ids = active.map(({ rollout }) => rollout.id).join(', ');
+    throw new DroverError(
+      'NOT_FOUND',
+      `supersede ${id}: no such active rollout (got ${ids === '' ? 'none' : ids})`,
+    );
+  }
+  const kept = active.filter((one) => !isReplaced(one.rollout, input));
+  const superseded = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
+  assertRoom(kept.length + 1);
+  return {
+    fields: {
+      fleet: input.fleet,
+      seq: Math.max((input.previous?.seq ?? 0) + 1, Math.floor(input.now / 1000)),
+      issued_at: new Date(input.now).toISOString(),
+      expires_at: new Date(input.now + input.lifeMs).toISOString(),
+      rollouts: [...kept.map(({ written }) => written), input.rollout],
+    },
+    kept: kept.map(({ rollout }) => rollout.id),
+    superseded,
+  };
+}
+
+function assertRoom(count: number): void {
+  if (count <= LIMITS.rolloutsMax) return;
+  throw new DroverError(
+    'DOCUMENT_TOO_LARGE',
+    `plan announcement: too many active rollouts (got ${count}, want at most ${LIMITS.rolloutsMax})`,
+    { hint: 'end old ones with --supersede ID' },
+  );
+}
+
+/** @throws DroverError ROLLOUT_OVERLAP when the two must not stand beside each other */
+function isReplaced(old: Rollout, input: AnnouncementPlanInput): boolean {
+  if (input.supersede.includes(old.id)) return true;
+  const manifest = manifestOf(old);
+  if (input.alongside || !canMeet(old, manifest, input)) return false;
+  if (manifest === null) throw overlap(old, input, 'its manifest cannot be read');
+  const { version } = input.manifest;
+  if (compareVersions(version, manifest.version) <= 0) {
+    const why = `its version is not below (got ${version}, want above ${manifest.version})`;
+    throw overlap(old, input, why);
+  }
+  const why = whyUnfinished(old, input.statuses.get(old.id));
+  if (why === null) return true;
+  throw overlap(old, input, why);
+}
+
+/** Null for a manifest that no robot would read either; such a rollout is judged with caution. */
+function manifestOf(rollout: Rollout): Manifest | null {
+  try {
+    return parseManifest(rollout.manifest);
+  } catch {
+    return null;
+  }
+}
+
+function overlap(old: Rollout, { rollout }: AnnouncementPlanInput, why: string): DroverError {
+  return new DroverError(
+    'ROLLOUT_OVERLAP',
+    `announce ${rollout.id}: it meets rollout ${old.id} on the same robots: ${why}`,
+    {
+      facts: { rollout: rollout.id, other: old.id },
+      hint: `replace the other rollout with --supersede ${old.id}, or stand beside it with --alongside`,
+    },
+  );
+}
+
+/** Whether one robot could be asked by both. A robot may have any set of tags, so tags never part. */
+function canMeet(
+  old: Rollout,
+  oldManifest: Manifest | null,
+  input: AnnouncementPlanInput,
+): boolean {
+  const target = input.rollout.target ?? {};
+  const robots = target.robots ?? [];
+  if (robots.length > 0 && old.target.robots.length > 0) {
+    if (!old.target.robots.some((robot) => robots.includes(robot))) return false;
+  }
+  if (oldManifest === null) return true;
+  if (oldManifest.name !== input.manifest.name) return false;
+  const arches = [
+    input.manifest.target_arch,
+    target.arch ?? ARCH_ANY,
+    oldManifest.target_arch,
+    old.target.arch ?? ARCH_ANY,
+  ];
+  const named = arches.filter((arch) => arch !== ARCH_ANY).map(canonicalArch);
+  return new Set(named).size <= 1;
+}
+
+/** Null when the old rollout has nothing left to do that a higher version would disturb. */
+function whyUnfinished(old: Rollout, status: Progress['status'] | undefined): string | null {
+  if (status === 'complete' || status === 'halted') return null;
+  const isWhole = old.waves.length === 1 && old.waves[0]?.percent === 100;
+  if (status === undefined) {
+    // Nobody leads it, so it is as far as it will ever get.
+    return isWhole || old.emergency ? null : 'it is staged and no controller has begun it';
+  }
+  return `it is ${status}`;
+}

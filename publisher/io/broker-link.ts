@@ -1,0 +1,119 @@
+/**
+ * A publisher's connection to a broker: the wire, plus the listeners that come and go during one
+ * command, plus waiting for the link to come back. What to send is not decided here.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { DroverError } from '../../shared/errors.ts';
+import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { Log, Wire } from '../../shared/ports.ts';
+
+export interface BrokerOptions {
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly caFile?: string;
+}
+
+export interface LinkListener {
+  /** `payload` is only valid until the call returns or its promise settles. */
+  onMessage?(topic: string, payload: Uint8Array): void | Promise<void>;
+  onUp?(): void;
+  onDown?(): void;
+}
+
+const SCHEMES: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
+
+export class BrokerLink {
+  readonly #listeners: Set<LinkListener>;
+  readonly #wire: MqttWire;
+
+  private constructor(wire: MqttWire, listeners: Set<LinkListener>) {
+    this.#wire = wire;
+    this.#listeners = listeners;
+  }
+
+  /** @throws DroverError USAGE, FILE_UNREADABLE, BROKER_UNREACHABLE, BROKER_AUTH_REFUSED */
+  static async open(options: BrokerOptions, log: Log): Promise<BrokerLink> {
+    assertBrokerUrl(options.url);
+    const { caFile } = options;
+    if (caFile !== undefined && !existsSync(caFile)) {
+      throw new DroverError('FILE_UNREADABLE', `read CA ${caFile}: there is no such file`);
+    }
+    const listeners = new Set<LinkListener>();
+    const clientId = `drover-${randomBytes(6).toString('hex')}`;
+    const wire = await connectWire(
+      { ...options, clientId, listenForRefusals: true },
+      {
+        onMessage: async (topic, payload) => {
+          for (const listener of [...listeners]) await listener.onMessage?.(topic, payload);
+        },
+        onUp: () => [...listeners].forEach((listener) => listener.onUp?.()),
+        onDown: () => [...listeners].forEach((listener) => listener.onDown?.()),
+      },
+      log,
+    );
+    return new BrokerLink(wire, listeners);
+  }
+
+  get wire(): Wire {
+    return this.#wire;
+  }
+
+  /** @returns a function that ends the listening */
+  listen(listener: LinkListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Resolves at once when the link is up, else when it comes back.
+   * @throws DroverError BROKER_UNREACHABLE after `connectWaitMs`, BROKER_AUTH_REFUSED
+   */
+  async waitUp(): Promise<void> {
+    if (this.#wire.isUp) return;
+    await new Promise<void>((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        stop();
+      };
+      const stop = this.listen({
+        onUp: () => {
+          end();
+          resolve();
+        },
+      });
+      const timer = setTimeout(() => {
+        end();
+        reject(
+          this.#wire.lastError ??
+            new DroverError('BROKER_UNREACHABLE', 'reach broker: the link did not come back'),
+        );
+      }, LIMITS.connectWaitMs);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#wire.close();
+  }
+}
+
+/**
+ * Credentials in a URL would show in the list of processes and in messages.
+ * @throws DroverError USAGE
+ */
+export function assertBrokerUrl(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url !== null && (url.username !== '' || url.password !== '')) {
+    throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
+      hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
+    });
+  }
+  if (url !== null && SCHEMES.includes(url.protocol) && url.hostname !== '') return;
+  throw new DroverError(
+    'USAGE',
+    `read --broker: not a broker URL (got ${JSON.stringify(text.slice(0, 80))}, want for example mqtt://127.0.0.1:1883)`,
+  );
+}

@@ -1,0 +1,59 @@
+/**
+ * How far a long transfer is: a bar on a terminal, a line for each tenth in a pipe, nothing with
+ * --json. It goes to stderr or through the Output, never into a result.
+ */
+
+import { SingleBar } from 'cli-progress';
+import { formatBytes } from '../../shared/byte-sizes.ts';
+import type { Output } from '../../shared/io/cli.ts';
+
+export interface Meter {
+  add(bytes: number): void;
+  stop(): void;
+}
+
+const STEPS = 10;
+
+/** @param bytesTotal what 100 % is; 0 makes a meter that says nothing */
+export function makeMeter(output: Output, label: string, bytesTotal: number): Meter {
+  if (output.json || bytesTotal === 0) return { add: () => undefined, stop: () => undefined };
+  return process.stderr.isTTY ? barMeter(label, bytesTotal) : lineMeter(output, label, bytesTotal);
+}
+
+function barMeter(label: string, bytesTotal: number): Meter {
+  const startedAtMs = Date.now();
+  const bar = new SingleBar({
+    format: `${label.padEnd(10)} {bar} {percentage}% | {done} of ${formatBytes(bytesTotal)} | {rate}/s | {eta_formatted} left`,
+    barsize: 24,
+    hideCursor: true,
+    etaBuffer: 50,
+  });
+  let done = 0;
+  bar.start(bytesTotal, 0, { done: formatBytes(0), rate: formatBytes(0) });
+  return {
+    add: (bytes) => {
+      done += bytes;
+      const seconds = Math.max(0.001, (Date.now() - startedAtMs) / 1000);
+      bar.update(Math.min(done, bytesTotal), {
+        done: formatBytes(done),
+        rate: formatBytes(Math.round(done / seconds)),
+      });
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function lineMeter(output: Output, label: string, bytesTotal: number): Meter {
+  let done = 0;
+  let told = 0;
+  return {
+    add: (bytes) => {
+      done += bytes;
+      const step = Math.min(STEPS, Math.floor((done / bytesTotal) * STEPS));
+      if (step <= told) return;
+      told = step;
+      output.say(`${label} ${step * (100 / STEPS)}% of ${formatBytes(bytesTotal)}`);
+    },
+    stop: () => undefined,
+  };
+}

@@ -1,0 +1,163 @@
+/**
+ * Reads stored chunks back from a broker, with the pull that robots use, and says which are not
+ * there. An acknowledgement is only a promise; what counts is that the bytes come out again, and
+ * that their hash, not their topic, is the one asked for.
+ */
+
+import { DroverError } from '../../shared/errors.ts';
+import { sha256Hex } from '../../shared/hash.ts';
+import type { Sha256Hex } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
+import { chunkTopic, parseTopic } from '../../shared/topics.ts';
+import type { BrokerLink } from './broker-link.ts';
+
+export interface ReadBackJob {
+  readonly hashes: readonly Sha256Hex[];
+  readonly chunkBytes: number;
+  /** Silence after which a chunk counts as missing; slow links need more. */
+  readonly patienceMs: number;
+  readonly onPresent: (hash: Sha256Hex, bytes: number) => void;
+}
+
+/**
+ * @returns the hashes that did not come. When the broker answers nothing at all, or too many are
+ *   missing, the rest is not waited for one by one but counted as missing too.
+ * @throws DroverError ACCESS_DENIED, BROKER_UNREACHABLE, UPLOAD_INCOMPLETE
+ */
+export async function readBack(link: BrokerLink, job: ReadBackJob): Promise<Sha256Hex[]> {
+  const reading = new ReadBack(link, job);
+  try {
+    return await reading.run();
+  } finally {
+    reading.close();
+  }
+}
+
+class ReadBack {
+  readonly #link: BrokerLink;
+  readonly #job: ReadBackJob;
+  readonly #pull: ChunkPull;
+  readonly #askedAtMs = new Map<Sha256Hex, number>();
+  readonly #absent = new Set<Sha256Hex>();
+  readonly #unseen: Set<Sha256Hex>;
+  readonly #stop: () => void;
+  #resolve: (absent: Sha256Hex[]) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #silenceTimer: NodeJS.Timeout;
+  #lastPresentAtMs = 0;
+  #cutsInARow = 0;
+
+  constructor(link: BrokerLink, job: ReadBackJob) {
+    this.#link = link;
+    this.#job = job;
+    this.#unseen = new Set(job.hashes);
+    this.#pull = new ChunkPull({ missing: job.hashes, chunkBytes: job.chunkBytes });
+    this.#stop = link.listen({
+      onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      onUp: () => this.#effects(this.#pull.up(Date.now())),
+      onDown: () => this.#onDown(),
+    });
+    this.#silenceTimer = setInterval(() => this.#onSilence(Date.now()), LIMITS.readBackCheckMs);
+  }
+
+  async run(): Promise<Sha256Hex[]> {
+    const done = new Promise<Sha256Hex[]>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    if (this.#link.wire.isUp) this.#effects(this.#pull.up(Date.now()));
+    else this.#onDown();
+    return await done;
+  }
+
+  close(): void {
+    this.#stop();
+    clearInterval(this.#silenceTimer);
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  #onMessage(topic: string, payload: Uint8Array): void {
+    if (parseTopic(topic)?.kind !== 'chunk') return;
+    const hash = sha256Hex(payload);
+    if (!this.#pull.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
+    this.#unseen.delete(hash);
+    this.#askedAtMs.delete(hash);
+    this.#lastPresentAtMs = Date.now();
+    this.#cutsInARow = 0;
+    this.#job.onPresent(hash, payload.byteLength);
+    this.#effects(this.#pull.kept(hash, payload.byteLength, this.#lastPresentAtMs));
+  }
+
+  #onDown(): void {
+    this.#pull.down();
+    this.#askedAtMs.clear(); // the next link asks anew, and its patience starts anew
+    this.#cutsInARow += 1;
+    if (this.#cutsInARow > LIMITS.uploadAttemptsMax) {
+      const why = `the link broke ${this.#cutsInARow} times without progress`;
+      this.#reject(new DroverError('UPLOAD_INCOMPLETE', `read chunks back: ${why}`));
+      return;
+    }
+    this.#link.waitUp().catch((error: unknown) => this.#reject(error));
+  }
+
+  #effects(effects: readonly PullEffect[]): void {
+    for (const effect of effects) this.#effect(effect);
+    if (this.#timer) clearTimeout(this.#timer);
+    const wakeAtMs = this.#pull.wakeAtMs;
+    if (wakeAtMs === null) return;
+    this.#timer = setTimeout(
+      () => this.#effects(this.#pull.timer(Date.now())),
+      Math.max(0, wakeAtMs - Date.now()),
+    );
+  }
+
+  #effect(effect: PullEffect): void {
+    switch (effect.kind) {
+      case 'subscribe':
+        for (const hash of effect.hashes) {
+          if (!this.#askedAtMs.has(hash)) this.#askedAtMs.set(hash, Date.now());
+        }
+        this.#link.wire.subscribe(effect.hashes.map(chunkTopic), 1).catch((error: unknown) => {
+          if (!isUnreachable(error)) this.#reject(error); // a cut is told by onDown
+        });
+        return;
+      case 'unsubscribe':
+        // Fails only with the link, and then there is no subscription left to end.
+        this.#link.wire.unsubscribe(effect.hashes.map(chunkTopic)).catch(() => undefined);
+        return;
+      case 'want':
+        return; // robots ask the fleet; a publisher has the bytes itself, see #onSilence
+      case 'gaveUp':
+        this.#resolve([...this.#unseen]);
+        return;
+      case 'done':
+        this.#resolve([...this.#absent]);
+        return;
+    }
+  }
+
+  /** What has not come within the patience is noted as missing, and the reading goes on without. */
+  #onSilence(now: number): void {
+    const late = [...this.#askedAtMs].filter(([, at]) => now - at >= this.#job.patienceMs);
+    if (late.length === 0) return;
+    const askedAtMs = Math.min(...late.map(([, at]) => at));
+    for (const [hash] of late) this.#absent.add(hash);
+    // Nothing at all since we asked: this store is empty, not damaged.
+    const isSilent = this.#lastPresentAtMs < askedAtMs;
+    if (isSilent || this.#absent.size > LIMITS.readBackAbsentMax) {
+      this.#effect({ kind: 'unsubscribe', hashes: [...this.#askedAtMs.keys()] });
+      this.#resolve([...this.#unseen]);
+      return;
+    }
+    for (const [hash] of late) {
+      this.#askedAtMs.delete(hash);
+      this.#effects(this.#pull.kept(hash, 0, now));
+    }
+  }
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof DroverError && error.code === 'BROKER_UNREACHABLE';
+}

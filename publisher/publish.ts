@@ -1,0 +1,183 @@
+/**
+ * The stage `publish`: a signed bundle becomes chunks that a broker provably holds, and then, as the
+ * LAST step, one line in the announcement. Robots that see a rollout can always fetch it; a publish
+ * that stops half-way has announced nothing.
+ *
+ * The bundle is verified as robots will verify it before a connection is opened, and the rollout is
+ * planned before a byte is uploaded, and once more just before it is announced.
+ */
+
+import {
+  signAnnouncement,
+  type AnnouncementFields,
+  type RolloutFields,
+} from '../shared/announcement.ts';
+import { verifyBundle, type VerifiedBundle } from '../shared/bundle-signature.ts';
+import { DroverError } from '../shared/errors.ts';
+import type { Bundle } from '../shared/io/bundle-folder.ts';
+import type { Output } from '../shared/io/cli.ts';
+import type { Log } from '../shared/ports.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import { openActiveRollouts, openStatuses } from './core/active-rollouts.ts';
+import { assertKeysSatisfy } from './core/check-keys.ts';
+import { planAnnouncement, type AnnouncementPlan } from './core/plan-announcement.ts';
+import { assertChunkBytes, planRollout, type Audience } from './core/plan-rollout.ts';
+import { AnnouncementBoard } from './io/announcement-board.ts';
+import { BrokerLink, type BrokerOptions } from './io/broker-link.ts';
+import { makeMeter } from './io/meter.ts';
+import { assertPayloadIs, chunkPayload, type ChunkedPayload } from './io/payload.ts';
+import { storeChunks, type StoredChunks } from './io/store-chunks.ts';
+import { UploadJournal } from './io/upload-journal.ts';
+
+export interface PublishJob {
+  readonly bundle: Bundle;
+  readonly journalPath: string;
+  readonly trust: TrustRoot;
+  readonly seeds: readonly Uint8Array[];
+  readonly broker: BrokerOptions;
+  readonly rolloutId: string;
+  readonly audience: Audience;
+  readonly chunkBytes: number;
+  readonly lifeMs: number;
+  readonly supersede: readonly string[];
+  readonly alongside: boolean;
+  /** Start a fresh list when what is announced now does not verify. */
+  readonly replaceInvalid: boolean;
+  /** Store the chunks, announce nothing. */
+  readonly uploadOnly: boolean;
+  readonly dryRun: boolean;
+  readonly output: Output;
+  readonly log: Log;
+}
+
+export interface Published {
+  readonly payload: ChunkedPayload;
+  /** Null for a dry run. */
+  readonly stored: StoredChunks | null;
+  /** Null with uploadOnly. */
+  readonly announced: {
+    readonly fields: AnnouncementFields;
+    readonly plan: AnnouncementPlan;
+  } | null;
+  /** Some controller leads rollouts on this fleet. */
+  readonly controllerSeen: boolean;
+}
+
+/** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
+ * BROKER_REFUSED of the announcement itself */
+export async function publishBundle(job: PublishJob): Promise<Published> {
+  assertChunkBytes(job.chunkBytes);
+  if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const payload = await chunkPayload(job.bundle, job.chunkBytes);
+  const verified = verifyAll(job, payload);
+  const rollout = planRollout(job.rolloutId, verified, payload, job.audience);
+
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    return await publishOver(link, job, { payload, verified, rollout });
+  } finally {
+    await link.close();
+  }
+}
+
+function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
+  assertPayloadIs(job.bundle, payload);
+  return verifyBundle({
+    manifestBytes: job.bundle.manifestBytes,
+    signatures: job.bundle.signatures,
+    trust: job.trust,
+    payloadSha256: payload.sha256,
+  });
+}
+
+interface Prepared {
+  readonly payload: ChunkedPayload;
+  readonly verified: VerifiedBundle;
+  readonly rollout: RolloutFields;
+}
+
+async function publishOver(
+  link: BrokerLink,
+  job: PublishJob,
+  prepared: Prepared,
+): Promise<Published> {
+  const { payload } = prepared;
+  if (job.uploadOnly) {
+    const stored = job.dryRun ? null : await store(link, job, payload);
+    return { payload, stored, announced: null, controllerSeen: true };
+  }
+  const board = await AnnouncementBoard.open(link);
+  try {
+    const before = planNext(board, job, prepared); // an overlap is told before gigabytes are sent
+    if (job.dryRun) return published(before, payload, null);
+    signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
+    const stored = await store(link, job, payload);
+    const { current } = board;
+    const next = planNext(board, job, prepared);
+    await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
+    return published(next, payload, stored);
+  } finally {
+    board.close();
+  }
+}
+
+function published(
+  { plan, controllerSeen }: { plan: AnnouncementPlan; controllerSeen: boolean },
+  payload: ChunkedPayload,
+  stored: StoredChunks | null,
+): Published {
+  return { payload, stored, announced: { fields: plan.fields, plan }, controllerSeen };
+}
+
+async function store(
+  link: BrokerLink,
+  job: PublishJob,
+  payload: ChunkedPayload,
+): Promise<StoredChunks> {
+  const journal = new UploadJournal(
+    job.journalPath,
+    { broker: job.broker.url, chunkIndex: payload.indexHash, pieces: payload.pieces.length },
+    job.log,
+  );
+  const meter = (label: string, bytesTotal: number) => makeMeter(job.output, label, bytesTotal);
+  return await storeChunks({ link, payload, journal, meter });
+}
+
+function planNext(
+  board: AnnouncementBoard,
+  job: PublishJob,
+  { verified, rollout }: Prepared,
+): { plan: AnnouncementPlan; controllerSeen: boolean } {
+  const statuses = openStatuses(board.progress, job.trust, (error) => {
+    job.log.warn({ reason: String(error) }, 'a progress message does not verify: ignored');
+  });
+  const plan = planAnnouncement({
+    now: Date.now(),
+    fleet: job.trust.fleet,
+    lifeMs: job.lifeMs,
+    previous: openPrevious(board.current, job),
+    rollout,
+    manifest: verified.manifest,
+    statuses,
+    supersede: job.supersede,
+    alongside: job.alongside,
+  });
+  return { plan, controllerSeen: statuses.size > 0 };
+}
+
+function openPrevious(bytes: Uint8Array | null, job: PublishJob) {
+  if (bytes === null) return null;
+  try {
+    return openActiveRollouts(bytes, job.trust);
+  } catch (cause) {
+    if (!(cause instanceof DroverError)) throw cause;
+    if (!job.replaceInvalid) {
+      throw new DroverError(cause.code, `read what is announced now: ${cause.message}`, {
+        cause,
+        hint: 'find out who wrote fleet/updates; to start a fresh list without it: --replace-invalid',
+      });
+    }
+    job.log.warn({ reason: cause.message }, 'what is announced now does not verify: replaced');
+    return null;
+  }
+}
