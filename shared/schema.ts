@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { base64ToBytes } from './bytes.ts';
 import { DroverError, type ErrorCode } from './errors.ts';
 import { ID_PATTERN, SHA256_PATTERN, type RobotId, type RolloutId, type Sha256Hex } from './ids.ts';
+import { printable } from './printable.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { isVersion } from './version.ts';
 
@@ -27,10 +28,11 @@ export function parseDocument<S extends z.ZodType>(
   const result = kind.schema.safeParse(parseStrictJson(bytes, kind.what, kind.bytesMax));
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const field = issue?.path.join('.') ?? '';
+  const field = printable(issue?.path.join('.') ?? '');
+  const why = printable(issue?.message ?? 'bad');
   throw new DroverError(
     kind.code,
-    `parse ${kind.what}: field ${field === '' ? '(document)' : field}: ${issue?.message ?? 'bad'}`,
+    `parse ${kind.what}: field ${field === '' ? '(document)' : field}: ${why}`,
     { facts: { field } },
   );
 }
@@ -55,7 +57,10 @@ export const instantSchema = z
   )
   .transform((text, ctx) => {
     const ms = Date.parse(text);
-    if (Number.isNaN(ms)) ctx.addIssue({ code: 'custom', message: 'not a calendar date' });
+    // Date.parse takes 30 February for 2 March, and 24:00 for the next day: only what it would
+    // write in the same way is a date that every reader takes for the same.
+    const isDate = !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text.slice(0, 19));
+    if (!isDate) ctx.addIssue({ code: 'custom', message: 'not a calendar date' });
     return ms;
   });
 

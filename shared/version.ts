@@ -3,9 +3,13 @@
 import semver from 'semver';
 import { LIMITS } from './limits.ts';
 
+/** semver forgives a leading `v` and blanks or a line end around: none may enter a folder's name. */
+const VERSION_TEXT = /^\d[0-9A-Za-z.+-]*$/;
+
 /** Strict semver 2.0.0, no leading v, safe as a directory name. */
 export function isVersion(text: string): boolean {
-  return text.length <= LIMITS.versionLengthMax && semver.valid(text) !== null && /^\d/.test(text);
+  if (text.length > LIMITS.versionLengthMax || !VERSION_TEXT.test(text)) return false;
+  return semver.valid(text) !== null;
 }
 
 /** Negative, zero or positive as `a` is below, equal to or above `b`. Build metadata does not count. */
