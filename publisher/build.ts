@@ -10,9 +10,11 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MANIFEST_FILE, PAYLOAD_FILE } from '../shared/bundle-parts.ts';
 import { DroverError } from '../shared/errors.ts';
 import { syncFolder } from '../shared/io/atomic-file.ts';
+import type { Output } from '../shared/io/cli.ts';
 import { encodeManifest } from '../shared/manifest.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './core/plan-bundle.ts';
 import { planTree, type TreePlan } from './core/plan-tree.ts';
+import { makeMeter } from './io/meter.ts';
 import { packPayload, type PackedPayload } from './io/pack-payload.ts';
 import { listTree } from './io/tree.ts';
 
@@ -22,8 +24,7 @@ export interface BuildJob {
   readonly labels: BundleLabels;
   /** Plans and checks everything, writes nothing. */
   readonly dryRun: boolean;
-  /** Told the bytes of the tar as it is packed. */
-  readonly onBytes: (bytes: number) => void;
+  readonly output: Output;
 }
 
 export interface BuiltBundle {
@@ -44,11 +45,12 @@ export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   await mkdir(dirname(out), { recursive: true });
   const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
   try {
+    const meter = makeMeter(job.output, 'pack', plan.bytes);
     const payload = await packPayload(
       { root: job.appFolder, entries: plan.entries },
       join(beside, PAYLOAD_FILE),
-      job.onBytes,
-    );
+      meter.add,
+    ).finally(meter.stop);
     assertPayloadWithinLimits(payload);
     const manifest = encodeManifest(planManifest(job.labels, payload));
     await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });

@@ -57,8 +57,8 @@ export class AnnouncementBoard {
 
   /**
    * Puts `next` in the place of `base` and reads it back.
-   * @throws DroverError SEQ_CONFLICT when the broker holds a third one, BROKER_REFUSED when it keeps
-   *   none, BROKER_UNREACHABLE, ACCESS_DENIED
+   * @throws DroverError SEQ_CONFLICT when the broker holds a third one, BROKER_REFUSED when it
+   *   keeps none, BROKER_UNREACHABLE, ACCESS_DENIED
    */
   async replace(base: Uint8Array | null, next: Uint8Array): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {

@@ -13,11 +13,16 @@ export interface Meter {
 }
 
 const STEPS = 10;
+/** Less is over before a line about it has been read. */
+const LINES_FROM_BYTES = 8 * 1024 * 1024;
+
+const SILENT: Meter = { add: () => undefined, stop: () => undefined };
 
 /** @param bytesTotal what 100 % is; 0 makes a meter that says nothing */
 export function makeMeter(output: Output, label: string, bytesTotal: number): Meter {
-  if (output.json || bytesTotal === 0) return { add: () => undefined, stop: () => undefined };
-  return process.stderr.isTTY ? barMeter(label, bytesTotal) : lineMeter(output, label, bytesTotal);
+  if (output.json || bytesTotal === 0) return SILENT;
+  if (process.stderr.isTTY) return barMeter(label, bytesTotal);
+  return bytesTotal < LINES_FROM_BYTES ? SILENT : lineMeter(output, label, bytesTotal);
 }
 
 function barMeter(label: string, bytesTotal: number): Meter {

@@ -34,7 +34,7 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 
 /**
  * @param out path of a file that does not exist yet; it is synced when this resolves
- * @param onBytes told about each piece of the tar, for a progress bar
+ * @param onBytes told about each piece of the tar
  * @throws DroverError FILE_UNREADABLE when the tree changes or cannot be read meanwhile
  */
 export async function packPayload(
@@ -178,7 +178,7 @@ function openEntry(pack: tar.Pack, entry: PlannedEntry) {
   const done = new Promise<void>((resolve, reject) => {
     settle = (error) => (error ? reject(error) : resolve());
   });
-  done.catch(() => undefined); // awaited only after the last piece; an earlier failure ends the pipe
+  done.catch(() => undefined); // awaited after the last piece; an earlier failure ends the pipe
   const sink = pack.entry(headerOf(entry), (error) => settle(error));
   sink.on('error', () => undefined); // told by the callback
   return { sink, done };

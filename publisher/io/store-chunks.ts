@@ -1,7 +1,7 @@
 /**
- * Brings every piece of a payload into a broker's store and proves that it is there: upload what the
- * journal does not know as acknowledged, read everything back, send again what did not come, read
- * that back, and only then say yes.
+ * Brings every piece of a payload into a broker's store and proves that it is there: upload what
+ * the journal does not know as acknowledged, read everything back, send again what did not come,
+ * read that back, and only then say yes.
  */
 
 import { DroverError } from '../../shared/errors.ts';

@@ -20,8 +20,8 @@ export interface UploadJob {
 
 /**
  * Resolves when every piece is acknowledged.
- * @throws DroverError UPLOAD_INCOMPLETE, or what the broker refused with (STORE_FULL, ACCESS_DENIED,
- *   CHUNK_TOO_LARGE, …)
+ * @throws DroverError UPLOAD_INCOMPLETE, or what the broker refused with (STORE_FULL,
+ *   ACCESS_DENIED, CHUNK_TOO_LARGE, …)
  */
 export async function uploadPieces(job: UploadJob): Promise<void> {
   const queue = [...job.pieces];

@@ -1,7 +1,7 @@
 /**
  * Opens a bundle: a folder, or one `.drover` tar of it. A bundle may come from a USB stick, so
  * nothing in it is believed: only known names are taken, each within its bound, and a tar is never
- * unpacked anywhere but into a fresh folder of our own. Whether it may be trusted is not asked here.
+ * unpacked anywhere but into a fresh folder of our own. Whether to trust it is not asked here.
  */
 
 import { constants } from 'node:fs';
