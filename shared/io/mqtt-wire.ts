@@ -184,7 +184,9 @@ export class MqttWire implements Wire {
     stream.setNoDelay?.(true);
     stream.on('data', (bytes: Uint8Array) => {
       if (guard.feed(bytes).kind === 'ok') return;
-      stream.destroy(new Error('the broker sent a packet larger than any message of ours'));
+      // The library passes on errors of sockets only, so the reason is kept here.
+      this.#lastError = this.#unreachable('it sent a packet larger than any message of ours');
+      stream.destroy();
     });
   }
 

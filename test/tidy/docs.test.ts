@@ -1,0 +1,99 @@
+/** The pages say what the code does: generated ones are fresh, and codes and clauses are real. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { PROTOCOL_PAGE, renderPages } from '../../docs/pages.ts';
+import { CATALOGUE } from '../../shared/errors.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { repositoryFile } from '../helpers/repository.ts';
+import { allSources, allTextFiles, productSources } from '../helpers/sources.ts';
+
+const protocol = readFileSync(repositoryFile(PROTOCOL_PAGE), 'utf8');
+const codes = Object.keys(CATALOGUE);
+
+for (const [path, text] of renderPages(protocol)) {
+  test(`${path} is what \`npm run docs\` would write`, () => {
+    assert.equal(readFileSync(repositoryFile(path), 'utf8'), text);
+  });
+}
+
+test('docs/errors.md lists the codes of the catalogue and no other', () => {
+  const page = readFileSync(repositoryFile('docs/errors.md'), 'utf8');
+  const listed = [...page.matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map((match) => match[1]);
+  assert.deepEqual(listed, codes);
+});
+
+test('each code of the catalogue is used somewhere', () => {
+  const users = productSources().filter(({ path }) => path !== 'shared/errors.ts');
+  const unused = codes.filter((code) => !users.some((source) => source.code.includes(`'${code}'`)));
+  assert.deepEqual(unused, []);
+});
+
+test('each limit is used somewhere', () => {
+  const users = allSources().filter(({ path }) => path !== 'shared/limits.ts');
+  const home = readFileSync(repositoryFile('shared/limits.ts'), 'utf8');
+  const isUsed = (name: string): boolean => {
+    const use = new RegExp(`\\bLIMITS\\.${name}\\b`);
+    return use.test(home) || users.some((source) => use.test(source.code));
+  };
+  const unused = Object.keys(LIMITS).filter((name) => !isUsed(name));
+  assert.deepEqual(unused, []);
+});
+
+test('every code that a page about the whole names is in the catalogue', () => {
+  const pages = allTextFiles().filter(({ path }) => /^(?:[A-Z]+|docs\/[a-z]+)\.md$/.test(path));
+  const known = new Set(codes);
+  const wrong = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`/g)]
+      .map((match) => match[1] as string)
+      .filter((word) => !word.startsWith('DROVER_') && !known.has(word))
+      .map((word) => `${path}: ${word}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('links between pages lead somewhere', () => {
+  const pages = allTextFiles().filter(({ path }) => path.endsWith('.md'));
+  const wrong = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)]
+      .map((match) => match[1] as string)
+      .filter((link) => !/^[a-z]+:/.test(link))
+      .filter((link) => !existsSync(repositoryFile(join(dirname(path), link))))
+      .map((link) => `${path}: ${link}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+const clauses = [...protocol.matchAll(/^- \*\*(P-\d+\.\d+)\*\*/gm)].map(
+  (match) => match[1] as string,
+);
+
+/** Clauses that no test names yet. This list may only shrink. */
+const NOT_YET_NAMED: readonly string[] = ['P-2.4', 'P-5.7', 'P-7.6', 'P-7.7', 'P-9.1', 'P-10.4'];
+
+test('clauses of the protocol are numbered once and in order', () => {
+  const order = clauses.map((clause) => clause.slice(2).split('.').map(Number) as [number, number]);
+  const sorted = [...order].sort(([a, b], [c, d]) => a - c || b - d);
+  assert.deepEqual(order, sorted);
+  assert.equal(new Set(clauses).size, clauses.length);
+});
+
+test('each clause of the protocol is named by a test, and no test names one that is not there', () => {
+  const named = new Set(
+    allSources()
+      .filter(({ path }) => path.startsWith('test/'))
+      .flatMap(({ text }) =>
+        [...text.matchAll(/\[(P-\d+\.\d+)\]/g)].map((match) => match[1] as string),
+      ),
+  );
+  assert.deepEqual(
+    [...named].filter((clause) => !clauses.includes(clause)),
+    [],
+  );
+  assert.deepEqual(
+    clauses.filter((clause) => !named.has(clause)),
+    NOT_YET_NAMED,
+  );
+});
