@@ -53,8 +53,9 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   }
   if (state.phase === 'swapping' && state.job) {
     const { version } = state.job;
-    await apply(await finishSwap(disk, layout, version));
-    if (state.phase === 'probation') actions.push(`finished the swap to ${version}`);
+    const outcome = await finishSwap(disk, layout, version);
+    await apply(outcome);
+    if (outcome.kind === 'swapped') actions.push(`finished the swap to ${version}`);
   }
   if (state.phase === 'rolling_back' && state.job) {
     const { version, previousVersion } = state.job;

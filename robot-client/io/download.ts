@@ -149,8 +149,10 @@ function pullAll(input: PullAll): Promise<void> {
   });
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | null = null;
+    let ended = false;
     let detach = (): void => {};
     const finish = (error?: unknown): void => {
+      ended = true;
       if (timer) clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       detach();
@@ -159,6 +161,7 @@ function pullAll(input: PullAll): Promise<void> {
     };
     const onAbort = (): void => finish(signal.reason);
     const run = (effects: readonly PullEffect[]): void => {
+      if (ended) return; // a chunk that was being written when the pull was stopped
       for (const effect of effects) {
         if (effect.kind === 'subscribe') link.subscribeChunks(effect.hashes);
         else if (effect.kind === 'unsubscribe') link.unsubscribeChunks(effect.hashes);
