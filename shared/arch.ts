@@ -1,19 +1,19 @@
 /** CPU names. Debian, Node and `uname -m` disagree; manifests may use any, robots compare these. */
 
-const CANONICAL: Readonly<Record<string, string>> = {
-  arm64: 'aarch64',
-  amd64: 'x86_64',
-  x64: 'x86_64',
-  'x86-64': 'x86_64',
-  arm: 'armv7l',
-  armhf: 'armv7l',
-};
+const CANONICAL: ReadonlyMap<string, string> = new Map([
+  ['arm64', 'aarch64'],
+  ['amd64', 'x86_64'],
+  ['x64', 'x86_64'],
+  ['x86-64', 'x86_64'],
+  ['arm', 'armv7l'],
+  ['armhf', 'armv7l'],
+]);
 
 /** `any` in a manifest: the payload holds nothing that depends on the CPU. */
 export const ARCH_ANY = 'any';
 
 export function canonicalArch(name: string): string {
-  return CANONICAL[name] ?? name;
+  return CANONICAL.get(name) ?? name;
 }
 
 export function archFits(target: string, robot: string): boolean {

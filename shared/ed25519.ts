@@ -30,6 +30,14 @@ export function signBytes(message: Uint8Array, seed: Uint8Array): Uint8Array {
   return ed.sign(message, seed);
 }
 
+/**
+ * noble multiplies the equation by the cofactor and OpenSSL does not, so a signer could add a point
+ * of small order to a signature and have the two disagree. Without such a part they cannot.
+ */
+function isTorsionFree(point: Uint8Array): boolean {
+  return ed.Point.fromBytes(point).isTorsionFree();
+}
+
 /** Never throws: malformed input of any kind is simply not a valid signature. */
 export function signatureIsValid(
   signature: Uint8Array,
@@ -40,7 +48,8 @@ export function signatureIsValid(
   if (!key || key.byteLength !== PUBLIC_KEY_BYTES) return false;
   if (signature.byteLength !== SIGNATURE_BYTES) return false;
   try {
-    return ed.verify(signature, message, key, { zip215: false });
+    if (!ed.verify(signature, message, key, { zip215: false })) return false;
+    return isTorsionFree(signature.subarray(0, PUBLIC_KEY_BYTES)) && isTorsionFree(key);
   } catch {
     // noble throws on points that are not on the curve: hostile input, not an error of ours.
     return false;

@@ -73,6 +73,7 @@ export class ChunkPull {
   /** The link is up and knows no subscription. */
   up(now: EpochMs): PullEffect[] {
     this.#up = true;
+    if (this.#ended) return [];
     return this.#missing.size === 0 ? this.#end({ kind: 'done' }) : this.#fill(now);
   }
 
