@@ -71,9 +71,10 @@ export function isPure(path: string): boolean {
 
 /** Static and dynamic imports and re-exports, types included. */
 export function importsOf({ path, code }: Source): Import[] {
-  const pattern = /(?:^|[\s;}])(?:from|import)\s*\(?\s*'([^']+)'/g;
+  const pattern =
+    /^(?:import|export)\b(?:[^;'"`]*?\bfrom)?\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)/gm;
   return [...code.matchAll(pattern)].map((match) => {
-    const specifier = match[1] as string;
+    const specifier = (match[1] ?? match[2]) as string;
     const isRelative = specifier.startsWith('.');
     const target = isRelative ? join(folderOf(path), specifier) : packageOf(specifier);
     return { specifier, target, isRelative };
