@@ -71,7 +71,7 @@ const clauses = [...protocol.matchAll(/^- \*\*(P-\d+\.\d+)\*\*/gm)].map(
 );
 
 /** Clauses that no test names yet. This list may only shrink. */
-const NOT_YET_NAMED: readonly string[] = ['P-2.4', 'P-5.7', 'P-7.6', 'P-7.7', 'P-9.1', 'P-10.4'];
+const NOT_YET_NAMED: readonly string[] = ['P-5.7', 'P-7.6', 'P-7.7', 'P-9.1', 'P-10.4'];
 
 test('clauses of the protocol are numbered once and in order', () => {
   const order = clauses.map((clause) => clause.slice(2).split('.').map(Number) as [number, number]);
@@ -96,4 +96,61 @@ test('each clause of the protocol is named by a test, and no test names one that
     clauses.filter((clause) => !named.has(clause)),
     NOT_YET_NAMED,
   );
+});
+
+/** Text of one clause, on one line. */
+function clauseText(clause: string): string {
+  const from = protocol.indexOf(`- **${clause}**`);
+  const rest = protocol.slice(from + 1);
+  return rest.slice(0, rest.search(/\n- \*\*|\n\n/)).replaceAll(/\s+/g, ' ');
+}
+
+test('the numbers in the protocol are those of shared/limits.ts', () => {
+  const [KiB, MiB, GiB, S] = [1024, 1024 ** 2, 1024 ** 3, 1000];
+  const said: Readonly<Record<string, readonly string[]>> = {
+    'P-1.1': [`more than ${LIMITS.jsonDepthMax} levels`],
+    'P-1.3': [
+      `manifest ${LIMITS.manifestBytesMax / KiB} KiB`,
+      `trust.json ${LIMITS.trustBytesMax / KiB} KiB`,
+      `announcement ${LIMITS.announcementBytesMax / KiB} KiB`,
+      `message ${LIMITS.reportBytesMax / KiB} KiB`,
+      `envelope ${(LIMITS.announcementBytesMax * 2) / KiB} KiB`,
+    ],
+    'P-1.4': [`{1,${LIMITS.idLengthMax}}`],
+    'P-1.5': [`at most ${LIMITS.versionLengthMax} characters`],
+    'P-3.2': [`1 to ${LIMITS.payloadBytesMax / GiB} GiB`, `at most ${LIMITS.deltasMax} of`],
+    'P-4.2': [`1 to ${LIMITS.keysPerRoleMax} different keys`],
+    'P-4.3': [`1 to ${LIMITS.signaturesMax} signatures`],
+    'P-5.1': [`at most ${LIMITS.rolloutsMax}, no id twice`],
+    'P-5.2': [
+      `at most ${LIMITS.signaturesMax}, optional`,
+      `1 to ${LIMITS.deltasMax + 1}`,
+      `1 to ${LIMITS.wavesMax} of`,
+      `1 to ${LIMITS.healthTimeoutMsMax / S}`,
+    ],
+    'P-5.3': [`${LIMITS.chunkBytesMin / KiB} KiB to ${LIMITS.chunkBytesMax / KiB} KiB`],
+    'P-5.4': [`at most ${LIMITS.targetRobotsMax}`, `at most ${LIMITS.tagsMax} of`],
+    'P-6.1': [`0 to ${LIMITS.wavesMax}`],
+    'P-7.3': [`at most ${LIMITS.chunksMax}`],
+    'P-7.4': [
+      `at most ${LIMITS.filtersPerSubscribeMax} filters`,
+      `1 to ${LIMITS.windowChunksMax} chunks and at most ${LIMITS.windowBytesMax / MiB} MiB`,
+      `starts with ${LIMITS.windowChunksStart}`,
+    ],
+    'P-7.5': [
+      `${LIMITS.pullTimeoutMsMin / S} seconds to ${LIMITS.pullTimeoutMsMax / S / 60} minutes`,
+      `${LIMITS.pullTimeoutMsStart / S} seconds at first`,
+      `at most ${LIMITS.wantChunksMax} in one message`,
+      `After ${LIMITS.pullAttemptsMax}`,
+    ],
+    'P-7.8': [
+      `${LIMITS.chunkBytesMax / KiB} KiB and ${LIMITS.packetOverheadBytesMax / KiB} KiB for topic`,
+    ],
+  };
+  const wrong = Object.entries(said).flatMap(([clause, fragments]) =>
+    fragments
+      .filter((fragment) => !clauseText(clause).includes(fragment))
+      .map((fragment) => `${clause} does not say "${fragment}"`),
+  );
+  assert.deepEqual(wrong, []);
 });

@@ -22,7 +22,7 @@ test('no file has a default export', () => {
 
 test('files are kebab-case and named after what they are about', () => {
   const vague = /\/(?:utils?|index|helpers?|misc|common|types|constants)\.ts$/;
-  const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test)?\.ts$/;
+  const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.ts$/;
   const wrong = allSources()
     .map(({ path }) => path)
     .filter((path) => vague.test(path) || !kebab.test(path));
@@ -94,7 +94,7 @@ test('each source file is imported by another or is an entry point', () => {
   );
   const dead = sources
     .map(({ path }) => path)
-    .filter((path) => !used.has(path) && !path.endsWith('.test.ts') && !ENTRY.test(path));
+    .filter((path) => !used.has(path) && !/\.(?:test|d)\.ts$/.test(path) && !ENTRY.test(path));
   assert.deepEqual(dead, []);
 });
 

@@ -7,12 +7,16 @@ import { test } from 'node:test';
 import { openAnnouncement, type RolloutFields } from '../../shared/announcement.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { parseRobotId } from '../../shared/ids.ts';
+import { UPDATES_TOPIC } from '../../shared/topics.ts';
 import { openProgress, type ProgressFields } from '../../shared/progress.ts';
 import { decideOffer, type RobotFacts } from '../../robot-client/core/decide.ts';
+import { Agent } from '../../robot-client/agent.ts';
 import { Inbox } from '../../robot-client/inbox.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import { makeFleet, type BundleInput } from '../helpers/fleet.ts';
+import { startRawBroker } from '../helpers/raw-broker.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const fleet = makeFleet();
 const NOW = Date.parse('2026-06-01T00:00:00Z');
@@ -88,6 +92,39 @@ test('the floor of seq is on the disk before anybody acts [P-5.6] [P-10.1]', asy
   await assert.rejects(expired.acceptAnnouncement(new Uint8Array([1]), NOW), {
     code: 'TRUST_EXPIRED',
   });
+});
+
+test('an announcement that is cleared offers nothing and withdraws nothing [P-2.4]', async (t) => {
+  const broker = await startRawBroker(t);
+  const folder = await tempFolder(t);
+  const refused: unknown[] = [];
+  const agent = new Agent({
+    ...{ robot: FACTS.robot, trust: fleet.trust, arch: FACTS.arch, model: '', tags: [] },
+    ...{ bytesPerSecondMax: null, bootsMax: 3, adoptVersion: '1.0.0' },
+    roots: [{ component: 'app', root: join(folder, 'root') }],
+    hooksFolder: join(folder, 'hooks.d'),
+    link: { url: broker.url },
+    disk: realDisk,
+    log: { debug() {}, info() {}, warn: (facts) => void refused.push(facts), error() {} },
+  });
+  await agent.open();
+  t.after(() => agent.close());
+  await waitUntil('the subscription', () => broker.received.some(({ cmd }) => cmd === 'subscribe'));
+  const tell = (topic: string, payload: Uint8Array): void =>
+    broker.send({
+      ...{ cmd: 'publish', qos: 0, dup: false, retain: true, topic },
+      payload: Buffer.from(payload),
+    });
+  const seqIs = (seq: number) => (): boolean =>
+    JSON.stringify(agent.status()).includes(`"announcement":{"seq":${seq},`);
+  tell(UPDATES_TOPIC, fleet.announce(1, []));
+  await waitUntil('announcement 1', seqIs(1));
+  tell(UPDATES_TOPIC, new Uint8Array());
+  tell('fleet/rollouts/r-1', new Uint8Array());
+  assert.ok(seqIs(1)());
+  tell(UPDATES_TOPIC, fleet.announce(2, []));
+  await waitUntil('announcement 2', seqIs(2));
+  assert.deepEqual(refused, []);
 });
 
 test('without progress only an emergency or a single wave of 100 is open [P-6.3]', async () => {
