@@ -71,6 +71,7 @@ export const LIMITS = {
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
   eventStreamClientsMax: 64, // dashboards on /events
+  deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   recentEventsMax: 1_000, // events the API can list
 
   // Robot
@@ -101,6 +102,7 @@ export const LIMITS = {
   hookDrainMs: 200, // last words of a hook that ended may come this late
   hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
+  stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
   // Links

@@ -51,7 +51,7 @@ export async function untar(options: UntarOptions): Promise<void> {
 
 class Untar {
   readonly #options: UntarOptions;
-  readonly #gunzip: Gunzip = createGunzip({ chunkSize: LIMITS.stageReadBytes });
+  readonly #gunzip: Gunzip = createGunzip({ chunkSize: LIMITS.stageInflateBytes });
   readonly #tar: Extract = extract();
   readonly #end = new TarEnd();
   #failure: { readonly error: unknown } | null = null;
