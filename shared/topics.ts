@@ -66,8 +66,8 @@ export function chunkOfFilter(filter: string): Sha256Hex | null {
 
 /**
  * True when a filter could match a chunk topic without naming one. Below the chunks' own root all
- * that is not one exact address counts; elsewhere only what really matches, so that a filter such as
- * `+/robots/+/state` stays allowed.
+ * that is not one exact address counts; elsewhere only what really matches, so that a filter such
+ * as `+/robots/+/state` stays allowed.
  */
 export function filterSweepsChunks(filter: string): boolean {
   const [root, second, ...rest] = filter.split('/');
