@@ -130,6 +130,7 @@ function follow(
   };
   const kill = () => {
     killGroup(child);
+    clearTimeout(leaveBehind);
     leaveBehind = setTimeout(() => settled(null, 'SIGKILL'), LIMITS.hookKillWaitMs);
   };
   const timer = setTimeout(() => {
@@ -162,8 +163,8 @@ function resultOf(end: {
   output: string;
 }): HookResult {
   const { exitCode, output } = end;
+  if (exitCode === 0) return { kind: 'ok' }; // also when its end and the time-out met
   if (end.timedOut) return { kind: 'timedOut', output };
-  if (exitCode === 0) return { kind: 'ok' };
   if (exitCode === BUSY_EXIT && MAY_BE_BUSY.includes(end.name)) return { kind: 'busy', output };
   return { kind: 'failed', exitCode, signal: end.killedBy, output };
 }
@@ -172,9 +173,9 @@ function killGroup(child: HookProcess): void {
   if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, 'SIGKILL');
-  } catch (error) {
-    const gone = error instanceof Error && 'code' in error && error.code === 'ESRCH';
-    if (!gone) throw error; // ESRCH: it ended at this very moment, and `exit` is on its way
+  } catch {
+    // It ended at this very moment, and `exit` is on its way; or it became another user's, and is
+    // left behind when `hookKillWaitMs` is over. Either way there is no more to be done here.
   }
 }
 
