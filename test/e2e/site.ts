@@ -1,0 +1,206 @@
+/**
+ * A site for end-to-end tests: keys, trust and bundles made by the real `drover`, robots as real
+ * processes. What a test needs to know it asks the robot, over its own socket.
+ */
+
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { callLocalApi } from '../../robot-client/io/local-client.ts';
+import type { Phase } from '../../shared/phases.ts';
+import { startDrover, type Child } from '../helpers/child.ts';
+import type { Scope } from '../helpers/scope.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+export interface ComponentStatus {
+  readonly version: string | null;
+  readonly phase: Phase;
+  readonly previous_version: string | null;
+  readonly transfer: { bytes_done: number; bytes_total: number; chunks_fetched: number } | null;
+  readonly waiting_for: string | null;
+  readonly last_error: { code: string; message: string; version?: string | null } | null;
+  readonly blocked: readonly string[];
+}
+
+export class Robot {
+  readonly #scope: Scope;
+  readonly #args: readonly string[];
+  readonly #env: Record<string, string>;
+  readonly id: string;
+  readonly root: string;
+  readonly hooks: string;
+  child: Child;
+
+  constructor(
+    scope: Scope,
+    id: string,
+    folder: string,
+    args: readonly string[],
+    env: Record<string, string>,
+  ) {
+    this.#scope = scope;
+    this.id = id;
+    this.root = join(folder, id);
+    this.hooks = join(folder, `${id}-hooks`);
+    this.#env = env;
+    this.#args = ['--id', id, '--root', this.root, '--hooks', this.hooks, ...args];
+    this.child = this.#start();
+  }
+
+  #start(): Child {
+    return startDrover(this.#scope, 'robot-client', this.#args, { env: this.#env });
+  }
+
+  /** As after a power cut: SIGKILL, then a new start. */
+  async killAndRestart(): Promise<void> {
+    await this.kill();
+    this.child = this.#start();
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.child.exit;
+  }
+
+  start(): void {
+    this.child = this.#start();
+  }
+
+  async status(): Promise<ComponentStatus> {
+    const socket = join(this.root, 'state/agent.sock');
+    const status = (await callLocalApi(socket, 'GET', '/status')) as unknown as {
+      components: ComponentStatus[];
+    };
+    const [component] = status.components;
+    if (!component) throw new Error('no component');
+    return component;
+  }
+
+  async call(path: string, body: object): Promise<unknown> {
+    return await callLocalApi(join(this.root, 'state/agent.sock'), 'POST', path, body);
+  }
+
+  /** Waits for a state of this robot and returns it. */
+  async until(
+    what: string,
+    holds: (status: ComponentStatus) => boolean,
+    timeoutMs = 30_000,
+  ): Promise<ComponentStatus> {
+    let last: unknown;
+    return await waitUntil(
+      `${this.id}: ${what}`,
+      async () => {
+        const status = await this.status();
+        last = status;
+        return holds(status) ? status : null;
+      },
+      { timeoutMs, look: () => `${JSON.stringify(last)}\n${this.child.describe()}` },
+    );
+  }
+
+  async runs(version: string, timeoutMs?: number): Promise<ComponentStatus> {
+    const settled = (s: ComponentStatus): boolean => s.version === version && s.phase === 'idle';
+    return await this.until(`runs ${version}`, settled, timeoutMs);
+  }
+
+  async hook(name: string, script: string): Promise<void> {
+    await mkdir(this.hooks, { recursive: true });
+    await writeFile(join(this.hooks, name), `#!/bin/sh\n${script}\n`);
+    await chmod(join(this.hooks, name), 0o755);
+  }
+}
+
+export class Site {
+  readonly #scope: Scope;
+  readonly folder: string;
+
+  private constructor(scope: Scope, folder: string) {
+    this.#scope = scope;
+    this.folder = folder;
+  }
+
+  /** Keys and trust are there when it resolves. */
+  static async open(scope: Scope): Promise<Site> {
+    const site = new Site(scope, await tempFolder(scope));
+    for (const key of ['release', 'rollout']) {
+      await site.drover('keygen', '--out', site.path(key));
+    }
+    const keys = ['--release', site.path('release.pub'), '--rollout', site.path('rollout.pub')];
+    await site.drover(
+      'trust',
+      'init',
+      ...keys,
+      '--fleet',
+      'test',
+      '--out',
+      site.path('trust.json'),
+    );
+    return site;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.folder, ...parts);
+  }
+
+  /** Runs `drover` to its end; throws with its output unless it exits 0. */
+  async drover(...args: string[]): Promise<string> {
+    const child = await this.tryDrover({}, ...args);
+    if (child.ended?.code !== 0) throw new Error(child.describe());
+    return child.stdout;
+  }
+
+  async tryDrover(env: Record<string, string>, ...args: string[]): Promise<Child> {
+    const child = startDrover(this.#scope, 'publisher', args, { env });
+    await child.exit;
+    return child;
+  }
+
+  /** A signed bundle of a small application (or of these files). */
+  async bundle(
+    version: string,
+    files: Record<string, string | Uint8Array> = {},
+    ...more: string[]
+  ): Promise<string> {
+    const app = this.path('apps', version);
+    const all = { 'bin/app': `#!/bin/sh\necho ${version}\n`, VERSION: version, ...files };
+    for (const [name, content] of Object.entries(all)) {
+      await mkdir(join(app, name, '..'), { recursive: true });
+      await writeFile(join(app, name), content);
+    }
+    const bundle = this.path('bundles', version);
+    await this.drover(
+      'build',
+      app,
+      '--version',
+      version,
+      '--arch',
+      'any',
+      ...more,
+      '--out',
+      bundle,
+    );
+    await this.drover('sign', bundle, '--key', this.path('release.key'));
+    return bundle;
+  }
+
+  async publish(url: string, bundle: string, ...more: string[]): Promise<string> {
+    return await this.drover(...this.publishArgs(url, bundle, ...more));
+  }
+
+  publishArgs(url: string, bundle: string, ...more: string[]): string[] {
+    const signed = ['--key', this.path('rollout.key'), '--trust', this.path('trust.json')];
+    const waves =
+      more.includes('--waves') || more.includes('--emergency') ? [] : ['--waves', '100'];
+    return ['publish', bundle, '--broker', url, ...signed, ...waves, ...more];
+  }
+
+  robot(
+    id: string,
+    url: string,
+    more: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Robot {
+    const args = ['--broker', url, '--trust', this.path('trust.json'), ...more];
+    return new Robot(this.#scope, id, this.folder, args, env);
+  }
+}
