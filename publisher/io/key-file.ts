@@ -131,16 +131,30 @@ async function runCommand(command: string): Promise<{ output: Buffer; end: strin
     const child = spawn(command, { shell: true, stdio: ['inherit', 'pipe', 'inherit'] });
     const pieces: Buffer[] = [];
     let bytes = 0;
-    const timer = setTimeout(() => child.kill(), LIMITS.keyCommandMsMax);
+    let stopped: string | null = null;
+    // The shell's own children may outlive it: without a reader they end as well, and are not
+    // waited for.
+    const stop = (why: string): void => {
+      stopped = why;
+      child.stdout.destroy();
+      child.kill();
+    };
+    const { keyCommandMsMax, keyCommandBytesMax } = LIMITS;
+    const late = `it took more than ${keyCommandMsMax / 1000} s`;
+    const timer = setTimeout(() => stop(late), keyCommandMsMax);
     child.stdout.on('data', (piece: Buffer) => {
       bytes += piece.byteLength;
-      if (bytes <= LIMITS.keyCommandBytesMax) pieces.push(piece);
-      else child.kill();
+      if (bytes <= keyCommandBytesMax) pieces.push(piece);
+      else stop(`it printed more than ${keyCommandBytesMax} bytes`);
     });
-    child.on('error', (error) => resolve({ output: Buffer.alloc(0), end: error.message }));
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ output: Buffer.alloc(0), end: error.message });
+    });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      const end = code === 0 ? null : `ended with ${signal ?? `exit code ${code}`}`;
+      const failed = code === 0 ? null : `it ended with ${signal ?? `exit code ${code}`}`;
+      const end = stopped ?? failed;
       resolve({ output: Buffer.concat(pieces), end });
     });
   });
