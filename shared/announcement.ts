@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { DroverError } from './errors.ts';
-import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
+import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import type { EpochMs } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { SIGNATURE_BYTES } from './ed25519.ts';
@@ -118,6 +118,14 @@ export function openAnnouncement(bytes: Uint8Array, trust: TrustRoot): Announcem
 /** The verified payload bytes as they were signed, for whoever has to carry rollouts over unread. */
 export function openAnnouncementPayload(bytes: Uint8Array, trust: TrustRoot): Uint8Array {
   return openEnvelope(bytes, PAYLOAD_TYPES.announcement, trust.roles.rollout);
+}
+
+/**
+ * What an announcement claims, its signatures NOT checked: for showing, never for acting.
+ * @throws DroverError of the document or ENVELOPE_MALFORMED kind
+ */
+export function peekAnnouncement(bytes: Uint8Array): Announcement {
+  return parseDocument(KIND, peekEnvelope(bytes));
 }
 
 /**

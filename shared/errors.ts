@@ -61,6 +61,7 @@ export const CATALOGUE = {
     'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
   ),
   CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
+  DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
   BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
 
   // Documents
@@ -240,6 +241,7 @@ export const CATALOGUE = {
     'operator',
     'send Authorization: Bearer TOKEN with a token of the credentials file',
   ),
+  CONNECTIONS_FULL: refused('operator', 'close another reader of /events first', 'later'),
   NOT_FOUND: refused('operator', 'list what exists first'),
 } as const satisfies Record<string, CatalogueEntry>;
 

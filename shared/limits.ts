@@ -72,6 +72,11 @@ export const LIMITS = {
   subscriptionsPerClientMax: 256, // topic filters of one connection
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
+  credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
+  credentialsBytesMax: 8 * MiB, // that many lines
+  robotsMax: 100_000, // robots in the registry, known by what they retained
+  requestsMax: 1_000, // package requests that the API can list
+  eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
   recentEventsMax: 1_000, // events the API can list
 
   // Robot

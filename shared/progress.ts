@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { DroverError } from './errors.ts';
-import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
+import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import { LIMITS } from './limits.ts';
 import { idSchema, instantSchema, parseDocument, rolloutIdSchema, seqSchema } from './schema.ts';
 import type { TrustRoot } from './trust.ts';
@@ -44,4 +44,9 @@ export function openProgress(bytes: Uint8Array, trust: TrustRoot): Progress {
     'FLEET_WRONG',
     `accept progress of ${progress.rollout}: other fleet (got ${progress.fleet}, want ${trust.fleet})`,
   );
+}
+
+/** What it claims, its signatures NOT checked: for showing, never for acting. */
+export function peekProgress(bytes: Uint8Array): Progress {
+  return parseDocument(KIND, peekEnvelope(bytes));
 }

@@ -1,0 +1,90 @@
+/**
+ * Who may publish and subscribe what. Pure, and closed by default: what no rule allows is denied
+ * with its reason. Nobody, whatever the role, may subscribe to a filter that would sweep the chunk
+ * store, since one such subscription asks for everything that is stored.
+ */
+
+import { LIMITS } from '../../shared/limits.ts';
+import type { RobotId } from '../../shared/ids.ts';
+import { filterSweepsChunks, parseTopic, type Topic } from '../../shared/topics.ts';
+
+export type Role = 'publisher' | 'robot' | 'technician' | 'relay';
+
+/** `anyone` exists only on a broker that was given no credentials file. */
+export type Identity =
+  | { readonly kind: 'anyone' }
+  | {
+      readonly kind: 'user';
+      readonly username: string;
+      readonly role: Role;
+      /** The robot that this credential belongs to; null for other roles. */
+      readonly robot: RobotId | null;
+    };
+
+export type AccessDecision =
+  { readonly kind: 'allow' } | { readonly kind: 'deny'; readonly reason: string };
+
+const ALLOW: AccessDecision = { kind: 'allow' };
+const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
+
+/** Filters with wildcards that a reader of announcements may use. */
+const READER_FILTERS: readonly string[] = ['fleet/rollouts/+', 'fleet/trust/+'];
+const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
+
+export function decidePublish(identity: Identity, clientId: string, text: string): AccessDecision {
+  const topic = parseTopic(text);
+  if (!topic) return deny('no topic of Drover');
+  if (topic.kind === 'refusals') return deny('only the broker writes refusals');
+  if (identity.kind === 'anyone') return ALLOW;
+  switch (identity.role) {
+    case 'technician':
+      return deny('a technician only reads');
+    case 'publisher':
+      return topic.kind === 'robot' ? deny('only a robot reports for itself') : ALLOW;
+    case 'relay':
+      return topic.kind === 'robot' ? ALLOW : deny('a relay carries reports of robots, no orders');
+    case 'robot':
+      if (topic.kind !== 'robot') return deny('a robot writes only its own topics');
+      return topic.robot === identity.robot ? ALLOW : deny(`${clientId} is not that robot`);
+  }
+}
+
+export function decideSubscribe(
+  identity: Identity,
+  clientId: string,
+  filter: string,
+): AccessDecision {
+  if (filter.length > TOPIC_LENGTH_MAX) return deny('the filter is too long');
+  if (filterSweepsChunks(filter)) return deny('chunks are read one by one, by their address');
+  const topic = parseTopic(filter);
+  if (topic?.kind === 'refusals') {
+    return topic.client === clientId ? ALLOW : deny('refusals of another connection');
+  }
+  if (filter.startsWith('fleet/refusals')) return deny('refusals of other connections');
+  if (identity.kind === 'anyone') return watch(filter);
+  switch (identity.role) {
+    case 'publisher':
+    case 'technician':
+      return watch(filter);
+    case 'relay':
+      if (filter === 'fleet/robots/+/want') return ALLOW;
+      return read(topic, filter, null);
+    case 'robot':
+      return read(topic, filter, identity.robot);
+  }
+}
+
+/** Everything of the fleet that is not a chunk; messages of the engine itself for who looks after it. */
+function watch(filter: string): AccessDecision {
+  const [root] = filter.split('/');
+  if (root === 'fleet' || root === '$SYS' || parseTopic(filter)?.kind === 'chunk') return ALLOW;
+  return deny('no topic of Drover');
+}
+
+/** What a robot needs: announcements, progress, trust, chunks by address, and its own topics. */
+function read(topic: Topic | null, filter: string, own: RobotId | null): AccessDecision {
+  if (READER_FILTERS.includes(filter)) return ALLOW;
+  if (!topic) return deny('not a topic that robots read');
+  if (topic.kind !== 'robot') return ALLOW;
+  return topic.robot === own ? ALLOW : deny('topics of another robot');
+}

@@ -1,0 +1,95 @@
+/**
+ * Takes what was published into the broker's stores: plan, vouch, make durable, then let the fleet's
+ * picture know. When `take` resolves the message may be acknowledged.
+ */
+
+import type { RobotEvent } from '../shared/messages.ts';
+import { parseOnline, parseRobotEvent, parseRobotState, parseWant } from '../shared/messages.ts';
+import { toProblem } from '../shared/errors.ts';
+import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
+import type { Log, WritableChunkStore } from '../shared/ports.ts';
+import { parseTopic, type Topic } from '../shared/topics.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import type { Fleet } from './core/fleet.ts';
+import { planIngest, vouchForSigned } from './core/ingest.ts';
+import type { ControlStore } from './io/control-store.ts';
+import type { Incoming } from './io/engine.ts';
+import type { Metrics } from './io/metrics.ts';
+
+export interface IntakeOptions {
+  readonly chunks: WritableChunkStore;
+  readonly control: ControlStore;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  /** Null: nothing is verified here, robots do it. */
+  readonly trust: TrustRoot | null;
+  readonly log: Log;
+  onChunkStored(hash: Sha256Hex): void;
+  onWant(hashes: readonly Sha256Hex[]): void;
+  onRobotEvent(event: RobotEvent): void;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** @throws DroverError when the message is not taken */
+  async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
+    const { chunks, control, metrics, trust } = this.#options;
+    const plan = planIngest(topic, payload.byteLength);
+    metrics.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
+    if (plan.kind === 'chunk') {
+      await chunks.put(plan.hash, payload);
+      metrics.countChunkReceived(payload.byteLength);
+      this.#options.onChunkStored(plan.hash);
+      return 'stored-chunk';
+    }
+    if (trust) {
+      const stored = control.get(topic)?.payload ?? null;
+      vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
+    }
+    if (retain) await control.put({ topic, payload, qos });
+    this.#note(plan.topic, payload, Date.now());
+    return 'pass-on';
+  }
+
+  /** What was retained before this start: robots are known again, though not yet who is online. */
+  remember(): void {
+    for (const { topic, payload } of this.#options.control.match('fleet/robots/+/state')) {
+      const parsed = parseTopic(topic);
+      if (parsed) this.#note(parsed, payload, null);
+    }
+  }
+
+  /** A report that cannot be read is carried like any other and only missing in our picture. */
+  #note(topic: Topic, payload: Uint8Array, now: EpochMs | null): void {
+    if (topic.kind !== 'robot') return;
+    const { fleet, log } = this.#options;
+    try {
+      if (payload.byteLength === 0) {
+        if (topic.leaf === 'state') fleet.forget(topic.robot);
+        return;
+      }
+      if (topic.leaf === 'state') {
+        fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
+      } else if (topic.leaf === 'online') {
+        fleet.applyOnline(topic.robot, parseOnline(payload), now ?? Date.now());
+      } else if (topic.leaf === 'events') {
+        const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
+        if (fleet.applyEvent(event, now ?? Date.now())) this.#options.onRobotEvent(event);
+      } else {
+        const want = { ...parseWant(payload), robot_id: topic.robot };
+        fleet.applyWant(want, now ?? Date.now());
+        this.#options.onWant(want.chunks);
+      }
+    } catch (error) {
+      log.warn(
+        { topic: topic.leaf, robot: topic.robot, problem: toProblem(error) },
+        'report not understood',
+      );
+    }
+  }
+}

@@ -1,0 +1,17 @@
+declare module 'aedes-persistence-level/asyncPersistence.js' {
+  import type { Level } from 'level';
+  import type { Readable } from 'node:stream';
+
+  /** The part of the package that we build on; it ships no types of its own. */
+  export default class AsyncLevelPersistence {
+    constructor(database: Level<string, unknown>);
+    storeRetained(packet: object): Promise<void>;
+    createRetainedStream(filter: string): Readable;
+    createRetainedStreamCombi(filters: readonly string[]): Readable;
+    subscriptionsByTopic(topic: string): Promise<{ clientId: string; qos: number }[]>;
+    outgoingEnqueue(sub: { clientId: string }, packet: object): Promise<void>;
+    outgoingClearMessageId(client: { id: string }, packet: object): Promise<unknown>;
+    outgoingStream(client: { id: string }): Readable;
+    destroy(): Promise<void>;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup is one
+ * open(2), whatever the number of chunks. A file is there whole or not at all: written beside,
+ * fsynced, renamed. What is read is hashed again, so a disk that rots is noticed and healed.
+ */
+
+import { open, mkdir, readdir, readFile, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DroverError } from '../../shared/errors.ts';
+import { sha256Hex } from '../../shared/hash.ts';
+import { isSha256Hex, shortHash, type Sha256Hex } from '../../shared/ids.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { PrunableChunkStore } from '../../shared/ports.ts';
+
+const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+export interface ChunkStoreOptions {
+  readonly folder: string;
+  /** Quota: bytes of chunks this store may hold. */
+  readonly bytesMax: number;
+  /** Bytes of the disk that stay free for the state databases. */
+  readonly reserveBytes?: number;
+}
+
+export class FolderChunkStore implements PrunableChunkStore {
+  readonly #folder: string;
+  readonly #bytesMax: number;
+  readonly #reserveBytes: number;
+  readonly #writing = new Map<Sha256Hex, Promise<void>>();
+  #bytes = 0;
+  #chunks = 0;
+  #counted: Promise<void> = Promise.resolve();
+  #unaskedBytes = Number.POSITIVE_INFINITY; // written since the disk was last asked for room
+  #temporary = 0;
+
+  private constructor(options: ChunkStoreOptions) {
+    this.#folder = options.folder;
+    this.#bytesMax = options.bytesMax;
+    this.#reserveBytes = options.reserveBytes ?? LIMITS.diskReserveBytes;
+  }
+
+  /** Ready at once; what is stored is counted behind, and the first `put` waits for that. */
+  static async open(options: ChunkStoreOptions): Promise<FolderChunkStore> {
+    const store = new FolderChunkStore(options);
+    await rm(join(options.folder, 'tmp'), { recursive: true, force: true });
+    const shards = Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'));
+    for (const name of ['tmp', ...shards]) {
+      await mkdir(join(options.folder, name), { recursive: true });
+    }
+    await syncFolder(options.folder);
+    store.#counted = store.#count(shards);
+    store.#counted.catch(() => undefined); // whoever waits for the counts gets the error
+    return store;
+  }
+
+  get bytesStored(): number {
+    return this.#bytes;
+  }
+
+  get chunksStored(): number {
+    return this.#chunks;
+  }
+
+  async has(hash: Sha256Hex): Promise<boolean> {
+    return (await this.#sizeOf(hash)) !== null;
+  }
+
+  async get(hash: Sha256Hex): Promise<Uint8Array | null> {
+    let bytes: Uint8Array;
+    try {
+      bytes = await readFile(this.#path(hash));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+    if (sha256Hex(bytes) === hash) return bytes;
+    await this.remove(hash);
+    return null;
+  }
+
+  async put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength > LIMITS.chunkBytesMax || bytes.byteLength === 0) {
+      throw new DroverError(
+        'CHUNK_TOO_LARGE',
+        `store chunk ${shortHash(hash)}: bad size (got ${bytes.byteLength}, want 1 to ${LIMITS.chunkBytesMax} bytes)`,
+      );
+    }
+    const actual = sha256Hex(bytes);
+    if (actual !== hash) {
+      throw new DroverError(
+        'CHUNK_HASH_MISMATCH',
+        `store chunk ${shortHash(hash)}: other bytes (got ${shortHash(actual)}, want ${shortHash(hash)})`,
+      );
+    }
+    const running = this.#writing.get(hash);
+    if (running) return running;
+    const write = this.#write(hash, bytes).finally(() => this.#writing.delete(hash));
+    this.#writing.set(hash, write);
+    return write;
+  }
+
+  async remove(hash: Sha256Hex): Promise<void> {
+    const size = await this.#sizeOf(hash);
+    if (size === null) return;
+    await unlink(this.#path(hash));
+    this.#bytes -= size;
+    this.#chunks -= 1;
+  }
+
+  async #write(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+    await this.#counted;
+    if (await this.has(hash)) return;
+    if (this.#bytes + bytes.byteLength > this.#bytesMax) {
+      throw new DroverError(
+        'STORE_FULL',
+        `store chunk ${shortHash(hash)}: the store is full (got ${this.#bytes} bytes, want at most ${this.#bytesMax})`,
+      );
+    }
+    await this.#askForRoom(bytes.byteLength);
+    this.#temporary += 1;
+    const beside = join(this.#folder, 'tmp', `${hash}.${this.#temporary}`);
+    try {
+      const handle = await open(beside, 'wx', 0o640);
+      try {
+        await handle.writeFile(bytes);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(beside, this.#path(hash));
+      await syncFolder(join(this.#folder, hash.slice(0, 2)));
+    } catch (cause) {
+      await rm(beside, { force: true });
+      if (!FULL_CODES.includes(codeOf(cause))) throw cause;
+      throw this.#diskFull(cause);
+    }
+    this.#bytes += bytes.byteLength;
+    this.#chunks += 1;
+  }
+
+  /** The store stops before the disk does: a full disk would take the state databases with it. */
+  async #askForRoom(bytes: number): Promise<void> {
+    this.#unaskedBytes += bytes;
+    if (this.#unaskedBytes < LIMITS.downloadSyncBytes) return;
+    const { bavail, bsize } = await statfs(this.#folder);
+    if (bavail * bsize - bytes < this.#reserveBytes) throw this.#diskFull(undefined);
+    this.#unaskedBytes = 0;
+  }
+
+  #diskFull(cause: unknown): DroverError {
+    this.#unaskedBytes = Number.POSITIVE_INFINITY; // ask again before the next chunk
+    return new DroverError('DISK_FULL', `store chunk in ${this.#folder}: no room on the disk`, {
+      cause,
+    });
+  }
+
+  #path(hash: Sha256Hex): string {
+    return join(this.#folder, hash.slice(0, 2), hash);
+  }
+
+  async #sizeOf(hash: Sha256Hex): Promise<number | null> {
+    try {
+      return (await stat(this.#path(hash))).size;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  async #count(shards: readonly string[]): Promise<void> {
+    for (const shard of shards) {
+      for (const name of await readdir(join(this.#folder, shard))) {
+        const size = isSha256Hex(name) ? await this.#sizeOf(name) : null;
+        if (size === null) continue;
+        this.#bytes += size;
+        this.#chunks += 1;
+      }
+    }
+  }
+
+  /** Resolves when the counts are complete; for tests and metrics. */
+  async whenCounted(): Promise<void> {
+    await this.#counted;
+  }
+}

@@ -1,0 +1,47 @@
+/** Server-sent events of robot transitions. A reader that does not keep up is dropped: it comes
+ * back by itself and reads the state of the fleet anew. */
+
+import type { ServerResponse } from 'node:http';
+import { LIMITS } from '../../shared/limits.ts';
+
+export class EventStream {
+  readonly #readers = new Set<ServerResponse>();
+  readonly #beat: NodeJS.Timeout;
+
+  constructor() {
+    // Proxies close what is silent; a comment line is not an event.
+    this.#beat = setInterval(() => this.#write(': still here\n\n'), LIMITS.keepaliveS * 1000);
+    this.#beat.unref();
+  }
+
+  get isFull(): boolean {
+    return this.#readers.size >= LIMITS.eventStreamClientsMax;
+  }
+
+  add(response: ServerResponse): void {
+    response.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    });
+    response.write(': connected\n\n');
+    this.#readers.add(response);
+    response.once('close', () => this.#readers.delete(response));
+  }
+
+  send(kind: string, data: object): void {
+    this.#write(`event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  close(): void {
+    clearInterval(this.#beat);
+    for (const reader of this.#readers) reader.end();
+  }
+
+  #write(text: string): void {
+    for (const reader of this.#readers) {
+      if (reader.writableLength > LIMITS.eventStreamBufferBytesMax) reader.destroy();
+      else reader.write(text);
+    }
+  }
+}

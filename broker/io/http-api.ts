@@ -1,0 +1,193 @@
+/**
+ * The fleet over HTTP (DESIGN §9), for people, scripts and Prometheus. It only reads: what moves
+ * robots is signed and comes over MQTT. With credentials every route but the page and the health
+ * check wants a bearer token of a technician or a publisher.
+ */
+
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/errors.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { RobotEvent } from '../../shared/messages.ts';
+import type { Log } from '../../shared/ports.ts';
+import { mainComponent, type Fleet, type RobotRecord } from '../core/fleet.ts';
+import type { RolloutView } from '../core/rollouts.ts';
+import type { Credentials } from './credentials.ts';
+import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard.ts';
+import { EventStream } from './event-stream.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface HttpApiOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly fleet: Fleet;
+  rollouts(): RolloutView[];
+  readonly metrics: Metrics;
+  /** Null: the broker was given none and listens on loopback. */
+  readonly credentials: Credentials | null;
+  isHealthy(): Promise<boolean>;
+  readonly log: Log;
+}
+
+export interface HttpApi {
+  readonly port: number;
+  publishEvent(event: RobotEvent): void;
+  close(): Promise<void>;
+}
+
+const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
+const READERS: readonly string[] = ['technician', 'publisher'];
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  HTTP_UNAUTHORIZED: 401,
+  ACCESS_DENIED: 403,
+  NOT_FOUND: 404,
+  CONNECTIONS_FULL: 503,
+  INTERNAL: 500,
+};
+
+export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
+  const app = Fastify({ bodyLimit: LIMITS.localRequestBytesMax, forceCloseConnections: true });
+  const events = new EventStream();
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    assertAllowed(options.credentials, request);
+  });
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.slice(0, 80);
+    sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
+  });
+  addRobotRoutes(app, options.fleet);
+  addRolloutRoutes(app, options);
+  addServiceRoutes(app, options, events);
+  await app.listen({ host: options.host, port: options.port });
+  const address = app.server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    publishEvent: (event) =>
+      events.send('robot', { ...event, at: new Date(event.at).toISOString() }),
+    close: async () => {
+      events.close();
+      await app.close();
+    },
+  };
+}
+
+function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
+  const path = request.url.split('?', 1)[0] ?? '';
+  if (!credentials || OPEN_ROUTES.includes(path)) return;
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/.exec(
+    request.headers.authorization ?? '',
+  )?.[1];
+  const identity = token === undefined ? null : credentials.authenticateToken(token);
+  if (identity?.kind !== 'user') {
+    throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
+  }
+  if (READERS.includes(identity.role)) return;
+  throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
+}
+
+function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
+  const { statusCode } = thrown as { statusCode?: number };
+  const isClients =
+    !(thrown instanceof DroverError) && statusCode !== undefined && statusCode < 500;
+  const problem = isClients
+    ? { code: 'USAGE', message: (thrown as Error).message, hint: CATALOGUE.USAGE.hint }
+    : toProblem(thrown);
+  if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
+  if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
+  const status = isClients ? statusCode : (STATUS[problem.code as ErrorCode] ?? 400);
+  void reply.code(status ?? 500).send({ error: problem });
+}
+
+function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
+  app.get('/robots/versions', async () => ({
+    versions: fleet.robots().map((record) => ({
+      robot_id: record.robot,
+      version: mainComponent(record)?.version ?? null,
+    })),
+  }));
+  app.get('/robots', async () => ({ robots: fleet.robots().map(showRobot) }));
+  app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
+    const record = fleet.get(params.id);
+    if (record) return showRobot(record);
+    throw new DroverError('NOT_FOUND', `find robot ${params.id.slice(0, 80)}: never heard of it`);
+  });
+  app.get('/requests', async () => ({
+    requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
+      robot_id: robot,
+      at: new Date(atMs).toISOString(),
+      ...wanted,
+    })),
+  }));
+}
+
+/** Instants as text, and the main component's facts at the top for short lists. */
+function showRobot(record: RobotRecord): object {
+  const { state } = record;
+  const main = mainComponent(record);
+  const components = (state?.components ?? []).map(showComponent);
+  return {
+    robot_id: record.robot,
+    online: record.online,
+    last_seen: record.lastSeenMs === null ? null : new Date(record.lastSeenMs).toISOString(),
+    arch: state?.arch ?? null,
+    model: state?.model ?? null,
+    agent: state?.agent ?? null,
+    tags: state?.tags ?? [],
+    metrics: state?.metrics ?? {},
+    ...(main ? showComponent(main) : { version: null, phase: 'unknown', last_error: null }),
+    components,
+  };
+}
+
+function showComponent(component: NonNullable<ReturnType<typeof mainComponent>>) {
+  const { last_error: failure, wake_at: wakeAt } = component;
+  const at = failure?.at;
+  return {
+    ...component,
+    transfer: component.transfer ?? null,
+    wake_at: wakeAt == null ? null : new Date(wakeAt).toISOString(),
+    last_error: failure
+      ? { ...failure, at: at === undefined ? null : new Date(at).toISOString() }
+      : null,
+  };
+}
+
+function addRolloutRoutes(app: FastifyInstance, options: HttpApiOptions): void {
+  app.get('/rollouts', async () => ({ rollouts: options.rollouts() }));
+  app.get<{ Params: { id: string } }>('/rollouts/:id', async ({ params }) => {
+    const found = options.rollouts().find((one) => one.id === params.id);
+    if (found) return found;
+    throw new DroverError(
+      'NOT_FOUND',
+      `find rollout ${params.id.slice(0, 80)}: it is not announced`,
+    );
+  });
+}
+
+function addServiceRoutes(
+  app: FastifyInstance,
+  options: HttpApiOptions,
+  events: EventStream,
+): void {
+  app.get('/events', (_request, reply) => {
+    if (events.isFull) {
+      throw new DroverError('CONNECTIONS_FULL', 'follow events: too many readers');
+    }
+    reply.hijack();
+    events.add(reply.raw);
+  });
+  app.get('/metrics', async (_request, reply) => {
+    void reply.type(options.metrics.contentType);
+    return await options.metrics.text();
+  });
+  app.get('/healthz', async (_request, reply) => {
+    const healthy = await options.isHealthy().catch(() => false); // a failure is the answer
+    void reply.code(healthy ? 200 : 503);
+    return { healthy };
+  });
+  app.get('/', async (_request, reply) => {
+    void reply.type('text/html; charset=utf-8').header('content-security-policy', DASHBOARD_CSP);
+    return DASHBOARD_HTML;
+  });
+}

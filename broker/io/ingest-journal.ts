@@ -1,0 +1,60 @@
+/**
+ * Messages for sessions that are away, between PUBACK and their queue. Aedes acknowledges first and
+ * queues after; a kill in between would lose an acknowledged message. So it is written here, with
+ * fsync, before PUBACK, and removed when it has been queued. What is left at boot is sent again.
+ *
+ * It shares the database of the sessions: one log, so the removal cannot outlive the queueing.
+ */
+
+import type { Level } from 'level';
+import { bytesToBase64, base64ToBytes } from '../../shared/bytes.ts';
+
+const PREFIX = 'journal:';
+const RANGE = { gte: PREFIX, lt: 'journal;' };
+
+export interface JournalEntry {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 1 | 2;
+}
+
+export class IngestJournal {
+  readonly #database: Level<string, unknown>;
+  #next = 0;
+
+  constructor(database: Level<string, unknown>) {
+    this.#database = database;
+  }
+
+  /** Entries that a killed broker left, oldest first. Call once, before the first `add`. */
+  async leftovers(): Promise<{ key: string; entry: JournalEntry }[]> {
+    const found: { key: string; entry: JournalEntry }[] = [];
+    const options = { ...RANGE, keyEncoding: 'utf8', valueEncoding: 'utf8' } as const;
+    for await (const [key, text] of this.#database.iterator<string, string>(options)) {
+      const { topic, payload, qos } = JSON.parse(text) as {
+        topic: string;
+        payload: string;
+        qos: 1 | 2;
+      };
+      found.push({
+        key,
+        entry: { topic, payload: base64ToBytes(payload) ?? new Uint8Array(), qos },
+      });
+      this.#next = Math.max(this.#next, Number(key.slice(PREFIX.length)) + 1);
+    }
+    return found;
+  }
+
+  /** Durable when it resolves. */
+  async add(entry: JournalEntry): Promise<string> {
+    const key = `${PREFIX}${String(this.#next).padStart(16, '0')}`;
+    this.#next += 1;
+    const text = JSON.stringify({ ...entry, payload: bytesToBase64(entry.payload) });
+    await this.#database.put(key, text, { valueEncoding: 'utf8', sync: true });
+    return key;
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#database.del(key);
+  }
+}

@@ -1,0 +1,108 @@
+/** Prometheus metrics of the broker, under conventional names: counters end in `_total`, units are
+ * bytes and seconds. Gauges are read when they are asked for, so they cannot drift. */
+
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { mainComponent, type Fleet } from '../core/fleet.ts';
+
+export interface MetricsSources {
+  readonly fleet: Fleet;
+  connections(): number;
+  storeBytes(): number;
+  storeChunks(): number;
+}
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #chunksReceived: Counter;
+  readonly #chunkBytesReceived: Counter;
+  readonly #chunksServed: Counter;
+  readonly #chunkBytesServed: Counter;
+  readonly #messages: Counter<'kind'>;
+  readonly #refusals: Counter<'code'>;
+
+  constructor(sources: MetricsSources) {
+    collectDefaultMetrics({ register: this.#registry });
+    const counter = (name: string, help: string): Counter =>
+      new Counter({ name, help, registers: [this.#registry] });
+    this.#chunksReceived = counter('drover_chunks_received_total', 'Chunks verified and stored');
+    this.#chunkBytesReceived = counter(
+      'drover_chunk_bytes_received_total',
+      'Bytes of those chunks',
+    );
+    this.#chunksServed = counter('drover_chunks_served_total', 'Chunks sent to who asked for them');
+    this.#chunkBytesServed = counter('drover_chunk_bytes_served_total', 'Bytes of those chunks');
+    this.#messages = new Counter({
+      name: 'drover_messages_received_total',
+      help: 'Messages published to this broker, by what they are',
+      labelNames: ['kind'],
+      registers: [this.#registry],
+    });
+    this.#refusals = new Counter({
+      name: 'drover_refusals_total',
+      help: 'Messages and subscriptions that were not taken, by error code',
+      labelNames: ['code'],
+      registers: [this.#registry],
+    });
+    this.#gauge('drover_mqtt_connections', 'Open MQTT connections', () => sources.connections());
+    this.#gauge('drover_store_bytes', 'Bytes of chunks stored', () => sources.storeBytes());
+    this.#gauge('drover_store_chunks', 'Chunks stored', () => sources.storeChunks());
+    this.#gauge('drover_robots_online', 'Robots that are connected', () => {
+      return sources.fleet.robots().filter((one) => one.online).length;
+    });
+    this.#robotsGauge(sources.fleet);
+  }
+
+  countChunkReceived(bytes: number): void {
+    this.#chunksReceived.inc();
+    this.#chunkBytesReceived.inc(bytes);
+  }
+
+  countChunkServed(bytes: number): void {
+    this.#chunksServed.inc();
+    this.#chunkBytesServed.inc(bytes);
+  }
+
+  countMessage(kind: string): void {
+    this.#messages.inc({ kind });
+  }
+
+  countRefusal(code: string): void {
+    this.#refusals.inc({ code });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  #robotsGauge(fleet: Fleet): void {
+    new Gauge({
+      name: 'drover_robots',
+      help: 'Robots by the version they run and the phase they are in',
+      labelNames: ['version', 'phase'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const record of fleet.robots()) {
+          const component = mainComponent(record);
+          const version = component?.version ?? 'none';
+          this.inc({ version, phase: component?.phase ?? 'unknown' });
+        }
+      },
+    });
+  }
+}

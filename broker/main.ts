@@ -1,0 +1,133 @@
+#!/usr/bin/env node
+/** `drover-broker`: the broker, and the credentials it knows. */
+
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { parseByteSize } from '../shared/byte-sizes.ts';
+import { DroverError } from '../shared/errors.ts';
+import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
+import { LIMITS } from '../shared/limits.ts';
+import { parseTrust } from '../shared/trust.ts';
+import { runPasswd } from './passwd.ts';
+import { startBroker } from './server.ts';
+
+const PROGRAM = 'drover-broker';
+const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+
+const withBroker = <T>(args: Argv<T>) =>
+  args
+    .option('data', {
+      type: 'string',
+      demandOption: true,
+      describe: 'folder of chunks, messages and sessions',
+    })
+    .option('trust', {
+      type: 'string',
+      describe: 'trust.json: refuse announcements that no robot would take',
+    })
+    .option('host', {
+      type: 'string',
+      default: '127.0.0.1',
+      describe: 'address to listen on; 0.0.0.0 for all',
+    })
+    .option('mqtt', { type: 'number', default: 1883, describe: 'TCP port, 0 for any' })
+    .option('ws', { type: 'number', describe: 'WebSocket port, 0 for any' })
+    .option('http', {
+      type: 'number',
+      default: 8080,
+      describe: 'API and dashboard port, 0 for any',
+    })
+    .option('credentials', {
+      type: 'string',
+      describe: 'file of users and roles; see drover-broker passwd',
+    })
+    .option('allow-anonymous', {
+      type: 'boolean',
+      default: false,
+      describe: 'listen beyond loopback without credentials',
+    })
+    .option('max-store', {
+      type: 'string',
+      default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
+      describe: 'bytes of chunks to keep at most',
+    })
+    .option('max-connections', { type: 'number', default: LIMITS.connectionsMaxDefault })
+    .option('json', { type: 'boolean', default: false });
+
+type BrokerArgs = Awaited<ReturnType<typeof withBroker>['argv']>;
+
+async function serve(args: BrokerArgs): Promise<void> {
+  if (!LOOPBACK.includes(args.host) && !args.credentials && !args['allow-anonymous']) {
+    throw new DroverError(
+      'BIND_UNSAFE',
+      `listen on ${args.host}: anybody there could publish and read`,
+    );
+  }
+  const broker = await startBroker({
+    dataFolder: args.data,
+    host: args.host,
+    mqttPort: args.mqtt,
+    wsPort: args.ws ?? null,
+    httpPort: args.http,
+    credentialsFile: args.credentials ?? null,
+    trust: args.trust === undefined ? null : parseTrust(readInput(args.trust, 'trust file')),
+    storeBytesMax: parseByteSize(args['max-store']),
+    connectionsMax: args['max-connections'],
+    log: makeLog(PROGRAM),
+  });
+  const { mqttPort: mqtt, wsPort: ws, httpPort: http } = broker;
+  const webSocket = ws === null ? '' : `, ws://${args.host}:${ws}`;
+  const line = `listening on mqtt://${args.host}:${mqtt}${webSocket}, http://${args.host}:${http}`;
+  makeOutput(args.json).result({ mqtt, ws, http }, [line]);
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  await broker.close();
+}
+
+await runProgram(PROGRAM, async () => {
+  await yargs(hideBin(process.argv))
+    .scriptName(PROGRAM)
+    .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')
+    .command('$0', 'run the broker', withBroker, (args) => serve(args))
+    .command(
+      'passwd',
+      'add or renew a credential; prints its new token once',
+      (args) =>
+        args
+          .option('file', { type: 'string', demandOption: true })
+          .option('user', { type: 'string', demandOption: true })
+          .option('role', {
+            choices: ['publisher', 'robot', 'technician', 'relay'] as const,
+            demandOption: true,
+          })
+          .option('robot-id', {
+            type: 'string',
+            describe: 'for role robot (default: the user name)',
+          })
+          .option('password-stdin', {
+            type: 'boolean',
+            default: false,
+            describe: 'a password from standard input instead of a token',
+          })
+          .option('json', { type: 'boolean', default: false }),
+      (args) => {
+        const robotId = args['robot-id'] ?? (args.role === 'robot' ? args.user : undefined);
+        return runPasswd({
+          file: args.file,
+          user: args.user,
+          role: args.role,
+          ...(robotId === undefined ? {} : { robotId }),
+          passwordStdin: args['password-stdin'],
+          json: args.json,
+        });
+      },
+    )
+    .strict()
+    .exitProcess(false)
+    .fail((message: string, error: Error | undefined) => {
+      throw error ?? new DroverError('USAGE', message);
+    })
+    .parseAsync();
+});

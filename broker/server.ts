@@ -1,0 +1,183 @@
+/** Puts a broker together: stores, engine, listeners, HTTP. No decision lives here. */
+
+import { Level } from 'level';
+import { constants } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DroverError } from '../shared/errors.ts';
+import { peekAnnouncement } from '../shared/announcement.ts';
+import { peekProgress, type Progress } from '../shared/progress.ts';
+import type { Log } from '../shared/ports.ts';
+import { UPDATES_TOPIC } from '../shared/topics.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import { Fleet } from './core/fleet.ts';
+import { describeRollouts } from './core/rollouts.ts';
+import { Intake } from './intake.ts';
+import { FolderChunkStore } from './io/chunk-store.ts';
+import { ControlStore, openLevel } from './io/control-store.ts';
+import { openCredentials, type Credentials } from './io/credentials.ts';
+import { Engine } from './io/engine.ts';
+import { startHttpApi } from './io/http-api.ts';
+import { IngestJournal } from './io/ingest-journal.ts';
+import { Listeners } from './io/listeners.ts';
+import { Metrics } from './io/metrics.ts';
+import { DroverPersistence } from './io/persistence.ts';
+
+export interface BrokerOptions {
+  readonly dataFolder: string;
+  readonly host: string;
+  /** Ports; 0 lets the system choose, null leaves the listener out. */
+  readonly mqttPort: number | null;
+  readonly wsPort: number | null;
+  readonly httpPort: number | null;
+  readonly credentialsFile: string | null;
+  readonly trust: TrustRoot | null;
+  readonly storeBytesMax: number;
+  readonly connectionsMax: number;
+  readonly log: Log;
+}
+
+export interface RunningBroker {
+  readonly mqttPort: number | null;
+  readonly wsPort: number | null;
+  readonly httpPort: number | null;
+  close(): Promise<void>;
+}
+
+interface Stores {
+  readonly chunks: FolderChunkStore;
+  readonly control: ControlStore;
+  readonly sessions: Level<string, unknown>;
+}
+
+async function openStores(options: BrokerOptions): Promise<Stores> {
+  const { dataFolder } = options;
+  try {
+    await mkdir(dataFolder, { recursive: true });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `open data folder ${dataFolder}: ${why}`, { cause });
+  }
+  // First the database with the lock: a second broker must not touch the chunks of the first.
+  const control = await ControlStore.open(join(dataFolder, 'control'));
+  const sessions = new Level<string, unknown>(join(dataFolder, 'sessions'));
+  await openLevel(sessions, join(dataFolder, 'sessions'));
+  const bytesMax = options.storeBytesMax;
+  const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
+  return { chunks, control, sessions };
+}
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE, CREDENTIALS_INVALID */
+export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
+  const { log, trust } = options;
+  const file = options.credentialsFile;
+  const credentials = file === null ? null : await openCredentials(file);
+  const stores = await openStores(options);
+  const { chunks, control, sessions } = stores;
+  const fleet = new Fleet();
+  const gauges = { connections: () => 0 };
+  const metrics = new Metrics({
+    fleet,
+    connections: () => gauges.connections(),
+    storeBytes: () => chunks.bytesStored,
+    storeChunks: () => chunks.chunksStored,
+  });
+  const intake = new Intake({
+    chunks,
+    control,
+    fleet,
+    metrics,
+    trust,
+    log,
+    onChunkStored: (hash) => void engine.deliverToWaiting(hash),
+    onWant: (hashes) => void engine.answerWant(hashes),
+    onRobotEvent: (event) => http?.publishEvent(event),
+  });
+  intake.remember();
+  const engine: Engine = await Engine.open({
+    persistence: new DroverPersistence({
+      sessions,
+      control,
+      chunks,
+      log,
+      onChunkServed: (bytes) => metrics.countChunkServed(bytes),
+    }),
+    journal: new IngestJournal(sessions),
+    chunks,
+    credentials,
+    log,
+    ingest: (message) => intake.take(message),
+    onRefused: (code) => metrics.countRefusal(code),
+  });
+  const listeners = new Listeners({
+    host: options.host,
+    connectionsMax: options.connectionsMax,
+    log,
+    handle: (connection) => engine.handle(connection),
+    isConnected: (connection) => engine.isConnected(connection),
+  });
+  gauges.connections = () => listeners.connections;
+  const http = await openHttp(options, { fleet, metrics, control, credentials, trust });
+  const mqttPort = options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort);
+  const wsPort = options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort);
+  return {
+    mqttPort,
+    wsPort,
+    httpPort: http?.port ?? null,
+    close: async () => {
+      await http?.close();
+      await listeners.close();
+      await engine.close();
+      await control.close();
+      await sessions.close();
+    },
+  };
+}
+
+async function openHttp(
+  options: BrokerOptions,
+  parts: {
+    fleet: Fleet;
+    metrics: Metrics;
+    control: ControlStore;
+    credentials: Credentials | null;
+    trust: TrustRoot | null;
+  },
+): ReturnType<typeof startHttpApi> {
+  const { fleet, metrics, control, credentials, trust } = parts;
+  return await startHttpApi({
+    host: options.host,
+    port: options.httpPort ?? 0,
+    fleet,
+    metrics,
+    credentials,
+    log: options.log,
+    // With a trust file only verified announcements are ever stored.
+    rollouts: () =>
+      describeRollouts({ ...readAnnounced(control), fleet, verified: trust !== null }),
+    isHealthy: async () => {
+      await access(options.dataFolder, constants.W_OK);
+      return true;
+    },
+  });
+}
+
+/** What is announced now, as stored. What cannot be read is shown as nothing. */
+function readAnnounced(control: ControlStore) {
+  const stored = control.get(UPDATES_TOPIC);
+  const progress = new Map<string, Progress>();
+  for (const { payload } of control.match('fleet/rollouts/+')) {
+    const one = orNull(() => peekProgress(payload));
+    if (one) progress.set(one.rollout, one);
+  }
+  return { announcement: stored ? orNull(() => peekAnnouncement(stored.payload)) : null, progress };
+}
+
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DroverError) return null;
+    throw error;
+  }
+}
