@@ -42,10 +42,16 @@ export class FleetWatch {
     return this.#rows.find((row) => row.robot_id === robot);
   }
 
+  /** True when it runs that version and does nothing else. */
+  runs(robot: string, version: string): boolean {
+    const row = this.row(robot);
+    return row?.version === version && row.phase === 'idle';
+  }
+
   /** Resolves once `holds`; rejects with what is the case instead. */
-  async until(what: string, holds: (watch: FleetWatch) => boolean, forMs: number): Promise<void> {
+  async until(what: string, holds: () => boolean, forMs: number): Promise<void> {
     const deadline = Date.now() + forMs;
-    while (!holds(this)) {
+    while (!holds()) {
       if (Date.now() > deadline) {
         throw new Error(`${what}: not within ${forMs / 1000} s: ${JSON.stringify(this.#rows)}`);
       }

@@ -8,6 +8,12 @@ import { REPOSITORY } from './workshop.ts';
 
 export type Program = 'publisher' | 'broker' | 'robot-client';
 
+export interface Started {
+  readonly child: ChildProcess;
+  /** First line of its stdout, when it was waited for. */
+  readonly line: string;
+}
+
 export class Processes {
   readonly #running = new Set<ChildProcess>();
   readonly #logs: string;
@@ -41,7 +47,7 @@ export class Processes {
     name: string,
     args: readonly string[],
     options: { env?: Record<string, string>; waitForLine?: boolean } = {},
-  ): Promise<{ child: ChildProcess; line: string }> {
+  ): Promise<Started> {
     const child = this.#spawn(program, args, options.env);
     const log = createWriteStream(join(this.#logs, `${name}.log`), { flags: 'a' });
     child.stderr?.pipe(log, { end: false });

@@ -15,7 +15,8 @@ export async function makeApplication(
   folder: string,
   release: { version: string; needsCalibration: number },
 ): Promise<void> {
-  const three = dirname(createRequire(import.meta.url).resolve('three/package.json'));
+  // The package exports its entry, <package>/build/three.cjs, and not its own folder.
+  const three = dirname(dirname(createRequire(import.meta.url).resolve('three')));
   await mkdir(folder, { recursive: true });
   await cp(three, join(folder, 'three'), { recursive: true });
   await cp(join(SOURCES, 'arm.mjs'), join(folder, 'arm.mjs'));
