@@ -123,7 +123,7 @@ export const LIMITS = {
   journalUploadsMax: 8, // brokers and chunk sizes one bundle's journal remembers
   readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
   readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
-  readBackPatienceMsUnknown: 8 * SECOND, // the same when no upload has shown how fast the link is
+  readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is
   readBackCheckMs: 500, // how often silence is looked for
   quietMs: 400, // retained messages have all come when none came for this long
   retainedWaitMsMax: 10 * SECOND, // a listing of retained messages ends here, quiet or not
