@@ -23,18 +23,27 @@ interface Run {
   readonly stats: ProcessStats;
 }
 
-function start(program: string, args: readonly string[]): ChildProcess {
-  const main = join(REPOSITORY, 'dist', program, 'main.js');
-  return spawn(process.execPath, [main, ...args], {
+/** The commands that npm installs, as users start them: their flags are part of what is measured. */
+const COMMANDS = {
+  drover: 'dist/publisher/main.js',
+  'drover-broker': 'broker/drover-broker',
+  'drover-robot': 'robot-client/drover-robot',
+} as const;
+type Command = keyof typeof COMMANDS;
+
+function start(command: Command, args: readonly string[]): ChildProcess {
+  const path = join(REPOSITORY, COMMANDS[command]);
+  const [program, first] = command === 'drover' ? [process.execPath, [path]] : [path, []];
+  return spawn(program, [...first, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, DROVER_LOG: 'warn' },
+    env: { ...process.env, DROVER_LOG: 'error' },
   });
 }
 
 /** Runs a program to its end, watching its memory. */
-async function measure(program: string, args: readonly string[]): Promise<Run> {
+async function measure(command: Command, args: readonly string[]): Promise<Run> {
   const startedAt = performance.now();
-  const child = start(program, args);
+  const child = start(command, args);
   child.stdout?.resume();
   let stats: ProcessStats = { peakRssMiB: 0, cpuSeconds: 0 };
   const watch = setInterval(() => {
@@ -45,7 +54,7 @@ async function measure(program: string, args: readonly string[]): Promise<Run> {
   }, 100);
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   clearInterval(watch);
-  if (code !== 0) throw new Error(`${program} ${args[0]}: exit ${code}`);
+  if (code !== 0) throw new Error(`${command} ${args[0]}: exit ${code}`);
   return { seconds: (performance.now() - startedAt) / 1000, stats };
 }
 
@@ -77,82 +86,64 @@ async function untilInstalled(socket: string, version: string): Promise<void> {
   }
 }
 
+interface Place {
+  readonly running: ChildProcess[];
+  path(...parts: string[]): string;
+}
+
+async function makeBundle(at: Place, mebibytes: number): Promise<Run> {
+  await mkdir(at.path('app'));
+  await writeNoise(at.path('app/noise'), mebibytes);
+  for (const key of ['release', 'rollout']) {
+    await measure('drover', ['keygen', '--out', at.path(key)]);
+  }
+  const keys = ['--release', at.path('release.pub'), '--rollout', at.path('rollout.pub')];
+  await measure('drover', ['trust', 'init', ...keys, '--out', at.path('trust.json')]);
+  const version = ['--version', '1.0.0', '--arch', 'any', '--out', at.path('bundle')];
+  const build = await measure('drover', ['build', at.path('app'), ...version]);
+  await measure('drover', ['sign', at.path('bundle'), '--key', at.path('release.key')]);
+  return build;
+}
+
+async function carry(at: Place): Promise<Record<'publish' | 'robot' | 'broker', Run>> {
+  const trust = ['--trust', at.path('trust.json')];
+  const ports = ['--mqtt', '0', '--http', '0', '--json'];
+  const broker = start('drover-broker', ['--data', at.path('broker'), ...trust, ...ports]);
+  at.running.push(broker);
+  const { mqtt } = JSON.parse(await firstLine(broker)) as { mqtt: number };
+  const url = ['--broker', `mqtt://127.0.0.1:${mqtt}`];
+  const signed = ['--key', at.path('rollout.key'), ...trust, '--waves', '100'];
+  const publish = await measure('drover', ['publish', at.path('bundle'), ...url, ...signed]);
+  const startedAt = performance.now();
+  const own = ['--id', 'r1', '--root', at.path('r1'), '--hooks', at.path('hooks')];
+  const robot = start('drover-robot', [...own, ...url, ...trust]);
+  at.running.push(robot);
+  await untilInstalled(at.path('r1/state/agent.sock'), '1.0.0');
+  const seconds = (performance.now() - startedAt) / 1000;
+  return {
+    publish,
+    robot: { seconds, stats: await readProcessStats(robot.pid ?? 0) },
+    broker: {
+      seconds: publish.seconds + seconds,
+      stats: await readProcessStats(broker.pid ?? 0),
+    },
+  };
+}
+
 export async function benchPayload(args: readonly string[]): Promise<void> {
   const mebibytes = Number(args[0] ?? 1024);
   const home = await mkdtemp(join(tmpdir(), 'drover-bench-'));
-  const at = (...parts: string[]): string => join(home, ...parts);
-  const running: ChildProcess[] = [];
+  const at: Place = { running: [], path: (...parts) => join(home, ...parts) };
   try {
-    await mkdir(at('app'));
-    await writeNoise(at('app/noise'), mebibytes);
-    for (const key of ['release', 'rollout'])
-      await measure('publisher', ['keygen', '--out', at(key)]);
-    const trust = ['--release', at('release.pub'), '--rollout', at('rollout.pub')];
-    await measure('publisher', ['trust', 'init', ...trust, '--out', at('trust.json')]);
-    const bundle = at('bundle');
-    const build = await measure('publisher', [
-      'build',
-      at('app'),
-      '--version',
-      '1.0.0',
-      '--arch',
-      'any',
-      '--out',
-      bundle,
-    ]);
-    await measure('publisher', ['sign', bundle, '--key', at('release.key')]);
-    const broker = start('broker', [
-      '--data',
-      at('broker'),
-      '--trust',
-      at('trust.json'),
-      '--mqtt',
-      '0',
-      '--http',
-      '0',
-      '--json',
-    ]);
-    running.push(broker);
-    const url = `mqtt://127.0.0.1:${(JSON.parse(await firstLine(broker)) as { mqtt: number }).mqtt}`;
-    const publish = await measure('publisher', [
-      'publish',
-      bundle,
-      '--broker',
-      url,
-      '--key',
-      at('rollout.key'),
-      '--trust',
-      at('trust.json'),
-      '--waves',
-      '100',
-    ]);
-    const startedAt = performance.now();
-    const robot = start('robot-client', [
-      '--id',
-      'r1',
-      '--broker',
-      url,
-      '--root',
-      at('r1'),
-      '--trust',
-      at('trust.json'),
-      '--hooks',
-      at('hooks'),
-    ]);
-    running.push(robot);
-    await untilInstalled(at('r1/state/agent.sock'), '1.0.0');
-    const seconds = (performance.now() - startedAt) / 1000;
-    const robotRun = { seconds, stats: await readProcessStats(robot.pid ?? 0) };
-    const brokerRun = {
-      seconds: publish.seconds + seconds,
-      stats: await readProcessStats(broker.pid ?? 0),
-    };
-    await report(mebibytes, { build, publish, robot: robotRun, broker: brokerRun });
-    if (robotRun.stats.peakRssMiB > ROBOT_MIB_MAX || brokerRun.stats.peakRssMiB > BROKER_MIB_MAX) {
+    const build = await makeBundle(at, mebibytes);
+    const runs = await carry(at);
+    await report(mebibytes, { build, ...runs });
+    const robotMiB = runs.robot.stats.peakRssMiB;
+    if (robotMiB > ROBOT_MIB_MAX || runs.broker.stats.peakRssMiB > BROKER_MIB_MAX) {
       throw new Error('a peak is above its promise');
     }
   } finally {
-    for (const child of running) child.kill('SIGTERM');
+    for (const child of at.running) child.kill('SIGTERM');
     await rm(home, { recursive: true, force: true });
   }
 }

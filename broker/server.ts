@@ -10,6 +10,7 @@ import { peekProgress, type Progress } from '../shared/progress.ts';
 import type { Log } from '../shared/ports.ts';
 import { UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
+import { MemoryFloor } from '../shared/io/memory-floor.ts';
 import { Fleet } from './core/fleet.ts';
 import { describeRollouts } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
@@ -75,6 +76,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const stores = await openStores(options);
   const { chunks, control, sessions } = stores;
   const fleet = new Fleet();
+  const memory = new MemoryFloor();
   const gauges = { connections: () => 0 };
   const metrics = new Metrics({
     fleet,
@@ -100,13 +102,19 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
       control,
       chunks,
       log,
-      onChunkServed: (bytes) => metrics.countChunkServed(bytes),
+      onChunkServed: (bytes) => {
+        metrics.countChunkServed(bytes);
+        memory.passed(bytes);
+      },
     }),
     journal: new IngestJournal(sessions),
     chunks,
     credentials,
     log,
-    ingest: (message) => intake.take(message),
+    ingest: (message) => {
+      memory.passed(message.payload.byteLength);
+      return intake.take(message);
+    },
     onRefused: (code) => metrics.countRefusal(code),
   });
   const listeners = new Listeners({

@@ -110,6 +110,9 @@ export const LIMITS = {
   stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
+  // Memory
+  collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
+
   // Links
   reconnectMsMin: 500, // first reconnect, with full jitter
   reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it

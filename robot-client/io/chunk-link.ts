@@ -9,6 +9,7 @@ import type { RobotId, Sha256Hex } from '../../shared/ids.ts';
 import { encodeMessage } from '../../shared/messages.ts';
 import type { Log, Wire } from '../../shared/ports.ts';
 import { chunkTopic, robotTopic } from '../../shared/topics.ts';
+import { MemoryFloor } from '../../shared/io/memory-floor.ts';
 import type { PullLink, PullListener } from './download.ts';
 
 export class ChunkLink implements PullLink {
@@ -16,6 +17,7 @@ export class ChunkLink implements PullLink {
   readonly #log: Log;
   readonly #listeners = new Set<PullListener>();
   readonly #wire: () => Wire;
+  readonly #memory = new MemoryFloor();
 
   constructor(robot: RobotId, wire: () => Wire, log: Log) {
     this.#robot = robot;
@@ -32,6 +34,7 @@ export class ChunkLink implements PullLink {
     if (this.#listeners.size === 0) return;
     const hash = sha256Hex(bytes);
     for (const listener of [...this.#listeners]) await listener.onChunk(hash, bytes);
+    this.#memory.passed(bytes.byteLength);
   }
 
   up(): void {
