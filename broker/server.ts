@@ -1,6 +1,5 @@
 /** Puts a broker together: stores, engine, listeners, HTTP. No decision lives here. */
 
-import { Level } from 'level';
 import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,14 +14,15 @@ import { Fleet } from './core/fleet.ts';
 import { describeRollouts } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
-import { ControlStore, openLevel } from './io/control-store.ts';
+import { ControlStore } from './io/control-store.ts';
 import { openCredentials, type Credentials } from './io/credentials.ts';
 import { Engine } from './io/engine.ts';
-import { startHttpApi } from './io/http-api.ts';
+import { startHttpApi, type HttpApi } from './io/http-api.ts';
 import { IngestJournal } from './io/ingest-journal.ts';
 import { Listeners } from './io/listeners.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
+import { openSessions, type SessionsDatabase } from './io/sessions.ts';
 
 export interface BrokerOptions {
   readonly dataFolder: string;
@@ -30,7 +30,7 @@ export interface BrokerOptions {
   /** Ports; 0 lets the system choose, null leaves the listener out. */
   readonly mqttPort: number | null;
   readonly wsPort: number | null;
-  readonly httpPort: number | null;
+  readonly httpPort: number;
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
@@ -41,14 +41,14 @@ export interface BrokerOptions {
 export interface RunningBroker {
   readonly mqttPort: number | null;
   readonly wsPort: number | null;
-  readonly httpPort: number | null;
+  readonly httpPort: number;
   close(): Promise<void>;
 }
 
 interface Stores {
   readonly chunks: FolderChunkStore;
   readonly control: ControlStore;
-  readonly sessions: Level<string, unknown>;
+  readonly sessions: SessionsDatabase;
 }
 
 async function openStores(options: BrokerOptions): Promise<Stores> {
@@ -61,8 +61,7 @@ async function openStores(options: BrokerOptions): Promise<Stores> {
   }
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
-  const sessions = new Level<string, unknown>(join(dataFolder, 'sessions'));
-  await openLevel(sessions, join(dataFolder, 'sessions'));
+  const sessions = await openSessions(join(dataFolder, 'sessions'));
   const bytesMax = options.storeBytesMax;
   const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   return { chunks, control, sessions };
@@ -70,20 +69,55 @@ async function openStores(options: BrokerOptions): Promise<Stores> {
 
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE, CREDENTIALS_INVALID */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
-  const { log, trust } = options;
-  const file = options.credentialsFile;
-  const credentials = file === null ? null : await openCredentials(file);
+  const { host, connectionsMax, credentialsFile, log } = options;
+  const credentials = credentialsFile === null ? null : await openCredentials(credentialsFile);
   const stores = await openStores(options);
-  const { chunks, control, sessions } = stores;
   const fleet = new Fleet();
-  const memory = new MemoryFloor();
   const gauges = { connections: () => 0 };
   const metrics = new Metrics({
     fleet,
     connections: () => gauges.connections(),
-    storeBytes: () => chunks.bytesStored,
-    storeChunks: () => chunks.chunksStored,
+    storeBytes: () => stores.chunks.bytesStored,
+    storeChunks: () => stores.chunks.chunksStored,
   });
+  const parts: Parts = { ...stores, fleet, metrics, credentials };
+  const http = await openHttp(options, parts);
+  const engine = await openEngine(options, parts, http);
+  const listeners = new Listeners({
+    host,
+    connectionsMax,
+    log,
+    handle: (connection) => engine.handle(connection),
+    isConnected: (connection) => engine.isConnected(connection),
+  });
+  gauges.connections = () => listeners.connections;
+  const mqttPort = options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort);
+  const wsPort = options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort);
+  return {
+    mqttPort,
+    wsPort,
+    httpPort: http.port,
+    close: async () => {
+      await http.close();
+      await listeners.close();
+      await engine.close();
+      await stores.control.close();
+      await stores.sessions.close();
+    },
+  };
+}
+
+interface Parts extends Stores {
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly credentials: Credentials | null;
+}
+
+/** Intake and engine know each other: what is stored is delivered to who waits for it. */
+async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): Promise<Engine> {
+  const { log, trust } = options;
+  const { chunks, control, sessions, fleet, metrics, credentials } = parts;
+  const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
     control,
@@ -93,20 +127,15 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     log,
     onChunkStored: (hash) => void engine.deliverToWaiting(hash),
     onWant: (hashes) => void engine.answerWant(hashes),
-    onRobotEvent: (event) => http?.publishEvent(event),
+    onRobotEvent: (event) => http.publishEvent(event),
   });
   intake.remember();
+  const onChunkServed = (bytes: number): void => {
+    metrics.countChunkServed(bytes);
+    memory.passed(bytes);
+  };
   const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({
-      sessions,
-      control,
-      chunks,
-      log,
-      onChunkServed: (bytes) => {
-        metrics.countChunkServed(bytes);
-        memory.passed(bytes);
-      },
-    }),
+    persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
     journal: new IngestJournal(sessions),
     chunks,
     credentials,
@@ -117,52 +146,21 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     },
     onRefused: (code) => metrics.countRefusal(code),
   });
-  const listeners = new Listeners({
-    host: options.host,
-    connectionsMax: options.connectionsMax,
-    log,
-    handle: (connection) => engine.handle(connection),
-    isConnected: (connection) => engine.isConnected(connection),
-  });
-  gauges.connections = () => listeners.connections;
-  const http = await openHttp(options, { fleet, metrics, control, credentials, trust });
-  const mqttPort = options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort);
-  const wsPort = options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort);
-  return {
-    mqttPort,
-    wsPort,
-    httpPort: http?.port ?? null,
-    close: async () => {
-      await http?.close();
-      await listeners.close();
-      await engine.close();
-      await control.close();
-      await sessions.close();
-    },
-  };
+  return engine;
 }
 
-async function openHttp(
-  options: BrokerOptions,
-  parts: {
-    fleet: Fleet;
-    metrics: Metrics;
-    control: ControlStore;
-    credentials: Credentials | null;
-    trust: TrustRoot | null;
-  },
-): ReturnType<typeof startHttpApi> {
-  const { fleet, metrics, control, credentials, trust } = parts;
+async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
+  const { fleet, metrics, control, credentials } = parts;
   return await startHttpApi({
     host: options.host,
-    port: options.httpPort ?? 0,
+    port: options.httpPort,
     fleet,
     metrics,
     credentials,
     log: options.log,
     // With a trust file only verified announcements are ever stored.
     rollouts: () =>
-      describeRollouts({ ...readAnnounced(control), fleet, verified: trust !== null }),
+      describeRollouts({ ...readAnnounced(control), fleet, verified: options.trust !== null }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
       return true;

@@ -142,7 +142,6 @@ export const CATALOGUE = {
     'operator',
     'publish a fixed bundle, or lift the block: drover-robot unblock VERSION',
   ),
-  NOT_TARGETED: refused('operator', 'nothing to do: the rollout is for other robots'),
   COHORT_CLOSED: refused(
     'operator',
     'wait: a later wave of the rollout includes this robot',
@@ -216,7 +215,6 @@ export const CATALOGUE = {
     'fix the application: it never became healthy before the next boot',
   ),
   LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
-  NO_RELEASE: refused('operator', 'install a first version: the robot has none to run'),
   ROLLBACK_FAILED: refused(
     'operator',
     'go to the robot: drover-robot explain says what is in the way',

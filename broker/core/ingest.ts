@@ -1,6 +1,6 @@
 /**
  * Stages relay and announce, as far as they are decisions: what a message that somebody publishes
- * is, whether it may be kept, and how long it may be. Pure; the engine carries it out before PUBACK.
+ * is, whether it may be kept, and how long it may be. Pure; it is carried out before PUBACK.
  */
 
 import { assertFresh, openAnnouncement } from '../../shared/announcement.ts';

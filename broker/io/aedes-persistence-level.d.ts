@@ -1,8 +1,9 @@
+/** Types of the part of aedes-persistence-level that we build on; it ships none of its own. */
+
 declare module 'aedes-persistence-level/asyncPersistence.js' {
   import type { Level } from 'level';
   import type { Readable } from 'node:stream';
 
-  /** The part of the package that we build on; it ships no types of its own. */
   export default class AsyncLevelPersistence {
     constructor(database: Level<string, unknown>);
     storeRetained(packet: object): Promise<void>;

@@ -6,7 +6,11 @@
 import { createHash } from 'node:crypto';
 
 const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #2a9d5c; --bad: #d1495b; --busy: #3a7bd5; }
+:root {
+  color-scheme: light dark;
+  --line: #8884; --soft: #8882;
+  --good: #2a9d5c; --bad: #d1495b; --busy: #3a7bd5;
+}
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 70rem; font: 15px/1.45 system-ui, sans-serif; }
 header { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: baseline; }
@@ -17,11 +21,21 @@ h1 { margin: 0; font-size: 1.4rem; letter-spacing: -.01em; }
 .count b { display: block; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
 table { width: 100%; border-collapse: collapse; }
 th { text-align: left; font-weight: 600; color: #888; font-size: .8rem; }
-td, th { padding: .45rem .6rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td, th {
+  padding: .45rem .6rem .45rem 0;
+  border-bottom: 1px solid var(--line);
+  vertical-align: top;
+}
 td:first-child { white-space: nowrap; }
-.dot { display: inline-block; width: .6em; height: .6em; margin-right: .5em; border-radius: 50%; background: #8888; }
+.dot {
+  display: inline-block; width: .6em; height: .6em; margin-right: .5em;
+  border-radius: 50%; background: #8888;
+}
 .dot.on { background: var(--good); }
-.bar { height: .35rem; margin-top: .3rem; border-radius: 1rem; background: var(--soft); overflow: hidden; }
+.bar {
+  height: .35rem; margin-top: .3rem; border-radius: 1rem;
+  background: var(--soft); overflow: hidden;
+}
 .bar i { display: block; height: 100%; background: var(--busy); }
 .why { color: var(--bad); }
 .hint, .waits { color: #888; font-size: .85rem; }
@@ -100,7 +114,8 @@ async function refresh() {
     const { robots } = await (await ask('/robots')).json();
     show(robots);
     const online = robots.filter((robot) => robot.online).length;
-    $('link').textContent = online + ' of ' + robots.length + ' robots online, ' + new Date().toLocaleTimeString();
+    const at = new Date().toLocaleTimeString();
+    $('link').textContent = online + ' of ' + robots.length + ' robots online, ' + at;
   } catch (error) {
     $('link').textContent = error.message;
   } finally {
@@ -114,7 +129,7 @@ async function follow() {
       const reader = (await ask('/events')).body.getReader();
       while (!(await reader.read()).done) refresh();
     } catch (error) {
-      console.debug(error);
+      $('link').textContent = error.message;
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -1,7 +1,7 @@
 /**
- * The embedded MQTT engine: Aedes with our rules on its doors. What is published is judged, verified
- * and made durable in `authorizePublish`, because Aedes writes PUBACK right after it; what is
- * subscribed is served by DroverPersistence.
+ * The embedded MQTT engine: Aedes with our rules on its doors. What is published is judged,
+ * verified and made durable in `authorizePublish`, because Aedes writes PUBACK right after it; what
+ * is subscribed is served by DroverPersistence.
  *
  * MQTT 3.1.1 cannot say why a message was not taken. A client that listens on its refusals topic is
  * told there and gets no PUBACK; any other is disconnected, which is all the protocol has.
@@ -198,7 +198,7 @@ export class Engine {
   }
 
   #assertAccess(client: Client | null, topic: string): void {
-    // Without a client it is the will of one that a killed broker left behind, judged at its CONNECT.
+    // No client: the will of one that a killed broker left behind, judged at its CONNECT.
     if (!client) return;
     const identity = this.#identities.get(client);
     const decision = identity

@@ -6,8 +6,8 @@
  * It shares the database of the sessions: one log, so the removal cannot outlive the queueing.
  */
 
-import type { Level } from 'level';
 import { bytesToBase64, base64ToBytes } from '../../shared/bytes.ts';
+import type { SessionsDatabase } from './sessions.ts';
 
 const PREFIX = 'journal:';
 const RANGE = { gte: PREFIX, lt: 'journal;' };
@@ -19,10 +19,10 @@ export interface JournalEntry {
 }
 
 export class IngestJournal {
-  readonly #database: Level<string, unknown>;
+  readonly #database: SessionsDatabase;
   #next = 0;
 
-  constructor(database: Level<string, unknown>) {
+  constructor(database: SessionsDatabase) {
     this.#database = database;
   }
 

@@ -5,12 +5,12 @@
  */
 
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
-import type { Level } from 'level';
 import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/limits.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/topics.ts';
 import type { ControlStore } from './control-store.ts';
+import type { SessionsDatabase } from './sessions.ts';
 
 export interface StoredPacket {
   cmd: 'publish';
@@ -28,7 +28,7 @@ interface ClientLike {
 type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean };
 
 export interface PersistenceOptions {
-  readonly sessions: Level<string, unknown>;
+  readonly sessions: SessionsDatabase;
   readonly control: ControlStore;
   readonly chunks: ChunkStore;
   readonly log: Log;

@@ -139,13 +139,12 @@ async function runCommand(command: string): Promise<{ output: Buffer; end: strin
       child.stdout.destroy();
       child.kill();
     };
-    const { keyCommandMsMax, keyCommandBytesMax } = LIMITS;
-    const late = `it took more than ${keyCommandMsMax / 1000} s`;
-    const timer = setTimeout(() => stop(late), keyCommandMsMax);
+    const late = `it took more than ${LIMITS.keyCommandMsMax / 1000} s`;
+    const timer = setTimeout(() => stop(late), LIMITS.keyCommandMsMax);
     child.stdout.on('data', (piece: Buffer) => {
       bytes += piece.byteLength;
-      if (bytes <= keyCommandBytesMax) pieces.push(piece);
-      else stop(`it printed more than ${keyCommandBytesMax} bytes`);
+      if (bytes <= LIMITS.keyCommandBytesMax) pieces.push(piece);
+      else stop(`it printed more than ${LIMITS.keyCommandBytesMax} bytes`);
     });
     child.on('error', (error) => {
       clearTimeout(timer);

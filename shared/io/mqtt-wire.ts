@@ -101,8 +101,12 @@ export class MqttWire implements Wire {
     this.#client = null;
     if (!client) return;
     await new Promise<void>((resolve) => {
-      // A peer that never closes its side must not hold up our exit.
-      const force = setTimeout(() => client.end(true, () => resolve()), 1_000);
+      // A peer that never closes its side must not hold up our exit, and neither must a message
+      // that was refused and will never be acknowledged: a second end() would wait for it as well.
+      const force = setTimeout(() => {
+        client.stream.destroy();
+        resolve();
+      }, 1_000);
       client.end(false, () => {
         clearTimeout(force);
         resolve();

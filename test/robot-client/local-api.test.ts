@@ -126,7 +126,7 @@ test('bodies that JSON.parse would take in two ways are refused', async () => {
 test('statuses fit their codes', async () => {
   const api = await startApi({
     confirm: () => {
-      throw new DroverError('NO_RELEASE', 'confirm: nothing runs');
+      throw new DroverError('ROLLBACK_FAILED', 'confirm: nothing runs');
     },
     unblock: () => Promise.reject(new Error('secret detail')),
   });
