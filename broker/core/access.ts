@@ -61,11 +61,12 @@ export function decideSubscribe(
     return topic.client === clientId ? ALLOW : deny('refusals of another connection');
   }
   if (filter.startsWith('fleet/refusals')) return deny('refusals of other connections');
-  if (identity.kind === 'anyone') return watch(filter);
+  if (identity.kind === 'anyone') return watch(filter, ['fleet', '$SYS']);
   switch (identity.role) {
-    case 'publisher':
     case 'technician':
-      return watch(filter);
+      return watch(filter, ['fleet', '$SYS']);
+    case 'publisher':
+      return watch(filter, ['fleet']);
     case 'relay':
       if (filter === 'fleet/robots/+/want') return ALLOW;
       return read(topic, filter, null);
@@ -74,11 +75,14 @@ export function decideSubscribe(
   }
 }
 
-/** Everything of the fleet that is not a chunk; messages of the engine itself for who looks after it. */
-function watch(filter: string): AccessDecision {
-  const [root] = filter.split('/');
-  if (root === 'fleet' || root === '$SYS' || parseTopic(filter)?.kind === 'chunk') return ALLOW;
-  return deny('no topic of Drover');
+/**
+ * Everything below the roots, and chunks by address. Refusals pass no wildcard such as `fleet/#`:
+ * the engine hands each to its one client and never routes it.
+ */
+function watch(filter: string, roots: readonly string[]): AccessDecision {
+  const root = filter.split('/', 1)[0] ?? '';
+  if (roots.includes(root) || parseTopic(filter)?.kind === 'chunk') return ALLOW;
+  return deny('no topic of Drover that this role reads');
 }
 
 /** What a robot needs: announcements, progress, trust, chunks by address, and its own topics. */
