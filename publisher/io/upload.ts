@@ -46,9 +46,13 @@ export async function uploadPieces(job: UploadJob): Promise<void> {
  */
 async function sendUntilCut(job: UploadJob, queue: Piece[]): Promise<DroverError | null> {
   let cut: DroverError | null = null;
-  let fatal: unknown = null;
+  let isOver = false;
+  let giveUp: (error: unknown) => void = () => undefined;
+  const refused = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
   const worker = async (): Promise<void> => {
-    while (cut === null && fatal === null) {
+    while (cut === null && !isOver) {
       const piece = queue.shift();
       if (piece === undefined) return;
       try {
@@ -60,8 +64,12 @@ async function sendUntilCut(job: UploadJob, queue: Piece[]): Promise<DroverError
         );
       } catch (error) {
         queue.unshift(piece);
-        if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') cut = error;
-        else fatal = error;
+        if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') {
+          cut = error;
+          return;
+        }
+        isOver = true;
+        giveUp(error);
         return;
       }
       await job.onAcknowledged(piece);
@@ -74,8 +82,8 @@ async function sendUntilCut(job: UploadJob, queue: Piece[]): Promise<DroverError
     throw error;
   }
   const window = Math.min(LIMITS.uploadWindow, queue.length);
-  await Promise.all(Array.from({ length: window }, worker));
-  if (fatal !== null) throw fatal;
+  // What is refused ends the upload at once: its neighbours may wait for ever for their PUBACK.
+  await Promise.race([Promise.all(Array.from({ length: window }, worker)), refused]);
   return cut;
 }
 

@@ -12,25 +12,11 @@ import { publicKeyOf } from '../../shared/ed25519.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { startDrover } from '../helpers/child.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
+import { requirePython } from '../helpers/peer.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { realTar } from '../helpers/tar.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { makeBundleFolder, writeFleetFiles } from './bundle-maker.ts';
-
-/** Debian's python3-cryptography belongs to its own python, whatever else is first in the path. */
-const PYTHONS = ['/usr/bin/python3', 'python3'];
-
-/** @returns null when the test was skipped */
-function requirePython(t: TestContext): string | null {
-  const found = PYTHONS.find(
-    (python) => spawnSync(python, ['-c', 'import cryptography']).status === 0,
-  );
-  if (found !== undefined) return found;
-  const why = 'python3-cryptography is not installed: bash test/install-peers.sh';
-  if (process.env['CI'] === 'true') throw new Error(why);
-  t.skip(why);
-  return null;
-}
 
 function ask(python: string, verb: 'sign' | 'verify', bundle: string, key: string): unknown {
   const input = JSON.stringify({ verb, bundle, key });

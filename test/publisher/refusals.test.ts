@@ -1,0 +1,43 @@
+/** What our broker refuses reaches the person at the publisher, by its code, and ends the program. */
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { startDrover } from '../helpers/child.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+import { makeBundleFolder, writeFleetFiles } from './bundle-maker.ts';
+
+async function refusalBy(
+  t: TestContext,
+  options: { broker?: string[]; publish?: string[]; trust?: string },
+): Promise<{ code: string; exit: number | null }> {
+  const cwd = await tempFolder(t);
+  await writeFleetFiles(cwd);
+  const init = `trust init --release stranger.pub --rollout stranger.pub --fleet test --out other.json`;
+  await startDrover(t, 'publisher', init.split(' '), { cwd }).exit;
+  const bundle = await makeBundleFolder(cwd, '1.0.0', 2 * 1024 * 1024);
+  const [mqtt, http] = [String(await freePort()), String(await freePort())];
+  const words = ['--data', join(cwd, 'data'), '--mqtt', mqtt, '--http', http];
+  const trust = ['--trust', options.trust ?? 'trust.json'];
+  startDrover(t, 'broker', [...words, ...trust, ...(options.broker ?? [])], { cwd });
+  const line = `publish ${bundle} --broker mqtt://127.0.0.1:${mqtt} --trust trust.json --key rollout.key --waves 100 --json`;
+  const publish = startDrover(t, 'publisher', [...line.split(' '), ...(options.publish ?? [])], {
+    cwd,
+  });
+  const { code: exit } = await publish.exit;
+  const { error } = JSON.parse(publish.stdout) as { error: { code: string } };
+  return { code: error.code, exit };
+}
+
+describe('refusals of drover-broker', { concurrency: 2 }, () => {
+  test('a full store', async (t) => {
+    const refusal = await refusalBy(t, { broker: ['--max-store', '1M'] });
+    assert.deepEqual(refusal, { code: 'STORE_FULL', exit: 3 });
+  });
+
+  test('an announcement that the trust of the broker does not cover', async (t) => {
+    const refusal = await refusalBy(t, { trust: 'other.json' });
+    assert.deepEqual(refusal, { code: 'ENVELOPE_KEY_UNKNOWN', exit: 3 });
+  });
+});
