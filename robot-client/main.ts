@@ -109,13 +109,26 @@ async function runAgent(args: AgentArgs): Promise<void> {
     disk: realDisk,
     log,
   });
+  const socketPath = socketPathOf(roots, args.socket);
+  await assertNoAgent(socketPath);
   await agent.open();
-  const api = await serveLocalApi(agent, socketPathOf(roots, args.socket), log);
+  const api = await serveLocalApi(agent, socketPath, log);
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
   await api.close();
   await agent.close();
+}
+
+/** Two writers of one state file would each undo what the other remembers. */
+async function assertNoAgent(socketPath: string): Promise<void> {
+  try {
+    await callLocalApi(socketPath, 'GET', '/status');
+  } catch (thrown) {
+    if (thrown instanceof DroverError && thrown.code === 'ROBOT_NOT_RUNNING') return;
+    throw thrown;
+  }
+  throw new DroverError('ROBOT_ALREADY_RUNNING', `use ${socketPath}: an agent answers there`);
 }
 
 interface AskArgs {
@@ -145,7 +158,9 @@ async function recover(
   args: AskArgs & { hooks: string; 'max-boots': number; 'adopt-version': string },
 ): Promise<void> {
   const recoveries = [];
-  for (const { component, root } of parseRoots(args.root)) {
+  const roots = parseRoots(args.root);
+  await assertNoAgent(socketPathOf(roots, args.socket));
+  for (const { component, root } of roots) {
     recoveries.push(
       await recoverComponent({
         component,

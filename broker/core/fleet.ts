@@ -30,7 +30,8 @@ export function mainComponent(record: RobotRecord): ComponentState | null {
 
 export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
-  readonly #eventSeq = new Map<RobotId, number>();
+  /** The last event of each robot: its number and the latest instant that any had. */
+  readonly #lastEvent = new Map<RobotId, { seq: number; atMs: EpochMs }>();
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
 
@@ -45,11 +46,13 @@ export class Fleet {
 
   /** @returns false for a copy of an event that was seen before */
   applyEvent(event: RobotEvent, now: EpochMs): boolean {
-    const known = this.#eventSeq.get(event.robot_id) ?? 0;
-    if (event.event_seq <= known && !isFreshStart(event, known)) return false;
+    const last = this.#lastEvent.get(event.robot_id) ?? { seq: -1, atMs: -Infinity };
+    // A lower number with a later date is no copy: that robot got a new disk and counts afresh.
+    if (event.event_seq <= last.seq && event.at <= last.atMs) return false;
     this.#change(event.robot_id, { lastSeenMs: now });
     if (!this.#robots.has(event.robot_id)) return false;
-    this.#eventSeq.set(event.robot_id, event.event_seq);
+    const atMs = Math.max(event.at, last.atMs);
+    this.#lastEvent.set(event.robot_id, { seq: event.event_seq, atMs });
     this.#events.push(event);
     if (this.#events.length > LIMITS.recentEventsMax) this.#events.shift();
     return true;
@@ -68,7 +71,7 @@ export class Fleet {
   /** A robot that was taken out of service: its retained state was cleared. */
   forget(robot: RobotId): void {
     this.#robots.delete(robot);
-    this.#eventSeq.delete(robot);
+    this.#lastEvent.delete(robot);
     for (const [key, request] of this.#requests) {
       if (request.robot === robot) this.#requests.delete(key);
     }
@@ -103,9 +106,4 @@ export class Fleet {
     const before = known ?? { robot, online: false, lastSeenMs: null, state: null };
     this.#robots.set(robot, { ...before, ...change });
   }
-}
-
-/** A robot whose disk was replaced counts from the beginning again. */
-function isFreshStart(event: RobotEvent, known: number): boolean {
-  return event.event_seq === 1 && known > LIMITS.outboxEventsMax;
 }

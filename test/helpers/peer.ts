@@ -26,3 +26,18 @@ export function requirePeer(t: TestContext, command: string): string | null {
   t.skip(why);
   return null;
 }
+
+/** Debian's python3-cryptography belongs to its own python, whatever else is first in the path. */
+const PYTHONS = ['/usr/bin/python3', 'python3'];
+
+/** A Python with the `cryptography` package; null when it is missing and the test was skipped. */
+export function requirePython(t: TestContext): string | null {
+  const found = PYTHONS.find(
+    (python) => spawnSync(python, ['-c', 'import cryptography']).status === 0,
+  );
+  if (found !== undefined) return found;
+  const why = 'python3-cryptography is not installed: bash test/install-peers.sh';
+  if (process.env['CI'] === 'true') throw new Error(why);
+  t.skip(why);
+  return null;
+}

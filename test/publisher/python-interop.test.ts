@@ -1,11 +1,11 @@
 /** Bundles go both ways between Drover and Python's `cryptography`, byte for byte. */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { signBundleFolder } from '../../publisher/sign.ts';
 import { bytesToHex } from '../../shared/bytes.ts';
 import { publicKeyOf } from '../../shared/ed25519.ts';

@@ -1,0 +1,47 @@
+/** Reports of robots, as the broker sees them: written as robots write and read by the shared
+ * parsers, so that a test cannot make one that no robot could send. */
+
+import type { RobotId } from '../../shared/ids.ts';
+import {
+  encodeMessage,
+  parseRobotEvent,
+  parseRobotState,
+  parseWant,
+  type ComponentStateFields,
+  type RobotEvent,
+  type RobotEventFields,
+  type RobotState,
+  type RobotStateFields,
+  type Want,
+} from '../../shared/messages.ts';
+
+export const AT = '2026-05-04T10:00:00Z';
+export const AT_MS = Date.parse(AT);
+export const robotId = (text: string): RobotId => text as RobotId;
+
+export function makeState(
+  robot: string,
+  component: Partial<ComponentStateFields> = {},
+  more: Partial<RobotStateFields> = {},
+): RobotState {
+  const app = { name: 'app', version: '1.0.0', phase: 'idle', ...component } as const;
+  const fields = { robot_id: robot, at: AT, arch: 'x86_64', components: [app], ...more };
+  return parseRobotState(encodeMessage(fields));
+}
+
+export function makeEvent(
+  robot: string,
+  eventSeq: number,
+  more: Partial<RobotEventFields> = {},
+): RobotEvent {
+  const step = { component: 'app', from: 'idle', to: 'checking', event: 'announced' } as const;
+  const fields = { robot_id: robot, event_seq: eventSeq, at: AT, ...step, ...more };
+  return parseRobotEvent(encodeMessage(fields));
+}
+
+/** A robot that is too old for what is announced asks for a full package. */
+export function makeWant(robot: string, current: string | null, component = 'app'): Want {
+  const wanted = { wanted_version: '2.0.0', min_current_version: '1.5.0' };
+  const asked = { component, arch: 'x86_64', current_version: current, ...wanted };
+  return parseWant(encodeMessage({ robot_id: robot, at: AT, package: asked }));
+}
