@@ -74,6 +74,9 @@ export const LIMITS = {
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
   credentialsBytesMax: 8 * MiB, // that many lines
+  passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
+  passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
+  passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again
   robotsMax: 100_000, // robots in the registry, known by what they retained
   requestsMax: 1_000, // package requests that the API can list
   eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
@@ -118,6 +121,7 @@ export const LIMITS = {
   reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
   keepaliveS: 30, // a dead link is noticed after 45 s
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
+  connectAttemptsMax: 4, // and at once after so many refused connections: a wrong port is told soon
   uploadWindow: 8, // unacknowledged chunks of a publisher
   uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token

@@ -60,6 +60,11 @@ export class MqttWire implements Wire {
     return this.#up;
   }
 
+  /** Connections in a row that were not made. */
+  get failedAttempts(): number {
+    return this.#attempt;
+  }
+
   /** Why the last connection failed or ended; null when there was no failure yet. */
   get lastError(): DroverError | null {
     return this.#lastError;
@@ -266,7 +271,9 @@ export async function connectWire(
     const wire: MqttWire = new MqttWire(options, handlers, log);
     const poll = setInterval(() => {
       const refused = wire.lastError?.code === 'BROKER_AUTH_REFUSED';
-      const late = Date.now() - startedAtMs > LIMITS.connectWaitMs;
+      const late =
+        Date.now() - startedAtMs > LIMITS.connectWaitMs ||
+        wire.failedAttempts >= LIMITS.connectAttemptsMax;
       if (!wire.isUp && !refused && !late) return;
       clearInterval(poll);
       if (wire.isUp) return resolve(wire);
