@@ -62,7 +62,7 @@ describe('the list of rollouts', () => {
     const announcement = peekAnnouncement(
       signer.announce(1, [signer.makeRollout('x-1', bundle), signer.makeRollout('x-2', bundle)]),
     );
-    const halted = { wave: 1, threshold: 0.1, status: 'halted', reasons: ['2 of 3 fail'] } as const;
+    const halted = { wave: 1, threshold: 0.1, status: 'halted' as const, reasons: ['2 of 3 fail'] };
     const bytes = signer.progress({ rollout: 'x-2', seq: 3, ...halted });
     const progress = new Map([['x-2', peekProgress(bytes)]]);
     const views = describeRollouts({
