@@ -1,18 +1,21 @@
 /** `drover-broker passwd`: adds or renews one credential. A token is printed once and never stored. */
 
 import { readFileSync } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { DroverError } from '../shared/errors.ts';
 import { isId } from '../shared/ids.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 import { makeOutput } from '../shared/io/cli.ts';
 import type { Role } from './core/access.ts';
 import {
-  hashPassword,
+  isTokenShaped,
   makeToken,
   readCredentialUsers,
   type CredentialUserFields,
 } from './io/credentials.ts';
+import { hashPassword } from './io/password-hash.ts';
+
+/** Shorter ones are guessed; NIST SP 800-63B asks for 8. */
+const PASSWORD_CHARS_MIN = 8;
 
 export interface PasswdArgs {
   readonly file: string;
@@ -23,6 +26,10 @@ export interface PasswdArgs {
   readonly json: boolean;
 }
 
+/**
+ * Whatever the entry held before is void: renewing is how a leaked secret is taken back.
+ * @throws DroverError USAGE, FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID
+ */
 export async function runPasswd(args: PasswdArgs): Promise<void> {
   for (const [what, text] of [
     ['--user', args.user],
@@ -31,9 +38,10 @@ export async function runPasswd(args: PasswdArgs): Promise<void> {
     if (text === undefined || isId(text)) continue;
     throw new DroverError('USAGE', `read ${what}: want 1 to 64 of A-Z a-z 0-9 _ -`);
   }
-  const users: CredentialUserFields[] = (await exists(args.file))
-    ? await readCredentialUsers(args.file)
-    : [];
+  if (args.robotId !== undefined && args.role !== 'robot') {
+    throw new DroverError('USAGE', `read --robot-id: a ${args.role} is no robot`);
+  }
+  const users = await readUsersIfAny(args.file);
   const { secret, token } = await makeSecret(args);
   const robot = args.role === 'robot' ? { robot_id: args.robotId ?? args.user } : {};
   const entry = { username: args.user, role: args.role, ...robot, ...secret };
@@ -45,11 +53,14 @@ export async function runPasswd(args: PasswdArgs): Promise<void> {
   makeOutput(args.json).result({ username: args.user, role: args.role, token }, lines);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
+async function readUsersIfAny(file: string): Promise<CredentialUserFields[]> {
+  try {
+    return await readCredentialUsers(file);
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    if (cause?.code === 'ENOENT') return []; // the first credential makes the file
+    throw error;
+  }
 }
 
 async function makeSecret(
@@ -59,9 +70,16 @@ async function makeSecret(
     const { token, sha256 } = makeToken();
     return { secret: { token_sha256: sha256 }, token };
   }
-  const password = readFileSync(0, 'utf8').replace(/\r?\n$/, '');
-  if (password.length < 8) {
-    throw new DroverError('USAGE', 'read password: too short (want at least 8 characters)');
+  const text = readFileSync(0, 'utf8').replace(/\r?\n$/, '');
+  if (text.length < PASSWORD_CHARS_MIN) {
+    throw new DroverError(
+      'USAGE',
+      `read password: too short (want at least ${PASSWORD_CHARS_MIN} characters)`,
+    );
   }
-  return { secret: { password_scrypt: await hashPassword(Buffer.from(password)) }, token: null };
+  const password = Buffer.from(text);
+  if (isTokenShaped(password)) {
+    throw new DroverError('USAGE', 'read password: it looks like a token (want another one)');
+  }
+  return { secret: { password_scrypt: await hashPassword(password) }, token: null };
 }

@@ -1,18 +1,20 @@
 /**
  * The credentials file: users, their roles, and how they prove who they are. Tokens are random and
- * stored as SHA-256; passwords are chosen by people and stored as scrypt, whose cost is bounded so
- * that a fleet that logs in at once does not starve the broker.
+ * stored as SHA-256; passwords are chosen by people and stored as scrypt. An answer takes as long
+ * for a user that does not exist: what has the shape of a token is only ever compared as one, so a
+ * fleet of robots that lost their credentials costs no scrypt.
  */
 
-import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { base64ToBytes, bytesToBase64, utf8 } from '../../shared/bytes.ts';
+import { bytesToHex, hexToBytes, utf8 } from '../../shared/bytes.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { sha256, sha256Hex } from '../../shared/hash.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { idSchema, parseDocument, robotIdSchema, sha256Schema } from '../../shared/schema.ts';
 import type { Identity } from '../core/access.ts';
+import { parsePasswordHash, PasswordChecker, unmatchableHash } from './password-hash.ts';
 
 const ROLES = ['publisher', 'robot', 'technician', 'relay'] as const;
 
@@ -21,8 +23,12 @@ const userSchema = z
     username: idSchema,
     role: z.enum(ROLES),
     robot_id: robotIdSchema.optional(),
-    /** base64 of salt (16 bytes) and key (32 bytes) */
-    password_scrypt: z.string().max(200).optional(),
+    /** `<N>$<r>$<p>$<salt>$<key>`: password-hash.ts */
+    password_scrypt: z
+      .string()
+      .max(256)
+      .refine((text) => parsePasswordHash(text) !== null, 'want <N>$<r>$<p>$<salt>$<key>')
+      .optional(),
     token_sha256: sha256Schema.optional(),
   })
   .refine((user) => user.role !== 'robot' || user.robot_id !== undefined, 'a robot needs robot_id')
@@ -35,8 +41,16 @@ const fileSchema = z.object({
   users: z
     .array(userSchema)
     .max(LIMITS.credentialsMax)
-    .refine((all) => new Set(all.map((one) => one.username)).size === all.length, 'a user twice'),
+    .refine((all) => isUnique(all.map((one) => one.username)), 'a user twice')
+    .refine(
+      (all) => isUnique(all.flatMap((one) => one.token_sha256 ?? [])),
+      'two users with one token',
+    ),
 });
+
+function isUnique(texts: readonly string[]): boolean {
+  return new Set(texts).size === texts.length;
+}
 
 export type CredentialUser = z.output<typeof userSchema>;
 export type CredentialUserFields = z.input<typeof userSchema>;
@@ -48,12 +62,15 @@ const KIND = {
   code: 'CREDENTIALS_INVALID',
 } as const;
 
-const SALT_BYTES = 16;
-const KEY_BYTES = 32;
-const SCRYPT = { N: 16_384, r: 8, p: 1 } as const; // OWASP's floor for interactive logins
+const TOKEN_BYTES = 32;
+/** base64url of that many bytes */
+const TOKEN_SHAPE = /^[A-Za-z0-9_-]{43}$/;
 
 export interface Credentials {
-  /** @returns null when user name, password or token do not fit */
+  /**
+   * @returns null when user name, password or token do not fit
+   * @throws DroverError CONNECTIONS_FULL when too many passwords wait to be checked
+   */
   authenticate(
     username: string | undefined,
     password: Uint8Array | undefined,
@@ -81,15 +98,18 @@ export async function openCredentials(path: string): Promise<Credentials> {
 class FileCredentials implements Credentials {
   readonly #byName: ReadonlyMap<string, CredentialUser>;
   readonly #byToken: ReadonlyMap<string, CredentialUser>;
-  /** SHA-256 of passwords that scrypt has approved: reconnects of a fleet cost no scrypt. */
-  readonly #approved = new Map<string, string>();
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #hasPasswords: boolean;
+  readonly #checker = new PasswordChecker();
+  readonly #nobody = { token: randomBytes(TOKEN_BYTES), password: unmatchableHash() };
+  /** SHA-256 of passwords that scrypt has approved: reconnects cost no scrypt. */
+  readonly #approved = new Map<string, Uint8Array>();
 
   constructor(users: readonly CredentialUser[]) {
     this.#byName = new Map(users.map((user) => [user.username, user]));
     this.#byToken = new Map(
       users.flatMap((user) => (user.token_sha256 ? [[user.token_sha256, user] as const] : [])),
     );
+    this.#hasPasswords = users.some((user) => user.password_scrypt !== undefined);
   }
 
   async authenticate(
@@ -98,10 +118,13 @@ class FileCredentials implements Credentials {
   ): Promise<Identity | null> {
     if (username === undefined || password === undefined) return null;
     const user = this.#byName.get(username);
-    if (user?.token_sha256 && tokenFits(password, user.token_sha256)) return identityOf(user);
-    if (!user?.password_scrypt) return null; // user names are robot ids: no secret to hide by time
-    const fits = await this.#passwordFits(username, password, user.password_scrypt);
-    return fits ? identityOf(user) : null;
+    const digest = sha256(password);
+    const token = user?.token_sha256 === undefined ? null : hexToBytes(user.token_sha256);
+    const isToken = timingSafeEqual(digest, token ?? this.#nobody.token);
+    if (user && token && isToken) return identityOf(user);
+    if (!this.#hasPasswords || isTokenShaped(password)) return null;
+    const fits = await this.#passwordFits(user, password, digest);
+    return user && fits ? identityOf(user) : null;
   }
 
   /** The index is by the hash of the token: what a comparison could leak is not the token. */
@@ -110,15 +133,18 @@ class FileCredentials implements Credentials {
     return user ? identityOf(user) : null;
   }
 
-  async #passwordFits(name: string, password: Uint8Array, stored: string): Promise<boolean> {
-    const digest = sha256Hex(password);
-    if (this.#approved.get(name) === digest) return true;
-    // One at a time: scrypt takes 16 MiB and a core, and attackers can ask as often as they like.
-    const turn = this.#turn.then(() => scryptFits(password, stored));
-    this.#turn = turn.catch(() => undefined); // the asker gets the error, the queue goes on
-    const fits = await turn;
-    if (fits) this.#approved.set(name, digest);
-    return fits;
+  async #passwordFits(
+    user: CredentialUser | undefined,
+    password: Uint8Array,
+    digest: Uint8Array,
+  ): Promise<boolean> {
+    const stored = parsePasswordHash(user?.password_scrypt ?? '');
+    const approved = user && this.#approved.get(user.username);
+    if (approved && timingSafeEqual(approved, digest)) return true;
+    const fits = await this.#checker.fits(password, stored ?? this.#nobody.password);
+    if (!user || !stored || !fits) return false;
+    this.#approved.set(user.username, digest);
+    return true;
   }
 }
 
@@ -127,33 +153,13 @@ function identityOf(user: CredentialUser): Identity {
   return { kind: 'user', username, role, robot: role === 'robot' ? (user.robot_id ?? null) : null };
 }
 
-function tokenFits(token: Uint8Array, wanted: string): boolean {
-  return timingSafeEqual(sha256(token), Buffer.from(wanted, 'hex'));
-}
-
-function derive(password: Uint8Array, salt: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(password, salt, KEY_BYTES, SCRYPT, (error, key) =>
-      error ? reject(error) : resolve(key),
-    );
-  });
-}
-
-async function scryptFits(password: Uint8Array, stored: string): Promise<boolean> {
-  const bytes = base64ToBytes(stored);
-  if (!bytes || bytes.byteLength !== SALT_BYTES + KEY_BYTES) return false;
-  const key = await derive(password, bytes.subarray(0, SALT_BYTES));
-  return timingSafeEqual(key, bytes.subarray(SALT_BYTES));
-}
-
-/** What is stored for a password. */
-export async function hashPassword(password: Uint8Array): Promise<string> {
-  const salt = randomBytes(SALT_BYTES);
-  return bytesToBase64(Buffer.concat([salt, await derive(password, salt)]));
+/** Such a text cannot be a password: `authenticate` takes it for a token that does not fit. */
+export function isTokenShaped(password: Uint8Array): boolean {
+  return password.byteLength === 43 && TOKEN_SHAPE.test(Buffer.from(password).toString('latin1'));
 }
 
 /** A token of 256 random bits, and what is stored for it. */
 export function makeToken(): { token: string; sha256: string } {
-  const token = randomBytes(KEY_BYTES).toString('base64url');
-  return { token, sha256: createHash('sha256').update(token).digest('hex') };
+  const token = randomBytes(TOKEN_BYTES).toString('base64url');
+  return { token, sha256: bytesToHex(sha256(utf8(token))) };
 }
