@@ -26,7 +26,8 @@ export class EventStream {
     });
     response.write(': connected\n\n');
     this.#readers.add(response);
-    response.once('close', () => this.#readers.delete(response));
+    const forget = (): void => void this.#readers.delete(response);
+    response.once('close', forget).once('error', forget); // a reader that is gone is no failure
   }
 
   send(kind: string, data: object): void {
@@ -36,6 +37,7 @@ export class EventStream {
   close(): void {
     clearInterval(this.#beat);
     for (const reader of this.#readers) reader.end();
+    this.#readers.clear(); // events may still come while the rest of the broker stops
   }
 
   #write(text: string): void {

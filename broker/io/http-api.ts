@@ -9,7 +9,8 @@ import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
-import { mainComponent, type Fleet, type RobotRecord } from '../core/fleet.ts';
+import { mainComponent, type Fleet } from '../core/fleet.ts';
+import { showEvent, showRobot } from '../core/fleet-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
 import type { Credentials } from './credentials.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard.ts';
@@ -34,6 +35,14 @@ export interface HttpApi {
   close(): Promise<void>;
 }
 
+/** For every answer; the page brings a policy of its own. */
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
 const READERS: readonly string[] = ['technician', 'publisher'];
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -48,7 +57,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({ bodyLimit: LIMITS.localRequestBytesMax, forceCloseConnections: true });
   const events = new EventStream();
   app.addHook('onRequest', async (request, reply) => {
-    void reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    void reply.headers(SECURITY_HEADERS);
     assertAllowed(options.credentials, request);
   });
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
@@ -63,8 +72,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const address = app.server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
-    publishEvent: (event) =>
-      events.send('robot', { ...event, at: new Date(event.at).toISOString() }),
+    publishEvent: (event) => events.send('robot', showEvent(event)),
     close: async () => {
       events.close();
       await app.close();
@@ -75,7 +83,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
 function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
   const path = request.url.split('?', 1)[0] ?? '';
   if (!credentials || OPEN_ROUTES.includes(path)) return;
-  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/.exec(
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i.exec(
     request.headers.authorization ?? '',
   )?.[1];
   const identity = token === undefined ? null : credentials.authenticateToken(token);
@@ -109,8 +117,12 @@ function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
   app.get('/robots', async () => ({ robots: fleet.robots().map(showRobot) }));
   app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
     const record = fleet.get(params.id);
-    if (record) return showRobot(record);
-    throw new DroverError('NOT_FOUND', `find robot ${params.id.slice(0, 80)}: never heard of it`);
+    if (!record) {
+      const id = params.id.slice(0, 80);
+      throw new DroverError('NOT_FOUND', `find robot ${id}: never heard of it`);
+    }
+    const events = fleet.recentEvents().filter((event) => event.robot_id === record.robot);
+    return { ...showRobot(record), events: events.map(showEvent) };
   });
   app.get('/requests', async () => ({
     requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
@@ -119,38 +131,6 @@ function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
       ...wanted,
     })),
   }));
-}
-
-/** Instants as text, and the main component's facts at the top for short lists. */
-function showRobot(record: RobotRecord): object {
-  const { state } = record;
-  const main = mainComponent(record);
-  const components = (state?.components ?? []).map(showComponent);
-  return {
-    robot_id: record.robot,
-    online: record.online,
-    last_seen: record.lastSeenMs === null ? null : new Date(record.lastSeenMs).toISOString(),
-    arch: state?.arch ?? null,
-    model: state?.model ?? null,
-    agent: state?.agent ?? null,
-    tags: state?.tags ?? [],
-    metrics: state?.metrics ?? {},
-    ...(main ? showComponent(main) : { version: null, phase: 'unknown', last_error: null }),
-    components,
-  };
-}
-
-function showComponent(component: NonNullable<ReturnType<typeof mainComponent>>) {
-  const { last_error: failure, wake_at: wakeAt } = component;
-  const at = failure?.at;
-  return {
-    ...component,
-    transfer: component.transfer ?? null,
-    wake_at: wakeAt == null ? null : new Date(wakeAt).toISOString(),
-    last_error: failure
-      ? { ...failure, at: at === undefined ? null : new Date(at).toISOString() }
-      : null,
-  };
 }
 
 function addRolloutRoutes(app: FastifyInstance, options: HttpApiOptions): void {
@@ -170,7 +150,7 @@ function addServiceRoutes(
   options: HttpApiOptions,
   events: EventStream,
 ): void {
-  app.get('/events', (_request, reply) => {
+  app.get('/events', { exposeHeadRoute: false }, (_request, reply) => {
     if (events.isFull) {
       throw new DroverError('CONNECTIONS_FULL', 'follow events: too many readers');
     }

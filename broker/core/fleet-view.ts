@@ -1,0 +1,67 @@
+/**
+ * Robots and their events as the HTTP API shows them. Instants are text, and every field is always
+ * there: a script that asks for one finds null, never nothing. Pure.
+ */
+
+import type { ComponentState, RobotEvent } from '../../shared/messages.ts';
+import { mainComponent, type RobotRecord } from './fleet.ts';
+
+const instant = (ms: number | null | undefined): string | null =>
+  ms === null || ms === undefined ? null : new Date(ms).toISOString();
+
+/** The main component's facts stand at the top as well, for short lists. */
+export function showRobot(record: RobotRecord): object {
+  const { state } = record;
+  const main = mainComponent(record);
+  return {
+    robot_id: record.robot,
+    online: record.online,
+    last_seen: instant(record.lastSeenMs),
+    reported_at: instant(state?.at),
+    arch: state?.arch ?? null,
+    model: state?.model ?? null,
+    agent: state?.agent ?? null,
+    tags: state?.tags ?? [],
+    metrics: state?.metrics ?? {},
+    ...(main ? showComponent(main) : SILENT),
+    components: (state?.components ?? []).map(showComponent),
+  };
+}
+
+function showComponent(component: ComponentState) {
+  const { last_error: failure } = component;
+  return {
+    name: component.name,
+    version: component.version,
+    previous_version: component.previous_version ?? null,
+    phase: component.phase,
+    rollout: component.rollout ?? null,
+    target_version: component.target_version ?? null,
+    transfer: component.transfer ?? null,
+    waiting_for: component.waiting_for ?? null,
+    wake_at: instant(component.wake_at),
+    last_error: failure ? { ...failure, at: instant(failure.at) } : null,
+    blocked: component.blocked,
+  };
+}
+
+/** A robot that connected and has not yet said what it runs. */
+const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
+  name: null,
+  version: null,
+  previous_version: null,
+  phase: 'unknown',
+  rollout: null,
+  target_version: null,
+  transfer: null,
+  waiting_for: null,
+  wake_at: null,
+  last_error: null,
+  blocked: [],
+};
+
+export function showEvent(event: RobotEvent): object {
+  const { problem } = event;
+  const shown = problem ? { ...problem, at: instant(problem.at) } : null;
+  return { ...event, at: instant(event.at), problem: shown };
+}

@@ -1,0 +1,121 @@
+/** A started HTTP API on a port of its own, with real credentials when it is protected. */
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Fleet } from '../../broker/core/fleet.ts';
+import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
+import { makeToken, openCredentials } from '../../broker/io/credentials.ts';
+import { startHttpApi } from '../../broker/io/http-api.ts';
+import { Metrics } from '../../broker/io/metrics.ts';
+import { peekAnnouncement } from '../../shared/announcement.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import type { RobotEvent } from '../../shared/messages.ts';
+import { makeFleet } from '../helpers/fleet.ts';
+import type { Scope } from '../helpers/scope.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+
+const ROLES = ['technician', 'publisher', 'robot', 'relay'] as const;
+type Tokens = Readonly<Record<(typeof ROLES)[number], string>>;
+
+export interface ApiInput {
+  readonly fleet?: Fleet;
+  /** Ids of rollouts that are announced. */
+  readonly rollouts?: readonly string[];
+  /** With credentials: one user of each role. */
+  readonly protected?: boolean;
+  readonly isHealthy?: () => Promise<boolean>;
+}
+
+export interface Follower {
+  /** All text so far, as soon as it matches. */
+  readUntil(pattern: RegExp): Promise<string>;
+  stop(): void;
+  readonly ended: Promise<void>;
+}
+
+export interface TestApi {
+  readonly url: string;
+  readonly port: number;
+  readonly metrics: Metrics;
+  readonly tokens: Tokens;
+  get(path: string, init?: RequestInit): Promise<Response>;
+  /** Connected to /events when it resolves. */
+  follow(): Promise<Follower>;
+  publishEvent(event: RobotEvent): void;
+  close(): Promise<void>;
+}
+
+export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> {
+  const { fleet = new Fleet(), isHealthy = () => Promise.resolve(true) } = input;
+  const made = ROLES.map((role) => ({ role, ...makeToken() }));
+  const users = made.map(({ role, sha256 }) => ({
+    username: role,
+    role,
+    token_sha256: sha256,
+    ...(role === 'robot' ? { robot_id: 'r1' } : {}),
+  }));
+  const file = join(await tempFolder(scope), 'credentials.json');
+  await writeFile(file, JSON.stringify({ users }));
+  const metrics = new Metrics({
+    fleet,
+    connections: () => 3,
+    storeBytes: () => 4096,
+    storeChunks: () => 2,
+  });
+  const views = await announced(fleet, input.rollouts ?? []);
+  const api = await startHttpApi({
+    host: '127.0.0.1',
+    port: 0,
+    fleet,
+    rollouts: () => views,
+    metrics,
+    credentials: input.protected === true ? await openCredentials(file) : null,
+    isHealthy,
+    log: makeLog('test', 'silent'),
+  });
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => (closing ??= api.close());
+  scope.after(close);
+  const url = `http://127.0.0.1:${api.port}`;
+  const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
+  return {
+    url,
+    port: api.port,
+    metrics,
+    tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
+    get,
+    follow: async () => await follow(await get('/events')),
+    publishEvent: (event) => api.publishEvent(event),
+    close,
+  };
+}
+
+async function announced(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[]> {
+  const signer = makeFleet();
+  const bundle = await signer.makeBundle({ version: '2.0.0' });
+  const bytes = signer.announce(
+    1,
+    ids.map((id) => signer.makeRollout(id, bundle)),
+  );
+  const announcement = peekAnnouncement(bytes);
+  return describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+}
+
+async function follow(response: Response): Promise<Follower> {
+  if (response.status !== 200 || !response.body) throw new Error(`events: ${response.status}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const readUntil = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(text)) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error(`the stream ended before ${String(pattern)}`);
+      text = (text + value).slice(-100_000);
+    }
+    return text;
+  };
+  await readUntil(/: connected\n\n/);
+  void reader.closed.then(end, end);
+  return { readUntil, stop: () => void reader.cancel(), ended };
+}
