@@ -127,7 +127,7 @@ describe('the fleet over HTTP', () => {
     });
   }
 
-  it('only reads: other methods find nothing, and a broken request gets a plain refusal', async (t) => {
+  it('only reads, and answers a broken request with a plain refusal', async (t) => {
     const api = await startApi(t, { fleet: smallFleet() });
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
       const response = await api.get('/robots/r1', { method });
