@@ -177,8 +177,8 @@ async function follow() {
         const reader = (await ask('/events')).body.getReader();
         while (!(await reader.read()).done) wake();
       }
-    } catch (error) {
-      console.debug(error); // the poll goes on and says on the page what is wrong
+    } catch {
+      // the poll goes on, and says on the page what is wrong
     }
     await sleep(POLL_MS);
   }
