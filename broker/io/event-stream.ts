@@ -27,7 +27,7 @@ export class EventStream {
     response.write(': connected\n\n');
     this.#readers.add(response);
     const forget = (): void => void this.#readers.delete(response);
-    response.once('close', forget).once('error', forget); // a reader that is gone is no failure
+    response.on('close', forget).on('error', forget); // a reader that is gone is no failure
   }
 
   send(kind: string, data: object): void {

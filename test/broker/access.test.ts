@@ -165,6 +165,16 @@ describe('who may subscribe', () => {
     );
   });
 
+  it('a filter that sweeps the chunk store is refused for that reason, to everybody', () => {
+    for (const who of EVERYBODY) {
+      for (const filter of ['#', '+/#', '+/+', 'fleet-chunks/#', `+/${HASH}`]) {
+        const decision = decideSubscribe(who, 'c1', filter);
+        assert.equal(decision.kind, 'deny');
+        assert.match(decision.kind === 'deny' ? decision.reason : '', /chunks are read one by one/);
+      }
+    }
+  });
+
   it('no filter that a robot may use delivers what is of another robot or connection', () => {
     const others = [...LEAVES.map((leaf) => `fleet/robots/r2/${leaf}`), 'fleet/refusals/c2'];
     fc.assert(
