@@ -51,7 +51,10 @@ interface Stores {
   readonly sessions: SessionsDatabase;
 }
 
-async function openStores(options: BrokerOptions): Promise<Stores> {
+async function openStores(
+  options: BrokerOptions,
+  onOpen: (closer: () => Promise<void>) => void,
+): Promise<Stores> {
   const { dataFolder } = options;
   try {
     await mkdir(dataFolder, { recursive: true });
@@ -61,17 +64,36 @@ async function openStores(options: BrokerOptions): Promise<Stores> {
   }
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
+  onOpen(() => control.close());
   const sessions = await openSessions(join(dataFolder, 'sessions'));
+  onOpen(() => sessions.close());
   const bytesMax = options.storeBytesMax;
   const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   return { chunks, control, sessions };
 }
 
-/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE, CREDENTIALS_INVALID */
+/** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of closers.splice(0).reverse()) await one();
+  };
+  try {
+    return { ...(await openBroker(options, (closer) => closers.push(closer))), close };
+  } catch (error) {
+    await close(); // what was opened before the failure must not hold the process or the lock
+    throw error;
+  }
+}
+
+/** Opens part by part; `onOpen` hears how each is closed, to be done in reverse. */
+async function openBroker(
+  options: BrokerOptions,
+  onOpen: (closer: () => Promise<void>) => void,
+): Promise<Omit<RunningBroker, 'close'>> {
   const { host, connectionsMax, credentialsFile, log } = options;
   const credentials = credentialsFile === null ? null : await openCredentials(credentialsFile);
-  const stores = await openStores(options);
+  const stores = await openStores(options, onOpen);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
   const metrics = new Metrics({
@@ -82,7 +104,9 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   });
   const parts: Parts = { ...stores, fleet, metrics, credentials };
   const http = await openHttp(options, parts);
+  onOpen(() => http.close());
   const engine = await openEngine(options, parts, http);
+  onOpen(() => engine.close());
   const listeners = new Listeners({
     host,
     connectionsMax,
@@ -90,20 +114,12 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     handle: (connection) => engine.handle(connection),
     isConnected: (connection) => engine.isConnected(connection),
   });
+  onOpen(() => listeners.close());
   gauges.connections = () => listeners.connections;
-  const mqttPort = options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort);
-  const wsPort = options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort);
   return {
-    mqttPort,
-    wsPort,
+    mqttPort: options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort),
+    wsPort: options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort),
     httpPort: http.port,
-    close: async () => {
-      await http.close();
-      await listeners.close();
-      await engine.close();
-      await stores.control.close();
-      await stores.sessions.close();
-    },
   };
 }
 

@@ -38,7 +38,8 @@ export function signBundle(
 }
 
 /**
- * Signature first, then parse.
+ * The manifest is read (strictly) for the hash it declares; nothing else of it is used, and nothing
+ * is handed out, before enough signatures hold.
  * @param payloadSha256 hash of the payload as received; left out when nothing was received yet,
  *   and then the hash that the manifest declares stands in for it
  * @throws DroverError SIGNATURE_MALFORMED, BUNDLE_SIGNATURE_BAD, BUNDLE_KEY_UNKNOWN,

@@ -61,6 +61,7 @@ export const CATALOGUE = {
     'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
   ),
   CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
+  LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),
   DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
   BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
 
@@ -239,7 +240,7 @@ export const CATALOGUE = {
     'operator',
     'send Authorization: Bearer TOKEN with a token of the credentials file',
   ),
-  CONNECTIONS_FULL: refused('operator', 'close another reader of /events first', 'later'),
+  CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
   NOT_FOUND: refused('operator', 'list what exists first'),
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -79,7 +79,12 @@ export class Engine {
         void engine.#authenticate(client, username, password).then(
           (error) => done(error, error === null),
           (error: unknown) => {
-            options.log.error({ error: String(error) }, 'authentication failed');
+            // Too many at once is for the one who waits; a flood of them must not flood the log.
+            const isExpected = error instanceof DroverError;
+            options.log[isExpected ? 'debug' : 'error'](
+              { error: String(error) },
+              'login not judged',
+            );
             done(refusedLogin(3), null);
           },
         );

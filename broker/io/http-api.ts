@@ -15,6 +15,7 @@ import type { RolloutView } from '../core/rollouts.ts';
 import type { Credentials } from './credentials.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard.ts';
 import { EventStream } from './event-stream.ts';
+import { listenFailure } from './listeners.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface HttpApiOptions {
@@ -58,6 +59,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const events = new EventStream();
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS);
+    if (!options.credentials && isLoopback(options.host)) assertLocalName(request);
     assertAllowed(options.credentials, request);
   });
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
@@ -68,7 +70,12 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   addRobotRoutes(app, options.fleet);
   addRolloutRoutes(app, options);
   addServiceRoutes(app, options, events);
-  await app.listen({ host: options.host, port: options.port });
+  try {
+    await app.listen({ host: options.host, port: options.port });
+  } catch (cause) {
+    events.close();
+    throw listenFailure(options.host, options.port, cause);
+  }
   const address = app.server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
@@ -79,6 +86,16 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     },
   };
 }
+
+/** Without credentials the address is the protection: a web page whose name was pointed at loopback
+ * (DNS rebinding) would send a Host of its own. */
+function assertLocalName(request: FastifyRequest): void {
+  if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
+  throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback');
+}
+
+const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
 
 function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
   const path = request.url.split('?', 1)[0] ?? '';

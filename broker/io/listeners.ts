@@ -13,6 +13,7 @@ import {
 } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocketServer } from 'ws';
+import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PacketGuard } from '../../shared/packet-guard.ts';
 import type { Log } from '../../shared/ports.ts';
@@ -27,6 +28,12 @@ export interface ListenerOptions {
   handle(connection: Duplex): void;
   /** True once the peer of this connection is known. */
   isConnected(connection: Duplex): boolean;
+}
+
+/** A port that is taken, forbidden or none is the operator's to change, not a bug. */
+export function listenFailure(host: string, port: number, cause: unknown): DroverError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DroverError('LISTEN_FAILED', `listen on ${host} port ${port}: ${why}`, { cause });
 }
 
 export class Listeners {
@@ -74,10 +81,15 @@ export class Listeners {
 
   async #listen(server: Server, port: number): Promise<number> {
     this.#servers.push(server);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, this.#options.host, resolve);
-    });
+    const { host } = this.#options;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, resolve);
+      });
+    } catch (cause) {
+      throw listenFailure(host, port, cause);
+    }
     return (server.address() as AddressInfo).port;
   }
 
