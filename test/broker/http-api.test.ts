@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { Fleet } from '../../broker/core/fleet.ts';
@@ -218,7 +219,7 @@ describe('events over HTTP', () => {
     let isClosed = false;
     stalled.on('error', () => undefined); // the reset that this test waits for
     stalled.on('close', () => (isClosed = true));
-    stalled.write('GET /events HTTP/1.1\r\nhost: x\r\n\r\n');
+    stalled.write('GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n');
     await new Promise((resolve) => stalled.once('data', resolve));
     stalled.pause();
     const reader = await api.follow();
@@ -240,5 +241,23 @@ describe('events over HTTP', () => {
     await closed;
     api.publishEvent(makeEvent('r1', 2));
     await reader.ended;
+  });
+});
+
+describe('without credentials, on loopback', () => {
+  it('only a name of loopback is answered, so that no rebound web page can read the fleet', async (t) => {
+    const api = await startApi(t, {});
+    const statusFor = async (host: string): Promise<string> => {
+      const socket = connect(api.port, '127.0.0.1');
+      t.after(() => void socket.destroy());
+      socket.write(`GET /robots HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
+      const [head] = (await once(socket, 'data')) as [Buffer];
+      return head.toString().slice(9, 12);
+    };
+    assert.equal(await statusFor('evil.example'), '403');
+    assert.equal(await statusFor('127.0.0.1.evil.example'), '403');
+    assert.equal(await statusFor(`localhost:${api.port}`), '200');
+    assert.equal(await statusFor(`127.0.0.1:${api.port}`), '200');
+    assert.equal(await statusFor(`[::1]:${api.port}`), '200');
   });
 });
