@@ -32,6 +32,8 @@ export interface AgentOptions {
   readonly model: string;
   readonly tags: readonly string[];
   readonly hooksFolder: string;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;
   readonly bootsMax: number;
   readonly adoptVersion: string;
@@ -174,7 +176,8 @@ export class Agent {
   }
 
   #makeComponent(component: string, root: string): Component {
-    const { disk, trust, hooksFolder, bytesPerSecondMax, bootsMax, adoptVersion } = this.#options;
+    const { disk, trust, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
+    const { bootsMax, adoptVersion } = this.#options;
     const { robot, arch, tags } = this.#options;
     return new Component({
       component,
@@ -183,6 +186,7 @@ export class Agent {
       link: this.#chunks,
       trust,
       hooksFolder,
+      hookTimeoutMs,
       bytesPerSecondMax,
       bootsMax,
       adoptVersion,

@@ -27,7 +27,14 @@ import { prepareLayout, readSlots, type Slots } from './io/swap.ts';
 
 export interface ComponentOptions extends Pick<
   EffectContext,
-  'component' | 'layout' | 'disk' | 'link' | 'trust' | 'hooksFolder' | 'bytesPerSecondMax'
+  | 'component'
+  | 'layout'
+  | 'disk'
+  | 'link'
+  | 'trust'
+  | 'hooksFolder'
+  | 'hookTimeoutMs'
+  | 'bytesPerSecondMax'
 > {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
   readonly bootsMax: number;
@@ -293,7 +300,8 @@ export class Component {
   }
 
   #context(signal: AbortSignal): EffectContext {
-    const { layout, disk, link, trust, hooksFolder, bytesPerSecondMax, component } = this.#options;
+    const { layout, disk, link, trust, component } = this.#options;
+    const { hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const confirmed = new Promise<void>((resolve) => {
       this.#confirm = this.#state.phase === 'probation' ? resolve : null;
     });
@@ -304,6 +312,7 @@ export class Component {
       link,
       trust,
       hooksFolder,
+      hookTimeoutMs,
       bytesPerSecondMax,
       signal,
       confirmed,

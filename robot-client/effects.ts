@@ -26,6 +26,8 @@ export interface EffectContext {
   readonly trust: TrustRoot;
   readonly hooksFolder: string;
   readonly bytesPerSecondMax: number | null;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
   readonly signal: AbortSignal;
   /** The machine's state as it is now. */
   state(): MachineState;
@@ -172,6 +174,7 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   return await startAndProbe({
     version: job.version,
     healthTimeoutMs: job.healthTimeoutMs,
+    hookTimeoutMs: hookTimeoutOf(on),
     signal: on.signal,
     confirmed: on.confirmed,
     runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
@@ -209,12 +212,15 @@ async function cleanUp(on: EffectContext): Promise<void> {
   await pruneReleases(on.disk, on.layout, keep);
 }
 
+const hookTimeoutOf = (on: EffectContext): number =>
+  on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
+
 async function hookOf(
   job: Job,
   on: EffectContext,
   name: HookName,
   version: string = job.version,
-  timeoutMs: number = LIMITS.hookTimeoutMsDefault,
+  timeoutMs: number = hookTimeoutOf(on),
 ): Promise<HookResult> {
   return await runHook({
     folder: on.hooksFolder,

@@ -4,6 +4,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { formatDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { parseRobotId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
@@ -19,6 +20,7 @@ import {
   defaultArch,
   machineModel,
   parseAdoptVersion,
+  parseHookTimeout,
   parseRate,
   parseRoots,
   parseTags,
@@ -51,6 +53,11 @@ const withInstall = <T>(args: Argv<T>) =>
       type: 'string',
       default: DEFAULT_HOOKS,
       describe: 'folder of ready, stop, start, health, rolled-back',
+    })
+    .option('hook-timeout', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.hookTimeoutMsDefault),
+      describe: 'one run of a hook is killed after this',
     })
     .option('max-boots', {
       type: 'number',
@@ -97,6 +104,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     model: machineModel(),
     tags: parseTags(args.tags),
     hooksFolder: args.hooks,
+    hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     bytesPerSecondMax: parseRate(args['max-rate']),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
@@ -155,7 +163,12 @@ async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
 }
 
 async function recover(
-  args: AskArgs & { hooks: string; 'max-boots': number; 'adopt-version': string },
+  args: AskArgs & {
+    hooks: string;
+    'hook-timeout': string;
+    'max-boots': number;
+    'adopt-version': string;
+  },
 ): Promise<void> {
   const recoveries = [];
   const roots = parseRoots(args.root);
@@ -167,6 +180,7 @@ async function recover(
         root,
         disk: realDisk,
         hooksFolder: args.hooks,
+        hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
         bootsMax: args['max-boots'],
         adoptVersion: parseAdoptVersion(args['adopt-version']),
       }),

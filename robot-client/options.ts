@@ -3,10 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { canonicalArch } from '../shared/arch.ts';
+import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { parseComponentName } from '../shared/ids.ts';
 import { readInput } from '../shared/io/cli.ts';
 import { parseByteSize } from '../shared/byte-sizes.ts';
+import { LIMITS } from '../shared/limits.ts';
 import { isVersion } from '../shared/version.ts';
 import { layoutOf } from './core/layout.ts';
 
@@ -40,6 +42,14 @@ export function parseRate(text: string | undefined): number | null {
   const rate = parseByteSize(text);
   if (rate > 0) return rate;
   throw new DroverError('USAGE', 'read --max-rate: want more than 0 bytes per second');
+}
+
+/** Milliseconds that one run of a hook may take. */
+export function parseHookTimeout(text: string): number {
+  const timeoutMs = parseDurationMs(text);
+  if (timeoutMs > 0 && timeoutMs <= LIMITS.hookTimeoutMsMax) return timeoutMs;
+  const most = formatDurationMs(LIMITS.hookTimeoutMsMax);
+  throw new DroverError('USAGE', `read --hook-timeout: want more than 0 and at most ${most}`);
 }
 
 export function parseAdoptVersion(text: string): string {

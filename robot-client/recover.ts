@@ -30,6 +30,8 @@ export interface RecoverInput {
   readonly root: string;
   readonly disk: Disk;
   readonly hooksFolder: string;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
   readonly adoptVersion: string;
 }
@@ -67,7 +69,7 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
       previousVersion,
       targetVersion: version,
     });
-    const timeoutMs = LIMITS.hookTimeoutMsDefault;
+    const timeoutMs = input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     await runHook({ folder: input.hooksFolder, name: 'rolled-back', timeoutMs, env });
     await apply({ kind: 'rolled_back' });
     actions.push(`rolled back from ${version} to ${previousVersion ?? 'nothing'}`);

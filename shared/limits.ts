@@ -88,6 +88,7 @@ export const LIMITS = {
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
   healthIntervalMs: 1 * SECOND, // between two health probes
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
+  hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt

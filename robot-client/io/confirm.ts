@@ -18,6 +18,8 @@ export type Outcome =
 export interface ConfirmInput {
   readonly version: string;
   readonly healthTimeoutMs: number;
+  /** One run of a hook. */
+  readonly hookTimeoutMs: number;
   readonly signal: AbortSignal;
   /** Resolves when the application said POST /confirm; never otherwise. */
   readonly confirmed: Promise<void>;
@@ -25,7 +27,7 @@ export interface ConfirmInput {
 }
 
 export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
-  const start = await input.runHook('start', LIMITS.hookTimeoutMsDefault);
+  const start = await input.runHook('start', input.hookTimeoutMs);
   if (start.kind !== 'ok' && start.kind !== 'absent') {
     return unhealthy('start', input.version, start);
   }
@@ -40,7 +42,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
     if (isConfirmed) return { kind: 'healthy' };
     const leftMs = deadline - performance.now();
     if (leftMs <= 0) return tooLate(input, last);
-    last = await input.runHook('health', Math.min(leftMs, LIMITS.hookTimeoutMsDefault));
+    last = await input.runHook('health', Math.min(leftMs, input.hookTimeoutMs));
     if (last.kind === 'ok' || last.kind === 'absent') return { kind: 'healthy' };
     if (last.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
       const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
