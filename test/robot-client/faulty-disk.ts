@@ -1,0 +1,74 @@
+/**
+ * The real disk with a gate before every operation: a test decides there whether it goes through,
+ * fails, or never ends. What has failed has not happened.
+ */
+
+import type { Disk, DiskFile } from '../../robot-client/core/ports.ts';
+import { realDisk } from '../../robot-client/io/disk.ts';
+
+export interface DiskOperation {
+  readonly name: Exclude<keyof Disk, 'open'> | 'create' | 'update' | 'look' | keyof DiskFile;
+  readonly path: string;
+}
+
+/** Throws, waits, or lets the operation pass. */
+export type Gate = (operation: DiskOperation) => void | Promise<void>;
+
+const READS: readonly DiskOperation['name'][] = [
+  'kind',
+  'readlink',
+  'list',
+  'readFile',
+  'look',
+  'read',
+  'size',
+  'close',
+  'free',
+];
+
+/** True for what a read-only file system refuses. */
+export const isChange = ({ name }: DiskOperation): boolean => !READS.includes(name);
+
+export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
+  const wrapFile = (file: DiskFile, path: string): DiskFile => {
+    const pass = async <T>(name: keyof DiskFile, run: () => Promise<T>): Promise<T> => {
+      await gate({ name, path });
+      return await run();
+    };
+    return {
+      read: (into, at) => pass('read', () => file.read(into, at)),
+      write: (bytes, at) => pass('write', () => file.write(bytes, at)),
+      size: () => pass('size', () => file.size()),
+      sync: () => pass('sync', () => file.sync()),
+      close: () => file.close(), // a program may always let go
+    };
+  };
+  const gated = <K extends Exclude<keyof Disk, 'open'>>(name: K): Disk[K] => {
+    const run = disk[name] as (...args: unknown[]) => Promise<unknown>;
+    const pass = async (...args: unknown[]): Promise<unknown> => {
+      // Of two paths the last is the one that is changed.
+      const path = args.findLast((one) => typeof one === 'string') as string;
+      await gate({ name, path });
+      return await run(...args);
+    };
+    return pass as unknown as Disk[K];
+  };
+  return {
+    kind: gated('kind'),
+    readlink: gated('readlink'),
+    list: gated('list'),
+    readFile: gated('readFile'),
+    mkdir: gated('mkdir'),
+    chmod: gated('chmod'),
+    symlink: gated('symlink'),
+    rename: gated('rename'),
+    unlink: gated('unlink'),
+    removeTree: gated('removeTree'),
+    syncFolder: gated('syncFolder'),
+    free: gated('free'),
+    open: async (path, use, mode) => {
+      await gate({ name: use === 'read' ? 'look' : use, path });
+      return wrapFile(await disk.open(path, use, mode), path);
+    },
+  };
+}
