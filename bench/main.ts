@@ -2,9 +2,11 @@
 
 import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
+import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  kills: benchKills,
   payload: benchPayload,
 };
 

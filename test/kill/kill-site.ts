@@ -1,0 +1,120 @@
+/**
+ * What a campaign of kills runs against: one real broker, a publisher that stores chunks and signs
+ * announcements with the product's own core, and robots as real processes. Versions only go up; the
+ * announcement lists the newest rollout of every robot, as a fleet with several rollouts has it.
+ */
+
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RolloutFields } from '../../shared/announcement.ts';
+import { parseRobotId } from '../../shared/ids.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
+import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { startDrover, type Child } from '../helpers/child.ts';
+import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
+import type { Scope } from '../helpers/scope.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+import { AppMaker, HEALTH_FILE, type AppVersion } from './versions.ts';
+
+/** 2 MiB in 200 files: an update takes some hundred milliseconds, most of it in `staging`. */
+const APP = { fileCount: 200, fileBytes: 10_000, chunkBytes: 128 * 1024 };
+const HEALTH_TIMEOUT_S = 30;
+/** Hooks take long enough for a kill to find them at work; 70 is "will not get better". */
+const HOOKS: Readonly<Record<string, string>> = {
+  ready: 'exit 0',
+  stop: 'sleep 0.02',
+  start: 'sleep 0.02',
+  health: `sleep 0.02; [ "$(cat "$DROVER_ACTIVE_DIR/${HEALTH_FILE}")" = good ] || exit 70`,
+  'rolled-back': 'sleep 0.02',
+};
+
+export class KillSite {
+  readonly #scope: Scope;
+  readonly #fleet = makeFleet();
+  readonly #apps = new AppMaker(this.#fleet, APP);
+  readonly #rollouts = new Map<string, RolloutFields>();
+  readonly #stored = new Set<string>();
+  readonly #wire: MqttWire;
+  readonly #url: string;
+  readonly #folder: string;
+  #seq = 0;
+  #versions = 0;
+  #announcing: Promise<void> = Promise.resolve();
+
+  private constructor(scope: Scope, folder: string, url: string, wire: MqttWire) {
+    this.#scope = scope;
+    this.#folder = folder;
+    this.#url = url;
+    this.#wire = wire;
+  }
+
+  static async open(scope: Scope): Promise<KillSite> {
+    const folder = await tempFolder(scope);
+    const trust = join(folder, 'trust.json');
+    await writeFile(trust, makeFleet().trustBytes);
+    const hooks = join(folder, 'hooks');
+    await mkdir(hooks);
+    for (const [name, script] of Object.entries(HOOKS)) {
+      await writeFile(join(hooks, name), `#!/bin/sh\n${script}\n`);
+      await chmod(join(hooks, name), 0o755);
+    }
+    const { url } = await startBrokerChild(scope, { args: ['--trust', trust] });
+    const handlers = { onMessage: () => {} };
+    const log = makeLog('test', 'silent');
+    const wire = await connectWire({ url, clientId: 'campaign-publisher' }, handlers, log);
+    scope.after(() => wire.close());
+    return new KillSite(scope, folder, url, wire);
+  }
+
+  rootOf(robot: string): string {
+    return join(this.#folder, robot);
+  }
+
+  startAgent(robot: string): Child {
+    const link = ['--broker', this.#url, '--trust', join(this.#folder, 'trust.json')];
+    const args = ['--id', robot, ...this.#places(robot), ...link];
+    return startDrover(this.#scope, 'robot-client', args, { env: { DROVER_LOG: 'warn' } });
+  }
+
+  /** What the boot of a robot runs before the application. */
+  startRecover(robot: string): Child {
+    return startDrover(this.#scope, 'robot-client', ['recover', ...this.#places(robot), '--json']);
+  }
+
+  #places(robot: string): string[] {
+    return ['--root', this.rootOf(robot), '--hooks', join(this.#folder, 'hooks')];
+  }
+
+  /** The next version, its chunks at the broker, not yet announced. */
+  async prepare(isHealthy: boolean): Promise<AppVersion> {
+    this.#versions += 1;
+    const app = await this.#apps.make(`1.${this.#versions}.0`, isHealthy);
+    await this.#store(app.bundle);
+    return app;
+  }
+
+  async #store(bundle: SignedBundle): Promise<void> {
+    for (const [hash, bytes] of bundle.chunks) {
+      if (this.#stored.has(hash)) continue;
+      await this.#wire.send(chunkTopic(hash), bytes, { retain: true, qos: 1 });
+      this.#stored.add(hash);
+    }
+  }
+
+  /** Resolves when the broker has acknowledged the announcement. */
+  async announce(robot: string, app: AppVersion): Promise<void> {
+    const id = `${robot}-${app.version.replaceAll('.', '-')}`;
+    const target = { tags: [], robots: [parseRobotId(robot)] };
+    const more = { target, health_timeout_s: HEALTH_TIMEOUT_S };
+    this.#rollouts.set(robot, this.#fleet.makeRollout(id, app.bundle, more));
+    const sent = this.#announcing.then(() => {
+      this.#seq += 1;
+      const bytes = this.#fleet.announce(this.#seq, [...this.#rollouts.values()]);
+      return this.#wire.send(UPDATES_TOPIC, bytes, { retain: true, qos: 1 });
+    });
+    this.#announcing = sent.catch(() => undefined); // the next one has its own caller to tell
+    await sent;
+  }
+}
