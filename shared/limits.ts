@@ -99,6 +99,8 @@ export const LIMITS = {
   blockedBundlesMax: 64, // bundles remembered as failed
   outboxEventsMax: 256, // unsent events kept through an outage
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
+  secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
+  diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   diskSpareBytes: 32 * MiB, // left free beside what an update needs
   localRequestBytesMax: 16 * KiB, // body of a local API call
   localConnectionsMax: 32, // applications on the local socket at once

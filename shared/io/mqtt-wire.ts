@@ -34,6 +34,7 @@ export interface MqttWireOptions {
 }
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
+const SUBACK_FAILURE = 0x80;
 /** CONNACK return codes 4 and 5: wrong credentials, and trying again will not change it. */
 const AUTH_RETURN_CODES: readonly unknown[] = [4, 5];
 
@@ -83,12 +84,13 @@ export class MqttWire implements Wire {
 
   subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
     return this.#request(filters[0] ?? '', (client, settle) => {
-      client.subscribe([...filters], { qos }, (error, granted) => {
-        const refused = granted?.find((grant) => grant.qos >= 128);
-        if (!refused) return settle(error ?? undefined);
-        settle(
-          new DroverError('ACCESS_DENIED', `subscribe ${refused.topic}: refused by the broker`),
-        );
+      client.subscribe([...filters], { qos }, (error) => {
+        // A failed SUBACK (0x80, MQTT 3.1.1 §3.9.3) comes as an error that carries the packet.
+        const { granted } = (error as { packet?: { granted?: unknown } } | null)?.packet ?? {};
+        const isRefused = Array.isArray(granted) && granted.includes(SUBACK_FAILURE);
+        if (!isRefused) return settle(error ?? undefined);
+        const names = filters.join(' ').slice(0, 200);
+        settle(new DroverError('ACCESS_DENIED', `subscribe ${names}: refused by the broker`));
       });
     });
   }

@@ -261,7 +261,7 @@ describe('publish over a stock mosquitto', { concurrency: 3 }, () => {
     );
   });
 
-  test('a broker that keeps nothing gets no announcement', async (t) => {
+  test('a broker that keeps nothing gets no announcement [P-5.7]', async (t) => {
     const mosquitto = await startMosquitto(t, {
       config: async (port) =>
         `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 600000\nretain_available false\npersistence false\n`,

@@ -70,6 +70,8 @@ export class Bench {
   /** Reasons for waiting, as a person would have read them. */
   readonly waits: string[] = [];
   gate: Gate = () => {};
+  /** How wrong the robot's clock is. */
+  clockOffMs = 0;
   /** Called when a phase is told, before anything else can happen to the component. */
   onPhase: (phase: Phase) => void = () => {};
   component: Component;
@@ -131,6 +133,7 @@ export class Bench {
       adoptVersion: '0.0.0',
       facts: { robot: ROBOT, arch: 'x86_64', tags: [] },
       log: makeLog('bench', 'silent'),
+      now: () => Date.now() + this.clockOffMs,
       onChange: () => {
         const reason = isAlive() ? this.component.view.live.waitingFor : null;
         if (reason !== null && this.waits.at(-1) !== reason) this.waits.push(reason);

@@ -35,6 +35,7 @@ async function contextOf(t: TestContext, disk: Disk, state: MachineState): Promi
     hooksFolder: `${root}/hooks`,
     bytesPerSecondMax: null,
     signal: new AbortController().signal,
+    now: Date.now,
     confirmed: new Promise(() => {}),
     state: () => state,
     onProgress: () => {},
@@ -44,7 +45,7 @@ async function contextOf(t: TestContext, disk: Disk, state: MachineState): Promi
 }
 
 describe('the check before a download', () => {
-  it('refuses with the bytes that are missing when the disk is too small', async (t) => {
+  it('refuses with the bytes that are missing when the disk is too small [P-10.4]', async (t) => {
     const small: Disk = { ...realDisk, free: async () => ({ bytes: 1_000, inodes: 1_000 }) };
     const job = makeJob();
     const event = await runEffect({ kind: 'check', job }, await contextOf(t, small, freshState()));
