@@ -34,8 +34,16 @@ interface Acknowledged {
   state: number;
 }
 
-async function open(url: string, clientId: string, onMessage = (_t: string, _p: Uint8Array) => {}) {
-  return await connectWire({ url, clientId }, { onMessage }, quiet);
+/** A wire that is closed when the test is over, however it ends. */
+async function open(
+  t: TestContext,
+  url: string,
+  clientId: string,
+  onMessage: (topic: string, payload: Uint8Array) => void = () => {},
+): Promise<Wire> {
+  const wire = await connectWire({ url, clientId }, { onMessage }, quiet);
+  t.after(() => wire.close());
+  return wire;
 }
 
 /** Sends as fast as it is acknowledged until the link breaks; notes what was acknowledged. */
@@ -85,21 +93,32 @@ async function subscribeAndLeave(url: string): Promise<void> {
   await client.endAsync();
 }
 
-async function assertChunksThere(url: string, hashes: readonly Sha256Hex[]): Promise<void> {
+async function assertChunksThere(
+  t: TestContext,
+  url: string,
+  hashes: readonly Sha256Hex[],
+): Promise<void> {
   const found = new Set<string>();
-  const wire = await open(url, 'reader', (_topic, payload) => void found.add(sha256Hex(payload)));
+  const wire = await open(
+    t,
+    url,
+    'reader',
+    (_topic, payload) => void found.add(sha256Hex(payload)),
+  );
   for (let at = 0; at < hashes.length; at += 4) {
-    await wire.subscribe(hashes.slice(at, at + 4).map(chunkTopic), 1);
+    const group = hashes.slice(at, at + 4);
+    await wire.subscribe(group.map(chunkTopic), 1);
+    await waitUntil('acknowledged chunks', () => group.every((hash) => found.has(hash)), {
+      look: () => `${group.filter((hash) => !found.has(hash)).length} of a group are lost`,
+    });
+    await wire.unsubscribe(group.map(chunkTopic));
   }
-  await waitUntil('every acknowledged chunk', () => hashes.every((hash) => found.has(hash)), {
-    look: () => `${hashes.filter((hash) => !found.has(hash)).length} chunks are lost`,
-  });
   await wire.close();
 }
 
-async function assertStateThere(url: string, atLeast: number): Promise<void> {
+async function assertStateThere(t: TestContext, url: string, atLeast: number): Promise<void> {
   let seen = -1;
-  const wire = await open(url, 'state-reader', (_topic, payload) => {
+  const wire = await open(t, url, 'state-reader', (_topic, payload) => {
     seen = (JSON.parse(Buffer.from(payload).toString()) as { count: number }).count;
   });
   await wire.subscribe([robotTopic(ROBOT, 'state')], 1);
@@ -129,7 +148,7 @@ async function killAgainAndAgain(t: TestContext): Promise<void> {
   for (let kill = 0; kill < KILLS; kill += 1) {
     const broker = await startBrokerChild(t, { data, port });
     if (kill === 0) await subscribeAndLeave(broker.url);
-    const wire = await open(broker.url, `publisher-${kill}`);
+    const wire = await open(t, broker.url, `publisher-${kill}`);
     const sending = sendUntilCut(wire, acknowledged, next);
     await sleep(30 + Math.random() * 250);
     broker.child.kill('SIGKILL');
@@ -142,8 +161,8 @@ async function killAgainAndAgain(t: TestContext): Promise<void> {
     `${acknowledged.chunks.length} chunks and ${acknowledged.events.size} events acknowledged over ${KILLS} kills`,
   );
   assert.ok(acknowledged.chunks.length > KILLS, 'the broker acknowledged next to nothing');
-  await assertChunksThere(broker.url, acknowledged.chunks);
-  await assertStateThere(broker.url, acknowledged.state);
+  await assertChunksThere(t, broker.url, acknowledged.chunks);
+  await assertStateThere(t, broker.url, acknowledged.state);
   await assertEventsThere(broker.url, acknowledged.events);
 }
 
@@ -157,7 +176,7 @@ describe('the broker', () => {
     await second.exit;
     assert.equal(second.ended?.code, 2, second.describe());
     assert.match(second.stderr, /DATA_LOCKED/);
-    const wire = await open(first.url, 'still-there');
+    const wire = await open(t, first.url, 'still-there');
     const online = encodeMessage({ online: true });
     await wire.send(robotTopic(ROBOT, 'online'), online, { retain: true, qos: 1 });
     await wire.close();
