@@ -4,9 +4,9 @@
  */
 
 import { utf8 } from '../shared/bytes.ts';
-import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
+import { CATALOGUE, DroverError, toProblem, type Problem } from '../shared/errors.ts';
 import { sha256Hex } from '../shared/hash.ts';
-import type { RobotId } from '../shared/ids.ts';
+import type { EpochMs, RobotId } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
 import type { Log, Wire } from '../shared/ports.ts';
@@ -20,6 +20,7 @@ import type { Disk } from './core/ports.ts';
 import { iso, reportRobot, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import { Outbox } from './io/outbox.ts';
+import { SecondLook } from './io/second-look.ts';
 import { Inbox } from './inbox.ts';
 
 export const AGENT_VERSION = '0.1.0';
@@ -39,6 +40,8 @@ export interface AgentOptions {
   readonly adoptVersion: string;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
   readonly disk: Disk;
+  /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
+  readonly now?: (() => EpochMs) | undefined;
   readonly log: Log;
 }
 
@@ -57,11 +60,13 @@ export class Agent {
   readonly #chunks: ChunkLink;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
   readonly #stateFolder: string;
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
   #reportTimer: NodeJS.Timeout | null = null;
-  #lastReportAtMs = 0;
+  /** Of the clock that never jumps. */
+  #lastReportAtMs = -Infinity;
   #lastWant = '';
   #closed = false;
 
@@ -114,6 +119,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#reportTimer) clearTimeout(this.#reportTimer);
+    this.#secondLook.close();
     await Promise.all(this.#components.map((component) => component.close()));
     const wire = this.#wire;
     if (!wire) return;
@@ -151,7 +157,7 @@ export class Agent {
     return [
       `robot ${robot}: link to ${link.url} is ${up ? 'up' : 'down, trying again'}; ${heard} accepted`,
       ...(waiting > 0 ? [`  ${waiting} events wait to be sent`] : []),
-      ...this.#views().flatMap((view) => explainComponent(view, Date.now())),
+      ...this.#views().flatMap((view) => explainComponent(view, this.#now())),
     ];
   }
 
@@ -164,6 +170,10 @@ export class Agent {
 
   get telemetry(): Readonly<{ tasks_completed: number; tasks_failed: number; crashes: number }> {
     return this.#telemetry;
+  }
+
+  #now(): EpochMs {
+    return (this.#options.now ?? Date.now)();
   }
 
   #link(): Wire {
@@ -192,6 +202,7 @@ export class Agent {
       adoptVersion,
       facts: { robot, arch, tags },
       log: this.#log,
+      now: () => this.#now(),
       onChange: (urgent) => this.#reportSoon(urgent),
       onIdle: () => void this.#consider(),
       tell: async (event) => {
@@ -220,31 +231,42 @@ export class Agent {
 
   async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
-    if (parsed?.kind === 'updates') return this.#onAnnouncement(payload);
-    if (parsed?.kind === 'progress') return this.#onProgress(payload);
+    if (parsed?.kind === 'updates') return this.#onAnnouncement(topic, payload);
+    if (parsed?.kind === 'progress') return this.#onProgress(topic, payload);
     return this.#chunks.deliver(payload);
   }
 
-  async #onAnnouncement(payload: Uint8Array): Promise<void> {
+  async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
     if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
     try {
-      const { seq } = await this.#inbox.acceptAnnouncement(payload, Date.now());
+      const { seq } = await this.#inbox.acceptAnnouncement(payload, this.#now());
       this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
-      return this.#refuseAll(this.#problemOf(thrown));
+      const problem = this.#problemOf(thrown);
+      this.#lookAgain(problem, topic, payload);
+      return this.#refuseAll(problem);
     }
     await this.#consider();
   }
 
-  async #onProgress(payload: Uint8Array): Promise<void> {
+  async #onProgress(topic: string, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
     if (payload.byteLength === 0) return;
     try {
-      await this.#inbox.acceptProgress(payload, Date.now());
+      await this.#inbox.acceptProgress(payload, this.#now());
     } catch (thrown) {
-      this.#log.warn({ problem: this.#problemOf(thrown) }, 'progress refused');
+      const problem = this.#problemOf(thrown);
+      this.#lookAgain(problem, topic, payload);
+      this.#log.warn({ problem }, 'progress refused');
       return;
     }
     await this.#consider();
+  }
+
+  /** What is wrong with the robot and not with the document may be right in a while. */
+  #lookAgain(problem: Problem, topic: string, payload: Uint8Array): void {
+    if (CATALOGUE[problem.code].retry === 'later') this.#secondLook.keep(topic, payload);
   }
 
   /** A bug of ours in handling a message must not take the agent down: it is told like any other. */
@@ -262,13 +284,16 @@ export class Agent {
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
-      const announcement = this.#inbox.currentAnnouncement(Date.now());
+      const announcement = this.#inbox.currentAnnouncement(this.#now());
       if (!announcement) return;
       for (const component of this.#components) {
         await component.consider(announcement, this.#inbox.progress);
       }
     } catch (thrown) {
-      await this.#refuseAll(this.#problemOf(thrown));
+      const problem = this.#problemOf(thrown);
+      const bytes = this.#inbox.announcementBytes;
+      if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
+      await this.#refuseAll(problem);
     }
   }
 
@@ -283,7 +308,7 @@ export class Agent {
     this.#lastWant = key;
     const want = encodeMessage({
       robot_id: robot,
-      at: new Date().toISOString(),
+      at: iso(this.#now()),
       package: {
         component,
         arch,
@@ -299,19 +324,19 @@ export class Agent {
   #report() {
     const { robot, arch, model, tags } = this.#options;
     const facts = { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
-    return reportRobot(facts, this.#views(), Date.now());
+    return reportRobot(facts, this.#views(), this.#now());
   }
 
   /** Transitions at once, progress at most every `reportIntervalMs`. */
   #reportSoon(urgent: boolean): void {
     if (this.#closed || (this.#reportTimer && !urgent)) return;
     if (this.#reportTimer) clearTimeout(this.#reportTimer);
-    const sinceMs = Date.now() - this.#lastReportAtMs;
+    const sinceMs = performance.now() - this.#lastReportAtMs;
     const waitMs = urgent ? 0 : Math.max(0, LIMITS.reportIntervalMs - sinceMs);
     this.#reportTimer = setTimeout(() => {
       this.#reportTimer = null;
       if (this.#wire?.isUp !== true) return; // `onUp` reports again
-      this.#lastReportAtMs = Date.now();
+      this.#lastReportAtMs = performance.now();
       void this.#tolerate('report', this.#sendRetained('state', encodeMessage(this.#report())));
     }, waitMs);
   }

@@ -5,6 +5,7 @@
 
 import type { Announcement } from '../shared/announcement.ts';
 import { toProblem, type Problem } from '../shared/errors.ts';
+import type { EpochMs } from '../shared/ids.ts';
 import type { RobotEventFields } from '../shared/messages.ts';
 import type { Progress } from '../shared/progress.ts';
 import type { Log } from '../shared/ports.ts';
@@ -19,6 +20,7 @@ import {
   type MachineEvent,
 } from './core/machine.ts';
 import { reportTransition, type ComponentView, type Live } from './core/report.ts';
+import { retryWaitMs } from './core/retry.ts';
 import type { MachineState } from './core/state.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
@@ -40,6 +42,8 @@ export interface ComponentOptions extends Pick<
   readonly bootsMax: number;
   readonly adoptVersion: string;
   readonly log: Log;
+  /** The wall clock; it may be wrong by years and jump. */
+  now(): EpochMs;
   /** Something that a report would show has changed; `urgent` for transitions. */
   onChange(urgent: boolean): void;
   tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void>;
@@ -66,6 +70,10 @@ export class Component {
     this.#options = options;
   }
 
+  #now(): EpochMs {
+    return this.#options.now();
+  }
+
   get name(): string {
     return this.#options.component;
   }
@@ -85,7 +93,7 @@ export class Component {
     const { disk, layout, adoptVersion, bootsMax } = this.#options;
     await prepareLayout(disk, layout);
     await adoptActiveFolder(disk, layout, adoptVersion);
-    this.#state = await readMachineState(disk, layout, Date.now());
+    this.#state = await readMachineState(disk, layout, this.#now());
     this.#slots = await readSlots(disk, layout);
     await this.#dispatch(powerEvent(this.#state, 'agent', bootsMax));
   }
@@ -110,7 +118,7 @@ export class Component {
         phase === 'stuck' && job
           ? [{ version: job.version, payloadSha256: job.payloadSha256, code: 'ROLLBACK_FAILED' }]
           : [];
-      const now = Date.now();
+      const now = this.#now();
       const decision = announcement
         ? decideOffer(announcement, {
             ...facts,
@@ -160,9 +168,8 @@ export class Component {
     if (decision.wantedPackage)
       this.#options.wantPackage(decision.wantedPackage, this.#slots.active);
     if (verdict.kind === 'take') {
-      const waits =
-        retry && retry.payloadSha256 === verdict.job.payloadSha256 && now < retry.notBeforeMs;
-      if (waits) return this.#waitForRetry(retry.notBeforeMs);
+      const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
+      if (waitMs > 0) return this.#waitForRetry(waitMs);
       this.#live = { ...this.#live, refusal: null };
       if (phase === 'idle' || phase === 'stuck') {
         return this.#apply({ kind: 'offered', job: verdict.job });
@@ -180,17 +187,18 @@ export class Component {
     this.#options.onChange(true);
   }
 
-  #waitForRetry(atMs: number): void {
-    this.#live = { ...this.#live, waitingFor: 'another try after a failure', wakeAtMs: atMs };
+  #waitForRetry(waitMs: number): void {
+    const wakeAtMs = this.#now() + waitMs;
+    this.#live = { ...this.#live, waitingFor: 'another try after a failure', wakeAtMs };
     this.#options.onChange(true);
     if (this.#retryTimer) clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.#options.onIdle(), Math.max(1, atMs - Date.now()));
+    this.#retryTimer = setTimeout(() => this.#options.onIdle(), waitMs);
   }
 
   async #noteRefusal(problem: Problem, version: string | null): Promise<void> {
     const known = this.#live.refusal;
     if (known?.problem.code === problem.code && known.version === version) return;
-    this.#live = { ...this.#live, refusal: { version, problem, atMs: Date.now() } };
+    this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#now() } };
     this.#options.log.warn({ component: this.name, version, problem }, 'refused');
     await this.#tell('refused', this.#state, problem, version);
     this.#options.onChange(true);
@@ -226,7 +234,7 @@ export class Component {
       looping && event.kind !== 'superseded' && event.kind !== 'withdrawn'
         ? { kind: 'looping', problem: loopProblem(before) }
         : event;
-    const { state: after, effects } = step(before, taken, Date.now());
+    const { state: after, effects } = step(before, taken, this.#now());
     if (!(await this.#persist(after)) && taken.kind === 'ready') {
       // Nothing may be swapped that the disk does not remember.
       return this.#apply({ kind: 'refused', problem: this.#diskProblem() });
@@ -315,6 +323,7 @@ export class Component {
       hookTimeoutMs,
       bytesPerSecondMax,
       signal,
+      now: () => this.#now(),
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#readySaid,
@@ -347,7 +356,7 @@ export class Component {
         after: this.#state,
         version,
         problem,
-        now: Date.now(),
+        now: this.#now(),
       }),
     );
   }

@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
+import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { payloadFile, stagingFolder, treeFolder, type Layout } from './core/layout.ts';
@@ -14,6 +15,7 @@ import type { Job, MachineState } from './core/state.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
+import { assertRoom, leastMissingBytes } from './io/room.ts';
 import { stageArchive } from './io/stage.ts';
 import { admitRelease, pruneReleases, readSlots, swapBack, swapTo } from './io/swap.ts';
 import { verifyPayload } from './io/verify.ts';
@@ -29,6 +31,7 @@ export interface EffectContext {
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
   readonly signal: AbortSignal;
+  now(): EpochMs;
   /** The machine's state as it is now. */
   state(): MachineState;
   onProgress: DownloadInput['onProgress'];
@@ -77,25 +80,20 @@ async function orRefused(
   }
 }
 
-/** A payload without a declared unpacked size is reckoned at this many times its packed one. */
-const UNPACKED_GUESS = 4;
-
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const unpacked = job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
-  const want = job.payloadBytes + unpacked + LIMITS.diskSpareBytes;
-  const { bytes } = await on.disk.free(on.layout.root);
-  if (bytes >= want) return { kind: 'fits' };
-  throw new DroverError(
-    'DISK_SPACE_SHORT',
-    `make room for ${job.version}: not enough disk (got ${bytes} bytes free, want ${want})`,
-    { facts: { got: bytes, want } },
-  );
+  const { disk, layout } = on;
+  const missingBytes = await leastMissingBytes(disk, layout, job);
+  await assertRoom({ disk, layout, job, missingBytes });
+  return { kind: 'fits' };
 }
 
 async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, link, signal, bytesPerSecondMax, onProgress } = on;
   const folder = stagingFolder(on.layout, job.payloadSha256);
-  await downloadPayload({ job, folder, disk, link, signal, bytesPerSecondMax, onProgress });
+  const reserve = (missingBytes: number): Promise<void> =>
+    assertRoom({ disk, layout: on.layout, job, missingBytes });
+  const rate = { bytesPerSecondMax };
+  await downloadPayload({ job, folder, disk, link, signal, reserve, onProgress, ...rate });
   return { kind: 'downloaded' };
 }
 
@@ -135,14 +133,14 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
     const hook = said?.ready === false ? null : await hookOf(job, on, 'ready');
     if (hook !== null && hook.kind !== 'ok' && hook.kind !== 'absent' && hook.kind !== 'busy') {
       // A broken interlock is a closed one.
-      on.onWaiting(`the ready hook (${describeHook(hook)})`, Date.now() + LIMITS.readyIntervalMs);
+      on.onWaiting(`the ready hook (${describeHook(hook)})`, on.now() + LIMITS.readyIntervalMs);
     } else if (hook !== null && hook.kind !== 'busy') {
       on.onWaiting(null, null);
       const { active } = await readSlots(on.disk, on.layout);
       return { kind: 'ready', previousVersion: active };
     } else {
       const why = hook === null ? (said?.reason ?? '') : describeHook(hook);
-      on.onWaiting(`the robot is busy: ${why}`, Date.now() + LIMITS.readyIntervalMs);
+      on.onWaiting(`the robot is busy: ${why}`, on.now() + LIMITS.readyIntervalMs);
     }
     await sleep(LIMITS.readyIntervalMs, undefined, { signal: on.signal });
   }

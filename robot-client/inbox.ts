@@ -20,6 +20,7 @@ export class Inbox {
   readonly #progress = new Map<string, Progress>();
   #seen: Seen = { announcement: 0, progress: {} };
   #announcement: Announcement | null = null;
+  #announcementBytes: Uint8Array | null = null;
 
   constructor(disk: Disk, seenPath: string, trust: TrustRoot) {
     this.#disk = disk;
@@ -39,6 +40,11 @@ export class Inbox {
     return this.#announcement;
   }
 
+  /** As it came. */
+  get announcementBytes(): Uint8Array | null {
+    return this.#announcementBytes;
+  }
+
   get progress(): ReadonlyMap<string, Progress> {
     return this.#progress;
   }
@@ -56,10 +62,13 @@ export class Inbox {
     const announcement = openAnnouncement(bytes, this.#trust);
     assertFresh(announcement, this.#seen.announcement, now);
     if (announcement.seq > this.#seen.announcement) {
-      this.#seen = { ...this.#seen, announcement: announcement.seq };
-      await writeSeen(this.#disk, this.#seenPath, this.#seen);
+      const seen = { ...this.#seen, announcement: announcement.seq };
+      // In this order: a floor that is not on the disk must not let the same bytes in next time.
+      await writeSeen(this.#disk, this.#seenPath, seen);
+      this.#seen = seen;
     }
     this.#announcement = announcement;
+    this.#announcementBytes = bytes;
     return announcement;
   }
 

@@ -37,5 +37,6 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes the entries of a folder durable: names made, renamed or removed in it. */
   syncFolder(path: string): Promise<void>;
-  free(path: string): Promise<{ readonly bytes: number; readonly inodes: number }>;
+  /** `inodes` is null on file systems that do not count them. */
+  free(path: string): Promise<{ readonly bytes: number; readonly inodes: number | null }>;
 }

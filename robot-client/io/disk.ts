@@ -139,6 +139,6 @@ export const realDisk: Disk = {
   free: (path) =>
     guarded('ask free space of', path, async () => {
       const stat = await fs.statfs(path);
-      return { bytes: stat.bavail * stat.bsize, inodes: stat.ffree };
+      return { bytes: stat.bavail * stat.bsize, inodes: stat.files === 0 ? null : stat.ffree };
     }),
 };

@@ -39,6 +39,8 @@ export interface DownloadInput {
   readonly link: PullLink;
   readonly bytesPerSecondMax: number | null;
   readonly signal: AbortSignal;
+  /** Called when it is known what is missing, before any of it is fetched; may refuse. */
+  reserve?(missingBytes: number): Promise<void>;
   onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
 }
 
@@ -54,6 +56,7 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
     const missingBytes = [...places.values()]
       .flat()
       .reduce((n, at) => n + chunkLength(index, at), 0);
+    await input.reserve?.(missingBytes);
     const progress = {
       bytesDone: job.payloadBytes - missingBytes,
       bytesTotal: job.payloadBytes,
@@ -138,7 +141,10 @@ type PullAll = Pick<DownloadInput, 'job' | 'link' | 'signal' | 'bytesPerSecondMa
   keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
 };
 
-/** Runs the pure pull engine against the link until it is done, gives up, or is aborted. */
+/**
+ * Runs the pure pull engine against the link until it is done, gives up, or is aborted. Its times
+ * are of the clock that never jumps: a robot's other one is put right by years in mid-download.
+ */
 function pullAll(input: PullAll): Promise<void> {
   const { link, signal } = input;
   if (input.missing.length === 0) return Promise.resolve();
@@ -173,19 +179,19 @@ function pullAll(input: PullAll): Promise<void> {
       timer =
         wakeAtMs === null
           ? null
-          : setTimeout(() => run(pull.timer(Date.now())), Math.max(1, wakeAtMs - Date.now()));
+          : setTimeout(() => run(pull.timer(clock())), Math.max(1, wakeAtMs - clock()));
     };
     detach = link.attach({
       onChunk: async (hash, bytes) => {
         if (!pull.isMissing(hash)) return;
         try {
           await input.keep(hash, bytes);
-          run(pull.kept(hash, bytes.byteLength, Date.now()));
+          run(pull.kept(hash, bytes.byteLength, clock()));
         } catch (error) {
           finish(error);
         }
       },
-      onUp: () => run(pull.up(Date.now())),
+      onUp: () => run(pull.up(clock())),
       onDown: () => {
         pull.down();
         run([]);
@@ -193,9 +199,11 @@ function pullAll(input: PullAll): Promise<void> {
     });
     if (signal.aborted) return onAbort();
     signal.addEventListener('abort', onAbort);
-    if (link.isUp) run(pull.up(Date.now()));
+    if (link.isUp) run(pull.up(clock()));
   });
 }
+
+const clock = (): number => performance.now();
 
 function gaveUp(effect: { hash: Sha256Hex; attempts: number }): DroverError {
   return new DroverError(

@@ -8,13 +8,14 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdtemp, rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import { DroverError, type ErrorCode } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { tarGz, type SignedBundle } from '../helpers/fleet.ts';
-import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from './bench.ts';
 import { faultyDisk, isChange, type DiskOperation } from './faulty-disk.ts';
@@ -105,7 +106,7 @@ async function playBrokenAt(t: TestContext, cause: Cause, n: number): Promise<vo
   await healAndFinish(bench);
 }
 
-describe('a disk that stops in the middle of an update', () => {
+describe('a disk that stops in the middle of an update', { concurrency: 3 }, () => {
   for (const cause of CAUSES) {
     it(`is ${cause.name} from each operation on: reported, harmless, and made good later`, async (t) => {
       const whole = await Bench.open(t);
@@ -201,14 +202,18 @@ function asRoot(...command: string[]): void {
 
 /** A tmpfs of its own; null when this user cannot mount one and the test was skipped. */
 async function mountTmpfs(t: TestContext, options: string): Promise<string | null> {
-  const folder = await tempFolder(t);
+  const folder = await mkdtemp(join(tmpdir(), 'drover-tmpfs-'));
   try {
     asRoot('mount', '-t', 'tmpfs', '-o', `mode=0777,${options}`, 'tmpfs', folder);
   } catch (error) {
+    await rmdir(folder);
     t.skip(`a tmpfs cannot be mounted here: ${String(error).split('\n')[0]}`);
     return null;
   }
-  t.after(() => asRoot('umount', '--lazy', folder));
+  t.after(async () => {
+    asRoot('umount', '--lazy', folder);
+    await rmdir(folder);
+  });
   return folder;
 }
 
@@ -230,7 +235,7 @@ function fill(path: string): void {
   }
 }
 
-describe('a real file system', () => {
+describe('a real file system', { concurrency: 3 }, () => {
   it('fills up in mid-download: DISK_FULL, then the update when there is room again', async (t) => {
     const folder = await mountTmpfs(t, 'size=40m');
     if (folder === null) return;
