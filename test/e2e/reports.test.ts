@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LIMITS } from '../../shared/limits.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
@@ -39,12 +40,16 @@ describe('the reports of an install', () => {
     assert.ok(!before.some((one) => one.event === 'swapped'), 'the broker cannot know yet');
 
     proxy.refuse(false);
-    const all = await waitUntil('the last event to arrive', async () => {
-      const events = (await told()).toSorted((a, b) => a.event_seq - b.event_seq);
-      return events.some((one) => one.event === 'healthy' && one.target_version === '1.1.0')
-        ? events
-        : null;
-    });
+    const all = await waitUntil(
+      'the last event to arrive',
+      async () => {
+        const events = (await told()).toSorted((a, b) => a.event_seq - b.event_seq);
+        return events.some((one) => one.event === 'healthy' && one.target_version === '1.1.0')
+          ? events
+          : null;
+      },
+      { timeoutMs: LIMITS.reconnectMsMax + 10_000 },
+    );
     assert.deepEqual(
       all.map((one) => one.event_seq),
       all.map((_, at) => at + 1),
