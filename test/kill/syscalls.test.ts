@@ -120,7 +120,9 @@ class Bench {
           visited.set(point.syscall, (visited.get(point.syscall) ?? 0) + 1);
         }
       };
-      await Promise.all(Array.from({ length: LANES }, lane));
+      // A lane that failed must not leave the other one at work on what is being unmounted.
+      const ends = await Promise.allSettled(Array.from({ length: LANES }, lane));
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
       this.#image.check();
     }
     return visited;
