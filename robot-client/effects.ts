@@ -121,7 +121,6 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
     packedBytes: job.payloadBytes,
     signal,
   });
-  await disk.syncFolder(folder);
   await admitRelease(disk, layout, release);
   return { kind: 'staged' };
 }

@@ -45,7 +45,7 @@ export async function adoptActiveFolder(
     await disk.rename(`${layout.active}.new`, layout.active);
   }
   await disk.syncFolder(layout.root);
+  // Not synced: an intent that comes back finds nothing to do, and the next state file ends it.
   await disk.unlink(layout.adoptFile);
-  await disk.syncFolder(layout.state);
   return adopted;
 }

@@ -1,0 +1,322 @@
+/**
+ * A disk in memory that remembers, for each thing done to it, whether it is durable yet. What it
+ * shows is what a running program sees; `pending` is what a power cut may take away (pending.ts says
+ * by which rules, crash-states.ts picks the states). Every change calls `onOperation`.
+ *
+ * `skipSync` leaves out a sync without telling the caller: the mutants of the test.
+ */
+
+import { DroverError } from '../../shared/errors.ts';
+import type { Disk, DiskFile, PathKind } from '../../robot-client/core/ports.ts';
+import type { FolderImage, Image } from './disk-image.ts';
+import {
+  applyChange,
+  withCauses,
+  type Change,
+  type EntryChange,
+  type EntryOperation,
+  type FileInode,
+  type FolderInode,
+  type Inode,
+} from './pending.ts';
+
+export interface ModelHooks {
+  /** After each operation that changes something, a skipped sync included. */
+  readonly onOperation?: (name: string, path: string) => void;
+  /** True when this sync is to be left out. An `idle` one has nothing to make durable. */
+  readonly skipSync?: (name: 'fsync' | 'fsync folder', path: string, idle: boolean) => boolean;
+}
+
+const ROOT = 0;
+
+const failed = (what: string, path: string, why: string): DroverError =>
+  new DroverError('DISK_WRITE_FAILED', `${what} ${path}: ${why}`);
+
+export class ModelDisk implements Disk {
+  readonly inodes = new Map<number, Inode>();
+  operations: readonly EntryOperation[] = [];
+  hooks: ModelHooks;
+  #nextInode = ROOT;
+
+  constructor(image: FolderImage, hooks: ModelHooks = {}) {
+    this.hooks = hooks;
+    this.#load(image);
+  }
+
+  /** The same disk with the same pending changes, for a process that dies while power stays on. */
+  clone(hooks: ModelHooks): ModelDisk {
+    const copy = new ModelDisk({ kind: 'folder', entries: new Map(), mode: 0o755 }, hooks);
+    for (const [at, inode] of this.inodes) {
+      const own =
+        inode.kind === 'folder'
+          ? { ...inode, durable: new Map(inode.durable), now: new Map(inode.now) }
+          : { ...inode };
+      copy.inodes.set(at, own);
+    }
+    copy.operations = this.operations;
+    copy.#nextInode = this.#nextInode;
+    return copy;
+  }
+
+  #add(inode: Inode): number {
+    const at = this.#nextInode;
+    this.#nextInode += 1;
+    this.inodes.set(at, inode);
+    return at;
+  }
+
+  #load(image: Image): number {
+    if (image.kind === 'link') return this.#add({ kind: 'link', target: image.target });
+    if (image.kind === 'file') {
+      const content = { bytes: image.bytes, mode: image.mode };
+      return this.#add({ kind: 'file', durable: content, now: content, pending: [] });
+    }
+    const { mode } = image;
+    const inode: FolderInode = {
+      ...{ kind: 'folder', durable: new Map(), now: new Map() },
+      ...{ durableMode: mode, mode },
+    };
+    const at = this.#add(inode);
+    for (const [name, child] of image.entries) inode.durable.set(name, this.#load(child));
+    inode.now = new Map(inode.durable);
+    return at;
+  }
+
+  #find(path: string): number | null {
+    let at = ROOT;
+    for (const name of path.split('/').filter((part) => part !== '')) {
+      const inode = this.inodes.get(at);
+      const next = inode?.kind === 'folder' ? inode.now.get(name) : undefined;
+      if (next === undefined) return null;
+      at = next;
+    }
+    return at;
+  }
+
+  #inode(path: string): Inode | null {
+    const at = this.#find(path);
+    return at === null ? null : (this.inodes.get(at) ?? null);
+  }
+
+  #place(path: string): { at: number; folder: FolderInode; name: string } {
+    const cut = path.lastIndexOf('/');
+    const at = this.#find(path.slice(0, cut));
+    const folder = at === null ? undefined : this.inodes.get(at);
+    if (at === null || folder?.kind !== 'folder') throw failed('find', path, 'no such folder');
+    return { at, folder, name: path.slice(cut + 1) };
+  }
+
+  /** One operation on names: seen at once, durable later. */
+  #enter(inode: number, changes: readonly EntryChange[]): void {
+    for (const { folder, name, to } of changes) {
+      const inside = this.inodes.get(folder) as FolderInode;
+      if (to === null) inside.now.delete(name);
+      else inside.now.set(name, to);
+    }
+    this.operations = [...this.operations, { inode, changes }];
+  }
+
+  #make(path: string, inode: Inode): void {
+    const { at, folder, name } = this.#place(path);
+    if (folder.now.has(name)) throw failed('make', path, 'it is there already');
+    const to = this.#add(inode);
+    this.#enter(to, [{ folder: at, name, to }]);
+  }
+
+  #did(name: string, path: string): void {
+    this.hooks.onOperation?.(name, path);
+  }
+
+  async kind(path: string): Promise<PathKind> {
+    return this.#inode(path)?.kind ?? 'absent';
+  }
+
+  async readlink(path: string): Promise<string | null> {
+    const inode = this.#inode(path);
+    return inode?.kind === 'link' ? inode.target : null;
+  }
+
+  async list(path: string): Promise<string[]> {
+    const inode = this.#inode(path);
+    return inode?.kind === 'folder' ? [...inode.now.keys()].sort() : [];
+  }
+
+  async readFile(path: string): Promise<Uint8Array | null> {
+    const inode = this.#inode(path);
+    return inode?.kind === 'file' ? inode.now.bytes.slice() : null;
+  }
+
+  async mkdir(path: string): Promise<void> {
+    const parts = path.split('/').filter((part) => part !== '');
+    for (const depth of parts.keys()) {
+      const upTo = `/${parts.slice(0, depth + 1).join('/')}`;
+      const inode = this.#inode(upTo);
+      if (inode?.kind === 'folder') continue;
+      this.#make(upTo, {
+        ...{ kind: 'folder', durable: new Map(), now: new Map() },
+        ...{ durableMode: 0o755, mode: 0o755 },
+      });
+      this.#did('mkdir', upTo);
+    }
+  }
+
+  async open(path: string, use: 'create' | 'update' | 'read', mode = 0o644): Promise<DiskFile> {
+    if (this.#inode(path) === null) {
+      if (use === 'read') throw failed('open', path, 'no such file');
+      const content = { bytes: new Uint8Array(0), mode };
+      this.#make(path, { kind: 'file', durable: content, now: content, pending: [] });
+      this.#did('create', path);
+    }
+    const inode = this.#inode(path);
+    if (inode?.kind !== 'file') throw failed('open', path, 'not a file');
+    if (use === 'create' && inode.now.bytes.byteLength > 0) {
+      this.#change(inode, { kind: 'truncate' });
+      this.#did('truncate', path);
+    }
+    return this.#handle(path, inode);
+  }
+
+  #handle(path: string, inode: FileInode): DiskFile {
+    return {
+      write: async (bytes, at) => {
+        this.#change(inode, { kind: 'write', at, bytes: bytes.slice() });
+        this.#did('write', path);
+      },
+      read: async (into, at) => {
+        const piece = inode.now.bytes.subarray(at, at + into.byteLength);
+        into.set(piece);
+        return piece.byteLength;
+      },
+      size: async () => inode.now.bytes.byteLength,
+      sync: async () => {
+        if (this.hooks.skipSync?.('fsync', path, inode.pending.length === 0) !== true) {
+          inode.durable = inode.now;
+          inode.pending = [];
+        }
+        this.#did('fsync', path);
+      },
+      close: async () => {},
+    };
+  }
+
+  #change(inode: FileInode, change: Change): void {
+    inode.now = applyChange(inode.now, change);
+    inode.pending = [...inode.pending, change];
+  }
+
+  async chmod(path: string, mode: number): Promise<void> {
+    const inode = this.#inode(path);
+    if (inode?.kind === 'file') this.#change(inode, { kind: 'mode', mode });
+    else if (inode?.kind === 'folder') inode.mode = mode;
+    else throw failed('chmod', path, 'not a file or folder');
+    this.#did('chmod', path);
+  }
+
+  async symlink(target: string, path: string): Promise<void> {
+    this.#make(path, { kind: 'link', target });
+    this.#did('symlink', path);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const inode = this.#find(from);
+    if (inode === null) throw failed('rename', from, 'no such file');
+    const [source, target] = [this.#place(from), this.#place(to)];
+    if (this.#inode(to)?.kind === 'folder') throw failed('rename', to, 'a folder is in the way');
+    this.#enter(inode, [
+      { folder: source.at, name: source.name, to: null },
+      { folder: target.at, name: target.name, to: inode },
+    ]);
+    this.#did('rename', to);
+  }
+
+  async unlink(path: string): Promise<void> {
+    const inode = this.#find(path);
+    if (inode === null) return;
+    if (this.inodes.get(inode)?.kind === 'folder') throw failed('remove', path, 'a folder');
+    this.#remove(path, inode);
+  }
+
+  #remove(path: string, inode: number): void {
+    const { at, name } = this.#place(path);
+    this.#enter(inode, [{ folder: at, name, to: null }]);
+    this.#did('remove', path);
+  }
+
+  /** Name by name, as a real one is removed: the power may go between any two. */
+  async removeTree(path: string): Promise<void> {
+    const at = this.#find(path);
+    if (at === null) return;
+    for (const name of await this.list(path)) await this.removeTree(`${path}/${name}`);
+    this.#remove(path, at);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    const at = this.#find(path);
+    const inode = this.#inode(path);
+    if (at === null || inode?.kind !== 'folder') throw failed('fsync', path, 'no such folder');
+    const touches = ({ changes }: EntryOperation) => changes.some((one) => one.folder === at);
+    const idle = inode.mode === inode.durableMode && !this.operations.some(touches);
+    if (this.hooks.skipSync?.('fsync folder', path, idle) !== true) {
+      inode.durableMode = inode.mode;
+      this.#settle(at);
+    }
+    this.#did('fsync folder', path);
+  }
+
+  async free(): Promise<{ bytes: number; inodes: null }> {
+    return { bytes: Number.MAX_SAFE_INTEGER, inodes: null };
+  }
+
+  #settle(folder: number): void {
+    const isHere = ({ changes }: EntryOperation): boolean =>
+      changes.some((one) => one.folder === folder);
+    const leads = ({ changes }: EntryOperation): boolean =>
+      changes.some((one) => one.folder === folder) && !isMovedAway(changes, folder);
+    const wanted = [...this.operations.keys()].filter((at) => leads(this.operations[at]!));
+    const durable = withCauses(this.operations, new Set(wanted));
+    const left: EntryOperation[] = [];
+    for (const [at, operation] of this.operations.entries()) {
+      const isWhole = durable.has(at) && !(isHere(operation) && !leads(operation));
+      const here = isWhole
+        ? operation.changes
+        : operation.changes.filter((one) => one.folder === folder);
+      for (const one of here) this.#persist(one);
+      const rest = operation.changes.filter((one) => !here.includes(one));
+      if (rest.length > 0) left.push({ ...operation, changes: rest });
+    }
+    this.operations = left;
+    this.#forgetUnreachable();
+  }
+
+  #persist({ folder, name, to }: EntryChange): void {
+    const inside = this.inodes.get(folder) as FolderInode;
+    if (to === null) inside.durable.delete(name);
+    else inside.durable.set(name, to);
+  }
+
+  /** What happened in a folder that can never be seen again is no state of its own. */
+  #forgetUnreachable(): void {
+    const alive = new Set<number>();
+    const visit = (at: number): void => {
+      const inode = this.inodes.get(at);
+      if (alive.has(at) || !inode) return;
+      alive.add(at);
+      if (inode.kind !== 'folder') return;
+      for (const child of [...inode.durable.values(), ...inode.now.values()]) visit(child);
+    };
+    visit(ROOT);
+    for (const { changes } of this.operations) {
+      for (const { to } of changes) if (to !== null) visit(to);
+    }
+    this.operations = this.operations.filter(({ changes }) =>
+      changes.some(({ folder }) => alive.has(folder)),
+    );
+    for (const at of [...this.inodes.keys()]) if (!alive.has(at)) this.inodes.delete(at);
+  }
+}
+
+/** Something left this folder for another one. */
+function isMovedAway(changes: readonly EntryChange[], folder: number): boolean {
+  const target = changes.find((one) => one.to !== null);
+  return target !== undefined && target.folder !== folder;
+}

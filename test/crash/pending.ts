@@ -1,0 +1,110 @@
+/**
+ * What a model disk has been told and has not made durable yet, and what may be left of it.
+ *
+ * The rules are those that fsync(2) promises and no more (the fsync and rename manual pages of
+ * Linux; the persistence properties of Pillai et al., OSDI 2014, "ALICE", and of CrashMonkey, OSDI
+ * 2018, which tests real file systems for theirs). ext4, XFS and btrfs promise more than these:
+ *  - bytes, length and mode of a file are durable after fsync of the file. Before, any part of
+ *    what was written may be there: none, some writes without others, half of one, other bytes;
+ *  - a name is durable after fsync of the folder that holds it; fsync of the file does not do that;
+ *  - names made, moved and removed since then may be there or not, each for itself and in any
+ *    order, save that operations on one name, or on one inode, happen in the order in which they
+ *    were asked for (no file system has one folder in two places);
+ *  - a rename is all or nothing, also between folders. But fsync of only the folder that something
+ *    was moved out of makes the removal durable, and nothing says that the new name is.
+ */
+
+export interface Content {
+  readonly bytes: Uint8Array;
+  readonly mode: number;
+}
+
+export type Change =
+  | { readonly kind: 'write'; readonly at: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'truncate' }
+  | { readonly kind: 'mode'; readonly mode: number };
+
+export interface FileInode {
+  readonly kind: 'file';
+  durable: Content;
+  now: Content;
+  /** Replaced, never changed in place. */
+  pending: readonly Change[];
+}
+
+export interface FolderInode {
+  readonly kind: 'folder';
+  durable: Map<string, number>;
+  now: Map<string, number>;
+  durableMode: number;
+  mode: number;
+}
+
+export interface LinkInode {
+  readonly kind: 'link';
+  readonly target: string;
+}
+
+export type Inode = FileInode | FolderInode | LinkInode;
+
+export interface EntryChange {
+  readonly folder: number;
+  readonly name: string;
+  /** Inode that the name leads to from now on; null when the name is gone. */
+  readonly to: number | null;
+}
+
+/** One operation on names: persists whole or not at all. */
+export interface EntryOperation {
+  readonly changes: readonly EntryChange[];
+  /** What was made, moved or removed. */
+  readonly inode: number;
+}
+
+export function applyChange(content: Content, change: Change): Content {
+  switch (change.kind) {
+    case 'truncate':
+      return { ...content, bytes: new Uint8Array(0) };
+    case 'mode':
+      return { ...content, mode: change.mode };
+    case 'write': {
+      const end = change.at + change.bytes.byteLength;
+      const bytes = new Uint8Array(Math.max(content.bytes.byteLength, end));
+      bytes.set(content.bytes);
+      bytes.set(change.bytes, change.at);
+      return { ...content, bytes };
+    }
+  }
+}
+
+/** Whether the later operation can only be there when the earlier one is. */
+export function dependsOn(later: EntryOperation, earlier: EntryOperation): boolean {
+  if (later.inode === earlier.inode) return true;
+  return later.changes.some((a) =>
+    earlier.changes.some((b) => a.folder === b.folder && a.name === b.name),
+  );
+}
+
+/** Those operations with all that they depend on, as ascending places in `operations`. */
+export function withCauses(
+  operations: readonly EntryOperation[],
+  wanted: ReadonlySet<number>,
+): Set<number> {
+  const closed = new Set(wanted);
+  for (let at = operations.length - 1; at >= 0; at -= 1) {
+    if (!closed.has(at)) continue;
+    for (let before = 0; before < at; before += 1) {
+      if (dependsOn(operations[at]!, operations[before]!)) closed.add(before);
+    }
+  }
+  return closed;
+}
+
+/** All operations but one and those that depend on it. */
+export function without(operations: readonly EntryOperation[], missing: number): Set<number> {
+  const gone = new Set([missing]);
+  for (let at = missing + 1; at < operations.length; at += 1) {
+    if ([...gone].some((one) => dependsOn(operations[at]!, operations[one]!))) gone.add(at);
+  }
+  return new Set([...operations.keys()].filter((at) => !gone.has(at)));
+}

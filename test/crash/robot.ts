@@ -1,0 +1,177 @@
+/**
+ * The real Component over any disk, with chunks from memory: what a robot does from an announcement
+ * until it is at rest again. Time stands still here, so that the same update leaves the same bytes.
+ */
+
+import { Component } from '../../robot-client/component.ts';
+import { layoutOf } from '../../robot-client/core/layout.ts';
+import type { Disk } from '../../robot-client/core/ports.ts';
+import type { PullLink, PullListener } from '../../robot-client/io/download.ts';
+import { recoverComponent, type Recovery } from '../../robot-client/recover.ts';
+import { openAnnouncement, type Announcement } from '../../shared/announcement.ts';
+import { sha256Hex } from '../../shared/hash.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { makeFleet } from '../helpers/fleet.ts';
+import { payloadOf } from '../helpers/tar.ts';
+import { file, folder, imageKey, link, type FolderImage } from './disk-image.ts';
+
+export const ROOT = '/robot/app';
+export const NOW = Date.parse('2026-06-01T00:00:00Z');
+/** Version that a plain active folder is taken over as. */
+export const ADOPTED = '0.0.0';
+const COMMON = { component: 'app', bootsMax: 3, adoptVersion: ADOPTED };
+
+/** Noise that gzip cannot make smaller, the same each time. */
+function noise(bytes: number, seed: string): Uint8Array {
+  const out = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; at += 32) {
+    const block = Buffer.from(sha256Hex(new TextEncoder().encode(`${seed} ${at}`)), 'hex');
+    out.set(block.subarray(0, Math.min(32, bytes - at)), at);
+  }
+  return out;
+}
+
+const program = (version: string): string => `#!/bin/sh\necho ${version}\n`;
+const DATA_BYTES = 2 * LIMITS.chunkBytesMin + 1000;
+
+/** What must be on the disk when that version is complete, modes included. */
+export const treeOf = (version: string): FolderImage =>
+  folder({
+    'VERSION.txt': file(version),
+    bin: folder({ run: file(program(version), 0o755), tools: folder({ again: link('../run') }) }),
+    data: file(noise(DATA_BYTES, version), 0o640),
+  });
+
+export interface Version {
+  readonly key: string;
+  readonly announcement: Announcement;
+}
+
+/** Everything that is announced to robots of the crash tests. */
+export class Release {
+  readonly versions = new Map<string, Version>();
+  readonly chunks = new Map<Sha256Hex, Uint8Array>();
+  readonly #fleet = makeFleet();
+
+  get trust() {
+    return this.#fleet.trust;
+  }
+
+  static async of(...versions: string[]): Promise<Release> {
+    const release = new Release();
+    for (const version of versions) await release.#add(version);
+    return release;
+  }
+
+  async #add(version: string): Promise<void> {
+    const payload = await payloadOf([
+      { name: 'VERSION.txt', body: version, mode: 0o644 },
+      { name: 'bin/run', body: program(version), mode: 0o755 },
+      { name: 'bin/tools/again', type: 'symlink', linkname: '../run' },
+      { name: 'data', body: noise(DATA_BYTES, version), mode: 0o640 },
+    ]);
+    const bundle = await this.#fleet.makeBundle({ version, payload: new Uint8Array(payload) });
+    for (const [hash, bytes] of bundle.chunks) this.chunks.set(hash, bytes);
+    const rollout = this.#fleet.makeRollout(`app-${version.replaceAll('.', '-')}`, bundle);
+    const bytes = this.#fleet.announce(this.versions.size + 1, [rollout]);
+    const announcement = openAnnouncement(bytes, this.#fleet.trust);
+    this.versions.set(version, { key: imageKey(treeOf(version)), announcement });
+  }
+}
+
+class MemoryLink implements PullLink {
+  readonly isUp = true;
+  readonly #chunks: ReadonlyMap<Sha256Hex, Uint8Array>;
+  #listener: PullListener | null = null;
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(chunks: ReadonlyMap<Sha256Hex, Uint8Array>) {
+    this.#chunks = chunks;
+  }
+
+  attach(listener: PullListener): () => void {
+    this.#listener = listener;
+    return () => {
+      if (this.#listener === listener) this.#listener = null;
+    };
+  }
+
+  subscribeChunks(hashes: readonly Sha256Hex[]): void {
+    for (const hash of hashes) {
+      const bytes = this.#chunks.get(hash);
+      if (!bytes) throw new TypeError('memory link: nobody published that chunk');
+      this.#sending = this.#sending.then(() => this.#listener?.onChunk(hash, bytes));
+    }
+  }
+
+  unsubscribeChunks(): void {}
+  wantChunks(): void {}
+}
+
+export interface RobotOptions {
+  readonly disk: Disk;
+  readonly release: Release;
+  readonly hooksFolder: string;
+  /** The fleet was told of a change of phase; `problem` is its code. */
+  readonly onTold?: (phase: string, problem: string | null) => void;
+}
+
+export class Robot {
+  readonly component: Component;
+  readonly #release: Release;
+  #offered: Announcement | null = null;
+  #atRest: () => void = () => {};
+
+  constructor({ disk, release, hooksFolder, onTold }: RobotOptions) {
+    this.#release = release;
+    this.component = new Component({
+      ...COMMON,
+      layout: layoutOf(ROOT),
+      disk,
+      link: new MemoryLink(release.chunks),
+      trust: release.trust,
+      hooksFolder,
+      bytesPerSecondMax: null,
+      facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
+      log: makeLog('crash', 'silent'),
+      now: () => NOW,
+      onChange: () => {},
+      tell: async ({ to, problem }) => onTold?.(to, problem?.code ?? null),
+      wantPackage: () => {},
+      onIdle: () => void this.#consider(),
+    });
+  }
+
+  /** Starts the agent's part and announces a version; resolves when there is no more to do. */
+  async open(version: string): Promise<void> {
+    this.#offer(version);
+    const rest = this.#rest();
+    await this.component.open();
+    await rest;
+  }
+
+  async update(version: string): Promise<void> {
+    this.#offer(version);
+    const rest = this.#rest();
+    await this.#consider();
+    await rest;
+  }
+
+  #offer(version: string): void {
+    this.#offered = this.#release.versions.get(version)?.announcement ?? null;
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => (this.#atRest = resolve));
+  }
+
+  async #consider(): Promise<void> {
+    await this.component.consider(this.#offered, new Map());
+    if (this.component.view.state.phase === 'idle') this.#atRest();
+  }
+}
+
+export const recover = (disk: Disk): Promise<Recovery> =>
+  recoverComponent({ ...COMMON, root: ROOT, disk, hooksFolder: '/no-hooks' });

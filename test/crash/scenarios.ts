@@ -1,0 +1,88 @@
+/**
+ * The updates whose every operation is cut: what is on the disk before, what is announced, and
+ * which versions may be found running at any instant of it. Each is the real Component from start
+ * to rest.
+ */
+
+import { folder, file, link, type FolderImage, type Image } from './disk-image.ts';
+import { ADOPTED, treeOf, type Robot } from './robot.ts';
+
+export interface Scenario {
+  readonly name: string;
+  readonly start: FolderImage;
+  /** Versions that may run after a cut; null where nothing may run. */
+  readonly mayRun: readonly (string | null)[];
+  /** Version that is announced last: what an interrupted update must still reach. */
+  readonly last: string;
+  /** Version whose `start` hook fails, so that it is rolled back. */
+  readonly sick?: string;
+  run(robot: Robot): Promise<void>;
+}
+
+/** Announced when all is over: whatever happened, a robot must take the next version. */
+export const NEXT = '1.9.0';
+export const ANNOUNCED = ['1.0.0', '1.1.0', '1.2.0', NEXT] as const;
+
+const disk = (app: Image | null): FolderImage =>
+  folder({ robot: folder(app === null ? {} : { app }) });
+
+/** As an installation leaves it: one release, or one more to go back to. */
+function installed(active: string, rollback?: string): FolderImage {
+  const versions = rollback === undefined ? [active] : [active, rollback];
+  const releases = folder(Object.fromEntries(versions.map((one) => [one, treeOf(one)])));
+  const links = {
+    active: link(`releases/${active}`),
+    ...(rollback !== undefined && { rollback: link(`releases/${rollback}`) }),
+  };
+  return disk(folder({ releases, staging: folder({}), state: folder({}), ...links }));
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'adoption of a plain active folder, and an update',
+    start: disk(folder({ active: treeOf(ADOPTED), notes: file('not ours') })),
+    mayRun: [ADOPTED, '1.1.0'],
+    last: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'first install',
+    start: disk(null),
+    mayRun: [null, '1.0.0'],
+    last: '1.0.0',
+    run: (robot) => robot.open('1.0.0'),
+  },
+  {
+    name: 'update with an old release to collect',
+    start: installed('1.0.0', '0.9.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'update that is rolled back',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    sick: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'first install that is rolled back',
+    start: disk(null),
+    mayRun: [null, '1.0.0'],
+    last: '1.0.0',
+    sick: '1.0.0',
+    run: (robot) => robot.open('1.0.0'),
+  },
+  {
+    name: 'two updates in a row',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0', '1.2.0'],
+    last: '1.2.0',
+    run: async (robot) => {
+      await robot.open('1.1.0');
+      await robot.update('1.2.0');
+    },
+  },
+];
