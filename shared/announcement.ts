@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { DroverError } from './errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
+import { gatesSchema } from './gates.ts';
 import type { EpochMs } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import { SIGNATURE_BYTES } from './ed25519.ts';
@@ -41,6 +42,11 @@ const targetSchema = z.object({
   robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
 });
 
+const canariesSchema = z.object({
+  tags: tagsSchema.default([]),
+  robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
+});
+
 const waveSchema = z.object({
   percent: z.number().min(0).max(100),
   soak_s: sizeSchema.default(0),
@@ -58,7 +64,18 @@ const rolloutSchema = z.object({
   target: targetSchema.prefault({}),
   salt: z.string().max(128),
   waves: z.array(waveSchema).min(1).max(LIMITS.wavesMax),
-  gates: z.record(z.string(), z.unknown()).default({}),
+  gates: gatesSchema.prefault({}),
+  /** Robots that come before the first wave: by id, or by having all of the tags. */
+  canaries: canariesSchema.prefault({}),
+  /** Waves (1 for the first) after which a person must approve. */
+  approve_after: z
+    .array(z.number().int().min(0).max(LIMITS.wavesMax))
+    .max(LIMITS.wavesMax)
+    .default([]),
+  /** Robots that come after the last wave has opened start at a moment of their own within this. */
+  late_spread_s: sizeSchema
+    .max(LIMITS.lateSpreadSecondsMax)
+    .default(LIMITS.lateSpreadSecondsDefault),
   emergency: z.boolean().default(false),
   health_timeout_s: z
     .number()

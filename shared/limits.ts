@@ -35,6 +35,10 @@ export const LIMITS = {
   rolloutsMax: 32, // active rollouts in one announcement
   wavesMax: 16, // waves of one rollout
   deltasMax: 16, // base versions of one bundle
+  gateSecondsMax: 30 * 86_400, // seconds a gate may wait for anything: a month
+  lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span
+  lateSpreadSecondsMax: 86_400, // and never later than a day
+  usageStintsMax: 4, // versions of one component whose counters a report carries
   announcementLifeMsDefault: 30 * DAY, // a withheld newer announcement is noticed after this
 
   // Archive

@@ -37,6 +37,43 @@ const transferSchema = z.object({
   chunks_fetched: sizeSchema.default(0),
 });
 
+/** How the last update of a component ended; kept over restarts. */
+const lastUpdateSchema = z.object({
+  rollout: idSchema,
+  version: versionSchema,
+  /** `recalled`: it was installed, and the rollout was taken back. */
+  outcome: z.enum(['installed', 'rolled_back', 'refused', 'recalled']),
+  code: codeSchema.nullish(),
+  started_at: instantSchema,
+  ended_at: instantSchema,
+  /** Seconds on a clock that does not jump, restarts of the agent not counted. */
+  took_s: z.number().min(0),
+  /** Bytes that came over the wire for it. */
+  bytes: sizeSchema,
+});
+
+/**
+ * Totals of one stint: the time one version of a component has been active without another in
+ * between. They only rise, so a reader that takes the highest it has seen neither loses nor doubles
+ * anything when messages are lost, doubled or late.
+ */
+const usageSchema = z.object({
+  /** Rises by one with each change of version on this robot. */
+  stint: sizeSchema,
+  version: versionSchema.nullable(),
+  /** The rollout that brought it; null for what was there before. */
+  rollout: idSchema.nullish(),
+  /** Seconds that the agent has watched it. */
+  run_s: z.number().min(0),
+  tasks_completed: sizeSchema.default(0),
+  tasks_failed: sizeSchema.default(0),
+  /** As the application reports them. */
+  crashes: sizeSchema.default(0),
+  /** Restarts of the application's process, as the `health` hook sees them. */
+  restarts: sizeSchema.default(0),
+  health_failures: sizeSchema.default(0),
+});
+
 const componentSchema = z.object({
   name: idSchema,
   version: versionSchema.nullable(),
@@ -49,6 +86,9 @@ const componentSchema = z.object({
   wake_at: instantSchema.nullish(),
   last_error: problemSchema.nullish(),
   blocked: z.array(versionSchema).max(LIMITS.blockedBundlesMax).default([]),
+  last_update: lastUpdateSchema.nullish(),
+  /** The current stint and those before it, newest first. */
+  usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
 });
 
 const stateSchema = z.object({
@@ -60,6 +100,8 @@ const stateSchema = z.object({
   tags: tagsSchema.default([]),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
+  /** Changes when the robot has lost its counters: totals of another epoch start from zero. */
+  counter_epoch: z.string().max(32).default(''),
 });
 
 const eventSchema = z.object({
@@ -96,6 +138,8 @@ const wantSchema = z.object({
 
 export type RobotState = z.output<typeof stateSchema>;
 export type ComponentState = RobotState['components'][number];
+export type LastUpdate = NonNullable<ComponentState['last_update']>;
+export type Usage = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
 export type Want = z.output<typeof wantSchema>;
 /** As written: instants are text. */

@@ -1,4 +1,7 @@
-/** Progress of one rollout, on `fleet/rollouts/<id>`: how far the controller has opened it. */
+/**
+ * Progress of one rollout, on `fleet/rollouts/<id>`: how far the controller has opened it. Wave 0 is
+ * that of the explicit canaries; a threshold of 0 lets nobody else in.
+ */
 
 import { z } from 'zod';
 import { DroverError } from './errors.ts';
@@ -17,6 +20,11 @@ const progressSchema = z.object({
   threshold: z.number().min(0).max(1),
   status: z.enum(['rolling', 'paused', 'halted', 'rolling_back', 'complete']),
   reasons: z.array(z.string().max(500)).max(32).default([]),
+  /** Robots that took this rollout go back to what they ran before, now or when they return. */
+  recall: z.boolean().default(false),
+  /** For a controller that takes over: when the wave opened, and which waves a person approved. */
+  wave_opened_at: instantSchema.nullish(),
+  approved: z.array(z.number().int().min(0).max(LIMITS.wavesMax)).max(LIMITS.wavesMax).default([]),
 });
 
 export type Progress = z.output<typeof progressSchema>;

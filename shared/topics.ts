@@ -13,6 +13,7 @@ export type Topic =
   | { readonly kind: 'updates' }
   | { readonly kind: 'progress'; readonly rollout: RolloutId }
   | { readonly kind: 'trust'; readonly version: number }
+  | { readonly kind: 'lease' }
   | { readonly kind: 'robot'; readonly robot: RobotId; readonly leaf: RobotLeaf }
   | { readonly kind: 'refusals'; readonly client: string }
   | { readonly kind: 'chunk'; readonly hash: Sha256Hex };
@@ -21,6 +22,8 @@ export type Topic =
 export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 /** `fleet/rollouts/app-1-4-2-k3f9` */
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
+/** Who leads the rollouts of this fleet now: a signed lease. */
+export const LEASE_TOPIC = 'fleet/controller';
 /** The progress of every rollout. */
 export const PROGRESS_FILTER = 'fleet/rollouts/+';
 /** `fleet/trust/2` */
@@ -44,6 +47,7 @@ export function parseTopic(text: string): Topic | null {
   }
   if (root !== 'fleet') return null;
   if (text === UPDATES_TOPIC) return { kind: 'updates' };
+  if (text === LEASE_TOPIC) return { kind: 'lease' };
   if (id === undefined || !isId(id)) return null;
   if (levels.length === 3 && group === 'rollouts') {
     return { kind: 'progress', rollout: id as RolloutId };

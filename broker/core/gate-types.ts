@@ -1,0 +1,85 @@
+/**
+ * What the gate is given and what it answers: the contract between who counts (observe.ts), who
+ * tests (evidence.ts, gate.ts) and who acts (steer.ts). Everything here is data that survives a
+ * restart inside the rollout's record.
+ */
+
+import { z } from 'zod';
+
+const countSchema = z.number().min(0);
+
+/** Sums over one group of robots since a wave opened. */
+const groupSchema = z.object({
+  hours: countSchema,
+  crashes: countSchema,
+  tasks_completed: countSchema,
+  tasks_failed: countSchema,
+  /** Robots that crashed, or failed a task, at least once: one sick robot is not a bad version. */
+  robots_crashed: countSchema,
+  robots_failing: countSchema,
+});
+
+/** Evidence of one wave. The logs are those of the likelihood ratios in evidence.ts. */
+export const waveEvidenceSchema = z.object({
+  treated: groupSchema,
+  control: groupSchema,
+  crash_logs: z.array(z.number()).max(32),
+  task_logs: z.array(z.number()).max(32),
+});
+
+export type GroupTotals = z.output<typeof groupSchema>;
+export type WaveEvidence = z.output<typeof waveEvidenceSchema>;
+
+/** What one robot has added to its group since it was last counted. */
+export interface Increment {
+  readonly group: 'treated' | 'control';
+  readonly hours: number;
+  readonly crashes: number;
+  readonly tasksCompleted: number;
+  readonly tasksFailed: number;
+  /** The first of its kind by this robot in this wave. */
+  readonly firstCrash: boolean;
+  readonly firstFailure: boolean;
+}
+
+/** How the update itself went for the robots that the wave includes. */
+export interface Attempts {
+  /** Robots whose turn has come. */
+  readonly cohort: number;
+  /** Of these: online, or ended already. Robots that are away do not hold a wave up. */
+  readonly reachable: number;
+  readonly installed: number;
+  readonly failed: number;
+  /** Began, and has been offline for longer than `vanish_s` since. Not counted in `failed`. */
+  readonly vanished: number;
+  /** Ids of some that failed or vanished, for the reasons. */
+  readonly examples: readonly string[];
+}
+
+export type MetricName = 'apply' | 'crash' | 'task';
+
+/** One line of evidence, as people and `--json` see it. */
+export interface MetricEvidence {
+  readonly metric: MetricName;
+  /** `control`: against the robots that do not run the version yet. */
+  readonly against: 'bound' | 'control';
+  readonly verdict: 'pass' | 'hold' | 'halt';
+  /** Share or rate of the new version, and of what it is compared with; null when unknown. */
+  readonly treated: number | null;
+  readonly reference: number | null;
+  /** Evidence against the new version, and what it takes to halt. A verdict without a test: null. */
+  readonly e_value: number | null;
+  readonly e_halt: number | null;
+  /** How much is missing for a pass: robots, robot-hours or tasks; 0 when nothing is. */
+  readonly missing: number;
+  readonly missing_unit: 'robots' | 'robot_hours' | 'tasks' | null;
+  /** One sentence with the numbers in it. */
+  readonly text: string;
+}
+
+export interface Verdict {
+  readonly kind: 'pass' | 'hold' | 'halt';
+  /** Sentences; never empty. */
+  readonly reasons: readonly string[];
+  readonly evidence: readonly MetricEvidence[];
+}
