@@ -27,6 +27,8 @@ export interface IntakeOptions {
   onChunkStored(hash: Sha256Hex): void;
   onWant(hashes: readonly Sha256Hex[]): void;
   onRobotEvent(event: RobotEvent): void;
+  /** Announcement, progress or lease: stored, and verified where there is a trust file. */
+  onControl(topic: Topic, payload: Uint8Array): void;
 }
 
 export class Intake {
@@ -52,6 +54,7 @@ export class Intake {
       vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
     }
     if (retain) await control.put({ topic, payload, qos });
+    if (retain) this.#options.onControl(plan.topic, payload);
     this.#note(plan.topic, payload, Date.now());
     return 'pass-on';
   }

@@ -5,14 +5,18 @@ import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { parseByteSize } from '../shared/byte-sizes.ts';
+import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
+import { readSeeds } from '../shared/io/key-file.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust } from '../shared/trust.ts';
+import type { LeadOptions } from './lead.ts';
 import { runPasswd } from './passwd.ts';
 import { startBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';
+const ROLLOUT_KEY = 'DROVER_ROLLOUT_KEY';
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
 
 const withBroker = <T>(args: Argv<T>) =>
@@ -52,6 +56,27 @@ const withBroker = <T>(args: Argv<T>) =>
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
       describe: 'bytes of chunks to keep at most',
     })
+    .option('rollout-key', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: `lead rollouts with this key file; or ${ROLLOUT_KEY}; may be given again`,
+    })
+    .option('rollout-key-command', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'command that prints the rollout key',
+    })
+    .option('notify', {
+      type: 'string',
+      describe: 'program that calls a person; gets a decision as JSON on standard input',
+    })
+    .option('controller-start', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.controllerStartMs),
+      describe: 'time for robots to come back before the first wave opens',
+    })
     .option('max-connections', { type: 'number', default: LIMITS.connectionsMaxDefault })
     .option('json', { type: 'boolean', default: false });
 
@@ -74,6 +99,7 @@ async function serve(args: BrokerArgs): Promise<void> {
     trust: args.trust === undefined ? null : parseTrust(readInput(args.trust, 'trust file')),
     storeBytesMax: parseByteSize(args['max-store']),
     connectionsMax: args['max-connections'],
+    lead: await readLead(args),
     log: makeLog(PROGRAM),
   });
   const { mqttPort: mqtt, wsPort: ws, httpPort: http } = broker;
@@ -84,6 +110,20 @@ async function serve(args: BrokerArgs): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
   await broker.close();
+}
+
+/** Null when no key is given: the broker carries and shows rollouts, and leads none. */
+async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
+  const files = args['rollout-key'] ?? [];
+  const commands = args['rollout-key-command'] ?? [];
+  const environment = process.env[ROLLOUT_KEY];
+  if (files.length === 0 && commands.length === 0 && environment === undefined) return null;
+  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  return {
+    seeds: await readSeeds({ files, commands, environment }, warn),
+    notify: args.notify ?? null,
+    times: { startMs: parseDurationMs(args['controller-start']) },
+  };
 }
 
 await runProgram(PROGRAM, async () => {

@@ -10,9 +10,11 @@ import type { Log } from '../shared/ports.ts';
 import { UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
+import type { Controller } from './controller.ts';
 import { Fleet } from './core/fleet.ts';
 import { describeRollouts } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
+import { openController, type LeadOptions } from './lead.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
 import { openCredentials, type Credentials } from './io/credentials.ts';
@@ -35,6 +37,8 @@ export interface BrokerOptions {
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
   readonly connectionsMax: number;
+  /** Null: nobody leads rollouts here. */
+  readonly lead: LeadOptions | null;
   readonly log: Log;
 }
 
@@ -102,11 +106,15 @@ async function openBroker(
     storeBytes: () => stores.chunks.bytesStored,
     storeChunks: () => stores.chunks.chunksStored,
   });
-  const parts: Parts = { ...stores, fleet, metrics, credentials };
+  const lead = options.lead && (await openLead(options, { ...stores, fleet }));
+  if (lead) onOpen(() => lead.close());
+  const controller = lead?.controller ?? null;
+  const parts: Parts = { ...stores, fleet, metrics, credentials, controller };
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, http);
   onOpen(() => engine.close());
+  lead?.run((topic, payload) => engine.publishOwn(topic, payload));
   const listeners = new Listeners({
     host,
     connectionsMax,
@@ -127,12 +135,13 @@ interface Parts extends Stores {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly credentials: Credentials | null;
+  readonly controller: Controller | null;
 }
 
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
 async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): Promise<Engine> {
   const { log, trust } = options;
-  const { chunks, control, sessions, fleet, metrics, credentials } = parts;
+  const { chunks, control, sessions, fleet, metrics, credentials, controller } = parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -144,6 +153,7 @@ async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): 
     onChunkStored: (hash) => void engine.deliverToWaiting(hash),
     onWant: (hashes) => void engine.answerWant(hashes),
     onRobotEvent: (event) => http.publishEvent(event),
+    onControl: (topic, payload) => controller?.hear(topic, payload),
   });
   intake.remember();
   const onChunkServed = (bytes: number): void => {
@@ -165,6 +175,29 @@ async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): 
   return engine;
 }
 
+/** The controller as it is before there is an engine: what it says goes out once `run` names one. */
+async function openLead(
+  options: BrokerOptions,
+  parts: Pick<Parts, 'fleet' | 'control'>,
+): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
+  const { dataFolder, trust, log } = options;
+  let door: Publish | null = null;
+  const { controller, close } = await openController(options.lead as LeadOptions, {
+    ...parts,
+    dataFolder,
+    trust,
+    log,
+    publish: async (topic, payload) => await door?.(topic, payload),
+  });
+  const run = (publish: Publish): void => {
+    door = publish;
+    controller.run();
+  };
+  return { controller, run, close };
+}
+
+type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
+
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
   const { fleet, metrics, control, credentials } = parts;
   return await startHttpApi({
@@ -173,6 +206,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     fleet,
     metrics,
     credentials,
+    controller: parts.controller,
     log: options.log,
     // With a trust file only verified announcements are ever stored.
     rollouts: () =>

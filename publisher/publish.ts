@@ -19,7 +19,7 @@ import type { Output } from '../shared/io/cli.ts';
 import type { Log } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { openActiveRollouts, openStatuses } from './core/active-rollouts.ts';
-import { assertKeysSatisfy } from './core/check-keys.ts';
+import { assertKeysSatisfy } from '../shared/check-keys.ts';
 import { planAnnouncement, type AnnouncementPlan } from './core/plan-announcement.ts';
 import { assertChunkBytes, planRollout, type Audience } from './core/plan-rollout.ts';
 import { AnnouncementBoard } from './io/announcement-board.ts';

@@ -15,6 +15,7 @@ export const PAYLOAD_TYPES = {
   announcement: 'application/vnd.drover.announcement+json',
   progress: 'application/vnd.drover.progress+json',
   trust: 'application/vnd.drover.trust+json',
+  lease: 'application/vnd.drover.lease+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 
@@ -81,6 +82,15 @@ export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: Role): 
   ).length;
   if (good >= role.threshold) return envelope.payload;
   throw thresholdMissed(envelope, role, good);
+}
+
+/** Which keys of the role signed: for the audit log, after `openEnvelope` has accepted it. */
+export function signersOf(bytes: Uint8Array, role: Role): string[] {
+  const envelope = parseDocument(KIND, bytes);
+  const message = preAuthEncoding(envelope.payloadType, envelope.payload);
+  return role.keys
+    .filter((key) => envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)))
+    .map(keyIdOf);
 }
 
 function thresholdMissed(envelope: Envelope, role: Role, good: number): DroverError {

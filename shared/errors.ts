@@ -179,6 +179,19 @@ export const CATALOGUE = {
   STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
   ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
+  NO_CONTROLLER: refused(
+    'operator',
+    'start the broker with --rollout-key, or ask the one that leads',
+  ),
+  NOT_LEADING: refused(
+    'peer',
+    'ask the controller that leads, or wait until this one does',
+    'later',
+  ),
+  ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
+  ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
+  NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
+  LEASE_INVALID: refused('peer', 'find out who wrote fleet/controller'),
   ROLLOUT_OVERLAP: refused(
     'operator',
     'replace the other rollout with --supersede ID, or stand beside it with --alongside',

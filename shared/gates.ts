@@ -28,6 +28,8 @@ export const gatesSchema = z.object({
   report_share_min: shareSchema.default(0.8),
   /** A wave that passes its soak but not `miss_max` waits for evidence until this; null: 8 soaks. */
   evidence_wait_s: secondsSchema.nullable().default(null),
+  /** Reports are pooled over this span, so that a report sent because of a crash weighs no more. */
+  batch_s: secondsSchema.default(120),
   /** A robot that is offline this long in the middle of its update counts as failed. */
   vanish_s: secondsSchema.default(600),
   /** A halt by the gate also takes the robots that took the version back. */

@@ -86,6 +86,25 @@ export const LIMITS = {
   eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
   recentEventsMax: 1_000, // events the API can list
 
+  // Controller
+  leaseMs: MINUTE, // without a sign of the leader for this long another may claim to lead
+  leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
+  leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
+  seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
+  lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
+  controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
+  examplesMax: 8, // robots named in a reason
+  canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
+  progressLifeMs: DAY, // a robot that has not heard of a rollout for this long joins it no more
+  auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not looks
+  endedRunsMax: 256, // rollouts that are over and whose history is kept
+  notifyMsMax: MINUTE, // a program that calls a person
+  countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
+  countedTasksMax: 100_000, // tasks that one report of one robot can add
+  countedHoursMax: 24, // hours of work that one report can add
+  historyPageMax: 500, // audit entries in one answer
+  reasonsMax: 8, // sentences in one progress
+
   // Robot
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
@@ -172,4 +191,12 @@ assertRelation(
 assertRelation(
   LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
   'one packet limit serves control messages and chunks',
+);
+assertRelation(
+  LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,
+  'the seq of the last term must be an exact integer',
+);
+assertRelation(
+  LIMITS.leaseSettleMs * 2 < LIMITS.leaseMs,
+  'a claim must settle long before another may be made',
 );

@@ -19,10 +19,13 @@ const groupSchema = z.object({
   robots_failing: countSchema,
 });
 
-/** Evidence of one wave. The logs are those of the likelihood ratios in evidence.ts. */
+/** Evidence of one wave. The logs are those of the likelihood ratios in sequential-test.ts. */
 export const waveEvidenceSchema = z.object({
+  /** Sums since the wave opened. */
   treated: groupSchema,
   control: groupSchema,
+  /** The part of these sums that the logs do not hold yet; see evidence.ts. */
+  pending: z.object({ treated: groupSchema, control: groupSchema, sinceMs: countSchema }),
   crash_logs: z.array(z.number()).max(32),
   task_logs: z.array(z.number()).max(32),
 });

@@ -127,6 +127,19 @@ export class Engine {
     for (const hash of hashes) await this.deliverToWaiting(hash);
   }
 
+  /**
+   * A retained message of the broker itself; stored when it resolves, then given to subscribers.
+   * @throws DroverError when it is not taken, as anybody else's
+   */
+  async publishOwn(topic: string, payload: Uint8Array): Promise<void> {
+    const message = { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
+    await this.#options.ingest(message);
+    await new Promise<void>((resolve, reject) => {
+      const done = (error?: Error | null): void => (error ? reject(error) : resolve());
+      this.#aedes.publish({ cmd: 'publish', dup: false, ...message }, done);
+    });
+  }
+
   async close(): Promise<void> {
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
   }

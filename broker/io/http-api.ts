@@ -1,7 +1,8 @@
 /**
- * The fleet over HTTP (DESIGN §9), for people, scripts and Prometheus. It only reads: what moves
- * robots is signed and comes over MQTT. With credentials every route but the page and the health
- * check wants a bearer token of a technician or a publisher.
+ * The fleet over HTTP (DESIGN §9), for people, scripts and Prometheus. It reads; only the commands
+ * to rollouts change something, and what moves robots is signed by the controller all the same.
+ * With credentials every route but the page and the health check wants a bearer token of a
+ * technician or a publisher.
  */
 
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -9,20 +10,25 @@ import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
+import type { Identity } from '../core/access.ts';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
+import type { ControllerPort } from '../core/rollout-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
 import type { Credentials } from './credentials.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard.ts';
 import { EventStream } from './event-stream.ts';
 import { listenFailure } from './listeners.ts';
 import type { Metrics } from './metrics.ts';
+import { addRolloutRoutes } from './rollout-routes.ts';
 
 export interface HttpApiOptions {
   readonly host: string;
   readonly port: number;
   readonly fleet: Fleet;
   rollouts(): RolloutView[];
+  /** Null: this broker leads no rollouts. */
+  readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
@@ -50,6 +56,10 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   HTTP_UNAUTHORIZED: 401,
   ACCESS_DENIED: 403,
   NOT_FOUND: 404,
+  NO_CONTROLLER: 409,
+  NOT_LEADING: 409,
+  ROLLOUT_FINAL: 409,
+  ROLLOUT_COMMAND_INVALID: 422,
   CONNECTIONS_FULL: 503,
   INTERNAL: 500,
 };
@@ -68,7 +78,11 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
   });
   addRobotRoutes(app, options.fleet);
-  addRolloutRoutes(app, options);
+  addRolloutRoutes(app, {
+    rollouts: () => options.rollouts(),
+    controller: options.controller,
+    identify: (request) => identityOf(options.credentials, request) ?? { kind: 'anyone' },
+  });
   addServiceRoutes(app, options, events);
   try {
     await app.listen({ host: options.host, port: options.port });
@@ -100,15 +114,19 @@ const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
 function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
   const path = request.url.split('?', 1)[0] ?? '';
   if (!credentials || OPEN_ROUTES.includes(path)) return;
-  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i.exec(
-    request.headers.authorization ?? '',
-  )?.[1];
-  const identity = token === undefined ? null : credentials.authenticateToken(token);
+  const identity = identityOf(credentials, request);
   if (identity?.kind !== 'user') {
     throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
   }
   if (READERS.includes(identity.role)) return;
   throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
+}
+
+function identityOf(credentials: Credentials | null, request: FastifyRequest): Identity | null {
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i.exec(
+    request.headers.authorization ?? '',
+  )?.[1];
+  return token === undefined ? null : (credentials?.authenticateToken(token) ?? null);
 }
 
 function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
@@ -148,18 +166,6 @@ function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
       ...wanted,
     })),
   }));
-}
-
-function addRolloutRoutes(app: FastifyInstance, options: HttpApiOptions): void {
-  app.get('/rollouts', async () => ({ rollouts: options.rollouts() }));
-  app.get<{ Params: { id: string } }>('/rollouts/:id', async ({ params }) => {
-    const found = options.rollouts().find((one) => one.id === params.id);
-    if (found) return found;
-    throw new DroverError(
-      'NOT_FOUND',
-      `find rollout ${params.id.slice(0, 80)}: it is not announced`,
-    );
-  });
 }
 
 function addServiceRoutes(

@@ -9,7 +9,7 @@ import {
   newSeed,
   readPemSeed,
   writeKeyPair,
-} from '../io/key-file.ts';
+} from '../../shared/io/key-file.ts';
 import { TEXT, withDryRun, withJson } from './options.ts';
 
 export function keygenVerb(yargs: Argv): Argv {

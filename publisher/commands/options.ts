@@ -5,7 +5,7 @@ import { DroverError } from '../../shared/errors.ts';
 import { makeLog, readInput } from '../../shared/io/cli.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { BrokerOptions } from '../io/broker-link.ts';
-import { KEY_ENVIRONMENT, type KeySources } from '../io/key-file.ts';
+import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */
 export const LIST_OPTIONS: readonly string[] = [

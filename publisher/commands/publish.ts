@@ -9,7 +9,7 @@ import { DroverError } from '../../shared/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { parseWaves, rolloutIdFor, type Audience } from '../core/plan-rollout.ts';
-import { readSeeds } from '../io/key-file.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
 import { readTrust } from '../io/trust-file.ts';
 import { JOURNAL_FILE } from '../io/upload-journal.ts';
 import { publishBundle, type Published } from '../publish.ts';

@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import { keyIdOf } from '../../shared/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { readSeeds } from '../io/key-file.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
 import { signBundleFolder } from '../sign.ts';
 import { keySources, warn, withDryRun, withJson, withKeys } from './options.ts';
 

@@ -68,6 +68,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     port: 0,
     fleet,
     rollouts: () => views,
+    controller: null,
     metrics,
     credentials: input.protected === true ? await openCredentials(file) : null,
     isHealthy,

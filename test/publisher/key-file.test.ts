@@ -12,7 +12,7 @@ import {
   readSeeds,
   writeKeyPair,
   type KeySources,
-} from '../../publisher/io/key-file.ts';
+} from '../../shared/io/key-file.ts';
 import { bytesToHex, utf8 } from '../../shared/bytes.ts';
 import { publicKeyOf, signBytes } from '../../shared/ed25519.ts';
 import { DroverError, type ErrorCode } from '../../shared/errors.ts';

@@ -1,8 +1,8 @@
 /** Whether the private keys at hand can say what they are about to say. Pure. */
 
-import { keyIdOf, publicKeyOf } from '../../shared/ed25519.ts';
-import { DroverError } from '../../shared/errors.ts';
-import { rolesOfKey, type RoleName, type TrustRoot } from '../../shared/trust.ts';
+import { keyIdOf, publicKeyOf } from './ed25519.ts';
+import { DroverError } from './errors.ts';
+import { rolesOfKey, type RoleName, type TrustRoot } from './trust.ts';
 
 /**
  * Asked before anything is uploaded: an announcement that no robot accepts is worse than none.

@@ -12,12 +12,12 @@ import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { hexToBytes } from '../../shared/bytes.ts';
-import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../../shared/ed25519.ts';
-import { DroverError } from '../../shared/errors.ts';
-import { syncFolder } from '../../shared/io/atomic-file.ts';
-import { readInput } from '../../shared/io/cli.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import { hexToBytes } from '../bytes.ts';
+import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../ed25519.ts';
+import { DroverError } from '../errors.ts';
+import { syncFolder } from './atomic-file.ts';
+import { readInput } from './cli.ts';
+import { LIMITS } from '../limits.ts';
 
 export const KEY_ENVIRONMENT = 'DROVER_KEY';
 

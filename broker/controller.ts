@@ -1,0 +1,335 @@
+/**
+ * The rollout controller: looks at the fleet, steps each announced rollout, and tells robots with
+ * signed progress. Persist, then tell: a decision is on the disk with its audit entry before the
+ * first robot hears of it, and is told again after a crash. There is no decision in this file.
+ */
+
+import { openAnnouncement, type Announcement } from '../shared/announcement.ts';
+import { verifyBundle } from '../shared/bundle-signature.ts';
+import { signersOf } from '../shared/envelope.ts';
+import { DroverError, toProblem } from '../shared/errors.ts';
+import type { EpochMs, RobotId } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
+import type { Log } from '../shared/ports.ts';
+import { openProgress, signProgress, type Progress } from '../shared/progress.ts';
+import { progressTopic, type Topic } from '../shared/topics.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import { adopt } from './core/adopt.ts';
+import { obey } from './core/command.ts';
+import type { Fleet } from './core/fleet.ts';
+import type { LeaseTimes } from './core/lease.ts';
+import { lookAt, type Looked } from './core/look.ts';
+import { countToRecall, membersOf } from './core/members.ts';
+import type { Mark } from './core/observe.ts';
+import { beginRun, progressOf, type Plan, type RolloutRun } from './core/rollout-run.ts';
+import type { AuditEntry, ControllerPort, RolloutCommand, RunView } from './core/rollout-view.ts';
+import { showRun } from './core/run-view.ts';
+import { lookBack, openFirst, withdraw, type AuditDraft, type Step } from './core/steer.ts';
+import type { Notify } from './io/notify.ts';
+import type { RolloutStore } from './io/rollout-store.ts';
+import { Leadership } from './leadership.ts';
+
+export interface ControllerOptions {
+  /** Of this process; a topic level. */
+  readonly self: string;
+  readonly trust: TrustRoot;
+  /** Enough for the threshold of the rollout role. */
+  readonly seeds: readonly Uint8Array[];
+  readonly fleet: Fleet;
+  readonly store: RolloutStore;
+  /** Nobody else can lead on this carrier unless its lease is retained there already. */
+  readonly isAlone: boolean;
+  readonly times: ControllerTimes;
+  readonly notify: Notify | null;
+  readonly log: Log;
+  now(): EpochMs;
+  mono(): number;
+  /** Retained, QoS 1; resolves when the broker has it. */
+  publish(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+export interface ControllerTimes extends LeaseTimes {
+  readonly lookMs: number;
+  /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
+  readonly startMs: number;
+}
+
+interface Tracked {
+  run: RolloutRun;
+  readonly marks: Map<RobotId, Mark>;
+  looked: Looked | null;
+  /** Robots may not have heard the last decision. */
+  isUntold: boolean;
+}
+
+/** Of these a person wants to hear at once. */
+const CALLS: readonly string[] = ['halted', 'awaiting_approval', 'completed', 'rolled_back'];
+
+export class Controller implements ControllerPort {
+  readonly #options: ControllerOptions;
+  readonly #leadership: Leadership;
+  readonly #tracked = new Map<string, Tracked>();
+  readonly #told = new Map<string, Progress>();
+  readonly #startedMs: number;
+  readonly #startedAtMs: EpochMs;
+  #plans: ReadonlyMap<string, Plan> = new Map();
+  #announcedBy = '';
+  /** Term under which everything was told; null while we do not lead. */
+  #toldInTerm: number | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | null = null;
+
+  private constructor(options: ControllerOptions, predecessor: string | null) {
+    this.#options = options;
+    this.#startedMs = options.mono();
+    this.#startedAtMs = options.now();
+    this.#leadership = new Leadership({ ...options, predecessor });
+  }
+
+  /** Remembers what the store holds; leads from the first `tick` on that may. */
+  static async open(options: ControllerOptions): Promise<Controller> {
+    const predecessor = await options.store.enter(options.self);
+    const controller = new Controller(options, predecessor);
+    for (const [id, { run, marks }] of await options.store.load()) {
+      const tracked = { run, marks: new Map(marks), looked: null, isUntold: true };
+      controller.#tracked.set(id, tracked);
+    }
+    return controller;
+  }
+
+  /** Looks at the fleet every `lookMs` until `close`. */
+  run(): void {
+    const { times, log } = this.#options;
+    const everyMs = Math.min(times.lookMs, times.leaseMs / 8);
+    this.#timer = setInterval(() => {
+      this.tick().catch((error: unknown) => log.error({ error: String(error) }, 'look failed'));
+    }, everyMs);
+  }
+
+  async close(): Promise<void> {
+    if (this.#timer) clearInterval(this.#timer);
+    await this.#queue.catch(() => undefined); // whoever asked for it has its failure
+  }
+
+  /** A control message that the carrier holds or has just taken. */
+  hear(topic: Topic, payload: Uint8Array): void {
+    if (payload.byteLength === 0) return;
+    if (topic.kind === 'lease') return this.#leadership.hear(payload);
+    if (topic.kind !== 'updates' && topic.kind !== 'progress') return;
+    try {
+      if (topic.kind === 'updates') this.#takeAnnouncement(payload);
+      else this.#takeProgress(openProgress(payload, this.#options.trust));
+    } catch (error) {
+      const problem = toProblem(error);
+      this.#options.log.warn({ topic: topic.kind, problem }, 'control message refused');
+    }
+  }
+
+  #takeAnnouncement(payload: Uint8Array): void {
+    const { trust } = this.#options;
+    const announcement = openAnnouncement(payload, trust);
+    this.#plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
+    this.#announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
+  }
+
+  #takeProgress(progress: Progress): void {
+    const known = this.#told.get(progress.rollout);
+    if (!known || progress.seq >= known.seq) this.#told.set(progress.rollout, progress);
+    const tracked = this.#tracked.get(progress.rollout);
+    // A controller that was stopped has overwritten what robots should find: say it again.
+    if (tracked && progress.seq < tracked.run.seq) tracked.isUntold = true;
+    for (const id of this.#told.keys()) {
+      if (this.#told.size > LIMITS.endedRunsMax && !this.#plans.has(id)) this.#told.delete(id);
+    }
+  }
+
+  /** One round: keeps the lease and, while it holds, looks once at every rollout. */
+  tick(): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#leadership.tick();
+      const { term } = this.#leadership;
+      if (term === null) return void (this.#toldInTerm = null);
+      if (this.#toldInTerm !== term) {
+        for (const tracked of this.#tracked.values()) tracked.isUntold = true;
+        this.#toldInTerm = term;
+      }
+      for (const plan of this.#plans.values()) await this.#meet(plan);
+      for (const tracked of [...this.#tracked.values()]) await this.#attend(tracked);
+      await this.#forgetOldest();
+    });
+  }
+
+  /** A rollout that is announced has a record, ours or what another controller left. */
+  async #meet(plan: Plan): Promise<void> {
+    const { id } = plan.rollout;
+    const { now, self, fleet, mono, times } = this.#options;
+    const known = this.#tracked.get(id);
+    const told = this.#told.get(id);
+    const adopted = told ? adopt(known?.run ?? null, plan, told, now()) : null;
+    if (adopted) {
+      const tracked = this.#track(id, adopted);
+      const text = `taken over in wave ${adopted.wave}, ${adopted.status}`;
+      const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
+      return this.#keep(tracked, { run: adopted, audit, isNews: true });
+    }
+    if (known) return this.#keep(known, withdraw(known.run, false));
+    if (mono() - this.#startedMs < times.startMs) return;
+    const at = now();
+    const watchedSinceMs = this.#startedAtMs;
+    const members = membersOf({ plan, robots: fleet.robots(), now: at, watchedSinceMs });
+    const run = beginRun(plan, at);
+    const by = this.#announcedBy;
+    await this.#keep(this.#track(id, run), openFirst(run, { plan, members, by, now: at }));
+  }
+
+  #track(id: string, run: RolloutRun): Tracked {
+    const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, Mark>();
+    const tracked: Tracked = { run, marks, looked: null, isUntold: true };
+    this.#tracked.set(id, tracked);
+    return tracked;
+  }
+
+  async #attend(tracked: Tracked): Promise<void> {
+    const { fleet, now } = this.#options;
+    const { run, marks } = tracked;
+    const plan = this.#plans.get(run.rollout);
+    const robots = fleet.robots();
+    if (!plan) await this.#keep(tracked, withdraw(run, true));
+    if (plan && run.status !== 'halted' && run.status !== 'rolling_back') {
+      const watchedSinceMs = this.#startedAtMs;
+      const looked = lookAt({ run, plan, robots, marks, now: now(), watchedSinceMs });
+      tracked.looked = looked;
+      for (const [robot, mark] of looked.marks) marks.set(robot, mark);
+      await this.#keep(tracked, looked.step, looked.marks);
+    }
+    const left = tracked.run.recall ? countToRecall(tracked.run, robots) : 0;
+    await this.#keep(tracked, lookBack(tracked.run, left));
+    const isWanted = plan !== undefined || left > 0;
+    const isStale = tracked.run.expiresAtMs - now() < LIMITS.progressLifeMs / 2;
+    if (isWanted && (tracked.isUntold || isStale)) await this.#tell(tracked);
+  }
+
+  /** Writes what a step has changed, then tells. */
+  async #keep(
+    tracked: Tracked,
+    step: Step,
+    marks: ReadonlyMap<RobotId, Mark> = new Map(),
+  ): Promise<void> {
+    const isDecision = step.isNews || step.audit.length > 0;
+    const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);
+    if (!isDecision && !hasCounted) return;
+    const run = step.isNews ? this.#numbered(step.run) : step.run;
+    const { run: next, entries } = this.#log(run, step.audit);
+    await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
+    tracked.run = next;
+    for (const entry of entries) this.#announce(tracked, entry);
+    if (step.isNews) await this.#tell(tracked, true);
+  }
+
+  #log(run: RolloutRun, drafts: readonly AuditDraft[]): { run: RolloutRun; entries: AuditEntry[] } {
+    const at = new Date(this.#options.now()).toISOString();
+    const { rollout, wave, threshold, status } = run;
+    const entries = drafts.map((draft, index) => {
+      const evidence = [...draft.evidence];
+      const seq = run.auditSeq + index + 1;
+      return { ...draft, evidence, seq, at, rollout, wave, threshold, status };
+    });
+    return { run: { ...run, auditSeq: run.auditSeq + entries.length }, entries };
+  }
+
+  #announce(tracked: Tracked, entry: AuditEntry): void {
+    const { log, notify } = this.#options;
+    log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
+    if (!notify || !CALLS.includes(entry.kind)) return;
+    notify(entry).catch((error: unknown) => {
+      const { message: text } = toProblem(error);
+      const audit = [{ kind: 'notify_failed', by: 'controller', text, evidence: [] } as const];
+      void this.#enqueue(() => this.#keep(tracked, { run: tracked.run, audit, isNews: false }));
+    });
+  }
+
+  /** The next number that robots accept; under a new term far above all that was told before. */
+  #numbered(run: RolloutRun): RolloutRun {
+    const term = this.#leadership.term ?? 0;
+    const seq = Math.max(run.seq, term * LIMITS.seqsPerTerm) + 1;
+    return { ...run, seq, expiresAtMs: this.#options.now() + LIMITS.progressLifeMs };
+  }
+
+  /** @param isNumbered it has been saved with a number of its own for this */
+  async #tell(tracked: Tracked, isNumbered = false): Promise<void> {
+    const { trust, seeds, store, now, log } = this.#options;
+    if (!isNumbered) {
+      tracked.run = this.#numbered(tracked.run);
+      await store.save({ run: tracked.run, isDecision: true });
+    }
+    // The last moment: who has lost the lease while it was writing must not speak.
+    if (this.#leadership.term === null) return void (tracked.isUntold = true);
+    const bytes = signProgress(progressOf(tracked.run, trust.fleet, now()), seeds);
+    tracked.isUntold = false;
+    try {
+      await this.#options.publish(
+        progressTopic(tracked.run.rollout as Plan['rollout']['id']),
+        bytes,
+      );
+    } catch (error) {
+      tracked.isUntold = true;
+      log.warn({ rollout: tracked.run.rollout, problem: toProblem(error) }, 'progress not told');
+    }
+  }
+
+  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID */
+  command(id: string, command: RolloutCommand, by: { who: string; reason: string }): Promise<void> {
+    return this.#enqueue(async () => {
+      const tracked = this.#tracked.get(id);
+      if (!tracked) {
+        throw new DroverError('NOT_FOUND', `${command} rollout ${id}: it was never announced here`);
+      }
+      if (this.#leadership.term === null) {
+        throw new DroverError('NOT_LEADING', `${command} rollout ${id}: another controller leads`);
+      }
+      await this.#keep(tracked, obey(tracked.run, { command, ...by }));
+    });
+  }
+
+  history(id: string, after: number, limit: number): Promise<AuditEntry[]> {
+    return this.#options.store.history(id, after, limit);
+  }
+
+  view(id: string): RunView | null {
+    const tracked = this.#tracked.get(id);
+    if (!tracked) return null;
+    const { self } = this.#options;
+    const isLeading = this.#leadership.term !== null;
+    const plan = this.#plans.get(id) ?? null;
+    return showRun({ ...tracked, plan, controller: self, leading: isLeading });
+  }
+
+  async #forgetOldest(): Promise<void> {
+    const ended = [...this.#tracked.values()].filter(({ run }) => run.withdrawn);
+    if (ended.length <= LIMITS.endedRunsMax) return;
+    ended.sort((a, b) => a.run.beganAtMs - b.run.beganAtMs);
+    for (const { run } of ended.slice(0, ended.length - LIMITS.endedRunsMax)) {
+      await this.#options.store.remove(run.rollout);
+      this.#tracked.delete(run.rollout);
+    }
+  }
+
+  #enqueue<T>(run: () => Promise<T>): Promise<T> {
+    const next = this.#queue.then(run, run);
+    this.#queue = next.catch(() => undefined); // the queue goes on; who asked has the failure
+    return next;
+  }
+}
+
+const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
+  a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/** @throws DroverError when a bundle of it is not signed for this fleet */
+function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
+  const { seq, expires_at } = announcement;
+  return announcement.rollouts.map((rollout) => {
+    const signatures = [rollout.signature, ...rollout.cosignatures];
+    const { manifest } = verifyBundle({ manifestBytes: rollout.manifest, signatures, trust });
+    return { rollout, manifest, announcement: { seq, expires_at } };
+  });
+}

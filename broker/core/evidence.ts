@@ -1,0 +1,97 @@
+/**
+ * Gathers what robots report into the evidence of one wave. Pure.
+ *
+ * Reports are pooled into batches of `batch_s` before a test sees them: a robot that crashes reports
+ * at once, so the report that carries a crash covers a short time, and taken alone it would weigh
+ * far too much. Reports are not signed and can be absurd: what one report of one robot can add is
+ * clamped, and a negative or unreadable number adds nothing.
+ */
+
+import type { Gates } from '../../shared/gates.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { GroupTotals, Increment, WaveEvidence } from './gate-types.ts';
+import { addToRatioLogs, startRatioLogs } from './sequential-test.ts';
+
+const NOTHING: GroupTotals = {
+  hours: 0,
+  crashes: 0,
+  tasks_completed: 0,
+  tasks_failed: 0,
+  robots_crashed: 0,
+  robots_failing: 0,
+};
+
+export const emptyEvidence = (): WaveEvidence => ({
+  treated: NOTHING,
+  control: NOTHING,
+  pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
+  crash_logs: startRatioLogs(),
+  task_logs: startRatioLogs(),
+});
+
+/** The same object when there is nothing to add. */
+export function addIncrements(
+  evidence: WaveEvidence,
+  increments: readonly Increment[],
+  { gates, now }: { readonly gates: Gates; readonly now: EpochMs },
+): WaveEvidence {
+  const isOpen = evidence.pending.sinceMs > 0;
+  if (increments.length === 0 && !isOpen) return evidence;
+  const of = (group: Increment['group']): readonly Increment[] =>
+    increments.filter((one) => one.group === group);
+  const [treated, control] = [of('treated'), of('control')];
+  const { pending } = evidence;
+  const next: WaveEvidence = {
+    ...evidence,
+    treated: treated.reduce(add, evidence.treated),
+    control: control.reduce(add, evidence.control),
+    pending: {
+      treated: treated.reduce(add, pending.treated),
+      control: control.reduce(add, pending.control),
+      sinceMs: isOpen ? pending.sinceMs : now,
+    },
+  };
+  const isDue = isOpen && now - pending.sinceMs >= gates.batch_s * 1000;
+  if (isDue) return close(next, gates.ratio_tolerated);
+  return increments.length === 0 ? evidence : next;
+}
+
+/** Hands a whole batch to the tests. A batch that lacks one of the groups waits for more. */
+function close(evidence: WaveEvidence, tolerated: number): WaveEvidence {
+  const { treated, control } = evidence.pending;
+  if (treated.hours <= 0 && tasksOf(treated) <= 0) return evidence;
+  const crashes = {
+    events1: treated.crashes,
+    exposure1: treated.hours,
+    events0: control.crashes,
+    exposure0: control.hours,
+  };
+  const tasks = {
+    events1: treated.tasks_failed,
+    exposure1: tasksOf(treated),
+    events0: control.tasks_failed,
+    exposure0: tasksOf(control),
+  };
+  return {
+    ...evidence,
+    pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
+    crash_logs: addToRatioLogs(evidence.crash_logs, crashes, tolerated),
+    task_logs: addToRatioLogs(evidence.task_logs, tasks, tolerated),
+  };
+}
+
+export const tasksOf = (group: GroupTotals): number => group.tasks_completed + group.tasks_failed;
+
+function add(sum: GroupTotals, one: Increment): GroupTotals {
+  return {
+    hours: sum.hours + clamp(one.hours, LIMITS.countedHoursMax),
+    crashes: sum.crashes + clamp(one.crashes, LIMITS.countedCrashesMax),
+    tasks_completed: sum.tasks_completed + clamp(one.tasksCompleted, LIMITS.countedTasksMax),
+    tasks_failed: sum.tasks_failed + clamp(one.tasksFailed, LIMITS.countedTasksMax),
+    robots_crashed: sum.robots_crashed + (one.firstCrash ? 1 : 0),
+    robots_failing: sum.robots_failing + (one.firstFailure ? 1 : 0),
+  };
+}
+
+const clamp = (value: number, max: number): number => (value > 0 ? Math.min(value, max) : 0);

@@ -1,0 +1,146 @@
+/**
+ * The gate: whether a wave may pass, has to wait, or shows that the rollout must stop, with the
+ * numbers that say so. Pure, and asked every few seconds: each test holds under continuous looking
+ * (sequential-test.ts). A halt never waits for the soak; a pass waits for everything.
+ */
+
+import type { Gates } from '../../shared/gates.ts';
+import { tasksOf } from './evidence.ts';
+import type { Attempts, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
+import { againstBounds } from './gate-bounds.ts';
+import { eValueOf, wantedEvents } from './sequential-test.ts';
+
+export interface GateInput {
+  readonly gates: Gates;
+  readonly evidence: WaveEvidence;
+  readonly attempts: Attempts;
+  /** Waves and the group that comes after them: they share the error that is allowed. */
+  readonly stages: number;
+  readonly soak: {
+    /** Null while too few robots have reported for it to begin. */
+    readonly elapsedS: number | null;
+    readonly soakS: number;
+  };
+}
+
+export function judge(input: GateInput): Verdict {
+  const eHalt = haltAt(input);
+  const evidence = [...againstBounds(input, eHalt), ...againstControl(input, eHalt)];
+  const halts = evidence.filter((one) => one.verdict === 'halt');
+  if (halts.length > 0) return { kind: 'halt', reasons: halts.map((one) => one.text), evidence };
+  const holds = evidence.filter((one) => one.verdict === 'hold').map((one) => one.text);
+  const soaking = soakReason(input);
+  const reasons = soaking === null ? holds : [...holds, soaking];
+  if (reasons.length > 0) return { kind: 'hold', reasons, evidence };
+  return { kind: 'pass', reasons: evidence.map((one) => one.text), evidence };
+}
+
+/** Each test of each stage gets an equal part of the false halts that are allowed in all. */
+function haltAt({ gates, stages }: GateInput): number {
+  const tests =
+    3 + (gates.crashes_per_hour_max === null ? 0 : 1) + (gates.task_success_min === null ? 0 : 1);
+  return (tests * stages) / gates.false_halt_max;
+}
+
+function soakReason({ soak }: GateInput): string | null {
+  if (soak.elapsedS === null) return 'the soak has not begun';
+  const leftS = soak.soakS - soak.elapsedS;
+  return leftS > 0 ? `${Math.ceil(leftS)} s of the soak are left` : null;
+}
+
+interface Comparison {
+  readonly metric: 'crash' | 'task';
+  readonly unit: 'robot_hours' | 'tasks';
+  readonly events: { readonly treated: number; readonly control: number };
+  readonly exposure: { readonly treated: number; readonly control: number };
+  readonly logs: readonly number[];
+  /** Different robots of the new version with an event. */
+  readonly robots: number;
+}
+
+function againstControl(input: GateInput, eHalt: number): MetricEvidence[] {
+  const { treated, control, crash_logs, task_logs } = input.evidence;
+  const crash: Comparison = {
+    metric: 'crash',
+    unit: 'robot_hours',
+    events: { treated: treated.crashes, control: control.crashes },
+    exposure: { treated: treated.hours, control: control.hours },
+    logs: crash_logs,
+    robots: treated.robots_crashed,
+  };
+  const task: Comparison = {
+    metric: 'task',
+    unit: 'tasks',
+    events: { treated: treated.tasks_failed, control: control.tasks_failed },
+    exposure: { treated: tasksOf(treated), control: tasksOf(control) },
+    logs: task_logs,
+    robots: treated.robots_failing,
+  };
+  return [crash, task].map((one) => compare(one, input, eHalt));
+}
+
+function compare(one: Comparison, input: GateInput, eHalt: number): MetricEvidence {
+  const { events, exposure, metric } = one;
+  const eValue = eValueOf(one.logs);
+  const rate = (part: 'treated' | 'control'): number | null =>
+    exposure[part] > 0 ? events[part] / exposure[part] : null;
+  const base = {
+    metric,
+    against: 'control',
+    treated: rate('treated'),
+    reference: rate('control'),
+    e_value: eValue,
+    e_halt: eHalt,
+    missing: 0,
+    missing_unit: null,
+  } as const;
+  const told = tell(one);
+  const isAlone = input.attempts.installed + input.attempts.failed <= 1;
+  // One sick robot is not a bad version, unless it is the only one that could tell.
+  if (eValue >= eHalt && (one.robots >= 2 || isAlone)) {
+    const text = `${told}: worse than ${input.gates.ratio_tolerated} times the control group (evidence ${round(eValue)}, halts at ${round(eHalt)})`;
+    return { ...base, verdict: 'halt', text };
+  }
+  const missing = missingExposure(one, input, eHalt);
+  if (missing.amount <= 0) return { ...base, verdict: 'pass', text: `${told}: ${missing.why}` };
+  const unit = one.unit === 'tasks' ? 'tasks' : 'robot-hours';
+  const text = `${told}: ${round(missing.amount)} ${unit} more would show a rate ${input.gates.ratio_detected} times the control's`;
+  return { ...base, verdict: 'hold', missing: missing.amount, missing_unit: one.unit, text };
+}
+
+/** How much more has to be seen before a pass means something, and why when it is nothing. */
+function missingExposure(
+  { events, exposure }: Comparison,
+  { gates, soak }: GateInput,
+  eHalt: number,
+): { amount: number; why: string } {
+  const none = (why: string) => ({ amount: 0, why });
+  if (exposure.control <= 0) return none('there is no control group to compare with');
+  if (exposure.treated <= 0) return none('nothing was reported by the new version');
+  if (events.control === 0) return none('the control group had none, so no wait would tell more');
+  const odds = exposure.treated / exposure.control;
+  const { ratio_tolerated: tolerated, ratio_detected: detected, miss_max: miss } = gates;
+  const wanted =
+    wantedEvents({ tolerated, detected, odds, eHalt, miss }) / (events.control / exposure.control);
+  if (exposure.treated >= wanted) return none('no regression, with evidence enough to see one');
+  const waitS = gates.evidence_wait_s ?? soak.soakS * EVIDENCE_SOAKS;
+  if (soak.elapsedS !== null && soak.elapsedS >= Math.max(waitS, soak.soakS)) {
+    const share = Math.floor((exposure.treated / wanted) * 100);
+    return none(`no regression seen in ${share} % of the evidence that would show one for sure`);
+  }
+  return { amount: wanted - exposure.treated, why: '' };
+}
+
+/** Soaks that a wave waits for evidence when the rollout does not say how long. */
+const EVIDENCE_SOAKS = 8;
+
+function tell({ metric, events, exposure }: Comparison): string {
+  const part = (group: 'treated' | 'control'): string =>
+    metric === 'crash'
+      ? `${events[group]} crashes in ${round(exposure[group])} robot-hours`
+      : `${events[group]} of ${exposure[group]} tasks failed`;
+  return `${part('treated')} on the new version, ${part('control')} on the old`;
+}
+
+const round = (value: number): string =>
+  value >= 1e6 ? value.toExponential(1) : String(Math.round(value * 100) / 100);

@@ -1,0 +1,112 @@
+/**
+ * Who leads: (state, event, now) -> (state, what to publish). Pure.
+ *
+ * A controller leads while it hears its own renewals come back, follows while it hears another's,
+ * and claims the next term when it has heard nothing new for a whole `leaseMs` of its own clock. Two
+ * that claim at once publish to one retained topic: after `settleMs` both see the same last word,
+ * and whoever is not named there follows. A leader that cannot renew stops before anybody else may
+ * start. What a stopped process still sends afterwards is refused by the robots, because the `seq`
+ * of progress begins with the term.
+ */
+
+import type { Lease } from '../../shared/lease.ts';
+
+/** A clock that never jumps; milliseconds. */
+type Mono = number;
+
+export interface LeaseTimes {
+  readonly leaseMs: number;
+  readonly settleMs: number;
+}
+
+export type LeaseState =
+  | { readonly kind: 'following'; readonly heard: Heard | null; readonly quietSinceMs: Mono }
+  | { readonly kind: 'claiming'; readonly mine: Mine; readonly untilMs: Mono }
+  | {
+      readonly kind: 'leading';
+      readonly mine: Mine;
+      readonly heardMs: Mono;
+      readonly saidMs: Mono;
+    };
+
+type Heard = Pick<Lease, 'controller' | 'term' | 'beat'>;
+type Mine = Pick<Lease, 'term' | 'beat'>;
+
+export type LeaseEvent =
+  { readonly kind: 'heard'; readonly lease: Heard } | { readonly kind: 'tick' };
+
+export interface LeaseStep {
+  readonly state: LeaseState;
+  /** A lease of ours to publish. */
+  readonly say: Mine | null;
+}
+
+/** @param isAlone the carrier is our own and holds no lease: nobody has to be waited for */
+export const startFollowing = (now: Mono, isAlone = false): LeaseState => ({
+  kind: 'following',
+  heard: null,
+  quietSinceMs: isAlone ? -Infinity : now,
+});
+
+export interface LeaseContext {
+  readonly self: string;
+  /** Id of the process that had our store before: its lock is ours, so it is gone. */
+  readonly predecessor: string | null;
+  readonly times: LeaseTimes;
+  readonly now: Mono;
+}
+
+export function stepLease(state: LeaseState, event: LeaseEvent, context: LeaseContext): LeaseStep {
+  return event.kind === 'heard'
+    ? { state: hear(state, event.lease, context), say: null }
+    : tick(state, context);
+}
+
+/** True while a decision of this controller may be published. */
+export function mayAct(state: LeaseState, times: LeaseTimes, now: Mono): boolean {
+  return state.kind === 'leading' && now - state.heardMs < actingMs(times);
+}
+
+/** A leader gives up before others may claim, whatever the scheduling of either process. */
+const actingMs = ({ leaseMs }: LeaseTimes): number => (leaseMs * 2) / 3;
+
+function hear(state: LeaseState, lease: Heard, { self, now }: LeaseContext): LeaseState {
+  if (state.kind === 'following') {
+    const known = state.heard;
+    const isNew = !known || lease.term > known.term || isLater(lease, known);
+    return isNew ? { kind: 'following', heard: lease, quietSinceMs: now } : state;
+  }
+  const { mine } = state;
+  if (lease.controller === self && lease.term === mine.term) {
+    if (state.kind === 'claiming' || lease.beat < mine.beat) return state;
+    return { ...state, heardMs: state.saidMs };
+  }
+  // The last word on a retained topic counts: another's of this term came after ours.
+  return lease.term < mine.term ? state : { kind: 'following', heard: lease, quietSinceMs: now };
+}
+
+const isLater = (lease: Heard, known: Heard): boolean =>
+  lease.term === known.term && (lease.controller !== known.controller || lease.beat > known.beat);
+
+function tick(state: LeaseState, { times, now, predecessor }: LeaseContext): LeaseStep {
+  if (state.kind === 'following') {
+    const isOurs = predecessor !== null && state.heard?.controller === predecessor;
+    if (!isOurs && now - state.quietSinceMs < times.leaseMs) return { state, say: null };
+    const mine = { term: (state.heard?.term ?? 0) + 1, beat: 1 };
+    return { state: { kind: 'claiming', mine, untilMs: now + times.settleMs }, say: mine };
+  }
+  if (state.kind === 'claiming') {
+    if (now < state.untilMs) return { state, say: null };
+    return renew({ kind: 'leading', mine: state.mine, heardMs: now, saidMs: now }, now);
+  }
+  if (now - state.heardMs >= times.leaseMs) {
+    // Nobody heard us for a whole lease: somebody else may lead by now.
+    return { state: startFollowing(now), say: null };
+  }
+  return now - state.saidMs >= times.leaseMs / 4 ? renew(state, now) : { state, say: null };
+}
+
+function renew(state: Extract<LeaseState, { kind: 'leading' }>, now: Mono): LeaseStep {
+  const mine = { ...state.mine, beat: state.mine.beat + 1 };
+  return { state: { ...state, mine, saidMs: now }, say: mine };
+}

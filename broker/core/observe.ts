@@ -1,0 +1,168 @@
+/**
+ * Counts: from what robots report to what the gate is given. Pure. Robots report totals that only
+ * rise within a stint; a mark remembers what was counted of each, so that a lost, doubled or late
+ * message can neither add nor hide anything.
+ */
+
+import { z } from 'zod';
+import type { RobotId } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { Usage } from '../../shared/messages.ts';
+import type { Attempts, Increment } from './gate-types.ts';
+import { hasTurn, type Member } from './members.ts';
+import type { RolloutRun } from './rollout-run.ts';
+
+const totalsSchema = z.object({
+  run_s: z.number(),
+  completed: z.number(),
+  failed: z.number(),
+  crashes: z.number(),
+});
+type Totals = z.output<typeof totalsSchema>;
+
+export const markSchema = z.object({
+  epoch: z.string().max(32),
+  /** What was counted of each stint. */
+  stints: z.record(z.string().max(20), totalsSchema),
+  /** The stage in which its last crash, its last failed task were counted; -1 for none. */
+  crashedInStage: z.number().int(),
+  failedInStage: z.number().int(),
+});
+export type Mark = z.output<typeof markSchema>;
+
+export interface Observation {
+  readonly increments: readonly Increment[];
+  /** Only those that changed. */
+  readonly marks: ReadonlyMap<RobotId, Mark>;
+}
+
+const ZERO: Totals = { run_s: 0, completed: 0, failed: 0, crashes: 0 };
+
+export function observe(
+  run: RolloutRun,
+  members: readonly Member[],
+  marks: ReadonlyMap<RobotId, Mark>,
+): Observation {
+  const increments: Increment[] = [];
+  const changed = new Map<RobotId, Mark>();
+  for (const member of members) {
+    const before = marks.get(member.robot);
+    const mark = markOf(member, before);
+    for (const stint of member.component.usage) {
+      const group = groupOf(run, member, stint);
+      // Seen for the first time: what it did before this rollout is no evidence about it. A stint
+      // that this rollout began is evidence from its first second.
+      const isNew = before === undefined && group !== 'treated';
+      const known = mark.stints[stint.stint] ?? (isNew ? totalsOf(stint) : ZERO);
+      const now = highest(known, totalsOf(stint));
+      mark.stints[stint.stint] = now;
+      const increment = group && incrementOf(group, known, now, mark, run.stage);
+      if (!increment) continue;
+      if (increment.crashes > 0) mark.crashedInStage = run.stage;
+      if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
+      increments.push(increment);
+    }
+    if (!before || JSON.stringify(before) !== JSON.stringify(mark)) {
+      changed.set(member.robot, mark);
+    }
+  }
+  return { increments, marks: changed };
+}
+
+/** A copy to write to, with only the stints that are still reported. */
+function markOf(member: Member, before: Mark | undefined): Mark {
+  const fresh: Mark = {
+    epoch: member.counterEpoch,
+    stints: {},
+    crashedInStage: -1,
+    failedInStage: -1,
+  };
+  if (!before) return fresh;
+  const { crashedInStage, failedInStage } = before;
+  // A robot that lost its counters starts from zero, and so do we.
+  const known = before.epoch === member.counterEpoch ? before.stints : {};
+  const reported = new Set(member.component.usage.map((one) => String(one.stint)));
+  const stints = Object.fromEntries(Object.entries(known).filter(([id]) => reported.has(id)));
+  return { ...fresh, stints, crashedInStage, failedInStage };
+}
+
+/** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
+function groupOf(run: RolloutRun, member: Member, stint: Usage): Increment['group'] | null {
+  if (stint.version === run.version) return stint.rollout === run.rollout ? 'treated' : null;
+  return member.kind === 'candidate' && stint.version === member.component.version
+    ? 'control'
+    : null;
+}
+
+const totalsOf = (stint: Usage): Totals => ({
+  run_s: stint.run_s,
+  completed: stint.tasks_completed,
+  failed: stint.tasks_failed,
+  // Two views of the same events: what the application says and what the health hook sees.
+  crashes: Math.max(stint.crashes, stint.restarts),
+});
+
+const highest = (a: Totals, b: Totals): Totals => ({
+  run_s: Math.max(a.run_s, b.run_s),
+  completed: Math.max(a.completed, b.completed),
+  failed: Math.max(a.failed, b.failed),
+  crashes: Math.max(a.crashes, b.crashes),
+});
+
+function incrementOf(
+  group: Increment['group'],
+  known: Totals,
+  now: Totals,
+  mark: Mark,
+  stage: number,
+): Increment | null {
+  const crashes = now.crashes - known.crashes;
+  const tasksFailed = now.failed - known.failed;
+  const tasksCompleted = now.completed - known.completed;
+  const hours = (now.run_s - known.run_s) / 3600;
+  if (crashes === 0 && tasksFailed === 0 && tasksCompleted === 0 && hours === 0) return null;
+  return {
+    group,
+    hours,
+    crashes,
+    tasksCompleted,
+    tasksFailed,
+    firstCrash: crashes > 0 && mark.crashedInStage !== stage,
+    firstFailure: tasksFailed > 0 && mark.failedInStage !== stage,
+  };
+}
+
+/** How the update went, since the stage began, for the robots whose turn has come. */
+export function countAttempts(run: RolloutRun, members: readonly Member[]): Attempts {
+  const total = countAll(members, run.threshold);
+  const { base } = run;
+  const since = (kind: 'installed' | 'failed' | 'vanished'): number =>
+    Math.max(0, total[kind] - base[kind]);
+  const before = base.installed + base.failed + base.vanished;
+  return {
+    cohort: Math.max(0, total.cohort - before),
+    reachable: Math.max(0, total.reachable - before),
+    installed: since('installed'),
+    failed: since('failed'),
+    vanished: since('vanished'),
+    examples: total.examples,
+  };
+}
+
+/** The same from the beginning. */
+export function countAll(members: readonly Member[], threshold: number): Attempts {
+  const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
+  const examples: string[] = [];
+  for (const member of members) {
+    if (member.kind === 'excluded' || member.kind === 'recalled') continue;
+    if (!hasTurn(member, threshold)) continue;
+    counts.cohort += 1;
+    if (member.kind !== 'candidate' || member.online) counts.reachable += 1;
+    if (member.kind === 'installed') counts.installed += 1;
+    if (member.kind === 'failed' || member.kind === 'vanished') {
+      counts[member.kind] += 1;
+      if (examples.length < LIMITS.examplesMax) examples.push(member.robot);
+    }
+  }
+  return { ...counts, examples };
+}

@@ -1,0 +1,60 @@
+/**
+ * What the controller shows and takes, as JSON over HTTP: the contract between it, the API and
+ * `drover rollout`. Types only; instants are ISO text.
+ */
+
+import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+
+export const ROLLOUT_COMMANDS = ['pause', 'resume', 'abort', 'rollback', 'approve'] as const;
+export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
+
+/** What HTTP needs of the controller. */
+export interface ControllerPort {
+  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID */
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
+  /**
+   * Oldest first.
+   * @param after number of the last entry that was seen; 0 for none
+   */
+  history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
+  view(id: string): RunView | null;
+}
+
+export interface Speaker {
+  readonly who: string;
+  readonly reason: string;
+}
+
+/** One decision, for ever. */
+export interface AuditEntry {
+  readonly seq: number;
+  readonly at: string;
+  readonly rollout: string;
+  readonly kind: string;
+  /** `gate`, `controller …`, `key …` of an announcement, or a person. */
+  readonly by: string;
+  readonly text: string;
+  readonly wave: number;
+  readonly threshold: number;
+  readonly status: string;
+  readonly evidence: readonly MetricEvidence[];
+}
+
+export interface RunView {
+  readonly status: string;
+  readonly wave: number;
+  readonly stages: number;
+  readonly threshold: number;
+  readonly recall: boolean;
+  readonly reasons: readonly string[];
+  readonly wave_opened_at: string;
+  readonly soak_until: string | null;
+  readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | null;
+  /** Null until the controller has looked at it. */
+  readonly gate: Verdict | null;
+  readonly attempts: Attempts | null;
+  /** Process that leads, as far as this one knows. */
+  readonly controller: string;
+  readonly leading: boolean;
+  readonly approved: readonly number[];
+}

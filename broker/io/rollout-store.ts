@@ -1,0 +1,135 @@
+/**
+ * What the controller remembers, in `level`: one record for each rollout, what was counted of each
+ * robot, and the audit log. A decision, its entries in the log and its counts are one atomic batch;
+ * a decision is fsynced before anybody is told of it, mere counting is not.
+ */
+
+import { Level } from 'level';
+import { DroverError } from '../../shared/errors.ts';
+import type { RobotId } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import type { Log } from '../../shared/ports.ts';
+import { markSchema, type Mark } from '../core/observe.ts';
+import { encodeRun, parseRun, type RolloutRun } from '../core/rollout-run.ts';
+import type { AuditEntry } from '../core/rollout-view.ts';
+import { openLevel } from './control-store.ts';
+
+export interface Saved {
+  readonly run: RolloutRun;
+  readonly marks: ReadonlyMap<RobotId, Mark>;
+}
+
+export interface Save {
+  readonly run: RolloutRun;
+  readonly marks?: ReadonlyMap<RobotId, Mark>;
+  readonly audit?: readonly AuditEntry[];
+  /** Robots or people are about to be told: it must survive a power cut. */
+  readonly isDecision: boolean;
+}
+
+/** What a controller needs of its memory. */
+export interface RolloutStore {
+  load(): Promise<Map<string, Saved>>;
+  save(what: Save): Promise<void>;
+  remove(rollout: string): Promise<void>;
+  /** @param after number of the last entry that was seen; 0 for none */
+  history(rollout: string, after: number, limit: number): Promise<AuditEntry[]>;
+  /** Notes who we are, and says who had this store before. */
+  enter(self: string): Promise<string | null>;
+}
+
+type Database = Level<string, string>;
+/** Above every character that an id or a number may hold. */
+const END = '~';
+const SELF_KEY = 'self';
+const auditKey = (rollout: string, seq: number): string =>
+  `audit/${rollout}/${String(seq).padStart(10, '0')}`;
+
+export class LevelRolloutStore implements RolloutStore {
+  readonly #database: Database;
+  readonly #log: Log;
+
+  private constructor(database: Database, log: Log) {
+    this.#database = database;
+    this.#log = log;
+  }
+
+  /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+  static async open(folder: string, log: Log): Promise<LevelRolloutStore> {
+    const database: Database = new Level(folder, { valueEncoding: 'utf8' });
+    await openLevel(database, folder);
+    return new LevelRolloutStore(database, log);
+  }
+
+  async enter(self: string): Promise<string | null> {
+    const before = await this.#database.get(SELF_KEY);
+    await this.#database.put(SELF_KEY, self, { sync: true });
+    return before ?? null;
+  }
+
+  async load(): Promise<Map<string, Saved>> {
+    const found = new Map<string, Saved>();
+    for await (const [key, text] of this.#database.iterator(rangeOf('run/'))) {
+      const run = this.#read(key, () => parseRun(new TextEncoder().encode(text)));
+      if (run) found.set(run.rollout, { run, marks: await this.#marksOf(run.rollout) });
+    }
+    return found;
+  }
+
+  async save({ run, marks, audit = [], isDecision }: Save): Promise<void> {
+    const batch = this.#database.batch();
+    batch.put(`run/${run.rollout}`, new TextDecoder().decode(encodeRun(run)));
+    for (const [robot, mark] of marks ?? []) {
+      batch.put(`mark/${run.rollout}/${robot}`, JSON.stringify(mark));
+    }
+    for (const entry of audit) {
+      batch.put(auditKey(run.rollout, entry.seq), JSON.stringify(entry));
+      const oldest = entry.seq - LIMITS.auditEntriesMax;
+      if (oldest > 0) batch.del(auditKey(run.rollout, oldest));
+    }
+    await batch.write({ sync: isDecision });
+  }
+
+  async remove(rollout: string): Promise<void> {
+    await this.#database.clear(rangeOf(`mark/${rollout}/`));
+    await this.#database.clear(rangeOf(`audit/${rollout}/`));
+    await this.#database.del(`run/${rollout}`, { sync: true });
+  }
+
+  async history(rollout: string, after: number, limit: number): Promise<AuditEntry[]> {
+    const entries: AuditEntry[] = [];
+    const range = { gt: auditKey(rollout, after), lt: `audit/${rollout}/${END}`, limit };
+    // Written by this program from typed values, in one batch with the record that is checked.
+    for await (const text of this.#database.values(range)) {
+      entries.push(JSON.parse(text) as AuditEntry);
+    }
+    return entries;
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+
+  async #marksOf(rollout: string): Promise<Map<RobotId, Mark>> {
+    const marks = new Map<RobotId, Mark>();
+    const prefix = `mark/${rollout}/`;
+    for await (const [key, text] of this.#database.iterator(rangeOf(prefix))) {
+      const mark = this.#read(key, () => markSchema.parse(JSON.parse(text)));
+      if (mark) marks.set(key.slice(prefix.length) as RobotId, mark);
+    }
+    return marks;
+  }
+
+  /** One damaged record must not keep the others from being led. */
+  #read<T>(key: string, read: () => T): T | null {
+    try {
+      return read();
+    } catch (error) {
+      const why = error instanceof DroverError ? error.message : String(error);
+      this.#log.error({ key, why }, 'record of a rollout cannot be read: left out');
+      return null;
+    }
+  }
+}
+
+const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix}${END}` });

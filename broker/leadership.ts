@@ -1,0 +1,84 @@
+/**
+ * Keeps this process's claim to lead the fleet's rollouts: says its lease, hears others', knows at
+ * every moment whether it may act. The rules are in core/lease.ts; here are clock, signature, link.
+ */
+
+import { toProblem } from '../shared/errors.ts';
+import { openLease, signLease } from '../shared/lease.ts';
+import type { Log } from '../shared/ports.ts';
+import { LEASE_TOPIC } from '../shared/topics.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import {
+  mayAct,
+  startFollowing,
+  stepLease,
+  type LeaseEvent,
+  type LeaseState,
+  type LeaseTimes,
+} from './core/lease.ts';
+
+export interface LeadershipOptions {
+  readonly self: string;
+  readonly predecessor: string | null;
+  readonly isAlone: boolean;
+  readonly times: LeaseTimes;
+  readonly trust: TrustRoot;
+  readonly seeds: readonly Uint8Array[];
+  readonly log: Log;
+  /** A clock that never jumps. */
+  mono(): number;
+  publish(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+export class Leadership {
+  readonly #options: LeadershipOptions;
+  #state: LeaseState;
+
+  constructor(options: LeadershipOptions) {
+    this.#options = options;
+    this.#state = startFollowing(options.mono(), options.isAlone);
+  }
+
+  /** Term of our lease while we may act; null otherwise. */
+  get term(): number | null {
+    const { times, mono } = this.#options;
+    return this.#state.kind === 'leading' && mayAct(this.#state, times, mono())
+      ? this.#state.mine.term
+      : null;
+  }
+
+  hear(payload: Uint8Array): void {
+    const { trust, log } = this.#options;
+    try {
+      this.#step({ kind: 'heard', lease: openLease(payload, trust) });
+    } catch (error) {
+      log.warn({ problem: toProblem(error) }, 'lease refused');
+    }
+  }
+
+  /** To be called several times in each `leaseMs`. */
+  async tick(): Promise<void> {
+    const { self, trust, seeds, log } = this.#options;
+    const say = this.#step({ kind: 'tick' });
+    if (!say) return;
+    const lease = signLease(
+      { fleet: trust.fleet, controller: self, ...say, issued_at: new Date().toISOString() },
+      seeds,
+    );
+    try {
+      await this.#options.publish(LEASE_TOPIC, lease);
+    } catch (error) {
+      // Said again in a quarter of a lease; who is not heard stops leading.
+      log.debug({ error: String(error) }, 'lease not sent');
+    }
+  }
+
+  #step(event: LeaseEvent): { term: number; beat: number } | null {
+    const { self, predecessor, times, mono, log } = this.#options;
+    const before = this.#state.kind;
+    const { state, say } = stepLease(this.#state, event, { self, predecessor, times, now: mono() });
+    this.#state = state;
+    if (state.kind !== before) log.info({ controller: self, now: state.kind }, 'leadership');
+    return say;
+  }
+}
