@@ -101,6 +101,7 @@ export const LIMITS = {
   notifyMsMax: MINUTE, // a program that calls a person
   countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
   countedTasksMax: 100_000, // tasks that one report of one robot can add
+  countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
   countedHoursMax: 24, // hours of work that one report can add
   historyPageMax: 500, // audit entries in one answer
   reasonsMax: 8, // sentences in one progress

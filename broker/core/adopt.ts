@@ -34,6 +34,7 @@ export function adopt(
     stage: own.stage + 1,
     base: { installed: 0, failed: 0, vanished: 0 },
     evidence: emptyEvidence(),
+    history: own.history,
     waitsFor: progress.status === 'rolling' ? 'robots' : null,
     seq: progress.seq,
     expiresAtMs: progress.expires_at,

@@ -22,10 +22,13 @@ const NOTHING: GroupTotals = {
   robots_failing: 0,
 };
 
+export const emptyGroup = (): GroupTotals => NOTHING;
+
 export const emptyEvidence = (): WaveEvidence => ({
   treated: NOTHING,
   control: NOTHING,
   pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
+  batches: 0,
   crash_logs: startRatioLogs(),
   task_logs: startRatioLogs(),
 });
@@ -57,10 +60,14 @@ export function addIncrements(
   return increments.length === 0 ? evidence : next;
 }
 
-/** Hands a whole batch to the tests. A batch that lacks one of the groups waits for more. */
+/**
+ * Hands a whole batch to the tests. One that lacks a group waits for more, or what the other group
+ * did would count for nothing; in a wave without a control group there is nothing to wait for.
+ */
 function close(evidence: WaveEvidence, tolerated: number): WaveEvidence {
   const { treated, control } = evidence.pending;
-  if (treated.hours <= 0 && tasksOf(treated) <= 0) return evidence;
+  const isAlone = evidence.control.hours <= 0;
+  if (treated.hours <= 0 || (control.hours <= 0 && !isAlone)) return evidence;
   const crashes = {
     events1: treated.crashes,
     exposure1: treated.hours,
@@ -76,10 +83,26 @@ function close(evidence: WaveEvidence, tolerated: number): WaveEvidence {
   return {
     ...evidence,
     pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
+    batches: evidence.batches + 1,
     crash_logs: addToRatioLogs(evidence.crash_logs, crashes, tolerated),
     task_logs: addToRatioLogs(evidence.task_logs, tasks, tolerated),
   };
 }
+
+/** Adds what the old version has done; robots do not count one by one there. */
+export function addHistory(sum: GroupTotals, more: readonly PastTotals[]): GroupTotals {
+  const total = (part: keyof PastTotals): number =>
+    more.reduce((all, one) => all + clamp(one[part], LIMITS.countedPastMax), 0);
+  return {
+    ...sum,
+    hours: sum.hours + total('hours'),
+    crashes: sum.crashes + total('crashes'),
+    tasks_completed: sum.tasks_completed + total('tasksCompleted'),
+    tasks_failed: sum.tasks_failed + total('tasksFailed'),
+  };
+}
+
+export type PastTotals = Pick<Increment, 'hours' | 'crashes' | 'tasksCompleted' | 'tasksFailed'>;
 
 export const tasksOf = (group: GroupTotals): number => group.tasks_completed + group.tasks_failed;
 

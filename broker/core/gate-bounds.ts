@@ -70,14 +70,55 @@ function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidenc
   return [boundLine({ metric: 'task', rate, bound, eValue, eHalt, told })];
 }
 
-function boundLine(input: {
-  metric: 'crash' | 'task';
-  rate: number | null;
-  bound: number;
-  eValue: number;
-  eHalt: number;
-  told: string;
-}): MetricEvidence {
+/**
+ * Where no robot of the old version reports (a fleet of one, the last wave, a control group that is
+ * away) the past of the old version takes its place: weaker, since times differ, and far better than
+ * nothing. One event more than there was is assumed, so that a clean past is not a bound of zero.
+ */
+export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[] {
+  const { evidence, history, gates, attempts, now } = input;
+  const { control, pending, treated } = evidence;
+  const isQuiet = pending.sinceMs > 0 && now - pending.sinceMs >= 2_000 * gates.batch_s;
+  const isMissing = control.hours <= 0 || (isQuiet && pending.control.hours <= 0);
+  if (!isMissing || evidence.treated.hours <= 0) return [];
+  const isAlone = attempts.installed + attempts.failed <= 1;
+  const lines: MetricEvidence[] = [];
+  if (history.hours > 0) {
+    const bound = ((history.crashes + 1) / history.hours) * gates.ratio_tolerated;
+    const eValue = rateEValue(treated.crashes, treated.hours, bound);
+    const rate = treated.crashes / treated.hours;
+    const told = `${treated.crashes} crashes in ${hours(treated.hours)} robot-hours, ${history.crashes} in ${hours(history.hours)} before`;
+    const isHarm = isAlone || treated.robots_crashed >= 2;
+    lines.push(historyLine({ metric: 'crash', rate, bound, eValue, eHalt, told, isHarm }));
+  }
+  const [tasks, before] = [tasksOf(treated), tasksOf(history)];
+  if (before > 0 && tasks > 0) {
+    const bound = Math.min(1, ((history.tasks_failed + 1) / before) * gates.ratio_tolerated);
+    const eValue = shareEValue(treated.tasks_failed, tasks, bound);
+    const rate = treated.tasks_failed / tasks;
+    const told = `${treated.tasks_failed} of ${tasks} tasks failed, ${history.tasks_failed} of ${before} before`;
+    const isHarm = isAlone || treated.robots_failing >= 2;
+    lines.push(historyLine({ metric: 'task', rate, bound, eValue, eHalt, told, isHarm }));
+  }
+  return lines;
+}
+
+interface Line {
+  readonly metric: 'crash' | 'task';
+  readonly rate: number | null;
+  readonly bound: number;
+  readonly eValue: number;
+  readonly eHalt: number;
+  readonly told: string;
+}
+
+/** @param line.isHarm more than one sick robot, or the only one there is */
+function historyLine({ isHarm, ...line }: Line & { isHarm: boolean }): MetricEvidence {
+  const eValue = isHarm ? line.eValue : Math.min(line.eValue, line.eHalt / 2);
+  return { ...boundLine({ ...line, eValue }), against: 'history' };
+}
+
+function boundLine(input: Line): MetricEvidence {
   return {
     metric: input.metric,
     against: 'bound',
@@ -92,4 +133,5 @@ function boundLine(input: {
   };
 }
 
+const hours = (value: number): string => String(Math.round(value * 100) / 100);
 const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;

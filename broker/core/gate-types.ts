@@ -9,7 +9,7 @@ import { z } from 'zod';
 const countSchema = z.number().min(0);
 
 /** Sums over one group of robots since a wave opened. */
-const groupSchema = z.object({
+export const groupSchema = z.object({
   hours: countSchema,
   crashes: countSchema,
   tasks_completed: countSchema,
@@ -26,6 +26,8 @@ export const waveEvidenceSchema = z.object({
   control: groupSchema,
   /** The part of these sums that the logs do not hold yet; see evidence.ts. */
   pending: z.object({ treated: groupSchema, control: groupSchema, sinceMs: countSchema }),
+  /** Batches that the tests have seen. */
+  batches: countSchema,
   crash_logs: z.array(z.number()).max(32),
   task_logs: z.array(z.number()).max(32),
 });
@@ -64,8 +66,11 @@ export type MetricName = 'apply' | 'crash' | 'task';
 /** One line of evidence, as people and `--json` see it. */
 export interface MetricEvidence {
   readonly metric: MetricName;
-  /** `control`: against the robots that do not run the version yet. */
-  readonly against: 'bound' | 'control';
+  /**
+   * `control`: the robots that do not run the version yet; `history`: what the old version did
+   * before, where no such robot reports.
+   */
+  readonly against: 'bound' | 'control' | 'history';
   readonly verdict: 'pass' | 'hold' | 'halt';
   /** Share or rate of the new version, and of what it is compared with; null when unknown. */
   readonly treated: number | null;

@@ -5,14 +5,18 @@
  */
 
 import type { Gates } from '../../shared/gates.ts';
+import type { EpochMs } from '../../shared/ids.ts';
 import { tasksOf } from './evidence.ts';
-import type { Attempts, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
-import { againstBounds } from './gate-bounds.ts';
+import type { Attempts, GroupTotals, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
+import { againstBounds, againstHistory } from './gate-bounds.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
 export interface GateInput {
   readonly gates: Gates;
   readonly evidence: WaveEvidence;
+  /** What the old version has done; asked where no robot of the control group reports. */
+  readonly history: GroupTotals;
+  readonly now: EpochMs;
   readonly attempts: Attempts;
   /** Waves and the group that comes after them: they share the error that is allowed. */
   readonly stages: number;
@@ -25,12 +29,15 @@ export interface GateInput {
 
 export function judge(input: GateInput): Verdict {
   const eHalt = haltAt(input);
-  const evidence = [...againstBounds(input, eHalt), ...againstControl(input, eHalt)];
+  const evidence = [
+    ...againstBounds(input, eHalt),
+    ...againstControl(input, eHalt),
+    ...againstHistory(input, eHalt),
+  ];
   const halts = evidence.filter((one) => one.verdict === 'halt');
   if (halts.length > 0) return { kind: 'halt', reasons: halts.map((one) => one.text), evidence };
   const holds = evidence.filter((one) => one.verdict === 'hold').map((one) => one.text);
-  const soaking = soakReason(input);
-  const reasons = soaking === null ? holds : [...holds, soaking];
+  const reasons = [...holds, ...soakReasons(input)];
   if (reasons.length > 0) return { kind: 'hold', reasons, evidence };
   return { kind: 'pass', reasons: evidence.map((one) => one.text), evidence };
 }
@@ -38,14 +45,19 @@ export function judge(input: GateInput): Verdict {
 /** Each test of each stage gets an equal part of the false halts that are allowed in all. */
 function haltAt({ gates, stages }: GateInput): number {
   const tests =
-    3 + (gates.crashes_per_hour_max === null ? 0 : 1) + (gates.task_success_min === null ? 0 : 1);
+    5 + (gates.crashes_per_hour_max === null ? 0 : 1) + (gates.task_success_min === null ? 0 : 1);
   return (tests * stages) / gates.false_halt_max;
 }
 
-function soakReason({ soak }: GateInput): string | null {
-  if (soak.elapsedS === null) return 'the soak has not begun';
+function soakReasons({ soak, gates, evidence }: GateInput): string[] {
+  if (soak.elapsedS === null) return ['the soak has not begun'];
   const leftS = soak.soakS - soak.elapsedS;
-  return leftS > 0 ? `${Math.ceil(leftS)} s of the soak are left` : null;
+  const reasons = leftS > 0 ? [`${Math.ceil(leftS)} s of the soak are left`] : [];
+  // What is not in a batch yet has not been tested, however short the soak was meant to be.
+  if (evidence.treated.hours > 0 && evidence.batches === 0) {
+    reasons.push(`the first reports are gathered for ${gates.batch_s} s`);
+  }
+  return reasons;
 }
 
 interface Comparison {
@@ -110,21 +122,27 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
 
 /** How much more has to be seen before a pass means something, and why when it is nothing. */
 function missingExposure(
-  { events, exposure }: Comparison,
+  { metric, events, exposure }: Comparison,
   { gates, soak }: GateInput,
   eHalt: number,
 ): { amount: number; why: string } {
   const none = (why: string) => ({ amount: 0, why });
+  const waitS = gates.evidence_wait_s ?? soak.soakS * EVIDENCE_SOAKS;
+  const isLate = soak.elapsedS !== null && soak.elapsedS >= Math.max(waitS, soak.soakS);
+  if (exposure.treated <= 0) {
+    // An application that worked before and reports nothing now is no good sign.
+    return exposure.control > 0 && !(isLate && metric === 'crash')
+      ? { amount: 1, why: '' }
+      : none('nothing was reported by the new version');
+  }
   if (exposure.control <= 0) return none('there is no control group to compare with');
-  if (exposure.treated <= 0) return none('nothing was reported by the new version');
   if (events.control === 0) return none('the control group had none, so no wait would tell more');
   const odds = exposure.treated / exposure.control;
   const { ratio_tolerated: tolerated, ratio_detected: detected, miss_max: miss } = gates;
   const wanted =
     wantedEvents({ tolerated, detected, odds, eHalt, miss }) / (events.control / exposure.control);
   if (exposure.treated >= wanted) return none('no regression, with evidence enough to see one');
-  const waitS = gates.evidence_wait_s ?? soak.soakS * EVIDENCE_SOAKS;
-  if (soak.elapsedS !== null && soak.elapsedS >= Math.max(waitS, soak.soakS)) {
+  if (isLate) {
     const share = Math.floor((exposure.treated / wanted) * 100);
     return none(`no regression seen in ${share} % of the evidence that would show one for sure`);
   }

@@ -4,7 +4,7 @@
  */
 
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
-import { addIncrements } from './evidence.ts';
+import { addHistory, addIncrements } from './evidence.ts';
 import type { RobotRecord } from './fleet.ts';
 import { judge } from './gate.ts';
 import type { Attempts, Verdict } from './gate-types.ts';
@@ -35,13 +35,16 @@ export function lookAt({ run, plan, robots, marks, now, watchedSinceMs }: LookIn
   const observed = observe(run, members, marks);
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
-  const counted: RolloutRun = { ...run, evidence };
+  const history = addHistory(run.history, observed.history);
+  const counted: RolloutRun = { ...run, evidence, history };
   const attempts = countAttempts(counted, members);
   const stages = stagesOf(plan);
   const stage = stages.find((one) => one.wave === run.wave);
   const verdict = judge({
     gates,
     evidence,
+    history,
+    now,
     attempts,
     stages: stages.length + 1,
     soak: {

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { RobotId } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Usage } from '../../shared/messages.ts';
+import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
 import { hasTurn, type Member } from './members.ts';
 import type { RolloutRun } from './rollout-run.ts';
@@ -32,6 +33,8 @@ export type Mark = z.output<typeof markSchema>;
 
 export interface Observation {
   readonly increments: readonly Increment[];
+  /** What the old version has done and was not counted yet. */
+  readonly history: readonly PastTotals[];
   /** Only those that changed. */
   readonly marks: ReadonlyMap<RobotId, Mark>;
 }
@@ -44,20 +47,23 @@ export function observe(
   marks: ReadonlyMap<RobotId, Mark>,
 ): Observation {
   const increments: Increment[] = [];
+  const history: PastTotals[] = [];
   const changed = new Map<RobotId, Mark>();
   for (const member of members) {
     const before = marks.get(member.robot);
     const mark = markOf(member, before);
     for (const stint of member.component.usage) {
       const group = groupOf(run, member, stint);
+      const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
       // Seen for the first time: what it did before this rollout is no evidence about it. A stint
       // that this rollout began is evidence from its first second.
-      const isNew = before === undefined && group !== 'treated';
-      const known = mark.stints[stint.stint] ?? (isNew ? totalsOf(stint) : ZERO);
-      const now = highest(known, totalsOf(stint));
+      const isPast = before === undefined && group !== 'treated';
+      const known = mark.stints[stint.stint] ?? (isPast ? now : ZERO);
       mark.stints[stint.stint] = now;
-      const increment = group && incrementOf(group, known, now, mark, run.stage);
+      if (isPast && stint.version !== run.version) history.push(difference(ZERO, now));
+      const increment = group && incrementOf(group, { known, now, mark, stage: run.stage });
       if (!increment) continue;
+      if (group === 'control') history.push(increment);
       if (increment.crashes > 0) mark.crashedInStage = run.stage;
       if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
       increments.push(increment);
@@ -66,7 +72,7 @@ export function observe(
       changed.set(member.robot, mark);
     }
   }
-  return { increments, marks: changed };
+  return { increments, history, marks: changed };
 }
 
 /** A copy to write to, with only the stints that are still reported. */
@@ -109,26 +115,24 @@ const highest = (a: Totals, b: Totals): Totals => ({
   crashes: Math.max(a.crashes, b.crashes),
 });
 
+const difference = (known: Totals, now: Totals): PastTotals => ({
+  hours: (now.run_s - known.run_s) / 3600,
+  crashes: now.crashes - known.crashes,
+  tasksCompleted: now.completed - known.completed,
+  tasksFailed: now.failed - known.failed,
+});
+
 function incrementOf(
   group: Increment['group'],
-  known: Totals,
-  now: Totals,
-  mark: Mark,
-  stage: number,
+  { known, now, mark, stage }: { known: Totals; now: Totals; mark: Mark; stage: number },
 ): Increment | null {
-  const crashes = now.crashes - known.crashes;
-  const tasksFailed = now.failed - known.failed;
-  const tasksCompleted = now.completed - known.completed;
-  const hours = (now.run_s - known.run_s) / 3600;
-  if (crashes === 0 && tasksFailed === 0 && tasksCompleted === 0 && hours === 0) return null;
+  const more = difference(known, now);
+  if (Object.values(more).every((one) => one === 0)) return null;
   return {
     group,
-    hours,
-    crashes,
-    tasksCompleted,
-    tasksFailed,
-    firstCrash: crashes > 0 && mark.crashedInStage !== stage,
-    firstFailure: tasksFailed > 0 && mark.failedInStage !== stage,
+    ...more,
+    firstCrash: more.crashes > 0 && mark.crashedInStage !== stage,
+    firstFailure: more.tasksFailed > 0 && mark.failedInStage !== stage,
   };
 }
 

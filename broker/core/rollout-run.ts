@@ -11,8 +11,8 @@ import { LIMITS } from '../../shared/limits.ts';
 import type { Manifest } from '../../shared/manifest.ts';
 import type { ProgressFields } from '../../shared/progress.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/schema.ts';
-import { waveEvidenceSchema } from './gate-types.ts';
-import { emptyEvidence } from './evidence.ts';
+import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
+import { emptyEvidence, emptyGroup } from './evidence.ts';
 
 const waveSchema = z.number().int().min(0).max(LIMITS.wavesMax);
 
@@ -46,6 +46,8 @@ const runSchema = z.object({
   /** It is no longer announced: nobody may join it, and only a recall is still told. */
   withdrawn: z.boolean(),
   evidence: waveEvidenceSchema,
+  /** What the old version has done, before and beside the rollout. */
+  history: groupSchema,
   /** Number of the last entry in its audit log. */
   auditSeq: sizeSchema,
 });
@@ -116,6 +118,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     expiresAtMs: 0,
     withdrawn: false,
     evidence: emptyEvidence(),
+    history: emptyGroup(),
     auditSeq: 0,
   };
 }
