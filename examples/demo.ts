@@ -7,6 +7,7 @@
 
 import { prepareReleases, prepareTrust, publish, startCarrier } from './demo/prepare.ts';
 import type { Started } from './demo/processes.ts';
+import { runScenario } from './demo/rollout-scenario.ts';
 import { cutAndResume, refuseForgery } from './demo/trials.ts';
 import { BUSY_ROBOT, OLD_ROBOT, ROBOTS, SLOW_ROBOT, World, type Carrier } from './demo/world.ts';
 
@@ -68,27 +69,45 @@ async function showVersions(world: World, carrier: Carrier): Promise<void> {
   );
 }
 
-const world = await World.open();
-const overtime = setTimeout(() => {
-  console.error(`demo: error: not done within ${DEMO_MS_MAX / 1000} s; see ${world.path('logs')}`);
-  process.exit(1);
-}, DEMO_MS_MAX);
-try {
-  await prepareTrust(world);
-  await prepareReleases(world);
-  const carrier = await startCarrier(world);
-  const started = await firstRelease(world, carrier);
-  await secondRelease(world, carrier, started);
-  await refuseForgery(world, carrier);
-  await showVersions(world, carrier);
-  carrier.watch.stop();
-  await world.close(false);
-  console.log('\nAll of it happened.');
-} catch (error) {
-  console.error(`\ndemo: error: ${error instanceof Error ? error.message : String(error)}`);
-  console.error(`demo: hint: the logs of every process are in ${world.path('logs')}`);
-  await world.close(true);
-  process.exitCode = 1;
+async function runStory(): Promise<void> {
+  const world = await World.open();
+  const overtime = setTimeout(() => {
+    console.error(
+      `demo: error: not done within ${DEMO_MS_MAX / 1000} s; see ${world.path('logs')}`,
+    );
+    process.exit(1);
+  }, DEMO_MS_MAX);
+  try {
+    await prepareTrust(world);
+    await prepareReleases(world);
+    const carrier = await startCarrier(world);
+    const started = await firstRelease(world, carrier);
+    await secondRelease(world, carrier, started);
+    await refuseForgery(world, carrier);
+    await showVersions(world, carrier);
+    carrier.watch.stop();
+    await world.close(false);
+    console.log('\nAll of it happened.');
+  } catch (error) {
+    console.error(`\ndemo: error: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`demo: hint: the logs of every process are in ${world.path('logs')}`);
+    await world.close(true);
+    process.exitCode = 1;
+  }
+  clearTimeout(overtime);
 }
-clearTimeout(overtime);
+
+const at = process.argv.indexOf('--scenario');
+const scenario = at < 0 ? null : process.argv[at + 1];
+if (scenario === null) {
+  await runStory();
+} else if (scenario === 'bad-canary' || scenario === 'good') {
+  await runScenario(scenario).catch((error: unknown) => {
+    console.error(`\ndemo: error: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  });
+} else {
+  console.error(`demo: error: no such scenario (got ${scenario}, want bad-canary or good)`);
+  process.exitCode = 2;
+}
 process.exit();

@@ -17,11 +17,12 @@ import { Component } from './component.ts';
 import { explainComponent } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
 import type { Disk } from './core/ports.ts';
-import { iso, reportRobot, type ComponentView } from './core/report.ts';
+import { iso, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import { Outbox } from './io/outbox.ts';
 import { SecondLook } from './io/second-look.ts';
 import { Inbox } from './inbox.ts';
+import { Reporter } from './reporter.ts';
 
 export const AGENT_VERSION = '0.1.0';
 
@@ -38,6 +39,10 @@ export interface AgentOptions {
   readonly bytesPerSecondMax: number | null;
   readonly bootsMax: number;
   readonly adoptVersion: string;
+  /** An idle robot reports this often; `reportHeartbeatMs` of the limits when it is left out. */
+  readonly reportHeartbeatMs?: number | undefined;
+  /** Progress is reported at most this often; `reportIntervalMs` when it is left out. */
+  readonly reportIntervalMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
   readonly disk: Disk;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
@@ -60,13 +65,11 @@ export class Agent {
   readonly #chunks: ChunkLink;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  readonly #reporter: Reporter;
   readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
   readonly #stateFolder: string;
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
-  #reportTimer: NodeJS.Timeout | null = null;
-  /** Of the clock that never jumps. */
-  #lastReportAtMs = -Infinity;
   #lastWant = '';
   #closed = false;
 
@@ -79,6 +82,18 @@ export class Agent {
     const seenPath = `${this.#stateFolder}/seen.json`;
     this.#inbox = new Inbox(options.disk, seenPath, options.trust);
     this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
+    this.#reporter = new Reporter({
+      disk: options.disk,
+      usagePath: `${this.#stateFolder}/usage.json`,
+      log: options.log,
+      heartbeatMs: options.reportHeartbeatMs ?? LIMITS.reportHeartbeatMs,
+      intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
+      now: () => this.#now(),
+      facts: () => this.#facts(),
+      views: () => this.#views(),
+      canSend: () => this.#wire?.isUp === true,
+      send: (state) => this.#sendRetained('state', state),
+    });
     this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
@@ -90,8 +105,10 @@ export class Agent {
     await this.#options.disk.mkdir(this.#stateFolder);
     const problem = await this.#inbox.load();
     await this.#outbox.load();
+    await this.#reporter.load();
     for (const component of this.#components) await component.open();
     if (problem) await this.#refuseAll(problem);
+    this.#reporter.start();
     const { robot, link } = this.#options;
     this.#wire = new MqttWire(
       {
@@ -118,9 +135,9 @@ export class Agent {
   /** Says goodbye, so that the will need not. */
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#reportTimer) clearTimeout(this.#reportTimer);
     this.#secondLook.close();
     await Promise.all(this.#components.map((component) => component.close()));
+    await this.#reporter.close();
     const wire = this.#wire;
     if (!wire) return;
     if (wire.isUp) {
@@ -138,7 +155,7 @@ export class Agent {
   status(): object {
     const { announcement } = this.#inbox;
     return {
-      ...this.#report(),
+      ...this.#reporter.state(),
       link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
       announcement: announcement && {
         seq: announcement.seq,
@@ -161,15 +178,27 @@ export class Agent {
     ];
   }
 
-  addTelemetry(delta: Partial<Record<keyof Agent['telemetry'], number>>): void {
+  /** @throws DroverError NOT_FOUND for a component that this robot does not have */
+  addTelemetry(
+    delta: Partial<Record<keyof Agent['telemetry'], number>>,
+    component: string = this.#mainComponent(),
+  ): void {
+    if (!this.#components.some((one) => one.name === component)) {
+      throw new DroverError('NOT_FOUND', `count for ${component}: no such component here`);
+    }
     for (const key of ['tasks_completed', 'tasks_failed', 'crashes'] as const) {
       this.#telemetry[key] += delta[key] ?? 0;
     }
-    this.#reportSoon(false);
+    this.#reporter.add(component, delta);
   }
 
   get telemetry(): Readonly<{ tasks_completed: number; tasks_failed: number; crashes: number }> {
     return this.#telemetry;
+  }
+
+  #mainComponent(): string {
+    const names = this.#components.map((one) => one.name);
+    return names.includes('app') ? 'app' : (names[0] ?? 'app');
   }
 
   #now(): EpochMs {
@@ -203,7 +232,7 @@ export class Agent {
       facts: { robot, arch, tags },
       log: this.#log,
       now: () => this.#now(),
-      onChange: (urgent) => this.#reportSoon(urgent),
+      onChange: (urgent) => this.#reporter.soon(urgent),
       onIdle: () => void this.#consider(),
       tell: async (event) => {
         await this.#outbox.add(event);
@@ -225,7 +254,7 @@ export class Agent {
     }
     this.#chunks.up();
     this.#lastWant = '';
-    this.#reportSoon(true);
+    this.#reporter.soon(true);
     void this.#flush();
   }
 
@@ -284,17 +313,21 @@ export class Agent {
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
+      const { progress, completeSince } = this.#inbox;
+      // A recall holds without an announcement: it undoes what was announced once.
+      await this.#considerAll(null, { progress, completeSince });
       const announcement = this.#inbox.currentAnnouncement(this.#now());
-      if (!announcement) return;
-      for (const component of this.#components) {
-        await component.consider(announcement, this.#inbox.progress);
-      }
+      if (announcement) await this.#considerAll(announcement, { progress, completeSince });
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       const bytes = this.#inbox.announcementBytes;
       if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
       await this.#refuseAll(problem);
     }
+  }
+
+  async #considerAll(...heard: Parameters<Component['consider']>): Promise<void> {
+    for (const component of this.#components) await component.consider(...heard);
   }
 
   #wantPackage(
@@ -321,24 +354,9 @@ export class Agent {
     void this.#tolerate('want', sent);
   }
 
-  #report() {
+  #facts() {
     const { robot, arch, model, tags } = this.#options;
-    const facts = { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
-    return reportRobot(facts, this.#views(), this.#now());
-  }
-
-  /** Transitions at once, progress at most every `reportIntervalMs`. */
-  #reportSoon(urgent: boolean): void {
-    if (this.#closed || (this.#reportTimer && !urgent)) return;
-    if (this.#reportTimer) clearTimeout(this.#reportTimer);
-    const sinceMs = performance.now() - this.#lastReportAtMs;
-    const waitMs = urgent ? 0 : Math.max(0, LIMITS.reportIntervalMs - sinceMs);
-    this.#reportTimer = setTimeout(() => {
-      this.#reportTimer = null;
-      if (this.#wire?.isUp !== true) return; // `onUp` reports again
-      this.#lastReportAtMs = performance.now();
-      void this.#tolerate('report', this.#sendRetained('state', encodeMessage(this.#report())));
-    }, waitMs);
+    return { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

@@ -9,7 +9,7 @@ import type { EpochMs } from '../shared/ids.ts';
 import type { RobotEventFields } from '../shared/messages.ts';
 import type { Progress } from '../shared/progress.ts';
 import type { Log } from '../shared/ports.ts';
-import { decideOffer, type Decision, type RobotFacts } from './core/decide.ts';
+import { decideOffer, decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
 import {
   accepts,
   isLooping,
@@ -108,9 +108,10 @@ export class Component {
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
   consider(
     announcement: Announcement | null,
-    progress: ReadonlyMap<string, Progress>,
+    heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
   ): Promise<void> {
     return this.#enqueue(async () => {
+      if (await this.#obeyRecall(heard.progress)) return;
       const { facts, component, trust } = this.#options;
       const { phase, job, blocked } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
@@ -126,12 +127,23 @@ export class Component {
             trust,
             version: this.#slots.active,
             blocked: [...blocked, ...stuckOn],
-            progress,
+            ...heard,
             now,
           })
         : null;
       if (decision) await this.#act(decision, now);
     });
+  }
+
+  /** A rollout that was taken back goes before everything that is offered. */
+  async #obeyRecall(progress: ReadonlyMap<string, Progress>): Promise<boolean> {
+    const { active, rollback } = this.#slots;
+    const now = this.#now();
+    const problem = decideRecall({ state: this.#state, active, rollback, progress, now });
+    if (!problem) return false;
+    if (problem.code === 'ROLLOUT_RECALLED') await this.#apply({ kind: 'recalled', problem });
+    else await this.#noteRefusal(problem, active);
+    return problem.code === 'ROLLOUT_RECALLED';
   }
 
   /** The agent refused a whole announcement: shown and told once for each new reason. */
@@ -182,17 +194,24 @@ export class Component {
       await this.#apply({ kind: isHeld ? 'held' : 'withdrawn' });
     }
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
-    const waitingFor = verdict.kind === 'wait' ? verdict.problem.message : null;
-    this.#live = { ...this.#live, refusal: null, waitingFor };
+    const isWaiting = verdict.kind === 'wait';
+    const waitingFor = isWaiting ? verdict.problem.message : null;
+    const wakeAtMs = isWaiting ? verdict.untilMs : null;
+    this.#live = { ...this.#live, refusal: null, waitingFor, wakeAtMs };
+    if (wakeAtMs !== null) this.#wakeIn(wakeAtMs - now);
     this.#options.onChange(true);
+  }
+
+  #wakeIn(waitMs: number): void {
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#options.onIdle(), waitMs);
   }
 
   #waitForRetry(waitMs: number): void {
     const wakeAtMs = this.#now() + waitMs;
     this.#live = { ...this.#live, waitingFor: 'another try after a failure', wakeAtMs };
     this.#options.onChange(true);
-    if (this.#retryTimer) clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.#options.onIdle(), waitMs);
+    this.#wakeIn(waitMs);
   }
 
   async #noteRefusal(problem: Problem, version: string | null): Promise<void> {

@@ -125,8 +125,14 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   return { kind: 'staged' };
 }
 
-/** Asks until the robot says yes. Never gives up by itself: a busy robot is not an error. */
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  await untilReady(job, on);
+  const { active } = await readSlots(on.disk, on.layout);
+  return { kind: 'ready', previousVersion: active };
+}
+
+/** Asks until the robot says yes. Never gives up by itself: a busy robot is not an error. */
+async function untilReady(job: Job, on: EffectContext): Promise<void> {
   for (;;) {
     const said = on.readySaid();
     const hook = said?.ready === false ? null : await hookOf(job, on, 'ready');
@@ -134,9 +140,7 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
       // A broken interlock is a closed one.
       on.onWaiting(`the ready hook (${describeHook(hook)})`, on.now() + LIMITS.readyIntervalMs);
     } else if (hook !== null && hook.kind !== 'busy') {
-      on.onWaiting(null, null);
-      const { active } = await readSlots(on.disk, on.layout);
-      return { kind: 'ready', previousVersion: active };
+      return on.onWaiting(null, null);
     } else {
       const why = hook === null ? (said?.reason ?? '') : describeHook(hook);
       on.onWaiting(`the robot is busy: ${why}`, on.now() + LIMITS.readyIntervalMs);
@@ -182,6 +186,8 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
   if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
   try {
     const { active } = await readSlots(on.disk, on.layout);
+    // A version that works is taken back: the robot may be in the middle of a task.
+    if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) await untilReady(job, on);
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     await swapBack(on.disk, on.layout, job.previousVersion);

@@ -18,7 +18,7 @@ export class Inbox {
   readonly #seenPath: string;
   readonly #trust: TrustRoot;
   readonly #progress = new Map<string, Progress>();
-  #seen: Seen = { announcement: 0, progress: {} };
+  #seen: Seen = { announcement: 0, progress: {}, completeSince: {} };
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
 
@@ -47,6 +47,10 @@ export class Inbox {
 
   get progress(): ReadonlyMap<string, Progress> {
     return this.#progress;
+  }
+
+  get completeSince(): ReadonlyMap<string, EpochMs> {
+    return new Map(Object.entries(this.#seen.completeSince));
   }
 
   /** @throws DroverError ANNOUNCEMENT_EXPIRED when it went stale after it was accepted */
@@ -84,9 +88,12 @@ export class Inbox {
     this.#progress.set(progress.rollout, progress);
     if (!active.has(progress.rollout)) return;
     // Only rollouts that are announced keep a floor: the file stays small for ever.
-    const kept = Object.entries(this.#seen.progress).filter(([id]) => active.has(id));
-    const floors = { ...Object.fromEntries(kept), [progress.rollout]: progress.seq };
-    this.#seen = { ...this.#seen, progress: floors };
+    const keep = <T>(record: Record<string, T>): Record<string, T> =>
+      Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
+    const floors = { ...keep(this.#seen.progress), [progress.rollout]: progress.seq };
+    const completeSince = keep(this.#seen.completeSince);
+    if (progress.status === 'complete') completeSince[progress.rollout] ??= now;
+    this.#seen = { ...this.#seen, progress: floors, completeSince };
     await writeSeen(this.#disk, this.#seenPath, this.#seen);
   }
 }

@@ -17,7 +17,8 @@ export async function serveLocalApi(
       status: () => agent.status(),
       explain: () => ({ lines: agent.explain() }),
       telemetry: (delta) => {
-        agent.addTelemetry(delta);
+        const { component, ...counts } = delta;
+        agent.addTelemetry(counts, component);
         return { ...agent.telemetry };
       },
       ready: ({ ready, reason }) => {

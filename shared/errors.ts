@@ -149,6 +149,11 @@ export const CATALOGUE = {
     'later',
   ),
   ROLLOUT_STOPPED: refused('operator', 'nothing to do: the rollout is paused or halted', 'later'),
+  ROLLOUT_RECALLED: refused('operator', 'publish a fixed version: this one is blocked here'),
+  RECALL_IMPOSSIBLE: refused(
+    'operator',
+    'publish a fixed version: this robot has no release to go back to',
+  ),
   DISK_SPACE_SHORT: refused(
     'operator',
     'free space on the robot; it tries again by itself',

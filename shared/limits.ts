@@ -123,6 +123,9 @@ export const LIMITS = {
   blockedBundlesMax: 64, // bundles remembered as failed
   outboxEventsMax: 256, // unsent events kept through an outage
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
+  reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
+  usageTickS: 1, // run time is added in pieces of at least this
+  usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   diskSpareBytes: 32 * MiB, // left free beside what an update needs

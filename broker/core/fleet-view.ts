@@ -29,7 +29,7 @@ export function showRobot(record: RobotRecord): object {
 }
 
 function showComponent(component: ComponentState) {
-  const { last_error: failure } = component;
+  const { last_error: failure, last_update: last = null } = component;
   return {
     name: component.name,
     version: component.version,
@@ -42,6 +42,12 @@ function showComponent(component: ComponentState) {
     wake_at: instant(component.wake_at),
     last_error: failure ? { ...failure, at: instant(failure.at) } : null,
     blocked: component.blocked,
+    last_update: last && {
+      ...last,
+      started_at: instant(last.started_at),
+      ended_at: instant(last.ended_at),
+    },
+    usage: component.usage,
   };
 }
 
@@ -58,6 +64,8 @@ const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   wake_at: null,
   last_error: null,
   blocked: [],
+  last_update: null,
+  usage: [],
 };
 
 export function showEvent(event: RobotEvent): object {

@@ -72,8 +72,8 @@ function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidenc
 
 /**
  * Where no robot of the old version reports (a fleet of one, the last wave, a control group that is
- * away) the past of the old version takes its place: weaker, since times differ, and far better than
- * nothing. One event more than there was is assumed, so that a clean past is not a bound of zero.
+ * away) the past of the old version takes its place: weaker, since times differ, and far better
+ * than nothing. One event more than there was is assumed: a clean past is no bound of zero.
  */
 export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[] {
   const { evidence, history, gates, attempts, now } = input;

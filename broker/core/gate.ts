@@ -116,7 +116,10 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
   const missing = missingExposure(one, input, eHalt);
   if (missing.amount <= 0) return { ...base, verdict: 'pass', text: `${told}: ${missing.why}` };
   const unit = one.unit === 'tasks' ? 'tasks' : 'robot-hours';
-  const text = `${told}: ${round(missing.amount)} ${unit} more would show a rate ${input.gates.ratio_detected} times the control's`;
+  const text =
+    exposure.treated <= 0
+      ? `${told}: the new version has reported nothing yet`
+      : `${told}: ${round(missing.amount)} ${unit} more would show a rate ${input.gates.ratio_detected} times the control's`;
   return { ...base, verdict: 'hold', missing: missing.amount, missing_unit: one.unit, text };
 }
 

@@ -26,6 +26,8 @@ export interface RobotFacts {
   readonly trust: TrustRoot;
   /** Newest accepted progress of each rollout. */
   readonly progress: ReadonlyMap<string, Progress>;
+  /** When this robot first heard of each rollout that it is complete. */
+  readonly completeSince: ReadonlyMap<string, EpochMs>;
   readonly now: EpochMs;
 }
 
@@ -35,7 +37,12 @@ export type Verdict =
   /** It runs here already. */
   | { readonly kind: 'runs'; readonly version: string }
   /** Meant for this robot, but not yet. */
-  | { readonly kind: 'wait'; readonly version: string; readonly problem: Problem }
+  | {
+      readonly kind: 'wait';
+      readonly version: string;
+      readonly problem: Problem;
+      readonly untilMs: EpochMs | null;
+    }
   | { readonly kind: 'refuse'; readonly version: string | null; readonly problem: Problem }
   | { readonly kind: 'notForUs' };
 
@@ -146,8 +153,14 @@ function judgeBundle(
   if (!artifact) return no('ANNOUNCEMENT_INVALID', 'the rollout offers no full artifact');
   const mismatch = artifactMismatch(manifest, artifact);
   if (mismatch) return no('ANNOUNCEMENT_INVALID', mismatch);
-  const gate = cohortGate(rollout, facts);
-  if (gate) return { kind: 'wait', version, problem: gate };
+  const turn = decideTurn(rollout, {
+    robot: facts.robot,
+    tags: facts.tags,
+    progress: facts.progress.get(rollout.id),
+    completeSinceMs: facts.completeSince.get(rollout.id),
+    now: facts.now,
+  });
+  if (turn) return { kind: 'wait', version, ...turn };
   return { kind: 'take', job: makeJob({ rollout, artifact, bundle, seq, now: facts.now }) };
 }
 
@@ -165,20 +178,91 @@ function artifactMismatch(
   return null;
 }
 
-/** Null when the robot's turn has come. */
-function cohortGate(rollout: Rollout, facts: RobotFacts): Problem | null {
-  const later = (code: ErrorCode, why: string): Problem =>
-    toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`));
-  const found = facts.progress.get(rollout.id);
-  const progress = found && facts.now < found.expires_at ? found : undefined;
+/** What a robot needs to know of a rollout to tell whether its turn has come. */
+export type TurnRules = Pick<
+  Rollout,
+  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'late_spread_s'
+>;
+
+export interface TurnFacts {
+  readonly robot: RobotId;
+  readonly tags: readonly string[];
+  /** Newest accepted progress of this rollout, however old. */
+  readonly progress: Progress | undefined;
+  /** When this robot first heard that the rollout is complete. */
+  readonly completeSinceMs: EpochMs | undefined;
+  readonly now: EpochMs;
+}
+
+/** Null when the robot's turn has come; else why not, and until when if that is known. */
+export function decideTurn(
+  rollout: TurnRules,
+  facts: TurnFacts,
+): { problem: Problem; untilMs: EpochMs | null } | null {
+  const later = (code: ErrorCode, why: string, untilMs: EpochMs | null = null) => ({
+    problem: toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`)),
+    untilMs,
+  });
+  const { progress: found, now } = facts;
+  const progress = found && now < found.expires_at ? found : undefined;
   if (progress && progress.status !== 'rolling' && progress.status !== 'complete') {
     return later('ROLLOUT_STOPPED', `it is ${progress.status}`);
   }
   const everybodyAtOnce = rollout.waves.length === 1 && rollout.waves[0]?.percent === 100;
   if (rollout.emergency || everybodyAtOnce) return null;
   if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
+  if (isCanary(rollout, facts)) return null;
   const fraction = cohortFraction(rollout.salt, facts.robot);
-  if (fraction < progress.threshold) return null;
-  const [got, open] = [fraction, progress.threshold].map((part) => (part * 100).toFixed(1));
-  return later('COHORT_CLOSED', `this robot's turn is at ${got} % (open up to ${open} %)`);
+  if (fraction >= progress.threshold) {
+    const [got, open] = [fraction, progress.threshold].map((part) => (part * 100).toFixed(1));
+    return later('COHORT_CLOSED', `this robot's turn is at ${got} % (open up to ${open} %)`);
+  }
+  if (progress.status !== 'complete') return null;
+  const untilMs = lateStart(rollout, facts);
+  if (now >= untilMs) return null;
+  const when = new Date(untilMs).toISOString();
+  return later(
+    'COHORT_CLOSED',
+    `robots that come late start one by one, this one at ${when}`,
+    untilMs,
+  );
+}
+
+function isCanary({ canaries }: TurnRules, { robot, tags }: TurnFacts): boolean {
+  if (canaries.robots.includes(robot)) return true;
+  return canaries.tags.length > 0 && canaries.tags.every((tag) => tags.includes(tag));
+}
+
+/** A moment of this robot's own, so that a hundred new robots do not all begin at once. */
+function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochMs {
+  const spreadMs = late_spread_s * 1000;
+  // A clock that was put back must not make it wait longer than the whole spread.
+  const sinceMs = Math.min(facts.completeSinceMs ?? facts.now, facts.now);
+  return sinceMs + Math.floor(cohortFraction(`${salt} late`, facts.robot) * spreadMs);
+}
+
+export interface RecallFacts {
+  readonly state: MachineState;
+  readonly active: string | null;
+  /** Release that stands ready to go back to. */
+  readonly rollback: string | null;
+  readonly progress: ReadonlyMap<string, Progress>;
+  readonly now: EpochMs;
+}
+
+/** Whether the rollout that brought what runs here has been taken back. */
+export function decideRecall(facts: RecallFacts): Problem | null {
+  const { state, active, rollback, progress, now } = facts;
+  const isProbation = state.phase === 'probation';
+  const job = isProbation ? state.job : state.phase === 'idle' ? state.installed : null;
+  if (!job || job.version !== active) return null;
+  const found = progress.get(job.rollout);
+  if (!found || now >= found.expires_at) return null;
+  if (!found.recall && found.status !== 'rolling_back') return null;
+  const why = found.reasons[0] ?? 'no reason was given';
+  const no = (code: ErrorCode, text: string): Problem =>
+    toProblem(new DroverError(code, `keep ${job.version} of rollout ${job.rollout}: ${text}`));
+  return rollback === null || rollback !== job.previousVersion
+    ? no('RECALL_IMPOSSIBLE', `it was taken back (${why}), and there is no release to go back to`)
+    : no('ROLLOUT_RECALLED', `it was taken back (${why})`);
 }

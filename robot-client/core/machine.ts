@@ -11,18 +11,18 @@ import { CATALOGUE, isErrorCode, type Problem } from '../../shared/errors.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Phase } from '../../shared/phases.ts';
-import type { Job, MachineState } from './state.ts';
+import type { Job, LastUpdate, MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
-  idle:         { offered: 'checking', power_returned: 'idle' },
+  idle:         { offered: 'checking', recalled: 'rolling_back', power_returned: 'idle' },
   checking:     { fits: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
   downloading:  { downloaded: 'verifying', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
   verifying:    { intact: 'staging', corrupt: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
   swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
-  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
+  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
   rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
 } as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
@@ -42,6 +42,7 @@ export type MachineEvent =
         | 'boots_exhausted'
         | 'rollback_failed'
         | 'rollback_exhausted'
+        | 'recalled'
         | 'looping';
       readonly problem: Problem;
     }
@@ -164,6 +165,8 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return state.phase === 'swapping' || state.phase === 'probation'
         ? failing(state, event.problem, now)
         : ended(state, event.problem, now, false);
+    case 'recalled':
+      return recalled(state, event.problem, now);
     case 'swap_failed':
     case 'unhealthy':
     case 'boots_exhausted':
@@ -178,7 +181,11 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'rolled_back':
       return afterRollback(state, now);
     case 'healthy':
-      return { ...state, job: null, retry: null, lastProblem: null };
+      return finished(
+        { ...state, installed: job, job: null, retry: null, lastProblem: null },
+        job,
+        { outcome: 'installed', code: null, now },
+      );
     case 'withdrawn':
       return { ...state, job: null };
     case 'held':
@@ -217,6 +224,35 @@ function failing(state: MachineState, problem: Problem, now: EpochMs): MachineSt
   return noted(job ? { ...state, job: { ...job, cause: problem } } : state, problem, now);
 }
 
+/** The job that brought the active version is taken up again, to be undone. */
+function recalled(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  const job = state.job ?? state.installed;
+  if (!job) throw new TypeError('machine: nothing was installed that could be recalled');
+  const again = { ...job, rollbackAttempts: 0, persists: 0, startedAtMs: now };
+  return failing({ ...state, job: again }, problem, now);
+}
+
+interface Ending {
+  readonly outcome: LastUpdate['outcome'];
+  readonly code: string | null;
+  readonly now: EpochMs;
+}
+
+function finished(state: MachineState, job: Job | null, ending: Ending): MachineState {
+  if (!job) return state;
+  const { outcome, code, now } = ending;
+  const lastUpdate: LastUpdate = {
+    rollout: job.rollout,
+    version: job.version,
+    outcome,
+    code,
+    startedAtMs: job.startedAtMs,
+    endedAtMs: Math.max(now, job.startedAtMs),
+    bytes: job.payloadBytes,
+  };
+  return { ...state, lastUpdate };
+}
+
 function mayRetry(problem: Problem): boolean {
   return CATALOGUE[problem.code].retry !== 'never';
 }
@@ -226,14 +262,20 @@ function afterRollback(state: MachineState, now: EpochMs): MachineState {
   const { cause } = state.job ?? { cause: null };
   if (!cause) return { ...state, job: null };
   const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
-  return ended(state, { ...cause, code }, now, code === 'SWAP_FAILED');
+  const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
+  const after = ended(state, { ...cause, code }, now, code === 'SWAP_FAILED');
+  // Undone is undone; what a failed update replaced stands again as it did before.
+  const isUndone = state.installed?.rollout === state.job?.rollout;
+  const installed = isUndone ? null : state.installed;
+  return finished({ ...after, installed }, state.job, { outcome, code, now });
 }
 
 /** The job is over: blocked when trying again cannot help, else to be tried after a wait. */
 function ended(state: MachineState, problem: Problem, now: EpochMs, again: boolean): MachineState {
   const { job } = state;
-  const after = { ...noted(state, problem, now), job: null };
-  if (!job) return after;
+  const noticed = { ...noted(state, problem, now), job: null };
+  if (!job) return noticed;
+  const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
   const { version, payloadSha256 } = job;
   if (!again) {
     const entry = { version, payloadSha256, code: problem.code };

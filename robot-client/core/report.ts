@@ -8,7 +8,8 @@ import type {
   RobotStateFields,
 } from '../../shared/messages.ts';
 import type { Phase } from '../../shared/phases.ts';
-import type { MachineState } from './state.ts';
+import type { LastUpdate, MachineState } from './state.ts';
+import type { Stint } from './usage.ts';
 
 export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
 
@@ -27,6 +28,12 @@ export interface ComponentView {
   readonly previousVersion: string | null;
   readonly state: MachineState;
   readonly live: Live;
+}
+
+/** What the robot counts, apart from what a component knows of itself. */
+export interface Counted {
+  readonly epoch: string;
+  told(component: string): readonly Stint[];
 }
 
 export function reportComponent(view: ComponentView): ComponentStateFields {
@@ -49,6 +56,20 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     last_error: failure && reportFailure(latest(state, live) ?? failure),
     blocked: state.blocked.map((one) => one.version),
+    last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
+  };
+}
+
+function reportUpdate(last: LastUpdate) {
+  return {
+    rollout: last.rollout,
+    version: last.version,
+    outcome: last.outcome,
+    code: last.code,
+    started_at: iso(last.startedAtMs),
+    ended_at: iso(last.endedAtMs),
+    took_s: (last.endedAtMs - last.startedAtMs) / 1000,
+    bytes: last.bytes,
   };
 }
 
@@ -87,7 +108,7 @@ export interface RobotFactsForReport {
 export function reportRobot(
   facts: RobotFactsForReport,
   components: readonly ComponentView[],
-  now: EpochMs,
+  { counted, now }: { readonly counted: Counted; readonly now: EpochMs },
 ): RobotStateFields {
   return {
     robot_id: facts.robot,
@@ -96,8 +117,12 @@ export function reportRobot(
     arch: facts.arch,
     model: facts.model,
     tags: [...facts.tags],
-    components: components.map(reportComponent),
+    components: components.map((view) => ({
+      ...reportComponent(view),
+      usage: [...counted.told(view.name)],
+    })),
     metrics: { ...facts.metrics },
+    counter_epoch: counted.epoch,
   };
 }
 

@@ -51,10 +51,24 @@ const jobSchema = z.object({
   cause: problemSchema.nullable(),
 });
 
+/** How the last update ended: told with every report, for people and for the gate. */
+const lastUpdateSchema = z.object({
+  rollout: idSchema,
+  version: versionSchema,
+  outcome: z.enum(['installed', 'rolled_back', 'refused', 'recalled']),
+  code: z.string().nullable(),
+  startedAtMs: sizeSchema,
+  endedAtMs: sizeSchema,
+  bytes: sizeSchema,
+});
+
 const stateSchema = z.object({
   schema: z.literal(1),
   phase: z.enum(PHASES),
   job: jobSchema.nullable(),
+  /** The job that brought the active version: what a recall goes back on. */
+  installed: jobSchema.nullable().default(null),
+  lastUpdate: lastUpdateSchema.nullable().default(null),
   blocked: z
     .array(z.object({ version: versionSchema, payloadSha256: sha256Schema, code: z.string() }))
     .max(LIMITS.blockedBundlesMax),
@@ -69,6 +83,7 @@ const stateSchema = z.object({
 
 export type StoredProblem = z.output<typeof problemSchema>;
 export type Job = z.output<typeof jobSchema>;
+export type LastUpdate = z.output<typeof lastUpdateSchema>;
 export type MachineState = z.output<typeof stateSchema>;
 
 const KIND = {
@@ -88,7 +103,16 @@ export function encodeMachineState(state: MachineState): Uint8Array {
 }
 
 export function freshState(): MachineState {
-  return { schema: 1, phase: 'idle', job: null, blocked: [], retry: null, lastProblem: null };
+  return {
+    schema: 1,
+    phase: 'idle',
+    job: null,
+    installed: null,
+    lastUpdate: null,
+    blocked: [],
+    retry: null,
+    lastProblem: null,
+  };
 }
 
 /** A job of a bundle whose signatures hold: the only way to make one. */

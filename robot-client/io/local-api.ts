@@ -19,6 +19,7 @@ import { idSchema, parseDocument, versionSchema } from '../../shared/schema.ts';
 
 const deltaSchema = z.number().int().min(0).max(LIMITS.telemetryDeltaMax).default(0);
 const telemetrySchema = z.strictObject({
+  component: idSchema.optional(),
   tasks_completed: deltaSchema,
   tasks_failed: deltaSchema,
   crashes: deltaSchema,

@@ -13,6 +13,8 @@ import { readOrSetAside, writeWhole } from './state-file.ts';
 const seenSchema = z.object({
   announcement: sizeSchema,
   progress: z.record(idSchema, sizeSchema),
+  /** When each announced rollout was first heard to be complete. */
+  completeSince: z.record(idSchema, sizeSchema).default({}),
 });
 
 export type Seen = z.output<typeof seenSchema>;
@@ -30,7 +32,7 @@ export async function readSeen(
 ): Promise<{ seen: Seen; problem: Problem | null }> {
   const parse = (bytes: Uint8Array): Seen => parseDocument(KIND, bytes);
   const { value, problem } = await readOrSetAside(disk, path, parse);
-  return { seen: value ?? { announcement: 0, progress: {} }, problem };
+  return { seen: value ?? { announcement: 0, progress: {}, completeSince: {} }, problem };
 }
 
 export async function writeSeen(disk: Disk, path: string, seen: Seen): Promise<void> {

@@ -168,7 +168,10 @@ export class Robot {
   }
 
   async #consider(): Promise<void> {
-    await this.component.consider(this.#offered, new Map());
+    await this.component.consider(this.#offered, {
+      progress: new Map(),
+      completeSince: new Map(),
+    });
     if (this.component.view.state.phase === 'idle') this.#atRest();
   }
 }

@@ -69,7 +69,8 @@ class FolderLink implements PullLink {
 export async function installOnce(root: string, hooksFolder: string, offer: Offer): Promise<Rest> {
   const trust = parseTrust(new TextEncoder().encode(offer.trust));
   const announcement = openAnnouncement(new TextEncoder().encode(offer.announcement), trust);
-  const consider = (): void => void component.consider(announcement, new Map());
+  const consider = (): void =>
+    void component.consider(announcement, { progress: new Map(), completeSince: new Map() });
   let rest: (rest: Rest) => void;
   const atRest = new Promise<Rest>((resolve) => {
     rest = resolve;

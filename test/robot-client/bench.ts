@@ -155,7 +155,10 @@ export class Bench {
 
   /** As the agent does: the newest announcement, whenever there is a reason to look at it. */
   offer(): void {
-    void this.component.consider(this.#announcement, this.#progress);
+    void this.component.consider(this.#announcement, {
+      progress: this.#progress,
+      completeSince: new Map(),
+    });
   }
 
   announce(bundle: SignedBundle, version: string, more: Partial<RolloutFields> = {}): void {

@@ -94,6 +94,7 @@ export function factsOf(world: World, more: Partial<RobotFacts> = {}): RobotFact
     blocked: [],
     trust: world.trust,
     progress: new Map(),
+    completeSince: new Map(),
     now: NOW,
     ...more,
   };

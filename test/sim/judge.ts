@@ -45,8 +45,8 @@ export class Judge {
   }
 
   onTake(robot: SimRobot): void {
-    const { salt, canaries } = this.#rollout;
-    const isMeant = canaries.includes(robot.id) || robot.fraction(salt) < this.#highest;
+    const { salt, canaries } = this.#rollout.rules;
+    const isMeant = canaries.robots.includes(robot.id) || robot.fraction(salt) < this.#highest;
     if (!isMeant) this.broken.push(`no robot outside the cohort takes the version (${robot.id})`);
   }
 

@@ -1,6 +1,6 @@
 /**
- * One rollout in virtual time over a faulty world: links that come and go, reports that are lost and
- * doubled, robots that die in an update, controllers that lose their power between any two writes
+ * One rollout in virtual time over a faulty world: links that come and go, reports that are lost
+ * and doubled, robots that die in an update, controllers that lose their power between any two writes
  * and others that take over. The real controller runs with real signatures; a judge watches every
  * message that robots are told. A seed plays the same world again.
  */
@@ -23,6 +23,7 @@ const STEP_MS = 10_000;
 const FAULT_STEPS = 500;
 const QUIET_STEPS = 900;
 const ID = 'sim' as RolloutId;
+const WAVES = [1, 10, 50, 100];
 const VERSION = '1.1.0';
 const TIMES = { lookMs: STEP_MS, startMs: 20_000, leaseMs: 600_000, settleMs: 20_000 };
 
@@ -96,22 +97,31 @@ class World {
     this.isBad = random.chance(0.4);
     this.#traits = this.isBad
       ? random.pick([
-          { applyFailure: 0.9, crashPerTask: 0.005 },
+          { applyFailure: 1, crashPerTask: 0.005 },
           { applyFailure: 0, crashPerTask: 0.25 },
         ])
       : { applyFailure: 0, crashPerTask: 0.005 };
     const salt = `s${seed}`;
     const canaries = random.chance(0.3) ? [random.pick(this.#robots).id] : [];
-    this.#rollout = { id: ID, version: VERSION, salt, canaries };
     const soak_s = random.pick([0, 60, 300]);
     this.#fields = ground.fleet.makeRollout(ID, ground.bundle, {
       salt,
-      waves: [1, 10, 50, 100].map((percent) => ({ percent, soak_s })),
+      late_spread_s: 120,
+      waves: WAVES.map((percent) => ({ percent, soak_s })),
       min_canaries: random.between(1, 3),
       canaries: { robots: canaries },
       gates: { vanish_s: 600, evidence_wait_s: 600 },
       approve_after: random.chance(0.2) ? [1] : [],
     });
+    const rules = {
+      id: ID,
+      salt,
+      waves: WAVES.map((percent) => ({ percent, soak_s })),
+      emergency: false,
+      canaries: { robots: canaries, tags: [] },
+      late_spread_s: 120,
+    };
+    this.#rollout = { id: ID, version: VERSION, rules };
     this.#judge = new Judge(this.#rollout);
     this.#seats = [makeSeat(), makeSeat()];
     this.#fleets = [new Fleet(), new Fleet()];
@@ -133,7 +143,8 @@ class World {
   get isSettled(): boolean {
     const { status, recall } = this.#progress ?? {};
     const alive = this.#robots.filter((one) => !one.isDead);
-    if (status === 'halted' && recall === true) {
+    // One that died in its update is waited for: it may still return and has to go back then.
+    if (recall === true && (status === 'halted' || alive.length < this.#robots.length)) {
       return alive.every((one) => one.version !== VERSION);
     }
     const has = (one: SimRobot): boolean =>
@@ -213,7 +224,11 @@ class World {
     for (const { controller } of this.#seats) {
       const view = controller?.view(ID);
       if (view?.waits_for !== 'approval' || !view.leading) continue;
-      await controller?.command(ID, 'approve', { who: 'sim', reason: '' }).catch(() => undefined);
+      try {
+        await controller?.command(ID, 'approve', { who: 'sim', reason: '' });
+      } catch (error) {
+        if (!(error instanceof PowerCut)) throw error;
+      }
     }
   }
 

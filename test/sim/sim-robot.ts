@@ -1,8 +1,10 @@
 /**
  * A robot of the simulation: the decisions of a real one about a rollout, an application that works
- * and crashes at a rate of its version, and a link that loses things. Its reports have the real form.
+ * and crashes at a rate of its version, and a link that loses things. Its reports are of the real
+ * form.
  */
 
+import { decideTurn, type TurnRules } from '../../robot-client/core/decide.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import type { RobotId } from '../../shared/ids.ts';
 import type { LastUpdate, RobotState, Usage } from '../../shared/messages.ts';
@@ -19,8 +21,7 @@ export interface VersionTraits {
 export interface SimRollout {
   readonly id: string;
   readonly version: string;
-  readonly salt: string;
-  readonly canaries: readonly string[];
+  readonly rules: TurnRules;
 }
 
 const OLD = '1.0.0';
@@ -38,6 +39,7 @@ export class SimRobot {
   blocked: string[] = [];
   #stints: Usage[] = [{ ...PAST }];
   #last: LastUpdate | null = null;
+  #completeSinceMs: number | undefined;
   #updating: { rollout: SimRollout; stepsLeft: number; sinceMs: number } | null = null;
   /** When it began each take: for the judge. */
   readonly took: { threshold: number; status: string }[] = [];
@@ -74,11 +76,16 @@ export class SimRobot {
     if (!progress || nowMs >= progress.expires_at) return;
     const hasIt = this.version === rollout.version;
     if (progress.recall && (hasIt || this.#updating)) return this.#goBack(rollout, nowMs);
-    const isOpen = progress.status === 'rolling' || progress.status === 'complete';
-    if (!isOpen) return void (this.#updating = null);
-    if (hasIt || this.#updating || this.blocked.includes(rollout.version)) return;
-    const isCanary = rollout.canaries.includes(this.id);
-    if (!isCanary && this.fraction(rollout.salt) >= progress.threshold) return;
+    if (progress.status === 'complete') this.#completeSinceMs ??= nowMs;
+    const turn = decideTurn(rollout.rules, {
+      robot: this.id,
+      tags: [],
+      progress,
+      completeSinceMs: this.#completeSinceMs,
+      now: nowMs,
+    });
+    if (turn?.problem.code === 'ROLLOUT_STOPPED') this.#updating = null;
+    if (turn || hasIt || this.#updating || this.blocked.includes(rollout.version)) return;
     this.took.push({ threshold: progress.threshold, status: progress.status });
     this.#updating = { rollout, stepsLeft: this.#random.between(1, 4), sinceMs: nowMs };
   }

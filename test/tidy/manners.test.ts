@@ -77,7 +77,8 @@ test('package-lock.json names packages and hashes, not where they were fetched',
 });
 
 /** Started by people or by npm, so nothing imports them. */
-const ENTRY = /^(?:[a-z-]+\/main|test\/run|docs\/generate|examples\/[a-z-]+|bench\/[a-z-]+)\.ts$/;
+const ENTRY =
+  /^(?:[a-z-]+\/main|test\/(?:run|sim\/main)|docs\/generate|examples\/(?:[a-z-]+|demo\/fleet-worker)|bench\/[a-z-]+)\.ts$/;
 
 test('each source file is imported by another or is an entry point', () => {
   const sources = allSources();

@@ -29,6 +29,7 @@ const FACTS: RobotFacts = {
   blocked: [],
   trust: fleet.trust,
   progress: new Map(),
+  completeSince: new Map(),
   now: NOW,
 };
 
