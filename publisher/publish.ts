@@ -58,6 +58,7 @@ export interface Published {
   readonly announced: {
     readonly fields: AnnouncementFields;
     readonly plan: AnnouncementPlan;
+    readonly rollout: RolloutFields;
   } | null;
   /** Some controller leads rollouts on this fleet. */
   readonly controllerSeen: boolean;
@@ -109,13 +110,13 @@ async function publishOver(
   const board = await AnnouncementBoard.open(link);
   try {
     const before = planNext(board, job, prepared); // an overlap is told before gigabytes are sent
-    if (job.dryRun) return published(before, payload, null);
+    if (job.dryRun) return published(before, prepared, null);
     signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
     const stored = await store(link, job, payload);
     const { current } = board;
     const next = planNext(board, job, prepared);
     await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
-    return published(next, payload, stored);
+    return published(next, prepared, stored);
   } finally {
     board.close();
   }
@@ -123,10 +124,10 @@ async function publishOver(
 
 function published(
   { plan, controllerSeen }: { plan: AnnouncementPlan; controllerSeen: boolean },
-  payload: ChunkedPayload,
+  { payload, rollout }: Prepared,
   stored: StoredChunks | null,
 ): Published {
-  return { payload, stored, announced: { fields: plan.fields, plan }, controllerSeen };
+  return { payload, stored, announced: { fields: plan.fields, plan, rollout }, controllerSeen };
 }
 
 async function store(

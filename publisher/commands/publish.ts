@@ -1,15 +1,17 @@
 /** `drover publish`: the words of the stage in ../publish.ts. */
 
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
-import { formatDurationMs, parseDurationMs } from '../../shared/durations.ts';
+import { parseDurationMs } from '../../shared/durations.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { parseWaves, rolloutIdFor, type Audience } from '../core/plan-rollout.ts';
+import { GATE_NAMES, parseGates } from '../core/gate-words.ts';
+import { stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
+import { parseWaveNumbers, parseWaves, rolloutIdFor, type Audience } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
+import { confirmTyped } from '../io/confirm.ts';
 import { readTrust } from '../io/trust-file.ts';
 import { JOURNAL_FILE } from '../io/upload-journal.ts';
 import { publishBundle, type Published } from '../publish.ts';
@@ -39,7 +41,7 @@ export function publishVerb(yargs: Argv): Argv {
 }
 
 function withOptions(argv: Argv) {
-  return withWho(withKeys(withBroker(withDryRun(withJson(argv)))))
+  return withSteps(withWho(withKeys(withBroker(withDryRun(withJson(argv))))))
     .positional('bundle', { type: 'string', demandOption: true })
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('chunk-size', { ...TEXT, default: '256k', describe: '16k to 512k' })
@@ -52,13 +54,14 @@ function withOptions(argv: Argv) {
     .option('yes', { ...FLAG, describe: 'do not ask before an emergency' })
     .example('$0 publish bundles/1.4.2 --broker mqtt://host --key keys/rollout.key --trust t', '')
     .example('$0 publish b --waves 100 … ', 'everybody at once, no controller needed')
-    .example('$0 publish b --robots r1,r2 --waves 100 …', 'two robots first');
+    .example('$0 publish b --canaries r1,r2 --approve 0 …', 'two robots first, then a person')
+    .example('$0 publish b --gate task_success_min=0.98 …', 'a bound of your own');
 }
 
 function withWho<T>(argv: Argv<T>) {
   return argv
     .option('waves', { ...TEXT, default: '1,10,50,100', describe: 'percent of the fleet, rising' })
-    .option('soak', { ...TEXT, default: '30m', describe: 'wait after each wave' })
+    .option('soak', { ...TEXT, default: '30m', describe: 'wait after each wave, or 10m,1h,1h,0' })
     .option('emergency', { ...FLAG, describe: 'everybody now: no waves, soak or windows' })
     .option('tags', { ...TEXT, describe: 'only robots that have all of these: a,b' })
     .option('robots', { ...TEXT, describe: 'only these robots: r1,r2' })
@@ -72,6 +75,18 @@ function withWho<T>(argv: Argv<T>) {
     .option('salt', { ...TEXT, describe: 'reshuffle who comes first; default: the fleet' });
 }
 
+function withSteps<T>(argv: Argv<T>) {
+  return argv
+    .option('canaries', { ...TEXT, describe: 'these robots before the first wave: r1,r2' })
+    .option('canary-tags', { ...TEXT, describe: 'robots that have all of these come first: a,b' })
+    .option('approve', { ...TEXT, describe: 'wait for a person after these waves: 1,2' })
+    .option('gate', {
+      ...LIST,
+      describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
+    })
+    .option('late-spread', { ...TEXT, describe: 'robots that come later start within this' });
+}
+
 type PublishArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 async function runPublish(argv: PublishArgs): Promise<void> {
@@ -82,7 +97,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const bundle = await openBundle(argv.bundle);
   try {
     const { name, version } = bundle.manifest;
-    if (argv.emergency && !argv.dryRun && !argv.yes) await confirmEmergency(version);
+    if (argv.emergency && !argv.dryRun) await confirmEmergency(version, argv.yes);
     const rolloutId = argv.id ?? rolloutIdFor(name, version, Math.random);
     const published = await publishBundle({
       bundle,
@@ -102,7 +117,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       output,
       log: commandLog(),
     });
-    report(output, { bundle, rolloutId, audience, published, dryRun: argv.dryRun });
+    report(output, { bundle, rolloutId, published, dryRun: argv.dryRun });
   } finally {
     await bundle.close();
   }
@@ -121,8 +136,12 @@ function readAudience(argv: PublishArgs, fleet: string): Audience {
     robots: commaList(argv.robots),
     salt: argv.salt ?? fleet,
     waves: parseWaves(argv.waves),
-    soakMs: parseDurationMs(argv.soak),
+    soaksMs: argv.soak.split(',').map((one) => parseDurationMs(one.trim())),
     emergency: argv.emergency,
+    canaries: { robots: commaList(argv.canaries), tags: commaList(argv.canaryTags) },
+    approveAfter: parseWaveNumbers(commaList(argv.approve)),
+    gates: parseGates(argv.gate ?? []),
+    lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
     minCanaries,
   };
@@ -134,34 +153,20 @@ function journalPathOf(path: string, bundle: Bundle): string {
   return join(dirname(path), `.${basename(path)}${JOURNAL_FILE}`);
 }
 
-async function confirmEmergency(version: string): Promise<void> {
-  if (!process.stdin.isTTY) {
-    throw new DroverError('USAGE', 'publish: an emergency goes to every robot at once', {
-      hint: 'add --yes if that is meant',
-    });
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(
-      `Emergency: every robot takes ${version} now, without waves or soak.\nType the version to go on: `,
-    );
-    if (answer.trim() === version) return;
-  } finally {
-    terminal.close();
-  }
-  throw new DroverError('USAGE', `publish: not confirmed (want ${version} typed)`);
+async function confirmEmergency(version: string, isSure: boolean): Promise<void> {
+  const what = `An emergency: every robot takes ${version} now, without waves or soak`;
+  await confirmTyped({ verb: 'publish', what, word: version, wordIs: 'version' }, isSure);
 }
 
 interface Report {
   readonly bundle: Bundle;
   readonly rolloutId: string;
-  readonly audience: Audience;
   readonly published: Published;
   readonly dryRun: boolean;
 }
 
 function report(output: Output, facts: Report): void {
-  const { bundle, audience, published, dryRun } = facts;
+  const { bundle, published, dryRun } = facts;
   const { payload, stored, announced } = published;
   const { name, version } = bundle.manifest;
   output.result(
@@ -179,8 +184,7 @@ function report(output: Output, facts: Report): void {
         rollout: facts.rolloutId,
         seq: announced.fields.seq,
         expires_at: announced.fields.expires_at,
-        waves: audience.waves,
-        emergency: audience.emergency,
+        ...stepFields(announced.rollout),
         kept: announced.plan.kept,
         superseded: announced.plan.superseded,
       }),
@@ -196,20 +200,18 @@ function storedLines({ published: { payload, stored } }: Report): string[] {
   return [`stored ${size}: sent ${stored.sent} (${formatBytes(stored.sentBytes)})${healed}`];
 }
 
-function announcedLines({ published, audience, rolloutId, bundle, dryRun }: Report): string[] {
+function announcedLines({ published, rolloutId, bundle, dryRun }: Report): string[] {
   const { announced, controllerSeen } = published;
   if (announced === null) return [];
-  const { fields, plan } = announced;
-  const isWhole = audience.waves.length === 1 && audience.waves[0] === 100;
-  const how = audience.emergency
-    ? 'emergency, everybody now'
-    : `waves ${audience.waves.join(', ')} percent, soak ${formatDurationMs(audience.soakMs)}`;
+  const { fields, plan, rollout } = announced;
+  const isWhole = rollout.waves.length === 1 && rollout.waves[0]?.percent === 100;
   const lines = [
-    `${dryRun ? 'would announce' : 'announced'} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${how}`,
+    `${dryRun ? 'would announce' : 'announced'} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
+    ...stepLines(rollout),
   ];
   if (plan.superseded.length > 0) lines.push(`ended ${plan.superseded.join(', ')}`);
   if (plan.kept.length > 0) lines.push(`kept ${plan.kept.join(', ')}`);
-  if (!isWhole && !audience.emergency && !controllerSeen) {
+  if (!isWhole && rollout.emergency !== true && !controllerSeen) {
     lines.push(
       'note: no rollout controller has been seen; without one, robots take part only in --waves 100 or an --emergency',
     );

@@ -7,6 +7,7 @@ import { tagsSchema, type RolloutFields } from '../../shared/announcement.ts';
 import { bytesToBase64 } from '../../shared/bytes.ts';
 import type { VerifiedBundle } from '../../shared/bundle-signature.ts';
 import { DroverError } from '../../shared/errors.ts';
+import type { GatesFields } from '../../shared/gates.ts';
 import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 
@@ -15,8 +16,16 @@ export interface Audience {
   readonly robots: readonly string[];
   readonly salt: string;
   readonly waves: readonly number[];
-  readonly soakMs: number;
+  /** One for all waves, or one for each. */
+  readonly soaksMs: readonly number[];
   readonly emergency: boolean;
+  /** Robots that come before the first wave. */
+  readonly canaries: { readonly tags: readonly string[]; readonly robots: readonly string[] };
+  /** Waves after which a person has to approve; 0 for the canaries. */
+  readonly approveAfter: readonly number[];
+  readonly gates: GatesFields;
+  /** Null leaves it to the format's default. */
+  readonly lateSpreadMs: number | null;
   readonly healthTimeoutMs: number | null;
   readonly minCanaries: number;
 }
@@ -37,6 +46,7 @@ export function planRollout(
 ): RolloutFields {
   const [first, ...more] = bundle.signatures;
   if (!first) throw new TypeError('planRollout: a verified bundle has a signature');
+  const target = { tags: parseTags('tags', audience.tags), robots: audience.robots };
   return {
     id: parseRolloutId(id),
     manifest: bytesToBase64(bundle.manifestBytes),
@@ -51,19 +61,80 @@ export function planRollout(
         chunk_index: payload.indexHash,
       },
     ],
-    target: { tags: parseTags(audience.tags), robots: audience.robots.map(parseRobotId) },
+    target: { ...target, robots: target.robots.map(parseRobotId) },
     salt: audience.salt,
-    waves: audience.waves.map((percent) => ({
-      percent,
-      soak_s: Math.round(audience.soakMs / 1000),
-    })),
-    gates: {},
     emergency: audience.emergency,
+    ...planSteps(audience),
     ...(audience.healthTimeoutMs === null
       ? {}
       : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
     min_canaries: audience.minCanaries,
   };
+}
+
+type Steps = Pick<
+  RolloutFields,
+  'waves' | 'gates' | 'canaries' | 'approve_after' | 'late_spread_s'
+>;
+
+/** What opens after what, and who has to say so. Left out where the format's default is meant. */
+function planSteps(audience: Audience): Steps {
+  const { waves, canaries, approveAfter, gates, lateSpreadMs } = audience;
+  const hasCanaries = canaries.tags.length > 0 || canaries.robots.length > 0;
+  if (audience.emergency && (hasCanaries || approveAfter.length > 0)) {
+    throw new DroverError(
+      'USAGE',
+      'plan rollout: an emergency goes to everybody at once (without canaries or approval)',
+    );
+  }
+  assertApproved(approveAfter, { waves: waves.length, hasCanaries });
+  const soaks = soaksFor(waves.length, audience.soaksMs);
+  return {
+    waves: waves.map((percent, at) => ({ percent, soak_s: soaks[at] ?? 0 })),
+    gates,
+    ...(hasCanaries && {
+      canaries: {
+        tags: parseTags('canary-tags', canaries.tags),
+        robots: canaries.robots.map(parseRobotId),
+      },
+    }),
+    ...(approveAfter.length > 0 && { approve_after: [...approveAfter] }),
+    ...(lateSpreadMs !== null && { late_spread_s: lateSpreadS(lateSpreadMs) }),
+  };
+}
+
+/** Whole seconds for each wave. */
+function soaksFor(waves: number, soaksMs: readonly number[]): number[] {
+  const seconds = soaksMs.map((ms) => Math.round(ms / 1000));
+  if (seconds.length === waves) return seconds;
+  if (seconds.length === 1) return Array.from({ length: waves }, () => seconds[0] as number);
+  throw new DroverError(
+    'USAGE',
+    `read --soak: want one span, or one for each wave (got ${seconds.length}, want 1 or ${waves})`,
+  );
+}
+
+/** An approval that nothing could wait for is a mistake that would let a rollout run on. */
+function assertApproved(
+  approveAfter: readonly number[],
+  { waves, hasCanaries }: { waves: number; hasCanaries: boolean },
+): void {
+  const first = hasCanaries ? 0 : 1;
+  const wrong = approveAfter.find((wave) => wave < first || wave >= waves);
+  if (wrong === undefined) return;
+  const range = waves > first ? `want ${first} to ${waves - 1}` : 'this rollout has one wave';
+  throw new DroverError(
+    'USAGE',
+    `read --approve: no wave opens after wave ${wrong} (${range}; 0 is for canaries)`,
+  );
+}
+
+function lateSpreadS(ms: number): number {
+  if (ms <= LIMITS.lateSpreadSecondsMax * 1000) return Math.round(ms / 1000);
+  throw new DroverError(
+    'USAGE',
+    `read --late-spread: too long (got ${ms / 1000} s, want at most ${LIMITS.lateSpreadSecondsMax} s)`,
+  );
 }
 
 /** `app-1-4-2-k3f9`: topic levels hold no dots. */
@@ -86,10 +157,20 @@ export function parseWaves(text: string): number[] {
   );
 }
 
-function parseTags(tags: readonly string[]): string[] {
+/** `1,2`: wave numbers. @throws DroverError USAGE */
+export function parseWaveNumbers(words: readonly string[]): number[] {
+  const wrong = words.find((word) => !/^\d{1,3}$/.test(word));
+  if (wrong === undefined) return [...new Set(words.map(Number))].sort((a, b) => a - b);
+  throw new DroverError(
+    'USAGE',
+    `read --approve: want numbers of waves such as 1,2 (got ${JSON.stringify(wrong.slice(0, 40))})`,
+  );
+}
+
+function parseTags(option: string, tags: readonly string[]): string[] {
   const result = tagsSchema.safeParse(tags);
   if (result.success) return result.data;
-  throw new DroverError('USAGE', `read --tags: ${result.error.issues[0]?.message ?? 'bad'}`);
+  throw new DroverError('USAGE', `read --${option}: ${result.error.issues[0]?.message ?? 'bad'}`);
 }
 
 function healthTimeoutS(ms: number): number {
