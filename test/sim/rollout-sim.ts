@@ -1,6 +1,6 @@
 /**
  * One rollout in virtual time over a faulty world: links that come and go, reports that are lost
- * and doubled, robots that die in an update, controllers that lose their power between any two writes
+ * and doubled, robots that die in an update, controllers that lose power between any two writes
  * and others that take over. The real controller runs with real signatures; a judge watches every
  * message that robots are told. A seed plays the same world again.
  */
