@@ -11,6 +11,7 @@ import { keygenVerb } from './commands/keygen.ts';
 import { LIST_OPTIONS } from './commands/options.ts';
 import { packVerb } from './commands/pack.ts';
 import { publishVerb } from './commands/publish.ts';
+import { rolloutVerb } from './commands/rollout.ts';
 import { signVerb } from './commands/sign.ts';
 import { trustVerb } from './commands/trust.ts';
 import { verifyVerb } from './commands/verify.ts';
@@ -24,6 +25,7 @@ const VERBS = [
   inspectVerb,
   packVerb,
   publishVerb,
+  rolloutVerb,
   fleetVerb,
 ];
 

@@ -195,6 +195,8 @@ export const CATALOGUE = {
   ),
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
+  ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
+  WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
   LEASE_INVALID: refused('peer', 'find out who wrote fleet/controller'),
   ROLLOUT_OVERLAP: refused(

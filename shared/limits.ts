@@ -104,6 +104,11 @@ export const LIMITS = {
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
   countedHoursMax: 24, // hours of work that one report can add
   historyPageMax: 500, // audit entries in one answer
+  speakerCharsMax: 64, // name that a person gives of themselves
+  apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
+  apiAnswerBytesMax: 8 * MiB, // a page of history, or rolloutsMax rollouts with their targets
+  watchIntervalMs: 1 * SECOND, // a watcher sees each look of the controller
+  watchRetryMsMax: 10 * SECOND, // and a broker that is back within this
   reasonsMax: 8, // sentences in one progress
 
   // Robot

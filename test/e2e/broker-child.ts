@@ -15,10 +15,11 @@ export interface BrokerChild {
 
 export async function startBrokerChild(
   scope: Scope,
-  options: { data?: string; port?: number; args?: readonly string[] } = {},
+  options: { data?: string; port?: number; httpPort?: number; args?: readonly string[] } = {},
 ): Promise<BrokerChild> {
   const data = options.data ?? (await tempFolder(scope));
-  const ports = ['--mqtt', String(options.port ?? 0), '--ws', '0', '--http', '0'];
+  const { port = 0, httpPort = 0 } = options;
+  const ports = ['--mqtt', String(port), '--ws', '0', '--http', String(httpPort)];
   const args = ['--data', data, ...ports, '--json', ...(options.args ?? [])];
   const child = startDrover(scope, 'broker', args);
   const [line] = await child.waitForOutput(/^\{"mqtt":.*\}$/m);

@@ -1,0 +1,75 @@
+/**
+ * `drover rollout pause|resume|abort|rollback|approve`: one word to the controller. The two that
+ * cannot be taken back want the id typed, or --yes.
+ */
+
+import { DroverError } from '../../shared/errors.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { parseCommanded, parseRollout, type RolloutAnswer } from '../core/rollout-answer.ts';
+import { statusLines, statusOf } from '../core/rollout-report.ts';
+import { assertTerminal, confirmTyped } from '../io/confirm.ts';
+import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
+
+export const STEERING = {
+  pause: 'let no more robots join',
+  resume: 'let it go on after a pause',
+  abort: 'stop it for good; robots that took it keep it',
+  rollback: 'stop it for good; robots that took it go back',
+  approve: 'let the next wave open, as a person',
+} as const;
+export type SteerVerb = keyof typeof STEERING;
+
+interface SteerArgs extends ApiArgs {
+  readonly id: string;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+  readonly reason: string;
+  readonly by: string;
+}
+
+/** What a person has to be sure of; null for a word that another one undoes. */
+const FINAL: Readonly<Record<SteerVerb, string | null>> = {
+  pause: null,
+  resume: null,
+  abort: 'stops for good; robots that took it keep it',
+  rollback: 'stops for good, and every robot that took it goes back',
+  approve: null,
+};
+
+export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> {
+  const { id, dryRun, yes, reason, json } = args;
+  const path = rolloutPath(id);
+  const api = openApi(args);
+  const final = FINAL[verb];
+  const what = `Rollout ${id} ${final ?? ''}`;
+  if (final !== null && !dryRun) assertTerminal({ verb: `rollout ${verb}`, what }, yes);
+  const output = makeOutput(json);
+  const before = parseRollout(await api.get(path));
+  if (dryRun) {
+    assertLed(verb, before);
+    const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
+    return output.result({ dry_run: true, rollout: id, command: verb }, lines);
+  }
+  if (final !== null) {
+    const { running, in_progress: busy } = before.robots;
+    const counted = `${what} (${running} run it, ${busy} are taking it)`;
+    await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
+  }
+  const by = args.by.slice(0, LIMITS.speakerCharsMax);
+  const answer = await api.post(`${path}/${verb}`, { reason, by });
+  const after: RolloutAnswer = { ...before, run: parseCommanded(answer) };
+  output.result({ dry_run: false, ...rawObject(answer) }, [
+    `${verb}: rollout ${id} was ${statusOf(before)}, is ${statusOf(after)}`,
+  ]);
+}
+
+/** What the API would say, as far as it shows. @throws DroverError NO_CONTROLLER, NOT_LEADING */
+function assertLed(verb: SteerVerb, { id, run }: RolloutAnswer): void {
+  if (run?.leading === true) return;
+  const [code, why] =
+    run === null
+      ? (['NO_CONTROLLER', 'this broker does not lead it'] as const)
+      : (['NOT_LEADING', 'another controller leads'] as const);
+  throw new DroverError(code, `${verb} rollout ${id.slice(0, 64)}: ${why}`);
+}

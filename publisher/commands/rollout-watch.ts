@@ -1,0 +1,59 @@
+/**
+ * `drover rollout watch`: on a terminal the picture is drawn over itself, in a pipe each change is a
+ * line, with --json each change is an object on a line of its own.
+ */
+
+import { parseDurationMs } from '../../shared/durations.ts';
+import type { RolloutAnswer } from '../core/rollout-answer.ts';
+import { changeLine, fitted, statusLines } from '../core/rollout-report.ts';
+import { watchRollout } from '../watch.ts';
+import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
+
+interface WatchArgs extends ApiArgs {
+  readonly id: string;
+  readonly timeout?: string | undefined;
+}
+
+type Show = (rollout: RolloutAnswer, raw: Uint8Array) => void;
+
+export async function runWatch(args: WatchArgs): Promise<void> {
+  process.stdout.on('error', endWithReader);
+  await watchRollout({
+    api: openApi(args),
+    path: rolloutPath(args.id),
+    timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
+    show: makeShow(args.json),
+    note: (line) => void process.stderr.write(`drover: ${line}\n`),
+  });
+}
+
+/** `watch … | head`: who reads has seen enough. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+}
+
+function makeShow(json: boolean): Show {
+  if (process.stdout.isTTY && !json) return makeRedraw();
+  let last = '';
+  return (rollout, raw) => {
+    const line = changeLine(rollout);
+    if (line === last) return;
+    last = line;
+    const at = new Date().toISOString();
+    const text = json ? JSON.stringify({ at, ...rawObject(raw) }) : `${at}  ${line}`;
+    process.stdout.write(`${text}\n`);
+  };
+}
+
+function makeRedraw(): Show {
+  let drawn = 0;
+  return (rollout) => {
+    // A terminal that nobody has measured says 0.
+    const size = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
+    const lines = fitted(statusLines(rollout, Date.now()), size);
+    const back = drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : '';
+    process.stdout.write(`${back}${lines.join('\n')}\n`);
+    drawn = lines.length;
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * `drover rollout …`: the words of a person to the controller, over the HTTP API of its broker.
+ * What a word does to a rollout is decided there.
+ */
+
+import type { Argv } from 'yargs';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import {
+  parseHistory,
+  parseRollout,
+  parseRollouts,
+  type HistoryEntry,
+} from '../core/rollout-answer.ts';
+import { historyLines, listLines, statusLines } from '../core/rollout-report.ts';
+import { TEXT, withDryRun } from './options.ts';
+import {
+  openApi,
+  rawObject,
+  rolloutPath,
+  withApi,
+  withId,
+  type ApiArgs,
+} from './rollout-options.ts';
+import { runSteer, STEERING, type SteerVerb } from './rollout-steer.ts';
+import { runWatch } from './rollout-watch.ts';
+
+const withSteering = (argv: Argv, verb: SteerVerb) =>
+  withId(withApi(withDryRun(argv)))
+    .option('reason', { ...TEXT, default: '', describe: 'why; stands in the history' })
+    .option('by', { ...TEXT, default: process.env['USER'] ?? '', describe: 'who says so' })
+    .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
+    .example(`$0 rollout ${verb} app-1-4-2-k3f9 --reason 'line 2 is down'`, '');
+
+const withWatch = (argv: Argv) =>
+  withId(withApi(argv))
+    .option('timeout', { ...TEXT, describe: 'give up after this, exit 4' })
+    .example('$0 rollout watch app-1-4-2-k3f9', 'exit 0 complete, 3 halted, 4 --timeout');
+
+export function rolloutVerb(yargs: Argv): Argv {
+  return yargs.command('rollout', 'see and steer rollouts', (argv) => {
+    argv
+      .command(
+        'list',
+        'what is announced, and how far it is',
+        (verb) => withApi(verb).example('$0 rollout list --api http://broker:8080', ''),
+        (args) => runList(args),
+      )
+      .command(
+        'status <id>',
+        'waves, robots, gate and what it waits for',
+        (verb) => withId(withApi(verb)).example('$0 rollout status app-1-4-2-k3f9', ''),
+        (args) => runStatus(args),
+      )
+      .command('watch <id>', 'follow it until it is complete or halted', withWatch, (args) =>
+        runWatch(args),
+      )
+      .command(
+        'history <id>',
+        'every decision with its evidence, oldest first',
+        (verb) => withId(withApi(verb)).example('$0 rollout history app-1-4-2-k3f9 --json', ''),
+        (args) => runHistory(args),
+      );
+    for (const [verb, describe] of Object.entries(STEERING) as [SteerVerb, string][]) {
+      argv.command(
+        `${verb} <id>`,
+        describe,
+        (one) => withSteering(one, verb),
+        (args) => runSteer(verb, args),
+      );
+    }
+    return argv.demandCommand(1, 'name a verb: rollout list, status, watch, history, pause, …');
+  });
+}
+
+async function runList(args: ApiArgs): Promise<void> {
+  const bytes = await openApi(args).get('/rollouts');
+  makeOutput(args.json).result(rawObject(bytes), listLines(parseRollouts(bytes)));
+}
+
+async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
+  const bytes = await openApi(args).get(rolloutPath(args.id));
+  makeOutput(args.json).result(rawObject(bytes), statusLines(parseRollout(bytes), Date.now()));
+}
+
+async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
+  const api = openApi(args);
+  const path = `${rolloutPath(args.id)}/history`;
+  const entries: HistoryEntry[] = [];
+  const raw: object[] = [];
+  while (entries.length < LIMITS.auditEntriesMax) {
+    const after = entries.at(-1)?.seq ?? 0;
+    const bytes = await api.get(`${path}?after=${after}&limit=${LIMITS.historyPageMax}`);
+    const page = parseHistory(bytes);
+    if (page.length === 0) break;
+    if (page.some(({ seq }) => seq <= after)) {
+      const what = printable(args.id);
+      throw new DroverError('JSON_INVALID', `read history of ${what}: it does not go on`);
+    }
+    entries.push(...page);
+    raw.push(...(rawObject(bytes) as { entries: object[] }).entries);
+  }
+  const lines = entries.length > 0 ? historyLines(entries) : ['nothing was decided yet'];
+  makeOutput(args.json).result({ rollout: args.id, entries: raw }, lines);
+}

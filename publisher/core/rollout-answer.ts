@@ -1,0 +1,104 @@
+/**
+ * What the HTTP API of a broker answers about rollouts, read as a stranger's words: only the fields
+ * that are shown, each with its type. A newer broker may say more; that passes through `--json`.
+ */
+
+import { z } from 'zod';
+import { LIMITS } from '../../shared/limits.ts';
+import { parseDocument } from '../../shared/schema.ts';
+
+const textSchema = z.string();
+const countSchema = z.number().min(0);
+
+const evidenceSchema = z.object({
+  metric: textSchema,
+  against: textSchema,
+  verdict: textSchema,
+  text: textSchema,
+});
+
+const attemptsSchema = z.object({
+  cohort: countSchema,
+  reachable: countSchema,
+  installed: countSchema,
+  failed: countSchema,
+  vanished: countSchema,
+  examples: z.array(textSchema).default([]),
+});
+
+const runSchema = z.object({
+  status: textSchema,
+  wave: countSchema,
+  stages: countSchema,
+  threshold: countSchema,
+  reasons: z.array(textSchema),
+  wave_opened_at: textSchema,
+  soak_until: textSchema.nullable(),
+  waits_for: textSchema.nullable(),
+  gate: z
+    .object({
+      kind: textSchema,
+      reasons: z.array(textSchema),
+      evidence: z.array(evidenceSchema),
+    })
+    .nullable(),
+  attempts: attemptsSchema.nullable(),
+  controller: textSchema,
+  leading: z.boolean(),
+  approved: z.array(countSchema).default([]),
+});
+
+const rolloutSchema = z.object({
+  id: textSchema,
+  component: textSchema.nullable(),
+  version: textSchema.nullable(),
+  waves: z.array(z.object({ percent: countSchema, soak_s: countSchema })),
+  emergency: z.boolean(),
+  status: textSchema,
+  wave: countSchema.nullable(),
+  threshold: countSchema.nullable(),
+  reasons: z.array(textSchema),
+  robots: z.object({
+    targeted: countSchema,
+    running: countSchema,
+    in_progress: countSchema,
+    failed: countSchema,
+    waiting: countSchema,
+  }),
+  error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
+  run: runSchema.nullable().default(null),
+});
+
+const entrySchema = z.object({
+  seq: countSchema,
+  at: textSchema,
+  kind: textSchema,
+  by: textSchema,
+  text: textSchema,
+  wave: countSchema,
+  threshold: countSchema,
+  status: textSchema,
+  evidence: z.array(evidenceSchema).default([]),
+});
+
+export type RunAnswer = z.output<typeof runSchema>;
+export type RolloutAnswer = z.output<typeof rolloutSchema>;
+export type HistoryEntry = z.output<typeof entrySchema>;
+export type EvidenceAnswer = z.output<typeof evidenceSchema>;
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
+
+const ONE = kind('answer on a rollout', rolloutSchema);
+const LIST = kind('list of rollouts', z.object({ rollouts: z.array(rolloutSchema) }));
+const HISTORY = kind('history of a rollout', z.object({ entries: z.array(entrySchema) }));
+const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
+
+/** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
+export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
+export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
+  parseDocument(LIST, bytes).rollouts;
+export const parseHistory = (bytes: Uint8Array): HistoryEntry[] =>
+  parseDocument(HISTORY, bytes).entries;
+export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>
+  parseDocument(COMMANDED, bytes).run;

@@ -1,0 +1,191 @@
+/**
+ * A rollout as people read it: lines that mean the same on a terminal and in a pipe. Pure. Every
+ * word that came over the network is made printable here, and only here.
+ */
+
+import { formatDurationMs } from '../../shared/durations.ts';
+import { printable } from '../../shared/printable.ts';
+import { formatTable } from './fleet-report.ts';
+import type { EvidenceAnswer, HistoryEntry, RolloutAnswer, RunAnswer } from './rollout-answer.ts';
+
+/** Longest sentence of a gate or a person that is shown. */
+const SENTENCE_CHARS_MAX = 500;
+
+const word = (text: string): string => printable(text, 64);
+const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
+const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
+
+/** The controller's own word first: progress on the wire lags behind it. */
+export const statusOf = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
+
+/** The whole of one rollout. `now` is the reader's clock. */
+export function statusLines(rollout: RolloutAnswer, now: number): string[] {
+  const { run, robots, error } = rollout;
+  const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
+  return [
+    `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
+    `status    ${statusOf(rollout)}${openTo(rollout)}`,
+    `waits     ${waitsFor(rollout, now)}`,
+    `robots    ${robotCounts(robots)}`,
+    ...(run?.attempts ? [`this wave ${attemptCounts(run.attempts)}`] : []),
+    ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
+    'waves',
+    ...waveLines(rollout).map((line) => `  ${line}`),
+    ...gateLines(run),
+    ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
+  ];
+}
+
+function nameOf({ component, version, emergency }: RolloutAnswer): string {
+  const name = `${word(component ?? 'unknown')} ${word(version ?? '?')}`;
+  return emergency ? `${name}, an emergency` : name;
+}
+
+function openTo({ run, wave, threshold, waves }: RolloutAnswer): string {
+  const number = run?.wave ?? wave;
+  if (number === null) return '';
+  const share = run?.threshold ?? threshold ?? 0;
+  const which = number === 0 ? 'canaries' : `wave ${number} of ${waves.length}`;
+  return `, ${which}, open to ${percent(share)} of the fleet`;
+}
+
+/** One sentence: what has to happen next, and when if that is known. */
+export function waitsFor(rollout: RolloutAnswer, now: number): string {
+  const { run } = rollout;
+  if (!run) return 'no controller of this broker leads it';
+  const isSoaking = run.waits_for === 'soak' && run.soak_until !== null;
+  const until = isSoaking ? `, until ${clock(run.soak_until ?? '', now)}` : '';
+  const isElsewhere = !run.leading ? ' (another controller leads)' : '';
+  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${until}${isElsewhere}`;
+}
+
+const WAITS: Readonly<Record<string, string>> = {
+  '': 'for nothing',
+  robots: 'for robots of this wave to end their update',
+  soak: 'for the soak',
+  evidence: 'for evidence: the gate cannot tell yet',
+  approval: 'for a person: drover rollout approve',
+  recall: 'for robots that took it to go back',
+};
+
+/** `2026-11-23T18:20:00Z (in 12m)`; what is no instant stays a word. */
+function clock(text: string, now: number): string {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) return word(text);
+  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const leftS = Math.ceil((at - now) / 1000);
+  if (leftS <= 0) return iso;
+  const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
+  return `${iso} (in ${formatDurationMs(left * 1000)})`;
+}
+
+function robotCounts(robots: RolloutAnswer['robots']): string {
+  const { targeted, running, in_progress: busy, failed, waiting } = robots;
+  return `${targeted} targeted: ${running} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting`;
+}
+
+function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
+  const { cohort, reachable, installed, failed, vanished, examples } = attempts;
+  const which = examples.length > 0 ? ` (${examples.slice(0, 8).map(word).join(', ')})` : '';
+  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed, ${vanished} vanished${which}`;
+}
+
+/** One line for each wave: share, soak, and where the rollout stands. */
+function waveLines({ waves, emergency, run, wave, status }: RolloutAnswer): string[] {
+  if (emergency) return ['everybody at once'];
+  const open = run?.wave ?? wave;
+  const isComplete = (run?.status ?? status) === 'complete';
+  const hasCanaries = run !== null && run.stages > waves.length;
+  const state = (number: number): string => {
+    if (open === null) return '';
+    if (isComplete || number < open) return 'passed';
+    if (number > open) return '';
+    return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
+  };
+  const approved = (number: number): string =>
+    run?.approved.includes(number) === true ? 'approved' : '';
+  const row = (number: number, share: string, soakS: number): string[] => [
+    String(number),
+    share,
+    `soak ${formatDurationMs(soakS * 1000)}`,
+    state(number),
+    approved(number),
+  ];
+  const rows = waves.map((one, at) => row(at + 1, percent(one.percent / 100), one.soak_s));
+  const first = hasCanaries ? [row(0, 'canaries', waves[0]?.soak_s ?? 0)] : [];
+  return formatTable([...first, ...rows]);
+}
+
+function gateLines(run: RunAnswer | null): string[] {
+  if (!run?.gate) return [];
+  const { kind, evidence } = run.gate;
+  return [`gate      ${word(kind)}`, ...evidenceLines(evidence)];
+}
+
+const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
+  formatTable(
+    evidence.map((one) => [
+      ` ${word(one.metric)}`,
+      word(one.against),
+      word(one.verdict),
+      sentence(one.text),
+    ]),
+  );
+
+/** A table of all that is announced. */
+export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
+  if (rollouts.length === 0) return ['no rollout is announced'];
+  const rows = rollouts.map((one) => [
+    word(one.id),
+    `${word(one.component ?? 'unknown')} ${word(one.version ?? '?')}`,
+    statusOf(one),
+    one.emergency ? 'emergency' : `${one.run?.wave ?? one.wave ?? '-'}/${one.waves.length}`,
+    percent(one.run?.threshold ?? one.threshold ?? 0),
+    `${one.robots.running}/${one.robots.targeted}`,
+    String(one.robots.failed),
+    word(one.run?.waits_for ?? ''),
+  ]);
+  const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
+  return formatTable([head, ...rows]);
+}
+
+/** A decision, and below it the evidence that it was made on. */
+export function historyLines(entries: readonly HistoryEntry[]): string[] {
+  return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
+    `${seq}  ${word(at)}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
+    ...evidenceLines(evidence).map((line) => `    ${line}`),
+  ]);
+}
+
+/** All that a person watches, in one line; the same line means that nothing has changed. */
+export function changeLine(rollout: RolloutAnswer): string {
+  const { run, robots } = rollout;
+  const reasons = run?.reasons ?? rollout.reasons;
+  const gate = run?.gate ? `gate ${word(run.gate.kind)}` : '';
+  const why = reasons.length > 0 ? `because ${sentence(reasons[0] ?? '')}` : '';
+  const parts = [robotCounts(robots), waits(rollout), gate, why].filter((part) => part !== '');
+  return `${statusOf(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
+}
+
+function waits(rollout: RolloutAnswer): string {
+  const said = waitsFor(rollout, Number.POSITIVE_INFINITY);
+  return said === WAITS[''] ? '' : `waits ${said}`;
+}
+
+/** Over: nothing more will happen by itself. Null while it goes on. */
+export function endOf(rollout: RolloutAnswer): 'complete' | 'halted' | null {
+  const status = rollout.run?.status ?? rollout.status;
+  return status === 'complete' || status === 'halted' ? status : null;
+}
+
+/** Lines that fit a terminal, so that drawing over them hits what was drawn. */
+export function fitted(
+  lines: readonly string[],
+  size: { readonly columns: number; readonly rows: number },
+): string[] {
+  const room = Math.max(1, size.rows - 1);
+  const columns = Math.max(1, size.columns - 1);
+  return lines
+    .slice(0, room)
+    .map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+}
