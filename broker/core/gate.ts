@@ -37,7 +37,12 @@ export function judge(input: GateInput): Verdict {
   const halts = evidence.filter((one) => one.verdict === 'halt');
   if (halts.length > 0) return { kind: 'halt', reasons: halts.map((one) => one.text), evidence };
   const holds = evidence.filter((one) => one.verdict === 'hold').map((one) => one.text);
-  const reasons = [...holds, ...soakReasons(input)];
+  const [first, ...others] = holds;
+  // First what has to happen first: updates, then the soak, then what it should show.
+  const isApply = evidence[0]?.verdict === 'hold';
+  const reasons = isApply
+    ? [first ?? '', ...soakReasons(input), ...others]
+    : [...soakReasons(input), ...holds];
   if (reasons.length > 0) return { kind: 'hold', reasons, evidence };
   return { kind: 'pass', reasons: evidence.map((one) => one.text), evidence };
 }

@@ -174,7 +174,8 @@ function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look)
   const waitsFor =
     soakedMs === null ? 'robots' : soakedMs < (stage?.soakS ?? 0) * 1000 ? 'soak' : 'evidence';
   if (waitsFor === run.waitsFor) return stay(run);
-  const text = `wave ${run.wave} waits for ${waitsFor}: ${verdict.reasons[0] ?? ''}`;
+  const why = waitsFor === 'soak' ? `${stage?.soakS ?? 0} s from now` : (verdict.reasons[0] ?? '');
+  const text = `wave ${run.wave} waits for ${waitsFor}: ${why}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor }, audit, isNews: false };
 }
