@@ -41,6 +41,8 @@ export interface ControllerOptions {
   readonly isAlone: boolean;
   readonly times: ControllerTimes;
   readonly notify: Notify | null;
+  /** Hears each entry of the audit log after it was written. */
+  readonly onDecision?: (entry: AuditEntry) => void;
   readonly log: Log;
   now(): EpochMs;
   mono(): number;
@@ -238,7 +240,8 @@ export class Controller implements ControllerPort {
   }
 
   #announce(tracked: Tracked, entry: AuditEntry): void {
-    const { log, notify } = this.#options;
+    const { log, notify, onDecision } = this.#options;
+    onDecision?.(entry);
     log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
     if (!notify || !CALLS.includes(entry.kind)) return;
     notify(entry).catch((error: unknown) => {
@@ -295,13 +298,16 @@ export class Controller implements ControllerPort {
     return this.#options.store.history(id, after, limit);
   }
 
+  get isLeading(): boolean {
+    return this.#leadership.term !== null;
+  }
+
   view(id: string): RunView | null {
     const tracked = this.#tracked.get(id);
     if (!tracked) return null;
     const { self } = this.#options;
-    const isLeading = this.#leadership.term !== null;
     const plan = this.#plans.get(id) ?? null;
-    return showRun({ ...tracked, plan, controller: self, leading: isLeading });
+    return showRun({ ...tracked, plan, controller: self, leading: this.isLeading });
   }
 
   async #forgetOldest(): Promise<void> {

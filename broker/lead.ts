@@ -27,6 +27,8 @@ export interface LeadParts {
   readonly fleet: Fleet;
   readonly control: ControlStore;
   readonly log: Log;
+  /** Hears the kind of each decision. */
+  onDecision(kind: string): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
@@ -61,6 +63,7 @@ export async function openController(
     isAlone: true,
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
+    onDecision: ({ kind }) => parts.onDecision(kind),
     log,
     now: Date.now,
     mono: () => performance.now(),

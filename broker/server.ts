@@ -12,7 +12,7 @@ import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
 import type { Controller } from './controller.ts';
 import { Fleet } from './core/fleet.ts';
-import { describeRollouts } from './core/rollouts.ts';
+import { describeRollouts, type RolloutView } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
@@ -106,10 +106,15 @@ async function openBroker(
     storeBytes: () => stores.chunks.bytesStored,
     storeChunks: () => stores.chunks.chunksStored,
   });
-  const lead = options.lead && (await openLead(options, { ...stores, fleet }));
+  const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
   const parts: Parts = { ...stores, fleet, metrics, credentials, controller };
+  metrics.showRollouts({
+    rollouts: () => readRollouts(options, parts),
+    run: (id) => controller?.view(id) ?? null,
+    isLeading: () => controller?.isLeading ?? false,
+  });
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, http);
@@ -178,7 +183,7 @@ async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): 
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */
 async function openLead(
   options: BrokerOptions,
-  parts: Pick<Parts, 'fleet' | 'control'>,
+  parts: Pick<Parts, 'fleet' | 'control' | 'metrics'>,
 ): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
   const { dataFolder, trust, log } = options;
   let door: Publish | null = null;
@@ -187,6 +192,7 @@ async function openLead(
     dataFolder,
     trust,
     log,
+    onDecision: (kind) => parts.metrics.countDecision(kind),
     publish: async (topic, payload) => await door?.(topic, payload),
   });
   const run = (publish: Publish): void => {
@@ -199,7 +205,7 @@ async function openLead(
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
-  const { fleet, metrics, control, credentials } = parts;
+  const { fleet, metrics, credentials } = parts;
   return await startHttpApi({
     host: options.host,
     port: options.httpPort,
@@ -208,14 +214,17 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     credentials,
     controller: parts.controller,
     log: options.log,
-    // With a trust file only verified announcements are ever stored.
-    rollouts: () =>
-      describeRollouts({ ...readAnnounced(control), fleet, verified: options.trust !== null }),
+    rollouts: () => readRollouts(options, parts),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
       return true;
     },
   });
+}
+
+/** With a trust file only verified announcements are ever stored. */
+function readRollouts({ trust }: BrokerOptions, { control, fleet }: Parts): RolloutView[] {
+  return describeRollouts({ ...readAnnounced(control), fleet, verified: trust !== null });
 }
 
 /** What is announced now, as stored. What cannot be read is shown as nothing. */

@@ -3,6 +3,7 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
 
 export interface MetricsSources {
   readonly fleet: Fleet;
@@ -19,6 +20,7 @@ export class Metrics {
   readonly #chunkBytesServed: Counter;
   readonly #messages: Counter<'kind'>;
   readonly #refusals: Counter<'code'>;
+  #rollouts: RolloutMetrics | null = null;
 
   constructor(sources: MetricsSources) {
     collectDefaultMetrics({ register: this.#registry });
@@ -70,11 +72,21 @@ export class Metrics {
     this.#refusals.inc({ code });
   }
 
+  /** Rollouts as well, from now on; there is a broker before there is who leads. */
+  showRollouts(sources: RolloutSources): void {
+    this.#rollouts = addRolloutMetrics(this.#registry, sources);
+  }
+
+  countDecision(kind: string): void {
+    this.#rollouts?.countDecision(kind);
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
 
   async text(): Promise<string> {
+    this.#rollouts?.refresh();
     return await this.#registry.metrics();
   }
 

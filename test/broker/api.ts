@@ -7,6 +7,7 @@ import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.t
 import { makeToken, openCredentials } from '../../broker/io/credentials.ts';
 import { startHttpApi } from '../../broker/io/http-api.ts';
 import { Metrics } from '../../broker/io/metrics.ts';
+import type { ControllerPort } from '../../broker/core/rollout-view.ts';
 import { peekAnnouncement } from '../../shared/announcement.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
@@ -24,6 +25,8 @@ export interface ApiInput {
   /** With credentials: one user of each role. */
   readonly protected?: boolean;
   readonly isHealthy?: () => Promise<boolean>;
+  /** Null or absent: nobody leads rollouts there. */
+  readonly controller?: ControllerPort | null;
 }
 
 export interface Follower {
@@ -68,7 +71,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     port: 0,
     fleet,
     rollouts: () => views,
-    controller: null,
+    controller: input.controller ?? null,
     metrics,
     credentials: input.protected === true ? await openCredentials(file) : null,
     isHealthy,
