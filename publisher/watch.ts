@@ -16,6 +16,8 @@ export interface WatchJob {
   readonly path: string;
   /** Null waits for ever. */
   readonly timeoutMs: number | null;
+  /** False ends the watch: nobody reads any more. */
+  isWanted(): boolean;
   /** Told at every look, with the answer as it came. */
   show(rollout: RolloutAnswer, raw: Uint8Array): void;
   /** Told once when the broker goes away and once when it is back. */
@@ -28,7 +30,7 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   let isUp: boolean | null = null;
   let attempt = 0;
   let last = 'never seen';
-  for (;;) {
+  while (job.isWanted()) {
     try {
       const raw = await job.api.get(job.path);
       const rollout = parseRollout(raw);

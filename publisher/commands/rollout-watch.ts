@@ -17,20 +17,19 @@ interface WatchArgs extends ApiArgs {
 type Show = (rollout: RolloutAnswer, raw: Uint8Array) => void;
 
 export async function runWatch(args: WatchArgs): Promise<void> {
-  process.stdout.on('error', endWithReader);
+  let isRead = true;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    isRead = false; // `watch … | head`: who reads has seen enough
+  });
   await watchRollout({
     api: openApi(args),
     path: rolloutPath(args.id),
     timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
+    isWanted: () => isRead,
     show: makeShow(args.json),
     note: (line) => void process.stderr.write(`drover: ${line}\n`),
   });
-}
-
-/** `watch … | head`: who reads has seen enough. */
-function endWithReader(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
 }
 
 function makeShow(json: boolean): Show {

@@ -286,6 +286,11 @@ describe('the command line', { concurrency: 2 }, () => {
       'pack',
       'publish',
       'fleet versions',
+      'rollout list',
+      'rollout status',
+      'rollout watch',
+      'rollout history',
+      'rollout rollback',
     ]) {
       const help = await ok(t, `${verb} --help`);
       assert.match(help, /^Examples:\n {2}drover /m, verb);

@@ -150,6 +150,30 @@ class Site {
   }
 }
 
+/** What has been decided about `x-1` is in its history and in the metrics. */
+async function assertTold(site: Site): Promise<void> {
+  const history = await site.ok('rollout', 'history', 'x-1');
+  assert.match(history, /^\d+ {2}\S+Z {2}approved {2}approve by kim {2}\[kim\]$/m);
+  const { entries } = JSON.parse(await site.ok('rollout', 'history', 'x-1', '--json')) as {
+    entries: { seq: number; kind: string; evidence: object[] }[];
+  };
+  assert.deepEqual(
+    entries.map(({ seq }) => seq),
+    entries.map((_, at) => at + 1),
+  );
+  assert.ok(entries.some((one) => one.kind === 'passed' && one.evidence.length > 0));
+
+  const metrics = await (await fetch(`${site.broker.httpUrl}/metrics`)).text();
+  for (const line of [
+    'drover_controller_leading 1',
+    'drover_rollout_status{rollout="x-1",status="complete"} 1',
+    'drover_rollout_robots{rollout="x-1",state="running"} 4',
+    'drover_rollout_decisions_total{kind="completed"} 1',
+  ]) {
+    assert.ok(metrics.split('\n').includes(line), line);
+  }
+}
+
 describe('drover rollout', { concurrency: 2 }, () => {
   test('a rollout is seen, paused, resumed, approved and followed to its end over a broker that was killed', async (t) => {
     const site = await Site.open(t);
@@ -205,16 +229,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.deepEqual([...new Set(statuses)], ['rolling', 'paused', 'complete']);
     assert.equal(new Set(seen).size, seen.length, 'a line is a change');
 
-    const history = await site.ok('rollout', 'history', 'x-1');
-    assert.match(history, /^\d+ {2}\S+Z {2}approved {2}approve by kim {2}\[kim\]$/m);
-    const { entries } = JSON.parse(await site.ok('rollout', 'history', 'x-1', '--json')) as {
-      entries: { seq: number; kind: string; evidence: object[] }[];
-    };
-    assert.deepEqual(
-      entries.map(({ seq }) => seq),
-      entries.map((_, at) => at + 1),
-    );
-    assert.ok(entries.some((one) => one.kind === 'passed' && one.evidence.length > 0));
+    await assertTold(site);
   });
 
   test('a rollback wants a yes, is told to whoever watches, and is final', async (t) => {
@@ -300,7 +315,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     }
   });
 
-  test('a watch that is given no more time says what it saw last', async (t) => {
+  test('a watch ends when its time is up, with what it saw last, and when nobody reads any more', async (t) => {
     const site = await Site.open(t);
     await site.ok(...site.publishWords('x-3', '--waves', '50,100'));
     const child = await site.refused(
@@ -309,5 +324,13 @@ describe('drover rollout', { concurrency: 2 }, () => {
       ...['rollout', 'watch', 'x-3', '--timeout', '2s'],
     );
     assert.match(child.stderr, /not over within --timeout \(it is (?:rolling|announced)\)/);
+    await site.until('x-3', 'is open', (run) => run !== null);
+    const pipe = `set -o pipefail; "$0" "$1" rollout watch x-3 | head -n 1`;
+    const env = { ...CLEAN, DROVER_API: site.broker.httpUrl };
+    const piped = startChild(t, 'bash', ['-c', pipe, process.execPath, MAIN], { env });
+    await piped.waitForOutput(/rolling/);
+    await site.ok('rollout', 'pause', 'x-3');
+    assert.deepEqual(await piped.exit, { code: 0, signal: null }, piped.describe());
+    assert.equal(piped.stderr, '', 'a reader that has seen enough is no failure');
   });
 });
