@@ -181,7 +181,7 @@ function artifactMismatch(
 /** What a robot needs to know of a rollout to tell whether its turn has come. */
 export type TurnRules = Pick<
   Rollout,
-  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'late_spread_s'
+  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
 >;
 
 export interface TurnFacts {
@@ -208,8 +208,7 @@ export function decideTurn(
   if (progress && progress.status !== 'rolling' && progress.status !== 'complete') {
     return later('ROLLOUT_STOPPED', `it is ${progress.status}`);
   }
-  const everybodyAtOnce = rollout.waves.length === 1 && rollout.waves[0]?.percent === 100;
-  if (rollout.emergency || everybodyAtOnce) return null;
+  if (rollout.emergency || isForAllAtOnce(rollout)) return null;
   if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
   if (isCanary(rollout, facts)) return null;
   const fraction = cohortFraction(rollout.salt, facts.robot);
@@ -226,6 +225,13 @@ export function decideTurn(
     `robots that come late start one by one, this one at ${when}`,
     untilMs,
   );
+}
+
+/** What needs no controller: one wave for everybody, and nobody who should come before it. */
+function isForAllAtOnce({ waves, canaries, approve_after }: TurnRules): boolean {
+  const hasCanaries = canaries.robots.length > 0 || canaries.tags.length > 0;
+  const isWhole = waves.length === 1 && waves[0]?.percent === 100;
+  return isWhole && !hasCanaries && approve_after.length === 0;
 }
 
 function isCanary({ canaries }: TurnRules, { robot, tags }: TurnFacts): boolean {

@@ -1,7 +1,7 @@
 /**
  * Keeps the usage totals of a robot across restarts. A total that was reported must never fall, or
- * a reader would count the same work again: so what a report carries is what stands on disk, and the
- * file is written before each report that says more than the last one.
+ * a reader would count the same work again: what a report carries is what stands on the disk, and
+ * the file is written before each report that says more than the last one.
  */
 
 import { randomBytes } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
- * The gate's two promises, counted over simulated rollouts of 1,000 robots: a version as good as its
- * control group is not halted, and a harmful one does not get past the canaries. The seeds are fixed,
- * so a result never changes by itself; `npm run bench -- gate` plays more of them.
+ * The gate's two promises, counted over simulated rollouts of 1,000 robots: a version as good as
+ * its control group is not halted, and a harmful one does not get past the canaries. The seeds are
+ * fixed: a result never changes by itself, and `npm run bench -- gate` plays more of them.
  */
 
 import assert from 'node:assert/strict';

@@ -119,6 +119,7 @@ class World {
       waves: WAVES.map((percent) => ({ percent, soak_s })),
       emergency: false,
       canaries: { robots: canaries, tags: [] },
+      approve_after: [],
       late_spread_s: 120,
     };
     this.#rollout = { id: ID, version: VERSION, rules };
