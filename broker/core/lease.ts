@@ -21,7 +21,13 @@ export interface LeaseTimes {
 
 export type LeaseState =
   | { readonly kind: 'following'; readonly heard: Heard | null; readonly quietSinceMs: Mono }
-  | { readonly kind: 'claiming'; readonly mine: Mine; readonly untilMs: Mono }
+  | {
+      readonly kind: 'claiming';
+      readonly mine: Mine;
+      readonly untilMs: Mono;
+      /** The last word on the topic in this term, our own included. */
+      readonly last: Heard | null;
+    }
   | {
       readonly kind: 'leading';
       readonly mine: Mine;
@@ -77,26 +83,35 @@ function hear(state: LeaseState, lease: Heard, { self, now }: LeaseContext): Lea
     return isNew ? { kind: 'following', heard: lease, quietSinceMs: now } : state;
   }
   const { mine } = state;
-  if (lease.controller === self && lease.term === mine.term) {
-    if (state.kind === 'claiming' || lease.beat < mine.beat) return state;
-    return { ...state, heardMs: state.saidMs };
+  if (lease.term < mine.term) return state;
+  const isOurTerm = lease.term === mine.term;
+  if (state.kind === 'claiming' && isOurTerm) return { ...state, last: lease };
+  if (state.kind === 'leading' && isOurTerm && lease.controller === self) {
+    return lease.beat < mine.beat ? state : { ...state, heardMs: state.saidMs };
   }
-  // The last word on a retained topic counts: another's of this term came after ours.
-  return lease.term < mine.term ? state : { kind: 'following', heard: lease, quietSinceMs: now };
+  return { kind: 'following', heard: lease, quietSinceMs: now };
 }
 
 const isLater = (lease: Heard, known: Heard): boolean =>
   lease.term === known.term && (lease.controller !== known.controller || lease.beat > known.beat);
 
-function tick(state: LeaseState, { times, now, predecessor }: LeaseContext): LeaseStep {
+function tick(state: LeaseState, { self, times, now, predecessor }: LeaseContext): LeaseStep {
   if (state.kind === 'following') {
     const isOurs = predecessor !== null && state.heard?.controller === predecessor;
     if (!isOurs && now - state.quietSinceMs < times.leaseMs) return { state, say: null };
     const mine = { term: (state.heard?.term ?? 0) + 1, beat: 1 };
-    return { state: { kind: 'claiming', mine, untilMs: now + times.settleMs }, say: mine };
+    return {
+      state: { kind: 'claiming', mine, untilMs: now + times.settleMs, last: null },
+      say: mine,
+    };
   }
   if (state.kind === 'claiming') {
     if (now < state.untilMs) return { state, say: null };
+    const { last } = state;
+    // Everybody who claimed has heard the same last word: it names the one who leads.
+    if (last?.controller !== self) {
+      return { state: { kind: 'following', heard: last, quietSinceMs: now }, say: null };
+    }
     return renew({ kind: 'leading', mine: state.mine, heardMs: now, saidMs: now }, now);
   }
   if (now - state.heardMs >= times.leaseMs) {
