@@ -27,7 +27,7 @@ export interface RolloutRoutesOptions {
 
 const saidSchema = z.strictObject({
   reason: z.string().max(300).default(''),
-  by: z.string().max(64).default(''),
+  by: z.string().max(LIMITS.speakerCharsMax).default(''),
 });
 const SAID = {
   what: 'body of the command',
