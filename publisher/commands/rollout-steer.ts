@@ -6,8 +6,10 @@
 import { DroverError } from '../../shared/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { printable } from '../../shared/printable.ts';
 import { parseCommanded, parseRollout, type RolloutAnswer } from '../core/rollout-answer.ts';
 import { statusLines, statusOf } from '../core/rollout-report.ts';
+import type { ApiClient } from '../io/api-client.ts';
 import { assertTerminal, confirmTyped } from '../io/confirm.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
@@ -45,24 +47,38 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
   const what = `Rollout ${id} ${final ?? ''}`;
   if (final !== null && !dryRun) assertTerminal({ verb: `rollout ${verb}`, what }, yes);
   const output = makeOutput(json);
-  const before = parseRollout(await api.get(path));
+  const before = await lookUp(api, path);
   if (dryRun) {
+    if (before === null) throw new DroverError('NOT_FOUND', `${verb} ${id}: it is not announced`);
     assertLed(verb, before);
     const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const { running, in_progress: busy } = before.robots;
-    const counted = `${what} (${running} run it, ${busy} are taking it)`;
+    const counted = before === null ? what : `${what} (${countsOf(before)})`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const answer = await api.post(`${path}/${verb}`, { reason, by });
-  const after: RolloutAnswer = { ...before, run: parseCommanded(answer) };
+  const after = printable(parseCommanded(answer)?.status ?? 'unknown');
+  const was = before === null ? 'no longer announced' : statusOf(before);
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} was ${statusOf(before)}, is ${statusOf(after)}`,
+    `${verb}: rollout ${id} was ${was}, is ${after}`,
   ]);
 }
+
+/** Null for one that is not announced: its robots may still be taken back. */
+async function lookUp(api: ApiClient, path: string): Promise<RolloutAnswer | null> {
+  try {
+    return parseRollout(await api.get(path));
+  } catch (error) {
+    if (error instanceof DroverError && error.code === 'NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+const countsOf = ({ robots }: RolloutAnswer): string =>
+  `${robots.running} run it, ${robots.in_progress} are taking it`;
 
 /** What the API would say, as far as it shows. @throws DroverError NO_CONTROLLER, NOT_LEADING */
 function assertLed(verb: SteerVerb, { id, run }: RolloutAnswer): void {

@@ -325,6 +325,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     );
     assert.match(child.stderr, /not over within --timeout \(it is (?:rolling|announced)\)/);
     await site.until('x-3', 'is open', (run) => run !== null);
+    await site.refused(3, 'NOT_FOUND', 'rollout', 'rollback', 'none', '--yes');
     const pipe = `set -o pipefail; "$0" "$1" rollout watch x-3 | head -n 1`;
     const env = { ...CLEAN, DROVER_API: site.broker.httpUrl };
     const piped = startChild(t, 'bash', ['-c', pipe, process.execPath, MAIN], { env });
@@ -332,5 +333,11 @@ describe('drover rollout', { concurrency: 2 }, () => {
     await site.ok('rollout', 'pause', 'x-3');
     assert.deepEqual(await piped.exit, { code: 0, signal: null }, piped.describe());
     assert.equal(piped.stderr, '', 'a reader that has seen enough is no failure');
+
+    // What another rollout has replaced is not announced any more; its robots can still go back.
+    await site.ok(...site.publishWords('x-4', '--waves', '100', '--supersede', 'x-3'));
+    await site.refused(3, 'NOT_FOUND', 'rollout', 'status', 'x-3');
+    const back = await site.ok('rollout', 'rollback', 'x-3', '--yes');
+    assert.match(back, /^rollback: rollout x-3 was no longer announced, is rolling_back$/m);
   });
 });
