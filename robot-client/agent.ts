@@ -19,10 +19,12 @@ import { layoutOf } from './core/layout.ts';
 import type { Disk } from './core/ports.ts';
 import { iso, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
+import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
 import { SecondLook } from './io/second-look.ts';
 import { Inbox } from './inbox.ts';
 import { Reporter } from './reporter.ts';
+import { makeHealthWatch } from './watch.ts';
 
 export const AGENT_VERSION = '0.1.0';
 
@@ -43,6 +45,8 @@ export interface AgentOptions {
   readonly reportHeartbeatMs?: number | undefined;
   /** Progress is reported at most this often; `reportIntervalMs` when it is left out. */
   readonly reportIntervalMs?: number | undefined;
+  /** Between two looks at the health of what runs; 0 for none. */
+  readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
   readonly disk: Disk;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
@@ -66,6 +70,7 @@ export class Agent {
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   readonly #reporter: Reporter;
+  readonly #watch: HealthWatch;
   readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
   readonly #stateFolder: string;
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
@@ -98,6 +103,8 @@ export class Agent {
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
     );
+    const parts = { components: this.#components, reporter: this.#reporter };
+    this.#watch = makeHealthWatch(options, parts);
   }
 
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
@@ -109,6 +116,7 @@ export class Agent {
     for (const component of this.#components) await component.open();
     if (problem) await this.#refuseAll(problem);
     this.#reporter.start();
+    this.#watch.start();
     const { robot, link } = this.#options;
     this.#wire = new MqttWire(
       {
@@ -135,6 +143,7 @@ export class Agent {
   /** Says goodbye, so that the will need not. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#watch.close();
     this.#secondLook.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
@@ -232,7 +241,10 @@ export class Agent {
       facts: { robot, arch, tags },
       log: this.#log,
       now: () => this.#now(),
-      onChange: (urgent) => this.#reporter.soon(urgent),
+      onChange: (urgent) => {
+        if (urgent) this.#watch.stepAside();
+        this.#reporter.soon(urgent);
+      },
       onIdle: () => void this.#consider(),
       tell: async (event) => {
         await this.#outbox.add(event);

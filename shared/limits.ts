@@ -128,6 +128,7 @@ export const LIMITS = {
   blockedBundlesMax: 64, // bundles remembered as failed
   outboxEventsMax: 256, // unsent events kept through an outage
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
+  healthWatchMs: MINUTE, // between two looks at the health of a confirmed version
   reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
   usageTickS: 1, // run time is added in pieces of at least this
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut

@@ -63,6 +63,8 @@ for (let at = Number(first); at < Number(first) + Number(count); at += 1) {
   agents.push(await startRobot(`robot-${String(at).padStart(3, '0')}`));
 }
 process.stdout.write('ready\n');
+// Whoever started us is gone: so are we.
+process.stdin.resume().once('end', () => process.exit(0));
 process.once('SIGTERM', () => {
   void Promise.all(agents.map((agent) => agent.close())).then(() => process.exit(0));
 });

@@ -99,7 +99,7 @@ async function startRobots(world: World, site: Site, first: number): Promise<Chi
   const program = join(REPOSITORY, 'dist/examples/demo/fleet-worker.js');
   const facts = [String(first), String(PER_PROCESS), site.mqtt, world.path('trust.json')];
   const child = spawn(process.execPath, [program, ...facts, world.path('robots')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   await Promise.race([
     once(child.stdout, 'data'),

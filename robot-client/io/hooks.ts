@@ -18,7 +18,7 @@ export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
 /** `output` is what the hook wrote last to stdout and stderr, as text. */
 export type HookResult =
   | { readonly kind: 'absent' }
-  | { readonly kind: 'ok' }
+  | { readonly kind: 'ok'; readonly output: string }
   | { readonly kind: 'busy'; readonly output: string }
   | {
       readonly kind: 'failed';
@@ -163,7 +163,7 @@ function resultOf(end: {
   output: string;
 }): HookResult {
   const { exitCode, output } = end;
-  if (exitCode === 0) return { kind: 'ok' }; // also when its end and the time-out met
+  if (exitCode === 0) return { kind: 'ok', output }; // also when its end and the time-out met
   if (end.timedOut) return { kind: 'timedOut', output };
   if (exitCode === BUSY_EXIT && MAY_BE_BUSY.includes(end.name)) return { kind: 'busy', output };
   return { kind: 'failed', exitCode, signal: end.killedBy, output };

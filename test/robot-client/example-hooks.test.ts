@@ -63,7 +63,7 @@ esac
 
 test('the example ready hook waits for a mission to end and for the dock', async () => {
   const { folder, battery, run } = place();
-  assert.deepEqual(await run('ready'), { kind: 'ok' });
+  assert.equal((await run('ready')).kind, 'ok');
   fs.writeFileSync(join(folder, 'busy'), '');
   const busy = await run('ready');
   assert.equal(busy.kind, 'busy');
@@ -72,13 +72,13 @@ test('the example ready hook waits for a mission to end and for the dock', async
   fs.writeFileSync(join(battery, 'status'), 'Discharging\n');
   assert.deepEqual(await run('ready'), { kind: 'busy', output: 'battery at 12 %, not charging\n' });
   fs.writeFileSync(join(battery, 'status'), 'Charging\n');
-  assert.deepEqual(await run('ready'), { kind: 'ok' });
+  assert.equal((await run('ready')).kind, 'ok');
 });
 
 test('the example stop and start hooks move the unit of their component', async () => {
   const { run, asked } = place();
-  assert.deepEqual(await run('stop'), { kind: 'ok' });
-  assert.deepEqual(await run('start'), { kind: 'ok' });
+  assert.equal((await run('stop')).kind, 'ok');
+  assert.equal((await run('start')).kind, 'ok');
   assert.deepEqual(asked(), [
     'stop robot-app.service',
     'reset-failed robot-app.service',
@@ -92,7 +92,7 @@ test('the example stop and start hooks move the unit of their component', async 
 });
 
 test('the example health hook tells well, not yet and never apart', async () => {
-  assert.deepEqual(await place().run('health'), { kind: 'ok' });
+  assert.equal((await place().run('health')).kind, 'ok');
   assert.deepEqual(await place({ state: 'activating' }).run('health'), {
     kind: 'busy',
     output: 'robot-app.service is activating\n',
@@ -104,5 +104,5 @@ test('the example health hook tells well, not yet and never apart', async () => 
 });
 
 test('the example rolled-back hook succeeds with and without a log to write to', async () => {
-  assert.deepEqual(await place().run('rolled-back'), { kind: 'ok' });
+  assert.equal((await place().run('rolled-back')).kind, 'ok');
 });

@@ -60,7 +60,7 @@ test('a hook that is absent is not a failure', async () => {
 test('exit 0 is ok, 75 is busy where waiting makes sense, all else is a failure', async () => {
   const run = async (name: HookName, exit: number) =>
     (await runScript(`echo word; exit ${exit}`, { name })).result;
-  assert.deepEqual(await run('ready', 0), { kind: 'ok' });
+  assert.equal((await run('ready', 0)).kind, 'ok');
   assert.deepEqual(await run('ready', 75), { kind: 'busy', output: 'word\n' });
   assert.deepEqual(await run('health', 75), { kind: 'busy', output: 'word\n' });
   const failure = { kind: 'failed', signal: null, output: 'word\n' };
@@ -135,7 +135,7 @@ test('a daemon that start leaves behind lives on, may go on talking, and holds n
     '(while :; do echo tick; date +%s%N > "$OUT/beat"; sleep 0.05; done) & echo $! > "$OUT/pid"',
     { timeoutMs: 60_000 },
   );
-  assert.deepEqual(result, { kind: 'ok' });
+  assert.equal(result.kind, 'ok');
   const pid = Number(fs.readFileSync(join(folder, 'pid'), 'utf8'));
   daemons.push(pid);
   const beat = () =>

@@ -151,7 +151,7 @@ describe('a recall', () => {
     assert.equal(recalled(back, { rollback: '0.9.0' }), 'RECALL_IMPOSSIBLE');
   });
 
-  it('goes back, blocks the payload and says how it ended', () => {
+  it('goes back, blocks the payload and says how it ended [P-8.7]', () => {
     const { state, job } = installed();
     const problem = { code: 'ROLLOUT_RECALLED', message: 'because', hint: 'wait' } as const;
     const going = step(state, { kind: 'recalled', problem }, NOW);
