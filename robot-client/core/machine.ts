@@ -162,6 +162,8 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'refused':
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
+      // What is `stuck` keeps its job: a person has to know what was to be undone.
+      if (state.phase === 'rolling_back') return noted(state, event.problem, now);
       return state.phase === 'swapping' || state.phase === 'probation'
         ? failing(state, event.problem, now)
         : ended(state, event.problem, now, false);

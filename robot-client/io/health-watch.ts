@@ -1,7 +1,7 @@
 /**
  * Looks at the health of a version that is confirmed, now and then, with the same hook that
- * confirmed it. It counts and reports; it never rolls back, because a gate that sees the whole fleet
- * decides that better. It steps aside as soon as an update wants the hooks.
+ * confirmed it. It counts and reports; it never rolls back, because a gate that sees the whole
+ * fleet decides that better. It steps aside as soon as an update wants the hooks.
  */
 
 import { LIMITS } from '../../shared/limits.ts';

@@ -12,6 +12,7 @@ import { openAnnouncement, type Announcement } from '../../shared/announcement.t
 import { sha256Hex } from '../../shared/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { openProgress, type Progress } from '../../shared/progress.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { payloadOf } from '../helpers/tar.ts';
@@ -44,6 +45,8 @@ export const treeOf = (version: string): FolderImage =>
     data: file(noise(DATA_BYTES, version), 0o640),
   });
 
+const rolloutOf = (version: string): string => `app-${version.replaceAll('.', '-')}`;
+
 export interface Version {
   readonly key: string;
   readonly announcement: Announcement;
@@ -65,6 +68,11 @@ export class Release {
     return release;
   }
 
+  recall(version: string): Uint8Array {
+    const back = { status: 'rolling_back', recall: true } as const;
+    return this.#fleet.progress({ rollout: rolloutOf(version), seq: 1, ...back });
+  }
+
   async #add(version: string): Promise<void> {
     const payload = await payloadOf([
       { name: 'VERSION.txt', body: version, mode: 0o644 },
@@ -74,7 +82,7 @@ export class Release {
     ]);
     const bundle = await this.#fleet.makeBundle({ version, payload: new Uint8Array(payload) });
     for (const [hash, bytes] of bundle.chunks) this.chunks.set(hash, bytes);
-    const rollout = this.#fleet.makeRollout(`app-${version.replaceAll('.', '-')}`, bundle);
+    const rollout = this.#fleet.makeRollout(rolloutOf(version), bundle);
     const bytes = this.#fleet.announce(this.versions.size + 1, [rollout]);
     const announcement = openAnnouncement(bytes, this.#fleet.trust);
     this.versions.set(version, { key: imageKey(treeOf(version)), announcement });
@@ -121,6 +129,7 @@ export interface RobotOptions {
 export class Robot {
   readonly component: Component;
   readonly #release: Release;
+  readonly #progress = new Map<string, Progress>();
   #offered: Announcement | null = null;
   #atRest: () => void = () => {};
 
@@ -159,6 +168,16 @@ export class Robot {
     await rest;
   }
 
+  /** The rollout of a version is taken back while nothing is announced any more. */
+  async recall(version: string): Promise<void> {
+    const progress = openProgress(this.#release.recall(version), this.#release.trust);
+    this.#progress.set(progress.rollout, progress);
+    this.#offered = null;
+    const rest = this.#rest();
+    await this.#consider();
+    await rest;
+  }
+
   #offer(version: string): void {
     this.#offered = this.#release.versions.get(version)?.announcement ?? null;
   }
@@ -169,7 +188,7 @@ export class Robot {
 
   async #consider(): Promise<void> {
     await this.component.consider(this.#offered, {
-      progress: new Map(),
+      progress: this.#progress,
       completeSince: new Map(),
     });
     if (this.component.view.state.phase === 'idle') this.#atRest();

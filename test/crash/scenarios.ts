@@ -76,6 +76,16 @@ export const SCENARIOS: readonly Scenario[] = [
     run: (robot) => robot.open('1.0.0'),
   },
   {
+    name: 'update that is recalled when it runs well',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    run: async (robot) => {
+      await robot.open('1.1.0');
+      await robot.recall('1.1.0');
+    },
+  },
+  {
     name: 'two updates in a row',
     start: installed('1.0.0'),
     mayRun: ['1.0.0', '1.1.0', '1.2.0'],

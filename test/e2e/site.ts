@@ -20,6 +20,8 @@ export interface ComponentStatus {
   readonly waiting_for: string | null;
   readonly last_error: { code: string; message: string; version?: string | null } | null;
   readonly blocked: readonly string[];
+  readonly wake_at: string | null;
+  readonly last_update: { rollout: string; version: string; outcome: string } | null;
 }
 
 export class Robot {

@@ -248,6 +248,17 @@ describe('any sequence of events', () => {
     }
   });
 
+  it('ends a rollback that goes in circles with a person, who finds what was to be undone', () => {
+    const { state } = play(...TO_PROBATION, {
+      kind: 'unhealthy',
+      problem: problem('HEALTH_FAILED'),
+    });
+    const looping = { kind: 'looping', problem: problem('LOOP_STOPPED') } as const;
+    const stuck = step(state, looping, NOW).state;
+    assert.deepEqual([stuck.phase, stuck.job?.version], ['stuck', '1.1.0']);
+    assert.equal(stuck.lastProblem?.code, 'LOOP_STOPPED');
+  });
+
   it('is noticed as a loop after a bounded number of steps', () => {
     let { state } = play(...TO_PROBATION.slice(0, 2));
     for (let turn = 0; turn < LIMITS.persistsPerJobMax; turn += 1) {

@@ -1,0 +1,158 @@
+/**
+ * A rollout that is taken back, with real processes: robots that took it go back by themselves,
+ * now or when they return; the others are not touched. And one that is complete when a robot comes
+ * late. The test plays the controller: it signs progress.
+ */
+
+import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { cohortFraction } from '../../shared/cohort.ts';
+import { parseRobotId, parseRolloutId } from '../../shared/ids.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
+import { signProgress, type ProgressFields } from '../../shared/progress.ts';
+import { progressTopic } from '../../shared/topics.ts';
+import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { Site, type ComponentStatus, type Robot } from './site.ts';
+
+const ROLLOUT = parseRolloutId('app-1-1-0');
+const FLEET = 'test';
+
+/** Ids in the order in which waves reach them; `open` lets in the first two and no more. */
+function cohort(): { ids: string[]; open: number } {
+  const ids = ['r1', 'r2', 'r3', 'r4', 'r5', 'r6'];
+  const fraction = (id: string): number => cohortFraction(FLEET, parseRobotId(id));
+  ids.sort((a, b) => fraction(a) - fraction(b));
+  return { ids, open: fraction(ids[2] as string) };
+}
+
+class Stage {
+  readonly broker: BrokerChild;
+  readonly site: Site;
+  #seq = 0;
+
+  constructor(broker: BrokerChild, site: Site) {
+    this.broker = broker;
+    this.site = site;
+  }
+
+  async progress(fields: Partial<ProgressFields>): Promise<void> {
+    this.#seq += 1;
+    const seed = new Uint8Array(await readFile(this.site.path('rollout.key')));
+    const [from, to] = [Date.now(), Date.now() + 3_600_000];
+    const bytes = signProgress(
+      {
+        ...{ fleet: FLEET, rollout: ROLLOUT, seq: this.#seq, wave: 1, threshold: 0 },
+        ...{ issued_at: new Date(from).toISOString(), expires_at: new Date(to).toISOString() },
+        status: 'rolling',
+        ...fields,
+      },
+      [seed],
+    );
+    const { url } = this.broker;
+    const log = makeLog('controller', 'silent');
+    const wire = await connectWire({ url, clientId: 'controller' }, { onMessage: () => {} }, log);
+    await wire.send(progressTopic(ROLLOUT), bytes, { retain: true, qos: 1 });
+    await wire.close();
+  }
+}
+
+/** Two robots that a wave has updated, and one that it has not reached. */
+async function halfWay(t: TestContext): Promise<{ stage: Stage; robots: [Robot, Robot, Robot] }> {
+  const broker = await startBrokerChild(t);
+  const site = await Site.open(t);
+  const { ids, open } = cohort();
+  const robots = ids.slice(0, 3).map((id) => site.robot(id, broker.url)) as [Robot, Robot, Robot];
+  await site.publish(broker.url, await site.bundle('1.0.0'));
+  for (const robot of robots) await robot.runs('1.0.0');
+  const stage = new Stage(broker, site);
+  const bundle = await site.bundle('1.1.0');
+  await site.publish(broker.url, bundle, '--waves', '50,100', '--id', ROLLOUT);
+  for (const robot of robots) await robot.until('waits', waitsForWave);
+  await stage.progress({ threshold: open });
+  await robots[0].runs('1.1.0');
+  await robots[1].runs('1.1.0');
+  return { stage, robots };
+}
+
+const waitsForWave = (s: ComponentStatus): boolean => /join rollout/.test(s.waiting_for ?? '');
+const hasGoneBack = (s: ComponentStatus): boolean =>
+  s.version === '1.0.0' && s.phase === 'idle' && s.blocked.includes('1.1.0');
+const activeOf = (robot: Robot): Promise<string> =>
+  readFile(join(robot.root, 'active/VERSION'), 'utf8');
+
+describe('a recall of a rollout', () => {
+  it('sends back who took it, now or on return, and nobody else [P-6.4]', async (t) => {
+    const { stage, robots } = await halfWay(t);
+    const [present, away, untouched] = robots;
+    await away.kill();
+    await stage.progress({ status: 'rolling_back', recall: true, reasons: ['crash rate'] });
+    const back = await present.until('is back', hasGoneBack);
+    assert.equal(await activeOf(present), '1.0.0');
+    assert.equal(back.last_error?.code, 'ROLLOUT_RECALLED');
+    assert.match(back.last_error?.message ?? '', /crash rate/);
+    assert.equal(back.last_update?.outcome, 'recalled');
+    assert.equal(back.last_update?.rollout, ROLLOUT);
+
+    assert.equal(await activeOf(away), '1.1.0', 'it cannot know yet');
+    away.start();
+    await away.until('is back', hasGoneBack);
+    assert.equal(await activeOf(away), '1.0.0');
+
+    const stays = await untouched.until('has heard of it', (s) =>
+      /it is rolling_back/.test(s.waiting_for ?? ''),
+    );
+    assert.equal(stays.version, '1.0.0');
+    assert.deepEqual([stays.blocked, stays.last_error], [[], null]);
+    assert.equal(stays.last_update?.outcome, 'installed');
+
+    // What was taken back does not come again by itself; the next version does.
+    await stage.progress({ status: 'rolling', threshold: 1 });
+    await untouched.runs('1.1.0');
+    const held = await present.until('refuses it', hasGoneBack);
+    assert.equal(held.last_error?.code, 'ROLLOUT_RECALLED');
+    const next = await stage.site.bundle('1.1.1');
+    await stage.site.publish(stage.broker.url, next, '--supersede', ROLLOUT);
+    for (const robot of robots) await robot.runs('1.1.1');
+  });
+
+  it('waits for the interlock of a robot that is busy, also over a power cut', async (t) => {
+    const { stage, robots } = await halfWay(t);
+    const [robot] = robots;
+    await robot.hook('ready', 'if [ -e "$DROVER_ROOT/busy" ]; then echo lifting; exit 75; fi');
+    await writeFile(join(robot.root, 'busy'), '');
+    await stage.progress({ status: 'rolling_back' });
+    const isAsked = (s: ComponentStatus): boolean =>
+      s.phase === 'rolling_back' && /lifting/.test(s.waiting_for ?? '');
+    await robot.until('is asked', isAsked);
+    assert.equal(await activeOf(robot), '1.1.0');
+    await robot.killAndRestart();
+    await robot.until('is asked again', isAsked);
+    assert.equal(await activeOf(robot), '1.1.0');
+    await rm(join(robot.root, 'busy'));
+    await robot.until('is back', hasGoneBack, 90_000);
+  });
+});
+
+describe('a robot that comes when the rollout is complete', () => {
+  it('waits for a moment of its own, which a restart does not put off [P-6.6]', async (t) => {
+    const { stage, robots } = await halfWay(t);
+    const late = robots[2];
+    await late.kill();
+    await stage.progress({ status: 'complete', threshold: 1 });
+    late.start();
+    const waiting = await late.until('waits for its moment', (s) => s.wake_at !== null);
+    assert.match(waiting.waiting_for ?? '', /robots that come late start one by one, this one at /);
+    assert.equal(waiting.version, '1.0.0');
+    const seen = await readFile(join(late.root, 'state/seen.json'), 'utf8');
+    await late.killAndRestart();
+    const again = await late.until('waits again', (s) => s.wake_at !== null);
+    assert.equal(again.wake_at, waiting.wake_at, 'a restart does not start the wait anew');
+    const complete = (text: string) =>
+      (JSON.parse(text) as { completeSince: object }).completeSince;
+    const kept = await readFile(join(late.root, 'state/seen.json'), 'utf8');
+    assert.deepEqual(complete(kept), complete(seen));
+  });
+});
