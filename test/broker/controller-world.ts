@@ -99,20 +99,29 @@ export class ControllerWorld {
   }
 
   /** A robot that has taken a rollout, with what its application did since. */
-  installed(robot: string, rollout: string, version: string, did: Usage = {}): void {
+  installed(
+    robot: string,
+    rollout: string,
+    version: string,
+    ...[did = {}, tags = []]: [did?: Usage, tags?: string[]]
+  ): void {
     const ended = { started_at: this.#instant(), ended_at: this.#instant(), took_s: 1, bytes: 1 };
-    this.say(robot, {
-      version,
-      previous_version: '1.0.0',
-      last_update: { rollout, version, outcome: 'installed', ...ended },
-      usage: [{ stint: 2, version, rollout, run_s: 60, ...did }],
-    });
+    this.say(
+      robot,
+      {
+        version,
+        previous_version: '1.0.0',
+        last_update: { rollout, version, outcome: 'installed', ...ended },
+        usage: [{ stint: 2, version, rollout, run_s: 60, ...did }],
+      },
+      { tags },
+    );
   }
 
-  failed(robot: string, rollout: string, version: string): void {
+  failed(robot: string, rollout: string, version: string, tags: string[] = []): void {
     const ended = { started_at: this.#instant(), ended_at: this.#instant(), took_s: 1, bytes: 1 };
     const failure = { rollout, version, outcome: 'rolled_back', code: 'HEALTH_FAILED' } as const;
-    this.say(robot, { last_update: { ...failure, ...ended }, blocked: [version] });
+    this.say(robot, { last_update: { ...failure, ...ended }, blocked: [version] }, { tags });
   }
 
   progress(rollout: string): Progress | null {

@@ -257,3 +257,49 @@ test('a rollout that is announced no more is told no more, until a recall is sti
     assert.ok((await kindsOf(controller)).includes('withdrawn'));
   });
 });
+
+test('an emergency is one wave for everybody, and still halts by itself', async () => {
+  await play({ emergency: true }, async ({ world, controller }) => {
+    const told = world.progress('x');
+    assert.deepEqual([told?.status, told?.threshold], ['rolling', 1]);
+    const [first] = await controller.history('x', 0, 1);
+    assert.match(first?.text ?? '', /as an emergency: everybody now/);
+    assert.match(first?.by ?? '', /^key [0-9a-f]{16}$/, 'the key that declared it');
+    for (const robot of ROBOTS.slice(0, 10)) world.failed(robot, 'x', '1.1.0');
+    await world.pass(controller, 2);
+    assert.deepEqual([world.progress('x')?.status, world.progress('x')?.recall], ['halted', true]);
+  });
+});
+
+test('rollouts for different robots go on side by side, and one that halts stops no other', async () => {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    const store = await openStore(folder);
+    for (const robot of ROBOTS) {
+      world.online(robot);
+      const tags = [Number(robot.slice(1)) % 2 === 0 ? 'even' : 'odd'];
+      world.say(robot, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] }, { tags });
+    }
+    const waves = [{ percent: 100, soak_s: 1 }];
+    const gates = GATES;
+    await world.announce(
+      await world.rollout('evens', '1.1.0', { waves, gates, target: { tags: ['even'] } }),
+      await world.rollout('odds', '1.2.0', { waves, gates, target: { tags: ['odd'] } }),
+    );
+    const controller = await world.start(store);
+    await world.pass(controller, 3);
+    for (const robot of ROBOTS) {
+      if (Number(robot.slice(1)) % 2 === 0) world.installed(robot, 'evens', '1.1.0', {}, ['even']);
+      else world.failed(robot, 'odds', '1.2.0', ['odd']);
+    }
+    await world.pass(controller, 20);
+    assert.equal(world.progress('evens')?.status, 'complete');
+    assert.equal(world.progress('odds')?.recall, true);
+    assert.equal(
+      controller.view('evens')?.attempts?.cohort,
+      0,
+      'nobody of the odd ones is counted',
+    );
+    await store.close();
+  });
+});
