@@ -55,14 +55,16 @@ describe('the waves of a rollout', () => {
       });
     }
   }
+});
 
-  it('open exactly as announced where the fleet is large enough', () => {
+describe('how far a wave reaches', () => {
+  it('is exactly as announced where the fleet is large enough', () => {
     const members = Array.from({ length: 5_000 }, (_, at) => member(at));
     const open = planThreshold({ members, share: 0.01, previous: 0, minCanaries: 1 });
     assert.equal(open, 0.01);
   });
 
-  it('step over robots that are away, but not over half of the fleet to find one', () => {
+  it('steps over robots that are away, but not over half of the fleet to find one', () => {
     const away = Array.from({ length: 100 }, (_, at) => member(at, { online: false }));
     const order = away.toSorted((a, b) => a.fraction - b.fraction);
     const third = order.map((one, at) => (at === 2 ? { ...one, online: true } : one));
@@ -73,7 +75,7 @@ describe('the waves of a rollout', () => {
     assert.equal(within(far, open), 1, 'better to wait for one that is away');
   });
 
-  it('never reach further than a few times min_canaries beyond their share', () => {
+  it('is never more than a few times min_canaries beyond its share', () => {
     const robots = fc.array(fc.record({ online: fc.boolean() }), { minLength: 1, maxLength: 60 });
     const canaries = fc.integer({ min: 1, max: 5 });
     fc.assert(
@@ -86,7 +88,7 @@ describe('the waves of a rollout', () => {
     );
   });
 
-  it('of explicit canaries let nobody else in', () => {
+  it('is nothing for a wave of explicit canaries: nobody else is let in', () => {
     const members = [member(1), member(2)];
     assert.equal(planThreshold({ members, share: 0, previous: 0, minCanaries: 5 }), 0);
   });
