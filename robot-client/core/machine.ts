@@ -191,14 +191,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'withdrawn':
       return { ...state, job: null };
     case 'held':
-      // Paused, not over: the retry entry keeps what was downloaded from being cleaned up.
-      return job
-        ? {
-            ...state,
-            job: null,
-            retry: { payloadSha256: job.payloadSha256, attempts: 0, notBeforeMs: 0 },
-          }
-        : state;
+      return held(state);
     case 'retried':
       return job ? { ...state, job: { ...job, rollbackAttempts: 0 } } : state;
     case 'power_returned':
@@ -206,6 +199,14 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     default:
       return state;
   }
+}
+
+/** Paused, not over: the retry entry keeps what was downloaded from being cleaned up. */
+function held(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const retry = { payloadSha256: job.payloadSha256, attempts: 0, notBeforeMs: 0 };
+  return { ...state, job: null, retry };
 }
 
 /** A boot during probation counts once, whether `recover` or the agent notices it first. */
