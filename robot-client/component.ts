@@ -128,6 +128,7 @@ export class Component {
             version: this.#slots.active,
             blocked: [...blocked, ...stuckOn],
             ...heard,
+            joined: job?.rollout ?? null,
             now,
           })
         : null;

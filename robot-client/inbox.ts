@@ -85,6 +85,9 @@ export class Inbox {
     if (!active.has(progress.rollout) && this.#progress.size >= LIMITS.rolloutsMax * 2) {
       for (const id of this.#progress.keys()) if (!active.has(id)) this.#progress.delete(id);
     }
+    const known = this.#progress.get(progress.rollout);
+    // Rollouts that are announced no more keep no floor on the disk, but none to go below here.
+    if (known && known.seq > progress.seq) return;
     this.#progress.set(progress.rollout, progress);
     if (!active.has(progress.rollout)) return;
     // Only rollouts that are announced keep a floor: the file stays small for ever.

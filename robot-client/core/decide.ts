@@ -28,6 +28,8 @@ export interface RobotFacts {
   readonly progress: ReadonlyMap<string, Progress>;
   /** When this robot first heard of each rollout that it is complete. */
   readonly completeSince: ReadonlyMap<string, EpochMs>;
+  /** Rollout that the component is updating for; null when it is at rest. */
+  readonly joined: string | null;
   readonly now: EpochMs;
 }
 
@@ -158,6 +160,7 @@ function judgeBundle(
     tags: facts.tags,
     progress: facts.progress.get(rollout.id),
     completeSinceMs: facts.completeSince.get(rollout.id),
+    hasJoined: facts.joined === rollout.id,
     now: facts.now,
   });
   if (turn) return { kind: 'wait', version, ...turn };
@@ -191,6 +194,8 @@ export interface TurnFacts {
   readonly progress: Progress | undefined;
   /** When this robot first heard that the rollout is complete. */
   readonly completeSinceMs: EpochMs | undefined;
+  /** It is updating for this rollout already: the end of the last wave does not stop it. */
+  readonly hasJoined: boolean;
   readonly now: EpochMs;
 }
 
@@ -205,8 +210,8 @@ export function decideTurn(
   });
   const { progress: found, now } = facts;
   const progress = found && now < found.expires_at ? found : undefined;
-  if (progress && progress.status !== 'rolling' && progress.status !== 'complete') {
-    return later('ROLLOUT_STOPPED', `it is ${progress.status}`);
+  if (progress && !isOpen(progress)) {
+    return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
   }
   if (rollout.emergency || isForAllAtOnce(rollout)) return null;
   if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
@@ -216,7 +221,7 @@ export function decideTurn(
     const [got, open] = [fraction, progress.threshold].map((part) => (part * 100).toFixed(1));
     return later('COHORT_CLOSED', `this robot's turn is at ${got} % (open up to ${open} %)`);
   }
-  if (progress.status !== 'complete') return null;
+  if (progress.status !== 'complete' || facts.hasJoined) return null;
   const untilMs = lateStart(rollout, facts);
   if (now >= untilMs) return null;
   const when = new Date(untilMs).toISOString();
@@ -226,6 +231,9 @@ export function decideTurn(
     untilMs,
   );
 }
+
+const isOpen = ({ status, recall }: Progress): boolean =>
+  !recall && (status === 'rolling' || status === 'complete');
 
 /** What needs no controller: one wave for everybody, and nobody who should come before it. */
 function isForAllAtOnce({ waves, canaries, approve_after }: TurnRules): boolean {

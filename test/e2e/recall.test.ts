@@ -102,7 +102,7 @@ describe('a recall of a rollout', () => {
     assert.equal(await activeOf(away), '1.0.0');
 
     const stays = await untouched.until('has heard of it', (s) =>
-      /it is rolling_back/.test(s.waiting_for ?? ''),
+      /it is taken back/.test(s.waiting_for ?? ''),
     );
     assert.equal(stays.version, '1.0.0');
     assert.deepEqual([stays.blocked, stays.last_error], [[], null]);

@@ -36,7 +36,7 @@ function told(fields: Partial<Parameters<typeof fleet.progress>[0]> = {}): Progr
 function turn(
   rules: Partial<TurnRules>,
   progress?: Progress,
-  more: { at?: number; since?: number } = {},
+  more: { at?: number; since?: number; hasJoined?: boolean } = {},
 ) {
   return decideTurn(
     { ...RULES, ...rules },
@@ -45,6 +45,7 @@ function turn(
       tags: ['lab', 'beta'],
       progress,
       completeSinceMs: more.since,
+      hasJoined: more.hasJoined ?? false,
       now: more.at ?? NOW,
     },
   );
@@ -66,6 +67,8 @@ describe('whose turn it is', () => {
     const stopped = told({ threshold: 0, wave: 0, status: 'paused' });
     const canaries = { robots: [ROBOT], tags: [] };
     assert.equal(turn({ canaries }, stopped)?.problem.code, 'ROLLOUT_STOPPED');
+    const taken = told({ threshold: 1, recall: true });
+    assert.equal(turn({ canaries }, taken)?.problem.code, 'ROLLOUT_STOPPED');
     assert.equal(turn({ canaries })?.problem.code, 'COHORT_CLOSED', 'nobody has opened it');
   });
 
@@ -83,6 +86,8 @@ describe('whose turn it is', () => {
     const ownMs = Math.floor(cohortFraction('s late', ROBOT) * 300_000);
     assert.equal(late?.untilMs, NOW + ownMs);
     assert.equal(turn({}, done, { since: NOW, at: NOW + ownMs }), null);
+    const joined = turn({}, done, { since: NOW, hasJoined: true });
+    assert.equal(joined, null, 'who has begun goes on');
     const before = turn({}, done, { since: NOW + 86_400_000, at: NOW });
     assert.ok((before?.untilMs ?? 0) <= NOW + 300_000, 'a clock put back does not hold it up');
   });
@@ -90,7 +95,8 @@ describe('whose turn it is', () => {
   it('spreads robots that come late evenly, and each always at the same moment', () => {
     const done = told({ threshold: 1, status: 'complete', wave: 2 });
     const untils = Array.from({ length: 2_000 }, (_, at) => {
-      const facts = { robot: `n${at}` as RobotId, tags: [], progress: done, now: NOW };
+      const robot = `n${at}` as RobotId;
+      const facts = { robot, tags: [], progress: done, hasJoined: false, now: NOW };
       return (decideTurn(RULES, { ...facts, completeSinceMs: NOW })?.untilMs ?? NOW) - NOW;
     });
     for (let part = 0; part < 10; part += 1) {

@@ -95,6 +95,7 @@ export function factsOf(world: World, more: Partial<RobotFacts> = {}): RobotFact
     trust: world.trust,
     progress: new Map(),
     completeSince: new Map(),
+    joined: null,
     now: NOW,
     ...more,
   };

@@ -82,6 +82,7 @@ export class SimRobot {
       tags: [],
       progress,
       completeSinceMs: this.#completeSinceMs,
+      hasJoined: this.#updating !== null,
       now: nowMs,
     });
     if (turn?.problem.code === 'ROLLOUT_STOPPED') this.#updating = null;

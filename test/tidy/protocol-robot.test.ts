@@ -30,6 +30,7 @@ const FACTS: RobotFacts = {
   trust: fleet.trust,
   progress: new Map(),
   completeSince: new Map(),
+  joined: null,
   now: NOW,
 };
 
