@@ -76,6 +76,7 @@ export class Controller implements ControllerPort {
   readonly #startedAtMs: EpochMs;
   #plans: ReadonlyMap<string, Plan> = new Map();
   #announcedBy = '';
+  #announcementSeq = 0;
   /** Term under which everything was told; null while we do not lead. */
   #toldInTerm: number | null = null;
   #queue: Promise<unknown> = Promise.resolve();
@@ -103,8 +104,13 @@ export class Controller implements ControllerPort {
   run(): void {
     const { times, log } = this.#options;
     const everyMs = Math.min(times.lookMs, times.leaseMs / 8);
+    let isBusy = false;
     this.#timer = setInterval(() => {
-      this.tick().catch((error: unknown) => log.error({ error: String(error) }, 'look failed'));
+      if (isBusy) return; // a slow disk must not pile looks up
+      isBusy = true;
+      this.tick()
+        .catch((error: unknown) => log.error({ error: String(error) }, 'look failed'))
+        .finally(() => (isBusy = false));
     }, everyMs);
   }
 
@@ -130,6 +136,9 @@ export class Controller implements ControllerPort {
   #takeAnnouncement(payload: Uint8Array): void {
     const { trust } = this.#options;
     const announcement = openAnnouncement(payload, trust);
+    // A carrier may bring yesterday's: it would end what was announced since.
+    if (announcement.seq < this.#announcementSeq) return;
+    this.#announcementSeq = announcement.seq;
     this.#plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
     this.#announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
   }
@@ -156,7 +165,16 @@ export class Controller implements ControllerPort {
         this.#toldInTerm = term;
       }
       for (const plan of this.#plans.values()) await this.#meet(plan);
-      for (const tracked of [...this.#tracked.values()]) await this.#attend(tracked);
+      // Each by itself: what fails for one rollout must not keep another from halting.
+      let failure: unknown = null;
+      for (const tracked of [...this.#tracked.values()]) {
+        try {
+          await this.#attend(tracked);
+        } catch (error) {
+          failure = error;
+        }
+      }
+      if (failure !== null) throw failure;
       await this.#forgetOldest();
     });
   }
@@ -201,8 +219,9 @@ export class Controller implements ControllerPort {
       const watchedSinceMs = this.#startedAtMs;
       const looked = lookAt({ run, plan, robots, marks, now: now(), watchedSinceMs });
       tracked.looked = looked;
-      for (const [robot, mark] of looked.marks) marks.set(robot, mark);
       await this.#keep(tracked, looked.step, looked.marks);
+      // Not before it is kept: what a failed write lost must be counted again.
+      for (const [robot, mark] of looked.marks) marks.set(robot, mark);
     }
     const left = tracked.run.recall ? countToRecall(tracked.run, robots) : 0;
     await this.#keep(tracked, lookBack(tracked.run, left));

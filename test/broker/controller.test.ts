@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '../../broker/controller.ts';
+import type { RolloutStore } from '../../broker/io/rollout-store.ts';
 import type { RolloutFields } from '../../shared/announcement.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import { DroverError } from '../../shared/errors.ts';
@@ -300,6 +301,46 @@ test('rollouts for different robots go on side by side, and one that halts stops
       0,
       'nobody of the odd ones is counted',
     );
+    await store.close();
+  });
+});
+
+test('an announcement of yesterday ends nothing that was announced since', async () => {
+  await play({}, async ({ world, controller }) => {
+    const old = world.fleet.announce(1, []);
+    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES }));
+    await world.carrier.publish('fleet/updates', old);
+    await world.pass(controller, 3);
+    assert.ok(!(await kindsOf(controller)).includes('withdrawn'));
+    assert.equal(world.progress('x')?.status, 'rolling');
+  });
+});
+
+test('counts that a full disk did not take are counted when it has room again', async () => {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    const store = await openStore(folder);
+    const [a = ''] = ORDER;
+    world.online(a);
+    world.say(a, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] });
+    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES }));
+    let isFull = false;
+    const disk: RolloutStore = {
+      enter: (self) => store.enter(self),
+      load: () => store.load(),
+      remove: (id) => store.remove(id),
+      history: (...page) => store.history(...page),
+      save: (what) => (isFull ? Promise.reject(new Error('ENOSPC')) : store.save(what)),
+    };
+    const controller = await world.start(disk);
+    await world.pass(controller, 3);
+    isFull = true;
+    world.installed(a, 'x', '1.1.0', { crashes: 2, run_s: 60 });
+    await assert.rejects(world.pass(controller, 1), /ENOSPC/);
+    isFull = false;
+    await world.pass(controller, 1);
+    const crash = controller.view('x')?.gate?.evidence.find((one) => one.metric === 'crash');
+    assert.match(crash?.text ?? '', /^2 crashes/);
     await store.close();
   });
 });
