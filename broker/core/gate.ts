@@ -144,11 +144,13 @@ function missingExposure(
       : none('nothing was reported by the new version');
   }
   if (exposure.control <= 0) return none('there is no control group to compare with');
-  if (events.control === 0) return none('the control group had none, so no wait would tell more');
+  if (events.control + events.treated === 0)
+    return none('neither had one: no wait would tell more');
   const odds = exposure.treated / exposure.control;
   const { ratio_tolerated: tolerated, ratio_detected: detected, miss_max: miss } = gates;
   const wanted =
-    wantedEvents({ tolerated, detected, odds, eHalt, miss }) / (events.control / exposure.control);
+    wantedEvents({ tolerated, detected, odds, eHalt, miss }) /
+    (Math.max(events.control, 1) / exposure.control);
   if (exposure.treated >= wanted) return none('no regression, with evidence enough to see one');
   if (isLate) {
     const share = Math.floor((exposure.treated / wanted) * 100);

@@ -12,6 +12,9 @@ const SHARES: readonly number[] = [0.05, 0.15, 0.3, 0.5, 0.75, 0.95];
 /** Alternatives of a rate, as multiples of the bound. */
 const RATES: readonly number[] = [1.25, 1.5, 2, 4, 8, 20];
 
+/** Groups that differ more than this in exposure say nothing about each other. */
+const ODDS_MAX = 1e9;
+
 /** Events and exposure of both groups in one batch. */
 export interface TwoCounts {
   readonly events1: number;
@@ -35,6 +38,8 @@ export function addToRatioLogs(
 ): number[] {
   if (exposure1 <= 0 || exposure0 <= 0) return [...logs];
   const odds = exposure1 / exposure0;
+  // Beyond this the logarithms lose their meaning: one absurd report could make them NaN for good.
+  if (!(odds > 1 / ODDS_MAX && odds < ODDS_MAX)) return [...logs];
   return RATIOS.map((multiple, at) => {
     const [toOne, toNought] = logRatios(odds, tolerated, tolerated * multiple);
     return (logs[at] ?? 0) + events1 * toOne + events0 * toNought;
