@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parseTrust } from '../../shared/trust.ts';
 import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';
-import { freePort } from '../helpers/free-port.ts';
+import { NOBODY_PORT } from '../helpers/free-port.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { makeBundleFolder, writeFleetFiles } from './bundle-maker.ts';
 
@@ -238,7 +238,7 @@ describe('the command line', { concurrency: 2 }, () => {
     await writeFleetFiles(cwd);
     const bundle = await makeBundleFolder(cwd);
     // Nobody listens there: reaching the network would end in exit 4.
-    const broker = `--broker mqtt://127.0.0.1:${await freePort()}`;
+    const broker = `--broker mqtt://127.0.0.1:${NOBODY_PORT}`;
     const publish = `publish ${bundle} --trust trust.json`;
     const key = '--key rollout.key';
     const cases: [string, number, string][] = [
@@ -268,8 +268,7 @@ describe('the command line', { concurrency: 2 }, () => {
   });
 
   test('a broker that is not there is exit 4', async (t) => {
-    const port = await freePort();
-    await refused(t, `fleet versions --broker mqtt://127.0.0.1:${port} --json`, {
+    await refused(t, `fleet versions --broker mqtt://127.0.0.1:${NOBODY_PORT} --json`, {
       exit: 4,
       code: 'BROKER_UNREACHABLE',
     });

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
+import { startBrokerChild } from '../e2e/broker-child.ts';
 import { startDrover } from '../helpers/child.ts';
-import { freePort } from '../helpers/free-port.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { makeBundleFolder, writeFleetFiles } from './bundle-maker.ts';
 
@@ -17,16 +17,15 @@ async function refusalBy(
   const init = `trust init --release stranger.pub --rollout stranger.pub --fleet test --out other.json`;
   await startDrover(t, 'publisher', init.split(' '), { cwd }).exit;
   const bundle = await makeBundleFolder(cwd, '1.0.0', 2 * 1024 * 1024);
-  const [mqtt, http] = [String(await freePort()), String(await freePort())];
-  const words = ['--data', join(cwd, 'data'), '--mqtt', mqtt, '--http', http];
-  const trust = ['--trust', options.trust ?? 'trust.json'];
-  startDrover(t, 'broker', [...words, ...trust, ...(options.broker ?? [])], { cwd });
-  const line = `publish ${bundle} --broker mqtt://127.0.0.1:${mqtt} --trust trust.json --key rollout.key --waves 100 --json`;
+  const trust = ['--trust', join(cwd, options.trust ?? 'trust.json')];
+  const { url } = await startBrokerChild(t, { args: [...trust, ...(options.broker ?? [])] });
+  const line = `publish ${bundle} --broker ${url} --trust trust.json --key rollout.key --waves 100 --json`;
   const publish = startDrover(t, 'publisher', [...line.split(' '), ...(options.publish ?? [])], {
     cwd,
   });
   const { code: exit } = await publish.exit;
-  const { error } = JSON.parse(publish.stdout) as { error: { code: string } };
+  const { error } = JSON.parse(publish.stdout) as { error?: { code: string } };
+  assert.ok(error, publish.describe());
   return { code: error.code, exit };
 }
 

@@ -13,7 +13,7 @@ import { encodeMessage, type ComponentStateFields } from '../../shared/messages.
 import type { Log } from '../../shared/ports.ts';
 import { startBrokerChild, type BrokerChild } from '../e2e/broker-child.ts';
 import { startChild, startDrover, type Child } from '../helpers/child.ts';
-import { freePort } from '../helpers/free-port.ts';
+import { freePort, NOBODY_PORT } from '../helpers/free-port.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
@@ -293,7 +293,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     const cwd = await tempFolder(t);
     await writeFile(join(cwd, 'token'), 'two words\n');
     const { httpUrl } = await startBrokerChild(t);
-    const nobody = `http://127.0.0.1:${await freePort()}`;
+    const nobody = `http://127.0.0.1:${NOBODY_PORT}`;
     const cases: [string, number, string][] = [
       [`list --api ${nobody}`, 4, 'BROKER_UNREACHABLE'],
       [`watch x --api ${nobody}`, 4, 'BROKER_UNREACHABLE'],
