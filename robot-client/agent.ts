@@ -14,10 +14,11 @@ import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
 import { Component } from './component.ts';
-import { explainComponent } from './core/explain.ts';
+import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
+import type { InterlockRules } from './core/interlock.ts';
 import type { Disk } from './core/ports.ts';
-import { iso, type ComponentView } from './core/report.ts';
+import { iso, reportWant, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
@@ -39,6 +40,8 @@ export interface AgentOptions {
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;
+  /** When the robot may be taken out of service; at any time when it is left out. */
+  readonly interlock?: InterlockRules | undefined;
   readonly bootsMax: number;
   readonly adoptVersion: string;
   /** An idle robot reports this often; `reportHeartbeatMs` of the limits when it is left out. */
@@ -175,16 +178,15 @@ export class Agent {
   }
 
   explain(): string[] {
-    const up = this.#wire?.isUp === true;
     const { robot, link } = this.#options;
-    const { announcement } = this.#inbox;
-    const heard = announcement ? `announcement ${announcement.seq}` : 'no announcement';
-    const waiting = this.#outbox.waiting;
-    return [
-      `robot ${robot}: link to ${link.url} is ${up ? 'up' : 'down, trying again'}; ${heard} accepted`,
-      ...(waiting > 0 ? [`  ${waiting} events wait to be sent`] : []),
-      ...this.#views().flatMap((view) => explainComponent(view, this.#now())),
-    ];
+    const facts = {
+      robot,
+      broker: link.url,
+      isUp: this.#wire?.isUp === true,
+      announcementSeq: this.#inbox.announcement?.seq ?? null,
+      eventsWaiting: this.#outbox.waiting,
+    };
+    return explainRobot(facts, this.#views(), this.#now());
   }
 
   /** @throws DroverError NOT_FOUND for a component that this robot does not have */
@@ -225,7 +227,7 @@ export class Agent {
 
   #makeComponent(component: string, root: string): Component {
     const { disk, trust, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
-    const { bootsMax, adoptVersion } = this.#options;
+    const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags } = this.#options;
     return new Component({
       component,
@@ -236,6 +238,7 @@ export class Agent {
       hooksFolder,
       hookTimeoutMs,
       bytesPerSecondMax,
+      interlock,
       bootsMax,
       adoptVersion,
       facts: { robot, arch, tags },
@@ -351,17 +354,8 @@ export class Agent {
     const key = `${component} ${wanted.version} ${version}`;
     if (key === this.#lastWant || this.#wire?.isUp !== true) return;
     this.#lastWant = key;
-    const want = encodeMessage({
-      robot_id: robot,
-      at: iso(this.#now()),
-      package: {
-        component,
-        arch,
-        current_version: version,
-        wanted_version: wanted.version,
-        min_current_version: wanted.minCurrentVersion,
-      },
-    });
+    const facts = { robot, arch, component, version, wanted, now: this.#now() };
+    const want = encodeMessage(reportWant(facts));
     const sent = this.#link().send(robotTopic(robot, 'want'), want, { retain: false, qos: 1 });
     void this.#tolerate('want', sent);
   }

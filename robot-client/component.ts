@@ -24,7 +24,7 @@ import { retryWaitMs } from './core/retry.ts';
 import type { MachineState } from './core/state.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
-import { readMachineState, writeMachineState } from './io/state-file.ts';
+import { keepMachineState, readMachineState, writeMachineState } from './io/state-file.ts';
 import { prepareLayout, readSlots, type Slots } from './io/swap.ts';
 
 export interface ComponentOptions extends Pick<
@@ -37,6 +37,7 @@ export interface ComponentOptions extends Pick<
   | 'hooksFolder'
   | 'hookTimeoutMs'
   | 'bytesPerSecondMax'
+  | 'interlock'
 > {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
   readonly bootsMax: number;
@@ -175,6 +176,19 @@ export class Component {
     return found;
   }
 
+  /** A person wants what failed to be tried again now; returns whether anything waited for it. */
+  async retry(): Promise<boolean> {
+    let found = false;
+    await this.#enqueue(async () => {
+      const { phase, retry } = this.#state;
+      found = phase === 'stuck' || retry !== null;
+      if (phase === 'stuck') return this.#apply({ kind: 'retried' });
+      if (retry) this.#state = { ...this.#state, retry: { ...retry, notBeforeMs: 0 } };
+    });
+    this.#options.onIdle();
+    return found;
+  }
+
   async #act(decision: Decision, now: number): Promise<void> {
     const { verdict } = decision;
     const { phase, job, retry } = this.#state;
@@ -255,7 +269,7 @@ export class Component {
         ? { kind: 'looping', problem: loopProblem(before) }
         : event;
     const { state: after, effects } = step(before, taken, this.#now());
-    if (!(await this.#persist(after)) && taken.kind === 'ready') {
+    if (!(await keepMachineState(disk, layout, { state: after, log })) && taken.kind === 'ready') {
       // Nothing may be swapped that the disk does not remember.
       return this.#apply({ kind: 'refused', problem: this.#diskProblem() });
     }
@@ -280,27 +294,6 @@ export class Component {
     const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
     if (!isRestAtBoot) await this.#tell(taken.kind, before, problem, this.#slots.active);
     this.#options.onChange(true);
-  }
-
-  /** False when the state could not be written, even after making room. */
-  async #persist(after: MachineState): Promise<boolean> {
-    const { disk, layout, log } = this.#options;
-    try {
-      await writeMachineState(disk, layout, after);
-      return true;
-    } catch (error) {
-      log.error({ component: this.name, error: String(error) }, 'state could not be written');
-      if (after.phase !== 'idle') return false;
-    }
-    try {
-      await disk.removeTree(layout.staging);
-      await disk.mkdir(layout.staging);
-      await writeMachineState(disk, layout, after);
-      return true;
-    } catch (error) {
-      log.error({ component: this.name, error: String(error) }, 'state could not be written again');
-      return false;
-    }
   }
 
   #diskProblem(): Problem {
@@ -329,7 +322,7 @@ export class Component {
 
   #context(signal: AbortSignal): EffectContext {
     const { layout, disk, link, trust, component } = this.#options;
-    const { hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
+    const { hooksFolder, hookTimeoutMs, bytesPerSecondMax, interlock } = this.#options;
     const confirmed = new Promise<void>((resolve) => {
       this.#confirm = this.#state.phase === 'probation' ? resolve : null;
     });
@@ -342,6 +335,7 @@ export class Component {
       hooksFolder,
       hookTimeoutMs,
       bytesPerSecondMax,
+      interlock,
       signal,
       now: () => this.#now(),
       confirmed,

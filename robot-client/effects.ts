@@ -12,12 +12,14 @@ import { payloadFile, stagingFolder, treeFolder, type Layout } from './core/layo
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './core/machine.ts';
 import type { Disk } from './core/ports.ts';
 import type { Job, MachineState } from './core/state.ts';
+import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
 import { assertRoom, leastMissingBytes } from './io/room.ts';
 import { stageArchive } from './io/stage.ts';
 import { admitRelease, pruneReleases, readSlots, swapBack, swapTo } from './io/swap.ts';
+import { untilReady } from './io/until-ready.ts';
 import { verifyPayload } from './io/verify.ts';
 
 export interface EffectContext {
@@ -30,6 +32,8 @@ export interface EffectContext {
   readonly bytesPerSecondMax: number | null;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
+  /** `ALWAYS_OPEN` when it is left out. */
+  readonly interlock?: InterlockRules | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */
@@ -62,6 +66,10 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       return probe(effect.job, on);
     case 'rollBack':
       return rollBack(effect.job, effect.inMs, on);
+    case 'waitStuck':
+      on.onWaiting('another try at the rollback', on.now() + effect.inMs);
+      await sleep(effect.inMs, undefined, { signal: on.signal });
+      return { kind: 'retried' };
     case 'cleanUp':
       await cleanUp(on);
       return null;
@@ -126,27 +134,28 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
-  await untilReady(job, on);
+  const problem = await ready(job, on, { what: `swap to ${job.version}`, isUrgent: job.emergency });
+  if (problem) return { kind: 'refused', problem };
   const { active } = await readSlots(on.disk, on.layout);
   return { kind: 'ready', previousVersion: active };
 }
 
-/** Asks until the robot says yes. Never gives up by itself: a busy robot is not an error. */
-async function untilReady(job: Job, on: EffectContext): Promise<void> {
-  for (;;) {
-    const said = on.readySaid();
-    const hook = said?.ready === false ? null : await hookOf(job, on, 'ready');
-    if (hook !== null && hook.kind !== 'ok' && hook.kind !== 'absent' && hook.kind !== 'busy') {
-      // A broken interlock is a closed one.
-      on.onWaiting(`the ready hook (${describeHook(hook)})`, on.now() + LIMITS.readyIntervalMs);
-    } else if (hook !== null && hook.kind !== 'busy') {
-      return on.onWaiting(null, null);
-    } else {
-      const why = hook === null ? (said?.reason ?? '') : describeHook(hook);
-      on.onWaiting(`the robot is busy: ${why}`, on.now() + LIMITS.readyIntervalMs);
-    }
-    await sleep(LIMITS.readyIntervalMs, undefined, { signal: on.signal });
-  }
+/** Null when the robot may be taken out of service. */
+async function ready(
+  job: Job,
+  on: EffectContext,
+  { what, isUrgent }: { what: string; isUrgent: boolean },
+): Promise<Problem | null> {
+  return await untilReady({
+    what,
+    ignoresWindows: isUrgent,
+    rules: on.interlock ?? ALWAYS_OPEN,
+    signal: on.signal,
+    now: () => on.now(),
+    said: () => on.readySaid(),
+    askHook: () => hookOf(job, on, 'ready'),
+    onWaiting: (reason, wakeAtMs) => on.onWaiting(reason, wakeAtMs),
+  });
 }
 
 async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
@@ -187,7 +196,14 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
   try {
     const { active } = await readSlots(on.disk, on.layout);
     // A version that works is taken back: the robot may be in the middle of a task.
-    if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) await untilReady(job, on);
+    if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) {
+      const what = `go back from ${job.version}`;
+      await ready(
+        job,
+        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
+        { what, isUrgent: true },
+      );
+    }
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     await swapBack(on.disk, on.layout, job.previousVersion);
@@ -207,6 +223,9 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
     return rollbackFailure(on.state(), problem);
   }
 }
+
+/** A version that was taken back has to go, so the robot is waited for without a deadline. */
+const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });
 
 async function cleanUp(on: EffectContext): Promise<void> {
   const { retry } = on.state();

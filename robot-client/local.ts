@@ -26,6 +26,13 @@ export async function serveLocalApi(
         return { ready };
       },
       confirm: () => ({ confirmed: agent.components.filter((one) => one.confirm()).length }),
+      retry: async ({ component }) => {
+        const chosen = agent.components.filter((one) => !component || one.name === component);
+        let retried = 0;
+        for (const one of chosen) if (await one.retry()) retried += 1;
+        if (retried > 0) return { retried };
+        throw new DroverError('NOT_FOUND', 'retry: nothing that failed waits for another try here');
+      },
       unblock: async ({ version, component }) => {
         const chosen = agent.components.filter((one) => !component || one.name === component);
         let lifted = 0;

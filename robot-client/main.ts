@@ -21,6 +21,7 @@ import {
   machineModel,
   parseAdoptVersion,
   parseHookTimeout,
+  parseInterlock,
   parseRate,
   parseRoots,
   parseTags,
@@ -85,6 +86,20 @@ const withAgent = <T>(args: Argv<T>) =>
       type: 'string',
       describe: 'download at most this many bytes per second, such as 2M',
     })
+    .option('window', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'swap in this maintenance window only, such as "mon-fri 22:00-05:00"; repeatable',
+    })
+    .option('window-zone', {
+      type: 'string',
+      describe: 'time zone of --window, such as Europe/Berlin (default: of this machine)',
+    })
+    .option('ready-deadline', {
+      type: 'string',
+      describe: 'give an update up for now when the robot stays busy so long (default: wait)',
+    })
     .option('username', { type: 'string', describe: 'or DROVER_USERNAME' })
     .option('password-file', { type: 'string', describe: 'or DROVER_PASSWORD' })
     .option('ca', { type: 'string', describe: 'PEM of the authority of the broker' });
@@ -106,6 +121,11 @@ async function runAgent(args: AgentArgs): Promise<void> {
     hooksFolder: args.hooks,
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     bytesPerSecondMax: parseRate(args['max-rate']),
+    interlock: parseInterlock({
+      windows: args.window,
+      zone: args['window-zone'],
+      readyDeadline: args['ready-deadline'],
+    }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
@@ -207,6 +227,16 @@ await runProgram(PROGRAM, async () => {
       'at boot, before the application: finish what a power cut interrupted',
       (args) => withInstall(withRoots(args)),
       (args) => recover(args),
+    )
+    .command(
+      'retry',
+      'try now what failed and waits for another try, also a rollback that is stuck',
+      withRoots,
+      async (args) => {
+        const path = socketPathOf(parseRoots(args.root), args.socket);
+        const answer = await callLocalApi(path, 'POST', '/retry', {});
+        makeOutput(args.json).result(answer as object, ['it is tried again now']);
+      },
     )
     .command(
       'unblock <version>',

@@ -10,7 +10,9 @@ import { readInput } from '../shared/io/cli.ts';
 import { parseByteSize } from '../shared/byte-sizes.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { isVersion } from '../shared/version.ts';
+import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { layoutOf } from './core/layout.ts';
+import { parseWindow, wallClockOf } from './core/windows.ts';
 
 export interface ComponentRoot {
   readonly component: string;
@@ -50,6 +52,31 @@ export function parseHookTimeout(text: string): number {
   if (timeoutMs > 0 && timeoutMs <= LIMITS.hookTimeoutMsMax) return timeoutMs;
   const most = formatDurationMs(LIMITS.hookTimeoutMsMax);
   throw new DroverError('USAGE', `read --hook-timeout: want more than 0 and at most ${most}`);
+}
+
+/** When the robot may be taken out of service, as the site wants it. */
+export function parseInterlock(given: {
+  windows: readonly string[];
+  zone: string | undefined;
+  readyDeadline: string | undefined;
+}): InterlockRules {
+  const { windows, zone, readyDeadline } = given;
+  if (windows.length > LIMITS.windowsMax) {
+    const counts = `(got ${windows.length}, want at most ${LIMITS.windowsMax})`;
+    throw new DroverError('USAGE', `read --window: too many ${counts}`);
+  }
+  if (windows.length === 0 && zone !== undefined) {
+    throw new DroverError('USAGE', 'read --window-zone: there is no --window that it is for');
+  }
+  const readyDeadlineMs = readyDeadline === undefined ? null : parseDurationMs(readyDeadline);
+  if (readyDeadlineMs === 0) {
+    throw new DroverError('USAGE', 'read --ready-deadline: want more than 0, or leave it out');
+  }
+  return {
+    ...ALWAYS_OPEN,
+    readyDeadlineMs,
+    ...(windows.length > 0 && { windows: windows.map(parseWindow), wallClock: wallClockOf(zone) }),
+  };
 }
 
 export function parseAdoptVersion(text: string): string {

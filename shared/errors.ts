@@ -225,6 +225,11 @@ export const CATALOGUE = {
     'run the hook by hand: the report holds its last output',
     'later',
   ),
+  READY_DEADLINE: refused(
+    'operator',
+    'see what keeps the robot busy: drover-robot explain; it is tried again by itself',
+    'later',
+  ),
   HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
   HEALTH_FAILED: refused('operator', 'fix the application and publish a higher version'),
   HEALTH_DEADLINE: refused(

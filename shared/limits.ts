@@ -116,10 +116,15 @@ export const LIMITS = {
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
   healthIntervalMs: 1 * SECOND, // between two health probes
+  healthSuccessesMin: 3, // in a row: an application that comes and goes is not healthy
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
+  windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
+  windowLookMs: MINUTE, // a closed window is looked at again this often: the clock may be put right
+  stuckRetryMsMin: 5 * MINUTE, // a failed rollback is tried again after this: disks come back
+  stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, for as long as nobody comes
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
   retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person

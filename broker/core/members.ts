@@ -111,7 +111,9 @@ function kindOf(component: ComponentState, record: RobotRecord, input: MembersIn
   }
   if (tookIt(component, rollout.id, version)) return 'installed';
   const last = component.last_update;
-  if (last?.rollout === rollout.id && last.outcome !== 'installed') {
+  const isOver = last?.rollout === rollout.id && last.outcome !== 'installed';
+  // A robot that stays busy says nothing about the version, and tries again by itself.
+  if (isOver && last.code !== 'READY_DEADLINE') {
     return last.outcome === 'recalled' ? 'recalled' : 'failed';
   }
   if (component.version !== null) {

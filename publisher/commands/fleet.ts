@@ -5,6 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { printable } from '../../shared/printable.ts';
 import { robotFilter } from '../../shared/topics.ts';
 import {
   countVersions,
@@ -109,6 +110,8 @@ function describe({ robot, component, online }: FleetRow) {
     phase: component.phase,
     target_version: component.target_version ?? null,
     transfer: component.transfer ?? null,
+    waiting_for: component.waiting_for ?? null,
+    wake_at: component.wake_at ? new Date(component.wake_at).toISOString() : null,
     last_error: component.last_error ?? null,
     blocked: component.blocked,
   };
@@ -134,8 +137,10 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.component.last_error?.code ?? '',
     row.robot.arch,
     row.robot.tags.join(','),
+    printable(row.component.waiting_for ?? ''),
   ]);
-  const head = ['ROBOT', 'ONLINE', 'COMPONENT', 'VERSION', 'DOING', 'LAST ERROR', 'ARCH', 'TAGS'];
+  const what = ['COMPONENT', 'VERSION', 'DOING', 'LAST ERROR'];
+  const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
     table.length > 0 ? formatTable([head, ...table]) : NOBODY,

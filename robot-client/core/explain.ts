@@ -1,10 +1,31 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Pure. */
 
-import type { EpochMs } from '../../shared/ids.ts';
+import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { ComponentView } from './report.ts';
 import { iso } from './report.ts';
 
 const MiB = 1024 * 1024;
+
+export function explainRobot(
+  facts: {
+    readonly robot: RobotId;
+    readonly broker: string;
+    readonly isUp: boolean;
+    readonly announcementSeq: number | null;
+    readonly eventsWaiting: number;
+  },
+  components: readonly ComponentView[],
+  now: EpochMs,
+): string[] {
+  const { robot, broker, announcementSeq: seq, eventsWaiting } = facts;
+  const link = facts.isUp ? 'up' : 'down, trying again';
+  const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
+  return [
+    `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
+    ...components.flatMap((view) => explainComponent(view, now)),
+  ];
+}
 
 export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const { state, live } = view;
@@ -62,6 +83,6 @@ function doing({ state, live }: ComponentView): string {
     case 'rolling_back':
       return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
     case 'stuck':
-      return `stuck: could not roll back from ${target}; a person has to look`;
+      return `stuck: could not roll back from ${target}; a person has to look (then: drover-robot retry)`;
   }
 }

@@ -72,6 +72,8 @@ export type Effect =
   | { readonly kind: 'swap'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
   | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
+  /** Ends in `retried`: what was in the way of a rollback may be gone by then. */
+  | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
   | { readonly kind: 'cleanUp' };
 
 export interface Step {
@@ -193,12 +195,25 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'held':
       return held(state);
     case 'retried':
-      return job ? { ...state, job: { ...job, rollbackAttempts: 0 } } : state;
+      return retried(state);
     case 'power_returned':
       return counted(state, event.by);
     default:
       return state;
   }
+}
+
+/** From the start, and later the next time: the wait bounds the rate instead of the count. */
+function retried(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const stuckCount = job.stuckCount + 1;
+  return { ...state, job: { ...job, rollbackAttempts: 0, persists: 0, stuckCount } };
+}
+
+function stuckWaitMs({ stuckCount }: Job): number {
+  const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
+  return backoffMs(stuckCount, bounds, 0.5);
 }
 
 /** Paused, not over: the retry entry keeps what was downloaded from being cleaned up. */
@@ -212,6 +227,8 @@ function held(state: MachineState): MachineState {
 /** A boot during probation counts once, whether `recover` or the agent notices it first. */
 function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
   const { job, phase } = state;
+  // Whoever turned a stuck robot off and on is there, and waits.
+  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
   if (!job || phase !== 'probation') return state;
   if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
   return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
@@ -231,7 +248,7 @@ function failing(state: MachineState, problem: Problem, now: EpochMs): MachineSt
 function recalled(state: MachineState, problem: Problem, now: EpochMs): MachineState {
   const job = state.job ?? state.installed;
   if (!job) throw new TypeError('machine: nothing was installed that could be recalled');
-  const again = { ...job, rollbackAttempts: 0, persists: 0, startedAtMs: now };
+  const again = { ...job, rollbackAttempts: 0, stuckCount: 0, persists: 0, startedAtMs: now };
   return failing({ ...state, job: again }, problem, now);
 }
 
@@ -314,6 +331,6 @@ function effectsOf(state: MachineState): readonly Effect[] {
     case 'rolling_back':
       return [{ kind: 'rollBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
     case 'stuck':
-      return [];
+      return [{ kind: 'waitStuck', job, inMs: stuckWaitMs(job) }];
   }
 }

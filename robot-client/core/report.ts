@@ -6,6 +6,7 @@ import type {
   ComponentStateFields,
   RobotEventFields,
   RobotStateFields,
+  WantFields,
 } from '../../shared/messages.ts';
 import type { Phase } from '../../shared/phases.ts';
 import type { LastUpdate, MachineState } from './state.ts';
@@ -123,6 +124,28 @@ export function reportRobot(
     })),
     metrics: { ...facts.metrics },
     counter_epoch: counted.epoch,
+  };
+}
+
+/** "I am too old for what is announced": answered with a package that this robot can take. */
+export function reportWant(input: {
+  robot: RobotId;
+  arch: string;
+  component: string;
+  version: string | null;
+  wanted: { version: string; minCurrentVersion: string };
+  now: EpochMs;
+}): WantFields {
+  return {
+    robot_id: input.robot,
+    at: iso(input.now),
+    package: {
+      component: input.component,
+      arch: input.arch,
+      current_version: input.version,
+      wanted_version: input.wanted.version,
+      min_current_version: input.wanted.minCurrentVersion,
+    },
   };
 }
 

@@ -45,6 +45,8 @@ const jobSchema = z.object({
   bootCounted: z.boolean(),
   corruptCount: sizeSchema,
   rollbackAttempts: sizeSchema,
+  /** How often it was tried again out of `stuck`: the waits grow with it. */
+  stuckCount: sizeSchema.default(0),
   /** Writes of the state file for this job: a cap turns any loop into an end. */
   persists: sizeSchema,
   /** Why it is being rolled back. */
@@ -145,6 +147,7 @@ export function makeJob(input: {
     bootCounted: false,
     corruptCount: 0,
     rollbackAttempts: 0,
+    stuckCount: 0,
     persists: 0,
     cause: null,
   };

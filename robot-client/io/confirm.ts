@@ -1,6 +1,7 @@
 /**
  * Stage confirm: starts the new version and watches its health until it is good, bad, or out of
- * time. Without a `health` hook, a start that succeeded is all there is to go by. The application
+ * time. One good answer proves little of an application that comes and goes: it takes several in a
+ * row. Without a `health` hook, a start that succeeded is all there is to go by. The application
  * may also confirm by itself over the local socket.
  */
 
@@ -11,6 +12,8 @@ import type { HookResult } from './hooks.ts';
 
 /** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
 const HEALTH_GIVE_UP_EXIT = 70;
+/** Probes that a probation has room for at least. */
+const PROBES_MIN = 4 * LIMITS.healthSuccessesMin;
 
 export type Outcome =
   { readonly kind: 'healthy' } | { readonly kind: 'unhealthy'; readonly problem: Problem };
@@ -37,25 +40,31 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
     isConfirmed = true;
   });
   let last: HookResult | null = null;
+  let streak = 0;
+  // A short probation is probed more often, so that there is time for a whole streak.
+  const everyMs = Math.min(LIMITS.healthIntervalMs, input.healthTimeoutMs / PROBES_MIN);
   for (;;) {
     input.signal.throwIfAborted();
     if (isConfirmed) return { kind: 'healthy' };
     const leftMs = deadline - performance.now();
     if (leftMs <= 0) return tooLate(input, last);
     last = await input.runHook('health', Math.min(leftMs, input.hookTimeoutMs));
-    if (last.kind === 'ok' || last.kind === 'absent') return { kind: 'healthy' };
+    if (last.kind === 'absent') return { kind: 'healthy' };
+    streak = last.kind === 'ok' ? streak + 1 : 0;
+    if (streak >= LIMITS.healthSuccessesMin) return { kind: 'healthy' };
     if (last.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
       const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
       return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
     }
-    await sleep(LIMITS.healthIntervalMs, undefined, { signal: input.signal });
+    await sleep(everyMs, undefined, { signal: input.signal });
   }
 }
 
 function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
   const seconds = input.healthTimeoutMs / 1000;
+  const flaps = last?.kind === 'ok' ? ', though at times it was' : '';
   const words = last ? `; last health probe: ${describeHook(last)}` : '';
-  const message = `confirm ${input.version}: not healthy within ${seconds} s${words}`;
+  const message = `confirm ${input.version}: not healthy within ${seconds} s${flaps}${words}`;
   return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_DEADLINE', message)) };
 }
 

@@ -1,6 +1,6 @@
 /**
  * The robot's local API: HTTP over a Unix socket, for the application beside the agent and for
- * `drover-robot status`. Plain node:http with a table of six routes and no framework, because the
+ * `drover-robot status`. Plain node:http with a table of seven routes and no framework, because the
  * memory of the agent is a promise.
  *
  * Who may connect is decided by the permissions of the socket (0660: the agent's user and group);
@@ -29,11 +29,13 @@ const readySchema = z.strictObject({
   reason: z.string().max(200).optional(),
 });
 const confirmSchema = z.strictObject({});
+const retrySchema = z.strictObject({ component: idSchema.optional() });
 const unblockSchema = z.strictObject({ version: versionSchema, component: idSchema.optional() });
 
 /** Counts since the last call, not totals. */
 export type TelemetryDelta = z.output<typeof telemetrySchema>;
 export type ReadyRequest = z.output<typeof readySchema>;
+export type RetryRequest = z.output<typeof retrySchema>;
 export type UnblockRequest = z.output<typeof unblockSchema>;
 
 type Answer = object | Promise<object>;
@@ -45,6 +47,7 @@ export interface LocalHandlers {
   telemetry(delta: TelemetryDelta): Answer;
   ready(request: ReadyRequest): Answer;
   confirm(): Answer;
+  retry(request: RetryRequest): Answer;
   unblock(request: UnblockRequest): Answer;
 }
 
@@ -107,6 +110,7 @@ function routesOf(handlers: LocalHandlers): ReadonlyMap<string, Route> {
     post('/telemetry', telemetrySchema, (delta) => handlers.telemetry(delta)),
     post('/ready', readySchema, (request) => handlers.ready(request)),
     post('/confirm', confirmSchema, () => handlers.confirm()),
+    post('/retry', retrySchema, (request) => handlers.retry(request)),
     post('/unblock', unblockSchema, (request) => handlers.unblock(request)),
   ]);
 }

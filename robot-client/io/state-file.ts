@@ -5,6 +5,7 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import type { Log } from '../../shared/ports.ts';
 import type { Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import {
@@ -66,4 +67,28 @@ export async function writeMachineState(
   state: MachineState,
 ): Promise<void> {
   await writeWhole(disk, layout.machineFile, encodeMachineState(state));
+}
+
+/** False when the state could not be written, even after making room. */
+export async function keepMachineState(
+  disk: Disk,
+  layout: Layout,
+  { state, log }: { readonly state: MachineState; readonly log: Log },
+): Promise<boolean> {
+  try {
+    await writeMachineState(disk, layout, state);
+    return true;
+  } catch (error) {
+    log.error({ error: String(error) }, 'state could not be written');
+    if (state.phase !== 'idle') return false;
+  }
+  try {
+    await disk.removeTree(layout.staging);
+    await disk.mkdir(layout.staging);
+    await writeMachineState(disk, layout, state);
+    return true;
+  } catch (error) {
+    log.error({ error: String(error) }, 'state could not be written again');
+    return false;
+  }
 }

@@ -49,8 +49,8 @@ export class Robot {
     this.child = this.#start();
   }
 
-  #start(): Child {
-    return startDrover(this.#scope, 'robot-client', this.#args, { env: this.#env });
+  #start(more: readonly string[] = []): Child {
+    return startDrover(this.#scope, 'robot-client', [...this.#args, ...more], { env: this.#env });
   }
 
   /** As after a power cut: SIGKILL, then a new start. */
@@ -64,8 +64,8 @@ export class Robot {
     await this.child.exit;
   }
 
-  start(): void {
-    this.child = this.#start();
+  start(...more: string[]): void {
+    this.child = this.#start(more);
   }
 
   async status(): Promise<ComponentStatus> {

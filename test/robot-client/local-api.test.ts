@@ -31,6 +31,7 @@ async function startApi(more: Partial<LocalHandlers> = {}, socketPath = newPath(
     telemetry: note('telemetry'),
     ready: note('ready'),
     confirm: note('confirm'),
+    retry: () => ({ retried: 1 }),
     unblock: note('unblock'),
     ...more,
   };

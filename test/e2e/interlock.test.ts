@@ -1,0 +1,83 @@
+/** A robot that may not be taken out of service now, as its integrator and its fleet see it. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { startDrover } from '../helpers/child.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { startBrokerChild } from './broker-child.ts';
+import { Site } from './site.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** `HH:MM-HH:MM` in UTC: a window that opens so much from now and lasts two hours. */
+function windowIn(offsetMs: number): string {
+  const hhmm = (ms: number): string => new Date(ms).toISOString().slice(11, 16);
+  const opens = Date.now() + offsetMs;
+  return `${hhmm(opens)}-${hhmm(opens + 2 * HOUR_MS)}`;
+}
+
+interface Seen {
+  readonly components: { waiting_for: string | null; wake_at: string | null; phase: string }[];
+}
+
+describe('a robot outside its maintenance window', () => {
+  it('has the update ready, says why it waits and until when, and swaps in an emergency', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const window = ['--window', windowIn(HOUR_MS), '--window-zone', 'UTC'];
+    const robot = site.robot('r1', broker.url, window);
+    await site.publish(broker.url, await site.bundle('1.0.0'));
+    await robot.until('waits', (status) => status.waiting_for?.startsWith('the maint') === true);
+
+    const explain = startDrover(t, 'robot-client', ['explain', '--root', robot.root]);
+    await explain.exit;
+    assert.match(explain.stdout, /1\.0\.0 .*is ready to be swapped in, the robot is not/);
+    assert.match(explain.stdout, /waits for: the maintenance window \(\d\d:\d\d-\d\d:\d\d\)/);
+    assert.match(explain.stdout, /wakes: \d{4}-.*in \d+ s/);
+
+    const seen = await waitUntil('the fleet view to show it', async () => {
+      const answer = await fetch(`${broker.httpUrl}/robots/r1`);
+      const [component] = ((await answer.json()) as Seen).components;
+      return component?.waiting_for ? component : null;
+    });
+    assert.equal(seen.phase, 'waiting');
+    const inMs = Date.parse(seen.wake_at ?? '') - Date.now();
+    assert.ok(inMs > HOUR_MS - 120_000 && inMs <= HOUR_MS, `opens in ${inMs} ms`);
+    const table = await site.drover('fleet', 'robots', '--broker', broker.url);
+    assert.match(table, /the maintenance window/);
+
+    await site.publish(broker.url, await site.bundle('1.0.1'), '--emergency', '--yes');
+    await robot.runs('1.0.1');
+  });
+
+  it('refuses a window that nobody can read, with an example', async (t) => {
+    const site = await Site.open(t);
+    const robot = site.robot('r1', 'mqtt://127.0.0.1:1', ['--window', 'at night']);
+    const { code } = await robot.child.exit;
+    assert.equal(code, 2);
+    assert.match(robot.child.stderr, /read --window: .*want for example "mon-fri 22:00-05:00"/);
+  });
+});
+
+describe('a robot that failed', () => {
+  it('tries again at once when a person says drover-robot retry', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robot = site.robot('r1', broker.url, ['--ready-deadline', '1s']);
+    await robot.hook('ready', 'echo lifting a pallet; exit 75');
+    await site.publish(broker.url, await site.bundle('1.0.0'));
+    const gaveUp = await robot.until('gives up for now', ({ last_error: error }) => {
+      return error?.code === 'READY_DEADLINE';
+    });
+    assert.match(gaveUp.last_error?.message ?? '', /not ready within 1s; .*lifting a pallet/);
+    await robot.hook('ready', 'exit 0');
+    const retry = startDrover(t, 'robot-client', ['retry', '--root', robot.root]);
+    await retry.exit;
+    assert.equal(retry.ended?.code, 0, retry.describe());
+    await robot.runs('1.0.0');
+    const again = startDrover(t, 'robot-client', ['retry', '--root', robot.root]);
+    await again.exit;
+    assert.equal(again.ended?.code, 3, again.describe());
+    assert.match(again.stderr, /nothing that failed waits/);
+  });
+});
