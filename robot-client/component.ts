@@ -36,6 +36,7 @@ export interface ComponentOptions extends Pick<
   | 'trust'
   | 'hooksFolder'
   | 'hookTimeoutMs'
+  | 'healthIntervalMs'
   | 'bytesPerSecondMax'
   | 'interlock'
 > {
@@ -334,6 +335,7 @@ export class Component {
       trust,
       hooksFolder,
       hookTimeoutMs,
+      healthIntervalMs: this.#options.healthIntervalMs,
       bytesPerSecondMax,
       interlock,
       signal,

@@ -32,6 +32,8 @@ export interface EffectContext {
   readonly bytesPerSecondMax: number | null;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
+  /** Between two health probes; `healthIntervalMs` when it is left out. */
+  readonly healthIntervalMs?: number | undefined;
   /** `ALWAYS_OPEN` when it is left out. */
   readonly interlock?: InterlockRules | undefined;
   readonly signal: AbortSignal;
@@ -184,6 +186,7 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   return await startAndProbe({
     version: job.version,
     healthTimeoutMs: job.healthTimeoutMs,
+    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
     hookTimeoutMs: hookTimeoutOf(on),
     signal: on.signal,
     confirmed: on.confirmed,

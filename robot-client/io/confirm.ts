@@ -21,6 +21,8 @@ export type Outcome =
 export interface ConfirmInput {
   readonly version: string;
   readonly healthTimeoutMs: number;
+  /** Between two probes. */
+  readonly healthIntervalMs: number;
   /** One run of a hook. */
   readonly hookTimeoutMs: number;
   readonly signal: AbortSignal;
@@ -42,7 +44,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   let last: HookResult | null = null;
   let streak = 0;
   // A short probation is probed more often, so that there is time for a whole streak.
-  const everyMs = Math.min(LIMITS.healthIntervalMs, input.healthTimeoutMs / PROBES_MIN);
+  const everyMs = Math.min(input.healthIntervalMs, input.healthTimeoutMs / PROBES_MIN);
   for (;;) {
     input.signal.throwIfAborted();
     if (isConfirmed) return { kind: 'healthy' };

@@ -83,6 +83,7 @@ export async function installOnce(root: string, hooksFolder: string, offer: Offe
     trust,
     hooksFolder,
     bytesPerSecondMax: null,
+    healthIntervalMs: 5, // three good answers in a row, two hundred times over
     now: () => Date.now(),
     bootsMax: LIMITS.bootAttemptsMaxDefault,
     adoptVersion: ADOPTED_VERSION_DEFAULT,

@@ -17,6 +17,7 @@ async function probe(
   const outcome = await startAndProbe({
     version: '1.1.0',
     healthTimeoutMs: 400,
+    healthIntervalMs: 5,
     hookTimeoutMs: 100,
     signal: new AbortController().signal,
     confirmed,
