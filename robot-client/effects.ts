@@ -16,7 +16,7 @@ import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
-import { assertRoom, leastMissingBytes } from './io/room.ts';
+import { assertRoom, releaseRoom, reserveRoom } from './io/room.ts';
 import { stageArchive } from './io/stage.ts';
 import { admitRelease, pruneReleases, readSlots, swapBack, swapTo } from './io/swap.ts';
 import { untilReady } from './io/until-ready.ts';
@@ -92,16 +92,14 @@ async function orRefused(
 
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout } = on;
-  const missingBytes = await leastMissingBytes(disk, layout, job);
-  await assertRoom({ disk, layout, job, missingBytes });
+  await assertRoom({ disk, layout, job });
   return { kind: 'fits' };
 }
 
 async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, link, signal, bytesPerSecondMax, onProgress } = on;
   const folder = stagingFolder(on.layout, job.payloadSha256);
-  const reserve = (missingBytes: number): Promise<void> =>
-    assertRoom({ disk, layout: on.layout, job, missingBytes });
+  const reserve = (): Promise<void> => reserveRoom({ disk, layout: on.layout, job });
   const rate = { bytesPerSecondMax };
   await downloadPayload({ job, folder, disk, link, signal, reserve, onProgress, ...rate });
   return { kind: 'downloaded' };
@@ -124,6 +122,7 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const folder = stagingFolder(layout, job.payloadSha256);
   const tree = treeFolder(folder);
   const release = { tree, version: job.version };
+  await releaseRoom({ disk, layout, job });
   await stageArchive({
     disk,
     payloadPath: payloadFile(folder),

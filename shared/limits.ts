@@ -139,6 +139,7 @@ export const LIMITS = {
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
+  reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents
   diskSpareBytes: 32 * MiB, // left free beside what an update needs
   localRequestBytesMax: 16 * KiB, // body of a local API call
   localConnectionsMax: 32, // applications on the local socket at once

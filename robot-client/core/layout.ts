@@ -34,6 +34,8 @@ export const stagingFolder = (layout: Layout, payloadSha256: string): string =>
   `${layout.staging}/${payloadSha256.slice(0, 32)}`;
 export const payloadFile = (folder: string): string => `${folder}/payload.tar.gz`;
 export const indexFile = (folder: string): string => `${folder}/chunk-index`;
+/** Holds the room that unpacking will need, and nothing else. */
+export const roomFile = (folder: string): string => `${folder}/room`;
 export const treeFolder = (folder: string): string => `${folder}/tree`;
 export const releaseFolder = (layout: Layout, version: string): string =>
   `${layout.releases}/${version}`;

@@ -37,6 +37,14 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes the entries of a folder durable: names made, renamed or removed in it. */
   syncFolder(path: string): Promise<void>;
+  /**
+   * Sets room aside for `bytes` of a file (made when absent) without changing its length, so that
+   * nobody else can take it meanwhile. False where the file system or the machine cannot.
+   * @throws DroverError DISK_FULL
+   */
+  reserve(path: string, bytes: number): Promise<boolean>;
+  /** Bytes that a file takes up, what is reserved for it included; 0 when absent. */
+  allocated(path: string): Promise<number>;
   /** `inodes` is null on file systems that do not count them. */
   free(path: string): Promise<{ readonly bytes: number; readonly inodes: number | null }>;
 }

@@ -1,9 +1,14 @@
 /** The real disk behind the Disk port. */
 
+import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import { LIMITS } from '../../shared/limits.ts';
 import type { Disk, DiskFile, PathKind } from '../core/ports.ts';
+
+const run = promisify(execFile);
 
 const OPEN_FLAGS = {
   create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
@@ -86,6 +91,28 @@ class RealFile implements DiskFile {
   }
 }
 
+/** Unit of `st_blocks`, whatever the file system's own is. */
+const STAT_BLOCK_BYTES = 512;
+
+/**
+ * Node has no call for fallocate(2), so the program of util-linux makes it. One that is missing, or
+ * a file system that cannot, leaves us with what was looked at before: a check without a promise.
+ */
+async function setAside(path: string, bytes: number): Promise<boolean> {
+  if (bytes <= 0) return false;
+  const args = ['--keep-size', '--offset', '0', '--length', String(bytes), path];
+  await (await fs.open(path, OPEN_FLAGS.update, 0o600)).close(); // the program does not make one
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  try {
+    await run('fallocate', args, { env, timeout: LIMITS.reserveMs, windowsHide: true });
+    return true;
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
+    if (!/No space left|quota exceeded/i.test(said)) return false;
+    throw new DroverError('DISK_FULL', `reserve ${bytes} bytes for ${path}: ${said.trim()}`);
+  }
+}
+
 function kindOf(stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean }) {
   if (stat.isFile()) return 'file';
   if (stat.isDirectory()) return 'folder';
@@ -136,6 +163,9 @@ export const realDisk: Disk = {
         await handle.close();
       }
     }),
+  reserve: (path, bytes) => guarded('reserve room for', path, () => setAside(path, bytes)),
+  allocated: (path) =>
+    orAbsent('stat', path, 0, async () => (await fs.lstat(path)).blocks * STAT_BLOCK_BYTES),
   free: (path) =>
     guarded('ask free space of', path, async () => {
       const stat = await fs.statfs(path);

@@ -38,8 +38,8 @@ export interface DownloadInput {
   readonly link: PullLink;
   readonly bytesPerSecondMax: number | null;
   readonly signal: AbortSignal;
-  /** Called when it is known what is missing, before any of it is fetched; may refuse. */
-  reserve?(missingBytes: number): Promise<void>;
+  /** Called before anything of the payload is fetched, its file being there; may refuse. */
+  reserve?(): Promise<void>;
   onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
 }
 
@@ -55,7 +55,7 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
     const missingBytes = [...places.values()]
       .flat()
       .reduce((n, at) => n + chunkLength(index, at), 0);
-    await input.reserve?.(missingBytes);
+    await input.reserve?.();
     const progress = {
       bytesDone: job.payloadBytes - missingBytes,
       bytesTotal: job.payloadBytes,

@@ -1,13 +1,14 @@
 /**
- * Room for an update: what is still to come of it must fit beside what is there. What was
- * downloaded already counts as present, so a robot that resumes is not asked for the same room
- * twice. Leftovers of older updates make way first: only what runs, what can be gone back to and
- * what is in progress is kept.
+ * Room for an update: what is still to come of it must fit beside what is there, and is set aside
+ * before the first byte is fetched, so that a log that grows meanwhile cannot end the update half
+ * way. What was downloaded or set aside already counts as present: a robot that resumes is not asked
+ * for the same room twice. Leftovers of older updates make way first: only what runs, what can be
+ * gone back to and what is in progress is kept.
  */
 
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { payloadFile, stagingFolder, type Layout } from '../core/layout.ts';
+import { payloadFile, roomFile, stagingFolder, type Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
 import { pruneReleases } from './swap.ts';
@@ -15,31 +16,24 @@ import { pruneReleases } from './swap.ts';
 /** A payload without a declared unpacked size is reckoned at this many times its packed one. */
 const UNPACKED_GUESS = 4;
 
-/**
- * Bytes of the payload that cannot be there yet, going by the length of the staging file. The file
- * may have holes, so this can be too few: the download knows better once it has hashed the file.
- */
-export async function leastMissingBytes(disk: Disk, layout: Layout, job: Job): Promise<number> {
-  const path = payloadFile(stagingFolder(layout, job.payloadSha256));
-  if ((await disk.kind(path)) !== 'file') return job.payloadBytes;
-  const file = await disk.open(path, 'read');
-  try {
-    return Math.max(0, job.payloadBytes - (await file.size()));
-  } finally {
-    await file.close();
-  }
+export interface RoomInput {
+  readonly disk: Disk;
+  readonly layout: Layout;
+  readonly job: Job;
 }
 
+const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
+
 /** @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
-export async function assertRoom(input: {
-  disk: Disk;
-  layout: Layout;
-  job: Job;
-  missingBytes: number;
-}): Promise<void> {
+export async function assertRoom(input: RoomInput): Promise<void> {
   const { disk, layout, job } = input;
-  const unpacked = job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
-  const want = input.missingBytes + unpacked + LIMITS.diskSpareBytes;
+  const folder = stagingFolder(layout, job.payloadSha256);
+  const missing = async (path: string, bytes: number): Promise<number> =>
+    Math.max(0, bytes - (await disk.allocated(path)));
+  const want =
+    (await missing(payloadFile(folder), job.payloadBytes)) +
+    (await missing(roomFile(folder), unpackedBytes(job))) +
+    LIMITS.diskSpareBytes;
   const look = async () => {
     const { bytes, inodes } = await disk.free(layout.root);
     // A file system that makes inodes as it needs them (btrfs) has none to count.
@@ -48,7 +42,7 @@ export async function assertRoom(input: {
   };
   let found = await look();
   if (found.isShort) {
-    await pruneReleases(disk, layout, stagingFolder(layout, job.payloadSha256));
+    await pruneReleases(disk, layout, folder);
     found = await look();
   }
   if (!found.isShort) return;
@@ -60,4 +54,21 @@ export async function assertRoom(input: {
     `make room for ${job.version}: not enough disk (got ${got} ${what} free, want ${needed})`,
     { facts: { got, want: needed } },
   );
+}
+
+/**
+ * Looks once more, then sets the room aside where the file system can. The staging folder is there.
+ * @throws DroverError DISK_SPACE_SHORT, DISK_FULL, DISK_WRITE_FAILED
+ */
+export async function reserveRoom(input: RoomInput): Promise<void> {
+  const { disk, layout, job } = input;
+  await assertRoom(input);
+  const folder = stagingFolder(layout, job.payloadSha256);
+  await disk.reserve(payloadFile(folder), job.payloadBytes);
+  await disk.reserve(roomFile(folder), unpackedBytes(job));
+}
+
+/** Unpacking begins: what was kept for it is its own. */
+export async function releaseRoom({ disk, layout, job }: RoomInput): Promise<void> {
+  await disk.unlink(roomFile(stagingFolder(layout, job.payloadSha256)));
 }

@@ -51,5 +51,9 @@ export function cuttingDisk(after: number): CuttingDisk {
     unlink: changing(realDisk.unlink),
     removeTree: changing(realDisk.removeTree),
     syncFolder: changing(realDisk.syncFolder),
+    reserve: async (path, bytes) => {
+      gate();
+      return await realDisk.reserve(path, bytes);
+    },
   };
 }

@@ -23,6 +23,7 @@ const READS: readonly DiskOperation['name'][] = [
   'read',
   'size',
   'close',
+  'allocated',
   'free',
 ];
 
@@ -65,6 +66,8 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     unlink: gated('unlink'),
     removeTree: gated('removeTree'),
     syncFolder: gated('syncFolder'),
+    reserve: gated('reserve'),
+    allocated: gated('allocated'),
     free: gated('free'),
     open: async (path, use, mode) => {
       await gate({ name: use === 'read' ? 'look' : use, path });

@@ -161,15 +161,14 @@ describe('room for an update', () => {
     bench.clockOffMs += HOUR_MS;
     bench.offer();
     await waitUntil('another refusal', () => bench.codes.length === 2);
-    assert.deepEqual(bench.phases.slice(2), ['checking', 'downloading', 'idle']);
-    const sentForIndex = bench.carrier.sent;
-    assert.equal(sentForIndex, 1, 'nothing but the index was fetched');
+    assert.deepEqual(bench.phases.slice(2), ['checking', 'idle']);
+    assert.equal(bench.carrier.sent, 0, 'nothing was fetched');
 
     await file.write(large.payload.subarray(0, Math.round(size * 0.7)), 0);
     await file.close();
     bench.clockOffMs += HOUR_MS;
     bench.offer();
-    await waitUntil('the download to begin', () => bench.carrier.sent > sentForIndex);
+    await waitUntil('the download to begin', () => bench.carrier.sent > 0);
     bytes = 1e12;
     await bench.runs(NEW);
   });
@@ -249,6 +248,29 @@ describe('a real file system', { concurrency: 3 }, () => {
     assert.equal(versionOnDisk(bench), OLD);
     rmSync(join(folder, 'filler'));
     await healAndFinish(bench);
+  });
+
+  it('is filled by others in mid-download, and the update has its room already', async (t) => {
+    const folder = await mountTmpfs(t, 'size=48m');
+    if (folder === null) return;
+    const files = { blob: randomText(2_000_000) };
+    const large = await fleet.makeBundle({ version: NEW, payload: await tarGz(files) });
+    const bench = await Bench.open(t, {}, folder);
+    const [firstChunk] = [...large.chunks.keys()].filter(
+      (one) => one !== large.artifact.chunk_index,
+    );
+    bench.carrier.answers = (hash) => hash !== firstChunk;
+    bench.announce(large, NEW);
+    const staging = join(folder, 'staging', large.artifact.sha256.slice(0, 32));
+    const isSetAside = async (): Promise<boolean> =>
+      (await realDisk.allocated(join(staging, 'room'))) >= large.payload.byteLength;
+    await waitUntil('the room to be set aside', isSetAside, { look: () => bench.describe() });
+    const { bytes } = await realDisk.free(folder);
+    // All but what the state file and its kin need: a log of somebody else has run wild.
+    asRoot('fallocate', '-l', String(bytes - 1024 * 1024), join(folder, 'filler'));
+    bench.carrier.answers = () => true;
+    await bench.runs(NEW);
+    assert.deepEqual(bench.codes, []);
   });
 
   it('has too few inodes: DISK_SPACE_SHORT before a byte is fetched', async (t) => {
