@@ -1,8 +1,8 @@
 /**
  * Room for an update: what is still to come of it must fit beside what is there, and is set aside
  * before the first byte is fetched, so that a log that grows meanwhile cannot end it half way.
- * What was downloaded or set aside counts as present: a robot that resumes is not asked for the same
- * room twice. Leftovers of older updates make way first: only what runs, what can be gone back to
+ * What was downloaded or set aside counts as present: a robot that resumes is not asked for it
+ * twice. Leftovers of older updates make way first: only what runs, what can be gone back to
  * and what is in progress is kept.
  */
 
