@@ -11,11 +11,13 @@ import { readSeeds } from '../shared/io/key-file.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust } from '../shared/trust.ts';
+import type { CertificateFiles } from './io/certificates.ts';
 import type { LeadOptions } from './lead.ts';
 import { runPasswd } from './passwd.ts';
 import { startBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';
+const MQTT_PORT = 1883;
 const ROLLOUT_KEY = 'DROVER_ROLLOUT_KEY';
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
 
@@ -35,8 +37,23 @@ const withBroker = <T>(args: Argv<T>) =>
       default: '127.0.0.1',
       describe: 'address to listen on; 0.0.0.0 for all',
     })
-    .option('mqtt', { type: 'number', default: 1883, describe: 'TCP port, 0 for any' })
+    .option('mqtt', {
+      type: 'number',
+      describe: 'TCP port, 0 for any (default: 1883, none with --mqtts)',
+    })
+    .option('mqtts', { type: 'number', describe: 'TLS port, 0 for any; needs --tls-cert' })
     .option('ws', { type: 'number', describe: 'WebSocket port, 0 for any' })
+    .option('tls-cert', {
+      type: 'string',
+      implies: 'tls-key',
+      describe: "PEM of the broker's certificate; WebSocket and HTTP speak TLS then as well",
+    })
+    .option('tls-key', { type: 'string', implies: 'tls-cert', describe: 'PEM of its key' })
+    .option('client-ca', {
+      type: 'string',
+      implies: 'tls-cert',
+      describe: 'PEM of who signs the certificates of robots: nobody stays nameless then',
+    })
     .option('http', {
       type: 'number',
       default: 8080,
@@ -92,7 +109,9 @@ async function serve(args: BrokerArgs): Promise<void> {
   const broker = await startBroker({
     dataFolder: args.data,
     host: args.host,
-    mqttPort: args.mqtt,
+    mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
+    mqttsPort: args.mqtts ?? null,
+    certificateFiles: certificateFilesOf(args),
     wsPort: args.ws ?? null,
     httpPort: args.http,
     credentialsFile: args.credentials ?? null,
@@ -102,14 +121,26 @@ async function serve(args: BrokerArgs): Promise<void> {
     lead: await readLead(args),
     log: makeLog(PROGRAM),
   });
-  const { mqttPort: mqtt, wsPort: ws, httpPort: http } = broker;
-  const webSocket = ws === null ? '' : `, ws://${args.host}:${ws}`;
-  const line = `listening on mqtt://${args.host}:${mqtt}${webSocket}, http://${args.host}:${http}`;
-  makeOutput(args.json).result({ mqtt, ws, http }, [line]);
+  const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
+  const s = args['tls-cert'] === undefined ? '' : 's';
+  const doors = { mqtt, mqtts, [`ws${s}`]: ws, [`http${s}`]: http };
+  const urls = Object.entries(doors).flatMap(([scheme, port]) =>
+    port === null ? [] : [`${scheme}://${args.host}:${port}`],
+  );
+  makeOutput(args.json).result({ mqtt, mqtts, ws, http }, [`listening on ${urls.join(', ')}`]);
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
   await broker.close();
+}
+
+function certificateFilesOf(args: BrokerArgs): CertificateFiles | null {
+  const { 'tls-cert': certFile, 'tls-key': keyFile } = args;
+  if (certFile !== undefined && keyFile !== undefined) {
+    return { certFile, keyFile, clientCaFile: args['client-ca'] ?? null };
+  }
+  if (args.mqtts === undefined) return null;
+  throw new DroverError('USAGE', 'listen on --mqtts: give --tls-cert and --tls-key');
 }
 
 /** Null when no key is given: the broker carries and shows rollouts, and leads none. */

@@ -15,10 +15,11 @@ import { Fleet } from './core/fleet.ts';
 import { describeRollouts, type RolloutView } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
+import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
 import { openCredentials, type Credentials } from './io/credentials.ts';
-import { Engine } from './io/engine.ts';
+import { Engine, type EngineOptions } from './io/engine.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
 import { IngestJournal } from './io/ingest-journal.ts';
 import { Listeners } from './io/listeners.ts';
@@ -31,8 +32,12 @@ export interface BrokerOptions {
   readonly host: string;
   /** Ports; 0 lets the system choose, null leaves the listener out. */
   readonly mqttPort: number | null;
+  /** MQTT over TLS; needs `certificateFiles`. */
+  readonly mqttsPort: number | null;
   readonly wsPort: number | null;
   readonly httpPort: number;
+  /** With them WebSocket and HTTP speak TLS as well. */
+  readonly certificateFiles: CertificateFiles | null;
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
@@ -44,6 +49,7 @@ export interface BrokerOptions {
 
 export interface RunningBroker {
   readonly mqttPort: number | null;
+  readonly mqttsPort: number | null;
   readonly wsPort: number | null;
   readonly httpPort: number;
   close(): Promise<void>;
@@ -97,6 +103,9 @@ async function openBroker(
 ): Promise<Omit<RunningBroker, 'close'>> {
   const { host, connectionsMax, credentialsFile, log } = options;
   const credentials = credentialsFile === null ? null : await openCredentials(credentialsFile);
+  const { certificateFiles } = options;
+  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
+  if (certificates) onOpen(async () => certificates.close());
   const stores = await openStores(options, onOpen);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
@@ -109,7 +118,7 @@ async function openBroker(
   const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
-  const parts: Parts = { ...stores, fleet, metrics, credentials, controller };
+  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller };
   metrics.showRollouts({
     rollouts: () => readRollouts(options, parts),
     run: (id) => controller?.view(id) ?? null,
@@ -117,12 +126,16 @@ async function openBroker(
   });
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
-  const engine = await openEngine(options, parts, http);
+  const engine = await openEngine(options, parts, {
+    http,
+    certified: (connection) => listeners.identityOf(connection),
+  });
   onOpen(() => engine.close());
   lead?.run((topic, payload) => engine.publishOwn(topic, payload));
   const listeners = new Listeners({
     host,
     connectionsMax,
+    certificates,
     log,
     handle: (connection) => engine.handle(connection),
     isConnected: (connection) => engine.isConnected(connection),
@@ -131,6 +144,10 @@ async function openBroker(
   gauges.connections = () => listeners.connections;
   return {
     mqttPort: options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort),
+    mqttsPort:
+      options.mqttsPort === null || !certificates
+        ? null
+        : await listeners.listenTls(options.mqttsPort, certificates),
     wsPort: options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort),
     httpPort: http.port,
   };
@@ -140,11 +157,16 @@ interface Parts extends Stores {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly credentials: Credentials | null;
+  readonly certificates: Certificates | null;
   readonly controller: Controller | null;
 }
 
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
-async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): Promise<Engine> {
+async function openEngine(
+  options: BrokerOptions,
+  parts: Parts,
+  { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
+): Promise<Engine> {
   const { log, trust } = options;
   const { chunks, control, sessions, fleet, metrics, credentials, controller } = parts;
   const memory = new MemoryFloor();
@@ -170,6 +192,8 @@ async function openEngine(options: BrokerOptions, parts: Parts, http: HttpApi): 
     journal: new IngestJournal(sessions),
     chunks,
     credentials,
+    certified,
+    needsName: parts.certificates?.asksClients === true,
     log,
     ingest: (message) => {
       memory.passed(message.payload.byteLength);
@@ -212,6 +236,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     fleet,
     metrics,
     credentials,
+    certificates: parts.certificates,
     controller: parts.controller,
     log: options.log,
     rollouts: () => readRollouts(options, parts),

@@ -102,7 +102,13 @@ const withAgent = <T>(args: Argv<T>) =>
     })
     .option('username', { type: 'string', describe: 'or DROVER_USERNAME' })
     .option('password-file', { type: 'string', describe: 'or DROVER_PASSWORD' })
-    .option('ca', { type: 'string', describe: 'PEM of the authority of the broker' });
+    .option('ca', { type: 'string', describe: 'PEM of the authority of the broker' })
+    .option('cert', {
+      type: 'string',
+      implies: 'key',
+      describe: "PEM of this robot's certificate, whose name is its --id; needs --key",
+    })
+    .option('key', { type: 'string', implies: 'cert', describe: 'PEM of the key of --cert' });
 
 type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;
 
@@ -133,6 +139,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(args.ca === undefined ? {} : { caFile: args.ca }),
+      ...(args.cert === undefined ? {} : { certFile: args.cert }),
+      ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
     disk: realDisk,
     log,

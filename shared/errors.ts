@@ -180,6 +180,13 @@ export const CATALOGUE = {
   },
   BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
   BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
+  TLS_INVALID: usage(
+    'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',
+  ),
+  TLS_CLIENT_REFUSED: refused(
+    'operator',
+    "have the site's authority sign a certificate for this robot: docs/tls.md",
+  ),
   BROKER_REFUSED: refused('peer', 'read the log of the broker', 'later'),
   STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),

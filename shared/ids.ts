@@ -20,6 +20,10 @@ export function isId(text: string): boolean {
   return ID_PATTERN.test(text);
 }
 
+export function isRobotId(text: string): text is RobotId {
+  return isId(text);
+}
+
 export function isSha256Hex(text: string): text is Sha256Hex {
   return SHA256_PATTERN.test(text);
 }

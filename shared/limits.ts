@@ -162,6 +162,7 @@ export const LIMITS = {
   reconnectMsMin: 500, // first reconnect, with full jitter
   reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
   keepaliveS: 30, // a dead link is noticed after 45 s
+  certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
   connectAttemptsMax: 4, // and at once after so many refused connections: a wrong port is told soon
   uploadWindow: 8, // unacknowledged chunks of a publisher

@@ -42,6 +42,10 @@ export interface EngineOptions {
   readonly journal: IngestJournal;
   readonly chunks: ChunkStore;
   readonly credentials: Credentials | null;
+  /** Whom a connection's certificate names; null when it showed none. */
+  certified(connection: Duplex): Identity | null;
+  /** True where nobody may stay nameless, credentials or not. */
+  readonly needsName: boolean;
   readonly log: Log;
   /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
   ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
@@ -172,10 +176,11 @@ export class Engine {
     username: string | undefined,
     password: Uint8Array | undefined,
   ): Promise<AuthenticateError | null> {
-    const { credentials } = this.#options;
-    const identity: Identity | null = credentials
-      ? await credentials.authenticate(username, password)
-      : { kind: 'anyone' };
+    const { credentials, needsName } = this.#options;
+    const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
+    const identity =
+      this.#options.certified(client.conn as Duplex) ??
+      (credentials ? await credentials.authenticate(username, password) : nameless);
     if (!identity) return refusedLogin(4);
     const will = this.#wills.get(client) ?? null;
     // A will is published when the client can no longer be asked, so it is judged now.

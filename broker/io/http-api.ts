@@ -5,6 +5,8 @@
  * technician or a publisher.
  */
 
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -15,6 +17,7 @@ import { mainComponent, type Fleet } from '../core/fleet.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
 import type { ControllerPort } from '../core/rollout-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
+import type { Certificates } from './certificates.ts';
 import type { Credentials } from './credentials.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard.ts';
 import { EventStream } from './event-stream.ts';
@@ -32,6 +35,8 @@ export interface HttpApiOptions {
   readonly metrics: Metrics;
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
+  /** Null: plain HTTP. */
+  readonly certificates: Certificates | null;
   isHealthy(): Promise<boolean>;
   readonly log: Log;
 }
@@ -65,7 +70,11 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 };
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
-  const app = Fastify({ bodyLimit: LIMITS.localRequestBytesMax, forceCloseConnections: true });
+  const app = Fastify({
+    bodyLimit: LIMITS.localRequestBytesMax,
+    forceCloseConnections: true,
+    serverFactory: (handler) => openServer(options.certificates, handler),
+  });
   const events = new EventStream();
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS);
@@ -99,6 +108,14 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
       await app.close();
     },
   };
+}
+
+/** People and scripts show no certificate here: they have tokens. */
+function openServer(certificates: Certificates | null, handler: RequestListener): Server {
+  if (!certificates) return createServer(handler);
+  const server = createTlsServer({ ...certificates.serverOptions, requestCert: false }, handler);
+  certificates.keepFresh(server);
+  return server;
 }
 
 /** Without credentials the address is the protection: a web page whose name was pointed at loopback

@@ -4,7 +4,12 @@
  * no bound before CONNECT.
  */
 
-import { createServer as createHttpServer } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import {
   createServer as createTcpServer,
   type AddressInfo,
@@ -12,17 +17,22 @@ import {
   type Socket,
 } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { createWebSocketStream, WebSocketServer } from 'ws';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError, toProblem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PacketGuard } from '../../shared/packet-guard.ts';
 import type { Log } from '../../shared/ports.ts';
+import type { Identity } from '../core/access.ts';
+import type { Certificates } from './certificates.ts';
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
 
 export interface ListenerOptions {
   readonly host: string;
   readonly connectionsMax: number;
+  /** Null: no door speaks TLS. */
+  readonly certificates: Certificates | null;
   readonly log: Log;
   /** Hands a guarded connection to the engine. */
   handle(connection: Duplex): void;
@@ -40,6 +50,7 @@ export class Listeners {
   readonly #options: ListenerOptions;
   readonly #servers: Server[] = [];
   readonly #open = new Set<Duplex>();
+  readonly #certified = new WeakMap<Duplex, Identity>();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -55,10 +66,29 @@ export class Listeners {
     return await this.#listen(server, port);
   }
 
-  async listenWebSocket(port: number): Promise<number> {
-    const server = createHttpServer((_request, response) => {
-      response.writeHead(426, { 'content-type': 'text/plain' }).end('MQTT over WebSocket only\n');
+  async listenTls(port: number, certificates: Certificates): Promise<number> {
+    const server = createTlsServer(certificates.serverOptions, (socket) => {
+      socket.setNoDelay(true);
+      this.#accept(socket, socket);
     });
+    server.on('tlsClientError', (error) => this.#noHandshake(error));
+    certificates.keepFresh(server);
+    return await this.#listen(server, port);
+  }
+
+  /** With TLS when there are certificates. */
+  async listenWebSocket(port: number): Promise<number> {
+    const { certificates } = this.#options;
+    const answer = (_request: IncomingMessage, response: ServerResponse): void => {
+      response.writeHead(426, { 'content-type': 'text/plain' }).end('MQTT over WebSocket only\n');
+    };
+    const server = certificates
+      ? createHttpsServer(certificates.serverOptions, answer)
+      : createHttpServer(answer);
+    if (certificates && 'setSecureContext' in server) {
+      server.on('tlsClientError', (error) => this.#noHandshake(error));
+      certificates.keepFresh(server);
+    }
     const sockets = new WebSocketServer({
       server,
       maxPayload: PACKET_BYTES_MAX,
@@ -70,6 +100,11 @@ export class Listeners {
       this.#accept(createWebSocketStream(socket), request.socket);
     });
     return await this.#listen(server, port);
+  }
+
+  /** Whom the certificate of this connection names; null when it showed none. */
+  identityOf(connection: Duplex): Identity | null {
+    return this.#certified.get(connection) ?? null;
   }
 
   async close(): Promise<void> {
@@ -101,10 +136,29 @@ export class Listeners {
       connection.destroy();
       return;
     }
+    if (!this.#certify(connection, socket)) return void connection.destroy();
     this.#open.add(connection);
     connection.once('close', () => this.#open.delete(connection));
     this.#guard(connection, socket.remoteAddress ?? 'unknown');
     this.#options.handle(connection);
+  }
+
+  /** False for a certificate that is not good: it was meant to prove something, and does not. */
+  #certify(connection: Duplex, socket: Socket): boolean {
+    const { certificates, log } = this.#options;
+    if (!certificates || !(socket instanceof TLSSocket)) return true;
+    try {
+      const identity = certificates.identityOf(socket);
+      if (identity) this.#certified.set(connection, identity);
+      return true;
+    } catch (error) {
+      log.warn({ from: socket.remoteAddress, problem: toProblem(error) }, 'connection refused');
+      return false;
+    }
+  }
+
+  #noHandshake(error: Error): void {
+    this.#options.log.debug({ error: error.message }, 'no TLS handshake');
   }
 
   /** Aedes reads with `read()`: seeing the bytes there is seeing them before its parser. */

@@ -148,6 +148,16 @@ export class MqttWire implements Wire {
   }
 
   #connect(): void {
+    let tls: IClientOptions;
+    try {
+      tls = this.#tls();
+    } catch (error) {
+      // Read anew for each connection, since they are renewed: perhaps at this very moment.
+      const why = error instanceof Error ? error.message : String(error);
+      this.#lastError = new DroverError('FILE_UNREADABLE', `read certificate: ${why}`);
+      this.#log.warn({ problem: this.#lastError.message }, 'no connection tried');
+      return this.#connectLater();
+    }
     const { url, clientId, username, password, will } = this.#options;
     const settings: IClientOptions = {
       clientId,
@@ -160,7 +170,7 @@ export class MqttWire implements Wire {
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(will ? { will: { ...will, payload: Buffer.from(will.payload), qos: 1 } } : {}),
-      ...this.#tls(),
+      ...tls,
     };
     const client = mqtt.connect(url, settings);
     this.#client = client;
@@ -247,6 +257,10 @@ export class MqttWire implements Wire {
     this.#lastError = reason;
     this.#failPending(reason);
     if (wasUp) this.#handlers.onDown?.(reason.message);
+    this.#connectLater();
+  }
+
+  #connectLater(): void {
     if (this.#closed) return;
     const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
     const waitMs = backoffMs(this.#attempt, bounds, Math.random());

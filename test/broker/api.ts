@@ -73,6 +73,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     rollouts: () => views,
     controller: input.controller ?? null,
     metrics,
+    certificates: null,
     credentials: input.protected === true ? await openCredentials(file) : null,
     isHealthy,
     log: makeLog('test', 'silent'),
