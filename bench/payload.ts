@@ -45,7 +45,7 @@ async function measure(command: Command, args: readonly string[]): Promise<Run> 
   const startedAt = performance.now();
   const child = start(command, args);
   child.stdout?.resume();
-  let stats: ProcessStats = { peakRssMiB: 0, cpuSeconds: 0 };
+  let stats: ProcessStats = { rssMiB: 0, ownMiB: 0, peakRssMiB: 0, cpuSeconds: 0 };
   const watch = setInterval(() => {
     readProcessStats(child.pid ?? 0).then(
       (seen) => (stats = seen),

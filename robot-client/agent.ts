@@ -19,6 +19,7 @@ import { layoutOf } from './core/layout.ts';
 import type { InterlockRules } from './core/interlock.ts';
 import type { Disk } from './core/ports.ts';
 import { iso, reportWant, type ComponentView } from './core/report.ts';
+import { isWatched } from './core/watched.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
@@ -100,6 +101,7 @@ export class Agent {
       facts: () => this.#facts(),
       views: () => this.#views(),
       canSend: () => this.#wire?.isUp === true,
+      isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
     this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);

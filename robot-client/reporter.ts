@@ -5,6 +5,7 @@
  */
 
 import type { EpochMs } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage, type RobotStateFields } from '../shared/messages.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Disk } from './core/ports.ts';
@@ -26,6 +27,8 @@ export interface ReporterOptions {
   views(): readonly ComponentView[];
   /** False while there is no link: coming up, it asks for a report by itself. */
   canSend(): boolean;
+  /** False while nobody waits for what an idle robot counts. */
+  isWatched(): boolean;
   send(state: Uint8Array): Promise<void>;
 }
 
@@ -64,6 +67,8 @@ export class Reporter {
 
   add(component: string, counts: Counts): void {
     this.#count();
+    // A look at health that found nothing is no news: each would cost a report of its own.
+    if (Object.values(counts).every((count) => count === 0)) return;
     this.#usage.add(component, counts);
     this.soon(false);
   }
@@ -110,7 +115,9 @@ export class Reporter {
 
   #beat(): void {
     this.#count();
+    const { heartbeatMs, isWatched } = this.#options;
+    const dueMs = heartbeatMs * (isWatched() ? 1 : LIMITS.quietHeartbeats);
     const sinceMs = performance.now() - this.#lastAtMs;
-    if (sinceMs >= this.#options.heartbeatMs * (1 - 1 / HEARTBEAT_PIECES)) this.soon(false);
+    if (sinceMs >= dueMs - heartbeatMs / HEARTBEAT_PIECES) this.soon(false);
   }
 }

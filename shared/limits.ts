@@ -135,6 +135,8 @@ export const LIMITS = {
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
   healthWatchMs: MINUTE, // between two looks at the health of a confirmed version
   reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
+  quietHeartbeats: 10, // of so many heartbeats a robot that no rollout watches sends one
+  watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
   usageTickS: 1, // run time is added in pieces of at least this
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
@@ -154,6 +156,11 @@ export const LIMITS = {
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
   stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
+
+  // The agent's own weight
+  agentIdleRssBytesMax: 72 * MiB, // bare Node 20 takes 43 MiB of it, shared with nobody but Node
+  agentIdleBytesPerHourMax: 12 * KiB, // MQTT both ways: 8 MiB a month on a SIM card
+  agentWatchedBytesPerHourMax: 96 * KiB, // the same while a rollout wants its counters: hours, days
 
   // Memory
   collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed

@@ -12,6 +12,8 @@ export interface TcpProxy {
   /** Bytes that went from the server to any client so far. */
   readonly bytesDown: number;
   readonly connectionsOpen: number;
+  /** Hears all bytes as they pass, from the client (`up`) and from the server. */
+  tap: ((way: 'up' | 'down', bytes: Uint8Array) => void) | null;
   /** Breaks every link at once; new ones are taken. */
   cut(): void;
   /** Breaks every link when so many more bytes have gone down; null calls it off. */
@@ -33,6 +35,7 @@ class Proxy implements TcpProxy {
   readonly #links = new Set<Link>();
   readonly #listener: Server;
   readonly #target: number;
+  tap: TcpProxy['tap'] = null;
   #bytesDown = 0;
   #cutAtByte: number | null = null;
   #isRefusing = false;
@@ -109,7 +112,10 @@ class Proxy implements TcpProxy {
       socket.on('close', () => this.#drop(link));
       if (this.#isStalled) socket.pause();
     }
-    client.on('data', (bytes) => server.write(bytes));
+    client.on('data', (bytes) => {
+      this.tap?.('up', bytes);
+      server.write(bytes);
+    });
     server.on('data', (bytes) => this.#down(link, bytes));
   }
 
@@ -123,6 +129,7 @@ class Proxy implements TcpProxy {
     const left = this.#cutAtByte === null ? Infinity : this.#cutAtByte - this.#bytesDown;
     const taken = bytes.subarray(0, Math.min(bytes.byteLength, left));
     this.#bytesDown += taken.byteLength;
+    this.tap?.('down', taken);
     if (taken.byteLength >= left) {
       this.#cutAtByte = null;
       // What came before the cut arrives; a half packet is what a real link leaves behind.
