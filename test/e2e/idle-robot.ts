@@ -26,19 +26,24 @@ const VERSION = '1.4.2';
 /** About as long as such names are: it stands in every topic and report. */
 const ID = 'warehouse-7-amr-042';
 
-export async function startIdleRobot(scope: Scope): Promise<IdleRobot> {
+/** `updated` has just been updated, so that a gate would want its counters; `resting` never was. */
+export type History = 'updated' | 'resting';
+
+export async function startIdleRobot(scope: Scope, history: History): Promise<IdleRobot> {
   const broker = await startBrokerChild(scope);
   const site = await Site.open(scope);
   const proxy = await startTcpProxy(scope, broker.port);
   const traffic = new TrafficMeter();
   proxy.tap = traffic.feed;
-  await site.publish(broker.url, await site.bundle(VERSION));
   const [root, hooks] = [site.path(ID), site.path('hooks')];
+  if (history === 'updated') await site.publish(broker.url, await site.bundle(VERSION));
+  else await mkdir(join(root, 'active'), { recursive: true });
   await mkdir(hooks);
   await writeFile(join(hooks, 'health'), '#!/bin/sh\necho restarts=0\n');
   await chmod(join(hooks, 'health'), 0o755);
   const link = ['--broker', `mqtt://127.0.0.1:${proxy.port}`, '--trust', site.path('trust.json')];
   const own = ['--id', ID, '--root', root, '--hooks', hooks, '--tags', 'floor2'];
+  if (history === 'resting') own.push('--adopt-version', VERSION);
   const command = repositoryFile('robot-client/drover-robot');
   const env = { DROVER_LOG: 'error' };
   const child = startChild(scope, command, [...own, ...link], { env });

@@ -120,7 +120,7 @@ async function bytesPerHour(t: TestContext, announced: Uint8Array | null): Promi
 
 describe('an idle agent', () => {
   it('needs no more memory than it promises, also after an update', async (t) => {
-    const { child } = await startIdleRobot(t);
+    const { child } = await startIdleRobot(t, 'updated');
     const stats = await waitUntil(
       'the memory of the update to be given back',
       async () => {
