@@ -101,8 +101,20 @@ async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const folder = stagingFolder(on.layout, job.payloadSha256);
   const reserve = (): Promise<void> => reserveRoom({ disk, layout: on.layout, job });
   const rate = { bytesPerSecondMax };
-  await downloadPayload({ job, folder, disk, link, signal, reserve, onProgress, ...rate });
+  const onMissing = missingTeller(on);
+  const told = { reserve, onProgress, onMissing };
+  await downloadPayload({ job, folder, disk, link, signal, ...told, ...rate });
   return { kind: 'downloaded' };
+}
+
+/** Told when it begins and when it ends, not for each chunk. */
+function missingTeller(on: EffectContext): (chunks: number) => void {
+  let isTold = false;
+  return (chunks) => {
+    if (chunks === 0 && !isTold) return;
+    isTold = chunks > 0;
+    on.onWaiting(isTold ? `${chunks} chunks that the broker does not send` : null, null);
+  };
 }
 
 async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {

@@ -22,6 +22,7 @@ import {
   parseAdoptVersion,
   parseHookTimeout,
   parseInterlock,
+  parseKeepalive,
   parseRate,
   parseRoots,
   parseTags,
@@ -100,6 +101,11 @@ const withAgent = <T>(args: Argv<T>) =>
       type: 'string',
       describe: 'give an update up for now when the robot stays busy so long (default: wait)',
     })
+    .option('keepalive', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.keepaliveS * 1000),
+      describe: 'a link over which nothing comes is given up after one and a half of it',
+    })
     .option('username', { type: 'string', describe: 'or DROVER_USERNAME' })
     .option('password-file', { type: 'string', describe: 'or DROVER_PASSWORD' })
     .option('ca', { type: 'string', describe: 'PEM of the authority of the broker' })
@@ -136,6 +142,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
       url: args.broker,
+      keepaliveS: parseKeepalive(args.keepalive),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(args.ca === undefined ? {} : { caFile: args.ca }),

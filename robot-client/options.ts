@@ -54,6 +54,13 @@ export function parseHookTimeout(text: string): number {
   throw new DroverError('USAGE', `read --hook-timeout: want more than 0 and at most ${most}`);
 }
 
+/** Whole seconds, as MQTT counts them. */
+export function parseKeepalive(text: string): number {
+  const seconds = Math.round(parseDurationMs(text) / 1000);
+  if (seconds >= 1 && seconds <= LIMITS.keepaliveSMax) return seconds;
+  throw new DroverError('USAGE', `read --keepalive: want 1s to ${LIMITS.keepaliveSMax}s`);
+}
+
 /** When the robot may be taken out of service, as the site wants it. */
 export function parseInterlock(given: {
   windows: readonly string[];

@@ -5,6 +5,21 @@ export interface BackoffBounds {
   readonly maxMs: number;
 }
 
+/** Doublings that the first wait begins with: a fleet that lost its broker at one instant. */
+const FIRST_SPREAD = 2;
+
+/**
+ * When to connect again. A fleet loses its broker at one instant, so already the first wait is
+ * spread wide; it begins anew only after a connection over which something came, since a broker that
+ * takes connections and drops them is one that has too many.
+ * @param unserved connections in a row over which nothing came, 0 after one that was of use
+ * @param random uniform in [0, 1)
+ * @returns milliseconds in [minMs, min(maxMs, 8 minMs * 2^unserved))
+ */
+export function reconnectMs(unserved: number, bounds: BackoffBounds, random: number): number {
+  return backoffMs(unserved + FIRST_SPREAD, bounds, random);
+}
+
 /**
  * @param attempt 0 for the first wait
  * @param random uniform in [0, 1)

@@ -169,7 +169,7 @@ export const CATALOGUE = {
   CHUNK_TOO_LARGE: refused('operator', 'publish with a smaller --chunk-size'),
   CHUNK_UNAVAILABLE: refused(
     'peer',
-    'publish the bundle again: it uploads what the broker lost',
+    'send again what the broker lost: drover publish BUNDLE --upload-only',
     'later',
   ),
   UPLOAD_INCOMPLETE: {

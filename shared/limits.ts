@@ -168,6 +168,7 @@ export const LIMITS = {
   // Links
   reconnectMsMin: 500, // first reconnect, with full jitter
   reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
+  keepaliveSMax: 3600, // longer than any NAT keeps a link
   keepaliveS: 30, // a dead link is noticed after 45 s
   certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this

@@ -40,6 +40,8 @@ export interface DownloadInput {
   readonly signal: AbortSignal;
   /** Called before anything of the payload is fetched, its file being there; may refuse. */
   reserve?(): Promise<void>;
+  /** Chunks that were asked for in vain more than once; 0 when one has come again. */
+  onMissing?(chunks: number): void;
   onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
 }
 
@@ -146,7 +148,10 @@ async function missingPlaces(
   return places;
 }
 
-type PullAll = Pick<DownloadInput, 'job' | 'link' | 'signal' | 'bytesPerSecondMax'> & {
+type PullAll = Pick<
+  DownloadInput,
+  'job' | 'link' | 'signal' | 'bytesPerSecondMax' | 'onMissing'
+> & {
   missing: readonly Sha256Hex[];
   keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
 };
@@ -181,8 +186,10 @@ function pullAll(input: PullAll): Promise<void> {
       for (const effect of effects) {
         if (effect.kind === 'subscribe') link.subscribeChunks(effect.hashes);
         else if (effect.kind === 'unsubscribe') link.unsubscribeChunks(effect.hashes);
-        else if (effect.kind === 'want') link.wantChunks(effect.hashes);
-        else return finish(effect.kind === 'done' ? undefined : gaveUp(effect));
+        else if (effect.kind === 'want') {
+          link.wantChunks(effect.hashes);
+          input.onMissing?.(effect.hashes.length);
+        } else return finish(effect.kind === 'done' ? undefined : gaveUp(effect));
       }
       if (timer) clearTimeout(timer);
       const wakeAtMs = pull.wakeAtMs;
@@ -196,6 +203,7 @@ function pullAll(input: PullAll): Promise<void> {
         if (!pull.isMissing(hash)) return;
         try {
           await input.keep(hash, bytes);
+          input.onMissing?.(0);
           run(pull.kept(hash, bytes.byteLength, clock()));
         } catch (error) {
           finish(error);

@@ -11,7 +11,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { backoffMs } from '../backoff.ts';
+import { reconnectMs } from '../backoff.ts';
 import { DroverError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { parseRefusal } from '../messages.ts';
@@ -30,6 +30,8 @@ export interface MqttWireOptions {
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly will?: { topic: string; payload: Uint8Array; retain: boolean };
+  /** A dead link is noticed after one and a half of it; `keepaliveS` of the limits by default. */
+  readonly keepaliveS?: number;
   /** Publishers listen for the broker's reasons; robots have nothing to be refused. */
   readonly listenForRefusals?: boolean;
 }
@@ -60,6 +62,8 @@ export class MqttWire implements Wire {
   #up = false;
   #closed = false;
   #attempt = 0;
+  /** Connections in a row over which no message came. */
+  #unserved = 0;
   #retryTimer: NodeJS.Timeout | null = null;
   #lastError: DroverError | null = null;
 
@@ -176,7 +180,7 @@ export class MqttWire implements Wire {
     const settings: IClientOptions = {
       clientId,
       clean: true,
-      keepalive: LIMITS.keepaliveS,
+      keepalive: this.#options.keepaliveS ?? LIMITS.keepaliveS,
       reconnectPeriod: 0,
       connectTimeout: LIMITS.connectWaitMs,
       resubscribe: false,
@@ -227,6 +231,7 @@ export class MqttWire implements Wire {
 
   async #deliver(topic: string, payload: string | Buffer): Promise<void> {
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    this.#unserved = 0;
     if (topic === refusalsTopic(this.#options.clientId)) this.#onRefusal(bytes);
     else await this.#handlers.onMessage(topic, bytes);
   }
@@ -277,8 +282,9 @@ export class MqttWire implements Wire {
   #connectLater(): void {
     if (this.#closed) return;
     const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
-    const waitMs = backoffMs(this.#attempt, bounds, Math.random());
+    const waitMs = reconnectMs(this.#unserved, bounds, Math.random());
     this.#attempt += 1;
+    this.#unserved += 1;
     this.#retryTimer = setTimeout(() => this.#connect(), waitMs);
   }
 

@@ -16,7 +16,11 @@ export interface RawBroker {
   sendBytes(bytes: Uint8Array): void;
 }
 
-export async function startRawBroker(scope: Scope): Promise<RawBroker> {
+/** @param onPacket after what is answered by itself */
+export async function startRawBroker(
+  scope: Scope,
+  onPacket: (packet: Packet, send: (packet: Packet) => void) => void = () => {},
+): Promise<RawBroker> {
   const received: Packet[] = [];
   const sockets = new Set<Socket>();
   const sendBytes = (bytes: Uint8Array): void => sockets.forEach((socket) => socket.write(bytes));
@@ -24,9 +28,11 @@ export async function startRawBroker(scope: Scope): Promise<RawBroker> {
   const answer = (packet: Packet): void => {
     received.push(packet);
     if (packet.cmd === 'connect') send({ cmd: 'connack', returnCode: 0, sessionPresent: false });
-    if (packet.cmd !== 'subscribe') return;
-    const granted = packet.subscriptions.map(({ qos }) => qos);
-    send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted });
+    if (packet.cmd === 'subscribe') {
+      const granted = packet.subscriptions.map(({ qos }) => qos);
+      send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted });
+    }
+    onPacket(packet, send);
   };
   const server = createServer((socket) => {
     sockets.add(socket);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { backoffMs } from '../../shared/backoff.ts';
+import { backoffMs, reconnectMs } from '../../shared/backoff.ts';
 
 const bounds = fc
   .tuple(fc.integer({ min: 1, max: 10_000 }), fc.nat(10_000_000))
@@ -35,4 +35,28 @@ test('chance spreads a fleet over the whole wait', () => {
   const between = { minMs: 500, maxMs: 60_000 };
   assert.equal(backoffMs(20, between, 0), 500);
   assert.equal(backoffMs(20, between, 0.5), 30_250);
+});
+
+test('a fleet that loses its broker at one instant does not return at one instant', () => {
+  const between = { minMs: 500, maxMs: 60_000 };
+  const robots = 5_000;
+  const waits = Array.from({ length: robots }, () => reconnectMs(0, between, Math.random()));
+  const perTenth = new Map<number, number>();
+  for (const wait of waits) {
+    const tenth = Math.floor(wait / 100);
+    perTenth.set(tenth, (perTenth.get(tenth) ?? 0) + 1);
+  }
+  // 35 tenths of a second: the mean is 143, and 250 is more than eight deviations above it.
+  assert.ok(Math.max(...perTenth.values()) < 250, 'no tenth of a second has more than its share');
+  assert.ok(Math.min(...waits) >= 500 && Math.max(...waits) < 4_000);
+});
+
+test('a broker that takes connections and drops them is asked less and less', () => {
+  const between = { minMs: 500, maxMs: 60_000 };
+  const longest = [0, 1, 2, 3, 4, 10].map((at) => reconnectMs(at, between, 1 - Number.EPSILON));
+  assert.deepEqual(
+    longest,
+    longest.toSorted((a, b) => a - b),
+  );
+  assert.ok((longest.at(-1) ?? 0) >= 59_000);
 });
