@@ -5,12 +5,14 @@ import { runProgram } from '../shared/io/cli.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
+import { benchSoak } from './soak.ts';
 import { benchWeight } from './weight.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   gate: benchGate,
   kills: benchKills,
   payload: benchPayload,
+  soak: benchSoak,
   weight: benchWeight,
 };
 

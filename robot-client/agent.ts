@@ -12,7 +12,7 @@ import { encodeMessage } from '../shared/messages.ts';
 import type { Log, Wire } from '../shared/ports.ts';
 import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
-import { MqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
+import { openMqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
 import { Component } from './component.ts';
 import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
@@ -52,6 +52,8 @@ export interface AgentOptions {
   /** Between two looks at the health of what runs; 0 for none. */
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
+  /** Makes the link; one over MQTT when it is left out. */
+  readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
@@ -123,7 +125,7 @@ export class Agent {
     this.#reporter.start();
     this.#watch.start();
     const { robot, link } = this.#options;
-    this.#wire = new MqttWire(
+    this.#wire = (this.#options.openWire ?? openMqttWire)(
       {
         ...link,
         clientId: clientIdOf(robot),

@@ -295,6 +295,11 @@ export class MqttWire implements Wire {
   }
 }
 
+/** Comes back before the link is up. */
+export function openMqttWire(options: MqttWireOptions, handlers: WireHandlers, log: Log): Wire {
+  return new MqttWire(options, handlers, log);
+}
+
 /** Resolves when the link is up; rejects with the last failure after `connectWaitMs`, at once when
  * the credentials were refused. */
 export async function connectWire(
