@@ -10,7 +10,7 @@ const FIRST_SPREAD = 2;
 
 /**
  * When to connect again. A fleet loses its broker at one instant, so already the first wait is
- * spread wide; it begins anew only after a connection over which something came, since a broker that
+ * spread wide. It begins anew only after a connection over which something came: a broker that
  * takes connections and drops them is one that has too many.
  * @param unserved connections in a row over which nothing came, 0 after one that was of use
  * @param random uniform in [0, 1)

@@ -44,7 +44,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   let last: HookResult | null = null;
   let streak = 0;
   // A short probation is probed more often, so that there is time for a whole streak.
-  const everyMs = Math.min(input.healthIntervalMs, input.healthTimeoutMs / PROBES_MIN);
+  const everyMs = Math.min(input.healthIntervalMs, Math.ceil(input.healthTimeoutMs / PROBES_MIN));
   for (;;) {
     input.signal.throwIfAborted();
     if (isConfirmed) return { kind: 'healthy' };

@@ -171,8 +171,8 @@ export class SimulatedClock {
   }
 }
 
-/** As Node does: nothing is due in the same millisecond. */
-const wait = (ms: number): number => Math.max(1, Number.isFinite(ms) ? ms : 1);
+/** As Node does: whole milliseconds, and nothing is due in the same one. */
+const wait = (ms: number): number => Math.max(1, Number.isFinite(ms) ? Math.trunc(ms) : 1);
 
 const pick = (from: typeof globalThis) => {
   const { setTimeout, setInterval, clearTimeout, clearInterval } = from;
