@@ -22,6 +22,7 @@ import { encodeRefusal } from '../../shared/messages.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
 import { chunkOfFilter, chunkTopic, refusalsTopic } from '../../shared/topics.ts';
 import { decidePublish, decideSubscribe, type Identity } from '../core/access.ts';
+import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
@@ -61,6 +62,7 @@ export class Engine {
   readonly #delivering = new Set<string>();
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #journaled = new WeakMap<object, string>();
+  readonly #copies = new CopyFilter();
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {
@@ -77,6 +79,7 @@ export class Engine {
       maxClientsIdLength: LIMITS.idLengthMax,
       preConnect: (client, packet, done) => {
         engine.#wills.set(client, packet.will?.topic ?? null);
+        engine.#copies.takeOver(client);
         done(null, true);
       },
       authenticate: (client, username, password, done) => {
@@ -102,6 +105,7 @@ export class Engine {
       authorizeSubscribe: (client, subscription, done) => {
         done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
+      authorizeForward: (client, packet) => (engine.#copies.isCopy(client, packet) ? null : packet),
       published: (packet, _client, done) => {
         engine.#forgetJournal(packet);
         done(null);
