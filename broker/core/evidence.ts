@@ -56,38 +56,60 @@ export function addIncrements(
     },
   };
   const isDue = isOpen && now - pending.sinceMs >= gates.batch_s * 1000;
-  if (isDue) return close(next, gates.ratio_tolerated);
+  if (isDue) return close(next, gates.ratio_tolerated, now);
   return increments.length === 0 ? evidence : next;
 }
 
 /**
  * Hands a whole batch to the tests. One that lacks a group waits for more, or what the other group
  * did would count for nothing; in a wave without a control group there is nothing to wait for.
+ * Crashes are counted by hours and failures by tasks, and a robot may report one without the other:
+ * each test has a batch of its own to wait for.
  */
-function close(evidence: WaveEvidence, tolerated: number): WaveEvidence {
+function close(evidence: WaveEvidence, tolerated: number, now: EpochMs): WaveEvidence {
   const { treated, control } = evidence.pending;
-  const isAlone = evidence.control.hours <= 0;
-  if (treated.hours <= 0 || (control.hours <= 0 && !isAlone)) return evidence;
-  const crashes = {
-    events1: treated.crashes,
-    exposure1: treated.hours,
-    events0: control.crashes,
-    exposure0: control.hours,
-  };
-  const tasks = {
-    events1: treated.tasks_failed,
-    exposure1: tasksOf(treated),
-    events0: control.tasks_failed,
-    exposure0: tasksOf(control),
-  };
+  const hasHours = isWhole(treated.hours, control.hours, evidence.control.hours);
+  const hasTasks = isWhole(tasksOf(treated), tasksOf(control), tasksOf(evidence.control));
+  if (!hasHours && !hasTasks) return evidence;
+  const rest = (group: GroupTotals): GroupTotals => ({
+    ...group,
+    ...(hasHours && { hours: 0, crashes: 0, robots_crashed: 0 }),
+    ...(hasTasks && { tasks_completed: 0, tasks_failed: 0, robots_failing: 0 }),
+  });
+  const left = { treated: rest(treated), control: rest(control) };
   return {
     ...evidence,
-    pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
+    pending: { ...left, sinceMs: isNothing(left.treated) && isNothing(left.control) ? 0 : now },
     batches: evidence.batches + 1,
-    crash_logs: addToRatioLogs(evidence.crash_logs, crashes, tolerated),
-    task_logs: addToRatioLogs(evidence.task_logs, tasks, tolerated),
+    ...(hasHours && {
+      crash_logs: addToRatioLogs(evidence.crash_logs, crashesOf(evidence), tolerated),
+    }),
+    ...(hasTasks && {
+      task_logs: addToRatioLogs(evidence.task_logs, failuresOf(evidence), tolerated),
+    }),
   };
 }
+
+/** @param ever what the control group has reported since the wave opened */
+const isWhole = (treated: number, control: number, ever: number): boolean =>
+  treated > 0 && (control > 0 || ever <= 0);
+
+const isNothing = (group: GroupTotals): boolean =>
+  group.hours + group.crashes + tasksOf(group) === 0;
+
+const crashesOf = ({ pending: { treated, control } }: WaveEvidence) => ({
+  events1: treated.crashes,
+  exposure1: treated.hours,
+  events0: control.crashes,
+  exposure0: control.hours,
+});
+
+const failuresOf = ({ pending: { treated, control } }: WaveEvidence) => ({
+  events1: treated.tasks_failed,
+  exposure1: tasksOf(treated),
+  events0: control.tasks_failed,
+  exposure0: tasksOf(control),
+});
 
 /** Adds what the old version has done; robots do not count one by one there. */
 export function addHistory(sum: GroupTotals, more: readonly PastTotals[]): GroupTotals {
@@ -117,4 +139,5 @@ function add(sum: GroupTotals, one: Increment): GroupTotals {
   };
 }
 
-const clamp = (value: number, max: number): number => (value > 0 ? Math.min(value, max) : 0);
+/** Less than a millionth is nothing: a rate over next to no time would be no number. */
+const clamp = (value: number, max: number): number => (value > 1e-6 ? Math.min(value, max) : 0);

@@ -59,7 +59,7 @@ function soakReasons({ soak, gates, evidence }: GateInput): string[] {
   const leftS = soak.soakS - soak.elapsedS;
   const reasons = leftS > 0 ? [`${Math.ceil(leftS)} s of the soak are left`] : [];
   // What is not in a batch yet has not been tested, however short the soak was meant to be.
-  if (evidence.treated.hours > 0 && evidence.batches === 0) {
+  if (evidence.treated.hours + tasksOf(evidence.treated) > 0 && evidence.batches === 0) {
     reasons.push(`the first reports are gathered for ${gates.batch_s} s`);
   }
   return reasons;
