@@ -31,13 +31,13 @@ describe('the books of a soak', () => {
 
   it('find no growth in noise', () => {
     assert.deepEqual(growthIn(soak(() => ({}))), []);
-    const noise = (at: number) => ({ heapBytes: FLAT.heapBytes + (at % 2) * 400_000 });
+    const noise = (at: number) => ({ heapBytes: FLAT.heapBytes + (at % 2) * 100_000 });
     assert.deepEqual(growthIn(soak(noise)), []);
   });
 
   it('find a slow leak of each kind', () => {
     for (const [measure, step] of [
-      ['heapBytes', 80_000],
+      ['heapBytes', 20_000],
       ['outsideBytes', 40_000],
       ['openFiles', 1],
       ['timers', 1],
