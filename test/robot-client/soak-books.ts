@@ -15,6 +15,8 @@ export interface Books {
   readonly outsideBytes: number;
   readonly openFiles: number;
   readonly timers: number;
+  /** Topic filters that the robot holds at its broker. */
+  readonly subscriptions: number;
   /** Under the robot's root: releases, staging, state. */
   readonly files: number;
   readonly diskBytes: number;
@@ -36,6 +38,7 @@ export const GROWTH_MAX: Readonly<Record<Measure, number>> = {
   outsideBytes: 256 * 1024,
   openFiles: 0,
   timers: 2, // a report that is due in two seconds may be waiting, or not
+  subscriptions: 0,
   files: 0,
   diskBytes: 256,
   stateBytes: 256,
