@@ -47,9 +47,9 @@ export const GROWTH_MAX: Readonly<Record<Measure, number>> = {
 };
 
 /**
- * Memory is measured after a full collection, so `gc` is needed; and without the optimising compiler,
- * as the agent runs (robot-client/drover-robot): its machine code grew the heap by 1 MiB in the first
- * 500 updates, more than any leak that is looked for.
+ * Memory is measured after a full collection, so `gc` is needed; and without the optimising
+ * compiler, as the agent runs (robot-client/drover-robot): its machine code grew the heap by 1 MiB
+ * in the first 500 updates, more than any leak that is looked for.
  */
 export function makeCollector(): () => void {
   setFlagsFromString('--no-opt');

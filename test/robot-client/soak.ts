@@ -238,7 +238,7 @@ exit "$code"
       this.#broker.away(true);
       if (this.#mayRestart) await this.#restart();
       await this.#say('ready', 0);
-      // What was announced may be forgotten by now, and nobody hears of it: it goes on all the same.
+      // What was announced may be forgotten by now, and nobody hears of it: it goes on.
       await this.#runs(this.#version);
       this.#broker.away(false);
     },
