@@ -97,8 +97,10 @@ export class Inbox {
     await writeSeen(this.#disk, this.#seenPath, this.#seen);
   }
 
-  /** Newest last. Of rollouts that are announced no more the longest unheard are forgotten: one that
-   * was taken back is acted on when it is heard, and what stands at the broker comes again. */
+  /**
+   * Newest last. Of rollouts that are announced no more the longest unheard are forgotten: one that
+   * was taken back is acted on when it is heard, and what stands at the broker comes again.
+   */
   #remember(progress: Progress, active: ReadonlySet<string>): void {
     this.#progress.delete(progress.rollout);
     this.#progress.set(progress.rollout, progress);
