@@ -10,7 +10,7 @@
 import type { Gates } from '../../shared/gates.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import type { GroupTotals, Increment, WaveEvidence } from './gate-types.ts';
+import type { Attempts, GroupTotals, Increment, WaveEvidence } from './gate-types.ts';
 import { addToRatioLogs, startRatioLogs } from './sequential-test.ts';
 
 const NOTHING: GroupTotals = {
@@ -18,6 +18,7 @@ const NOTHING: GroupTotals = {
   crashes: 0,
   tasks_completed: 0,
   tasks_failed: 0,
+  robots: 0,
   robots_crashed: 0,
   robots_failing: 0,
 };
@@ -27,8 +28,7 @@ export const emptyGroup = (): GroupTotals => NOTHING;
 export const emptyEvidence = (): WaveEvidence => ({
   treated: NOTHING,
   control: NOTHING,
-  pending: { treated: NOTHING, control: NOTHING, sinceMs: 0 },
-  batches: 0,
+  pending: { treated: NOTHING, control: NOTHING, sinceMs: 0, tasksSinceMs: 0 },
   crash_logs: startRatioLogs(),
   task_logs: startRatioLogs(),
 });
@@ -39,77 +39,116 @@ export function addIncrements(
   increments: readonly Increment[],
   { gates, now }: { readonly gates: Gates; readonly now: EpochMs },
 ): WaveEvidence {
-  const isOpen = evidence.pending.sinceMs > 0;
-  if (increments.length === 0 && !isOpen) return evidence;
-  const of = (group: Increment['group']): readonly Increment[] =>
-    increments.filter((one) => one.group === group);
-  const [treated, control] = [of('treated'), of('control')];
-  const { pending } = evidence;
-  const next: WaveEvidence = {
-    ...evidence,
-    treated: treated.reduce(add, evidence.treated),
-    control: control.reduce(add, evidence.control),
-    pending: {
-      treated: treated.reduce(add, pending.treated),
-      control: control.reduce(add, pending.control),
-      sinceMs: isOpen ? pending.sinceMs : now,
-    },
-  };
-  const isDue = isOpen && now - pending.sinceMs >= gates.batch_s * 1000;
-  if (isDue) return close(next, gates.ratio_tolerated, now);
-  return increments.length === 0 ? evidence : next;
+  const gathered = increments.length === 0 ? evidence : gather(evidence, increments, now);
+  const { sinceMs, tasksSinceMs } = evidence.pending;
+  const isDue = (since: number): boolean => since > 0 && now - since >= gates.batch_s * 1000;
+  const tolerated = gates.ratio_tolerated;
+  const counted = isDue(sinceMs) ? closeHours(gathered, tolerated) : gathered;
+  return isDue(tasksSinceMs) ? closeTasks(counted, tolerated) : counted;
 }
 
 /**
- * Hands a whole batch to the tests. One that lacks a group waits for more, or what the other group
- * did would count for nothing; in a wave without a control group there is nothing to wait for.
- * Crashes are counted by hours and failures by tasks, and a robot may report one without the other:
- * each test has a batch of its own to wait for.
+ * The clock of a batch starts with the new version. If the old one could start it, the first crash
+ * of the new one would often be a batch by itself.
  */
-function close(evidence: WaveEvidence, tolerated: number, now: EpochMs): WaveEvidence {
-  const { treated, control } = evidence.pending;
-  const hasHours = isWhole(treated.hours, control.hours, evidence.control.hours);
-  const hasTasks = isWhole(tasksOf(treated), tasksOf(control), tasksOf(evidence.control));
-  if (!hasHours && !hasTasks) return evidence;
-  const rest = (group: GroupTotals): GroupTotals => ({
-    ...group,
-    ...(hasHours && { hours: 0, crashes: 0, robots_crashed: 0 }),
-    ...(hasTasks && { tasks_completed: 0, tasks_failed: 0, robots_failing: 0 }),
-  });
-  const left = { treated: rest(treated), control: rest(control) };
+function gather(
+  evidence: WaveEvidence,
+  increments: readonly Increment[],
+  now: EpochMs,
+): WaveEvidence {
+  const of = (group: Increment['group']): readonly Increment[] =>
+    increments.filter((one) => one.group === group);
+  const [news, olds] = [of('treated'), of('control')];
+  const treated = news.reduce(add, evidence.pending.treated);
+  const control = olds.reduce(add, evidence.pending.control);
+  const { sinceMs, tasksSinceMs } = evidence.pending;
+  const since = (before: number, isAny: boolean): number => (before > 0 || !isAny ? before : now);
   return {
     ...evidence,
-    pending: { ...left, sinceMs: isNothing(left.treated) && isNothing(left.control) ? 0 : now },
-    batches: evidence.batches + 1,
-    ...(hasHours && {
-      crash_logs: addToRatioLogs(evidence.crash_logs, crashesOf(evidence), tolerated),
-    }),
-    ...(hasTasks && {
-      task_logs: addToRatioLogs(evidence.task_logs, failuresOf(evidence), tolerated),
-    }),
+    treated: news.reduce(add, evidence.treated),
+    control: olds.reduce(add, evidence.control),
+    pending: {
+      treated,
+      control,
+      sinceMs: since(sinceMs, treated.hours + treated.crashes > 0),
+      tasksSinceMs: since(tasksSinceMs, tasksOf(treated) > 0),
+    },
   };
+}
+
+/**
+ * Hands a whole batch of hours and crashes to their test. One that lacks a group waits for more, or
+ * what the other group did would count for nothing; in a wave without a control group there is
+ * nothing to wait for. Tasks have a batch and a clock of their own: a robot may report one without
+ * the other, and who reports no hours must not keep failed tasks from being compared.
+ */
+function closeHours(evidence: WaveEvidence, tolerated: number): WaveEvidence {
+  const { treated, control } = evidence.pending;
+  if (!isWhole(treated.hours, control.hours, evidence.control.hours)) return evidence;
+  const none = { hours: 0, crashes: 0, robots_crashed: 0 };
+  const batch = {
+    events1: treated.crashes,
+    exposure1: treated.hours,
+    events0: control.crashes,
+    exposure0: control.hours,
+  };
+  return {
+    ...without(evidence, none, { sinceMs: 0 }),
+    crash_logs: addToRatioLogs(evidence.crash_logs, batch, tolerated),
+  };
+}
+
+function closeTasks(evidence: WaveEvidence, tolerated: number): WaveEvidence {
+  const { treated, control } = evidence.pending;
+  if (!isWhole(tasksOf(treated), tasksOf(control), tasksOf(evidence.control))) return evidence;
+  const none = { tasks_completed: 0, tasks_failed: 0, robots_failing: 0 };
+  const batch = {
+    events1: treated.tasks_failed,
+    exposure1: tasksOf(treated),
+    events0: control.tasks_failed,
+    exposure0: tasksOf(control),
+  };
+  return {
+    ...without(evidence, none, { tasksSinceMs: 0 }),
+    task_logs: addToRatioLogs(evidence.task_logs, batch, tolerated),
+  };
+}
+
+function without(
+  evidence: WaveEvidence,
+  none: Partial<GroupTotals>,
+  clock: Partial<WaveEvidence['pending']>,
+): WaveEvidence {
+  const { pending } = evidence;
+  const treated = { ...pending.treated, ...none };
+  const control = { ...pending.control, ...none };
+  return { ...evidence, pending: { ...pending, ...clock, treated, control } };
 }
 
 /** @param ever what the control group has reported since the wave opened */
 const isWhole = (treated: number, control: number, ever: number): boolean =>
   treated > 0 && (control > 0 || ever <= 0);
 
-const isNothing = (group: GroupTotals): boolean =>
-  group.hours + group.crashes + tasksOf(group) === 0;
+/**
+ * Whether something of the new version has not been in any batch yet. Not for longer than two
+ * batches take: then the other group is silent, and the past takes its place (gate-bounds.ts).
+ */
+export function isGathering(
+  { treated, pending }: WaveEvidence,
+  { gates, now }: { readonly gates: Gates; readonly now: EpochMs },
+): boolean {
+  const isNew = (total: number, waiting: number, since: number): boolean =>
+    total > 0 && waiting === total && now - since < 2_000 * gates.batch_s;
+  const isHours = isNew(treated.hours, pending.treated.hours, pending.sinceMs);
+  return isHours || isNew(tasksOf(treated), tasksOf(pending.treated), pending.tasksSinceMs);
+}
 
-const crashesOf = ({ pending: { treated, control } }: WaveEvidence) => ({
-  events1: treated.crashes,
-  exposure1: treated.hours,
-  events0: control.crashes,
-  exposure0: control.hours,
-});
-
-const failuresOf = ({ pending: { treated, control } }: WaveEvidence) => ({
-  events1: treated.tasks_failed,
-  exposure1: tasksOf(treated),
-  events0: control.tasks_failed,
-  exposure0: tasksOf(control),
-});
+/**
+ * No other robot could tell. Neither those that the wave has brought the version to, nor those of
+ * earlier waves, whose reports are counted as well; a failed update is no other voice.
+ */
+export const isAlone = ({ treated }: WaveEvidence, attempts: Attempts): boolean =>
+  treated.robots <= 1 && attempts.installed <= 1;
 
 /** Adds what the old version has done; robots do not count one by one there. */
 export function addHistory(sum: GroupTotals, more: readonly PastTotals[]): GroupTotals {
@@ -134,6 +173,7 @@ function add(sum: GroupTotals, one: Increment): GroupTotals {
     crashes: sum.crashes + clamp(one.crashes, LIMITS.countedCrashesMax),
     tasks_completed: sum.tasks_completed + clamp(one.tasksCompleted, LIMITS.countedTasksMax),
     tasks_failed: sum.tasks_failed + clamp(one.tasksFailed, LIMITS.countedTasksMax),
+    robots: sum.robots + (one.firstReport ? 1 : 0),
     robots_crashed: sum.robots_crashed + (one.firstCrash ? 1 : 0),
     robots_failing: sum.robots_failing + (one.firstFailure ? 1 : 0),
   };

@@ -4,7 +4,7 @@
  * nobody else is updating.
  */
 
-import { tasksOf } from './evidence.ts';
+import { isAlone, tasksOf } from './evidence.ts';
 import type { GateInput } from './gate.ts';
 import type { MetricEvidence } from './gate-types.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
@@ -76,28 +76,30 @@ function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidenc
  * than nothing. One event more than there was is assumed: a clean past is no bound of zero.
  */
 export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[] {
-  const { evidence, history, gates, attempts, now } = input;
+  const { evidence, history, gates, now } = input;
   const { control, pending, treated } = evidence;
-  const isQuiet = pending.sinceMs > 0 && now - pending.sinceMs >= 2_000 * gates.batch_s;
-  const isMissing = control.hours <= 0 || (isQuiet && pending.control.hours <= 0);
-  if (!isMissing || evidence.treated.hours <= 0) return [];
-  const isAlone = attempts.installed + attempts.failed <= 1;
+  // Who reported before and is silent now for two batches is missing as well.
+  const isMissing = (ever: number, lately: number, since: number): boolean =>
+    ever <= 0 || (lately <= 0 && since > 0 && now - since >= 2_000 * gates.batch_s);
+  const isOnly = isAlone(evidence, input.attempts);
   const lines: MetricEvidence[] = [];
-  if (history.hours > 0) {
+  const noHours = isMissing(control.hours, pending.control.hours, pending.sinceMs);
+  if (noHours && treated.hours > 0 && history.hours > 0) {
     const bound = ((history.crashes + 1) / history.hours) * gates.ratio_tolerated;
     const eValue = rateEValue(treated.crashes, treated.hours, bound);
     const rate = treated.crashes / treated.hours;
     const told = `${treated.crashes} crashes in ${hours(treated.hours)} robot-hours, ${history.crashes} in ${hours(history.hours)} before`;
-    const isHarm = isAlone || treated.robots_crashed >= 2;
+    const isHarm = isOnly || treated.robots_crashed >= 2;
     lines.push(historyLine({ metric: 'crash', rate, bound, eValue, eHalt, told, isHarm }));
   }
   const [tasks, before] = [tasksOf(treated), tasksOf(history)];
-  if (before > 0 && tasks > 0) {
+  const noTasks = isMissing(tasksOf(control), tasksOf(pending.control), pending.tasksSinceMs);
+  if (noTasks && before > 0 && tasks > 0) {
     const bound = Math.min(1, ((history.tasks_failed + 1) / before) * gates.ratio_tolerated);
     const eValue = shareEValue(treated.tasks_failed, tasks, bound);
     const rate = treated.tasks_failed / tasks;
     const told = `${treated.tasks_failed} of ${tasks} tasks failed, ${history.tasks_failed} of ${before} before`;
-    const isHarm = isAlone || treated.robots_failing >= 2;
+    const isHarm = isOnly || treated.robots_failing >= 2;
     lines.push(historyLine({ metric: 'task', rate, bound, eValue, eHalt, told, isHarm }));
   }
   return lines;

@@ -14,6 +14,8 @@ export const groupSchema = z.object({
   crashes: countSchema,
   tasks_completed: countSchema,
   tasks_failed: countSchema,
+  /** Robots that reported anything at all. */
+  robots: countSchema.default(0),
   /** Robots that crashed, or failed a task, at least once: one sick robot is not a bad version. */
   robots_crashed: countSchema,
   robots_failing: countSchema,
@@ -24,10 +26,16 @@ export const waveEvidenceSchema = z.object({
   /** Sums since the wave opened. */
   treated: groupSchema,
   control: groupSchema,
-  /** The part of these sums that the logs do not hold yet; see evidence.ts. */
-  pending: z.object({ treated: groupSchema, control: groupSchema, sinceMs: countSchema }),
-  /** Batches that the tests have seen. */
-  batches: countSchema,
+  /**
+   * The part of these sums that the logs do not hold yet; see evidence.ts. Crashes and hours of the
+   * new version have waited since `sinceMs`, its tasks since `tasksSinceMs`; 0 when there are none.
+   */
+  pending: z.object({
+    treated: groupSchema,
+    control: groupSchema,
+    sinceMs: countSchema,
+    tasksSinceMs: countSchema.default(0),
+  }),
   crash_logs: z.array(z.number()).max(32),
   task_logs: z.array(z.number()).max(32),
 });
@@ -43,6 +51,7 @@ export interface Increment {
   readonly tasksCompleted: number;
   readonly tasksFailed: number;
   /** The first of its kind by this robot in this wave. */
+  readonly firstReport: boolean;
   readonly firstCrash: boolean;
   readonly firstFailure: boolean;
 }

@@ -6,7 +6,7 @@
 
 import type { Gates } from '../../shared/gates.ts';
 import type { EpochMs } from '../../shared/ids.ts';
-import { tasksOf } from './evidence.ts';
+import { isAlone, isGathering, tasksOf } from './evidence.ts';
 import type { Attempts, GroupTotals, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
@@ -54,12 +54,12 @@ function haltAt({ gates, stages }: GateInput): number {
   return (tests * stages) / gates.false_halt_max;
 }
 
-function soakReasons({ soak, gates, evidence }: GateInput): string[] {
+function soakReasons({ soak, gates, evidence, now }: GateInput): string[] {
   if (soak.elapsedS === null) return ['the soak has not begun'];
   const leftS = soak.soakS - soak.elapsedS;
   const reasons = leftS > 0 ? [`${Math.ceil(leftS)} s of the soak are left`] : [];
   // What is not in a batch yet has not been tested, however short the soak was meant to be.
-  if (evidence.treated.hours + tasksOf(evidence.treated) > 0 && evidence.batches === 0) {
+  if (isGathering(evidence, { gates, now })) {
     reasons.push(`the first reports are gathered for ${gates.batch_s} s`);
   }
   return reasons;
@@ -112,9 +112,8 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
     missing_unit: null,
   } as const;
   const told = tell(one);
-  const isAlone = input.attempts.installed + input.attempts.failed <= 1;
   // One sick robot is not a bad version, unless it is the only one that could tell.
-  if (eValue >= eHalt && (one.robots >= 2 || isAlone)) {
+  if (eValue >= eHalt && (one.robots >= 2 || isAlone(input.evidence, input.attempts))) {
     const text = `${told}: worse than ${input.gates.ratio_tolerated} times the control group (evidence ${round(eValue)}, halts at ${round(eHalt)})`;
     return { ...base, verdict: 'halt', text };
   }

@@ -28,6 +28,8 @@ export const markSchema = z.object({
   /** The stage in which its last crash, its last failed task were counted; -1 for none. */
   crashedInStage: z.number().int(),
   failedInStage: z.number().int(),
+  /** The stage in which it last said anything about the new version. */
+  reportedInStage: z.number().int().default(-1),
 });
 export type Mark = z.output<typeof markSchema>;
 
@@ -64,6 +66,7 @@ export function observe(
       const increment = group && incrementOf(group, { known, now, mark, stage: run.stage });
       if (!increment) continue;
       if (group === 'control') history.push(increment);
+      else mark.reportedInStage = run.stage;
       if (increment.crashes > 0) mark.crashedInStage = run.stage;
       if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
       increments.push(increment);
@@ -82,14 +85,15 @@ function markOf(member: Member, before: Mark | undefined): Mark {
     stints: {},
     crashedInStage: -1,
     failedInStage: -1,
+    reportedInStage: -1,
   };
   if (!before) return fresh;
-  const { crashedInStage, failedInStage } = before;
+  const { crashedInStage, failedInStage, reportedInStage } = before;
   // A robot that lost its counters starts from zero, and so do we.
   const known = before.epoch === member.counterEpoch ? before.stints : {};
   const reported = new Set(member.component.usage.map((one) => String(one.stint)));
   const stints = Object.fromEntries(Object.entries(known).filter(([id]) => reported.has(id)));
-  return { ...fresh, stints, crashedInStage, failedInStage };
+  return { ...fresh, stints, crashedInStage, failedInStage, reportedInStage };
 }
 
 /** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
@@ -131,6 +135,7 @@ function incrementOf(
   return {
     group,
     ...more,
+    firstReport: group === 'treated' && mark.reportedInStage !== stage,
     firstCrash: more.crashes > 0 && mark.crashedInStage !== stage,
     firstFailure: more.tasksFailed > 0 && mark.failedInStage !== stage,
   };

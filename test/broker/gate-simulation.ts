@@ -109,16 +109,21 @@ function playWave(run: { world: World; random: Random; robots: Robot[]; exposed:
   throw new RangeError('the wave never ends');
 }
 
+const NOTHING = { hours: 0, crashes: 0, tasksCompleted: 0, tasksFailed: 0 };
+const NO_FIRSTS = { firstReport: false, firstCrash: false, firstFailure: false };
+
 /** Robots of one group; those to which nothing happens report together. */
 class Group {
   readonly #name: Increment['group'];
   readonly #robots: readonly Robot[];
   /** Sums of rates up to each robot, to draw who crashed. */
   readonly #upTo: readonly number[];
+  #unheard: number;
 
   constructor(name: Increment['group'], robots: readonly Robot[]) {
     this.#name = name;
     this.#robots = robots;
+    this.#unheard = robots.length;
     let sum = 0;
     this.#upTo = robots.map(({ rate }) => (sum += rate));
   }
@@ -139,6 +144,7 @@ class Group {
     const quiet = { hours, crashes: 0, tasksCompleted: completed, tasksFailed: 0 };
     return [
       this.#report({ ...quiet }),
+      ...repeat(this.#newcomers(), () => ({ ...this.#report(NOTHING), firstReport: true })),
       ...repeat(crashes, () => this.#event(this.#anyByRate(random), { crashes: 1 })),
       ...repeat(failed, () => this.#event(this.#any(random), { tasksFailed: 1 })),
       ...repeat(lethal, () => this.#event(this.#any(random), { crashes: 1, tasksFailed: 1 })),
@@ -146,7 +152,13 @@ class Group {
   }
 
   #report(fields: Pick<Increment, 'hours' | 'crashes' | 'tasksCompleted' | 'tasksFailed'>) {
-    return { group: this.#name, ...fields, firstCrash: false, firstFailure: false };
+    return { group: this.#name, ...fields, ...NO_FIRSTS };
+  }
+
+  #newcomers(): number {
+    const heard = this.#unheard;
+    this.#unheard = 0;
+    return heard;
   }
 
   #event(robot: Robot, what: { crashes?: number; tasksFailed?: number }): Increment {

@@ -46,7 +46,8 @@ function ask(question: Question): Verdict {
 
 function increment(group: Increment['group'], fields: Partial<Increment> = {}): Increment {
   const nothing = { hours: 0, crashes: 0, tasksCompleted: 0, tasksFailed: 0 };
-  return { group, ...nothing, firstCrash: false, firstFailure: false, ...fields };
+  const firsts = { firstReport: group === 'treated', firstCrash: false, firstFailure: false };
+  return { group, ...nothing, ...firsts, ...fields };
 }
 
 /** As the tests see it after one whole batch. */
@@ -159,11 +160,18 @@ describe('crashes against the control group', () => {
     );
   });
 
-  it('of one sick robot do not halt, unless it is the only one that has the version', () => {
-    const sick = harm.map((one, at) => ({ ...one, firstCrash: one.firstCrash && at === 0 }));
+  it('of one sick robot do not halt, unless it is the only one that has reported', () => {
+    const first = (one: Increment, at: number): Increment =>
+      at === 0 ? one : { ...one, firstCrash: false };
+    const sick = harm.map(first);
     assert.notEqual(ask({ evidence: seen(sick) }).kind, 'halt');
-    const alone = { cohort: 1, reachable: 1, installed: 1 };
-    assert.equal(ask({ evidence: seen(sick), attempts: alone }).kind, 'halt');
+    const young = { cohort: 50, reachable: 50, installed: 0 };
+    const next = ask({ evidence: seen(sick), attempts: young });
+    assert.equal(next.kind, 'hold', 'those of earlier waves have the version as well');
+    const alone = sick.map((one, at) => ({ ...one, firstReport: at === 0 }));
+    const one = { cohort: 1, reachable: 1, installed: 1 };
+    assert.equal(ask({ evidence: seen(alone), attempts: one }).kind, 'halt');
+    assert.notEqual(ask({ evidence: seen(alone) }).kind, 'halt', 'nine are silent');
   });
 
   it('hold while too few hours were seen, say how many are missing, and give up waiting', () => {
@@ -216,9 +224,8 @@ describe('tasks against the control group', () => {
   it('wait for the other group alone, and lose nothing of what came meanwhile', () => {
     const both = seen([increment('treated', { hours: 1, tasksCompleted: 60 }), control(20)]);
     const half = seen([...failing(1), increment('control', { hours: 20 })], both);
-    assert.equal(half.batches, 2, 'hours were there on both sides');
+    assert.equal(half.pending.treated.hours, 0, 'hours were there on both sides');
     assert.equal(half.pending.treated.tasks_failed, 12, 'tasks wait');
-    assert.equal(half.pending.treated.hours, 0);
     const whole = seen([control(20)], half, NOW + BATCH_MS);
     assert.equal(whole.pending.treated.tasks_failed, 0);
     assert.equal(ask({ evidence: whole }).kind, 'halt');
@@ -272,6 +279,7 @@ const wildIncrement: fc.Arbitrary<Increment> = fc.record({
   crashes: wild,
   tasksCompleted: wild,
   tasksFailed: wild,
+  firstReport: fc.boolean(),
   firstCrash: fc.boolean(),
   firstFailure: fc.boolean(),
 });
