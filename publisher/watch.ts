@@ -50,11 +50,15 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   }
 }
 
-/** @throws DroverError ROLLOUT_HALTED */
+/** @throws DroverError ROLLOUT_HALTED, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
   if (end === 'halted') {
     throw new DroverError('ROLLOUT_HALTED', `watch rollout ${rollout.id.slice(0, 64)}: it halted`);
+  }
+  if (end === 'withdrawn') {
+    const id = rollout.id.slice(0, 64);
+    throw new DroverError('NOT_FOUND', `watch rollout ${id}: it is no longer announced`);
   }
   return end === 'complete';
 }

@@ -134,8 +134,7 @@ function missingExposure(
   eHalt: number,
 ): { amount: number; why: string } {
   const none = (why: string) => ({ amount: 0, why });
-  const waitS = gates.evidence_wait_s ?? soak.soakS * EVIDENCE_SOAKS;
-  const isLate = soak.elapsedS !== null && soak.elapsedS >= Math.max(waitS, soak.soakS);
+  const isLate = soak.elapsedS !== null && soak.elapsedS >= evidenceWaitS(gates, soak.soakS);
   if (exposure.treated <= 0) {
     // An application that worked before and reports nothing now is no good sign.
     return exposure.control > 0 && !(isLate && metric === 'crash')
@@ -160,6 +159,10 @@ function missingExposure(
 
 /** Soaks that a wave waits for evidence when the rollout does not say how long. */
 const EVIDENCE_SOAKS = 8;
+
+/** How long after the beginning of its soak a wave waits for evidence at most. */
+export const evidenceWaitS = (gates: Gates, soakS: number): number =>
+  Math.max(gates.evidence_wait_s ?? soakS * EVIDENCE_SOAKS, soakS);
 
 function tell({ metric, events, exposure }: Comparison): string {
   const part = (group: 'treated' | 'control'): string =>

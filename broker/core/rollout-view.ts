@@ -4,6 +4,7 @@
  */
 
 import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { RunStatus } from './rollout-run.ts';
 
 export const ROLLOUT_COMMANDS = ['pause', 'resume', 'abort', 'rollback', 'approve'] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
@@ -41,7 +42,11 @@ export interface AuditEntry {
 }
 
 export interface RunView {
-  readonly status: string;
+  readonly component: string;
+  readonly version: string;
+  /** It left the announcement: nobody joins it any more, only a recall goes on. */
+  readonly withdrawn: boolean;
+  readonly status: RunStatus;
   readonly wave: number;
   readonly stages: number;
   readonly threshold: number;
@@ -49,6 +54,11 @@ export interface RunView {
   readonly reasons: readonly string[];
   readonly wave_opened_at: string;
   readonly soak_until: string | null;
+  /**
+   * When the wave passes without the evidence that is missing, unless harm shows up. Null before
+   * the soak, and where it waits without end: the new version does none of the old one's tasks.
+   */
+  readonly evidence_until: string | null;
   readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | null;
   /** Null until the controller has looked at it. */
   readonly gate: Verdict | null;

@@ -1,5 +1,6 @@
 /** A rollout's record and the last look at it, as the API shows them. Pure. */
 
+import { evidenceWaitS } from './gate.ts';
 import type { Looked } from './look.ts';
 import { stagesOf, type Plan, type RolloutRun } from './rollout-run.ts';
 import type { RunView } from './rollout-view.ts';
@@ -21,7 +22,12 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
   const stage = stages.find((one) => one.wave === run.wave);
   const isSoaking = run.status === 'rolling' && run.soakSinceMs !== null && stage !== undefined;
   const soakUntilMs = (run.soakSinceMs ?? 0) + (stage?.soakS ?? 0) * 1000;
+  const waitS = plan ? evidenceWaitS(plan.rollout.gates, stage?.soakS ?? 0) : 0;
+  const evidenceUntilMs = (run.soakSinceMs ?? 0) + waitS * 1000;
   return {
+    component: run.component,
+    version: run.version,
+    withdrawn: run.withdrawn,
     status: run.status,
     wave: run.wave,
     stages: stages.length,
@@ -30,6 +36,7 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     reasons: run.reasons,
     wave_opened_at: iso(run.waveOpenedAtMs),
     soak_until: isSoaking ? iso(soakUntilMs) : null,
+    evidence_until: isSoaking && !waitsForEver(looked) ? iso(evidenceUntilMs) : null,
     waits_for: run.waitsFor,
     gate: looked?.verdict ?? null,
     attempts: looked?.attempts ?? null,
@@ -38,3 +45,9 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     approved: run.approved,
   };
 }
+
+/** See missingExposure in gate.ts: who does no tasks is waited for until a person decides. */
+const waitsForEver = (looked: Looked | null): boolean =>
+  looked?.verdict.evidence.some(
+    (one) => one.metric === 'task' && one.verdict === 'hold' && one.treated === null,
+  ) === true;

@@ -3,6 +3,8 @@
  * with textContent. A page may show a hostile robot's words; it must never run or format them.
  */
 
+import { DASHBOARD_ROLLOUTS } from './dashboard-rollouts.ts';
+
 const DRAW = `
 const $ = (id) => document.getElementById(id);
 const ROWS_MAX = 500; // more rows help nobody, and slow the page down
@@ -88,22 +90,6 @@ function showVersions(robots) {
     card.prepend(make('b', String(count)));
     return card;
   }));
-}
-
-function rolloutCard(rollout) {
-  const card = make('div', undefined, 'rollout');
-  const isBad = rollout.status === 'halted' || rollout.status === 'rolling_back';
-  const what = (rollout.component || '?') + ' ' + (rollout.version || '?');
-  card.append(make('b', what), make('span', rollout.status.replace('_', ' '),
-    isBad ? 'tag bad' : 'tag'));
-  if (rollout.emergency) card.append(make('span', 'emergency', 'tag bad'));
-  const { targeted, running, in_progress: busy, failed, waiting } = rollout.robots;
-  card.append(make('span', running + ' of ' + targeted + ' run it, ' + busy + ' in progress, '
-    + failed + ' failed, ' + waiting + ' waiting', 'soft'));
-  card.append(make('span', rollout.id, 'soft'));
-  for (const reason of rollout.reasons) card.append(make('span', reason, 'why'));
-  if (rollout.error) card.append(make('span', rollout.error.message, 'why'));
-  return card;
 }
 
 function showRobots(robots) {
@@ -196,4 +182,4 @@ keepFresh();
 follow();
 `;
 
-export const DASHBOARD_SCRIPT = `'use strict';${DRAW}${FOLLOW}`;
+export const DASHBOARD_SCRIPT = `'use strict';${DRAW}${DASHBOARD_ROLLOUTS}${FOLLOW}`;

@@ -30,6 +30,15 @@ h1 { margin: 0; font-size: 1.5rem; letter-spacing: -.02em; }
 .rollout {
   display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin-top: .6rem; padding: .6rem .9rem;
 }
+.rollout p, .gate, .waves { flex-basis: 100%; margin: 0; }
+.waves { display: flex; flex-wrap: wrap; gap: .3rem; padding: .2rem 0; list-style: none; }
+.waves li { padding: .1rem .6rem; border: 1px solid var(--line); border-radius: .5rem; }
+.waves li.open { border-color: var(--busy); }
+.waves .soft { margin-left: .5rem; }
+.gate p { display: flex; flex-wrap: wrap; gap: .2rem .6rem; }
+.gate table { border: 0; font-size: .85rem; }
+.gate td { padding: .15rem .8rem .15rem 0; border: 0; }
+.gate td:nth-child(2) { min-width: 0; }
 table { width: 100%; border-collapse: separate; border-spacing: 0; overflow: hidden; }
 th { text-align: left; font-weight: 600; color: var(--dim); font-size: .78rem; }
 td, th { padding: .5rem .8rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -44,6 +53,7 @@ td:nth-child(2) { min-width: 7rem; }
 .dot.on { background: var(--good); border-color: var(--good); }
 .tag { padding: .05rem .5rem; border-radius: 1rem; background: var(--soft); white-space: nowrap; }
 .tag.busy { background: var(--busy); color: #fff; }
+.tag.good { background: var(--good); color: #fff; }
 .tag.bad { background: var(--bad); color: #fff; }
 .bar { height: .4rem; margin-top: .4rem; border-radius: 1rem; background: var(--soft); }
 .bar i { display: block; height: 100%; border-radius: 1rem; background: var(--busy); }

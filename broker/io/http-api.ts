@@ -89,6 +89,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   addRobotRoutes(app, options.fleet);
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
+    fleet: options.fleet,
     controller: options.controller,
     identify: (request) => identityOf(options.credentials, request) ?? { kind: 'anyone' },
   });

@@ -16,10 +16,12 @@ import {
   type RolloutCommand,
   type Speaker,
 } from '../core/rollout-view.ts';
-import type { RolloutView } from '../core/rollouts.ts';
+import type { Fleet } from '../core/fleet.ts';
+import { describeEnded, type RolloutView } from '../core/rollouts.ts';
 
 export interface RolloutRoutesOptions {
   rollouts(): RolloutView[];
+  readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
   /** Who asks; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
@@ -47,10 +49,10 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
-    throw new DroverError(
-      'NOT_FOUND',
-      `find rollout ${params.id.slice(0, 80)}: it is not announced`,
-    );
+    const run = controller?.view(params.id);
+    if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run };
+    const id = params.id.slice(0, 80);
+    throw new DroverError('NOT_FOUND', `find rollout ${id}: it is not announced`);
   });
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
     '/rollouts/:id/history',

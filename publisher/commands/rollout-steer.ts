@@ -9,7 +9,6 @@ import { LIMITS } from '../../shared/limits.ts';
 import { printable } from '../../shared/printable.ts';
 import { parseCommanded, parseRollout, type RolloutAnswer } from '../core/rollout-answer.ts';
 import { statusLines, statusOf } from '../core/rollout-report.ts';
-import type { ApiClient } from '../io/api-client.ts';
 import { assertTerminal, confirmTyped } from '../io/confirm.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
@@ -47,34 +46,22 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
   const what = `Rollout ${id} ${final ?? ''}`;
   if (final !== null && !dryRun) assertTerminal({ verb: `rollout ${verb}`, what }, yes);
   const output = makeOutput(json);
-  const before = await lookUp(api, path);
+  const before = parseRollout(await api.get(path));
   if (dryRun) {
-    if (before === null) throw new DroverError('NOT_FOUND', `${verb} ${id}: it is not announced`);
     assertLed(verb, before);
     const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const counted = before === null ? what : `${what} (${countsOf(before)})`;
+    const counted = `${what} (${countsOf(before)})`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const answer = await api.post(`${path}/${verb}`, { reason, by });
   const after = printable(parseCommanded(answer)?.status ?? 'unknown');
-  const was = before === null ? 'no longer announced' : statusOf(before);
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} was ${was}, is ${after}`,
+    `${verb}: rollout ${id} was ${statusOf(before)}, is ${after}`,
   ]);
-}
-
-/** Null for one that is not announced: its robots may still be taken back. */
-async function lookUp(api: ApiClient, path: string): Promise<RolloutAnswer | null> {
-  try {
-    return parseRollout(await api.get(path));
-  } catch (error) {
-    if (error instanceof DroverError && error.code === 'NOT_FOUND') return null;
-    throw error;
-  }
 }
 
 const countsOf = ({ robots }: RolloutAnswer): string =>

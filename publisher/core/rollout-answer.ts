@@ -34,6 +34,7 @@ const runSchema = z.object({
   reasons: z.array(textSchema),
   wave_opened_at: textSchema,
   soak_until: textSchema.nullable(),
+  evidence_until: textSchema.nullable().default(null),
   waits_for: textSchema.nullable(),
   gate: z
     .object({
@@ -53,7 +54,12 @@ const rolloutSchema = z.object({
   component: textSchema.nullable(),
   version: textSchema.nullable(),
   waves: z.array(z.object({ percent: countSchema, soak_s: countSchema })),
+  canaries: z
+    .object({ tags: z.array(textSchema), robots: z.array(textSchema) })
+    .default({ tags: [], robots: [] }),
+  approve_after: z.array(countSchema).default([]),
   emergency: z.boolean(),
+  announced: z.boolean().default(true),
   status: textSchema,
   wave: countSchema.nullable(),
   threshold: countSchema.nullable(),

@@ -41,22 +41,31 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
   return emergency ? `${name}, an emergency` : name;
 }
 
-function openTo({ run, wave, threshold, waves }: RolloutAnswer): string {
+function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): string {
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
-  const which = number === 0 ? 'canaries' : `wave ${number} of ${waves.length}`;
-  return `, ${which}, open to ${percent(share)} of the fleet`;
+  const of = waves.length > 0 ? ` of ${waves.length}` : '';
+  const which = number === 0 ? 'canaries' : `wave ${number}${of}`;
+  const gone = announced ? '' : '; no longer announced';
+  return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
 }
 
 /** One sentence: what has to happen next, and when if that is known. */
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
   if (!run) return 'no controller of this broker leads it';
-  const isSoaking = run.waits_for === 'soak' && run.soak_until !== null;
-  const until = isSoaking ? `, until ${clock(run.soak_until ?? '', now)}` : '';
+  if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
   const isElsewhere = !run.leading ? ' (another controller leads)' : '';
-  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${until}${isElsewhere}`;
+  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;
+}
+
+/** Until when it may have to wait, where that is known. */
+function waitEnd({ waits_for, soak_until, evidence_until }: RunAnswer, now: number): string {
+  if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
+  if (waits_for !== 'evidence') return '';
+  if (evidence_until === null) return ', until a person decides';
+  return `, at most until ${clock(evidence_until, now)}`;
 }
 
 const WAITS: Readonly<Record<string, string>> = {
@@ -91,19 +100,24 @@ function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
 }
 
 /** One line for each wave: share, soak, and where the rollout stands. */
-function waveLines({ waves, emergency, run, wave, status }: RolloutAnswer): string[] {
+function waveLines(rollout: RolloutAnswer): string[] {
+  const { waves, emergency, run, wave, status, canaries, approve_after } = rollout;
   if (emergency) return ['everybody at once'];
+  if (waves.length === 0) return ['known while it was announced'];
   const open = run?.wave ?? wave;
   const isComplete = (run?.status ?? status) === 'complete';
-  const hasCanaries = run !== null && run.stages > waves.length;
+  const hasCanaries = canaries.robots.length + canaries.tags.length > 0;
   const state = (number: number): string => {
     if (open === null) return '';
     if (isComplete || number < open) return 'passed';
     if (number > open) return '';
     return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
   };
-  const approved = (number: number): string =>
-    run?.approved.includes(number) === true ? 'approved' : '';
+  const approved = (number: number): string => {
+    if (run?.approved.includes(number) === true) return 'approved';
+    const isLast = number === waves.length;
+    return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';
+  };
   const row = (number: number, share: string, soakS: number): string[] => [
     String(number),
     share,
@@ -112,8 +126,14 @@ function waveLines({ waves, emergency, run, wave, status }: RolloutAnswer): stri
     approved(number),
   ];
   const rows = waves.map((one, at) => row(at + 1, percent(one.percent / 100), one.soak_s));
-  const first = hasCanaries ? [row(0, 'canaries', waves[0]?.soak_s ?? 0)] : [];
+  const first = hasCanaries ? [row(0, canaryNames(canaries), waves[0]?.soak_s ?? 0)] : [];
   return formatTable([...first, ...rows]);
+}
+
+function canaryNames({ robots, tags }: RolloutAnswer['canaries']): string {
+  const named = robots.length === 1 ? '1 robot' : `${robots.length} robots`;
+  const tagged = tags.length > 0 ? [`all of ${tags.slice(0, 4).map(word).join(', ')}`] : [];
+  return `canaries: ${[...(robots.length > 0 ? [named] : []), ...tagged].join('; ')}`;
 }
 
 function gateLines(run: RunAnswer | null): string[] {
@@ -173,9 +193,11 @@ function waits(rollout: RolloutAnswer): string {
 }
 
 /** Over: nothing more will happen by itself. Null while it goes on. */
-export function endOf(rollout: RolloutAnswer): 'complete' | 'halted' | null {
+export function endOf(rollout: RolloutAnswer): 'complete' | 'halted' | 'withdrawn' | null {
   const status = rollout.run?.status ?? rollout.status;
-  return status === 'complete' || status === 'halted' ? status : null;
+  if (status === 'complete' || status === 'halted') return status;
+  // Without an announcement no robot joins it; only those that have to go back still do.
+  return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
 }
 
 /** Lines that fit a terminal, so that drawing over them hits what was drawn. */

@@ -22,6 +22,8 @@ export interface ApiInput {
   readonly fleet?: Fleet;
   /** Ids of rollouts that are announced. */
   readonly rollouts?: readonly string[];
+  /** In their place: what is announced at the moment. */
+  views?(): RolloutView[];
   /** With credentials: one user of each role. */
   readonly protected?: boolean;
   readonly isHealthy?: () => Promise<boolean>;
@@ -70,7 +72,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     host: '127.0.0.1',
     port: 0,
     fleet,
-    rollouts: () => views,
+    rollouts: () => input.views?.() ?? views,
     controller: input.controller ?? null,
     metrics,
     certificates: null,

@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { Controller, type ControllerTimes } from '../../broker/controller.ts';
 import { Fleet } from '../../broker/core/fleet.ts';
 import type { AuditEntry } from '../../broker/core/rollout-view.ts';
+import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
 import { LevelRolloutStore, type RolloutStore } from '../../broker/io/rollout-store.ts';
 import type { RobotId } from '../../shared/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { openProgress, type Progress } from '../../shared/progress.ts';
-import type { RolloutFields } from '../../shared/announcement.ts';
+import { openAnnouncement, type RolloutFields } from '../../shared/announcement.ts';
 import { parseRobotState, type RobotStateFields } from '../../shared/messages.ts';
 import { parseTopic } from '../../shared/topics.ts';
 import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
@@ -127,6 +128,17 @@ export class ControllerWorld {
   progress(rollout: string): Progress | null {
     const bytes = this.carrier.retained.get(`fleet/rollouts/${rollout}`);
     return bytes ? openProgress(bytes, this.fleet.trust) : null;
+  }
+
+  /** What the API of a broker on this carrier lists. */
+  views(): RolloutView[] {
+    const bytes = this.carrier.retained.get('fleet/updates');
+    return describeRollouts({
+      announcement: bytes ? openAnnouncement(bytes, this.fleet.trust) : null,
+      progress: new Map(),
+      fleet: this.robots,
+      verified: true,
+    });
   }
 
   async start(store: RolloutStore, more: { isAlone?: boolean } = {}): Promise<Controller> {

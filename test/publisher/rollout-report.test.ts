@@ -16,6 +16,7 @@ import {
   historyLines,
   listLines,
   statusLines,
+  waitsFor,
 } from '../../publisher/core/rollout-report.ts';
 import { utf8 } from '../../shared/bytes.ts';
 import { assertRefused } from '../helpers/refusal.ts';
@@ -33,6 +34,7 @@ const RUN = {
   reasons: [],
   wave_opened_at: '2026-11-23T17:40:00.000Z',
   soak_until: '2026-11-23T18:10:00.000Z',
+  evidence_until: '2026-11-23T21:40:00.000Z',
   waits_for: 'soak',
   gate: { kind: 'hold', reasons: ['600 s of the soak are left'], evidence: EVIDENCE },
   attempts: { cohort: 2, reachable: 2, installed: 1, failed: 1, vanished: 0, examples: ['r7'] },
@@ -48,6 +50,9 @@ const ROLLOUT = {
     { percent: 10, soak_s: 1800 },
     { percent: 100, soak_s: 0 },
   ],
+  canaries: { robots: ['r7', 'r8'], tags: ['lab'] },
+  approve_after: [0, 1, 2],
+  announced: true,
   emergency: false,
   status: 'rolling',
   wave: 1,
@@ -70,9 +75,9 @@ test('status says waves, robots, gate evidence, and what it waits for until when
     'robots    20 targeted: 1 run it, 0 in progress, 1 failed, 18 waiting',
     'this wave 2 robots, 2 reachable: 1 installed, 1 failed, 0 vanished (r7)',
     'waves',
-    '  0  canaries  soak 30m  passed                           approved',
-    '  1  10 %      soak 30m  open since 2026-11-23T17:40:00Z',
-    '  2  100 %     soak 0',
+    '  0  canaries: 2 robots; all of lab  soak 30m  passed                           approved',
+    '  1  10 %                            soak 30m  open since 2026-11-23T17:40:00Z  then a person has to approve',
+    '  2  100 %                           soak 0',
     'gate      hold',
     ' apply  bound    pass  2 of 2 robots run it',
     ' crash  control  hold  3 robot-hours more',
@@ -100,8 +105,24 @@ test('a rollout that nobody here leads says so', () => {
 });
 
 test('a soak that is over is no time to wait for', () => {
-  const lines = statusLines(withRun({ waits_for: 'evidence' }), NOW);
-  assert.ok(lines.includes('waits     for evidence: the gate cannot tell yet'));
+  const waits = (more: object): string =>
+    waitsFor(withRun({ waits_for: 'evidence', ...more }), NOW);
+  const told = 'for evidence: the gate cannot tell yet';
+  assert.equal(waits({}), `${told}, at most until 2026-11-23T21:40:00Z (in 220m)`);
+  assert.equal(waits({ evidence_until: null }), `${told}, until a person decides`);
+});
+
+test('a rollout that is announced no more waits for nothing but its recall', () => {
+  const gone = { announced: false, waves: [], approve_after: [] };
+  const lines = statusLines(read(gone), NOW);
+  assert.ok(
+    lines.includes('status    rolling, wave 1, open to 10 % of the fleet; no longer announced'),
+  );
+  assert.ok(lines.includes('waits     for nothing'));
+  assert.equal(endOf(read(gone)), 'withdrawn');
+  const back = read({ ...gone, run: { ...RUN, status: 'rolling_back', waits_for: 'recall' } });
+  assert.match(waitsFor(back, NOW), /go back/);
+  assert.equal(endOf(back), null);
 });
 
 test('a list has one row for each rollout', () => {

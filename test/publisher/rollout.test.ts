@@ -197,7 +197,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.match(status, /^rollout {3}x-1: app 2\.0\.0$/m);
     assert.match(status, /^status {4}paused, canaries, open to 0 % of the fleet$/m);
     assert.match(status, /^robots {4}4 targeted: 0 run it, 0 in progress, 0 failed, 4 waiting$/m);
-    assert.match(status, /^ {2}0 {2}canaries +soak 0 +open since \d{4}-/m);
+    assert.match(status, /^ {2}0 {2}canaries: 1 robot +soak 0 +open since \d{4}-/m);
     assert.match(status, /^ {2}pause by erin: line 2 is down$/m);
     assert.doesNotMatch(status, /\u001b/, 'a pipe gets no colours');
     const resumed = JSON.parse(await site.ok('rollout', 'resume', 'x-1', '--json')) as Status;
@@ -336,8 +336,12 @@ describe('drover rollout', { concurrency: 2 }, () => {
 
     // What another rollout has replaced is not announced any more; its robots can still go back.
     await site.ok(...site.publishWords('x-4', '--waves', '100', '--supersede', 'x-3'));
-    await site.refused(3, 'NOT_FOUND', 'rollout', 'status', 'x-3');
+    const left = await site.ok('rollout', 'status', 'x-3');
+    assert.match(left, /^status +paused, wave 1, .*; no longer announced$/m);
+    assert.match(left, /^waits +for nothing$/m);
+    const gone = await site.refused(3, 'NOT_FOUND', 'rollout', 'watch', 'x-3');
+    assert.match(gone.stderr, /x-3: it is no longer announced/);
     const back = await site.ok('rollout', 'rollback', 'x-3', '--yes');
-    assert.match(back, /^rollback: rollout x-3 was no longer announced, is rolling_back$/m);
+    assert.match(back, /^rollback: rollout x-3 was paused, is rolling_back$/m);
   });
 });
