@@ -121,7 +121,19 @@ export class FolderChunkStore implements PrunableChunkStore {
         `store chunk ${shortHash(hash)}: the store is full (got ${this.#bytes} bytes, want at most ${this.#bytesMax})`,
       );
     }
-    await this.#askForRoom(bytes.byteLength);
+    // Before anything is awaited: writes that run side by side must not each see the same room.
+    this.#bytes += bytes.byteLength;
+    try {
+      await this.#askForRoom(bytes.byteLength);
+      await this.#writeFile(hash, bytes);
+    } catch (error) {
+      this.#bytes -= bytes.byteLength;
+      throw error;
+    }
+    this.#chunks += 1;
+  }
+
+  async #writeFile(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
     this.#temporary += 1;
     const beside = join(this.#folder, 'tmp', `${hash}.${this.#temporary}`);
     try {
@@ -139,8 +151,6 @@ export class FolderChunkStore implements PrunableChunkStore {
       if (!FULL_CODES.includes(codeOf(cause))) throw cause;
       throw this.#diskFull(cause);
     }
-    this.#bytes += bytes.byteLength;
-    this.#chunks += 1;
   }
 
   /** The store stops before the disk does: a full disk would take the state databases with it. */

@@ -84,11 +84,21 @@ describe('the chunk store', () => {
     assert.equal(store.bytesStored, 2_000);
   });
 
+  it('stops at its quota also when many come at once, and counts only what it kept', async (t) => {
+    const { store } = await freshStore(t, 2_500);
+    const chunks = Array.from({ length: 8 }, () => randomBytes(1_000));
+    const outcomes = await Promise.allSettled(chunks.map((one) => store.put(sha256Hex(one), one)));
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 2);
+    assert.equal(store.bytesStored, 2_000);
+    assert.equal(store.chunksStored, 2);
+  });
+
   it('stops before the disk is full', async (t) => {
     const folder = await tempFolder(t);
     const store = await FolderChunkStore.open({ folder, bytesMax: GiB, reserveBytes: 2 ** 60 });
     const chunk = randomBytes(100);
     await assert.rejects(store.put(sha256Hex(chunk), chunk), { code: 'DISK_FULL' });
+    assert.equal(store.bytesStored, 0);
   });
 
   it('takes the same chunk from many at once, as one write', async (t) => {
