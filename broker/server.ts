@@ -229,7 +229,7 @@ async function openLead(
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
-  const { fleet, metrics, credentials } = parts;
+  const { fleet, metrics, control, sessions, credentials } = parts;
   return await startHttpApi({
     host: options.host,
     port: options.httpPort,
@@ -242,6 +242,8 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     rollouts: () => readRollouts(options, parts),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
+      await control.assertWritable();
+      await sessions.assertWritable();
       return true;
     },
   });

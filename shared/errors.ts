@@ -226,7 +226,7 @@ export const CATALOGUE = {
     'operator',
     'the payload unpacks to more than the limits allow: split it',
   ),
-  SWAP_FAILED: refused('operator', 'look at the disk of the robot', 'later'),
+  SWAP_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
   HOOK_FAILED: refused(
     'operator',
     'run the hook by hand: the report holds its last output',
@@ -256,7 +256,7 @@ export const CATALOGUE = {
     'operator',
     'the state file was set aside; drover-robot recover rebuilt it from the links',
   ),
-  DISK_WRITE_FAILED: refused('operator', 'look at the disk of the robot', 'later'),
+  DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
   LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
   SOCKET_UNUSABLE: usage('give another --socket: a short path in a folder the agent may write to'),
   ROBOT_ALREADY_RUNNING: refused(

@@ -72,6 +72,9 @@ export const LIMITS = {
   connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
   drainTimeoutMs: 60 * SECOND, // a reader that takes nothing for this long is closed
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
+  databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
+  databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
+  databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
   eventStreamClientsMax: 64, // dashboards on /events

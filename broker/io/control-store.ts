@@ -4,10 +4,10 @@
  * wildcard look at all topics, and never at chunks, which do not live here.
  */
 
-import { Level } from 'level';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { filterMatches } from '../core/topic-filter.ts';
+import { SteadyDatabase } from './steady-database.ts';
 
 export interface RetainedMessage {
   readonly topic: string;
@@ -15,22 +15,20 @@ export interface RetainedMessage {
   readonly qos: 0 | 1 | 2;
 }
 
-type Database = Level<string, Uint8Array>;
-
 export class ControlStore {
-  readonly #database: Database;
+  readonly #database: SteadyDatabase;
   readonly #messages = new Map<string, RetainedMessage>();
 
-  private constructor(database: Database) {
+  private constructor(database: SteadyDatabase) {
     this.#database = database;
   }
 
-  /** @throws DroverError USAGE when another broker holds the folder */
+  /** @throws DroverError DATA_LOCKED when another broker holds the folder, FILE_UNREADABLE */
   static async open(folder: string): Promise<ControlStore> {
-    const database: Database = new Level(folder, { valueEncoding: 'view' });
-    await openLevel(database, folder);
+    const database = await SteadyDatabase.open(folder, 'view');
     const store = new ControlStore(database);
-    for await (const [topic, value] of database.iterator()) {
+    for await (const [topic, stored] of database.entries()) {
+      const value = stored as Uint8Array;
       const qos = value[0] === 1 || value[0] === 2 ? value[0] : 0;
       store.#messages.set(topic, { topic, payload: value.slice(1), qos });
     }
@@ -39,6 +37,11 @@ export class ControlStore {
 
   get size(): number {
     return this.#messages.size;
+  }
+
+  /** Rejects while its disk takes nothing; what is stored is served on. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
   }
 
   get(topic: string): RetainedMessage | undefined {
@@ -56,7 +59,10 @@ export class ControlStore {
     }
   }
 
-  /** Durable when it resolves; an empty payload removes. @throws DroverError STORE_FULL */
+  /**
+   * Durable when it resolves; an empty payload removes.
+   * @throws DroverError STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
+   */
   async put(message: RetainedMessage): Promise<void> {
     const { topic, payload, qos } = message;
     if (payload.byteLength === 0) {
@@ -79,21 +85,5 @@ export class ControlStore {
 
   async close(): Promise<void> {
     await this.#database.close();
-  }
-}
-
-/** Opens a level database; its lock tells a second broker on the same folder from a broken one. */
-export async function openLevel<K, V>(database: Level<K, V>, folder: string): Promise<void> {
-  try {
-    await database.open();
-  } catch (cause) {
-    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const isLocked = inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED';
-    const why = inner instanceof Error ? inner.message : String(inner);
-    throw new DroverError(
-      isLocked ? 'DATA_LOCKED' : 'FILE_UNREADABLE',
-      isLocked ? `open ${folder}: another drover-broker uses it` : `open ${folder}: ${why}`,
-      { cause },
-    );
   }
 }

@@ -10,7 +10,7 @@ import { bytesToBase64, base64ToBytes } from '../../shared/bytes.ts';
 import type { SessionsDatabase } from './sessions.ts';
 
 const PREFIX = 'journal:';
-const RANGE = { gte: PREFIX, lt: 'journal;' };
+const RANGE = { gte: PREFIX, lt: 'journal;', valueEncoding: 'utf8' } as const;
 
 export interface JournalEntry {
   readonly topic: string;
@@ -29,9 +29,8 @@ export class IngestJournal {
   /** Entries that a killed broker left, oldest first. Call once, before the first `add`. */
   async leftovers(): Promise<{ key: string; entry: JournalEntry }[]> {
     const found: { key: string; entry: JournalEntry }[] = [];
-    const options = { ...RANGE, keyEncoding: 'utf8', valueEncoding: 'utf8' } as const;
-    for await (const [key, text] of this.#database.iterator<string, string>(options)) {
-      const { topic, payload, qos } = JSON.parse(text) as {
+    for await (const [key, text] of this.#database.entries(RANGE)) {
+      const { topic, payload, qos } = JSON.parse(text as string) as {
         topic: string;
         payload: string;
         qos: 1 | 2;

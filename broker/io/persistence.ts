@@ -82,6 +82,18 @@ export class DroverPersistence extends AsyncLevelPersistence {
     }
   }
 
+  /**
+   * Stored for the case that this process is killed; while it lives Aedes has the will in memory. A
+   * full disk must not keep robots, which all have one, from the chunks that they came for.
+   */
+  override async putWill(client: ClientLike, packet: object): Promise<void> {
+    try {
+      await super.putWill(client, packet);
+    } catch (error) {
+      this.#log.warn({ client: client.id, error: String(error) }, 'will could not be stored');
+    }
+  }
+
   /** A clean session has no queue: its PUBACKs, one for each chunk, must not ask the database. */
   override async outgoingClearMessageId(client: ClientLike, packet: object): Promise<unknown> {
     if (client.clean === true) return undefined;

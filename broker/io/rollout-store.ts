@@ -4,7 +4,6 @@
  * a decision is fsynced before anybody is told of it, mere counting is not.
  */
 
-import { Level } from 'level';
 import { DroverError } from '../../shared/errors.ts';
 import type { RobotId } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -12,7 +11,7 @@ import type { Log } from '../../shared/ports.ts';
 import { markSchema, type Mark } from '../core/observe.ts';
 import { encodeRun, parseRun, type RolloutRun } from '../core/rollout-run.ts';
 import type { AuditEntry } from '../core/rollout-view.ts';
-import { openLevel } from './control-store.ts';
+import { SteadyDatabase, type Operation } from './steady-database.ts';
 
 export interface Saved {
   readonly run: RolloutRun;
@@ -38,7 +37,6 @@ export interface RolloutStore {
   enter(self: string): Promise<string | null>;
 }
 
-type Database = Level<string, string>;
 /** Above every character that an id or a number may hold. */
 const END = '~';
 const SELF_KEY = 'self';
@@ -46,48 +44,48 @@ const auditKey = (rollout: string, seq: number): string =>
   `audit/${rollout}/${String(seq).padStart(10, '0')}`;
 
 export class LevelRolloutStore implements RolloutStore {
-  readonly #database: Database;
+  readonly #database: SteadyDatabase;
   readonly #log: Log;
 
-  private constructor(database: Database, log: Log) {
+  private constructor(database: SteadyDatabase, log: Log) {
     this.#database = database;
     this.#log = log;
   }
 
   /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
   static async open(folder: string, log: Log): Promise<LevelRolloutStore> {
-    const database: Database = new Level(folder, { valueEncoding: 'utf8' });
-    await openLevel(database, folder);
-    return new LevelRolloutStore(database, log);
+    return new LevelRolloutStore(await SteadyDatabase.open(folder, 'utf8'), log);
   }
 
   async enter(self: string): Promise<string | null> {
-    const before = await this.#database.get(SELF_KEY);
+    const before = (await this.#database.get(SELF_KEY)) as string | undefined;
     await this.#database.put(SELF_KEY, self, { sync: true });
     return before ?? null;
   }
 
   async load(): Promise<Map<string, Saved>> {
     const found = new Map<string, Saved>();
-    for await (const [key, text] of this.#database.iterator(rangeOf('run/'))) {
-      const run = this.#read(key, () => parseRun(new TextEncoder().encode(text)));
+    for await (const [key, text] of this.#database.entries(rangeOf('run/'))) {
+      const run = this.#read(key, () => parseRun(new TextEncoder().encode(text as string)));
       if (run) found.set(run.rollout, { run, marks: await this.#marksOf(run.rollout) });
     }
     return found;
   }
 
   async save({ run, marks, audit = [], isDecision }: Save): Promise<void> {
-    const batch = this.#database.batch();
-    batch.put(`run/${run.rollout}`, new TextDecoder().decode(encodeRun(run)));
+    const operations: Operation[] = [];
+    const put = (key: string, value: string): void =>
+      void operations.push({ type: 'put', key, value });
+    put(`run/${run.rollout}`, new TextDecoder().decode(encodeRun(run)));
     for (const [robot, mark] of marks ?? []) {
-      batch.put(`mark/${run.rollout}/${robot}`, JSON.stringify(mark));
+      put(`mark/${run.rollout}/${robot}`, JSON.stringify(mark));
     }
     for (const entry of audit) {
-      batch.put(auditKey(run.rollout, entry.seq), JSON.stringify(entry));
+      put(auditKey(run.rollout, entry.seq), JSON.stringify(entry));
       const oldest = entry.seq - LIMITS.auditEntriesMax;
-      if (oldest > 0) batch.del(auditKey(run.rollout, oldest));
+      if (oldest > 0) operations.push({ type: 'del', key: auditKey(run.rollout, oldest) });
     }
-    await batch.write({ sync: isDecision });
+    await this.#database.batch(operations, { sync: isDecision });
   }
 
   async remove(rollout: string): Promise<void> {
@@ -101,7 +99,7 @@ export class LevelRolloutStore implements RolloutStore {
     const range = { gt: auditKey(rollout, after), lt: `audit/${rollout}/${END}`, limit };
     // Written by this program from typed values, in one batch with the record that is checked.
     for await (const text of this.#database.values(range)) {
-      entries.push(JSON.parse(text) as AuditEntry);
+      entries.push(JSON.parse(text as string) as AuditEntry);
     }
     return entries;
   }
@@ -113,8 +111,8 @@ export class LevelRolloutStore implements RolloutStore {
   async #marksOf(rollout: string): Promise<Map<RobotId, Mark>> {
     const marks = new Map<RobotId, Mark>();
     const prefix = `mark/${rollout}/`;
-    for await (const [key, text] of this.#database.iterator(rangeOf(prefix))) {
-      const mark = this.#read(key, () => markSchema.parse(JSON.parse(text)));
+    for await (const [key, text] of this.#database.entries(rangeOf(prefix))) {
+      const mark = this.#read(key, () => markSchema.parse(JSON.parse(text as string)));
       if (mark) marks.set(key.slice(prefix.length) as RobotId, mark);
     }
     return marks;
