@@ -3,9 +3,8 @@
  * what carriers bring (signatures first), hands it to the components, and tells the fleet.
  */
 
-import { utf8 } from '../shared/bytes.ts';
+import { robotClientId } from '../shared/client-id.ts';
 import { CATALOGUE, DroverError, toProblem, type Problem } from '../shared/errors.ts';
-import { sha256Hex } from '../shared/hash.ts';
 import type { EpochMs, RobotId } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
@@ -58,14 +57,6 @@ export interface AgentOptions {
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
   readonly log: Log;
-}
-
-/** A client id must fit a topic level; a robot id that leaves no room for the prefix is hashed. */
-function clientIdOf(robot: RobotId): string {
-  const plain = `robot-${robot}`;
-  return plain.length <= LIMITS.idLengthMax
-    ? plain
-    : `robot-${sha256Hex(utf8(robot)).slice(0, 32)}`;
 }
 
 export class Agent {
@@ -128,7 +119,7 @@ export class Agent {
     this.#wire = (this.#options.openWire ?? openMqttWire)(
       {
         ...link,
-        clientId: clientIdOf(robot),
+        clientId: robotClientId(robot),
         will: {
           topic: robotTopic(robot, 'online'),
           payload: encodeMessage({ online: false }),

@@ -71,6 +71,7 @@ export const LIMITS = {
   controlMessageBytesMax: 512 * KiB, // largest retained control message
   connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
   drainTimeoutMs: 60 * SECOND, // a reader that takes nothing for this long is closed
+  sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this

@@ -4,6 +4,7 @@
  * store, since one such subscription asks for everything that is stored.
  */
 
+import { robotClientId, ROBOT_CLIENT_PREFIX } from '../../shared/client-id.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotId } from '../../shared/ids.ts';
 import { filterSweepsChunks, parseTopic, type Topic } from '../../shared/topics.ts';
@@ -74,6 +75,43 @@ export function decideSubscribe(
       return read(topic, filter, identity.robot);
   }
 }
+
+/**
+ * Whether a message of this topic may be handed to this client, however it came to be queued: a
+ * session can be taken over with its client id, or outlive a change of roles.
+ */
+export function decideReceive(identity: Identity, clientId: string, text: string): AccessDecision {
+  if (identity.kind === 'anyone') return ALLOW;
+  const topic = parseTopic(text);
+  const isWant = topic?.kind === 'robot' && topic.leaf === 'want';
+  if (identity.role === 'relay' && isWant) return ALLOW; // its filter has a wildcard, a topic none
+  return decideSubscribe(identity, clientId, text);
+}
+
+/**
+ * Whose client id it is. One that is in use belongs to its user, and those that robots use to their
+ * robots even while they are away: otherwise one robot could keep all others from connecting.
+ * @param holder who is connected with it now
+ */
+export function decideClientId(
+  identity: Identity,
+  clientId: string,
+  holder: Identity | null,
+): AccessDecision {
+  if (identity.kind === 'anyone') return ALLOW;
+  if (holder?.kind === 'user' && !isSame(holder, identity)) {
+    return deny('another user is connected with it');
+  }
+  if (!clientId.startsWith(ROBOT_CLIENT_PREFIX)) return ALLOW;
+  const isOwn = identity.robot !== null && clientId === robotClientId(identity.robot);
+  return isOwn ? ALLOW : deny('it is kept for another robot');
+}
+
+/** A robot may come with a credential at one time and with a certificate at another. */
+type User = Extract<Identity, { kind: 'user' }>;
+
+const isSame = (a: User, b: User): boolean =>
+  a.username === b.username || (a.robot !== null && a.robot === b.robot);
 
 /**
  * Everything below the roots, and chunks by address. Refusals pass no wildcard such as `fleet/#`:

@@ -9,9 +9,24 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     storeRetained(packet: object): Promise<void>;
     createRetainedStream(filter: string): Readable;
     createRetainedStreamCombi(filters: readonly string[]): Readable;
-    subscriptionsByTopic(topic: string): Promise<{ clientId: string; qos: number }[]>;
+    setup(broker: object): Promise<void>;
+    subscriptionsByClient(client: { id: string }): Promise<{ topic: string; qos: number }[]>;
+    subscriptionsByTopic(
+      topic: string,
+    ): Promise<{ clientId: string; qos: number; topic: string }[]>;
+    addSubscriptions(
+      client: { id: string },
+      subscriptions: readonly { topic: string; qos: number }[],
+    ): Promise<void>;
+    cleanSubscriptions(client: { id: string }): Promise<void>;
+    removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
+    outgoingEnqueueCombi(
+      subscriptions: readonly { clientId: string }[],
+      packet: object,
+    ): Promise<unknown>;
     putWill(client: { id: string }, packet: object): Promise<void>;
     outgoingEnqueue(sub: { clientId: string }, packet: object): Promise<void>;
+    outgoingUpdate(client: { id: string }, packet: object): Promise<void>;
     outgoingClearMessageId(client: { id: string }, packet: object): Promise<unknown>;
     outgoingStream(client: { id: string }): Readable;
     destroy(): Promise<void>;

@@ -20,12 +20,21 @@ import { isId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
-import { chunkOfFilter, chunkTopic, refusalsTopic } from '../../shared/topics.ts';
-import { decidePublish, decideSubscribe, type Identity } from '../core/access.ts';
+import { refusalsTopic } from '../../shared/topics.ts';
+import {
+  decideClientId,
+  decidePublish,
+  decideReceive,
+  decideSubscribe,
+  type Identity,
+} from '../core/access.ts';
+import { clientOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
+import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
+import { TopicLanes } from './topic-lanes.ts';
 
 /** Nobody may subscribe to it: where a message goes that has been dealt with. */
 const INERT_TOPIC = '$drover/ingested';
@@ -56,21 +65,24 @@ export interface EngineOptions {
 export class Engine {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
-  /** Clients that asked for a chunk and may still be waiting for it. */
-  readonly #waiting = new Map<Sha256Hex, Set<Client>>();
-  readonly #asked = new WeakMap<Client, Set<Sha256Hex>>();
-  readonly #delivering = new Set<string>();
+  readonly #waiters: ChunkWaiters;
   readonly #wills = new WeakMap<Client, string | null>();
+  readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
+  readonly #lanes = new TopicLanes();
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {
     this.#options = options;
+    this.#waiters = new ChunkWaiters(options.chunks, options.log);
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
     const engine = new Engine(options);
+    options.persistence.keepSubscriptionsIf(
+      (client, filter) => engine.#granted.get(client)?.has(filter) === true,
+    );
     engine.#aedes = await Aedes.createBroker({
       persistence: options.persistence,
       concurrency: LIMITS.deliverySlots,
@@ -105,7 +117,7 @@ export class Engine {
       authorizeSubscribe: (client, subscription, done) => {
         done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
-      authorizeForward: (client, packet) => (engine.#copies.isCopy(client, packet) ? null : packet),
+      authorizeForward: (client, packet) => (engine.#mayReceive(client, packet) ? packet : null),
       published: (packet, _client, done) => {
         engine.#forgetJournal(packet);
         done(null);
@@ -127,7 +139,7 @@ export class Engine {
 
   /** A new chunk was stored: who waits for it gets it. */
   async deliverToWaiting(hash: Sha256Hex): Promise<void> {
-    for (const client of [...(this.#waiting.get(hash) ?? [])]) await this.#deliver(client, hash);
+    await this.#waiters.deliver(hash);
   }
 
   /** Sends chunks again to whoever asked for them with `want`. */
@@ -141,7 +153,7 @@ export class Engine {
    */
   async publishOwn(topic: string, payload: Uint8Array): Promise<void> {
     const message = { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
-    await this.#options.ingest(message);
+    await this.#lanes.run(topic, () => this.#options.ingest(message));
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null): void => (error ? reject(error) : resolve());
       this.#aedes.publish({ cmd: 'publish', dup: false, ...message }, done);
@@ -165,14 +177,15 @@ export class Engine {
       }) as () => void,
     );
     this.#aedes.on('subscribe', (subscriptions, client) => {
-      for (const { topic } of subscriptions) this.#wait(client, topic);
+      for (const { topic } of subscriptions) this.#waiters.add(client, topic);
     });
     this.#aedes.on('unsubscribe', (topics, client) => {
-      for (const topic of topics) this.#unwait(client, chunkOfFilter(topic));
+      for (const topic of topics) {
+        this.#granted.get(client)?.delete(topic);
+        this.#waiters.remove(client, topic);
+      }
     });
-    this.#aedes.on('clientDisconnect', (client) => {
-      for (const hash of [...(this.#asked.get(client) ?? [])]) this.#unwait(client, hash);
-    });
+    this.#aedes.on('clientDisconnect', (client) => this.#waiters.removeAll(client));
   }
 
   async #authenticate(
@@ -182,26 +195,50 @@ export class Engine {
   ): Promise<AuthenticateError | null> {
     const { credentials, needsName } = this.#options;
     const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
+    const certified = this.#options.certified(client.conn as Duplex);
     const identity =
-      this.#options.certified(client.conn as Duplex) ??
-      (credentials ? await credentials.authenticate(username, password) : nameless);
+      certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
     if (!identity) return refusedLogin(4);
     const will = this.#wills.get(client) ?? null;
     // A will is published when the client can no longer be asked, so it is judged now.
     if (will !== null && decidePublish(identity, client.id, will).kind === 'deny') {
       return refusedLogin(5);
     }
+    if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
     this.#identities.set(client, identity);
     return null;
+  }
+
+  /** A second connection with the same id ends the first, so only its own user may make it. */
+  #mayUseClientId(identity: Identity, clientId: string): boolean {
+    const connected = clientOf(this.#aedes, clientId);
+    const holder = connected && this.#identities.get(connected);
+    const decision = decideClientId(identity, clientId, holder ?? null);
+    if (decision.kind === 'allow') return true;
+    this.#options.log.warn({ client: clientId, reason: decision.reason }, 'client id refused');
+    return false;
+  }
+
+  /** Also of what was queued for a session while it was away, perhaps for another user. */
+  #mayReceive(client: Client, packet: AedesPublishPacket): boolean {
+    const identity = this.#identities.get(client);
+    if (!identity || this.#copies.isCopy(client, packet)) return false;
+    return decideReceive(identity, client.id, packet.topic).kind === 'allow';
   }
 
   #maySubscribe(client: Client, filter: string): boolean {
     const identity = this.#identities.get(client);
     if (!identity) return false;
-    if (Object.keys(subscriptionsOf(client)).length >= LIMITS.subscriptionsPerClientMax)
-      return false;
-    const decision = decideSubscribe(identity, client.id, filter);
-    if (decision.kind === 'allow') return true;
+    const granted = this.#granted.get(client) ?? new Set<string>();
+    this.#granted.set(client, granted);
+    if (!granted.has(filter) && granted.size >= LIMITS.subscriptionsPerClientMax) return false;
+    const decision = this.#hasRoom(client)
+      ? decideSubscribe(identity, client.id, filter)
+      : ({ kind: 'deny', reason: 'too many sessions are kept already' } as const);
+    if (decision.kind === 'allow') {
+      granted.add(filter);
+      return true;
+    }
     this.#options.log.warn(
       { client: client.id, filter, reason: decision.reason },
       'subscription refused',
@@ -210,18 +247,27 @@ export class Engine {
     return false;
   }
 
+  #hasRoom(client: Client): boolean {
+    const { clean } = client as Client & { clean: boolean };
+    return clean || this.#options.persistence.hasRoomFor(client.id);
+  }
+
   /** Everything that must be true before PUBACK. Rejects to close the connection. */
   async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
     try {
       this.#assertAccess(client, packet.topic);
-      const payload = asBytes(packet.payload);
-      const { topic, qos, retain } = packet;
-      const outcome = await this.#options.ingest({ topic, payload, qos, retain });
-      if (outcome === 'stored-chunk') return neutralise(packet);
-      await this.#keepForSessions(packet, payload);
+      await this.#lanes.run(packet.topic, () => this.#keep(packet));
     } catch (error) {
       await this.#refuse(client, packet, error);
     }
+  }
+
+  async #keep(packet: PublishPacket): Promise<void> {
+    const payload = asBytes(packet.payload);
+    const { topic, qos, retain } = packet;
+    const outcome = await this.#options.ingest({ topic, payload, qos, retain });
+    if (outcome === 'stored-chunk') neutralise(packet);
+    else await this.#keepForSessions(packet, payload);
   }
 
   #assertAccess(client: Client | null, topic: string): void {
@@ -280,68 +326,15 @@ export class Engine {
       );
     onRefused(problem.code);
     if (!client) return neutralise(packet, 0);
-    const listens =
-      isId(client.id) && Object.hasOwn(subscriptionsOf(client), refusalsTopic(client.id));
-    if (!listens) throw error;
+    if (!isId(client.id) || !isSubscribed(client, refusalsTopic(client.id))) throw error;
     const { code, message } = problem;
     const payload = Buffer.from(
       encodeRefusal({ code, message: message.slice(0, 1_000), topic: packet.topic }),
     );
-    const notice = {
-      cmd: 'publish',
-      topic: refusalsTopic(client.id),
-      payload,
-      qos: 0,
-      retain: false,
-      dup: false,
-    } as const;
-    await new Promise<void>((resolve) => client.publish(notice, () => resolve()));
+    await handTo(client, { topic: refusalsTopic(client.id), payload, qos: 0 });
     if (problem.code === 'ACCESS_DENIED') throw error;
     neutralise(packet, 0); // without a QoS there is no PUBACK
   }
-
-  #wait(client: Client, topic: string): void {
-    const hash = chunkOfFilter(topic);
-    if (hash === null) return;
-    this.#waiting.set(hash, (this.#waiting.get(hash) ?? new Set<Client>()).add(client));
-    this.#asked.set(client, (this.#asked.get(client) ?? new Set<Sha256Hex>()).add(hash));
-  }
-
-  #unwait(client: Client, hash: Sha256Hex | null): void {
-    const waiting = hash === null ? undefined : this.#waiting.get(hash);
-    if (hash === null || !waiting?.delete(client)) return;
-    this.#asked.get(client)?.delete(hash);
-    if (waiting.size === 0) this.#waiting.delete(hash);
-  }
-
-  /** Straight to one client: not through the emitter, whose slots one stalled reader could hold. */
-  async #deliver(client: Client, hash: Sha256Hex): Promise<void> {
-    const key = `${client.id} ${hash}`;
-    const { conn } = client as Client & { conn: Duplex };
-    if (this.#delivering.has(key) || conn.writableLength > LIMITS.windowBytesMax) return;
-    this.#delivering.add(key);
-    try {
-      const payload = await this.#options.chunks.get(hash);
-      if (!payload) return;
-      const packet = {
-        cmd: 'publish',
-        topic: chunkTopic(hash),
-        payload: Buffer.from(payload),
-        qos: 1,
-        retain: false,
-        dup: false,
-      } as const;
-      await new Promise<void>((resolve) => client.publish(packet, () => resolve()));
-    } catch (error) {
-      this.#options.log.error({ error: String(error), hash }, 'chunk could not be delivered');
-    } finally {
-      this.#delivering.delete(key);
-    }
-  }
-}
-
-function subscriptionsOf(client: Client): object {
-  return (client as Client & { subscriptions: object }).subscriptions;
 }
 
 function asBytes(payload: string | Uint8Array): Uint8Array {
@@ -354,9 +347,4 @@ function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0): void {
   packet.payload = NOTHING;
   packet.retain = false;
   if (qos !== undefined) packet.qos = qos;
-}
-
-/** CONNACK return codes of MQTT 3.1.1 §3.2.2.3: 3 unavailable, 4 wrong credentials, 5 not allowed. */
-function refusedLogin(returnCode: 3 | 4 | 5): AuthenticateError {
-  return Object.assign(new Error('login refused'), { returnCode });
 }

@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/limits.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/topics.ts';
+import { SessionFilters } from '../core/session-filters.ts';
 import type { ControlStore } from './control-store.ts';
 import type { SessionsDatabase } from './sessions.ts';
 
@@ -25,6 +26,16 @@ interface ClientLike {
   readonly clean?: boolean;
 }
 
+/**
+ * As aedes-persistence-level names them: `subscriptions:<client id, percent-encoded>:<filter>`, and
+ * below `outgoing` and `outgoing-id` the queues in the same way.
+ */
+const SUBSCRIPTIONS = {
+  gte: 'subscriptions:',
+  lt: 'subscriptions;',
+  valueEncoding: 'buffer',
+} as const;
+
 type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean };
 
 export interface PersistenceOptions {
@@ -40,10 +51,16 @@ export class DroverPersistence extends AsyncLevelPersistence {
   readonly #chunks: ChunkStore;
   readonly #log: Log;
   readonly #onChunkServed: (bytes: number) => void;
+  readonly #sessions: SessionsDatabase;
+  readonly #filters = new SessionFilters();
+  /** Messages in the queue of each session that was asked for it since the start. */
   readonly #queued = new Map<string, number>();
+  #mayKeep: (client: object, filter: string) => boolean = () => false;
+  #enqueued: Promise<unknown> = Promise.resolve();
 
   constructor(options: PersistenceOptions) {
     super(options.sessions);
+    this.#sessions = options.sessions;
     this.#control = options.control;
     this.#chunks = options.chunks;
     this.#log = options.log;
@@ -82,6 +99,86 @@ export class DroverPersistence extends AsyncLevelPersistence {
     }
   }
 
+  /** Until this is called nothing is kept. */
+  keepSubscriptionsIf(mayKeep: (client: object, filter: string) => boolean): void {
+    this.#mayKeep = mayKeep;
+  }
+
+  /** Aedes hands over the whole packet as soon as one filter of it was granted. */
+  override async addSubscriptions(
+    client: ClientLike,
+    subscriptions: readonly { topic: string; qos: number }[],
+  ): Promise<void> {
+    const granted = subscriptions.filter(({ topic }) => this.#mayKeep(client, topic));
+    // Also when the disk refuses it: what is kept in vain is better than what is lost.
+    for (const { topic, qos } of granted) this.#filters.set(client.id, topic, qos);
+    await super.addSubscriptions(client, granted);
+  }
+
+  override async removeSubscriptions(client: ClientLike, topics: readonly string[]): Promise<void> {
+    await super.removeSubscriptions(client, topics);
+    for (const topic of topics) this.#filters.delete(client.id, topic);
+    if (!this.#filters.has(client.id)) this.#queued.delete(client.id);
+  }
+
+  /**
+   * A client that begins anew has no queue from before [MQTT-3.1.2-6]. Aedes empties it after
+   * CONNACK, and a client that is quickly back would still be given it.
+   */
+  override async cleanSubscriptions(client: ClientLike): Promise<void> {
+    await super.cleanSubscriptions(client);
+    const cleared = this.#enqueued.then(() => this.#clearQueue(client.id));
+    this.#enqueued = cleared.catch(() => undefined); // Aedes hears of the failure
+    await cleared;
+  }
+
+  async #clearQueue(session: string): Promise<void> {
+    this.#queued.delete(session);
+    if ((await this.#countQueue(session, 1)) === 0) return;
+    for (const kind of ['outgoing', 'outgoing-id']) {
+      const prefix = `${kind}:${encodeURIComponent(session)}`;
+      await this.#sessions.clear({ gte: `${prefix}:`, lt: `${prefix};` });
+    }
+  }
+
+  override async subscriptionsByTopic(
+    topic: string,
+  ): Promise<{ clientId: string; qos: number; topic: string }[]> {
+    return this.#filters.match(topic);
+  }
+
+  /** False for one session more than are kept; one that is there may always go on. */
+  hasRoomFor(session: string): boolean {
+    return this.#filters.has(session) || this.#filters.sessions < LIMITS.sessionsMax;
+  }
+
+  override async setup(broker: object): Promise<void> {
+    await super.setup(broker);
+    const ids = new Set<string>();
+    for await (const [key] of this.#sessions.entries(SUBSCRIPTIONS)) {
+      const [, id] = key.split(':', 2);
+      if (id !== undefined) ids.add(decodeURIComponent(id));
+    }
+    for (const id of ids) {
+      const kept = await this.subscriptionsByClient({ id });
+      for (const { topic, qos } of kept) this.#filters.set(id, topic, qos);
+    }
+  }
+
+  /**
+   * One after the other: what is queued first is also sent first to those who are there, and the
+   * count of a queue that `outgoingEnqueue` reads is not changed by another message meanwhile.
+   */
+  override async outgoingEnqueueCombi(
+    subscriptions: readonly { clientId: string }[],
+    packet: Deliverable,
+  ): Promise<unknown> {
+    const before = this.#enqueued;
+    const mine = before.then(() => super.outgoingEnqueueCombi(subscriptions, packet));
+    this.#enqueued = mine.catch(() => undefined); // Aedes hears of the failure
+    return await mine;
+  }
+
   /**
    * Stored for the case that this process is killed; while it lives Aedes has the will in memory. A
    * full disk must not keep robots, which all have one, from the chunks that they came for.
@@ -91,6 +188,18 @@ export class DroverPersistence extends AsyncLevelPersistence {
       await super.putWill(client, packet);
     } catch (error) {
       this.#log.warn({ client: client.id, error: String(error) }, 'will could not be stored');
+    }
+  }
+
+  /**
+   * What is not in the queue, because that was full, is sent all the same; Aedes would end the
+   * connection instead.
+   */
+  override async outgoingUpdate(client: ClientLike, packet: object): Promise<void> {
+    try {
+      await super.outgoingUpdate(client, packet);
+    } catch (error) {
+      if (!(error instanceof Error && error.message === 'no such packet')) throw error;
     }
   }
 
@@ -114,9 +223,12 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#queued.set(sub.clientId, queued + 1);
   }
 
-  async #countQueue(clientId: string): Promise<number> {
+  async #countQueue(id: string, atMost: number = LIMITS.queuedPerSessionMax): Promise<number> {
     let queued = 0;
-    for await (const _ of this.outgoingStream({ id: clientId })) queued += 1;
+    for await (const _ of this.outgoingStream({ id })) {
+      queued += 1;
+      if (queued >= atMost) break;
+    }
     return queued;
   }
 
