@@ -128,6 +128,8 @@ async function serve(args: BrokerArgs): Promise<void> {
     port === null ? [] : [`${scheme}://${args.host}:${port}`],
   );
   makeOutput(args.json).result({ mqtt, mqtts, ws, http }, [`listening on ${urls.join(', ')}`]);
+  const { reload } = broker;
+  if (reload) process.on('SIGHUP', () => void reload());
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });

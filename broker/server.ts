@@ -18,11 +18,11 @@ import { openController, type LeadOptions } from './lead.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
-import { openCredentials, type Credentials } from './io/credentials.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
 import { IngestJournal } from './io/ingest-journal.ts';
 import { Listeners } from './io/listeners.ts';
+import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
@@ -52,6 +52,8 @@ export interface RunningBroker {
   readonly mqttsPort: number | null;
   readonly wsPort: number | null;
   readonly httpPort: number;
+  /** Reads the credentials file now. Null: there is none. */
+  readonly reload: (() => Promise<void>) | null;
   close(): Promise<void>;
 }
 
@@ -101,11 +103,8 @@ async function openBroker(
   options: BrokerOptions,
   onOpen: (closer: () => Promise<void>) => void,
 ): Promise<Omit<RunningBroker, 'close'>> {
-  const { host, connectionsMax, credentialsFile, log } = options;
-  const credentials = credentialsFile === null ? null : await openCredentials(credentialsFile);
-  const { certificateFiles } = options;
-  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
-  if (certificates) onOpen(async () => certificates.close());
+  const { host, connectionsMax, log } = options;
+  const { credentials, certificates } = await openAdmission(options, onOpen);
   const stores = await openStores(options, onOpen);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
@@ -131,6 +130,10 @@ async function openBroker(
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
+  credentials?.onChange(() => {
+    engine.endOutdated();
+    http.endOutdated();
+  });
   lead?.run((topic, payload) => engine.publishOwn(topic, payload));
   const listeners = new Listeners({
     host,
@@ -150,13 +153,27 @@ async function openBroker(
         : await listeners.listenTls(options.mqttsPort, certificates),
     wsPort: options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort),
     httpPort: http.port,
+    reload: credentials && (() => credentials.reload()),
   };
+}
+
+/** What says who may come in. */
+async function openAdmission(
+  { credentialsFile, certificateFiles, log }: BrokerOptions,
+  onOpen: (closer: () => Promise<void>) => void,
+): Promise<Pick<Parts, 'credentials' | 'certificates'>> {
+  const credentials =
+    credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
+  if (credentials) onOpen(() => credentials.close());
+  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
+  if (certificates) onOpen(async () => certificates.close());
+  return { credentials, certificates };
 }
 
 interface Parts extends Stores {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
-  readonly credentials: Credentials | null;
+  readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
   readonly controller: Controller | null;
 }

@@ -81,6 +81,7 @@ export const LIMITS = {
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
+  credentialsLookMs: 1 * SECOND, // how often the file is looked at: who is removed is out that soon
   credentialsBytesMax: 8 * MiB, // that many lines
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them

@@ -14,6 +14,10 @@ const inside = (client: Client): Inside => client as unknown as Inside;
 const connected = (aedes: Aedes) =>
   (aedes as unknown as { readonly clients: Readonly<Record<string, Client>> }).clients;
 
+export function clientsOf(aedes: Aedes): Client[] {
+  return Object.values(connected(aedes));
+}
+
 export function clientOf(aedes: Aedes, id: string): Client | undefined {
   return connected(aedes)[id];
 }

@@ -76,6 +76,8 @@ export interface Credentials {
     password: Uint8Array | undefined,
   ): Promise<Identity | null>;
   authenticateToken(token: string): Identity | null;
+  /** Whether who proved to be this could prove it again now, in the same way and the same role. */
+  isCurrent(identity: Identity): boolean;
 }
 
 /** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */
@@ -90,26 +92,32 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
   return parseDocument(KIND, bytes).users;
 }
 
-/** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */
-export async function openCredentials(path: string): Promise<Credentials> {
-  return new FileCredentials(await readCredentialUsers(path));
-}
-
-class FileCredentials implements Credentials {
+/** What one reading of the file says. It never changes: live-credentials.ts exchanges it. */
+export class CredentialSet {
   readonly #byName: ReadonlyMap<string, CredentialUser>;
   readonly #byToken: ReadonlyMap<string, CredentialUser>;
   readonly #hasPasswords: boolean;
-  readonly #checker = new PasswordChecker();
+  readonly #checker: PasswordChecker;
   readonly #nobody = { token: randomBytes(TOKEN_BYTES), password: unmatchableHash() };
   /** SHA-256 of passwords that scrypt has approved: reconnects cost no scrypt. */
   readonly #approved = new Map<string, Uint8Array>();
 
-  constructor(users: readonly CredentialUser[]) {
+  /** @param checker one for all sets of a broker: it bounds the scrypt that runs at once */
+  constructor(users: readonly CredentialUser[], checker: PasswordChecker) {
+    this.#checker = checker;
     this.#byName = new Map(users.map((user) => [user.username, user]));
     this.#byToken = new Map(
       users.flatMap((user) => (user.token_sha256 ? [[user.token_sha256, user] as const] : [])),
     );
     this.#hasPasswords = users.some((user) => user.password_scrypt !== undefined);
+  }
+
+  /** Two sets that say the same of a user give the same text; null: there is no such user. */
+  describe(username: string): string | null {
+    const user = this.#byName.get(username);
+    if (!user) return null;
+    const { role, robot_id, token_sha256, password_scrypt } = user;
+    return JSON.stringify({ role, robot_id, token_sha256, password_scrypt });
   }
 
   async authenticate(

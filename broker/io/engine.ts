@@ -28,7 +28,7 @@ import {
   decideSubscribe,
   type Identity,
 } from '../core/access.ts';
-import { clientOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
+import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
@@ -65,6 +65,8 @@ export interface EngineOptions {
 export class Engine {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
+  /** Named by a certificate: whom no file of credentials lets in or puts out. */
+  readonly #certified = new WeakSet<Client>();
   readonly #waiters: ChunkWaiters;
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #granted = new WeakMap<object, Set<string>>();
@@ -137,6 +139,11 @@ export class Engine {
     return client?.connected === true;
   }
 
+  /** Other credentials are in force: whoever could not come in with them goes. */
+  endOutdated(): void {
+    for (const client of clientsOf(this.#aedes)) this.#endIfOutdated(client);
+  }
+
   /** A new chunk was stored: who waits for it gets it. */
   async deliverToWaiting(hash: Sha256Hex): Promise<void> {
     await this.#waiters.deliver(hash);
@@ -164,6 +171,15 @@ export class Engine {
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
   }
 
+  #endIfOutdated(client: Client): void {
+    const { credentials, log } = this.#options;
+    if (!credentials || this.#certified.has(client)) return;
+    const identity = this.#identities.get(client);
+    if (identity && credentials.isCurrent(identity)) return;
+    log.warn({ client: client.id }, 'credential changed or gone: connection ended');
+    client.close();
+  }
+
   #listen(): void {
     const { log } = this.#options;
     const quiet = (client: Client, error: Error): void =>
@@ -176,6 +192,8 @@ export class Engine {
         log.error({ error: String(error) }, 'engine error');
       }) as () => void,
     );
+    // Who was on the way in when credentials changed was not yet among those that were looked at.
+    this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
       for (const { topic } of subscriptions) this.#waiters.add(client, topic);
     });
@@ -206,6 +224,7 @@ export class Engine {
     }
     if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
     this.#identities.set(client, identity);
+    if (certified) this.#certified.add(client);
     return null;
   }
 

@@ -1,11 +1,11 @@
 /** Server-sent events of robot transitions. A reader that does not keep up is dropped: it comes
- * back by itself and reads the state of the fleet anew. */
+ * back by itself and reads the state of the fleet anew. So is one that may no longer read. */
 
 import type { ServerResponse } from 'node:http';
 import { LIMITS } from '../../shared/limits.ts';
 
 export class EventStream {
-  readonly #readers = new Set<ServerResponse>();
+  readonly #readers = new Map<ServerResponse, () => boolean>();
   readonly #beat: NodeJS.Timeout;
 
   constructor() {
@@ -18,14 +18,15 @@ export class EventStream {
     return this.#readers.size >= LIMITS.eventStreamClientsMax;
   }
 
-  add(response: ServerResponse): void {
+  /** @param mayRead asked again whenever `endOutdated` is called */
+  add(response: ServerResponse, mayRead: () => boolean): void {
     response.writeHead(200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
     });
     response.write(': connected\n\n');
-    this.#readers.add(response);
+    this.#readers.set(response, mayRead);
     const forget = (): void => void this.#readers.delete(response);
     response.on('close', forget).on('error', forget); // a reader that is gone is no failure
   }
@@ -34,14 +35,18 @@ export class EventStream {
     this.#write(`event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
+  endOutdated(): void {
+    for (const [reader, mayRead] of this.#readers) if (!mayRead()) reader.end();
+  }
+
   close(): void {
     clearInterval(this.#beat);
-    for (const reader of this.#readers) reader.end();
+    for (const reader of this.#readers.keys()) reader.end();
     this.#readers.clear(); // events may still come while the rest of the broker stops
   }
 
   #write(text: string): void {
-    for (const reader of this.#readers) {
+    for (const reader of this.#readers.keys()) {
       if (reader.writableLength > LIMITS.eventStreamBufferBytesMax) reader.destroy();
       else reader.write(text);
     }

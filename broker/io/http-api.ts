@@ -44,6 +44,8 @@ export interface HttpApiOptions {
 export interface HttpApi {
   readonly port: number;
   publishEvent(event: RobotEvent): void;
+  /** Other credentials are in force: who follows events with one that is not may no longer. */
+  endOutdated(): void;
   close(): Promise<void>;
 }
 
@@ -104,6 +106,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
     publishEvent: (event) => events.send('robot', showEvent(event)),
+    endOutdated: () => events.endOutdated(),
     close: async () => {
       events.close();
       await app.close();
@@ -191,12 +194,14 @@ function addServiceRoutes(
   options: HttpApiOptions,
   events: EventStream,
 ): void {
-  app.get('/events', { exposeHeadRoute: false }, (_request, reply) => {
+  const { credentials } = options;
+  app.get('/events', { exposeHeadRoute: false }, (request, reply) => {
     if (events.isFull) {
       throw new DroverError('CONNECTIONS_FULL', 'follow events: too many readers');
     }
     reply.hijack();
-    events.add(reply.raw);
+    const reader = identityOf(credentials, request);
+    events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
   });
   app.get('/metrics', async (_request, reply) => {
     void reply.type(options.metrics.contentType);

@@ -4,8 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fleet } from '../../broker/core/fleet.ts';
 import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
-import { makeToken, openCredentials } from '../../broker/io/credentials.ts';
+import { makeToken } from '../../broker/io/credentials.ts';
 import { startHttpApi } from '../../broker/io/http-api.ts';
+import { LiveCredentials } from '../../broker/io/live-credentials.ts';
 import { Metrics } from '../../broker/io/metrics.ts';
 import type { ControllerPort } from '../../broker/core/rollout-view.ts';
 import { peekAnnouncement } from '../../shared/announcement.ts';
@@ -68,6 +69,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     storeChunks: () => 2,
   });
   const views = await announced(fleet, input.rollouts ?? []);
+  const log = makeLog('test', 'silent');
+  const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const api = await startHttpApi({
     host: '127.0.0.1',
     port: 0,
@@ -76,12 +79,12 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     controller: input.controller ?? null,
     metrics,
     certificates: null,
-    credentials: input.protected === true ? await openCredentials(file) : null,
+    credentials,
     isHealthy,
-    log: makeLog('test', 'silent'),
+    log,
   });
   let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => (closing ??= api.close());
+  const close = (): Promise<void> => (closing ??= api.close().then(() => credentials?.close()));
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);

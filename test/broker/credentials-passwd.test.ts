@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { openCredentials } from '../../broker/io/credentials.ts';
+import { LiveCredentials } from '../../broker/io/live-credentials.ts';
 import { utf8 } from '../../shared/bytes.ts';
+import { makeLog } from '../../shared/io/cli.ts';
 import { startDrover } from '../helpers/child.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
@@ -24,6 +25,12 @@ async function newFile(t: TestContext): Promise<string> {
   return join(await tempFolder(t), 'credentials.json');
 }
 
+async function openFile(t: TestContext, file: string): Promise<LiveCredentials> {
+  const credentials = await LiveCredentials.open(file, makeLog('test', 'silent'));
+  t.after(() => credentials.close());
+  return credentials;
+}
+
 function tokenOf(run: Run): string {
   assert.equal(run.code, 0, run.stderr);
   const lines = run.stdout.split('\n').filter((line) => line !== '');
@@ -41,7 +48,7 @@ describe('drover-broker passwd', () => {
     assert.deepEqual(JSON.parse(run.stdout), { username: 'r1', role: 'robot', token });
     assert.equal((await stat(file)).mode & 0o777, 0o600);
     assert.doesNotMatch(await readFile(file, 'utf8'), new RegExp(token), 'never stored');
-    const identity = await (await openCredentials(file)).authenticate('r1', utf8(token));
+    const identity = await (await openFile(t, file)).authenticate('r1', utf8(token));
     assert.deepEqual(identity, { kind: 'user', username: 'r1', role: 'robot', robot: 'r1' });
   });
 
@@ -50,7 +57,7 @@ describe('drover-broker passwd', () => {
     const other = tokenOf(await passwd(t, file, '--user op --role technician --json'));
     const old = tokenOf(await passwd(t, file, '--user ci --role publisher --json'));
     const fresh = tokenOf(await passwd(t, file, '--user ci --role publisher --json'));
-    const credentials = await openCredentials(file);
+    const credentials = await openFile(t, file);
     assert.equal(credentials.authenticateToken(old), null);
     assert.ok(credentials.authenticateToken(fresh));
     assert.ok(credentials.authenticateToken(other));
@@ -62,7 +69,7 @@ describe('drover-broker passwd', () => {
     const run = await passwd(t, file, args, 'a long password\n');
     assert.deepEqual(JSON.parse(run.stdout), { username: 'ann', role: 'technician', token: null });
     assert.doesNotMatch(await readFile(file, 'utf8'), /a long password/);
-    const credentials = await openCredentials(file);
+    const credentials = await openFile(t, file);
     assert.ok(await credentials.authenticate('ann', utf8('a long password')));
     assert.equal(await credentials.authenticate('ann', utf8('a long password\n')), null);
   });

@@ -4,13 +4,16 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { makeToken, openCredentials, type Credentials } from '../../broker/io/credentials.ts';
+import { makeToken, type Credentials } from '../../broker/io/credentials.ts';
+import { LiveCredentials } from '../../broker/io/live-credentials.ts';
 import { hashPassword, parsePasswordHash } from '../../broker/io/password-hash.ts';
 import { utf8 } from '../../shared/bytes.ts';
 import { DroverError } from '../../shared/errors.ts';
+import { makeLog } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { tempFolder, withTempFolder } from '../helpers/temp-folder.ts';
 
+const log = makeLog('test', 'silent');
 const PASSWORD = 'correct horse battery staple';
 const robotToken = makeToken();
 const technicianToken = makeToken();
@@ -25,7 +28,9 @@ const FILE = {
 async function open(t: TestContext, text = JSON.stringify(FILE)): Promise<Credentials> {
   const file = join(await tempFolder(t), 'credentials.json');
   await writeFile(file, text);
-  return await openCredentials(file);
+  const credentials = await LiveCredentials.open(file, log);
+  t.after(() => credentials.close());
+  return credentials;
 }
 
 describe('credentials', () => {
@@ -146,7 +151,7 @@ describe('the credentials file', () => {
 
   it('is refused when it is not there', async (t) => {
     const file = join(await tempFolder(t), 'absent.json');
-    await assert.rejects(openCredentials(file), { code: 'FILE_UNREADABLE' });
+    await assert.rejects(LiveCredentials.open(file, log), { code: 'FILE_UNREADABLE' });
   });
 
   it('is read or refused with a code, whatever bytes it has', async () => {
@@ -158,7 +163,7 @@ describe('the credentials file', () => {
         fc.asyncProperty(anyDamage, async ([at, byte, isCut]) => {
           const bytes = isCut ? valid.slice(0, at) : valid.with(at, byte);
           await writeFile(file, bytes);
-          await openCredentials(file).catch((error: unknown) => {
+          await LiveCredentials.open(file, log).catch((error: unknown) => {
             assert.ok(error instanceof DroverError, String(error));
           });
         }),

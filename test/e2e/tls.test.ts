@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -12,7 +12,9 @@ import mqtt from 'mqtt';
 import { startDrover, type Child } from '../helpers/child.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { repositoryFile } from '../helpers/repository.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
+import { addUser } from './credentials.ts';
 import { Site } from './site.ts';
 
 const SCRIPT = repositoryFile('examples/tls/make-certs.sh');
@@ -166,6 +168,30 @@ describe('a site with certificates', () => {
     const list = await secure.site.tryDrover(env, 'rollout', 'list', ...api);
     assert.equal(list.ended?.code, 0, list.describe());
     assert.match(list.stdout, /"version": ?"1\.0\.0"/);
+  });
+
+  it('keeps a robot with a certificate when credentials change, and ends a person who lost theirs', async (t) => {
+    if (requirePeer(t, 'openssl') === null) return;
+    const file = join(await tempFolder(t), 'users.json');
+    const desk = await addUser(t, file, 'desk', 'technician');
+    const secure = await SecureSite.open(t, '--credentials', file);
+    make(secure.site, 'robot', 'r1');
+    const ca = await readFile(secure.cert('ca.crt'));
+    const cert = await readFile(secure.cert('robots', 'r1.crt'));
+    const key = await readFile(secure.cert('robots', 'r1.key'));
+    const meet = async (options: mqtt.IClientOptions): Promise<mqtt.MqttClient> => {
+      const client = await mqtt.connectAsync(secure.url, { ca, reconnectPeriod: 0, ...options });
+      t.after(() => client.endAsync(true));
+      return client;
+    };
+    const robot = await meet({ clientId: 'robot-r1', cert, key });
+    const person = await meet({ clientId: 'desk', ...desk });
+    await writeFile(file, '{"users": []}');
+    secure.child.kill('SIGHUP');
+    await waitUntil('the person to be cut off', () => !person.connected);
+    await robot.publishAsync('fleet/robots/r1/online', '{}', { qos: 1 });
+    const again = await meet({ clientId: 'robot-r1', cert, key });
+    await again.publishAsync('fleet/robots/r1/online', '{}', { qos: 1 });
   });
 
   it('takes up a renewed certificate without dropping a robot, and ignores half of one', async (t) => {
