@@ -65,12 +65,11 @@ export class Inbox {
     assertTrustCurrent(this.#trust, now);
     const announcement = openAnnouncement(bytes, this.#trust);
     assertFresh(announcement, this.#seen.announcement, now);
-    if (announcement.seq > this.#seen.announcement) {
-      const seen = { ...this.#seen, announcement: announcement.seq };
-      // In this order: a floor that is not on the disk must not let the same bytes in next time.
-      await writeSeen(this.#disk, this.#seenPath, seen);
-      this.#seen = seen;
-    }
+    // Progress may have come first: a broker keeps no order between topics.
+    const heard = announcement.rollouts.flatMap(({ id }) => this.#progress.get(id) ?? []);
+    const seq = Math.max(announcement.seq, this.#seen.announcement);
+    // In this order: a floor that is not on the disk must not let the same bytes in next time.
+    await this.#keep(withFloors({ ...this.#seen, announcement: seq }, heard, now));
     this.#announcement = announcement;
     this.#announcementBytes = bytes;
     return announcement;
@@ -88,13 +87,17 @@ export class Inbox {
     this.#remember(progress, active);
     if (!active.has(progress.rollout)) return;
     // Only rollouts that are announced keep a floor: the file stays small for ever.
-    const keep = <T>(record: Record<string, T>): Record<string, T> =>
+    const only = <T>(record: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
-    const floors = { ...keep(this.#seen.progress), [progress.rollout]: progress.seq };
-    const completeSince = keep(this.#seen.completeSince);
-    if (progress.status === 'complete') completeSince[progress.rollout] ??= now;
-    this.#seen = { ...this.#seen, progress: floors, completeSince };
-    await writeSeen(this.#disk, this.#seenPath, this.#seen);
+    const { announcement, progress: floors, completeSince } = this.#seen;
+    const seen = { announcement, progress: only(floors), completeSince: only(completeSince) };
+    await this.#keep(withFloors(seen, [progress], now));
+  }
+
+  async #keep(seen: Seen): Promise<void> {
+    if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
+    await writeSeen(this.#disk, this.#seenPath, seen);
+    this.#seen = seen;
   }
 
   /**
@@ -109,4 +112,14 @@ export class Inbox {
       if (!active.has(id)) this.#progress.delete(id);
     }
   }
+}
+
+/** What was heard of rollouts that are announced: its `seq`, and since when they are complete. */
+function withFloors(seen: Seen, heard: readonly Progress[], now: EpochMs): Seen {
+  const [progress, completeSince] = [{ ...seen.progress }, { ...seen.completeSince }];
+  for (const { rollout, seq, status } of heard) {
+    progress[rollout] = Math.max(seq, progress[rollout] ?? 0);
+    if (status === 'complete') completeSince[rollout] ??= now;
+  }
+  return { ...seen, progress, completeSince };
 }

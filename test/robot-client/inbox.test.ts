@@ -32,4 +32,30 @@ describe('what a robot remembers of rollouts', () => {
     const newest = Array.from({ length: KEPT - 2 }, (_, at) => `r-${rounds - at}`);
     assert.deepEqual(new Set(kept), new Set(['lasting', 'r-1', ...newest]));
   });
+
+  it('is on the disk whichever comes first, the announcement or its progress', async (t) => {
+    const path = `${await tempFolder(t)}/seen.json`;
+    const load = async (): Promise<Inbox> => {
+      const inbox = new Inbox(realDisk, path, fleet.trust);
+      await inbox.load();
+      return inbox;
+    };
+    const bundle = await fleet.makeBundle({ version: '1.1.0' });
+    const announcement = fleet.announce(1, [fleet.makeRollout('r-1', bundle)]);
+    const complete = fleet.progress({ rollout: 'r-1', seq: 7, status: 'complete', threshold: 1 });
+    const first = await load();
+    await first.acceptProgress(complete, NOW);
+    await first.acceptAnnouncement(announcement, NOW + 1);
+    // Whoever comes late waits from when it heard that the rollout was complete; a restart does not
+    // put that off, and lets no older word about the rollout in.
+    const second = await load();
+    assert.deepEqual([...second.completeSince], [['r-1', NOW + 1]]);
+    await second.acceptProgress(complete, NOW + 5_000);
+    await second.acceptAnnouncement(announcement, NOW + 5_000);
+    assert.deepEqual([...second.completeSince], [['r-1', NOW + 1]]);
+    const older = fleet.progress({ rollout: 'r-1', seq: 6 });
+    await assert.rejects((await load()).acceptProgress(older, NOW), {
+      code: 'ANNOUNCEMENT_REPLAYED',
+    });
+  });
 });
