@@ -65,6 +65,7 @@ echo "$*" >> "$STAND_IN_FOLDER/asked"
 verb=$2
 for word; do case $word in /*) topic=$word; break ;; esac; done
 said=$STAND_IN_FOLDER/says/$verb$(echo "$topic" | tr / .)
+echo $$ > "$STAND_IN_FOLDER/pid"
 [ -e "$said" ] || exec sleep 60
 touch "$ROS_LOG_DIR/python3_$$.log"
 cat "$said"
@@ -220,6 +221,26 @@ describe('the example ready hook for ROS 2', () => {
     await at.says(BATTERY, CHARGED);
     await at.configure('READY_BUDGET_S=0');
     assert.deepEqual(await at.ready(), unknown(`no message on ${BATTERY} within 1 s`));
+  });
+
+  it('leaves nothing running when the agent ends it', async () => {
+    await rm(join(at.folder, 'says', 'echo.battery_state'));
+    await at.configure('ROS_TIMEOUT_S=60', 'READY_BUDGET_S=60');
+    const env = { DROVER_HOOKS_CONF: at.conf };
+    const ended = new AbortController();
+    const run = { folder: repositoryFile('examples/ros2'), name: 'ready' as const };
+    const result = runHook({ ...run, timeoutMs: 60_000, env, signal: ended.signal });
+    const pid = await waitUntil('ros2 to be asked', async () => {
+      const text = await readFile(join(at.folder, 'pid'), 'utf8');
+      return text.endsWith('\n') ? Number(text) : null;
+    });
+    ended.abort(new Error('the agent stops'));
+    await assert.rejects(result, /the agent stops/);
+    await waitUntil('ros2 to be gone', async () => {
+      // A zombie that nobody has waited for yet is gone as well.
+      const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone');
+      return state === 'gone' || / Z /.test(state);
+    });
   });
 
   it('takes a server that is there and says nothing for idle only when it is told to', async () => {
