@@ -9,20 +9,27 @@ import { fileURLToPath } from 'node:url';
 /** Repository root, from dist/bench/. */
 export const REPOSITORY = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
+/** Read when the run begins: a long one outlives commits that it does not measure. */
+const COMMIT = describeCommit();
+
+function describeCommit(): string {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, { cwd: REPOSITORY, encoding: 'utf8' }).trim();
+  const dirty = git('status', '--porcelain') === '' ? '' : ' with uncommitted changes';
+  return `${git('rev-parse', '--short', 'HEAD')}${dirty}`;
+}
+
 export async function appendResult(
   title: string,
   command: string,
   table: { columns: readonly string[]; rows: readonly (readonly (string | number)[])[] },
 ): Promise<void> {
-  const git = (...args: string[]): string =>
-    execFileSync('git', args, { cwd: REPOSITORY, encoding: 'utf8' }).trim();
-  const dirty = git('status', '--porcelain') === '' ? '' : ' with uncommitted changes';
   const [cpu] = cpus();
   const text = [
     '',
     `## ${title}`,
     '',
-    `- ${new Date().toISOString()}, commit ${git('rev-parse', '--short', 'HEAD')}${dirty}`,
+    `- ${new Date().toISOString()}, commit ${COMMIT}`,
     `- ${cpus().length} x ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
     `- \`${command}\``,
     '',
