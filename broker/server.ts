@@ -191,6 +191,7 @@ async function openLead(
     ...parts,
     dataFolder,
     trust,
+    isAlone: true,
     log,
     onDecision: (kind) => parts.metrics.countDecision(kind),
     publish: async (topic, payload) => await door?.(topic, payload),

@@ -7,7 +7,7 @@
  * connection before it is collected in memory.
  */
 
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { backoffMs } from '../backoff.ts';
@@ -31,6 +31,8 @@ export interface MqttWireOptions {
   readonly will?: { topic: string; payload: Uint8Array; retain: boolean };
   /** Publishers listen for the broker's reasons; robots have nothing to be refused. */
   readonly listenForRefusals?: boolean;
+  /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
+  readonly keepsSession?: boolean;
 }
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
@@ -148,10 +150,10 @@ export class MqttWire implements Wire {
   }
 
   #connect(): void {
-    const { url, clientId, username, password, will } = this.#options;
+    const { url, clientId, username, password, will, keepsSession = false } = this.#options;
     const settings: IClientOptions = {
       clientId,
-      clean: true,
+      clean: !keepsSession,
       keepalive: LIMITS.keepaliveS,
       reconnectPeriod: 0,
       connectTimeout: LIMITS.connectWaitMs,
@@ -169,7 +171,7 @@ export class MqttWire implements Wire {
     client.on('error', (error) => this.#onError(error));
     client.on('close', () => this.#onClose(client));
     client.handleMessage = (packet, done) => {
-      void this.#deliver(packet.topic, packet.payload).then(
+      void this.#deliver(packet).then(
         () => done(),
         (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
       );
@@ -201,10 +203,10 @@ export class MqttWire implements Wire {
     });
   }
 
-  async #deliver(topic: string, payload: string | Buffer): Promise<void> {
+  async #deliver({ topic, payload, retain }: IPublishPacket): Promise<void> {
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
     if (topic === refusalsTopic(this.#options.clientId)) this.#onRefusal(bytes);
-    else await this.#handlers.onMessage(topic, bytes);
+    else await this.#handlers.onMessage(topic, bytes, retain);
   }
 
   #onRefusal(bytes: Uint8Array): void {
