@@ -22,6 +22,7 @@ import { encodeRefusal } from '../../shared/messages.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
 import { chunkOfFilter, chunkTopic, refusalsTopic } from '../../shared/topics.ts';
 import { decidePublish, decideSubscribe, type Identity } from '../core/access.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import type { Credentials } from './credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
@@ -48,7 +49,7 @@ export interface EngineOptions {
   onRefused(code: string): void;
 }
 
-export class Engine {
+export class Engine implements EnginePort {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
   /** Clients that asked for a chunk and may still be waiting for it. */
@@ -57,6 +58,7 @@ export class Engine {
   readonly #delivering = new Set<string>();
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #journaled = new WeakMap<object, string>();
+  readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {
