@@ -66,7 +66,7 @@ export class StoreCheck {
     for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id);
     for (const id of ids) if (!this.#states.has(id)) this.#states.set(id, UNCHECKED);
     this.#isFull = false;
-    this.#run();
+    this.#lookAgain(); // a publisher has just uploaded what it found missing
   }
 
   /** A robot wants what we have no copy of: it is lost, or was never announced. */
