@@ -22,6 +22,7 @@ import { encodeRefusal } from '../../shared/messages.ts';
 import type { ChunkStore, Log } from '../../shared/ports.ts';
 import { chunkOfFilter, chunkTopic, refusalsTopic } from '../../shared/topics.ts';
 import { decidePublish, decideSubscribe, type Identity } from '../core/access.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
@@ -53,7 +54,7 @@ export interface EngineOptions {
   onRefused(code: string): void;
 }
 
-export class Engine {
+export class Engine implements EnginePort {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
   /** Clients that asked for a chunk and may still be waiting for it. */
@@ -63,6 +64,7 @@ export class Engine {
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
+  readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {
