@@ -50,7 +50,7 @@ async function run(
   const startMs = soak.nowMs;
   try {
     for (let done = 0; done < updates;) {
-      await soak.turn(done);
+      await soak.turn(done, done < (updates * WARM_UP) / 2);
       done += 1;
       if (done % every !== 0) continue;
       const opened = await soak.openBooks(done);

@@ -82,13 +82,10 @@ export class Inbox {
     const progress = openProgress(bytes, this.#trust);
     const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
     assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, now);
-    if (!active.has(progress.rollout) && this.#progress.size >= LIMITS.rolloutsMax * 2) {
-      for (const id of this.#progress.keys()) if (!active.has(id)) this.#progress.delete(id);
-    }
     const known = this.#progress.get(progress.rollout);
     // Rollouts that are announced no more keep no floor on the disk, but none to go below here.
     if (known && known.seq > progress.seq) return;
-    this.#progress.set(progress.rollout, progress);
+    this.#remember(progress, active);
     if (!active.has(progress.rollout)) return;
     // Only rollouts that are announced keep a floor: the file stays small for ever.
     const keep = <T>(record: Record<string, T>): Record<string, T> =>
@@ -98,5 +95,18 @@ export class Inbox {
     if (progress.status === 'complete') completeSince[progress.rollout] ??= now;
     this.#seen = { ...this.#seen, progress: floors, completeSince };
     await writeSeen(this.#disk, this.#seenPath, this.#seen);
+  }
+
+  /**
+   * Newest last. Of rollouts that are announced no more the longest unheard are forgotten: one that
+   * was taken back is acted on when it is heard, and what stands at the broker comes again.
+   */
+  #remember(progress: Progress, active: ReadonlySet<string>): void {
+    this.#progress.delete(progress.rollout);
+    this.#progress.set(progress.rollout, progress);
+    for (const id of this.#progress.keys()) {
+      if (this.#progress.size <= LIMITS.rolloutsMax * 2) return;
+      if (!active.has(id)) this.#progress.delete(id);
+    }
   }
 }

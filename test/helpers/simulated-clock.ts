@@ -5,7 +5,7 @@
  * hours of waiting pass in milliseconds and in the right order, and every timer that is pending can
  * be counted.
  *
- * What is going on is seen in what libuv is doing (requests to the disk, processes, pipes). zlib in
+ * What is going on is seen in what libuv is doing (requests to the disk, processes). zlib in
  * its thread pool is not among it: each leap waits a millisecond of real time for it, and whoever
  * waits for something that needs it should be patient in simulated time, which costs nothing.
  */
@@ -24,7 +24,7 @@ const { setTimeout: realTimeout, setImmediate: realImmediate } = globalThis;
 const QUIET_TURNS = 4;
 /** Real time between two looks at what is going on, and before each leap. */
 const LOOK_MS = 1;
-/** What is always work that ends by itself; other things that are open may stay so. */
+/** Of all that is open, what is work: pipes and sockets may stay open for ever. */
 const WORK = /Req|^ProcessWrap$/;
 
 /** Stands in for NodeJS.Timeout, as far as programs use one. */
@@ -54,7 +54,6 @@ export class SimulatedClock {
   #nowMs: number;
   /** In the order in which they were set: of two that are due at once the older goes first. */
   readonly #timers = new Set<SimulatedTimer>();
-  #atRest: ReadonlyMap<string, number> = new Map();
 
   constructor(startMs: number) {
     this.#nowMs = startMs;
@@ -72,7 +71,6 @@ export class SimulatedClock {
   install(): () => void {
     const before = { ...pick(globalThis), dateNow: Date.now, sleep: timersPromises.setTimeout };
     const performanceNow = performance.now;
-    this.#atRest = countResources();
     const clear = (timer: unknown): void => void this.#timers.delete(timer as SimulatedTimer);
     const set = (callback: Callback, ms = 0, ...args: unknown[]): SimulatedTimer =>
       this.#add(new SimulatedTimer(callback, args, { at: this.#nowMs + wait(ms) }));
@@ -119,18 +117,11 @@ export class SimulatedClock {
   async settle(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_TURNS; quiet += 1) {
       await new Promise<void>((resolve) => realImmediate(resolve));
-      while (this.#isBusy()) {
+      while (process.getActiveResourcesInfo().some((name) => WORK.test(name))) {
         await new Promise<void>((resolve) => realTimeout(resolve, LOOK_MS));
         quiet = 0;
       }
     }
-  }
-
-  #isBusy(): boolean {
-    for (const [name, count] of countResources()) {
-      if (WORK.test(name) || count > (this.#atRest.get(name) ?? 0)) return true;
-    }
-    return false;
   }
 
   #add(timer: SimulatedTimer): SimulatedTimer {
@@ -178,13 +169,3 @@ const pick = (from: typeof globalThis) => {
   const { setTimeout, setInterval, clearTimeout, clearInterval } = from;
   return { setTimeout, setInterval, clearTimeout, clearInterval };
 };
-
-/** Timers and immediates of the real loop are our own, or of the runner of the tests. */
-function countResources(): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const name of process.getActiveResourcesInfo()) {
-    if (name === 'Timeout' || name === 'Immediate') continue;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  return counts;
-}

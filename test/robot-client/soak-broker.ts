@@ -29,6 +29,10 @@ export class SoakBroker {
     return this.#isAway;
   }
 
+  get subscriptions(): number {
+    return this.#link?.filters ?? 0;
+  }
+
   retained(topic: string): Uint8Array | undefined {
     return this.#retained.get(topic);
   }

@@ -58,6 +58,7 @@ export class Soak {
   #agent: Agent;
   #seq = 0;
   #version = FIRST_VERSION;
+  #mayRestart = false;
 
   private constructor(root: string) {
     this.#root = root;
@@ -190,6 +191,14 @@ exit "$code"
     return next;
   }
 
+  async #restart(): Promise<void> {
+    const closed = this.#agent.close();
+    await this.#clock.settle();
+    await closed;
+    this.#agent = this.#makeAgent();
+    await this.#agent.open();
+  }
+
   readonly #turns: readonly (() => Promise<void>)[] = [
     async () => {
       const { rollout } = await this.#installs();
@@ -227,13 +236,9 @@ exit "$code"
       this.#agent.addTelemetry({ tasks_completed: 3, tasks_failed: 1 });
       await this.#waits();
       this.#broker.away(true);
-      const closed = this.#agent.close();
-      await this.#clock.settle();
-      await closed;
-      this.#agent = this.#makeAgent();
-      await this.#agent.open();
+      if (this.#mayRestart) await this.#restart();
       await this.#say('ready', 0);
-      // A restart forgets what was announced, and the link is down: it goes on all the same.
+      // What was announced may be forgotten by now, and nobody hears of it: it goes on.
       await this.#runs(this.#version);
       this.#broker.away(false);
     },
@@ -249,8 +254,12 @@ exit "$code"
     return this.#turns.length;
   }
 
-  /** One update, from its announcement to minutes after its end. */
-  async turn(number: number): Promise<void> {
+  /**
+   * One update, from its announcement to minutes after its end.
+   * @param mayRestart the agent too: what one life of it has leaked is forgotten then
+   */
+  async turn(number: number, mayRestart: boolean): Promise<void> {
+    this.#mayRestart = mayRestart;
     await this.#turns[number % this.#turns.length]?.();
     await this.#clock.pass(IDLE_MS);
   }
@@ -267,6 +276,7 @@ exit "$code"
       outsideBytes: external,
       openFiles: (await readdir('/proc/self/fd')).length,
       timers: this.#clock.pending,
+      subscriptions: this.#broker.subscriptions,
       files: folder.files,
       diskBytes: folder.bytes,
       stateBytes: (await weighFolder(join(this.#root, 'state'))).bytes,
