@@ -75,7 +75,10 @@ export class AttachedIntake {
       const parsed = parseTopic(topic);
       if (parsed?.kind === 'robot') noteReport(this.#sinks(), parsed, { payload, now: null });
     }
-    for await (const event of journal.events(log)) fleet.applyEvent(event, null);
+    for await (const event of journal.events(log)) {
+      // Who was cleared does not come back by what it said once.
+      if (fleet.get(event.robot_id)) fleet.applyEvent(event, null);
+    }
   }
 
   linkUp(): void {

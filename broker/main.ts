@@ -205,10 +205,10 @@ const readTrust = ({ trust }: BrokerArgs): TrustRoot | null =>
 
 function readLease(args: BrokerArgs): number {
   const leaseMs = parseDurationMs(args.lease);
-  const { leaseMsMin: least, leaseMsMax: most } = LIMITS;
+  const [least, most] = [LIMITS.leaseMsMin, LIMITS.leaseMsMax];
   if (leaseMs >= least && leaseMs <= most) return leaseMs;
   const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
-  throw new DroverError('USAGE', `read --lease: (got ${args.lease}, want ${want})`);
+  throw new DroverError('USAGE', `read --lease: out of range (got ${args.lease}, want ${want})`);
 }
 
 function certificateFilesOf(args: BrokerArgs): CertificateFiles | null {

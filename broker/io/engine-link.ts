@@ -30,7 +30,7 @@ export class EngineLink {
 
   /**
    * Up when it resolves.
-   * @param listener hears everything from the first byte on: what a kept session holds comes at once
+   * @param listener hears all from the first byte on: what a kept session holds comes at once
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
    */
   static async open(

@@ -43,7 +43,7 @@ describe('an attached broker and an engine that loses things', () => {
     assert.match(await broker.metrics(), /drover_announced_chunks\{state="lost"\} 0/);
   });
 
-  it('answers a robot that wants a chunk that was deleted, and one that was replaced', async (t) => {
+  it('answers a robot that wants a chunk that was deleted or replaced [P-7.9]', async (t) => {
     const stage = await openLossStage(t);
     if (!stage) return;
     const { engine, site, chunks, stranger } = stage;

@@ -1,6 +1,6 @@
 /**
  * `drover-broker --engine` as a contract: the same staged rollout on every stock engine, with real
- * processes of publisher, controllers and robots. An engine is a URL here, and a name of its profile.
+ * processes of publisher, controllers and robots. An engine is a URL and a profile here.
  */
 
 import assert from 'node:assert/strict';
