@@ -4,8 +4,6 @@
  */
 
 import type { RobotEvent } from '../shared/messages.ts';
-import { parseOnline, parseRobotEvent, parseRobotState, parseWant } from '../shared/messages.ts';
-import { toProblem } from '../shared/errors.ts';
 import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { parseTopic, type Topic } from '../shared/topics.ts';
@@ -15,6 +13,7 @@ import { planIngest, vouchForSigned } from './core/ingest.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { Incoming } from './io/engine.ts';
 import type { Metrics } from './io/metrics.ts';
+import { noteReport } from './robot-reports.ts';
 
 export interface IntakeOptions {
   readonly chunks: WritableChunkStore;
@@ -67,32 +66,7 @@ export class Intake {
     }
   }
 
-  /** A report that cannot be read is carried like any other and only missing in our picture. */
   #note(topic: Topic, payload: Uint8Array, now: EpochMs | null): void {
-    if (topic.kind !== 'robot') return;
-    const { fleet, log } = this.#options;
-    try {
-      if (payload.byteLength === 0) {
-        if (topic.leaf === 'state') fleet.forget(topic.robot);
-        return;
-      }
-      if (topic.leaf === 'state') {
-        fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
-      } else if (topic.leaf === 'online') {
-        fleet.applyOnline(topic.robot, parseOnline(payload), now ?? Date.now());
-      } else if (topic.leaf === 'events') {
-        const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
-        if (fleet.applyEvent(event, now ?? Date.now())) this.#options.onRobotEvent(event);
-      } else {
-        const want = { ...parseWant(payload), robot_id: topic.robot };
-        fleet.applyWant(want, now ?? Date.now());
-        this.#options.onWant(want.chunks);
-      }
-    } catch (error) {
-      log.warn(
-        { topic: topic.leaf, robot: topic.robot, problem: toProblem(error) },
-        'report not understood',
-      );
-    }
+    if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now });
   }
 }

@@ -26,6 +26,8 @@ export interface LeadParts {
   readonly trust: TrustRoot | null;
   readonly fleet: Fleet;
   readonly control: ControlStore;
+  /** False on an engine of somebody else: another controller may lead there already. */
+  readonly isAlone: boolean;
   readonly log: Log;
   /** Hears the kind of each decision. */
   onDecision(kind: string): void;
@@ -60,7 +62,7 @@ export async function openController(
     seeds,
     fleet,
     store,
-    isAlone: true,
+    isAlone: parts.isAlone,
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
     onDecision: ({ kind }) => parts.onDecision(kind),

@@ -10,11 +10,14 @@ import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
-import { parseTrust } from '../shared/trust.ts';
+import { parseTrust, type TrustRoot } from '../shared/trust.ts';
+import { attachBroker } from './attach.ts';
+import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
+import { ENGINE_PASSWORD, ENGINE_USERNAME, readEngineAddress } from './engine-address.ts';
 import type { CertificateFiles } from './io/certificates.ts';
 import type { LeadOptions } from './lead.ts';
 import { runPasswd } from './passwd.ts';
-import { startBroker } from './server.ts';
+import { startBroker, type RunningBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';
 const MQTT_PORT = 1883;
@@ -94,10 +97,40 @@ const withBroker = <T>(args: Argv<T>) =>
       default: formatDurationMs(LIMITS.controllerStartMs),
       describe: 'time for robots to come back before the first wave opens',
     })
+    .option('lease', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.leaseMs),
+      describe: 'another controller takes over after this; the same for all of a fleet',
+    })
     .option('max-connections', { type: 'number', default: LIMITS.connectionsMaxDefault })
     .option('json', { type: 'boolean', default: false });
 
-type BrokerArgs = Awaited<ReturnType<typeof withBroker>['argv']>;
+/** No MQTT of its own: an engine that somebody else runs. */
+const withEngine = <T>(args: Argv<T>) =>
+  args
+    .option('engine', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'attach to the MQTT engine at this URL instead of being one',
+    })
+    .option('engine-profile', {
+      choices: ENGINE_NAMES,
+      default: 'mosquitto' as const,
+      describe: 'what that engine is',
+    })
+    .option('engine-username', { type: 'string', describe: `or ${ENGINE_USERNAME}` })
+    .option('engine-password-file', {
+      type: 'string',
+      describe: `file with the password, or ${ENGINE_PASSWORD}`,
+    })
+    .option('engine-ca', {
+      type: 'string',
+      describe: "PEM file of the authority that signed the engine's certificate",
+    })
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca']);
+
+const withAll = <T>(args: Argv<T>) => withEngine(withBroker(args));
+type BrokerArgs = Awaited<ReturnType<typeof withAll>['argv']>;
 
 async function serve(args: BrokerArgs): Promise<void> {
   if (!LOOPBACK.includes(args.host) && !args.credentials && !args['allow-anonymous']) {
@@ -106,20 +139,21 @@ async function serve(args: BrokerArgs): Promise<void> {
       `listen on ${args.host}: anybody there could publish and read`,
     );
   }
+  const close = args.engine === undefined ? await embed(args) : await attach(args, args.engine);
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  await close();
+}
+
+async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
   const broker = await startBroker({
-    dataFolder: args.data,
-    host: args.host,
+    ...(await readCommon(args)),
     mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
     mqttsPort: args.mqtts ?? null,
-    certificateFiles: certificateFilesOf(args),
     wsPort: args.ws ?? null,
-    httpPort: args.http,
-    credentialsFile: args.credentials ?? null,
-    trust: args.trust === undefined ? null : parseTrust(readInput(args.trust, 'trust file')),
-    storeBytesMax: parseByteSize(args['max-store']),
+    trust: readTrust(args),
     connectionsMax: args['max-connections'],
-    lead: await readLead(args),
-    log: makeLog(PROGRAM),
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';
@@ -128,12 +162,59 @@ async function serve(args: BrokerArgs): Promise<void> {
     port === null ? [] : [`${scheme}://${args.host}:${port}`],
   );
   makeOutput(args.json).result({ mqtt, mqtts, ws, http }, [`listening on ${urls.join(', ')}`]);
-  const { reload } = broker;
+  reloadOnHangup(broker.reload);
+  return () => broker.close();
+}
+
+function reloadOnHangup(reload: RunningBroker['reload']): void {
   if (reload) process.on('SIGHUP', () => void reload());
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+}
+
+async function attach(args: BrokerArgs, url: string): Promise<() => Promise<void>> {
+  const trust = readTrust(args);
+  if (!trust) {
+    const why = 'anybody may write there, and only what verifies is shown or put back';
+    throw new DroverError('USAGE', `attach: --engine needs --trust: ${why}`);
+  }
+  const address = readEngineAddress({
+    url,
+    username: args['engine-username'],
+    passwordFile: args['engine-password-file'],
+    caFile: args['engine-ca'],
+    environment: process.env,
   });
-  await broker.close();
+  const profile = engineProfile(args['engine-profile']);
+  const broker = await attachBroker({ ...(await readCommon(args)), trust, address, profile });
+  const http = broker.httpPort;
+  const s = args['tls-cert'] === undefined ? '' : 's';
+  const line = `attached to ${address.url} (${profile.name}), http${s}://${args.host}:${http}`;
+  makeOutput(args.json).result({ engine: address.url, profile: profile.name, http }, [line]);
+  reloadOnHangup(broker.reload);
+  return () => broker.close();
+}
+
+async function readCommon(args: BrokerArgs) {
+  return {
+    dataFolder: args.data,
+    host: args.host,
+    httpPort: args.http,
+    certificateFiles: certificateFilesOf(args),
+    credentialsFile: args.credentials ?? null,
+    storeBytesMax: parseByteSize(args['max-store']),
+    lead: await readLead(args),
+    log: makeLog(PROGRAM),
+  };
+}
+
+const readTrust = ({ trust }: BrokerArgs): TrustRoot | null =>
+  trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
+
+function readLease(args: BrokerArgs): number {
+  const leaseMs = parseDurationMs(args.lease);
+  const [least, most] = [LIMITS.leaseMsMin, LIMITS.leaseMsMax];
+  if (leaseMs >= least && leaseMs <= most) return leaseMs;
+  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+  throw new DroverError('USAGE', `read --lease: out of range (got ${args.lease}, want ${want})`);
 }
 
 function certificateFilesOf(args: BrokerArgs): CertificateFiles | null {
@@ -155,7 +236,7 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
   return {
     seeds: await readSeeds({ files, commands, environment }, warn),
     notify: args.notify ?? null,
-    times: { startMs: parseDurationMs(args['controller-start']) },
+    times: { startMs: parseDurationMs(args['controller-start']), leaseMs: readLease(args) },
   };
 }
 
@@ -163,7 +244,7 @@ await runProgram(PROGRAM, async () => {
   await yargs(hideBin(process.argv))
     .scriptName(PROGRAM)
     .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')
-    .command('$0', 'run the broker', withBroker, (args) => serve(args))
+    .command('$0', 'run the broker', withAll, (args) => serve(args))
     .command(
       'passwd',
       'add or renew a credential; prints its new token once',

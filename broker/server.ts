@@ -4,15 +4,13 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
-import { peekAnnouncement } from '../shared/announcement.ts';
-import { peekProgress, type Progress } from '../shared/progress.ts';
 import type { Log } from '../shared/ports.ts';
-import { UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
+import { readRollouts } from './announced.ts';
 import type { Controller } from './controller.ts';
+import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
-import { describeRollouts, type RolloutView } from './core/rollouts.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
@@ -119,7 +117,7 @@ async function openBroker(
   const controller = lead?.controller ?? null;
   const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller };
   metrics.showRollouts({
-    rollouts: () => readRollouts(options, parts),
+    rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
     isLeading: () => controller?.isLeading ?? false,
   });
@@ -232,6 +230,7 @@ async function openLead(
     ...parts,
     dataFolder,
     trust,
+    isAlone: true,
     log,
     onDecision: (kind) => parts.metrics.countDecision(kind),
     publish: async (topic, payload) => await door?.(topic, payload),
@@ -247,6 +246,7 @@ type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
   const { fleet, metrics, control, sessions, credentials } = parts;
+  const sinceMs = Date.now();
   return await startHttpApi({
     host: options.host,
     port: options.httpPort,
@@ -256,7 +256,8 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     certificates: parts.certificates,
     controller: parts.controller,
     log: options.log,
-    rollouts: () => readRollouts(options, parts),
+    engine: () => ({ ...EMBEDDED, sinceMs }),
+    rollouts: () => readRollouts({ ...options, ...parts }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
       await control.assertWritable();
@@ -264,29 +265,4 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
       return true;
     },
   });
-}
-
-/** With a trust file only verified announcements are ever stored. */
-function readRollouts({ trust }: BrokerOptions, { control, fleet }: Parts): RolloutView[] {
-  return describeRollouts({ ...readAnnounced(control), fleet, verified: trust !== null });
-}
-
-/** What is announced now, as stored. What cannot be read is shown as nothing. */
-function readAnnounced(control: ControlStore) {
-  const stored = control.get(UPDATES_TOPIC);
-  const progress = new Map<string, Progress>();
-  for (const { payload } of control.match('fleet/rollouts/+')) {
-    const one = orNull(() => peekProgress(payload));
-    if (one) progress.set(one.rollout, one);
-  }
-  return { announcement: stored ? orNull(() => peekAnnouncement(stored.payload)) : null, progress };
-}
-
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DroverError) return null;
-    throw error;
-  }
 }

@@ -188,6 +188,12 @@ export const CATALOGUE = {
     "have the site's authority sign a certificate for this robot: docs/tls.md",
   ),
   BROKER_REFUSED: refused('peer', 'read the log of the broker', 'later'),
+  ENGINE_TOPIC_DENIED: refused(
+    'operator',
+    'let this user read and write the topics that docs/engines.md lists for drover-broker --engine',
+    'later',
+  ),
+  CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
   STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
   ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),

@@ -93,6 +93,8 @@ export const LIMITS = {
 
   // Controller
   leaseMs: MINUTE, // without a sign of the leader for this long another may claim to lead
+  leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
+  leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
   leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
@@ -115,6 +117,18 @@ export const LIMITS = {
   watchIntervalMs: 1 * SECOND, // a watcher sees each look of the controller
   watchRetryMsMax: 10 * SECOND, // and a broker that is back within this
   reasonsMax: 8, // sentences in one progress
+
+  // An engine that somebody else runs
+  presenceSilenceMs: 3 * MINUTE, // three heartbeats: a robot that is silent so long is gone
+  echoMsMax: 10 * SECOND, // our own word on a topic that we read has come back by then
+  wantAnswerMsMin: 5 * SECOND, // one chunk is published again at most this often
+  wantAnswersMax: 1_024, // chunks answered within that time: more is not a lack but a flood
+  restoreMsMin: 5 * SECOND, // a control message is put back at most this often
+  eventJournalMax: 10_000, // robot events kept over restarts
+  eventRetryMs: 1 * SECOND, // an event that could not be written is tried again after this
+  storeCheckMs: MINUTE, // lost chunks are looked for again after this
+  storeCheckPatienceMs: 10 * SECOND, // an engine that serves a fleet may take this long for a chunk
+  storeCheckBytesPerSecond: 16 * MiB, // a check leaves room on the link for robots
 
   // Robot
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
@@ -227,6 +241,10 @@ assertRelation(
   'the seq of the last term must be an exact integer',
 );
 assertRelation(
-  LIMITS.leaseSettleMs * 2 < LIMITS.leaseMs,
+  LIMITS.leaseSettleMs * 2 < LIMITS.leaseMsMin,
   'a claim must settle long before another may be made',
+);
+assertRelation(
+  LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,
+  'a robot that lost one report is not gone',
 );

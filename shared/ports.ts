@@ -40,9 +40,10 @@ export interface Wire {
 }
 
 export interface WireHandlers {
-  /** Awaited before the next message is read: this is the backpressure of a pull. `payload` is a
-   * view that is only valid until the promise settles. */
-  onMessage(topic: string, payload: Uint8Array): void | Promise<void>;
+  /** Awaited before the next message is read, and before it is acknowledged: this is the
+   * backpressure of a pull. `payload` is a view that is only valid until the promise settles.
+   * `isRetained`: it was kept for who subscribes, so it says nothing about this moment. */
+  onMessage(topic: string, payload: Uint8Array, isRetained: boolean): void | Promise<void>;
   onUp?(): void;
   onDown?(reason: string): void;
 }

@@ -8,6 +8,7 @@ set -euo pipefail
 # <package>: <command that succeeds when it is there>. A new peer is one more line.
 readonly PEERS='
 mosquitto: command -v mosquitto || test -x /usr/sbin/mosquitto
+nats-server: command -v nats-server || test -x /usr/sbin/nats-server
 zstd: command -v zstd
 jq: command -v jq
 curl: command -v curl
@@ -20,7 +21,7 @@ python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '
 # Packages of the list that bring a service of their own.
-readonly SERVICES='mosquitto'
+readonly SERVICES='mosquitto nats-server'
 readonly POLICY=/usr/sbin/policy-rc.d
 
 missing_packages() {

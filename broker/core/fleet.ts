@@ -40,16 +40,26 @@ export class Fleet {
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
-  applyOnline(robot: RobotId, online: boolean, now: EpochMs): void {
-    this.#change(robot, { online, lastSeenMs: now });
+  /** @param now null for what a carrier kept from before we listened */
+  applyOnline(robot: RobotId, online: boolean, now: EpochMs | null): void {
+    this.#change(robot, { online, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
-  /** @returns false for a copy of an event that was seen before */
-  applyEvent(event: RobotEvent, now: EpochMs): boolean {
-    const last = this.#lastEvent.get(event.robot_id) ?? { seq: -1, atMs: -Infinity };
+  /** True for a copy of an event that was seen before. */
+  hasSeen(event: RobotEvent): boolean {
+    const last = this.#lastEvent.get(event.robot_id);
     // A lower number with a later date is no copy: that robot got a new disk and counts afresh.
-    if (event.event_seq <= last.seq && event.at <= last.atMs) return false;
-    this.#change(event.robot_id, { lastSeenMs: now });
+    return last !== undefined && event.event_seq <= last.seq && event.at <= last.atMs;
+  }
+
+  /**
+   * @param now null for one from before this start
+   * @returns false for a copy of an event that was seen before
+   */
+  applyEvent(event: RobotEvent, now: EpochMs | null): boolean {
+    if (this.hasSeen(event)) return false;
+    const last = this.#lastEvent.get(event.robot_id) ?? { seq: -1, atMs: -Infinity };
+    this.#change(event.robot_id, now === null ? {} : { lastSeenMs: now });
     if (!this.#robots.has(event.robot_id)) return false;
     const atMs = Math.max(event.at, last.atMs);
     this.#lastEvent.set(event.robot_id, { seq: event.event_seq, atMs });

@@ -8,6 +8,7 @@ import { archFits } from '../../shared/arch.ts';
 import { toProblem, type Problem } from '../../shared/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/manifest.ts';
 import type { Progress } from '../../shared/progress.ts';
+import type { StoreView } from './engine-view.ts';
 import type { Fleet, RobotRecord } from './fleet.ts';
 import { tookIt } from './members.ts';
 import type { RunView } from './rollout-view.ts';
@@ -40,6 +41,8 @@ export interface RolloutView {
   };
   /** Set when the manifest cannot be read. */
   readonly error: Problem | null;
+  /** What an engine of somebody else holds of its chunks; absent where they are in our own store. */
+  readonly store?: StoreView;
 }
 
 export function describeRollouts(input: {

@@ -61,12 +61,13 @@ export class ControlStore {
 
   /**
    * Durable when it resolves; an empty payload removes.
+   * @param sync false for what somebody else keeps as well: written, but not waited for by the disk
    * @throws DroverError STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
    */
-  async put(message: RetainedMessage): Promise<void> {
+  async put(message: RetainedMessage, sync = true): Promise<void> {
     const { topic, payload, qos } = message;
     if (payload.byteLength === 0) {
-      await this.#database.del(topic, { sync: true });
+      await this.#database.del(topic, { sync });
       this.#messages.delete(topic);
       return;
     }
@@ -79,7 +80,7 @@ export class ControlStore {
     const value = new Uint8Array(payload.byteLength + 1);
     value[0] = qos;
     value.set(payload, 1);
-    await this.#database.put(topic, value, { sync: true });
+    await this.#database.put(topic, value, { sync });
     this.#messages.set(topic, { topic, payload: value.subarray(1), qos });
   }
 

@@ -85,7 +85,9 @@ function rolloutCard(rollout) {
   card.append(make('span', rollout.id, 'soft'));
   if (!rollout.emergency) card.append(waveList(rollout));
   for (const reason of run ? run.reasons : rollout.reasons) card.append(make('p', reason, 'why'));
-  if (rollout.error) card.append(make('p', rollout.error.message, 'why'));
+  for (const error of [rollout.error, rollout.store && rollout.store.problem]) {
+    if (error) card.append(make('p', error.message, 'why'));
+  }
   const waits = run && waitLine(run);
   if (waits) card.append(waits);
   if (run && run.gate) card.append(gateBlock(run));

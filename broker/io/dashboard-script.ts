@@ -131,14 +131,17 @@ async function ask(path) {
 
 async function refresh() {
   try {
-    const [fleet, announced] = await Promise.all([ask('/robots'), ask('/rollouts')]);
+    const paths = ['/robots', '/rollouts', '/engine'];
+    const [fleet, announced, carrier] = await Promise.all(paths.map(ask));
+    const { engine } = await carrier.json();
     robots = (await fleet.json()).robots;
     showVersions(robots);
     $('rollouts').replaceChildren(...(await announced.json()).rollouts.map(rolloutCard));
     showRobots(robots);
     const online = robots.filter((robot) => robot.online).length;
     $('link').textContent = online + ' of ' + robots.length + ' robots online \\u00b7 '
-      + new Date().toLocaleTimeString();
+      + new Date().toLocaleTimeString() + (engine.up ? '' : ' \\u00b7 no link to the engine')
+      + (engine.problem ? ' \\u00b7 ' + engine.problem.message : '');
   } catch (error) {
     $('link').textContent = error instanceof TypeError ? 'the broker cannot be reached'
       : error.message;

@@ -28,6 +28,7 @@ import {
   decideSubscribe,
   type Identity,
 } from '../core/access.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
@@ -62,7 +63,7 @@ export interface EngineOptions {
   onRefused(code: string): void;
 }
 
-export class Engine {
+export class Engine implements EnginePort {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
   /** Named by a certificate: whom no file of credentials lets in or puts out. */
@@ -73,6 +74,7 @@ export class Engine {
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
   readonly #lanes = new TopicLanes();
+  readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {

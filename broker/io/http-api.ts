@@ -13,6 +13,8 @@ import { LIMITS } from '../../shared/limits.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { Identity } from '../core/access.ts';
+import type { EngineStatus } from '../core/engine-port.ts';
+import { showEngine } from '../core/engine-view.ts';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
 import type { ControllerPort } from '../core/rollout-view.ts';
@@ -33,6 +35,7 @@ export interface HttpApiOptions {
   /** Null: this broker leads no rollouts. */
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
+  engine(): EngineStatus;
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
   /** Null: plain HTTP. */
@@ -203,6 +206,7 @@ function addServiceRoutes(
     const reader = identityOf(credentials, request);
     events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
   });
+  app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
   app.get('/metrics', async (_request, reply) => {
     void reply.type(options.metrics.contentType);
     return await options.metrics.text();

@@ -3,11 +3,13 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
 import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
 
 export interface MetricsSources {
   readonly fleet: Fleet;
-  connections(): number;
+  /** Null where only the engine of somebody else knows. */
+  readonly connections: (() => number) | null;
   storeBytes(): number;
   storeChunks(): number;
 }
@@ -45,7 +47,8 @@ export class Metrics {
       labelNames: ['code'],
       registers: [this.#registry],
     });
-    this.#gauge('drover_mqtt_connections', 'Open MQTT connections', () => sources.connections());
+    const { connections } = sources;
+    if (connections) this.#gauge('drover_mqtt_connections', 'Open MQTT connections', connections);
     this.#gauge('drover_store_bytes', 'Bytes of chunks stored', () => sources.storeBytes());
     this.#gauge('drover_store_chunks', 'Chunks stored', () => sources.storeChunks());
     this.#gauge('drover_robots_online', 'Robots that are connected', () => {
@@ -75,6 +78,11 @@ export class Metrics {
   /** Rollouts as well, from now on; there is a broker before there is who leads. */
   showRollouts(sources: RolloutSources): void {
     this.#rollouts = addRolloutMetrics(this.#registry, sources);
+  }
+
+  /** An engine that somebody else runs, and what it holds of announced chunks. */
+  showEngine(sources: EngineSources): void {
+    addEngineMetrics(this.#registry, sources);
   }
 
   countDecision(kind: string): void {

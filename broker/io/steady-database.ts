@@ -28,6 +28,7 @@ export interface Range extends ValueOptions {
   readonly gt?: string;
   readonly gte?: string;
   readonly lt?: string;
+  readonly reverse?: boolean;
   readonly limit?: number;
 }
 

@@ -73,6 +73,16 @@ const rolloutSchema = z.object({
   }),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
+  /** Of a broker that is attached to an engine: what that engine holds. */
+  store: z
+    .object({
+      status: textSchema,
+      chunks: countSchema,
+      present: countSchema,
+      restored: countSchema,
+      problem: z.object({ code: textSchema, message: textSchema }).nullable(),
+    })
+    .optional(),
 });
 
 const entrySchema = z.object({

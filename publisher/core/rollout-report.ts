@@ -28,12 +28,22 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...(run?.attempts ? [`this wave ${attemptCounts(run.attempts)}`] : []),
+    ...storeLines(rollout),
     ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
     'waves',
     ...waveLines(rollout).map((line) => `  ${line}`),
     ...gateLines(run),
     ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
   ];
+}
+
+/** Chunks on an engine that somebody else runs. */
+function storeLines({ store }: RolloutAnswer): string[] {
+  if (!store) return [];
+  const { status, chunks, present, restored, problem } = store;
+  const again = restored > 0 ? `, ${restored} put back` : '';
+  const why = problem ? `: ${sentence(problem.message)} (${word(problem.code)})` : '';
+  return [`chunks    ${word(status)}, ${present} of ${chunks} on the engine${again}${why}`];
 }
 
 function nameOf({ component, version, emergency }: RolloutAnswer): string {

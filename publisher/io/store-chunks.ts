@@ -6,10 +6,10 @@
 
 import { DroverError } from '../../shared/errors.ts';
 import { shortHash, type Sha256Hex } from '../../shared/ids.ts';
+import { readBack } from '../../shared/io/read-back.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { BrokerLink } from './broker-link.ts';
 import { PieceReader, type ChunkedPayload, type Piece } from './payload.ts';
-import { readBack } from './read-back.ts';
 import type { UploadJournal } from './upload-journal.ts';
 import { uploadPieces } from './upload.ts';
 
@@ -114,7 +114,7 @@ class ChunkStoring {
         hashes: pieces.map((piece) => piece.hash),
         chunkBytes: payload.chunkBytes,
         patienceMs: this.#patienceMs(),
-        onPresent: (_, bytes) => meter.add(bytes),
+        onPresent: (_, bytes) => meter.add(bytes.byteLength),
       });
       missing = new Set(hashes);
     } finally {

@@ -7,7 +7,7 @@
  * connection before it is collected in memory.
  */
 
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -34,6 +34,8 @@ export interface MqttWireOptions {
   readonly keepaliveS?: number;
   /** Publishers listen for the broker's reasons; robots have nothing to be refused. */
   readonly listenForRefusals?: boolean;
+  /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
+  readonly keepsSession?: boolean;
 }
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
@@ -176,10 +178,10 @@ export class MqttWire implements Wire {
       this.#log.warn({ problem: this.#lastError.message }, 'no connection tried');
       return this.#connectLater();
     }
-    const { url, clientId, username, password, will } = this.#options;
+    const { url, clientId, username, password, will, keepsSession = false } = this.#options;
     const settings: IClientOptions = {
       clientId,
-      clean: true,
+      clean: !keepsSession,
       keepalive: this.#options.keepaliveS ?? LIMITS.keepaliveS,
       reconnectPeriod: 0,
       connectTimeout: LIMITS.connectWaitMs,
@@ -197,7 +199,7 @@ export class MqttWire implements Wire {
     client.on('error', (error) => this.#onError(error));
     client.on('close', () => this.#onClose(client));
     client.handleMessage = (packet, done) => {
-      void this.#deliver(packet.topic, packet.payload).then(
+      void this.#deliver(packet).then(
         () => done(),
         (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
       );
@@ -229,11 +231,11 @@ export class MqttWire implements Wire {
     });
   }
 
-  async #deliver(topic: string, payload: string | Buffer): Promise<void> {
+  async #deliver({ topic, payload, retain }: IPublishPacket): Promise<void> {
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
     this.#unserved = 0;
     if (topic === refusalsTopic(this.#options.clientId)) this.#onRefusal(bytes);
-    else await this.#handlers.onMessage(topic, bytes);
+    else await this.#handlers.onMessage(topic, bytes, retain);
   }
 
   #onRefusal(bytes: Uint8Array): void {

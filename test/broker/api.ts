@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { EMBEDDED } from '../../broker/core/engine-port.ts';
 import { Fleet } from '../../broker/core/fleet.ts';
 import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
 import { makeToken } from '../../broker/io/credentials.ts';
@@ -80,6 +81,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     metrics,
     certificates: null,
     credentials,
+    engine: () => EMBEDDED,
     isHealthy,
     log,
   });

@@ -43,6 +43,14 @@ describe('the fleet over HTTP', () => {
     });
   });
 
+  it('says which engine carries the fleet', async (t) => {
+    const api = await startApi(t, {});
+    const { engine } = await getJson<{ engine: object }>(api, '/engine');
+    const since = new Date(0).toISOString();
+    const own = { kind: 'embedded', profile: 'aedes', url: null, up: true, since, problem: null };
+    assert.deepEqual(engine, own);
+  });
+
   it('prints counts by version through the pipe of the README', async (t) => {
     if (requirePeer(t, 'curl') === null || requirePeer(t, 'jq') === null) return;
     const api = await startApi(t, { fleet: smallFleet(), protected: true });

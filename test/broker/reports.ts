@@ -34,9 +34,17 @@ export function makeEvent(
   eventSeq: number,
   more: Partial<RobotEventFields> = {},
 ): RobotEvent {
+  return parseRobotEvent(encodeEvent(robot, eventSeq, more));
+}
+
+/** As it stands on the wire. */
+export function encodeEvent(
+  robot: string,
+  eventSeq: number,
+  more: Partial<RobotEventFields> = {},
+): Uint8Array {
   const step = { component: 'app', from: 'idle', to: 'checking', event: 'announced' } as const;
-  const fields = { robot_id: robot, event_seq: eventSeq, at: AT, ...step, ...more };
-  return parseRobotEvent(encodeMessage(fields));
+  return encodeMessage({ robot_id: robot, event_seq: eventSeq, at: AT, ...step, ...more });
 }
 
 /** A robot that is too old for what is announced asks for a full package. */

@@ -30,16 +30,21 @@ export async function productConfig(port: number): Promise<string> {
 /**
  * @param options.config text of a configuration for the port given; our mosquitto.conf by default
  * @param options.folder where an earlier one kept its data, to start it again
+ * @param options.port that of the earlier one, so that its clients find it
  * @returns null when mosquitto is missing and the test was skipped
  */
 export async function startMosquitto(
   t: TestContext,
-  options: { config?: (port: number, folder: string) => Promise<string>; folder?: string } = {},
+  options: {
+    config?: (port: number, folder: string) => Promise<string>;
+    folder?: string;
+    port?: number;
+  } = {},
 ): Promise<Mosquitto | null> {
   const program = requirePeer(t, 'mosquitto');
   if (program === null) return null;
   const folder = options.folder ?? (await tempFolder(t));
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const path = join(folder, 'test.conf');
   // As root mosquitto becomes another user, who could not write into the folder.
   const user = process.getuid?.() === 0 ? 'user root\n' : '';

@@ -67,6 +67,19 @@ const read = (more: object = {}): RolloutAnswer =>
   parseRollout(utf8(JSON.stringify({ ...ROLLOUT, ...more })));
 const withRun = (more: object): RolloutAnswer => read({ run: { ...RUN, ...more } });
 
+test('status says what an engine of somebody else holds, and what it has lost', () => {
+  const store = { status: 'complete', chunks: 9, present: 9, restored: 0, problem: null };
+  const line = (more: object): string | undefined =>
+    statusLines(read({ store: { ...store, ...more } }), NOW).find((one) => /^chunks/.test(one));
+  assert.equal(line({}), 'chunks    complete, 9 of 9 on the engine');
+  assert.equal(line({ restored: 2 }), 'chunks    complete, 9 of 9 on the engine, 2 put back');
+  const problem = { code: 'CHUNKS_LOST', message: 'it has lost 1\u001b[2J' };
+  assert.equal(
+    line({ status: 'lost', present: 8, problem }),
+    'chunks    lost, 8 of 9 on the engine: it has lost 1\\u{1b}[2J (CHUNKS_LOST)',
+  );
+});
+
 test('status says waves, robots, gate evidence, and what it waits for until when', () => {
   assert.deepEqual(statusLines(read(), NOW), [
     'rollout   app-1: app 1.4.2',

@@ -117,7 +117,7 @@ class SoakLink implements Wire {
       const isWanted = [...this.#filters].some((one) => this.#broker.matching(one).includes(topic));
       const bytes = this.#broker.retained(topic);
       if (!isWanted || !bytes || !this.isUp) continue;
-      this.#delivered = this.#delivered.then(() => this.handlers.onMessage(topic, bytes));
+      this.#delivered = this.#delivered.then(() => this.handlers.onMessage(topic, bytes, true));
     }
   }
 

@@ -14,7 +14,14 @@ import { sha256Hex } from '../../shared/hash.ts';
 import { parseRobotId } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeMessage } from '../../shared/messages.ts';
-import { chunkTopic, robotTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import {
+  chunkTopic,
+  LEASE_TOPIC,
+  PROGRESS_FILTER,
+  robotFilter,
+  robotTopic,
+  UPDATES_TOPIC,
+} from '../../shared/topics.ts';
 import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
 import { findPeer } from '../helpers/peer.ts';
 import { productConfig, startMosquitto } from '../helpers/mosquitto.ts';
@@ -54,8 +61,13 @@ test('mosquitto.conf agrees with shared/limits.ts', () => {
   assert.ok(Number(setting('max_inflight_messages')) >= 2 * LIMITS.windowChunksMax);
 });
 
-test('mosquitto.conf says why beside each setting', () => {
-  const bare = text.split('\n\n').filter((block) => !block.trimStart().startsWith('#'));
+test('mosquitto.conf says why above each setting, with a comment of its own', () => {
+  const lines = text.split('\n');
+  // A line that is commented out is a setting to uncomment, not a reason.
+  const isReason = (line: string): boolean => /^# \S/.test(line);
+  const isSetting = (line: string): boolean => /^[a-z_]+ /.test(line);
+  const bare = lines.filter((line, at) => isSetting(line) && !isReason(lines[at - 1] ?? ''));
+  assert.ok(lines.filter(isSetting).length >= 12);
   assert.deepEqual(bare, []);
 });
 
@@ -135,7 +147,8 @@ async function withPasswords(port: number, folder: string): Promise<string> {
   const aclFile = join(folder, 'drover.acl');
   await writeFile(aclFile, `${acl}\n`, { mode: 0o600 });
   const passwords = join(folder, 'drover.passwd');
-  await writeFile(passwords, 'drover-publisher:p1\nr1:p2\n', { mode: 0o600 });
+  const users = ['drover-publisher:p1', 'r1:p2', 'drover-broker:p3'];
+  await writeFile(passwords, `${users.join('\n')}\n`, { mode: 0o600 });
   const hashed = spawnSync(findPeer('mosquitto_passwd') ?? '', ['-U', passwords]);
   assert.equal(hashed.status, 0, hashed.stderr?.toString());
   return (await productConfig(port))
@@ -168,4 +181,25 @@ test('the password and access lines to uncomment keep robots to their own topics
 
   await publisher.wire.send(UPDATES_TOPIC, online, live);
   await waitUntil('the announcement', () => robot.got.has(UPDATES_TOPIC));
+});
+
+test('an attached broker may lead and put chunks back, and speak for no robot', async (t) => {
+  const engine = await startMosquitto(t, { config: withPasswords });
+  if (!engine) return;
+  const { url } = engine;
+  const login = { username: 'drover-broker', password: 'p3' };
+  const { wire, got } = await connect(t, { url, clientId: 'broker', ...login });
+  const chunk = randomBytes(100);
+  const [state, kept] = [robotTopic(parseRobotId('r1'), 'state'), chunkTopic(sha256Hex(chunk))];
+  const own = [UPDATES_TOPIC, 'fleet/rollouts/app-1', LEASE_TOPIC, kept];
+  await wire.subscribe([UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC, kept], 1);
+  await wire.subscribe([robotFilter('state')], 1);
+  const robot = await connect(t, { url, clientId: 'r1', username: 'r1', password: 'p2' });
+  await wire.send(state, chunk, { retain: true, qos: 1 });
+  for (const topic of own) await wire.send(topic, chunk, { retain: true, qos: 1 });
+  await waitUntil('its own words', () => own.every((topic) => got.has(topic)));
+  assert.equal(got.has(state), false, 'what it said for a robot was dropped');
+  const report = encodeMessage({ online: true });
+  await robot.wire.send(state, report, { retain: true, qos: 1 });
+  await waitUntil('the word of the robot', () => got.get(state)?.equals(report));
 });

@@ -4,20 +4,37 @@
  * that their hash, not their topic, is the one asked for.
  */
 
-import { DroverError } from '../../shared/errors.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
-import { chunkTopic, parseTopic } from '../../shared/topics.ts';
-import type { BrokerLink } from './broker-link.ts';
+import { DroverError } from '../errors.ts';
+import { sha256Hex } from '../hash.ts';
+import type { Sha256Hex } from '../ids.ts';
+import { LIMITS } from '../limits.ts';
+import type { Wire } from '../ports.ts';
+import { ChunkPull, type PullEffect, type PullOptions } from '../pull.ts';
+import { chunkTopic, parseTopic } from '../topics.ts';
 
-export interface ReadBackJob {
+interface ReadBackListener {
+  onMessage(topic: string, payload: Uint8Array): Promise<void>;
+  onUp(): void;
+  onDown(): void;
+}
+
+/** A link that others may use as well: listeners come and go. */
+export interface ReadBackLink {
+  readonly wire: Wire;
+  /** @returns a function that ends the listening */
+  listen(listener: ReadBackListener): () => void;
+  /** Resolves when the link is up. @throws DroverError when it does not come back */
+  waitUp(): Promise<void>;
+}
+
+export interface ReadBackJob extends Omit<PullOptions, 'missing'> {
   readonly hashes: readonly Sha256Hex[];
-  readonly chunkBytes: number;
   /** Silence after which a chunk counts as missing; slow links need more. */
   readonly patienceMs: number;
-  readonly onPresent: (hash: Sha256Hex, bytes: number) => void;
+  /** QoS of the subscriptions; 1 unless the engine wants another. */
+  readonly qos?: 0 | 1;
+  /** Awaited before the next one is read. The bytes are a view: copy what is kept. */
+  readonly onPresent: (hash: Sha256Hex, bytes: Uint8Array) => void | Promise<void>;
 }
 
 /**
@@ -25,7 +42,7 @@ export interface ReadBackJob {
  *   missing, the rest is not waited for one by one but counted as missing too.
  * @throws DroverError ACCESS_DENIED, BROKER_UNREACHABLE, UPLOAD_INCOMPLETE
  */
-export async function readBack(link: BrokerLink, job: ReadBackJob): Promise<Sha256Hex[]> {
+export async function readBack(link: ReadBackLink, job: ReadBackJob): Promise<Sha256Hex[]> {
   const reading = new ReadBack(link, job);
   try {
     return await reading.run();
@@ -35,7 +52,7 @@ export async function readBack(link: BrokerLink, job: ReadBackJob): Promise<Sha2
 }
 
 class ReadBack {
-  readonly #link: BrokerLink;
+  readonly #link: ReadBackLink;
   readonly #job: ReadBackJob;
   readonly #pull: ChunkPull;
   readonly #askedAtMs = new Map<Sha256Hex, number>();
@@ -48,12 +65,13 @@ class ReadBack {
   readonly #silenceTimer: NodeJS.Timeout;
   #lastPresentAtMs = 0;
   #cutsInARow = 0;
+  #closed = false;
 
-  constructor(link: BrokerLink, job: ReadBackJob) {
+  constructor(link: ReadBackLink, job: ReadBackJob) {
     this.#link = link;
     this.#job = job;
     this.#unseen = new Set(job.hashes);
-    this.#pull = new ChunkPull({ missing: job.hashes, chunkBytes: job.chunkBytes });
+    this.#pull = new ChunkPull({ ...job, missing: job.hashes });
     this.#stop = link.listen({
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
       onUp: () => this.#effects(this.#pull.up(Date.now())),
@@ -73,12 +91,13 @@ class ReadBack {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stop();
     clearInterval(this.#silenceTimer);
     if (this.#timer) clearTimeout(this.#timer);
   }
 
-  #onMessage(topic: string, payload: Uint8Array): void {
+  async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
     if (parseTopic(topic)?.kind !== 'chunk') return;
     const hash = sha256Hex(payload);
     if (!this.#pull.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
@@ -86,7 +105,11 @@ class ReadBack {
     this.#askedAtMs.delete(hash);
     this.#lastPresentAtMs = Date.now();
     this.#cutsInARow = 0;
-    this.#job.onPresent(hash, payload.byteLength);
+    try {
+      await this.#job.onPresent(hash, payload);
+    } catch (error) {
+      return this.#reject(error);
+    }
     this.#effects(this.#pull.kept(hash, payload.byteLength, this.#lastPresentAtMs));
   }
 
@@ -103,6 +126,7 @@ class ReadBack {
   }
 
   #effects(effects: readonly PullEffect[]): void {
+    if (this.#closed) return; // a chunk that was being kept when the reading ended
     for (const effect of effects) this.#effect(effect);
     if (this.#timer) clearTimeout(this.#timer);
     const wakeAtMs = this.#pull.wakeAtMs;
@@ -119,9 +143,7 @@ class ReadBack {
         for (const hash of effect.hashes) {
           if (!this.#askedAtMs.has(hash)) this.#askedAtMs.set(hash, Date.now());
         }
-        this.#link.wire.subscribe(effect.hashes.map(chunkTopic), 1).catch((error: unknown) => {
-          if (!isUnreachable(error)) this.#reject(error); // a cut is told by onDown
-        });
+        this.#subscribe(effect.hashes);
         return;
       case 'unsubscribe':
         // Fails only with the link, and then there is no subscription left to end.
@@ -136,6 +158,13 @@ class ReadBack {
         this.#resolve([...this.#absent]);
         return;
     }
+  }
+
+  #subscribe(hashes: readonly Sha256Hex[]): void {
+    const { qos = 1 } = this.#job;
+    this.#link.wire.subscribe(hashes.map(chunkTopic), qos).catch((error: unknown) => {
+      if (!isUnreachable(error)) this.#reject(error); // a cut is told by onDown
+    });
   }
 
   /** What has not come within the patience is noted as missing, and the reading goes on without. */

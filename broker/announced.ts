@@ -1,0 +1,41 @@
+/** What is announced now, out of the store of control messages. What cannot be read is shown as
+ * nothing: a broker without a trust file carries it all the same. */
+
+import { peekAnnouncement, type Announcement } from '../shared/announcement.ts';
+import { DroverError } from '../shared/errors.ts';
+import { peekProgress, type Progress } from '../shared/progress.ts';
+import { PROGRESS_FILTER, UPDATES_TOPIC } from '../shared/topics.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import type { Fleet } from './core/fleet.ts';
+import { describeRollouts, type RolloutView } from './core/rollouts.ts';
+import type { ControlStore } from './io/control-store.ts';
+
+/** With a trust file only verified announcements are ever stored. */
+export function readRollouts(parts: {
+  readonly trust: TrustRoot | null;
+  readonly control: ControlStore;
+  readonly fleet: Fleet;
+}): RolloutView[] {
+  const { trust, control, fleet } = parts;
+  const progress = new Map<string, Progress>();
+  for (const { payload } of control.match(PROGRESS_FILTER)) {
+    const one = orNull(() => peekProgress(payload));
+    if (one) progress.set(one.rollout, one);
+  }
+  const announcement = readAnnouncement(control);
+  return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+}
+
+export function readAnnouncement(control: ControlStore): Announcement | null {
+  const stored = control.get(UPDATES_TOPIC);
+  return stored ? orNull(() => peekAnnouncement(stored.payload)) : null;
+}
+
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DroverError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Puts a broker together around an engine that somebody else runs (`--engine`): registry, rollout
+ * controller, want agent, store check and HTTP API are the ones of server.ts, on what an MQTT
+ * connection brings. No decision lives here.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DroverError, toProblem } from '../shared/errors.ts';
+import { LIMITS } from '../shared/limits.ts';
+import type { Log } from '../shared/ports.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import { readAnnouncement, readRollouts } from './announced.ts';
+import { AttachedIntake } from './attached-intake.ts';
+import type { Controller } from './controller.ts';
+import type { EngineProfile } from './core/engine-profile.ts';
+import { showStore } from './core/engine-view.ts';
+import { Fleet } from './core/fleet.ts';
+import type { RolloutView } from './core/rollouts.ts';
+import { AttachedEngine } from './io/attached-engine.ts';
+import { Certificates, type CertificateFiles } from './io/certificates.ts';
+import { FolderChunkStore } from './io/chunk-store.ts';
+import { ControlStore } from './io/control-store.ts';
+import type { EngineAddress } from './io/engine-link.ts';
+import { EventJournal } from './io/event-journal.ts';
+import { startHttpApi, type HttpApi } from './io/http-api.ts';
+import { LiveCredentials } from './io/live-credentials.ts';
+import { Metrics } from './io/metrics.ts';
+import { openController, type LeadOptions } from './lead.ts';
+import { StoreCheck } from './store-check.ts';
+
+export interface AttachOptions {
+  readonly address: EngineAddress;
+  readonly profile: EngineProfile;
+  readonly dataFolder: string;
+  readonly host: string;
+  readonly httpPort: number;
+  /** With them HTTP speaks TLS. */
+  readonly certificateFiles: CertificateFiles | null;
+  /** Whose tokens open the HTTP API. */
+  readonly credentialsFile: string | null;
+  /** Anybody may write to that engine, so nothing is shown that does not verify. */
+  readonly trust: TrustRoot;
+  readonly storeBytesMax: number;
+  readonly lead: LeadOptions | null;
+  readonly log: Log;
+}
+
+export interface AttachedBroker {
+  readonly httpPort: number;
+  /** Reads the credentials file again; null without one. It never rejects: the log says what failed. */
+  readonly reload: (() => Promise<void>) | null;
+  close(): Promise<void>;
+}
+
+type OnOpen = (closer: () => Promise<void>) => void;
+
+/**
+ * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED, DATA_LOCKED,
+ *   LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID
+ */
+export async function attachBroker(options: AttachOptions): Promise<AttachedBroker> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of closers.splice(0).reverse()) await one();
+  };
+  try {
+    return { ...(await open(options, (closer) => closers.push(closer))), close };
+  } catch (error) {
+    await close(); // what was opened before the failure must not hold the process or the lock
+    throw error;
+  }
+}
+
+interface Stores {
+  readonly control: ControlStore;
+  readonly journal: EventJournal;
+  readonly chunks: FolderChunkStore;
+}
+
+/** What is there only later, and is spoken to before: nothing happens until it is. */
+interface Late {
+  engine: AttachedEngine | null;
+  check: StoreCheck | null;
+  http: HttpApi | null;
+}
+
+interface Parts extends Stores {
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly late: Late;
+  readonly controller: Controller | null;
+}
+
+/** Opens part by part; `onOpen` hears how each is closed, to be done in reverse. */
+async function open(
+  options: AttachOptions,
+  onOpen: OnOpen,
+): Promise<Omit<AttachedBroker, 'close'>> {
+  const { dataFolder, trust, certificateFiles, credentialsFile, log } = options;
+  const credentials =
+    credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
+  if (credentials) onOpen(() => credentials.close());
+  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
+  if (certificates) onOpen(async () => certificates.close());
+  const stores = await openStores(options, onOpen);
+  const fleet = new Fleet();
+  const late: Late = { engine: null, check: null, http: null };
+  const metrics = makeMetrics(stores, fleet, late);
+  const publish = async (topic: string, payload: Uint8Array): Promise<void> => {
+    if (late.engine) return await late.engine.publishOwn(topic, payload);
+    throw new DroverError('BROKER_UNREACHABLE', 'publish: not attached yet');
+  };
+  const lead =
+    options.lead &&
+    (await openController(options.lead, {
+      ...{ dataFolder, trust, log, fleet, control: stores.control, isAlone: false, publish },
+      onDecision: (kind) => metrics.countDecision(kind),
+    }));
+  if (lead) onOpen(() => lead.close());
+  const parts: Parts = { ...stores, fleet, metrics, late, controller: lead?.controller ?? null };
+  metrics.showRollouts({
+    rollouts: () => viewRollouts(options, parts),
+    run: (id) => lead?.controller.view(id) ?? null,
+    isLeading: () => lead?.controller.isLeading ?? false,
+  });
+  const intake = makeIntake(options, parts, publish);
+  await intake.remember();
+  await openEngine(options, parts, { intake, onOpen });
+  const http = await openHttp(options, parts, { certificates, credentials });
+  onOpen(() => http.close());
+  credentials?.onChange(() => http.endOutdated());
+  late.http = http;
+  lead?.controller.run();
+  return { httpPort: http.port, reload: credentials && (() => credentials.reload()) };
+}
+
+async function openStores(options: AttachOptions, onOpen: OnOpen): Promise<Stores> {
+  const { dataFolder, storeBytesMax: bytesMax } = options;
+  try {
+    await mkdir(dataFolder, { recursive: true });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `open data folder ${dataFolder}: ${why}`, { cause });
+  }
+  // First a database with a lock: two brokers with one client id would end each other's session.
+  const control = await ControlStore.open(join(dataFolder, 'control'));
+  onOpen(() => control.close());
+  const journal = await EventJournal.open(join(dataFolder, 'journal'));
+  onOpen(() => journal.close());
+  const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
+  return { control, journal, chunks };
+}
+
+function makeMetrics({ chunks }: Stores, fleet: Fleet, late: Late): Metrics {
+  const metrics = new Metrics({
+    fleet,
+    connections: null,
+    storeBytes: () => chunks.bytesStored,
+    storeChunks: () => chunks.chunksStored,
+  });
+  metrics.showEngine({
+    isUp: () => late.engine?.status.isUp ?? false,
+    stores: () => late.check?.states() ?? [],
+  });
+  return metrics;
+}
+
+function makeIntake(
+  { trust, profile, log }: AttachOptions,
+  { late, controller, ...parts }: Parts,
+  publish: (topic: string, payload: Uint8Array) => Promise<void>,
+): AttachedIntake {
+  return new AttachedIntake({
+    ...parts,
+    trust,
+    keepsWills: profile.keepsWills,
+    log,
+    onWant: (hashes) => {
+      // The robot asks again by itself.
+      late.engine?.answerWant(hashes).catch((error: unknown) => {
+        log.warn({ problem: toProblem(error) }, 'wanted chunks not sent');
+      });
+    },
+    onRobotEvent: (event) => late.http?.publishEvent(event),
+    onControl: (topic, payload) => controller?.hear(topic, payload),
+    onAnnounced: () => late.check?.announced(),
+    restore: publish,
+  });
+}
+
+async function openEngine(
+  { address, profile, log }: AttachOptions,
+  { control, journal, chunks, late }: Parts,
+  { intake, onOpen }: { intake: AttachedIntake; onOpen: OnOpen },
+): Promise<void> {
+  const engine = await AttachedEngine.open({
+    address,
+    profile,
+    clientId: await journal.clientId(() => `drover-broker-${randomBytes(6).toString('hex')}`),
+    chunks,
+    log,
+    take: (heard) => intake.take(heard),
+    onUp: () => intake.linkUp(),
+    onSettled: () => intake.settled(),
+    onDown: () => intake.linkDown(),
+    onUnanswered: () => late.check?.suspect(),
+  });
+  onOpen(() => engine.close());
+  late.engine = engine;
+  const check = new StoreCheck({
+    link: engine.chunkLink,
+    chunks,
+    profile,
+    log,
+    rollouts: () => readAnnouncement(control)?.rollouts ?? [],
+  });
+  late.check = check;
+  check.announced();
+  intake.tend(); // what should have been put back while there was no engine to put it to
+  const tending = setInterval(() => intake.tend(), LIMITS.restoreMsMin);
+  const sweeping = setInterval(() => intake.sweep(), LIMITS.presenceSilenceMs / 6);
+  onOpen(async () => {
+    clearInterval(tending);
+    clearInterval(sweeping);
+    check.close();
+    await Promise.resolve();
+  });
+}
+
+async function openHttp(
+  options: AttachOptions,
+  parts: Parts,
+  doors: { certificates: Certificates | null; credentials: LiveCredentials | null },
+): Promise<HttpApi> {
+  const { fleet, metrics, controller, late } = parts;
+  const { host, httpPort: port, log } = options;
+  const engine = late.engine as AttachedEngine;
+  return await startHttpApi({
+    host,
+    port,
+    fleet,
+    metrics,
+    controller,
+    ...doors,
+    log,
+    engine: () => engine.status,
+    rollouts: () => viewRollouts(options, parts),
+    isHealthy: async () => {
+      await access(options.dataFolder, constants.W_OK);
+      await parts.control.assertWritable();
+      await parts.journal.assertWritable();
+      return engine.status.isUp;
+    },
+  });
+}
+
+function viewRollouts({ trust }: AttachOptions, { control, fleet, late }: Parts): RolloutView[] {
+  return readRollouts({ trust, control, fleet }).map((view) => {
+    const store = late.check?.stateOf(view.id);
+    return store ? { ...view, store: showStore(store) } : view;
+  });
+}
