@@ -231,12 +231,13 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
   const files = args['rollout-key'] ?? [];
   const commands = args['rollout-key-command'] ?? [];
   const environment = process.env[ROLLOUT_KEY];
+  const leaseMs = readLease(args); // a typing error is told whether it matters today or not
   if (files.length === 0 && commands.length === 0 && environment === undefined) return null;
   const warn = (line: string): void => void process.stderr.write(`${line}\n`);
   return {
     seeds: await readSeeds({ files, commands, environment }, warn),
     notify: args.notify ?? null,
-    times: { startMs: parseDurationMs(args['controller-start']), leaseMs: readLease(args) },
+    times: { startMs: parseDurationMs(args['controller-start']), leaseMs },
   };
 }
 

@@ -118,12 +118,15 @@ describe('a broker that cannot attach', () => {
     assert.deepEqual([exit, code], [3, 'ENGINE_TOPIC_DENIED']);
   });
 
-  it('does not start beside a listener of its own, or without a trust file', async (t) => {
+  it('does not start beside a listener of its own, without a trust file, or with a hasty lease', async (t) => {
     const site = await Site.open(t);
     const engine = 'mqtt://127.0.0.1:1883';
     const args = ['--mqtt', '0'];
     const both = await endOf(AttachedChild.spawn(t, site, { engine, data: 'broker', args }));
     assert.deepEqual([both.exit, both.code], [2, 'USAGE']);
+    const hasty = { engine, data: 'broker', args: ['--lease', '1s'] };
+    const tooShort = await endOf(AttachedChild.spawn(t, site, { ...hasty, leads: false }));
+    assert.deepEqual([tooShort.exit, tooShort.code], [2, 'USAGE']);
     const bare = ['--engine', engine, '--data', site.path('broker'), '--json'];
     const none = await endOf(startDrover(t, 'broker', bare));
     assert.deepEqual([none.exit, none.code], [2, 'USAGE']);
