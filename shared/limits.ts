@@ -49,6 +49,19 @@ export const LIMITS = {
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
   archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
 
+  // Deltas: a patch is applied in pieces, each of which costs a robot dictionary + fresh bytes
+  deltaDictionaryBytesMax: 80 * MiB, // what zstd may copy from while it unpacks one piece
+  deltaFreshBytesMax: 40 * MiB, // what it unpacks then; with the agent below 256 MiB in all
+  deltaSegmentsMax: 1_024, // pieces of one patch: archiveBytesMax of nothing but fresh bytes
+  deltaCopiesMax: 65_536, // runs that are copied without zstd
+  deltaCopyBytesMin: 128 * KiB, // a shorter run costs zstd no more than a copy: one block of it
+  deltaPlanBytesMax: 1 * MiB, // what stands before the pieces of a patch
+  deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  zstdStderrBytesMax: 4 * KiB, // last words of zstd kept for the report
+  zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
+  zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
+  zstdProbeMsMax: 5 * SECOND, // `zstd --version`
+
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
   windowChunksMax: 8, // enough for 2 MiB in flight at the default size
@@ -149,6 +162,10 @@ export const LIMITS = {
   stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
+  deltaFailuresMax: 8, // bundles remembered whose delta was of no use
+  patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
+  recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
+
   // Memory
   collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
 
@@ -209,4 +226,12 @@ assertRelation(
 assertRelation(
   LIMITS.leaseSettleMs * 2 < LIMITS.leaseMs,
   'a claim must settle long before another may be made',
+);
+assertRelation(
+  LIMITS.deltaSegmentsMax * LIMITS.deltaFreshBytesMax >= LIMITS.archiveBytesMax,
+  'a patch must be able to hold the largest archive',
+);
+assertRelation(
+  LIMITS.deltaCopiesMax * LIMITS.deltaCopyBytesMin >= LIMITS.payloadBytesMax,
+  'a patch must be able to copy all of the largest payload',
 );
