@@ -14,9 +14,10 @@ import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
 import { Component } from './component.ts';
+import { PATCH_CAPABILITY } from './core/delta.ts';
 import { explainComponent } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
-import type { Disk } from './core/ports.ts';
+import type { Disk, PatchProgram } from './core/ports.ts';
 import { iso, type ComponentView } from './core/report.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
@@ -49,6 +50,8 @@ export interface AgentOptions {
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
   readonly disk: Disk;
+  /** Null on a robot without zstd: it takes full payloads. */
+  readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
   readonly log: Log;
@@ -226,13 +229,14 @@ export class Agent {
   #makeComponent(component: string, root: string): Component {
     const { disk, trust, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion } = this.#options;
-    const { robot, arch, tags } = this.#options;
+    const { robot, arch, tags, patchProgram } = this.#options;
     return new Component({
       component,
       layout: layoutOf(root),
       disk,
       link: this.#chunks,
       trust,
+      patchProgram,
       hooksFolder,
       hookTimeoutMs,
       bytesPerSecondMax,
@@ -368,7 +372,8 @@ export class Agent {
 
   #facts() {
     const { robot, arch, model, tags } = this.#options;
-    return { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
+    const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
+    return { robot, agent: AGENT_VERSION, arch, model, tags, caps, metrics: this.#telemetry };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

@@ -14,6 +14,7 @@ export const LIMITS = {
   // Names
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
+  capsMax: 16, // capabilities in one robot's state
   tagsMax: 32, // tags of one robot or one target
   targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
 

@@ -7,7 +7,8 @@
 
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { payloadFile, stagingFolder, type Layout } from '../core/layout.ts';
+import { scratchBytesOf } from '../core/delta.ts';
+import { stagingFolder, type Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
 import { pruneReleases } from './swap.ts';
@@ -16,15 +17,14 @@ import { pruneReleases } from './swap.ts';
 const UNPACKED_GUESS = 4;
 
 /**
- * Bytes of the payload that cannot be there yet, going by the length of the staging file. The file
- * may have holes, so this can be too few: the download knows better once it has hashed the file.
+ * Bytes of a download that are there, going by the length of its file. The file may have holes, so
+ * this can be too many: the download knows better once it has hashed the file.
  */
-export async function leastMissingBytes(disk: Disk, layout: Layout, job: Job): Promise<number> {
-  const path = payloadFile(stagingFolder(layout, job.payloadSha256));
-  if ((await disk.kind(path)) !== 'file') return job.payloadBytes;
+export async function bytesThere(disk: Disk, path: string): Promise<number> {
+  if ((await disk.kind(path)) !== 'file') return 0;
   const file = await disk.open(path, 'read');
   try {
-    return Math.max(0, job.payloadBytes - (await file.size()));
+    return await file.size();
   } finally {
     await file.close();
   }
@@ -39,7 +39,8 @@ export async function assertRoom(input: {
 }): Promise<void> {
   const { disk, layout, job } = input;
   const unpacked = job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
-  const want = input.missingBytes + unpacked + LIMITS.diskSpareBytes;
+  const scratch = scratchBytesOf(job.delta);
+  const want = input.missingBytes + scratch + unpacked + LIMITS.diskSpareBytes;
   const look = async () => {
     const { bytes, inodes } = await disk.free(layout.root);
     // A file system that makes inodes as it needs them (btrfs) has none to count.

@@ -5,7 +5,14 @@
  */
 
 import { DroverError } from '../../shared/errors.ts';
-import { linkTarget, releaseFolder, versionOfLink, type Layout } from '../core/layout.ts';
+import {
+  isOfDelta,
+  linkTarget,
+  recipeFile,
+  releaseFolder,
+  versionOfLink,
+  type Layout,
+} from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 
 export interface Slots {
@@ -85,6 +92,22 @@ export async function admitRelease(
   await disk.syncFolder(layout.releases);
 }
 
+/** The recipe of an admitted release goes to its place; without any fsync, see io/recipe-file.ts. */
+export async function keepRecipe(
+  disk: Disk,
+  recipe: string,
+  of: { layout: Layout; version: string },
+): Promise<void> {
+  await disk.mkdir(of.layout.bases);
+  await disk.rename(recipe, recipeFile(of.layout, of.version));
+}
+
+/** Everything in a staging folder that belongs to a delta. */
+export async function removePatches(disk: Disk, folder: string): Promise<void> {
+  const names = await disk.list(folder);
+  for (const name of names.filter(isOfDelta)) await disk.unlink(`${folder}/${name}`);
+}
+
 /** `active` leads to `version`, `rollback` to what was active. The swap. */
 export async function swapTo(disk: Disk, layout: Layout, version: string): Promise<void> {
   const release = releaseFolder(layout, version);
@@ -127,7 +150,8 @@ async function pointLink(disk: Disk, link: string, target: string): Promise<void
   await disk.rename(beside, link);
 }
 
-/** Removes every release but those two links lead to, and all of staging but `keepStaging`. */
+/** Removes every release but those two links lead to, with its recipe, and all of staging but
+ * `keepStaging`. */
 export async function pruneReleases(
   disk: Disk,
   layout: Layout,
@@ -137,6 +161,11 @@ export async function pruneReleases(
   for (const version of await disk.list(layout.releases)) {
     if (version !== slots.active && version !== slots.rollback) {
       await disk.removeTree(releaseFolder(layout, version));
+    }
+  }
+  for (const version of await disk.list(layout.bases)) {
+    if (version !== slots.active && version !== slots.rollback) {
+      await disk.unlink(recipeFile(layout, version));
     }
   }
   for (const name of await disk.list(layout.staging)) {
