@@ -1,6 +1,6 @@
 /**
- * Writes the recipe of a release while its tar is unpacked. It is never synced: a recipe that a power
- * cut took or tore shows by its own hash, and costs one full download.
+ * Writes the recipe of a release while its tar is unpacked. It is made durable like the release: one
+ * that a power cut took would cost a full download the next time.
  */
 
 import { hexToBytes } from '../../shared/bytes.ts';
@@ -35,6 +35,7 @@ export class RecipeFile {
     this.maker.finish();
     await this.#write(0);
     await this.#file.write(hexToBytes(this.#hash.digestHex()) as Uint8Array, this.#hash.bytes);
+    await this.#file.sync();
     return true;
   }
 

@@ -32,9 +32,8 @@ export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
 export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
   await makeRoot(disk, layout);
-  for (const folder of [layout.root, layout.releases, layout.staging, layout.state]) {
-    await disk.mkdir(folder);
-  }
+  const { root, releases, staging, bases, state } = layout;
+  for (const folder of [root, releases, staging, bases, state]) await disk.mkdir(folder);
   // A process that was killed leaves names that are seen and not durable yet: before anything is
   // built on them they are made so. The folders below come first: what is about to leave the root
   // must have arrived there.
@@ -92,14 +91,14 @@ export async function admitRelease(
   await disk.syncFolder(layout.releases);
 }
 
-/** The recipe of an admitted release goes to its place; without any fsync, see io/recipe-file.ts. */
+/** The recipe of an admitted release, whole and synced, goes to its place. */
 export async function keepRecipe(
   disk: Disk,
   recipe: string,
-  of: { layout: Layout; version: string },
+  { layout, version }: { layout: Layout; version: string },
 ): Promise<void> {
-  await disk.mkdir(of.layout.bases);
-  await disk.rename(recipe, recipeFile(of.layout, of.version));
+  await disk.rename(recipe, recipeFile(layout, version));
+  await disk.syncFolder(layout.bases);
 }
 
 /** Everything in a staging folder that belongs to a delta. */
