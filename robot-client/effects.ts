@@ -8,6 +8,7 @@ import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { verifyBundle } from '../shared/bundle-signature.ts';
+import type { PatchProgram } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import {
   newRecipeFile,
@@ -18,12 +19,12 @@ import {
   type Layout,
 } from './core/layout.ts';
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './core/machine.ts';
-import type { Disk, PatchProgram } from './core/ports.ts';
+import type { Disk } from './core/ports.ts';
 import { jobBytes, type Job, type MachineState } from './core/state.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
-import { applyPatch } from './io/patch.ts';
+import { patchTar } from './io/patch.ts';
 import { assertRoom } from './io/room.ts';
 import { chooseRoute, openBase } from './io/route.ts';
 import { stageArchive } from './io/stage.ts';
@@ -160,7 +161,7 @@ async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
   }
   const folder = stagingFolder(layout, job.payloadSha256);
   try {
-    await applyPatch({ disk, folder, delta, base, program, signal });
+    await patchTar({ disk, folder, delta, base, program, signal });
   } finally {
     await base.close();
   }

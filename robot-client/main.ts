@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** `drover-robot`: the agent, and the questions a person at the robot asks it. */
 
-import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -10,15 +9,14 @@ import { DroverError, toProblem } from '../shared/errors.ts';
 import { parseRobotId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Log, PatchProgram } from '../shared/ports.ts';
 import { parseTrust } from '../shared/trust.ts';
 import { Agent } from './agent.ts';
 import { explainAtRest } from './at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
-import type { PatchProgram } from './core/ports.ts';
 import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
-import { findZstdProgram } from './io/zstd-program.ts';
+import { findZstdProgram } from '../shared/io/zstd-program.ts';
 import { serveLocalApi } from './local.ts';
 import {
   defaultArch,
@@ -140,8 +138,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
 
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
   if (program === 'none') return null;
-  const path = program.includes('/') ? resolve(program) : program;
-  return await findZstdProgram(path, (error) => {
+  return await findZstdProgram(program, (error) => {
     log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
   });
 }

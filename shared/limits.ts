@@ -181,7 +181,7 @@ export const LIMITS = {
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
   keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
   journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
-  journalUploadsMax: 8, // brokers and chunk sizes one bundle's journal remembers
+  journalUploadsMax: 34, // a payload and its deltas on two brokers: one bundle's journal
   readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
   readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
   readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is

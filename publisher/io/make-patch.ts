@@ -7,6 +7,7 @@
 
 import { createWriteStream } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Sha256Stream } from '../../shared/hash.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
@@ -45,7 +46,9 @@ export interface PatchJob {
   readonly targetPath: string;
   /** Made anew; synced when this resolves. */
   readonly out: string;
-  /** Told of bytes of the work that `patchWorkBytes` foretells. */
+  /** Folder for a dictionary and the frames; nothing is left in it. */
+  readonly scratch: string;
+  /** Told of bytes read: both tars once, and the target once more. */
   readonly onBytes: (bytes: number) => void;
 }
 
@@ -76,8 +79,8 @@ class PatchMaker {
   constructor(job: PatchJob, history: History) {
     this.#job = job;
     this.#history = history;
-    this.#dictionaryPath = `${job.out}.dictionary`;
-    this.#framesPath = `${job.out}.frames`;
+    this.#dictionaryPath = join(job.scratch, 'dictionary');
+    this.#framesPath = join(job.scratch, 'frames');
   }
 
   async removeScratch(): Promise<void> {
@@ -90,9 +93,12 @@ class PatchMaker {
     const found = await findCopies(this.#history, this.#job.onBytes);
     const sizes = { baseBytes: base.bytes, targetBytes: target.bytes };
     const segments: PatchSegment[] = [];
+    const planned = planSegments(found.copies, sizes);
+    const freshBytes = planned.reduce((sum, segment) => sum + rangeBytes(segment.fresh), 0);
+    this.#job.onBytes(target.bytes - freshBytes); // what is copied needs no packing
     const frames = await open(this.#framesPath, 'w');
     try {
-      for (const segment of planSegments(found.copies, sizes)) {
+      for (const segment of planned) {
         segments.push(await this.#pack(segment, found, frames));
       }
     } finally {

@@ -1,5 +1,5 @@
 /**
- * The robot's disk and its patch program as narrow ports. Everything that touches an install goes through it, so that a
+ * The robot's disk as a narrow port. Everything that touches an install goes through it, so that a
  * test can stand a model disk in its place, record each operation and cut the power after any one.
  */
 
@@ -39,19 +39,4 @@ export interface Disk {
   syncFolder(path: string): Promise<void>;
   /** `inodes` is null on file systems that do not count them. */
   free(path: string): Promise<{ readonly bytes: number; readonly inodes: number | null }>;
-}
-
-/** What unpacks one frame of a delta. Only bytes are taken from it, and they are hashed. */
-export interface PatchProgram {
-  /**
-   * @param run.dictionary path of a file, null for none
-   * @param run.take awaited before more is unpacked; what it throws ends the program
-   * @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT
-   */
-  unpack(run: {
-    readonly dictionary: string | null;
-    readonly frame: AsyncIterable<Uint8Array>;
-    readonly signal: AbortSignal;
-    take(piece: Uint8Array): Promise<void>;
-  }): Promise<void>;
 }

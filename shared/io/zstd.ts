@@ -5,6 +5,7 @@
  */
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { resolve } from 'node:path';
 import { DroverError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { printable } from '../printable.ts';
@@ -32,7 +33,8 @@ const VERSION_LEAST = [1, 4, 5] as const;
  */
 export async function runZstd(run: ZstdRun): Promise<void> {
   run.signal?.throwIfAborted();
-  const child = spawn(run.program, [...run.args], {
+  const program = run.program.includes('/') ? resolve(run.program) : run.program;
+  const child = spawn(program, [...run.args], {
     cwd: '/',
     env: { PATH: process.env['PATH'] ?? PATH_DEFAULT, LC_ALL: 'C' }, // not ZSTD_CLEVEL and its like
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -22,7 +22,14 @@ export async function patchBetween(base: Uint8Array, target: Uint8Array): Promis
     await writeFile(basePath, base);
     await writeFile(targetPath, target);
     const out = join(folder, 'patch');
-    await makePatch({ zstd: 'zstd', basePath, targetPath, out, onBytes: () => {} });
+    await makePatch({
+      zstd: 'zstd',
+      basePath,
+      targetPath,
+      out,
+      scratch: folder,
+      onBytes: () => {},
+    });
     return new Uint8Array(await readFile(out));
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -1,8 +1,8 @@
-/** The robot's patch program: `zstd -d` as a child, with memory and time bounded. */
+/** What unpacks the frames of a delta: `zstd -d` as a child, with memory and time bounded. */
 
-import { probeZstd, runZstd } from '../../shared/io/zstd.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import type { PatchProgram } from '../core/ports.ts';
+import { LIMITS } from '../limits.ts';
+import type { PatchProgram } from '../ports.ts';
+import { probeZstd, runZstd } from './zstd.ts';
 
 /** @param program `zstd`, or a path of one */
 export function zstdProgram(program: string): PatchProgram {
