@@ -179,9 +179,7 @@ describe('the bases of a bundle', () => {
   });
 
   it('are versions that some robot could patch from', () => {
-    assertRefused('USAGE', () => assertDeltaBases(labels, [base])),
-      null,
-    );
+    assertDeltaBases(labels, [base]);
     const wrong = [
       [base, base],
       [{ ...base, name: 'arm' }],
@@ -190,8 +188,6 @@ describe('the bases of a bundle', () => {
       [{ ...base, version: '0.9.0' }],
       Array.from({ length: LIMITS.deltasMax + 1 }, (_, at) => ({ ...base, version: `1.0.${at}` })),
     ];
-    for (const bases of wrong)
-      assert.equal(
-        refusal(() => assertDeltaBases(labels, bases));
+    for (const bases of wrong) assertRefused('USAGE', () => assertDeltaBases(labels, bases));
   });
 });
