@@ -6,6 +6,17 @@
 import { LIMITS } from '../../shared/limits.ts';
 import type { HistoryRange, PatchStep } from '../../shared/patch-plan.ts';
 
+/** What one segment may hold at a time. */
+export interface SegmentBounds {
+  readonly freshBytes: number;
+  readonly dictionaryBytes: number;
+}
+
+export const SEGMENT_BOUNDS: SegmentBounds = {
+  freshBytes: LIMITS.deltaFreshBytesMax,
+  dictionaryBytes: LIMITS.deltaDictionaryBytesMax,
+};
+
 /** `bytes` of the target from `at` on are those of the history from `from` on. */
 export interface FoundCopy {
   readonly at: number;
@@ -30,10 +41,11 @@ export interface PlannedSegment {
 export function planSegments(
   copies: readonly FoundCopy[],
   sizes: { baseBytes: number; targetBytes: number },
+  bounds: SegmentBounds = SEGMENT_BOUNDS,
 ): PlannedSegment[] {
   const freshBytes = sizes.targetBytes - copies.reduce((sum, copy) => sum + copy.bytes, 0);
   // Segments of one size: a small last one would have a dictionary for next to nothing.
-  const count = Math.max(1, Math.ceil(freshBytes / LIMITS.deltaFreshBytesMax));
+  const count = Math.max(1, Math.ceil(freshBytes / bounds.freshBytes));
   const splitter = new Splitter(Math.ceil(freshBytes / count), sizes.baseBytes);
   for (const copy of copies) splitter.copy(copy);
   return splitter.finish(sizes.targetBytes);
@@ -128,6 +140,7 @@ const BLOCK = LIMITS.deltaBlockBytes;
 export function chooseDictionary(
   { votes, replaced }: { votes: Votes; replaced: readonly HistoryRange[] },
   historyBytes: number,
+  bounds: SegmentBounds = SEGMENT_BOUNDS,
 ): HistoryRange[] {
   const wanted = new Map(votes);
   for (const { at, bytes } of replaced) {
@@ -136,7 +149,7 @@ export function chooseDictionary(
       wanted.set(block, (wanted.get(block) ?? 0) + 1);
     }
   }
-  const blocksMax = Math.floor(LIMITS.deltaDictionaryBytesMax / BLOCK);
+  const blocksMax = Math.floor(bounds.dictionaryBytes / BLOCK);
   const best = [...wanted]
     .filter(([block]) => block * BLOCK < historyBytes)
     .sort(([blockA, a], [blockB, b]) => b - a || blockA - blockB)

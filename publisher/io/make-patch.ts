@@ -22,7 +22,12 @@ import {
   type PatchSegment,
 } from '../../shared/patch-plan.ts';
 import { Gear } from '../core/gear.ts';
-import { chooseDictionary, planSegments, type PlannedSegment } from '../core/plan-patch.ts';
+import {
+  chooseDictionary,
+  planSegments,
+  type PlannedSegment,
+  type SegmentBounds,
+} from '../core/plan-patch.ts';
 import { findCopies, type FoundCopies } from './find-copies.ts';
 import { History } from './history.ts';
 
@@ -48,6 +53,8 @@ export interface PatchJob {
   readonly out: string;
   /** Folder for a dictionary and the frames; nothing is left in it. */
   readonly scratch: string;
+  /** What robots can take, when it is left out. */
+  readonly bounds?: SegmentBounds;
   /** Told of bytes read: both tars once, and the target once more. */
   readonly onBytes: (bytes: number) => void;
 }
@@ -93,7 +100,7 @@ class PatchMaker {
     const found = await findCopies(this.#history, this.#job.onBytes);
     const sizes = { baseBytes: base.bytes, targetBytes: target.bytes };
     const segments: PatchSegment[] = [];
-    const planned = planSegments(found.copies, sizes);
+    const planned = planSegments(found.copies, sizes, this.#job.bounds);
     const freshBytes = planned.reduce((sum, segment) => sum + rangeBytes(segment.fresh), 0);
     this.#job.onBytes(target.bytes - freshBytes); // what is copied needs no packing
     const frames = await open(this.#framesPath, 'w');
@@ -117,7 +124,9 @@ class PatchMaker {
     if (segment.fresh.length === 0) return { frameBytes: 0, dictionary: [], steps };
     const historyBytes = this.#history.base.bytes + segment.madeBytes;
     const votes = await this.#votes(segment, found);
-    const dictionary = chooseDictionary({ votes, replaced: segment.replaced }, historyBytes);
+    const { replaced } = segment;
+    const { bounds } = this.#job;
+    const dictionary = chooseDictionary({ votes, replaced }, historyBytes, bounds);
     const frameBytes = await this.#encode(segment, dictionary, frames);
     return { frameBytes, dictionary, steps };
   }

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import type { SegmentBounds } from '../../publisher/core/plan-patch.ts';
 import { makePatch } from '../../publisher/io/make-patch.ts';
 import type { DeltaOffer } from '../../robot-client/core/state.ts';
 import type { RolloutFields } from '../../shared/announcement.ts';
@@ -15,21 +16,20 @@ import { LIMITS } from '../../shared/limits.ts';
 import { cutChunks } from './fleet.ts';
 
 /** The patch file from one tar to another. */
-export async function patchBetween(base: Uint8Array, target: Uint8Array): Promise<Uint8Array> {
+/** @param bounds those of robots when they are left out */
+export async function patchBetween(
+  base: Uint8Array,
+  target: Uint8Array,
+  bounds?: SegmentBounds,
+): Promise<Uint8Array> {
   const folder = await mkdtemp(join(tmpdir(), `drover-delta-${randomBytes(4).toString('hex')}-`));
   try {
     const [basePath, targetPath] = [join(folder, 'base.tar'), join(folder, 'target.tar')];
     await writeFile(basePath, base);
     await writeFile(targetPath, target);
     const out = join(folder, 'patch');
-    await makePatch({
-      zstd: 'zstd',
-      basePath,
-      targetPath,
-      out,
-      scratch: folder,
-      onBytes: () => {},
-    });
+    const job = { zstd: 'zstd', basePath, targetPath, out, scratch: folder, onBytes: () => {} };
+    await makePatch({ ...job, ...(bounds && { bounds }) });
     return new Uint8Array(await readFile(out));
   } finally {
     await rm(folder, { recursive: true, force: true });
