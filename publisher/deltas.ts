@@ -1,14 +1,16 @@
 /**
  * The deltas of a bundle that is being built: one for each base, made by zstd, applied once to see that
- * it works, and left out when it would be no smaller than the payload itself.
+ * it works, and left out when it would hardly be smaller than the payload itself.
  */
 
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '../shared/byte-sizes.ts';
 import { DELTAS_FOLDER, deltaPartName } from '../shared/bundle-parts.ts';
 import { syncFolder } from '../shared/io/atomic-file.ts';
 import type { Output } from '../shared/io/cli.ts';
 import type { ManifestFields } from '../shared/manifest.ts';
+import { isWorthwhile } from './core/plan-deltas.ts';
 import { checkPatch } from './io/check-patch.ts';
 import type { DeltaBase } from './io/delta-base.ts';
 import { makePatch } from './io/make-patch.ts';
@@ -68,8 +70,9 @@ async function makeDelta(
       scratch: job.scratch,
       onBytes: meter.add,
     }).finally(meter.stop);
-    if (made.bytes >= payload.bytes) {
-      output.say(`no delta from ${base.version}: it would be no smaller than the payload`);
+    if (!isWorthwhile(made.bytes, payload.bytes)) {
+      const [got, want] = [formatBytes(made.bytes), formatBytes(payload.bytes)];
+      output.say(`no delta from ${base.version}: it would save too little (${got} for ${want})`);
       await rm(out);
       return null;
     }

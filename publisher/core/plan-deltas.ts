@@ -24,6 +24,13 @@ export function parseDeltaFrom(text: string): BaseWords {
     : { version: null, path: text };
 }
 
+/** Of the payload: a delta that saves less is not worth a robot's work and disk. */
+const WORTH_MAX = 0.9;
+
+export function isWorthwhile(deltaBytes: number, payloadBytes: number): boolean {
+  return deltaBytes <= payloadBytes * WORTH_MAX;
+}
+
 export interface BaseLabels {
   readonly version: string;
   /** Null where nothing says it. */

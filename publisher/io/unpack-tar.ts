@@ -25,9 +25,10 @@ export interface HashedTar {
 export async function unpackTar(path: string, out: string | null): Promise<HashedTar> {
   const hash = new Sha256Stream();
   try {
+    const unpacker = (await isGzip(path)) ? createGunzip() : new PassThrough();
     await pipeline(
       createReadStream(path),
-      (await isGzip(path)) ? createGunzip() : new PassThrough(),
+      unpacker,
       async function* hashed(pieces: AsyncIterable<Buffer>) {
         for await (const piece of pieces) {
           hash.update(piece);
