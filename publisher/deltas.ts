@@ -1,6 +1,6 @@
 /**
- * The deltas of a bundle that is being built: one for each base, made by zstd, applied once to see that
- * it works, and left out when it would hardly be smaller than the payload itself.
+ * The deltas of a bundle that is being built: one for each base, made by zstd, applied once to see
+ * that it works, and left out when it would hardly be smaller than the payload itself.
  */
 
 import { mkdir, rm } from 'node:fs/promises';

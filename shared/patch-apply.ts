@@ -1,8 +1,8 @@
 /**
- * Applies a delta to a base: robots to install it, publishers to see that it works before they sign.
- * The plan is checked rule by rule, the patch program gets one segment at a time and must give exactly
- * what the plan says, and the tar that comes out is the expected one or an error. What the patch itself
- * should be was checked by the caller. Files and the program are ports.
+ * Applies a delta to a base: robots to install it, publishers to see that it works before they
+ * sign. The plan is checked rule by rule, the patch program gets one segment at a time and must
+ * give exactly what the plan says, and the tar that comes out is the expected one or an error. What
+ * the patch itself should be was checked by the caller. Files and the program are ports.
  */
 
 import { DroverError } from './errors.ts';

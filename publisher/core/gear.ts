@@ -1,7 +1,7 @@
 /**
- * Picks places in a stream by what stands there, not by where: equal runs of bytes are picked in the
- * same way wherever they moved. A place is picked when a rolling hash of the 32 bytes before it has
- * enough zeroes in front; a second hash of the same bytes is its key. Pure.
+ * Picks places in a stream by what stands there, not by where: equal runs of bytes are picked in
+ * the same way wherever they moved. A place is picked when a rolling hash of the 32 bytes before it
+ * has enough zeroes in front; a second hash of the same bytes is its key. Pure.
  */
 
 /** Two tables of 256 numbers that never change: equal inputs must give equal deltas for ever. */

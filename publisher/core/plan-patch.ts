@@ -1,6 +1,7 @@
 /**
  * Decides how a tar is put together from the one before it: where the segments end, and what goes
- * into the dictionary of each. Pure; what is equal to what was found out by reading (../io/find-copies).
+ * into the dictionary of each. Pure; what is equal to what was found out by reading
+ * (../io/find-copies).
  */
 
 import { LIMITS } from '../../shared/limits.ts';

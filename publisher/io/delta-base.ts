@@ -1,6 +1,6 @@
 /**
- * What a delta is made from: an older bundle, or a bare tar with the version that it was. A bundle is
- * checked against its manifest first: a delta from other bytes than robots run helps nobody.
+ * What a delta is made from: an older bundle, or a bare tar with the version that it was. A bundle
+ * is checked against its manifest first: a delta from other bytes than robots run helps nobody.
  */
 
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';

@@ -1,7 +1,7 @@
 /**
  * The deltas that are in a bundle: whether each is what the manifest says, and whether the tar that
- * they make is the one inside the payload. A robot that takes a delta never sees the payload, so the
- * two must not be able to differ in what is signed.
+ * they make is the one inside the payload. A robot that takes a delta never sees the payload, so
+ * the two must not be able to differ in what is signed.
  */
 
 import { open, stat } from 'node:fs/promises';
@@ -25,7 +25,9 @@ export interface DeltaPart {
   readonly memoryBytes: number;
 }
 
-/** Deltas of the manifest whose part is not there are left out: a bundle may travel without them. */
+/**
+ * Deltas of the manifest whose part is not there are left out: a bundle may travel without them.
+ */
 export async function presentDeltas(bundle: Bundle): Promise<{ delta: Delta; path: string }[]> {
   const found = [];
   for (const delta of bundle.manifest.deltas) {

@@ -1,7 +1,7 @@
 /**
  * Finds the long runs of a target that are in the base or further up in the target itself. Places
- * are picked by content (../core/gear), looked up, and then the bytes themselves are compared: a key
- * is only ever a hint. Memory is a table of a million places, whatever the size of the tars.
+ * are picked by content (../core/gear), looked up, and then the bytes themselves are compared: a
+ * key is only ever a hint. Memory is a table of a million places, whatever the size of the tars.
  */
 
 import { LIMITS } from '../../shared/limits.ts';

@@ -1,6 +1,6 @@
 /**
- * The two tars of a delta as one row of bytes: the base, and behind it the target. A place in it is a
- * number; how far two places are equal is found out here, by reading.
+ * The two tars of a delta as one row of bytes: the base, and behind it the target. A place in it is
+ * a number; how far two places are equal is found out here, by reading.
  */
 
 import type { HistoryRange } from '../../shared/patch-plan.ts';

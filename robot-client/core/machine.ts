@@ -218,7 +218,10 @@ function held(state: MachineState): MachineState {
   return { ...state, job: null, retry };
 }
 
-/** A start while a delta is applied counts. A boot during probation counts once, whether `recover` or the agent notices it first. */
+/**
+ * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
+ * or the agent notices it first.
+ */
 function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
   const { job, phase } = state;
   if (job?.delta && phase === 'verifying' && by === 'agent') {

@@ -1,4 +1,6 @@
-/** What a job downloads, and into which files: the full payload, or the delta that was chosen. Pure. */
+/**
+ * What a job downloads, and into which files: the full payload, or the delta that was chosen. Pure.
+ */
 
 import { indexFile, patchFile, patchIndexFile, payloadFile } from './layout.ts';
 import type { Job } from './state.ts';

@@ -1,7 +1,7 @@
 /**
- * Stage download: a payload or a delta, chunk by chunk, into its staging file. What is there is known by
- * hashing the file itself, never from a note about it: after a power cut the bytes tell the truth
- * and a note may not. So a verified chunk that survived is never fetched again.
+ * Stage download: a payload or a delta, chunk by chunk, into its staging file. What is there is
+ * known by hashing the file itself, never from a note about it: after a power cut the bytes tell
+ * the truth and a note may not. So a verified chunk that survived is never fetched again.
  */
 
 import { chunkLength, parseChunkIndex, type ChunkIndex } from '../../shared/chunk-index.ts';

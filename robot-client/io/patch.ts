@@ -1,7 +1,7 @@
 /**
- * Applies a delta on a robot: from the tar of an installed release and the patch that was downloaded
- * to the tar of the new one. The patch is what the release key signed before any of it is used, and
- * the tar is what it signed, whole and synced, or it is removed again.
+ * Applies a delta on a robot: from the tar of an installed release and the patch that was
+ * downloaded to the tar of the new one. The patch is what the release key signed before any of it
+ * is used, and the tar is what it signed, whole and synced, or it is removed again.
  */
 
 import { DroverError } from '../../shared/errors.ts';

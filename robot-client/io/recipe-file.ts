@@ -1,6 +1,6 @@
 /**
- * Writes the recipe of a release while its tar is unpacked. It is made durable like the release: one
- * that a power cut took would cost a full download the next time.
+ * Writes the recipe of a release while its tar is unpacked. It is made durable like the release:
+ * one that a power cut took would cost a full download the next time.
  */
 
 import { hexToBytes } from '../../shared/bytes.ts';

@@ -1,6 +1,6 @@
 /**
- * Chooses the way a payload comes: the cheapest route whose base is really there, whole and unchanged,
- * and for which there is room. It is asked before anything is downloaded.
+ * Chooses the way a payload comes: the cheapest route whose base is really there, whole and
+ * unchanged, and for which there is room. It is asked before anything is downloaded.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
@@ -31,7 +31,9 @@ export interface RouteInput {
   readonly signal: AbortSignal;
 }
 
-/** @throws DroverError DISK_SPACE_SHORT when not even the full payload has room, DISK_WRITE_FAILED */
+/**
+ * @throws DroverError DISK_SPACE_SHORT when not even the full payload has room, DISK_WRITE_FAILED
+ */
 export async function chooseRoute(input: RouteInput): Promise<Choice> {
   const { disk, layout, job } = input;
   const folder = stagingFolder(layout, job.payloadSha256);

@@ -53,7 +53,8 @@ async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
     try {
       await disk.syncFolder(folderAbove(folder));
     } catch (thrown) {
-      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in it.
+      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in
+      // it.
       if (!(thrown instanceof DroverError)) throw thrown;
     }
   }
@@ -97,6 +98,7 @@ export async function keepRecipe(
   recipe: string,
   { layout, version }: { layout: Layout; version: string },
 ): Promise<void> {
+  await disk.mkdir(layout.bases); // made at the start; a person may have removed it since
   await disk.rename(recipe, recipeFile(layout, version));
   await disk.syncFolder(layout.bases);
 }

@@ -1,7 +1,7 @@
 /**
- * From the bytes of a payload.tar.gz, or of the tar that a delta made, to its entries, one at a time,
- * as a stream: the whole payload is never in memory. What an entry may become is decided by whoever
- * takes it; here is decided only whether the bytes are a (gzip-compressed) tar at all.
+ * From the bytes of a payload.tar.gz, or of the tar that a delta made, to its entries, one at a
+ * time, as a stream: the whole payload is never in memory. What an entry may become is decided by
+ * whoever takes it; here is decided only whether the bytes are a (gzip-compressed) tar at all.
  *
  * Bytes behind the end mark of the tar are not looked at, only checked by gzip's own checksum.
  */

@@ -1,7 +1,8 @@
 /**
- * The `zstd` program as a child: a filter from bytes to bytes with a dictionary file. Nothing that it
- * says is trusted, only bytes are taken from it, and whoever takes them hashes them. It gets no more
- * of our environment than its search path, an end after a time-out, and room for its last words.
+ * The `zstd` program as a child: a filter from bytes to bytes with a dictionary file. Nothing that
+ * it says is trusted, only bytes are taken from it, and whoever takes them hashes them. It gets no
+ * more of our environment than its search path, an end after a time-out, and room for its last
+ * words.
  */
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';

@@ -1,6 +1,7 @@
 /**
- * The real zstd for a disk that is only a model: it gets the dictionary as a real file of its own. A
- * crash test applies one delta thousands of times, so what it made of the same bytes is remembered.
+ * The real zstd for a disk that is only a model: it gets the dictionary as a real file of its own.
+ * A crash test applies one delta thousands of times, so what it made of the same bytes is
+ * remembered.
  */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -41,7 +41,9 @@ function noise(bytes: number, seed: string): Uint8Array {
 const program = (version: string): string => `#!/bin/sh\necho ${version}\n`;
 const DATA_BYTES = 2 * LIMITS.chunkBytesMin + 1000;
 
-/** The version that there is a delta to, and the one it is from: all but a few lines are the same. */
+/**
+ * The version that there is a delta to, and the one it is from: all but a few lines are the same.
+ */
 export const PATCHED = { from: '1.0.0', to: '1.3.0' } as const;
 const dataOf = (version: string): Uint8Array =>
   noise(DATA_BYTES, version === PATCHED.to ? PATCHED.from : version);

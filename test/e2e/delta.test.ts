@@ -1,4 +1,7 @@
-/** Deltas with real programs: broker, publisher, robots and zstd, and a link whose bytes are counted. */
+/**
+ * Deltas with real programs: broker, publisher, robots and zstd, and a link whose bytes are
+ * counted.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -155,7 +158,7 @@ describe('an update by a delta', () => {
   });
 });
 
-it('[P-8.9] a robot says in its state what it can do, and older robots say nothing', () => {
+it('[P-12.5] a robot says in its state what it can do, and older robots say nothing', () => {
   const state = { robot_id: 'r1', at: '2026-01-01T00:00:00Z' };
   const components = [{ name: 'app', version: null, phase: 'idle' }];
   const parse = (more: object) =>

@@ -1,4 +1,6 @@
-/** Deltas on the command line: built, checked, shown, and refused when they are not what they say. */
+/**
+ * Deltas on the command line: built, checked, shown, and refused when they are not what they say.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

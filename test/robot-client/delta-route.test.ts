@@ -105,7 +105,7 @@ function stateIn(phase: MachineState['phase']): MachineState {
 }
 
 describe('a delta that is of no use', () => {
-  it('[P-7.10] is given up in every phase that it can fail in, once for each bundle', () => {
+  it('[P-12.4] is given up in every phase that it can fail in, once for each bundle', () => {
     for (const [phase, then] of [
       ['checking', 'checking'],
       ['downloading', 'downloading'],

@@ -77,7 +77,7 @@ const dataOf = (bench: Bench, version: string): Promise<Buffer> =>
   readFile(join(bench.root, 'releases', version, 'data'));
 
 describe('an update by a delta', () => {
-  it('[P-7.9] fetches the delta and nothing of the payload, and installs the same tree', async (t) => {
+  it('[P-12.3] fetches the delta and nothing of the payload, and installs the same tree', async (t) => {
     const { bench, announce, counts, patchChunks } = await updated(t);
     announce();
     await bench.runs(NEXT);
@@ -201,7 +201,7 @@ function crossed(right: Uint8Array): Uint8Array {
 
 describe('a robot takes the full payload, once and with the reason told, for a delta', () => {
   for (const [what, [code, chance]] of Object.entries(FAILURES)) {
-    it(`[P-7.10] ${what}`, async (t) => {
+    it(`[P-12.4] ${what}`, async (t) => {
       const { bench, announce, counts } = await updated(t, chance);
       announce();
       await bench.runs(NEXT);
@@ -217,7 +217,7 @@ describe('a robot takes the full payload, once and with the reason told, for a d
     });
   }
 
-  it('[P-7.10] from a release that the application wrote into, before any of it is fetched', async (t) => {
+  it('[P-12.4] from a release that the application wrote into, before any of it is fetched', async (t) => {
     const { bench, announce, counts } = await updated(t);
     await writeFile(join(bench.root, 'releases', BASE, 'VERSION.txt'), '1.1.1\n');
     announce();

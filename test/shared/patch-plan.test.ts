@@ -61,7 +61,7 @@ const patchBytesOf = (head: Uint8Array, plan: PatchPlan): number =>
   head.byteLength + plan.segments.reduce((sum, segment) => sum + segment.frameBytes, 0);
 
 describe('the plan of a delta', () => {
-  it('[P-7.9] reads as it was written, whatever its shape', () => {
+  it('[P-12.1] reads as it was written, whatever its shape', () => {
     fc.assert(
       fc.property(plans, (plan) => {
         const head = encodePatchHead(plan);
@@ -129,7 +129,7 @@ describe('the plan of a delta', () => {
     ['a frame for nothing', planOf(10, { steps: [], frameBytes: 3 }), /without fresh bytes/],
   ];
   for (const [what, plan, why] of wrong) {
-    it(`[P-7.9] is refused with ${what}`, () => {
+    it(`[P-12.2] is refused with ${what}`, () => {
       const head = encodePatchHead(plan);
       const patchBytes = patchBytesOf(head, plan);
       assertRefused('DELTA_INVALID', () => parsePatchHead(head, patchBytes), why);
