@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { explainComponent } from '../../robot-client/core/explain.ts';
+import { realDisk } from '../../robot-client/io/disk.ts';
 import { utf8 } from '../../shared/bytes.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { zstdProgram } from '../../shared/io/zstd-program.ts';
@@ -44,12 +45,17 @@ interface Chance {
   readonly from?: string;
   /** The index of its chunks is none. */
   readonly isUnavailable?: boolean;
+  /** What the disk says is free. */
+  readonly freeBytes?: number;
 }
 
 /** A robot that runs BASE, and NEXT announced with a delta from it. */
 async function updated(t: TestContext, chance: Chance = {}) {
   const program = chance.program === undefined ? zstdProgram('zstd') : chance.program;
-  const bench = await Bench.open(t, { patchProgram: program });
+  const { freeBytes } = chance;
+  const free = async () => ({ bytes: freeBytes ?? 0, inodes: null });
+  const disk = freeBytes === undefined ? {} : { disk: { ...realDisk, free } };
+  const bench = await Bench.open(t, { patchProgram: program, ...disk });
   const [basePayload, payload] = [await payloadFor(BASE), await payloadFor(NEXT)];
   bench.announce(await fleet.makeBundle({ version: BASE, payload: basePayload }), BASE);
   await bench.runs(BASE);
@@ -102,6 +108,12 @@ describe('an update by a delta', () => {
     bench.announce({ ...made, chunks }, '1.3.0', { artifacts: [made.artifact, delta.artifact] });
     await bench.runs('1.3.0');
     assert.equal(bench.component.view.state.lastUpdate?.deltaFrom, NEXT);
+    // Recipes go with their releases; of a staging folder nothing is left.
+    const left = () =>
+      Promise.all(['bases', 'staging'].map((one) => readdir(join(bench.root, one))));
+    await waitUntil('what is over to be removed', async () => {
+      return JSON.stringify(await left()) === JSON.stringify([[NEXT, '1.3.0'], []]);
+    });
   });
 
   it('goes on after a power cut in mid-patch, with what was downloaded', async (t) => {
@@ -223,6 +235,14 @@ describe('a robot takes the full payload, once and with the reason told, for a d
     announce();
     await bench.runs(NEXT);
     assert.deepEqual(bench.codes, ['DELTA_BASE_CHANGED']);
+    assert.equal(counts().delta, 0);
+  });
+
+  it('and says nothing where there is room for the payload and not for patching', async (t) => {
+    const { bench, announce, counts } = await updated(t, { freeBytes: 2 * LIMITS.diskSpareBytes });
+    announce();
+    await bench.runs(NEXT);
+    assert.deepEqual(bench.codes, []);
     assert.equal(counts().delta, 0);
   });
 
