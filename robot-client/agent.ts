@@ -102,7 +102,7 @@ export class Agent {
       canSend: () => this.#wire?.isUp === true,
       send: (state) => this.#sendRetained('state', state),
     });
-    this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
+    this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
     );
