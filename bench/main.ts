@@ -2,6 +2,7 @@
 
 import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
+import { benchDelta } from './delta.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
@@ -9,6 +10,7 @@ import { benchSoak } from './soak.ts';
 import { benchWeight } from './weight.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  delta: benchDelta,
   gate: benchGate,
   kills: benchKills,
   payload: benchPayload,

@@ -8,11 +8,12 @@ import { CATALOGUE, DroverError, toProblem, type Problem } from '../shared/error
 import type { EpochMs, RobotId } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
-import type { Log, Wire } from '../shared/ports.ts';
+import type { Log, PatchProgram, Wire } from '../shared/ports.ts';
 import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { openMqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
 import { Component } from './component.ts';
+import { PATCH_CAPABILITY } from './core/delta.ts';
 import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
 import type { InterlockRules } from './core/interlock.ts';
@@ -54,6 +55,8 @@ export interface AgentOptions {
   /** Makes the link; one over MQTT when it is left out. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;
+  /** Null on a robot without zstd: it takes full payloads. */
+  readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
   readonly log: Log;
@@ -97,7 +100,7 @@ export class Agent {
       isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
-    this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
+    this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
     );
@@ -223,13 +226,14 @@ export class Agent {
   #makeComponent(component: string, root: string): Component {
     const { disk, trust, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags } = this.#options;
+    const { robot, arch, tags, patchProgram } = this.#options;
     return new Component({
       component,
       layout: layoutOf(root),
       disk,
       link: this.#chunks,
       trust,
+      patchProgram,
       hooksFolder,
       hookTimeoutMs,
       bytesPerSecondMax,
@@ -357,7 +361,8 @@ export class Agent {
 
   #facts() {
     const { robot, arch, model, tags } = this.#options;
-    return { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
+    const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
+    return { robot, agent: AGENT_VERSION, arch, model, tags, caps, metrics: this.#telemetry };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

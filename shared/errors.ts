@@ -273,6 +273,23 @@ export const CATALOGUE = {
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),
 
+  // Deltas; a robot that meets one of these takes the full payload instead
+  ZSTD_MISSING: usage(
+    'install zstd 1.4.5 or newer (apt install zstd), or build without --delta-from',
+  ),
+  ZSTD_FAILED: refused('operator', 'run zstd by hand: the message holds its last words', 'later'),
+  ZSTD_TIMED_OUT: refused('operator', 'the machine is too slow or too busy for it', 'later'),
+  DELTA_INVALID: refused('peer', 'build the bundle again: the delta is not what its manifest says'),
+  DELTA_BASE_CHANGED: refused(
+    'operator',
+    'find out what writes into the release folder: a release is never changed in place',
+  ),
+  DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
+  DELTA_INTERRUPTED: refused(
+    'operator',
+    'look whether the robot runs out of memory while it patches',
+  ),
+
   // HTTP
   HTTP_UNAUTHORIZED: refused(
     'operator',

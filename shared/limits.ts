@@ -14,6 +14,7 @@ export const LIMITS = {
   // Names
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
+  capsMax: 16, // capabilities in one robot's state
   tagsMax: 32, // tags of one robot or one target
   targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
 
@@ -48,6 +49,19 @@ export const LIMITS = {
   archiveBytesMax: 32 * GiB, // unpacked bytes of one release
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
   archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
+
+  // Deltas: a patch is applied in pieces, each of which costs a robot dictionary + fresh bytes
+  deltaDictionaryBytesMax: 80 * MiB, // what zstd may copy from while it unpacks one piece
+  deltaFreshBytesMax: 40 * MiB, // what it unpacks then; with the agent below 256 MiB in all
+  deltaSegmentsMax: 1_024, // pieces of one patch: archiveBytesMax of nothing but fresh bytes
+  deltaCopiesMax: 65_536, // runs that are copied without zstd
+  deltaCopyBytesMin: 128 * KiB, // a shorter run costs zstd no more than a copy: one block of it
+  deltaPlanBytesMax: 1 * MiB, // what stands before the pieces of a patch
+  deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  zstdStderrBytesMax: 4 * KiB, // last words of zstd kept for the report
+  zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
+  zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
+  zstdProbeMsMax: 5 * SECOND, // `zstd --version`
 
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
@@ -180,6 +194,9 @@ export const LIMITS = {
   agentIdleRssBytesMax: 72 * MiB, // bare Node 20 takes 43 MiB of it, shared with nobody but Node
   agentIdleBytesPerHourMax: 12 * KiB, // MQTT both ways: 8 MiB a month on a SIM card
   agentWatchedBytesPerHourMax: 96 * KiB, // the same while a rollout wants its counters: hours, days
+  deltaFailuresMax: 8, // bundles remembered whose delta was of no use
+  patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
+  recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
 
   // Memory
   collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
@@ -197,7 +214,7 @@ export const LIMITS = {
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
   keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
   journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
-  journalUploadsMax: 8, // brokers and chunk sizes one bundle's journal remembers
+  journalUploadsMax: 34, // a payload and its deltas on two brokers: one bundle's journal
   readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
   readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
   readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is
@@ -247,4 +264,12 @@ assertRelation(
 assertRelation(
   LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,
   'a robot that lost one report is not gone',
+);
+assertRelation(
+  LIMITS.deltaSegmentsMax * LIMITS.deltaFreshBytesMax >= LIMITS.archiveBytesMax,
+  'a patch must be able to hold the largest archive',
+);
+assertRelation(
+  LIMITS.deltaCopiesMax * LIMITS.deltaCopyBytesMin >= LIMITS.payloadBytesMax,
+  'a patch must be able to copy all of the largest payload',
 );

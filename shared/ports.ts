@@ -68,3 +68,18 @@ export interface PrunableChunkStore extends WritableChunkStore {
   readonly bytesStored: number;
   readonly chunksStored: number;
 }
+
+/** What unpacks one frame of a delta. Only bytes are taken from it, and they are hashed. */
+export interface PatchProgram {
+  /**
+   * @param run.dictionary path of a file, null for none
+   * @param run.take awaited before more is unpacked; what it throws ends the program
+   * @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT
+   */
+  unpack(run: {
+    readonly dictionary: string | null;
+    readonly frame: AsyncIterable<Uint8Array>;
+    readonly signal: AbortSignal;
+    take(piece: Uint8Array): Promise<void>;
+  }): Promise<void>;
+}

@@ -21,7 +21,13 @@ export interface ComponentStatus {
   readonly last_error: { code: string; message: string; version?: string | null } | null;
   readonly blocked: readonly string[];
   readonly wake_at: string | null;
-  readonly last_update: { rollout: string; version: string; outcome: string } | null;
+  readonly last_update: {
+    rollout: string;
+    version: string;
+    outcome: string;
+    delta_from?: string | null;
+    delta_failed?: string | null;
+  } | null;
 }
 
 export class Robot {
