@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log } from '../shared/ports.ts';
+import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { readAnnouncement, readRollouts } from './announced.ts';
 import { AttachedIntake } from './attached-intake.ts';
@@ -30,6 +31,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { StoreCheck } from './store-check.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface AttachOptions {
   readonly address: EngineAddress;
@@ -88,6 +90,7 @@ interface Late {
 }
 
 interface Parts extends Stores {
+  readonly trust: LiveTrust;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly late: Late;
@@ -99,13 +102,15 @@ async function open(
   options: AttachOptions,
   onOpen: OnOpen,
 ): Promise<Omit<AttachedBroker, 'close'>> {
-  const { dataFolder, trust, certificateFiles, credentialsFile, log } = options;
+  const { dataFolder, certificateFiles, credentialsFile, log } = options;
   const credentials =
     credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
   if (credentials) onOpen(() => credentials.close());
   const certificates = certificateFiles && Certificates.open(certificateFiles, log);
   if (certificates) onOpen(async () => certificates.close());
   const stores = await openStores(options, onOpen);
+  const trust = new LiveTrust(options.trust);
+  walkTrust(trust, stores.control, log);
   const fleet = new Fleet();
   const late: Late = { engine: null, check: null, http: null };
   const metrics = makeMetrics(stores, fleet, late);
@@ -120,9 +125,10 @@ async function open(
       onDecision: (kind) => metrics.countDecision(kind),
     }));
   if (lead) onOpen(() => lead.close());
-  const parts: Parts = { ...stores, fleet, metrics, late, controller: lead?.controller ?? null };
+  const controller = lead?.controller ?? null;
+  const parts: Parts = { ...stores, trust, fleet, metrics, late, controller };
   metrics.showRollouts({
-    rollouts: () => viewRollouts(options, parts),
+    rollouts: () => viewRollouts(parts),
     run: (id) => lead?.controller.view(id) ?? null,
     isLeading: () => lead?.controller.isLeading ?? false,
   });
@@ -169,13 +175,12 @@ function makeMetrics({ chunks }: Stores, fleet: Fleet, late: Late): Metrics {
 }
 
 function makeIntake(
-  { trust, profile, log }: AttachOptions,
+  { profile, log }: AttachOptions,
   { late, controller, ...parts }: Parts,
   publish: (topic: string, payload: Uint8Array) => Promise<void>,
 ): AttachedIntake {
   return new AttachedIntake({
     ...parts,
-    trust,
     keepsWills: profile.keepsWills,
     log,
     onWant: (hashes) => {
@@ -247,7 +252,7 @@ async function openHttp(
     ...doors,
     log,
     engine: () => engine.status,
-    rollouts: () => viewRollouts(options, parts),
+    rollouts: () => viewRollouts(parts),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
       await parts.control.assertWritable();
@@ -257,7 +262,7 @@ async function openHttp(
   });
 }
 
-function viewRollouts({ trust }: AttachOptions, { control, fleet, late }: Parts): RolloutView[] {
+function viewRollouts({ trust, control, fleet, late }: Parts): RolloutView[] {
   return readRollouts({ trust, control, fleet }).map((view) => {
     const store = late.check?.stateOf(view.id);
     return store ? { ...view, store: showStore(store) } : view;

@@ -5,6 +5,7 @@ import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
+import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
 import { readRollouts } from './announced.ts';
@@ -24,6 +25,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface BrokerOptions {
   readonly dataFolder: string;
@@ -104,6 +106,8 @@ async function openBroker(
   const { host, connectionsMax, log } = options;
   const { credentials, certificates } = await openAdmission(options, onOpen);
   const stores = await openStores(options, onOpen);
+  const trust = options.trust && new LiveTrust(options.trust);
+  if (trust) walkTrust(trust, stores.control, log);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
   const metrics = new Metrics({
@@ -112,10 +116,10 @@ async function openBroker(
     storeBytes: () => stores.chunks.bytesStored,
     storeChunks: () => stores.chunks.chunksStored,
   });
-  const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
+  const lead = options.lead && (await openLead(options, { ...stores, trust, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
-  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller };
+  const parts: Parts = { ...stores, trust, fleet, metrics, credentials, certificates, controller };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
@@ -169,6 +173,7 @@ async function openAdmission(
 }
 
 interface Parts extends Stores {
+  readonly trust: LiveTrust | null;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly credentials: LiveCredentials | null;
@@ -182,8 +187,8 @@ async function openEngine(
   parts: Parts,
   { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
 ): Promise<Engine> {
-  const { log, trust } = options;
-  const { chunks, control, sessions, fleet, metrics, credentials, controller } = parts;
+  const { log } = options;
+  const { chunks, control, sessions, trust, fleet, metrics, credentials, controller } = parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -222,14 +227,13 @@ async function openEngine(
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */
 async function openLead(
   options: BrokerOptions,
-  parts: Pick<Parts, 'fleet' | 'control' | 'metrics'>,
+  parts: Pick<Parts, 'trust' | 'fleet' | 'control' | 'metrics'>,
 ): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
-  const { dataFolder, trust, log } = options;
+  const { dataFolder, log } = options;
   let door: Publish | null = null;
   const { controller, close } = await openController(options.lead as LeadOptions, {
     ...parts,
     dataFolder,
-    trust,
     isAlone: true,
     log,
     onDecision: (kind) => parts.metrics.countDecision(kind),

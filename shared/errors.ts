@@ -102,7 +102,15 @@ export const CATALOGUE = {
 
   // Trust
   TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
-  TRUST_EXPIRED: refused('operator', 'install a newer trust.json on the robot', 'later'),
+  TRUST_EXPIRED: refused(
+    'operator',
+    'publish a newer root with drover trust rotate and drover trust publish',
+    'later',
+  ),
+  TRUST_VERSION_WRONG: refused(
+    'operator',
+    'publish the updates of trust.json one after the other, none left out',
+  ),
   ENVELOPE_MALFORMED: refused(
     'peer',
     'only drover publish writes this topic: find out who else does',

@@ -26,6 +26,8 @@ export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${r
 export const LEASE_TOPIC = 'fleet/controller';
 /** The progress of every rollout. */
 export const PROGRESS_FILTER = 'fleet/rollouts/+';
+/** The updates of trust.json. */
+export const TRUST_FILTER = 'fleet/trust/+';
 /** `fleet/trust/2` */
 export const trustTopic = (version: number): string => `fleet/trust/${version}`;
 /** `fleet/robots/r1/state` */

@@ -23,6 +23,7 @@ export function showRobot(record: RobotRecord): object {
     agent: state?.agent ?? null,
     tags: state?.tags ?? [],
     caps: state?.caps ?? [],
+    trust_version: state?.trust_version ?? null,
     metrics: state?.metrics ?? {},
     ...(main ? showComponent(main) : SILENT),
     components: (state?.components ?? []).map(showComponent),

@@ -20,6 +20,7 @@ import {
   PROGRESS_FILTER,
   robotFilter,
   UPDATES_TOPIC,
+  TRUST_FILTER,
 } from '../../shared/topics.ts';
 import { EchoWatch } from '../core/echo-watch.ts';
 import type { EnginePort, EngineStatus, Heard } from '../core/engine-port.ts';
@@ -32,7 +33,12 @@ import {
   type LinkListener,
 } from './engine-link.ts';
 
-const CONTROL_FILTERS: readonly string[] = [UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC];
+const CONTROL_FILTERS: readonly string[] = [
+  TRUST_FILTER,
+  UPDATES_TOPIC,
+  PROGRESS_FILTER,
+  LEASE_TOPIC,
+];
 const ROBOT_FILTERS: readonly string[] = [
   robotFilter('state'),
   robotFilter('online'),

@@ -113,6 +113,7 @@ export interface RobotFactsForReport {
   readonly tags: readonly string[];
   /** What it can do beyond what every robot can. */
   readonly caps: readonly string[];
+  readonly trustVersion: number;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -129,6 +130,7 @@ export function reportRobot(
     model: facts.model,
     tags: [...facts.tags],
     caps: [...facts.caps],
+    trust_version: facts.trustVersion,
     components: components.map((view) => ({
       ...reportComponent(view),
       usage: [...counted.told(view.name)],

@@ -128,7 +128,7 @@ export class Site {
   }
 
   /** Keys and trust are there when it resolves. */
-  static async open(scope: Scope): Promise<Site> {
+  static async open(scope: Scope, more: readonly string[] = []): Promise<Site> {
     const site = new Site(scope, await tempFolder(scope));
     for (const key of ['release', 'rollout']) {
       await site.drover('keygen', '--out', site.path(key));
@@ -140,6 +140,7 @@ export class Site {
       ...keys,
       '--fleet',
       'test',
+      ...more,
       '--out',
       site.path('trust.json'),
     );
