@@ -29,7 +29,7 @@ import { Presence } from './core/presence.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { EventJournal } from './io/event-journal.ts';
 import type { Metrics } from './io/metrics.ts';
-import { noteReport, type RobotTopic } from './robot-reports.ts';
+import { noteRelay, noteReport, type RobotTopic } from './robot-reports.ts';
 
 export interface AttachedIntakeOptions {
   readonly control: ControlStore;
@@ -125,6 +125,7 @@ export class AttachedIntake {
     const topic = this.#ours(text, payload);
     if (!topic) return;
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
+    if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
     }

@@ -24,6 +24,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
+import { Relay, type UpstreamOptions } from './relay.ts';
 
 export interface BrokerOptions {
   readonly dataFolder: string;
@@ -42,6 +43,8 @@ export interface BrokerOptions {
   readonly connectionsMax: number;
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
+  /** Null: nobody stands above this broker. */
+  readonly upstream: UpstreamOptions | null;
   readonly log: Log;
 }
 
@@ -115,7 +118,8 @@ async function openBroker(
   const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
-  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller };
+  const relay = await openRelay(options, { ...stores, fleet, metrics });
+  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
@@ -128,11 +132,13 @@ async function openBroker(
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
+  if (relay) onOpen(() => relay.close());
   credentials?.onChange(() => {
     engine.endOutdated();
     http.endOutdated();
   });
   lead?.run((topic, payload) => engine.publishOwn(topic, payload));
+  relay?.run(engine);
   const listeners = new Listeners({
     host,
     connectionsMax,
@@ -174,6 +180,7 @@ interface Parts extends Stores {
   readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
   readonly controller: Controller | null;
+  readonly relay: Relay | null;
 }
 
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
@@ -183,7 +190,7 @@ async function openEngine(
   { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
 ): Promise<Engine> {
   const { log, trust } = options;
-  const { chunks, control, sessions, fleet, metrics, credentials, controller } = parts;
+  const { chunks, control, sessions, fleet, metrics, credentials, controller, relay } = parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -192,10 +199,20 @@ async function openEngine(
     metrics,
     trust,
     log,
-    onChunkStored: (hash) => void engine.deliverToWaiting(hash),
-    onWant: (hashes) => void engine.answerWant(hashes),
+    onChunkStored: (hash) => {
+      relay?.stored(hash);
+      void engine.deliverToWaiting(hash);
+    },
+    onWant: (hashes) => {
+      relay?.wanted(hashes);
+      void engine.answerWant(hashes);
+    },
     onRobotEvent: (event) => http.publishEvent(event),
-    onControl: (topic, payload) => controller?.hear(topic, payload),
+    onControl: (topic, payload) => {
+      controller?.hear(topic, payload);
+      if (topic.kind === 'updates') relay?.announced();
+    },
+    onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
   const onChunkServed = (bytes: number): void => {
@@ -215,6 +232,7 @@ async function openEngine(
       return intake.take(message);
     },
     onRefused: (code) => metrics.countRefusal(code),
+    onAsked: (hash) => relay?.asked(hash),
   });
   return engine;
 }
@@ -244,8 +262,20 @@ async function openLead(
 
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
+/** The way up; it begins once `run` names the engine. */
+async function openRelay(
+  { upstream, trust, dataFolder, log }: BrokerOptions,
+  parts: Pick<Parts, 'control' | 'chunks' | 'fleet' | 'metrics'>,
+): Promise<Relay | null> {
+  if (!upstream) return null;
+  if (!trust) throw new DroverError('USAGE', 'relay: --upstream needs --trust');
+  const relay = await Relay.open({ ...upstream, ...parts, trust, dataFolder, log });
+  parts.metrics.showUpstream(() => relay.status);
+  return relay;
+}
+
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
-  const { fleet, metrics, control, sessions, credentials } = parts;
+  const { fleet, metrics, control, sessions, credentials, relay } = parts;
   const sinceMs = Date.now();
   return await startHttpApi({
     host: options.host,
@@ -257,6 +287,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     controller: parts.controller,
     log: options.log,
     engine: () => ({ ...EMBEDDED, sinceMs }),
+    ...(relay ? { upstream: () => relay.status } : {}),
     rollouts: () => readRollouts({ ...options, ...parts }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);

@@ -130,6 +130,19 @@ export const LIMITS = {
   storeCheckPatienceMs: 10 * SECOND, // an engine that serves a fleet may take this long for a chunk
   storeCheckBytesPerSecond: 16 * MiB, // a check leaves room on the link for robots
 
+  // Site relay
+  relayNameMax: 48, // it is part of client ids, which are as long as any id
+  upstreamEventsMax: 50_000, // robot events that wait for the link: weeks of a site of 100 robots
+  upstreamEventBytesMax: 64 * MiB, // bytes of them: a quarter of what the disk keeps for databases
+  upstreamWindow: 32, // reports on the way up at once: 50 a second over a satellite
+  upstreamStateMsMin: 10 * SECOND, // progress and counters of one robot go up this often
+  upstreamTickMs: 1 * SECOND, // how often it is looked whether something is due
+  upstreamHoldMs: MINUTE, // what the upstream does not allow is tried again after this
+  relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
+  relayRetryMs: MINUTE, // and it is asked for again after this
+  relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
+  relayTrustsMax: 16, // trust roots that wait for the one before them
+
   // Robot
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
