@@ -22,6 +22,7 @@ import { isWatched } from './core/watched.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
+import { ExpiryWatch } from './io/expiry-watch.ts';
 import { SecondLook } from './io/second-look.ts';
 import { Inbox } from './inbox.ts';
 import { Reporter } from './reporter.ts';
@@ -69,6 +70,10 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly #watch: HealthWatch;
   readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
+  readonly #expiry = new ExpiryWatch(
+    () => this.#now(),
+    () => void this.#consider(),
+  );
   readonly #stateFolder: string;
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
@@ -143,6 +148,7 @@ export class Agent {
     this.#closed = true;
     this.#watch.close();
     this.#secondLook.close();
+    this.#expiry.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
     const wire = this.#wire;
@@ -279,7 +285,8 @@ export class Agent {
     this.#secondLook.forget(topic);
     if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
     try {
-      const { seq } = await this.#inbox.acceptAnnouncement(payload, this.#now());
+      const { seq, expires_at } = await this.#inbox.acceptAnnouncement(payload, this.#now());
+      this.#expiry.follow(expires_at);
       this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
       const problem = this.#problemOf(thrown);

@@ -41,7 +41,8 @@ function audit(scope: Scope, url: string, clientId: string): number[] {
       onMessage: (topic, payload) => {
         if (topic !== UPDATES_TOPIC) seqs.push(parseRobotEvent(payload).event_seq);
       },
-      onUp: () => void wire.subscribe([robotFilter('events'), UPDATES_TOPIC], 1).catch(() => undefined),
+      onUp: () =>
+        void wire.subscribe([robotFilter('events'), UPDATES_TOPIC], 1).catch(() => undefined),
     },
     LOG,
   );
@@ -158,6 +159,10 @@ it('loses no event and tells none twice, in any order of cuts and restarts', asy
   assert.deepEqual(missing, [], 'lost');
   // A carrier may bring a message again (QoS 1); whoever counts must not.
   const counted = (await eventsOf(cloud, ROBOT)).map((one) => one.event_seq);
-  assert.deepEqual(counted, [...new Set(counted)].sort((a, b) => a - b), 'counted twice');
+  assert.deepEqual(
+    counted,
+    [...new Set(counted)].sort((a, b) => a - b),
+    'counted twice',
+  );
   assert.ok(counted.length > 0);
 });
