@@ -23,6 +23,8 @@ export interface SiteChunksOptions {
   readonly chunks: WritableChunkStore;
   readonly bytesPerSecondMax: number | null;
   readonly log: Log;
+  /** A clock that never jumps; milliseconds. */
+  now(): number;
   wire(): Wire;
   /** What is announced here now, verified. */
   rollouts(): readonly Rollout[];
@@ -41,6 +43,7 @@ export class SiteChunks {
   readonly #retry: NodeJS.Timeout;
   /** One at a time: what is looked for in the store must not arrive meanwhile. */
   #lane: Promise<unknown> = Promise.resolve();
+  #heardAtMs = -Infinity;
   #isUp = false;
   #isClosed = false;
   #problem: Problem | null = null;
@@ -111,6 +114,7 @@ export class SiteChunks {
   async deliver(payload: Uint8Array): Promise<void> {
     const hash = sha256Hex(payload);
     if (!this.#wishes.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
+    this.#heardAtMs = this.#now();
     await this.#inLane(async () => {
       if (!this.#wishes.isMissing(hash)) return;
       try {
@@ -122,6 +126,7 @@ export class SiteChunks {
       this.#options.onStored(hash, payload.byteLength);
       await this.#here(hash, payload.byteLength);
     });
+    this.#heardAtMs = this.#now();
     this.#memory.passed(payload.byteLength);
   }
 
@@ -138,7 +143,7 @@ export class SiteChunks {
     for (const rollout of this.#options.rollouts()) {
       if (indexesOf(rollout).has(hash)) await this.#look(rollout);
     }
-    this.#effects(this.#pull?.kept(hash, bytes, Date.now()) ?? []);
+    this.#effects(this.#pull?.kept(hash, bytes, this.#now()) ?? []);
   }
 
   /** What of it is here; the rest is wished for, in the order of the payload. */
@@ -172,12 +177,16 @@ export class SiteChunks {
 
   #add(hashes: readonly Sha256Hex[], place: 'first' | 'last'): void {
     if (hashes.length === 0) return;
-    if (this.#pull) this.#effects(this.#pull.add(hashes, place, Date.now()));
+    if (this.#pull) this.#effects(this.#pull.add(hashes, place, this.#now()));
     else this.#go();
   }
 
   #drop(hashes: readonly Sha256Hex[]): void {
-    for (const hash of hashes) this.#effects(this.#pull?.kept(hash, 0, Date.now()) ?? []);
+    for (const hash of hashes) this.#effects(this.#pull?.kept(hash, 0, this.#now()) ?? []);
+  }
+
+  #now(): number {
+    return this.#options.now();
   }
 
   #go(): void {
@@ -190,7 +199,7 @@ export class SiteChunks {
         bytesPerSecondMax: this.#options.bytesPerSecondMax,
       });
     }
-    this.#effects(this.#pull?.up(Date.now()) ?? []);
+    this.#effects(this.#pull?.up(this.#now()) ?? []);
   }
 
   #chunkBytes(): number {
@@ -262,8 +271,21 @@ export class SiteChunks {
     this.#timer = null;
     const wakeAtMs = this.#pull?.wakeAtMs ?? null;
     if (wakeAtMs === null || this.#isClosed) return;
-    const late = (): void => this.#effects(this.#pull?.timer(Date.now()) ?? []);
-    this.#timer = setTimeout(late, Math.max(0, wakeAtMs - Date.now()));
+    this.#timer = setTimeout(() => this.#onTime(), Math.max(0, wakeAtMs - this.#now()));
+  }
+
+  /**
+   * Chunks that come prove that the others are on their way behind them: a site that is busy with
+   * its disk and its robots must not ask for them once more. With a rate the pull paces itself.
+   */
+  #onTime(): void {
+    const pull = this.#pull;
+    if (!pull) return;
+    const restMs = this.#heardAtMs + pull.patienceMs - this.#now();
+    if (restMs <= 0 || this.#options.bytesPerSecondMax !== null) {
+      return this.#effects(pull.timer(this.#now()));
+    }
+    this.#timer = setTimeout(() => this.#onTime(), restMs);
   }
 
   /** A question that was lost is asked again by the pull's own timer; here it is only noted. */

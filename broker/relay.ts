@@ -93,6 +93,7 @@ export class Relay {
       ...options,
       name,
       wire: () => this.#up.chunks,
+      now: () => performance.now(),
       rollouts: () => readAnnouncement(options.control)?.rollouts ?? [],
       onStored: (hash, bytes) => this.#onStored(hash, bytes),
     });

@@ -66,6 +66,7 @@ class World {
     this.site = new SiteChunks({
       ...{ name: 'site-a', chunks, bytesPerSecondMax: null, log: quiet },
       wire: () => wire,
+      now: Date.now, // of the test's own, as all timers
       rollouts: () => this.announced,
       onStored: (hash) => void this.stored.push(hash),
     });
