@@ -7,6 +7,7 @@ import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
 import { benchSoak } from './soak.ts';
+import { benchUplink } from './uplink.ts';
 import { benchWeight } from './weight.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   kills: benchKills,
   payload: benchPayload,
   soak: benchSoak,
+  uplink: benchUplink,
   weight: benchWeight,
 };
 

@@ -31,7 +31,7 @@ import { Presence } from './core/presence.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { EventJournal } from './io/event-journal.ts';
 import type { Metrics } from './io/metrics.ts';
-import { noteReport, type RobotTopic } from './robot-reports.ts';
+import { noteRelay, noteReport, type RobotTopic } from './robot-reports.ts';
 import { walkTrust } from './trust-walk.ts';
 
 export interface AttachedIntakeOptions {
@@ -60,6 +60,8 @@ export class AttachedIntake {
   readonly #restoredMs = new Map<string, number>();
   /** Trust updates whose predecessor has not come yet. */
   readonly #ahead = new Map<number, Uint8Array>();
+  /** What this connection brought and did not verify: it may under the next root. */
+  readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
   #isSettled = false;
 
   constructor(options: AttachedIntakeOptions) {
@@ -89,6 +91,7 @@ export class AttachedIntake {
   linkUp(): void {
     this.#presence.up(performance.now());
     this.#confirmed.clear();
+    this.#refused.clear();
     this.#isSettled = false;
   }
 
@@ -131,6 +134,7 @@ export class AttachedIntake {
     if (!topic) return;
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
     if (topic.kind === 'trust') return await this.#takeTrust(topic.version, payload);
+    if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
     }
@@ -155,6 +159,17 @@ export class AttachedIntake {
       await this.#takeSigned(trustTopic(next), { kind: 'trust', version: next }, update);
       walkTrust(trust, control, log);
       if (trust.version < next) return;
+      await this.#lookAgain();
+    }
+  }
+
+  /** Under another root: the engine may hold what is newer than ours, and must not lose it to ours. */
+  async #lookAgain(): Promise<void> {
+    const refused = [...this.#refused];
+    this.#refused.clear();
+    for (const [text, { topic, payload }] of refused) {
+      await this.#takeSigned(text, topic, payload);
+      this.#options.onControl(topic, payload);
     }
   }
 
@@ -178,6 +193,7 @@ export class AttachedIntake {
     const stored = control.get(text)?.payload ?? null;
     if (stored && bytesEqual(stored, payload)) return void this.#confirmed.add(text);
     this.#confirmed.delete(text);
+    this.#refused.delete(text);
     try {
       if (payload.byteLength === 0) throw emptied(text);
       vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
@@ -187,6 +203,9 @@ export class AttachedIntake {
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'the engine holds what no robot would take');
+      if (this.#refused.size < LIMITS.rolloutsMax * 2) {
+        this.#refused.set(text, { topic, payload: payload.slice() });
+      }
       return this.tend();
     }
     if (topic.kind === 'updates') this.#options.onAnnounced();

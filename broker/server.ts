@@ -25,6 +25,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
+import { Relay, type UpstreamOptions } from './relay.ts';
 import { walkTrust } from './trust-walk.ts';
 
 export interface BrokerOptions {
@@ -44,6 +45,8 @@ export interface BrokerOptions {
   readonly connectionsMax: number;
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
+  /** Null: nobody stands above this broker. */
+  readonly upstream: UpstreamOptions | null;
   readonly log: Log;
 }
 
@@ -119,7 +122,9 @@ async function openBroker(
   const lead = options.lead && (await openLead(options, { ...stores, trust, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
-  const parts: Parts = { ...stores, trust, fleet, metrics, credentials, certificates, controller };
+  const relay = await openRelay(options, { ...stores, trust, fleet, metrics });
+  const admission = { credentials, certificates };
+  const parts: Parts = { ...stores, trust, fleet, metrics, ...admission, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
@@ -132,11 +137,13 @@ async function openBroker(
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
+  if (relay) onOpen(() => relay.close());
   credentials?.onChange(() => {
     engine.endOutdated();
     http.endOutdated();
   });
   lead?.run((topic, payload) => engine.publishOwn(topic, payload));
+  relay?.run(engine);
   const listeners = new Listeners({
     host,
     connectionsMax,
@@ -148,14 +155,24 @@ async function openBroker(
   onOpen(() => listeners.close());
   gauges.connections = () => listeners.connections;
   return {
-    mqttPort: options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort),
-    mqttsPort:
-      options.mqttsPort === null || !certificates
-        ? null
-        : await listeners.listenTls(options.mqttsPort, certificates),
-    wsPort: options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort),
+    ...(await openDoors(options, listeners, certificates)),
     httpPort: http.port,
     reload: credentials && (() => credentials.reload()),
+  };
+}
+
+type Doors = Pick<RunningBroker, 'mqttPort' | 'mqttsPort' | 'wsPort'>;
+
+async function openDoors(
+  { mqttPort, mqttsPort, wsPort }: BrokerOptions,
+  listeners: Listeners,
+  certificates: Certificates | null,
+): Promise<Doors> {
+  const hasTls = mqttsPort !== null && certificates !== null;
+  return {
+    mqttPort: mqttPort === null ? null : await listeners.listenTcp(mqttPort),
+    mqttsPort: hasTls ? await listeners.listenTls(mqttsPort, certificates) : null,
+    wsPort: wsPort === null ? null : await listeners.listenWebSocket(wsPort),
   };
 }
 
@@ -179,6 +196,7 @@ interface Parts extends Stores {
   readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
   readonly controller: Controller | null;
+  readonly relay: Relay | null;
 }
 
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
@@ -188,7 +206,8 @@ async function openEngine(
   { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
 ): Promise<Engine> {
   const { log } = options;
-  const { chunks, control, sessions, trust, fleet, metrics, credentials, controller } = parts;
+  const { chunks, control, sessions, trust, fleet, metrics, credentials, controller, relay } =
+    parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -197,10 +216,20 @@ async function openEngine(
     metrics,
     trust,
     log,
-    onChunkStored: (hash) => void engine.deliverToWaiting(hash),
-    onWant: (hashes) => void engine.answerWant(hashes),
+    onChunkStored: (hash) => {
+      relay?.stored(hash);
+      void engine.deliverToWaiting(hash);
+    },
+    onWant: (hashes) => {
+      relay?.wanted(hashes);
+      void engine.answerWant(hashes);
+    },
     onRobotEvent: (event) => http.publishEvent(event),
-    onControl: (topic, payload) => controller?.hear(topic, payload),
+    onControl: (topic, payload) => {
+      controller?.hear(topic, payload);
+      if (topic.kind === 'updates') relay?.announced();
+    },
+    onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
   const onChunkServed = (bytes: number): void => {
@@ -220,6 +249,7 @@ async function openEngine(
       return intake.take(message);
     },
     onRefused: (code) => metrics.countRefusal(code),
+    onAsked: (hash) => relay?.asked(hash),
   });
   return engine;
 }
@@ -248,8 +278,20 @@ async function openLead(
 
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
+/** The way up; it begins once `run` names the engine. */
+async function openRelay(
+  { upstream, dataFolder, log }: BrokerOptions,
+  { trust, ...parts }: Pick<Parts, 'trust' | 'control' | 'chunks' | 'fleet' | 'metrics'>,
+): Promise<Relay | null> {
+  if (!upstream) return null;
+  if (!trust) throw new DroverError('USAGE', 'relay: --upstream needs --trust');
+  const relay = await Relay.open({ ...upstream, ...parts, trust, dataFolder, log });
+  parts.metrics.showUpstream(() => relay.status);
+  return relay;
+}
+
 async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
-  const { fleet, metrics, control, sessions, credentials } = parts;
+  const { fleet, metrics, control, sessions, credentials, relay } = parts;
   const sinceMs = Date.now();
   return await startHttpApi({
     host: options.host,
@@ -261,6 +303,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     controller: parts.controller,
     log: options.log,
     engine: () => ({ ...EMBEDDED, sinceMs }),
+    ...(relay ? { upstream: () => relay.status } : {}),
     rollouts: () => readRollouts({ ...options, ...parts }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);

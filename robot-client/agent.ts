@@ -28,6 +28,7 @@ import { isWatched } from './core/watched.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
+import { ExpiryWatch } from './io/expiry-watch.ts';
 import { SecondLook } from './io/second-look.ts';
 import { TrustFile } from './io/trust-file.ts';
 import { Inbox } from './inbox.ts';
@@ -48,6 +49,10 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly #watch: HealthWatch;
   readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
+  readonly #expiry = new ExpiryWatch(
+    () => this.#now(),
+    () => void this.#consider(),
+  );
   readonly #stateFolder: string;
   readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
@@ -125,6 +130,7 @@ export class Agent {
     this.#closed = true;
     this.#watch.close();
     this.#secondLook.close();
+    this.#expiry.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
     const wire = this.#wire;
@@ -287,7 +293,8 @@ export class Agent {
     this.#secondLook.forget(topic);
     if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
     try {
-      const { seq } = await this.#inbox.acceptAnnouncement(payload, this.#now());
+      const { seq, expires_at } = await this.#inbox.acceptAnnouncement(payload, this.#now());
+      this.#expiry.follow(expires_at);
       this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
       const problem = this.#problemOf(thrown);

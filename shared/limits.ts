@@ -145,6 +145,18 @@ export const LIMITS = {
   storeCheckPatienceMs: 10 * SECOND, // an engine that serves a fleet may take this long for a chunk
   storeCheckBytesPerSecond: 16 * MiB, // a check leaves room on the link for robots
 
+  // Site relay
+  relayNameMax: 48, // it is part of client ids, which are as long as any id
+  upstreamEventsMax: 50_000, // robot events that wait for the link: weeks of a site of 100 robots
+  upstreamEventBytesMax: 64 * MiB, // bytes of them: a quarter of what the disk keeps for databases
+  upstreamWindow: 32, // reports on the way up at once: 50 a second over a satellite
+  upstreamStateMsMin: 10 * SECOND, // progress and counters of one robot go up this often
+  upstreamTickMs: 1 * SECOND, // how often it is looked whether something is due
+  upstreamHoldMs: MINUTE, // what the upstream does not allow is tried again after this
+  relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
+  relayRetryMs: MINUTE, // and it is asked for again after this
+  relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
+
   // Robot
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
@@ -173,6 +185,7 @@ export const LIMITS = {
   watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
   usageTickS: 1, // run time is added in pieces of at least this
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
+  expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents

@@ -129,7 +129,8 @@ const eventSchema = z.object({
   problem: problemSchema.nullish(),
 });
 
-const onlineSchema = z.object({ online: z.boolean() });
+/** `via`: the relay that speaks for this robot, and without which nobody knows of it. */
+const onlineSchema = z.object({ online: z.boolean(), via: idSchema.nullish() });
 
 const wantSchema = z.object({
   robot_id: robotIdSchema,
@@ -151,6 +152,7 @@ export type ComponentState = RobotState['components'][number];
 export type LastUpdate = NonNullable<ComponentState['last_update']>;
 export type Usage = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
+export type Presence = z.output<typeof onlineSchema>;
 export type Want = z.output<typeof wantSchema>;
 /** As written: instants are text. */
 export type RobotStateFields = z.input<typeof stateSchema>;
@@ -170,11 +172,12 @@ const WANT = kind('want message', wantSchema);
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
 export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
 export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
+export const parsePresence = (bytes: Uint8Array): Presence => parseDocument(ONLINE, bytes);
 export const parseWant = (bytes: Uint8Array): Want => parseDocument(WANT, bytes);
 
 /** UTF-8 JSON of any message of this file. */
 export function encodeMessage(
-  message: RobotStateFields | RobotEventFields | WantFields | { online: boolean },
+  message: RobotStateFields | RobotEventFields | WantFields | Presence,
 ): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }

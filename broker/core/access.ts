@@ -49,7 +49,8 @@ export function decidePublish(identity: Identity, clientId: string, text: string
     case 'publisher':
       return topic.kind === 'robot' ? deny('only a robot reports for itself') : ALLOW;
     case 'relay':
-      return topic.kind === 'robot' ? ALLOW : deny('a relay carries reports of robots, no orders');
+      if (topic.kind === 'robot' || topic.kind === 'relay') return ALLOW;
+      return deny('a relay carries reports of robots, no orders');
     case 'robot':
       if (topic.kind !== 'robot') return deny('a robot writes only its own topics');
       return topic.robot === identity.robot ? ALLOW : deny(`${clientId} is not that robot`);

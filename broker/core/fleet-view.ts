@@ -16,6 +16,7 @@ export function showRobot(record: RobotRecord): object {
   return {
     robot_id: record.robot,
     online: record.online,
+    via: record.via,
     last_seen: instant(record.lastSeenMs),
     reported_at: instant(state?.at),
     arch: state?.arch ?? null,

@@ -18,6 +18,7 @@ import {
   chunkTopic,
   LEASE_TOPIC,
   PROGRESS_FILTER,
+  RELAY_FILTER,
   robotFilter,
   UPDATES_TOPIC,
   TRUST_FILTER,
@@ -43,6 +44,7 @@ const ROBOT_FILTERS: readonly string[] = [
   robotFilter('state'),
   robotFilter('online'),
   robotFilter('want'),
+  RELAY_FILTER,
 ];
 const ROUND_TRIPS_OF_QUIET = 4;
 

@@ -3,7 +3,9 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import type { UpstreamStatus } from '../core/relay-view.ts';
 import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
+import { addUpstreamMetrics } from './upstream-metrics.ts';
 import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
 
 export interface MetricsSources {
@@ -83,6 +85,11 @@ export class Metrics {
   /** An engine that somebody else runs, and what it holds of announced chunks. */
   showEngine(sources: EngineSources): void {
     addEngineMetrics(this.#registry, sources);
+  }
+
+  /** The way up from a site. */
+  showUpstream(status: () => UpstreamStatus): void {
+    addUpstreamMetrics(this.#registry, status);
   }
 
   countDecision(kind: string): void {
