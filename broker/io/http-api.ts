@@ -17,6 +17,7 @@ import type { EngineStatus } from '../core/engine-port.ts';
 import { showEngine } from '../core/engine-view.ts';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import type { ControllerPort } from '../core/rollout-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
 import type { Certificates } from './certificates.ts';
@@ -36,6 +37,8 @@ export interface HttpApiOptions {
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
   engine(): EngineStatus;
+  /** One for each place where chunks are removed. */
+  garbage(): readonly GarbageView[];
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
   /** Null: plain HTTP. */
@@ -207,6 +210,7 @@ function addServiceRoutes(
     events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
   });
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
+  app.get('/garbage', async () => ({ garbage: options.garbage() }));
   app.get('/metrics', async (_request, reply) => {
     void reply.type(options.metrics.contentType);
     return await options.metrics.text();

@@ -3,7 +3,9 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
+import { addGarbageMetrics } from './garbage-metrics.ts';
 import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
 
 export interface MetricsSources {
@@ -83,6 +85,11 @@ export class Metrics {
   /** An engine that somebody else runs, and what it holds of announced chunks. */
   showEngine(sources: EngineSources): void {
     addEngineMetrics(this.#registry, sources);
+  }
+
+  /** What is removed as well, from now on. */
+  showGarbage(views: () => readonly GarbageView[]): void {
+    addGarbageMetrics(this.#registry, views);
   }
 
   countDecision(kind: string): void {

@@ -82,6 +82,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     certificates: null,
     credentials,
     engine: () => EMBEDDED,
+    garbage: () => [],
     isHealthy,
     log,
   });
