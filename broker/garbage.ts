@@ -1,8 +1,8 @@
 /**
  * Takes away the chunks that nobody needs, at one place: looks what is announced and what is there,
- * asks the ledger (core/garbage.ts), and removes slowly, one chunk at a time. Whoever writes, reads
- * or wants a chunk says so with `touch`, before it does: a chunk that is being removed at that
- * instant is then either kept, or gone before the first byte is written.
+ * asks the ledger (core/garbage.ts), and removes slowly, one chunk at a time. Whoever writes or reads
+ * a chunk does it inside `use`: a chunk that is being removed at that instant is then either kept,
+ * or gone before the first byte is written.
  *
  * What is announced is compared right before each removal, so nothing has to be told in time.
  */
@@ -15,6 +15,8 @@ import {
   GarbageLedger,
   type GarbageEffect,
   type GarbageEvent,
+  type GarbageTerms,
+  type Mark,
   type UptimeMs,
 } from './core/garbage.ts';
 import type { GarbageView } from './core/garbage-view.ts';
@@ -59,23 +61,35 @@ export class GarbageCollector {
   #basis: unknown = UNREAD;
   #problem: Problem | null = null;
   #removal: { readonly hash: Sha256Hex; readonly ended: Promise<unknown> } | null = null;
+  /** Marks on their way off the disk. */
+  readonly #saving = new Map<Sha256Hex, Promise<boolean>>();
+  /** Taken off here, and after a power cut perhaps back: tried again with each look. */
+  readonly #unsynced = new Set<Sha256Hex>();
   #removed = { chunks: 0, bytes: 0 };
   #loop: Promise<void> | null = null;
+  /** Something is announced that has not been read yet. */
+  #hasNews = true;
+  /** So was something before it, and what that needed is not known: all marks are too old. */
+  #hasSkipped = false;
   #wake: () => void = () => undefined;
-  #hasNews = false;
   #isClosed = false;
 
-  private constructor(options: GarbageOptions, ledger: GarbageLedger) {
+  /** How often each chunk is being used now. */
+  readonly #inUse = new Map<Sha256Hex, number>();
+
+  private constructor(options: GarbageOptions, marks: ReadonlyMap<Sha256Hex, Mark>) {
+    const { keepMs, isHeldBack, uptimeMs } = options;
+    const earlyMs = Math.min(keepMs, LIMITS.garbageEarlyMs);
+    const terms: GarbageTerms = {
+      ...{ keepMs, earlyMs, marksMax: LIMITS.garbageMarksMax },
+      isHeldBack: (hash) => this.#inUse.has(hash) || isHeldBack(hash),
+    };
     this.#options = options;
-    this.#ledger = ledger;
+    this.#ledger = new GarbageLedger(terms, marks, uptimeMs());
   }
 
   static async open(options: GarbageOptions): Promise<GarbageCollector> {
-    const { marks, keepMs, isHeldBack, uptimeMs } = options;
-    const earlyMs = Math.min(keepMs, LIMITS.garbageEarlyMs);
-    const terms = { keepMs, earlyMs, marksMax: LIMITS.garbageMarksMax, isHeldBack };
-    const ledger = new GarbageLedger(terms, await marks.load(), uptimeMs());
-    return new GarbageCollector(options, ledger);
+    return new GarbageCollector(options, await options.marks.load());
   }
 
   /** Looks by itself from now on. */
@@ -85,13 +99,29 @@ export class GarbageCollector {
 
   /** Something else is announced: it is read now and not at the next look. */
   announced(): void {
+    this.#hasSkipped ||= this.#hasNews;
     this.#hasNews = true;
     this.#wake();
   }
 
-  /** Before a chunk is written, read or wanted. Never rejects. */
+  /** Writes or reads a chunk. It stays until that has ended, and then for the keep time. */
+  async use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T> {
+    this.#inUse.set(hash, (this.#inUse.get(hash) ?? 0) + 1);
+    try {
+      await this.touch(hash);
+      return await work();
+    } finally {
+      const others = (this.#inUse.get(hash) ?? 1) - 1;
+      if (others === 0) this.#inUse.delete(hash);
+      else this.#inUse.set(hash, others);
+    }
+  }
+
+  /** Somebody wants this chunk. Never rejects; it is not on its way out then. */
   async touch(hash: Sha256Hex): Promise<void> {
     if (this.#ledger.isMarked(hash)) await this.#step({ kind: 'touched', hash });
+    else if (this.#unsynced.has(hash)) await this.#unmark([hash], true);
+    await this.#saving.get(hash); // somebody else's touch counts once it is on the disk
     while (this.#removal?.hash === hash) await this.#removal.ended;
   }
 
@@ -134,13 +164,14 @@ export class GarbageCollector {
     const { keepMs, log, place } = this.#options;
     const everyMs = Math.min(LIMITS.garbageLookMs, keepMs / LIMITS.garbageLooksPerKeep);
     while (!this.#isClosed) {
-      this.#hasNews = false;
+      const basis = this.#options.needed.basis();
       try {
         await this.look();
       } catch (error) {
         log.error({ place: place.name, problem: toProblem(error) }, 'garbage not looked for');
       }
-      if (!this.#hasNews) await this.#sleep(everyMs);
+      // News that came meanwhile are read at once.
+      if (this.#options.needed.basis() === basis) await this.#sleep(everyMs);
     }
   }
 
@@ -156,6 +187,7 @@ export class GarbageCollector {
     await this.#step({ kind: 'listing-ended' });
     const before = this.#removed;
     await this.#removeAll(this.#ledger.due(uptimeMs()));
+    if (this.#unsynced.size > 0) await this.#unmark([...this.#unsynced], true);
     const chunks = this.#removed.chunks - before.chunks;
     const bytes = this.#removed.bytes - before.bytes;
     if (chunks > 0)
@@ -209,6 +241,9 @@ export class GarbageCollector {
     try {
       const hashes = await needed.read();
       if (needed.basis() !== basis) return false; // the next look reads that one
+      const hasSkipped = this.#hasSkipped;
+      this.#hasNews = this.#hasSkipped = false;
+      if (hasSkipped) await this.#step({ kind: 'doubt' });
       await this.#step({ kind: 'announced', needed: hashes });
       this.#basis = basis;
       this.#problem = null;
@@ -226,20 +261,39 @@ export class GarbageCollector {
   }
 
   async #step(event: GarbageEvent): Promise<void> {
-    for (const effect of this.#ledger.step(event, this.#options.uptimeMs())) {
-      await this.#keep(effect);
-    }
+    const effects = this.#ledger.step(event, this.#options.uptimeMs());
+    await Promise.all(effects.map((effect) => this.#keep(effect)));
   }
 
   /** A disk that takes no note must not keep a chunk from its reader. */
   async #keep(effect: GarbageEffect): Promise<void> {
-    const { marks, log, place } = this.#options;
+    if (effect.kind === 'unmark') return await this.#unmark(effect.hashes, effect.isUrgent);
     try {
-      if (effect.kind === 'mark') await marks.put(effect.hashes, effect.mark);
-      else await marks.delete(effect.hashes, effect.isUrgent);
+      await this.#options.marks.put(effect.hashes, effect.mark);
     } catch (error) {
-      log.warn({ place: place.name, problem: toProblem(error) }, 'garbage marks not written');
+      this.#noteDisk(error);
     }
+  }
+
+  async #unmark(hashes: readonly Sha256Hex[], isUrgent: boolean): Promise<void> {
+    for (const hash of hashes) this.#unsynced.add(hash);
+    const written = this.#options.marks.delete(hashes, isUrgent).then(
+      () => true,
+      (error: unknown) => this.#noteDisk(error),
+    );
+    if (!isUrgent) return void (await written);
+    for (const hash of hashes) this.#saving.set(hash, written);
+    const isSaved = await written;
+    for (const hash of hashes) {
+      if (isSaved) this.#unsynced.delete(hash);
+      if (this.#saving.get(hash) === written) this.#saving.delete(hash);
+    }
+  }
+
+  #noteDisk(error: unknown): false {
+    const { log, place } = this.#options;
+    log.warn({ place: place.name, problem: toProblem(error) }, 'garbage marks not written');
+    return false;
   }
 
   async #sleep(forMs: number): Promise<void> {

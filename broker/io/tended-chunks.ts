@@ -1,6 +1,6 @@
 /**
- * A chunk store beside a garbage collector: each use of a chunk is told to the collector before it
- * happens, and a store without room asks it for some. Nobody else may write or read the store that
+ * A chunk store beside a garbage collector: each use of a chunk goes through
+ * the collector, and a store without room asks it for some. Nobody else may write or read the store that
  * is tended, or a chunk could go between two looks at it.
  */
 
@@ -10,7 +10,7 @@ import type { WritableChunkStore } from '../../shared/ports.ts';
 
 /** What a garbage collector does for a store; see GarbageCollector. */
 export interface ChunkTender {
-  touch(hash: Sha256Hex): Promise<void>;
+  use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
   makeRoom(bytes: number): Promise<boolean>;
 }
 
@@ -26,17 +26,18 @@ export class TendedChunks implements WritableChunkStore {
   }
 
   async has(hash: Sha256Hex): Promise<boolean> {
-    await this.#tender.touch(hash);
-    return await this.#store.has(hash);
+    return await this.#tender.use(hash, () => this.#store.has(hash));
   }
 
   async get(hash: Sha256Hex): Promise<Uint8Array | null> {
-    await this.#tender.touch(hash);
-    return await this.#store.get(hash);
+    return await this.#tender.use(hash, () => this.#store.get(hash));
   }
 
   async put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
-    await this.#tender.touch(hash);
+    await this.#tender.use(hash, () => this.#put(hash, bytes));
+  }
+
+  async #put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
     try {
       await this.#store.put(hash, bytes);
     } catch (error) {
