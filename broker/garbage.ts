@@ -119,9 +119,10 @@ export class GarbageCollector {
 
   /** Somebody wants this chunk. Never rejects; it is not on its way out then. */
   async touch(hash: Sha256Hex): Promise<void> {
+    const saving = this.#saving.get(hash);
     if (this.#ledger.isMarked(hash)) await this.#step({ kind: 'touched', hash });
+    else if (saving) await saving;
     else if (this.#unsynced.has(hash)) await this.#unmark([hash], true);
-    await this.#saving.get(hash); // somebody else's touch counts once it is on the disk
     while (this.#removal?.hash === hash) await this.#removal.ended;
   }
 

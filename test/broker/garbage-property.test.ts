@@ -33,7 +33,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.constant<Step>({ kind: 'look' }) },
   { weight: 1, arbitrary: fc.constantFrom(false, false, true).map(doubt) },
   { weight: 1, arbitrary: fc.constant<Step>({ kind: 'room' }) },
-  { weight: 1, arbitrary: fc.constant<Step>({ kind: 'restart' }) },
+  { weight: 3, arbitrary: fc.constant<Step>({ kind: 'restart' }) },
 );
 
 /** So many turns of the event loop before the next step, whether the last one has ended or not. */
@@ -143,7 +143,7 @@ describe('the garbage collector', () => {
       }),
       { numRuns: 1_000 },
     );
-    assert.ok(removed > 500, `${removed} removals: a test without them says nothing`);
+    assert.ok(removed > 200, `${removed} removals: a test without them says nothing`);
   });
 
   it('has removed all that nobody needs two keep times after the last word', async () => {
