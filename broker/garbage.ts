@@ -68,12 +68,11 @@ export class GarbageCollector {
   #removed = { chunks: 0, bytes: 0 };
   #loop: Promise<void> | null = null;
   /** Something is announced that has not been read yet. */
-  #hasNews = true;
+  #hasNews = false;
   /** So was something before it, and what that needed is not known: all marks are too old. */
   #hasSkipped = false;
   #wake: () => void = () => undefined;
   #isClosed = false;
-
   /** How often each chunk is being used now. */
   readonly #inUse = new Map<Sha256Hex, number>();
 
@@ -191,8 +190,8 @@ export class GarbageCollector {
     if (this.#unsynced.size > 0) await this.#unmark([...this.#unsynced], true);
     const chunks = this.#removed.chunks - before.chunks;
     const bytes = this.#removed.bytes - before.bytes;
-    if (chunks > 0)
-      log.info({ place: place.name, chunks, bytes }, 'chunks that nobody needs: gone');
+    const facts = { place: place.name, chunks, bytes };
+    if (chunks > 0) log.info(facts, 'chunks that nobody needs: gone');
   }
 
   async #removeAll(due: readonly Sha256Hex[]): Promise<void> {
