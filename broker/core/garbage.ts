@@ -57,6 +57,8 @@ export class GarbageLedger {
   readonly #terms: GarbageTerms;
   readonly #marks: Map<Sha256Hex, Mark>;
   #needed: ReadonlySet<Sha256Hex> | null = null;
+  /** The same, also through a doubt: what was announced, and is no upload. */
+  #wasNeeded: ReadonlySet<Sha256Hex> = new Set();
   #seen = new Set<Sha256Hex>();
 
   /** @param marks of an earlier run; none is older than `now` */
@@ -128,8 +130,8 @@ export class GarbageLedger {
   }
 
   #announce(needed: ReadonlySet<Sha256Hex>, now: UptimeMs): readonly GarbageEffect[] {
-    const before = this.#needed ?? new Set<Sha256Hex>();
-    this.#needed = needed;
+    const before = this.#wasNeeded;
+    this.#needed = this.#wasNeeded = needed;
     const wanted = [...this.#marks.keys()].filter((hash) => needed.has(hash));
     const withdrawn = [...before].filter((hash) => !needed.has(hash));
     return [...this.#unmark(wanted, true), ...this.#mark(withdrawn, now, true)];

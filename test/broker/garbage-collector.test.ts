@@ -318,4 +318,19 @@ describe('garbage on real stores', () => {
     await waitUntil('all of them to go', () => garbage.views()[0]?.removed_chunks === 60);
     assert.equal(store.chunksStored, 0);
   });
+
+  it('stays where nobody may say what is needed, and where it is kept on purpose', async (t) => {
+    const bench = await Bench.open(t);
+    const parts = { dataFolder: bench.folder, log, store: bench.store, control: bench.control };
+    const onOpen = (): void => assert.fail('nothing is opened');
+    const { trust } = bench.signer;
+    for (const off of [
+      { keepMs: null, trust },
+      { keepMs: KEEP, trust: null },
+    ]) {
+      const garbage = await collectFromStore({ ...parts, ...off, onOpen });
+      assert.equal(garbage.chunks, bench.store);
+      assert.deepEqual(garbage.views(), []);
+    }
+  });
 });

@@ -112,6 +112,14 @@ describe('which chunks may go', () => {
     assert.deepEqual(ledger.dueForRoom(KEEP), [b, a]);
   });
 
+  it('are known as announced once also when a doubt came between', () => {
+    const ledger = ledgerOf();
+    ledger.step({ kind: 'announced', needed: new Set([a]) }, 0);
+    ledger.step({ kind: 'doubt' }, 0);
+    ledger.step({ kind: 'announced', needed: none }, 50);
+    assert.deepEqual([ledger.dueForRoom(149), ledger.dueForRoom(150)], [[], [a]]);
+  });
+
   it('forget what is gone, so that it is new when it comes back', () => {
     const ledger = ledgerOf();
     ledger.step({ kind: 'announced', needed: none }, 0);
