@@ -1,7 +1,7 @@
 /**
- * A chunk store beside a garbage collector: each use of a chunk goes through
- * the collector, and a store without room asks it for some. Nobody else may write or read the store that
- * is tended, or a chunk could go between two looks at it.
+ * A chunk store beside a garbage collector: each use of a chunk goes through the collector, and a
+ * store without room asks it for some. Nobody else may write or read the store that is tended, or a
+ * chunk could go between two looks at it.
  */
 
 import { DroverError } from '../../shared/errors.ts';
