@@ -4,11 +4,12 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
 import { readRollouts } from './announced.ts';
+import { collectFromStore, type Collecting } from './collect.ts';
 import type { Controller } from './controller.ts';
 import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
@@ -42,6 +43,8 @@ export interface BrokerOptions {
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
+  /** How long chunks that nothing announced needs are kept; null: for ever. */
+  readonly keepUnannouncedMs: number | null;
   readonly connectionsMax: number;
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
@@ -61,8 +64,12 @@ export interface RunningBroker {
 }
 
 interface Stores {
-  readonly chunks: FolderChunkStore;
+  /** For all who use chunks; `disk` is for counting. */
+  readonly chunks: WritableChunkStore;
+  readonly disk: FolderChunkStore;
+  readonly garbage: Collecting;
   readonly control: ControlStore;
+  readonly trust: LiveTrust | null;
   readonly sessions: SessionsDatabase;
 }
 
@@ -80,11 +87,16 @@ async function openStores(
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());
+  const trust = options.trust && new LiveTrust(options.trust);
+  if (trust) walkTrust(trust, control, options.log);
   const sessions = await openSessions(join(dataFolder, 'sessions'));
   onOpen(() => sessions.close());
   const bytesMax = options.storeBytesMax;
-  const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
-  return { chunks, control, sessions };
+  const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
+  const keepMs = options.keepUnannouncedMs;
+  const parts = { trust, control, store: disk, onOpen };
+  const garbage = await collectFromStore({ ...options, ...parts, keepMs });
+  return { chunks: garbage.chunks, disk, garbage, control, trust, sessions };
 }
 
 /** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
@@ -109,27 +121,26 @@ async function openBroker(
   const { host, connectionsMax, log } = options;
   const { credentials, certificates } = await openAdmission(options, onOpen);
   const stores = await openStores(options, onOpen);
-  const trust = options.trust && new LiveTrust(options.trust);
-  if (trust) walkTrust(trust, stores.control, log);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
   const metrics = new Metrics({
     fleet,
     connections: () => gauges.connections(),
-    storeBytes: () => stores.chunks.bytesStored,
-    storeChunks: () => stores.chunks.chunksStored,
+    storeBytes: () => stores.disk.bytesStored,
+    storeChunks: () => stores.disk.chunksStored,
   });
-  const lead = options.lead && (await openLead(options, { ...stores, trust, fleet, metrics }));
+  const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
-  const relay = await openRelay(options, { ...stores, trust, fleet, metrics });
+  const relay = await openRelay(options, { ...stores, fleet, metrics });
   const admission = { credentials, certificates };
-  const parts: Parts = { ...stores, trust, fleet, metrics, ...admission, controller, relay };
+  const parts: Parts = { ...stores, fleet, metrics, ...admission, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
     isLeading: () => controller?.isLeading ?? false,
   });
+  metrics.showGarbage(() => stores.garbage.views());
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
@@ -154,6 +165,7 @@ async function openBroker(
   });
   onOpen(() => listeners.close());
   gauges.connections = () => listeners.connections;
+  stores.garbage.run();
   return {
     ...(await openDoors(options, listeners, certificates)),
     httpPort: http.port,
@@ -190,7 +202,6 @@ async function openAdmission(
 }
 
 interface Parts extends Stores {
-  readonly trust: LiveTrust | null;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly credentials: LiveCredentials | null;
@@ -206,8 +217,8 @@ async function openEngine(
   { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
 ): Promise<Engine> {
   const { log } = options;
-  const { chunks, control, sessions, trust, fleet, metrics, credentials, controller, relay } =
-    parts;
+  const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
+  const { controller, relay, garbage } = parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -227,7 +238,9 @@ async function openEngine(
     onRobotEvent: (event) => http.publishEvent(event),
     onControl: (topic, payload) => {
       controller?.hear(topic, payload);
-      if (topic.kind === 'updates') relay?.announced();
+      if (topic.kind !== 'updates') return;
+      relay?.announced();
+      garbage.announced();
     },
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
@@ -304,6 +317,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     log: options.log,
     engine: () => ({ ...EMBEDDED, sinceMs }),
     ...(relay ? { upstream: () => relay.status } : {}),
+    garbage: () => parts.garbage.views(),
     rollouts: () => readRollouts({ ...options, ...parts }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);

@@ -202,7 +202,11 @@ export const CATALOGUE = {
     'later',
   ),
   CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
-  STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
+  STORE_FULL: refused(
+    'operator',
+    'raise --max-store on the broker; what is withdrawn makes room after an hour',
+    'later',
+  ),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
   ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
   NO_CONTROLLER: refused(

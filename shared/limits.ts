@@ -93,6 +93,17 @@ export const LIMITS = {
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
+  keepUnannouncedMsDefault: DAY, // an upload that pauses over a night, a robot that is off for one
+  keepUnannouncedMsMin: SECOND, // for tests; an upload and its reading back must fit into it
+  keepUnannouncedMsMax: 365 * DAY, // longer than any rollout: use --no-garbage
+  garbageEarlyMs: 60 * MINUTE, // what was withdrawn stays so long, also in a full store
+  garbageRoomBytes: 16 * MiB, // made at once, so that not each chunk of an upload asks for its room
+  garbageLookMs: 10 * MINUTE, // between two looks for chunks that nobody needs
+  garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
+  garbageBatchMax: 20, // chunks removed between two pauses
+  garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
+  garbageMarksMax: 200_000, // chunks that wait to be removed: 30 MB; the rest waits for them
+  engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people

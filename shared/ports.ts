@@ -64,7 +64,13 @@ export interface WritableChunkStore extends ChunkStore {
 }
 
 export interface PrunableChunkStore extends WritableChunkStore {
-  remove(hash: Sha256Hex): Promise<void>;
+  /**
+   * @param mayRemove asked right before it goes; false leaves it
+   * @returns the bytes that are free now, 0 when nothing was removed
+   */
+  remove(hash: Sha256Hex, mayRemove?: () => boolean): Promise<number>;
+  /** All that is there, in groups of a bounded size; what comes meanwhile may be missing. */
+  list(): AsyncIterable<readonly Sha256Hex[]>;
   readonly bytesStored: number;
   readonly chunksStored: number;
 }
