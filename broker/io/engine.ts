@@ -52,6 +52,8 @@ export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
   readonly chunks: ChunkStore;
+  /** Hashes a chunk again, for who got it and wants it once more. */
+  recheck(hash: Sha256Hex): Promise<void>;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -155,7 +157,10 @@ export class Engine implements EnginePort {
 
   /** Sends chunks again to whoever asked for them with `want`. */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    for (const hash of hashes) await this.deliverToWaiting(hash);
+    for (const hash of hashes) {
+      await this.#options.recheck(hash);
+      await this.deliverToWaiting(hash);
+    }
   }
 
   /**
