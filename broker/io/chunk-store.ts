@@ -1,7 +1,7 @@
 /**
  * Chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup is one
  * open(2), whatever the number of chunks. A file is there whole or not at all: written beside,
- * fsynced, renamed. What is read for the first time since the start, or was changed, or is asked for
+ * fsynced, renamed. What is read for the first time since the start, or was changed, or is wanted
  * again, is hashed again, so a disk that rots is noticed and healed.
  */
 
@@ -87,7 +87,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       throw error;
     }
     const { bytes, stamp } = read;
-    // Robots hash it as well: what was found whole and has not been touched since is not hashed again.
+    // Robots hash it as well: what was found whole and was not touched since is not hashed again.
     if (this.#whole.get(hash) === stamp) return bytes;
     if (sha256Hex(bytes) === hash) {
       this.#noteWhole(hash, stamp);
