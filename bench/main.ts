@@ -4,6 +4,7 @@ import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
+import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
 import { benchSoak } from './soak.ts';
 import { benchWeight } from './weight.ts';
@@ -11,6 +12,7 @@ import { benchWeight } from './weight.ts';
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   gate: benchGate,
   kills: benchKills,
+  links: benchLinks,
   payload: benchPayload,
   soak: benchSoak,
   weight: benchWeight,

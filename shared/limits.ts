@@ -57,6 +57,7 @@ export const LIMITS = {
   pullTimeoutMsStart: 5 * SECOND, // first patience for a chunk, adapted to the link
   pullTimeoutMsMin: 2 * SECOND, // never hastier: a broker may pause for its disk
   pullTimeoutMsMax: 2 * MINUTE, // a 256 KiB chunk at 20 kbit/s takes this long
+  pullOvertakenMin: 8, // later chunks that came sooner: brokers answer several questions at a time
   pullAttemptsBeforeWant: 2, // subscriptions without an answer before `want` is published
   pullAttemptsMax: 12, // then the pull gives up and says which chunk is missing
   wantChunksMax: 32, // chunk ids in one want message
@@ -70,7 +71,7 @@ export const LIMITS = {
   controlMessagesMax: 100_000, // retained control messages held in memory
   controlMessageBytesMax: 512 * KiB, // largest retained control message
   connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
-  drainTimeoutMs: 60 * SECOND, // a reader that takes nothing for this long is closed
+  drainTimeoutMs: 5 * MINUTE, // a reader is closed that takes longer for what it was sent
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
@@ -235,6 +236,14 @@ assertRelation(
 assertRelation(
   LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
   'one packet limit serves control messages and chunks',
+);
+assertRelation(
+  LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,
+  'answers to one window may come in any order',
+);
+assertRelation(
+  LIMITS.drainTimeoutMs >= LIMITS.pullTimeoutMsMax * 2,
+  'a robot that waits patiently for a chunk must not be closed by the broker meanwhile',
 );
 assertRelation(
   LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,
