@@ -227,7 +227,9 @@ export class ChunkPull {
       const times = { firstAskedAtMs: now, askedAtMs: now };
       this.#asked.set(hash, { ...times, attempts: 1, turn: (this.#turn += 1), overtakenBy: 0 });
     }
-    return this.#grouped('subscribe', next);
+    // One by one: a broker may answer questions side by side, and what stands second in one of them
+    // after what was asked for much later. So answers come in the order of what is asked here.
+    return next.map((hash) => ({ kind: 'subscribe', hashes: [hash] }));
   }
 
   /** A question is paid for when it is asked: with the answer, each round trip would be lost. */

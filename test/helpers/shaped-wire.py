@@ -9,8 +9,9 @@ of RTT_MS; a packet is lost with probability LOSS, drawn from SEED. TCP over it 
 CONGESTION_CONTROL, whatever this machine prefers. For kernels without `tc netem`.
 
 A line on stdin is a command, answered by one line of JSON: `mark` sets the counters to zero and
-begins again with SEED, `read` tells the counters. At the end of stdin both namespaces are removed, so a wire never outlives the
-process that made it, however that one ends. It must never touch a device that it did not make.
+begins again with SEED, `read` tells the counters. At the end of stdin both namespaces are removed,
+so a wire never outlives the process that made it, however that one ends. It must never touch a
+device that it did not make.
 """
 
 import collections
