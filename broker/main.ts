@@ -4,7 +4,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { parseByteSize } from '../shared/byte-sizes.ts';
+import { parseByteSize, parseRate } from '../shared/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
@@ -76,6 +76,10 @@ const withBroker = <T>(args: Argv<T>) =>
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
       describe: 'bytes of chunks to keep at most',
     })
+    .option('max-rate', {
+      type: 'string',
+      describe: 'send at most this many bytes of chunks per second to all robots, such as 20M',
+    })
     .option('rollout-key', {
       type: 'string',
       array: true,
@@ -127,7 +131,7 @@ const withEngine = <T>(args: Argv<T>) =>
       type: 'string',
       describe: "PEM file of the authority that signed the engine's certificate",
     })
-    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca']);
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
 
 const withAll = <T>(args: Argv<T>) => withEngine(withBroker(args));
 type BrokerArgs = Awaited<ReturnType<typeof withAll>['argv']>;
@@ -154,6 +158,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     wsPort: args.ws ?? null,
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
+    bytesPerSecondMax: parseRate(args['max-rate']),
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';

@@ -15,6 +15,7 @@ import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
+import { ChunkTurns } from './io/chunk-turns.ts';
 import { ControlStore } from './io/control-store.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
@@ -39,6 +40,8 @@ export interface BrokerOptions {
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
+  /** Of chunks, to all clients together; null for as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
   readonly connectionsMax: number;
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
@@ -125,6 +128,7 @@ async function openBroker(
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
     http,
+    onOpen,
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
@@ -176,11 +180,17 @@ interface Parts extends Stores {
   readonly controller: Controller | null;
 }
 
+interface EngineNeeds {
+  readonly http: HttpApi;
+  readonly certified: EngineOptions['certified'];
+  readonly onOpen: (closer: () => Promise<void>) => void;
+}
+
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
 async function openEngine(
   options: BrokerOptions,
   parts: Parts,
-  { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
+  { http, certified, onOpen }: EngineNeeds,
 ): Promise<Engine> {
   const { log, trust } = options;
   const { chunks, control, sessions, fleet, metrics, credentials, controller } = parts;
@@ -198,14 +208,20 @@ async function openEngine(
     onControl: (topic, payload) => controller?.hear(topic, payload),
   });
   intake.remember();
-  const onChunkServed = (bytes: number): void => {
-    metrics.countChunkServed(bytes);
-    memory.passed(bytes);
-  };
-  const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
-    journal: new IngestJournal(sessions),
+  const turns = new ChunkTurns({
     chunks,
+    bytesPerSecondMax: options.bytesPerSecondMax,
+    onServed: (bytes) => {
+      metrics.countChunkServed(bytes);
+      memory.passed(bytes);
+    },
+  });
+  onOpen(async () => turns.close());
+  metrics.showRate({ bytesPerSecondMax: options.bytesPerSecondMax, waiting: () => turns.waiting });
+  const engine: Engine = await Engine.open({
+    persistence: new DroverPersistence({ sessions, control, turns, log }),
+    journal: new IngestJournal(sessions),
+    turns,
     credentials,
     certified,
     needsName: parts.certificates?.asksClients === true,

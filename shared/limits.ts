@@ -79,6 +79,9 @@ export const LIMITS = {
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
+  turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
+  rateBurstMs: 50, // of the rate that a late timer may make up for
+  timerMsMax: 2 ** 31 - 1, // setTimeout takes no more: 24 days
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
