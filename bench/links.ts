@@ -11,6 +11,7 @@
 import { randomFillSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DroverError } from '../shared/errors.ts';
 import { startBrokerChild } from '../test/e2e/broker-child.ts';
 import { Site } from '../test/e2e/site.ts';
 import { WiredSite } from '../test/e2e/wired-site.ts';
@@ -165,6 +166,9 @@ const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 
 export async function benchLinks(args: readonly string[]): Promise<void> {
+  const lacks = ['nginx', 'curl', 'ip', 'nsenter'].filter((peer) => findPeer(peer) === null);
+  if (lacks.length > 0)
+    throw new DroverError('USAGE', `measure links: install ${lacks.join(', ')}`);
   const rounds = Number(args[0] ?? ROUNDS);
   const links = LINKS.filter(({ name }) => args.length < 2 || args.slice(1).includes(name));
   const rows: (string | number)[][] = [];

@@ -80,7 +80,7 @@ export const LIMITS = {
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
   turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
-  rateBurstMs: 50, // of the rate that a late timer may make up for
+  rateBurstMs: 200, // of a rate that may be made up for: timers and disks are late by as much
   timerMsMax: 2 ** 31 - 1, // setTimeout takes no more: 24 days
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine

@@ -234,7 +234,8 @@ export class ChunkPull {
 
   /** A question is paid for when it is asked: with the answer, each round trip would be lost. */
   #charge(chunks: number, now: EpochMs): void {
-    this.#nextAskAtMs = Math.max(this.#nextAskAtMs, now) + chunks * this.#everyMs;
+    const dueAtMs = Math.max(this.#nextAskAtMs, now - LIMITS.rateBurstMs); // a timer may be late
+    this.#nextAskAtMs = dueAtMs + chunks * this.#everyMs;
   }
 
   #grouped(kind: 'subscribe', hashes: readonly Sha256Hex[]): PullEffect[] {

@@ -53,9 +53,10 @@ export class WiredRobot {
 
   async runs(version: string, timeoutMs: number): Promise<ComponentStatus> {
     let last: unknown;
-    return await waitUntil(
+    const found = await waitUntil(
       `${this.id} to run ${version}`,
       async () => {
+        if (this.child.ended) return this.child.ended;
         const status = await callLocalApi(this.#socket, 'GET', '/status');
         last = status;
         const [one] = (status as unknown as { components: ComponentStatus[] }).components;
@@ -63,5 +64,7 @@ export class WiredRobot {
       },
       { timeoutMs, look: () => `${JSON.stringify(last)}\n${this.child.describe()}` },
     );
+    if ('phase' in found) return found;
+    throw new Error(`ended before it ran ${version}\n${this.child.describe()}`);
   }
 }
