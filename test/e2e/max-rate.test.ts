@@ -66,7 +66,7 @@ describe('the rate of a broker', () => {
     await wire.send(state, encodeMessage({ online: true }), { retain: true, qos: 1 });
     const robot = await reader(t, broker, 'robot');
     await ask(robot.wire, hashes);
-    await ask(robot.wire, hashes.slice(1)); // late, so they are asked for again: still one wish each
+    await ask(robot.wire, hashes.slice(1)); // they are late: asked twice, and still one wish each
     await waitUntil('the first chunk', () => robot.chunks.length === 1);
     assert.equal(await metric(broker, 'drover_chunk_turns_waiting'), 5);
     assert.equal(await metric(broker, 'drover_chunk_bytes_per_second_max'), KiB);

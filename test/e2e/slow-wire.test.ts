@@ -16,8 +16,8 @@ import { Site } from './site.ts';
 import { WiredSite } from './wired-site.ts';
 
 const KiB = 1024;
-/** Three chunks. */
-const PAYLOAD = 700 * KiB;
+/** Two chunks, a large one and a small one. */
+const PAYLOAD = 300 * KiB;
 /** Headers of TCP and IP are 3.6 %; what was lost crosses again; the rest is talk, not chunks. */
 const BYTES_MAX = PAYLOAD * 1.1 + 16 * KiB;
 
@@ -42,15 +42,16 @@ async function publish(scope: Scope): Promise<Published> {
 async function pull(
   t: TestContext,
   { site, data }: Published,
-  pulled: { over: WireSettings; args?: readonly string[] },
+  pulled: { over: WireSettings; args?: readonly string[]; says?: RegExp },
 ): Promise<WireCounters & { log: string }> {
   const wire = await openShapedWire(t, pulled.over);
   const wired = new WiredSite(t, site, wire);
   await wired.broker(data);
   await wire.mark();
   const robot = wired.robot(`r${pulled.over.bitsPerSecond}`, pulled.args);
+  if (pulled.says) await robot.waitsFor(pulled.says, 60_000);
   const status = await robot.runs('1.0.0', 60_000);
-  assert.equal(status.last_error, null);
+  assert.deepEqual([status.last_error, status.waiting_for], [null, null]);
   return { ...(await wire.read()), log: robot.child.stderr };
 }
 
@@ -72,12 +73,12 @@ describe('a pull over a wire that is slow, long and lossy', () => {
     assert.ok(down.bytes >= PAYLOAD && down.bytes <= BYTES_MAX, `${down.bytes} bytes`);
   });
 
-  it('asks once for what comes after its patience, and pings while it comes', async (t) => {
+  it('asks once for what comes after its patience, says that it is slow, and keeps the link', async (t) => {
     if (!canShapeWires(t) || !published) return;
-    // A chunk takes 3 s, longer than a keepalive of 1 s waits, and the second more than the 5 s
-    // of the first patience.
-    const over = { bitsPerSecond: 700e3, rttMs: 50, loss: 0, queueBytes: PAYLOAD };
-    const { down, log } = await pull(t, published, { over, args: ['--keepalive', '1s'] });
+    // A chunk takes 8.7 s: more than the first patience of 5 s, and than a keepalive of 1 s waits.
+    const over = { bitsPerSecond: 250e3, rttMs: 50, loss: 0, queueBytes: PAYLOAD };
+    const args = ['--keepalive', '1s'];
+    const { down, log } = await pull(t, published, { over, args, says: /way \(LINK_SLOW\)$/ });
     assert.ok(down.bytes >= PAYLOAD && down.bytes <= BYTES_MAX, `${down.bytes} bytes`);
     assert.doesNotMatch(log, /link to the broker is down/);
   });

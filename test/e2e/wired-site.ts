@@ -52,19 +52,33 @@ export class WiredRobot {
   }
 
   async runs(version: string, timeoutMs: number): Promise<ComponentStatus> {
+    const settled = (s: ComponentStatus): boolean => s.version === version && s.phase === 'idle';
+    return await this.#until(`run ${version}`, settled, timeoutMs);
+  }
+
+  async waitsFor(reason: RegExp, timeoutMs: number): Promise<ComponentStatus> {
+    const waits = (s: ComponentStatus): boolean => reason.test(s.waiting_for ?? '');
+    return await this.#until(`wait for ${String(reason)}`, waits, timeoutMs);
+  }
+
+  async #until(
+    what: string,
+    holds: (status: ComponentStatus) => boolean,
+    timeoutMs: number,
+  ): Promise<ComponentStatus> {
     let last: unknown;
     const found = await waitUntil(
-      `${this.id} to run ${version}`,
+      `${this.id} to ${what}`,
       async () => {
         if (this.child.ended) return this.child.ended;
         const status = await callLocalApi(this.#socket, 'GET', '/status');
         last = status;
         const [one] = (status as unknown as { components: ComponentStatus[] }).components;
-        return one?.version === version && one.phase === 'idle' ? one : null;
+        return one && holds(one) ? one : null;
       },
       { timeoutMs, look: () => `${JSON.stringify(last)}\n${this.child.describe()}` },
     );
     if ('phase' in found) return found;
-    throw new Error(`ended before it ran ${version}\n${this.child.describe()}`);
+    throw new Error(`ended before it could ${what}\n${this.child.describe()}`);
   }
 }
