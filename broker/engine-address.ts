@@ -1,16 +1,20 @@
 /**
- * Where the engine of `--engine` is and who we are there, from the command line, files and the
- * environment. A password may stand in the URL, where others on this machine can read it; it is
- * taken out of it here, so that no log, message or answer of the API ever shows it.
+ * Where the engine of `--engine` or the broker of `--upstream` is and who we are there, from the
+ * command line, files and the environment. A password may stand in the URL, where others on this
+ * machine can read it; it is taken out of it here, so that no log, message or answer of the API
+ * ever shows it.
  */
 
 import { existsSync } from 'node:fs';
 import { DroverError } from '../shared/errors.ts';
 import { readInput } from '../shared/io/cli.ts';
 import type { EngineAddress } from './io/engine-link.ts';
+import type { UpstreamAddress } from './io/upstream-link.ts';
 
 export const ENGINE_PASSWORD = 'DROVER_ENGINE_PASSWORD';
 export const ENGINE_USERNAME = 'DROVER_ENGINE_USERNAME';
+export const UPSTREAM_PASSWORD = 'DROVER_UPSTREAM_PASSWORD';
+export const UPSTREAM_USERNAME = 'DROVER_UPSTREAM_USERNAME';
 const SCHEMES: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 
 export interface EngineSources {
@@ -21,21 +25,52 @@ export interface EngineSources {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
+/** What the options and variables of an address are called. */
+interface AddressNames {
+  readonly option: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+const ENGINE = { option: '--engine', username: ENGINE_USERNAME, password: ENGINE_PASSWORD };
+const UPSTREAM = { option: '--upstream', username: UPSTREAM_USERNAME, password: UPSTREAM_PASSWORD };
+
 /** @throws DroverError USAGE, FILE_UNREADABLE */
 export function readEngineAddress(sources: EngineSources): EngineAddress {
+  return readAddress(sources, ENGINE);
+}
+
+export interface UpstreamSources extends EngineSources {
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+export function readUpstreamAddress(sources: UpstreamSources): UpstreamAddress {
+  const { certFile, keyFile } = sources;
+  for (const file of [certFile, keyFile]) if (file !== undefined) assertThere('certificate', file);
+  return {
+    ...readAddress(sources, UPSTREAM),
+    ...(certFile === undefined ? {} : { certFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+  };
+}
+
+function readAddress(sources: EngineSources, names: AddressNames): EngineAddress {
   const { caFile, environment } = sources;
-  const url = parseUrl(sources.url);
-  const inUrl = { username: decode(url.username), password: decode(url.password) };
-  const username = sources.username ?? (inUrl.username || environment[ENGINE_USERNAME]);
-  const password = readPassword(sources) ?? (inUrl.password || environment[ENGINE_PASSWORD]);
+  const url = parseUrl(sources.url, names.option);
+  const inUrl = {
+    username: decode(url.username, names.option),
+    password: decode(url.password, names.option),
+  };
+  const username = sources.username ?? (inUrl.username || environment[names.username]);
+  const password = readPassword(sources) ?? (inUrl.password || environment[names.password]);
   if (password !== undefined && username === undefined) {
     throw new DroverError('USAGE', 'attach: a password without a user name', {
-      hint: `give --engine-username, or set ${ENGINE_USERNAME}`,
+      hint: `give ${names.option}-username, or set ${names.username}`,
     });
   }
-  if (caFile !== undefined && !existsSync(caFile)) {
-    throw new DroverError('FILE_UNREADABLE', `read CA ${caFile}: there is no such file`);
-  }
+  if (caFile !== undefined) assertThere('CA', caFile);
   return {
     url: bare(url),
     ...(username === undefined ? {} : { username }),
@@ -45,18 +80,23 @@ export function readEngineAddress(sources: EngineSources): EngineAddress {
 }
 
 /** What is not a URL is not repeated: it may hold a password all the same. */
-function parseUrl(text: string): URL {
+function parseUrl(text: string, option: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && SCHEMES.includes(url.protocol) && url.hostname !== '') return url;
-  throw new DroverError('USAGE', 'read --engine: not an engine URL (want mqtt://127.0.0.1:1883)');
+  throw new DroverError('USAGE', `read ${option}: not an engine URL (want mqtt://127.0.0.1:1883)`);
 }
 
-function decode(part: string): string {
+function assertThere(what: string, file: string): void {
+  if (existsSync(file)) return;
+  throw new DroverError('FILE_UNREADABLE', `read ${what} ${file}: there is no such file`);
+}
+
+function decode(part: string, option: string): string {
   try {
     return decodeURIComponent(part);
   } catch (cause) {
     const what = 'user or password with a % that begins no escape';
-    throw new DroverError('USAGE', `read --engine: ${what}`, { cause, hint: 'write % as %25' });
+    throw new DroverError('USAGE', `read ${option}: ${what}`, { cause, hint: 'write % as %25' });
   }
 }
 

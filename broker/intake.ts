@@ -3,17 +3,19 @@
  * picture know. When `take` resolves the message may be acknowledged.
  */
 
-import type { RobotEvent } from '../shared/messages.ts';
+import { DroverError } from '../shared/errors.ts';
+import { parsePresence, type RobotEvent } from '../shared/messages.ts';
 import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
-import { parseTopic, type Topic } from '../shared/topics.ts';
-import type { TrustRoot } from '../shared/trust.ts';
+import { parseTopic, robotFilter, type Topic } from '../shared/topics.ts';
+import type { LiveTrust } from '../shared/trust-chain.ts';
 import type { Fleet } from './core/fleet.ts';
 import { planIngest, vouchForSigned } from './core/ingest.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { Incoming } from './io/engine.ts';
 import type { Metrics } from './io/metrics.ts';
-import { noteReport } from './robot-reports.ts';
+import { noteRelay, noteReport } from './robot-reports.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface IntakeOptions {
   readonly chunks: WritableChunkStore;
@@ -21,13 +23,15 @@ export interface IntakeOptions {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   /** Null: nothing is verified here, robots do it. */
-  readonly trust: TrustRoot | null;
+  readonly trust: LiveTrust | null;
   readonly log: Log;
   onChunkStored(hash: Sha256Hex): void;
   onWant(hashes: readonly Sha256Hex[]): void;
   onRobotEvent(event: RobotEvent): void;
   /** Announcement, progress or lease: stored, and verified where there is a trust file. */
   onControl(topic: Topic, payload: Uint8Array): void;
+  /** On a relay: what robots say goes up as well. Durable when it resolves. */
+  onReport?(topic: Topic, payload: Uint8Array): Promise<void>;
 }
 
 export class Intake {
@@ -39,7 +43,7 @@ export class Intake {
 
   /** @throws DroverError when the message is not taken */
   async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
-    const { chunks, control, metrics, trust } = this.#options;
+    const { chunks, control, metrics, trust, log } = this.#options;
     const plan = planIngest(topic, payload.byteLength);
     metrics.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
     if (plan.kind === 'chunk') {
@@ -53,20 +57,40 @@ export class Intake {
       vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
     }
     if (retain) await control.put({ topic, payload, qos });
+    if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
     if (retain) this.#options.onControl(plan.topic, payload);
     this.#note(plan.topic, payload, Date.now());
+    await this.#options.onReport?.(plan.topic, payload);
     return 'pass-on';
   }
 
-  /** What was retained before this start: robots are known again, though not yet who is online. */
+  /**
+   * What was retained before this start: robots are known again, though not yet who is online. Who
+   * is behind a relay says that once; it holds as soon as the relay is there again.
+   */
   remember(): void {
-    for (const { topic, payload } of this.#options.control.match('fleet/robots/+/state')) {
+    const { control } = this.#options;
+    for (const { topic, payload } of control.match(robotFilter('state'))) {
       const parsed = parseTopic(topic);
       if (parsed) this.#note(parsed, payload, null);
+    }
+    for (const { topic, payload } of control.match(robotFilter('online'))) {
+      const parsed = parseTopic(topic);
+      if (parsed && isBehindRelay(payload)) this.#note(parsed, payload, null);
     }
   }
 
   #note(topic: Topic, payload: Uint8Array, now: EpochMs | null): void {
     if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now });
+    if (topic.kind === 'relay') noteRelay(this.#options, topic.relay, payload);
+  }
+}
+
+function isBehindRelay(payload: Uint8Array): boolean {
+  try {
+    return (parsePresence(payload).via ?? null) !== null;
+  } catch (error) {
+    if (error instanceof DroverError) return false; // whoever wrote it, nothing is known by it
+    throw error;
   }
 }

@@ -8,15 +8,24 @@ import { parseByteSize, parseRate } from '../shared/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
+import { isId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust, type TrustRoot } from '../shared/trust.ts';
 import { attachBroker } from './attach.ts';
 import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
-import { ENGINE_PASSWORD, ENGINE_USERNAME, readEngineAddress } from './engine-address.ts';
+import {
+  ENGINE_PASSWORD,
+  ENGINE_USERNAME,
+  readEngineAddress,
+  readUpstreamAddress,
+  UPSTREAM_PASSWORD,
+  UPSTREAM_USERNAME,
+} from './engine-address.ts';
 import type { CertificateFiles } from './io/certificates.ts';
 import type { LeadOptions } from './lead.ts';
 import { runPasswd } from './passwd.ts';
+import type { UpstreamOptions } from './relay.ts';
 import { startBroker, type RunningBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';
@@ -80,6 +89,16 @@ const withBroker = <T>(args: Argv<T>) =>
       type: 'string',
       describe: 'send at most this many bytes of chunks per second to all robots, such as 20M',
     })
+    .option('keep-unannounced', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.keepUnannouncedMsDefault),
+      describe: 'remove chunks that nothing announced has needed for this long',
+    })
+    .option('garbage', {
+      type: 'boolean',
+      default: true,
+      describe: 'remove chunks that nothing needs; --no-garbage keeps all',
+    })
     .option('rollout-key', {
       type: 'string',
       array: true,
@@ -133,7 +152,41 @@ const withEngine = <T>(args: Argv<T>) =>
     })
     .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
 
-const withAll = <T>(args: Argv<T>) => withEngine(withBroker(args));
+/** A relay on a site: a broker of ours stands above. */
+const withUpstream = <T>(args: Argv<T>) =>
+  args
+    .option('upstream', {
+      type: 'string',
+      requiresArg: true,
+      implies: 'trust',
+      describe: 'be a site relay below the broker at this URL; leads no rollouts itself',
+    })
+    .option('upstream-name', {
+      type: 'string',
+      describe: 'what this site is called there (default: a name that --data keeps)',
+    })
+    .option('upstream-username', { type: 'string', describe: `or ${UPSTREAM_USERNAME}` })
+    .option('upstream-password-file', {
+      type: 'string',
+      describe: `file with the password, or ${UPSTREAM_PASSWORD}`,
+    })
+    .option('upstream-ca', {
+      type: 'string',
+      describe: "PEM file of the authority that signed the upstream's certificate",
+    })
+    .option('upstream-cert', {
+      type: 'string',
+      implies: 'upstream-key',
+      describe: 'PEM of a certificate that names this relay',
+    })
+    .option('upstream-key', { type: 'string', implies: 'upstream-cert' })
+    .option('max-upstream-rate', {
+      type: 'string',
+      describe: 'bytes a second that chunks may take of the link, such as 500k',
+    })
+    .conflicts('upstream', ['engine', 'rollout-key', 'rollout-key-command']);
+
+const withAll = <T>(args: Argv<T>) => withUpstream(withEngine(withBroker(args)));
 type BrokerArgs = Awaited<ReturnType<typeof withAll>['argv']>;
 
 async function serve(args: BrokerArgs): Promise<void> {
@@ -159,6 +212,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
     bytesPerSecondMax: parseRate(args['max-rate']),
+    upstream: readUpstream(args),
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';
@@ -206,13 +260,50 @@ async function readCommon(args: BrokerArgs) {
     certificateFiles: certificateFilesOf(args),
     credentialsFile: args.credentials ?? null,
     storeBytesMax: parseByteSize(args['max-store']),
+    keepUnannouncedMs: readKeep(args),
     lead: await readLead(args),
     log: makeLog(PROGRAM),
   };
 }
 
+/** Null: nobody stands above. */
+function readUpstream(args: BrokerArgs): UpstreamOptions | null {
+  const { upstream: url, 'upstream-name': name, 'max-upstream-rate': rate } = args;
+  if (url === undefined) return null;
+  if (process.env[ROLLOUT_KEY] !== undefined) {
+    const why = 'a relay carries rollouts and leads none';
+    throw new DroverError('USAGE', `read --upstream: ${why} (got ${ROLLOUT_KEY})`);
+  }
+  if (name !== undefined && (!isId(name) || name.length > LIMITS.relayNameMax)) {
+    const want = `1 to ${LIMITS.relayNameMax} of A-Z a-z 0-9 _ -`;
+    throw new DroverError('USAGE', `read --upstream-name: not a name (want ${want})`);
+  }
+  const address = readUpstreamAddress({
+    url,
+    username: args['upstream-username'],
+    passwordFile: args['upstream-password-file'],
+    caFile: args['upstream-ca'],
+    certFile: args['upstream-cert'],
+    keyFile: args['upstream-key'],
+    environment: process.env,
+  });
+  const bytesPerSecondMax = rate === undefined ? null : parseByteSize(rate);
+  return { address, name: name ?? null, bytesPerSecondMax };
+}
+
 const readTrust = ({ trust }: BrokerArgs): TrustRoot | null =>
   trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
+
+/** Null: chunks are never removed. */
+function readKeep(args: BrokerArgs): number | null {
+  const keepMs = parseDurationMs(args['keep-unannounced']);
+  const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
+  if (keepMs >= least && keepMs <= most) return args.garbage ? keepMs : null;
+  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+  const got = args['keep-unannounced'];
+  const why = `out of range (got ${got}, want ${want}; --no-garbage keeps all)`;
+  throw new DroverError('USAGE', `read --keep-unannounced: ${why}`);
+}
 
 function readLease(args: BrokerArgs): number {
   const leaseMs = parseDurationMs(args.lease);

@@ -5,6 +5,7 @@ import { toProblem } from '../shared/errors.ts';
 import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
 import {
   parseOnline,
+  parsePresence,
   parseRobotEvent,
   parseRobotState,
   parseWant,
@@ -23,6 +24,19 @@ export interface ReportSinks {
   onRobotEvent(event: RobotEvent): void;
 }
 
+/** A relay came or went. What cannot be read says nothing; nothing at all says that it went. */
+export function noteRelay(
+  { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
+  relay: string,
+  payload: Uint8Array,
+): void {
+  try {
+    fleet.applyRelay(relay, payload.byteLength > 0 && parseOnline(payload));
+  } catch (error) {
+    log.warn({ relay, problem: toProblem(error) }, 'presence of a relay not understood');
+  }
+}
+
 /** @param now null for what was retained before we listened */
 export function noteReport(
   { fleet, log, onWant, onRobotEvent }: ReportSinks,
@@ -38,7 +52,8 @@ export function noteReport(
     if (topic.leaf === 'state') {
       fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
     } else if (topic.leaf === 'online') {
-      fleet.applyOnline(topic.robot, parseOnline(payload), now);
+      const { online, via } = parsePresence(payload);
+      fleet.applyOnline(topic.robot, online, now, via ?? null);
     } else if (topic.leaf === 'events') {
       const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
       if (fleet.applyEvent(event, now)) onRobotEvent(event);

@@ -50,6 +50,10 @@ const lastUpdateSchema = z.object({
   took_s: z.number().min(0),
   /** Bytes that came over the wire for it. */
   bytes: sizeSchema,
+  /** Version that it was patched from; absent or null for a full payload. */
+  delta_from: versionSchema.nullish(),
+  /** Why a delta was given up for the full payload. */
+  delta_failed: codeSchema.nullish(),
 });
 
 /**
@@ -82,6 +86,8 @@ const componentSchema = z.object({
   rollout: idSchema.nullish(),
   target_version: versionSchema.nullish(),
   transfer: transferSchema.nullish(),
+  /** Of the update in progress: the version it is patched from, or why a delta was given up. */
+  delta: z.object({ from: versionSchema.nullish(), failed: codeSchema.nullish() }).nullish(),
   waiting_for: textSchema.nullish(),
   wake_at: instantSchema.nullish(),
   last_error: problemSchema.nullish(),
@@ -98,6 +104,10 @@ const stateSchema = z.object({
   arch: z.string().max(64).default(''),
   model: z.string().max(64).default(''),
   tags: tagsSchema.default([]),
+  /** What this robot can do beyond what every robot can: `zstd-patch` for taking deltas. */
+  caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
+  /** Of the trust root in force; absent from robots that do not say it. */
+  trust_version: sizeSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */
@@ -119,7 +129,8 @@ const eventSchema = z.object({
   problem: problemSchema.nullish(),
 });
 
-const onlineSchema = z.object({ online: z.boolean() });
+/** `via`: the relay that speaks for this robot, and without which nobody knows of it. */
+const onlineSchema = z.object({ online: z.boolean(), via: idSchema.nullish() });
 
 const wantSchema = z.object({
   robot_id: robotIdSchema,
@@ -141,6 +152,7 @@ export type ComponentState = RobotState['components'][number];
 export type LastUpdate = NonNullable<ComponentState['last_update']>;
 export type Usage = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
+export type Presence = z.output<typeof onlineSchema>;
 export type Want = z.output<typeof wantSchema>;
 /** As written: instants are text. */
 export type RobotStateFields = z.input<typeof stateSchema>;
@@ -160,11 +172,12 @@ const WANT = kind('want message', wantSchema);
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
 export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
 export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
+export const parsePresence = (bytes: Uint8Array): Presence => parseDocument(ONLINE, bytes);
 export const parseWant = (bytes: Uint8Array): Want => parseDocument(WANT, bytes);
 
 /** UTF-8 JSON of any message of this file. */
 export function encodeMessage(
-  message: RobotStateFields | RobotEventFields | WantFields | { online: boolean },
+  message: RobotStateFields | RobotEventFields | WantFields | Presence,
 ): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }

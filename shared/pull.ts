@@ -88,6 +88,18 @@ export class ChunkPull {
     return this.#missing.has(hash);
   }
 
+  /** More to pull before it is done. `first` brings forward what still waits to be asked for. */
+  add(hashes: readonly Sha256Hex[], place: 'first' | 'last', now: EpochMs): PullEffect[] {
+    const mine = new Set(hashes.filter((hash) => !this.#asked.has(hash)));
+    const others = this.#queue.filter((hash) => !mine.has(hash));
+    const fresh = [...mine].filter((hash) => place === 'first' || !this.#missing.has(hash));
+    const rest = place === 'first' ? others : this.#queue;
+    const queue = place === 'first' ? [...fresh, ...rest] : [...rest, ...fresh];
+    this.#queue.splice(0, this.#queue.length, ...queue);
+    for (const hash of fresh) this.#missing.add(hash);
+    return this.#fill(now);
+  }
+
   /** The link is up and knows no subscription. */
   up(now: EpochMs): PullEffect[] {
     this.#up = true;

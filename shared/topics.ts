@@ -15,6 +15,7 @@ export type Topic =
   | { readonly kind: 'trust'; readonly version: number }
   | { readonly kind: 'lease' }
   | { readonly kind: 'robot'; readonly robot: RobotId; readonly leaf: RobotLeaf }
+  | { readonly kind: 'relay'; readonly relay: string }
   | { readonly kind: 'refusals'; readonly client: string }
   | { readonly kind: 'chunk'; readonly hash: Sha256Hex };
 
@@ -24,6 +25,8 @@ export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
 /** Who leads the rollouts of this fleet now: a signed lease. */
 export const LEASE_TOPIC = 'fleet/controller';
+/** Every new trust root. */
+export const TRUST_FILTER = 'fleet/trust/+';
 /** The progress of every rollout. */
 export const PROGRESS_FILTER = 'fleet/rollouts/+';
 /** `fleet/trust/2` */
@@ -33,6 +36,10 @@ export const robotTopic = (robot: RobotId, leaf: RobotLeaf): string =>
   `fleet/robots/${robot}/${leaf}`;
 /** All robots' messages of one kind: `fleet/robots/+/state` */
 export const robotFilter = (leaf: RobotLeaf): string => `fleet/robots/+/${leaf}`;
+/** `fleet/relays/site-7/online`: whether a relay is there to speak for its robots. */
+export const relayTopic = (relay: string): string => `fleet/relays/${relay}/online`;
+/** The presence of every relay. */
+export const RELAY_FILTER = 'fleet/relays/+/online';
 /** `fleet/refusals/<client id>`: why the broker did not take a message of this connection. */
 export const refusalsTopic = (client: string): string => `fleet/refusals/${client}`;
 
@@ -56,6 +63,9 @@ export function parseTopic(text: string): Topic | null {
     return { kind: 'trust', version: Number(id) };
   }
   if (levels.length === 3 && group === 'refusals') return { kind: 'refusals', client: id };
+  if (levels.length === 4 && group === 'relays' && leaf === 'online') {
+    return { kind: 'relay', relay: id };
+  }
   if (levels.length === 4 && group === 'robots' && ROBOT_LEAVES.includes(leaf ?? '')) {
     return { kind: 'robot', robot: id as RobotId, leaf: leaf as RobotLeaf };
   }

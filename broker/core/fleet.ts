@@ -11,6 +11,8 @@ import type { ComponentState, RobotEvent, RobotState, Want } from '../../shared/
 export interface RobotRecord {
   readonly robot: RobotId;
   readonly online: boolean;
+  /** The relay that speaks for it; null for a robot that is connected here. */
+  readonly via: string | null;
   /** When it last said anything; null when it was only remembered from before this start. */
   readonly lastSeenMs: EpochMs | null;
   readonly state: RobotState | null;
@@ -34,15 +36,39 @@ export class Fleet {
   readonly #lastEvent = new Map<RobotId, { seq: number; atMs: EpochMs }>();
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
+  /** Relays that are there. Robots of any other are not known to be online. */
+  readonly #relays = new Set<string>();
+  /** Robots that their relay has last said to be online. */
+  readonly #saidOnline = new Map<RobotId, string>();
 
   /** @param now null for a state that was retained before this start */
   applyState(state: RobotState, now: EpochMs | null): void {
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
-  /** @param now null for what a carrier kept from before we listened */
-  applyOnline(robot: RobotId, online: boolean, now: EpochMs | null): void {
-    this.#change(robot, { online, ...(now === null ? {} : { lastSeenMs: now }) });
+  /**
+   * @param now null for what a carrier kept from before we listened
+   * @param via the relay that says so: what it says holds for as long as it is there itself
+   */
+  applyOnline(
+    robot: RobotId,
+    online: boolean,
+    now: EpochMs | null,
+    via: string | null = null,
+  ): void {
+    if (online && via !== null) this.#saidOnline.set(robot, via);
+    else this.#saidOnline.delete(robot);
+    const isKnown = online && (via === null || this.#relays.has(via));
+    this.#change(robot, { online: isKnown, via, ...(now === null ? {} : { lastSeenMs: now }) });
+  }
+
+  /** A relay came or went, and with it what is known of its robots. */
+  applyRelay(relay: string, isThere: boolean): void {
+    if (isThere && this.#relays.size < LIMITS.sessionsMax) this.#relays.add(relay);
+    else this.#relays.delete(relay);
+    for (const [robot, via] of this.#saidOnline) {
+      if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
+    }
   }
 
   /** True for a copy of an event that was seen before. */
@@ -82,6 +108,7 @@ export class Fleet {
   forget(robot: RobotId): void {
     this.#robots.delete(robot);
     this.#lastEvent.delete(robot);
+    this.#saidOnline.delete(robot);
     for (const [key, request] of this.#requests) {
       if (request.robot === robot) this.#requests.delete(key);
     }
@@ -113,7 +140,7 @@ export class Fleet {
   #change(robot: RobotId, change: Partial<RobotRecord>): void {
     const known = this.#robots.get(robot);
     if (!known && this.#robots.size >= LIMITS.robotsMax) return;
-    const before = known ?? { robot, online: false, lastSeenMs: null, state: null };
+    const before = known ?? { robot, online: false, via: null, lastSeenMs: null, state: null };
     this.#robots.set(robot, { ...before, ...change });
   }
 }

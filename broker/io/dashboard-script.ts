@@ -129,11 +129,21 @@ async function ask(path) {
   return response;
 }
 
+function wayUp(upstream) {
+  const { states, events } = upstream.backlog;
+  const waiting = states + events > 0 ? ', ' + (states + events) + ' reports wait' : '';
+  const missing = upstream.chunks_missing;
+  return (upstream.up ? 'upstream reached ' : 'upstream lost ') + ago(upstream.since)
+    + waiting + (missing > 0 ? ', ' + missing + ' chunks to come' : '')
+    + (upstream.problem ? ': ' + upstream.problem.message : '');
+}
+
 async function refresh() {
   try {
-    const paths = ['/robots', '/rollouts', '/engine'];
-    const [fleet, announced, carrier] = await Promise.all(paths.map(ask));
+    const paths = ['/robots', '/rollouts', '/engine', '/upstream'];
+    const [fleet, announced, carrier, above] = await Promise.all(paths.map(ask));
     const { engine } = await carrier.json();
+    const { upstream } = await above.json();
     robots = (await fleet.json()).robots;
     showVersions(robots);
     $('rollouts').replaceChildren(...(await announced.json()).rollouts.map(rolloutCard));
@@ -141,7 +151,8 @@ async function refresh() {
     const online = robots.filter((robot) => robot.online).length;
     $('link').textContent = online + ' of ' + robots.length + ' robots online \\u00b7 '
       + new Date().toLocaleTimeString() + (engine.up ? '' : ' \\u00b7 no link to the engine')
-      + (engine.problem ? ' \\u00b7 ' + engine.problem.message : '');
+      + (engine.problem ? ' \\u00b7 ' + engine.problem.message : '')
+      + (upstream ? ' \\u00b7 ' + wayUp(upstream) : '');
   } catch (error) {
     $('link').textContent = error instanceof TypeError ? 'the broker cannot be reached'
       : error.message;

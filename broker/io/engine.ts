@@ -20,7 +20,7 @@ import { isId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
-import { refusalsTopic } from '../../shared/topics.ts';
+import { chunkOfFilter, refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
   decidePublish,
@@ -62,6 +62,8 @@ export interface EngineOptions {
   /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
   ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
   onRefused(code: string): void;
+  /** Somebody subscribed to this chunk, which may not be here yet. */
+  onAsked?(hash: Sha256Hex): void;
 }
 
 export class Engine implements EnginePort {
@@ -199,7 +201,11 @@ export class Engine implements EnginePort {
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
       this.#options.persistence.readsNext(client);
-      for (const { topic } of subscriptions) this.#waiters.add(client, topic);
+      for (const { topic } of subscriptions) {
+        this.#waiters.add(client, topic);
+        const hash = chunkOfFilter(topic);
+        if (hash !== null) this.#options.onAsked?.(hash);
+      }
     });
     this.#aedes.on('unsubscribe', (topics, client) => {
       for (const topic of topics) {

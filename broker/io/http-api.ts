@@ -16,7 +16,9 @@ import type { Identity } from '../core/access.ts';
 import type { EngineStatus } from '../core/engine-port.ts';
 import { showEngine } from '../core/engine-view.ts';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import { showUpstream, type UpstreamStatus } from '../core/relay-view.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import type { ControllerPort } from '../core/rollout-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
 import type { Certificates } from './certificates.ts';
@@ -36,6 +38,10 @@ export interface HttpApiOptions {
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
   engine(): EngineStatus;
+  /** On a relay: the way up. */
+  upstream?(): UpstreamStatus;
+  /** One for each place where chunks are removed. */
+  garbage(): readonly GarbageView[];
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
   /** Null: plain HTTP. */
@@ -207,6 +213,9 @@ function addServiceRoutes(
     events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
   });
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
+  const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
+  app.get('/upstream', async () => ({ upstream: upstream() }));
+  app.get('/garbage', async () => ({ garbage: options.garbage() }));
   app.get('/metrics', async (_request, reply) => {
     void reply.type(options.metrics.contentType);
     return await options.metrics.text();
@@ -214,7 +223,9 @@ function addServiceRoutes(
   app.get('/healthz', async (_request, reply) => {
     const healthy = await options.isHealthy().catch(() => false); // a failure is the answer
     void reply.code(healthy ? 200 : 503);
-    return { healthy };
+    const link = upstream();
+    // A site works on without its upstream: that it is away is told, and is no illness.
+    return { healthy, ...(link ? { upstream: { up: link.up, since: link.since } } : {}) };
   });
   app.get('/', async (_request, reply) => {
     void reply.type('text/html; charset=utf-8').header('content-security-policy', DASHBOARD_CSP);

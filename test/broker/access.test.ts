@@ -58,6 +58,7 @@ describe('who may publish', () => {
         [`fleet/robots/r1/${leaf}`, ['anyone', 'relay', 'robot']] as [string, readonly string[]],
     ),
     ['fleet/robots/r2/state', ['anyone', 'relay']],
+    ['fleet/relays/site-a/online', ['anyone', 'publisher', 'relay']],
     ['fleet/refusals/c1', []],
     ['fleet/robots/r1/secrets', []],
     ['fleet/robots/+/state', []],

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EMBEDDED } from '../../broker/core/engine-port.ts';
 import { Fleet } from '../../broker/core/fleet.ts';
+import type { UpstreamStatus } from '../../broker/core/relay-view.ts';
 import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
 import { makeToken } from '../../broker/io/credentials.ts';
 import { startHttpApi } from '../../broker/io/http-api.ts';
@@ -31,6 +32,8 @@ export interface ApiInput {
   readonly isHealthy?: () => Promise<boolean>;
   /** Null or absent: nobody leads rollouts there. */
   readonly controller?: ControllerPort | null;
+  /** Absent: it is no relay. */
+  upstream?(): UpstreamStatus;
 }
 
 export interface Follower {
@@ -69,6 +72,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     storeBytes: () => 4096,
     storeChunks: () => 2,
   });
+  if (input.upstream) metrics.showUpstream(input.upstream);
   const views = await announced(fleet, input.rollouts ?? []);
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
@@ -82,6 +86,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     certificates: null,
     credentials,
     engine: () => EMBEDDED,
+    ...(input.upstream ? { upstream: input.upstream } : {}),
+    garbage: () => [],
     isHealthy,
     log,
   });

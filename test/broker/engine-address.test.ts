@@ -4,7 +4,11 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readEngineAddress, type EngineSources } from '../../broker/engine-address.ts';
+import {
+  readEngineAddress,
+  readUpstreamAddress,
+  type EngineSources,
+} from '../../broker/engine-address.ts';
 import { toProblem } from '../../shared/errors.ts';
 import { assertRefused } from '../helpers/refusal.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
@@ -49,5 +53,34 @@ describe('the address of an engine', () => {
     const environment = { DROVER_ENGINE_PASSWORD: 'hunter2' };
     assert.throws(() => read('mqtt://h', { environment }), isDiscreet);
     assertRefused('FILE_UNREADABLE', () => read('mqtt://h', { caFile: '/no/such/ca.pem' }));
+  });
+});
+
+describe('the address of an upstream', () => {
+  it('is read as that of an engine, from options and variables of its own', () => {
+    const environment = {
+      DROVER_ENGINE_USERNAME: 'engine',
+      DROVER_UPSTREAM_USERNAME: 'site-a',
+      DROVER_UPSTREAM_PASSWORD: 'secret',
+    };
+    assert.deepEqual(readUpstreamAddress({ url: 'mqtts://cloud', environment }), {
+      url: 'mqtts://cloud',
+      username: 'site-a',
+      password: 'secret',
+    });
+    assert.throws(
+      () => readUpstreamAddress({ url: 'cloud', environment: {} }),
+      /read --upstream: not an engine URL/,
+    );
+  });
+
+  it('may name a certificate of ours, which has to be there', async (t) => {
+    const folder = await tempFolder(t);
+    const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const files = { url: 'mqtts://cloud', certFile, keyFile, environment: {} };
+    assertRefused('FILE_UNREADABLE', () => readUpstreamAddress(files));
+    await writeFile(certFile, '');
+    await writeFile(keyFile, '');
+    assert.deepEqual(readUpstreamAddress(files), { url: 'mqtts://cloud', certFile, keyFile });
   });
 });

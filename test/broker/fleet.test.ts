@@ -34,6 +34,29 @@ describe('the fleet', () => {
     assert.equal(fleet.get('r1')?.state?.components[0]?.version, '1.2.0');
   });
 
+  it('knows robots behind a relay to be online for as long as the relay is there', () => {
+    const fleet = new Fleet();
+    const isOnline = (id: string): boolean | undefined => fleet.get(id)?.online;
+    fleet.applyOnline(robotId('near'), true, AT_MS);
+    fleet.applyOnline(robotId('far'), true, AT_MS, 'site-a');
+    assert.equal(isOnline('far'), false, 'nobody has heard of that relay');
+    fleet.applyRelay('site-a', true);
+    fleet.applyRelay('site-b', true);
+    assert.equal(isOnline('far'), true);
+    fleet.applyRelay('site-a', false);
+    assert.deepEqual([isOnline('near'), isOnline('far')], [true, false]);
+    fleet.applyRelay('site-a', true);
+    assert.equal(isOnline('far'), true);
+    fleet.applyOnline(robotId('far'), false, AT_MS, 'site-a');
+    fleet.applyRelay('site-a', true);
+    assert.equal(isOnline('far'), false, 'the relay itself said that it is gone');
+    fleet.applyOnline(robotId('far'), true, AT_MS, 'site-a');
+    fleet.applyOnline(robotId('far'), true, AT_MS); // it came here
+    fleet.applyRelay('site-a', false);
+    assert.equal(isOnline('far'), true);
+    assert.equal(fleet.get('far')?.via, null);
+  });
+
   it('does not claim to have seen a robot that it only remembers', () => {
     const fleet = new Fleet();
     fleet.applyState(makeState('r1'), null);

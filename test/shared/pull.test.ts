@@ -319,3 +319,26 @@ test('patience follows the link between its bounds', () => {
   for (const hash of missing.slice(50, 150)) pull.kept(hash, 1, (now += 1_000_000));
   assert.equal(pull.patienceMs, LIMITS.pullTimeoutMsMax);
 });
+
+test('more can be added to a pull, and what is in a hurry is brought forward', () => {
+  const all = hashes(12);
+  const [first, ...rest] = all as [Sha256Hex, ...Sha256Hex[]];
+  const pull = new ChunkPull({ missing: [first, ...rest.slice(0, 5)], chunkBytes: 64 * KiB });
+  const asked: Sha256Hex[] = [];
+  const note = (effects: readonly PullEffect[]): void => {
+    for (const one of effects) if (one.kind === 'subscribe') asked.push(...one.hashes);
+  };
+  note(pull.up(0));
+  const hasty = [rest[4], rest[9]] as Sha256Hex[];
+  note(pull.add(hasty, 'first', 1)); // one that waits in the queue, and one that is new
+  note(pull.add([first, ...rest.slice(0, 8)], 'last', 2)); // most of them are known
+  const before = asked.length;
+  for (let now = 3; pull.missingCount > 0; now += 1) {
+    const next = asked[now - 3];
+    assert.ok(next, 'it has stopped asking');
+    note(pull.kept(next, 1, now));
+  }
+  assert.deepEqual(asked.slice(before, before + 2), hasty);
+  assert.equal(asked.length, new Set(asked).size, 'a chunk was asked for twice');
+  assert.deepEqual(new Set(asked), new Set([first, ...rest.slice(0, 8), rest[9]]));
+});

@@ -9,6 +9,8 @@ import {
   parseTopic,
   progressTopic,
   refusalsTopic,
+  RELAY_FILTER,
+  relayTopic,
   robotFilter,
   robotTopic,
   trustTopic,
@@ -52,6 +54,8 @@ test('every topic that is built is parsed back to what it was built from', () =>
       assert.deepEqual(parseTopic(progressTopic(rollout)), { kind: 'progress', rollout });
       assert.deepEqual(parseTopic(trustTopic(version)), { kind: 'trust', version });
       assert.deepEqual(parseTopic(refusalsTopic(name)), { kind: 'refusals', client: name });
+      assert.deepEqual(parseTopic(relayTopic(name)), { kind: 'relay', relay: name });
+      assert.ok(mqttMatches(RELAY_FILTER, relayTopic(name)));
       for (const leaf of LEAVES) {
         const robot = name as RobotId;
         assert.deepEqual(parseTopic(robotTopic(robot, leaf)), { kind: 'robot', robot, leaf });
@@ -63,7 +67,16 @@ test('every topic that is built is parsed back to what it was built from', () =>
 });
 
 const level = fc.oneof(
-  fc.constantFrom('fleet', 'fleet-chunks', 'robots', 'rollouts', 'trust', 'refusals', 'updates'),
+  fc.constantFrom(
+    'fleet',
+    'fleet-chunks',
+    'robots',
+    'rollouts',
+    'trust',
+    'refusals',
+    'updates',
+    'relays',
+  ),
   fc.constantFrom('+', '#', '', 'state', 'online', 'r1', '1', '01', '$share', 'x'),
   fc.constantFrom('ab'.repeat(32), 'AB'.repeat(32), 'ab'.repeat(31)),
   fc.string({ maxLength: 4 }),
@@ -87,6 +100,8 @@ test('any text is one of our topics, spelled in the one way, or null', () => {
           return assert.equal(text, trustTopic(topic.version));
         case 'robot':
           return assert.equal(text, robotTopic(topic.robot, topic.leaf));
+        case 'relay':
+          return assert.equal(text, relayTopic(topic.relay));
         case 'refusals':
           return assert.equal(text, refusalsTopic(topic.client));
       }

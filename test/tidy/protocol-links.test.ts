@@ -40,6 +40,7 @@ test('these topics are ours and no others [P-2.1]', () => {
     'fleet/robots/r1/online': 'robot',
     'fleet/robots/r1/events': 'robot',
     'fleet/robots/r1/want': 'robot',
+    'fleet/relays/site-a/online': 'relay',
     'fleet/refusals/cli-1': 'refusals',
     [`fleet-chunks/${HASH}`]: 'chunk',
   };

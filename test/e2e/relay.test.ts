@@ -1,0 +1,100 @@
+/** The life of a bundle through a site relay, and through two: real processes at every place. */
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { startTcpProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { startBrokerChild } from './broker-child.ts';
+import { eventsOf, startRelayChild, untilRobot, upstreamOf } from './relay-child.ts';
+import { Site } from './site.ts';
+
+const MiB = 1024 * 1024;
+
+describe('a site behind a relay', () => {
+  it('is updated from above, and each chunk crosses the link once for all robots', async (t) => {
+    const site = await Site.open(t);
+    const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
+    const wan = await startTcpProxy(t, cloud.port);
+    const upstream = `mqtt://127.0.0.1:${wan.port}`;
+    const relay = await startRelayChild(t, site, { upstream, name: 'site-a' });
+    const robots = ['r1', 'r2', 'r3'].map((id) => site.robot(id, relay.url));
+    const noise = randomBytes(4 * MiB);
+    await site.publish(cloud.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
+    for (const robot of robots) await robot.runs('1.0.0');
+
+    const view = await relay.until('has all', (now) => now.chunks_missing === 0);
+    assert.equal(view.bundles.length, 1);
+    assert.equal(view.bundles[0]?.missing, 0);
+    assert.ok((view.bundles[0]?.chunks ?? 0) > 60, JSON.stringify(view));
+    const excess = wan.bytesDown / noise.byteLength;
+    assert.ok(excess < 1.05, `${excess} times the bundle came over the link`);
+
+    for (const { id } of robots) {
+      const shown = await untilRobot(cloud, id, (now) => now.version === '1.0.0' && now.online);
+      assert.equal(shown.via, 'site-a');
+      await assertSameEvents(cloud, relay, id);
+    }
+  });
+
+  it('carries an update through two relays, and reports back through both', async (t) => {
+    const site = await Site.open(t);
+    const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
+    const region = await startRelayChild(t, site, { upstream: cloud.url, name: 'region' });
+    const hall = await startRelayChild(t, site, { upstream: region.url, name: 'hall' });
+    const robot = site.robot('r1', hall.url);
+    await site.publish(cloud.url, await site.bundle('1.0.0', { noise: randomBytes(MiB) }));
+    await robot.runs('1.0.0');
+    const above = await untilRobot(region, 'r1', (now) => now.version === '1.0.0' && now.online);
+    assert.equal(above.via, 'hall');
+    const top = await untilRobot(cloud, 'r1', (now) => now.version === '1.0.0' && now.online);
+    assert.equal(top.via, 'region');
+    await assertSameEvents(cloud, hall, 'r1');
+
+    // Nobody up there may take the robot for reachable when a link between them is gone.
+    hall.child.kill('SIGKILL');
+    await untilRobot(region, 'r1', (now) => !now.online);
+    await untilRobot(cloud, 'r1', (now) => !now.online);
+  });
+
+  it('serves its robots with nobody above, and what came meanwhile goes both ways after', async (t) => {
+    const site = await Site.open(t);
+    const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
+    const wan = await startTcpProxy(t, cloud.port);
+    const upstream = `mqtt://127.0.0.1:${wan.port}`;
+    const relay = await startRelayChild(t, site, { upstream, name: 'site-a' });
+    await site.publish(cloud.url, await site.bundle('1.0.0'));
+    await relay.until('has all', (now) => now.bundles.length === 1 && now.chunks_missing === 0);
+    wan.refuse(true);
+    wan.cut();
+    await relay.until('knows that the link is gone', (now) => !now.up);
+    const health = (await (await fetch(`${relay.httpUrl}/healthz`)).json()) as object;
+    assert.match(JSON.stringify(health), /"healthy":true.*"up":false/);
+
+    const robot = site.robot('r1', relay.url); // it came when the site was alone already
+    await robot.runs('1.0.0');
+    await relay.until('keeps what is for above', (now) => now.backlog.events > 3);
+    await site.publish(cloud.url, await site.bundle('1.1.0'));
+    wan.refuse(false);
+    await robot.runs('1.1.0', 60_000);
+    await untilRobot(cloud, 'r1', (now) => now.version === '1.1.0' && now.online);
+    await assertSameEvents(cloud, relay, 'r1');
+    assert.equal((await upstreamOf(relay)).backlog.events, 0);
+  });
+});
+
+/** Above stands each event of the robot once, in its order, as soon as the last has come. */
+async function assertSameEvents(
+  above: Parameters<typeof eventsOf>[0],
+  below: Parameters<typeof eventsOf>[0],
+  robot: string,
+): Promise<void> {
+  const seqs = async (broker: typeof above) =>
+    (await eventsOf(broker, robot)).map((one) => one.event_seq);
+  const here = await seqs(below);
+  assert.ok(here.length > 3, `${here.length} events`);
+  await waitUntil(`all events of ${robot}`, async () =>
+    (await seqs(above)).length >= here.length ? true : null,
+  );
+  assert.deepEqual(await seqs(above), here);
+}
