@@ -4,7 +4,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { parseByteSize } from '../shared/byte-sizes.ts';
+import { parseByteSize, parseRate } from '../shared/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
@@ -85,6 +85,10 @@ const withBroker = <T>(args: Argv<T>) =>
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
       describe: 'bytes of chunks to keep at most',
     })
+    .option('max-rate', {
+      type: 'string',
+      describe: 'send at most this many bytes of chunks per second to all robots, such as 20M',
+    })
     .option('keep-unannounced', {
       type: 'string',
       default: formatDurationMs(LIMITS.keepUnannouncedMsDefault),
@@ -146,7 +150,7 @@ const withEngine = <T>(args: Argv<T>) =>
       type: 'string',
       describe: "PEM file of the authority that signed the engine's certificate",
     })
-    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca']);
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
 
 /** A relay on a site: a broker of ours stands above. */
 const withUpstream = <T>(args: Argv<T>) =>
@@ -207,6 +211,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     wsPort: args.ws ?? null,
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
+    bytesPerSecondMax: parseRate(args['max-rate']),
     upstream: readUpstream(args),
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;

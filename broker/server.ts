@@ -18,6 +18,7 @@ import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
+import { ChunkTurns } from './io/chunk-turns.ts';
 import { ControlStore } from './io/control-store.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
 import { HotChunks } from './io/hot-chunks.ts';
@@ -45,6 +46,8 @@ export interface BrokerOptions {
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
+  /** Of chunks, to all clients together; null for as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
   /** How long chunks that nothing announced needs are kept; null: for ever. */
   readonly keepUnannouncedMs: number | null;
   readonly connectionsMax: number;
@@ -153,6 +156,7 @@ async function openBroker(
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
     http,
+    onOpen,
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
@@ -218,11 +222,17 @@ interface Parts extends Stores {
   readonly relay: Relay | null;
 }
 
+interface EngineNeeds {
+  readonly http: HttpApi;
+  readonly certified: EngineOptions['certified'];
+  readonly onOpen: (closer: () => Promise<void>) => void;
+}
+
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
 async function openEngine(
   options: BrokerOptions,
   parts: Parts,
-  { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
+  { http, certified, onOpen }: EngineNeeds,
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
@@ -252,11 +262,12 @@ async function openEngine(
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
-  const onChunkServed = (bytes: number): void => metrics.countChunkServed(bytes);
+  const turns = openTurns(options, parts);
+  onOpen(async () => turns.close());
   const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
+    persistence: new DroverPersistence({ sessions, control, turns, log }),
     journal: new IngestJournal(sessions),
-    chunks,
+    turns,
     recheck: (hash) => disk.recheck(hash),
     credentials,
     certified,
@@ -270,6 +281,14 @@ async function openEngine(
     onAsked: (hash) => relay?.asked(hash),
   });
   return engine;
+}
+
+/** What every chunk passes on its way out. */
+function openTurns({ bytesPerSecondMax }: BrokerOptions, { chunks, metrics }: Parts): ChunkTurns {
+  const onServed = (bytes: number): void => metrics.countChunkServed(bytes);
+  const turns = new ChunkTurns({ chunks, bytesPerSecondMax, onServed });
+  metrics.showRate({ bytesPerSecondMax, waiting: () => turns.waiting });
+  return turns;
 }
 
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */

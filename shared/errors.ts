@@ -187,6 +187,7 @@ export const CATALOGUE = {
     hint: 'run the same publish again: it sends only what is missing',
   },
   BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
+  LINK_SLOW: unreachable('wait, it goes on by itself; look at the network when this lasts'),
   BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
   TLS_INVALID: usage(
     'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',
