@@ -318,7 +318,7 @@ describe('garbage on real stores', () => {
     const store = await FolderChunkStore.open({ folder, bytesMax: 1e9, reserveBytes: 0 });
     const closers: (() => Promise<void>)[] = [];
     const garbage = await collectFromStore({
-      ...{ dataFolder: folder, keepMs: 1_000, log, store },
+      ...{ dataFolder: folder, keepMs: 300, log, store },
       control: bench.control,
       trust: bench.signer.trust,
       onOpen: (closer) => closers.push(closer),

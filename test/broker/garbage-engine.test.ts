@@ -79,7 +79,7 @@ async function openBench(
   const engine = new MemoryEngine();
   const state = { isSettled: true };
   const garbage = await collectFromEngine({
-    ...{ dataFolder, control, store, log, keepMs: 1_000, trust: signer.trust },
+    ...{ dataFolder, control, store, log, keepMs: 400, trust: signer.trust },
     profile: engineProfile(profile),
     onOpen: (closer) => closers.push(closer),
     link: () => engine,
@@ -136,7 +136,7 @@ describe('garbage on an engine of somebody else', () => {
     await bench.announce(1);
     bench.isSettled = false;
     bench.garbage.run();
-    await new Promise((resolve) => setTimeout(resolve, 1_500)); // longer than all of it would take
+    await new Promise((resolve) => setTimeout(resolve, 900)); // longer than all of it would take
     assert.deepEqual([pending(bench, 'engine'), pending(bench, 'copies')], [0, 0]);
     bench.isSettled = true;
     await waitUntil('the engine to be clear', () => bench.engine.retained.size === 0);
