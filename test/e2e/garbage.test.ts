@@ -36,7 +36,7 @@ async function say(t: TestContext, url: string, payload: Uint8Array): Promise<vo
 
 describe('garbage of the embedded broker', () => {
   it('goes when a newer bundle is announced, over a kill, and what is announced stays', async (t) => {
-    const { site, broker, storeChunks, garbage } = await openStage(t, '--keep-unannounced', '3s');
+    const { site, broker, storeChunks, garbage } = await openStage(t, '--keep-unannounced', '4s');
     const old = await site.bundle('1.0.0', noise(700_000));
     await site.publish(broker.url, old, '--chunk-size', '64k');
     const before = await storeChunks();
@@ -50,7 +50,7 @@ describe('garbage of the embedded broker', () => {
     await broker.child.exit;
     const again = await startBrokerChild(t, {
       data: broker.data,
-      args: ['--trust', site.path('trust.json'), '--keep-unannounced', '3s'],
+      args: ['--trust', site.path('trust.json'), '--keep-unannounced', '4s'],
     });
     const after = witness(again.httpUrl, () => again.child.describe());
     const view = await after.removed('store', before);
