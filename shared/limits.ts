@@ -106,7 +106,7 @@ export const LIMITS = {
   garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
   garbageBatchMax: 20, // chunks removed between two pauses
   garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
-  garbageMarksMax: 200_000, // chunks that wait to be removed: 30 MB; the rest waits for them
+  garbageMarksMax: 200_000, // chunks that wait to be removed: 80 MB; the rest waits for them
   engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
