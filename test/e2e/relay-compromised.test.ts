@@ -1,7 +1,7 @@
 /**
- * A compromised relay between a real broker and robots: it alters chunks, replays old announcements,
- * withholds new ones, forges progress, widens a wave. It installs nothing, and moves nobody outside
- * the signed plan; what it withholds is told by the robots themselves.
+ * A compromised relay between a real broker and robots: it alters chunks, replays old
+ * announcements, withholds new ones, forges progress, widens a wave. It installs nothing, and moves
+ * nobody outside the signed plan; what it withholds is told by the robots themselves.
  */
 
 import assert from 'node:assert/strict';
@@ -171,7 +171,7 @@ describe('a compromised relay', () => {
     assert.equal(await one.version(), '1.1.0');
   });
 
-  it('cannot withhold a newer announcement for longer than the last one holds', async (t) => {
+  it('cannot withhold a newer one for longer than the last one holds [P-5.9]', async (t) => {
     const { above, relay, robot } = await open(t);
     const one = await robot(INSIDE);
     const bundle = await fleet.makeBundle({ version: '1.0.0' });
