@@ -190,6 +190,7 @@ async function serve(args: BrokerArgs): Promise<void> {
 }
 
 async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
+  const upstream = readUpstream(args);
   const broker = await startBroker({
     ...(await readCommon(args)),
     mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
@@ -197,7 +198,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     wsPort: args.ws ?? null,
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
-    upstream: readUpstream(args),
+    upstream,
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';
