@@ -2,6 +2,7 @@
 
 import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
+import { benchDelta } from './delta.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
@@ -10,6 +11,7 @@ import { benchUplink } from './uplink.ts';
 import { benchWeight } from './weight.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  delta: benchDelta,
   gate: benchGate,
   kills: benchKills,
   payload: benchPayload,

@@ -9,11 +9,14 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError, toProblem } from '../shared/errors.ts';
+import type { Sha256Hex } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Log, WritableChunkStore } from '../shared/ports.ts';
+import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { readAnnouncement, readRollouts } from './announced.ts';
 import { AttachedIntake } from './attached-intake.ts';
+import { collectFromEngine, type CollectingFromEngine } from './collect.ts';
 import type { Controller } from './controller.ts';
 import type { EngineProfile } from './core/engine-profile.ts';
 import { showStore } from './core/engine-view.ts';
@@ -30,6 +33,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { StoreCheck } from './store-check.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface AttachOptions {
   readonly address: EngineAddress;
@@ -44,6 +48,8 @@ export interface AttachOptions {
   /** Anybody may write to that engine, so nothing is shown that does not verify. */
   readonly trust: TrustRoot;
   readonly storeBytesMax: number;
+  /** How long chunks that nothing announced needs are kept; null: for ever. */
+  readonly keepUnannouncedMs: number | null;
   readonly lead: LeadOptions | null;
   readonly log: Log;
 }
@@ -77,7 +83,11 @@ export async function attachBroker(options: AttachOptions): Promise<AttachedBrok
 interface Stores {
   readonly control: ControlStore;
   readonly journal: EventJournal;
-  readonly chunks: FolderChunkStore;
+  /** Copies of chunks, for all who use them; `disk` is for counting. */
+  readonly chunks: WritableChunkStore;
+  readonly disk: FolderChunkStore;
+  readonly garbage: CollectingFromEngine;
+  readonly trust: LiveTrust;
 }
 
 /** What is there only later, and is spoken to before: nothing happens until it is. */
@@ -99,19 +109,19 @@ async function open(
   options: AttachOptions,
   onOpen: OnOpen,
 ): Promise<Omit<AttachedBroker, 'close'>> {
-  const { dataFolder, trust, certificateFiles, credentialsFile, log } = options;
+  const { dataFolder, certificateFiles, credentialsFile, log } = options;
   const credentials =
     credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
   if (credentials) onOpen(() => credentials.close());
   const certificates = certificateFiles && Certificates.open(certificateFiles, log);
   if (certificates) onOpen(async () => certificates.close());
-  const stores = await openStores(options, onOpen);
-  const fleet = new Fleet();
   const late: Late = { engine: null, check: null, http: null };
+  const stores = await openStores(options, late, onOpen);
+  const { trust } = stores;
+  const fleet = new Fleet();
   const metrics = makeMetrics(stores, fleet, late);
   const publish = async (topic: string, payload: Uint8Array): Promise<void> => {
-    if (late.engine) return await late.engine.publishOwn(topic, payload);
-    throw new DroverError('BROKER_UNREACHABLE', 'publish: not attached yet');
+    await engineOf(late).publishOwn(topic, payload);
   };
   const lead =
     options.lead &&
@@ -120,9 +130,10 @@ async function open(
       onDecision: (kind) => metrics.countDecision(kind),
     }));
   if (lead) onOpen(() => lead.close());
-  const parts: Parts = { ...stores, fleet, metrics, late, controller: lead?.controller ?? null };
+  const controller = lead?.controller ?? null;
+  const parts: Parts = { ...stores, fleet, metrics, late, controller };
   metrics.showRollouts({
-    rollouts: () => viewRollouts(options, parts),
+    rollouts: () => viewRollouts(parts),
     run: (id) => lead?.controller.view(id) ?? null,
     isLeading: () => lead?.controller.isLeading ?? false,
   });
@@ -137,7 +148,7 @@ async function open(
   return { httpPort: http.port, reload: credentials && (() => credentials.reload()) };
 }
 
-async function openStores(options: AttachOptions, onOpen: OnOpen): Promise<Stores> {
+async function openStores(options: AttachOptions, late: Late, onOpen: OnOpen): Promise<Stores> {
   const { dataFolder, storeBytesMax: bytesMax } = options;
   try {
     await mkdir(dataFolder, { recursive: true });
@@ -148,52 +159,78 @@ async function openStores(options: AttachOptions, onOpen: OnOpen): Promise<Store
   // First a database with a lock: two brokers with one client id would end each other's session.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());
+  const trust = new LiveTrust(options.trust);
+  walkTrust(trust, control, options.log);
   const journal = await EventJournal.open(join(dataFolder, 'journal'));
   onOpen(() => journal.close());
-  const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
-  return { control, journal, chunks };
+  const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
+  const garbage = await collectFromEngine({
+    ...options,
+    ...{ trust, control, store: disk, onOpen, keepMs: options.keepUnannouncedMs },
+    link: () => engineOf(late).chunkLink,
+    isSettled: () => late.engine?.status.isUp === true,
+  });
+  return { control, trust, journal, disk, garbage, chunks: garbage.chunks };
 }
 
-function makeMetrics({ chunks }: Stores, fleet: Fleet, late: Late): Metrics {
+function engineOf({ engine }: Late): AttachedEngine {
+  if (engine) return engine;
+  throw new DroverError('BROKER_UNREACHABLE', 'reach engine: not attached yet');
+}
+
+function makeMetrics({ disk, garbage }: Stores, fleet: Fleet, late: Late): Metrics {
   const metrics = new Metrics({
     fleet,
     connections: null,
-    storeBytes: () => chunks.bytesStored,
-    storeChunks: () => chunks.chunksStored,
+    storeBytes: () => disk.bytesStored,
+    storeChunks: () => disk.chunksStored,
   });
   metrics.showEngine({
     isUp: () => late.engine?.status.isUp ?? false,
     stores: () => late.check?.states() ?? [],
   });
+  metrics.showGarbage(() => garbage.views());
   return metrics;
 }
 
 function makeIntake(
-  { trust, profile, log }: AttachOptions,
-  { late, controller, ...parts }: Parts,
+  { profile, log }: AttachOptions,
+  { late, controller, garbage, ...parts }: Parts,
   publish: (topic: string, payload: Uint8Array) => Promise<void>,
 ): AttachedIntake {
   return new AttachedIntake({
     ...parts,
-    trust,
     keepsWills: profile.keepsWills,
     log,
     onWant: (hashes) => {
       // The robot asks again by itself.
-      late.engine?.answerWant(hashes).catch((error: unknown) => {
+      answerWant(hashes, late, garbage).catch((error: unknown) => {
         log.warn({ problem: toProblem(error) }, 'wanted chunks not sent');
       });
     },
     onRobotEvent: (event) => late.http?.publishEvent(event),
     onControl: (topic, payload) => controller?.hear(topic, payload),
-    onAnnounced: () => late.check?.announced(),
+    onAnnounced: () => {
+      garbage.announced();
+      // What is just being cleared would be found there by a check that comes too early.
+      void garbage.settled().then(() => late.check?.announced());
+    },
     restore: publish,
   });
 }
 
+async function answerWant(
+  hashes: readonly Sha256Hex[],
+  { engine }: Late,
+  garbage: CollectingFromEngine,
+): Promise<void> {
+  for (const hash of hashes) await garbage.wanted(hash);
+  await engine?.answerWant(hashes);
+}
+
 async function openEngine(
   { address, profile, log }: AttachOptions,
-  { control, journal, chunks, late }: Parts,
+  { control, journal, chunks, garbage, late }: Parts,
   { intake, onOpen }: { intake: AttachedIntake; onOpen: OnOpen },
 ): Promise<void> {
   const engine = await AttachedEngine.open({
@@ -206,6 +243,7 @@ async function openEngine(
     onUp: () => intake.linkUp(),
     onSettled: () => intake.settled(),
     onDown: () => intake.linkDown(),
+    onHeld: (hash) => garbage.held(hash),
     onUnanswered: () => late.check?.suspect(),
   });
   onOpen(() => engine.close());
@@ -216,6 +254,7 @@ async function openEngine(
     profile,
     log,
     rollouts: () => readAnnouncement(control)?.rollouts ?? [],
+    onHeld: (hash) => garbage.held(hash),
   });
   late.check = check;
   check.announced();
@@ -226,8 +265,9 @@ async function openEngine(
     clearInterval(tending);
     clearInterval(sweeping);
     check.close();
-    await Promise.resolve();
+    await garbage.close(); // it needs the link until it has ended
   });
+  garbage.run();
 }
 
 async function openHttp(
@@ -247,7 +287,8 @@ async function openHttp(
     ...doors,
     log,
     engine: () => engine.status,
-    rollouts: () => viewRollouts(options, parts),
+    garbage: () => parts.garbage.views(),
+    rollouts: () => viewRollouts(parts),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);
       await parts.control.assertWritable();
@@ -257,7 +298,7 @@ async function openHttp(
   });
 }
 
-function viewRollouts({ trust }: AttachOptions, { control, fleet, late }: Parts): RolloutView[] {
+function viewRollouts({ trust, control, fleet, late }: Parts): RolloutView[] {
   return readRollouts({ trust, control, fleet }).map((view) => {
     const store = late.check?.stateOf(view.id);
     return store ? { ...view, store: showStore(store) } : view;

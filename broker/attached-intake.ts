@@ -18,10 +18,12 @@ import {
   PROGRESS_FILTER,
   robotFilter,
   robotTopic,
+  TRUST_FILTER,
+  trustTopic,
   UPDATES_TOPIC,
   type Topic,
 } from '../shared/topics.ts';
-import type { TrustRoot } from '../shared/trust.ts';
+import type { LiveTrust } from '../shared/trust-chain.ts';
 import type { Heard } from './core/engine-port.ts';
 import type { Fleet } from './core/fleet.ts';
 import { planIngest, vouchForSigned } from './core/ingest.ts';
@@ -30,13 +32,14 @@ import type { ControlStore } from './io/control-store.ts';
 import type { EventJournal } from './io/event-journal.ts';
 import type { Metrics } from './io/metrics.ts';
 import { noteRelay, noteReport, type RobotTopic } from './robot-reports.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface AttachedIntakeOptions {
   readonly control: ControlStore;
   readonly journal: EventJournal;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
-  readonly trust: TrustRoot;
+  readonly trust: LiveTrust;
   /** The engine reports by wills who is gone, even after it was killed. */
   readonly keepsWills: boolean;
   readonly log: Log;
@@ -55,6 +58,10 @@ export class AttachedIntake {
   /** Topics on which this connection has brought what our mirror holds. */
   readonly #confirmed = new Set<string>();
   readonly #restoredMs = new Map<string, number>();
+  /** Trust updates whose predecessor has not come yet. */
+  readonly #ahead = new Map<number, Uint8Array>();
+  /** What this connection brought and did not verify: it may under the next root. */
+  readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
   #isSettled = false;
 
   constructor(options: AttachedIntakeOptions) {
@@ -84,6 +91,7 @@ export class AttachedIntake {
   linkUp(): void {
     this.#presence.up(performance.now());
     this.#confirmed.clear();
+    this.#refused.clear();
     this.#isSettled = false;
   }
 
@@ -125,11 +133,44 @@ export class AttachedIntake {
     const topic = this.#ours(text, payload);
     if (!topic) return;
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
+    if (topic.kind === 'trust') return await this.#takeTrust(topic.version, payload);
     if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
     }
     this.#options.onControl(topic, payload);
+  }
+
+  /** An engine brings them in any order: what is ahead waits for those before it. */
+  async #takeTrust(version: number, payload: Uint8Array): Promise<void> {
+    const { control, trust, log } = this.#options;
+    if (version <= trust.version)
+      return await this.#takeSigned(trustTopic(version), { kind: 'trust', version }, payload);
+    this.#ahead.set(version, payload.slice());
+    for (const known of this.#ahead.keys()) {
+      if (this.#ahead.size <= LIMITS.trustUpdatesAheadMax) break;
+      if (known !== version) this.#ahead.delete(known);
+    }
+    for (;;) {
+      const next = trust.version + 1;
+      const update = this.#ahead.get(next);
+      if (!update) return;
+      this.#ahead.delete(next);
+      await this.#takeSigned(trustTopic(next), { kind: 'trust', version: next }, update);
+      walkTrust(trust, control, log);
+      if (trust.version < next) return;
+      await this.#lookAgain();
+    }
+  }
+
+  /** Under another root: the engine may hold what is newer than ours, and must not lose it to ours. */
+  async #lookAgain(): Promise<void> {
+    const refused = [...this.#refused];
+    this.#refused.clear();
+    for (const [text, { topic, payload }] of refused) {
+      await this.#takeSigned(text, topic, payload);
+      this.#options.onControl(topic, payload);
+    }
   }
 
   #ours(text: string, payload: Uint8Array): Topic | null {
@@ -152,6 +193,7 @@ export class AttachedIntake {
     const stored = control.get(text)?.payload ?? null;
     if (stored && bytesEqual(stored, payload)) return void this.#confirmed.add(text);
     this.#confirmed.delete(text);
+    this.#refused.delete(text);
     try {
       if (payload.byteLength === 0) throw emptied(text);
       vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
@@ -161,6 +203,9 @@ export class AttachedIntake {
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'the engine holds what no robot would take');
+      if (this.#refused.size < LIMITS.rolloutsMax * 2) {
+        this.#refused.set(text, { topic, payload: payload.slice() });
+      }
       return this.tend();
     }
     if (topic.kind === 'updates') this.#options.onAnnounced();
@@ -213,7 +258,8 @@ export class AttachedIntake {
   /** Progress of what is no longer announced as well: it may call robots back. */
   #signedTopics(): string[] {
     const { control } = this.#options;
-    return [UPDATES_TOPIC, ...[...control.match(PROGRESS_FILTER)].map(({ topic }) => topic)];
+    const kept = [TRUST_FILTER, PROGRESS_FILTER].flatMap((filter) => [...control.match(filter)]);
+    return [UPDATES_TOPIC, ...kept.map(({ topic }) => topic)];
   }
 
   #restore(topic: string): void {
@@ -234,6 +280,7 @@ export class AttachedIntake {
 
   /** Signed for this fleet and, when it is asked, not expired by `now`. */
   #holds(topic: string, payload: Uint8Array, now = 0): boolean {
+    if (parseTopic(topic)?.kind === 'trust') return true; // judged when it came, and it never expires
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (
       orNull(() => {

@@ -8,13 +8,14 @@ import { parsePresence, type RobotEvent } from '../shared/messages.ts';
 import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { parseTopic, robotFilter, type Topic } from '../shared/topics.ts';
-import type { TrustRoot } from '../shared/trust.ts';
+import type { LiveTrust } from '../shared/trust-chain.ts';
 import type { Fleet } from './core/fleet.ts';
 import { planIngest, vouchForSigned } from './core/ingest.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { Incoming } from './io/engine.ts';
 import type { Metrics } from './io/metrics.ts';
 import { noteRelay, noteReport } from './robot-reports.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface IntakeOptions {
   readonly chunks: WritableChunkStore;
@@ -22,7 +23,7 @@ export interface IntakeOptions {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   /** Null: nothing is verified here, robots do it. */
-  readonly trust: TrustRoot | null;
+  readonly trust: LiveTrust | null;
   readonly log: Log;
   onChunkStored(hash: Sha256Hex): void;
   onWant(hashes: readonly Sha256Hex[]): void;
@@ -42,7 +43,7 @@ export class Intake {
 
   /** @throws DroverError when the message is not taken */
   async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
-    const { chunks, control, metrics, trust } = this.#options;
+    const { chunks, control, metrics, trust, log } = this.#options;
     const plan = planIngest(topic, payload.byteLength);
     metrics.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
     if (plan.kind === 'chunk') {
@@ -56,6 +57,7 @@ export class Intake {
       vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
     }
     if (retain) await control.put({ topic, payload, qos });
+    if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
     if (retain) this.#options.onControl(plan.topic, payload);
     this.#note(plan.topic, payload, Date.now());
     await this.#options.onReport?.(plan.topic, payload);

@@ -85,6 +85,16 @@ const withBroker = <T>(args: Argv<T>) =>
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
       describe: 'bytes of chunks to keep at most',
     })
+    .option('keep-unannounced', {
+      type: 'string',
+      default: formatDurationMs(LIMITS.keepUnannouncedMsDefault),
+      describe: 'remove chunks that nothing announced has needed for this long',
+    })
+    .option('garbage', {
+      type: 'boolean',
+      default: true,
+      describe: 'remove chunks that nothing needs; --no-garbage keeps all',
+    })
     .option('rollout-key', {
       type: 'string',
       array: true,
@@ -246,6 +256,7 @@ async function readCommon(args: BrokerArgs) {
     certificateFiles: certificateFilesOf(args),
     credentialsFile: args.credentials ?? null,
     storeBytesMax: parseByteSize(args['max-store']),
+    keepUnannouncedMs: readKeep(args),
     lead: await readLead(args),
     log: makeLog(PROGRAM),
   };
@@ -278,6 +289,17 @@ function readUpstream(args: BrokerArgs): UpstreamOptions | null {
 
 const readTrust = ({ trust }: BrokerArgs): TrustRoot | null =>
   trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
+
+/** Null: chunks are never removed. */
+function readKeep(args: BrokerArgs): number | null {
+  const keepMs = parseDurationMs(args['keep-unannounced']);
+  const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
+  if (keepMs >= least && keepMs <= most) return args.garbage ? keepMs : null;
+  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+  const got = args['keep-unannounced'];
+  const why = `out of range (got ${got}, want ${want}; --no-garbage keeps all)`;
+  throw new DroverError('USAGE', `read --keep-unannounced: ${why}`);
+}
 
 function readLease(args: BrokerArgs): number {
   const leaseMs = parseDurationMs(args.lease);

@@ -25,7 +25,7 @@ import {
 import type { TrustRoot } from '../shared/trust.ts';
 import { readAnnouncement } from './announced.ts';
 import type { Fleet } from './core/fleet.ts';
-import { headOfTrust, planDown, type DownPlan } from './core/relay-control.ts';
+import { planDown, type DownPlan } from './core/relay-control.ts';
 import type { UpstreamStatus } from './core/relay-view.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { Metrics } from './io/metrics.ts';
@@ -186,11 +186,16 @@ export class Relay {
   #onUp(): void {
     const { address, log } = this.#options;
     log.info({ upstream: address.url, name: this.#book.name }, 'connected to the upstream');
-    const filters = [UPDATES_TOPIC, PROGRESS_FILTER, TRUST_FILTER];
+    this.#listen();
+    this.#upward.up();
+  }
+
+  /** Each subscription brings what is retained, so also what was refused under an older root. */
+  #listen(): void {
+    const filters = [TRUST_FILTER, UPDATES_TOPIC, PROGRESS_FILTER];
     this.#up.control.subscribe(filters, 1).catch((error: unknown) => {
       if (toProblem(error).code !== 'BROKER_UNREACHABLE') this.#up.note(error);
     });
-    this.#upward.up();
   }
 
   #onStored(hash: Sha256Hex, bytes: number): void {
@@ -223,7 +228,6 @@ export class Relay {
       stored: control.get(text)?.payload ?? null,
       floor: rollout === null ? 0 : this.#book.floorOf(rollout as RolloutId),
       isAnnounced: announced.some(({ id }) => id === rollout),
-      head: headOfTrust(trust, (version) => control.get(trustTopic(version))?.payload ?? null),
     });
   }
 
@@ -238,7 +242,8 @@ export class Relay {
         return await engine.publishOwn(text, payload.slice());
       case 'hand-on-trust':
         await engine.publishOwn(text, payload.slice());
-        return await this.#retryTrust(plan.next.version + 1);
+        if (plan.version === this.#options.trust.version) this.#listen();
+        return await this.#retryTrust(plan.version + 1);
       case 'clear':
         return await engine.publishOwn(text, NOTHING);
       case 'later':
@@ -252,7 +257,7 @@ export class Relay {
 
   /** Retained messages come in any order. */
   #keepTrust(version: number, payload: Uint8Array): void {
-    if (this.#laterTrusts.size >= LIMITS.relayTrustsMax) this.#laterTrusts.clear();
+    if (this.#laterTrusts.size >= LIMITS.trustUpdatesAheadMax) this.#laterTrusts.clear();
     this.#laterTrusts.set(version, payload);
   }
 

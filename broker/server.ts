@@ -4,10 +4,12 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Log, WritableChunkStore } from '../shared/ports.ts';
+import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
 import { readRollouts } from './announced.ts';
+import { collectFromStore, type Collecting } from './collect.ts';
 import type { Controller } from './controller.ts';
 import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
@@ -25,6 +27,7 @@ import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
 import { Relay, type UpstreamOptions } from './relay.ts';
+import { walkTrust } from './trust-walk.ts';
 
 export interface BrokerOptions {
   readonly dataFolder: string;
@@ -40,6 +43,8 @@ export interface BrokerOptions {
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
+  /** How long chunks that nothing announced needs are kept; null: for ever. */
+  readonly keepUnannouncedMs: number | null;
   readonly connectionsMax: number;
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
@@ -59,8 +64,12 @@ export interface RunningBroker {
 }
 
 interface Stores {
-  readonly chunks: FolderChunkStore;
+  /** For all who use chunks; `disk` is for counting. */
+  readonly chunks: WritableChunkStore;
+  readonly disk: FolderChunkStore;
+  readonly garbage: Collecting;
   readonly control: ControlStore;
+  readonly trust: LiveTrust | null;
   readonly sessions: SessionsDatabase;
 }
 
@@ -78,11 +87,16 @@ async function openStores(
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());
+  const trust = options.trust && new LiveTrust(options.trust);
+  if (trust) walkTrust(trust, control, options.log);
   const sessions = await openSessions(join(dataFolder, 'sessions'));
   onOpen(() => sessions.close());
   const bytesMax = options.storeBytesMax;
-  const chunks = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
-  return { chunks, control, sessions };
+  const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
+  const keepMs = options.keepUnannouncedMs;
+  const parts = { trust, control, store: disk, onOpen };
+  const garbage = await collectFromStore({ ...options, ...parts, keepMs });
+  return { chunks: garbage.chunks, disk, garbage, control, trust, sessions };
 }
 
 /** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
@@ -112,19 +126,21 @@ async function openBroker(
   const metrics = new Metrics({
     fleet,
     connections: () => gauges.connections(),
-    storeBytes: () => stores.chunks.bytesStored,
-    storeChunks: () => stores.chunks.chunksStored,
+    storeBytes: () => stores.disk.bytesStored,
+    storeChunks: () => stores.disk.chunksStored,
   });
   const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
-  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller, relay };
+  const admission = { credentials, certificates };
+  const parts: Parts = { ...stores, fleet, metrics, ...admission, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
     isLeading: () => controller?.isLeading ?? false,
   });
+  metrics.showGarbage(() => stores.garbage.views());
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
@@ -149,15 +165,26 @@ async function openBroker(
   });
   onOpen(() => listeners.close());
   gauges.connections = () => listeners.connections;
+  stores.garbage.run();
   return {
-    mqttPort: options.mqttPort === null ? null : await listeners.listenTcp(options.mqttPort),
-    mqttsPort:
-      options.mqttsPort === null || !certificates
-        ? null
-        : await listeners.listenTls(options.mqttsPort, certificates),
-    wsPort: options.wsPort === null ? null : await listeners.listenWebSocket(options.wsPort),
+    ...(await openDoors(options, listeners, certificates)),
     httpPort: http.port,
     reload: credentials && (() => credentials.reload()),
+  };
+}
+
+type Doors = Pick<RunningBroker, 'mqttPort' | 'mqttsPort' | 'wsPort'>;
+
+async function openDoors(
+  { mqttPort, mqttsPort, wsPort }: BrokerOptions,
+  listeners: Listeners,
+  certificates: Certificates | null,
+): Promise<Doors> {
+  const hasTls = mqttsPort !== null && certificates !== null;
+  return {
+    mqttPort: mqttPort === null ? null : await listeners.listenTcp(mqttPort),
+    mqttsPort: hasTls ? await listeners.listenTls(mqttsPort, certificates) : null,
+    wsPort: wsPort === null ? null : await listeners.listenWebSocket(wsPort),
   };
 }
 
@@ -189,8 +216,9 @@ async function openEngine(
   parts: Parts,
   { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
 ): Promise<Engine> {
-  const { log, trust } = options;
-  const { chunks, control, sessions, fleet, metrics, credentials, controller, relay } = parts;
+  const { log } = options;
+  const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
+  const { controller, relay, garbage } = parts;
   const memory = new MemoryFloor();
   const intake = new Intake({
     chunks,
@@ -210,7 +238,9 @@ async function openEngine(
     onRobotEvent: (event) => http.publishEvent(event),
     onControl: (topic, payload) => {
       controller?.hear(topic, payload);
-      if (topic.kind === 'updates') relay?.announced();
+      if (topic.kind !== 'updates') return;
+      relay?.announced();
+      garbage.announced();
     },
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
@@ -240,14 +270,13 @@ async function openEngine(
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */
 async function openLead(
   options: BrokerOptions,
-  parts: Pick<Parts, 'fleet' | 'control' | 'metrics'>,
+  parts: Pick<Parts, 'trust' | 'fleet' | 'control' | 'metrics'>,
 ): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
-  const { dataFolder, trust, log } = options;
+  const { dataFolder, log } = options;
   let door: Publish | null = null;
   const { controller, close } = await openController(options.lead as LeadOptions, {
     ...parts,
     dataFolder,
-    trust,
     isAlone: true,
     log,
     onDecision: (kind) => parts.metrics.countDecision(kind),
@@ -264,8 +293,8 @@ type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
 
 /** The way up; it begins once `run` names the engine. */
 async function openRelay(
-  { upstream, trust, dataFolder, log }: BrokerOptions,
-  parts: Pick<Parts, 'control' | 'chunks' | 'fleet' | 'metrics'>,
+  { upstream, dataFolder, log }: BrokerOptions,
+  { trust, ...parts }: Pick<Parts, 'trust' | 'control' | 'chunks' | 'fleet' | 'metrics'>,
 ): Promise<Relay | null> {
   if (!upstream) return null;
   if (!trust) throw new DroverError('USAGE', 'relay: --upstream needs --trust');
@@ -288,6 +317,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     log: options.log,
     engine: () => ({ ...EMBEDDED, sinceMs }),
     ...(relay ? { upstream: () => relay.status } : {}),
+    garbage: () => parts.garbage.views(),
     rollouts: () => readRollouts({ ...options, ...parts }),
     isHealthy: async () => {
       await access(options.dataFolder, constants.W_OK);

@@ -5,16 +5,16 @@
  * engine nor here is told with CHUNKS_LOST: only a publisher has it.
  */
 
-import { parseChunkIndex } from '../shared/chunk-index.ts';
 import type { Rollout } from '../shared/announcement.ts';
-import { DroverError, toProblem } from '../shared/errors.ts';
+import { chunksOfIndex, indexesOf } from '../shared/bundle-chunks.ts';
+import { toProblem } from '../shared/errors.ts';
 import type { Sha256Hex } from '../shared/ids.ts';
 import { readBack, type ReadBackLink } from '../shared/io/read-back.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
-import { chunkTopic } from '../shared/topics.ts';
 import type { EngineProfile } from './core/engine-profile.ts';
 import { afterCheck, UNCHECKED, type CheckOutcome, type StoreState } from './core/store-state.ts';
+import { publishChunk } from './publish-chunk.ts';
 
 export interface StoreCheckOptions {
   readonly link: ReadBackLink;
@@ -23,6 +23,8 @@ export interface StoreCheckOptions {
   readonly log: Log;
   /** What is announced now, verified. */
   rollouts(): readonly Rollout[];
+  /** The engine has this chunk: it was read there, or put there. */
+  onHeld(hash: Sha256Hex): void;
 }
 
 type Kept = Pick<CheckOutcome, 'restored' | 'lost' | 'refusesThem'>;
@@ -146,15 +148,12 @@ export class StoreCheck {
     }
   }
 
-  async #outcomeOf({ artifacts }: Rollout): Promise<CheckOutcome> {
-    const chunkBytes = Math.max(...artifacts.map((one) => one.chunk_size));
-    const indexes = new Set(artifacts.map((one) => one.chunk_index as Sha256Hex));
+  async #outcomeOf(rollout: Rollout): Promise<CheckOutcome> {
+    const chunkBytes = Math.max(...rollout.artifacts.map((one) => one.chunk_size));
+    const indexes = indexesOf(rollout);
     const hashes = new Set<Sha256Hex>();
     const first = await this.#ensure([...indexes], LIMITS.chunkBytesMax, (hash, bytes) => {
-      for (const artifact of artifacts) {
-        if (artifact.chunk_index !== hash) continue;
-        for (const chunk of parseChunkIndex(bytes, artifact).chunks) hashes.add(chunk);
-      }
+      for (const chunk of chunksOfIndex(rollout, hash, bytes)) hashes.add(chunk);
     });
     for (const index of indexes) hashes.delete(index);
     const rest =
@@ -205,27 +204,15 @@ export class StoreCheck {
       patienceMs: LIMITS.storeCheckPatienceMs,
       onPresent: async (hash, bytes) => {
         onChunk(hash, bytes);
+        this.#options.onHeld(hash);
         await this.#keep(hash, bytes);
       },
     });
   }
 
   async #putBack(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
-    const { wire } = this.#options.link;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const why = `no acknowledgement for ${LIMITS.uploadAckMsMax / 1000} s`;
-      const fail = (): void =>
-        reject(new DroverError('UPLOAD_INCOMPLETE', `put chunk back: ${why}`));
-      timer = setTimeout(fail, LIMITS.uploadAckMsMax);
-    });
-    const sent = wire.send(chunkTopic(hash), bytes, { retain: true, qos: 1 });
-    try {
-      await Promise.race([sent, late]);
-    } finally {
-      clearTimeout(timer);
-      sent.catch(() => undefined); // when the deadline won, nobody else is waiting for this
-    }
+    await publishChunk(this.#options.link.wire, hash, bytes);
+    this.#options.onHeld(hash);
   }
 
   /** A copy is a help and no duty: without room for it the check goes on. */

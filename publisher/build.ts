@@ -11,9 +11,13 @@ import { MANIFEST_FILE, PAYLOAD_FILE } from '../shared/bundle-parts.ts';
 import { DroverError } from '../shared/errors.ts';
 import { syncFolder } from '../shared/io/atomic-file.ts';
 import type { Output } from '../shared/io/cli.ts';
+import { probeZstd } from '../shared/io/zstd.ts';
 import { encodeManifest } from '../shared/manifest.ts';
+import { assertDeltaBases, parseDeltaFrom } from './core/plan-deltas.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './core/plan-bundle.ts';
 import { planTree, type TreePlan } from './core/plan-tree.ts';
+import { makeDeltas, type BuiltDelta } from './deltas.ts';
+import { openDeltaBase, type DeltaBase } from './io/delta-base.ts';
 import { makeMeter } from './io/meter.ts';
 import { packPayload, type PackedPayload } from './io/pack-payload.ts';
 import { listTree } from './io/tree.ts';
@@ -22,6 +26,9 @@ export interface BuildJob {
   readonly appFolder: string;
   readonly out: string;
   readonly labels: BundleLabels;
+  /** Words of `--delta-from`. */
+  readonly deltasFrom?: readonly string[];
+  readonly zstd?: string;
   /** Plans and checks everything, writes nothing. */
   readonly dryRun: boolean;
   readonly output: Output;
@@ -32,36 +39,72 @@ export interface BuiltBundle {
   readonly plan: TreePlan;
   /** Null for a dry run. */
   readonly payload: PackedPayload | null;
+  readonly deltas: readonly BuiltDelta[];
 }
 
-/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE */
+/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE, and
+ * with deltas those of `makeDeltas` */
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
   planManifest(job.labels, null); // labels are judged before gigabytes are read
   await assertOutIsFree(out, job.appFolder);
-  const plan = planTree(await listTree(job.appFolder));
-  if (job.dryRun) return { out, plan, payload: null };
+  const bases = await openBases(job);
+  try {
+    const plan = planTree(await listTree(job.appFolder));
+    if (job.dryRun) return { out, plan, payload: null, deltas: [] };
+    return await packBundle(job, { out, plan, bases });
+  } finally {
+    for (const base of bases) await base.close();
+  }
+}
 
+/** The bases are judged by their labels; nothing large is read yet. */
+async function openBases(job: BuildJob): Promise<DeltaBase[]> {
+  const bases: DeltaBase[] = [];
+  if (job.deltasFrom && job.deltasFrom.length > 0) await probeZstd(zstdOf(job));
+  try {
+    for (const text of job.deltasFrom ?? []) bases.push(await openDeltaBase(parseDeltaFrom(text)));
+    assertDeltaBases(job.labels, bases);
+    return bases;
+  } catch (error) {
+    for (const base of bases) await base.close();
+    throw error;
+  }
+}
+
+const zstdOf = (job: BuildJob): string => job.zstd ?? 'zstd';
+
+async function packBundle(
+  job: BuildJob,
+  { out, plan, bases }: { out: string; plan: TreePlan; bases: readonly DeltaBase[] },
+): Promise<BuiltBundle> {
   await mkdir(dirname(out), { recursive: true });
   const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
+  const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.scratch.`));
   try {
+    const payloadPath = join(beside, PAYLOAD_FILE);
     const meter = makeMeter(job.output, 'pack', plan.bytes);
     const payload = await packPayload(
       { root: job.appFolder, entries: plan.entries },
-      join(beside, PAYLOAD_FILE),
+      payloadPath,
       meter.add,
     ).finally(meter.stop);
     assertPayloadWithinLimits(payload);
-    const manifest = encodeManifest(planManifest(job.labels, payload));
+    const { output } = job;
+    const places = { payload, payloadPath, bundleFolder: beside, scratch };
+    const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
+    const manifest = encodeManifest(planManifest(job.labels, payload, deltas));
     await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
     await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
     await syncFolder(beside);
     await rename(beside, out);
     await syncFolder(dirname(out));
-    return { out, plan, payload };
+    return { out, plan, payload, deltas };
   } catch (error) {
     await rm(beside, { recursive: true, force: true });
     throw error;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
   }
 }
 

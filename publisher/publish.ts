@@ -25,7 +25,8 @@ import { assertChunkBytes, planRollout, type Audience } from './core/plan-rollou
 import { AnnouncementBoard } from './io/announcement-board.ts';
 import { BrokerLink, type BrokerOptions } from './io/broker-link.ts';
 import { makeMeter } from './io/meter.ts';
-import { assertPayloadIs, chunkPayload, type ChunkedPayload } from './io/payload.ts';
+import { checkDeltas } from './io/delta-parts.ts';
+import { assertPayloadIs, chunkFile, chunkPayload, type ChunkedPayload } from './io/payload.ts';
 import { storeChunks, type StoredChunks } from './io/store-chunks.ts';
 import { UploadJournal } from './io/upload-journal.ts';
 
@@ -52,6 +53,7 @@ export interface PublishJob {
 
 export interface Published {
   readonly payload: ChunkedPayload;
+  readonly deltas: readonly ChunkedPayload[];
   /** Null for a dry run. */
   readonly stored: StoredChunks | null;
   /** Null with uploadOnly. */
@@ -71,11 +73,16 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
   const payload = await chunkPayload(job.bundle, job.chunkBytes);
   const verified = verifyAll(job, payload);
-  const rollout = planRollout(job.rolloutId, verified, payload, job.audience);
+  const deltas: ChunkedPayload[] = [];
+  for (const { path, delta } of await checkDeltas(job.bundle)) {
+    deltas.push(await chunkFile(path, delta.size, job.chunkBytes));
+  }
+  const stored = { payload, deltas };
+  const rollout = planRollout(job.rolloutId, verified, stored, job.audience);
 
   const link = await BrokerLink.open(job.broker, job.log);
   try {
-    return await publishOver(link, job, { payload, verified, rollout });
+    return await publishOver(link, job, { ...stored, verified, rollout });
   } finally {
     await link.close();
   }
@@ -93,6 +100,7 @@ function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
 
 interface Prepared {
   readonly payload: ChunkedPayload;
+  readonly deltas: readonly ChunkedPayload[];
   readonly verified: VerifiedBundle;
   readonly rollout: RolloutFields;
 }
@@ -102,17 +110,17 @@ async function publishOver(
   job: PublishJob,
   prepared: Prepared,
 ): Promise<Published> {
-  const { payload } = prepared;
+  const { payload, deltas } = prepared;
   if (job.uploadOnly) {
-    const stored = job.dryRun ? null : await store(link, job, payload);
-    return { payload, stored, announced: null, controllerSeen: true };
+    const stored = job.dryRun ? null : await storeAll(link, job, prepared);
+    return { payload, deltas, stored, announced: null, controllerSeen: true };
   }
   const board = await AnnouncementBoard.open(link);
   try {
     const before = planNext(board, job, prepared); // an overlap is told before gigabytes are sent
     if (job.dryRun) return published(before, prepared, null);
     signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
-    const stored = await store(link, job, payload);
+    const stored = await storeAll(link, job, prepared);
     const { current } = board;
     const next = planNext(board, job, prepared);
     await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
@@ -124,10 +132,30 @@ async function publishOver(
 
 function published(
   { plan, controllerSeen }: { plan: AnnouncementPlan; controllerSeen: boolean },
-  { payload, rollout }: Prepared,
+  { payload, deltas, rollout }: Prepared,
   stored: StoredChunks | null,
 ): Published {
-  return { payload, stored, announced: { fields: plan.fields, plan, rollout }, controllerSeen };
+  const announced = { fields: plan.fields, plan, rollout };
+  return { payload, deltas, stored, announced, controllerSeen };
+}
+
+/** The payload first: it is what every robot can take. */
+async function storeAll(
+  link: BrokerLink,
+  job: PublishJob,
+  { payload, deltas }: Prepared,
+): Promise<StoredChunks> {
+  let total = await store(link, job, payload);
+  for (const delta of deltas) {
+    const { pieces, sent, sentBytes, healed } = await store(link, job, delta);
+    total = {
+      pieces: total.pieces + pieces,
+      sent: total.sent + sent,
+      sentBytes: total.sentBytes + sentBytes,
+      healed: total.healed + healed,
+    };
+  }
+  return total;
 }
 
 async function store(

@@ -14,6 +14,7 @@ import { DroverError } from '../shared/errors.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 import { openBundle, type Bundle } from '../shared/io/bundle-folder.ts';
 import { LIMITS } from '../shared/limits.ts';
+import { checkDeltas } from './io/delta-parts.ts';
 import { hashPayload } from './io/payload.ts';
 
 export interface SignJob {
@@ -31,7 +32,8 @@ export interface SignedBundle {
   readonly signatures: number;
 }
 
-/** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, those of `openBundle` */
+/** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, DELTA_INVALID, those of
+ * `openBundle` */
 export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   const found = await stat(job.folder).catch(() => null); // openBundle tells an absent one better
   if (found?.isFile()) {
@@ -42,6 +44,7 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   const bundle = await openBundle(job.folder, { unsigned: !job.add });
   try {
     await hashPayload(bundle);
+    await checkDeltas(bundle);
     const signatures = job.add ? [...bundle.signatures] : [];
     for (const seed of job.seeds) {
       const made = signBundle(bundle.manifestBytes, bundle.manifest.payload_sha256, seed);

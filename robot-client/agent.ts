@@ -5,18 +5,24 @@
 
 import { robotClientId } from '../shared/client-id.ts';
 import { CATALOGUE, DroverError, toProblem, type Problem } from '../shared/errors.ts';
-import type { EpochMs, RobotId } from '../shared/ids.ts';
+import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
 import type { Log, Wire } from '../shared/ports.ts';
-import { parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
-import type { TrustRoot } from '../shared/trust.ts';
-import { openMqttWire, type MqttWireOptions } from '../shared/io/mqtt-wire.ts';
+import {
+  parseTopic,
+  PROGRESS_FILTER,
+  robotTopic,
+  trustTopic,
+  UPDATES_TOPIC,
+} from '../shared/topics.ts';
+import { isSameRole, LiveTrust } from '../shared/trust-chain.ts';
+import { openMqttWire } from '../shared/io/mqtt-wire.ts';
+import type { AgentOptions } from './agent-options.ts';
 import { Component } from './component.ts';
+import { PATCH_CAPABILITY } from './core/delta.ts';
 import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
-import type { InterlockRules } from './core/interlock.ts';
-import type { Disk } from './core/ports.ts';
 import { iso, reportWant, type ComponentView } from './core/report.ts';
 import { isWatched } from './core/watched.ts';
 import { ChunkLink } from './io/chunk-link.ts';
@@ -24,47 +30,20 @@ import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
 import { ExpiryWatch } from './io/expiry-watch.ts';
 import { SecondLook } from './io/second-look.ts';
+import { TrustFile } from './io/trust-file.ts';
 import { Inbox } from './inbox.ts';
 import { Reporter } from './reporter.ts';
 import { makeHealthWatch } from './watch.ts';
 
 export const AGENT_VERSION = '0.1.0';
 
-export interface AgentOptions {
-  readonly robot: RobotId;
-  readonly roots: readonly { readonly component: string; readonly root: string }[];
-  readonly trust: TrustRoot;
-  readonly arch: string;
-  readonly model: string;
-  readonly tags: readonly string[];
-  readonly hooksFolder: string;
-  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
-  readonly hookTimeoutMs?: number | undefined;
-  readonly bytesPerSecondMax: number | null;
-  /** When the robot may be taken out of service; at any time when it is left out. */
-  readonly interlock?: InterlockRules | undefined;
-  readonly bootsMax: number;
-  readonly adoptVersion: string;
-  /** An idle robot reports this often; `reportHeartbeatMs` of the limits when it is left out. */
-  readonly reportHeartbeatMs?: number | undefined;
-  /** Progress is reported at most this often; `reportIntervalMs` when it is left out. */
-  readonly reportIntervalMs?: number | undefined;
-  /** Between two looks at the health of what runs; 0 for none. */
-  readonly healthWatchMs?: number | undefined;
-  readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
-  /** Makes the link; one over MQTT when it is left out. */
-  readonly openWire?: typeof openMqttWire | undefined;
-  readonly disk: Disk;
-  /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
-  readonly now?: (() => EpochMs) | undefined;
-  readonly log: Log;
-}
-
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #components: Component[];
   readonly #chunks: ChunkLink;
+  readonly #trust: LiveTrust;
+  readonly #trustFile: TrustFile;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   readonly #reporter: Reporter;
@@ -87,7 +66,10 @@ export class Agent {
     if (!first) throw new TypeError('Agent: no component');
     this.#stateFolder = layoutOf(first.root).state;
     const seenPath = `${this.#stateFolder}/seen.json`;
-    this.#inbox = new Inbox(options.disk, seenPath, options.trust);
+    this.#trust = new LiveTrust(options.trust);
+    const trustPath = `${this.#stateFolder}/trust.json`;
+    this.#trustFile = new TrustFile(options.disk, trustPath, this.#trust);
+    this.#inbox = new Inbox(options.disk, seenPath, this.#trust);
     this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
@@ -102,7 +84,7 @@ export class Agent {
       isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
-    this.#chunks = new ChunkLink(options.robot, () => this.#link(), options.log);
+    this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
     );
@@ -113,11 +95,11 @@ export class Agent {
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     await this.#options.disk.mkdir(this.#stateFolder);
-    const problem = await this.#inbox.load();
+    const damages = [await this.#trustFile.load(), await this.#inbox.load()];
     await this.#outbox.load();
     await this.#reporter.load();
     for (const component of this.#components) await component.open();
-    if (problem) await this.#refuseAll(problem);
+    for (const one of damages) if (one) await this.#refuseAll(one);
     this.#reporter.start();
     this.#watch.start();
     const { robot, link } = this.#options;
@@ -169,6 +151,7 @@ export class Agent {
     const { announcement } = this.#inbox;
     return {
       ...this.#reporter.state(),
+      trust: { version: this.#trust.version, expires_at: iso(this.#trust.expires) },
       link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
       announcement: announcement && {
         seq: announcement.seq,
@@ -227,15 +210,16 @@ export class Agent {
   }
 
   #makeComponent(component: string, root: string): Component {
-    const { disk, trust, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
+    const { disk, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags } = this.#options;
+    const { robot, arch, tags, patchProgram } = this.#options;
     return new Component({
       component,
       layout: layoutOf(root),
       disk,
       link: this.#chunks,
-      trust,
+      trust: this.#trust,
+      patchProgram,
       hooksFolder,
       hookTimeoutMs,
       bytesPerSecondMax,
@@ -261,7 +245,7 @@ export class Agent {
   async #onUp(): Promise<void> {
     this.#log.info({ broker: this.#options.link.url }, 'link to the broker is up');
     try {
-      await this.#link().subscribe([UPDATES_TOPIC, 'fleet/rollouts/+'], 1);
+      await this.#listen();
       await this.#sendRetained('online', encodeMessage({ online: true }));
     } catch (error) {
       // A link that went away again is followed by another `onUp`; a refusal is for a person.
@@ -274,11 +258,35 @@ export class Agent {
     void this.#flush();
   }
 
+  async #listen(): Promise<void> {
+    const nextTrust = trustTopic(this.#trust.version + 1);
+    await this.#link().subscribe([UPDATES_TOPIC, PROGRESS_FILTER, nextTrust], 1);
+  }
+
   async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
     if (parsed?.kind === 'updates') return this.#onAnnouncement(topic, payload);
     if (parsed?.kind === 'progress') return this.#onProgress(topic, payload);
+    if (parsed?.kind === 'trust') return this.#onTrust(topic, parsed.version, payload);
     return this.#chunks.deliver(payload);
+  }
+
+  async #onTrust(topic: string, version: number, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
+    const before = this.#trust.current;
+    try {
+      if (!(await this.#trustFile.take(version, payload))) return;
+    } catch (thrown) {
+      const problem = this.#problemOf(thrown);
+      this.#lookAgain(problem, topic, payload);
+      return this.#refuseAll(problem);
+    }
+    this.#log.info({ version }, 'new trust root accepted');
+    if (!isSameRole(before, this.#trust, 'rollout')) this.#inbox.forget();
+    this.#reporter.soon(true);
+    // What was refused under the old keys may hold now: the broker delivers it once more. Not
+    // waited for: its answer comes behind this message.
+    if (this.#wire?.isUp) void this.#tolerate('subscription', this.#listen());
   }
 
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
@@ -364,7 +372,10 @@ export class Agent {
 
   #facts() {
     const { robot, arch, model, tags } = this.#options;
-    return { robot, agent: AGENT_VERSION, arch, model, tags, metrics: this.#telemetry };
+    const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
+    const { version: trustVersion } = this.#trust;
+    const told = { trustVersion, metrics: this.#telemetry };
+    return { robot, agent: AGENT_VERSION, arch, model, tags, caps, ...told };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

@@ -10,6 +10,7 @@ import type { RobotEventFields } from '../shared/messages.ts';
 import type { Progress } from '../shared/progress.ts';
 import type { Log } from '../shared/ports.ts';
 import { decideOffer, decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
+import { patchFacts } from './core/delta.ts';
 import {
   accepts,
   isLooping,
@@ -34,6 +35,7 @@ export interface ComponentOptions extends Pick<
   | 'disk'
   | 'link'
   | 'trust'
+  | 'patchProgram'
   | 'hooksFolder'
   | 'hookTimeoutMs'
   | 'healthIntervalMs'
@@ -114,7 +116,7 @@ export class Component {
   ): Promise<void> {
     return this.#enqueue(async () => {
       if (await this.#obeyRecall(heard.progress)) return;
-      const { facts, component, trust } = this.#options;
+      const { facts, component, trust, patchProgram } = this.#options;
       const { phase, job, blocked } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
       const stuckOn =
@@ -129,6 +131,7 @@ export class Component {
             trust,
             version: this.#slots.active,
             blocked: [...blocked, ...stuckOn],
+            patching: patchProgram ? patchFacts(this.#state, this.#slots) : null,
             ...heard,
             joined: job?.rollout ?? null,
             now,
@@ -322,7 +325,7 @@ export class Component {
   }
 
   #context(signal: AbortSignal): EffectContext {
-    const { layout, disk, link, trust, component } = this.#options;
+    const { layout, disk, link, trust, component, patchProgram } = this.#options;
     const { hooksFolder, hookTimeoutMs, bytesPerSecondMax, interlock } = this.#options;
     const confirmed = new Promise<void>((resolve) => {
       this.#confirm = this.#state.phase === 'probation' ? resolve : null;
@@ -333,6 +336,7 @@ export class Component {
       disk,
       link,
       trust,
+      patchProgram,
       hooksFolder,
       hookTimeoutMs,
       healthIntervalMs: this.#options.healthIntervalMs,

@@ -7,18 +7,37 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
+import { verifyBundle } from '../shared/bundle-signature.ts';
+import type { PatchProgram } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
-import { payloadFile, stagingFolder, treeFolder, type Layout } from './core/layout.ts';
+import {
+  newRecipeFile,
+  payloadFile,
+  stagingFolder,
+  tarFile,
+  treeFolder,
+  type Layout,
+} from './core/layout.ts';
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './core/machine.ts';
 import type { Disk } from './core/ports.ts';
-import type { Job, MachineState } from './core/state.ts';
+import { jobBytes, type Job, type MachineState } from './core/state.ts';
 import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
-import { assertRoom, releaseRoom, reserveRoom } from './io/room.ts';
+import { patchTar } from './io/patch.ts';
+import { releasePatchRoom, releaseRoom, reserveRoom } from './io/room.ts';
+import { chooseRoute, openBase } from './io/route.ts';
 import { stageArchive } from './io/stage.ts';
-import { admitRelease, pruneReleases, readSlots, swapBack, swapTo } from './io/swap.ts';
+import {
+  admitRelease,
+  keepRecipe,
+  pruneReleases,
+  removePatches,
+  readSlots,
+  swapBack,
+  swapTo,
+} from './io/swap.ts';
 import { untilReady } from './io/until-ready.ts';
 import { verifyPayload } from './io/verify.ts';
 
@@ -28,6 +47,8 @@ export interface EffectContext {
   readonly disk: Disk;
   readonly link: PullLink;
   readonly trust: TrustRoot;
+  /** Null on a robot without one: it takes full payloads. */
+  readonly patchProgram?: PatchProgram | null | undefined;
   readonly hooksFolder: string;
   readonly bytesPerSecondMax: number | null;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
@@ -55,11 +76,13 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
     case 'check':
       return orRefused(on, () => check(effect.job, on));
     case 'download':
-      return orRefused(on, () => download(effect.job, on));
+      return orRefused(on, () => orWithoutDelta(effect.job, on, () => download(effect.job, on)));
     case 'verify':
-      return verify(effect.job, on);
+      return effect.job.delta
+        ? orRefused(on, () => orWithoutDelta(effect.job, on, () => patch(effect.job, on)))
+        : verify(effect.job, on);
     case 'stage':
-      return orRefused(on, () => stage(effect.job, on));
+      return orRefused(on, () => orWithoutDelta(effect.job, on, () => stage(effect.job, on)));
     case 'askReady':
       return orRefused(on, () => askReady(effect.job, on));
     case 'swap':
@@ -90,10 +113,26 @@ async function orRefused(
   }
 }
 
+/** Whatever goes wrong with a delta, the full payload is still to be had. */
+async function orWithoutDelta(
+  job: Job,
+  on: EffectContext,
+  run: () => Promise<MachineEvent>,
+): Promise<MachineEvent> {
+  try {
+    return await run();
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    if (!job.delta) throw thrown;
+    return { kind: 'delta_failed', problem: toProblem(thrown) };
+  }
+}
+
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const { disk, layout } = on;
-  await assertRoom({ disk, layout, job });
-  return { kind: 'fits' };
+  const { disk, layout, signal } = on;
+  const choice = await chooseRoute({ disk, layout, job, signal });
+  if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
+  return { kind: 'delta_failed', problem: choice.problem };
 }
 
 async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
@@ -103,6 +142,8 @@ async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const rate = { bytesPerSecondMax };
   const onMissing = missingTeller(on);
   const told = { reserve, onProgress, onMissing };
+  // What a delta that failed left behind: the full payload may need the room.
+  if (!job.delta) await removePatches(disk, folder);
   await downloadPayload({ job, folder, disk, link, signal, ...told, ...rate });
   return { kind: 'downloaded' };
 }
@@ -129,20 +170,44 @@ async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {
   }
 }
 
+/** The delta's counterpart of `verify`: what comes out is what the release key signed. */
+async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal, trust, patchProgram: program } = on;
+  const { delta } = job;
+  if (!delta || !program) throw new DroverError('ZSTD_MISSING', `patch ${job.version}: no zstd`);
+  verifyBundle({ ...jobBytes(job), trust });
+  const base = await openBase(disk, layout, delta);
+  if (!base) {
+    throw new DroverError('DELTA_BASE_CHANGED', `patch ${delta.fromVersion}: its recipe is gone`);
+  }
+  const folder = stagingFolder(layout, job.payloadSha256);
+  await releasePatchRoom({ disk, layout, job });
+  try {
+    await patchTar({ disk, folder, delta, base, program, signal });
+  } finally {
+    await base.close();
+  }
+  return { kind: 'intact' };
+}
+
 async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
+  const { version } = job;
   const folder = stagingFolder(layout, job.payloadSha256);
   const tree = treeFolder(folder);
-  const release = { tree, version: job.version };
+  const recipePath = newRecipeFile(folder);
   await releaseRoom({ disk, layout, job });
-  await stageArchive({
+  const { isBase } = await stageArchive({
     disk,
-    payloadPath: payloadFile(folder),
+    payloadPath: job.delta ? tarFile(folder) : payloadFile(folder),
+    packing: job.delta ? 'plain' : 'gzip',
+    recipePath,
     intoFolder: tree,
     packedBytes: job.payloadBytes,
     signal,
   });
-  await admitRelease(disk, layout, release);
+  await admitRelease(disk, layout, { tree, version });
+  if (isBase) await keepRecipe(disk, recipePath, { layout, version });
   return { kind: 'staged' };
 }
 

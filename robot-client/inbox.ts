@@ -60,6 +60,13 @@ export class Inbox {
     return announcement;
   }
 
+  /** Other keys are in force: what was accepted under the old ones has to come again. Floors stay. */
+  forget(): void {
+    this.#announcement = null;
+    this.#announcementBytes = null;
+    this.#progress.clear();
+  }
+
   /** @throws DroverError TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
   async acceptAnnouncement(bytes: Uint8Array, now: EpochMs): Promise<Announcement> {
     assertTrustCurrent(this.#trust, now);

@@ -5,16 +5,18 @@ import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { formatDurationMs } from '../shared/durations.ts';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError, toProblem } from '../shared/errors.ts';
 import { parseRobotId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
+import type { Log, PatchProgram } from '../shared/ports.ts';
 import { parseTrust } from '../shared/trust.ts';
 import { Agent } from './agent.ts';
 import { explainAtRest } from './at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
 import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
+import { findZstdProgram } from '../shared/io/zstd-program.ts';
 import { serveLocalApi } from './local.ts';
 import {
   defaultArch,
@@ -83,6 +85,11 @@ const withAgent = <T>(args: Argv<T>) =>
     .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
     .option('arch', { type: 'string', default: defaultArch() })
     .option('tags', { type: 'string', array: true, default: [] as string[] })
+    .option('zstd', {
+      type: 'string',
+      default: 'zstd',
+      describe: 'program that applies deltas, or none',
+    })
     .option('max-rate', {
       type: 'string',
       describe: 'download at most this many bytes per second, such as 2M',
@@ -150,6 +157,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
     disk: realDisk,
+    patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
   const socketPath = socketPathOf(roots, args.socket);
@@ -161,6 +169,13 @@ async function runAgent(args: AgentArgs): Promise<void> {
   });
   await api.close();
   await agent.close();
+}
+
+async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
+  if (program === 'none') return null;
+  return await findZstdProgram(program, (error) => {
+    log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
+  });
 }
 
 /** Two writers of one state file would each undo what the other remembers. */

@@ -14,6 +14,7 @@ export const SIGNATURE_FILE = 'signature.sig';
 /** Further 64-byte signatures one after the other, for release thresholds above 1. */
 export const COSIGNATURES_FILE = 'cosignatures.sig';
 export const DELTAS_FOLDER = 'deltas';
+export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/${fromVersion}.zst`;
 
 export const COSIGNATURES_BYTES_MAX = (LIMITS.signaturesMax - 1) * SIGNATURE_BYTES;
 

@@ -102,7 +102,15 @@ export const CATALOGUE = {
 
   // Trust
   TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
-  TRUST_EXPIRED: refused('operator', 'install a newer trust.json on the robot', 'later'),
+  TRUST_EXPIRED: refused(
+    'operator',
+    'publish a newer root with drover trust rotate and drover trust publish',
+    'later',
+  ),
+  TRUST_VERSION_WRONG: refused(
+    'operator',
+    'publish the updates of trust.json one after the other, none left out',
+  ),
   ENVELOPE_MALFORMED: refused(
     'peer',
     'only drover publish writes this topic: find out who else does',
@@ -194,7 +202,11 @@ export const CATALOGUE = {
     'later',
   ),
   CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
-  STORE_FULL: refused('operator', 'raise --max-store on the broker or remove old bundles', 'later'),
+  STORE_FULL: refused(
+    'operator',
+    'raise --max-store on the broker; what is withdrawn makes room after an hour',
+    'later',
+  ),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
   ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
   NO_CONTROLLER: refused(
@@ -271,6 +283,23 @@ export const CATALOGUE = {
   ),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
+  ),
+
+  // Deltas; a robot that meets one of these takes the full payload instead
+  ZSTD_MISSING: usage(
+    'install zstd 1.4.5 or newer (apt install zstd), or build without --delta-from',
+  ),
+  ZSTD_FAILED: refused('operator', 'run zstd by hand: the message holds its last words', 'later'),
+  ZSTD_TIMED_OUT: refused('operator', 'the machine is too slow or too busy for it', 'later'),
+  DELTA_INVALID: refused('peer', 'build the bundle again: the delta is not what its manifest says'),
+  DELTA_BASE_CHANGED: refused(
+    'operator',
+    'find out what writes into the release folder: a release is never changed in place',
+  ),
+  DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
+  DELTA_INTERRUPTED: refused(
+    'operator',
+    'look whether the robot runs out of memory while it patches',
   ),
 
   // HTTP

@@ -14,6 +14,7 @@ export const LIMITS = {
   // Names
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
+  capsMax: 16, // capabilities in one robot's state
   tagsMax: 32, // tags of one robot or one target
   targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
 
@@ -28,6 +29,7 @@ export const LIMITS = {
   manifestBytesMax: 64 * KiB, // a manifest is a page of text; base64 of it must fit an announcement
   announcementBytesMax: 256 * KiB, // one packet on every engine, with room for the envelope
   trustBytesMax: 64 * KiB, // a few dozen keys
+  trustUpdatesAheadMax: 16, // that came before the one that they follow: many years of rotations
   reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
   jsonDepthMax: 16, // our deepest document nests 6
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
@@ -48,6 +50,19 @@ export const LIMITS = {
   archiveBytesMax: 32 * GiB, // unpacked bytes of one release
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
   archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
+
+  // Deltas: a patch is applied in pieces, each of which costs a robot dictionary + fresh bytes
+  deltaDictionaryBytesMax: 80 * MiB, // what zstd may copy from while it unpacks one piece
+  deltaFreshBytesMax: 40 * MiB, // what it unpacks then; with the agent below 256 MiB in all
+  deltaSegmentsMax: 1_024, // pieces of one patch: archiveBytesMax of nothing but fresh bytes
+  deltaCopiesMax: 65_536, // runs that are copied without zstd
+  deltaCopyBytesMin: 128 * KiB, // a shorter run costs zstd no more than a copy: one block of it
+  deltaPlanBytesMax: 1 * MiB, // what stands before the pieces of a patch
+  deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  zstdStderrBytesMax: 4 * KiB, // last words of zstd kept for the report
+  zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
+  zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
+  zstdProbeMsMax: 5 * SECOND, // `zstd --version`
 
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
@@ -78,6 +93,17 @@ export const LIMITS = {
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
+  keepUnannouncedMsDefault: DAY, // an upload that pauses over a night, a robot that is off for one
+  keepUnannouncedMsMin: SECOND, // for tests; an upload and its reading back must fit into it
+  keepUnannouncedMsMax: 365 * DAY, // longer than any rollout: use --no-garbage
+  garbageEarlyMs: 60 * MINUTE, // what was withdrawn stays so long, also in a full store
+  garbageRoomBytes: 16 * MiB, // made at once, so that not each chunk of an upload asks for its room
+  garbageLookMs: 10 * MINUTE, // between two looks for chunks that nobody needs
+  garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
+  garbageBatchMax: 20, // chunks removed between two pauses
+  garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
+  garbageMarksMax: 200_000, // chunks that wait to be removed: 30 MB; the rest waits for them
+  engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
@@ -141,7 +167,6 @@ export const LIMITS = {
   relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
   relayRetryMs: MINUTE, // and it is asked for again after this
   relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
-  relayTrustsMax: 16, // trust roots that wait for the one before them
 
   // Robot
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
@@ -194,6 +219,9 @@ export const LIMITS = {
   agentIdleRssBytesMax: 72 * MiB, // bare Node 20 takes 43 MiB of it, shared with nobody but Node
   agentIdleBytesPerHourMax: 12 * KiB, // MQTT both ways: 8 MiB a month on a SIM card
   agentWatchedBytesPerHourMax: 96 * KiB, // the same while a rollout wants its counters: hours, days
+  deltaFailuresMax: 8, // bundles remembered whose delta was of no use
+  patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
+  recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
 
   // Memory
   collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
@@ -211,7 +239,7 @@ export const LIMITS = {
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
   keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
   journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
-  journalUploadsMax: 8, // brokers and chunk sizes one bundle's journal remembers
+  journalUploadsMax: 34, // a payload and its deltas on two brokers: one bundle's journal
   readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
   readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
   readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is
@@ -261,4 +289,12 @@ assertRelation(
 assertRelation(
   LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,
   'a robot that lost one report is not gone',
+);
+assertRelation(
+  LIMITS.deltaSegmentsMax * LIMITS.deltaFreshBytesMax >= LIMITS.archiveBytesMax,
+  'a patch must be able to hold the largest archive',
+);
+assertRelation(
+  LIMITS.deltaCopiesMax * LIMITS.deltaCopyBytesMin >= LIMITS.payloadBytesMax,
+  'a patch must be able to copy all of the largest payload',
 );

@@ -50,6 +50,10 @@ const lastUpdateSchema = z.object({
   took_s: z.number().min(0),
   /** Bytes that came over the wire for it. */
   bytes: sizeSchema,
+  /** Version that it was patched from; absent or null for a full payload. */
+  delta_from: versionSchema.nullish(),
+  /** Why a delta was given up for the full payload. */
+  delta_failed: codeSchema.nullish(),
 });
 
 /**
@@ -82,6 +86,8 @@ const componentSchema = z.object({
   rollout: idSchema.nullish(),
   target_version: versionSchema.nullish(),
   transfer: transferSchema.nullish(),
+  /** Of the update in progress: the version it is patched from, or why a delta was given up. */
+  delta: z.object({ from: versionSchema.nullish(), failed: codeSchema.nullish() }).nullish(),
   waiting_for: textSchema.nullish(),
   wake_at: instantSchema.nullish(),
   last_error: problemSchema.nullish(),
@@ -98,6 +104,10 @@ const stateSchema = z.object({
   arch: z.string().max(64).default(''),
   model: z.string().max(64).default(''),
   tags: tagsSchema.default([]),
+  /** What this robot can do beyond what every robot can: `zstd-patch` for taking deltas. */
+  caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
+  /** Of the trust root in force; absent from robots that do not say it. */
+  trust_version: sizeSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */

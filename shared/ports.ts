@@ -64,7 +64,28 @@ export interface WritableChunkStore extends ChunkStore {
 }
 
 export interface PrunableChunkStore extends WritableChunkStore {
-  remove(hash: Sha256Hex): Promise<void>;
+  /**
+   * @param mayRemove asked right before it goes; false leaves it
+   * @returns the bytes that are free now, 0 when nothing was removed
+   */
+  remove(hash: Sha256Hex, mayRemove?: () => boolean): Promise<number>;
+  /** All that is there, in groups of a bounded size; what comes meanwhile may be missing. */
+  list(): AsyncIterable<readonly Sha256Hex[]>;
   readonly bytesStored: number;
   readonly chunksStored: number;
+}
+
+/** What unpacks one frame of a delta. Only bytes are taken from it, and they are hashed. */
+export interface PatchProgram {
+  /**
+   * @param run.dictionary path of a file, null for none
+   * @param run.take awaited before more is unpacked; what it throws ends the program
+   * @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT
+   */
+  unpack(run: {
+    readonly dictionary: string | null;
+    readonly frame: AsyncIterable<Uint8Array>;
+    readonly signal: AbortSignal;
+    take(piece: Uint8Array): Promise<void>;
+  }): Promise<void>;
 }

@@ -1,7 +1,6 @@
 /**
  * trust.json: which keys may say what. Baked into the robot's image; a later root is accepted only
- * with the signatures of the root before it (that rotation has its room: `version` and the root
- * role are parsed and kept).
+ * with the signatures of the root before it (trust-chain.ts).
  */
 
 import { z } from 'zod';

@@ -7,7 +7,13 @@
 import { robotClientId, ROBOT_CLIENT_PREFIX } from '../../shared/client-id.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotId } from '../../shared/ids.ts';
-import { filterSweepsChunks, parseTopic, type Topic } from '../../shared/topics.ts';
+import {
+  filterSweepsChunks,
+  parseTopic,
+  PROGRESS_FILTER,
+  TRUST_FILTER,
+  type Topic,
+} from '../../shared/topics.ts';
 
 export type Role = 'publisher' | 'robot' | 'technician' | 'relay';
 
@@ -29,7 +35,7 @@ const ALLOW: AccessDecision = { kind: 'allow' };
 const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
 
 /** Filters with wildcards that a reader of announcements may use. */
-const READER_FILTERS: readonly string[] = ['fleet/rollouts/+', 'fleet/trust/+'];
+const READER_FILTERS: readonly string[] = [PROGRESS_FILTER, TRUST_FILTER];
 const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
 
 export function decidePublish(identity: Identity, clientId: string, text: string): AccessDecision {

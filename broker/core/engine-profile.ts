@@ -19,6 +19,8 @@ export interface EngineProfile {
   readonly keepsWills: boolean;
   /** A forbidden publish is not acknowledged; otherwise only a word that never comes back tells. */
   readonly tellsForbidden: boolean;
+  /** It retains chunks until somebody clears them; otherwise it removes them by itself. */
+  readonly keepsGarbage: boolean;
 }
 
 export type EngineName = (typeof ENGINE_NAMES)[number];
@@ -33,6 +35,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     keepsAcknowledged: true,
     keepsWills: true,
     tellsForbidden: true,
+    keepsGarbage: false,
   },
   /** It writes its memory every `autosave_interval`, wills not at all, and acknowledges what its
    * access list drops. A pull with QoS 0 stalls. */
@@ -43,6 +46,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     keepsAcknowledged: false,
     keepsWills: false,
     tellsForbidden: false,
+    keepsGarbage: true,
   },
   /** JetStream has what it acknowledged on the disk of a majority; the wills of a server that was
    * killed are gone. The 64th filter of one client with QoS 1 is refused (2.9.10). */
@@ -53,6 +57,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     keepsAcknowledged: true,
     keepsWills: false,
     tellsForbidden: true,
+    keepsGarbage: true,
   },
 };
 

@@ -6,11 +6,13 @@
 import { assertFresh, openAnnouncement } from '../../shared/announcement.ts';
 import { verifyBundle } from '../../shared/bundle-signature.ts';
 import { bytesEqual } from '../../shared/bytes.ts';
+import { openEnvelope, PAYLOAD_TYPES } from '../../shared/envelope.ts';
 import { DroverError } from '../../shared/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { openProgress } from '../../shared/progress.ts';
 import { parseTopic, type Topic } from '../../shared/topics.ts';
+import { assertFollows, openTrustUpdate, peekTrustUpdate } from '../../shared/trust-chain.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
 
 export type IngestPlan =
@@ -79,6 +81,7 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
       verifyBundle({ manifestBytes: rollout.manifest, signatures, trust });
     }
   }
+  if (topic.kind === 'trust') vouchForTrust({ version: topic.version, payload, stored, trust });
   if (topic.kind === 'progress' && payload.byteLength > 0) {
     const progress = openProgress(payload, trust);
     if (progress.rollout !== topic.rollout) {
@@ -91,6 +94,33 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
     assertFresh(progress, floor, now);
     assertNoTwin(progress.seq, floor, payload, stored);
   }
+}
+
+/**
+ * The next root takes the signatures of this one. An older one is carried for robots that are still
+ * on the way: nothing here can tell more of it than that it is whole, and it is never replaced.
+ */
+function vouchForTrust(input: {
+  version: number;
+  payload: Uint8Array;
+  stored: Uint8Array | null;
+  trust: TrustRoot;
+}): void {
+  const { version, payload, stored, trust } = input;
+  if (version > trust.version) {
+    assertFollows(version, trust);
+    openTrustUpdate(payload, trust);
+    return;
+  }
+  if (stored && bytesEqual(stored, payload)) return;
+  const root = peekTrustUpdate(payload);
+  openEnvelope(payload, PAYLOAD_TYPES.trust, root.roles.root);
+  const isWhole = root.version === version && root.fleet === trust.fleet;
+  if (isWhole && !stored) return;
+  throw new DroverError(
+    'TRUST_VERSION_WRONG',
+    `take trust update: version ${version} is in force or was (got another document for it)`,
+  );
 }
 
 /** What was stored under another trust file counts for nothing. */

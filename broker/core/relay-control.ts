@@ -9,7 +9,6 @@ import { bytesEqual } from '../../shared/bytes.ts';
 import { DroverError } from '../../shared/errors.ts';
 import type { EpochMs, RolloutId } from '../../shared/ids.ts';
 import { openProgress } from '../../shared/progress.ts';
-import { openNextTrust } from '../../shared/trust-chain.ts';
 import type { Topic } from '../../shared/topics.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
 import { vouchForSigned } from './ingest.ts';
@@ -17,7 +16,8 @@ import { vouchForSigned } from './ingest.ts';
 export type DownPlan =
   /** Robots get it; before that `floor` is on the disk. */
   | { readonly kind: 'hand-on'; readonly floor: { rollout: RolloutId; seq: number } | null }
-  | { readonly kind: 'hand-on-trust'; readonly next: TrustRoot }
+  /** What was refused under the root before it is looked at again then. */
+  | { readonly kind: 'hand-on-trust'; readonly version: number }
   /** The same bytes stand here already, or there is nothing to clear. */
   | { readonly kind: 'known' }
   /** A trust root that follows one which has not come yet. */
@@ -37,14 +37,12 @@ export interface DownInput {
   /** The rollout of this progress is announced here. */
   readonly isAnnounced: boolean;
   readonly trust: TrustRoot;
-  /** The last root that leads back to `trust`. */
-  readonly head: TrustRoot;
   readonly now: EpochMs;
 }
 
 const KNOWN: DownPlan = { kind: 'known' };
 
-/** @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT, TRUST_INVALID */
+/** @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT, TRUST_VERSION_WRONG */
 export function planDown(input: DownInput): DownPlan {
   const { topic, payload, stored } = input;
   if (stored && bytesEqual(stored, payload)) return KNOWN;
@@ -76,38 +74,9 @@ function planProgress(input: DownInput, rollout: RolloutId): DownPlan {
   throw new DroverError('ANNOUNCEMENT_REPLAYED', `take progress of ${rollout}: ${why}`);
 }
 
-function planTrust({ payload, stored, head }: DownInput, version: number): DownPlan {
-  if (payload.byteLength === 0) return KNOWN; // a root that was accepted stays
-  if (version > head.version + 1) return { kind: 'later' };
-  if (version <= head.version) {
-    const why = stored ? 'another one stands there' : 'it is not above the one in force';
-    throw new DroverError('TRUST_INVALID', `take trust ${version}: ${why}`);
-  }
-  return { kind: 'hand-on-trust', next: openNextTrust(payload, head) };
-}
-
-/**
- * The last root that leads back to the one of --trust.
- * @param at the bytes that are retained for a version
- */
-export function headOfTrust(
-  trust: TrustRoot,
-  at: (version: number) => Uint8Array | null,
-): TrustRoot {
-  let head = trust;
-  for (;;) {
-    const bytes = at(head.version + 1);
-    const next = bytes && openOrNull(bytes, head);
-    if (!next) return head;
-    head = next;
-  }
-}
-
-function openOrNull(bytes: Uint8Array, head: TrustRoot): TrustRoot | null {
-  try {
-    return openNextTrust(bytes, head);
-  } catch (error) {
-    if (error instanceof DroverError) return null; // kept under another trust file
-    throw error;
-  }
+function planTrust(input: DownInput, version: number): DownPlan {
+  if (input.payload.byteLength === 0) return KNOWN; // a root that was accepted stays
+  if (version > input.trust.version + 1) return { kind: 'later' };
+  vouchForSigned(input);
+  return { kind: 'hand-on-trust', version };
 }

@@ -21,6 +21,7 @@ import {
   RELAY_FILTER,
   robotFilter,
   UPDATES_TOPIC,
+  TRUST_FILTER,
 } from '../../shared/topics.ts';
 import { EchoWatch } from '../core/echo-watch.ts';
 import type { EnginePort, EngineStatus, Heard } from '../core/engine-port.ts';
@@ -33,7 +34,12 @@ import {
   type LinkListener,
 } from './engine-link.ts';
 
-const CONTROL_FILTERS: readonly string[] = [UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC];
+const CONTROL_FILTERS: readonly string[] = [
+  TRUST_FILTER,
+  UPDATES_TOPIC,
+  PROGRESS_FILTER,
+  LEASE_TOPIC,
+];
 const ROBOT_FILTERS: readonly string[] = [
   robotFilter('state'),
   robotFilter('online'),
@@ -57,6 +63,8 @@ export interface AttachedEngineOptions {
   /** What the engine retains of announcement and progress has all come. */
   onSettled(): void;
   onDown(): void;
+  /** A chunk was put there. */
+  onHeld(hash: Sha256Hex): void;
   /** Wanted, and there is no copy. */
   onUnanswered(hashes: readonly Sha256Hex[]): void;
 }
@@ -129,7 +137,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    const { chunks, log, onUnanswered } = this.#options;
+    const { chunks, log, onHeld, onUnanswered } = this.#options;
     const unanswered: Sha256Hex[] = [];
     for (const hash of this.#wants.take(hashes, performance.now())) {
       const bytes = await chunks.get(hash);
@@ -139,6 +147,7 @@ export class AttachedEngine implements EnginePort {
       }
       const again = { retain: true, qos: 1 } as const;
       await this.chunkLink.wire.send(chunkTopic(hash), bytes, again);
+      onHeld(hash);
       log.info({ hash }, 'wanted chunk published again');
     }
     if (unanswered.length > 0) onUnanswered(unanswered);

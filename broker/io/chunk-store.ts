@@ -15,6 +15,9 @@ import type { PrunableChunkStore } from '../../shared/ports.ts';
 
 const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
 
+const shardNames = (): string[] =>
+  Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'));
+
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
@@ -32,6 +35,7 @@ export class FolderChunkStore implements PrunableChunkStore {
   readonly #bytesMax: number;
   readonly #reserveBytes: number;
   readonly #writing = new Map<Sha256Hex, Promise<void>>();
+  readonly #removing = new Map<Sha256Hex, Promise<number>>();
   #bytes = 0;
   #chunks = 0;
   #counted: Promise<void> = Promise.resolve();
@@ -48,12 +52,11 @@ export class FolderChunkStore implements PrunableChunkStore {
   static async open(options: ChunkStoreOptions): Promise<FolderChunkStore> {
     const store = new FolderChunkStore(options);
     await rm(join(options.folder, 'tmp'), { recursive: true, force: true });
-    const shards = Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'));
-    for (const name of ['tmp', ...shards]) {
+    for (const name of ['tmp', ...shardNames()]) {
       await mkdir(join(options.folder, name), { recursive: true });
     }
     await syncFolder(options.folder);
-    store.#counted = store.#count(shards);
+    store.#counted = store.#count();
     store.#counted.catch(() => undefined); // whoever waits for the counts gets the error
     return store;
   }
@@ -99,20 +102,51 @@ export class FolderChunkStore implements PrunableChunkStore {
     }
     const running = this.#writing.get(hash);
     if (running) return running;
-    const write = this.#write(hash, bytes).finally(() => this.#writing.delete(hash));
+    const removal = this.#removing.get(hash); // one that begins later waits for us
+    const write = this.#write(hash, bytes, removal).finally(() => this.#writing.delete(hash));
     this.#writing.set(hash, write);
     return write;
   }
 
-  async remove(hash: Sha256Hex): Promise<void> {
+  async remove(hash: Sha256Hex, mayRemove: () => boolean = () => true): Promise<number> {
+    const running = this.#removing.get(hash);
+    if (running) return await running;
+    const begun = this.#writing.get(hash); // one that begins later waits for us
+    const removal = this.#unlink(hash, mayRemove, begun).finally(() => {
+      this.#removing.delete(hash);
+    });
+    this.#removing.set(hash, removal);
+    return await removal;
+  }
+
+  async *list(): AsyncGenerator<readonly Sha256Hex[]> {
+    for (const shard of shardNames()) {
+      yield (await readdir(join(this.#folder, shard))).filter(isSha256Hex);
+    }
+  }
+
+  /** Writes and removals of one chunk go one after the other: a write finds it gone and stores it. */
+  async #unlink(
+    hash: Sha256Hex,
+    mayRemove: () => boolean,
+    begun: Promise<void> | undefined,
+  ): Promise<number> {
+    await begun?.catch(() => undefined); // its writer hears of the failure
+    await this.#counted;
     const size = await this.#sizeOf(hash);
-    if (size === null) return;
+    if (size === null || !mayRemove()) return 0;
     await unlink(this.#path(hash));
     this.#bytes -= size;
     this.#chunks -= 1;
+    return size;
   }
 
-  async #write(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+  async #write(
+    hash: Sha256Hex,
+    bytes: Uint8Array,
+    removal: Promise<number> | undefined,
+  ): Promise<void> {
+    await removal?.catch(() => undefined); // who removes it hears of the failure
     await this.#counted;
     if (await this.has(hash)) return;
     if (this.#bytes + bytes.byteLength > this.#bytesMax) {
@@ -182,10 +216,10 @@ export class FolderChunkStore implements PrunableChunkStore {
     }
   }
 
-  async #count(shards: readonly string[]): Promise<void> {
-    for (const shard of shards) {
-      for (const name of await readdir(join(this.#folder, shard))) {
-        const size = isSha256Hex(name) ? await this.#sizeOf(name) : null;
+  async #count(): Promise<void> {
+    for await (const hashes of this.list()) {
+      for (const hash of hashes) {
+        const size = await this.#sizeOf(hash);
         if (size === null) continue;
         this.#bytes += size;
         this.#chunks += 1;

@@ -18,6 +18,7 @@ import { showEngine } from '../core/engine-view.ts';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
 import { showUpstream, type UpstreamStatus } from '../core/relay-view.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import type { ControllerPort } from '../core/rollout-view.ts';
 import type { RolloutView } from '../core/rollouts.ts';
 import type { Certificates } from './certificates.ts';
@@ -39,6 +40,8 @@ export interface HttpApiOptions {
   engine(): EngineStatus;
   /** On a relay: the way up. */
   upstream?(): UpstreamStatus;
+  /** One for each place where chunks are removed. */
+  garbage(): readonly GarbageView[];
   /** Null: the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
   /** Null: plain HTTP. */
@@ -212,6 +215,7 @@ function addServiceRoutes(
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
   const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
   app.get('/upstream', async () => ({ upstream: upstream() }));
+  app.get('/garbage', async () => ({ garbage: options.garbage() }));
   app.get('/metrics', async (_request, reply) => {
     void reply.type(options.metrics.contentType);
     return await options.metrics.text();

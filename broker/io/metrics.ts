@@ -3,8 +3,10 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { mainComponent, type Fleet } from '../core/fleet.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import type { UpstreamStatus } from '../core/relay-view.ts';
 import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
+import { addGarbageMetrics } from './garbage-metrics.ts';
 import { addUpstreamMetrics } from './upstream-metrics.ts';
 import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
 
@@ -90,6 +92,11 @@ export class Metrics {
   /** The way up from a site. */
   showUpstream(status: () => UpstreamStatus): void {
     addUpstreamMetrics(this.#registry, status);
+  }
+
+  /** What is removed as well, from now on. */
+  showGarbage(views: () => readonly GarbageView[]): void {
+    addGarbageMetrics(this.#registry, views);
   }
 
   countDecision(kind: string): void {

@@ -6,7 +6,7 @@ import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/ids.ts';
 import { buildBundle, type BuiltBundle } from '../build.ts';
 import type { BundleLabels } from '../core/plan-bundle.ts';
-import { TEXT, withDryRun, withJson } from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from './options.ts';
 
 export function buildVerb(yargs: Argv): Argv {
   return yargs.command(
@@ -25,9 +25,15 @@ function withOptions(argv: Argv) {
     .option('min-current', { ...TEXT, default: '0.0.0', describe: 'lowest version to update' })
     .option('rollback', { ...TEXT, describe: 'version to fall back to; default: --min-current' })
     .option('name', { ...TEXT, default: 'app', describe: 'component' })
+    .option('delta-from', {
+      ...LIST,
+      describe: 'older bundle, or VERSION=TAR, to make a delta from; may be given again',
+    })
+    .option('zstd', { ...TEXT, default: 'zstd', describe: 'program that makes deltas' })
     .option('out', { ...TEXT, demandOption: true, describe: 'bundle folder to make' })
     .example('$0 build ./app --version 1.4.2 --arch aarch64 --out bundles/1.4.2', '')
-    .example('$0 build ./app --version 1.4.2 --arch any --min-current 1.2.0 --out b', '');
+    .example('$0 build ./app --version 1.4.2 --arch any --min-current 1.2.0 --out b', '')
+    .example('$0 build ./app … --delta-from bundles/1.4.1 --delta-from bundles/1.4.0', '');
 }
 
 type BuildArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
@@ -40,12 +46,14 @@ async function runBuild(argv: BuildArgs): Promise<void> {
     minCurrent: argv.minCurrent,
     rollback: argv.rollback ?? argv.minCurrent,
   };
-  const { folder: appFolder, out, dryRun } = argv;
+  const { folder: appFolder, out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
-  report(output, labels, await buildBundle({ appFolder, out, labels, dryRun, output }));
+  const job = { appFolder, out, labels, deltasFrom, zstd, dryRun, output };
+  report(output, labels, await buildBundle(job));
 }
 
-function report(output: Output, labels: BundleLabels, { out, plan, payload }: BuiltBundle): void {
+function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
+  const { out, plan, payload, deltas } = built;
   const { name, version, arch } = labels;
   const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
   output.result(
@@ -62,12 +70,14 @@ function report(output: Output, labels: BundleLabels, { out, plan, payload }: Bu
         payload_size: payload.bytes,
         payload_tar_sha256: payload.tarSha256,
         payload_tar_size: payload.tarBytes,
+        deltas: deltas.map(({ from_version, size }) => ({ from_version, size })),
       }),
     },
     payload
       ? [
           `built ${head} packed into ${formatBytes(payload.bytes)}`,
           `payload ${shortHash(payload.sha256)}`,
+          ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
           `next: drover sign ${out} --key release.key`,
         ]
       : [`would build ${head}`],

@@ -6,9 +6,9 @@ import { chunkCount } from '../../shared/chunk-index.ts';
 import { toProblem } from '../../shared/errors.ts';
 import { shortHash } from '../../shared/ids.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { listParts } from '../../shared/io/bundle-tar.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { checkDelta, presentDeltas } from '../io/delta-parts.ts';
 import { chunkPayload } from '../io/payload.ts';
 import { countPayload } from '../io/payload-census.ts';
 import { withJson } from './options.ts';
@@ -40,7 +40,6 @@ async function inspect(bundle: Bundle) {
   const { manifest } = bundle;
   const chunkBytes = LIMITS.chunkBytesDefault;
   const payload = await chunkPayload(bundle, chunkBytes);
-  const parts = new Set((await listParts(bundle.folder, manifest)).map((part) => part.name));
   const archive = await countPayload(bundle).then(
     (census) => ({ ...census, problem: null }),
     (error: unknown) => ({ entries: null, files: null, bytes: null, problem: toProblem(error) }),
@@ -67,12 +66,32 @@ async function inspect(bundle: Bundle) {
       index: payload.indexHash,
     },
     signatures: bundle.signatures.length,
-    deltas: manifest.deltas.map((delta) => ({
-      from_version: delta.from_version,
-      size: delta.size,
-      present: parts.has(`deltas/${delta.from_version}.zst`),
-    })),
+    deltas: await inspectDeltas(bundle),
   };
+}
+
+async function inspectDeltas(bundle: Bundle) {
+  const { deltas, payload_tar_size: tarBytes } = bundle.manifest;
+  const present = await presentDeltas(bundle);
+  const facts = deltas.map(async (delta) => {
+    const { from_version, size } = delta;
+    const part = present.find((one) => one.delta === delta);
+    const base = { from_version, size, present: part !== undefined };
+    const nothing = { segments: null, memory: null, problem: null };
+    if (!part) return { ...base, ...nothing };
+    return await checkDelta(delta, part.path, tarBytes).then(
+      ({ segments, memoryBytes: memory }) => ({ ...base, segments, memory, problem: null }),
+      (error: unknown) => ({ ...base, ...nothing, problem: toProblem(error) }),
+    );
+  });
+  return await Promise.all(facts);
+}
+
+function deltaLine({ from_version, size, ...delta }: Facts['deltas'][number]): string {
+  const head = `delta       from ${from_version}, ${formatBytes(size)}`;
+  if (delta.problem) return `${head}, refused: ${delta.problem.message} (${delta.problem.code})`;
+  if (!delta.present) return `${head}, not in this bundle`;
+  return `${head}, in ${delta.segments} segments of up to ${formatBytes(delta.memory ?? 0)}`;
 }
 
 function lines(facts: Facts): string[] {
@@ -89,9 +108,6 @@ function lines(facts: Facts): string[] {
       : `archive     ${archive.entries} entries, ${archive.files} files, ${formatBytes(archive.bytes ?? 0)}`,
     `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
-    ...facts.deltas.map(
-      (delta) =>
-        `delta       from ${delta.from_version}, ${formatBytes(delta.size)}${delta.present ? '' : ', not in this bundle'}`,
-    ),
+    ...facts.deltas.map(deltaLine),
   ];
 }

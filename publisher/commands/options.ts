@@ -9,6 +9,7 @@ import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */
 export const LIST_OPTIONS: readonly string[] = [
+  'delta-from',
   'gate',
   'key',
   'key-command',

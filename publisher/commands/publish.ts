@@ -167,7 +167,7 @@ interface Report {
 
 function report(output: Output, facts: Report): void {
   const { bundle, published, dryRun } = facts;
-  const { payload, stored, announced } = published;
+  const { payload, deltas, stored, announced } = published;
   const { name, version } = bundle.manifest;
   output.result(
     {
@@ -177,6 +177,7 @@ function report(output: Output, facts: Report): void {
       chunks: payload.chunks,
       chunk_size: payload.chunkBytes,
       chunk_index: payload.indexHash,
+      deltas: deltas.map(({ sha256, bytes }) => ({ sha256, size: bytes })),
       sent_chunks: stored?.sent ?? 0,
       sent_bytes: stored?.sentBytes ?? 0,
       healed_chunks: stored?.healed ?? 0,
@@ -193,12 +194,18 @@ function report(output: Output, facts: Report): void {
   );
 }
 
-function storedLines({ published: { payload, stored } }: Report): string[] {
-  const size = `${payload.chunks} chunks, ${formatBytes(payload.bytes)}`;
+function storedLines({ published: { payload, deltas, stored } }: Report): string[] {
+  const all = [payload, ...deltas];
+  const [chunks, bytes] = [sum(all, 'chunks'), sum(all, 'bytes')];
+  const among = deltas.length === 0 ? '' : `, ${deltas.length} deltas among them`;
+  const size = `${chunks} chunks, ${formatBytes(bytes)}${among}`;
   if (stored === null) return [`would store ${size}`];
   const healed = stored.healed === 0 ? '' : `, ${stored.healed} of them again`;
   return [`stored ${size}: sent ${stored.sent} (${formatBytes(stored.sentBytes)})${healed}`];
 }
+
+const sum = (all: Published['deltas'], of: 'chunks' | 'bytes'): number =>
+  all.reduce((total, one) => total + one[of], 0);
 
 function announcedLines({ published, rolloutId, bundle, dryRun }: Report): string[] {
   const { announced, controllerSeen } = published;

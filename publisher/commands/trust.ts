@@ -1,4 +1,4 @@
-/** `drover trust init`: the trust.json that robots are born with. `trust rotate` has its place here. */
+/** `drover trust init`: the trust.json that robots are born with. What follows it: trust-rotate.ts. */
 
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,6 +9,14 @@ import { DroverError } from '../../shared/errors.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { parsePublicKey, planTrust, sharedKeys } from '../core/plan-trust.ts';
 import { LIST, TEXT, warn, withDryRun, withJson } from './options.ts';
+import {
+  runPublish,
+  runRotate,
+  runSign,
+  withPublishOptions,
+  withRotateOptions,
+  withSignOptions,
+} from './trust-rotate.ts';
 
 const THRESHOLD = { type: 'number', requiresArg: true, default: 1 } as const;
 
@@ -16,7 +24,10 @@ export function trustVerb(yargs: Argv): Argv {
   return yargs.command('trust', 'say which keys robots believe', (argv) =>
     argv
       .command('init', 'write a first trust.json', withInitOptions, runInit)
-      .demandCommand(1, 'name a verb: trust init'),
+      .command('rotate', 'write the next trust.json, signed', withRotateOptions, runRotate)
+      .command('sign <update>', 'add signatures (thresholds above 1)', withSignOptions, runSign)
+      .command('publish <update>', 'bring it to a fleet', withPublishOptions, runPublish)
+      .demandCommand(1, 'name a verb: trust init, rotate, sign or publish'),
   );
 }
 

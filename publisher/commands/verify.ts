@@ -5,6 +5,7 @@ import { verifyBundle } from '../../shared/bundle-signature.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/ids.ts';
+import { checkDeltas } from '../io/delta-parts.ts';
 import { hashPayload } from '../io/payload.ts';
 import { readTrust } from '../io/trust-file.ts';
 import { TEXT, withJson } from './options.ts';
@@ -12,7 +13,7 @@ import { TEXT, withJson } from './options.ts';
 export function verifyVerb(yargs: Argv): Argv {
   return yargs.command(
     'verify <bundle>',
-    'check signatures and payload of a bundle',
+    'check signatures, payload and deltas of a bundle',
     (argv) =>
       withJson(argv)
         .positional('bundle', { type: 'string', demandOption: true })
@@ -26,10 +27,12 @@ export function verifyVerb(yargs: Argv): Argv {
         const { manifestBytes, signatures } = bundle;
         const { manifest } = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
         const { name, version, target_arch: arch } = manifest;
+        const deltas = (await checkDeltas(bundle)).map(({ delta }) => delta.from_version);
         makeOutput(argv.json).result(
-          { ok: true, name, version, arch, payload_sha256: payloadSha256 },
+          { ok: true, name, version, arch, payload_sha256: payloadSha256, deltas },
           [
             `ok: ${name} ${version} for ${arch}, payload ${shortHash(payloadSha256)}, signed by ${trust.roles.release.threshold} or more release keys`,
+            ...(deltas.length > 0 ? [`ok: deltas from ${deltas.join(', ')}`] : []),
           ],
         );
       } finally {

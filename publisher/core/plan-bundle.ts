@@ -32,7 +32,11 @@ const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tar
  * @param payload null to judge the labels before there is one
  * @throws DroverError USAGE for labels that no robot could ever act on, MANIFEST_INVALID
  */
-export function planManifest(labels: BundleLabels, payload: Payload | null): ManifestFields {
+export function planManifest(
+  labels: BundleLabels,
+  payload: Payload | null,
+  deltas: NonNullable<ManifestFields['deltas']> = [],
+): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
   const fields: ManifestFields = {
     name: labels.name,
@@ -45,6 +49,7 @@ export function planManifest(labels: BundleLabels, payload: Payload | null): Man
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
+    ...(deltas.length > 0 && { deltas }),
   };
   assertLabels(fields);
   assertBelow('--min-current', labels.minCurrent, labels.version);

@@ -37,11 +37,14 @@ export interface StoredPayload {
   readonly indexHash: Sha256Hex;
 }
 
-/** @throws DroverError USAGE, CHUNK_TOO_LARGE */
+/**
+ * @param stored the payload, and the deltas to it
+ * @throws DroverError USAGE, CHUNK_TOO_LARGE
+ */
 export function planRollout(
   id: string,
   bundle: VerifiedBundle,
-  payload: StoredPayload,
+  stored: { payload: StoredPayload; deltas: readonly StoredPayload[] },
   audience: Audience,
 ): RolloutFields {
   const [first, ...more] = bundle.signatures;
@@ -53,13 +56,8 @@ export function planRollout(
     signature: bytesToBase64(first),
     ...(more.length > 0 ? { cosignatures: more.map(bytesToBase64) } : {}),
     artifacts: [
-      {
-        kind: 'full',
-        sha256: payload.sha256,
-        size: payload.bytes,
-        chunk_size: payload.chunkBytes,
-        chunk_index: payload.indexHash,
-      },
+      artifactOf('full', stored.payload),
+      ...stored.deltas.map((delta) => artifactOf('zstd-patch', delta)),
     ],
     target: { ...target, robots: target.robots.map(parseRobotId) },
     salt: audience.salt,
@@ -70,6 +68,13 @@ export function planRollout(
       : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
     min_canaries: audience.minCanaries,
   };
+}
+
+function artifactOf(
+  kind: RolloutFields['artifacts'][number]['kind'],
+  { sha256, bytes, chunkBytes, indexHash }: StoredPayload,
+): RolloutFields['artifacts'][number] {
+  return { kind, sha256, size: bytes, chunk_size: chunkBytes, chunk_index: indexHash };
 }
 
 type Steps = Pick<

@@ -1,9 +1,10 @@
-/** Decides the bytes of a first trust.json. Pure. */
+/** Decides the bytes of a trust.json: the first one, and the one that follows another. Pure. */
 
 import { utf8 } from '../../shared/bytes.ts';
 import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/ed25519.ts';
 import { DroverError } from '../../shared/errors.ts';
-import { parseTrust, type Role, type RoleName } from '../../shared/trust.ts';
+import { signersOf } from '../../shared/envelope.ts';
+import { parseTrust, type Role, type RoleName, type TrustRoot } from '../../shared/trust.ts';
 
 export interface TrustDocument {
   readonly version: number;
@@ -14,12 +15,13 @@ export interface TrustDocument {
 
 /** @throws DroverError USAGE when the roles do not make sense */
 export function planTrust(input: {
+  version?: number;
   fleet: string;
   expiresAtMs: number;
   roles: Readonly<Record<RoleName, Role>>;
 }): { document: TrustDocument; bytes: Uint8Array } {
   const document: TrustDocument = {
-    version: 1,
+    version: input.version ?? 1,
     fleet: input.fleet,
     expires: `${new Date(input.expiresAtMs).toISOString().slice(0, 19)}Z`,
     roles: input.roles,
@@ -32,6 +34,37 @@ export function planTrust(input: {
     throw new DroverError('USAGE', `plan trust: ${cause.message}`, { cause });
   }
   return { document, bytes };
+}
+
+/** What changes in a role; what is left out stays. */
+export type RoleChange = Partial<Role>;
+
+/** @throws DroverError USAGE when the roles do not make sense */
+export function planNextTrust(input: {
+  current: TrustRoot;
+  expiresAtMs: number;
+  changes: Readonly<Record<RoleName, RoleChange>>;
+}): { document: TrustDocument; bytes: Uint8Array } {
+  const { current, expiresAtMs, changes } = input;
+  const role = (name: RoleName): Role => {
+    const { keys, threshold } = current.roles[name];
+    return {
+      keys: changes[name].keys ?? keys,
+      threshold: changes[name].threshold ?? threshold,
+    };
+  };
+  const roles = { root: role('root'), release: role('release'), rollout: role('rollout') };
+  return planTrust({ version: current.version + 1, fleet: current.fleet, expiresAtMs, roles });
+}
+
+/** How many signatures an update still lacks: of the root before it, and of its own. */
+export function missingSignatures(
+  update: Uint8Array,
+  roots: { current: TrustRoot; next: TrustRoot },
+): { current: number; next: number } {
+  const lacks = ({ roles: { root } }: TrustRoot): number =>
+    Math.max(0, root.threshold - signersOf(update, root).length);
+  return { current: lacks(roots.current), next: lacks(roots.next) };
 }
 
 /** The content of a .pub file: 64 hex digits. @throws DroverError USAGE */

@@ -71,8 +71,16 @@ export function assertPayloadIs(
  * @throws DroverError PAYLOAD_TOO_LARGE when there would be too many chunks, FILE_UNREADABLE
  */
 export async function chunkPayload(bundle: Bundle, chunkBytes: number): Promise<ChunkedPayload> {
-  const path = bundle.payloadPath;
-  assertChunkCount(bundle.payloadBytes, chunkBytes);
+  return await chunkFile(bundle.payloadPath, bundle.payloadBytes, chunkBytes);
+}
+
+/** The same for a delta. @throws DroverError PAYLOAD_TOO_LARGE, FILE_UNREADABLE */
+export async function chunkFile(
+  path: string,
+  bytes: number,
+  chunkBytes: number,
+): Promise<ChunkedPayload> {
+  assertChunkCount(bytes, chunkBytes);
   const whole = new Sha256Stream();
   const hashes: Sha256Hex[] = [];
   const pieces = new Map<Sha256Hex, Piece>();

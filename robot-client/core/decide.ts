@@ -13,6 +13,7 @@ import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
 import { compareVersions, versionIsNewer, versionMeets } from '../../shared/version.ts';
+import { offersOf, type PatchFacts } from './delta.ts';
 import { makeJob, type Job, type MachineState } from './state.ts';
 
 export interface RobotFacts {
@@ -30,6 +31,8 @@ export interface RobotFacts {
   readonly completeSince: ReadonlyMap<string, EpochMs>;
   /** Rollout that the component is updating for; null when it is at rest. */
   readonly joined: string | null;
+  /** What it can patch from; null when it cannot patch. */
+  readonly patching?: PatchFacts | null;
   readonly now: EpochMs;
 }
 
@@ -164,7 +167,8 @@ function judgeBundle(
     now: facts.now,
   });
   if (turn) return { kind: 'wait', version, ...turn };
-  return { kind: 'take', job: makeJob({ rollout, artifact, bundle, seq, now: facts.now }) };
+  const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
+  return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, seq, now: facts.now }) };
 }
 
 /** The rollout key may not say anything about the payload that the release key did not. */

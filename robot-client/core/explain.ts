@@ -41,6 +41,8 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     const { problem } = live.refusal;
     lines.push(`  refused: ${problem.message} (${problem.code})`, `  hint: ${problem.hint}`);
   }
+  const delta = deltaFailure(state);
+  if (delta) lines.push(`  delta_failed: ${delta.code}: ${delta.message}`, `  hint: ${delta.hint}`);
   const failure = state.lastProblem;
   if (failure) {
     const what = failure.version === null ? '' : ` of ${failure.version}`;
@@ -55,23 +57,30 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   return lines;
 }
 
+/** Why the bundle that is being taken, or that runs, came whole although there was a delta. */
+function deltaFailure({ job, installed, deltaFailures }: ComponentView['state']) {
+  const payload = (job ?? installed)?.payloadSha256;
+  return deltaFailures.find((one) => one.payloadSha256 === payload);
+}
+
 function doing({ state, live }: ComponentView): string {
   const { job, phase } = state;
   if (phase === 'idle' || !job) {
     return state.retry ? 'idle, will try again' : 'idle, waiting for an announcement';
   }
   const target = `${job.version} (rollout ${job.rollout})`;
+  const from = job.delta ? `the delta from ${job.delta.fromVersion} to ` : '';
   const transfer = live.transfer;
   const part = transfer
     ? ` ${(transfer.bytesDone / MiB).toFixed(1)} of ${(transfer.bytesTotal / MiB).toFixed(1)} MiB`
     : '';
   switch (phase) {
     case 'checking':
-      return `checking whether ${target} fits on the disk`;
+      return `checking how ${target} comes here, and whether it fits on the disk`;
     case 'downloading':
-      return `downloading ${target}${part}`;
+      return `downloading ${from}${target}${part}`;
     case 'verifying':
-      return `verifying what was received of ${target}`;
+      return job.delta ? `applying ${from}${target}` : `verifying what was received of ${target}`;
     case 'staging':
       return `unpacking ${target}`;
     case 'waiting':

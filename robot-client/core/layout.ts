@@ -10,6 +10,8 @@ export interface Layout {
   readonly rollback: string;
   /** What is in progress; may be removed whole when nothing is. */
   readonly staging: string;
+  /** For each release the recipe of the tar that it came from (core/recipe.ts). */
+  readonly bases: string;
   readonly state: string;
   readonly machineFile: string;
   readonly adoptFile: string;
@@ -23,6 +25,7 @@ export function layoutOf(root: string): Layout {
     active: `${root}/active`,
     rollback: `${root}/rollback`,
     staging: `${root}/staging`,
+    bases: `${root}/bases`,
     state,
     machineFile: `${state}/machine.json`,
     adoptFile: `${state}/adopting.json`,
@@ -36,9 +39,26 @@ export const payloadFile = (folder: string): string => `${folder}/payload.tar.gz
 export const indexFile = (folder: string): string => `${folder}/chunk-index`;
 /** Holds the room that unpacking will need, and nothing else. */
 export const roomFile = (folder: string): string => `${folder}/room`;
+/** A delta and its index, as they come; what is there of a delta is known by its name. */
+export const patchFile = (folder: string, sha256: string): string =>
+  `${folder}/patch-${sha256.slice(0, 16)}`;
+export const patchIndexFile = (folder: string, sha256: string): string =>
+  `${patchFile(folder, sha256)}-index`;
+/** What the delta makes: the tar inside payload.tar.gz. */
+export const tarFile = (folder: string): string => `${folder}/payload.tar`;
+/** Names in a staging folder that only a delta needs. */
+export const isOfDelta = (name: string): boolean =>
+  name.startsWith('patch-') || name === 'payload.tar' || name === 'dictionary';
+/** Holds the room that the tar and the dictionary will need. */
+export const patchRoomFile = (folder: string): string => `${folder}/patch-room`;
+/** Scratch: what zstd may copy from while it unpacks one segment. */
+export const dictionaryFile = (folder: string): string => `${folder}/dictionary`;
+/** The recipe of the release that is being unpacked. */
+export const newRecipeFile = (folder: string): string => `${folder}/recipe`;
 export const treeFolder = (folder: string): string => `${folder}/tree`;
 export const releaseFolder = (layout: Layout, version: string): string =>
   `${layout.releases}/${version}`;
+export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
 /** Links are relative, so that a root can be mounted elsewhere. */
 export const linkTarget = (version: string): string => `releases/${version}`;
 

@@ -11,15 +11,16 @@ import { CATALOGUE, isErrorCode, type Problem } from '../../shared/errors.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Phase } from '../../shared/phases.ts';
-import type { Job, LastUpdate, MachineState } from './state.ts';
+import { patchLoop, withoutDelta } from './delta.ts';
+import type { DeltaOffer, Job, LastUpdate, MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
   idle:         { offered: 'checking', recalled: 'rolling_back', power_returned: 'idle' },
-  checking:     { fits: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
-  downloading:  { downloaded: 'verifying', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
-  verifying:    { intact: 'staging', corrupt: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
-  staging:      { staged: 'waiting', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
+  checking:     { fits: 'downloading', delta_failed: 'checking', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
+  downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
+  verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
+  staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
   swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
   probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
@@ -36,6 +37,7 @@ export type MachineEvent =
   | {
       readonly kind:
         | 'refused'
+        | 'delta_failed'
         | 'corrupt'
         | 'swap_failed'
         | 'unhealthy'
@@ -46,11 +48,12 @@ export type MachineEvent =
         | 'looping';
       readonly problem: Problem;
     }
+  /** With the delta that is to be taken; without one it is the full payload. */
+  | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
   | { readonly kind: 'ready'; readonly previousVersion: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
   | {
       readonly kind:
-        | 'fits'
         | 'downloaded'
         | 'intact'
         | 'staged'
@@ -103,6 +106,8 @@ export function powerEvent(
   bootsMax: number,
 ): MachineEvent {
   const { phase, job } = state;
+  const loop = by === 'agent' ? patchLoop(state) : null;
+  if (loop) return { kind: 'delta_failed', problem: loop };
   const counted = by === 'agent' && job?.bootCounted === true;
   if (phase === 'probation' && job && !counted && job.boots >= bootsMax) {
     const message = `start ${job.version}: not confirmed in ${job.boots} boots (want at most ${bootsMax})`;
@@ -153,6 +158,10 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'offered':
     case 'superseded':
       return { ...state, job: event.job };
+    case 'fits':
+      return job ? { ...state, job: { ...job, delta: event.delta ?? null } } : state;
+    case 'delta_failed':
+      return withoutDelta(state, event.problem);
     case 'ready':
       return job ? { ...state, job: { ...job, previousVersion: event.previousVersion } } : state;
     case 'corrupt':
@@ -224,11 +233,17 @@ function held(state: MachineState): MachineState {
   return { ...state, job: null, retry };
 }
 
-/** A boot during probation counts once, whether `recover` or the agent notices it first. */
+/**
+ * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
+ * or the agent notices it first.
+ */
 function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
   const { job, phase } = state;
   // Whoever turned a stuck robot off and on is there, and waits.
   if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
+  if (job?.delta && phase === 'verifying' && by === 'agent') {
+    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
+  }
   if (!job || phase !== 'probation') return state;
   if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
   return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
@@ -268,7 +283,9 @@ function finished(state: MachineState, job: Job | null, ending: Ending): Machine
     code,
     startedAtMs: job.startedAtMs,
     endedAtMs: Math.max(now, job.startedAtMs),
-    bytes: job.payloadBytes,
+    bytes: job.delta?.bytes ?? job.payloadBytes,
+    deltaFrom: job.delta?.fromVersion ?? null,
+    deltaFailed: job.deltaFailed,
   };
   return { ...state, lastUpdate };
 }

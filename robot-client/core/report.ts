@@ -53,6 +53,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
       bytes_total: transfer.bytesTotal,
       chunks_fetched: transfer.chunksFetched,
     },
+    delta: reportDelta(state.job),
     waiting_for: live.waitingFor,
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     last_error: failure && reportFailure(latest(state, live) ?? failure),
@@ -71,7 +72,14 @@ function reportUpdate(last: LastUpdate) {
     ended_at: iso(last.endedAtMs),
     took_s: (last.endedAtMs - last.startedAtMs) / 1000,
     bytes: last.bytes,
+    delta_from: last.deltaFrom,
+    delta_failed: last.deltaFailed,
   };
+}
+
+function reportDelta(job: MachineState['job']) {
+  const [from, failed] = [job?.delta?.fromVersion ?? null, job?.deltaFailed ?? null];
+  return from === null && failed === null ? null : { from, failed };
 }
 
 type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
@@ -103,6 +111,9 @@ export interface RobotFactsForReport {
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
+  /** What it can do beyond what every robot can. */
+  readonly caps: readonly string[];
+  readonly trustVersion: number;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -118,6 +129,8 @@ export function reportRobot(
     arch: facts.arch,
     model: facts.model,
     tags: [...facts.tags],
+    caps: [...facts.caps],
+    trust_version: facts.trustVersion,
     components: components.map((view) => ({
       ...reportComponent(view),
       usage: [...counted.told(view.name)],

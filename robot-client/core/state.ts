@@ -20,6 +20,18 @@ import {
 
 const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
 
+/** A way to the payload from a release that is installed; every hash of it was signed. */
+const deltaOfferSchema = z.object({
+  fromVersion: versionSchema,
+  fromTarSha256: sha256Schema,
+  tarSha256: sha256Schema,
+  tarBytes: sizeSchema,
+  sha256: sha256Schema,
+  bytes: sizeSchema,
+  chunkBytes: sizeSchema,
+  chunkIndex: sha256Schema,
+});
+
 const jobSchema = z.object({
   /** Rollout id: results of an older job are told apart by it. */
   rollout: idSchema,
@@ -34,6 +46,14 @@ const jobSchema = z.object({
   tarBytes: sizeSchema.nullable(),
   chunkBytes: sizeSchema,
   chunkIndex: sha256Schema,
+  /** Deltas from what is installed here; empty when the full payload is to be taken. */
+  offers: z.array(deltaOfferSchema).max(LIMITS.deltasMax).default([]),
+  /** The one that was chosen; null for the full payload. */
+  delta: deltaOfferSchema.nullable().default(null),
+  /** Starts of the agent while the delta was being applied. */
+  patchStarts: sizeSchema.default(0),
+  /** Why the delta was given up; null when none was. */
+  deltaFailed: z.string().nullable().default(null),
   emergency: z.boolean(),
   healthTimeoutMs: sizeSchema,
   /** Version that `active` led to before the swap; null for a first install. */
@@ -62,6 +82,9 @@ const lastUpdateSchema = z.object({
   startedAtMs: sizeSchema,
   endedAtMs: sizeSchema,
   bytes: sizeSchema,
+  /** Version that it was patched from; null for a full payload. */
+  deltaFrom: versionSchema.nullable().default(null),
+  deltaFailed: z.string().nullable().default(null),
 });
 
 const stateSchema = z.object({
@@ -78,12 +101,18 @@ const stateSchema = z.object({
   retry: z
     .object({ payloadSha256: sha256Schema, attempts: sizeSchema, notBeforeMs: sizeSchema })
     .nullable(),
+  /** Bundles whose delta was of no use here: it is tried once for each. Newest last. */
+  deltaFailures: z
+    .array(problemSchema.extend({ version: versionSchema, payloadSha256: sha256Schema }))
+    .max(LIMITS.deltaFailuresMax)
+    .default([]),
   lastProblem: problemSchema
     .extend({ version: versionSchema.nullable(), atMs: sizeSchema })
     .nullable(),
 });
 
 export type StoredProblem = z.output<typeof problemSchema>;
+export type DeltaOffer = z.output<typeof deltaOfferSchema>;
 export type Job = z.output<typeof jobSchema>;
 export type LastUpdate = z.output<typeof lastUpdateSchema>;
 export type MachineState = z.output<typeof stateSchema>;
@@ -112,6 +141,7 @@ export function freshState(): MachineState {
     installed: null,
     lastUpdate: null,
     blocked: [],
+    deltaFailures: [],
     retry: null,
     lastProblem: null,
   };
@@ -121,6 +151,7 @@ export function freshState(): MachineState {
 export function makeJob(input: {
   rollout: Rollout;
   artifact: Artifact;
+  offers?: readonly DeltaOffer[];
   bundle: VerifiedBundle;
   seq: number;
   now: EpochMs;
@@ -139,6 +170,10 @@ export function makeJob(input: {
     tarBytes: manifest.payload_tar_size ?? null,
     chunkBytes: artifact.chunk_size,
     chunkIndex: artifact.chunk_index,
+    offers: [...(input.offers ?? [])],
+    delta: null,
+    patchStarts: 0,
+    deltaFailed: null,
     emergency: rollout.emergency,
     healthTimeoutMs: timeoutS === undefined ? LIMITS.healthTimeoutMsDefault : timeoutS * 1000,
     previousVersion: null,

@@ -4,6 +4,7 @@
  * that swaps payloads achieves nothing.
  */
 
+import { DroverError } from '../../shared/errors.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import type { RobotId, Sha256Hex } from '../../shared/ids.ts';
 import { encodeMessage } from '../../shared/messages.ts';
@@ -16,17 +17,18 @@ export class ChunkLink implements PullLink {
   readonly #robot: RobotId;
   readonly #log: Log;
   readonly #listeners = new Set<PullListener>();
-  readonly #wire: () => Wire;
+  /** Null while the agent starts: what was interrupted goes on before there is a link. */
+  readonly #wire: () => Wire | null;
   readonly #memory = new MemoryFloor();
 
-  constructor(robot: RobotId, wire: () => Wire, log: Log) {
+  constructor(robot: RobotId, wire: () => Wire | null, log: Log) {
     this.#robot = robot;
     this.#wire = wire;
     this.#log = log;
   }
 
   get isUp(): boolean {
-    return this.#wire().isUp;
+    return this.#wire()?.isUp === true;
   }
 
   /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
@@ -51,18 +53,24 @@ export class ChunkLink implements PullLink {
   }
 
   subscribeChunks(hashes: readonly Sha256Hex[]): void {
-    this.#tolerate('subscribe', this.#wire().subscribe(hashes.map(chunkTopic), 1));
+    this.#tolerate('subscribe', this.#link().subscribe(hashes.map(chunkTopic), 1));
   }
 
   unsubscribeChunks(hashes: readonly Sha256Hex[]): void {
-    this.#tolerate('unsubscribe', this.#wire().unsubscribe(hashes.map(chunkTopic)));
+    this.#tolerate('unsubscribe', this.#link().unsubscribe(hashes.map(chunkTopic)));
   }
 
   wantChunks(hashes: readonly Sha256Hex[]): void {
     const want = { robot_id: this.#robot, at: new Date().toISOString(), chunks: [...hashes] };
     const topic = robotTopic(this.#robot, 'want');
-    const sent = this.#wire().send(topic, encodeMessage(want), { retain: false, qos: 1 });
+    const sent = this.#link().send(topic, encodeMessage(want), { retain: false, qos: 1 });
     this.#tolerate('want', sent);
+  }
+
+  #link(): Wire {
+    const wire = this.#wire();
+    if (wire) return wire;
+    throw new DroverError('BROKER_UNREACHABLE', 'ask for chunks: not connected yet');
   }
 
   /** A question that was lost is asked again by the pull's own timer; here it is only noted. */

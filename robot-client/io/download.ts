@@ -1,7 +1,7 @@
 /**
- * Stage download: a payload, chunk by chunk, into its staging file. What is there is known by
- * hashing the file itself, never from a note about it: after a power cut the bytes tell the truth
- * and a note may not. So a verified chunk that survived is never fetched again.
+ * Stage download: a payload or a delta, chunk by chunk, into its staging file. What is there is
+ * known by hashing the file itself, never from a note about it: after a power cut the bytes tell
+ * the truth and a note may not. So a verified chunk that survived is never fetched again.
  */
 
 import { chunkLength, parseChunkIndex, type ChunkIndex } from '../../shared/chunk-index.ts';
@@ -11,9 +11,9 @@ import type { Sha256Hex } from '../../shared/ids.ts';
 import { shortHash } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
-import { indexFile, payloadFile } from '../core/layout.ts';
 import type { Disk, DiskFile } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
+import { transferOf, type Transfer } from '../core/transfer.ts';
 
 /** What a download needs of the agent's link. */
 export interface PullLink {
@@ -45,13 +45,14 @@ export interface DownloadInput {
   onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
 }
 
-/** Resolves when every byte of the payload is in the staging file and fsynced.
+/** Resolves when every byte of the payload or delta is in the staging file and fsynced.
  * @throws DroverError CHUNK_UNAVAILABLE, CHUNK_INDEX_INVALID, DISK_FULL, DISK_WRITE_FAILED */
 export async function downloadPayload(input: DownloadInput): Promise<void> {
   const { job, folder, disk } = input;
+  const transfer = transferOf(job, folder);
   await disk.mkdir(folder);
-  const index = await fetchIndex(input);
-  const file = await disk.open(payloadFile(folder), 'update', 0o600);
+  const index = await fetchIndex(input, transfer);
+  const file = await disk.open(transfer.path, 'update', 0o600);
   try {
     const places = await missingPlaces(file, index, input.signal);
     const missingBytes = [...places.values()]
@@ -59,8 +60,8 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
       .reduce((n, at) => n + chunkLength(index, at), 0);
     await input.reserve?.();
     const progress = {
-      bytesDone: job.payloadBytes - missingBytes,
-      bytesTotal: job.payloadBytes,
+      bytesDone: transfer.bytes - missingBytes,
+      bytesTotal: transfer.bytes,
       chunksFetched: 0,
     };
     input.onProgress(progress);
@@ -79,7 +80,8 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
       }
       input.onProgress(progress);
     };
-    await pullAll({ ...input, missing: [...places.keys()], keep });
+    const { chunkBytes } = transfer;
+    await pullAll({ ...input, chunkBytes, missing: [...places.keys()], keep });
     await file.sync();
   } finally {
     await file.close();
@@ -96,18 +98,18 @@ function assertLength(got: number, want: number): void {
 }
 
 /** The index is a chunk like any other; its kept copy is checked by its own address. */
-async function fetchIndex(input: DownloadInput): Promise<ChunkIndex> {
-  const { job, folder, disk } = input;
-  const artifact = { size: job.payloadBytes, chunk_size: job.chunkBytes };
-  const path = indexFile(folder);
+async function fetchIndex(input: DownloadInput, transfer: Transfer): Promise<ChunkIndex> {
+  const { disk } = input;
+  const { chunkBytes, chunkIndex, indexPath: path } = transfer;
+  const artifact = { size: transfer.bytes, chunk_size: chunkBytes };
   const kept = await disk.readFile(path, LIMITS.chunkBytesMax);
-  if (kept && sha256Hex(kept) === job.chunkIndex) return parseChunkIndex(kept, artifact);
+  if (kept && sha256Hex(kept) === chunkIndex) return parseChunkIndex(kept, artifact);
   let index: ChunkIndex | null = null;
   const keep = async (_hash: Sha256Hex, bytes: Uint8Array): Promise<void> => {
     index = parseChunkIndex(bytes, artifact);
     await keepIndex(disk, path, bytes);
   };
-  await pullAll({ ...input, missing: [job.chunkIndex as Sha256Hex], keep });
+  await pullAll({ ...input, chunkBytes, missing: [chunkIndex as Sha256Hex], keep });
   if (!index) throw new TypeError('fetchIndex: the pull ended without its chunk');
   return index;
 }
@@ -148,10 +150,8 @@ async function missingPlaces(
   return places;
 }
 
-type PullAll = Pick<
-  DownloadInput,
-  'job' | 'link' | 'signal' | 'bytesPerSecondMax' | 'onMissing'
-> & {
+type PullAll = Pick<DownloadInput, 'link' | 'signal' | 'bytesPerSecondMax' | 'onMissing'> & {
+  chunkBytes: number;
   missing: readonly Sha256Hex[];
   keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
 };
@@ -165,7 +165,7 @@ function pullAll(input: PullAll): Promise<void> {
   if (input.missing.length === 0) return Promise.resolve();
   const pull = new ChunkPull({
     missing: input.missing,
-    chunkBytes: input.job.chunkBytes,
+    chunkBytes: input.chunkBytes,
     bytesPerSecondMax: input.bytesPerSecondMax,
   });
   return new Promise((resolve, reject) => {

@@ -8,9 +8,11 @@
 
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { payloadFile, roomFile, stagingFolder, type Layout } from '../core/layout.ts';
+import { patchRoomFile, roomFile, stagingFolder, type Layout } from '../core/layout.ts';
+import { scratchBytesOf } from '../core/delta.ts';
 import type { Disk } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
+import { transferOf } from '../core/transfer.ts';
 import { pruneReleases } from './swap.ts';
 
 /** A payload without a declared unpacked size is reckoned at this many times its packed one. */
@@ -24,16 +26,26 @@ export interface RoomInput {
 
 const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
 
+/** What the route that was chosen will write, and the file whose room it takes. */
+function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] {
+  const folder = stagingFolder(layout, job.payloadSha256);
+  const { path, bytes } = transferOf(job, folder);
+  const parts = [
+    { path, bytes },
+    { path: roomFile(folder), bytes: unpackedBytes(job) },
+  ];
+  if (job.delta) parts.push({ path: patchRoomFile(folder), bytes: scratchBytesOf(job.delta) });
+  return parts;
+}
+
 /** @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
 export async function assertRoom(input: RoomInput): Promise<void> {
   const { disk, layout, job } = input;
   const folder = stagingFolder(layout, job.payloadSha256);
-  const missing = async (path: string, bytes: number): Promise<number> =>
-    Math.max(0, bytes - (await disk.allocated(path)));
-  const want =
-    (await missing(payloadFile(folder), job.payloadBytes)) +
-    (await missing(roomFile(folder), unpackedBytes(job))) +
-    LIMITS.diskSpareBytes;
+  let want: number = LIMITS.diskSpareBytes;
+  for (const { path, bytes } of partsOf(input)) {
+    want += Math.max(0, bytes - (await disk.allocated(path)));
+  }
   const look = async () => {
     const { bytes, inodes } = await disk.free(layout.root);
     // A file system that makes inodes as it needs them (btrfs) has none to count.
@@ -61,11 +73,13 @@ export async function assertRoom(input: RoomInput): Promise<void> {
  * @throws DroverError DISK_SPACE_SHORT, DISK_FULL, DISK_WRITE_FAILED
  */
 export async function reserveRoom(input: RoomInput): Promise<void> {
-  const { disk, layout, job } = input;
   await assertRoom(input);
-  const folder = stagingFolder(layout, job.payloadSha256);
-  await disk.reserve(payloadFile(folder), job.payloadBytes);
-  await disk.reserve(roomFile(folder), unpackedBytes(job));
+  for (const { path, bytes } of partsOf(input)) await input.disk.reserve(path, bytes);
+}
+
+/** Patching begins. */
+export async function releasePatchRoom({ disk, layout, job }: RoomInput): Promise<void> {
+  await disk.unlink(patchRoomFile(stagingFolder(layout, job.payloadSha256)));
 }
 
 /** Unpacking begins: what was kept for it is its own. */

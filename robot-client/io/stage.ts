@@ -18,14 +18,20 @@ import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { printable } from '../../shared/printable.ts';
 import type { Disk, DiskFile } from '../core/ports.ts';
-import { untar } from './untar.ts';
+import { RecipeFile } from './recipe-file.ts';
+import { untar, type UntarOptions } from './untar.ts';
 
 export interface StageOptions {
   readonly disk: Disk;
-  /** The payload.tar.gz, whose hash was checked. */
+  /** The payload.tar.gz, or the tar that a delta made; its hash was checked. */
   readonly payloadPath: string;
+  /** `gzip` when it is left out. */
+  readonly packing?: UntarOptions['packing'];
+  /** Where the recipe of the release goes; none is written when it is left out. */
+  readonly recipePath?: string;
   /** Made anew; what a run before left there is removed first. */
   readonly intoFolder: string;
+  /** Of the payload.tar.gz, either way: the bounds on what is unpacked are those of the bundle. */
   readonly packedBytes: number;
   /** Bytes of the payload that were unpacked. */
   readonly onProgress?: (packedBytes: number) => void;
@@ -36,6 +42,8 @@ export interface Staged {
   /** Inodes made, without the top folder. */
   readonly entries: number;
   readonly bytes: number;
+  /** There is a recipe: the release can be patched from. */
+  readonly isBase: boolean;
 }
 
 /** Files are made private and get their own mode when they are whole. */
@@ -73,28 +81,43 @@ class Stager {
   }
 
   async run(): Promise<Staged> {
-    const { payloadPath, packedBytes, onProgress, signal } = this.#options;
+    const { payloadPath, packing = 'gzip', packedBytes, recipePath } = this.#options;
+    const { onProgress, signal } = this.#options;
     const payload = await this.#disk.open(payloadPath, 'read');
+    const recipe = recipePath ? await RecipeFile.create(this.#disk, recipePath) : null;
+    let isBase = false;
     try {
       await untar({
+        packing,
         read: (into, atByte) => payload.read(into, atByte),
         onUnpacked: (bytes) => assertUnpackedWithin(bytes, packedBytes, 'payload'),
+        onTar: (piece) => recipe?.maker.feed(piece),
         onPacked: (bytes) => onProgress?.(bytes),
-        onEntry: (entry, body) => this.#take(entry, body),
+        onEntry: async (entry, body, bodyAt) => {
+          const action = this.#judge(entry);
+          const file = action.kind === 'file' && action.bytes > 0 ? action : null;
+          await recipe?.entry(bodyAt, file);
+          await this.#take(action, body);
+        },
         signal,
       });
       await this.#syncs.settled();
       await this.#finishFolders();
+      isBase = (await recipe?.finish()) ?? false;
     } finally {
       await this.#syncs.idle();
+      await recipe?.close();
       await payload.close();
     }
-    return { entries: this.#tree.entries, bytes: this.#bytes };
+    return { entries: this.#tree.entries, bytes: this.#bytes, isBase };
   }
 
-  async #take(entry: ArchiveEntry, body: AsyncIterable<Uint8Array>): Promise<void> {
+  #judge(entry: ArchiveEntry): ArchiveAction {
     const soFar = { entries: this.#tree.entries, bytes: this.#bytes };
-    const action = checkArchiveEntry(entry, soFar, this.#options.packedBytes);
+    return checkArchiveEntry(entry, soFar, this.#options.packedBytes);
+  }
+
+  async #take(action: ArchiveAction, body: AsyncIterable<Uint8Array>): Promise<void> {
     if (action.kind === 'ignore') return;
     for (const folder of this.#tree.claim(action)) await this.#disk.mkdir(this.#at(folder));
     switch (action.kind) {

@@ -5,7 +5,14 @@
  */
 
 import { DroverError } from '../../shared/errors.ts';
-import { linkTarget, releaseFolder, versionOfLink, type Layout } from '../core/layout.ts';
+import {
+  isOfDelta,
+  linkTarget,
+  recipeFile,
+  releaseFolder,
+  versionOfLink,
+  type Layout,
+} from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 
 export interface Slots {
@@ -25,9 +32,8 @@ export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
 export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
   await makeRoot(disk, layout);
-  for (const folder of [layout.root, layout.releases, layout.staging, layout.state]) {
-    await disk.mkdir(folder);
-  }
+  const { root, releases, staging, bases, state } = layout;
+  for (const folder of [root, releases, staging, bases, state]) await disk.mkdir(folder);
   // A process that was killed leaves names that are seen and not durable yet: before anything is
   // built on them they are made so. The folders below come first: what is about to leave the root
   // must have arrived there.
@@ -47,7 +53,8 @@ async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
     try {
       await disk.syncFolder(folderAbove(folder));
     } catch (thrown) {
-      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in it.
+      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in
+      // it.
       if (!(thrown instanceof DroverError)) throw thrown;
     }
   }
@@ -83,6 +90,23 @@ export async function admitRelease(
   if ((await disk.kind(release)) !== 'absent') await disk.removeTree(release);
   await disk.rename(staged.tree, release);
   await disk.syncFolder(layout.releases);
+}
+
+/** The recipe of an admitted release, whole and synced, goes to its place. */
+export async function keepRecipe(
+  disk: Disk,
+  recipe: string,
+  { layout, version }: { layout: Layout; version: string },
+): Promise<void> {
+  await disk.mkdir(layout.bases); // made at the start; a person may have removed it since
+  await disk.rename(recipe, recipeFile(layout, version));
+  await disk.syncFolder(layout.bases);
+}
+
+/** Everything in a staging folder that belongs to a delta. */
+export async function removePatches(disk: Disk, folder: string): Promise<void> {
+  const names = await disk.list(folder);
+  for (const name of names.filter(isOfDelta)) await disk.unlink(`${folder}/${name}`);
 }
 
 /** `active` leads to `version`, `rollback` to what was active. The swap. */
@@ -127,7 +151,8 @@ async function pointLink(disk: Disk, link: string, target: string): Promise<void
   await disk.rename(beside, link);
 }
 
-/** Removes every release but those two links lead to, and all of staging but `keepStaging`. */
+/** Removes every release but those two links lead to, with its recipe, and all of staging but
+ * `keepStaging`. */
 export async function pruneReleases(
   disk: Disk,
   layout: Layout,
@@ -137,6 +162,11 @@ export async function pruneReleases(
   for (const version of await disk.list(layout.releases)) {
     if (version !== slots.active && version !== slots.rollback) {
       await disk.removeTree(releaseFolder(layout, version));
+    }
+  }
+  for (const version of await disk.list(layout.bases)) {
+    if (version !== slots.active && version !== slots.rollback) {
+      await disk.unlink(recipeFile(layout, version));
     }
   }
   for (const name of await disk.list(layout.staging)) {

@@ -1,7 +1,7 @@
 /**
- * From the bytes of a payload.tar.gz to its entries, one at a time, as a stream: the whole payload
- * is never in memory, and one read buffer serves all of it. What an entry may become is decided by
- * whoever takes it; here is decided only whether the bytes are a gzip-compressed tar at all.
+ * From the bytes of a payload.tar.gz, or of the tar that a delta made, to its entries, one at a
+ * time, as a stream: the whole payload is never in memory. What an entry may become is decided by
+ * whoever takes it; here is decided only whether the bytes are a (gzip-compressed) tar at all.
  *
  * Bytes behind the end mark of the tar are not looked at, only checked by gzip's own checksum.
  */
@@ -14,14 +14,22 @@ import { LIMITS } from '../../shared/limits.ts';
 import { TarEnd } from '../core/tar-end.ts';
 
 export interface UntarOptions {
+  /** `plain` for a tar that is not compressed. */
+  readonly packing: 'gzip' | 'plain';
   /** Fills the buffer from that offset of the payload; returns how many bytes, 0 at the end. */
   readonly read: (into: Uint8Array, atByte: number) => Promise<number>;
   /** Told before each piece is used; throws to stop. */
   readonly onUnpacked: (unpackedBytes: number) => void;
+  /** The next bytes of the tar itself, ahead of the entries that are found in them. */
+  readonly onTar: (piece: Uint8Array) => void;
   /** Told after each piece of the payload. */
   readonly onPacked: (packedBytes: number) => void;
-  /** Takes one entry whole before the next one is read. */
-  readonly onEntry: (entry: ArchiveEntry, body: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** Takes one entry whole before the next one is read; its body starts at `bodyAt` of the tar. */
+  readonly onEntry: (
+    entry: ArchiveEntry,
+    body: AsyncIterable<Uint8Array>,
+    bodyAt: number,
+  ) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -79,10 +87,14 @@ class Untar {
       // Behind the end mark anything may stand: GNU tar does not look there either.
       if (!this.#end.isReached) this.#fail(corrupt(error));
     });
+    const isPlain = this.#options.packing === 'plain';
     try {
-      const fed = this.#feed().catch((error: unknown) => this.#fail(corrupt(error)));
-      const inflated = this.#inflate().catch((error: unknown) => this.#fail(corrupt(error)));
-      await Promise.all([fed, inflated, closed]);
+      const fed = isPlain ? null : this.#feed();
+      const taken = this.#takeTar(isPlain ? this.#pieces() : this.#gunzip);
+      const parts = [fed, taken].map((part) =>
+        part?.catch((error: unknown) => this.#fail(corrupt(error))),
+      );
+      await Promise.all([...parts, closed]);
       await this.#taking;
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -125,11 +137,24 @@ class Untar {
     });
   }
 
-  async #inflate(): Promise<void> {
+  /** The tar as it is on the disk; each piece is its own, since the reader keeps some. */
+  async *#pieces(): AsyncGenerator<Buffer> {
+    for (let atByte = 0; ;) {
+      const buffer = Buffer.allocUnsafe(LIMITS.stageInflateBytes);
+      const bytes = await this.#options.read(buffer, atByte);
+      if (bytes === 0) return;
+      atByte += bytes;
+      yield buffer.subarray(0, bytes);
+      this.#options.onPacked(atByte);
+    }
+  }
+
+  async #takeTar(pieces: AsyncIterable<Buffer>): Promise<void> {
     let unpackedBytes = 0;
-    for await (const piece of this.#gunzip as AsyncIterable<Buffer>) {
+    for await (const piece of pieces) {
       unpackedBytes += piece.byteLength;
       this.#options.onUnpacked(unpackedBytes);
+      this.#options.onTar(piece);
       this.#end.feed(piece);
       if (this.#tar.destroyed) continue; // garbage behind the end mark stopped the reader
       if (!this.#tar.write(piece)) await drained(this.#tar);
@@ -140,7 +165,7 @@ class Untar {
   async #take(header: TarHeader, body: TarBody): Promise<void> {
     if (!this.#end.isReached) {
       this.#end.entry(header.byteOffset, header.size);
-      await this.#options.onEntry(entryOf(header), body);
+      await this.#options.onEntry(entryOf(header), body, header.byteOffset);
     }
     body.resume();
   }

@@ -12,6 +12,7 @@ import tar from 'tar-stream';
 import {
   assertPartSize,
   COSIGNATURES_FILE,
+  deltaPartName,
   DELTAS_FOLDER,
   isPartName,
   MANIFEST_FILE,
@@ -99,7 +100,7 @@ export async function listParts(
   folder: string,
   manifest: Manifest,
 ): Promise<{ name: string; bytes: number }[]> {
-  const deltas = manifest.deltas.map((delta) => `${DELTAS_FOLDER}/${delta.from_version}.zst`);
+  const deltas = manifest.deltas.map((delta) => deltaPartName(delta.from_version));
   const names = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE, PAYLOAD_FILE, ...deltas];
   const parts: { name: string; bytes: number }[] = [];
   for (const name of names) {

@@ -87,6 +87,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     credentials,
     engine: () => EMBEDDED,
     ...(input.upstream ? { upstream: input.upstream } : {}),
+    garbage: () => [],
     isHealthy,
     log,
   });

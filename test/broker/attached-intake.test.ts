@@ -8,11 +8,14 @@ import { Fleet } from '../../broker/core/fleet.ts';
 import { ControlStore } from '../../broker/io/control-store.ts';
 import { EventJournal } from '../../broker/io/event-journal.ts';
 import { Metrics } from '../../broker/io/metrics.ts';
+import { walkTrust } from '../../broker/trust-walk.ts';
 import { utf8 } from '../../shared/bytes.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { encodeMessage, type RobotEvent } from '../../shared/messages.ts';
-import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
+import { LiveTrust } from '../../shared/trust-chain.ts';
+import { fixedSeed, makeFleet, type TestFleet } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { updateTo } from '../helpers/trust-roots.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { encodeEvent } from './reports.ts';
 
@@ -28,6 +31,7 @@ class Bench {
   readonly restored: string[] = [];
   readonly told: RobotEvent[] = [];
   readonly heard: string[] = [];
+  trust: LiveTrust | null = null;
   #folder = '';
 
   static async open(t: TestContext): Promise<{ bench: Bench; intake: AttachedIntake }> {
@@ -47,8 +51,11 @@ class Bench {
     t.after(() => this.stop());
     const none = (): number => 0;
     const metrics = new Metrics({ fleet, connections: null, storeBytes: none, storeChunks: none });
+    const trust = new LiveTrust(signer.trust);
+    this.trust = trust;
+    walkTrust(trust, control, log);
     const intake = new AttachedIntake({
-      ...{ control, journal, fleet, metrics, log, trust: signer.trust, keepsWills: false },
+      ...{ control, journal, fleet, metrics, log, trust, keepsWills: false },
       onWant: () => undefined,
       onRobotEvent: (event) => this.told.push(event),
       onControl: (topic) => this.heard.push(topic.kind),
@@ -107,6 +114,30 @@ describe('what an engine of somebody else brings', () => {
     const third = new Fleet();
     await bench.start(t, bench.signer, third);
     assert.equal(third.get('r1'), undefined, 'a robot that was cleared stays cleared');
+  });
+
+  it('moves the trust root, in whatever order its updates come, and is kept over restarts', async (t) => {
+    const { bench, intake } = await Bench.open(t);
+    const seeds = { root: [fixedSeed(1)], release: [fixedSeed(2)], rollout: [fixedSeed(4)] };
+    const update = (version: number) => updateTo({ version, seeds }, seeds.root);
+    await say(intake, 'fleet/trust/3', update(3));
+    await say(intake, 'fleet/trust/4', updateTo({ version: 4, seeds }, [fixedSeed(9)]));
+    await say(intake, 'fleet/updates', bench.signer.announce(7, []));
+    assert.equal(bench.trust?.version, 1, 'what comes before it is missing');
+    await say(intake, 'fleet/trust/2', update(2));
+    assert.equal(bench.trust?.version, 3, 'the forged one leads nowhere');
+    intake.linkUp();
+    intake.settled();
+    const lost = ['fleet/trust/2', 'fleet/trust/3'];
+    assert.deepEqual(
+      bench.restored.filter((topic) => topic.startsWith('fleet/trust')),
+      lost,
+    );
+    await say(intake, 'fleet/trust/2', update(2));
+    await say(intake, 'fleet/trust/3', new Uint8Array());
+    await bench.stop();
+    await bench.start(t);
+    assert.equal(bench.trust?.version, 3);
   });
 
   it('is put back when the engine has lost it, and only what still holds', async (t) => {

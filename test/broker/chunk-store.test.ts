@@ -118,4 +118,44 @@ describe('the chunk store', () => {
     await store.whenCounted();
     assert.deepEqual(await readdir(join(folder, 'tmp')), []);
   });
+
+  it('ends with a chunk stored that is written while it is removed, in any order', async (t) => {
+    const { store } = await freshStore(t);
+    for (let round = 0; round < 50; round += 1) {
+      const chunk = randomBytes(500);
+      const hash = sha256Hex(chunk);
+      if (round % 2 === 0) await store.put(hash, chunk);
+      const both: (() => Promise<unknown>)[] = [
+        () => store.remove(hash),
+        () => store.put(hash, chunk),
+      ];
+      if (round % 4 > 1) both.reverse();
+      // The one that was begun last counts.
+      await Promise.all(both.map((one) => one()));
+      assert.equal(await store.has(hash), round % 4 <= 1, `round ${round}`);
+      await store.remove(hash);
+    }
+    assert.deepEqual([store.bytesStored, store.chunksStored], [0, 0]);
+  });
+
+  it('removes once, says how much that was, and asks right before it', async (t) => {
+    const { store } = await freshStore(t);
+    const chunk = randomBytes(500);
+    const hash = sha256Hex(chunk);
+    await store.put(hash, chunk);
+    assert.equal(await store.remove(hash, () => false), 0);
+    assert.ok(await store.has(hash));
+    const [one, other] = await Promise.all([store.remove(hash), store.remove(hash)]);
+    assert.deepEqual([one, other, await store.remove(hash)], [500, 500, 0]);
+    assert.deepEqual([store.bytesStored, store.chunksStored], [0, 0]);
+  });
+
+  it('lists all that is there, in groups', async (t) => {
+    const { store } = await freshStore(t);
+    const chunks = Array.from({ length: 40 }, () => randomBytes(20));
+    for (const chunk of chunks) await store.put(sha256Hex(chunk), chunk);
+    const listed: string[] = [];
+    for await (const group of store.list()) listed.push(...group);
+    assert.deepEqual(listed.sort(), chunks.map(sha256Hex).sort());
+  });
 });

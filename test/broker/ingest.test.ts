@@ -5,8 +5,9 @@ import { sha256Hex } from '../../shared/hash.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { parseTopic } from '../../shared/topics.ts';
-import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
+import { fixedSeed, makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../helpers/refusal.ts';
+import { updateTo, type RootInput } from '../helpers/trust-roots.ts';
 
 const HASH = sha256Hex(Buffer.from('a chunk'));
 const NOW = Date.parse('2026-06-01T00:00:00Z') as EpochMs;
@@ -111,5 +112,29 @@ describe('progress that a broker vouches for', () => {
 describe('a report', () => {
   it('is not signed, so there is nothing to vouch for', () => {
     vouch('fleet/robots/r1/state', Buffer.from('{}'));
+  });
+});
+
+describe('a trust update that a broker vouches for', () => {
+  const seeds = { root: [fixedSeed(1)], release: [fixedSeed(2)], rollout: [fixedSeed(3)] };
+  const update = (version: number, more: Partial<RootInput> = {}): Uint8Array =>
+    updateTo({ version, seeds, ...more }, seeds.root);
+
+  it('is the next one, signed by the root before it', () => {
+    vouch('fleet/trust/2', update(2));
+    const forged = updateTo({ version: 2, seeds }, [fixedSeed(9)]);
+    assertRefused('ENVELOPE_KEY_UNKNOWN', () => vouch('fleet/trust/2', forged));
+    assertRefused('TRUST_VERSION_WRONG', () => vouch('fleet/trust/3', update(3)));
+    assertRefused('TRUST_VERSION_WRONG', () => vouch('fleet/trust/2', update(3)));
+    assertRefused('JSON_INVALID', () => vouch('fleet/trust/2', EMPTY));
+  });
+
+  it('is carried when it is older, whole and the first one of its version', () => {
+    vouch('fleet/trust/1', update(1));
+    vouch('fleet/trust/1', update(1), update(1));
+    const other = update(1, { expires: '2098-01-01T00:00:00Z' });
+    assertRefused('TRUST_VERSION_WRONG', () => vouch('fleet/trust/1', other, update(1)));
+    assertRefused('TRUST_VERSION_WRONG', () => vouch('fleet/trust/1', update(1, { fleet: 'x' })));
+    assertRefused('JSON_INVALID', () => vouch('fleet/trust/1', EMPTY, update(1)));
   });
 });

@@ -14,9 +14,13 @@ import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { openProgress, type Progress } from '../../shared/progress.ts';
 import { makeLog } from '../../shared/io/cli.ts';
+import { stageArchive } from '../../robot-client/io/stage.ts';
+import { makeDelta } from '../helpers/delta.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { payloadOf } from '../helpers/tar.ts';
-import { file, folder, imageKey, link, type FolderImage } from './disk-image.ts';
+import { file, folder, imageKey, link, type FileImage, type FolderImage } from './disk-image.ts';
+import { ModelDisk } from './model-disk.ts';
+import { ModelZstd } from './model-zstd.ts';
 
 export const ROOT = '/robot/app';
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
@@ -37,13 +41,42 @@ function noise(bytes: number, seed: string): Uint8Array {
 const program = (version: string): string => `#!/bin/sh\necho ${version}\n`;
 const DATA_BYTES = 2 * LIMITS.chunkBytesMin + 1000;
 
+/**
+ * The version that there is a delta to, and the one it is from: all but a few lines are the same.
+ */
+export const PATCHED = { from: '1.0.0', to: '1.3.0' } as const;
+const dataOf = (version: string): Uint8Array =>
+  noise(DATA_BYTES, version === PATCHED.to ? PATCHED.from : version);
+
 /** What must be on the disk when that version is complete, modes included. */
 export const treeOf = (version: string): FolderImage =>
   folder({
     'VERSION.txt': file(version),
     bin: folder({ run: file(program(version), 0o755), tools: folder({ again: link('../run') }) }),
-    data: file(noise(DATA_BYTES, version), 0o640),
+    data: file(dataOf(version), 0o640),
   });
+
+const payloadOfVersion = (version: string): Promise<Buffer> =>
+  payloadOf([
+    { name: 'VERSION.txt', body: version, mode: 0o644 },
+    { name: 'bin/run', body: program(version), mode: 0o755 },
+    { name: 'bin/tools/again', type: 'symlink', linkname: '../run' },
+    { name: 'data', body: dataOf(version), mode: 0o640 },
+  ]);
+
+/** The recipe of that version, as an installation leaves it. */
+export async function recipeOf(version: string): Promise<FileImage> {
+  const payload = await payloadOfVersion(version);
+  const disk = new ModelDisk(folder({ payload: file(payload) }));
+  await stageArchive({
+    disk,
+    payloadPath: '/payload',
+    recipePath: '/recipe',
+    intoFolder: '/tree',
+    packedBytes: payload.byteLength,
+  });
+  return file((await disk.readFile('/recipe')) as Uint8Array, 0o600);
+}
 
 const rolloutOf = (version: string): string => `app-${version.replaceAll('.', '-')}`;
 
@@ -56,6 +89,7 @@ export interface Version {
 export class Release {
   readonly versions = new Map<string, Version>();
   readonly chunks = new Map<Sha256Hex, Uint8Array>();
+  readonly zstd = new ModelZstd();
   readonly #fleet = makeFleet();
 
   get trust() {
@@ -74,15 +108,16 @@ export class Release {
   }
 
   async #add(version: string): Promise<void> {
-    const payload = await payloadOf([
-      { name: 'VERSION.txt', body: version, mode: 0o644 },
-      { name: 'bin/run', body: program(version), mode: 0o755 },
-      { name: 'bin/tools/again', type: 'symlink', linkname: '../run' },
-      { name: 'data', body: noise(DATA_BYTES, version), mode: 0o640 },
-    ]);
-    const bundle = await this.#fleet.makeBundle({ version, payload: new Uint8Array(payload) });
-    for (const [hash, bytes] of bundle.chunks) this.chunks.set(hash, bytes);
-    const rollout = this.#fleet.makeRollout(rolloutOf(version), bundle);
+    const payload = new Uint8Array(await payloadOfVersion(version));
+    const from = { version: PATCHED.from, payload: await payloadOfVersion(PATCHED.from) };
+    const delta = version === PATCHED.to ? await makeDelta(from, payload) : null;
+    const more = delta ? { manifest: delta.manifest } : {};
+    const bundle = await this.#fleet.makeBundle({ version, payload, ...more });
+    for (const [hash, bytes] of [...bundle.chunks, ...(delta?.chunks ?? [])]) {
+      this.chunks.set(hash, bytes);
+    }
+    const artifacts = [bundle.artifact, ...(delta ? [delta.artifact] : [])];
+    const rollout = this.#fleet.makeRollout(rolloutOf(version), bundle, { artifacts });
     const bytes = this.#fleet.announce(this.versions.size + 1, [rollout]);
     const announcement = openAnnouncement(bytes, this.#fleet.trust);
     this.versions.set(version, { key: imageKey(treeOf(version)), announcement });
@@ -141,6 +176,7 @@ export class Robot {
       disk,
       link: new MemoryLink(release.chunks),
       trust: release.trust,
+      patchProgram: release.zstd.on(disk),
       hooksFolder,
       bytesPerSecondMax: null,
       facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },

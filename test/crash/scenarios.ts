@@ -4,8 +4,8 @@
  * to rest.
  */
 
-import { folder, file, link, type FolderImage, type Image } from './disk-image.ts';
-import { ADOPTED, treeOf, type Robot } from './robot.ts';
+import { folder, file, link, type FileImage, type FolderImage, type Image } from './disk-image.ts';
+import { ADOPTED, PATCHED, recipeOf, treeOf, type Robot } from './robot.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -21,23 +21,35 @@ export interface Scenario {
 
 /** Announced when all is over: whatever happened, a robot must take the next version. */
 export const NEXT = '1.9.0';
-export const ANNOUNCED = ['1.0.0', '1.1.0', '1.2.0', NEXT] as const;
+export const ANNOUNCED = ['1.0.0', '1.1.0', '1.2.0', PATCHED.to, NEXT] as const;
 
 const disk = (app: Image | null): FolderImage =>
   folder({ robot: folder(app === null ? {} : { app }) });
 
 /** As an installation leaves it: one release, or one more to go back to. */
-function installed(active: string, rollback?: string): FolderImage {
+function installed(active: string, rollback?: string, recipe?: FileImage): FolderImage {
   const versions = rollback === undefined ? [active] : [active, rollback];
   const releases = folder(Object.fromEntries(versions.map((one) => [one, treeOf(one)])));
   const links = {
     active: link(`releases/${active}`),
     ...(rollback !== undefined && { rollback: link(`releases/${rollback}`) }),
   };
-  return disk(folder({ releases, staging: folder({}), state: folder({}), ...links }));
+  const bases = folder(recipe ? { [active]: recipe } : {});
+  return disk(folder({ releases, bases, staging: folder({}), state: folder({}), ...links }));
 }
 
 export const SCENARIOS: readonly Scenario[] = [
+  // First: it comes by every fsync that only a later delta needs, so those are missed soon.
+  {
+    name: 'first install, and an update of it by a delta',
+    start: disk(null),
+    mayRun: [null, PATCHED.from, PATCHED.to],
+    last: PATCHED.to,
+    run: async (robot) => {
+      await robot.open(PATCHED.from);
+      await robot.update(PATCHED.to);
+    },
+  },
   {
     name: 'adoption of a plain active folder, and an update',
     start: disk(folder({ active: treeOf(ADOPTED), notes: file('not ours') })),
@@ -84,6 +96,13 @@ export const SCENARIOS: readonly Scenario[] = [
       await robot.open('1.1.0');
       await robot.recall('1.1.0');
     },
+  },
+  {
+    name: 'update by a delta',
+    start: installed(PATCHED.from, undefined, await recipeOf(PATCHED.from)),
+    mayRun: [PATCHED.from, PATCHED.to],
+    last: PATCHED.to,
+    run: (robot) => robot.open(PATCHED.to),
   },
   {
     name: 'two updates in a row',

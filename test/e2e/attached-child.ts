@@ -60,6 +60,10 @@ export class AttachedChild {
     ]);
   }
 
+  get url(): string {
+    return this.#url;
+  }
+
   async get<T>(path: string): Promise<T> {
     const response = await fetch(`${this.#url}${path}`);
     if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);

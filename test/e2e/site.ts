@@ -21,7 +21,13 @@ export interface ComponentStatus {
   readonly last_error: { code: string; message: string; version?: string | null } | null;
   readonly blocked: readonly string[];
   readonly wake_at: string | null;
-  readonly last_update: { rollout: string; version: string; outcome: string } | null;
+  readonly last_update: {
+    rollout: string;
+    version: string;
+    outcome: string;
+    delta_from?: string | null;
+    delta_failed?: string | null;
+  } | null;
 }
 
 export class Robot {
@@ -122,7 +128,7 @@ export class Site {
   }
 
   /** Keys and trust are there when it resolves. */
-  static async open(scope: Scope): Promise<Site> {
+  static async open(scope: Scope, more: readonly string[] = []): Promise<Site> {
     const site = new Site(scope, await tempFolder(scope));
     for (const key of ['release', 'rollout']) {
       await site.drover('keygen', '--out', site.path(key));
@@ -134,6 +140,7 @@ export class Site {
       ...keys,
       '--fleet',
       'test',
+      ...more,
       '--out',
       site.path('trust.json'),
     );

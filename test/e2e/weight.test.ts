@@ -62,7 +62,7 @@ async function makeRoot(folder: string): Promise<{ root: string; looks: () => Pr
   const [startedAtMs, endedAtMs] = [1_780_000_000_000, 1_780_000_030_000]; // long ago
   const lastUpdate: LastUpdate = {
     ...{ rollout: rolloutOf(VERSION), version: VERSION, outcome: 'installed', code: null },
-    ...{ startedAtMs, endedAtMs, bytes: 123_456_789 },
+    ...{ startedAtMs, endedAtMs, bytes: 123_456_789, deltaFrom: null, deltaFailed: null },
   };
   await writeMachineState(realDisk, layoutOf(root), { ...freshState(), lastUpdate });
   const hook = join(hooks ?? '', 'health');

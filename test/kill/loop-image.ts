@@ -12,8 +12,11 @@ import { findPeer } from '../helpers/peer.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
 const IMAGE_BYTES = 256 * 1024 * 1024;
-const PROGRAMS = ['strace', 'mkfs.ext4', 'e2fsck', 'mount', 'umount'];
+const PROGRAMS = ['strace', 'mkfs.ext4', 'e2fsck', 'mount', 'umount', 'losetup'];
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
+
+/** Of a test beside this one that made a namespace, and with it a second mount, for a moment. */
+const DETACH_MS = 20_000;
 
 function run(program: string, ...args: string[]): void {
   const { status, stdout, stderr } = spawnSync(program, args, { env: { PATH } });
@@ -70,9 +73,23 @@ export class LoopImage {
   /** Unmounts, checks the file system whole, mounts again. @throws Error with what is wrong */
   check(): void {
     this.unmount();
+    this.#awaitDetached();
     run('e2fsck', '-fn', this.#image);
     this.mount();
   }
+
+  /** The kernel lets go of the file with the last mount, and that may be in another namespace. */
+  #awaitDetached(): void {
+    const until = performance.now() + DETACH_MS;
+    while (loopDevices().includes(this.#image)) {
+      if (performance.now() > until) throw new Error(`${this.#image}: still mounted by somebody`);
+      spawnSync('sleep', ['0.05'], { env: { PATH } });
+    }
+  }
+}
+
+function loopDevices(): string {
+  return spawnSync('losetup', ['--list'], { env: { PATH }, encoding: 'utf8' }).stdout;
 }
 
 function whyNot(): string | null {

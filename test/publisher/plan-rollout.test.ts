@@ -36,8 +36,10 @@ function plan(more: Partial<Audience>): RolloutFields {
   const { manifestBytes, signature, artifact } = bundle;
   const verified = verifyBundle({ manifestBytes, signatures: [signature], trust: fleet.trust });
   const { sha256, size: bytes, chunk_size: chunkBytes, chunk_index: indexHash } = artifact;
-  const payload = { sha256, bytes, chunkBytes, indexHash } as Parameters<typeof planRollout>[2];
-  return planRollout('x-1', verified, payload, { ...AUDIENCE, ...more });
+  const payload = { sha256, bytes, chunkBytes, indexHash } as Parameters<
+    typeof planRollout
+  >[2]['payload'];
+  return planRollout('x-1', verified, { payload, deltas: [] }, { ...AUDIENCE, ...more });
 }
 
 /** As robots and the controller read it. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { payloadFile } from '../../robot-client/core/layout.ts';
+import { ChunkLink } from '../../robot-client/io/chunk-link.ts';
 import { makeJob, type Job } from '../../robot-client/core/state.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import {
@@ -16,7 +17,10 @@ import {
 import { verifyBundle } from '../../shared/bundle-signature.ts';
 import { encodeChunkIndex } from '../../shared/chunk-index.ts';
 import { sha256Hex } from '../../shared/hash.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import type { Wire } from '../../shared/ports.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 import { announce, makeRollout, makeWorld, NOW } from './world.ts';
 
 const CHUNK_BYTES = 16_384;
@@ -194,6 +198,35 @@ describe('download', () => {
       return turn % 3 === 0 ? [] : [bytes];
     });
     await download(job, carrier, folder);
+    assert.deepEqual(await readFile(payloadFile(folder)), payload);
+  });
+
+  it('begins before the agent has a link, and goes on when there is one', async () => {
+    const payload = randomBytes(CHUNK_BYTES * 3);
+    const { job, chunks } = publish(payload);
+    const folder = await freshFolder();
+    let wire: Wire | null = null;
+    const link = new ChunkLink(parseRobotId('r1'), () => wire, makeLog('test', 'silent'));
+    let isWaiting = false;
+    const attach = link.attach.bind(link);
+    link.attach = (listener) => {
+      isWaiting = true;
+      return attach(listener);
+    };
+    const done = download(job, link, folder);
+    await waitUntil('the download to wait for a link', () => isWaiting);
+    wire = {
+      isUp: true,
+      subscribe: async (topics: readonly string[]) => {
+        for (const topic of topics) {
+          const bytes = chunks.get(topic.split('/')[1] as Sha256Hex);
+          if (bytes) setImmediate(() => void link.deliver(bytes));
+        }
+      },
+      unsubscribe: async () => {},
+    } as unknown as Wire;
+    link.up();
+    await done;
     assert.deepEqual(await readFile(payloadFile(folder)), payload);
   });
 

@@ -23,6 +23,7 @@ function updated(endedAtMs: number, more: Partial<MachineState> = {}): { state: 
   const lastUpdate: LastUpdate = {
     ...{ rollout: 'app-1-1-0', version: '1.1.0', outcome: 'rolled_back', code: 'UNHEALTHY' },
     ...{ startedAtMs: endedAtMs - 1_000, endedAtMs, bytes: 1 },
+    ...{ deltaFrom: null, deltaFailed: null },
   };
   return { state: { ...freshState(), lastUpdate, ...more } };
 }

@@ -172,6 +172,7 @@ export class SimRobot {
       arch: 'x86_64',
       model: '',
       tags: [],
+      caps: [],
       metrics: {},
       counter_epoch: 'e1',
       components: [component],

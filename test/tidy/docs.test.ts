@@ -140,6 +140,13 @@ test('the numbers in the protocol are those of shared/limits.ts', () => {
       `at most ${LIMITS.wantChunksMax} in one message`,
       `After ${LIMITS.pullAttemptsMax}`,
     ],
+    'P-12.2': [
+      `more than ${LIMITS.deltaPlanBytesMax / MiB} MiB`,
+      `more than ${LIMITS.deltaSegmentsMax} segments or ${LIMITS.deltaCopiesMax} copies`,
+      `${LIMITS.deltaFreshBytesMax / MiB} MiB of fresh bytes`,
+      `${LIMITS.deltaDictionaryBytesMax / MiB} MiB of dictionary`,
+    ],
+    'P-12.5': [`at most ${LIMITS.capsMax} of`],
     'P-7.8': [
       `${LIMITS.chunkBytesMax / KiB} KiB and ${LIMITS.packetOverheadBytesMax / KiB} KiB for topic`,
     ],

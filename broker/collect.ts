@@ -1,0 +1,176 @@
+/**
+ * Puts garbage collection together: one collector for our own store, or one for an engine of
+ * somebody else and one for the copies that we keep of its chunks. No decision lives here.
+ */
+
+import { join } from 'node:path';
+import type { Sha256Hex } from '../shared/ids.ts';
+import type { ReadBackLink } from '../shared/io/read-back.ts';
+import type { Log, PrunableChunkStore, WritableChunkStore } from '../shared/ports.ts';
+import type { TrustRoot } from '../shared/trust.ts';
+import type { EngineProfile } from './core/engine-profile.ts';
+import type { GarbageView } from './core/garbage-view.ts';
+import { EngineChunks, readFromEngine } from './engine-chunks.ts';
+import { GarbageCollector, type GarbagePlace } from './garbage.ts';
+import type { ControlStore } from './io/control-store.ts';
+import { GarbageBook } from './io/garbage-book.ts';
+import { TendedChunks } from './io/tended-chunks.ts';
+import { announcedChunks } from './needed-chunks.ts';
+
+export interface CollectOptions {
+  readonly dataFolder: string;
+  /** How long a chunk that nothing announced needs is kept; null: for ever. */
+  readonly keepMs: number | null;
+  /** Null: nobody can say what is announced, so every chunk is kept. */
+  readonly trust: TrustRoot | null;
+  readonly control: ControlStore;
+  readonly store: PrunableChunkStore;
+  readonly log: Log;
+  /** Hears how each part is closed, to be done in reverse. */
+  onOpen(closer: () => Promise<void>): void;
+}
+
+export interface Collecting {
+  /** The store for everybody's use: what is done with it is told to the collector. */
+  readonly chunks: WritableChunkStore;
+  run(): void;
+  announced(): void;
+  views(): readonly GarbageView[];
+}
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+export async function collectFromStore(options: CollectOptions): Promise<Collecting> {
+  const { control, store, trust, onOpen } = options;
+  const parts = await openParts(options);
+  if (!parts || !trust) return keepAll(store);
+  const place = placeOf('store', store);
+  const collector = await parts.open({
+    place,
+    needed: announcedChunks(control, trust, (hash) => store.get(hash)),
+    isHeldBack: () => false,
+    isPaused: () => false,
+  });
+  onOpen(() => collector.close());
+  return {
+    chunks: new TendedChunks(store, collector),
+    run: () => collector.run(),
+    announced: () => collector.announced(),
+    views: () => [collector.view()],
+  };
+}
+
+export interface CollectFromEngineOptions extends CollectOptions {
+  readonly trust: TrustRoot;
+  readonly profile: EngineProfile;
+  /** @throws DroverError BROKER_UNREACHABLE before there is one */
+  link(): ReadBackLink;
+  /** What the engine retains of announcements is known. */
+  isSettled(): boolean;
+}
+
+export interface CollectingFromEngine extends Collecting {
+  /** The engine holds this chunk. */
+  held(hash: Sha256Hex): void;
+  /** Resolves when the chunk is not on its way out any more. */
+  wanted(hash: Sha256Hex): Promise<void>;
+  /** Resolves when nothing is on its way out that something else needs. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+export async function collectFromEngine(
+  options: CollectFromEngineOptions,
+): Promise<CollectingFromEngine> {
+  const { control, store, trust, profile, log, link, isSettled } = options;
+  const parts = await openParts(options);
+  if (!parts) return { ...keepAll(store), ...NO_ENGINE };
+  const reading = { copies: store, profile, log, link };
+  const common = {
+    needed: announcedChunks(control, trust, (hash) => readFromEngine(hash, reading)),
+    isPaused: () => !isSettled(),
+  };
+  const known: { engine: EngineChunks | null } = { engine: null };
+  const copies = await parts.open({
+    ...common,
+    place: placeOf('copies', store),
+    isHeldBack: (hash) => known.engine?.has(hash) === true,
+  });
+  const chunks = new TendedChunks(store, copies);
+  const collectors = [copies];
+  let engine: GarbageCollector | null = null;
+  if (profile.keepsGarbage) {
+    const { book } = parts;
+    known.engine = await EngineChunks.open({ ...reading, copies: chunks, book }, store.list());
+    const place = known.engine;
+    engine = await parts.open({ ...common, place, isHeldBack: () => false });
+    collectors.push(engine);
+  }
+  return {
+    chunks,
+    run: () => collectors.forEach((one) => one.run()),
+    announced: () => collectors.forEach((one) => one.announced()),
+    views: () => collectors.map((one) => one.view()),
+    held: (hash) => known.engine?.note(hash),
+    wanted: async (hash) => await engine?.touch(hash),
+    settled: async () => await engine?.settled(),
+    close: async () => {
+      for (const one of collectors) await one.close();
+    },
+  };
+}
+
+type Open = (
+  options: Pick<
+    Parameters<typeof GarbageCollector.open>[0],
+    'place' | 'needed' | 'isHeldBack' | 'isPaused'
+  >,
+) => Promise<GarbageCollector>;
+
+/** Null: nothing is ever removed. */
+async function openParts({
+  dataFolder,
+  keepMs,
+  trust,
+  log,
+  onOpen,
+}: CollectOptions): Promise<{ book: GarbageBook; open: Open } | null> {
+  if (keepMs === null) return null;
+  if (!trust) {
+    log.info({}, 'no --trust: nobody can say which chunks are needed, so all are kept');
+    return null;
+  }
+  const book = await GarbageBook.open(join(dataFolder, 'garbage'));
+  onOpen(() => book.close());
+  const open: Open = async (options) =>
+    await GarbageCollector.open({
+      ...options,
+      ...{ keepMs, log },
+      marks: book.marksOf(options.place.name),
+      uptimeMs: () => book.uptimeMs,
+      saveUptime: () => book.saveUptime(),
+    });
+  return { book, open };
+}
+
+function placeOf(name: GarbageView['place'], store: PrunableChunkStore): GarbagePlace {
+  return {
+    name,
+    list: () => store.list(),
+    remove: (hash, mayRemove) => store.remove(hash, mayRemove),
+  };
+}
+
+const keepAll = (chunks: WritableChunkStore): Collecting => ({
+  chunks,
+  run: () => undefined,
+  announced: () => undefined,
+  views: () => [],
+});
+
+const NO_ENGINE = {
+  held: () => undefined,
+  wanted: () => Promise.resolve(),
+  settled: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+} as const;

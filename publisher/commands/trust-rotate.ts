@@ -1,0 +1,186 @@
+/** `drover trust rotate`, `sign` and `publish`: other keys for a fleet that is out there already. */
+
+import { writeFile } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import { parseDurationMs } from '../../shared/durations.ts';
+import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/envelope.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
+import { peekTrustUpdate } from '../../shared/trust-chain.ts';
+import { parseTrust, type RoleName, type TrustRoot } from '../../shared/trust.ts';
+import { missingSignatures, parsePublicKey, planNextTrust } from '../core/plan-trust.ts';
+import { publishTrustUpdate, type Rotated } from '../rotate-trust.ts';
+import {
+  brokerOptions,
+  commandLog,
+  keySources,
+  LIST,
+  TEXT,
+  warn,
+  withBroker,
+  withDryRun,
+  withJson,
+  withKeys,
+} from './options.ts';
+
+const THRESHOLD = { type: 'number', requiresArg: true } as const;
+const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;
+
+/** Where the signed update of a trust file stands: what `trust publish` takes. */
+const updatePath = (trustPath: string): string => `${trustPath}.update`;
+
+/** Not asked whether it has expired: an update is the way back from that. */
+const readRoot = (path: string): TrustRoot => parseTrust(readInput(path, `trust ${path}`));
+
+export function withRotateOptions(argv: Argv) {
+  return withKeys(withDryRun(withJson(argv)))
+    .option('trust', FORMER)
+    .option('release', { ...LIST, describe: 'from now on may say WHAT runs; default: as before' })
+    .option('rollout', { ...LIST, describe: 'may say WHO and WHEN; default: as before' })
+    .option('root', { ...LIST, describe: 'may replace keys; default: as before' })
+    .option('release-threshold', { ...THRESHOLD, describe: 'release signatures needed' })
+    .option('rollout-threshold', { ...THRESHOLD, describe: 'rollout signatures needed' })
+    .option('root-threshold', { ...THRESHOLD, describe: 'root signatures needed' })
+    .option('expires', { ...TEXT, default: '365d', describe: 'life of the new trust.json' })
+    .option('out', {
+      ...TEXT,
+      demandOption: true,
+      describe: 'new trust.json; beside it OUT.update',
+    })
+    .example(
+      '$0 trust rotate --trust trust.json --rollout keys/new.pub --key keys/root.key --out trust-2.json',
+      'another rollout key; trust publish brings it to the fleet',
+    );
+}
+
+export async function runRotate(
+  argv: Awaited<ReturnType<typeof withRotateOptions>['argv']>,
+): Promise<void> {
+  const current = readRoot(argv.trust);
+  const change = (name: RoleName, threshold: number | undefined) => {
+    const keys = argv[name]?.map((path) =>
+      parsePublicKey(readInput(path, `public key ${path}`), path),
+    );
+    return { ...(keys && { keys }), ...(threshold !== undefined && { threshold }) };
+  };
+  const { document, bytes } = planNextTrust({
+    current,
+    expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    changes: {
+      root: change('root', argv.rootThreshold),
+      release: change('release', argv.releaseThreshold),
+      rollout: change('rollout', argv.rolloutThreshold),
+    },
+  });
+  const seeds = await readSeeds(keySources(argv), warn);
+  const update = signEnvelope(PAYLOAD_TYPES.trust, bytes, seeds);
+  if (!argv.dryRun) {
+    await writeNew(argv.out, bytes);
+    await writeNew(updatePath(argv.out), update);
+  }
+  const missing = missingSignatures(update, { current, next: parseTrust(bytes) });
+  makeOutput(argv.json).result(
+    { dry_run: argv.dryRun, out: argv.out, update: updatePath(argv.out), trust: document, missing },
+    [
+      `${argv.dryRun ? 'would write' : 'wrote'} ${argv.out}, version ${document.version} for fleet ${document.fleet}, good until ${document.expires}`,
+      ...whatIsMissing(updatePath(argv.out), missing),
+    ],
+  );
+}
+
+export function withSignOptions(argv: Argv) {
+  return withKeys(withDryRun(withJson(argv)))
+    .positional('update', { type: 'string', demandOption: true })
+    .option('trust', FORMER);
+}
+
+export async function runSign(
+  argv: Awaited<ReturnType<typeof withSignOptions>['argv']>,
+): Promise<void> {
+  const current = readRoot(argv.trust);
+  const before = readInput(argv.update, `trust update ${argv.update}`);
+  const next = peekTrustUpdate(before);
+  const seeds = await readSeeds(keySources(argv), warn);
+  const update = coSignEnvelope(before, PAYLOAD_TYPES.trust, seeds);
+  if (!argv.dryRun) await writeFileAtomic(argv.update, update);
+  const missing = missingSignatures(update, { current, next });
+  makeOutput(argv.json).result({ dry_run: argv.dryRun, update: argv.update, missing }, [
+    `${argv.dryRun ? 'would sign' : 'signed'} version ${next.version}`,
+    ...whatIsMissing(argv.update, missing),
+  ]);
+}
+
+function whatIsMissing(path: string, missing: { current: number; next: number }): string[] {
+  const { current, next } = missing;
+  if (current === 0 && next === 0)
+    return [`next: drover trust publish ${path} --trust … --broker …`];
+  const lines = [];
+  if (current > 0) lines.push(`lacks ${current} signatures of the root before it`);
+  if (next > 0) lines.push(`lacks ${next} signatures of its own root keys`);
+  return [...lines, `next: drover trust sign ${path} --trust … --key …`];
+}
+
+export function withPublishOptions(argv: Argv) {
+  return withKeys(withBroker(withDryRun(withJson(argv))))
+    .positional('update', { type: 'string', demandOption: true })
+    .option('trust', FORMER)
+    .example(
+      '$0 trust publish trust-2.json.update --trust trust.json --broker mqtt://host --key keys/new.key',
+      'a rollout key of the new root signs again what is announced',
+    );
+}
+
+export async function runPublish(
+  argv: Awaited<ReturnType<typeof withPublishOptions>['argv']>,
+): Promise<void> {
+  const sources = keySources(argv);
+  const hasKeys = sources.files.length + sources.commands.length > 0;
+  const { next, announcement, ended } = await publishTrustUpdate({
+    update: readInput(argv.update, `trust update ${argv.update}`),
+    trust: readRoot(argv.trust),
+    seeds: hasKeys || sources.environment !== undefined ? await readSeeds(sources, warn) : [],
+    broker: brokerOptions(argv),
+    dryRun: argv.dryRun,
+    log: commandLog(),
+  });
+  const result = { dry_run: argv.dryRun, version: next.version, announcement, ended };
+  makeOutput(argv.json).result(result, [
+    `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}`,
+    ...aboutAnnouncement(announcement),
+    ...ended.map(
+      (id) => `rollout ${id} ends: its bundle has no release signature that still counts`,
+    ),
+  ]);
+}
+
+function aboutAnnouncement(announcement: Rotated['announcement']): string[] {
+  switch (announcement) {
+    case 'none':
+      return [];
+    case 'holds':
+      return ['what is announced holds under it as well'];
+    case 'signed again':
+      return ['what is announced is signed again'];
+    case 'not taken any more':
+      return [
+        'robots take no more part in what is announced: its keys are not in the new root',
+        'next: the same command with --key and a rollout key of the new root',
+      ];
+  }
+}
+
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await writeFile(path, bytes, { flag: 'wx', flush: true });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new DroverError(
+      isThere ? 'FILE_EXISTS' : 'FILE_UNREADABLE',
+      `write ${path}: ${isThere ? 'it is there already' : why}`,
+      { cause },
+    );
+  }
+}

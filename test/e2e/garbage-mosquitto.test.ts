@@ -1,0 +1,9 @@
+import { startMosquitto } from '../helpers/mosquitto.ts';
+import { describeGarbage } from './garbage-attached.ts';
+
+const notUsed = (): Promise<void> => Promise.resolve();
+
+describeGarbage('a stock mosquitto', async (t) => {
+  const running = await startMosquitto(t);
+  return running && { url: running.url, profile: 'mosquitto', stop: notUsed, start: notUsed };
+});

@@ -1,0 +1,65 @@
+/** What a broker says of its garbage, asked over HTTP; and announcements signed by the test. */
+
+import { readFile } from 'node:fs/promises';
+import type { GarbageView } from '../../broker/core/garbage-view.ts';
+import { signAnnouncement, type RolloutFields } from '../../shared/announcement.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import type { Site } from './site.ts';
+
+/** Above every number that `drover publish` takes, which is the second of the day. */
+export const LATER = 4_000_000_000;
+
+export type Place = GarbageView['place'];
+
+export interface Witness {
+  readonly garbage: (place: Place) => Promise<GarbageView>;
+  readonly storeChunks: () => Promise<number>;
+  /** Waits until so many chunks were removed there since the start. */
+  readonly removed: (place: Place, chunks: number) => Promise<GarbageView>;
+}
+
+export function witness(httpUrl: string, look: () => string): Witness {
+  const garbage = async (place: Place): Promise<GarbageView> => {
+    const answer = (await (await fetch(`${httpUrl}/garbage`)).json()) as {
+      garbage: GarbageView[];
+    };
+    const found = answer.garbage.find((one) => one.place === place);
+    if (!found) throw new Error(`no garbage of ${place}: ${JSON.stringify(answer)}`);
+    return found;
+  };
+  return {
+    garbage,
+    storeChunks: async () => {
+      const text = await (await fetch(`${httpUrl}/metrics`)).text();
+      return Number(/^drover_store_chunks (\d+)$/m.exec(text)?.[1]);
+    },
+    removed: async (place, chunks) => {
+      let last: unknown;
+      return await waitUntil(
+        `${chunks} chunks to be removed from ${place}`,
+        async () => {
+          const view = await garbage(place);
+          last = view;
+          return view.removed_chunks >= chunks ? view : null;
+        },
+        { timeoutMs: 40_000, look: () => `${JSON.stringify(last)}\n${look()}` },
+      );
+    },
+  };
+}
+
+/** A signed announcement of these rollouts. */
+export async function announce(
+  site: Site,
+  seq: number,
+  rollouts: readonly RolloutFields[],
+): Promise<Uint8Array> {
+  const fields = {
+    fleet: 'test',
+    seq,
+    issued_at: '2026-01-01T00:00:00Z',
+    expires_at: '2099-01-01T00:00:00Z',
+    rollouts: [...rollouts],
+  };
+  return signAnnouncement(fields, [new Uint8Array(await readFile(site.path('rollout.key')))]);
+}
