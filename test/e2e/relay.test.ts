@@ -45,7 +45,9 @@ describe('a site behind a relay', () => {
     const region = await startRelayChild(t, site, { upstream, name: 'region' });
     const hall = await startRelayChild(t, site, { upstream: region.url, name: 'hall' });
     const robot = site.robot('r1', hall.url);
-    await site.publish(cloud.url, await site.bundle('1.0.0', { noise: randomBytes(MiB) }));
+    const noise = randomBytes(MiB);
+    const first = await site.bundle('1.0.0', { noise });
+    await site.publish(cloud.url, first);
     await robot.runs('1.0.0');
     const middle = await untilRobot(region, 'r1', (now) => now.version === '1.0.0' && now.online);
     assert.equal(middle.via, 'hall');
@@ -60,10 +62,12 @@ describe('a site behind a relay', () => {
     const late = site.robot('r2', hall.url); // it came when the site was alone already
     await late.runs('1.0.0');
     await region.until('keeps what is for above', (now) => now.backlog.events > 3);
-    await site.publish(cloud.url, await site.bundle('1.1.0'));
+    const second = await site.bundle('1.1.0', { noise }, '--delta-from', first);
+    await site.publish(cloud.url, second);
     wan.refuse(false);
     for (const one of [robot, late]) {
-      await one.runs('1.1.0', 60_000);
+      const { last_update: last } = await one.runs('1.1.0', 60_000);
+      assert.match(JSON.stringify(last), /"delta_from":"1.0.0"/, 'deltas come down as well');
       await untilRobot(cloud, one.id, (now) => now.version === '1.1.0' && now.online);
       await assertSameEvents(cloud, hall, one.id);
     }
