@@ -204,6 +204,7 @@ async function serve(args: BrokerArgs): Promise<void> {
 }
 
 async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
+  const upstream = readUpstream(args);
   const broker = await startBroker({
     ...(await readCommon(args)),
     mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
@@ -212,7 +213,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
     bytesPerSecondMax: parseRate(args['max-rate']),
-    upstream: readUpstream(args),
+    upstream,
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';

@@ -166,6 +166,11 @@ export class Relay {
     this.#chunks.stored(hash);
   }
 
+  /** Rejects while its disk takes nothing. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
+  }
+
   async close(): Promise<void> {
     this.#upward.close();
     await this.#link?.close();

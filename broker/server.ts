@@ -347,6 +347,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
       await access(options.dataFolder, constants.W_OK);
       await control.assertWritable();
       await sessions.assertWritable();
+      await relay?.assertWritable();
       return true;
     },
   });
