@@ -166,6 +166,11 @@ export class Relay {
     this.#chunks.stored(hash);
   }
 
+  /** What stands in its database now, for a backup. */
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
   async close(): Promise<void> {
     this.#upward.close();
     await this.#link?.close();
