@@ -4,9 +4,9 @@
  *   backup.json                 first: what this is and what it holds
  *   databases/<name>/<number>   records of one database, in the order of their keys
  *   chunks/<sha256>             chunks at their content address
- *   end.json                    last: SHA-256 over name, size and SHA-256 of every entry before it
+ *   end.json                    last: a digest over name, size and bytes of all before it
  *
- * A file without its end is no backup. It finds damage and truncation; it is no signature, and needs
+ * A file without its end is no backup. It finds damage and truncation; it is no signature and needs
  * none: whatever moves a robot is signed by release and rollout keys inside of it.
  */
 

@@ -1,5 +1,5 @@
 /**
- * Writes a backup of a data folder as a stream. Every database is looked at as it was in one moment,
+ * Writes a backup of a data folder as a stream. Each database is taken as it was in one moment,
  * when this begins, so all that was acknowledged before is in it; what comes later may be missing.
  * Chunks are listed after that moment: what an announcement of the backup needs was stored before
  * it. It holds one segment or one chunk in memory, however slowly it is read.

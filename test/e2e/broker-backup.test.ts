@@ -114,11 +114,9 @@ test('a fleet in the middle of a rollout goes on with a broker from an online ba
   const file = site.path('broker.backup');
   const made = await appliance.tool('backup', '--data', appliance.broker.data, '--out', file);
   assert.equal(made['online'], true);
-  // The lost broker uses terms that the backup knows nothing of.
-  for (let i = 0; i < 2; i++) {
-    await appliance.replace('d1');
-    await appliance.until('second', 'led again', ({ leading }) => leading);
-  }
+  // The lost broker uses a term that the backup knows nothing of.
+  await appliance.replace('d1');
+  await appliance.until('second', 'led again', ({ leading }) => leading);
   await appliance.lose();
   const restored = await appliance.tool('restore', file, '--data', site.path('d2'));
   assert.deepEqual(restored['paused'], ['second']);
