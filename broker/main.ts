@@ -13,6 +13,7 @@ import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts'
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust, type TrustRoot } from '../shared/trust.ts';
 import { attachBroker } from './attach.ts';
+import { withDataCommands } from './commands/data.ts';
 import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
 import {
   ENGINE_PASSWORD,
@@ -339,7 +340,7 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
 }
 
 await runProgram(PROGRAM, async () => {
-  await yargs(hideBin(process.argv))
+  await withDataCommands(yargs(hideBin(process.argv)))
     .scriptName(PROGRAM)
     .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')
     .command('$0', 'run the broker', withAll, (args) => serve(args))

@@ -1,7 +1,7 @@
 /** Puts a broker together: stores, engine, listeners, HTTP. No decision lives here. */
 
 import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
 import { LIMITS } from '../shared/limits.ts';
@@ -16,10 +16,12 @@ import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
+import { openBackupDoor } from './io/backup-door.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ChunkTurns } from './io/chunk-turns.ts';
 import { ControlStore } from './io/control-store.ts';
+import { openDataFolder } from './io/data-folder.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
 import { HotChunks } from './io/hot-chunks.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
@@ -29,6 +31,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
+import type { Snapshotted } from './io/write-backup.ts';
 import { Relay, type UpstreamOptions } from './relay.ts';
 import { walkTrust } from './trust-walk.ts';
 
@@ -84,12 +87,7 @@ async function openStores(
   onOpen: (closer: () => Promise<void>) => void,
 ): Promise<Stores> {
   const { dataFolder } = options;
-  try {
-    await mkdir(dataFolder, { recursive: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `open data folder ${dataFolder}: ${why}`, { cause });
-  }
+  await openDataFolder(dataFolder);
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());
@@ -144,6 +142,7 @@ async function openBroker(
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
+  onOpen(await openBackups(options, { ...stores, lead, relay }));
   const admission = { credentials, certificates };
   const parts: Parts = { ...stores, fleet, metrics, ...admission, controller, relay };
   metrics.showRollouts({
@@ -291,14 +290,35 @@ function openTurns({ bytesPerSecondMax }: BrokerOptions, { chunks, metrics }: Pa
   return turns;
 }
 
+interface Lead {
+  readonly controller: Controller;
+  readonly store: Snapshotted;
+  run(publish: Publish): void;
+  close(): Promise<void>;
+}
+
+/** All databases but `garbage/`, whose marks may be lost: a restored broker waits anew. */
+async function openBackups(
+  options: BrokerOptions,
+  { disk, ...parts }: Stores & { lead: Lead | null; relay: Relay | null },
+): Promise<() => Promise<void>> {
+  const { control, sessions, lead, relay } = parts;
+  const rollouts = lead && { rollouts: lead.store };
+  const upstream = relay && { upstream: relay };
+  const databases = new Map<string, Snapshotted>(
+    Object.entries({ control, sessions, ...rollouts, ...upstream }),
+  );
+  return await openBackupDoor({ ...options, source: { databases, chunks: disk } });
+}
+
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */
 async function openLead(
   options: BrokerOptions,
   parts: Pick<Parts, 'trust' | 'fleet' | 'control' | 'metrics'>,
-): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
+): Promise<Lead> {
   const { dataFolder, log } = options;
   let door: Publish | null = null;
-  const { controller, close } = await openController(options.lead as LeadOptions, {
+  const { controller, store, close } = await openController(options.lead as LeadOptions, {
     ...parts,
     dataFolder,
     isAlone: true,
@@ -310,7 +330,7 @@ async function openLead(
     door = publish;
     controller.run();
   };
-  return { controller, run, close };
+  return { controller, store, run, close };
 }
 
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;

@@ -90,6 +90,9 @@ export const LIMITS = {
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
+  backupSegmentBytes: 1 * MiB, // records of a database in one entry of a backup
+  backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth
+  backupStallMs: MINUTE, // who reads a backup and takes nothing for so long is ended
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
@@ -126,6 +129,7 @@ export const LIMITS = {
   leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
   leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
   leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
+  leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
