@@ -6,6 +6,7 @@
  */
 
 import { existsSync } from 'node:fs';
+import { parseBrokerUrls } from '../shared/broker-urls.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readInput } from '../shared/io/cli.ts';
 import type { EngineAddress } from './io/engine-link.ts';
@@ -15,7 +16,6 @@ export const ENGINE_PASSWORD = 'DROVER_ENGINE_PASSWORD';
 export const ENGINE_USERNAME = 'DROVER_ENGINE_USERNAME';
 export const UPSTREAM_PASSWORD = 'DROVER_UPSTREAM_PASSWORD';
 export const UPSTREAM_USERNAME = 'DROVER_UPSTREAM_USERNAME';
-const SCHEMES: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 
 export interface EngineSources {
   readonly url: string;
@@ -58,7 +58,8 @@ export function readUpstreamAddress(sources: UpstreamSources): UpstreamAddress {
 
 function readAddress(sources: EngineSources, names: AddressNames): EngineAddress {
   const { caFile, environment } = sources;
-  const url = parseUrl(sources.url, names.option);
+  const urls = parseBrokerUrls(sources.url, names.option);
+  const [url] = urls as [URL];
   const inUrl = {
     username: decode(url.username, names.option),
     password: decode(url.password, names.option),
@@ -72,18 +73,11 @@ function readAddress(sources: EngineSources, names: AddressNames): EngineAddress
   }
   if (caFile !== undefined) assertThere('CA', caFile);
   return {
-    url: bare(url),
+    url: urls.map(bare).join(','),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(caFile === undefined ? {} : { caFile }),
   };
-}
-
-/** What is not a URL is not repeated: it may hold a password all the same. */
-function parseUrl(text: string, option: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url && SCHEMES.includes(url.protocol) && url.hostname !== '') return url;
-  throw new DroverError('USAGE', `read ${option}: not an engine URL (want mqtt://127.0.0.1:1883)`);
 }
 
 function assertThere(what: string, file: string): void {

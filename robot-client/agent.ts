@@ -9,15 +9,10 @@ import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
 import type { Log, Wire } from '../shared/ports.ts';
-import {
-  parseTopic,
-  PROGRESS_FILTER,
-  robotTopic,
-  trustTopic,
-  UPDATES_TOPIC,
-} from '../shared/topics.ts';
+import { orderFilters, parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import { isSameRole, LiveTrust } from '../shared/trust-chain.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
+import { subscribeGently } from '../shared/io/subscribe.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { Component } from './component.ts';
 import { PATCH_CAPABILITY } from './core/delta.ts';
@@ -65,11 +60,9 @@ export class Agent {
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
     this.#stateFolder = layoutOf(first.root).state;
-    const seenPath = `${this.#stateFolder}/seen.json`;
     this.#trust = new LiveTrust(options.trust);
-    const trustPath = `${this.#stateFolder}/trust.json`;
-    this.#trustFile = new TrustFile(options.disk, trustPath, this.#trust);
-    this.#inbox = new Inbox(options.disk, seenPath, this.#trust);
+    this.#trustFile = new TrustFile(options.disk, `${this.#stateFolder}/trust.json`, this.#trust);
+    this.#inbox = new Inbox(options.disk, `${this.#stateFolder}/seen.json`, this.#trust);
     this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
@@ -88,8 +81,10 @@ export class Agent {
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
     );
-    const parts = { components: this.#components, reporter: this.#reporter };
-    this.#watch = makeHealthWatch(options, parts);
+    this.#watch = makeHealthWatch(options, {
+      components: this.#components,
+      reporter: this.#reporter,
+    });
   }
 
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
@@ -248,8 +243,10 @@ export class Agent {
       await this.#listen();
       await this.#sendRetained('online', encodeMessage({ online: true }));
     } catch (error) {
-      // A link that went away again is followed by another `onUp`; a refusal is for a person.
+      // A link that went away again is followed by another `onUp`; a cluster that has just lost a
+      // node refuses for a while, and other refusals are for a person, who may mend them.
       this.#log.warn({ problem: toProblem(error) }, 'could not subscribe to announcements');
+      setTimeout(() => void (this.#wire?.isUp && this.#onUp()), LIMITS.secondLookMs).unref();
       return;
     }
     this.#chunks.up();
@@ -259,8 +256,7 @@ export class Agent {
   }
 
   async #listen(): Promise<void> {
-    const nextTrust = trustTopic(this.#trust.version + 1);
-    await this.#link().subscribe([UPDATES_TOPIC, PROGRESS_FILTER, nextTrust], 1);
+    await subscribeGently(this.#link(), orderFilters(this.#trust.version + 1));
   }
 
   async #onMessage(topic: string, payload: Uint8Array): Promise<void> {

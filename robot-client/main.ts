@@ -9,6 +9,7 @@ import { formatDurationMs } from '../shared/durations.ts';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import { parseRobotId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
+import { parseBrokerUrls } from '../shared/broker-urls.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, PatchProgram } from '../shared/ports.ts';
 import { parseTrust } from '../shared/trust.ts';
@@ -80,7 +81,7 @@ const withAgent = <T>(args: Argv<T>) =>
     .option('broker', {
       type: 'string',
       demandOption: true,
-      describe: 'mqtt:// mqtts:// ws:// or wss:// URL',
+      describe: 'mqtt:// mqtts:// ws:// or wss:// URL; several of a cluster with commas',
     })
     .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
     .option('arch', { type: 'string', default: defaultArch() })
@@ -125,6 +126,12 @@ const withAgent = <T>(args: Argv<T>) =>
 
 type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;
 
+/** As it was given: told at the start and not after the first connection that fails. */
+function brokerOf(text: string): string {
+  parseBrokerUrls(text, '--broker');
+  return text;
+}
+
 async function runAgent(args: AgentArgs): Promise<void> {
   const log = makeLog(PROGRAM);
   const roots = parseRoots(args.root);
@@ -148,7 +155,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
-      url: args.broker,
+      url: brokerOf(args.broker),
       keepaliveS: parseKeepalive(args.keepalive),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),

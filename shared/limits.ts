@@ -29,6 +29,7 @@ export const LIMITS = {
   manifestBytesMax: 64 * KiB, // a manifest is a page of text; base64 of it must fit an announcement
   announcementBytesMax: 256 * KiB, // one packet on every engine, with room for the envelope
   trustBytesMax: 64 * KiB, // a few dozen keys
+  brokerUrlsMax: 8, // nodes of one cluster that a client is told of
   trustUpdatesAheadMax: 16, // that came before the one that they follow: many years of rotations
   reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
   jsonDepthMax: 16, // our deepest document nests 6

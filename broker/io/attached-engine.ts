@@ -247,7 +247,7 @@ export class AttachedEngine implements EnginePort {
     this.#retry = setTimeout(() => {
       if (this.#events?.wire.isUp) this.#followEvents().catch((late: unknown) => this.#fail(late));
       if (this.#control?.wire.isUp) this.#again();
-    }, LIMITS.reconnectMsMax);
+    }, LIMITS.secondLookMs);
   }
 
   #note(error: unknown): void {

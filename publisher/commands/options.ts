@@ -53,7 +53,7 @@ export function withBroker<T>(argv: Argv<T>) {
     .option('broker', {
       ...TEXT,
       demandOption: true,
-      describe: 'mqtt://, mqtts://, ws:// or wss:// URL',
+      describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
     })
     .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
     .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })

@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { parseBrokerUrls } from '../../shared/broker-urls.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -23,8 +24,6 @@ export interface LinkListener {
   onUp?(): void;
   onDown?(): void;
 }
-
-const SCHEMES: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 
 export class BrokerLink {
   readonly #listeners: Set<LinkListener>;
@@ -105,15 +104,9 @@ export class BrokerLink {
  * @throws DroverError USAGE
  */
 export function assertBrokerUrl(text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url !== null && (url.username !== '' || url.password !== '')) {
-    throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
-      hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
-    });
-  }
-  if (url !== null && SCHEMES.includes(url.protocol) && url.hostname !== '') return;
-  throw new DroverError(
-    'USAGE',
-    `read --broker: not a broker URL (got ${JSON.stringify(text.slice(0, 80))}, want for example mqtt://127.0.0.1:1883)`,
-  );
+  const urls = parseBrokerUrls(text, '--broker');
+  if (urls.every((url) => url.username === '' && url.password === '')) return;
+  throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
+    hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
+  });
 }

@@ -11,6 +11,7 @@ import { encodeMessage } from '../../shared/messages.ts';
 import type { Log, Wire } from '../../shared/ports.ts';
 import { chunkTopic, robotTopic } from '../../shared/topics.ts';
 import { MemoryFloor } from '../../shared/io/memory-floor.ts';
+import { subscribeGently } from '../../shared/io/subscribe.ts';
 import type { PullLink, PullListener } from './download.ts';
 
 export class ChunkLink implements PullLink {
@@ -20,6 +21,8 @@ export class ChunkLink implements PullLink {
   /** Null while the agent starts: what was interrupted goes on before there is a link. */
   readonly #wire: () => Wire | null;
   readonly #memory = new MemoryFloor();
+  /** Of subscriptions on this connection. */
+  #qos: 0 | 1 = 1;
 
   constructor(robot: RobotId, wire: () => Wire | null, log: Log) {
     this.#robot = robot;
@@ -44,6 +47,7 @@ export class ChunkLink implements PullLink {
   }
 
   up(): void {
+    this.#qos = 1;
     for (const listener of [...this.#listeners]) listener.onUp();
   }
 
@@ -57,7 +61,13 @@ export class ChunkLink implements PullLink {
   }
 
   subscribeChunks(hashes: readonly Sha256Hex[]): void {
-    this.#tolerate('subscribe', this.#link().subscribe(hashes.map(chunkTopic), 1));
+    this.#tolerate('subscribe', this.#ask(hashes.map(chunkTopic)));
+  }
+
+  /** Refused once is refused for long: the next chunks must not wait for that each time. */
+  async #ask(topics: readonly string[]): Promise<void> {
+    if (this.#qos === 0) return await this.#link().subscribe(topics, 0);
+    this.#qos = (await subscribeGently(this.#link(), topics)) === 0 ? 0 : this.#qos;
   }
 
   unsubscribeChunks(hashes: readonly Sha256Hex[]): void {

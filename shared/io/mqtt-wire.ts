@@ -12,6 +12,7 @@ import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { reconnectMs } from '../backoff.ts';
+import { splitBrokerUrls } from '../broker-urls.ts';
 import { DroverError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { parseRefusal } from '../messages.ts';
@@ -20,7 +21,7 @@ import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
 import { refusalsTopic } from '../topics.ts';
 
 export interface MqttWireOptions {
-  /** mqtt:// mqtts:// ws:// or wss://, without credentials */
+  /** mqtt:// mqtts:// ws:// or wss://, without credentials; several of a cluster with commas. */
   readonly url: string;
   readonly clientId: string;
   readonly username?: string;
@@ -63,6 +64,9 @@ export class MqttWire implements Wire {
   #client: MqttClient | null = null;
   #up = false;
   #closed = false;
+  readonly #urls: readonly string[];
+  /** The one in use, of those in the options. */
+  #at = 0;
   #attempt = 0;
   /** Connections in a row over which no message came. */
   #unserved = 0;
@@ -75,8 +79,14 @@ export class MqttWire implements Wire {
     this.#options = options;
     this.#handlers = handlers;
     this.#log = log;
+    this.#urls = splitBrokerUrls(options.url);
     keepNumbersOutOfMemory();
     this.#connect();
+  }
+
+  /** The one that is connected, or tried now. */
+  get url(): string {
+    return this.#urls[this.#at] as string;
   }
 
   get isUp(): boolean {
@@ -170,7 +180,7 @@ export class MqttWire implements Wire {
   }
 
   #unreachable(why: string): DroverError {
-    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#options.url}: ${why}`);
+    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.url}: ${why}`);
   }
 
   #connect(): void {
@@ -184,7 +194,7 @@ export class MqttWire implements Wire {
       this.#log.warn({ problem: this.#lastError.message }, 'no connection tried');
       return this.#connectLater();
     }
-    const { url, clientId, username, password, will, keepsSession = false } = this.#options;
+    const { clientId, username, password, will, keepsSession = false } = this.#options;
     const keepaliveS = this.#options.keepaliveS ?? LIMITS.keepaliveS;
     const settings: IClientOptions = {
       clientId,
@@ -199,7 +209,7 @@ export class MqttWire implements Wire {
       ...(will ? { will: { ...will, payload: Buffer.from(will.payload), qos: 1 } } : {}),
       ...tls,
     };
-    const client = mqtt.connect(url, settings);
+    const client = mqtt.connect(this.url, settings);
     this.#client = client;
     this.#guard(client);
     this.#keepAlive(client, keepaliveS);
@@ -280,13 +290,13 @@ export class MqttWire implements Wire {
     if (this.#options.listenForRefusals === true) {
       client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
     }
-    this.#log.debug({ url: this.#options.url }, 'connected to broker');
+    this.#log.debug({ url: this.url }, 'connected to broker');
     this.#handlers.onUp?.();
   }
 
   #onError(error: Error & { code?: unknown }): void {
     this.#lastError = AUTH_RETURN_CODES.includes(error.code)
-      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#options.url}: ${error.message}`)
+      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.url}: ${error.message}`)
       : this.#unreachable(error.message === '' ? String(error.code) : error.message);
     this.#log.debug({ reason: error.message }, 'link error');
   }
@@ -312,6 +322,7 @@ export class MqttWire implements Wire {
     const waitMs = reconnectMs(this.#unserved, bounds, Math.random());
     this.#attempt += 1;
     this.#unserved += 1;
+    this.#at = (this.#at + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), waitMs);
   }
 

@@ -70,7 +70,7 @@ describe('the address of an upstream', () => {
     });
     assert.throws(
       () => readUpstreamAddress({ url: 'cloud', environment: {} }),
-      /read --upstream: not an engine URL/,
+      /read --upstream: not the URL of a broker/,
     );
   });
 
