@@ -1,5 +1,5 @@
 /**
- * What of node_modules a program needs at run time: the packages that its compiled files import, and
+ * What of node_modules a program needs at run time: the packages that its compiled files import and
  * what those depend on, as Node itself would find them. Nothing is fetched. Left out is what no
  * program loads: types, source maps, sources of the native add-on, add-ons of other machines.
  */
@@ -33,7 +33,7 @@ function filesOf(folder: string, arch: Arch, below = ''): string[] {
       const path = join(below, entry.name);
       if (entry.isDirectory()) {
         if (FOLDERS_LEFT_OUT.test(entry.name)) return [];
-        // Others than ours are for other runtimes than Node, and would tie a package to one machine.
+        // Others are for other runtimes than Node, and would tie a package to one machine.
         if (entry.name === 'prebuilds' && basename(folder) !== NATIVE) return [];
         if (basename(below) === 'prebuilds' && entry.name !== PREBUILDS[arch]) return [];
         return filesOf(folder, arch, path);

@@ -55,6 +55,7 @@ export class CleanRoot {
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         LC_ALL: 'C',
+        NODE_EXTRA_CA_CERTS: undefined,
         DEBIAN_FRONTEND: 'noninteractive',
       },
     });
