@@ -1,5 +1,5 @@
 /**
- * What of node_modules a program needs at run time: the packages that its compiled files import, and
+ * What of node_modules a program needs at run time: the packages that its compiled files import and
  * what those depend on, as Node itself would find them. Nothing is fetched. Left out is what no
  * program loads: types, source maps, sources of the native add-on, add-ons of other machines.
  */
@@ -25,7 +25,7 @@ const FOLDERS_LEFT_OUT =
 const NATIVE = 'classic-level';
 
 /** Files of a folder of node_modules, without packages nested in it. */
-function filesOf(folder: string, arch: Arch | null, below = ''): string[] {
+function filesOf(folder: string, arch: Arch, below = ''): string[] {
   const inside = readdirSync(join(folder, below), { withFileTypes: true });
   return inside
     .sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -33,7 +33,9 @@ function filesOf(folder: string, arch: Arch | null, below = ''): string[] {
       const path = join(below, entry.name);
       if (entry.isDirectory()) {
         if (FOLDERS_LEFT_OUT.test(entry.name)) return [];
-        if (basename(below) === 'prebuilds' && (!arch || entry.name !== PREBUILDS[arch])) return [];
+        // Others are for other runtimes than Node, and would tie a package to one machine.
+        if (entry.name === 'prebuilds' && basename(folder) !== NATIVE) return [];
+        if (basename(below) === 'prebuilds' && entry.name !== PREBUILDS[arch]) return [];
         return filesOf(folder, arch, path);
       }
       if (LICENCE.test(entry.name)) return [path];
@@ -71,8 +73,8 @@ export interface Closure {
   readonly hasNative: boolean;
 }
 
-/** @param top folder with node_modules @param arch null: nothing native is in it */
-export function closureOf(names: readonly string[], top: string, arch: Arch | null): Closure {
+/** @param top folder with node_modules */
+export function closureOf(names: readonly string[], top: string, arch: Arch): Closure {
   const root = dirname(realpathSync(join(top, 'node_modules')));
   const found = new Map<string, { version: string; licence: string }>();
   const waiting = names.map((name) => ({ name, from: root, isOptional: false }));

@@ -32,6 +32,7 @@ const { values } = parseArgs({
   options: {
     out: { type: 'string', default: join(top, 'packages') },
     arch: { type: 'string', multiple: true, default: [...ARCHES] },
+    only: { type: 'string', multiple: true },
     'with-node': { type: 'boolean', default: false },
     /** Large and soon made, for tests. */
     fast: { type: 'boolean', default: false },
@@ -47,6 +48,7 @@ const build = { out: values.out, epochS: epoch(), compression };
 const made = new Set<string>();
 for (const arch of ARCHES.filter((one) => values.arch.includes(one))) {
   for (const deb of programPackages({ top, version }, arch)) {
+    if (values.only && !values.only.includes(deb.name)) continue;
     const name = `${deb.name} ${deb.arch}`;
     if (!made.has(name)) process.stdout.write(`${buildDeb(deb, build)}\n`);
     made.add(name);

@@ -1,7 +1,7 @@
 /**
  * What runs on a machine beside the files: the command that finds a Node, and the scripts of dpkg.
  * Nothing is enabled or started by an install: without trust and credentials a broker or an agent
- * would only fail. An upgrade restarts what runs. Data is removed by a purge of the broker, and what
+ * would only fail. An upgrade restarts what runs. Data is removed by a purge of the broker; what
  * robots run is never touched.
  */
 
@@ -11,7 +11,7 @@ export function launcher(name: string, program: string): string {
 node=/usr/lib/drover/node
 if [ ! -x "$node" ]; then
   node=$(command -v node || true)
-  fits='const [a,b]=process.versions.node.split(".").map(Number);process.exit(a>20||a==20&&b>=19?0:1)'
+  fits='const [a,b]=process.versions.node.split(".").map(Number);process.exitCode=a>20||a==20&&b>=19?0:1'
   if [ -z "$node" ] || ! "$node" -e "$fits"; then
     echo "${name}: error: needs Node.js 20.19 or later (got \${node:+$("$node" --version)})" >&2
     echo "${name}: hint: install the package drover-node, which brings one of its own" >&2

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { repositoryFile } from './repository.ts';
 
 /** Not ours, or made from what is ours. */
-const SKIPPED_FOLDERS = ['node_modules', 'dist', '.git', '.drover'];
+const SKIPPED_FOLDERS = ['node_modules', 'dist', '.git', '.drover', 'packages'];
 export const PROGRAMS = ['broker', 'robot-client', 'publisher'] as const;
 const BINARY = /\.(?:png|jpg|gif|ico|woff2?|gz|zst|sig|key|raw|glb|bin)$/;
 
