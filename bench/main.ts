@@ -5,6 +5,7 @@ import { runProgram } from '../shared/io/cli.ts';
 import { benchDelta } from './delta.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
+import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
 import { benchSoak } from './soak.ts';
 import { benchUplink } from './uplink.ts';
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   delta: benchDelta,
   gate: benchGate,
   kills: benchKills,
+  links: benchLinks,
   payload: benchPayload,
   soak: benchSoak,
   uplink: benchUplink,

@@ -289,16 +289,11 @@ export class SiteChunks {
 
   /**
    * Chunks that come prove that the others are on their way behind them: a site that is busy with
-   * its disk and its robots must not ask for them once more. With a rate the pull paces itself.
+   * its disk and its robots must not ask for them once more. So does a part of one on a slow link.
    */
   #onTime(): void {
-    const pull = this.#pull;
-    if (!pull) return;
-    const restMs = this.#heardAtMs + pull.patienceMs - this.#now();
-    if (restMs <= 0 || this.#options.bytesPerSecondMax !== null) {
-      return this.#effects(pull.timer(this.#now()));
-    }
-    this.#timer = setTimeout(() => this.#onTime(), restMs);
+    const heardAtMs = Math.max(this.#heardAtMs, this.#options.wire().bodyAtMs ?? -Infinity);
+    this.#effects(this.#pull?.timer(this.#now(), heardAtMs) ?? []);
   }
 
   /** A question that was lost is asked again by the pull's own timer; here it is only noted. */

@@ -171,6 +171,11 @@ export class Relay {
     await this.#database.assertWritable();
   }
 
+  /** What stands in its database now, for a backup. */
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
   async close(): Promise<void> {
     this.#upward.close();
     await this.#link?.close();

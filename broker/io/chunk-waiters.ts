@@ -6,20 +6,21 @@
 import type { Client } from 'aedes';
 import type { Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, chunkTopic } from '../../shared/topics.ts';
+import type { ChunkTurns } from './chunk-turns.ts';
 import { bytesUnsent, handTo } from './aedes-client.ts';
 
 export class ChunkWaiters {
-  readonly #chunks: ChunkStore;
+  readonly #turns: ChunkTurns;
   readonly #log: Log;
   /** Bounded by the subscriptions that each client may have. */
   readonly #waiting = new Map<Sha256Hex, Set<Client>>();
   readonly #asked = new WeakMap<Client, Set<Sha256Hex>>();
   readonly #delivering = new Set<string>();
 
-  constructor(chunks: ChunkStore, log: Log) {
-    this.#chunks = chunks;
+  constructor(turns: ChunkTurns, log: Log) {
+    this.#turns = turns;
     this.#log = log;
   }
 
@@ -37,6 +38,7 @@ export class ChunkWaiters {
   }
 
   removeAll(client: Client): void {
+    this.#turns.leave(client);
     for (const hash of [...(this.#asked.get(client) ?? [])]) this.#forget(client, hash);
   }
 
@@ -57,9 +59,9 @@ export class ChunkWaiters {
     if (this.#delivering.has(key) || bytesUnsent(client) > LIMITS.windowBytesMax) return;
     this.#delivering.add(key);
     try {
-      const payload = await this.#chunks.get(hash);
+      const payload = await this.#turns.read(client, hash);
       if (!payload) return;
-      await handTo(client, { topic: chunkTopic(hash), payload: Buffer.from(payload), qos: 1 });
+      await handTo(client, { topic: chunkTopic(hash), payload: asBuffer(payload), qos: 1 });
     } catch (error) {
       this.#log.error({ error: String(error), hash }, 'chunk could not be delivered');
     } finally {
@@ -67,3 +69,7 @@ export class ChunkWaiters {
     }
   }
 }
+
+/** The same memory: the bytes are shared by all readers of the chunk. */
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);

@@ -19,7 +19,7 @@ import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
@@ -30,6 +30,7 @@ import {
 } from '../core/access.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
+import type { ChunkTurns } from './chunk-turns.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
@@ -51,7 +52,9 @@ export interface Incoming {
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
-  readonly chunks: ChunkStore;
+  readonly turns: ChunkTurns;
+  /** Hashes a chunk again, for who got it and wants it once more. */
+  recheck(hash: Sha256Hex): Promise<void>;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -81,7 +84,7 @@ export class Engine implements EnginePort {
 
   private constructor(options: EngineOptions) {
     this.#options = options;
-    this.#waiters = new ChunkWaiters(options.chunks, options.log);
+    this.#waiters = new ChunkWaiters(options.turns, options.log);
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
@@ -155,7 +158,10 @@ export class Engine implements EnginePort {
 
   /** Sends chunks again to whoever asked for them with `want`. */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    for (const hash of hashes) await this.deliverToWaiting(hash);
+    for (const hash of hashes) {
+      await this.#options.recheck(hash);
+      await this.deliverToWaiting(hash);
+    }
   }
 
   /**
@@ -199,6 +205,7 @@ export class Engine implements EnginePort {
     // Who was on the way in when credentials changed was not yet among those that were looked at.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
+      this.#options.persistence.readsNext(client);
       for (const { topic } of subscriptions) {
         this.#waiters.add(client, topic);
         const hash = chunkOfFilter(topic);

@@ -7,9 +7,11 @@
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
 import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/limits.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/topics.ts';
+import type { Sha256Hex } from '../../shared/ids.ts';
 import { SessionFilters } from '../core/session-filters.ts';
+import type { ChunkTurns } from './chunk-turns.ts';
 import type { ControlStore } from './control-store.ts';
 import type { SessionsDatabase } from './sessions.ts';
 
@@ -41,20 +43,21 @@ type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain:
 export interface PersistenceOptions {
   readonly sessions: SessionsDatabase;
   readonly control: ControlStore;
-  readonly chunks: ChunkStore;
+  /** Where each chunk passes on its way to a client. */
+  readonly turns: ChunkTurns;
   readonly log: Log;
-  onChunkServed(bytes: number): void;
 }
 
 export class DroverPersistence extends AsyncLevelPersistence {
   readonly #control: ControlStore;
-  readonly #chunks: ChunkStore;
   readonly #log: Log;
-  readonly #onChunkServed: (bytes: number) => void;
+  readonly #turns: ChunkTurns;
   readonly #sessions: SessionsDatabase;
   readonly #filters = new SessionFilters();
   /** Messages in the queue of each session that was asked for it since the start. */
   readonly #queued = new Map<string, number>();
+  /** Whom the next stream of retained messages is for. */
+  #reader: object = {};
   #mayKeep: (client: object, filter: string) => boolean = () => false;
   #enqueued: Promise<unknown> = Promise.resolve();
 
@@ -62,9 +65,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
     super(options.sessions);
     this.#sessions = options.sessions;
     this.#control = options.control;
-    this.#chunks = options.chunks;
     this.#log = options.log;
-    this.#onChunkServed = options.onChunkServed;
+    this.#turns = options.turns;
   }
 
   /** Ours were written before PUBACK, in ingest; Aedes' own ($SYS) are not worth keeping. */
@@ -76,26 +78,36 @@ export class DroverPersistence extends AsyncLevelPersistence {
 
   /** One message at a time, and never an error: an error here would end the process. */
   override createRetainedStreamCombi(filters: readonly string[]): Readable {
-    return Readable.from(this.#retained(filters), { objectMode: true, highWaterMark: 1 });
+    const messages = this.#retained(filters, this.#reader);
+    return Readable.from(messages, { objectMode: true, highWaterMark: 1 });
   }
 
-  async *#retained(filters: readonly string[]): AsyncGenerator<StoredPacket> {
+  /** Aedes names the client only right before it asks for the stream, in its `subscribe` event. */
+  readsNext(client: object): void {
+    this.#reader = client;
+  }
+
+  async *#retained(filters: readonly string[], reader: object): AsyncGenerator<StoredPacket> {
+    // Those of chunks last: no control message waits for their turn.
+    for (const filter of filters.filter((one) => chunkOfFilter(one) === null)) {
+      for (const { topic, payload, qos } of this.#control.match(filter)) {
+        yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
+      }
+    }
     for (const filter of filters) {
       const hash = chunkOfFilter(filter);
-      if (hash === null) {
-        for (const { topic, payload, qos } of this.#control.match(filter)) {
-          yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
-        }
-        continue;
-      }
-      try {
-        const payload = await this.#chunks.get(hash);
-        if (payload === null) continue;
-        this.#onChunkServed(payload.byteLength);
-        yield { cmd: 'publish', topic: filter, payload, qos: 1, retain: true };
-      } catch (error) {
-        this.#log.error({ error: String(error), hash }, 'chunk could not be read');
-      }
+      const payload = hash && (await this.#chunkFor(reader, hash));
+      if (payload) yield { cmd: 'publish', topic: filter, payload, qos: 1, retain: true };
+    }
+  }
+
+  /** When it is its turn; null when there is nothing to send. */
+  async #chunkFor(reader: object, hash: Sha256Hex): Promise<Uint8Array | null> {
+    try {
+      return await this.#turns.read(reader, hash);
+    } catch (error) {
+      this.#log.error({ error: String(error), hash }, 'chunk could not be read');
+      return null;
     }
   }
 

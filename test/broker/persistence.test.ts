@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { FolderChunkStore } from '../../broker/io/chunk-store.ts';
+import { ChunkTurns } from '../../broker/io/chunk-turns.ts';
 import { ControlStore } from '../../broker/io/control-store.ts';
 import { DroverPersistence } from '../../broker/io/persistence.ts';
 import { openSessions } from '../../broker/io/sessions.ts';
@@ -28,7 +29,8 @@ async function openIn(folder: string): Promise<Opened> {
   const chunks = await FolderChunkStore.open({ folder: join(folder, 'chunks'), bytesMax: 1_000 });
   await chunks.whenCounted();
   const log = makeLog('test', 'silent');
-  const options = { sessions, control, chunks, log, onChunkServed: () => {} };
+  const turns = new ChunkTurns({ chunks, bytesPerSecondMax: null, onServed: () => {} });
+  const options = { sessions, control, turns, log };
   const close = async (): Promise<void> => {
     await sessions.close();
     await control.close();
