@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
+import { LIMITS } from '../shared/limits.ts';
 import type { Log } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
@@ -18,6 +19,7 @@ import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
+import { HotChunks } from './io/hot-chunks.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
 import { IngestJournal } from './io/ingest-journal.ts';
 import { Listeners } from './io/listeners.ts';
@@ -189,7 +191,12 @@ async function openEngine(
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials, controller } = parts;
-  const memory = new MemoryFloor();
+  const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
+  const hot = new HotChunks({
+    chunks,
+    bytesMax: LIMITS.hotChunkBytesMax,
+    onRead: (bytes) => memory.passed(bytes),
+  });
   const intake = new Intake({
     chunks,
     control,
@@ -203,14 +210,11 @@ async function openEngine(
     onControl: (topic, payload) => controller?.hear(topic, payload),
   });
   intake.remember();
-  const onChunkServed = (bytes: number): void => {
-    metrics.countChunkServed(bytes);
-    memory.passed(bytes);
-  };
+  const onChunkServed = (bytes: number): void => metrics.countChunkServed(bytes);
   const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
+    persistence: new DroverPersistence({ sessions, control, chunks: hot, log, onChunkServed }),
     journal: new IngestJournal(sessions),
-    chunks,
+    chunks: hot,
     credentials,
     certified,
     needsName: parts.certificates?.asksClients === true,

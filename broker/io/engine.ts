@@ -19,7 +19,7 @@ import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
@@ -33,6 +33,7 @@ import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
+import type { CheckedChunkStore } from './hot-chunks.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { TopicLanes } from './topic-lanes.ts';
@@ -51,7 +52,7 @@ export interface Incoming {
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
-  readonly chunks: ChunkStore;
+  readonly chunks: CheckedChunkStore;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -153,7 +154,10 @@ export class Engine implements EnginePort {
 
   /** Sends chunks again to whoever asked for them with `want`. */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    for (const hash of hashes) await this.deliverToWaiting(hash);
+    for (const hash of hashes) {
+      await this.#options.chunks.recheck(hash);
+      await this.deliverToWaiting(hash);
+    }
   }
 
   /**
