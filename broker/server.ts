@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
+import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
@@ -19,6 +20,7 @@ import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
+import { HotChunks } from './io/hot-chunks.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
 import { IngestJournal } from './io/ingest-journal.ts';
 import { Listeners } from './io/listeners.ts';
@@ -67,6 +69,8 @@ interface Stores {
   /** For all who use chunks; `disk` is for counting. */
   readonly chunks: WritableChunkStore;
   readonly disk: FolderChunkStore;
+  readonly hot: HotChunks;
+  readonly memory: MemoryFloor;
   readonly garbage: Collecting;
   readonly control: ControlStore;
   readonly trust: LiveTrust | null;
@@ -94,9 +98,15 @@ async function openStores(
   const bytesMax = options.storeBytesMax;
   const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   const keepMs = options.keepUnannouncedMs;
-  const parts = { trust, control, store: disk, onOpen };
+  const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
+  const hot = new HotChunks({
+    chunks: disk,
+    bytesMax: LIMITS.hotChunkBytesMax,
+    onRead: (bytes) => memory.passed(bytes),
+  });
+  const parts = { trust, control, store: hot, onOpen };
   const garbage = await collectFromStore({ ...options, ...parts, keepMs });
-  return { chunks: garbage.chunks, disk, garbage, control, trust, sessions };
+  return { chunks: garbage.chunks, disk, hot, memory, garbage, control, trust, sessions };
 }
 
 /** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
@@ -218,8 +228,7 @@ async function openEngine(
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
-  const { controller, relay, garbage } = parts;
-  const memory = new MemoryFloor();
+  const { controller, relay, garbage, hot, memory } = parts;
   const intake = new Intake({
     chunks,
     control,
@@ -245,14 +254,12 @@ async function openEngine(
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
-  const onChunkServed = (bytes: number): void => {
-    metrics.countChunkServed(bytes);
-    memory.passed(bytes);
-  };
+  const onChunkServed = (bytes: number): void => metrics.countChunkServed(bytes);
   const engine: Engine = await Engine.open({
     persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
     journal: new IngestJournal(sessions),
     chunks,
+    recheck: (hash) => hot.recheck(hash),
     credentials,
     certified,
     needsName: parts.certificates?.asksClients === true,

@@ -1,10 +1,11 @@
 /**
  * Chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup is one
  * open(2), whatever the number of chunks. A file is there whole or not at all: written beside,
- * fsynced, renamed. What is read is hashed again, so a disk that rots is noticed and healed.
+ * fsynced, renamed. What is read for the first time since the start, or was changed, or is asked for
+ * again, is hashed again, so a disk that rots is noticed and healed.
  */
 
-import { open, mkdir, readdir, readFile, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { open, mkdir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../../shared/errors.ts';
 import { sha256Hex } from '../../shared/hash.ts';
@@ -12,6 +13,8 @@ import { isSha256Hex, shortHash, type Sha256Hex } from '../../shared/ids.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { PrunableChunkStore } from '../../shared/ports.ts';
+import type { CheckedChunkStore } from './hot-chunks.ts';
+import { readChunk, type ReadChunk } from './read-chunk.ts';
 
 const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
 
@@ -30,12 +33,14 @@ export interface ChunkStoreOptions {
   readonly reserveBytes?: number;
 }
 
-export class FolderChunkStore implements PrunableChunkStore {
+export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   readonly #folder: string;
   readonly #bytesMax: number;
   readonly #reserveBytes: number;
   readonly #writing = new Map<Sha256Hex, Promise<void>>();
   readonly #removing = new Map<Sha256Hex, Promise<number>>();
+  /** Stamps of files that hashed to their address since the start. */
+  readonly #whole = new Map<Sha256Hex, string>();
   #bytes = 0;
   #chunks = 0;
   #counted: Promise<void> = Promise.resolve();
@@ -74,16 +79,33 @@ export class FolderChunkStore implements PrunableChunkStore {
   }
 
   async get(hash: Sha256Hex): Promise<Uint8Array | null> {
-    let bytes: Uint8Array;
+    let read: ReadChunk;
     try {
-      bytes = await readFile(this.#path(hash));
+      read = await readChunk(this.#path(hash), LIMITS.chunkBytesMax);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
       throw error;
     }
-    if (sha256Hex(bytes) === hash) return bytes;
+    const { bytes, stamp } = read;
+    // Robots hash it as well: what was found whole and has not been touched since is not hashed again.
+    if (this.#whole.get(hash) === stamp) return bytes;
+    if (sha256Hex(bytes) === hash) {
+      this.#noteWhole(hash, stamp);
+      return bytes;
+    }
     await this.remove(hash);
     return null;
+  }
+
+  async recheck(hash: Sha256Hex): Promise<void> {
+    this.#whole.delete(hash);
+    await this.get(hash);
+  }
+
+  #noteWhole(hash: Sha256Hex, stamp: string): void {
+    this.#whole.set(hash, stamp);
+    const [oldest] = this.#whole.keys();
+    if (this.#whole.size > LIMITS.wholeChunksMax && oldest) this.#whole.delete(oldest);
   }
 
   async put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
@@ -135,6 +157,7 @@ export class FolderChunkStore implements PrunableChunkStore {
     await this.#counted;
     const size = await this.#sizeOf(hash);
     if (size === null || !mayRemove()) return 0;
+    this.#whole.delete(hash);
     await unlink(this.#path(hash));
     this.#bytes -= size;
     this.#chunks -= 1;

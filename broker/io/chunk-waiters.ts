@@ -59,7 +59,7 @@ export class ChunkWaiters {
     try {
       const payload = await this.#chunks.get(hash);
       if (!payload) return;
-      await handTo(client, { topic: chunkTopic(hash), payload: Buffer.from(payload), qos: 1 });
+      await handTo(client, { topic: chunkTopic(hash), payload: asBuffer(payload), qos: 1 });
     } catch (error) {
       this.#log.error({ error: String(error), hash }, 'chunk could not be delivered');
     } finally {
@@ -67,3 +67,7 @@ export class ChunkWaiters {
     }
   }
 }
+
+/** The same memory: the bytes are shared by all readers of the chunk. */
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);

@@ -60,6 +60,8 @@ export interface EngineOptions {
   readonly log: Log;
   /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
   ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
+  /** Reads and hashes a chunk anew: who has got it asks for it again. */
+  recheck(hash: Sha256Hex): Promise<void>;
   onRefused(code: string): void;
   /** Somebody subscribed to this chunk, which may not be here yet. */
   onAsked?(hash: Sha256Hex): void;
@@ -155,7 +157,10 @@ export class Engine implements EnginePort {
 
   /** Sends chunks again to whoever asked for them with `want`. */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    for (const hash of hashes) await this.deliverToWaiting(hash);
+    for (const hash of hashes) {
+      await this.#options.recheck(hash);
+      await this.deliverToWaiting(hash);
+    }
   }
 
   /**

@@ -13,9 +13,11 @@ type Collect = (options: { type: 'minor' | 'major' }) => void;
 
 export class MemoryFloor {
   readonly #collect: Collect;
+  readonly #afterBytes: number;
   #passedBytes = 0;
 
-  constructor() {
+  constructor(afterBytes: number = LIMITS.collectAfterBytes) {
+    this.#afterBytes = afterBytes;
     // The way Node offers it to a program that was not started with the flag.
     setFlagsFromString('--expose-gc');
     this.#collect = runInNewContext('gc') as Collect;
@@ -24,7 +26,7 @@ export class MemoryFloor {
   /** Call with the size of each buffer that is done with. */
   passed(bytes: number): void {
     this.#passedBytes += bytes;
-    if (this.#passedBytes < LIMITS.collectAfterBytes) return;
+    if (this.#passedBytes < this.#afterBytes) return;
     this.#passedBytes = 0;
     this.#collect({ type: 'minor' });
   }
