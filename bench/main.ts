@@ -6,6 +6,7 @@ import { benchDelta } from './delta.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchPayload } from './payload.ts';
+import { benchPull } from './pull.ts';
 import { benchSoak } from './soak.ts';
 import { benchUplink } from './uplink.ts';
 import { benchWeight } from './weight.ts';
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   gate: benchGate,
   kills: benchKills,
   payload: benchPayload,
+  pull: benchPull,
   soak: benchSoak,
   uplink: benchUplink,
   weight: benchWeight,
