@@ -27,7 +27,7 @@ export interface LeanConnection {
   end(): void;
 }
 
-async function dial(port: number): Promise<Socket> {
+export async function dial(port: number): Promise<Socket> {
   const socket = createConnection({ port, host: '127.0.0.1', noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
@@ -39,7 +39,7 @@ async function dial(port: number): Promise<Socket> {
 type OnPacket = (type: number, id: number, digest: string, bytes: number) => void;
 
 /** Reads fixed headers by itself, and of a body only what it must: a topic, an id, the hash. */
-class LeanParser {
+export class LeanParser {
   readonly #onPacket: OnPacket;
   #head: number[] = [];
   #left = -1;
