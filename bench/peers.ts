@@ -1,6 +1,6 @@
 /**
- * The programs that a benchmark compares, each at its best setting, on a port and in a folder of its
- * own. All are stopped with the scope that started them.
+ * The programs that a benchmark compares, each at its best setting, on a port and in a folder of
+ * its own. All are stopped with the scope that started them.
  */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';

@@ -99,11 +99,7 @@ async function openStores(
   const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   const keepMs = options.keepUnannouncedMs;
   const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
-  const hot = new HotChunks({
-    chunks: disk,
-    bytesMax: LIMITS.hotChunkBytesMax,
-    onRead: (bytes) => memory.passed(bytes),
-  });
+  const hot = new HotChunks({ chunks: disk, bytesMax: LIMITS.hotChunkBytesMax });
   const parts = { trust, control, store: hot, onOpen };
   const garbage = await collectFromStore({ ...options, ...parts, keepMs });
   return { chunks: garbage.chunks, disk, hot, memory, garbage, control, trust, sessions };
@@ -254,11 +250,11 @@ async function openEngine(
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
-  const onChunkServed = (bytes: number): void => metrics.countChunkServed(bytes);
   const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({ sessions, control, chunks, log, onChunkServed }),
+    persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),
-    chunks,
+    borrowChunk: (hash) => garbage.use(hash, () => hot.borrow(hash)),
+    onChunkServed: (bytes) => metrics.countChunkServed(bytes),
     recheck: (hash) => hot.recheck(hash),
     credentials,
     certified,

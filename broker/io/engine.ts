@@ -17,9 +17,10 @@ import {
 import type { Duplex } from 'node:stream';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
+import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
@@ -30,9 +31,11 @@ import {
 } from '../core/access.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
+import { ChunkSender } from './chunk-sender.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
+import type { LentChunk } from './hot-chunks.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { TopicLanes } from './topic-lanes.ts';
@@ -51,7 +54,9 @@ export interface Incoming {
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
-  readonly chunks: ChunkStore;
+  /** Bytes to be sent and then given back; null when the chunk is not there. */
+  borrowChunk(hash: Sha256Hex): Promise<LentChunk | null>;
+  onChunkServed(bytes: number): void;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -72,7 +77,8 @@ export class Engine implements EnginePort {
   readonly #identities = new WeakMap<Client, Identity>();
   /** Named by a certificate: whom no file of credentials lets in or puts out. */
   readonly #certified = new WeakSet<Client>();
-  readonly #waiters: ChunkWaiters;
+  readonly #waiters = new ChunkWaiters();
+  readonly #sender: ChunkSender;
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
@@ -83,10 +89,16 @@ export class Engine implements EnginePort {
 
   private constructor(options: EngineOptions) {
     this.#options = options;
-    this.#waiters = new ChunkWaiters(options.chunks, options.log);
+    this.#sender = new ChunkSender({
+      borrow: options.borrowChunk,
+      mayReceive: (client, topic) => this.#mayReceive(client, topic),
+      onServed: options.onChunkServed,
+      log: options.log,
+    });
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
+    keepNumbersOutOfMemory(import.meta.resolve('aedes'));
     const engine = new Engine(options);
     options.persistence.keepSubscriptionsIf(
       (client, filter) => engine.#granted.get(client)?.has(filter) === true,
@@ -125,7 +137,10 @@ export class Engine implements EnginePort {
       authorizeSubscribe: (client, subscription, done) => {
         done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
-      authorizeForward: (client, packet) => (engine.#mayReceive(client, packet) ? packet : null),
+      authorizeForward: (client, packet) => {
+        const may = engine.#mayReceive(client, packet.topic);
+        return may && !engine.#copies.isCopy(client, packet) ? packet : null;
+      },
       published: (packet, _client, done) => {
         engine.#forgetJournal(packet);
         done(null);
@@ -152,7 +167,7 @@ export class Engine implements EnginePort {
 
   /** A new chunk was stored: who waits for it gets it. */
   async deliverToWaiting(hash: Sha256Hex): Promise<void> {
-    await this.#waiters.deliver(hash);
+    for (const client of this.#waiters.of(hash)) this.#sender.send(client, hash, false);
   }
 
   /** Sends chunks again to whoever asked for them with `want`. */
@@ -204,10 +219,13 @@ export class Engine implements EnginePort {
     // Who was on the way in when credentials changed was not yet among those that were looked at.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
+      // SUBACK is written. Who waits is noted first: the chunk may come while we look for it.
       for (const { topic } of subscriptions) {
-        this.#waiters.add(client, topic);
         const hash = chunkOfFilter(topic);
-        if (hash !== null) this.#options.onAsked?.(hash);
+        if (hash === null) continue;
+        this.#waiters.add(client, topic);
+        this.#sender.send(client, hash, true);
+        this.#options.onAsked?.(hash);
       }
     });
     this.#aedes.on('unsubscribe', (topics, client) => {
@@ -252,10 +270,9 @@ export class Engine implements EnginePort {
   }
 
   /** Also of what was queued for a session while it was away, perhaps for another user. */
-  #mayReceive(client: Client, packet: AedesPublishPacket): boolean {
+  #mayReceive(client: Client, topic: string): boolean {
     const identity = this.#identities.get(client);
-    if (!identity || this.#copies.isCopy(client, packet)) return false;
-    return decideReceive(identity, client.id, packet.topic).kind === 'allow';
+    return identity !== undefined && decideReceive(identity, client.id, topic).kind === 'allow';
   }
 
   #maySubscribe(client: Client, filter: string): boolean {

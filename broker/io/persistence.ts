@@ -1,13 +1,14 @@
 /**
- * What Aedes remembers, as Aedes asks for it. Retained messages come from the two stores of ours
- * (control messages, and chunks by exact address); sessions, queues and wills are kept by
- * aedes-persistence-level. See docs/decisions/0002-control-persistence.md.
+ * What Aedes remembers, as Aedes asks for it. Retained control messages come from a store of ours;
+ * chunks are never asked for here: the engine sends them by itself (chunk-sender.ts). Sessions,
+ * queues and wills are kept by aedes-persistence-level. See
+ * docs/decisions/0002-control-persistence.md.
  */
 
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
 import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/limits.ts';
-import type { ChunkStore, Log } from '../../shared/ports.ts';
+import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/topics.ts';
 import { SessionFilters } from '../core/session-filters.ts';
 import type { ControlStore } from './control-store.ts';
@@ -41,16 +42,12 @@ type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain:
 export interface PersistenceOptions {
   readonly sessions: SessionsDatabase;
   readonly control: ControlStore;
-  readonly chunks: ChunkStore;
   readonly log: Log;
-  onChunkServed(bytes: number): void;
 }
 
 export class DroverPersistence extends AsyncLevelPersistence {
   readonly #control: ControlStore;
-  readonly #chunks: ChunkStore;
   readonly #log: Log;
-  readonly #onChunkServed: (bytes: number) => void;
   readonly #sessions: SessionsDatabase;
   readonly #filters = new SessionFilters();
   /** Messages in the queue of each session that was asked for it since the start. */
@@ -62,9 +59,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     super(options.sessions);
     this.#sessions = options.sessions;
     this.#control = options.control;
-    this.#chunks = options.chunks;
     this.#log = options.log;
-    this.#onChunkServed = options.onChunkServed;
   }
 
   /** Ours were written before PUBACK, in ingest; Aedes' own ($SYS) are not worth keeping. */
@@ -81,20 +76,9 @@ export class DroverPersistence extends AsyncLevelPersistence {
 
   async *#retained(filters: readonly string[]): AsyncGenerator<StoredPacket> {
     for (const filter of filters) {
-      const hash = chunkOfFilter(filter);
-      if (hash === null) {
-        for (const { topic, payload, qos } of this.#control.match(filter)) {
-          yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
-        }
-        continue;
-      }
-      try {
-        const payload = await this.#chunks.get(hash);
-        if (payload === null) continue;
-        this.#onChunkServed(payload.byteLength);
-        yield { cmd: 'publish', topic: filter, payload, qos: 1, retain: true };
-      } catch (error) {
-        this.#log.error({ error: String(error), hash }, 'chunk could not be read');
+      if (chunkOfFilter(filter) !== null) continue; // the engine sends those itself
+      for (const { topic, payload, qos } of this.#control.match(filter)) {
+        yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
       }
     }
   }
