@@ -6,6 +6,7 @@ import { benchDelta } from './delta.ts';
 import { benchFanout, benchIdle } from './fanout.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
+import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
 import { benchPull } from './pull.ts';
 import { benchScale } from './scale.ts';
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   gate: benchGate,
   idle: benchIdle,
   kills: benchKills,
+  links: benchLinks,
   payload: benchPayload,
   pull: benchPull,
   scale: benchScale,

@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import type { Sha256Hex } from '../shared/ids.ts';
@@ -23,9 +23,11 @@ import { showStore } from './core/engine-view.ts';
 import { Fleet } from './core/fleet.ts';
 import type { RolloutView } from './core/rollouts.ts';
 import { AttachedEngine } from './io/attached-engine.ts';
+import { openBackupDoor } from './io/backup-door.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
 import { ControlStore } from './io/control-store.ts';
+import { openDataFolder } from './io/data-folder.ts';
 import type { EngineAddress } from './io/engine-link.ts';
 import { EventJournal } from './io/event-journal.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
@@ -130,6 +132,11 @@ async function open(
       onDecision: (kind) => metrics.countDecision(kind),
     }));
   if (lead) onOpen(() => lead.close());
+  const { control, journal, disk: chunks } = stores;
+  const databases = new Map(
+    Object.entries({ control, journal, ...(lead && { rollouts: lead.store }) }),
+  );
+  onOpen(await openBackupDoor({ ...options, source: { databases, chunks } }));
   const controller = lead?.controller ?? null;
   const parts: Parts = { ...stores, fleet, metrics, late, controller };
   metrics.showRollouts({
@@ -150,12 +157,7 @@ async function open(
 
 async function openStores(options: AttachOptions, late: Late, onOpen: OnOpen): Promise<Stores> {
   const { dataFolder, storeBytesMax: bytesMax } = options;
-  try {
-    await mkdir(dataFolder, { recursive: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `open data folder ${dataFolder}: ${why}`, { cause });
-  }
+  await openDataFolder(dataFolder);
   // First a database with a lock: two brokers with one client id would end each other's session.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());

@@ -3,6 +3,7 @@
  * somebody else and one for the copies that we keep of its chunks. No decision lives here.
  */
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sha256Hex } from '../shared/ids.ts';
 import type { ReadBackLink } from '../shared/io/read-back.ts';
@@ -43,7 +44,7 @@ export interface Collecting {
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
 export async function collectFromStore(options: CollectOptions): Promise<Collecting> {
   const { control, store, trust, onOpen } = options;
-  const parts = await openParts(options);
+  const parts = await openParts(options, ['store']);
   if (!parts || !trust) return keepAll(store);
   const place = placeOf('store', store);
   const collector = await parts.open({
@@ -86,7 +87,7 @@ export async function collectFromEngine(
   options: CollectFromEngineOptions,
 ): Promise<CollectingFromEngine> {
   const { control, store, trust, profile, log, link, isSettled } = options;
-  const parts = await openParts(options);
+  const parts = await openParts(options, ['engine', 'copies']);
   if (!parts) return { ...keepAll(store), ...NO_ENGINE };
   const reading = { copies: store, profile, log, link };
   const common = {
@@ -132,19 +133,18 @@ type Open = (
 ) => Promise<GarbageCollector>;
 
 /** Null: nothing is ever removed. */
-async function openParts({
-  dataFolder,
-  keepMs,
-  trust,
-  log,
-  onOpen,
-}: CollectOptions): Promise<{ book: GarbageBook; open: Open } | null> {
-  if (keepMs === null) return null;
-  if (!trust) {
-    log.info({}, 'no --trust: nobody can say which chunks are needed, so all are kept');
+async function openParts(
+  { dataFolder, keepMs, trust, log, onOpen }: CollectOptions,
+  places: readonly GarbageView['place'][],
+): Promise<{ book: GarbageBook; open: Open } | null> {
+  const folder = join(dataFolder, 'garbage');
+  if (keepMs === null || !trust) {
+    if (!trust) log.info({}, 'no --trust: nobody can say which chunks are needed, all are kept');
+    // What is used from now on is noted nowhere, so old marks must not come back.
+    await rm(folder, { recursive: true, force: true });
     return null;
   }
-  const book = await GarbageBook.open(join(dataFolder, 'garbage'));
+  const book = await GarbageBook.open(folder, places);
   onOpen(() => book.close());
   const open: Open = async (options) =>
     await GarbageCollector.open({

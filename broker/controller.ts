@@ -37,6 +37,8 @@ export interface ControllerOptions {
   readonly seeds: readonly Uint8Array[];
   readonly fleet: Fleet;
   readonly store: RolloutStore;
+  /** What a lost broker may have said in its terms must not be believed after ours. */
+  readonly termFloor?: number;
   /** Nobody else can lead on this carrier unless its lease is retained there already. */
   readonly isAlone: boolean;
   readonly times: ControllerTimes;

@@ -178,7 +178,7 @@ export class GarbageCollector {
   /** One look, and what it finds is removed. */
   async look(): Promise<void> {
     const { place, uptimeMs, log, isPaused, saveUptime } = this.#options;
-    await saveUptime();
+    await saveUptime().catch((error: unknown) => this.#noteDisk(error)); // full: the more reason
     if (isPaused() || !(await this.#readNeeded())) return;
     for await (const hashes of place.list()) {
       if (this.#isClosed || !this.#isCurrent()) return;
@@ -292,7 +292,7 @@ export class GarbageCollector {
 
   #noteDisk(error: unknown): false {
     const { log, place } = this.#options;
-    log.warn({ place: place.name, problem: toProblem(error) }, 'garbage marks not written');
+    log.warn({ place: place.name, problem: toProblem(error) }, 'notes on garbage not written');
     return false;
   }
 

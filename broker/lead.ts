@@ -13,6 +13,7 @@ import type { Fleet } from './core/fleet.ts';
 import type { ControlStore } from './io/control-store.ts';
 import { makeNotifier } from './io/notify.ts';
 import { LevelRolloutStore } from './io/rollout-store.ts';
+import type { Snapshotted } from './io/write-backup.ts';
 
 export interface LeadOptions {
   readonly seeds: readonly Uint8Array[];
@@ -48,7 +49,7 @@ const DEFAULT_TIMES: ControllerTimes = {
 export async function openController(
   { seeds, notify, times }: LeadOptions,
   parts: LeadParts,
-): Promise<{ controller: Controller; close(): Promise<void> }> {
+): Promise<{ controller: Controller; store: Snapshotted; close(): Promise<void> }> {
   const { dataFolder, trust, fleet, control, log } = parts;
   if (!trust) {
     throw new DroverError('USAGE', 'lead rollouts: --rollout-key needs --trust as well');
@@ -62,6 +63,7 @@ export async function openController(
     seeds,
     fleet,
     store,
+    termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
@@ -81,5 +83,5 @@ export async function openController(
     await controller.close();
     await store.close();
   };
-  return { controller, close };
+  return { controller, store, close };
 }

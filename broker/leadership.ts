@@ -20,6 +20,7 @@ import {
 export interface LeadershipOptions {
   readonly self: string;
   readonly predecessor: string | null;
+  readonly termFloor?: number;
   readonly isAlone: boolean;
   readonly times: LeaseTimes;
   readonly trust: TrustRoot;
@@ -74,9 +75,10 @@ export class Leadership {
   }
 
   #step(event: LeaseEvent): { term: number; beat: number } | null {
-    const { self, predecessor, times, mono, log } = this.#options;
+    const { self, predecessor, termFloor = 0, times, mono, log } = this.#options;
     const before = this.#state.kind;
-    const { state, say } = stepLease(this.#state, event, { self, predecessor, times, now: mono() });
+    const context = { self, predecessor, termFloor, times, now: mono() };
+    const { state, say } = stepLease(this.#state, event, context);
     this.#state = state;
     if (state.kind !== before) log.info({ controller: self, now: state.kind }, 'leadership');
     return say;

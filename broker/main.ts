@@ -4,7 +4,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { parseByteSize } from '../shared/byte-sizes.ts';
+import { parseByteSize, parseRate } from '../shared/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
@@ -13,6 +13,7 @@ import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts'
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust, type TrustRoot } from '../shared/trust.ts';
 import { attachBroker } from './attach.ts';
+import { withDataCommands } from './commands/data.ts';
 import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
 import {
   ENGINE_PASSWORD,
@@ -85,6 +86,10 @@ const withBroker = <T>(args: Argv<T>) =>
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
       describe: 'bytes of chunks to keep at most',
     })
+    .option('max-rate', {
+      type: 'string',
+      describe: 'send at most this many bytes of chunks per second to all robots, such as 20M',
+    })
     .option('keep-unannounced', {
       type: 'string',
       default: formatDurationMs(LIMITS.keepUnannouncedMsDefault),
@@ -146,7 +151,7 @@ const withEngine = <T>(args: Argv<T>) =>
       type: 'string',
       describe: "PEM file of the authority that signed the engine's certificate",
     })
-    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca']);
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
 
 /** A relay on a site: a broker of ours stands above. */
 const withUpstream = <T>(args: Argv<T>) =>
@@ -200,6 +205,7 @@ async function serve(args: BrokerArgs): Promise<void> {
 }
 
 async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
+  const upstream = readUpstream(args);
   const broker = await startBroker({
     ...(await readCommon(args)),
     mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
@@ -207,7 +213,8 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     wsPort: args.ws ?? null,
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
-    upstream: readUpstream(args),
+    bytesPerSecondMax: parseRate(args['max-rate']),
+    upstream,
   });
   const { mqttPort: mqtt, mqttsPort: mqtts, wsPort: ws, httpPort: http } = broker;
   const s = args['tls-cert'] === undefined ? '' : 's';
@@ -333,7 +340,7 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
 }
 
 await runProgram(PROGRAM, async () => {
-  await yargs(hideBin(process.argv))
+  await withDataCommands(yargs(hideBin(process.argv)))
     .scriptName(PROGRAM)
     .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')
     .command('$0', 'run the broker', withAll, (args) => serve(args))

@@ -38,6 +38,10 @@ export class SiteChunks {
   readonly #memory = new MemoryFloor();
   /** What this connection was asked for and has not brought. */
   readonly #subscribed = new Set<Sha256Hex>();
+  /** As they were announced last. */
+  #rollouts: readonly Rollout[] = [];
+  /** Those whose chunks were looked for in the store, by what they were then made of. */
+  readonly #looked = new Map<string, string>();
   #pull: ChunkPull | null = null;
   #timer: NodeJS.Timeout | null = null;
   readonly #retry: NodeJS.Timeout;
@@ -80,9 +84,11 @@ export class SiteChunks {
   /** Something else is announced. */
   announced(): void {
     this.#inLane(async () => {
-      const rollouts = this.#options.rollouts();
-      this.#drop(this.#wishes.keepOnly(rollouts.map(({ id }) => id)));
-      for (const rollout of rollouts) await this.#look(rollout);
+      this.#rollouts = this.#options.rollouts();
+      const ids: readonly string[] = this.#rollouts.map(({ id }) => id);
+      this.#drop(this.#wishes.keepOnly(ids));
+      for (const id of this.#looked.keys()) if (!ids.includes(id)) this.#looked.delete(id);
+      await this.#lookAtNew();
     });
   }
 
@@ -140,10 +146,19 @@ export class SiteChunks {
   async #here(hash: Sha256Hex, bytes: number): Promise<void> {
     this.#wishes.here(hash);
     // Before the pull ends: an index that has come names what to go on with.
-    for (const rollout of this.#options.rollouts()) {
+    for (const rollout of this.#rollouts) {
       if (indexesOf(rollout).has(hash)) await this.#look(rollout);
     }
     this.#effects(this.#pull?.kept(hash, bytes, this.#now()) ?? []);
+  }
+
+  async #lookAtNew(): Promise<void> {
+    for (const rollout of this.#rollouts) {
+      const artifacts = JSON.stringify(rollout.artifacts);
+      if (this.#looked.get(rollout.id) === artifacts) continue;
+      await this.#look(rollout);
+      this.#looked.set(rollout.id, artifacts);
+    }
   }
 
   /** What of it is here; the rest is wished for, in the order of the payload. */
@@ -203,16 +218,14 @@ export class SiteChunks {
   }
 
   #chunkBytes(): number {
-    const sizes = this.#options.rollouts().flatMap(({ artifacts }) => {
-      return artifacts.map((one) => one.chunk_size);
-    });
+    const sizes = this.#rollouts.flatMap(({ artifacts }) => artifacts.map((one) => one.chunk_size));
     return Math.max(LIMITS.chunkBytesMin, ...sizes);
   }
 
   /** What the upstream lacked may be there now; what found no room may find it. */
   #again(): void {
     this.#inLane(async () => {
-      await Promise.resolve();
+      await this.#lookAtNew(); // the store may have failed us the last time
       const again = this.#wishes.retry();
       if (this.#pull) this.#add(again, 'last');
       else this.#go();
@@ -276,16 +289,11 @@ export class SiteChunks {
 
   /**
    * Chunks that come prove that the others are on their way behind them: a site that is busy with
-   * its disk and its robots must not ask for them once more. With a rate the pull paces itself.
+   * its disk and its robots must not ask for them once more. So does a part of one on a slow link.
    */
   #onTime(): void {
-    const pull = this.#pull;
-    if (!pull) return;
-    const restMs = this.#heardAtMs + pull.patienceMs - this.#now();
-    if (restMs <= 0 || this.#options.bytesPerSecondMax !== null) {
-      return this.#effects(pull.timer(this.#now()));
-    }
-    this.#timer = setTimeout(() => this.#onTime(), restMs);
+    const heardAtMs = Math.max(this.#heardAtMs, this.#options.wire().bodyAtMs ?? -Infinity);
+    this.#effects(this.#pull?.timer(this.#now(), heardAtMs) ?? []);
   }
 
   /** A question that was lost is asked again by the pull's own timer; here it is only noted. */

@@ -39,7 +39,7 @@ export interface UpwardOptions {
 export class Upward {
   readonly #options: UpwardOptions;
   readonly #states = new ReportBook(LIMITS.upstreamStateMsMin);
-  readonly #toldOnline = new Map<RobotId, boolean | null>();
+  readonly #toldOnline = new Map<RobotId, boolean>();
   readonly #onlineDirty = new Set<RobotId>();
   /** What each robot asked people for last, so that it is not queued again and again. */
   readonly #asked = new Map<string, string>();
@@ -73,6 +73,9 @@ export class Upward {
     if (topic.leaf === 'events') await this.#keepEvent(topic.robot, payload);
     else if (topic.leaf === 'want') await this.#keepRequest(topic.robot, payload);
     else if (topic.leaf === 'state') this.#noteState(topic.robot);
+    // Taken out of service: what an earlier run may have said of it is taken back as well.
+    if (topic.leaf === 'state' && payload.byteLength === 0)
+      this.#toldOnline.set(topic.robot, false);
     this.#onlineDirty.add(topic.robot);
     this.#pump();
   }
@@ -170,7 +173,7 @@ export class Upward {
     for (const robot of robots) this.#onlineDirty.delete(robot);
     await allOrThrow(robots, async (robot) => {
       const online = fleet.get(robot)?.online ?? null;
-      if (this.#toldOnline.get(robot) === online) return;
+      if ((this.#toldOnline.get(robot) ?? null) === online) return;
       const payload = online === null ? NOTHING : encodeMessage({ online, via: name });
       try {
         await this.#options.send(robotTopic(robot, 'online'), payload, RETAINED);

@@ -166,6 +166,16 @@ export class Relay {
     this.#chunks.stored(hash);
   }
 
+  /** Rejects while its disk takes nothing. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
+  }
+
+  /** What stands in its database now, for a backup. */
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
   async close(): Promise<void> {
     this.#upward.close();
     await this.#link?.close();

@@ -1,7 +1,7 @@
 /** Puts a broker together: stores, engine, listeners, HTTP. No decision lives here. */
 
 import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
 import { LIMITS } from '../shared/limits.ts';
@@ -16,9 +16,12 @@ import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
+import { openBackupDoor } from './io/backup-door.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
+import { ChunkTurns, type ChunkTurnsOptions } from './io/chunk-turns.ts';
 import { ControlStore } from './io/control-store.ts';
+import { openDataFolder } from './io/data-folder.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
 import { HotChunks } from './io/hot-chunks.ts';
 import { startHttpApi, type HttpApi } from './io/http-api.ts';
@@ -28,6 +31,7 @@ import { LiveCredentials } from './io/live-credentials.ts';
 import { Metrics } from './io/metrics.ts';
 import { DroverPersistence } from './io/persistence.ts';
 import { openSessions, type SessionsDatabase } from './io/sessions.ts';
+import type { Snapshotted } from './io/write-backup.ts';
 import { Relay, type UpstreamOptions } from './relay.ts';
 import { walkTrust } from './trust-walk.ts';
 
@@ -45,6 +49,8 @@ export interface BrokerOptions {
   readonly credentialsFile: string | null;
   readonly trust: TrustRoot | null;
   readonly storeBytesMax: number;
+  /** Of chunks, to all clients together; null for as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
   /** How long chunks that nothing announced needs are kept; null: for ever. */
   readonly keepUnannouncedMs: number | null;
   readonly connectionsMax: number;
@@ -68,8 +74,7 @@ export interface RunningBroker {
 interface Stores {
   /** For all who use chunks; `disk` is for counting. */
   readonly chunks: WritableChunkStore;
-  readonly disk: FolderChunkStore;
-  readonly hot: HotChunks;
+  readonly disk: HotChunks;
   readonly memory: MemoryFloor;
   readonly garbage: Collecting;
   readonly control: ControlStore;
@@ -82,12 +87,7 @@ async function openStores(
   onOpen: (closer: () => Promise<void>) => void,
 ): Promise<Stores> {
   const { dataFolder } = options;
-  try {
-    await mkdir(dataFolder, { recursive: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `open data folder ${dataFolder}: ${why}`, { cause });
-  }
+  await openDataFolder(dataFolder);
   // First the database with the lock: a second broker must not touch the chunks of the first.
   const control = await ControlStore.open(join(dataFolder, 'control'));
   onOpen(() => control.close());
@@ -96,13 +96,15 @@ async function openStores(
   const sessions = await openSessions(join(dataFolder, 'sessions'));
   onOpen(() => sessions.close());
   const bytesMax = options.storeBytesMax;
-  const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
-  const keepMs = options.keepUnannouncedMs;
   const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
-  const hot = new HotChunks({ chunks: disk, bytesMax: LIMITS.hotChunkBytesMax });
-  const parts = { trust, control, store: hot, onOpen };
+  const disk = new HotChunks({
+    chunks: await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax }),
+    bytesMax: LIMITS.hotChunkBytesMax,
+  });
+  const keepMs = options.keepUnannouncedMs;
+  const parts = { trust, control, store: disk, onOpen };
   const garbage = await collectFromStore({ ...options, ...parts, keepMs });
-  return { chunks: garbage.chunks, disk, hot, memory, garbage, control, trust, sessions };
+  return { chunks: garbage.chunks, disk, memory, garbage, control, trust, sessions };
 }
 
 /** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
@@ -139,6 +141,7 @@ async function openBroker(
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
+  onOpen(await openBackups(options, { ...stores, lead, relay }));
   const admission = { credentials, certificates };
   const parts: Parts = { ...stores, fleet, metrics, ...admission, controller, relay };
   metrics.showRollouts({
@@ -151,6 +154,7 @@ async function openBroker(
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
     http,
+    onOpen,
     certified: (connection) => listeners.identityOf(connection),
   });
   onOpen(() => engine.close());
@@ -216,15 +220,21 @@ interface Parts extends Stores {
   readonly relay: Relay | null;
 }
 
+interface EngineNeeds {
+  readonly http: HttpApi;
+  readonly certified: EngineOptions['certified'];
+  readonly onOpen: (closer: () => Promise<void>) => void;
+}
+
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
 async function openEngine(
   options: BrokerOptions,
   parts: Parts,
-  { http, certified }: { http: HttpApi; certified: EngineOptions['certified'] },
+  { http, certified, onOpen }: EngineNeeds,
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
-  const { controller, relay, garbage, hot, memory } = parts;
+  const { controller, relay, garbage, disk, memory } = parts;
   const intake = new Intake({
     chunks,
     control,
@@ -250,12 +260,13 @@ async function openEngine(
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
+  const turns = openTurns(options, parts);
+  onOpen(async () => turns.close());
   const engine: Engine = await Engine.open({
     persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),
-    borrowChunk: (hash) => garbage.use(hash, () => hot.borrow(hash)),
-    onChunkServed: (bytes) => metrics.countChunkServed(bytes),
-    recheck: (hash) => hot.recheck(hash),
+    turns,
+    recheck: (hash) => disk.recheck(hash),
     credentials,
     certified,
     needsName: parts.certificates?.asksClients === true,
@@ -270,14 +281,47 @@ async function openEngine(
   return engine;
 }
 
+/** What every chunk passes on its way out. */
+function openTurns(
+  { bytesPerSecondMax }: BrokerOptions,
+  { garbage, disk, metrics }: Parts,
+): ChunkTurns {
+  const onServed = (bytes: number): void => metrics.countChunkServed(bytes);
+  const borrow: ChunkTurnsOptions['borrow'] = (hash) => garbage.use(hash, () => disk.borrow(hash));
+  const turns = new ChunkTurns({ borrow, bytesPerSecondMax, onServed });
+  metrics.showRate({ bytesPerSecondMax, waiting: () => turns.waiting });
+  return turns;
+}
+
+interface Lead {
+  readonly controller: Controller;
+  readonly store: Snapshotted;
+  run(publish: Publish): void;
+  close(): Promise<void>;
+}
+
+/** All databases but `garbage/`, whose marks may be lost: a restored broker waits anew. */
+async function openBackups(
+  options: BrokerOptions,
+  { disk, ...parts }: Stores & { lead: Lead | null; relay: Relay | null },
+): Promise<() => Promise<void>> {
+  const { control, sessions, lead, relay } = parts;
+  const rollouts = lead && { rollouts: lead.store };
+  const upstream = relay && { upstream: relay };
+  const databases = new Map<string, Snapshotted>(
+    Object.entries({ control, sessions, ...rollouts, ...upstream }),
+  );
+  return await openBackupDoor({ ...options, source: { databases, chunks: disk } });
+}
+
 /** The controller as it is before there is an engine: what it says goes out once `run` names one. */
 async function openLead(
   options: BrokerOptions,
   parts: Pick<Parts, 'trust' | 'fleet' | 'control' | 'metrics'>,
-): Promise<{ controller: Controller; run(publish: Publish): void; close(): Promise<void> }> {
+): Promise<Lead> {
   const { dataFolder, log } = options;
   let door: Publish | null = null;
-  const { controller, close } = await openController(options.lead as LeadOptions, {
+  const { controller, store, close } = await openController(options.lead as LeadOptions, {
     ...parts,
     dataFolder,
     isAlone: true,
@@ -289,7 +333,7 @@ async function openLead(
     door = publish;
     controller.run();
   };
-  return { controller, run, close };
+  return { controller, store, run, close };
 }
 
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
@@ -326,6 +370,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
       await access(options.dataFolder, constants.W_OK);
       await control.assertWritable();
       await sessions.assertWritable();
+      await relay?.assertWritable();
       return true;
     },
   });

@@ -140,21 +140,33 @@ async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const folder = stagingFolder(on.layout, job.payloadSha256);
   const reserve = (): Promise<void> => reserveRoom({ disk, layout: on.layout, job });
   const rate = { bytesPerSecondMax };
-  const onMissing = missingTeller(on);
-  const told = { reserve, onProgress, onMissing };
+  const told = { reserve, onProgress, ...stallTeller(on) };
   // What a delta that failed left behind: the full payload may need the room.
   if (!job.delta) await removePatches(disk, folder);
   await downloadPayload({ job, folder, disk, link, signal, ...told, ...rate });
   return { kind: 'downloaded' };
 }
 
-/** Told when it begins and when it ends, not for each chunk. */
-function missingTeller(on: EffectContext): (chunks: number) => void {
-  let isTold = false;
-  return (chunks) => {
-    if (chunks === 0 && !isTold) return;
-    isTold = chunks > 0;
-    on.onWaiting(isTold ? `${chunks} chunks that the broker does not send` : null, null);
+/** Why a download does not get on: when that begins, changes and ends, not for each chunk. */
+function stallTeller(on: EffectContext): Required<Pick<DownloadInput, 'onMissing' | 'onSlow'>> {
+  let missing: string | null = null;
+  let slow: string | null = null;
+  let told: string | null = null;
+  const tell = (): void => {
+    const reason = missing ?? slow;
+    if (reason === told) return;
+    told = reason;
+    on.onWaiting(reason, null);
+  };
+  return {
+    onMissing: (chunks) => {
+      missing = chunks === 0 ? null : `${chunks} chunks that the broker does not send`;
+      tell();
+    },
+    onSlow: (problem) => {
+      slow = problem && `${problem.message} (${problem.code})`;
+      tell();
+    },
   };
 }
 

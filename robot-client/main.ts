@@ -4,6 +4,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { parseRate } from '../shared/byte-sizes.ts';
 import { formatDurationMs } from '../shared/durations.ts';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import { parseRobotId } from '../shared/ids.ts';
@@ -25,7 +26,6 @@ import {
   parseHookTimeout,
   parseInterlock,
   parseKeepalive,
-  parseRate,
   parseRoots,
   parseTags,
   readPassword,

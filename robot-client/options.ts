@@ -7,7 +7,6 @@ import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
 import { parseComponentName } from '../shared/ids.ts';
 import { readInput } from '../shared/io/cli.ts';
-import { parseByteSize } from '../shared/byte-sizes.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { isVersion } from '../shared/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
@@ -36,14 +35,6 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
 
 export function parseTags(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(',')).filter((tag) => tag !== '');
-}
-
-/** Bytes per second, null for no bound. */
-export function parseRate(text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const rate = parseByteSize(text);
-  if (rate > 0) return rate;
-  throw new DroverError('USAGE', 'read --max-rate: want more than 0 bytes per second');
 }
 
 /** Milliseconds that one run of a hook may take. */

@@ -20,6 +20,14 @@ export function parseByteSize(text: string): number {
   );
 }
 
+/** Bytes per second of `--max-rate`, null for no bound. @throws DroverError USAGE */
+export function parseRate(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const rate = parseByteSize(text);
+  if (rate > 0) return rate;
+  throw new DroverError('USAGE', 'read --max-rate: want more than 0 bytes per second');
+}
+
 /** `1536` is `1.5 KiB`; exact below 1 KiB. */
 export function formatBytes(bytes: number): string {
   let value = bytes;

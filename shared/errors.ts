@@ -63,9 +63,12 @@ export const CATALOGUE = {
   CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
   LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),
   DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
+  DATA_NOT_EMPTY: usage('name an empty --data folder: a restore never mixes with what is there'),
+  RESTORE_UNFINISHED: usage('empty the folder and run drover-broker restore again'),
   BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
 
   // Documents
+  BACKUP_DAMAGED: refused('operator', 'take another backup: nothing of this one was restored'),
   JSON_INVALID: refused('peer', 'produce the document again with drover; do not edit signed files'),
   DOCUMENT_TOO_LARGE: refused('peer', 'shrink the document below the limit that is named'),
   MANIFEST_INVALID: refused('operator', 'build the bundle again with drover build'),
@@ -187,6 +190,7 @@ export const CATALOGUE = {
     hint: 'run the same publish again: it sends only what is missing',
   },
   BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
+  LINK_SLOW: unreachable('wait, it goes on by itself; look at the network when this lasts'),
   BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
   TLS_INVALID: usage(
     'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',

@@ -72,6 +72,7 @@ export const LIMITS = {
   pullTimeoutMsStart: 5 * SECOND, // first patience for a chunk, adapted to the link
   pullTimeoutMsMin: 2 * SECOND, // never hastier: a broker may pause for its disk
   pullTimeoutMsMax: 2 * MINUTE, // a 256 KiB chunk at 20 kbit/s takes this long
+  pullOvertakenMin: 8, // later chunks that came sooner: brokers answer several questions at a time
   pullAttemptsBeforeWant: 2, // subscriptions without an answer before `want` is published
   pullAttemptsMax: 12, // then the pull gives up and says which chunk is missing
   wantChunksMax: 32, // chunk ids in one want message
@@ -85,14 +86,20 @@ export const LIMITS = {
   controlMessagesMax: 100_000, // retained control messages held in memory
   controlMessageBytesMax: 512 * KiB, // largest retained control message
   connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
-  drainTimeoutMs: 60 * SECOND, // a reader that takes nothing for this long is closed
+  drainTimeoutMs: 5 * MINUTE, // a reader is closed that takes longer for what it was sent
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
+  backupSegmentBytes: 1 * MiB, // records of a database in one entry of a backup
+  backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth
+  backupStallMs: MINUTE, // who reads a backup and takes nothing for so long is ended
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   subscriptionsPerClientMax: 256, // topic filters of one connection
+  turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
+  rateBurstMs: 200, // of a rate that may be made up for: timers and disks are late by as much
+  timerMsMax: 2 ** 31 - 1, // setTimeout takes no more: 24 days
   keepUnannouncedMsDefault: DAY, // an upload that pauses over a night, a robot that is off for one
   keepUnannouncedMsMin: SECOND, // for tests; an upload and its reading back must fit into it
   keepUnannouncedMsMax: 365 * DAY, // longer than any rollout: use --no-garbage
@@ -102,7 +109,7 @@ export const LIMITS = {
   garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
   garbageBatchMax: 20, // chunks removed between two pauses
   garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
-  garbageMarksMax: 200_000, // chunks that wait to be removed: 30 MB; the rest waits for them
+  garbageMarksMax: 200_000, // chunks that wait to be removed: 80 MB; the rest waits for them
   engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
   eventStreamClientsMax: 64, // dashboards on /events
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
@@ -122,6 +129,7 @@ export const LIMITS = {
   leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
   leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
   leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
+  leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
@@ -280,6 +288,14 @@ assertRelation(
 assertRelation(
   LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
   'one packet limit serves control messages and chunks',
+);
+assertRelation(
+  LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,
+  'answers to one window may come in any order',
+);
+assertRelation(
+  LIMITS.drainTimeoutMs >= LIMITS.pullTimeoutMsMax * 2,
+  'a robot that waits patiently for a chunk must not be closed by the broker meanwhile',
 );
 assertRelation(
   LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,

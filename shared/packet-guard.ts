@@ -25,6 +25,11 @@ export class PacketGuard {
     this.#bytesMaxFor = bytesMaxFor;
   }
 
+  /** True between the first and the last byte of a body: a packet is on its way. */
+  get isInBody(): boolean {
+    return this.#skip > 0;
+  }
+
   /** Feed bytes in order, in pieces of any size. After a verdict other than ok, stop. */
   feed(bytes: Uint8Array): GuardVerdict {
     let at = 0;

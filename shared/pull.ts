@@ -2,6 +2,10 @@
  * Pulls a set of chunks over one link: an adaptive window of subscriptions, patience that follows
  * the link, `want` when nothing answers. Robots and site relays pull with this same code.
  *
+ * Slow is not late. A chunk may stand behind others on a link of 20 kbit/s for minutes, and another
+ * question would only put another copy behind it. So while something comes, only a chunk is late
+ * that was overtaken by a window of others asked for after it.
+ *
  * No I/O: events go in, effects come out, time is a parameter. It must never ask for a chunk that
  * it was told is there, and never hold more in flight than the window.
  */
@@ -22,12 +26,22 @@ export interface PullOptions {
   readonly chunkBytes: number;
   readonly windowMax?: number;
   readonly filtersPerSubscribeMax?: number;
-  /** Bytes per second this pull may take; null for as fast as the link. */
+  /** Bytes of chunks per second that this pull may ask for; null for as fast as the link. */
   readonly bytesPerSecondMax?: number | null;
+}
+
+/** A chunk whose answer takes longer than any before it, while bytes come. */
+export interface SlowChunk {
+  readonly hash: Sha256Hex;
+  readonly sinceMs: EpochMs;
 }
 
 interface Asked {
   readonly firstAskedAtMs: EpochMs;
+  /** The how manyth question of the pull this is. */
+  turn: number;
+  /** How many that were asked later were answered sooner. */
+  overtakenBy: number;
   askedAtMs: EpochMs;
   attempts: number;
 }
@@ -37,25 +51,29 @@ export class ChunkPull {
   readonly #missing: Set<Sha256Hex>;
   readonly #asked = new Map<Sha256Hex, Asked>();
   readonly #windowMax: number;
+  readonly #chunkBytes: number;
   readonly #filtersMax: number;
-  readonly #bytesPerMsMax: number | null;
+  /** Time that the rate wants between two questions; 0 without one. */
+  readonly #everyMs: number;
   #window: number;
   #up = false;
   #ended = false;
-  #grownBy = 0;
   #smoothMs: number | null = null;
   #deviationMs = 0;
   #nextAskAtMs: EpochMs = 0;
+  #turn = 0;
+  #heardAtMs: EpochMs = -Infinity;
 
   constructor(options: PullOptions) {
     this.#missing = new Set(options.missing);
     this.#queue = [...this.#missing];
     const byBytes = Math.max(1, Math.floor(LIMITS.windowBytesMax / options.chunkBytes));
     this.#windowMax = Math.min(options.windowMax ?? LIMITS.windowChunksMax, byBytes);
+    this.#chunkBytes = options.chunkBytes;
     this.#window = Math.min(LIMITS.windowChunksStart, this.#windowMax);
     this.#filtersMax = options.filtersPerSubscribeMax ?? LIMITS.filtersPerSubscribeMax;
     const rate = options.bytesPerSecondMax ?? null;
-    this.#bytesPerMsMax = rate === null ? null : rate / 1000;
+    this.#everyMs = rate === null ? 0 : (options.chunkBytes * 1000) / rate;
   }
 
   get missingCount(): number {
@@ -92,6 +110,7 @@ export class ChunkPull {
   /** The link went away: what was asked for is asked again, first, on the next one. */
   down(): void {
     this.#up = false;
+    this.#heardAtMs = -Infinity; // what the next link is asked is answered by the next link
     this.#queue.unshift(...this.#asked.keys());
     this.#asked.clear();
   }
@@ -101,37 +120,43 @@ export class ChunkPull {
     if (this.#ended || !this.#missing.delete(hash)) return [];
     const asked = this.#asked.get(hash);
     const effects: PullEffect[] = [];
+    this.#heardAtMs = now;
     if (asked) {
       this.#asked.delete(hash);
+      for (const other of this.#asked.values()) if (other.turn < asked.turn) other.overtakenBy += 1;
       if (asked.attempts === 1) this.#learn(now - asked.firstAskedAtMs);
+      this.#nextAskAtMs -= this.#everyMs * (1 - bytes / this.#chunkBytes); // an index is small
       effects.push({ kind: 'unsubscribe', hashes: [hash] });
     } else {
       const at = this.#queue.indexOf(hash);
       if (at >= 0) this.#queue.splice(at, 1);
     }
-    if (this.#bytesPerMsMax !== null) {
-      this.#nextAskAtMs = Math.max(this.#nextAskAtMs, now) + bytes / this.#bytesPerMsMax;
-    }
     if (this.#missing.size === 0) return [...effects, ...this.#end({ kind: 'done' })];
     return [...effects, ...this.#fill(now)];
   }
 
-  /** Call at `wakeAtMs`: asks again for what is late, and for what the rate held back. */
-  timer(now: EpochMs): PullEffect[] {
+  /**
+   * Call at `wakeAtMs`: asks again for what is late, and for what the rate held back.
+   * @param heardAtMs when a part of a message last came, for links that can tell
+   */
+  timer(now: EpochMs, heardAtMs: EpochMs = -Infinity): PullEffect[] {
     if (!this.#up || this.#ended) return [];
     const effects: PullEffect[] = [];
+    this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
     const late = [...this.#asked].filter(([, asked]) => this.#deadlineOf(asked) <= now);
     for (const [hash, asked] of late) {
       if (asked.attempts < LIMITS.pullAttemptsMax) continue;
       return this.#end({ kind: 'gaveUp', hash, attempts: asked.attempts });
     }
+    if (late.length > 0 || this.slowest(now) !== null) this.#shrink();
     if (late.length > 0) {
-      this.#window = Math.max(1, Math.floor(this.#window / 2));
-      this.#grownBy = 0;
+      this.#charge(late.length, now);
       const wanted = late.filter(([, a]) => a.attempts >= LIMITS.pullAttemptsBeforeWant);
       for (const [, asked] of late) {
         asked.attempts += 1;
         asked.askedAtMs = now;
+        asked.turn = this.#turn += 1;
+        asked.overtakenBy = 0;
       }
       effects.push(
         ...this.#grouped(
@@ -152,7 +177,7 @@ export class ChunkPull {
     if (!this.#up || this.#ended) return null;
     const deadlines = [...this.#asked.values()].map((asked) => this.#deadlineOf(asked));
     const roomLeft = this.#asked.size < this.#window && this.#queue.length > 0;
-    if (roomLeft && this.#bytesPerMsMax !== null) deadlines.push(this.#nextAskAtMs);
+    if (roomLeft && this.#everyMs > 0) deadlines.push(this.#nextAskAtMs);
     return deadlines.length === 0 ? null : Math.min(...deadlines);
   }
 
@@ -163,13 +188,30 @@ export class ChunkPull {
     return Math.min(LIMITS.pullTimeoutMsMax, Math.max(LIMITS.pullTimeoutMsMin, measured));
   }
 
+  /** The oldest question whose answer is overdue and excused; what a person wants to know. */
+  slowest(now: EpochMs): SlowChunk | null {
+    if (!this.#up || this.#ended) return null;
+    for (const [hash, asked] of this.#asked) {
+      const isOverdue = asked.askedAtMs + this.#patienceWith(asked) <= now;
+      if (isOverdue && this.#deadlineOf(asked) > now)
+        return { hash, sinceMs: asked.firstAskedAtMs };
+    }
+    return null;
+  }
+
   #deadlineOf(asked: Asked): EpochMs {
-    const patience = this.patienceMs * 2 ** (asked.attempts - 1);
-    return asked.askedAtMs + Math.min(LIMITS.pullTimeoutMsMax, patience);
+    const isOvertaken = asked.overtakenBy >= LIMITS.pullOvertakenMin;
+    const sinceMs = isOvertaken ? asked.askedAtMs : Math.max(asked.askedAtMs, this.#heardAtMs);
+    return sinceMs + this.#patienceWith(asked);
+  }
+
+  #patienceWith({ attempts }: Asked): number {
+    return Math.min(LIMITS.pullTimeoutMsMax, this.patienceMs * 2 ** (attempts - 1));
   }
 
   /** Smoothed answer time as in RFC 6298; an answer to a repeated question teaches nothing (Karn). */
   #learn(sampleMs: number): void {
+    const isSlow = sampleMs > this.patienceMs;
     if (this.#smoothMs === null) {
       this.#smoothMs = sampleMs;
       this.#deviationMs = sampleMs / 2;
@@ -177,23 +219,35 @@ export class ChunkPull {
       this.#deviationMs += (Math.abs(sampleMs - this.#smoothMs) - this.#deviationMs) / 4;
       this.#smoothMs += (sampleMs - this.#smoothMs) / 8;
     }
-    this.#grownBy += 1;
-    if (this.#grownBy >= this.#window && this.#window < this.#windowMax) {
-      this.#window += 1;
-      this.#grownBy = 0;
-    }
+    if (isSlow) this.#shrink();
+    // Quickly: how much a link carries is TCP's to find out, and the window only out of its way.
+    else this.#window = Math.min(this.#windowMax, this.#window + 1);
+  }
+
+  /** To two and not to one, between whose chunks the link would stand still for a round trip. */
+  #shrink(): void {
+    this.#window = Math.min(this.#window, Math.max(2, Math.floor(this.#window / 2)));
   }
 
   #fill(now: EpochMs): PullEffect[] {
     if (!this.#up || this.#ended) return [];
-    if (this.#bytesPerMsMax !== null && now < this.#nextAskAtMs) return [];
-    // With a rate limit one chunk is paid for at a time; without, the whole window is used.
-    const room = this.#window - this.#asked.size;
-    const next = this.#queue.splice(0, this.#bytesPerMsMax === null ? room : Math.min(room, 1));
+    if (this.#everyMs > 0 && now < this.#nextAskAtMs) return [];
+    const room = Math.max(0, this.#window - this.#asked.size);
+    const next = this.#queue.splice(0, this.#everyMs > 0 ? Math.min(room, 1) : room);
+    if (next.length > 0) this.#charge(next.length, now);
     for (const hash of next) {
-      this.#asked.set(hash, { firstAskedAtMs: now, askedAtMs: now, attempts: 1 });
+      const times = { firstAskedAtMs: now, askedAtMs: now };
+      this.#asked.set(hash, { ...times, attempts: 1, turn: (this.#turn += 1), overtakenBy: 0 });
     }
-    return this.#grouped('subscribe', next);
+    // One by one: a broker may answer questions side by side, and what stands second in one of them
+    // after what was asked for much later. So answers come in the order of what is asked here.
+    return next.map((hash) => ({ kind: 'subscribe', hashes: [hash] }));
+  }
+
+  /** A question is paid for when it is asked: with the answer, each round trip would be lost. */
+  #charge(chunks: number, now: EpochMs): void {
+    const dueAtMs = Math.max(this.#nextAskAtMs, now - LIMITS.rateBurstMs); // a timer may be late
+    this.#nextAskAtMs = dueAtMs + chunks * this.#everyMs;
   }
 
   #grouped(kind: 'subscribe', hashes: readonly Sha256Hex[]): PullEffect[] {

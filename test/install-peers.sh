@@ -16,7 +16,8 @@ openssl: command -v openssl
 tar: command -v tar
 strace: command -v strace
 e2fsprogs: test -x /usr/sbin/mkfs.ext4 && test -x /usr/sbin/e2fsck
-iproute2: command -v ip
+iproute2: command -v ip || test -x /usr/sbin/ip
+util-linux: command -v nsenter
 mount: command -v mount && command -v umount
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"

@@ -9,7 +9,9 @@
  * of progress begins with the term.
  */
 
+import type { EpochMs } from '../../shared/ids.ts';
 import type { Lease } from '../../shared/lease.ts';
+import { LIMITS } from '../../shared/limits.ts';
 
 /** A clock that never jumps; milliseconds. */
 type Mono = number;
@@ -60,7 +62,22 @@ export interface LeaseContext {
   readonly predecessor: string | null;
   readonly times: LeaseTimes;
   readonly now: Mono;
+  /** Terms up to this may have been used by a broker that this one was restored from. */
+  readonly termFloor?: number;
 }
+
+/** No fleet of Drover is older. */
+const FIRST_DAY: EpochMs = Date.UTC(2026, 0, 1);
+
+/**
+ * The floor for a store that was restored at this time: as if there had been a change of leader
+ * every `leaseRestoreMs` since the first fleet, which is more than any had.
+ */
+export const termAt = (now: EpochMs): number =>
+  Math.min(
+    Math.max(Math.floor((now - FIRST_DAY) / LIMITS.leaseRestoreMs), 0),
+    LIMITS.leaseTermMax / 2,
+  );
 
 export function stepLease(state: LeaseState, event: LeaseEvent, context: LeaseContext): LeaseStep {
   return event.kind === 'heard'
@@ -95,11 +112,12 @@ function hear(state: LeaseState, lease: Heard, { self, now }: LeaseContext): Lea
 const isLater = (lease: Heard, known: Heard): boolean =>
   lease.term === known.term && (lease.controller !== known.controller || lease.beat > known.beat);
 
-function tick(state: LeaseState, { self, times, now, predecessor }: LeaseContext): LeaseStep {
+function tick(state: LeaseState, context: LeaseContext): LeaseStep {
+  const { self, times, now, predecessor, termFloor = 0 } = context;
   if (state.kind === 'following') {
     const isOurs = predecessor !== null && state.heard?.controller === predecessor;
     if (!isOurs && now - state.quietSinceMs < times.leaseMs) return { state, say: null };
-    const mine = { term: (state.heard?.term ?? 0) + 1, beat: 1 };
+    const mine = { term: Math.max(state.heard?.term ?? 0, termFloor) + 1, beat: 1 };
     return {
       state: { kind: 'claiming', mine, untilMs: now + times.settleMs, last: null },
       say: mine,

@@ -14,10 +14,10 @@ import { qosOf, whenDrained, writeChunk } from './aedes-client.ts';
 import type { LentChunk } from './hot-chunks.ts';
 
 export interface ChunkSenderOptions {
-  borrow(hash: Sha256Hex): Promise<LentChunk | null>;
+  /** Resolves when it is this client's turn; null when there is nothing to send. */
+  lend(client: Client, hash: Sha256Hex): Promise<LentChunk | null>;
   /** Asked right before each chunk is written. */
   mayReceive(client: Client, topic: string): boolean;
-  onServed(bytes: number): void;
   readonly log: Log;
 }
 
@@ -69,7 +69,7 @@ export class ChunkSender {
     for (const [hash, retain] of row) {
       row.delete(hash);
       if (qosOf(client, chunkTopic(hash)) === null) continue;
-      const lent = this.#options.borrow(hash).catch((error: unknown) => {
+      const lent = this.#options.lend(client, hash).catch((error: unknown) => {
         this.#options.log.error({ error: String(error), hash }, 'chunk could not be read');
         return null;
       });
@@ -91,7 +91,6 @@ export class ChunkSender {
     }
     const { bytes: payload, giveBack } = lent;
     const packet = { topic, payload, qos: granted > 0 ? 1 : 0, retain } as const;
-    this.#options.onServed(payload.byteLength);
     return !writeChunk(client, packet, giveBack);
   }
 }

@@ -84,6 +84,10 @@ export class ControlStore {
     this.#messages.set(topic, { topic, payload: value.subarray(1), qos });
   }
 
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
   async close(): Promise<void> {
     await this.#database.close();
   }

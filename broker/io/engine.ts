@@ -32,10 +32,10 @@ import {
 import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
 import { ChunkSender } from './chunk-sender.ts';
+import type { ChunkTurns } from './chunk-turns.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
-import type { LentChunk } from './hot-chunks.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { TopicLanes } from './topic-lanes.ts';
@@ -54,9 +54,7 @@ export interface Incoming {
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
-  /** Bytes to be sent and then given back; null when the chunk is not there. */
-  borrowChunk(hash: Sha256Hex): Promise<LentChunk | null>;
-  onChunkServed(bytes: number): void;
+  readonly turns: ChunkTurns;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -90,9 +88,8 @@ export class Engine implements EnginePort {
   private constructor(options: EngineOptions) {
     this.#options = options;
     this.#sender = new ChunkSender({
-      borrow: options.borrowChunk,
+      lend: (client, hash) => options.turns.lend(client, hash),
       mayReceive: (client, topic) => this.#mayReceive(client, topic),
-      onServed: options.onChunkServed,
       log: options.log,
     });
   }
@@ -234,7 +231,10 @@ export class Engine implements EnginePort {
         this.#waiters.remove(client, topic);
       }
     });
-    this.#aedes.on('clientDisconnect', (client) => this.#waiters.removeAll(client));
+    this.#aedes.on('clientDisconnect', (client) => {
+      this.#waiters.removeAll(client);
+      this.#options.turns.leave(client);
+    });
   }
 
   async #authenticate(

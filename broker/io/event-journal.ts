@@ -43,6 +43,11 @@ export class EventJournal {
     return made;
   }
 
+  /** Another name on the engine from now on. */
+  async forgetClientId(): Promise<void> {
+    await this.#database.del(CLIENT_KEY, { sync: true });
+  }
+
   /** Oldest first. One damaged entry must not hide the others. */
   async *events(log: Log): AsyncIterable<RobotEvent> {
     for await (const value of this.#database.values(RANGE)) {
@@ -71,6 +76,10 @@ export class EventJournal {
   /** Rejects while its disk takes nothing. */
   async assertWritable(): Promise<void> {
     await this.#database.assertWritable();
+  }
+
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
   }
 
   async close(): Promise<void> {

@@ -10,10 +10,15 @@
 
 import { isSha256Hex, type Sha256Hex } from '../../shared/ids.ts';
 import type { Mark, UptimeMs } from '../core/garbage.ts';
+import type { GarbageView } from '../core/garbage-view.ts';
 import { SteadyDatabase, type Operation } from './steady-database.ts';
+
+type Place = GarbageView['place'];
 
 const UPTIME = 'uptime';
 const HELD = 'held/';
+const MARK = 'mark/';
+const PLACES = ['store', 'engine', 'copies'] as const;
 const WAS_ANNOUNCED = ' announced';
 
 /** The marks of one place where chunks are. */
@@ -36,9 +41,17 @@ export class GarbageBook {
     this.isNew = before === null;
   }
 
-  /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
-  static async open(folder: string): Promise<GarbageBook> {
+  /**
+   * @param places those in use; what happens to the chunks of another is not noted any more, so its
+   *   marks are forgotten
+   * @throws DroverError DATA_LOCKED, FILE_UNREADABLE
+   */
+  static async open(folder: string, places: readonly Place[]): Promise<GarbageBook> {
     const database = await SteadyDatabase.open(folder, 'utf8');
+    const kept = new Set<Place>(places);
+    for (const place of PLACES) {
+      if (!kept.has(place)) await database.clear(rangeOf(`${MARK}${place}/`));
+    }
     const before = Number(await database.get(UPTIME));
     return new GarbageBook(database, Number.isFinite(before) ? before : null);
   }
@@ -51,8 +64,8 @@ export class GarbageBook {
     await this.#database.put(UPTIME, String(this.uptimeMs));
   }
 
-  marksOf(place: string): GarbageMarks {
-    const prefix = `mark/${place}/`;
+  marksOf(place: Place): GarbageMarks {
+    const prefix = `${MARK}${place}/`;
     const database = this.#database;
     return {
       load: async () => {

@@ -89,6 +89,16 @@ export class Metrics {
     addEngineMetrics(this.#registry, sources);
   }
 
+  /** What may go out, and what waits for it. */
+  showRate(rate: { bytesPerSecondMax: number | null; waiting(): number }): void {
+    this.#gauge('drover_chunk_turns_waiting', 'Chunks that wait for their turn', rate.waiting);
+    this.#gauge(
+      'drover_chunk_bytes_per_second_max',
+      'Bytes of chunks that may go out each second to all clients together, 0 for no bound',
+      () => rate.bytesPerSecondMax ?? 0,
+    );
+  }
+
   /** The way up from a site. */
   showUpstream(status: () => UpstreamStatus): void {
     addUpstreamMetrics(this.#registry, status);

@@ -40,6 +40,7 @@ export interface RolloutStore {
 /** Above every character that an id or a number may hold. */
 const END = '~';
 const SELF_KEY = 'self';
+const TERM_FLOOR_KEY = 'term-floor';
 const auditKey = (rollout: string, seq: number): string =>
   `audit/${rollout}/${String(seq).padStart(10, '0')}`;
 
@@ -102,6 +103,22 @@ export class LevelRolloutStore implements RolloutStore {
       entries.push(JSON.parse(text as string) as AuditEntry);
     }
     return entries;
+  }
+
+  /** Terms of the lease that may have been used by the broker that this was restored from. */
+  async termFloor(): Promise<number> {
+    const text = await this.#database.get(TERM_FLOOR_KEY);
+    return typeof text === 'string' ? Number(text) : 0;
+  }
+
+  /** Whoever had this store before may live on: another one goes on from a higher term. */
+  async becomeAnother(termFloor: number): Promise<void> {
+    const floor = { type: 'put', key: TERM_FLOOR_KEY, value: String(termFloor) } as const;
+    await this.#database.batch([{ type: 'del', key: SELF_KEY }, floor], { sync: true });
+  }
+
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
   }
 
   async close(): Promise<void> {

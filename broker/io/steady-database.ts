@@ -101,6 +101,11 @@ export class SteadyDatabase {
     yield* this.#level.iterator(range);
   }
 
+  /** All entries as they are now, whatever is written while they are read; values as they lie. */
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#level.iterator<string, Uint8Array>({ valueEncoding: 'view' });
+  }
+
   /** @throws DroverError DISK_FULL, DISK_WRITE_FAILED; so do all that follow */
   async put(key: string, value: unknown, options: WriteOptions = {}): Promise<void> {
     const { sync, ...encoding } = options;

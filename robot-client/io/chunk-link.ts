@@ -31,6 +31,10 @@ export class ChunkLink implements PullLink {
     return this.#wire()?.isUp === true;
   }
 
+  get bodyAtMs(): number {
+    return this.#wire()?.bodyAtMs ?? -Infinity;
+  }
+
   /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
   async deliver(bytes: Uint8Array): Promise<void> {
     if (this.#listeners.size === 0) return;

@@ -5,12 +5,12 @@
  */
 
 import { chunkLength, parseChunkIndex, type ChunkIndex } from '../../shared/chunk-index.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
 import { shortHash } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
+import { ChunkPull, type PullEffect, type SlowChunk } from '../../shared/pull.ts';
 import type { Disk, DiskFile } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
 import { transferOf, type Transfer } from '../core/transfer.ts';
@@ -18,6 +18,8 @@ import { transferOf, type Transfer } from '../core/transfer.ts';
 /** What a download needs of the agent's link. */
 export interface PullLink {
   readonly isUp: boolean;
+  /** When a part of a message last came; left out by a carrier that sees whole messages only. */
+  readonly bodyAtMs?: number;
   subscribeChunks(hashes: readonly Sha256Hex[]): void;
   unsubscribeChunks(hashes: readonly Sha256Hex[]): void;
   wantChunks(hashes: readonly Sha256Hex[]): void;
@@ -42,6 +44,8 @@ export interface DownloadInput {
   reserve?(): Promise<void>;
   /** Chunks that were asked for in vain more than once; 0 when one has come again. */
   onMissing?(chunks: number): void;
+  /** A chunk that is on its way for long; null when chunks come in time again. */
+  onSlow?(problem: Problem | null): void;
   onProgress(progress: { bytesDone: number; bytesTotal: number; chunksFetched: number }): void;
 }
 
@@ -150,7 +154,10 @@ async function missingPlaces(
   return places;
 }
 
-type PullAll = Pick<DownloadInput, 'link' | 'signal' | 'bytesPerSecondMax' | 'onMissing'> & {
+type PullAll = Pick<
+  DownloadInput,
+  'link' | 'signal' | 'bytesPerSecondMax' | 'onMissing' | 'onSlow'
+> & {
   chunkBytes: number;
   missing: readonly Sha256Hex[];
   keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
@@ -191,12 +198,12 @@ function pullAll(input: PullAll): Promise<void> {
           input.onMissing?.(effect.hashes.length);
         } else return finish(effect.kind === 'done' ? undefined : gaveUp(effect));
       }
+      const slow = pull.slowest(clock());
+      input.onSlow?.(slow && toProblem(slowError(slow, clock())));
       if (timer) clearTimeout(timer);
       const wakeAtMs = pull.wakeAtMs;
-      timer =
-        wakeAtMs === null
-          ? null
-          : setTimeout(() => run(pull.timer(clock())), Math.max(1, wakeAtMs - clock()));
+      const onTime = (): void => run(pull.timer(clock(), link.bodyAtMs));
+      timer = wakeAtMs === null ? null : setTimeout(onTime, Math.max(1, wakeAtMs - clock()));
     };
     detach = link.attach({
       onChunk: async (hash, bytes) => {
@@ -222,6 +229,11 @@ function pullAll(input: PullAll): Promise<void> {
 }
 
 const clock = (): number => performance.now();
+
+function slowError({ hash, sinceMs }: SlowChunk, now: number): DroverError {
+  const why = `not whole after ${Math.round((now - sinceMs) / 1000)} s, but on its way`;
+  return new DroverError('LINK_SLOW', `download chunk ${shortHash(hash)}: ${why}`);
+}
 
 function gaveUp(effect: { hash: Sha256Hex; attempts: number }): DroverError {
   return new DroverError(

@@ -1,7 +1,7 @@
 /**
- * Notices that the announcement a robot goes by has expired while nothing came. A carrier that holds
- * newer ones back says nothing at all, so silence must be found out by the robot itself. It looks at
- * the wall clock again and again, because that may be put right meanwhile.
+ * Notices that the announcement a robot goes by has expired while nothing came. A carrier that
+ * holds newer ones back says nothing at all, so silence must be found out by the robot itself. It
+ * looks at the wall clock again and again, because that may be put right meanwhile.
  */
 
 import type { EpochMs } from '../../shared/ids.ts';

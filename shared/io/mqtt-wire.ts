@@ -54,6 +54,8 @@ export class MqttWire implements Wire {
   #attempt = 0;
   /** Connections in a row over which no message came. */
   #unserved = 0;
+  #heardAtMs = -Infinity;
+  #bodyAtMs = -Infinity;
   #retryTimer: NodeJS.Timeout | null = null;
   #lastError: DroverError | null = null;
 
@@ -67,6 +69,10 @@ export class MqttWire implements Wire {
 
   get isUp(): boolean {
     return this.#up;
+  }
+
+  get bodyAtMs(): number {
+    return this.#bodyAtMs;
   }
 
   /** Connections in a row that were not made. */
@@ -167,10 +173,11 @@ export class MqttWire implements Wire {
       return this.#connectLater();
     }
     const { url, clientId, username, password, will, keepsSession = false } = this.#options;
+    const keepaliveS = this.#options.keepaliveS ?? LIMITS.keepaliveS;
     const settings: IClientOptions = {
       clientId,
       clean: !keepsSession,
-      keepalive: this.#options.keepaliveS ?? LIMITS.keepaliveS,
+      keepalive: keepaliveS,
       reconnectPeriod: 0,
       connectTimeout: LIMITS.connectWaitMs,
       resubscribe: false,
@@ -183,6 +190,7 @@ export class MqttWire implements Wire {
     const client = mqtt.connect(url, settings);
     this.#client = client;
     this.#guard(client);
+    this.#keepAlive(client, keepaliveS);
     client.on('connect', () => this.#onConnect(client));
     client.on('error', (error) => this.#onError(error));
     client.on('close', () => this.#onClose(client));
@@ -212,11 +220,28 @@ export class MqttWire implements Wire {
     // Small acknowledgements must not wait for Nagle: 23 instead of 400 MiB/s was measured.
     stream.setNoDelay?.(true);
     stream.on('data', (bytes: Uint8Array) => {
-      if (guard.feed(bytes).kind === 'ok') return;
+      const wasInBody = guard.isInBody;
+      const isOk = guard.feed(bytes).kind === 'ok';
+      this.#heardAtMs = performance.now();
+      if (wasInBody || guard.isInBody) this.#bodyAtMs = this.#heardAtMs;
+      if (isOk) return;
       // The library passes on errors of sockets only, so the reason is kept here.
       this.#lastError = this.#unreachable('it sent a packet larger than any message of ours');
       stream.destroy();
     });
+  }
+
+  /**
+   * The library takes a link for dead when no PINGRESP came, but on a slow one that stands behind a
+   * chunk which takes minutes. So its verdict holds only if nothing else came either; until then
+   * each of its ticks asks again, which also tells the peer that we live.
+   */
+  #keepAlive(client: MqttClient, keepaliveS: number): void {
+    const end = client.onKeepaliveTimeout.bind(client);
+    client.onKeepaliveTimeout = () => {
+      if (performance.now() - this.#heardAtMs < keepaliveS * 1_000) client.sendPing();
+      else end();
+    };
   }
 
   async #deliver({ topic, payload, retain }: IPublishPacket): Promise<void> {

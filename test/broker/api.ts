@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EMBEDDED } from '../../broker/core/engine-port.ts';
+import type { GarbageView } from '../../broker/core/garbage-view.ts';
 import { Fleet } from '../../broker/core/fleet.ts';
 import type { UpstreamStatus } from '../../broker/core/relay-view.ts';
 import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
@@ -20,6 +21,11 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 
 const ROLES = ['technician', 'publisher', 'robot', 'relay'] as const;
 type Tokens = Readonly<Record<(typeof ROLES)[number], string>>;
+
+export const GARBAGE: GarbageView = {
+  ...{ place: 'store', keep_s: 86_400, pending_chunks: 3, removed_chunks: 2, removed_bytes: 9 },
+  problem: null,
+};
 
 export interface ApiInput {
   readonly fleet?: Fleet;
@@ -87,7 +93,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     credentials,
     engine: () => EMBEDDED,
     ...(input.upstream ? { upstream: input.upstream } : {}),
-    garbage: () => [],
+    garbage: () => [GARBAGE],
     isHealthy,
     log,
   });

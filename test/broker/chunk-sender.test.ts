@@ -28,6 +28,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     credentialsFile: null,
     trust: null,
     storeBytesMax: 1e9,
+    bytesPerSecondMax: null,
     keepUnannouncedMs: null,
     connectionsMax: 100,
     lead: null,

@@ -34,7 +34,7 @@ describe('the fleet', () => {
     assert.equal(fleet.get('r1')?.state?.components[0]?.version, '1.2.0');
   });
 
-  it('knows robots behind a relay to be online for as long as the relay is there', () => {
+  it('knows robots behind a relay to be online while the relay is there [P-8.9]', () => {
     const fleet = new Fleet();
     const isOnline = (id: string): boolean | undefined => fleet.get(id)?.online;
     fleet.applyOnline(robotId('near'), true, AT_MS);

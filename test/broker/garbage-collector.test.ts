@@ -12,6 +12,7 @@ import { FolderChunkStore } from '../../broker/io/chunk-store.ts';
 import { ControlStore } from '../../broker/io/control-store.ts';
 import { GarbageBook } from '../../broker/io/garbage-book.ts';
 import { announcedChunks } from '../../broker/needed-chunks.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
@@ -33,8 +34,10 @@ function gate() {
   return { open, opened };
 }
 
+const full = (): DroverError => new DroverError('DISK_FULL', 'write notes: no room');
+
 /** One garbage chunk; its removal and its marks wait for the gates. */
-async function openGated() {
+async function openGated(isDiskFull = false) {
   const removal = gate();
   const disk = gate();
   const seen = { removing: false, isGone: false, deletes: [] as boolean[] };
@@ -57,15 +60,16 @@ async function openGated() {
     needed: { basis: () => announcement, read: () => Promise.resolve(new Set<Sha256Hex>()) },
     marks: {
       load: () => Promise.resolve(new Map<Sha256Hex, Mark>()),
-      put: () => Promise.resolve(),
+      put: () => (isDiskFull ? Promise.reject(full()) : Promise.resolve()),
       delete: async (_, isUrgent) => {
+        if (isDiskFull) throw full();
         seen.deletes.push(isUrgent);
         if (isUrgent) await disk.opened;
       },
     },
     ...{ keepMs: KEEP, log },
     uptimeMs: () => clock.now,
-    saveUptime: () => Promise.resolve(),
+    saveUptime: () => (isDiskFull ? Promise.reject(full()) : Promise.resolve()),
     isHeldBack: () => false,
     isPaused: () => false,
   });
@@ -120,6 +124,19 @@ describe('the garbage collector at the instant of', () => {
   });
 });
 
+describe('the garbage collector on a full disk', () => {
+  it('removes all the same, and keeps no reader waiting', async () => {
+    const { collector, removal, seen } = await openGated(true);
+    assert.equal(await collector.use(hash, () => Promise.resolve('read')), 'read');
+    assert.equal(seen.isGone, false);
+    const other = await openGated(true);
+    removal.open();
+    other.removal.open();
+    await other.collector.look();
+    assert.equal(other.seen.isGone, true);
+  });
+});
+
 /** Real stores, and a count of running time that the test moves. */
 class Bench {
   readonly signer = makeFleet();
@@ -143,7 +160,7 @@ class Bench {
 
   async start(trust: TrustRoot = this.signer.trust): Promise<void> {
     const control = await ControlStore.open(join(this.folder, 'control'));
-    const book = await GarbageBook.open(join(this.folder, 'garbage'));
+    const book = await GarbageBook.open(join(this.folder, 'garbage'), ['store']);
     const options = { folder: join(this.folder, 'chunks'), bytesMax: 1e9, reserveBytes: 0 };
     const store = await FolderChunkStore.open(options);
     this.collector = await GarbageCollector.open({
@@ -301,7 +318,7 @@ describe('garbage on real stores', () => {
     const store = await FolderChunkStore.open({ folder, bytesMax: 1e9, reserveBytes: 0 });
     const closers: (() => Promise<void>)[] = [];
     const garbage = await collectFromStore({
-      ...{ dataFolder: folder, keepMs: 1_000, log, store },
+      ...{ dataFolder: folder, keepMs: 300, log, store },
       control: bench.control,
       trust: bench.signer.trust,
       onOpen: (closer) => closers.push(closer),
@@ -319,9 +336,38 @@ describe('garbage on real stores', () => {
     assert.equal(store.chunksStored, 0);
   });
 
+  it('waits anew when the broker ran without a collector, or as another one, meanwhile', async (t) => {
+    const bench = await Bench.open(t);
+    const old = await bench.bundle('1.0.0');
+    await bench.upload(old);
+    await bench.announce(1);
+    const folder = join(bench.folder, 'garbage');
+    const between = [
+      async () => {
+        const { control, store, signer } = bench;
+        const off = { keepMs: null, trust: signer.trust, onOpen: () => undefined };
+        await collectFromStore({ ...off, dataFolder: bench.folder, control, store, log });
+      },
+      async () => await (await GarbageBook.open(folder, ['engine', 'copies'])).close(),
+    ];
+    for (const meanwhile of between) {
+      await bench.collector.look();
+      await bench.stop();
+      await meanwhile();
+      bench.uptime += KEEP;
+      await bench.start();
+      await bench.collector.look();
+      assert.equal(await bench.present(old), old.chunks.size);
+    }
+    bench.uptime += KEEP;
+    await bench.collector.look();
+    assert.equal(await bench.present(old), 0);
+  });
+
   it('stays where nobody may say what is needed, and where it is kept on purpose', async (t) => {
     const bench = await Bench.open(t);
-    const parts = { dataFolder: bench.folder, log, store: bench.store, control: bench.control };
+    const dataFolder = await tempFolder(t);
+    const parts = { dataFolder, log, store: bench.store, control: bench.control };
     const onOpen = (): void => assert.fail('nothing is opened');
     const { trust } = bench.signer;
     for (const off of [

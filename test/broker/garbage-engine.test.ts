@@ -12,7 +12,7 @@ import { makeLog } from '../../shared/io/cli.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
 import type { ReadBackLink } from '../../shared/io/read-back.ts';
 import type { Log } from '../../shared/ports.ts';
-import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { CHUNKS_ROOT, chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
 import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -20,13 +20,16 @@ import { waitUntil } from '../helpers/wait-until.ts';
 /** Retains, and gives to who subscribes. */
 class MemoryEngine implements ReadBackLink {
   readonly retained = new Map<string, Uint8Array>();
+  onCleared: (hash: Sha256Hex) => void = () => undefined;
   readonly #listeners = new Set<Parameters<ReadBackLink['listen']>[0]>();
 
   readonly wire: ReadBackLink['wire'] = {
     isUp: true,
     send: (topic, payload) => {
-      if (payload.byteLength === 0) this.retained.delete(topic);
-      else this.retained.set(topic, payload);
+      if (payload.byteLength === 0) {
+        this.retained.delete(topic);
+        this.onCleared(topic.slice(CHUNKS_ROOT.length + 1) as Sha256Hex);
+      } else this.retained.set(topic, payload);
       return Promise.resolve();
     },
     subscribe: (filters) => {
@@ -65,9 +68,9 @@ interface Bench {
 
 async function openBench(
   t: TestContext,
-  options: { storeBytes?: number; profile?: EngineName } = {},
+  options: { storeBytes?: number; profile?: EngineName; keepMs?: number } = {},
 ): Promise<Bench> {
-  const { storeBytes = 1e9, profile = 'mosquitto' } = options;
+  const { storeBytes = 1e9, profile = 'mosquitto', keepMs = 400 } = options;
   const signer = makeFleet();
   const dataFolder = await tempFolder(t);
   const control = await ControlStore.open(join(dataFolder, 'control'));
@@ -79,7 +82,7 @@ async function openBench(
   const engine = new MemoryEngine();
   const state = { isSettled: true };
   const garbage = await collectFromEngine({
-    ...{ dataFolder, control, store, log, keepMs: 1_000, trust: signer.trust },
+    ...{ dataFolder, control, store, log, keepMs, trust: signer.trust },
     profile: engineProfile(profile),
     onOpen: (closer) => closers.push(closer),
     link: () => engine,
@@ -116,16 +119,15 @@ describe('garbage on an engine of somebody else', () => {
   it('is cleared there with its copy on our disk, which goes a keep time later', async (t) => {
     const bench = await openBench(t);
     const { engine, store, garbage, bundle } = bench;
+    const cleared: Promise<boolean>[] = [];
+    engine.onCleared = (hash) => cleared.push(store.has(hash));
     await bench.announce(1, bundle);
     await check(bench);
     garbage.run();
     await bench.announce(2);
-    const { size } = bundle.chunks;
-    await waitUntil('all to wait on the engine', () => pending(bench, 'engine') === size);
-    assert.equal(pending(bench, 'copies'), 0, 'copies are held back by what is there');
     await waitUntil('the engine to be clear', () => engine.retained.size === 0);
-    assert.equal(store.chunksStored, size);
-    await waitUntil('the copies to wait', () => pending(bench, 'copies') === size);
+    assert.equal(cleared.length, bundle.chunks.size);
+    assert.ok((await Promise.all(cleared)).every(Boolean), 'each had its copy at that instant');
     await waitUntil('the copies to go', () => store.chunksStored === 0);
     assert.deepEqual(bench.said, []);
   });
@@ -136,7 +138,7 @@ describe('garbage on an engine of somebody else', () => {
     await bench.announce(1);
     bench.isSettled = false;
     bench.garbage.run();
-    await new Promise((resolve) => setTimeout(resolve, 1_500)); // longer than all of it would take
+    await new Promise((resolve) => setTimeout(resolve, 900)); // longer than all of it would take
     assert.deepEqual([pending(bench, 'engine'), pending(bench, 'copies')], [0, 0]);
     bench.isSettled = true;
     await waitUntil('the engine to be clear', () => bench.engine.retained.size === 0);
@@ -153,7 +155,7 @@ describe('garbage on an engine of somebody else', () => {
   });
 
   it('that is wanted is not on its way out, and one that is announced again stays', async (t) => {
-    const bench = await openBench(t);
+    const bench = await openBench(t, { keepMs: 60_000 });
     const { engine, garbage, bundle } = bench;
     await bench.announce(1, bundle);
     await check(bench);

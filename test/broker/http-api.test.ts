@@ -7,7 +7,7 @@ import { LIMITS } from '../../shared/limits.ts';
 import { startChild } from '../helpers/child.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startApi, type TestApi } from './api.ts';
+import { GARBAGE, startApi, type TestApi } from './api.ts';
 import { AT, AT_MS, makeEvent, makeState, makeWant, robotId } from './reports.ts';
 
 interface Failure {
@@ -49,6 +49,12 @@ describe('the fleet over HTTP', () => {
     const since = new Date(0).toISOString();
     const own = { kind: 'embedded', profile: 'aedes', url: null, up: true, since, problem: null };
     assert.deepEqual(engine, own);
+  });
+
+  it('says what waits to be removed, at each place', async (t) => {
+    const api = await startApi(t, {});
+    const { garbage } = await getJson<{ garbage: object[] }>(api, '/garbage');
+    assert.deepEqual(garbage, [GARBAGE]);
   });
 
   it('prints counts by version through the pipe of the README', async (t) => {

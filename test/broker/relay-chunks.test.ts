@@ -45,7 +45,7 @@ class World {
   refuses: DroverError | null = null;
   readonly site: SiteChunks;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, bytesPerSecondMax: number | null = null) {
     t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
     const wire: Wire = {
       isUp: true,
@@ -64,7 +64,7 @@ class World {
       },
     };
     this.site = new SiteChunks({
-      ...{ name: 'site-a', chunks, bytesPerSecondMax: null, log: quiet },
+      ...{ name: 'site-a', chunks, bytesPerSecondMax, log: quiet },
       wire: () => wire,
       now: Date.now, // of the test's own, as all timers
       rollouts: () => this.announced,
@@ -204,6 +204,23 @@ describe('the chunks of a site', () => {
     await world.answer(bundle);
     assert.equal(world.store.size, bundle.chunks.size);
     assert.equal(world.site.problem, null);
+  });
+
+  it('come no faster than they may', async (t) => {
+    const perSecond = LIMITS.chunkBytesMin * 2;
+    const world = new World(t, perSecond);
+    const bundle = await bundleOf('1.0.0', 20);
+    world.site.up();
+    await world.announce({ x: bundle });
+    const seconds = 5;
+    for (let tenth = 0; tenth < seconds * 10; tenth += 1) {
+      await world.answer(bundle);
+      t.mock.timers.tick(100);
+      await settle();
+    }
+    const bytes = [...world.store.values()].reduce((sum, one) => sum + one.byteLength, 0);
+    assert.ok(bytes <= perSecond * (seconds + 2), `${bytes} bytes in ${seconds} s`);
+    assert.ok(bytes >= perSecond * (seconds - 2), `${bytes} bytes in ${seconds} s`);
   });
 
   it('that rotted on the disk are pulled again when a robot wants them', async (t) => {

@@ -30,7 +30,7 @@ function plan(text: string, payload: Uint8Array, more: Partial<DownInput> = {}) 
 }
 
 describe('an announcement from above', () => {
-  it('is handed on when it is signed, fresh and no older than the one here', () => {
+  it('is handed on when it is signed, fresh and no older than the one here [P-5.8]', () => {
     const [one, two] = [fleet.announce(1, []), fleet.announce(2, [])];
     assert.equal(plan('fleet/updates', one).kind, 'hand-on');
     assert.equal(plan('fleet/updates', two, { stored: one }).kind, 'hand-on');
@@ -56,7 +56,7 @@ describe('progress from above', () => {
   const TOPIC = 'fleet/rollouts/r-1';
   const progress = (seq: number): Uint8Array => fleet.progress({ rollout: 'r-1', seq });
 
-  it('raises its floor, which does not fall when the topic is cleared', () => {
+  it('raises its floor, which does not fall when the topic is cleared [P-5.8]', () => {
     const handed = plan(TOPIC, progress(5));
     assert.deepEqual(handed, { kind: 'hand-on', floor: { rollout: 'r-1', seq: 5 } });
     const cleared = { isAnnounced: false, stored: progress(5) };
@@ -125,7 +125,7 @@ describe('a trust root from above', () => {
   const two = sign(rootFields(2, NEXT_ROOT), fleet.seeds.root, NEXT_ROOT);
   const three = sign(rootFields(3, fixedSeed(8)), NEXT_ROOT, fixedSeed(8));
 
-  it('is handed on when both the old and the new root keys signed it', () => {
+  it('is handed on when both the old and the new root keys signed it [P-4.6]', () => {
     const made = plan('fleet/trust/2', two);
     assert.ok(made.kind === 'hand-on-trust');
     assert.equal(made.version, 2);

@@ -66,7 +66,8 @@ export class FalseRelay {
 
   /** Asks above for a chunk, again when it was served before. */
   fetch(hash: Sha256Hex): void {
-    void this.#above?.subscribe([chunkTopic(hash)], 1);
+    const asked = this.#above?.subscribe([chunkTopic(hash)], 1);
+    void asked?.catch(() => undefined); // a robot that still lacks it asks again
   }
 
   /** Says anything to everybody, retained. */

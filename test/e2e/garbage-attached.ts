@@ -98,7 +98,7 @@ export function describeGarbage(name: string, start: StartStockEngine): void {
       assert.ok(outdated.size >= 7, `${outdated.size} chunks`);
       const broker = await AttachedChild.start(t, site, {
         ...{ engine: engine.url, data: 'broker', leads: false },
-        args: ['--engine-profile', engine.profile, '--keep-unannounced', '4s'],
+        args: ['--engine-profile', engine.profile, '--keep-unannounced', '6s'],
       });
       await broker.until('first', 'is looked at', isComplete);
       const first = stranger.announced();

@@ -10,6 +10,7 @@ import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { announce, LATER, witness, type Witness } from './garbage.ts';
+import { startRelayChild } from './relay-child.ts';
 import { Site } from './site.ts';
 
 const noise = (bytes: number) => ({ noise: randomBytes(bytes) });
@@ -35,7 +36,7 @@ async function say(t: TestContext, url: string, payload: Uint8Array): Promise<vo
 
 describe('garbage of the embedded broker', () => {
   it('goes when a newer bundle is announced, over a kill, and what is announced stays', async (t) => {
-    const { site, broker, storeChunks, garbage } = await openStage(t, '--keep-unannounced', '3s');
+    const { site, broker, storeChunks, garbage } = await openStage(t, '--keep-unannounced', '4s');
     const old = await site.bundle('1.0.0', noise(700_000));
     await site.publish(broker.url, old, '--chunk-size', '64k');
     const before = await storeChunks();
@@ -49,7 +50,7 @@ describe('garbage of the embedded broker', () => {
     await broker.child.exit;
     const again = await startBrokerChild(t, {
       data: broker.data,
-      args: ['--trust', site.path('trust.json'), '--keep-unannounced', '3s'],
+      args: ['--trust', site.path('trust.json'), '--keep-unannounced', '4s'],
     });
     const after = witness(again.httpUrl, () => again.child.describe());
     const view = await after.removed('store', before);
@@ -91,18 +92,23 @@ describe('garbage of the embedded broker', () => {
     await robot.runs('1.1.0');
   });
 
-  it('removes nothing before anything is announced, and says so', async (t) => {
-    const { site, broker, storeChunks, garbage } = await openStage(t, '--keep-unannounced', '1s');
-    const bundle = await site.bundle('1.0.0', noise(100_000));
-    const upload = site.publishArgs(broker.url, bundle, '--upload-only');
-    await site.drover(...upload);
-    const stored = await storeChunks();
-    const view = await waitUntil('the doubt to be told', async () => {
-      const seen = await garbage('store');
-      return seen.problem ? seen : null;
+  it('goes on a site below as well, once that has what replaces it', async (t) => {
+    const keep = ['--keep-unannounced', '2s'];
+    const { site, broker, storeChunks, removed } = await openStage(t, ...keep);
+    const relay = await startRelayChild(t, site, {
+      ...{ upstream: broker.url, name: 'site-a', args: keep },
     });
-    assert.equal(view.problem?.code, 'NOT_FOUND');
-    assert.equal(view.pending_chunks, 0);
-    assert.equal(await storeChunks(), stored);
+    const below = witness(relay.httpUrl, () => relay.child.describe());
+    const robot = site.robot('r1', relay.url);
+    const old = await site.bundle('1.0.0', noise(400_000));
+    await site.publish(broker.url, old, '--chunk-size', '64k');
+    await robot.runs('1.0.0');
+    await relay.until('has all', (now) => now.bundles.length === 1 && now.chunks_missing === 0);
+    const before = await storeChunks();
+    await site.publish(broker.url, await site.bundle('1.1.0', noise(200_000)));
+    await robot.runs('1.1.0');
+    await Promise.all([removed('store', before), below.removed('store', before)]);
+    assert.equal(await below.storeChunks(), await storeChunks());
+    await site.robot('r2', relay.url).runs('1.1.0');
   });
 });

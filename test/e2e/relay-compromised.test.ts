@@ -1,7 +1,7 @@
 /**
- * A compromised relay between a real broker and robots: it alters chunks, replays old announcements,
- * withholds new ones, forges progress, widens a wave. It installs nothing, and moves nobody outside
- * the signed plan; what it withholds is told by the robots themselves.
+ * A compromised relay between a real broker and robots: it alters chunks, replays old
+ * announcements, withholds new ones, forges progress, widens a wave. It installs nothing, and moves
+ * nobody outside the signed plan; what it withholds is told by the robots themselves.
  */
 
 import assert from 'node:assert/strict';
@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { Agent } from '../../robot-client/agent.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
+import { signAnnouncement, type AnnouncementFields } from '../../shared/announcement.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { parseRobotId, parseRolloutId, type RobotId, type Sha256Hex } from '../../shared/ids.ts';
@@ -24,6 +25,8 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { FalseRelay } from './false-relay.ts';
+import { startRelayChild, type RelayChild } from './relay-child.ts';
+import { Site } from './site.ts';
 
 const fleet = makeFleet();
 const LOG = makeLog('test', 'silent');
@@ -171,7 +174,7 @@ describe('a compromised relay', () => {
     assert.equal(await one.version(), '1.1.0');
   });
 
-  it('cannot withhold a newer announcement for longer than the last one holds', async (t) => {
+  it('cannot withhold a newer one for longer than the last one holds [P-5.9]', async (t) => {
     const { above, relay, robot } = await open(t);
     const one = await robot(INSIDE);
     const bundle = await fleet.makeBundle({ version: '1.0.0' });
@@ -221,6 +224,61 @@ describe('a compromised relay', () => {
     await outside.runs('1.0.0');
   });
 });
+
+it('a relay of ours hands on nothing of what a false one above makes up, nor forgets its floors', async (t) => {
+  const site = await Site.open(t);
+  await writeFile(site.path('trust.json'), fleet.trustBytes);
+  const cloud = await startBrokerChild(t);
+  const above = await FalseRelay.open(t, cloud.url);
+  const start = (data?: string): Promise<RelayChild> =>
+    startRelayChild(t, site, { upstream: above.url, name: 'site-a', ...(data ? { data } : {}) });
+  let relay = await start();
+  const heard = new Map<string, Uint8Array>();
+  const listen = async (): Promise<void> => {
+    const onMessage = (topic: string, payload: Uint8Array): void =>
+      void heard.set(topic, payload.slice());
+    const wire = await connectWire({ url: relay.url, clientId: 'r' }, { onMessage }, LOG);
+    t.after(() => wire.close());
+    await wire.subscribe(['fleet/updates', 'fleet/rollouts/+'], 1);
+  };
+  await listen();
+  const refused = async (code: string): Promise<void> => {
+    const line = new RegExp(`drover_refusals_total\\{code="${code}"\\} [1-9]`);
+    await waitUntil(`${code} at the relay`, async () => {
+      return line.test(await (await fetch(`${relay.httpUrl}/metrics`)).text());
+    });
+  };
+  const bundle = await fleet.makeBundle({ version: '1.0.0' });
+  const good = fleet.announce(5, [fleet.makeRollout('x', bundle)]);
+  const topic = progressTopic(parseRolloutId('gone'));
+  await above.say(UPDATES_TOPIC, good);
+  await above.say(topic, fleet.progress({ rollout: 'gone', seq: 7 }));
+  await waitUntil('both', () => heard.size === 2);
+  assert.deepEqual(Buffer.from(heard.get(UPDATES_TOPIC) ?? ''), Buffer.from(good));
+
+  await above.say(UPDATES_TOPIC, fleet.announce(4, []));
+  await refused('ANNOUNCEMENT_REPLAYED');
+  await above.say(UPDATES_TOPIC, signAnnouncement(strangers(9), [fixedSeed(9)]));
+  await refused('ENVELOPE_KEY_UNKNOWN');
+  await above.say(UPDATES_TOPIC, new Uint8Array());
+  await above.say(topic, new Uint8Array()); // nobody announces it: it may be cleared
+  await waitUntil('the clearing', () => heard.get(topic)?.byteLength === 0);
+
+  const { data } = relay;
+  await relay.child.stop();
+  relay = await start(data);
+  heard.clear();
+  await listen();
+  await above.say(topic, fleet.progress({ rollout: 'gone', seq: 6 }));
+  await refused('ANNOUNCEMENT_REPLAYED');
+  assert.deepEqual([...heard.keys()], [UPDATES_TOPIC]);
+  assert.deepEqual(Buffer.from(heard.get(UPDATES_TOPIC) ?? ''), Buffer.from(good));
+});
+
+function strangers(seq: number): AnnouncementFields {
+  const dates = { issued_at: '2026-01-01T00:00:00Z', expires_at: '2099-01-01T00:00:00Z' };
+  return { fleet: 'test', seq, ...dates, rollouts: [] };
+}
 
 /** The envelope with another payload under the same signature. */
 function withPayload(envelope: Uint8Array, change: (text: string) => string): Uint8Array {

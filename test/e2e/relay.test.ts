@@ -37,49 +37,46 @@ describe('a site behind a relay', () => {
     }
   });
 
-  it('carries an update through two relays, and reports back through both', async (t) => {
-    const site = await Site.open(t);
-    const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
-    const region = await startRelayChild(t, site, { upstream: cloud.url, name: 'region' });
-    const hall = await startRelayChild(t, site, { upstream: region.url, name: 'hall' });
-    const robot = site.robot('r1', hall.url);
-    await site.publish(cloud.url, await site.bundle('1.0.0', { noise: randomBytes(MiB) }));
-    await robot.runs('1.0.0');
-    const above = await untilRobot(region, 'r1', (now) => now.version === '1.0.0' && now.online);
-    assert.equal(above.via, 'hall');
-    const top = await untilRobot(cloud, 'r1', (now) => now.version === '1.0.0' && now.online);
-    assert.equal(top.via, 'region');
-    await assertSameEvents(cloud, hall, 'r1');
-
-    // Nobody up there may take the robot for reachable when a link between them is gone.
-    hall.child.kill('SIGKILL');
-    await untilRobot(region, 'r1', (now) => !now.online);
-    await untilRobot(cloud, 'r1', (now) => !now.online);
-  });
-
-  it('serves its robots with nobody above, and what came meanwhile goes both ways after', async (t) => {
+  it('below another one is served through both, with nobody above as well', async (t) => {
     const site = await Site.open(t);
     const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
     const wan = await startTcpProxy(t, cloud.port);
     const upstream = `mqtt://127.0.0.1:${wan.port}`;
-    const relay = await startRelayChild(t, site, { upstream, name: 'site-a' });
-    await site.publish(cloud.url, await site.bundle('1.0.0'));
-    await relay.until('has all', (now) => now.bundles.length === 1 && now.chunks_missing === 0);
+    const region = await startRelayChild(t, site, { upstream, name: 'region' });
+    const hall = await startRelayChild(t, site, { upstream: region.url, name: 'hall' });
+    const robot = site.robot('r1', hall.url);
+    const noise = randomBytes(MiB);
+    const first = await site.bundle('1.0.0', { noise });
+    await site.publish(cloud.url, first);
+    await robot.runs('1.0.0');
+    const middle = await untilRobot(region, 'r1', (now) => now.version === '1.0.0' && now.online);
+    assert.equal(middle.via, 'hall');
+    const top = await untilRobot(cloud, 'r1', (now) => now.version === '1.0.0' && now.online);
+    assert.equal(top.via, 'region');
+
     wan.refuse(true);
     wan.cut();
-    await relay.until('knows that the link is gone', (now) => !now.up);
-    const health = (await (await fetch(`${relay.httpUrl}/healthz`)).json()) as object;
+    await region.until('knows that the link is gone', (now) => !now.up);
+    const health = (await (await fetch(`${region.httpUrl}/healthz`)).json()) as object;
     assert.match(JSON.stringify(health), /"healthy":true.*"up":false/);
-
-    const robot = site.robot('r1', relay.url); // it came when the site was alone already
-    await robot.runs('1.0.0');
-    await relay.until('keeps what is for above', (now) => now.backlog.events > 3);
-    await site.publish(cloud.url, await site.bundle('1.1.0'));
+    const late = site.robot('r2', hall.url); // it came when the site was alone already
+    await late.runs('1.0.0');
+    await region.until('keeps what is for above', (now) => now.backlog.events > 3);
+    const second = await site.bundle('1.1.0', { noise }, '--delta-from', first);
+    await site.publish(cloud.url, second);
     wan.refuse(false);
-    await robot.runs('1.1.0', 60_000);
-    await untilRobot(cloud, 'r1', (now) => now.version === '1.1.0' && now.online);
-    await assertSameEvents(cloud, relay, 'r1');
-    assert.equal((await upstreamOf(relay)).backlog.events, 0);
+    for (const one of [robot, late]) {
+      const { last_update: last } = await one.runs('1.1.0', 60_000);
+      assert.match(JSON.stringify(last), /"delta_from":"1.0.0"/, 'deltas come down as well');
+      await untilRobot(cloud, one.id, (now) => now.version === '1.1.0' && now.online);
+      await assertSameEvents(cloud, hall, one.id);
+    }
+    assert.equal((await upstreamOf(region)).backlog.events, 0);
+
+    // Nobody up there may take a robot for reachable when a link between them is gone.
+    hall.child.kill('SIGKILL');
+    await untilRobot(region, 'r1', (now) => !now.online);
+    await untilRobot(cloud, 'r1', (now) => !now.online);
   });
 });
 

@@ -11,7 +11,9 @@ import { NetStage, type Place, type Traffic } from '../helpers/net-stage.ts';
 import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { addUser, type Login } from './credentials.ts';
+import type { Role } from '../../broker/core/access.ts';
+import { makeToken } from '../../broker/io/credentials.ts';
+import type { Login } from './credentials.ts';
 import type { ApiRobot } from './relay-child.ts';
 import { Site } from './site.ts';
 
@@ -42,7 +44,7 @@ export async function runUplink(
 ): Promise<UplinkRun> {
   const site = await Site.open(scope);
   const stage = new NetStage(scope);
-  const users = await makeUsers(scope, site);
+  const users = await makeUsers(site);
   const cloud = await startCloud(stage, site, users);
   const bundle = await makeBundle(site, size.mebibytes);
   const places = SITES.map((name, at) => ({ name, place: stage.place(at + 1) }));
@@ -79,13 +81,24 @@ interface Users {
   readonly relays: readonly Login[];
 }
 
-async function makeUsers(scope: Scope, site: Site): Promise<Users> {
+async function makeUsers(site: Site): Promise<Users> {
   const file = site.path('credentials.json');
-  const publisher = await addUser(scope, file, 'ci', 'publisher');
-  const technician = await addUser(scope, file, 'eye', 'technician');
-  const relays: Login[] = [];
-  for (const name of SITES) relays.push(await addUser(scope, file, `site-${name}`, 'relay'));
-  return { file, publisher, technician, relays };
+  const make = (username: string, role: Role) => ({ username, role, ...makeToken() });
+  const relays = SITES.map((name) => make(`site-${name}`, 'relay'));
+  const [publisher, technician] = [make('ci', 'publisher'), make('eye', 'technician')];
+  const users = [publisher, technician, ...relays].map(({ username, role, sha256 }) => {
+    return { username, role, token_sha256: sha256 };
+  });
+  await writeFile(file, JSON.stringify({ users }));
+  const login = ({ username, token }: { username: string; token: string }): Login => {
+    return { username, password: token };
+  };
+  return {
+    file,
+    publisher: login(publisher),
+    technician: login(technician),
+    relays: relays.map(login),
+  };
 }
 
 async function startCloud(stage: NetStage, site: Site, users: Users): Promise<Cloud> {

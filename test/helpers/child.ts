@@ -24,6 +24,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Written to stdin, which is then closed. */
   readonly input?: string | Uint8Array;
+  /** What the program is run with, such as `nsenter` and its options. */
+  readonly under?: readonly string[];
 }
 
 export type DroverProgram = 'publisher' | 'broker' | 'robot-client';
@@ -129,7 +131,8 @@ export function startChild(
   args: readonly string[],
   options: ChildOptions = {},
 ): Child {
-  const child = new Child(command, args, options);
+  const [program = command, ...rest] = [...(options.under ?? []), command, ...args];
+  const child = new Child(program, rest, options);
   running.add(child);
   void child.exit.then(() => running.delete(child));
   scope.after(async () => {

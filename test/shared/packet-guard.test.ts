@@ -131,3 +131,21 @@ test('any bytes are a verdict, and the pieces they come in do not change it', ()
     { numRuns: 1_000 },
   );
 });
+
+test('a packet is in its body from its header to its last byte', () => {
+  const guard = new PacketGuard(UNBOUNDED);
+  const bytes = generate({
+    ...{ cmd: 'publish', topic: 'a', payload: Buffer.alloc(200), qos: 0 },
+    ...{ dup: false, retain: false },
+  });
+  const inBody = [...bytes].map((byte) => {
+    guard.feed(new Uint8Array([byte]));
+    return guard.isInBody;
+  });
+  const HEADER_BYTES = 3;
+  assert.deepEqual(inBody.slice(0, HEADER_BYTES), [false, false, true]);
+  assert.deepEqual(new Set(inBody.slice(HEADER_BYTES, -1)), new Set([true]));
+  assert.equal(inBody.at(-1), false);
+  guard.feed(generate({ cmd: 'pingresp' }));
+  assert.equal(guard.isInBody, false);
+});

@@ -169,8 +169,8 @@ class World {
     const rate = this.#options.bytesPerSecondMax ?? null;
     if (rate === null) return;
     const bytes = this.kept.size * this.#options.chunkBytes;
-    const burst = LIMITS.windowChunksMax * this.#options.chunkBytes;
     const elapsedS = (this.#nowMs - 1_000) / 1_000;
+    const burst = (rate * LIMITS.rateBurstMs) / 1_000 + this.#options.chunkBytes + 1;
     assert.ok(bytes <= rate * elapsedS + burst, `${bytes} bytes in ${elapsedS} s`);
   }
 }
@@ -236,10 +236,11 @@ test('what was asked for when the link broke is asked for first on the next one'
   const [a, b, c] = hashes(3);
   assert.ok(a && b && c);
   const pull = new ChunkPull({ missing: [a, b, c, a], chunkBytes: 1 });
-  assert.deepEqual(pull.up(0), [{ kind: 'subscribe', hashes: [a, b] }]);
+  const ask = (hash: Sha256Hex): PullEffect => ({ kind: 'subscribe', hashes: [hash] });
+  assert.deepEqual(pull.up(0), [ask(a), ask(b)]);
   pull.down();
   assert.deepEqual(pull.kept(b, 1, 5), [], 'a chunk on its way to the disk counts while down');
-  assert.deepEqual(pull.up(10), [{ kind: 'subscribe', hashes: [a, c] }]);
+  assert.deepEqual(pull.up(10), [ask(a), ask(c)]);
 });
 
 test('a chunk that arrives before it was asked for is never asked for', () => {
@@ -257,14 +258,54 @@ test('a chunk that arrives before it was asked for is never asked for', () => {
   ]);
 });
 
-test('the window halves when answers are late, and never below one chunk', () => {
-  const pull = new ChunkPull({ missing: hashes(20), chunkBytes: 1 });
+test('the window opens with each answer in time, halves when one is late, and keeps two', () => {
+  const missing = hashes(40);
+  const pull = new ChunkPull({ missing, chunkBytes: 1 });
   pull.up(0);
-  assert.equal(pull.windowChunks, LIMITS.windowChunksStart);
-  pull.timer(pull.wakeAtMs ?? 0);
-  assert.equal(pull.windowChunks, 1);
-  pull.timer(pull.wakeAtMs ?? 0);
-  assert.equal(pull.windowChunks, 1);
+  const widths = [pull.windowChunks];
+  for (const hash of missing.slice(0, 7)) {
+    pull.kept(hash, 1, 10);
+    widths.push(pull.windowChunks);
+  }
+  assert.deepEqual(widths, [2, 3, 4, 5, 6, 7, 8, 8]);
+  for (const want of [4, 2, 2]) {
+    pull.timer(pull.wakeAtMs ?? 0);
+    assert.equal(pull.windowChunks, want);
+  }
+  const narrow = new ChunkPull({ missing, chunkBytes: 1, windowMax: 1 });
+  narrow.up(0);
+  narrow.timer(narrow.wakeAtMs ?? 0);
+  assert.equal(narrow.windowChunks, 1);
+});
+
+test('a rate is kept, however long an answer takes, and no more than a late timer is saved up', () => {
+  for (const answerMs of [1, 900, 3_000]) {
+    const missing = hashes(60);
+    const rate = 512 * KiB;
+    const pull = new ChunkPull({ missing, chunkBytes: 256 * KiB, bytesPerSecondMax: rate });
+    const asks: { hash: Sha256Hex; atMs: number }[] = [];
+    let now = 0;
+    const take = (effects: readonly PullEffect[]): void => {
+      for (const effect of effects) {
+        if (effect.kind !== 'subscribe') continue;
+        asks.push(...effect.hashes.map((hash) => ({ hash, atMs: now })));
+      }
+    };
+    take(pull.up(now));
+    for (let answered = 0; pull.missingCount > 0;) {
+      const next = asks[answered];
+      const wakeAtMs = pull.wakeAtMs ?? Infinity;
+      if (next && next.atMs + answerMs <= wakeAtMs) {
+        now = Math.max(now, next.atMs + answerMs);
+        answered += 1;
+        take(pull.kept(next.hash, 256 * KiB, now));
+      } else take(pull.timer((now = wakeAtMs)));
+    }
+    const gaps = asks.slice(1).map(({ atMs }, at) => atMs - (asks[at]?.atMs ?? 0));
+    const least = 500 - LIMITS.rateBurstMs;
+    assert.ok(Math.min(...gaps) >= least, `${answerMs}: a burst, ${Math.min(...gaps)}`);
+    assert.ok(Math.max(...gaps.slice(10)) <= 500, `${answerMs}: too slow`);
+  }
 });
 
 test('patience follows the link between its bounds', () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
-import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
+import { formatBytes, parseByteSize, parseRate } from '../../shared/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/durations.ts';
 import { assertRefused, verdictOf } from '../helpers/refusal.ts';
 
@@ -43,4 +43,10 @@ test('any other text is refused, never a number that is none', () => {
       }
     }),
   );
+});
+
+test('a rate is more than nothing, and nothing said is no bound', () => {
+  assert.equal(parseRate(undefined), null);
+  assert.equal(parseRate('20M'), 20 * 1024 ** 2);
+  for (const bad of ['0', '-1', 'fast']) assertRefused('USAGE', () => parseRate(bad));
 });

@@ -140,6 +140,7 @@ test('the numbers in the protocol are those of shared/limits.ts', () => {
       `at most ${LIMITS.wantChunksMax} in one message`,
       `After ${LIMITS.pullAttemptsMax}`,
     ],
+    'P-7.10': [`overtaken by ${LIMITS.pullOvertakenMin}`],
     'P-12.2': [
       `more than ${LIMITS.deltaPlanBytesMax / MiB} MiB`,
       `more than ${LIMITS.deltaSegmentsMax} segments or ${LIMITS.deltaCopiesMax} copies`,

@@ -28,7 +28,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   pino: /^shared\/io\/cli\.ts$/,
   'prom-client': /^broker\/io\//,
   semver: /^shared\/version\.ts$/,
-  'tar-stream': /^(?:shared|publisher|robot-client)\/io\//,
+  'tar-stream': /^(?:shared|broker|publisher|robot-client)\/io\//,
   ws: /^broker\/io\//,
   yargs: /^(?:broker|publisher|robot-client)\/(?:main\.ts|cli\.ts|commands\/)/,
   zod: /^(?:shared|broker|publisher|robot-client)\//,
