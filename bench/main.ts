@@ -3,21 +3,30 @@
 import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
 import { benchDelta } from './delta.ts';
+import { benchFanout, benchIdle } from './fanout.ts';
 import { benchGate } from './gate.ts';
 import { benchKills } from './kills.ts';
 import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
+import { benchPull } from './pull.ts';
+import { benchScale } from './scale.ts';
 import { benchSoak } from './soak.ts';
 import { benchUplink } from './uplink.ts';
+import { benchUpload } from './upload.ts';
 import { benchWeight } from './weight.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   delta: benchDelta,
+  fanout: benchFanout,
   gate: benchGate,
+  idle: benchIdle,
   kills: benchKills,
   links: benchLinks,
   payload: benchPayload,
+  pull: benchPull,
+  scale: benchScale,
   soak: benchSoak,
+  upload: benchUpload,
   uplink: benchUplink,
   weight: benchWeight,
 };

@@ -34,6 +34,8 @@ export interface CollectOptions {
 export interface Collecting {
   /** The store for everybody's use: what is done with it is told to the collector. */
   readonly chunks: WritableChunkStore;
+  /** For a use that `chunks` has no call for: the chunk is not on its way out meanwhile. */
+  use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
   run(): void;
   announced(): void;
   views(): readonly GarbageView[];
@@ -54,6 +56,7 @@ export async function collectFromStore(options: CollectOptions): Promise<Collect
   onOpen(() => collector.close());
   return {
     chunks: new TendedChunks(store, collector),
+    use: (hash, work) => collector.use(hash, work),
     run: () => collector.run(),
     announced: () => collector.announced(),
     views: () => [collector.view()],
@@ -109,6 +112,7 @@ export async function collectFromEngine(
   }
   return {
     chunks,
+    use: (hash, work) => copies.use(hash, work),
     run: () => collectors.forEach((one) => one.run()),
     announced: () => collectors.forEach((one) => one.announced()),
     views: () => collectors.map((one) => one.view()),
@@ -163,6 +167,7 @@ function placeOf(name: GarbageView['place'], store: PrunableChunkStore): Garbage
 
 const keepAll = (chunks: WritableChunkStore): Collecting => ({
   chunks,
+  use: (_hash, work) => work(),
   run: () => undefined,
   announced: () => undefined,
   views: () => [],

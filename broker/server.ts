@@ -19,7 +19,7 @@ import { openController, type LeadOptions } from './lead.ts';
 import { openBackupDoor } from './io/backup-door.ts';
 import { Certificates, type CertificateFiles } from './io/certificates.ts';
 import { FolderChunkStore } from './io/chunk-store.ts';
-import { ChunkTurns } from './io/chunk-turns.ts';
+import { ChunkTurns, type ChunkTurnsOptions } from './io/chunk-turns.ts';
 import { ControlStore } from './io/control-store.ts';
 import { openDataFolder } from './io/data-folder.ts';
 import { Engine, type EngineOptions } from './io/engine.ts';
@@ -100,7 +100,6 @@ async function openStores(
   const disk = new HotChunks({
     chunks: await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax }),
     bytesMax: LIMITS.hotChunkBytesMax,
-    onRead: (bytes) => memory.passed(bytes),
   });
   const keepMs = options.keepUnannouncedMs;
   const parts = { trust, control, store: disk, onOpen };
@@ -264,7 +263,7 @@ async function openEngine(
   const turns = openTurns(options, parts);
   onOpen(async () => turns.close());
   const engine: Engine = await Engine.open({
-    persistence: new DroverPersistence({ sessions, control, turns, log }),
+    persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),
     turns,
     recheck: (hash) => disk.recheck(hash),
@@ -283,9 +282,13 @@ async function openEngine(
 }
 
 /** What every chunk passes on its way out. */
-function openTurns({ bytesPerSecondMax }: BrokerOptions, { chunks, metrics }: Parts): ChunkTurns {
+function openTurns(
+  { bytesPerSecondMax }: BrokerOptions,
+  { garbage, disk, metrics }: Parts,
+): ChunkTurns {
   const onServed = (bytes: number): void => metrics.countChunkServed(bytes);
-  const turns = new ChunkTurns({ chunks, bytesPerSecondMax, onServed });
+  const borrow: ChunkTurnsOptions['borrow'] = (hash) => garbage.use(hash, () => disk.borrow(hash));
+  const turns = new ChunkTurns({ borrow, bytesPerSecondMax, onServed });
   metrics.showRate({ bytesPerSecondMax, waiting: () => turns.waiting });
   return turns;
 }

@@ -234,7 +234,7 @@ export const LIMITS = {
 
   // Memory
   wholeChunksMax: 20_000, // chunks known to be whole since the start: 3 MiB, and 5 GiB of store
-  hotChunkBytesMax: 32 * MiB, // read a moment ago: 128 chunks that robots of one rollout share
+  hotChunkBytesMax: 16 * MiB, // read a moment ago: 64 chunks that robots of one rollout share
   brokerCollectAfterBytes: 16 * MiB, // as below; a broker has more room and less time
   collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
 

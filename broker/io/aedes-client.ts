@@ -3,9 +3,23 @@
 import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
 import type { Duplex } from 'node:stream';
 
+const PUBLISH = 0x30;
+const LENGTH_BYTES_MAX = 4;
+const MESSAGE_ID_MAX = 65_535;
+
+export interface ChunkPacket {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
+}
+
 interface Inside {
   readonly conn: Duplex;
-  readonly subscriptions: object;
+  readonly subscriptions: Readonly<Record<string, { readonly qos: number } | undefined>>;
+  readonly closed: boolean;
+  _nextId: number;
+  waitForDrain(done: () => void): void;
   deliverQoS(packet: object, done: () => void): void;
 }
 
@@ -26,9 +40,67 @@ export function isSubscribed(client: Client, topic: string): boolean {
   return Object.hasOwn(inside(client).subscriptions, topic);
 }
 
-/** Bytes that wait for the socket of this client. */
-export function bytesUnsent(client: Client): number {
-  return inside(client).conn.writableLength;
+/** Null for one who is gone, or has not subscribed to this very topic. */
+export function qosOf(client: Client, topic: string): number | null {
+  const { closed, conn, subscriptions } = inside(client);
+  if (closed || conn.destroyed) return null;
+  return subscriptions[topic]?.qos ?? null;
+}
+
+/** The next packet identifier, from the row that Aedes takes its own from. */
+function takeMessageId(client: Inside): number {
+  const id = client._nextId;
+  client._nextId = id >= MESSAGE_ID_MAX ? 1 : id + 1;
+  return id;
+}
+
+/**
+ * One PUBLISH of a chunk (MQTT 3.1.1 §3.3) in one write of two pieces: the payload is not copied,
+ * and belongs to the socket until `done`, which is called once whatever happens. All bytes of chunks
+ * to clients pass here.
+ * @returns false when nothing more should be written before `whenDrained`
+ */
+export function writeChunk(
+  client: Client,
+  { topic, payload, qos, retain }: ChunkPacket,
+  done: () => void,
+): boolean {
+  const { conn } = inside(client);
+  const topicBytes = Buffer.byteLength(topic);
+  const startBytes = 2 + topicBytes + (qos > 0 ? 2 : 0);
+  const start = Buffer.allocUnsafe(1 + LENGTH_BYTES_MAX + startBytes);
+  let at = start.writeUInt8(PUBLISH | (qos << 1) | (retain ? 1 : 0), 0);
+  let length = startBytes + payload.byteLength;
+  do {
+    const more = length > 127 ? 0x80 : 0;
+    at = start.writeUInt8((length % 128) | more, at);
+    length = Math.floor(length / 128);
+  } while (length > 0);
+  at = start.writeUInt16BE(topicBytes, at);
+  at += start.write(topic, at);
+  if (qos > 0) at = start.writeUInt16BE(takeMessageId(inside(client)), at);
+  conn.cork();
+  conn.write(start.subarray(0, at));
+  const mayGoOn = conn.write(payload, done);
+  conn.uncork();
+  return mayGoOn;
+}
+
+/**
+ * Resolves when the socket wants more, or is closed: Aedes closes it when its reader takes nothing
+ * for too long.
+ */
+export function whenDrained(client: Client): Promise<void> {
+  return new Promise((resolve) => {
+    const { conn } = inside(client);
+    if (conn.destroyed || !conn.writableNeedDrain) return resolve();
+    const end = (): void => {
+      conn.off('close', end);
+      resolve();
+    };
+    conn.once('close', end);
+    inside(client).waitForDrain(end);
+  });
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
  * Chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup is one
  * open(2), whatever the number of chunks. A file is there whole or not at all: written beside,
- * fsynced, renamed. What is read for the first time since the start, or was changed, or is wanted
- * again, is hashed again, so a disk that rots is noticed and healed.
+ * fsynced, renamed. What is read first since the start, was changed, or is asked for again, is
+ * hashed again, so a disk that rots is noticed and healed.
  */
 
 import { open, mkdir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
@@ -79,15 +79,23 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   }
 
   async get(hash: Sha256Hex): Promise<Uint8Array | null> {
-    let read: ReadChunk;
+    return await this.read(hash, (bytes) => Buffer.allocUnsafeSlow(bytes));
+  }
+
+  async read(hash: Sha256Hex, allocate: (bytes: number) => Buffer): Promise<Uint8Array | null> {
+    let found: ReadChunk | null;
     try {
-      read = await readChunk(this.#path(hash), LIMITS.chunkBytesMax);
+      found = await readChunk(this.#path(hash), allocate);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
       throw error;
     }
-    const { bytes, stamp } = read;
-    // Robots hash it as well: what was found whole and was not touched since is not hashed again.
+    if (!found) {
+      await this.remove(hash);
+      return null;
+    }
+    const { bytes, stamp } = found;
+    // Robots hash it as well: what was found whole and not touched since is not hashed again.
     if (this.#whole.get(hash) === stamp) return bytes;
     if (sha256Hex(bytes) === hash) {
       this.#noteWhole(hash, stamp);
@@ -157,8 +165,8 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     await this.#counted;
     const size = await this.#sizeOf(hash);
     if (size === null || !mayRemove()) return 0;
-    await unlink(this.#path(hash));
     this.#whole.delete(hash);
+    await unlink(this.#path(hash));
     this.#bytes -= size;
     this.#chunks -= 1;
     return size;

@@ -6,8 +6,8 @@
 
 import type { Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import type { ChunkStore } from '../../shared/ports.ts';
 import { RateBudget } from '../core/rate-budget.ts';
+import type { LentChunk } from './hot-chunks.ts';
 
 /** A reader is a connection: not its id, which the next connection of a robot has as well. */
 type Reader = object;
@@ -20,7 +20,8 @@ interface Waiting {
 }
 
 export interface ChunkTurnsOptions {
-  readonly chunks: ChunkStore;
+  /** Bytes to be sent and then given back; null when the chunk is not there. */
+  borrow(hash: Sha256Hex): Promise<LentChunk | null>;
   /** Null for as fast as it goes. */
   readonly bytesPerSecondMax: number | null;
   onServed(bytes: number): void;
@@ -45,21 +46,21 @@ export class ChunkTurns {
   }
 
   /**
-   * The bytes of a chunk, to be handed to this reader now. Null when there is nothing to hand over:
-   * the chunk is not there, the reader waits for it already (a robot asks again when it is late),
-   * or it has left.
+   * The bytes of a chunk, to be sent to this reader now and then given back. Null when there is
+   * nothing to send: the chunk is not there, the reader waits for it already (a robot asks again
+   * when it is late), or it has left.
    */
-  async read(reader: Reader, hash: Sha256Hex): Promise<Uint8Array | null> {
+  async lend(reader: Reader, hash: Sha256Hex): Promise<LentChunk | null> {
     const turn = this.#budget && (await this.#turn(this.#budget, { reader, hash }));
     if (this.#budget && !turn) return null;
-    let payload: Uint8Array | null = null;
+    let lent: LentChunk | null = null;
     try {
-      payload = await this.#options.chunks.get(hash);
+      lent = await this.#options.borrow(hash);
     } finally {
-      if (turn) this.#settle(turn, payload?.byteLength ?? 0);
+      if (turn) this.#settle(turn, lent?.bytes.byteLength ?? 0);
     }
-    if (payload) this.#options.onServed(payload.byteLength);
-    return payload;
+    if (lent) this.#options.onServed(lent.bytes.byteLength);
+    return lent;
   }
 
   /** This connection has ended: what it waited for is nobody's wish any more. */

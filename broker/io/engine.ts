@@ -17,6 +17,7 @@ import {
 import type { Duplex } from 'node:stream';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
+import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
@@ -30,6 +31,7 @@ import {
 } from '../core/access.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
 import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
+import { ChunkSender } from './chunk-sender.ts';
 import type { ChunkTurns } from './chunk-turns.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
@@ -53,8 +55,6 @@ export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
   readonly turns: ChunkTurns;
-  /** Hashes a chunk again, for who got it and wants it once more. */
-  recheck(hash: Sha256Hex): Promise<void>;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -63,6 +63,8 @@ export interface EngineOptions {
   readonly log: Log;
   /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
   ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
+  /** Reads and hashes a chunk anew: who has got it asks for it again. */
+  recheck(hash: Sha256Hex): Promise<void>;
   onRefused(code: string): void;
   /** Somebody subscribed to this chunk, which may not be here yet. */
   onAsked?(hash: Sha256Hex): void;
@@ -73,7 +75,8 @@ export class Engine implements EnginePort {
   readonly #identities = new WeakMap<Client, Identity>();
   /** Named by a certificate: whom no file of credentials lets in or puts out. */
   readonly #certified = new WeakSet<Client>();
-  readonly #waiters: ChunkWaiters;
+  readonly #waiters = new ChunkWaiters();
+  readonly #sender: ChunkSender;
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
@@ -84,10 +87,15 @@ export class Engine implements EnginePort {
 
   private constructor(options: EngineOptions) {
     this.#options = options;
-    this.#waiters = new ChunkWaiters(options.turns, options.log);
+    this.#sender = new ChunkSender({
+      lend: (client, hash) => options.turns.lend(client, hash),
+      mayReceive: (client, topic) => this.#mayReceive(client, topic),
+      log: options.log,
+    });
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
+    keepNumbersOutOfMemory(import.meta.resolve('aedes'));
     const engine = new Engine(options);
     options.persistence.keepSubscriptionsIf(
       (client, filter) => engine.#granted.get(client)?.has(filter) === true,
@@ -126,7 +134,10 @@ export class Engine implements EnginePort {
       authorizeSubscribe: (client, subscription, done) => {
         done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
-      authorizeForward: (client, packet) => (engine.#mayReceive(client, packet) ? packet : null),
+      authorizeForward: (client, packet) => {
+        const may = engine.#mayReceive(client, packet.topic);
+        return may && !engine.#copies.isCopy(client, packet) ? packet : null;
+      },
       published: (packet, _client, done) => {
         engine.#forgetJournal(packet);
         done(null);
@@ -153,7 +164,7 @@ export class Engine implements EnginePort {
 
   /** A new chunk was stored: who waits for it gets it. */
   async deliverToWaiting(hash: Sha256Hex): Promise<void> {
-    await this.#waiters.deliver(hash);
+    for (const client of this.#waiters.of(hash)) this.#sender.send(client, hash, false);
   }
 
   /** Sends chunks again to whoever asked for them with `want`. */
@@ -205,11 +216,13 @@ export class Engine implements EnginePort {
     // Who was on the way in when credentials changed was not yet among those that were looked at.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
-      this.#options.persistence.readsNext(client);
+      // SUBACK is written. Who waits is noted first: the chunk may come while we look for it.
       for (const { topic } of subscriptions) {
-        this.#waiters.add(client, topic);
         const hash = chunkOfFilter(topic);
-        if (hash !== null) this.#options.onAsked?.(hash);
+        if (hash === null) continue;
+        this.#waiters.add(client, topic);
+        this.#sender.send(client, hash, true);
+        this.#options.onAsked?.(hash);
       }
     });
     this.#aedes.on('unsubscribe', (topics, client) => {
@@ -218,7 +231,10 @@ export class Engine implements EnginePort {
         this.#waiters.remove(client, topic);
       }
     });
-    this.#aedes.on('clientDisconnect', (client) => this.#waiters.removeAll(client));
+    this.#aedes.on('clientDisconnect', (client) => {
+      this.#waiters.removeAll(client);
+      this.#options.turns.leave(client);
+    });
   }
 
   async #authenticate(
@@ -254,10 +270,9 @@ export class Engine implements EnginePort {
   }
 
   /** Also of what was queued for a session while it was away, perhaps for another user. */
-  #mayReceive(client: Client, packet: AedesPublishPacket): boolean {
+  #mayReceive(client: Client, topic: string): boolean {
     const identity = this.#identities.get(client);
-    if (!identity || this.#copies.isCopy(client, packet)) return false;
-    return decideReceive(identity, client.id, packet.topic).kind === 'allow';
+    return identity !== undefined && decideReceive(identity, client.id, topic).kind === 'allow';
   }
 
   #maySubscribe(client: Client, filter: string): boolean {

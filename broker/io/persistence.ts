@@ -1,7 +1,8 @@
 /**
- * What Aedes remembers, as Aedes asks for it. Retained messages come from the two stores of ours
- * (control messages, and chunks by exact address); sessions, queues and wills are kept by
- * aedes-persistence-level. See docs/decisions/0002-control-persistence.md.
+ * What Aedes remembers, as Aedes asks for it. Retained control messages come from a store of ours;
+ * chunks are never asked for here: the engine sends them by itself (chunk-sender.ts). Sessions,
+ * queues and wills are kept by aedes-persistence-level. See
+ * docs/decisions/0002-control-persistence.md.
  */
 
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
@@ -9,9 +10,7 @@ import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Log } from '../../shared/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/topics.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
 import { SessionFilters } from '../core/session-filters.ts';
-import type { ChunkTurns } from './chunk-turns.ts';
 import type { ControlStore } from './control-store.ts';
 import type { SessionsDatabase } from './sessions.ts';
 
@@ -43,21 +42,16 @@ type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain:
 export interface PersistenceOptions {
   readonly sessions: SessionsDatabase;
   readonly control: ControlStore;
-  /** Where each chunk passes on its way to a client. */
-  readonly turns: ChunkTurns;
   readonly log: Log;
 }
 
 export class DroverPersistence extends AsyncLevelPersistence {
   readonly #control: ControlStore;
   readonly #log: Log;
-  readonly #turns: ChunkTurns;
   readonly #sessions: SessionsDatabase;
   readonly #filters = new SessionFilters();
   /** Messages in the queue of each session that was asked for it since the start. */
   readonly #queued = new Map<string, number>();
-  /** Whom the next stream of retained messages is for. */
-  #reader: object = {};
   #mayKeep: (client: object, filter: string) => boolean = () => false;
   #enqueued: Promise<unknown> = Promise.resolve();
 
@@ -66,7 +60,6 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#sessions = options.sessions;
     this.#control = options.control;
     this.#log = options.log;
-    this.#turns = options.turns;
   }
 
   /** Ours were written before PUBACK, in ingest; Aedes' own ($SYS) are not worth keeping. */
@@ -78,36 +71,15 @@ export class DroverPersistence extends AsyncLevelPersistence {
 
   /** One message at a time, and never an error: an error here would end the process. */
   override createRetainedStreamCombi(filters: readonly string[]): Readable {
-    const messages = this.#retained(filters, this.#reader);
-    return Readable.from(messages, { objectMode: true, highWaterMark: 1 });
+    return Readable.from(this.#retained(filters), { objectMode: true, highWaterMark: 1 });
   }
 
-  /** Aedes names the client only right before it asks for the stream, in its `subscribe` event. */
-  readsNext(client: object): void {
-    this.#reader = client;
-  }
-
-  async *#retained(filters: readonly string[], reader: object): AsyncGenerator<StoredPacket> {
-    // Those of chunks last: no control message waits for their turn.
-    for (const filter of filters.filter((one) => chunkOfFilter(one) === null)) {
+  async *#retained(filters: readonly string[]): AsyncGenerator<StoredPacket> {
+    for (const filter of filters) {
+      if (chunkOfFilter(filter) !== null) continue; // the engine sends those itself
       for (const { topic, payload, qos } of this.#control.match(filter)) {
         yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
       }
-    }
-    for (const filter of filters) {
-      const hash = chunkOfFilter(filter);
-      const payload = hash && (await this.#chunkFor(reader, hash));
-      if (payload) yield { cmd: 'publish', topic: filter, payload, qos: 1, retain: true };
-    }
-  }
-
-  /** When it is its turn; null when there is nothing to send. */
-  async #chunkFor(reader: object, hash: Sha256Hex): Promise<Uint8Array | null> {
-    try {
-      return await this.#turns.read(reader, hash);
-    } catch (error) {
-      this.#log.error({ error: String(error), hash }, 'chunk could not be read');
-      return null;
     }
   }
 

@@ -1,39 +1,40 @@
 /**
  * Reads a chunk file in four calls on a plain descriptor: the objects that `readFile` makes for one
- * cost more than the reading. The stamp says whether a file is the one that was hashed before; what
- * a medium changes without the file system's knowing it does not tell.
+ * cost more than the reading. The two that may wait for a disk go to the pool of threads; those on
+ * a descriptor that is open and only read cannot, and are made at once. The stamp says whether a
+ * file is the one that was hashed before; what a medium changes unseen it does not tell.
  */
 
-import { close, fstat, open, read } from 'node:fs';
+import { closeSync, fstatSync, open, read } from 'node:fs';
 import { promisify } from 'node:util';
+import { LIMITS } from '../../shared/limits.ts';
 
 const opened = promisify(open);
-const closed = promisify(close);
 
 export interface ReadChunk {
   readonly bytes: Uint8Array;
   readonly stamp: string;
 }
 
-/** @param bytesMax of a longer file only so much is read, and one byte more */
-export async function readChunk(path: string, bytesMax: number): Promise<ReadChunk> {
+/**
+ * @param allocate memory of at least that many bytes
+ * @returns null for a file that is empty or longer than any chunk
+ */
+export async function readChunk(
+  path: string,
+  allocate: (bytes: number) => Buffer,
+): Promise<ReadChunk | null> {
   const fd = await opened(path, 'r');
   try {
-    const { size, mtimeMs, ctimeMs, ino } = await statOf(fd);
-    const buffer = Buffer.allocUnsafeSlow(Math.min(size, bytesMax + 1));
+    const { size, mtimeMs, ctimeMs, ino } = fstatSync(fd);
+    if (size === 0 || size > LIMITS.chunkBytesMax) return null;
+    const buffer = allocate(size).subarray(0, size);
     const bytes = buffer.subarray(0, await fill(fd, buffer));
     return { bytes, stamp: `${ino} ${size} ${mtimeMs} ${ctimeMs}` };
   } finally {
-    await closed(fd);
+    closeSync(fd);
   }
 }
-
-const statOf = promisify(fstat) as (fd: number) => Promise<{
-  readonly size: number;
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-  readonly ino: number;
-}>;
 
 function readAt(fd: number, buffer: Buffer, at: number): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -38,17 +38,22 @@ function barMeter(label: string, bytesTotal: number): Meter {
   return {
     add: (bytes) => {
       done += bytes;
-      const seconds = Math.max(0.001, (Date.now() - startedAtMs) / 1000);
       bar.update(Math.min(done, bytesTotal), {
         done: formatBytes(done),
-        rate: formatBytes(Math.round(done / seconds)),
+        rate: formatBytes(rateOf(done, startedAtMs)),
       });
     },
     stop: () => bar.stop(),
   };
 }
 
+/** Bytes in a second, since the beginning. */
+function rateOf(bytes: number, startedAtMs: number): number {
+  return Math.round(bytes / Math.max(0.001, (Date.now() - startedAtMs) / 1000));
+}
+
 function lineMeter(output: Output, label: string, bytesTotal: number): Meter {
+  const startedAtMs = Date.now();
   let done = 0;
   let told = 0;
   return {
@@ -57,7 +62,8 @@ function lineMeter(output: Output, label: string, bytesTotal: number): Meter {
       const step = Math.min(STEPS, Math.floor((done / bytesTotal) * STEPS));
       if (step <= told) return;
       told = step;
-      output.say(`${label} ${step * (100 / STEPS)}% of ${formatBytes(bytesTotal)}`);
+      const rate = formatBytes(rateOf(done, startedAtMs));
+      output.say(`${label} ${step * (100 / STEPS)}% of ${formatBytes(bytesTotal)}, ${rate}/s`);
     },
     stop: () => undefined,
   };

@@ -10,7 +10,6 @@
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { reconnectMs } from '../backoff.ts';
 import { splitBrokerUrls } from '../broker-urls.ts';
 import { DroverError } from '../errors.ts';
@@ -19,6 +18,7 @@ import { parseRefusal } from '../messages.ts';
 import { PacketGuard } from '../packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
 import { refusalsTopic } from '../topics.ts';
+import { keepNumbersOutOfMemory } from './packet-numbers.ts';
 
 export interface MqttWireOptions {
   /** mqtt:// mqtts:// ws:// or wss://, without credentials; several of a cluster with commas. */
@@ -44,18 +44,6 @@ const SUBACK_FAILURE = 0x80;
 /** CONNACK return codes 4 and 5: wrong credentials, and trying again will not change it. */
 const AUTH_RETURN_CODES: readonly unknown[] = [4, 5];
 
-/**
- * The library's packet writer makes one Buffer for each of the 65,536 numbers of two bytes when it
- * writes its first packet, and keeps them: 8 MiB of resident memory, an eighth of an idle agent, to
- * save an allocation of two bytes in a message. It is resolved from where the library stands, so
- * that it is the very copy that the library writes with.
- */
-function keepNumbersOutOfMemory(): void {
-  const fromLibrary = createRequire(createRequire(import.meta.url).resolve('mqtt'));
-  const writer = fromLibrary('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } };
-  writer.writeToStream.cacheNumbers = false;
-}
-
 export class MqttWire implements Wire {
   readonly #options: MqttWireOptions;
   readonly #handlers: WireHandlers;
@@ -80,7 +68,7 @@ export class MqttWire implements Wire {
     this.#handlers = handlers;
     this.#log = log;
     this.#urls = splitBrokerUrls(options.url);
-    keepNumbersOutOfMemory();
+    keepNumbersOutOfMemory(import.meta.resolve('mqtt'));
     this.#connect();
   }
 

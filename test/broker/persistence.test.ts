@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { FolderChunkStore } from '../../broker/io/chunk-store.ts';
-import { ChunkTurns } from '../../broker/io/chunk-turns.ts';
 import { ControlStore } from '../../broker/io/control-store.ts';
 import { DroverPersistence } from '../../broker/io/persistence.ts';
 import { openSessions } from '../../broker/io/sessions.ts';
@@ -26,11 +24,8 @@ async function open(t: TestContext): Promise<DroverPersistence> {
 async function openIn(folder: string): Promise<Opened> {
   const control = await ControlStore.open(join(folder, 'control'));
   const sessions = await openSessions(join(folder, 'sessions'));
-  const chunks = await FolderChunkStore.open({ folder: join(folder, 'chunks'), bytesMax: 1_000 });
-  await chunks.whenCounted();
   const log = makeLog('test', 'silent');
-  const turns = new ChunkTurns({ chunks, bytesPerSecondMax: null, onServed: () => {} });
-  const options = { sessions, control, turns, log };
+  const options = { sessions, control, log };
   const close = async (): Promise<void> => {
     await sessions.close();
     await control.close();

@@ -68,7 +68,8 @@ describe('the rate of a broker', () => {
     await ask(robot.wire, hashes);
     await ask(robot.wire, hashes.slice(1)); // they are late: asked twice, and still one wish each
     await waitUntil('the first chunk', () => robot.chunks.length === 1);
-    assert.equal(await metric(broker, 'drover_chunk_turns_waiting'), 5);
+    // The next of this robot; its others wait behind that one, in the row of its connection.
+    assert.equal(await metric(broker, 'drover_chunk_turns_waiting'), 1);
     assert.equal(await metric(broker, 'drover_chunk_bytes_per_second_max'), KiB);
     assert.equal(await metric(broker, 'drover_chunk_bytes_served_total'), 64 * KiB);
     await robot.wire.subscribe([chunkTopic(hashes[5] as Sha256Hex), state], 1);

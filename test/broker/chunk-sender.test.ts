@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createConnection, type Socket } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet';
+import { sha256Hex } from '../../shared/hash.ts';
+import type { Sha256Hex } from '../../shared/ids.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { chunkTopic } from '../../shared/topics.ts';
+import { startBroker } from '../../broker/server.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+const log = makeLog('test', 'silent');
+
+/** A broker in this process with so many chunks of the largest size. */
+async function brokerWith(t: TestContext, count: number): Promise<[number, Sha256Hex[]]> {
+  const broker = await startBroker({
+    dataFolder: await tempFolder(t),
+    host: '127.0.0.1',
+    mqttPort: 0,
+    mqttsPort: null,
+    wsPort: null,
+    httpPort: 0,
+    certificateFiles: null,
+    credentialsFile: null,
+    trust: null,
+    storeBytesMax: 1e9,
+    bytesPerSecondMax: null,
+    keepUnannouncedMs: null,
+    connectionsMax: 100,
+    lead: null,
+    upstream: null,
+    log,
+  });
+  t.after(() => broker.close());
+  const port = broker.mqttPort as number;
+  const wire = await connectWire(
+    { url: `mqtt://127.0.0.1:${port}`, clientId: 'publisher' },
+    { onMessage: () => undefined },
+    log,
+  );
+  const hashes: Sha256Hex[] = [];
+  for (let at = 0; at < count; at += 1) {
+    const bytes = randomBytes(LIMITS.chunkBytesMax);
+    hashes.push(sha256Hex(bytes));
+    await wire.send(chunkTopic(sha256Hex(bytes)), bytes, { retain: true, qos: 1 });
+  }
+  await wire.close();
+  return [port, hashes];
+}
+
+/** A robot on a bare socket: sees each packet as it is. */
+async function robot(t: TestContext, port: number, id: string): Promise<Bare> {
+  const socket = createConnection(port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  const packets: Packet[] = [];
+  const reader = parser();
+  reader.on('packet', (packet) => packets.push(packet));
+  socket.on('data', (bytes) => reader.parse(bytes));
+  const send = (packet: Packet): void => void socket.write(generate(packet));
+  const protocol = { protocolId: 'MQTT', protocolVersion: 4 } as const;
+  send({ cmd: 'connect', clientId: id, clean: true, keepalive: 0, ...protocol });
+  await waitUntil('CONNACK', () => packets.length > 0);
+  return { socket, packets, send };
+}
+
+interface Bare {
+  readonly socket: Socket;
+  readonly packets: Packet[];
+  send(packet: Packet): void;
+}
+
+const chunksOf = ({ packets }: Bare): IPublishPacket[] =>
+  packets.filter((one): one is IPublishPacket => one.cmd === 'publish');
+
+const subscribe = (robot: Bare, hashes: readonly Sha256Hex[], qos: 0 | 1): void =>
+  robot.send({
+    cmd: 'subscribe',
+    messageId: 7,
+    subscriptions: hashes.map((hash) => ({ topic: chunkTopic(hash), qos })),
+  });
+
+describe('a chunk that is asked for', () => {
+  it('comes whole after SUBACK, retained, at the QoS that was asked for', async (t) => {
+    const [port, hashes] = await brokerWith(t, 3);
+    for (const qos of [0, 1] as const) {
+      const one = await robot(t, port, `robot-${qos}`);
+      subscribe(one, hashes, qos);
+      await waitUntil('three chunks', () => chunksOf(one).length === 3);
+      assert.equal(one.packets[1]?.cmd, 'suback');
+      const chunks = chunksOf(one);
+      assert.deepEqual(
+        chunks.map(({ payload }) => sha256Hex(payload as Buffer)),
+        hashes,
+      );
+      assert.deepEqual(
+        chunks.map(({ topic }) => topic),
+        hashes.map(chunkTopic),
+      );
+      for (const chunk of chunks) {
+        assert.equal(chunk.qos, qos);
+        assert.equal(chunk.retain, true);
+        assert.equal(chunk.dup, false);
+      }
+      const ids = new Set(chunks.map(({ messageId }) => messageId));
+      assert.equal(ids.size, qos === 1 ? 3 : 1, 'each has an identifier of its own, or none has');
+    }
+  });
+
+  it('comes to a robot while others take nothing of theirs', async (t) => {
+    const [port, hashes] = await brokerWith(t, 24);
+    const stalled: Bare[] = [];
+    for (let at = 0; at < 8; at += 1) {
+      const one = await robot(t, port, `stalled-${at}`);
+      one.socket.pause();
+      subscribe(one, hashes, 1);
+      stalled.push(one);
+    }
+    const quick = await robot(t, port, 'quick');
+    subscribe(quick, hashes, 1);
+    await waitUntil('all chunks', () => chunksOf(quick).length === hashes.length);
+    const got = chunksOf(quick).map(({ payload }) => sha256Hex(payload as Buffer));
+    assert.deepEqual(got, hashes);
+    for (const one of stalled) assert.equal(chunksOf(one).length, 0);
+    // What they did not take waits for them, unharmed by all that went through the same memory.
+    const [first] = stalled as [Bare];
+    first.socket.resume();
+    await waitUntil('the chunks of the first', () => chunksOf(first).length === hashes.length);
+    const late = chunksOf(first).map(({ payload }) => sha256Hex(payload as Buffer));
+    assert.deepEqual(late, hashes);
+  });
+
+  it('is not sent any more to who unsubscribed before its turn', async (t) => {
+    const [port, hashes] = await brokerWith(t, 24);
+    const one = await robot(t, port, 'leaver');
+    one.socket.pause();
+    subscribe(one, hashes, 0);
+    const rest = hashes.slice(1).map(chunkTopic);
+    one.send({ cmd: 'unsubscribe', messageId: 8, unsubscriptions: rest });
+    one.send({ cmd: 'pingreq' });
+    one.socket.resume();
+    await waitUntil('the answer to PINGREQ', () => one.packets.some((p) => p.cmd === 'pingresp'));
+    assert.ok(chunksOf(one).length < hashes.length, 'most were taken back');
+  });
+});
