@@ -6,6 +6,7 @@
  */
 
 import { existsSync } from 'node:fs';
+import { splitBrokerUrls } from '../shared/broker-urls.ts';
 import { DroverError } from '../shared/errors.ts';
 import { readInput } from '../shared/io/cli.ts';
 import type { EngineAddress } from './io/engine-link.ts';
@@ -58,7 +59,8 @@ export function readUpstreamAddress(sources: UpstreamSources): UpstreamAddress {
 
 function readAddress(sources: EngineSources, names: AddressNames): EngineAddress {
   const { caFile, environment } = sources;
-  const url = parseUrl(sources.url, names.option);
+  const urls = splitBrokerUrls(sources.url).map((one) => parseUrl(one, names.option));
+  const [url = parseUrl('', names.option)] = urls; // who we are at one node, we are at all
   const inUrl = {
     username: decode(url.username, names.option),
     password: decode(url.password, names.option),
@@ -72,7 +74,7 @@ function readAddress(sources: EngineSources, names: AddressNames): EngineAddress
   }
   if (caFile !== undefined) assertThere('CA', caFile);
   return {
-    url: bare(url),
+    url: urls.map(bare).join(','),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(caFile === undefined ? {} : { caFile }),

@@ -80,7 +80,12 @@ const withAgent = <T>(args: Argv<T>) =>
     .option('broker', {
       type: 'string',
       demandOption: true,
-      describe: 'mqtt:// mqtts:// ws:// or wss:// URL',
+      describe: 'mqtt:// mqtts:// ws:// or wss:// URL; with commas, nodes of one broker',
+    })
+    .option('chunk-qos', {
+      choices: [0, 1] as const,
+      default: 1 as const,
+      describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
     })
     .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
     .option('arch', { type: 'string', default: defaultArch() })
@@ -149,6 +154,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
       url: args.broker,
+      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
       keepaliveS: parseKeepalive(args.keepalive),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),

@@ -243,6 +243,7 @@ export const LIMITS = {
   keepaliveSMax: 3600, // longer than any NAT keeps a link
   keepaliveS: 30, // a dead link is noticed after 45 s
   certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this
+  brokerUrlsMax: 9, // nodes of one broker that a client is told: three sites of three
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
   connectAttemptsMax: 4, // and at once after so many refused connections: a wrong port is told soon
   uploadWindow: 8, // unacknowledged chunks of a publisher

@@ -1,6 +1,6 @@
 /**
- * Who may say and hear what, as data: the one source of the decisions of our own broker (access.ts),
- * of mosquitto's acl_file and of the permissions of NATS (render-*.ts). A right that is given
+ * Who may say and hear what, as data: the one source of the decisions of our own broker
+ * (access.ts), of mosquitto's acl_file and of the permissions of NATS (render-*.ts). A right given
  * anywhere else is a mistake, since two engines would then answer differently. Pure.
  *
  * Patterns are MQTT filters in which `{robot}` stands for the id of the robot that asks.
@@ -58,7 +58,7 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
   robot: { publish: OWN, subscribe: [...CONTROL, ...OWN, CHUNKS] },
 };
 
-/** The rules with the id of this robot in them; null is nobody's id, and such a pattern is dropped. */
+/** The rules with the id of this robot in them; without one, patterns that need it are dropped. */
 export function rulesOf(role: AccessRole, robot: RobotId | null): AccessRules {
   const fill = (patterns: readonly string[]): string[] =>
     patterns

@@ -1,7 +1,8 @@
 /**
- * Who may publish and subscribe what on our own broker: the rules of access-rules.ts, and what only
- * it can tell. Pure, and closed by default: what no rule allows is denied with its reason. Nobody, whatever the role, may subscribe to a filter that would sweep the chunk
- * store, since one such subscription asks for everything that is stored.
+ * Who may publish and subscribe what on our own broker: the rules of access-rules.ts, and what
+ * only it can tell. Pure, and closed by default: what no rule allows is denied with its reason.
+ * Nobody, whatever the role, may subscribe to a filter that would sweep the chunk store, since one
+ * such subscription asks for everything that is stored.
  */
 
 import { robotClientId, ROBOT_CLIENT_PREFIX } from '../../shared/client-id.ts';

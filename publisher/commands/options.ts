@@ -53,7 +53,12 @@ export function withBroker<T>(argv: Argv<T>) {
     .option('broker', {
       ...TEXT,
       demandOption: true,
-      describe: 'mqtt://, mqtts://, ws:// or wss:// URL',
+      describe: 'mqtt://, mqtts://, ws:// or wss:// URL; with commas, nodes of one broker',
+    })
+    .option('chunk-qos', {
+      choices: [0, 1] as const,
+      default: 1 as const,
+      describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
     })
     .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
     .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })
@@ -77,6 +82,7 @@ export function brokerOptions(argv: {
   username?: string | undefined;
   passwordFile?: string | undefined;
   ca?: string | undefined;
+  chunkQos?: number | undefined;
 }): BrokerOptions {
   const username = argv.username ?? process.env['DROVER_USERNAME'];
   const password =
@@ -92,6 +98,7 @@ export function brokerOptions(argv: {
   }
   return {
     url: argv.broker,
+    ...(argv.chunkQos === 0 ? { chunkQos: 0 as const } : {}),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(argv.ca === undefined ? {} : { caFile: argv.ca }),

@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { splitBrokerUrls } from '../../shared/broker-urls.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -15,6 +16,7 @@ export interface BrokerOptions {
   readonly username?: string;
   readonly password?: string;
   readonly caFile?: string;
+  readonly chunkQos?: 0 | 1;
 }
 
 export interface LinkListener {
@@ -37,7 +39,7 @@ export class BrokerLink {
 
   /** @throws DroverError USAGE, FILE_UNREADABLE, BROKER_UNREACHABLE, BROKER_AUTH_REFUSED */
   static async open(options: BrokerOptions, log: Log): Promise<BrokerLink> {
-    assertBrokerUrl(options.url);
+    for (const url of splitBrokerUrls(options.url)) assertBrokerUrl(url);
     const { caFile } = options;
     if (caFile !== undefined && !existsSync(caFile)) {
       throw new DroverError('FILE_UNREADABLE', `read CA ${caFile}: there is no such file`);

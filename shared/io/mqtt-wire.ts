@@ -12,15 +12,17 @@ import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { reconnectMs } from '../backoff.ts';
+import { splitBrokerUrls } from '../broker-urls.ts';
 import { DroverError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
 import { parseRefusal } from '../messages.ts';
 import { PacketGuard } from '../packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
-import { refusalsTopic } from '../topics.ts';
+import { CHUNKS_ROOT, refusalsTopic } from '../topics.ts';
 
 export interface MqttWireOptions {
-  /** mqtt:// mqtts:// ws:// or wss://, without credentials */
+  /** mqtt:// mqtts:// ws:// or wss://, without credentials; several with commas between them are
+   * nodes of one broker: the next is tried after each failure. */
   readonly url: string;
   readonly clientId: string;
   readonly username?: string;
@@ -36,6 +38,9 @@ export interface MqttWireOptions {
   readonly listenForRefusals?: boolean;
   /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
   readonly keepsSession?: boolean;
+  /** Highest QoS of a subscription to chunks: a NATS cluster makes a consumer with a leader of its
+   * own, in half a second, for each filter with QoS 1. */
+  readonly chunkQos?: 0 | 1;
 }
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
@@ -59,6 +64,9 @@ export class MqttWire implements Wire {
   readonly #options: MqttWireOptions;
   readonly #handlers: WireHandlers;
   readonly #log: Log;
+  readonly #urls: readonly string[];
+  /** The node that is tried or used now. */
+  #at = 0;
   readonly #pending = new Map<object, { topic: string; reject: (error: DroverError) => void }>();
   #client: MqttClient | null = null;
   #up = false;
@@ -75,6 +83,7 @@ export class MqttWire implements Wire {
     this.#options = options;
     this.#handlers = handlers;
     this.#log = log;
+    this.#urls = splitBrokerUrls(options.url);
     keepNumbersOutOfMemory();
     this.#connect();
   }
@@ -85,6 +94,10 @@ export class MqttWire implements Wire {
 
   get bodyAtMs(): number {
     return this.#bodyAtMs;
+  }
+
+  get #url(): string {
+    return this.#urls[this.#at] ?? '';
   }
 
   /** Connections in a row that were not made. */
@@ -108,7 +121,9 @@ export class MqttWire implements Wire {
     });
   }
 
-  subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
+  subscribe(filters: readonly string[], asked: 0 | 1): Promise<void> {
+    const isChunks = filters[0]?.startsWith(`${CHUNKS_ROOT}/`) === true;
+    const qos = isChunks && this.#options.chunkQos === 0 ? 0 : asked;
     return this.#request(filters[0] ?? '', (client, settle) => {
       client.subscribe([...filters], { qos }, (error) => {
         // A failed SUBACK (0x80, MQTT 3.1.1 §3.9.3) comes as an error that carries the packet.
@@ -170,7 +185,7 @@ export class MqttWire implements Wire {
   }
 
   #unreachable(why: string): DroverError {
-    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#options.url}: ${why}`);
+    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#url}: ${why}`);
   }
 
   #connect(): void {
@@ -184,7 +199,7 @@ export class MqttWire implements Wire {
       this.#log.warn({ problem: this.#lastError.message }, 'no connection tried');
       return this.#connectLater();
     }
-    const { url, clientId, username, password, will, keepsSession = false } = this.#options;
+    const { clientId, username, password, will, keepsSession = false } = this.#options;
     const keepaliveS = this.#options.keepaliveS ?? LIMITS.keepaliveS;
     const settings: IClientOptions = {
       clientId,
@@ -199,7 +214,7 @@ export class MqttWire implements Wire {
       ...(will ? { will: { ...will, payload: Buffer.from(will.payload), qos: 1 } } : {}),
       ...tls,
     };
-    const client = mqtt.connect(url, settings);
+    const client = mqtt.connect(this.#url, settings);
     this.#client = client;
     this.#guard(client);
     this.#keepAlive(client, keepaliveS);
@@ -280,13 +295,13 @@ export class MqttWire implements Wire {
     if (this.#options.listenForRefusals === true) {
       client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
     }
-    this.#log.debug({ url: this.#options.url }, 'connected to broker');
+    this.#log.debug({ url: this.#url }, 'connected to broker');
     this.#handlers.onUp?.();
   }
 
   #onError(error: Error & { code?: unknown }): void {
     this.#lastError = AUTH_RETURN_CODES.includes(error.code)
-      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#options.url}: ${error.message}`)
+      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#url}: ${error.message}`)
       : this.#unreachable(error.message === '' ? String(error.code) : error.message);
     this.#log.debug({ reason: error.message }, 'link error');
   }
@@ -302,6 +317,7 @@ export class MqttWire implements Wire {
     const reason = this.#lastError ?? this.#unreachable('connection closed');
     this.#lastError = reason;
     this.#failPending(reason);
+    this.#at = (this.#at + 1) % this.#urls.length;
     if (wasUp) this.#handlers.onDown?.(reason.message);
     this.#connectLater();
   }
@@ -336,12 +352,13 @@ export async function connectWire(
 ): Promise<MqttWire> {
   return await new Promise((resolve, reject) => {
     const startedAtMs = Date.now();
+    const nodes = splitBrokerUrls(options.url).length;
     const wire: MqttWire = new MqttWire(options, handlers, log);
     const poll = setInterval(() => {
       const refused = wire.lastError?.code === 'BROKER_AUTH_REFUSED';
       const late =
         Date.now() - startedAtMs > LIMITS.connectWaitMs ||
-        wire.failedAttempts >= LIMITS.connectAttemptsMax;
+        wire.failedAttempts >= Math.max(LIMITS.connectAttemptsMax, nodes);
       if (!wire.isUp && !refused && !late) return;
       clearInterval(poll);
       if (wire.isUp) return resolve(wire);

@@ -4,11 +4,11 @@
  */
 
 import type { CommandModule } from 'yargs';
-import { makeOutput } from '../shared/io/cli.ts';
-import { ENGINE_USERS, type EngineUser } from './core/access-rules.ts';
-import { renderMosquittoAcl } from './core/render-mosquitto.ts';
-import { renderNatsAuthorization, type NatsIdentity } from './core/render-nats.ts';
-import { readCredentialUsers } from './io/credentials.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { ENGINE_USERS, type EngineUser } from '../core/access-rules.ts';
+import { renderMosquittoAcl } from '../core/render-mosquitto.ts';
+import { renderNatsAuthorization, type NatsIdentity } from '../core/render-nats.ts';
+import { readCredentialUsers } from '../io/credentials.ts';
 
 interface AclArgs {
   engine: 'mosquitto' | 'nats';
