@@ -12,6 +12,7 @@ import { isId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust, type TrustRoot } from '../shared/trust.ts';
+import { ACL_COMMAND } from './commands/acl.ts';
 import { attachBroker } from './attach.ts';
 import { withDataCommands } from './commands/data.ts';
 import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
@@ -135,7 +136,7 @@ const withEngine = <T>(args: Argv<T>) =>
     .option('engine', {
       type: 'string',
       requiresArg: true,
-      describe: 'attach to the MQTT engine at this URL instead of being one',
+      describe: 'attach to the MQTT engine at this URL (nodes: URL,URL) instead of being one',
     })
     .option('engine-profile', {
       choices: ENGINE_NAMES,
@@ -377,6 +378,7 @@ await runProgram(PROGRAM, async () => {
         });
       },
     )
+    .command(ACL_COMMAND)
     .strict()
     .exitProcess(false)
     .fail((message: string, error: Error | undefined) => {

@@ -83,6 +83,11 @@ const withAgent = <T>(args: Argv<T>) =>
       demandOption: true,
       describe: 'mqtt:// mqtts:// ws:// or wss:// URL; several of a cluster with commas',
     })
+    .option('chunk-qos', {
+      choices: [0, 1] as const,
+      default: 1 as const,
+      describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
+    })
     .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
     .option('arch', { type: 'string', default: defaultArch() })
     .option('tags', { type: 'string', array: true, default: [] as string[] })
@@ -156,6 +161,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
       url: brokerOf(args.broker),
+      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
       keepaliveS: parseKeepalive(args.keepalive),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),

@@ -1,21 +1,17 @@
 /**
- * Who may publish and subscribe what. Pure, and closed by default: what no rule allows is denied
- * with its reason. Nobody, whatever the role, may subscribe to a filter that would sweep the chunk
- * store, since one such subscription asks for everything that is stored.
+ * Who may publish and subscribe what on our own broker: the rules of access-rules.ts, and what
+ * only it can tell. Pure, and closed by default: what no rule allows is denied with its reason.
+ * Nobody, whatever the role, may subscribe to a filter that would sweep the chunk store, since one
+ * such subscription asks for everything that is stored.
  */
 
 import { robotClientId, ROBOT_CLIENT_PREFIX } from '../../shared/client-id.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotId } from '../../shared/ids.ts';
-import {
-  filterSweepsChunks,
-  parseTopic,
-  PROGRESS_FILTER,
-  TRUST_FILTER,
-  type Topic,
-} from '../../shared/topics.ts';
+import { filterSweepsChunks, parseTopic } from '../../shared/topics.ts';
+import { patternCovers, rulesOf, type AccessRole, type AccessRules } from './access-rules.ts';
 
-export type Role = 'publisher' | 'robot' | 'technician' | 'relay';
+export type Role = Exclude<AccessRole, 'anyone' | 'broker'>;
 
 /** `anyone` exists only on a broker that was given no credentials file. */
 export type Identity =
@@ -34,29 +30,28 @@ export type AccessDecision =
 const ALLOW: AccessDecision = { kind: 'allow' };
 const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
 
-/** Filters with wildcards that a reader of announcements may use. */
-const READER_FILTERS: readonly string[] = [PROGRESS_FILTER, TRUST_FILTER];
 const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
+
+/** Why a role may not publish what it has no rule for. */
+const NO_PUBLISH: Readonly<Record<Role, string>> = {
+  technician: 'a technician only reads',
+  publisher: 'only a robot reports for itself',
+  relay: 'a relay carries reports of robots, no orders',
+  robot: 'a robot writes only its own topics',
+};
 
 export function decidePublish(identity: Identity, clientId: string, text: string): AccessDecision {
   const topic = parseTopic(text);
   if (!topic) return deny('no topic of Drover');
   if (topic.kind === 'refusals') return deny('only the broker writes refusals');
-  if (identity.kind === 'anyone') return ALLOW;
-  switch (identity.role) {
-    case 'technician':
-      return deny('a technician only reads');
-    case 'publisher':
-      return topic.kind === 'robot' ? deny('only a robot reports for itself') : ALLOW;
-    case 'relay':
-      if (topic.kind === 'robot' || topic.kind === 'relay') return ALLOW;
-      return deny('a relay carries reports of robots, no orders');
-    case 'robot':
-      if (topic.kind !== 'robot') return deny('a robot writes only its own topics');
-      return topic.robot === identity.robot ? ALLOW : deny(`${clientId} is not that robot`);
-  }
+  if (rulesFor(identity).publish.some((pattern) => patternCovers(pattern, text))) return ALLOW;
+  if (identity.kind === 'anyone') return deny('nobody may publish there');
+  const isOther = identity.role === 'robot' && topic.kind === 'robot';
+  return deny(isOther ? `${clientId} is not that robot` : NO_PUBLISH[identity.role]);
 }
 
+/** Refusals pass no wildcard such as `fleet/#`: the engine hands each to its one client and never
+ * routes it. */
 export function decideSubscribe(
   identity: Identity,
   clientId: string,
@@ -69,18 +64,15 @@ export function decideSubscribe(
     return topic.client === clientId ? ALLOW : deny('refusals of another connection');
   }
   if (filter.startsWith('fleet/refusals')) return deny('refusals of other connections');
-  if (identity.kind === 'anyone') return watch(filter, ['fleet', '$SYS']);
-  switch (identity.role) {
-    case 'technician':
-      return watch(filter, ['fleet', '$SYS']);
-    case 'publisher':
-      return watch(filter, ['fleet']);
-    case 'relay':
-      if (filter === 'fleet/robots/+/want') return ALLOW;
-      return read(topic, filter, null);
-    case 'robot':
-      return read(topic, filter, identity.robot);
+  const grants = (pattern: string): boolean =>
+    patternCovers(pattern, filter) &&
+    // Without a wildcard for all that is below, only real topics or the very filter of the rule.
+    (pattern.endsWith('#') || pattern === filter || topic !== null);
+  if (rulesFor(identity).subscribe.some(grants)) return ALLOW;
+  if (identity.kind === 'user' && identity.role === 'robot' && topic?.kind === 'robot') {
+    return deny('topics of another robot');
   }
+  return deny('no topic of Drover that this role reads');
 }
 
 /**
@@ -88,12 +80,11 @@ export function decideSubscribe(
  * session can be taken over with its client id, or outlive a change of roles.
  */
 export function decideReceive(identity: Identity, clientId: string, text: string): AccessDecision {
-  if (identity.kind === 'anyone') return ALLOW;
-  const topic = parseTopic(text);
-  const isWant = topic?.kind === 'robot' && topic.leaf === 'want';
-  if (identity.role === 'relay' && isWant) return ALLOW; // its filter has a wildcard, a topic none
-  return decideSubscribe(identity, clientId, text);
+  return identity.kind === 'anyone' ? ALLOW : decideSubscribe(identity, clientId, text);
 }
+
+const rulesFor = (identity: Identity): AccessRules =>
+  identity.kind === 'anyone' ? rulesOf('anyone', null) : rulesOf(identity.role, identity.robot);
 
 /**
  * Whose client id it is. One that is in use belongs to its user, and those that robots use to their
@@ -119,21 +110,3 @@ type User = Extract<Identity, { kind: 'user' }>;
 
 const isSame = (a: User, b: User): boolean =>
   a.username === b.username || (a.robot !== null && a.robot === b.robot);
-
-/**
- * Everything below the roots, and chunks by address. Refusals pass no wildcard such as `fleet/#`:
- * the engine hands each to its one client and never routes it.
- */
-function watch(filter: string, roots: readonly string[]): AccessDecision {
-  const root = filter.split('/', 1)[0] ?? '';
-  if (roots.includes(root) || parseTopic(filter)?.kind === 'chunk') return ALLOW;
-  return deny('no topic of Drover that this role reads');
-}
-
-/** What a robot needs: announcements, progress, trust, chunks by address, and its own topics. */
-function read(topic: Topic | null, filter: string, own: RobotId | null): AccessDecision {
-  if (READER_FILTERS.includes(filter)) return ALLOW;
-  if (!topic) return deny('not a topic that robots read');
-  if (topic.kind !== 'robot') return ALLOW;
-  return topic.robot === own ? ALLOW : deny('topics of another robot');
-}

@@ -49,14 +49,15 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     keepsGarbage: true,
   },
   /** JetStream has what it acknowledged on the disk of a majority; the wills of a server that was
-   * killed are gone. The 64th filter of one client with QoS 1 is refused (2.9.10). */
+   * killed are gone. The 64th filter of one client with QoS 1 is refused, and
+   * what permissions forbid is acknowledged (2.9.10). */
   nats: {
     name: 'nats',
     pullQos: 0,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: true,
     keepsWills: false,
-    tellsForbidden: true,
+    tellsForbidden: false,
     keepsGarbage: true,
   },
 };

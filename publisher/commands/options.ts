@@ -55,6 +55,11 @@ export function withBroker<T>(argv: Argv<T>) {
       demandOption: true,
       describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
     })
+    .option('chunk-qos', {
+      choices: [0, 1] as const,
+      default: 1 as const,
+      describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
+    })
     .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
     .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })
     .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
@@ -77,6 +82,7 @@ export function brokerOptions(argv: {
   username?: string | undefined;
   passwordFile?: string | undefined;
   ca?: string | undefined;
+  chunkQos?: number | undefined;
 }): BrokerOptions {
   const username = argv.username ?? process.env['DROVER_USERNAME'];
   const password =
@@ -92,6 +98,7 @@ export function brokerOptions(argv: {
   }
   return {
     url: argv.broker,
+    ...(argv.chunkQos === 0 ? { chunkQos: 0 as const } : {}),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(argv.ca === undefined ? {} : { caFile: argv.ca }),

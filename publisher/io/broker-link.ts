@@ -16,6 +16,7 @@ export interface BrokerOptions {
   readonly username?: string;
   readonly password?: string;
   readonly caFile?: string;
+  readonly chunkQos?: 0 | 1;
 }
 
 export interface LinkListener {

@@ -17,7 +17,7 @@ import { LIMITS } from '../limits.ts';
 import { parseRefusal } from '../messages.ts';
 import { PacketGuard } from '../packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
-import { refusalsTopic } from '../topics.ts';
+import { CHUNKS_ROOT, refusalsTopic } from '../topics.ts';
 import { keepNumbersOutOfMemory } from './packet-numbers.ts';
 
 export interface MqttWireOptions {
@@ -37,6 +37,9 @@ export interface MqttWireOptions {
   readonly listenForRefusals?: boolean;
   /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
   readonly keepsSession?: boolean;
+  /** Highest QoS of a subscription to chunks: a NATS cluster makes a consumer with a leader of its
+   * own, in half a second, for each filter with QoS 1. */
+  readonly chunkQos?: 0 | 1;
 }
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
@@ -106,7 +109,9 @@ export class MqttWire implements Wire {
     });
   }
 
-  subscribe(filters: readonly string[], qos: 0 | 1): Promise<void> {
+  subscribe(filters: readonly string[], asked: 0 | 1): Promise<void> {
+    const isChunks = filters[0]?.startsWith(`${CHUNKS_ROOT}/`) === true;
+    const qos = isChunks && this.#options.chunkQos === 0 ? 0 : asked;
     return this.#request(filters[0] ?? '', (client, settle) => {
       client.subscribe([...filters], { qos }, (error) => {
         // A failed SUBACK (0x80, MQTT 3.1.1 §3.9.3) comes as an error that carries the packet.

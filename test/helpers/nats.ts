@@ -20,7 +20,7 @@ export interface Nats {
 /** @returns null when nats-server is missing and the test was skipped */
 export async function startNats(
   t: TestContext,
-  options: { port?: number; folder?: string } = {},
+  options: { port?: number; folder?: string; more?: readonly string[] } = {},
 ): Promise<Nats | null> {
   const program = requirePeer(t, 'nats-server');
   if (program === null) return null;
@@ -33,6 +33,7 @@ export async function startNats(
     'write_deadline: "60s"', // a slow reader is not a dead one
     `jetstream { store_dir: "${folder}/jetstream" }`,
     `mqtt { listen: "127.0.0.1:${port}" }`,
+    ...(options.more ?? []),
   ];
   await writeFile(path, `${lines.join('\n')}\n`);
   const child = startChild(t, program, ['-c', path], { cwd: folder });

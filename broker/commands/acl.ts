@@ -1,0 +1,61 @@
+/**
+ * `drover-broker acl`: the access rules in the words of a stock engine, on standard output. Secrets
+ * are in none of it: hashes of ours mean nothing to another engine, which has tools of its own.
+ */
+
+import type { CommandModule } from 'yargs';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { ENGINE_USERS, type EngineUser } from '../core/access-rules.ts';
+import { renderMosquittoAcl } from '../core/render-mosquitto.ts';
+import { renderNatsAuthorization, type NatsIdentity } from '../core/render-nats.ts';
+import { readCredentialUsers } from '../io/credentials.ts';
+
+interface AclArgs {
+  engine: 'mosquitto' | 'nats';
+  credentials: string | undefined;
+  identity: NatsIdentity;
+  json: boolean;
+}
+
+/** @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, USAGE */
+export async function runAcl(args: AclArgs): Promise<void> {
+  const users = await readEngineUsers(args.credentials);
+  const text =
+    args.engine === 'nats'
+      ? renderNatsAuthorization(users, args.identity)
+      : renderMosquittoAcl(users);
+  makeOutput(args.json).result({ engine: args.engine, acl: text }, [text.trimEnd()]);
+}
+
+/** Who is in the file, and those two that a stock engine needs besides, unless they are in it. */
+async function readEngineUsers(file: string | undefined): Promise<EngineUser[]> {
+  const found = file === undefined ? [] : await readCredentialUsers(file);
+  const named = found.map(({ username, role, robot_id: robot }) => ({
+    username,
+    role,
+    robot: role === 'robot' ? (robot ?? null) : null,
+  }));
+  const missing = ENGINE_USERS.filter(
+    (one) => !named.some(({ username }) => username === one.username),
+  );
+  return [...missing, ...named];
+}
+
+export const ACL_COMMAND: CommandModule<object, AclArgs> = {
+  command: 'acl',
+  describe: 'print the access rules for mosquitto or NATS',
+  builder: (args) =>
+    args
+      .option('engine', { choices: ['mosquitto', 'nats'] as const, demandOption: true })
+      .option('credentials', {
+        type: 'string',
+        describe: 'file of passwd: whom to write rules for; NATS needs each robot in it',
+      })
+      .option('identity', {
+        choices: ['password', 'certificate'] as const,
+        default: 'password' as const,
+        describe: 'how users of NATS prove who they are; certificate is for verify_and_map',
+      })
+      .option('json', { type: 'boolean', default: false }),
+  handler: (args) => runAcl(args),
+};
