@@ -203,7 +203,7 @@ function pullAll(input: PullAll): Promise<void> {
       if (timer) clearTimeout(timer);
       const wakeAtMs = pull.wakeAtMs;
       const onTime = (): void => run(pull.timer(clock(), link.bodyAtMs));
-      timer = wakeAtMs === null ? null : setTimeout(onTime, Math.max(1, wakeAtMs - clock()));
+      timer = wakeAtMs === null ? null : setTimeout(onTime, waitMs(wakeAtMs));
     };
     detach = link.attach({
       onChunk: async (hash, bytes) => {
@@ -229,6 +229,8 @@ function pullAll(input: PullAll): Promise<void> {
 }
 
 const clock = (): number => performance.now();
+/** A timer may go off a part of a millisecond early, and then nothing would be late yet. */
+const waitMs = (untilMs: number): number => Math.max(0, Math.ceil(untilMs - clock())) + 1;
 
 function slowError({ hash, sinceMs }: SlowChunk, now: number): DroverError {
   const why = `not whole after ${Math.round((now - sinceMs) / 1000)} s, but on its way`;
