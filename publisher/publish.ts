@@ -45,6 +45,8 @@ export interface PublishJob {
   readonly replaceInvalid: boolean;
   /** Store the chunks, announce nothing. */
   readonly uploadOnly: boolean;
+  /** The file that the bundle came in, over an air gap. */
+  readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
   readonly output: Output;
   readonly log: Log;
@@ -162,6 +164,7 @@ function planNext(
     statuses,
     supersede: job.supersede,
     alongside: job.alongside,
+    ...(job.imported && { imported: job.imported }),
   });
   return { plan, controllerSeen: statuses.size > 0 };
 }

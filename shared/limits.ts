@@ -49,6 +49,14 @@ export const LIMITS = {
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
   archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
 
+  // Over an air gap
+  parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
+  parcelMembersMax: 800, // 32 bundles of 4 files and 16 deltas, announcement and trust: 642
+  parcelPartsMax: 999, // three digits behind the name of a file that was split
+  parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
+  parcelClockMsMax: DAY, // how far ahead of our clock an unsigned file may claim to be made
+  fatFileBytesMax: 4 * GiB - 1, // one file on FAT32
+
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
   windowChunksMax: 8, // enough for 2 MiB in flight at the default size

@@ -9,9 +9,11 @@ import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */
 export const LIST_OPTIONS: readonly string[] = [
+  'bundles', // the positionals of export
   'gate',
   'key',
   'key-command',
+  'only',
   'release',
   'rollout',
   'root',
@@ -47,13 +49,19 @@ export function withKeys<T>(argv: Argv<T>) {
     });
 }
 
+const BROKER = { ...TEXT, describe: 'mqtt://, mqtts://, ws:// or wss:// URL' } as const;
+
 export function withBroker<T>(argv: Argv<T>) {
+  return withLogin(argv.option('broker', { ...BROKER, demandOption: true }));
+}
+
+/** For verbs that have something to do without one as well. */
+export function withOptionalBroker<T>(argv: Argv<T>) {
+  return withLogin(argv.option('broker', BROKER));
+}
+
+function withLogin<T>(argv: Argv<T>) {
   return argv
-    .option('broker', {
-      ...TEXT,
-      demandOption: true,
-      describe: 'mqtt://, mqtts://, ws:// or wss:// URL',
-    })
     .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
     .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })
     .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
