@@ -138,6 +138,12 @@ async function republish(
   unpacked: readonly Unpacked[],
   { bytes, announcement, current }: Cloud,
 ): Promise<ImportedBundle[]> {
+  if (current !== null && !isSame(current, bytes)) {
+    const { seq } = openActiveRollouts(current, job.trust);
+    if (seq === announcement.seq) {
+      throw new DroverError('SEQ_CONFLICT', `import file: another one with seq ${seq} is here`);
+    }
+  }
   const bundles: ImportedBundle[] = [];
   for (const rollout of announcement.rollouts) {
     const one = unpacked.find(
