@@ -5,7 +5,9 @@ import yargs from 'yargs';
 import { DroverError } from '../shared/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
 import { buildVerb } from './commands/build.ts';
+import { exportVerb } from './commands/export.ts';
 import { fleetVerb } from './commands/fleet.ts';
+import { importVerb } from './commands/import.ts';
 import { inspectVerb } from './commands/inspect.ts';
 import { keygenVerb } from './commands/keygen.ts';
 import { LIST_OPTIONS } from './commands/options.ts';
@@ -27,6 +29,8 @@ const VERBS = [
   publishVerb,
   rolloutVerb,
   fleetVerb,
+  exportVerb,
+  importVerb,
 ];
 
 /** A second value for an option that takes one is a mistake, never "the last one wins". */

@@ -46,6 +46,8 @@ export interface PublishJob {
   readonly replaceInvalid: boolean;
   /** Store the chunks, announce nothing. */
   readonly uploadOnly: boolean;
+  /** The file that the bundle came in, over an air gap. */
+  readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
   readonly output: Output;
   readonly log: Log;
@@ -190,6 +192,7 @@ function planNext(
     statuses,
     supersede: job.supersede,
     alongside: job.alongside,
+    ...(job.imported && { imported: job.imported }),
   });
   return { plan, controllerSeen: statuses.size > 0 };
 }

@@ -91,6 +91,8 @@ const announcementSchema = z.object({
   seq: seqSchema,
   issued_at: instantSchema,
   expires_at: instantSchema,
+  /** The newest file that came over an air gap into this: older ones are refused. */
+  imported: z.object({ seq: seqSchema }).optional(),
   rollouts: z
     .array(rolloutSchema)
     .max(LIMITS.rolloutsMax)

@@ -16,6 +16,7 @@ export const PAYLOAD_TYPES = {
   progress: 'application/vnd.drover.progress+json',
   trust: 'application/vnd.drover.trust+json',
   lease: 'application/vnd.drover.lease+json',
+  parcel: 'application/vnd.drover.parcel+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 

@@ -306,6 +306,23 @@ export const CATALOGUE = {
     'look whether the robot runs out of memory while it patches',
   ),
 
+  // Over an air gap
+  PARCEL_INVALID: refused('operator', 'give a file that drover export made'),
+  PARCEL_TRUNCATED: refused(
+    'operator',
+    'copy the file (or all of its parts) again, and unmount the stick before it is pulled out',
+  ),
+  PARCEL_DAMAGED: refused(
+    'peer',
+    'the file is not what was written: export it again, and find out who had the stick',
+  ),
+  PARCEL_OLD: refused('operator', 'a newer file was taken here before: bring the latest one'),
+  PARCEL_INCOMPLETE: refused(
+    'operator',
+    'export again without leaving out bundles, or announce with a key of the site: --key',
+  ),
+  FILE_TOO_LARGE: usage('give --split 3900M, or format the stick as exFAT or ext4'),
+
   // HTTP
   HTTP_UNAUTHORIZED: refused(
     'operator',

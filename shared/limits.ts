@@ -65,6 +65,14 @@ export const LIMITS = {
   zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
   zstdProbeMsMax: 5 * SECOND, // `zstd --version`
 
+  // Over an air gap
+  parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
+  parcelMembersMax: 800, // 32 bundles of 4 files and 16 deltas, announcement and trust: 642
+  parcelPartsMax: 999, // three digits behind the name of a file that was split
+  parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
+  parcelClockMsMax: DAY, // how far ahead of our clock an unsigned file may claim to be made
+  fatFileBytesMax: 4 * GiB - 1, // one file on FAT32
+
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
   windowChunksMax: 8, // enough for 2 MiB in flight at the default size

@@ -9,10 +9,12 @@ import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */
 export const LIST_OPTIONS: readonly string[] = [
+  'bundles', // the positionals of export
   'delta-from',
   'gate',
   'key',
   'key-command',
+  'only',
   'release',
   'rollout',
   'root',
@@ -48,13 +50,22 @@ export function withKeys<T>(argv: Argv<T>) {
     });
 }
 
+const BROKER = {
+  ...TEXT,
+  describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
+} as const;
+
 export function withBroker<T>(argv: Argv<T>) {
+  return withLogin(argv.option('broker', { ...BROKER, demandOption: true }));
+}
+
+/** For verbs that have something to do without one as well. */
+export function withOptionalBroker<T>(argv: Argv<T>) {
+  return withLogin(argv.option('broker', BROKER));
+}
+
+function withLogin<T>(argv: Argv<T>) {
   return argv
-    .option('broker', {
-      ...TEXT,
-      demandOption: true,
-      describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
-    })
     .option('chunk-qos', {
       choices: [0, 1] as const,
       default: 1 as const,

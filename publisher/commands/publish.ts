@@ -4,20 +4,18 @@ import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/durations.ts';
-import { DroverError } from '../../shared/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { GATE_NAMES, parseGates } from '../core/gate-words.ts';
 import { stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
-import { parseWaveNumbers, parseWaves, rolloutIdFor, type Audience } from '../core/plan-rollout.ts';
+import { rolloutIdFor } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { confirmTyped } from '../io/confirm.ts';
 import { readTrust } from '../io/trust-file.ts';
 import { JOURNAL_FILE } from '../io/upload-journal.ts';
 import { publishBundle, type Published } from '../publish.ts';
+import { readAudience, withSteps, withWho } from './audience-options.ts';
 import {
   brokerOptions,
-  commaList,
   commandLog,
   keySources,
   LIST,
@@ -58,35 +56,6 @@ function withOptions(argv: Argv) {
     .example('$0 publish b --gate task_success_min=0.98 …', 'a bound of your own');
 }
 
-function withWho<T>(argv: Argv<T>) {
-  return argv
-    .option('waves', { ...TEXT, default: '1,10,50,100', describe: 'percent of the fleet, rising' })
-    .option('soak', { ...TEXT, default: '30m', describe: 'wait after each wave, or 10m,1h,1h,0' })
-    .option('emergency', { ...FLAG, describe: 'everybody now: no waves, soak or windows' })
-    .option('tags', { ...TEXT, describe: 'only robots that have all of these: a,b' })
-    .option('robots', { ...TEXT, describe: 'only these robots: r1,r2' })
-    .option('health-timeout', { ...TEXT, describe: 'probation of a robot; default: its own' })
-    .option('min-canaries', {
-      type: 'number',
-      requiresArg: true,
-      default: 1,
-      describe: 'robots a wave has at least',
-    })
-    .option('salt', { ...TEXT, describe: 'reshuffle who comes first; default: the fleet' });
-}
-
-function withSteps<T>(argv: Argv<T>) {
-  return argv
-    .option('canaries', { ...TEXT, describe: 'these robots before the first wave: r1,r2' })
-    .option('canary-tags', { ...TEXT, describe: 'robots that have all of these come first: a,b' })
-    .option('approve', { ...TEXT, describe: 'wait for a person after these waves: 1,2' })
-    .option('gate', {
-      ...LIST,
-      describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
-    })
-    .option('late-spread', { ...TEXT, describe: 'robots that come later start within this' });
-}
-
 type PublishArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 async function runPublish(argv: PublishArgs): Promise<void> {
@@ -121,30 +90,6 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   } finally {
     await bundle.close();
   }
-}
-
-function readAudience(argv: PublishArgs, fleet: string): Audience {
-  const { minCanaries } = argv;
-  if (!Number.isInteger(minCanaries) || minCanaries < 1) {
-    throw new DroverError(
-      'USAGE',
-      `read --min-canaries: want a whole number from 1 (got ${minCanaries})`,
-    );
-  }
-  return {
-    tags: commaList(argv.tags),
-    robots: commaList(argv.robots),
-    salt: argv.salt ?? fleet,
-    waves: parseWaves(argv.waves),
-    soaksMs: argv.soak.split(',').map((one) => parseDurationMs(one.trim())),
-    emergency: argv.emergency,
-    canaries: { robots: commaList(argv.canaries), tags: commaList(argv.canaryTags) },
-    approveAfter: parseWaveNumbers(commaList(argv.approve)),
-    gates: parseGates(argv.gate ?? []),
-    lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
-    healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
-    minCanaries,
-  };
 }
 
 /** Beside the parts in a folder, beside the file for a `.drover`. */

@@ -19,7 +19,7 @@ import type { ActiveRollout } from './plan-announcement.ts';
 export function openActiveRollouts(
   bytes: Uint8Array,
   trust: TrustRoot,
-): { seq: number; rollouts: ActiveRollout[] } {
+): { seq: number; imported?: { seq: number }; rollouts: ActiveRollout[] } {
   const announcement = openAnnouncement(bytes, trust);
   const payload = openAnnouncementPayload(bytes, trust);
   // Of this shape: openAnnouncement has just parsed the same bytes.
@@ -30,7 +30,8 @@ export function openActiveRollouts(
     rollout,
     written: raw.rollouts[at] as RolloutFields,
   }));
-  return { seq: announcement.seq, rollouts };
+  const { seq, imported } = announcement;
+  return { seq, ...(imported && { imported }), rollouts };
 }
 
 /**

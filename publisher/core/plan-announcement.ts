@@ -24,13 +24,19 @@ export interface AnnouncementPlanInput {
   readonly fleet: string;
   readonly lifeMs: number;
   /** What is retained now; null when there is none. */
-  readonly previous: { readonly seq: number; readonly rollouts: readonly ActiveRollout[] } | null;
+  readonly previous: {
+    readonly seq: number;
+    readonly imported?: { readonly seq: number };
+    readonly rollouts: readonly ActiveRollout[];
+  } | null;
   readonly rollout: RolloutFields;
   readonly manifest: Manifest;
   /** Status of the rollouts that a controller leads. */
   readonly statuses: ReadonlyMap<string, Progress['status']>;
   readonly supersede: readonly string[];
   readonly alongside: boolean;
+  /** The file of an air gap that the bundle came in. */
+  readonly imported?: { readonly seq: number };
 }
 
 export interface AnnouncementPlan {
@@ -59,11 +65,18 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
       seq: Math.max((input.previous?.seq ?? 0) + 1, Math.floor(input.now / 1000)),
       issued_at: new Date(input.now).toISOString(),
       expires_at: new Date(input.now + input.lifeMs).toISOString(),
+      ...importedOf(input),
       rollouts: [...kept.map(({ written }) => written), input.rollout],
     },
     kept: kept.map(({ rollout }) => rollout.id),
     superseded,
   };
+}
+
+/** It never falls, or a stick of last year would come in again. */
+function importedOf({ previous, imported }: AnnouncementPlanInput) {
+  const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
+  return seq === 0 ? {} : { imported: { seq } };
 }
 
 function assertRoom(count: number): void {

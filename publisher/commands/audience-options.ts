@@ -1,0 +1,67 @@
+/** Who takes a rollout, when, and what it has to prove: options of `publish` and `import`. */
+
+import type { Argv } from 'yargs';
+import { parseDurationMs } from '../../shared/durations.ts';
+import { DroverError } from '../../shared/errors.ts';
+import { GATE_NAMES, parseGates } from '../core/gate-words.ts';
+import { parseWaveNumbers, parseWaves, type Audience } from '../core/plan-rollout.ts';
+import { commaList, LIST, TEXT } from './options.ts';
+
+const FLAG = { type: 'boolean', default: false } as const;
+
+export function withWho<T>(argv: Argv<T>) {
+  return argv
+    .option('waves', { ...TEXT, default: '1,10,50,100', describe: 'percent of the fleet, rising' })
+    .option('soak', { ...TEXT, default: '30m', describe: 'wait after each wave, or 10m,1h,1h,0' })
+    .option('emergency', { ...FLAG, describe: 'everybody now: no waves, soak or windows' })
+    .option('tags', { ...TEXT, describe: 'only robots that have all of these: a,b' })
+    .option('robots', { ...TEXT, describe: 'only these robots: r1,r2' })
+    .option('health-timeout', { ...TEXT, describe: 'probation of a robot; default: its own' })
+    .option('min-canaries', {
+      type: 'number',
+      requiresArg: true,
+      default: 1,
+      describe: 'robots a wave has at least',
+    })
+    .option('salt', { ...TEXT, describe: 'reshuffle who comes first; default: the fleet' });
+}
+
+export function withSteps<T>(argv: Argv<T>) {
+  return argv
+    .option('canaries', { ...TEXT, describe: 'these robots before the first wave: r1,r2' })
+    .option('canary-tags', { ...TEXT, describe: 'robots that have all of these come first: a,b' })
+    .option('approve', { ...TEXT, describe: 'wait for a person after these waves: 1,2' })
+    .option('gate', {
+      ...LIST,
+      describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
+    })
+    .option('late-spread', { ...TEXT, describe: 'robots that come later start within this' });
+}
+
+const withAudience = (argv: Argv) => withSteps(withWho(argv));
+type AudienceArgs = Awaited<ReturnType<typeof withAudience>['argv']>;
+
+/** @throws DroverError USAGE */
+export function readAudience(argv: AudienceArgs, fleet: string): Audience {
+  const { minCanaries } = argv;
+  if (!Number.isInteger(minCanaries) || minCanaries < 1) {
+    throw new DroverError(
+      'USAGE',
+      `read --min-canaries: want a whole number from 1 (got ${minCanaries})`,
+    );
+  }
+  return {
+    tags: commaList(argv.tags),
+    robots: commaList(argv.robots),
+    salt: argv.salt ?? fleet,
+    waves: parseWaves(argv.waves),
+    soaksMs: argv.soak.split(',').map((one) => parseDurationMs(one.trim())),
+    emergency: argv.emergency,
+    canaries: { robots: commaList(argv.canaries), tags: commaList(argv.canaryTags) },
+    approveAfter: parseWaveNumbers(commaList(argv.approve)),
+    gates: parseGates(argv.gate ?? []),
+    lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
+    healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
+    minCanaries,
+  };
+}

@@ -1,0 +1,106 @@
+/** `drover import`: the words of the stage in ../import.ts. */
+
+import type { Argv } from 'yargs';
+import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
+import { parseDurationMs } from '../../shared/durations.ts';
+import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
+import { importParcel, type Imported } from '../import.ts';
+import { readTrust } from '../io/trust-file.ts';
+import { readAudience, withSteps, withWho } from './audience-options.ts';
+import {
+  brokerOptions,
+  commandLog,
+  keySources,
+  LIST,
+  TEXT,
+  warn,
+  withBroker,
+  withDryRun,
+  withJson,
+  withKeys,
+} from './options.ts';
+
+const FLAG = { type: 'boolean', default: false } as const;
+
+export function importVerb(yargs: Argv): Argv {
+  return yargs.command(
+    'import <file>',
+    'verify a file of drover export and publish it at this site',
+    withOptions,
+    runImport,
+  );
+}
+
+const withOptions = (argv: Argv) =>
+  withSteps(withWho(withKeys(withBroker(withDryRun(withJson(argv))))))
+    .positional('file', { type: 'string', demandOption: true, describe: 'or its first part' })
+    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of this site' })
+    .option('into', { ...TEXT, default: 'bundles', describe: 'folder to keep bundles in' })
+    .option('chunk-size', { ...TEXT, default: '256k', describe: 'with --key: 16k to 512k' })
+    .option('expires', {
+      ...TEXT,
+      default: '30d',
+      describe: 'with --key: life of what it announces',
+    })
+    .option('supersede', { ...LIST, describe: 'end this rollout; may be given again' })
+    .option('alongside', { ...FLAG, describe: 'stand beside rollouts for the same robots' })
+    .option('upload-only', { ...FLAG, describe: 'store the chunks, announce nothing' })
+    .example('$0 import stick/f.drover-export --broker mqtt://host --trust trust.json', '')
+    .example('$0 import f --broker mqtt://host --trust t --key site.key --waves 10,100', '')
+    .epilogue('Without --key the announcement in the file is put up as it is: docs/air-gap.md.');
+
+type ImportArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
+
+async function runImport(argv: ImportArgs): Promise<void> {
+  const trust = readTrust(argv.trust);
+  const isResigned = (argv.key ?? argv.keyCommand) !== undefined;
+  const output = makeOutput(argv.json);
+  const imported = await importParcel({
+    file: argv.file,
+    into: argv.into,
+    trust,
+    seeds: isResigned ? await readSeeds(keySources(argv), warn) : [],
+    broker: brokerOptions(argv),
+    audience: readAudience(argv, trust.fleet),
+    chunkBytes: parseByteSize(argv.chunkSize),
+    lifeMs: parseDurationMs(argv.expires),
+    supersede: argv.supersede ?? [],
+    alongside: argv.alongside,
+    replaceInvalid: false,
+    uploadOnly: argv.uploadOnly,
+    dryRun: argv.dryRun,
+    output,
+    log: commandLog(),
+  });
+  report(output, imported, argv.dryRun);
+}
+
+function report(output: Output, imported: Imported, dryRun: boolean): void {
+  const { index, isProven, mode, bundles } = imported;
+  const lines = bundles.map(({ name, version, folder, published }) => {
+    const stored = published?.stored;
+    if (!stored) return `verified ${name} ${version}`;
+    const sent = `sent ${stored.sent} of ${stored.pieces} chunks (${formatBytes(stored.sentBytes)})`;
+    return `imported ${name} ${version}: ${sent}; kept in ${folder}`;
+  });
+  const verb = { republished: 'put up', announced: 'signed', uploaded: 'left out' }[mode];
+  lines.push(`${dryRun ? 'would have ' : ''}${verb} the announcement; file of seq ${index.seq}`);
+  if (!isProven) lines.push('note: nobody signed which file is newer; its seq is only a claim');
+  output.result(
+    {
+      dry_run: dryRun,
+      mode,
+      seq: index.seq,
+      order_signed: isProven,
+      bundles: bundles.map(({ published, ...one }) => ({
+        ...one,
+        sent_chunks: published?.stored?.sent ?? 0,
+        chunks: published?.stored?.pieces ?? null,
+        healed_chunks: published?.stored?.healed ?? 0,
+        seq: published?.announced?.fields.seq ?? null,
+      })),
+    },
+    lines,
+  );
+}
