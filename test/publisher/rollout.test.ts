@@ -96,10 +96,14 @@ class Site {
   }
 
   /** The same broker again, after SIGKILL, on the same ports and data. */
-  async restartBroker(): Promise<void> {
+  /** Down until these have noticed: a broker that is back within a second is missed by nobody. */
+  async restartBroker(...watchers: readonly Child[]): Promise<void> {
     const { data, port, httpUrl, child } = this.broker;
     child.kill('SIGKILL');
     await child.exit;
+    for (const one of watchers) {
+      await waitUntil('it to be noticed', () => /trying again/.test(one.stderr));
+    }
     const httpPort = Number(new URL(httpUrl).port);
     this.broker = await startBrokerChild(this.t, { data, port, httpPort, args: this.#args });
   }
@@ -208,7 +212,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     const gate = await site.ok('rollout', 'status', 'x-1');
     assert.match(gate, /^waits {5}for a person: drover rollout approve$/m);
     assert.match(gate, /^gate {6}pass\n +apply +bound +pass +1 of 1/m);
-    await site.restartBroker();
+    await site.restartBroker(watch, objects);
     await site.ok('rollout', 'status', 'x-1');
     // The leader of before is gone without a word: a new one leads after the lease has settled.
     await waitUntil(
