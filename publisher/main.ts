@@ -13,6 +13,7 @@ import { keygenVerb } from './commands/keygen.ts';
 import { LIST_OPTIONS } from './commands/options.ts';
 import { packVerb } from './commands/pack.ts';
 import { publishVerb } from './commands/publish.ts';
+import { reportVerb } from './commands/report.ts';
 import { rolloutVerb } from './commands/rollout.ts';
 import { signVerb } from './commands/sign.ts';
 import { trustVerb } from './commands/trust.ts';
@@ -31,6 +32,7 @@ const VERBS = [
   fleetVerb,
   exportVerb,
   importVerb,
+  reportVerb,
 ];
 
 /** A second value for an option that takes one is a mistake, never "the last one wins". */

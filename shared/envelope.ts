@@ -17,6 +17,7 @@ export const PAYLOAD_TYPES = {
   trust: 'application/vnd.drover.trust+json',
   lease: 'application/vnd.drover.lease+json',
   parcel: 'application/vnd.drover.parcel+json',
+  report: 'application/vnd.drover.report+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 

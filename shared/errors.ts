@@ -321,6 +321,8 @@ export const CATALOGUE = {
     'operator',
     'export again without leaving out bundles, or announce with a key of the site: --key',
   ),
+  REPORT_INVALID: refused('peer', 'give a file that drover report export made, copied whole'),
+  REPORT_OLD: refused('operator', 'bring the latest report: what this one says is known'),
   FILE_TOO_LARGE: usage('give --split 3900M, or format the stick as exFAT or ext4'),
 
   // HTTP

@@ -66,6 +66,7 @@ export const LIMITS = {
   zstdProbeMsMax: 5 * SECOND, // `zstd --version`
 
   // Over an air gap
+  siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
   parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
   parcelMembersMax: 800, // 32 bundles of 4 files and 16 deltas, announcement and trust: 642
   parcelPartsMax: 999, // three digits behind the name of a file that was split

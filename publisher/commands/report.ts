@@ -1,0 +1,118 @@
+/** `drover report export|import`: the words of ../report.ts. */
+
+import type { Argv } from 'yargs';
+import { DroverError } from '../../shared/errors.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
+import { isId } from '../../shared/ids.ts';
+import { printable } from '../../shared/printable.ts';
+import { formatTable } from '../core/fleet-report.ts';
+import type { SiteReport } from '../core/site-report.ts';
+import { readTrust } from '../io/trust-file.ts';
+import { exportReport, importReport } from '../report.ts';
+import {
+  brokerOptions,
+  commandLog,
+  keySources,
+  TEXT,
+  warn,
+  withBroker,
+  withDryRun,
+  withJson,
+  withKeys,
+  withOptionalBroker,
+} from './options.ts';
+
+const TRUST = { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' } as const;
+
+export function reportVerb(yargs: Argv): Argv {
+  return yargs.command('report', 'carry what robots say over an air gap', (argv) =>
+    argv
+      .command('export', 'write what the robots of a site say', withExport, runExport)
+      .command('import <file>', 'take it to a broker that cannot hear them', withImport, runImport)
+      .demandCommand(1, 'name a verb: report export or report import'),
+  );
+}
+
+function withExport(argv: Argv) {
+  return withKeys(withBroker(withDryRun(withJson(argv))))
+    .option('trust', TRUST)
+    .option('site', { ...TEXT, demandOption: true, describe: 'what the site is called' })
+    .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })
+    .example('$0 report export --broker mqtt://site --site hall-2 --trust t --key k --out r', '');
+}
+
+async function runExport(argv: Awaited<ReturnType<typeof withExport>['argv']>): Promise<void> {
+  const report = await exportReport({
+    broker: brokerOptions(argv),
+    trust: readTrust(argv.trust),
+    site: siteOf(argv.site),
+    seeds: await readSeeds(keySources(argv), warn),
+    out: argv.out,
+    dryRun: argv.dryRun,
+    log: commandLog(),
+  });
+  const robots = report.states.length;
+  const { dryRun, out } = argv;
+  makeOutput(argv.json).result({ dry_run: dryRun, out, site: report.site, robots }, [
+    `${dryRun ? 'would write' : 'wrote'} ${out}: ${robots} robots of ${report.site}`,
+  ]);
+}
+
+function siteOf(text: string): string {
+  if (isId(text)) return text;
+  const want = 'want 1 to 64 of A-Z a-z 0-9 _ -';
+  throw new DroverError('USAGE', `read --site: no name of a site (${want})`);
+}
+
+function withImport(argv: Argv) {
+  return withOptionalBroker(withDryRun(withJson(argv)))
+    .positional('file', { type: 'string', demandOption: true })
+    .option('trust', TRUST)
+    .example('$0 report import r --trust t', 'shows it')
+    .example('$0 report import r --trust t --broker mqtt://cloud', 'with a user of role relay');
+}
+
+async function runImport(argv: Awaited<ReturnType<typeof withImport>['argv']>): Promise<void> {
+  const { broker, file, dryRun } = argv;
+  const { report, plan } = await importReport({
+    file,
+    trust: readTrust(argv.trust),
+    broker: broker === undefined ? null : brokerOptions({ ...argv, broker }),
+    dryRun,
+    log: commandLog(),
+  });
+  const at = new Date(report.atMs).toISOString();
+  const counts = plan && {
+    newer: plan.newer.length,
+    same: plan.same.length,
+    older: plan.older.length,
+  };
+  const robots = report.states.map(({ state }) => state);
+  makeOutput(argv.json).result({ dry_run: dryRun, site: report.site, at, ...counts, robots }, [
+    ...tableOf(report),
+    `report of ${report.site} at ${at}: ${report.states.length} robots`,
+    ...(counts
+      ? [
+          `${dryRun ? 'would take' : 'took'} ${counts.newer}; ${counts.same} known, ${counts.older} older`,
+        ]
+      : []),
+  ]);
+}
+
+function tableOf({ states }: SiteReport): string[] {
+  const rows = states.flatMap(({ state }) =>
+    state.components.map((component) => [
+      state.robot_id,
+      component.name,
+      component.version ?? '-',
+      component.phase,
+      printable(component.last_error?.code ?? ''),
+      new Date(state.at).toISOString(),
+    ]),
+  );
+  return formatTable([
+    ['robot', 'component', 'version', 'phase', 'last error', 'said at'],
+    ...rows,
+  ]);
+}
