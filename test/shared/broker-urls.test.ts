@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { splitBrokerUrls } from '../../shared/broker-urls.ts';
+import { parseBrokerUrls, splitBrokerUrls } from '../../shared/broker-urls.ts';
 import { LIMITS } from '../../shared/limits.ts';
 
 test('nodes of one broker are URLs with commas between them, in the order given', () => {
@@ -16,6 +16,6 @@ test('an empty place and more nodes than anybody runs are refused', () => {
       .fill('mqtt://a')
       .join(),
   ]) {
-    assert.throws(() => splitBrokerUrls(text), { code: 'USAGE' }, text);
+    assert.throws(() => parseBrokerUrls(text, '--broker'), { code: 'USAGE' }, text);
   }
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it, mock } from 'node:test';
-import { explore } from './explore.ts';
-import { Judge } from './judge.ts';
-import { NOW, Release } from './robot.ts';
-import { ANNOUNCED, SCENARIOS, type Scenario } from './scenarios.ts';
-import { sickHooks } from './sick-hooks.ts';
-import { OneSync, leavingOut, lineOf, syncLines, syncPlacesOf } from './sync-places.ts';
+import { explore } from '../crash/explore.ts';
+import { Judge } from '../crash/judge.ts';
+import { NOW, Release } from '../crash/robot.ts';
+import { ANNOUNCED, SCENARIOS, type Scenario } from '../crash/scenarios.ts';
+import { sickHooks } from '../crash/sick-hooks.ts';
+import { OneSync, leavingOut, lineOf, syncLines, syncPlacesOf } from '../crash/sync-places.ts';
 
 /** Syncs that no scenario comes by, and why that is right. */
 const EXEMPT = [

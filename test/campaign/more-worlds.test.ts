@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeGround, simulate } from './rollout-sim.ts';
+import { makeGround, simulate } from '../sim/rollout-sim.ts';
 
 /** Each file plays its part of a thousand worlds, so that two cores share them. */
 const FROM = 501;
