@@ -19,6 +19,8 @@ export class Inbox {
   readonly #trust: TrustRoot;
   readonly #progress = new Map<string, Progress>();
   #seen: Seen = { announcement: 0, progress: {}, completeSince: {} };
+  /** The last write of the floors: one after the other, so that none is lost. */
+  #written: Promise<void> = Promise.resolve();
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
 
@@ -74,9 +76,11 @@ export class Inbox {
     assertFresh(announcement, this.#seen.announcement, now);
     // Progress may have come first: a broker keeps no order between topics.
     const heard = announcement.rollouts.flatMap(({ id }) => this.#progress.get(id) ?? []);
-    const seq = Math.max(announcement.seq, this.#seen.announcement);
     // In this order: a floor that is not on the disk must not let the same bytes in next time.
-    await this.#keep(withFloors({ ...this.#seen, announcement: seq }, heard, now));
+    await this.#keep((seen) => {
+      const seq = Math.max(announcement.seq, seen.announcement);
+      return withFloors({ ...seen, announcement: seq }, heard, now);
+    });
     this.#announcement = announcement;
     this.#announcementBytes = bytes;
     return announcement;
@@ -88,23 +92,31 @@ export class Inbox {
     const progress = openProgress(bytes, this.#trust);
     const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
     assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, now);
-    const known = this.#progress.get(progress.rollout);
-    // Rollouts that are announced no more keep no floor on the disk, but none to go below here.
-    if (known && known.seq > progress.seq) return;
-    this.#remember(progress, active);
-    if (!active.has(progress.rollout)) return;
+    if (!active.has(progress.rollout)) return this.#remember(progress, active);
     // Only rollouts that are announced keep a floor: the file stays small for ever.
     const only = <T>(record: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
-    const { announcement, progress: floors, completeSince } = this.#seen;
-    const seen = { announcement, progress: only(floors), completeSince: only(completeSince) };
-    await this.#keep(withFloors(seen, [progress], now));
+    try {
+      await this.#keep(({ announcement, progress: floors, completeSince }) => {
+        const seen = { announcement, progress: only(floors), completeSince: only(completeSince) };
+        return withFloors(seen, [progress], now);
+      });
+    } finally {
+      // Not before: who acts on it at once would count from a moment that a power cut forgets. But
+      // also when the disk is full: a stop or a recall holds without a floor.
+      this.#remember(progress, active);
+    }
   }
 
-  async #keep(seen: Seen): Promise<void> {
-    if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
-    await writeSeen(this.#disk, this.#seenPath, seen);
-    this.#seen = seen;
+  #keep(change: (seen: Seen) => Seen): Promise<void> {
+    const written = this.#written.then(async () => {
+      const seen = change(this.#seen);
+      if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
+      await writeSeen(this.#disk, this.#seenPath, seen);
+      this.#seen = seen;
+    });
+    this.#written = written.catch(() => {}); // told to whoever asked for it
+    return written;
   }
 
   /**
@@ -112,6 +124,8 @@ export class Inbox {
    * was taken back is acted on when it is heard, and what stands at the broker comes again.
    */
   #remember(progress: Progress, active: ReadonlySet<string>): void {
+    // Rollouts that are announced no more keep no floor on the disk, but none to go below here.
+    if ((this.#progress.get(progress.rollout)?.seq ?? 0) > progress.seq) return;
     this.#progress.delete(progress.rollout);
     this.#progress.set(progress.rollout, progress);
     for (const id of this.#progress.keys()) {

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Inbox } from '../../robot-client/inbox.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { faultyDisk } from './faulty-disk.ts';
 
 const fleet = makeFleet();
 const NOW = Date.parse('2026-06-01T00:00:00Z');
@@ -57,5 +60,37 @@ describe('what a robot remembers of rollouts', () => {
     await assert.rejects((await load()).acceptProgress(older, NOW), {
       code: 'ANNOUNCEMENT_REPLAYED',
     });
+  });
+
+  it('is acted on only once the disk has it, or has failed to take it', async (t) => {
+    const gates: ((isFull: boolean) => void)[] = [];
+    const disk = faultyDisk(async ({ name, path }) => {
+      if (name !== 'write') return;
+      const isFull = await new Promise<boolean>((resolve) => gates.push(resolve));
+      if (isFull) throw new DroverError('DISK_FULL', `write ${path}: full`);
+    });
+    const inbox = new Inbox(disk, `${await tempFolder(t)}/seen.json`, fleet.trust);
+    const bundle = await fleet.makeBundle({ version: '1.1.0' });
+    const write = async (isFull: boolean): Promise<void> => {
+      await waitUntil('the write', () => gates.length > 0);
+      gates.shift()?.(isFull);
+    };
+    const announced = fleet.announce(1, [fleet.makeRollout('r-1', bundle)]);
+    const accepted = inbox.acceptAnnouncement(announced, NOW);
+    await write(false);
+    await accepted;
+    // A power cut here must not leave a robot that has begun to wait, and counts anew afterwards.
+    const complete = fleet.progress({ rollout: 'r-1', seq: 1, status: 'complete', threshold: 1 });
+    const heard = inbox.acceptProgress(complete, NOW);
+    await waitUntil('the write', () => gates.length > 0);
+    assert.equal(inbox.progress.get('r-1'), undefined);
+    await write(false);
+    await heard;
+    assert.equal(inbox.progress.get('r-1')?.status, 'complete');
+    const halt = fleet.progress({ rollout: 'r-1', seq: 2, status: 'halted', threshold: 1 });
+    const stopped = inbox.acceptProgress(halt, NOW);
+    await write(true);
+    await assert.rejects(stopped, { code: 'DISK_FULL' });
+    assert.equal(inbox.progress.get('r-1')?.status, 'halted', 'a stop holds without a floor');
   });
 });
