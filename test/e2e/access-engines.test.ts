@@ -96,7 +96,9 @@ const startStockMosquitto: StartEngine = async (t, file, logins) => {
 /** bcrypt by the C library, whose cost is low here because the test logs in often. */
 function bcrypt(password: string): string {
   const salt = `$2a$05$${randomBytes(11).toString('hex')}`;
-  const made = spawnSync('perl', ['-e', 'print crypt($ARGV[0], $ARGV[1])', password, salt]);
+  // `--`, since a token in base64url may begin with a dash, which perl takes for an option.
+  const made = spawnSync('perl', ['-e', 'print crypt($ARGV[0], $ARGV[1])', '--', password, salt]);
+  assert.equal(made.status, 0, made.stderr.toString());
   return made.stdout.toString();
 }
 
