@@ -4,8 +4,8 @@
  */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { canConnect } from '../test/helpers/can-connect.ts';
 import { startChild, type Child } from '../test/helpers/child.ts';
 import { freePort } from '../test/helpers/free-port.ts';
 import { findPeer } from '../test/helpers/peer.ts';
@@ -126,15 +126,4 @@ async function familyStats(pid: number): Promise<ProcessStats> {
     peakRssMiB: sum((one) => one.peakRssMiB),
     cpuSeconds: sum((one) => one.cpuSeconds),
   };
-}
-
-function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

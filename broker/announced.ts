@@ -2,7 +2,7 @@
  * nothing: a broker without a trust file carries it all the same. */
 
 import { peekAnnouncement, type Announcement } from '../shared/announcement.ts';
-import { DroverError } from '../shared/errors.ts';
+import { nullIfRefused } from '../shared/errors.ts';
 import { peekProgress, type Progress } from '../shared/progress.ts';
 import { PROGRESS_FILTER, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
@@ -19,7 +19,7 @@ export function readRollouts(parts: {
   const { trust, control, fleet } = parts;
   const progress = new Map<string, Progress>();
   for (const { payload } of control.match(PROGRESS_FILTER)) {
-    const one = orNull(() => peekProgress(payload));
+    const one = nullIfRefused(() => peekProgress(payload));
     if (one) progress.set(one.rollout, one);
   }
   const announcement = readAnnouncement(control);
@@ -28,14 +28,5 @@ export function readRollouts(parts: {
 
 export function readAnnouncement(control: ControlStore): Announcement | null {
   const stored = control.get(UPDATES_TOPIC);
-  return stored ? orNull(() => peekAnnouncement(stored.payload)) : null;
-}
-
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DroverError) return null;
-    throw error;
-  }
+  return stored ? nullIfRefused(() => peekAnnouncement(stored.payload)) : null;
 }

@@ -7,7 +7,7 @@
 
 import { assertFresh, openAnnouncement } from '../shared/announcement.ts';
 import { bytesEqual } from '../shared/bytes.ts';
-import { DroverError, toProblem } from '../shared/errors.ts';
+import { DroverError, nullIfRefused, toProblem } from '../shared/errors.ts';
 import type { RobotId, Sha256Hex } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseOnline, parseRobotEvent, type RobotEvent } from '../shared/messages.ts';
@@ -27,6 +27,7 @@ import type { LiveTrust } from '../shared/trust-chain.ts';
 import type { Heard } from './core/engine-port.ts';
 import type { Fleet } from './core/fleet.ts';
 import { planIngest, vouchForSigned } from './core/ingest.ts';
+import { LaterTrusts } from './core/later-trusts.ts';
 import { Presence } from './core/presence.ts';
 import type { ControlStore } from './io/control-store.ts';
 import type { EventJournal } from './io/event-journal.ts';
@@ -58,8 +59,7 @@ export class AttachedIntake {
   /** Topics on which this connection has brought what our mirror holds. */
   readonly #confirmed = new Set<string>();
   readonly #restoredMs = new Map<string, number>();
-  /** Trust updates whose predecessor has not come yet. */
-  readonly #ahead = new Map<number, Uint8Array>();
+  readonly #laterTrusts = new LaterTrusts();
   /** What this connection brought and did not verify: it may under the next root. */
   readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
   #isSettled = false;
@@ -146,16 +146,11 @@ export class AttachedIntake {
     const { control, trust, log } = this.#options;
     if (version <= trust.version)
       return await this.#takeSigned(trustTopic(version), { kind: 'trust', version }, payload);
-    this.#ahead.set(version, payload.slice());
-    for (const known of this.#ahead.keys()) {
-      if (this.#ahead.size <= LIMITS.trustUpdatesAheadMax) break;
-      if (known !== version) this.#ahead.delete(known);
-    }
+    this.#laterTrusts.keep(version, payload.slice());
     for (;;) {
       const next = trust.version + 1;
-      const update = this.#ahead.get(next);
+      const update = this.#laterTrusts.take(next);
       if (!update) return;
-      this.#ahead.delete(next);
       await this.#takeSigned(trustTopic(next), { kind: 'trust', version: next }, update);
       walkTrust(trust, control, log);
       if (trust.version < next) return;
@@ -238,14 +233,14 @@ export class AttachedIntake {
   async #takeEvent(topic: RobotTopic, payload: Uint8Array): Promise<void> {
     const { fleet, journal } = this.#options;
     this.#noteVoice(topic.robot);
-    const event = orNull(() => ({ ...parseRobotEvent(payload), robot_id: topic.robot }));
+    const event = nullIfRefused(() => ({ ...parseRobotEvent(payload), robot_id: topic.robot }));
     if (event && fleet.hasSeen(event)) return;
     if (event) await journal.add(topic.robot, payload);
     noteReport(this.#sinks(), topic, { payload, now: Date.now() });
   }
 
   #noteOnline(robot: RobotId, payload: Uint8Array): void {
-    const online = orNull(() => parseOnline(payload));
+    const online = nullIfRefused(() => parseOnline(payload));
     if (online !== null) this.#presence.told(robot, online, performance.now());
   }
 
@@ -283,7 +278,7 @@ export class AttachedIntake {
     if (parseTopic(topic)?.kind === 'trust') return true; // judged when it came, and it never expires
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (
-      orNull(() => {
+      nullIfRefused(() => {
         assertFresh(read(payload, this.#options.trust), 0, now);
         return true;
       }) ?? false
@@ -300,13 +295,3 @@ const NOTHING = new Uint8Array();
 
 const emptied = (topic: string): DroverError =>
   new DroverError('ANNOUNCEMENT_INVALID', `take ${topic}: somebody cleared it`);
-
-/** Null for what cannot be read or does not hold. */
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DroverError) return null;
-    throw error;
-  }
-}

@@ -5,7 +5,7 @@
  */
 
 import { openAnnouncement, type Announcement } from '../shared/announcement.ts';
-import { verifyBundle } from '../shared/bundle-signature.ts';
+import { verifyRollout } from '../shared/bundle-signature.ts';
 import { signersOf } from '../shared/envelope.ts';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import type { EpochMs, RobotId } from '../shared/ids.ts';
@@ -355,8 +355,7 @@ const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
 function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
   const { seq, expires_at } = announcement;
   return announcement.rollouts.map((rollout) => {
-    const signatures = [rollout.signature, ...rollout.cosignatures];
-    const { manifest } = verifyBundle({ manifestBytes: rollout.manifest, signatures, trust });
+    const { manifest } = verifyRollout(rollout, trust);
     return { rollout, manifest, announcement: { seq, expires_at } };
   });
 }

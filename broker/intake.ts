@@ -3,7 +3,7 @@
  * picture know. When `take` resolves the message may be acknowledged.
  */
 
-import { DroverError } from '../shared/errors.ts';
+import { nullIfRefused } from '../shared/errors.ts';
 import { parsePresence, type RobotEvent } from '../shared/messages.ts';
 import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
@@ -87,10 +87,6 @@ export class Intake {
 }
 
 function isBehindRelay(payload: Uint8Array): boolean {
-  try {
-    return (parsePresence(payload).via ?? null) !== null;
-  } catch (error) {
-    if (error instanceof DroverError) return false; // whoever wrote it, nothing is known by it
-    throw error;
-  }
+  const via = nullIfRefused(() => parsePresence(payload).via);
+  return via !== null && via !== undefined;
 }

@@ -5,7 +5,7 @@
  * broker knows, marked with our name: when our link is gone, the upstream knows nobody here.
  */
 
-import { DroverError, toProblem } from '../shared/errors.ts';
+import { nullIfRefused, toProblem } from '../shared/errors.ts';
 import type { RobotId } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage, parseRobotEvent, parseRobotState, parseWant } from '../shared/messages.ts';
@@ -116,13 +116,13 @@ export class Upward {
 
   /** What cannot be read is no event to anybody above either. */
   async #keepEvent(robot: RobotId, payload: Uint8Array): Promise<void> {
-    const event = orNull(() => parseRobotEvent(payload));
+    const event = nullIfRefused(() => parseRobotEvent(payload));
     if (event) await this.#options.queue.addEvent({ ...event, robot_id: robot }, payload);
   }
 
   /** Chunks are our own affair; a full package is not, and a person above may have it. */
   async #keepRequest(robot: RobotId, payload: Uint8Array): Promise<void> {
-    const want = orNull(() => parseWant(payload));
+    const want = nullIfRefused(() => parseWant(payload));
     if (!want?.package) return;
     const key = `${robot} ${want.package.component}`;
     const text = JSON.stringify(want.package);
@@ -213,7 +213,7 @@ export class Upward {
     await allOrThrow(robots, async (robot) => {
       const topic = robotTopic(robot, 'state');
       const payload = this.#options.control.get(topic)?.payload ?? NOTHING;
-      const state = orNull(() => parseRobotState(payload));
+      const state = nullIfRefused(() => parseRobotState(payload));
       // Nonsense is not carried up; nothing at all says that the robot was taken out of service.
       if (!state && payload.byteLength > 0) return;
       try {
@@ -240,13 +240,4 @@ async function allOrThrow<T>(items: readonly T[], task: (item: T) => Promise<voi
   const ends = await Promise.allSettled(items.map(task));
   const failed = ends.find((end) => end.status === 'rejected');
   if (failed) throw failed.reason;
-}
-
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DroverError) return null;
-    throw error;
-  }
 }

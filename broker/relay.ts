@@ -12,7 +12,6 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { toProblem } from '../shared/errors.ts';
 import type { RolloutId, Sha256Hex } from '../shared/ids.ts';
-import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import {
   parseTopic,
@@ -25,6 +24,7 @@ import {
 import type { TrustRoot } from '../shared/trust.ts';
 import { readAnnouncement } from './announced.ts';
 import type { Fleet } from './core/fleet.ts';
+import { LaterTrusts } from './core/later-trusts.ts';
 import { planDown, type DownPlan } from './core/relay-control.ts';
 import type { UpstreamStatus } from './core/relay-view.ts';
 import type { ControlStore } from './io/control-store.ts';
@@ -68,7 +68,7 @@ export class Relay {
   readonly #book: RelayBook;
   readonly #upward: Upward;
   readonly #chunks: SiteChunks;
-  readonly #laterTrusts = new Map<number, Uint8Array>();
+  readonly #laterTrusts = new LaterTrusts();
   #link: UpstreamLink | null = null;
   #engine: SiteEngine | null = null;
   #bytesPulled = 0;
@@ -252,7 +252,7 @@ export class Relay {
       case 'clear':
         return await engine.publishOwn(text, NOTHING);
       case 'later':
-        if (topic.kind === 'trust') this.#keepTrust(topic.version, payload.slice());
+        if (topic.kind === 'trust') this.#laterTrusts.keep(topic.version, payload.slice());
         return;
       case 'known':
       case 'ignore':
@@ -260,16 +260,8 @@ export class Relay {
     }
   }
 
-  /** Retained messages come in any order. */
-  #keepTrust(version: number, payload: Uint8Array): void {
-    if (this.#laterTrusts.size >= LIMITS.trustUpdatesAheadMax) this.#laterTrusts.clear();
-    this.#laterTrusts.set(version, payload);
-  }
-
   async #retryTrust(version: number): Promise<void> {
-    const payload = this.#laterTrusts.get(version);
-    if (!payload) return;
-    this.#laterTrusts.delete(version);
-    await this.#hear(trustTopic(version), payload);
+    const payload = this.#laterTrusts.take(version);
+    if (payload) await this.#hear(trustTopic(version), payload);
   }
 }

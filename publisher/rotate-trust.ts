@@ -5,15 +5,16 @@
  */
 
 import { openAnnouncement, signAnnouncement, type Rollout } from '../shared/announcement.ts';
-import { verifyBundle } from '../shared/bundle-signature.ts';
+import { verifyRollout } from '../shared/bundle-signature.ts';
 import { bytesEqual } from '../shared/bytes.ts';
 import { assertKeysSatisfy } from '../shared/check-keys.ts';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError, nullIfRefused } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { trustTopic } from '../shared/topics.ts';
 import { openTrustUpdate } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { openActiveRollouts } from './core/active-rollouts.ts';
+import { nextSeq } from './core/plan-announcement.ts';
 import { AnnouncementBoard } from './io/announcement-board.ts';
 import { BrokerLink, type BrokerOptions } from './io/broker-link.ts';
 import { Subscription } from './io/subscription.ts';
@@ -85,7 +86,7 @@ function planAgain(
   const now = Date.now();
   const fields = {
     fleet: next.fleet,
-    seq: Math.max(seq + 1, Math.floor(now / 1000)),
+    seq: nextSeq(seq, now),
     issued_at: new Date(now).toISOString(),
     expires_at: new Date(now + (expires_at - issued_at)).toISOString(),
     rollouts: kept.map(({ written }) => written),
@@ -96,28 +97,12 @@ function planAgain(
 
 /** Every rollout of it as well: a broker that verifies takes all of an announcement or nothing. */
 function holdsUnder(announcement: Uint8Array, trust: TrustRoot): boolean {
-  return holds(() => {
-    const { rollouts } = openAnnouncement(announcement, trust);
-    for (const rollout of rollouts) verifyRollout(rollout, trust);
-  });
+  const held = nullIfRefused(() => openAnnouncement(announcement, trust).rollouts);
+  return held !== null && held.every((rollout) => isSignedUnder(rollout, trust));
 }
 
 const isSignedUnder = (rollout: Rollout, trust: TrustRoot): boolean =>
-  holds(() => verifyRollout(rollout, trust));
-
-function verifyRollout({ manifest, signature, cosignatures }: Rollout, trust: TrustRoot): void {
-  verifyBundle({ manifestBytes: manifest, signatures: [signature, ...cosignatures], trust });
-}
-
-function holds(check: () => void): boolean {
-  try {
-    check();
-    return true;
-  } catch (error) {
-    if (error instanceof DroverError) return false;
-    throw error;
-  }
-}
+  nullIfRefused(() => verifyRollout(rollout, trust)) !== null;
 
 /** Publishes and reads back: a broker may acknowledge what it does not keep. */
 async function putUpdate(link: BrokerLink, version: number, update: Uint8Array): Promise<void> {

@@ -4,7 +4,8 @@
  */
 
 import { robotClientId } from '../shared/client-id.ts';
-import { CATALOGUE, DroverError, toProblem, type Problem } from '../shared/errors.ts';
+import { CATALOGUE } from '../shared/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';

@@ -73,6 +73,19 @@ export function verifyBundle(input: {
   return { manifest, manifestBytes, signatures } as unknown as VerifiedBundle;
 }
 
+/** Of a rollout as it is announced, before anything of its payload is there. @throws as verifyBundle */
+export function verifyRollout(
+  rollout: {
+    readonly manifest: Uint8Array;
+    readonly signature: Uint8Array;
+    readonly cosignatures: readonly Uint8Array[];
+  },
+  trust: TrustRoot,
+): VerifiedBundle {
+  const signatures = [rollout.signature, ...rollout.cosignatures];
+  return verifyBundle({ manifestBytes: rollout.manifest, signatures, trust });
+}
+
 function assertThreshold(
   message: Uint8Array,
   signatures: readonly Uint8Array[],

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { tagsSchema } from './announcement.ts';
-import { CATALOGUE, type ErrorCode } from './errors.ts';
+import { CATALOGUE, type ErrorCode } from './error-catalogue.ts';
 import { LIMITS } from './limits.ts';
 import { PHASES } from './phases.ts';
 import {

@@ -5,7 +5,8 @@
 
 import { z } from 'zod';
 import { base64ToBytes } from './bytes.ts';
-import { DroverError, type ErrorCode } from './errors.ts';
+import type { ErrorCode } from './error-catalogue.ts';
+import { DroverError } from './errors.ts';
 import { ID_PATTERN, SHA256_PATTERN, type RobotId, type RolloutId, type Sha256Hex } from './ids.ts';
 import { printable } from './printable.ts';
 import { parseStrictJson } from './strict-json.ts';

@@ -3,7 +3,8 @@
  * publishes a fixed version, because the robots that were asked to go back have blocked this one.
  */
 
-import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RolloutRun } from './rollout-run.ts';
 import type { RolloutCommand } from './rollout-view.ts';

@@ -4,10 +4,10 @@
  */
 
 import { assertFresh, openAnnouncement } from '../../shared/announcement.ts';
-import { verifyBundle } from '../../shared/bundle-signature.ts';
+import { verifyRollout } from '../../shared/bundle-signature.ts';
 import { bytesEqual } from '../../shared/bytes.ts';
 import { openEnvelope, PAYLOAD_TYPES } from '../../shared/envelope.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { openProgress } from '../../shared/progress.ts';
@@ -73,13 +73,10 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
       );
     }
     const announcement = openAnnouncement(payload, trust);
-    const floor = stored ? seqOf(() => openAnnouncement(stored, trust).seq) : 0;
+    const floor = seqOf(stored, (bytes) => openAnnouncement(bytes, trust));
     assertFresh(announcement, floor, now);
     assertNoTwin(announcement.seq, floor, payload, stored);
-    for (const rollout of announcement.rollouts) {
-      const signatures = [rollout.signature, ...rollout.cosignatures];
-      verifyBundle({ manifestBytes: rollout.manifest, signatures, trust });
-    }
+    for (const rollout of announcement.rollouts) verifyRollout(rollout, trust);
   }
   if (topic.kind === 'trust') vouchForTrust({ version: topic.version, payload, stored, trust });
   if (topic.kind === 'progress' && payload.byteLength > 0) {
@@ -90,7 +87,7 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
         `take progress: of another rollout (got ${progress.rollout}, want ${topic.rollout})`,
       );
     }
-    const floor = stored ? seqOf(() => openProgress(stored, trust).seq) : 0;
+    const floor = seqOf(stored, (bytes) => openProgress(bytes, trust));
     assertFresh(progress, floor, now);
     assertNoTwin(progress.seq, floor, payload, stored);
   }
@@ -124,13 +121,8 @@ function vouchForTrust(input: {
 }
 
 /** What was stored under another trust file counts for nothing. */
-function seqOf(read: () => number): number {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DroverError) return 0;
-    throw error;
-  }
+function seqOf(stored: Uint8Array | null, open: (bytes: Uint8Array) => { seq: number }): number {
+  return (stored && nullIfRefused(() => open(stored).seq)) ?? 0;
 }
 
 function assertNoTwin(

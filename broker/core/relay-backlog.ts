@@ -4,7 +4,7 @@
  * name one twice at a time, nor pass one by: a robot's events go up in the order they came.
  */
 
-import type { ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
 
 export interface BacklogBounds {
   readonly countMax: number;

@@ -5,7 +5,7 @@
 
 import { DroverError } from '../../shared/errors.ts';
 import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import { waitUp } from '../../shared/io/wait-up.ts';
 import type { Log, Wire, WireHandlers } from '../../shared/ports.ts';
 
 export type LinkListener = Partial<WireHandlers>;
@@ -71,20 +71,8 @@ export class EngineLink {
 
   /** @throws DroverError BROKER_UNREACHABLE after `connectWaitMs`, BROKER_AUTH_REFUSED */
   async waitUp(): Promise<void> {
-    if (this.#wire.isUp) return;
-    await new Promise<void>((resolve, reject) => {
-      const stop = this.listen({
-        onUp: () => {
-          clearTimeout(timer);
-          stop();
-          resolve();
-        },
-      });
-      const timer = setTimeout(() => {
-        stop();
-        reject(this.failure ?? new DroverError('BROKER_UNREACHABLE', 'reach engine: no link'));
-      }, LIMITS.connectWaitMs);
-    });
+    const none = (): DroverError => new DroverError('BROKER_UNREACHABLE', 'reach engine: no link');
+    await waitUp(this, () => this.failure ?? none());
   }
 
   async close(): Promise<void> {

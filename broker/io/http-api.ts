@@ -8,7 +8,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { CATALOGUE, DroverError, toProblem, type ErrorCode } from '../../shared/errors.ts';
+import { CATALOGUE, type ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError, toProblem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';

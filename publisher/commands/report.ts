@@ -43,19 +43,19 @@ function withExport(argv: Argv) {
 }
 
 async function runExport(argv: Awaited<ReturnType<typeof withExport>['argv']>): Promise<void> {
-  const report = await exportReport({
+  const site = siteOf(argv.site);
+  const robots = await exportReport({
     broker: brokerOptions(argv),
     trust: readTrust(argv.trust),
-    site: siteOf(argv.site),
+    site,
     seeds: await readSeeds(keySources(argv), warn),
     out: argv.out,
     dryRun: argv.dryRun,
     log: commandLog(),
   });
-  const robots = report.states.length;
   const { dryRun, out } = argv;
-  makeOutput(argv.json).result({ dry_run: dryRun, out, site: report.site, robots }, [
-    `${dryRun ? 'would write' : 'wrote'} ${out}: ${robots} robots of ${report.site}`,
+  makeOutput(argv.json).result({ dry_run: dryRun, out, site, robots }, [
+    `${dryRun ? 'would write' : 'wrote'} ${out}: ${robots} robots of ${site}`,
   ]);
 }
 

@@ -62,7 +62,7 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
   return {
     fields: {
       fleet: input.fleet,
-      seq: Math.max((input.previous?.seq ?? 0) + 1, Math.floor(input.now / 1000)),
+      seq: nextSeq(input.previous?.seq ?? 0, input.now),
       issued_at: new Date(input.now).toISOString(),
       expires_at: new Date(input.now + input.lifeMs).toISOString(),
       ...importedOf(input),
@@ -78,6 +78,10 @@ function importedOf({ previous, imported }: AnnouncementPlanInput) {
   const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
   return seq === 0 ? {} : { imported: { seq } };
 }
+
+/** Above the one before it, and above what any other list of this second before can have had. */
+export const nextSeq = (previous: number, now: EpochMs): number =>
+  Math.max(previous + 1, Math.floor(now / 1000));
 
 function assertRoom(count: number): void {
   if (count <= LIMITS.rolloutsMax) return;

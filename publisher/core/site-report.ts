@@ -10,7 +10,7 @@
 import { z } from 'zod';
 import { bytesEqual, concatBytes, utf8 } from '../../shared/bytes.ts';
 import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/envelope.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/errors.ts';
 import { sha256Hex } from '../../shared/hash.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { parseRobotState, type RobotState } from '../../shared/messages.ts';
@@ -130,12 +130,7 @@ export function planReport(
 
 /** Null for what cannot be read: anything is better. */
 function momentOf(payload: Uint8Array): number | null {
-  try {
-    return parseRobotState(payload).at;
-  } catch (error) {
-    if (error instanceof DroverError) return null;
-    throw error;
-  }
+  return nullIfRefused(() => parseRobotState(payload).at);
 }
 
 const invalid = (why: string): DroverError =>

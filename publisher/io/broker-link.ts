@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { parseBrokerUrls } from '../../shared/broker-urls.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import { waitUp } from '../../shared/io/wait-up.ts';
 import type { Log, Wire } from '../../shared/ports.ts';
 
 export interface BrokerOptions {
@@ -73,26 +73,9 @@ export class BrokerLink {
    * @throws DroverError BROKER_UNREACHABLE after `connectWaitMs`, BROKER_AUTH_REFUSED
    */
   async waitUp(): Promise<void> {
-    if (this.#wire.isUp) return;
-    await new Promise<void>((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        stop();
-      };
-      const stop = this.listen({
-        onUp: () => {
-          end();
-          resolve();
-        },
-      });
-      const timer = setTimeout(() => {
-        end();
-        reject(
-          this.#wire.lastError ??
-            new DroverError('BROKER_UNREACHABLE', 'reach broker: the link did not come back'),
-        );
-      }, LIMITS.connectWaitMs);
-    });
+    const why = 'reach broker: the link did not come back';
+    const none = (): DroverError => new DroverError('BROKER_UNREACHABLE', why);
+    await waitUp(this, () => this.#wire.lastError ?? none());
   }
 
   async close(): Promise<void> {

@@ -6,9 +6,10 @@
 
 import type { Announcement, Rollout } from '../../shared/announcement.ts';
 import { archFits } from '../../shared/arch.ts';
-import { verifyBundle, type VerifiedBundle } from '../../shared/bundle-signature.ts';
+import { verifyRollout, type VerifiedBundle } from '../../shared/bundle-signature.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
-import { DroverError, toProblem, type ErrorCode, type Problem } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
@@ -96,11 +97,7 @@ function judge(rollout: Rollout, seq: number, facts: RobotFacts): Judgement {
   if (!isTargeted(rollout, facts)) return { verdict: { kind: 'notForUs' }, tooOld: null };
   let bundle: VerifiedBundle;
   try {
-    bundle = verifyBundle({
-      manifestBytes: rollout.manifest,
-      signatures: [rollout.signature, ...rollout.cosignatures],
-      trust: facts.trust,
-    });
+    bundle = verifyRollout(rollout, facts.trust);
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
     return { verdict: { kind: 'refuse', version: null, problem: toProblem(thrown) }, tooOld: null };

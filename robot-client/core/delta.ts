@@ -6,7 +6,8 @@
  */
 
 import type { Rollout } from '../../shared/announcement.ts';
-import { CATALOGUE, type Problem } from '../../shared/errors.ts';
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
+import type { Problem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Manifest } from '../../shared/manifest.ts';
 import type { DeltaOffer, Job, MachineState } from './state.ts';

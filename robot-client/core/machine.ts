@@ -7,7 +7,8 @@
  */
 
 import { backoffMs } from '../../shared/backoff.ts';
-import { CATALOGUE, isErrorCode, type Problem } from '../../shared/errors.ts';
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
+import { isErrorCode, type Problem } from '../../shared/errors.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Phase } from '../../shared/phases.ts';

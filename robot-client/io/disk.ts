@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Disk, DiskFile, PathKind } from '../core/ports.ts';
 

@@ -76,7 +76,7 @@ export class MqttWire implements Wire {
   }
 
   /** The one that is connected, or tried now. */
-  get url(): string {
+  get #url(): string {
     return this.#urls[this.#at] as string;
   }
 
@@ -173,7 +173,7 @@ export class MqttWire implements Wire {
   }
 
   #unreachable(why: string): DroverError {
-    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.url}: ${why}`);
+    return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#url}: ${why}`);
   }
 
   #connect(): void {
@@ -202,7 +202,7 @@ export class MqttWire implements Wire {
       ...(will ? { will: { ...will, payload: Buffer.from(will.payload), qos: 1 } } : {}),
       ...tls,
     };
-    const client = mqtt.connect(this.url, settings);
+    const client = mqtt.connect(this.#url, settings);
     this.#client = client;
     this.#guard(client);
     this.#keepAlive(client, keepaliveS);
@@ -283,13 +283,13 @@ export class MqttWire implements Wire {
     if (this.#options.listenForRefusals === true) {
       client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
     }
-    this.#log.debug({ url: this.url }, 'connected to broker');
+    this.#log.debug({ url: this.#url }, 'connected to broker');
     this.#handlers.onUp?.();
   }
 
   #onError(error: Error & { code?: unknown }): void {
     this.#lastError = AUTH_RETURN_CODES.includes(error.code)
-      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.url}: ${error.message}`)
+      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#url}: ${error.message}`)
       : this.#unreachable(error.message === '' ? String(error.code) : error.message);
     this.#log.debug({ reason: error.message }, 'link error');
   }

@@ -1,9 +1,9 @@
 /** A stock mosquitto on a free port of the loopback, in a folder of its own. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { canConnect } from './can-connect.ts';
 import { startChild, type Child } from './child.ts';
 import { freePort } from './free-port.ts';
 import { requirePeer } from './peer.ts';
@@ -59,15 +59,4 @@ export async function startMosquitto(
   );
   if (child.ended) throw new Error(`mosquitto did not start\n${child.describe()}`);
   return { url: `mqtt://127.0.0.1:${port}`, port, folder, child };
-}
-
-function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -1,9 +1,9 @@
 /** One nats-server with JetStream and its MQTT gateway, on free ports of the loopback. */
 
 import { writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { canConnect } from './can-connect.ts';
 import { startChild, type Child } from './child.ts';
 import { freePort } from './free-port.ts';
 import { requirePeer } from './peer.ts';
@@ -42,15 +42,4 @@ export async function startNats(
   });
   if (child.ended) throw new Error(`nats-server did not start\n${child.describe()}`);
   return { url: `mqtt://127.0.0.1:${port}`, port, folder, child };
-}
-
-function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -15,7 +15,8 @@ import {
 } from '../../shared/io/key-file.ts';
 import { bytesToHex, utf8 } from '../../shared/bytes.ts';
 import { publicKeyOf, signBytes } from '../../shared/ed25519.ts';
-import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { assertRefused } from '../helpers/refusal.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';

@@ -9,7 +9,8 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { startLocalApi, type LocalHandlers } from '../../robot-client/io/local-api.ts';
 import { callLocalApi } from '../../robot-client/io/local-client.ts';
-import { DroverError, isErrorCode, type ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError, isErrorCode } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'drover-api-'));

@@ -13,7 +13,8 @@ import {
 } from '../../robot-client/core/machine.ts';
 import { freshState, type Job, type MachineState } from '../../robot-client/core/state.ts';
 import { decideOffer } from '../../robot-client/core/decide.ts';
-import type { ErrorCode, Problem } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import type { Problem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PHASES, type Phase } from '../../shared/phases.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from './world.ts';

@@ -7,7 +7,8 @@ import {
   type ArchiveEntry,
 } from '../../shared/archive-entry.ts';
 import { ArchiveTree } from '../../shared/archive-tree.ts';
-import { DroverError, type ErrorCode } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/error-catalogue.ts';
+import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 
 const NOTHING = { entries: 0, bytes: 0 };

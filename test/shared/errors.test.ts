@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CATALOGUE, DroverError, isErrorCode, toProblem } from '../../shared/errors.ts';
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
+import { DroverError, isErrorCode, toProblem } from '../../shared/errors.ts';
 
 test('every code has a hint that says what to do, and an exit that fits it', () => {
   for (const [code, entry] of Object.entries(CATALOGUE)) {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { PROTOCOL_PAGE, renderPages } from '../../docs/pages.ts';
-import { CATALOGUE } from '../../shared/errors.ts';
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { allSources, allTextFiles, productSources } from '../helpers/sources.ts';
@@ -26,7 +26,7 @@ test('docs/errors.md lists the codes of the catalogue and no other', () => {
 });
 
 test('each code of the catalogue is used somewhere', () => {
-  const users = productSources().filter(({ path }) => path !== 'shared/errors.ts');
+  const users = productSources().filter(({ path }) => path !== 'shared/error-catalogue.ts');
   const unused = codes.filter((code) => !users.some((source) => source.code.includes(`'${code}'`)));
   assert.deepEqual(unused, []);
 });
