@@ -5,6 +5,7 @@ import { runProgram } from '../shared/io/cli.ts';
 import { benchDelta } from './delta.ts';
 import { benchFanout, benchIdle } from './fanout.ts';
 import { benchGate } from './gate.ts';
+import { benchInstall } from './install.ts';
 import { benchKills } from './kills.ts';
 import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   fanout: benchFanout,
   gate: benchGate,
   idle: benchIdle,
+  install: benchInstall,
   kills: benchKills,
   links: benchLinks,
   payload: benchPayload,

@@ -95,7 +95,7 @@ export class Agent {
     await this.#outbox.load();
     await this.#reporter.load();
     for (const component of this.#components) await component.open();
-    for (const one of damages) if (one) await this.#refuseAll(one);
+    for (const one of damages) if (one) await this.#refuseAll(one, { stays: true });
     this.#reporter.start();
     this.#watch.start();
     const { robot, link } = this.#options;
@@ -276,7 +276,7 @@ export class Agent {
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       this.#lookAgain(problem, topic, payload);
-      return this.#refuseAll(problem);
+      return this.#refuseAll(problem, { stays: true });
     }
     this.#log.info({ version }, 'new trust root accepted');
     if (!isSameRole(before, this.#trust, 'rollout')) this.#inbox.forget();
@@ -296,7 +296,7 @@ export class Agent {
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       this.#lookAgain(problem, topic, payload);
-      return this.#refuseAll(problem);
+      return this.#refuseAll(problem, { stays: true });
     }
     await this.#consider();
   }
@@ -328,8 +328,8 @@ export class Agent {
     return toProblem(thrown);
   }
 
-  async #refuseAll(problem: Problem): Promise<void> {
-    for (const component of this.#components) await component.refuse(problem);
+  async #refuseAll(...refusal: Parameters<Component['refuse']>): Promise<void> {
+    for (const component of this.#components) await component.refuse(...refusal);
   }
 
   async #consider(): Promise<void> {
@@ -344,7 +344,7 @@ export class Agent {
       const problem = this.#problemOf(thrown);
       const bytes = this.#inbox.announcementBytes;
       if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
-      await this.#refuseAll(problem);
+      await this.#refuseAll(problem, { stays: false });
     }
   }
 

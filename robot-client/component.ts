@@ -66,6 +66,9 @@ export class Component {
   #queue: Promise<void> = Promise.resolve();
   #running: AbortController | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
+  /** Considered last; and the one beside which another document was refused, until a newer. */
+  #considered: Announcement | null = null;
+  #refusedBeside: Announcement | null = null;
   #readySaid: { ready: boolean; reason: string } | null = null;
   #confirm: (() => void) | null = null;
   #closed = false;
@@ -124,6 +127,7 @@ export class Component {
           ? [{ version: job.version, payloadSha256: job.payloadSha256, code: 'ROLLBACK_FAILED' }]
           : [];
       const now = this.#now();
+      this.#considered = announcement ?? this.#considered;
       const decision = announcement
         ? decideOffer(announcement, {
             ...facts,
@@ -152,9 +156,15 @@ export class Component {
     return problem.code === 'ROLLOUT_RECALLED';
   }
 
-  /** The agent refused a whole announcement: shown and told once for each new reason. */
-  refuse(problem: Problem, version: string | null = null): Promise<void> {
-    return this.#enqueue(() => this.#noteRefusal(problem, version));
+  /**
+   * The agent refused a whole announcement: shown and told once for each new reason.
+   * @param stays shown until an announcement is accepted, whatever the one that holds says
+   */
+  refuse(problem: Problem, { stays }: { stays: boolean }): Promise<void> {
+    return this.#enqueue(async () => {
+      this.#refusedBeside = stays ? this.#considered : null;
+      await this.#noteRefusal(problem, null);
+    });
   }
 
   ready(said: { ready: boolean; reason: string }): void {
@@ -216,7 +226,9 @@ export class Component {
     const isWaiting = verdict.kind === 'wait';
     const waitingFor = isWaiting ? verdict.problem.message : null;
     const wakeAtMs = isWaiting ? verdict.untilMs : null;
-    this.#live = { ...this.#live, refusal: null, waitingFor, wakeAtMs };
+    const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
+    const refusal = isBeside ? this.#live.refusal : null;
+    this.#live = { ...this.#live, refusal, waitingFor, wakeAtMs };
     if (wakeAtMs !== null) this.#wakeIn(wakeAtMs - now);
     this.#options.onChange(true);
   }

@@ -18,16 +18,20 @@ export function makeNotifier(command: string): Notify {
         reject(new DroverError('NOTIFY_FAILED', `run ${command}: ${why}`));
       const child = spawn(command, [], {
         stdio: ['pipe', 'ignore', 'pipe'],
-        timeout: LIMITS.notifyMsMax,
-        killSignal: 'SIGKILL',
         env: { ...process.env, DROVER_EVENT: entry.kind, DROVER_ROLLOUT: entry.rollout },
       });
+      // Not spawn's own `timeout`: for a program that is not there it would keep us up all that time.
+      const timer = setTimeout(() => child.kill('SIGKILL'), LIMITS.notifyMsMax);
       let words = '';
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         words = (words + text).slice(-LIMITS.hookOutputBytesMax);
       });
-      child.once('error', (error) => fail(error.message));
+      child.once('error', (error) => {
+        clearTimeout(timer);
+        fail(error.message);
+      });
       child.once('close', (code, signal) => {
+        clearTimeout(timer);
         if (code === 0) return resolve();
         const how = signal === null ? `exit ${code}` : `killed by ${signal}`;
         fail(`${how}${words === '' ? '' : `: ${words.trim()}`}`);

@@ -69,15 +69,16 @@ describe('the rate of a broker', () => {
     await ask(robot.wire, hashes.slice(1)); // they are late: asked twice, and still one wish each
     await waitUntil('the first chunk', () => robot.chunks.length === 1);
     // The next of this robot; its others wait behind that one, in the row of its connection.
-    assert.equal(await metric(broker, 'drover_chunk_turns_waiting'), 1);
+    const waiting = (count: number) => async () =>
+      (await metric(broker, 'drover_chunk_turns_waiting')) === count;
+    await waitUntil('its next chunk to wait', waiting(1));
     assert.equal(await metric(broker, 'drover_chunk_bytes_per_second_max'), KiB);
     assert.equal(await metric(broker, 'drover_chunk_bytes_served_total'), 64 * KiB);
     await robot.wire.subscribe([chunkTopic(hashes[5] as Sha256Hex), state], 1);
     await waitUntil('a control message', () => robot.others.includes(state));
     assert.equal(robot.chunks.length, 1, 'the next chunk is a minute away');
     await robot.wire.close();
-    const none = async () => (await metric(broker, 'drover_chunk_turns_waiting')) === 0;
-    await waitUntil('its turns to be given up', none);
+    await waitUntil('its turns to be given up', waiting(0));
   });
 
   it('is shared by those who pull, however much each asks for, and never passed', async (t) => {

@@ -1,0 +1,69 @@
+/**
+ * One installation for `bench install`, in a process of its own as an agent is: what the effects of
+ * a robot do from the last chunk to the new `active`. Told in the file that the first argument
+ * names; prints what each step took.
+ */
+
+import { readFileSync } from 'node:fs';
+import { layoutOf } from '../robot-client/core/layout.ts';
+import type { Effect } from '../robot-client/core/machine.ts';
+import { freshState, type Job } from '../robot-client/core/state.ts';
+import { runEffect, type EffectContext } from '../robot-client/effects.ts';
+import { realDisk } from '../robot-client/io/disk.ts';
+import { prepareLayout } from '../robot-client/io/swap.ts';
+import { parseTrust } from '../shared/trust.ts';
+
+export interface InstallTask {
+  readonly root: string;
+  readonly job: Job;
+  readonly trust: string;
+}
+
+export interface InstallOutcome {
+  readonly seconds: Readonly<Record<'verify' | 'stage' | 'swap', number>>;
+  readonly cpuSeconds: number;
+  readonly peakMiB: number;
+}
+
+const STEPS = [
+  ['verify', 'intact'],
+  ['stage', 'staged'],
+  ['swap', 'swapped'],
+] as const satisfies readonly (readonly [Effect['kind'], string])[];
+
+const { root, job, trust } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as InstallTask;
+const layout = layoutOf(root);
+const context: EffectContext = {
+  component: 'app',
+  layout,
+  disk: realDisk,
+  // Every chunk is there: whoever asks for one ends the run.
+  link: null as unknown as EffectContext['link'],
+  trust: parseTrust(Buffer.from(trust)),
+  hooksFolder: `${root}/no-hooks`,
+  bytesPerSecondMax: null,
+  signal: new AbortController().signal,
+  now: () => Date.now(),
+  state: freshState,
+  onProgress: () => undefined,
+  onWaiting: () => undefined,
+  readySaid: () => null,
+  confirmed: new Promise(() => undefined),
+};
+
+await prepareLayout(realDisk, layout);
+const seconds = { verify: 0, stage: 0, swap: 0 };
+const before = process.cpuUsage();
+for (const [kind, wanted] of STEPS) {
+  const startedAt = performance.now();
+  const event = await runEffect({ kind, job }, context);
+  if (event?.kind !== wanted) throw new Error(`${kind}: ${JSON.stringify(event)}`);
+  seconds[kind] = (performance.now() - startedAt) / 1000;
+}
+const { user, system } = process.cpuUsage(before);
+const outcome: InstallOutcome = {
+  seconds,
+  cpuSeconds: (user + system) / 1e6,
+  peakMiB: process.resourceUsage().maxRSS / 1024,
+};
+console.log(JSON.stringify(outcome));
