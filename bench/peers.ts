@@ -94,7 +94,7 @@ export async function startDroverPeer(
 function program(name: string): string {
   const found = findPeer(name);
   if (found !== null) return found;
-  throw new Error(`${name} is not installed: bash test/install-peers.sh`);
+  throw new Error(`${name} is not installed: bash test/install-peers.sh bench`);
 }
 
 async function peer(name: string, child: Child, port: number): Promise<Peer> {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which the tests run against are there: npm calls this before `test`.
+# Makes sure that the programs which the tests run against are there: npm calls this before `test`,
+# and with the word `bench` before `bench`, whose peers are some more.
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it says what to install, and
 # fails only where nothing may be skipped (CI=true). It must never leave a service running that a
 # package started: a mosquitto on port 1883 would answer tests that mean another broker.
@@ -23,16 +24,22 @@ mount: command -v mount && command -v umount
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '
-# Packages of the list that bring a service of their own.
-readonly SERVICES='mosquitto nats-server'
+readonly BENCH_PEERS='
+nginx: command -v nginx || test -x /usr/sbin/nginx
+'
+# Packages of the lists that bring a service of their own.
+readonly SERVICES='mosquitto nats-server nginx'
 readonly POLICY=/usr/sbin/policy-rc.d
 
+readonly PURPOSE=${1:-test}
+
 missing_packages() {
-  local package check
+  local package check wanted=$PEERS
+  [ "$PURPOSE" != bench ] || wanted+=$BENCH_PEERS
   while IFS=': ' read -r package check; do
     [ -n "$package" ] || continue
     bash -c "$check" >/dev/null 2>&1 </dev/null || printf '%s\n' "$package"
-  done <<<"$PEERS"
+  done <<<"$wanted"
 }
 
 say() { printf 'install-peers: %s\n' "$*"; }
