@@ -8,6 +8,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createConnection, type Socket } from 'node:net';
 import { generate, type Packet } from 'mqtt-packet';
 import type { Sha256Hex } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
 import { chunkTopic } from '../shared/topics.ts';
 
 const CONNACK = 2;
@@ -128,6 +129,7 @@ export async function leanMqtt({
   const pull = (): Promise<number> =>
     new Promise((resolve, reject) => {
       const wanted = new Set(topics.map((topic) => topic.slice(topic.lastIndexOf('/') + 1)));
+      const kept: string[] = [];
       let next = 0;
       let total = 0;
       const ask = (): void => {
@@ -139,9 +141,11 @@ export async function leanMqtt({
       onChunk = (digest, bytes) => {
         if (!wanted.delete(digest)) return reject(new Error(`not what was asked for: ${digest}`));
         total += bytes;
-        // A broker bounds what one client subscribes to.
-        const unsubscriptions = [chunkTopic(digest as Sha256Hex)];
-        send({ cmd: 'unsubscribe', messageId: 60_000 + (wanted.size % 5_000), unsubscriptions });
+        // A broker bounds what one client subscribes to; several at once, as a robot does it.
+        if (kept.push(chunkTopic(digest as Sha256Hex)) >= LIMITS.filtersPerSubscribeMax) {
+          const messageId = 60_000 + (wanted.size % 5_000);
+          send({ cmd: 'unsubscribe', messageId, unsubscriptions: kept.splice(0) });
+        }
         if (wanted.size === 0) resolve(total);
         else ask();
       };

@@ -25,6 +25,7 @@ export interface PullOptions {
   readonly missing: readonly Sha256Hex[];
   readonly chunkBytes: number;
   readonly windowMax?: number;
+  /** In one SUBSCRIBE or UNSUBSCRIBE. */
   readonly filtersPerSubscribeMax?: number;
   /** Bytes of chunks per second that this pull may ask for; null for as fast as the link. */
   readonly bytesPerSecondMax?: number | null;
@@ -50,6 +51,9 @@ export class ChunkPull {
   readonly #queue: Sha256Hex[];
   readonly #missing: Set<Sha256Hex>;
   readonly #asked = new Map<Sha256Hex, Asked>();
+  /** Kept, and still subscribed to: given up some at a time, a packet for each would cost as much
+   * as its question. */
+  readonly #leaving = new Set<Sha256Hex>();
   readonly #windowMax: number;
   readonly #chunkBytes: number;
   readonly #filtersMax: number;
@@ -113,26 +117,26 @@ export class ChunkPull {
     this.#heardAtMs = -Infinity; // what the next link is asked is answered by the next link
     this.#queue.unshift(...this.#asked.keys());
     this.#asked.clear();
+    this.#leaving.clear();
   }
 
   /** A chunk whose bytes hash to `hash` is safely kept. Unknown and repeated ones change nothing. */
   kept(hash: Sha256Hex, bytes: number, now: EpochMs): PullEffect[] {
     if (this.#ended || !this.#missing.delete(hash)) return [];
     const asked = this.#asked.get(hash);
-    const effects: PullEffect[] = [];
     this.#heardAtMs = now;
     if (asked) {
       this.#asked.delete(hash);
+      this.#leaving.add(hash);
       for (const other of this.#asked.values()) if (other.turn < asked.turn) other.overtakenBy += 1;
       if (asked.attempts === 1) this.#learn(now - asked.firstAskedAtMs);
       this.#nextAskAtMs -= this.#everyMs * (1 - bytes / this.#chunkBytes); // an index is small
-      effects.push({ kind: 'unsubscribe', hashes: [hash] });
     } else {
       const at = this.#queue.indexOf(hash);
       if (at >= 0) this.#queue.splice(at, 1);
     }
-    if (this.#missing.size === 0) return [...effects, ...this.#end({ kind: 'done' })];
-    return [...effects, ...this.#fill(now)];
+    if (this.#missing.size === 0) return this.#end({ kind: 'done' });
+    return [...this.#fill(now), ...this.#leave()];
   }
 
   /**
@@ -236,6 +240,7 @@ export class ChunkPull {
     const next = this.#queue.splice(0, this.#everyMs > 0 ? Math.min(room, 1) : room);
     if (next.length > 0) this.#charge(next.length, now);
     for (const hash of next) {
+      this.#leaving.delete(hash); // lost since it was kept
       const times = { firstAskedAtMs: now, askedAtMs: now };
       this.#asked.set(hash, { ...times, attempts: 1, turn: (this.#turn += 1), overtakenBy: 0 });
     }
@@ -250,7 +255,14 @@ export class ChunkPull {
     this.#nextAskAtMs = dueAtMs + chunks * this.#everyMs;
   }
 
-  #grouped(kind: 'subscribe', hashes: readonly Sha256Hex[]): PullEffect[] {
+  #leave(): PullEffect[] {
+    if (this.#leaving.size < this.#filtersMax) return [];
+    const hashes = [...this.#leaving];
+    this.#leaving.clear();
+    return [{ kind: 'unsubscribe', hashes }];
+  }
+
+  #grouped(kind: 'subscribe' | 'unsubscribe', hashes: readonly Sha256Hex[]): PullEffect[] {
     const groups: PullEffect[] = [];
     for (let at = 0; at < hashes.length; at += this.#filtersMax) {
       groups.push({ kind, hashes: hashes.slice(at, at + this.#filtersMax) });
@@ -260,8 +272,9 @@ export class ChunkPull {
 
   #end(last: PullEffect): PullEffect[] {
     this.#ended = true;
-    const open = [...this.#asked.keys()];
+    const open = [...this.#leaving, ...this.#asked.keys()];
+    this.#leaving.clear();
     this.#asked.clear();
-    return open.length > 0 ? [{ kind: 'unsubscribe', hashes: open }, last] : [last];
+    return [...this.#grouped('unsubscribe', open), last];
   }
 }

@@ -1,24 +1,49 @@
-/** What we need of an Aedes client beyond its published types, in one place. */
+/** What we need of Aedes beyond its published types, in one place. */
 
-import type { Aedes, AuthenticateError, Client, PublishPacket } from 'aedes';
+import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacket } from 'aedes';
+import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 
+/** Nobody may subscribe to it: where a message goes that has been dealt with. */
+const INERT_TOPIC = '$drover/ingested';
+const NOTHING = Buffer.alloc(0);
+
 const PUBLISH = 0x30;
+const SUBACK = 0x90;
+const UNSUBACK = 0xb0;
+/** MQTT 3.1.1 §3.9.3. */
+const FAILURE = 0x80;
 const LENGTH_BYTES_MAX = 4;
-const MESSAGE_ID_MAX = 65_535;
 
 export interface ChunkPacket {
   readonly topic: string;
   readonly payload: Uint8Array;
-  readonly qos: 0 | 1;
   readonly retain: boolean;
 }
 
+/** What Aedes' parser makes of a packet, as far as it is looked at here. */
+export type ClientPacket =
+  | {
+      readonly cmd: 'subscribe';
+      readonly messageId: number;
+      readonly subscriptions: { readonly topic: string; qos: number }[];
+    }
+  | {
+      readonly cmd: 'unsubscribe';
+      readonly messageId: number;
+      readonly unsubscriptions: readonly string[];
+    }
+  | { readonly cmd: 'other' };
+
 interface Inside {
   readonly conn: Duplex;
-  readonly subscriptions: Readonly<Record<string, { readonly qos: number } | undefined>>;
+  readonly subscriptions: Readonly<Record<string, unknown>>;
   readonly closed: boolean;
-  _nextId: number;
+  readonly clean: boolean;
+  readonly connackSent: boolean;
+  readonly _parser: EventEmitter;
+  readonly _keepaliveInterval: number;
+  readonly _keepaliveTimer: NodeJS.Timeout | null;
   waitForDrain(done: () => void): void;
   deliverQoS(packet: object, done: () => void): void;
 }
@@ -40,45 +65,82 @@ export function isSubscribed(client: Client, topic: string): boolean {
   return Object.hasOwn(inside(client).subscriptions, topic);
 }
 
-/** Null for one who is gone, or has not subscribed to this very topic. */
-export function qosOf(client: Client, topic: string): number | null {
-  const { closed, conn, subscriptions } = inside(client);
-  if (closed || conn.destroyed) return null;
-  return subscriptions[topic]?.qos ?? null;
+export function isGone(client: Client): boolean {
+  const { closed, conn } = inside(client);
+  return closed || conn.destroyed;
 }
 
-/** The next packet identifier, from the row that Aedes takes its own from. */
-function takeMessageId(client: Inside): number {
-  const id = client._nextId;
-  client._nextId = id >= MESSAGE_ID_MAX ? 1 : id + 1;
-  return id;
+/** Of Aedes' event `subscribe`, which names refused filters as well. */
+export const wasGranted = ({ qos }: { readonly qos: number }): boolean => qos !== FAILURE;
+
+/** A session that outlives its connection, with what it is subscribed to. */
+export const keepsSession = (client: Client): boolean => !inside(client).clean;
+
+/** CONNACK is written, and the connection is there. */
+export const isReady = (client: Client): boolean => inside(client).connackSent && !isGone(client);
+
+/**
+ * Shows each packet of a client to `take` before Aedes handles it; what it takes, Aedes never sees.
+ * Call once for each client, before its first packet after CONNECT.
+ */
+export function lookAhead(client: Client, take: (packet: ClientPacket) => boolean): void {
+  const { _parser: parser } = inside(client);
+  const handlers = parser.listeners('packet') as ((packet: ClientPacket) => void)[];
+  parser.removeAllListeners('packet');
+  parser.on('packet', (packet: ClientPacket) => {
+    if (!take(packet)) for (const handle of handlers) handle.call(parser, packet);
+    else if (inside(client)._keepaliveInterval > 0) inside(client)._keepaliveTimer?.refresh();
+  });
+}
+
+/** @param granted a QoS for each filter; null where it was refused */
+export function writeSubAck(
+  client: Client,
+  messageId: number,
+  granted: readonly (0 | null)[],
+): void {
+  const codes = granted.map((qos) => qos ?? FAILURE);
+  const length = encodeLength(2 + codes.length);
+  writeSoon(client, Buffer.from([SUBACK, ...length, messageId >> 8, messageId & 0xff, ...codes]));
+}
+
+export function writeUnsubAck(client: Client, messageId: number): void {
+  writeSoon(client, Buffer.from([UNSUBACK, 2, messageId >> 8, messageId & 0xff]));
+}
+
+/** Beside what is written until the loop turns, a chunk in memory above all: in one call. */
+function writeSoon(client: Client, bytes: Buffer): void {
+  const { conn } = inside(client);
+  conn.cork();
+  setImmediate(() => conn.uncork());
+  conn.write(bytes);
+}
+
+/** The remaining length of a packet (§2.2.3). */
+function encodeLength(bytes: number): number[] {
+  const more = Math.floor(bytes / 128);
+  return more > 0 ? [(bytes % 128) | 0x80, ...encodeLength(more)] : [bytes];
 }
 
 /**
- * One PUBLISH of a chunk (MQTT 3.1.1 §3.3) in one write of two pieces: the payload is not copied,
- * and belongs to the socket until `done`, which is called once whatever happens. All bytes of chunks
- * to clients pass here.
+ * One PUBLISH of a chunk with QoS 0 (§3.3 of MQTT 3.1.1) in one write of two pieces: the payload is
+ * not copied, and belongs to the socket until `done`, which is called once whatever happens. All
+ * bytes of chunks to clients pass here.
  * @returns false when nothing more should be written before `whenDrained`
  */
 export function writeChunk(
   client: Client,
-  { topic, payload, qos, retain }: ChunkPacket,
+  { topic, payload, retain }: ChunkPacket,
   done: () => void,
 ): boolean {
   const { conn } = inside(client);
   const topicBytes = Buffer.byteLength(topic);
-  const startBytes = 2 + topicBytes + (qos > 0 ? 2 : 0);
-  const start = Buffer.allocUnsafe(1 + LENGTH_BYTES_MAX + startBytes);
-  let at = start.writeUInt8(PUBLISH | (qos << 1) | (retain ? 1 : 0), 0);
-  let length = startBytes + payload.byteLength;
-  do {
-    const more = length > 127 ? 0x80 : 0;
-    at = start.writeUInt8((length % 128) | more, at);
-    length = Math.floor(length / 128);
-  } while (length > 0);
+  const length = encodeLength(2 + topicBytes + payload.byteLength);
+  const start = Buffer.allocUnsafe(1 + LENGTH_BYTES_MAX + 2 + topicBytes);
+  let at = start.writeUInt8(PUBLISH | (retain ? 1 : 0), 0);
+  for (const byte of length) at = start.writeUInt8(byte, at);
   at = start.writeUInt16BE(topicBytes, at);
   at += start.write(topic, at);
-  if (qos > 0) at = start.writeUInt16BE(takeMessageId(inside(client)), at);
   conn.cork();
   conn.write(start.subarray(0, at));
   const mayGoOn = conn.write(payload, done);
@@ -119,4 +181,12 @@ export function handTo(
  * credentials, 5 not allowed. */
 export function refusedLogin(returnCode: 2 | 3 | 4 | 5): AuthenticateError {
   return Object.assign(new Error('login refused'), { returnCode });
+}
+
+/** The packet has been dealt with: Aedes acknowledges it by its id and has nothing to pass on. */
+export function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0): void {
+  packet.topic = INERT_TOPIC;
+  packet.payload = NOTHING;
+  packet.retain = false;
+  if (qos !== undefined) packet.qos = qos;
 }

@@ -10,12 +10,14 @@ import type { Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Log } from '../../shared/ports.ts';
 import { chunkTopic } from '../../shared/topics.ts';
-import { qosOf, whenDrained, writeChunk } from './aedes-client.ts';
+import { isGone, whenDrained, writeChunk } from './aedes-client.ts';
 import type { LentChunk } from './hot-chunks.ts';
 
 export interface ChunkSenderOptions {
   /** Resolves when it is this client's turn; null when there is nothing to send. */
   lend(client: Client, hash: Sha256Hex): Promise<LentChunk | null>;
+  /** Asked before a chunk is read, and again before it is written. */
+  isAsking(client: Client, hash: Sha256Hex): boolean;
   /** Asked right before each chunk is written. */
   mayReceive(client: Client, topic: string): boolean;
   readonly log: Log;
@@ -68,7 +70,7 @@ export class ChunkSender {
   #take(client: Client, row: Row): Taken | null {
     for (const [hash, retain] of row) {
       row.delete(hash);
-      if (qosOf(client, chunkTopic(hash)) === null) continue;
+      if (!this.#isAsking(client, hash)) continue;
       const lent = this.#options.lend(client, hash).catch((error: unknown) => {
         this.#options.log.error({ error: String(error), hash }, 'chunk could not be read');
         return null;
@@ -84,13 +86,15 @@ export class ChunkSender {
     { hash, retain, lent }: { hash: Sha256Hex; retain: boolean; lent: LentChunk },
   ): boolean {
     const topic = chunkTopic(hash);
-    const granted = qosOf(client, topic);
-    if (granted === null || !this.#options.mayReceive(client, topic)) {
-      lent.giveBack();
+    const { bytes: payload, giveBack } = lent;
+    if (!this.#isAsking(client, hash) || !this.#options.mayReceive(client, topic)) {
+      giveBack();
       return false;
     }
-    const { bytes: payload, giveBack } = lent;
-    const packet = { topic, payload, qos: granted > 0 ? 1 : 0, retain } as const;
-    return !writeChunk(client, packet, giveBack);
+    return !writeChunk(client, { topic, payload, retain }, giveBack);
+  }
+
+  #isAsking(client: Client, hash: Sha256Hex): boolean {
+    return !isGone(client) && this.#options.isAsking(client, hash);
   }
 }

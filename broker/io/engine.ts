@@ -7,13 +7,7 @@
  * told there and gets no PUBACK; any other is disconnected, which is all the protocol has.
  */
 
-import {
-  Aedes,
-  type AedesPublishPacket,
-  type AuthenticateError,
-  type Client,
-  type PublishPacket,
-} from 'aedes';
+import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
 import type { Duplex } from 'node:stream';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
@@ -21,7 +15,7 @@ import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
-import { chunkOfFilter, refusalsTopic } from '../../shared/topics.ts';
+import { refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
   decidePublish,
@@ -30,19 +24,22 @@ import {
   type Identity,
 } from '../core/access.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from '../core/engine-port.ts';
-import { clientOf, clientsOf, handTo, isSubscribed, refusedLogin } from './aedes-client.ts';
-import { ChunkSender } from './chunk-sender.ts';
+import {
+  clientOf,
+  clientsOf,
+  handTo,
+  isSubscribed,
+  neutralise,
+  refusedLogin,
+  wasGranted,
+} from './aedes-client.ts';
+import { ChunkDoor } from './chunk-door.ts';
 import type { ChunkTurns } from './chunk-turns.ts';
-import { ChunkWaiters } from './chunk-waiters.ts';
 import { CopyFilter } from './copy-filter.ts';
 import type { Credentials } from './credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { TopicLanes } from './topic-lanes.ts';
-
-/** Nobody may subscribe to it: where a message goes that has been dealt with. */
-const INERT_TOPIC = '$drover/ingested';
-const NOTHING = Buffer.alloc(0);
 
 export interface Incoming {
   readonly topic: string;
@@ -75,8 +72,7 @@ export class Engine implements EnginePort {
   readonly #identities = new WeakMap<Client, Identity>();
   /** Named by a certificate: whom no file of credentials lets in or puts out. */
   readonly #certified = new WeakSet<Client>();
-  readonly #waiters = new ChunkWaiters();
-  readonly #sender: ChunkSender;
+  readonly #chunks: ChunkDoor;
   readonly #wills = new WeakMap<Client, string | null>();
   readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
@@ -87,10 +83,14 @@ export class Engine implements EnginePort {
 
   private constructor(options: EngineOptions) {
     this.#options = options;
-    this.#sender = new ChunkSender({
-      lend: (client, hash) => options.turns.lend(client, hash),
+    const { turns, log } = options;
+    this.#chunks = new ChunkDoor({
+      turns,
+      log,
+      maySubscribe: (client, filter) => this.#maySubscribe(client, filter),
       mayReceive: (client, topic) => this.#mayReceive(client, topic),
-      log: options.log,
+      onLeft: (client, filter) => this.#granted.get(client)?.delete(filter),
+      onAsked: (hash) => options.onAsked?.(hash),
     });
   }
 
@@ -109,6 +109,7 @@ export class Engine implements EnginePort {
       preConnect: (client, packet, done) => {
         engine.#wills.set(client, packet.will?.topic ?? null);
         engine.#copies.takeOver(client);
+        engine.#chunks.watch(client);
         done(null, true);
       },
       authenticate: (client, username, password, done) => {
@@ -164,7 +165,7 @@ export class Engine implements EnginePort {
 
   /** A new chunk was stored: who waits for it gets it. */
   async deliverToWaiting(hash: Sha256Hex): Promise<void> {
-    for (const client of this.#waiters.of(hash)) this.#sender.send(client, hash, false);
+    this.#chunks.deliver(hash);
   }
 
   /** Sends chunks again to whoever asked for them with `want`. */
@@ -216,25 +217,17 @@ export class Engine implements EnginePort {
     // Who was on the way in when credentials changed was not yet among those that were looked at.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
-      // SUBACK is written. Who waits is noted first: the chunk may come while we look for it.
-      for (const { topic } of subscriptions) {
-        const hash = chunkOfFilter(topic);
-        if (hash === null) continue;
-        this.#waiters.add(client, topic);
-        this.#sender.send(client, hash, true);
-        this.#options.onAsked?.(hash);
-      }
+      const granted = subscriptions.filter((one) => wasGranted(one));
+      this.#chunks.subscribed(
+        client,
+        granted.map(({ topic }) => topic),
+      );
     });
     this.#aedes.on('unsubscribe', (topics, client) => {
-      for (const topic of topics) {
-        this.#granted.get(client)?.delete(topic);
-        this.#waiters.remove(client, topic);
-      }
+      for (const topic of topics) this.#granted.get(client)?.delete(topic);
+      this.#chunks.unsubscribed(client, topics);
     });
-    this.#aedes.on('clientDisconnect', (client) => {
-      this.#waiters.removeAll(client);
-      this.#options.turns.leave(client);
-    });
+    this.#aedes.on('clientDisconnect', (client) => this.#chunks.left(client));
   }
 
   async #authenticate(
@@ -388,12 +381,4 @@ export class Engine implements EnginePort {
 
 function asBytes(payload: string | Uint8Array): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload) : payload;
-}
-
-/** The packet has been dealt with: Aedes acknowledges it by its id and has nothing to pass on. */
-function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0): void {
-  packet.topic = INERT_TOPIC;
-  packet.payload = NOTHING;
-  packet.retain = false;
-  if (qos !== undefined) packet.qos = qos;
 }

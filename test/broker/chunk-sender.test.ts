@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createConnection, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet';
+import {
+  generate,
+  parser,
+  type IPublishPacket,
+  type ISubackPacket,
+  type Packet,
+} from 'mqtt-packet';
 import { sha256Hex } from '../../shared/hash.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
@@ -53,7 +59,13 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
 }
 
 /** A robot on a bare socket: sees each packet as it is. */
-async function robot(t: TestContext, port: number, id: string): Promise<Bare> {
+async function robot(
+  t: TestContext,
+  port: number,
+  id: string,
+  clean = true,
+  keepalive = 0,
+): Promise<Bare> {
   const socket = createConnection(port, '127.0.0.1');
   t.after(() => socket.destroy());
   const packets: Packet[] = [];
@@ -62,7 +74,7 @@ async function robot(t: TestContext, port: number, id: string): Promise<Bare> {
   socket.on('data', (bytes) => reader.parse(bytes));
   const send = (packet: Packet): void => void socket.write(generate(packet));
   const protocol = { protocolId: 'MQTT', protocolVersion: 4 } as const;
-  send({ cmd: 'connect', clientId: id, clean: true, keepalive: 0, ...protocol });
+  send({ cmd: 'connect', clientId: id, clean, keepalive, ...protocol });
   await waitUntil('CONNACK', () => packets.length > 0);
   return { socket, packets, send };
 }
@@ -76,6 +88,12 @@ interface Bare {
 const chunksOf = ({ packets }: Bare): IPublishPacket[] =>
   packets.filter((one): one is IPublishPacket => one.cmd === 'publish');
 
+function suback({ packets }: Bare): ISubackPacket {
+  const found = packets.find((one): one is ISubackPacket => one.cmd === 'suback');
+  assert.ok(found);
+  return found;
+}
+
 const subscribe = (robot: Bare, hashes: readonly Sha256Hex[], qos: 0 | 1): void =>
   robot.send({
     cmd: 'subscribe',
@@ -84,13 +102,13 @@ const subscribe = (robot: Bare, hashes: readonly Sha256Hex[], qos: 0 | 1): void 
   });
 
 describe('a chunk that is asked for', () => {
-  it('comes whole after SUBACK, retained, at the QoS that was asked for', async (t) => {
+  it('comes whole after SUBACK, retained, with QoS 0 granted whatever was asked for [P-7.6]', async (t) => {
     const [port, hashes] = await brokerWith(t, 3);
     for (const qos of [0, 1] as const) {
       const one = await robot(t, port, `robot-${qos}`);
       subscribe(one, hashes, qos);
       await waitUntil('three chunks', () => chunksOf(one).length === 3);
-      assert.equal(one.packets[1]?.cmd, 'suback');
+      assert.deepEqual(suback(one).granted, [0, 0, 0]);
       const chunks = chunksOf(one);
       assert.deepEqual(
         chunks.map(({ payload }) => sha256Hex(payload as Buffer)),
@@ -101,12 +119,10 @@ describe('a chunk that is asked for', () => {
         hashes.map(chunkTopic),
       );
       for (const chunk of chunks) {
-        assert.equal(chunk.qos, qos);
+        assert.equal(chunk.qos, 0);
         assert.equal(chunk.retain, true);
         assert.equal(chunk.dup, false);
       }
-      const ids = new Set(chunks.map(({ messageId }) => messageId));
-      assert.equal(ids.size, qos === 1 ? 3 : 1, 'each has an identifier of its own, or none has');
     }
   });
 
@@ -144,5 +160,61 @@ describe('a chunk that is asked for', () => {
     one.socket.resume();
     await waitUntil('the answer to PINGREQ', () => one.packets.some((p) => p.cmd === 'pingresp'));
     assert.ok(chunksOf(one).length < hashes.length, 'most were taken back');
+  });
+
+  it('comes as well beside a control topic in one packet, and to a session that is kept', async (t) => {
+    const [port, [hash]] = await brokerWith(t, 1);
+    assert.ok(hash);
+    const topic = chunkTopic(hash);
+    const both = ['fleet/updates', topic].map((one) => ({ topic: one, qos: 1 as const }));
+    for (const clean of [true, false]) {
+      const one = await robot(t, port, `mixed-${clean}`, clean);
+      one.send({ cmd: 'subscribe', messageId: 9, subscriptions: both });
+      await waitUntil('the chunk', () => chunksOf(one).length === 1);
+      assert.deepEqual(suback(one).granted, [1, 0]);
+      assert.equal(chunksOf(one)[0]?.qos, 0);
+      one.send({ cmd: 'unsubscribe', messageId: 10, unsubscriptions: [topic] });
+      await waitUntil('UNSUBACK', () => one.packets.some(({ cmd }) => cmd === 'unsuback'));
+      subscribe(one, [hash], 1);
+      await waitUntil('the chunk once more', () => chunksOf(one).length === 2);
+    }
+  });
+
+  it('is refused beyond the filters of one connection, and there is room again for each given up', async (t) => {
+    const [port] = await brokerWith(t, 0);
+    const one = await robot(t, port, 'greedy');
+    const absent = Array.from({ length: LIMITS.subscriptionsPerClientMax }, (_, at) =>
+      sha256Hex(Buffer.from([at >> 8, at])),
+    );
+    const [more] = absent.splice(0, 1);
+    assert.ok(more);
+    const ask = async (hashes: readonly Sha256Hex[]): Promise<readonly unknown[]> => {
+      one.packets.length = 0;
+      subscribe(one, hashes, 1);
+      await waitUntil('SUBACK', () => one.packets.length > 0);
+      return suback(one).granted;
+    };
+    const allGood = (granted: readonly unknown[]): boolean => granted.every((code) => code === 0);
+    assert.ok(allGood(await ask([...absent, more])));
+    const last = sha256Hex(Buffer.from('one more'));
+    assert.deepEqual(await ask([last]), [128]);
+    assert.deepEqual(await ask([more]), [0], 'what it has already is no more');
+    one.send({ cmd: 'unsubscribe', messageId: 8, unsubscriptions: [chunkTopic(more)] });
+    await waitUntil('UNSUBACK', () => one.packets.some(({ cmd }) => cmd === 'unsuback'));
+    assert.deepEqual(await ask([last]), [0]);
+  });
+
+  it('asked for again and again keeps a connection alive, and silence ends it', async (t) => {
+    const [port, [hash]] = await brokerWith(t, 1);
+    assert.ok(hash);
+    const one = await robot(t, port, 'alive', true, 1);
+    let isOpen = true;
+    one.socket.on('close', () => (isOpen = false));
+    for (let asked = 0; asked < 12; asked += 1) {
+      subscribe(one, [hash], 0);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    assert.ok(isOpen, 'twice as long as a keep-alive of one second allows silence');
+    await waitUntil('its end', () => !isOpen);
   });
 });

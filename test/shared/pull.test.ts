@@ -112,6 +112,7 @@ class World {
   }
 
   #apply(effects: readonly PullEffect[]): void {
+    const filtersMax = this.#options.filtersPerSubscribeMax ?? LIMITS.filtersPerSubscribeMax;
     for (const effect of effects) {
       assert.equal(this.ending, null, 'nothing follows the end');
       switch (effect.kind) {
@@ -119,6 +120,7 @@ class World {
           this.#subscribed(effect.hashes);
           break;
         case 'unsubscribe':
+          assert.ok(effect.hashes.length <= filtersMax);
           for (const hash of effect.hashes) assert.ok(this.#open.delete(hash), 'was subscribed');
           break;
         case 'want':
@@ -150,9 +152,11 @@ class World {
       this.#promise(hash);
     }
     const window = this.#pull.windowChunks;
-    if (opened > 0) assert.ok(this.#open.size <= window, `${this.#open.size} in ${window}`);
+    const unanswered = [...this.#open].filter((hash) => !this.kept.has(hash)).length;
+    if (opened > 0) assert.ok(unanswered <= window, `${unanswered} in ${window}`);
     assert.ok(window <= (this.#options.windowMax ?? LIMITS.windowChunksMax));
-    assert.ok(this.#open.size * chunkBytes <= LIMITS.windowBytesMax);
+    assert.ok(unanswered * chunkBytes <= LIMITS.windowBytesMax);
+    assert.ok(this.#open.size - unanswered <= filtersPerSubscribeMax, 'few filters are idle');
   }
 
   #promise(hash: Sha256Hex): void {
@@ -252,9 +256,42 @@ test('a chunk that arrives before it was asked for is never asked for', () => {
   assert.deepEqual(pull.kept(d, 1, 1), []);
   assert.equal(pull.isMissing(d), false);
   assert.equal(pull.missingCount, 3);
-  assert.deepEqual(pull.kept(a, 1, 2), [
-    { kind: 'unsubscribe', hashes: [a] },
+  assert.deepEqual(pull.kept(a, 1, 2), [{ kind: 'subscribe', hashes: [c] }]);
+});
+
+test('what is kept is given up some at a time, and all of it at the end', () => {
+  const missing = hashes(6);
+  const [a, b, c, d, e, f] = missing;
+  assert.ok(a && b && c && d && e && f);
+  const pull = new ChunkPull({ missing, chunkBytes: 1, windowMax: 1, filtersPerSubscribeMax: 3 });
+  const leaves = (effects: readonly PullEffect[]) =>
+    effects.filter(({ kind }) => kind === 'unsubscribe');
+  pull.up(0);
+  assert.deepEqual(
+    [a, b].flatMap((hash) => leaves(pull.kept(hash, 1, 1))),
+    [],
+  );
+  assert.deepEqual(leaves(pull.kept(c, 1, 1)), [{ kind: 'unsubscribe', hashes: [a, b, c] }]);
+  pull.kept(d, 1, 1);
+  pull.down(); // with the link its subscriptions are gone
+  pull.up(2);
+  pull.kept(e, 1, 3);
+  assert.deepEqual(pull.kept(f, 1, 3), [{ kind: 'unsubscribe', hashes: [e, f] }, { kind: 'done' }]);
+});
+
+test('a chunk that is lost after it was kept is asked for again and not given up meanwhile', () => {
+  const missing = hashes(4);
+  const [a, b, c, d] = missing;
+  assert.ok(a && b && c && d);
+  const pull = new ChunkPull({ missing, chunkBytes: 1, windowMax: 1, filtersPerSubscribeMax: 2 });
+  pull.up(0);
+  pull.kept(a, 1, 1);
+  pull.add([a], 'first', 1);
+  const effects = [...pull.kept(b, 1, 2), ...pull.kept(a, 1, 3)];
+  assert.deepEqual(effects, [
+    { kind: 'subscribe', hashes: [a] },
     { kind: 'subscribe', hashes: [c] },
+    { kind: 'unsubscribe', hashes: [b, a] },
   ]);
 });
 
