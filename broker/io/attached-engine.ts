@@ -82,6 +82,8 @@ export class AttachedEngine implements EnginePort {
   #epoch = 0;
   #eventsEpoch = 0;
   #controlHeardMs = 0;
+  /** The connection was made anew because an echo was late, and none was heard since. */
+  #isRenewed = false;
   #isUp = false;
   #sinceMs = Date.now();
   #problem: Problem | null = null;
@@ -258,7 +260,10 @@ export class AttachedEngine implements EnginePort {
   async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {
     if (!topic.startsWith('fleet/robots/')) {
       this.#controlHeardMs = performance.now();
-      if (this.#echo.heard(topic, payload) && this.#isUp) this.#problem = null;
+      if (this.#echo.heard(topic, payload) && this.#isUp) {
+        this.#isRenewed = false;
+        this.#problem = null;
+      }
     }
     try {
       await this.#options.take({ topic, payload, isReplay });
@@ -286,6 +291,15 @@ export class AttachedEngine implements EnginePort {
     if (!this.#isUp || this.#problem !== null) return;
     const [topic] = this.#echo.late(performance.now());
     if (topic === undefined) return;
+    // An engine that was restarted may have forgotten what it granted: that is mended by asking
+    // again on another connection, and an access list is not.
+    if (!this.#isRenewed) {
+      this.#isRenewed = true;
+      this.#options.log.warn({ topic }, 'own word not heard again: connecting anew');
+      const why = `${topic} was published and not heard again`;
+      for (const link of [this.#control, this.#events, this.#chunks]) link?.renew(why);
+      return;
+    }
     const { name, tellsForbidden } = this.#options.profile;
     const how = tellsForbidden ? 'published' : 'acknowledged';
     const why = `${how} and never heard again, so this user may not write or not read it`;

@@ -63,6 +63,11 @@ export class EngineLink {
     return isUp || !lastError ? null : inWordsOfEngines(lastError);
   }
 
+  /** Ends this connection and makes another. */
+  renew(why: string): void {
+    this.#wire.renew(why);
+  }
+
   /** @returns a function that ends the listening */
   listen(listener: LinkListener): () => void {
     this.#listeners.add(listener);

@@ -130,6 +130,13 @@ export class MqttWire implements Wire {
     });
   }
 
+  /** Ends a connection that seems to be up and is not what it seems; another one is made. */
+  renew(why: string): void {
+    if (!this.#client || !this.#up) return;
+    this.#lastError = this.#unreachable(why);
+    this.#client.stream.destroy();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#retryTimer) clearTimeout(this.#retryTimer);

@@ -91,12 +91,11 @@ describe('a broker that cannot attach', () => {
       'the missing echo',
       async () => {
         const view = await broker.engine();
-        return view.problem ? view : null;
+        return view.problem?.code === 'ENGINE_TOPIC_DENIED' ? view : null;
       },
       { timeoutMs: 60_000, look: () => broker.child.describe() },
     );
-    assert.equal(problem?.code, 'ENGINE_TOPIC_DENIED');
-    assert.match(problem.message, /fleet\/controller/);
+    assert.match(problem?.message ?? '', /fleet\/controller/);
     assert.match(broker.child.stderr, /ENGINE_TOPIC_DENIED/);
     assert.doesNotMatch(broker.child.stdout + broker.child.stderr, new RegExp(SECRET));
   });

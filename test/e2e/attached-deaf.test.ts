@@ -1,0 +1,42 @@
+/**
+ * An engine that forgot to whom it delivers, as one that was restarted may: links are up, PUBACK
+ * comes, and no message does. A controller in that state would lead a fleet that it cannot hear.
+ */
+
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { startDeafProxy } from '../helpers/deaf-proxy.ts';
+import { startMosquitto } from '../helpers/mosquitto.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { AttachedChild } from './attached-child.ts';
+import { Site } from './site.ts';
+
+it('an attached broker that hears nothing any more connects anew, and leads on', async (t) => {
+  const engine = await startMosquitto(t);
+  if (!engine) return;
+  const proxy = await startDeafProxy(t, engine.port);
+  const site = await Site.open(t);
+  const behind = { engine: `mqtt://127.0.0.1:${proxy.port}`, data: 'broker' };
+  const broker = await AttachedChild.start(t, site, behind);
+  const first = await broker.engine();
+  assert.equal(proxy.deafen(), 3, 'control, events and chunks');
+  const again = await waitUntil(
+    'another connection',
+    async () => {
+      const view = await broker.engine();
+      return view.up && view.since !== first.since ? view : null;
+    },
+    { timeoutMs: 60_000, look: () => broker.child.describe() },
+  );
+  assert.equal(again.problem, null);
+  assert.ok(proxy.withheld > 0, 'something was held back');
+  assert.match(broker.child.stderr, /connecting anew/);
+
+  const robot = site.robot('r1', engine.url);
+  const id = 'app-1-0-0';
+  await site.publish(engine.url, await site.bundle('1.0.0'), '--id', id, '--soak', '1s');
+  await robot.runs('1.0.0');
+  await broker.until(id, 'is led', ({ run }) => run?.leading === true);
+  const row = await waitUntil('the robot to be known', async () => (await broker.robots())[0]);
+  assert.equal(row.robot_id, 'r1');
+});
