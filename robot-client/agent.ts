@@ -24,11 +24,12 @@ import { isWatched } from './core/watched.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
-import { ExpiryWatch } from './io/expiry-watch.ts';
+import { OrdersWatch } from './io/orders-watch.ts';
 import { SecondLook } from './io/second-look.ts';
 import { TrustFile } from './io/trust-file.ts';
 import { Inbox } from './inbox.ts';
 import { Reporter } from './reporter.ts';
+import { Telemetry } from './telemetry.ts';
 import { makeHealthWatch } from './watch.ts';
 
 export const AGENT_VERSION = '0.1.0';
@@ -43,14 +44,15 @@ export class Agent {
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   readonly #reporter: Reporter;
+  readonly telemetry: Telemetry;
   readonly #watch: HealthWatch;
   readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
-  readonly #expiry = new ExpiryWatch(
-    () => this.#now(),
-    () => void this.#consider(),
-  );
+  readonly #orders = new OrdersWatch({
+    now: () => this.#now(),
+    onExpired: () => void this.#consider(),
+    ask: () => this.#askAgain(),
+  });
   readonly #stateFolder: string;
-  readonly #telemetry = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
   #wire: Wire | null = null;
   #lastWant = '';
   #closed = false;
@@ -78,6 +80,8 @@ export class Agent {
       isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
+    const names = options.roots.map(({ component }) => component);
+    this.telemetry = new Telemetry(names, this.#reporter);
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     this.#components = options.roots.map(({ component, root }) =>
       this.#makeComponent(component, root),
@@ -98,6 +102,7 @@ export class Agent {
     for (const one of damages) if (one) await this.#refuseAll(one, { stays: true });
     this.#reporter.start();
     this.#watch.start();
+    this.#orders.start();
     const { robot, link } = this.#options;
     this.#wire = (this.#options.openWire ?? openMqttWire)(
       {
@@ -126,7 +131,7 @@ export class Agent {
     this.#closed = true;
     this.#watch.close();
     this.#secondLook.close();
-    this.#expiry.close();
+    this.#orders.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
     const wire = this.#wire;
@@ -167,29 +172,6 @@ export class Agent {
       eventsWaiting: this.#outbox.waiting,
     };
     return explainRobot(facts, this.#views(), this.#now());
-  }
-
-  /** @throws DroverError NOT_FOUND for a component that this robot does not have */
-  addTelemetry(
-    delta: Partial<Record<keyof Agent['telemetry'], number>>,
-    component: string = this.#mainComponent(),
-  ): void {
-    if (!this.#components.some((one) => one.name === component)) {
-      throw new DroverError('NOT_FOUND', `count for ${component}: no such component here`);
-    }
-    for (const key of ['tasks_completed', 'tasks_failed', 'crashes'] as const) {
-      this.#telemetry[key] += delta[key] ?? 0;
-    }
-    this.#reporter.add(component, delta);
-  }
-
-  get telemetry(): Readonly<{ tasks_completed: number; tasks_failed: number; crashes: number }> {
-    return this.#telemetry;
-  }
-
-  #mainComponent(): string {
-    const names = this.#components.map((one) => one.name);
-    return names.includes('app') ? 'app' : (names[0] ?? 'app');
   }
 
   #now(): EpochMs {
@@ -256,6 +238,11 @@ export class Agent {
     void this.#flush();
   }
 
+  /** The broker delivers orders once more. Never waited for in a message: it comes behind that. */
+  #askAgain(): void {
+    if (this.#wire?.isUp) void this.#tolerate('subscription', this.#listen());
+  }
+
   async #listen(): Promise<void> {
     await subscribeGently(this.#link(), orderFilters(this.#trust.version + 1));
   }
@@ -281,9 +268,7 @@ export class Agent {
     this.#log.info({ version }, 'new trust root accepted');
     if (!isSameRole(before, this.#trust, 'rollout')) this.#inbox.forget();
     this.#reporter.soon(true);
-    // What was refused under the old keys may hold now: the broker delivers it once more. Not
-    // waited for: its answer comes behind this message.
-    if (this.#wire?.isUp) void this.#tolerate('subscription', this.#listen());
+    this.#askAgain(); // what was refused under the old keys may hold now
   }
 
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
@@ -291,7 +276,7 @@ export class Agent {
     if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
     try {
       const { seq, expires_at } = await this.#inbox.acceptAnnouncement(payload, this.#now());
-      this.#expiry.follow(expires_at);
+      this.#orders.follow(expires_at);
       this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
@@ -371,7 +356,7 @@ export class Agent {
     const { robot, arch, model, tags } = this.#options;
     const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
     const { version: trustVersion } = this.#trust;
-    const told = { trustVersion, metrics: this.#telemetry };
+    const told = { trustVersion, metrics: this.telemetry.totals };
     return { robot, agent: AGENT_VERSION, arch, model, tags, caps, ...told };
   }
 

@@ -18,8 +18,8 @@ export async function serveLocalApi(
       explain: () => ({ lines: agent.explain() }),
       telemetry: (delta) => {
         const { component, ...counts } = delta;
-        agent.addTelemetry(counts, component);
-        return { ...agent.telemetry };
+        agent.telemetry.add(counts, component);
+        return { ...agent.telemetry.totals };
       },
       ready: ({ ready, reason }) => {
         for (const component of agent.components) component.ready({ ready, reason: reason ?? '' });

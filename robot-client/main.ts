@@ -13,7 +13,6 @@ import { parseBrokerUrls } from '../shared/broker-urls.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, PatchProgram } from '../shared/ports.ts';
 import { parseTrust } from '../shared/trust.ts';
-import { Agent } from './agent.ts';
 import { explainAtRest } from './at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
 import { realDisk } from './io/disk.ts';
@@ -142,6 +141,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   const username = args.username ?? process.env['DROVER_USERNAME'];
   const password = readPassword(args['password-file']);
+  // Loaded here: `recover` runs at each boot, before the application, and needs no link.
+  const { Agent } = await import('./agent.ts');
   const agent = new Agent({
     robot: parseRobotId(args.id),
     roots,

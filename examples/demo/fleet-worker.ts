@@ -31,7 +31,7 @@ async function work(agent: Agent, root: string): Promise<void> {
   const crashShare = await crashShareOf(root);
   if (crashShare === null) return;
   const crashed = Math.random() < crashShare;
-  agent.addTelemetry(crashed ? { crashes: 1, tasks_failed: 1 } : { tasks_completed: 1 });
+  agent.telemetry.add(crashed ? { crashes: 1, tasks_failed: 1 } : { tasks_completed: 1 });
 }
 
 async function startRobot(id: string): Promise<Agent> {

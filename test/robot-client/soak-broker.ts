@@ -45,9 +45,10 @@ export class SoakBroker {
     for (const [hash, bytes] of chunks) this.#retained.set(chunkTopic(hash), bytes);
   }
 
-  retain(topic: string, bytes: Uint8Array): void {
+  /** @param options.isHeard false: the broker forgets to deliver it to who has subscribed */
+  retain(topic: string, bytes: Uint8Array, { isHeard } = { isHeard: true }): void {
     this.#retained.set(topic, bytes);
-    this.#link?.offer([topic]);
+    if (isHeard) this.#link?.offer([topic]);
   }
 
   /** As a broker forgets a rollout that is announced no more. */

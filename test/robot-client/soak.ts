@@ -233,7 +233,7 @@ exit "$code"
       await this.#installs();
     },
     async () => {
-      this.#agent.addTelemetry({ tasks_completed: 3, tasks_failed: 1 });
+      this.#agent.telemetry.add({ tasks_completed: 3, tasks_failed: 1 });
       await this.#waits();
       this.#broker.away(true);
       if (this.#mayRestart) await this.#restart();
