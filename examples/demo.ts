@@ -7,7 +7,7 @@
 
 import { prepareReleases, prepareTrust, publish, startCarrier } from './demo/prepare.ts';
 import type { Started } from './demo/processes.ts';
-import { runScenario } from './demo/rollout-scenario.ts';
+import { ROBOTS_DEFAULT, runScenario } from './demo/rollout-scenario.ts';
 import { cutAndResume, refuseForgery } from './demo/trials.ts';
 import { BUSY_ROBOT, OLD_ROBOT, ROBOTS, SLOW_ROBOT, World, type Carrier } from './demo/world.ts';
 
@@ -97,17 +97,25 @@ async function runStory(): Promise<void> {
   clearTimeout(overtime);
 }
 
-const at = process.argv.indexOf('--scenario');
-const scenario = at < 0 ? null : process.argv[at + 1];
+function option(name: string): string | null {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? null : (process.argv[at + 1] ?? '');
+}
+
+const scenario = option('--scenario');
+const robots = Number(option('--robots') ?? ROBOTS_DEFAULT);
 if (scenario === null) {
   await runStory();
-} else if (scenario === 'bad-canary' || scenario === 'good') {
-  await runScenario(scenario).catch((error: unknown) => {
+} else if (scenario !== 'bad-canary' && scenario !== 'good') {
+  console.error(`demo: error: no such scenario (got ${scenario}, want bad-canary or good)`);
+  process.exitCode = 2;
+} else if (!(robots >= 100 && robots % 50 === 0)) {
+  console.error('demo: error: --robots is a multiple of 50, from 100 on');
+  process.exitCode = 2;
+} else {
+  await runScenario(scenario, robots).catch((error: unknown) => {
     console.error(`\ndemo: error: ${error instanceof Error ? error.message : String(error)}`);
     process.exitCode = 1;
   });
-} else {
-  console.error(`demo: error: no such scenario (got ${scenario}, want bad-canary or good)`);
-  process.exitCode = 2;
 }
 process.exit();

@@ -15,7 +15,7 @@ import { World } from './world.ts';
 
 export type Scenario = 'bad-canary' | 'good';
 
-const ROBOTS = 200;
+export const ROBOTS_DEFAULT = 200;
 const PER_PROCESS = 50;
 const MIN_CANARIES = 4;
 /** Share of tasks that crash: the old version now and then, the bad one in every fifth. */
@@ -31,7 +31,8 @@ interface Row {
   readonly components: readonly { readonly usage?: readonly { version: string | null }[] }[];
 }
 
-export async function runScenario(scenario: Scenario): Promise<void> {
+/** @param robots a multiple of fifty, from a hundred on */
+export async function runScenario(scenario: Scenario, robots: number): Promise<void> {
   const world = await World.open();
   const workers: ChildProcess[] = [];
   try {
@@ -39,13 +40,13 @@ export async function runScenario(scenario: Scenario): Promise<void> {
     world.title('Two releases: 1.0.0, and 1.1.0 as the scenario wants it');
     await makeRelease(world, '1.0.0', CRASHES.old);
     await makeRelease(world, '1.1.0', scenario === 'good' ? CRASHES.good : CRASHES.bad);
-    const site = await startBroker(world);
-    world.title(`${ROBOTS} robots, and 1.0.0 on all of them`);
+    const site = { ...(await startBroker(world)), robots };
+    world.title(`${robots} robots, and 1.0.0 on all of them`);
     await publish(world, site, '1.0.0', ['--waves', '100', '--soak', '0']);
-    for (let at = 0; at < ROBOTS; at += PER_PROCESS)
+    for (let at = 0; at < robots; at += PER_PROCESS)
       workers.push(await startRobots(world, site, at));
-    await until('all run 1.0.0', INSTALL_MS, async () => (await runs(site, '1.0.0')) === ROBOTS);
-    world.check(`${ROBOTS} robots run 1.0.0`, true);
+    await until('all run 1.0.0', INSTALL_MS, async () => (await runs(site, '1.0.0')) === robots);
+    world.check(`${robots} robots run 1.0.0`, true);
     world.title('1.1.0 in waves of 1, 10, 50 and 100 percent');
     await publish(world, site, '1.1.0', WAVES);
     const run = await follow(site);
@@ -67,6 +68,7 @@ const WAVES = [
 ].flat();
 
 interface Site {
+  readonly robots: number;
   readonly mqtt: string;
   readonly http: string;
 }
@@ -80,7 +82,7 @@ async function makeRelease(world: World, version: string, crashShare: number): P
   await world.drover(['sign', bundle, '--key', world.path('keys/release.key')]);
 }
 
-async function startBroker(world: World): Promise<Site> {
+async function startBroker(world: World): Promise<Omit<Site, 'robots'>> {
   world.title('The broker leads rollouts: it has the trust file and the rollout key');
   const lead = [
     '--trust',
@@ -164,8 +166,8 @@ async function follow(site: Site): Promise<RunView> {
 
 async function judgeGood(world: World, site: Site, run: RunView): Promise<void> {
   world.check('the rollout is complete, open to everybody', run.status === 'complete');
-  await until('all run 1.1.0', INSTALL_MS, async () => (await runs(site, '1.1.0')) === ROBOTS);
-  world.check(`all ${ROBOTS} robots run 1.1.0`, true);
+  await until('all run 1.1.0', INSTALL_MS, async () => (await runs(site, '1.1.0')) === site.robots);
+  world.check(`all ${site.robots} robots run 1.1.0`, true);
 }
 
 async function judgeBad(world: World, site: Site, run: RunView): Promise<void> {
@@ -182,7 +184,7 @@ async function judgeBad(world: World, site: Site, run: RunView): Promise<void> {
   const tookIt = all.filter((one) => one.blocked.includes('1.1.0'));
   console.log(`    the canaries were ${tookIt.map((one) => one.robot_id).join(', ')}`);
   world.check('the canaries have blocked 1.1.0', tookIt.length >= MIN_CANARIES);
-  world.check('they were a handful of the fleet', tookIt.length <= ROBOTS / 20);
+  world.check('they were a handful of the fleet', tookIt.length <= site.robots / 20);
   const others = all.filter((one) => !tookIt.includes(one));
   const touched = others.filter((one) =>
     one.components.some(({ usage = [] }) => usage.some(({ version }) => version === '1.1.0')),
