@@ -171,7 +171,7 @@ async function openBroker(
     certificates,
     log,
     handle: (connection) => engine.handle(connection),
-    isConnected: (connection) => engine.isConnected(connection),
+    isKnown: (connection) => engine.isKnown(connection),
   });
   onOpen(() => listeners.close());
   gauges.connections = () => listeners.connections;

@@ -76,6 +76,12 @@ export const wasGranted = ({ qos }: { readonly qos: number }): boolean => qos !=
 /** A session that outlives its connection, with what it is subscribed to. */
 export const keepsSession = (client: Client): boolean => !inside(client).clean;
 
+/** Its credentials were found good. Aedes calls it connected later, some time after CONNACK. */
+export function isAuthorized(connection: Duplex): boolean {
+  const { client } = connection as Duplex & { client?: { _authorized?: boolean } };
+  return client?._authorized === true;
+}
+
 /** CONNACK is written, and the connection is there. */
 export const isReady = (client: Client): boolean => inside(client).connackSent && !isGone(client);
 

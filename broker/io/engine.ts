@@ -28,6 +28,7 @@ import {
   clientOf,
   clientsOf,
   handTo,
+  isAuthorized,
   isSubscribed,
   neutralise,
   refusedLogin,
@@ -153,9 +154,9 @@ export class Engine implements EnginePort {
     this.#aedes.handle(connection);
   }
 
-  isConnected(connection: Duplex): boolean {
-    const { client } = connection as Duplex & { client?: { connected?: boolean } };
-    return client?.connected === true;
+  /** From before CONNACK on: who has read that may send at once what only somebody known may. */
+  isKnown(connection: Duplex): boolean {
+    return isAuthorized(connection);
   }
 
   /** Other credentials are in force: whoever could not come in with them goes. */

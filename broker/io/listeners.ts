@@ -37,7 +37,7 @@ export interface ListenerOptions {
   /** Hands a guarded connection to the engine. */
   handle(connection: Duplex): void;
   /** True once the peer of this connection is known. */
-  isConnected(connection: Duplex): boolean;
+  isKnown(connection: Duplex): boolean;
 }
 
 /** A port that is taken, forbidden or none is the operator's to change, not a bug. */
@@ -164,7 +164,7 @@ export class Listeners {
   /** Aedes reads with `read()`: seeing the bytes there is seeing them before its parser. */
   #guard(connection: Duplex, from: string): void {
     const guard = new PacketGuard(() =>
-      this.#options.isConnected(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,
+      this.#options.isKnown(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,
     );
     const read = connection.read.bind(connection);
     connection.read = (size?: number): unknown => {

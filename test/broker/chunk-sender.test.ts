@@ -48,6 +48,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     { onMessage: () => undefined },
     log,
   );
+  t.after(() => wire.close()); // also when something fails: an open link would keep the run alive
   const hashes: Sha256Hex[] = [];
   for (let at = 0; at < count; at += 1) {
     const bytes = randomBytes(LIMITS.chunkBytesMax);

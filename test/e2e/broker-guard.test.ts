@@ -1,15 +1,21 @@
 /** Bytes that are meant to hurt the broker, beyond those of broker-doors: what they cost it. */
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { generate, type Packet } from 'mqtt-packet';
+import { generate, parser, type Packet } from 'mqtt-packet';
+import { sha256Hex } from '../../shared/hash.ts';
+import { LIMITS } from '../../shared/limits.ts';
+import { chunkTopic } from '../../shared/topics.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 
 const MiB = 2 ** 20;
+const QUEUED = 200;
+const EVENT_AT = '2026-06-01T00:00:00.000Z';
 const CONNECT = generate({
   cmd: 'connect',
   clientId: 'raw',
@@ -161,5 +167,51 @@ describe('bytes that are meant to hurt', () => {
     await assertServes(t, broker);
     for (const { socket } of slow) socket.write(CONNECT.subarray(1));
     await waitUntil('an answer to a CONNECT in pieces', () => slow.some((one) => one.answers[0]));
+  });
+});
+
+/** A session that is kept, with reports of a robot that it has not heard yet. */
+async function leaveQueue(t: TestContext, broker: BrokerChild, session: Packet): Promise<void> {
+  const listener = dial(t, broker);
+  listener.socket.write(generate(session));
+  const subscriptions = [{ topic: 'fleet/robots/+/events', qos: 1 as const }];
+  listener.socket.write(generate({ cmd: 'subscribe', messageId: 1, subscriptions }));
+  await waitUntil('SUBACK', () => Buffer.concat(listener.answers).byteLength >= 4 + 5);
+  listener.socket.write(generate({ cmd: 'disconnect' }));
+  await listener.closed();
+  const robot = await enter(t, broker);
+  const topic = 'fleet/robots/r1/events';
+  for (let seq = 1; seq <= QUEUED; seq += 1) {
+    const event = { robot_id: 'r1', event_seq: seq, event: 'announced', at: EVENT_AT };
+    const payload = JSON.stringify(event);
+    const more = { qos: 1 as const, retain: false, dup: false, messageId: seq };
+    robot.socket.write(generate({ cmd: 'publish', topic, payload, ...more }));
+  }
+  const acknowledged = (): number => Buffer.concat(robot.answers).byteLength;
+  await waitUntil('each PUBACK', () => acknowledged() >= 4 + 4 * QUEUED);
+}
+
+describe('a large packet right after CONNACK', () => {
+  it('is taken from a session that is still being handed what was queued for it', async (t) => {
+    const broker = await startBrokerChild(t);
+    const protocol = { protocolId: 'MQTT', protocolVersion: 4, keepalive: 0 } as const;
+    const session = { cmd: 'connect', clientId: 'kept', clean: false, ...protocol } as const;
+    await leaveQueue(t, broker, session);
+    const chunk = randomBytes(LIMITS.chunkBytesMax);
+    const topic = chunkTopic(sha256Hex(chunk));
+    const more = { qos: 1 as const, retain: true, dup: false, messageId: 7 };
+    const publish = generate({ cmd: 'publish', topic, payload: chunk, ...more });
+    const raw = dial(t, broker);
+    const packets: Packet[] = [];
+    const reader = parser();
+    reader.on('packet', (packet) => packets.push(packet));
+    raw.socket.on('data', (bytes) => reader.parse(bytes));
+    raw.socket.once('data', () => raw.socket.write(publish));
+    raw.socket.write(generate(session));
+    const acknowledged = (): boolean => packets.some(({ cmd }) => cmd === 'puback');
+    await waitUntil('PUBACK', () => acknowledged() || raw.socket.destroyed, {
+      look: () => broker.child.describe(),
+    });
+    assert.ok(acknowledged(), broker.child.describe());
   });
 });

@@ -82,7 +82,9 @@ describe('a component that is stuck', () => {
     await bench.hook('health', 'exit 70');
     await bench.hook('start', '[ "$DROVER_VERSION" = 1.1.0 ] || { echo no disk; exit 1; }');
     bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
-    const isStuck = (): boolean => bench.component.view.state.phase === 'stuck';
+    // A phase is persisted first, and acted on then.
+    const isStuck = ({ state, live } = bench.component.view): boolean =>
+      state.phase === 'stuck' && live.waitingFor !== null;
     const look = { look: () => bench.describe(), timeoutMs: 40_000 };
     await waitUntil('it to be stuck', isStuck, look);
     const { waitingFor, wakeAtMs } = bench.component.view.live;
