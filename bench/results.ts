@@ -15,7 +15,10 @@ const COMMIT = describeCommit();
 function describeCommit(): string {
   const git = (...args: string[]): string =>
     execFileSync('git', args, { cwd: REPOSITORY, encoding: 'utf8' }).trim();
-  const dirty = git('status', '--porcelain', '--', '.', ':!bench/RESULTS.md') === '' ? '' : ' with uncommitted changes';
+  const dirty =
+    git('status', '--porcelain', '--', '.', ':!bench/RESULTS.md') === ''
+      ? ''
+      : ' with uncommitted changes';
   return `${git('rev-parse', '--short', 'HEAD')}${dirty}`;
 }
 

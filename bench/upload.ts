@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- upload [rounds]`: how fast a broker takes chunks from the link that publishers
- * use, beside mosquitto, which acknowledges what it has in memory; ours is on the disk by then.
+ * use, beside mosquitto, which acknowledges what it has in memory; ours is on the disk by then. What
+ * the disk itself takes is measured with our store alone, in this process and without a link.
  * Round by round in turn, with chunks that nobody has seen.
  */
 
@@ -9,7 +10,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
+import { FolderChunkStore } from '../broker/io/chunk-store.ts';
 import { sha256Hex } from '../shared/hash.ts';
+import type { Sha256Hex } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Wire } from '../shared/ports.ts';
 import type { Scope } from '../test/helpers/scope.ts';
@@ -42,57 +45,77 @@ export async function benchUpload(args: readonly string[]): Promise<void> {
       await startMosquittoPeer(scope, join(folder, 'mosquitto')),
       await startDroverPeer(scope, join(folder, 'drover')),
     ];
+    const store = await FolderChunkStore.open({
+      folder: join(folder, 'store'),
+      bytesMax: GiB * 64,
+    });
+    const alone: Sample[] = [];
     const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
     await withWire(peers, async (wires) => {
       for (let round = 0; round < rounds; round += 1) {
         for (const [at, peer] of peers.entries()) {
-          const sample = await upload(peer, wires[at] as Wire);
+          const wire = wires[at] as Wire;
+          const sample = await upload(
+            (hash, bytes) => storeChunk(wire, hash, bytes),
+            async () => (await peer.stats()).cpuSeconds,
+          );
           console.error(`${peer.name}: ${sample.mibPerSecond.toFixed(0)} MiB/s`);
           samples.get(peer)?.push(sample);
         }
+        alone.push(await upload((hash, bytes) => store.put(hash, bytes), ownCpuSeconds));
       }
     });
-    await report(samples, rounds);
+    await report(samples, alone, rounds);
   } finally {
     for (const run of cleanUps.reverse()) await run();
   }
 }
 
-async function upload(peer: Peer, wire: Wire): Promise<Sample> {
+async function ownCpuSeconds(): Promise<number> {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+async function upload(
+  put: (hash: Sha256Hex, bytes: Uint8Array) => Promise<void>,
+  cpuSecondsSoFar: () => Promise<number>,
+): Promise<Sample> {
   const count = (MIB_EACH * 2 ** 20) / CHUNK_BYTES;
   const queue = Array.from({ length: count }, () => {
     const bytes = randomFillSync(Buffer.allocUnsafeSlow(CHUNK_BYTES));
     return { bytes, hash: sha256Hex(bytes) };
   });
-  const before = await peer.stats();
+  const before = await cpuSecondsSoFar();
   const startedAt = performance.now();
   const worker = async (): Promise<void> => {
     for (let next = queue.pop(); next; next = queue.pop()) {
-      await storeChunk(wire, next.hash, next.bytes);
+      await put(next.hash, next.bytes);
     }
   };
   await Promise.all(Array.from({ length: LIMITS.uploadWindow }, worker));
   const seconds = (performance.now() - startedAt) / 1000;
-  const { cpuSeconds } = await peer.stats();
-  return { mibPerSecond: MIB_EACH / seconds, cpuSeconds: cpuSeconds - before.cpuSeconds };
+  return { mibPerSecond: MIB_EACH / seconds, cpuSeconds: (await cpuSecondsSoFar()) - before };
 }
 
 async function report(
   samples: ReadonlyMap<Peer, readonly Sample[]>,
+  alone: readonly Sample[],
   rounds: number,
 ): Promise<void> {
-  const rates = [...samples.values()].map((all) => median(all.map((one) => one.mibPerSecond)));
-  const [mosquitto = Number.NaN] = rates;
+  const rateOf = (all: readonly Sample[]): number => median(all.map((one) => one.mibPerSecond));
+  const [mosquitto = []] = samples.values();
+  const row = (name: string, all: readonly Sample[], peakMiB: string): string[] => {
+    const gibibytes = (all.length * MIB_EACH * 2 ** 20) / GiB;
+    const cpu = all.reduce((sum, one) => sum + one.cpuSeconds, 0) / gibibytes;
+    const ratio = rateOf(all) / rateOf(mosquitto);
+    return [name, rateOf(all).toFixed(0), ratio.toFixed(2), cpu.toFixed(2), peakMiB];
+  };
   const rows = await Promise.all(
-    [...samples].map(async ([peer, all], at) => {
-      const rate = rates[at] as number;
-      const gibibytes = (all.length * MIB_EACH * 2 ** 20) / GiB;
-      const cpu = all.reduce((sum, one) => sum + one.cpuSeconds, 0) / gibibytes;
-      const { peakRssMiB } = await peer.stats();
-      const ratio = (rate / mosquitto).toFixed(2);
-      return [peer.name, rate.toFixed(0), ratio, cpu.toFixed(2), peakRssMiB.toFixed(0)];
-    }),
+    [...samples].map(async ([peer, all]) =>
+      row(peer.name, all, (await peer.stats()).peakRssMiB.toFixed(0)),
+    ),
   );
+  rows.push(row('the store of Drover alone, no link', alone, ''));
   await appendResult(
     `Upload: ${MIB_EACH} MiB at QoS 1, ${LIMITS.uploadWindow} chunks under way, median of ${rounds}`,
     `npm run bench -- upload ${rounds}`,
