@@ -106,6 +106,7 @@ export const LIMITS = {
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
+  unreadAnswerBytesMax: 4 * KiB, // SUBACKs beside a chunk that a client has not read: 800 of them
   subscriptionsPerClientMax: 256, // topic filters of one connection
   turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
   rateBurstMs: 200, // of a rate that may be made up for: timers and disks are late by as much

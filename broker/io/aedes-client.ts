@@ -3,6 +3,7 @@
 import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacket } from 'aedes';
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { LIMITS } from '../../shared/limits.ts';
 
 /** Nobody may subscribe to it: where a message goes that has been dealt with. */
 const INERT_TOPIC = '$drover/ingested';
@@ -14,6 +15,8 @@ const UNSUBACK = 0xb0;
 /** MQTT 3.1.1 §3.9.3. */
 const FAILURE = 0x80;
 const LENGTH_BYTES_MAX = 4;
+const UNREAD_BYTES_MAX =
+  LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax + LIMITS.unreadAnswerBytesMax;
 
 export interface ChunkPacket {
   readonly topic: string;
@@ -82,8 +85,15 @@ export function isAuthorized(connection: Duplex): boolean {
   return client?._authorized === true;
 }
 
-/** CONNACK is written, and the connection is there. */
-export const isReady = (client: Client): boolean => inside(client).connackSent && !isGone(client);
+/**
+ * CONNACK is written, the connection is there, and its peer takes what it is answered: beyond the
+ * chunk that is at the socket hardly anything waits. Who asks and does not read is left to Aedes,
+ * which reads no more of it until it does.
+ */
+export function isReady(client: Client): boolean {
+  const { connackSent, conn } = inside(client);
+  return connackSent && !isGone(client) && conn.writableLength <= UNREAD_BYTES_MAX;
+}
 
 /**
  * Shows each packet of a client to `take` before Aedes handles it; what it takes, Aedes never sees.

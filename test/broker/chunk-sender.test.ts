@@ -20,6 +20,8 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const log = makeLog('test', 'silent');
+/** Half a second each: what the kernel holds takes a broker that goes on reading longer than one. */
+const STILL_LOOKS = 6;
 
 /** A broker in this process with so many chunks of the largest size. */
 async function brokerWith(t: TestContext, count: number): Promise<[number, Sha256Hex[]]> {
@@ -203,6 +205,29 @@ describe('a chunk that is asked for', () => {
     one.send({ cmd: 'unsubscribe', messageId: 8, unsubscriptions: [chunkTopic(more)] });
     await waitUntil('UNSUBACK', () => one.packets.some(({ cmd }) => cmd === 'unsuback'));
     assert.deepEqual(await ask([last]), [0]);
+  });
+
+  it('asked for without end by who reads no answer makes the broker stop reading', async (t) => {
+    const [port, [hash]] = await brokerWith(t, 1);
+    assert.ok(hash);
+    const one = await robot(t, port, 'deaf');
+    one.socket.on('error', () => undefined); // the broker ends with much of it unread
+    one.socket.pause();
+    const subscriptions = [{ topic: chunkTopic(hash), qos: 0 as const }];
+    const question = generate({ cmd: 'subscribe', messageId: 7, subscriptions });
+    const questions = Buffer.concat(Array.from({ length: 12_000 }, () => question));
+    for (let sent = 0; sent < 64; sent += 1) one.socket.write(questions);
+    const taken = (): number => one.socket.bytesWritten - one.socket.writableLength;
+    let before = -1;
+    let stillLooks = 0;
+    const look = async (): Promise<boolean> => {
+      stillLooks = taken() === before ? stillLooks + 1 : 0;
+      before = taken();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return stillLooks >= STILL_LOOKS;
+    };
+    await waitUntil('it to take nothing more', look, { timeoutMs: 60_000 });
+    assert.ok(taken() < 12 * 2 ** 20, `${taken()} bytes of questions were taken`);
   });
 
   it('asked for again and again keeps a connection alive, and silence ends it', async (t) => {
