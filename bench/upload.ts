@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- upload [rounds]`: how fast a broker takes chunks from the link that publishers
- * use, beside mosquitto, which acknowledges what it has in memory; ours is on the disk by then. What
- * the disk itself takes is measured with our store alone, in this process and without a link.
+ * use, beside mosquitto, which acknowledges what it has in memory; ours is on the disk by then.
+ * What the disk itself takes is measured with our store alone, in this process, without a link.
  * Round by round in turn, with chunks that nobody has seen.
  */
 
