@@ -215,7 +215,7 @@ export const LIMITS = {
   watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
   usageTickS: 1, // run time is added in pieces of at least this
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
-  ordersLookMs: 60 * MINUTE, // a robot asks for its orders anew: some 4 kB, a third of its promise
+  ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
