@@ -1,32 +1,29 @@
 /** What the robot's application counts: totals since the agent's start, and reports of each part. */
 
 import { DroverError } from '../shared/errors.ts';
+import type { Counts } from './core/usage.ts';
 import type { Reporter } from './reporter.ts';
 
-export interface Counts {
-  tasks_completed: number;
-  tasks_failed: number;
-  crashes: number;
-}
-
 const KEYS = ['tasks_completed', 'tasks_failed', 'crashes'] as const;
+/** Of all that is counted, what the application tells. */
+type Told = Pick<Counts, (typeof KEYS)[number]>;
 
 export class Telemetry {
   readonly #components: readonly string[];
   readonly #reporter: Pick<Reporter, 'add'>;
-  readonly #totals: Counts = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
+  readonly #totals = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
 
   constructor(components: readonly string[], reporter: Pick<Reporter, 'add'>) {
     this.#components = components;
     this.#reporter = reporter;
   }
 
-  get totals(): Readonly<Counts> {
+  get totals(): Readonly<Record<(typeof KEYS)[number], number>> {
     return this.#totals;
   }
 
   /** @throws DroverError NOT_FOUND for a component that this robot does not have */
-  add(delta: Partial<Counts>, component: string = this.#main): void {
+  add(delta: Told, component: string = this.#main): void {
     if (!this.#components.includes(component)) {
       throw new DroverError('NOT_FOUND', `count for ${component}: no such component here`);
     }

@@ -100,21 +100,22 @@ export class ChunkDoor {
     client: Client,
     { messageId, subscriptions }: Extract<ClientPacket, { cmd: 'subscribe' }>,
   ): boolean {
-    const chunks = subscriptions.filter(({ topic }) => chunkOfFilter(topic) !== null);
-    for (const one of chunks) one.qos = 0;
-    const isOurs = chunks.length === subscriptions.length;
+    const hashes: Sha256Hex[] = [];
+    for (const one of subscriptions) {
+      const hash = chunkOfFilter(one.topic);
+      if (hash === null) continue;
+      one.qos = 0;
+      hashes.push(hash);
+    }
+    const isOurs = hashes.length === subscriptions.length;
     if (!isOurs || !isReady(client) || keepsSession(client)) return false;
-    const filters = subscriptions.map(({ topic }) => topic);
-    const granted = filters.map((filter) => this.#options.maySubscribe(client, filter));
+    const granted = subscriptions.map(({ topic }) => this.#options.maySubscribe(client, topic));
     writeSubAck(
       client,
       messageId,
       granted.map((isGranted) => (isGranted ? 0 : null)),
     );
-    this.subscribed(
-      client,
-      filters.filter((_, at) => granted[at]),
-    );
+    for (const [at, hash] of hashes.entries()) if (granted[at]) this.#ask(client, hash);
     return true;
   }
 

@@ -187,7 +187,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     }
   }
 
-  /** A clean session has no queue: its PUBACKs, one for each chunk, must not ask the database. */
+  /** A clean session has no queue: its PUBACKs must not ask the database. */
   override async outgoingClearMessageId(client: ClientLike, packet: object): Promise<unknown> {
     if (client.clean === true) return undefined;
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);
