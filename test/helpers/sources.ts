@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { repositoryFile } from './repository.ts';
 
 /** Not ours, or made from what is ours. */
-const SKIPPED_FOLDERS = ['node_modules', 'dist', '.git', '.drover', 'packages'];
+const SKIPPED = ['node_modules', 'dist', '.git', '.drover', 'packages'];
 export const PROGRAMS = ['broker', 'robot-client', 'publisher'] as const;
 const BINARY = /\.(?:png|jpg|gif|ico|woff2?|gz|zst|sig|key|raw|glb|bin)$/;
 
@@ -32,7 +32,8 @@ export interface Import {
 function walk(folder: string): string[] {
   return readdirSync(repositoryFile(folder), { withFileTypes: true }).flatMap((entry) => {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-    if (entry.isDirectory()) return SKIPPED_FOLDERS.includes(entry.name) ? [] : walk(path);
+    if (SKIPPED.includes(entry.name)) return []; // .git is a file in a git worktree
+    if (entry.isDirectory()) return walk(path);
     return entry.isFile() ? [path] : [];
   });
 }
