@@ -20,7 +20,7 @@ import {
   type Effect,
   type MachineEvent,
 } from './core/machine.ts';
-import { reportTransition, type ComponentView, type Live } from './core/report.ts';
+import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
 import { retryWaitMs } from './core/retry.ts';
 import type { MachineState } from './core/state.ts';
 import { runEffect, type EffectContext } from './effects.ts';
@@ -134,6 +134,7 @@ export class Component {
             component,
             trust,
             version: this.#slots.active,
+            payloadSha256: payloadOf(this.#state, this.#slots.active),
             blocked: [...blocked, ...stuckOn],
             patching: patchProgram ? patchFacts(this.#state, this.#slots) : null,
             ...heard,

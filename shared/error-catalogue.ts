@@ -150,6 +150,10 @@ export const CATALOGUE = {
     'publish a full package or a stepping-stone version this robot can take',
   ),
   NOT_NEWER: refused('operator', 'publish a higher version; going back is drover rollout rollback'),
+  VERSION_REUSED: refused(
+    'operator',
+    'build it again under a higher version: a version names the same bytes for ever, and build metadata (+x) does not make it another one',
+  ),
   FAILED_BEFORE: refused(
     'operator',
     'publish a fixed bundle, or lift the block: drover-robot unblock VERSION',

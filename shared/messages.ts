@@ -82,6 +82,8 @@ const componentSchema = z.object({
   name: idSchema,
   version: versionSchema.nullable(),
   previous_version: versionSchema.nullish(),
+  /** Of the release that runs; absent where it is not known (an older agent, an adopted release). */
+  payload_sha256: sha256Schema.nullish(),
   phase: phaseSchema,
   rollout: idSchema.nullish(),
   target_version: versionSchema.nullish(),

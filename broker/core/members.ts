@@ -8,6 +8,7 @@ import { archFits } from '../../shared/arch.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { ComponentState } from '../../shared/messages.ts';
+import { runsRelease } from '../../shared/release-identity.ts';
 import { versionIsNewer, versionMeets } from '../../shared/version.ts';
 import type { RobotRecord } from './fleet.ts';
 import type { Plan, RolloutRun } from './rollout-run.ts';
@@ -109,7 +110,9 @@ function kindOf(component: ComponentState, record: RobotRecord, input: MembersIn
   if (component.rollout === rollout.id && component.phase !== 'idle') {
     return hasVanished(record, input) ? 'vanished' : 'updating';
   }
-  if (tookIt(component, rollout.id, version)) return 'installed';
+  if (tookIt(component, rollout.id, version) && runsRelease(component, manifest)) {
+    return 'installed';
+  }
   const last = component.last_update;
   const isOver = last?.rollout === rollout.id && last.outcome !== 'installed';
   // A robot that stays busy says nothing about the version, and tries again by itself.

@@ -8,6 +8,7 @@ import { archFits } from '../../shared/arch.ts';
 import { toProblem, type Problem } from '../../shared/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/manifest.ts';
 import type { Progress } from '../../shared/progress.ts';
+import { runsRelease } from '../../shared/release-identity.ts';
 import type { StoreView } from './engine-view.ts';
 import type { Fleet, RobotRecord } from './fleet.ts';
 import { tookIt } from './members.ts';
@@ -150,7 +151,7 @@ function countRobots(
       component.last_error?.version === manifest.version ||
       component.blocked.includes(manifest.version);
     if (component.phase !== 'idle' && component.rollout === rollout.id) counts.in_progress += 1;
-    else if (component.version === manifest.version) counts.running += 1;
+    else if (runsRelease(component, manifest)) counts.running += 1;
     else if (failedHere) counts.failed += 1;
     else counts.waiting += 1;
   }

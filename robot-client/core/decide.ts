@@ -13,7 +13,12 @@ import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
-import { compareVersions, versionIsNewer, versionMeets } from '../../shared/version.ts';
+import {
+  compareReleases,
+  type OfferedRelease,
+  type RunningRelease,
+} from '../../shared/release-identity.ts';
+import { compareVersions, versionMeets } from '../../shared/version.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
 import { makeJob, type Job, type MachineState } from './state.ts';
 
@@ -24,6 +29,8 @@ export interface RobotFacts {
   readonly tags: readonly string[];
   /** Version that `active` leads to; null when nothing is installed. */
   readonly version: string | null;
+  /** Payload that it was installed from; null or absent when that is not known. */
+  readonly payloadSha256?: string | null;
   readonly blocked: MachineState['blocked'];
   readonly trust: TrustRoot;
   /** Newest accepted progress of each rollout. */
@@ -133,8 +140,11 @@ function judgeBundle(
     return no('ARCH_WRONG', `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
   }
   if (facts.version !== null) {
-    if (compareVersions(version, facts.version) === 0) return { kind: 'runs', version };
-    if (!versionIsNewer(version, facts.version)) {
+    const running = { version: facts.version, payloadSha256: facts.payloadSha256 ?? null };
+    const order = compareReleases(manifest, running);
+    if (order === 'same') return { kind: 'runs', version };
+    if (order === 'reused') return no('VERSION_REUSED', reusedText(manifest, running));
+    if (order === 'older') {
       return no(
         'NOT_NEWER',
         `not newer than what runs (got ${version}, want above ${facts.version})`,
@@ -166,6 +176,11 @@ function judgeBundle(
   if (turn) return { kind: 'wait', version, ...turn };
   const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
   return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, seq, now: facts.now }) };
+}
+
+function reusedText(offered: OfferedRelease, { version, payloadSha256 }: RunningRelease): string {
+  const bytes = (hash: string | null): string => hash?.slice(0, 12) ?? 'unknown bytes';
+  return `${version} runs here from another payload (got ${bytes(offered.payload_sha256)}, want ${bytes(payloadSha256)})`;
 }
 
 /** The rollout key may not say anything about the payload that the release key did not. */

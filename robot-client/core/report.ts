@@ -45,6 +45,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     name: view.name,
     version: view.version,
     previous_version: view.previousVersion,
+    payload_sha256: payloadOf(state, view.version),
     phase: state.phase,
     rollout: state.job?.rollout ?? null,
     target_version: state.job?.version ?? null,
@@ -60,6 +61,13 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: state.blocked.map((one) => one.version),
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
   };
+}
+
+/** Payload of the release that `active` leads to; null when the state does not know that release. */
+export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
+  // In probation the new release runs already, and the one before it may be of the same version.
+  const found = [job, installed].find((one) => one !== null && one.version === active);
+  return found?.payloadSha256 ?? null;
 }
 
 function reportUpdate(last: LastUpdate) {

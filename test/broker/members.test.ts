@@ -47,6 +47,11 @@ describe('a robot in a rollout', () => {
       'candidate',
     ],
     ['is newer already', { version: '3.0.0' }, 'excluded'],
+    [
+      'runs other bytes under that version',
+      { version: '2.0.0', payload_sha256: 'ab'.repeat(32), ...ended('installed', 'OK') },
+      'excluded',
+    ],
     ['has it blocked', { blocked: ['2.0.0'] }, 'excluded'],
   ];
   for (const [what, component, kind] of cases) {

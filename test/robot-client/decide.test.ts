@@ -216,3 +216,32 @@ describe('decideOffer keeps to the wave', () => {
     );
   });
 });
+
+describe('decideOffer and a version that names other bytes', () => {
+  const [a, b] = ['aa'.repeat(32), 'bb'.repeat(32)] as const;
+  const offered = (version: string, payload: string) =>
+    makeRollout(world, { version, payload_sha256: payload });
+  const on = (version: string, payloadSha256: string | null) =>
+    factsOf(world, { version, payloadSha256 });
+
+  it('runs what has the same bytes, whatever rollout offers it', () => {
+    assert.equal(decide([offered('1.0.0', a)], on('1.0.0', a)).verdict.kind, 'runs');
+    assert.equal(decide([offered('1.0.0+b', a)], on('1.0.0+a', a)).verdict.kind, 'runs');
+  });
+
+  it('refuses other bytes under the version that runs, build metadata or not', () => {
+    for (const version of ['1.0.0', '1.0.0+hotfix']) {
+      assert.equal(codeOf(decide([offered(version, b)], on('1.0.0', a)).verdict), 'VERSION_REUSED');
+    }
+  });
+
+  it('believes the version where the payload that runs is not known', () => {
+    assert.equal(decide([offered('1.0.0', b)], on('1.0.0', null)).verdict.kind, 'runs');
+    const { verdict } = decide([offered('1.0.0+b', b)], on('1.0.0+a', null));
+    assert.equal(codeOf(verdict), 'VERSION_REUSED');
+  });
+
+  it('takes a higher version whatever its bytes', () => {
+    assert.equal(decide([offered('1.0.1', b)], on('1.0.0', a)).verdict.kind, 'take');
+  });
+});

@@ -11,7 +11,7 @@ import { bytesToBase64 } from '../../shared/bytes.ts';
 import { signBundle } from '../../shared/bundle-signature.ts';
 import { publicKeyOf } from '../../shared/ed25519.ts';
 import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/manifest.ts';
 import { parseTrust, type TrustRoot } from '../../shared/trust.ts';
 import type { RobotFacts } from '../../robot-client/core/decide.ts';
@@ -43,7 +43,9 @@ export function makeRollout(
   manifest: Partial<ManifestFields> & { version: string },
   more: Partial<RolloutFields> = {},
 ): RolloutFields {
-  const payloadSha256 = sha256Hex(new TextEncoder().encode(`payload of ${manifest.version}`));
+  const payloadSha256 =
+    (manifest.payload_sha256 as Sha256Hex | undefined) ??
+    sha256Hex(new TextEncoder().encode(`payload of ${manifest.version}`));
   const manifestBytes = encodeManifest({
     min_current_version: '0.0.0',
     target_arch: 'any',
@@ -54,7 +56,7 @@ export function makeRollout(
   });
   const signature = signBundle(manifestBytes, payloadSha256, world.releaseSeed);
   return {
-    id: `app-${manifest.version.replaceAll('.', '-')}`,
+    id: `app-${manifest.version.replaceAll(/[.+]/g, '-')}`,
     manifest: bytesToBase64(manifestBytes),
     signature: bytesToBase64(signature),
     artifacts: [

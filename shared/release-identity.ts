@@ -1,0 +1,55 @@
+/**
+ * Tells whether a robot runs a given release. A release is its payload: a version is only its name,
+ * and a name that was given to other bytes must not count as installed. Sans-I/O. Robot, broker and
+ * publisher apply this one rule. Build metadata takes no part in the order of versions, so
+ * `1.0.0+a` and `1.0.0+b` are one version here; with other bytes the second one is refused.
+ */
+
+import { compareVersions } from './version.ts';
+
+export interface RunningRelease {
+  readonly version: string;
+  /** Null for a robot that does not know it: an older agent, or a release that was adopted. */
+  readonly payloadSha256: string | null;
+}
+
+export interface OfferedRelease {
+  readonly version: string;
+  readonly payload_sha256: string;
+}
+
+/**
+ * - `same`: it runs, as far as the robot can tell
+ * - `reused`: the version runs, with other bytes
+ * - `newer`, `older`: the offer, compared with what runs
+ */
+export type ReleaseOrder = 'same' | 'reused' | 'newer' | 'older';
+
+export function compareReleases(offered: OfferedRelease, running: RunningRelease): ReleaseOrder {
+  const order = compareVersions(offered.version, running.version);
+  if (order !== 0) return order > 0 ? 'newer' : 'older';
+  const { payloadSha256 } = running;
+  if (payloadSha256 !== null) {
+    return payloadSha256 === offered.payload_sha256 ? 'same' : 'reused';
+  }
+  // An unknown payload is given the benefit of the doubt under its own name only.
+  return offered.version === running.version ? 'same' : 'reused';
+}
+
+/** What a report says of the release that runs; null when none does. */
+export function runningRelease(component: {
+  readonly version: string | null;
+  readonly payload_sha256?: string | null | undefined;
+}): RunningRelease | null {
+  const { version, payload_sha256: payloadSha256 } = component;
+  return version === null ? null : { version, payloadSha256: payloadSha256 ?? null };
+}
+
+/** True unless the report says that this version was installed from other bytes. */
+export function runsRelease(
+  component: Parameters<typeof runningRelease>[0],
+  offered: OfferedRelease,
+): boolean {
+  const running = runningRelease(component);
+  return running !== null && compareReleases(offered, running) === 'same';
+}
