@@ -54,7 +54,8 @@ export class Agent {
   });
   readonly #stateFolder: string;
   #wire: Wire | null = null;
-  #lastWant = '';
+  /** Of each component: what was asked for last. */
+  readonly #wants = new Map<string, string>();
   #closed = false;
 
   constructor(options: AgentOptions) {
@@ -98,7 +99,8 @@ export class Agent {
     const damages = [await this.#trustFile.load(), await this.#inbox.load()];
     await this.#outbox.load();
     await this.#reporter.load();
-    for (const component of this.#components) await component.open();
+    for (const component of this.#components) await component.load();
+    for (const component of this.#components) await component.start();
     for (const one of damages) if (one) await this.#refuseAll(one, { stays: true });
     this.#reporter.start();
     this.#watch.start();
@@ -233,7 +235,7 @@ export class Agent {
       return;
     }
     this.#chunks.up();
-    this.#lastWant = '';
+    this.#wants.clear();
     this.#reporter.soon(true);
     void this.#flush();
   }
@@ -343,9 +345,9 @@ export class Agent {
     version: string | null,
   ): void {
     const { robot, arch } = this.#options;
-    const key = `${component} ${wanted.version} ${version}`;
-    if (key === this.#lastWant || this.#wire?.isUp !== true) return;
-    this.#lastWant = key;
+    const key = `${wanted.version} ${version}`;
+    if (key === this.#wants.get(component) || this.#wire?.isUp !== true) return;
+    this.#wants.set(component, key);
     const facts = { robot, arch, component, version, wanted, now: this.#now() };
     const want = encodeMessage(reportWant(facts));
     const sent = this.#link().send(robotTopic(robot, 'want'), want, { retain: false, qos: 1 });

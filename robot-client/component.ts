@@ -6,9 +6,7 @@
 import type { Announcement } from '../shared/announcement.ts';
 import { toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
-import type { RobotEventFields } from '../shared/messages.ts';
 import type { Progress } from '../shared/progress.ts';
-import type { Log } from '../shared/ports.ts';
 import { decideOffer, decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
 import { patchFacts } from './core/delta.ts';
 import {
@@ -22,45 +20,18 @@ import {
 } from './core/machine.ts';
 import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
 import { retryWaitMs } from './core/retry.ts';
-import type { MachineState } from './core/state.ts';
+import { freshState, type MachineState } from './core/state.ts';
+import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
 import { keepMachineState, readMachineState, writeMachineState } from './io/state-file.ts';
 import { prepareLayout, readSlots, type Slots } from './io/swap.ts';
 
-export interface ComponentOptions extends Pick<
-  EffectContext,
-  | 'component'
-  | 'layout'
-  | 'disk'
-  | 'link'
-  | 'trust'
-  | 'patchProgram'
-  | 'hooksFolder'
-  | 'hookTimeoutMs'
-  | 'healthIntervalMs'
-  | 'bytesPerSecondMax'
-  | 'interlock'
-> {
-  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
-  readonly bootsMax: number;
-  readonly adoptVersion: string;
-  readonly log: Log;
-  /** The wall clock; it may be wrong by years and jump. */
-  now(): EpochMs;
-  /** Something that a report would show has changed; `urgent` for transitions. */
-  onChange(urgent: boolean): void;
-  tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void>;
-  wantPackage(wanted: NonNullable<Decision['wantedPackage']>, version: string | null): void;
-  /** The component is idle again: what is announced should be looked at anew. */
-  onIdle(): void;
-}
-
 const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
 export class Component {
   readonly #options: ComponentOptions;
-  #state!: MachineState;
+  #state: MachineState = freshState();
   #slots: Slots = { active: null, rollback: null };
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
@@ -95,14 +66,24 @@ export class Component {
     };
   }
 
-  /** Reads what the disk remembers and goes on from there. */
-  async open(): Promise<void> {
-    const { disk, layout, adoptVersion, bootsMax } = this.#options;
+  /** Reads what the disk remembers. No effect runs before all components of the robot are read. */
+  async load(): Promise<void> {
+    const { disk, layout, adoptVersion } = this.#options;
     await prepareLayout(disk, layout);
     await adoptActiveFolder(disk, layout, adoptVersion);
     this.#state = await readMachineState(disk, layout, this.#now());
     this.#slots = await readSlots(disk, layout);
-    await this.#dispatch(powerEvent(this.#state, 'agent', bootsMax));
+  }
+
+  /** Goes on from what `load` read. */
+  async start(): Promise<void> {
+    await this.#dispatch(powerEvent(this.#state, 'agent', this.#options.bootsMax));
+  }
+
+  /** For a component that is alone: `load` and `start`. */
+  async open(): Promise<void> {
+    await this.load();
+    await this.start();
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,7 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 export interface ComponentStatus {
+  readonly name: string;
   readonly version: string | null;
   readonly phase: Phase;
   readonly previous_version: string | null;
@@ -29,6 +30,11 @@ export interface ComponentStatus {
     delta_failed?: string | null;
   } | null;
 }
+
+const settledOn =
+  (version: string) =>
+  (status: ComponentStatus): boolean =>
+    status.version === version && status.phase === 'idle';
 
 export class Robot {
   readonly #scope: Scope;
@@ -74,41 +80,64 @@ export class Robot {
     this.child = this.#start(more);
   }
 
-  async status(): Promise<ComponentStatus> {
+  /** Of all components, in the order of `--root`. */
+  async statuses(): Promise<ComponentStatus[]> {
     const socket = join(this.root, 'state/agent.sock');
     const status = (await callLocalApi(socket, 'GET', '/status')) as unknown as {
       components: ComponentStatus[];
     };
-    const [component] = status.components;
-    if (!component) throw new Error('no component');
+    return status.components;
+  }
+
+  async status(name = 'app'): Promise<ComponentStatus> {
+    const component = (await this.statuses()).find((one) => one.name === name);
+    if (!component) throw new Error(`no component ${name}`);
     return component;
+  }
+
+  /** The same robot, waited for by another of its components. */
+  component(name: string): Pick<Robot, 'until' | 'runs'> {
+    return {
+      until: (what, holds, timeoutMs) => this.#until({ name, what, holds, timeoutMs }),
+      runs: (version, timeoutMs) =>
+        this.#until({ name, what: `runs ${version}`, holds: settledOn(version), timeoutMs }),
+    };
   }
 
   async call(path: string, body: object): Promise<unknown> {
     return await callLocalApi(join(this.root, 'state/agent.sock'), 'POST', path, body);
   }
 
-  /** Waits for a state of this robot and returns it. */
+  /** Waits for a state of this robot's component `app` and returns it. */
   async until(
     what: string,
     holds: (status: ComponentStatus) => boolean,
-    timeoutMs = 30_000,
+    timeoutMs?: number,
   ): Promise<ComponentStatus> {
+    return await this.#until({ name: 'app', what, holds, timeoutMs });
+  }
+
+  async runs(version: string, timeoutMs?: number): Promise<ComponentStatus> {
+    return await this.component('app').runs(version, timeoutMs);
+  }
+
+  async #until(wait: {
+    name: string;
+    what: string;
+    holds: (status: ComponentStatus) => boolean;
+    timeoutMs?: number | undefined;
+  }): Promise<ComponentStatus> {
+    const { name, what, holds, timeoutMs = 30_000 } = wait;
     let last: unknown;
     return await waitUntil(
-      `${this.id}: ${what}`,
+      `${this.id}, ${name}: ${what}`,
       async () => {
-        const status = await this.status();
+        const status = await this.status(name);
         last = status;
         return holds(status) ? status : null;
       },
       { timeoutMs, look: () => `${JSON.stringify(last)}\n${this.child.describe()}` },
     );
-  }
-
-  async runs(version: string, timeoutMs?: number): Promise<ComponentStatus> {
-    const settled = (s: ComponentStatus): boolean => s.version === version && s.phase === 'idle';
-    return await this.until(`runs ${version}`, settled, timeoutMs);
   }
 
   async hook(name: string, script: string): Promise<void> {
@@ -170,13 +199,15 @@ export class Site {
     files: Record<string, string | Uint8Array> = {},
     ...more: string[]
   ): Promise<string> {
-    const app = this.path('apps', version);
+    const at = more.indexOf('--name');
+    const folder = at < 0 ? version : `${more[at + 1]}-${version}`;
+    const app = this.path('apps', folder);
     const all = { 'bin/app': `#!/bin/sh\necho ${version}\n`, VERSION: version, ...files };
     for (const [name, content] of Object.entries(all)) {
       await mkdir(join(app, name, '..'), { recursive: true });
       await writeFile(join(app, name), content);
     }
-    const bundle = this.path('bundles', version);
+    const bundle = this.path('bundles', folder);
     await this.drover(
       'build',
       app,

@@ -6,7 +6,8 @@
 
 import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Component, type ComponentOptions } from '../../robot-client/component.ts';
+import type { ComponentOptions } from '../../robot-client/component-options.ts';
+import { Component } from '../../robot-client/component.ts';
 import { layoutOf } from '../../robot-client/core/layout.ts';
 import type { PullLink, PullListener } from '../../robot-client/io/download.ts';
 import { openAnnouncement, type Announcement } from '../../shared/announcement.ts';

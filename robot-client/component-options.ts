@@ -1,0 +1,35 @@
+/** The settings and callbacks of one component: the agent fills them in, tests write them down. */
+
+import type { EpochMs } from '../shared/ids.ts';
+import type { RobotEventFields } from '../shared/messages.ts';
+import type { Log } from '../shared/ports.ts';
+import type { Decision, RobotFacts } from './core/decide.ts';
+import type { EffectContext } from './effects.ts';
+
+export interface ComponentOptions extends Pick<
+  EffectContext,
+  | 'component'
+  | 'layout'
+  | 'disk'
+  | 'link'
+  | 'trust'
+  | 'patchProgram'
+  | 'hooksFolder'
+  | 'hookTimeoutMs'
+  | 'healthIntervalMs'
+  | 'bytesPerSecondMax'
+  | 'interlock'
+> {
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
+  readonly bootsMax: number;
+  readonly adoptVersion: string;
+  readonly log: Log;
+  /** The wall clock; it may be wrong by years and jump. */
+  now(): EpochMs;
+  /** Something that a report would show has changed; `urgent` for transitions. */
+  onChange(urgent: boolean): void;
+  tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void>;
+  wantPackage(wanted: NonNullable<Decision['wantedPackage']>, version: string | null): void;
+  /** The component is idle again: what is announced should be looked at anew. */
+  onIdle(): void;
+}
