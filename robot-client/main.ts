@@ -17,6 +17,7 @@ import { explainAtRest } from './at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
 import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
+import { assertRootsApart, lockRoot } from './io/root-lock.ts';
 import { findZstdProgram } from '../shared/io/zstd-program.ts';
 import { serveLocalApi } from './local.ts';
 import {
@@ -139,6 +140,7 @@ function brokerOf(text: string): string {
 async function runAgent(args: AgentArgs): Promise<void> {
   const log = makeLog(PROGRAM);
   const roots = parseRoots(args.root);
+  assertRootsApart(roots);
   const username = args.username ?? process.env['DROVER_USERNAME'];
   const password = readPassword(args['password-file']);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
@@ -175,6 +177,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     log,
   });
   const socketPath = socketPathOf(roots, args.socket);
+  for (const { root } of roots) await lockRoot(root);
   await assertNoAgent(socketPath);
   await agent.open();
   const api = await serveLocalApi(agent, socketPath, log);
@@ -192,7 +195,7 @@ async function patchProgramOf(program: string, log: Log): Promise<PatchProgram |
   });
 }
 
-/** Two writers of one state file would each undo what the other remembers. */
+/** An agent of 0.1 takes no lock: it is known by its socket. */
 async function assertNoAgent(socketPath: string): Promise<void> {
   try {
     await callLocalApi(socketPath, 'GET', '/status');
@@ -236,6 +239,8 @@ async function recover(
 ): Promise<void> {
   const recoveries = [];
   const roots = parseRoots(args.root);
+  assertRootsApart(roots);
+  for (const { root } of roots) await lockRoot(root);
   await assertNoAgent(socketPathOf(roots, args.socket));
   for (const { component, root } of roots) {
     recoveries.push(

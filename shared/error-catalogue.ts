@@ -283,12 +283,23 @@ export const CATALOGUE = {
     'the state file was set aside; drover-robot recover rebuilt it from the links',
   ),
   DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
+  DISK_READ_ONLY: refused(
+    'operator',
+    'mount the disk that the message names read-write (mount -o remount,rw); it is looked at again by itself',
+    'later',
+  ),
   LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
   SOCKET_UNUSABLE: usage('give another --socket: a short path in a folder the agent may write to'),
   ROBOT_ALREADY_RUNNING: refused(
     'operator',
-    'stop the other agent first, or give this one a --socket and --root of its own',
+    'stop the other first (fuser -v DIR names it); each agent needs a --root of its own',
   ),
+  FLOCK_MISSING: usage('install util-linux, which brings flock: apt install util-linux'),
+  ROOT_LOCK_FAILED: refused(
+    'operator',
+    'put the root on a file system that can lock a folder, such as ext4, btrfs, xfs or f2fs',
+  ),
+  ROOTS_OVERLAP: usage('give each component a folder of its own, none of them inside another'),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),

@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError } from '../../shared/errors.ts';
@@ -21,10 +22,15 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
-function diskError(what: string, path: string, cause: unknown): DroverError {
+const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'DISK_FULL',
+  EDQUOT: 'DISK_FULL',
+  EROFS: 'DISK_READ_ONLY',
+};
+
+export function diskError(what: string, path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause; // it has said already what is wrong
-  const full: ErrorCode = 'DISK_FULL';
-  const code = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause)) ? full : 'DISK_WRITE_FAILED';
+  const code = DISK_CODES[codeOf(cause)] ?? 'DISK_WRITE_FAILED';
   const why = cause instanceof Error ? cause.message : String(cause);
   return new DroverError(code, `${what} ${path}: ${why}`, { cause });
 }
@@ -92,6 +98,20 @@ class RealFile implements DiskFile {
   }
 }
 
+/** Node's own recursive mkdir says ENOENT where the disk is read-only. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await fs.mkdir(path);
+  } catch (cause) {
+    if (codeOf(cause) === 'EEXIST' && (await fs.stat(path)).isDirectory()) return;
+    if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
+    await makeFolders(dirname(path));
+    await fs.mkdir(path).catch((again: unknown) => {
+      if (codeOf(again) !== 'EEXIST') throw again;
+    });
+  }
+}
+
 /** Unit of `st_blocks`, whatever the file system's own is. */
 const STAT_BLOCK_BYTES = 512;
 
@@ -143,8 +163,7 @@ export const realDisk: Disk = {
       }
       return new Uint8Array(await fs.readFile(path));
     }),
-  mkdir: (path) =>
-    guarded('make folder', path, async () => void (await fs.mkdir(path, { recursive: true }))),
+  mkdir: (path) => guarded('make folder', path, () => makeFolders(path)),
   open: (path, use, mode = 0o644) =>
     guarded('open', path, async () => {
       return new RealFile(path, await fs.open(path, OPEN_FLAGS[use], mode));

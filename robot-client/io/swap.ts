@@ -41,7 +41,7 @@ export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
 }
 
 /** `state` is made only in a durable root, so where it is there is nothing to do. */
-async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
+export async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
   if ((await disk.kind(layout.state)) === 'folder') return;
   const made = [layout.root];
   for (let above = folderAbove(layout.root); (await disk.kind(above)) === 'absent';) {
