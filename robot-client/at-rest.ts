@@ -4,8 +4,10 @@ import { explainComponent } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
 import type { Disk } from './core/ports.ts';
 import { reportComponent } from './core/report.ts';
+import { versionOf } from './core/slots.ts';
 import { freshState, parseMachineState } from './core/state.ts';
-import { readSlots } from './io/swap.ts';
+import { listLeft } from './io/prune.ts';
+import { readSlots } from './io/read-slots.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { ComponentRoot } from './options.ts';
 
@@ -21,8 +23,11 @@ export async function explainAtRest(
     const slots = await readSlots(disk, layout);
     const view = {
       name: component,
-      version: slots.active,
-      previousVersion: slots.rollback,
+      version: versionOf(slots.active),
+      previousVersion: versionOf(slots.rollback),
+      slots,
+      slotsSinceMs: Date.now(),
+      left: await listLeft(disk, layout),
       state: bytes === null ? freshState() : parseMachineState(bytes),
       live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
     };

@@ -20,19 +20,21 @@ import {
 } from './core/machine.ts';
 import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
 import { retryWaitMs } from './core/retry.ts';
+import { foreignProblem } from './core/slots.ts';
 import { freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
 import { keepMachineState, readMachineState, writeMachineState } from './io/state-file.ts';
-import { prepareLayout, readSlots, type Slots } from './io/swap.ts';
+import { SlotWatch } from './io/slot-watch.ts';
+import { prepareLayout } from './io/swap.ts';
 
 const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
 export class Component {
   readonly #options: ComponentOptions;
   #state: MachineState = freshState();
-  #slots: Slots = { active: null, rollback: null };
+  readonly #slots: SlotWatch;
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
   #running: AbortController | null = null;
@@ -46,6 +48,7 @@ export class Component {
 
   constructor(options: ComponentOptions) {
     this.#options = options;
+    this.#slots = new SlotWatch(options);
   }
 
   #now(): EpochMs {
@@ -61,6 +64,9 @@ export class Component {
       name: this.name,
       version: this.#slots.active,
       previousVersion: this.#slots.rollback,
+      slots: this.#slots.slots,
+      slotsSinceMs: this.#slots.sinceMs,
+      left: this.#slots.left,
       state: this.#state,
       live: this.#live,
     };
@@ -72,7 +78,7 @@ export class Component {
     await prepareLayout(disk, layout);
     await adoptActiveFolder(disk, layout, adoptVersion);
     this.#state = await readMachineState(disk, layout, this.#now());
-    this.#slots = await readSlots(disk, layout);
+    await this.#slots.read();
   }
 
   /** Goes on from what `load` read. */
@@ -99,7 +105,9 @@ export class Component {
     heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
   ): Promise<void> {
     return this.#enqueue(async () => {
+      await this.#look();
       if (await this.#obeyRecall(heard.progress)) return;
+      if (foreignProblem(this.#slots.slots)) return;
       const { facts, component, trust, patchProgram } = this.#options;
       const { phase, job, blocked } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
@@ -125,6 +133,25 @@ export class Component {
         : null;
       if (decision) await this.#act(decision, now);
     });
+  }
+
+  /** Looks at the slots again: a person may have changed them. What is wrong is told once. */
+  async #look(): Promise<void> {
+    const { isNew, problem } = await this.#slots.look(this.#now());
+    if (!isNew) return;
+    if (problem) {
+      this.#options.log.warn(
+        { component: this.name, problem },
+        'slots are not as Drover left them',
+      );
+      await this.#tell('refused', this.#state, problem, null);
+    }
+    this.#options.onChange(true);
+  }
+
+  /** For who is about to be told of the slots. */
+  look(): Promise<void> {
+    return this.#enqueue(() => this.#look());
   }
 
   /** A rollout that was taken back goes before everything that is offered. */
@@ -274,7 +301,7 @@ export class Component {
     this.#running?.abort(new Error(`left phase ${before.phase}`));
     this.#running = null;
     this.#state = after;
-    this.#slots = await readSlots(disk, layout);
+    await this.#slots.read();
     this.#live = { ...QUIET, refusal: this.#live.refusal };
     const problem = 'problem' in taken ? taken.problem : null;
     const { phase: to, job } = after;
@@ -319,28 +346,19 @@ export class Component {
   }
 
   #context(signal: AbortSignal): EffectContext {
-    const { layout, disk, link, trust, component, patchProgram } = this.#options;
-    const { hooksFolder, hookTimeoutMs, bytesPerSecondMax, interlock } = this.#options;
     const confirmed = new Promise<void>((resolve) => {
       this.#confirm = this.#state.phase === 'probation' ? resolve : null;
     });
     return {
-      component,
-      layout,
-      disk,
-      link,
-      trust,
-      patchProgram,
-      hooksFolder,
-      hookTimeoutMs,
-      healthIntervalMs: this.#options.healthIntervalMs,
-      bytesPerSecondMax,
-      interlock,
+      ...this.#options,
       signal,
       now: () => this.#now(),
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#readySaid,
+      onLeft: (left) => {
+        this.#slots.left = left;
+      },
       onProgress: (transfer) => {
         this.#live = { ...this.#live, transfer: { ...transfer } };
         this.#options.onChange(false);

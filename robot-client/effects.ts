@@ -20,6 +20,8 @@ import {
 } from './core/layout.ts';
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './core/machine.ts';
 import type { Disk } from './core/ports.ts';
+import type { Left } from './core/prune.ts';
+import { assertOwnSlots, versionOf, wayBackOf } from './core/slots.ts';
 import { jobBytes, type Job, type MachineState } from './core/state.ts';
 import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
@@ -29,15 +31,9 @@ import { patchTar } from './io/patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './io/room.ts';
 import { chooseRoute, openBase } from './io/route.ts';
 import { stageArchive } from './io/stage.ts';
-import {
-  admitRelease,
-  keepRecipe,
-  pruneReleases,
-  removePatches,
-  readSlots,
-  swapBack,
-  swapTo,
-} from './io/swap.ts';
+import { pruneReleases } from './io/prune.ts';
+import { readSlots } from './io/read-slots.ts';
+import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './io/swap.ts';
 import { untilReady } from './io/until-ready.ts';
 import { verifyPayload } from './io/verify.ts';
 
@@ -62,6 +58,8 @@ export interface EffectContext {
   /** The machine's state as it is now. */
   state(): MachineState;
   onProgress: DownloadInput['onProgress'];
+  /** What a clean-up left in releases/, because Drover did not make it. */
+  onLeft?(left: readonly Left[]): void;
   /** Null when nothing is waited for. */
   onWaiting(reason: string | null, wakeAtMs: number | null): void;
   /** What the application said on POST /ready; null when it said nothing. */
@@ -130,6 +128,7 @@ async function orWithoutDelta(
 
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
+  await assertAdmissible(disk, layout, job.version);
   const choice = await chooseRoute({ disk, layout, job, signal });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
   return { kind: 'delta_failed', problem: choice.problem };
@@ -218,16 +217,16 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
     packedBytes: job.payloadBytes,
     signal,
   });
-  await admitRelease(disk, layout, { tree, version });
-  if (isBase) await keepRecipe(disk, recipePath, { layout, version });
+  await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
   return { kind: 'staged' };
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   const problem = await ready(job, on, { what: `swap to ${job.version}`, isUrgent: job.emergency });
   if (problem) return { kind: 'refused', problem };
-  const { active } = await readSlots(on.disk, on.layout);
-  return { kind: 'ready', previousVersion: active };
+  const slots = await readSlots(on.disk, on.layout);
+  assertOwnSlots(slots);
+  return { kind: 'ready', previousVersion: wayBackOf(slots) };
 }
 
 /** Null when the robot may be taken out of service. */
@@ -250,8 +249,10 @@ async function ready(
 
 async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
   try {
-    const { active } = await readSlots(on.disk, on.layout);
-    if (active !== job.version && job.previousVersion !== null) {
+    const slots = await readSlots(on.disk, on.layout);
+    const isDone = versionOf(slots.active) === job.version;
+    if (!isDone) assertOwnSlots(slots);
+    if (!isDone && job.previousVersion !== null) {
       const stopped = await hookOf(job, on, 'stop', job.previousVersion);
       if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
         throw new DroverError(
@@ -285,7 +286,7 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
 async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
   if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
   try {
-    const { active } = await readSlots(on.disk, on.layout);
+    const active = versionOf((await readSlots(on.disk, on.layout)).active);
     // A version that works is taken back: the robot may be in the middle of a task.
     if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) {
       const what = `go back from ${job.version}`;
@@ -297,7 +298,8 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
     }
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    await swapBack(on.disk, on.layout, job.previousVersion);
+    const { version, previousVersion: previous } = job;
+    await swapBack(on.disk, on.layout, { version, previous });
     if (job.previousVersion !== null) {
       const started = await hookOf(job, on, 'start', job.previousVersion);
       if (started.kind !== 'ok' && started.kind !== 'absent') {
@@ -322,7 +324,8 @@ async function cleanUp(on: EffectContext): Promise<void> {
   const { retry } = on.state();
   // What was downloaded for a bundle that will be tried again is worth keeping.
   const keep = retry === null ? null : stagingFolder(on.layout, retry.payloadSha256);
-  await pruneReleases(on.disk, on.layout, keep);
+  const left = await pruneReleases(on.disk, on.layout, keep);
+  on.onLeft?.(left);
 }
 
 const hookTimeoutOf = (on: EffectContext): number =>

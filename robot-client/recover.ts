@@ -8,12 +8,14 @@ import { DroverError, toProblem } from '../shared/errors.ts';
 import { layoutOf, type Layout } from './core/layout.ts';
 import { powerEvent, step, type MachineEvent } from './core/machine.ts';
 import type { Disk } from './core/ports.ts';
+import { slotProblem, versionOf } from './core/slots.ts';
 import type { MachineState } from './core/state.ts';
 import { hookEnvironment } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
 import { runHook } from './io/hooks.ts';
 import { readMachineState, writeMachineState } from './io/state-file.ts';
-import { prepareLayout, readSlots, swapBack, swapTo } from './io/swap.ts';
+import { readSlots } from './io/read-slots.ts';
+import { prepareLayout, swapBack, swapTo } from './io/swap.ts';
 import { LIMITS } from '../shared/limits.ts';
 
 export interface Recovery {
@@ -61,7 +63,7 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   }
   if (state.phase === 'rolling_back' && state.job) {
     const { version, previousVersion } = state.job;
-    await swapBack(disk, layout, previousVersion);
+    await swapBack(disk, layout, { version, previous: previousVersion });
     const env = hookEnvironment({
       component,
       layout,
@@ -74,8 +76,10 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
     await apply({ kind: 'rolled_back' });
     actions.push(`rolled back from ${version} to ${previousVersion ?? 'nothing'}`);
   }
-  const { active } = await readSlots(disk, layout);
-  return { component, version: active, phase: state.phase, actions };
+  const slots = await readSlots(disk, layout);
+  const problem = slotProblem(slots);
+  if (problem) actions.push(`${problem.message} (${problem.code}): ${problem.hint}`);
+  return { component, version: versionOf(slots.active), phase: state.phase, actions };
 }
 
 async function finishSwap(disk: Disk, layout: Layout, version: string): Promise<MachineEvent> {

@@ -5,6 +5,8 @@ import type { ComponentView } from './report.ts';
 import { iso } from './report.ts';
 
 const MiB = 1024 * 1024;
+/** Of what stays in releases/: a person who sees so many goes and looks. */
+const LEFT_LINES_MAX = 20;
 
 export function explainRobot(
   facts: {
@@ -29,9 +31,19 @@ export function explainRobot(
 
 export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const { state, live } = view;
-  const runs = view.version === null ? 'has nothing installed' : `runs ${view.version}`;
+  const runs = runsOf(view);
   const back = view.previousVersion === null ? '' : ` (could go back to ${view.previousVersion})`;
   const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
+  for (const slot of [view.slots.active, view.slots.rollback]) {
+    if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
+    lines.push(`  in the way: ${slot.problem.message} (${slot.problem.code})`);
+    lines.push(`  hint: ${slot.problem.hint}`);
+  }
+  for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
+    lines.push(`  stays in releases/: ${name}: ${why}`);
+  }
+  const more = view.left.length - LEFT_LINES_MAX;
+  if (more > 0) lines.push(`  and ${more} more in releases/`);
   if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
   if (live.wakeAtMs !== null) {
     const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
@@ -55,6 +67,14 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
   }
   return lines;
+}
+
+function runsOf({ version, slots: { active } }: ComponentView): string {
+  if (version !== null) return `runs ${version}`;
+  if (active.kind === 'foreign') return 'runs what Drover did not install';
+  return active.kind === 'lost'
+    ? `has lost the release ${active.version} that it ran`
+    : 'has nothing installed';
 }
 
 /** Why the bundle that is being taken, or that runs, came whole although there was a delta. */

@@ -12,6 +12,8 @@ export interface Layout {
   readonly staging: string;
   /** For each release the recipe of the tar that it came from (core/recipe.ts). */
   readonly bases: string;
+  /** For each release the seal of its files: with a recipe or a seal it is known as Drover's. */
+  readonly seals: string;
   readonly state: string;
   readonly machineFile: string;
   readonly adoptFile: string;
@@ -26,6 +28,7 @@ export function layoutOf(root: string): Layout {
     rollback: `${root}/rollback`,
     staging: `${root}/staging`,
     bases: `${root}/bases`,
+    seals: `${root}/seals`,
     state,
     machineFile: `${state}/machine.json`,
     adoptFile: `${state}/adopting.json`,
@@ -59,6 +62,7 @@ export const treeFolder = (folder: string): string => `${folder}/tree`;
 export const releaseFolder = (layout: Layout, version: string): string =>
   `${layout.releases}/${version}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
+export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
 /** Links are relative, so that a root can be mounted elsewhere. */
 export const linkTarget = (version: string): string => `releases/${version}`;
 

@@ -19,6 +19,8 @@ export interface Disk {
   kind(path: string): Promise<PathKind>;
   /** Target text of a symbolic link; null when there is no link at `path`. */
   readlink(path: string): Promise<string | null>;
+  /** Device and inode of the path itself, links not followed; null when absent. */
+  identity(path: string): Promise<string | null>;
   /** Names in a folder, sorted; empty when it is absent. */
   list(path: string): Promise<string[]>;
   /** Whole small file; null when absent. @throws DroverError DOCUMENT_TOO_LARGE */

@@ -9,6 +9,8 @@ import type {
   WantFields,
 } from '../../shared/messages.ts';
 import type { Phase } from '../../shared/phases.ts';
+import type { Left } from './prune.ts';
+import { slotProblem, type Slots } from './slots.ts';
 import type { LastUpdate, MachineState } from './state.ts';
 import type { Stint } from './usage.ts';
 
@@ -27,6 +29,11 @@ export interface ComponentView {
   readonly name: string;
   readonly version: string | null;
   readonly previousVersion: string | null;
+  readonly slots: Slots;
+  /** Since when the slots are as they are. */
+  readonly slotsSinceMs: EpochMs;
+  /** What stands in releases/ although no slot leads to it. */
+  readonly left: readonly Left[];
   readonly state: MachineState;
   readonly live: Live;
 }
@@ -40,7 +47,6 @@ export interface Counted {
 export function reportComponent(view: ComponentView): ComponentStateFields {
   const { state, live } = view;
   const { transfer } = live;
-  const failure = state.lastProblem ?? live.refusal;
   return {
     name: view.name,
     version: view.version,
@@ -57,7 +63,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     delta: reportDelta(state.job),
     waiting_for: live.waitingFor,
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
-    last_error: failure && reportFailure(latest(state, live) ?? failure),
+    last_error: lastError(view),
     blocked: state.blocked.map((one) => one.version),
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
   };
@@ -100,6 +106,14 @@ function latest(state: MachineState, live: Live): Failure | null {
   const isEcho = live.refusal.problem.code === 'FAILED_BEFORE';
   if (isEcho && live.refusal.version === lastProblem.version) return lastProblem;
   return live.refusal.atMs > lastProblem.atMs ? live.refusal : lastProblem;
+}
+
+/** What stands in the way of everything goes before what failed once. */
+function lastError({ slots, slotsSinceMs, state, live }: ComponentView) {
+  const standing = slotProblem(slots);
+  if (standing) return reportFailure({ ...standing, version: null, atMs: slotsSinceMs });
+  const failure = latest(state, live);
+  return failure && reportFailure(failure);
 }
 
 function reportFailure(failure: Failure) {

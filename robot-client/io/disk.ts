@@ -151,6 +151,11 @@ export const realDisk: Disk = {
       throw diskError('read link', path, cause);
     }
   },
+  identity: (path) =>
+    orAbsent<string | null>('stat', path, null, async () => {
+      const { dev, ino } = await fs.lstat(path, { bigint: true });
+      return `${dev}:${ino}`;
+    }),
   list: (path) => orAbsent<string[]>('list', path, [], async () => (await fs.readdir(path)).sort()),
   readFile: (path, bytesMax) =>
     orAbsent<Uint8Array | null>('read', path, null, async () => {

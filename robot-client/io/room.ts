@@ -13,7 +13,7 @@ import { scratchBytesOf } from '../core/delta.ts';
 import type { Disk } from '../core/ports.ts';
 import type { Job } from '../core/state.ts';
 import { transferOf } from '../core/transfer.ts';
-import { pruneReleases } from './swap.ts';
+import { pruneReleases } from './prune.ts';
 
 /** A payload without a declared unpacked size is reckoned at this many times its packed one. */
 const UNPACKED_GUESS = 4;

@@ -14,6 +14,7 @@ import {
   parseMachineState,
   type MachineState,
 } from '../core/state.ts';
+import { clearStaging } from './prune.ts';
 
 export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const beside = `${path}.new`;
@@ -83,8 +84,7 @@ export async function keepMachineState(
     if (state.phase !== 'idle') return false;
   }
   try {
-    await disk.removeTree(layout.staging);
-    await disk.mkdir(layout.staging);
+    await clearStaging(disk, layout);
     await writeMachineState(disk, layout, state);
     return true;
   } catch (error) {

@@ -10,30 +10,18 @@ import {
   linkTarget,
   recipeFile,
   releaseFolder,
-  versionOfLink,
+  sealFile,
   type Layout,
 } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
-
-export interface Slots {
-  readonly active: string | null;
-  readonly rollback: string | null;
-}
-
-export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
-  const read = async (link: string): Promise<string | null> => {
-    const version = versionOfLink(await disk.readlink(link));
-    if (version === null) return null;
-    return (await disk.kind(releaseFolder(layout, version))) === 'folder' ? version : null;
-  };
-  return { active: await read(layout.active), rollback: await read(layout.rollback) };
-}
+import { assertOwnSlots, isInUse, versionOf, type Slot } from '../core/slots.ts';
+import { followPath, readSlots } from './read-slots.ts';
 
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
 export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
   await makeRoot(disk, layout);
-  const { root, releases, staging, bases, state } = layout;
-  for (const folder of [root, releases, staging, bases, state]) await disk.mkdir(folder);
+  const { root, releases, staging, bases, seals, state } = layout;
+  for (const folder of [root, releases, staging, bases, seals, state]) await disk.mkdir(folder);
   // A process that was killed leaves names that are seen and not durable yet: before anything is
   // built on them they are made so. The folders below come first: what is about to leave the root
   // must have arrived there.
@@ -66,14 +54,23 @@ function folderAbove(path: string): string {
   return cut === 0 ? '/' : path.slice(0, cut);
 }
 
+/** A release that is unpacked and fsynced, with the recipe of its tar when it has one. */
+export interface StagedRelease {
+  readonly tree: string;
+  readonly version: string;
+  readonly recipe?: string | null;
+}
+
 /**
  * A fully fsynced tree becomes a release by one rename. A leftover of the same version (a failed
- * one that is installed again) moves aside first; the running one is never touched.
+ * one that is installed again) is removed first, when Drover made it and no slot leads to it. The
+ * records come before the release: by them it is known as Drover's after a power cut.
+ * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…, SWAP_FAILED
  */
 export async function admitRelease(
   disk: Disk,
   layout: Layout,
-  staged: { tree: string; version: string },
+  staged: StagedRelease,
 ): Promise<void> {
   const release = releaseFolder(layout, staged.version);
   if ((await disk.kind(staged.tree)) === 'absent') {
@@ -83,17 +80,35 @@ export async function admitRelease(
       `admit release ${staged.version}: the staged tree is gone`,
     );
   }
-  const { active } = await readSlots(disk, layout);
-  if (active === staged.version) {
-    throw new DroverError('SWAP_FAILED', `admit release ${staged.version}: it is the active one`);
-  }
+  await assertAdmissible(disk, layout, staged.version);
+  if (staged.recipe) await keepRecipe(disk, staged.recipe, { layout, version: staged.version });
   if ((await disk.kind(release)) !== 'absent') await disk.removeTree(release);
   await disk.rename(staged.tree, release);
   await disk.syncFolder(layout.releases);
 }
 
-/** The recipe of an admitted release, whole and synced, goes to its place. */
-export async function keepRecipe(
+/**
+ * Nothing stands where the release will be that must not be removed.
+ * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
+ */
+export async function assertAdmissible(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const slots = await readSlots(disk, layout);
+  assertOwnSlots(slots);
+  const release = releaseFolder(layout, version);
+  const kind = await disk.kind(release);
+  if (kind === 'absent') return;
+  const no = (why: string): DroverError =>
+    new DroverError('RELEASE_IN_THE_WAY', `admit release ${version}: ${release} ${why}`);
+  if (kind !== 'folder') throw no(`is a ${kind}, which Drover did not make`);
+  const { end } = await followPath(disk, release);
+  if (end.kind !== 'there' || isInUse(slots, end.path, end.id)) throw no('is what a slot leads to');
+  const records = [recipeFile(layout, version), sealFile(layout, version)];
+  for (const record of records) if ((await disk.kind(record)) === 'file') return;
+  throw no('is there already, and nothing says that Drover made it');
+}
+
+/** The recipe of a release, whole and synced, goes to its place. */
+async function keepRecipe(
   disk: Disk,
   recipe: string,
   { layout, version }: { layout: Layout; version: string },
@@ -109,14 +124,18 @@ export async function removePatches(disk: Disk, folder: string): Promise<void> {
   for (const name of names.filter(isOfDelta)) await disk.unlink(`${folder}/${name}`);
 }
 
-/** `active` leads to `version`, `rollback` to what was active. The swap. */
+/**
+ * `active` leads to `version`, `rollback` to what was active. The swap.
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED
+ */
 export async function swapTo(disk: Disk, layout: Layout, version: string): Promise<void> {
-  const release = releaseFolder(layout, version);
-  if ((await disk.kind(release)) !== 'folder') {
+  if (!(await hasRelease(disk, layout, version))) {
     throw new DroverError('SWAP_FAILED', `swap to ${version}: no such release`);
   }
-  const { active } = await readSlots(disk, layout);
+  const slots = await readSlots(disk, layout);
+  const active = versionOf(slots.active);
   if (active === version) return;
+  assertOwnSlots(slots);
   if (active !== null) {
     await pointLink(disk, layout.rollback, linkTarget(active));
     await disk.syncFolder(layout.root);
@@ -125,22 +144,62 @@ export async function swapTo(disk: Disk, layout: Layout, version: string): Promi
   await disk.syncFolder(layout.root);
 }
 
-/** Back to `previous`; with none, back to nothing active, as before a first install. */
-export async function swapBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
+async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<boolean> {
+  const { end } = await followPath(disk, releaseFolder(layout, version));
+  return end.kind === 'there' && end.what === 'folder';
+}
+
+/**
+ * Takes `active` from `version` back to `previous`; with none, to nothing, as before a first
+ * install. When something else than `version` stands there, it is left as it is: what was to be
+ * undone does not run.
+ * @throws DroverError ROLLBACK_FAILED
+ */
+export async function swapBack(
+  disk: Disk,
+  layout: Layout,
+  { version, previous }: { readonly version: string; readonly previous: string | null },
+): Promise<void> {
+  const slots = await readSlots(disk, layout);
+  const { active } = slots;
+  if (active.kind === 'foreign' && active.problem.code === 'SLOT_UNREADABLE') {
+    throw new DroverError('ROLLBACK_FAILED', active.problem.message);
+  }
+  const isOther = active.kind === 'release' && active.version !== version;
   if (previous === null) {
-    await disk.unlink(layout.active);
-  } else {
-    if ((await disk.kind(releaseFolder(layout, previous))) !== 'folder') {
+    await removeActive(disk, layout, { active, version });
+  } else if (active.kind !== 'foreign' && !isOther) {
+    if (!(await hasRelease(disk, layout, previous))) {
       throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
     }
-    if (versionOfLink(await disk.readlink(layout.active)) !== previous) {
-      await pointLink(disk, layout.active, linkTarget(previous));
-    }
+    await pointLink(disk, layout.active, linkTarget(previous));
   }
-  if (versionOfLink(await disk.readlink(layout.rollback)) === previous) {
-    await disk.unlink(layout.rollback);
-  }
+  await removeSameRollback(disk, layout);
   await disk.syncFolder(layout.root);
+}
+
+/** A way back to what runs is none: without it a report does not promise one. */
+async function removeSameRollback(disk: Disk, layout: Layout): Promise<void> {
+  const { active, rollback } = await readSlots(disk, layout);
+  const isSame = versionOf(active) !== null && versionOf(active) === versionOf(rollback);
+  if (isSame && rollback.kind === 'release' && rollback.isOurs) await disk.unlink(layout.rollback);
+}
+
+/** A rollback to nothing removes the link that Drover made to that version, and no other. */
+async function removeActive(
+  disk: Disk,
+  layout: Layout,
+  { active, version }: { active: Slot; version: string },
+): Promise<void> {
+  if (active.kind === 'lost' && active.version === version) await disk.unlink(layout.active);
+  if (active.kind !== 'release' || active.version !== version) return;
+  if (!active.isOurs) {
+    throw new DroverError(
+      'ROLLBACK_FAILED',
+      `roll back from ${version} to nothing: active is a link that Drover did not make`,
+    );
+  }
+  await disk.unlink(layout.active);
 }
 
 /** A link appears whole or not at all: made beside, then renamed over. */
@@ -149,28 +208,4 @@ async function pointLink(disk: Disk, link: string, target: string): Promise<void
   await disk.unlink(beside);
   await disk.symlink(target, beside);
   await disk.rename(beside, link);
-}
-
-/** Removes every release but those two links lead to, with its recipe, and all of staging but
- * `keepStaging`. */
-export async function pruneReleases(
-  disk: Disk,
-  layout: Layout,
-  keepStaging: string | null,
-): Promise<void> {
-  const slots = await readSlots(disk, layout);
-  for (const version of await disk.list(layout.releases)) {
-    if (version !== slots.active && version !== slots.rollback) {
-      await disk.removeTree(releaseFolder(layout, version));
-    }
-  }
-  for (const version of await disk.list(layout.bases)) {
-    if (version !== slots.active && version !== slots.rollback) {
-      await disk.unlink(recipeFile(layout, version));
-    }
-  }
-  for (const name of await disk.list(layout.staging)) {
-    const path = `${layout.staging}/${name}`;
-    if (path !== keepStaging) await disk.removeTree(path);
-  }
 }

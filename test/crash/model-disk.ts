@@ -136,6 +136,11 @@ export class ModelDisk implements Disk {
     return inode?.kind === 'link' ? inode.target : null;
   }
 
+  async identity(path: string): Promise<string | null> {
+    const at = this.#find(path);
+    return at === null ? null : `0:${at}`;
+  }
+
   async list(path: string): Promise<string[]> {
     const inode = this.#inode(path);
     return inode?.kind === 'folder' ? [...inode.now.keys()].sort() : [];

@@ -17,6 +17,7 @@ export type Gate = (operation: DiskOperation) => void | Promise<void>;
 const READS: readonly DiskOperation['name'][] = [
   'kind',
   'readlink',
+  'identity',
   'list',
   'readFile',
   'look',
@@ -57,6 +58,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
   return {
     kind: gated('kind'),
     readlink: gated('readlink'),
+    identity: gated('identity'),
     list: gated('list'),
     readFile: gated('readFile'),
     mkdir: gated('mkdir'),

@@ -3,21 +3,22 @@ import { mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { layoutOf, releaseFolder, type Layout } from '../../robot-client/core/layout.ts';
+import {
+  layoutOf,
+  recipeFile,
+  releaseFolder,
+  type Layout,
+} from '../../robot-client/core/layout.ts';
 import { step } from '../../robot-client/core/machine.ts';
 import type { Disk } from '../../robot-client/core/ports.ts';
 import { freshState, type MachineState } from '../../robot-client/core/state.ts';
 import { adoptActiveFolder } from '../../robot-client/io/adopt.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import { readMachineState, writeMachineState } from '../../robot-client/io/state-file.ts';
-import {
-  admitRelease,
-  prepareLayout,
-  pruneReleases,
-  readSlots,
-  swapBack,
-  swapTo,
-} from '../../robot-client/io/swap.ts';
+import { admitRelease, prepareLayout, swapBack, swapTo } from '../../robot-client/io/swap.ts';
+import { pruneReleases } from '../../robot-client/io/prune.ts';
+import { readSlots } from '../../robot-client/io/read-slots.ts';
+import { versionOf } from '../../robot-client/core/slots.ts';
 import { recoverComponent } from '../../robot-client/recover.ts';
 import { decideOffer } from '../../robot-client/core/decide.ts';
 import { cuttingDisk, PowerCut } from './cutting-disk.ts';
@@ -37,6 +38,12 @@ async function putTree(path: string, version: string): Promise<void> {
   await writeFile(join(path, 'VERSION'), version);
 }
 
+/** A release with the recipe by which it is known as Drover's. */
+async function putRelease(layout: Layout, version: string): Promise<void> {
+  await putTree(releaseFolder(layout, version), version);
+  await writeFile(recipeFile(layout, version), '');
+}
+
 /** A root that runs 1.0.0, with 1.1.0 staged as a tree. */
 async function installed(): Promise<Layout> {
   const layout = await freshRoot();
@@ -50,6 +57,11 @@ async function installed(): Promise<Layout> {
 /** The version whose files the robot would really run. */
 async function boots(layout: Layout): Promise<string> {
   return await readFile(join(layout.active, 'VERSION'), 'utf8');
+}
+
+async function versionsIn(layout: Layout): Promise<Record<'active' | 'rollback', string | null>> {
+  const { active, rollback } = await readSlots(realDisk, layout);
+  return { active: versionOf(active), rollback: versionOf(rollback) };
 }
 
 function stateIn(phase: MachineState['phase'], boots = 0): MachineState {
@@ -98,7 +110,7 @@ describe('swap', () => {
     await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
     await swapTo(realDisk, layout, '1.1.0');
     assert.equal(await boots(layout), '1.1.0');
-    assert.deepEqual(await readSlots(realDisk, layout), { active: '1.1.0', rollback: '1.0.0' });
+    assert.deepEqual(await versionsIn(layout), { active: '1.1.0', rollback: '1.0.0' });
     assert.equal(await readlink(layout.active), 'releases/1.1.0');
   });
 
@@ -106,16 +118,18 @@ describe('swap', () => {
     const layout = await installed();
     await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
     await swapTo(realDisk, layout, '1.1.0');
-    await swapBack(realDisk, layout, '1.0.0');
-    assert.deepEqual(await readSlots(realDisk, layout), { active: '1.0.0', rollback: null });
-    await swapBack(realDisk, layout, null);
-    assert.deepEqual(await readSlots(realDisk, layout), { active: null, rollback: null });
+    await swapBack(realDisk, layout, { version: '1.1.0', previous: '1.0.0' });
+    assert.deepEqual(await versionsIn(layout), { active: '1.0.0', rollback: null });
+    await swapBack(realDisk, layout, { version: '1.0.0', previous: null });
+    assert.deepEqual(await versionsIn(layout), { active: null, rollback: null });
   });
 
   it('refuses a release that is not there and leaves active alone', async () => {
     const layout = await installed();
     await assert.rejects(swapTo(realDisk, layout, '9.9.9'), { code: 'SWAP_FAILED' });
-    await assert.rejects(swapBack(realDisk, layout, '9.9.9'), { code: 'ROLLBACK_FAILED' });
+    await assert.rejects(swapBack(realDisk, layout, { version: '1.0.0', previous: '9.9.9' }), {
+      code: 'ROLLBACK_FAILED',
+    });
     assert.equal(await boots(layout), '1.0.0');
   });
 
@@ -128,12 +142,13 @@ describe('swap', () => {
 
   it('keeps only the two releases that links lead to, and the staging it is told to', async () => {
     const layout = await installed();
-    for (const version of ['0.8.0', '0.9.0'])
-      await putTree(releaseFolder(layout, version), version);
-    await putTree(`${layout.staging}/keep`, '');
-    await pruneReleases(realDisk, layout, `${layout.staging}/keep`);
+    for (const version of ['0.8.0', '0.9.0']) await putRelease(layout, version);
+    const [kept, old] = ['a'.repeat(32), 'b'.repeat(32)];
+    for (const name of [kept, old]) await putTree(`${layout.staging}/${name}`, '');
+    await pruneReleases(realDisk, layout, `${layout.staging}/${kept}`);
     assert.deepEqual(await realDisk.list(layout.releases), ['1.0.0']);
-    assert.deepEqual(await realDisk.list(layout.staging), ['keep']);
+    assert.deepEqual(await realDisk.list(layout.bases), []);
+    assert.deepEqual(await realDisk.list(layout.staging), [kept, 'tree']);
   });
 
   it('always boots a complete old or new version, wherever the power is cut', async () => {
@@ -142,7 +157,7 @@ describe('swap', () => {
       async (disk, layout) => {
         await admitRelease(disk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
         await swapTo(disk, layout, '1.1.0');
-        await swapBack(disk, layout, '1.0.0');
+        await swapBack(disk, layout, { version: '1.1.0', previous: '1.0.0' });
         await pruneReleases(disk, layout, null);
       },
       async (layout) => {
@@ -240,7 +255,7 @@ describe('adopting a plain active folder', () => {
     await cutEverywhere(prepare, work, async (layout) => {
       await recoverOn(realDisk, layout);
       assert.equal(await boots(layout), 'before drover');
-      const { active } = await readSlots(realDisk, layout);
+      const { active } = await versionsIn(layout);
       assert.ok(active === '0.7.0' || active === '0.0.0');
       assert.equal(await realDisk.kind(layout.adoptFile), 'absent');
     });

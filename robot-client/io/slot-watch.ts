@@ -1,0 +1,50 @@
+/**
+ * What a component knows of its slots and of what else stands in its root. People change them while
+ * the agent runs, so they are looked at again before anything is decided on them.
+ */
+
+import type { Problem } from '../../shared/errors.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import type { Layout } from '../core/layout.ts';
+import type { Disk } from '../core/ports.ts';
+import type { Left } from '../core/prune.ts';
+import { NO_SLOTS, slotProblem, versionOf, type Slots } from '../core/slots.ts';
+import { readSlots } from './read-slots.ts';
+
+export class SlotWatch {
+  readonly #disk: Disk;
+  readonly #layout: Layout;
+  slots: Slots = NO_SLOTS;
+  /** As the last clean-up found it. */
+  left: readonly Left[] = [];
+  sinceMs: EpochMs = 0;
+  #told: string | null = null;
+
+  constructor({ disk, layout }: { disk: Disk; layout: Layout }) {
+    this.#disk = disk;
+    this.#layout = layout;
+  }
+
+  get active(): string | null {
+    return versionOf(this.slots.active);
+  }
+
+  get rollback(): string | null {
+    return versionOf(this.slots.rollback);
+  }
+
+  async read(): Promise<void> {
+    this.slots = await readSlots(this.#disk, this.#layout);
+  }
+
+  /** Reads the slots again; true when what is wrong with them is not what it was. */
+  async look(now: EpochMs): Promise<{ isNew: boolean; problem: Problem | null }> {
+    await this.read();
+    const problem = slotProblem(this.slots);
+    const key = problem && `${problem.code} ${problem.message}`;
+    const isNew = key !== this.#told;
+    if (isNew) this.sinceMs = now;
+    this.#told = key;
+    return { isNew, problem };
+  }
+}
