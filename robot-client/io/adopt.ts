@@ -30,6 +30,8 @@ export async function adoptActiveFolder(
   const intent = await disk.readFile(layout.adoptFile, LIMITS.reportBytesMax);
   const kind = await disk.kind(layout.active);
   if (intent === null && kind !== 'folder') return null;
+  // A plain folder beside releases is what a person made of a root that was Drover's already.
+  if (intent === null && (await disk.list(layout.releases)).length > 0) return null;
   const adopted = intent === null ? version : parseDocument(KIND, intent).version;
   if (intent === null) {
     const bytes = new TextEncoder().encode(JSON.stringify({ version: adopted }));

@@ -136,7 +136,7 @@ describe('swap', () => {
   it('never replaces the release that runs', async () => {
     const layout = await installed();
     const staged = { tree: `${layout.staging}/tree`, version: '1.0.0' };
-    await assert.rejects(admitRelease(realDisk, layout, staged), { code: 'SWAP_FAILED' });
+    await assert.rejects(admitRelease(realDisk, layout, staged), { code: 'RELEASE_IN_THE_WAY' });
     assert.equal(await boots(layout), '1.0.0');
   });
 
