@@ -18,7 +18,12 @@ import type { Bundle } from '../shared/io/bundle-folder.ts';
 import type { Output } from '../shared/io/cli.ts';
 import type { Log } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
-import { openActiveRollouts, openStatuses } from './core/active-rollouts.ts';
+import {
+  openActiveRollouts,
+  openLeader,
+  openStatuses,
+  type Leader,
+} from './core/active-rollouts.ts';
 import { assertKeysSatisfy } from '../shared/check-keys.ts';
 import { planAnnouncement, type AnnouncementPlan } from './core/plan-announcement.ts';
 import { assertChunkBytes, planRollout, type Audience } from './core/plan-rollout.ts';
@@ -64,8 +69,8 @@ export interface Published {
     readonly plan: AnnouncementPlan;
     readonly rollout: RolloutFields;
   } | null;
-  /** Some controller leads rollouts on this fleet. */
-  readonly controllerSeen: boolean;
+  /** Who leads rollouts on this fleet; null when nothing is announced. */
+  readonly leader: Leader | null;
 }
 
 /** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
@@ -115,7 +120,7 @@ async function publishOver(
   const { payload, deltas } = prepared;
   if (job.uploadOnly) {
     const stored = job.dryRun ? null : await storeAll(link, job, prepared);
-    return { payload, deltas, stored, announced: null, controllerSeen: true };
+    return { payload, deltas, stored, announced: null, leader: null };
   }
   const board = await AnnouncementBoard.open(link);
   try {
@@ -133,12 +138,12 @@ async function publishOver(
 }
 
 function published(
-  { plan, controllerSeen }: { plan: AnnouncementPlan; controllerSeen: boolean },
+  { plan, leader }: { plan: AnnouncementPlan; leader: Leader },
   { payload, deltas, rollout }: Prepared,
   stored: StoredChunks | null,
 ): Published {
   const announced = { fields: plan.fields, plan, rollout };
-  return { payload, deltas, stored, announced, controllerSeen };
+  return { payload, deltas, stored, announced, leader };
 }
 
 /** The payload first: it is what every robot can take. */
@@ -178,10 +183,11 @@ function planNext(
   board: AnnouncementBoard,
   job: PublishJob,
   { verified, rollout }: Prepared,
-): { plan: AnnouncementPlan; controllerSeen: boolean } {
-  const statuses = openStatuses(board.progress, job.trust, (error) => {
-    job.log.warn({ reason: String(error) }, 'a progress message does not verify: ignored');
-  });
+): { plan: AnnouncementPlan; leader: Leader } {
+  const onInvalid = (error: unknown): void =>
+    job.log.warn({ reason: String(error) }, 'a message of a controller does not verify: ignored');
+  const statuses = openStatuses(board.progress, job.trust, onInvalid);
+  const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
   const plan = planAnnouncement({
     now: Date.now(),
     fleet: job.trust.fleet,
@@ -194,7 +200,7 @@ function planNext(
     alongside: job.alongside,
     ...(job.imported && { imported: job.imported }),
   });
-  return { plan, controllerSeen: statuses.size > 0 };
+  return { plan, leader };
 }
 
 function openPrevious(bytes: Uint8Array | null, job: PublishJob) {

@@ -22,6 +22,10 @@ const progressSchema = z.object({
   reasons: z.array(z.string().max(500)).max(32).default([]),
   /** Robots that took this rollout go back to what they ran before, now or when they return. */
   recall: z.boolean().default(false),
+  /** With `complete`: it is over, and no robot runs it. */
+  no_effect: z.boolean().default(false),
+  /** With `rolling`: every robot that is on runs it, only the soak of its last wave is left. */
+  settled: z.boolean().default(false),
   /** For a controller that takes over: when the wave opened, and which waves a person approved. */
   wave_opened_at: instantSchema.nullish(),
   approved: z.array(z.number().int().min(0).max(LIMITS.wavesMax)).max(LIMITS.wavesMax).default([]),

@@ -1,15 +1,15 @@
 /**
- * What each robot is to one rollout, from what it reports: meant at all, its turn, begun, ended and
- * how. Pure. A report can be false, so what is derived here moves the rollout only towards waiting
- * or halting; who may install is decided on the robot from signed documents.
+ * Classifies each robot for one rollout, from what it reports: updating, installed, failed and so
+ * on. Pure, and the only file that says `failed`: gate, listing and command line count by it. A
+ * report can be false, so what is derived here moves the rollout only towards waiting or halting;
+ * a robot decides itself what it installs, from signed documents.
  */
 
-import { archFits } from '../../shared/arch.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { ComponentState } from '../../shared/messages.ts';
-import { runsRelease } from '../../shared/release-identity.ts';
-import { versionIsNewer, versionMeets } from '../../shared/version.ts';
+import { runningRelease, runsRelease } from '../../shared/release-identity.ts';
+import { isCanary, isTargeted, unfitFor, type Unfit } from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from './fleet.ts';
 import type { Plan, RolloutRun } from './rollout-run.ts';
 
@@ -25,12 +25,23 @@ export type MemberKind =
   | 'recalled'
   /** Could take it and has not begun: its wave is not open, it is away, or it is about to. */
   | 'candidate'
-  /** Meant, but it will not take it: newer already, too old, or the bundle failed there before. */
+  /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
   | 'excluded';
+
+/** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
+export type Exclusion = Unfit | 'FAILED_BEFORE';
+
+export interface Class {
+  readonly kind: MemberKind;
+  /** Set for `excluded`. */
+  readonly why: Exclusion | null;
+}
 
 export interface Member {
   readonly robot: RobotId;
   readonly kind: MemberKind;
+  /** Set for `excluded`. */
+  readonly why: Exclusion | null;
   /** 0 to 1: its place in the order of the waves. */
   readonly fraction: number;
   readonly isCanary: boolean;
@@ -40,25 +51,32 @@ export interface Member {
 }
 
 export interface MembersInput {
-  readonly plan: Plan;
+  readonly plan: Pick<Plan, 'rollout' | 'manifest'>;
   readonly robots: readonly RobotRecord[];
   readonly now: EpochMs;
   /** A robot that has said nothing since then counts as last seen then. */
   readonly watchedSinceMs: EpochMs;
 }
 
-/** The robots that a rollout means and that have this component, in the order of the robots. */
+/** The robots that a rollout names and that have this component, in the order of the robots. */
 export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
+  const { rollout, manifest } = plan;
   return robots.flatMap((record) => {
-    const { state } = record;
-    const component = state?.components.find((one) => one.name === plan.manifest.name);
-    if (!state || !component || !isMeant(plan, record)) return [];
+    const { state, robot } = record;
+    const component = state?.components.find((one) => one.name === manifest.name);
+    if (!state || !component) return [];
+    const { arch, tags } = state;
+    if (!isTargeted(rollout, { robot, arch, tags })) return [];
+    const known = classify(component, { rollout: rollout.id, ...manifest });
+    const unfit = unfitFor(manifest, { arch, running: runningRelease(component) });
+    const isGone = known.kind === 'updating' && hasVanished(record, input);
     return {
-      robot: record.robot,
-      kind: kindOf(component, record, input),
-      fraction: cohortFraction(plan.rollout.salt, record.robot),
-      isCanary: isCanary(plan, record),
+      robot,
+      ...(known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known),
+      ...(isGone && { kind: 'vanished' as const }),
+      fraction: cohortFraction(rollout.salt, robot),
+      isCanary: isCanary(rollout, { robot, tags }),
       online: record.online,
       component,
       counterEpoch: state.counter_epoch,
@@ -66,9 +84,42 @@ export function membersOf(input: MembersInput): Member[] {
   });
 }
 
-/** True for a robot whose turn has come. */
-export function hasTurn(member: Member, threshold: number): boolean {
-  return member.isCanary || member.fraction < threshold;
+const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
+
+/** Ends of an update that say nothing about the version: the robot tries again, or never may. */
+const NO_FAILURE: readonly string[] = [
+  'READY_DEADLINE',
+  'NOT_NEWER',
+  'TOO_OLD',
+  'ARCH_WRONG',
+  'FAILED_BEFORE',
+  'VERSION_REUSED',
+];
+
+/**
+ * A robot whose component reports this, to this rollout.
+ * @param to.payload_sha256 absent where only the version is known any more
+ */
+export function classify(
+  component: ComponentState,
+  to: { readonly rollout: string; readonly version: string; readonly payload_sha256?: string },
+): Class {
+  const { rollout, version, payload_sha256 } = to;
+  if (component.rollout === rollout && component.phase !== 'idle') {
+    return { kind: 'updating', why: null };
+  }
+  const isAlike =
+    payload_sha256 === undefined
+      ? component.version === version
+      : runsRelease(component, { version, payload_sha256 });
+  if (isAlike && tookIt(component, rollout, version)) return { kind: 'installed', why: null };
+  const last = component.last_update;
+  const isOver = last?.rollout === rollout && last.outcome !== 'installed';
+  if (isOver && last.outcome === 'recalled') return { kind: 'recalled', why: null };
+  if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
+  if (isAlike) return excluded('RUNS_IT');
+  if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
+  return { kind: 'candidate', why: null };
 }
 
 /** Runs the version, and this rollout brought it. */
@@ -88,42 +139,6 @@ export function countToRecall(run: RolloutRun, robots: readonly RobotRecord[]): 
     const isUpdating = component.rollout === run.rollout && component.phase !== 'idle';
     return isUpdating || tookIt(component, run.rollout, run.version);
   }).length;
-}
-
-function isMeant({ rollout, manifest }: Plan, { robot, state }: RobotRecord): boolean {
-  const { target } = rollout;
-  if (!state || !archFits(manifest.target_arch, state.arch)) return false;
-  if (target.arch !== undefined && !archFits(target.arch, state.arch)) return false;
-  if (target.robots.length > 0 && !target.robots.includes(robot)) return false;
-  return target.tags.every((tag) => state.tags.includes(tag));
-}
-
-function isCanary({ rollout }: Plan, { robot, state }: RobotRecord): boolean {
-  const { robots, tags } = rollout.canaries;
-  if (robots.includes(robot)) return true;
-  return tags.length > 0 && tags.every((tag) => state?.tags.includes(tag) === true);
-}
-
-function kindOf(component: ComponentState, record: RobotRecord, input: MembersInput): MemberKind {
-  const { rollout, manifest } = input.plan;
-  const { version } = manifest;
-  if (component.rollout === rollout.id && component.phase !== 'idle') {
-    return hasVanished(record, input) ? 'vanished' : 'updating';
-  }
-  if (tookIt(component, rollout.id, version) && runsRelease(component, manifest)) {
-    return 'installed';
-  }
-  const last = component.last_update;
-  const isOver = last?.rollout === rollout.id && last.outcome !== 'installed';
-  // A robot that stays busy says nothing about the version, and tries again by itself.
-  if (isOver && last.code !== 'READY_DEADLINE') {
-    return last.outcome === 'recalled' ? 'recalled' : 'failed';
-  }
-  if (component.version !== null) {
-    if (!versionIsNewer(version, component.version)) return 'excluded';
-    if (!versionMeets(component.version, manifest.min_current_version)) return 'excluded';
-  }
-  return component.blocked.includes(version) ? 'excluded' : 'candidate';
 }
 
 function hasVanished(record: RobotRecord, { plan, now, watchedSinceMs }: MembersInput): boolean {

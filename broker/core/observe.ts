@@ -6,11 +6,12 @@
 
 import { z } from 'zod';
 import type { RobotId } from '../../shared/ids.ts';
+import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Usage } from '../../shared/messages.ts';
 import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
-import { hasTurn, type Member } from './members.ts';
+import type { Member } from './members.ts';
 import type { RolloutRun } from './rollout-run.ts';
 
 const totalsSchema = z.object({

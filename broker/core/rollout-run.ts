@@ -9,7 +9,8 @@ import type { Announcement, Rollout } from '../../shared/announcement.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Manifest } from '../../shared/manifest.ts';
-import type { ProgressFields } from '../../shared/progress.ts';
+import type { Progress, ProgressFields } from '../../shared/progress.ts';
+import { hasCanaries } from '../../shared/rules/rollout-rules.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/schema.ts';
 import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
 import { emptyEvidence, emptyGroup } from './evidence.ts';
@@ -50,10 +51,26 @@ const runSchema = z.object({
   history: groupSchema,
   /** Number of the last entry in its audit log. */
   auditSeq: sizeSchema,
+  /** It is complete, and no robot runs it. */
+  noEffect: z.boolean().default(false),
+  /** In its last wave: every robot that is on runs it, only the soak is left. */
+  settled: z.boolean().default(false),
+  /** Waves that a person ended without a verdict. */
+  forced: z
+    .array(waveSchema)
+    .max(LIMITS.wavesMax + 1)
+    .default([]),
+  /** A soak stands still while the rollout is paused. */
+  pausedAtMs: sizeSchema.nullable().default(null),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
-export type RunStatus = RolloutRun['status'];
+/** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
+export type RunStatus = RolloutRun['status'] | 'no_effect';
+
+/** Old robots know no such status: on the wire it is `complete` with a field of its own. */
+export const statusOf = (of: Pick<Progress, 'status' | 'no_effect'>): RunStatus =>
+  of.status === 'complete' && of.no_effect ? 'no_effect' : of.status;
 
 const KIND = {
   what: 'rollout record',
@@ -90,8 +107,7 @@ export function stagesOf({ rollout }: Plan): Stage[] {
     share: percent / 100,
     soakS: soak_s,
   }));
-  const { robots, tags } = rollout.canaries;
-  if (robots.length === 0 && tags.length === 0) return waves;
+  if (!hasCanaries(rollout)) return waves;
   return [{ wave: 0, share: 0, soakS: rollout.waves[0]?.soak_s ?? 0 }, ...waves];
 }
 
@@ -120,6 +136,10 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     evidence: emptyEvidence(),
     history: emptyGroup(),
     auditSeq: 0,
+    noEffect: false,
+    settled: false,
+    forced: [],
+    pausedAtMs: null,
   };
 }
 
@@ -138,5 +158,7 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     recall: run.recall,
     wave_opened_at: new Date(run.waveOpenedAtMs).toISOString(),
     approved: run.approved,
+    ...(run.noEffect && { no_effect: true }),
+    ...(run.settled && { settled: true }),
   };
 }

@@ -4,14 +4,13 @@
  */
 
 import type { Announcement, Rollout } from '../../shared/announcement.ts';
-import { archFits } from '../../shared/arch.ts';
 import { toProblem, type Problem } from '../../shared/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/manifest.ts';
 import type { Progress } from '../../shared/progress.ts';
-import { runsRelease } from '../../shared/release-identity.ts';
 import type { StoreView } from './engine-view.ts';
 import type { Fleet, RobotRecord } from './fleet.ts';
-import { tookIt } from './members.ts';
+import { classify, membersOf, type Class, type Exclusion } from './members.ts';
+import { statusOf, type RunStatus } from './rollout-run.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RolloutView {
@@ -26,7 +25,7 @@ export interface RolloutView {
   readonly approve_after: Rollout['approve_after'];
   readonly emergency: boolean;
   /** From the controller's progress; `announced` while there is none. */
-  readonly status: Progress['status'] | 'announced';
+  readonly status: RunStatus | 'announced';
   readonly wave: number | null;
   readonly threshold: number | null;
   readonly reasons: readonly string[];
@@ -39,6 +38,10 @@ export interface RolloutView {
     readonly in_progress: number;
     readonly failed: number;
     readonly waiting: number;
+    /** Had it and gave it back. */
+    readonly recalled: number;
+    /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE. */
+    readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
   };
   /** Set when the manifest cannot be read. */
   readonly error: Problem | null;
@@ -65,13 +68,17 @@ export function describeRollouts(input: {
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
       emergency: rollout.emergency,
-      status: progress?.status ?? 'announced',
+      status: progress ? statusOf(progress) : 'announced',
       wave: progress?.wave ?? null,
       threshold: progress?.threshold ?? null,
       reasons: progress?.reasons ?? [],
       announced: true,
       verified: input.verified,
-      robots: countRobots(rollout, manifest, robots),
+      robots: count(
+        manifest
+          ? membersOf({ plan: { rollout, manifest }, robots, now: 0, watchedSinceMs: 0 })
+          : [],
+      ),
       error,
     };
   });
@@ -111,21 +118,29 @@ function countReached(
   { component: name, version }: RunView,
   robots: readonly RobotRecord[],
 ): RolloutView['robots'] {
-  const counts = { targeted: 0, running: 0, in_progress: 0, failed: 0, waiting: 0 };
-  for (const { state } of robots) {
+  const classes = robots.flatMap(({ state }) => {
     const component = state?.components.find((one) => one.name === name);
-    if (!component) continue;
-    const last = component.last_update;
-    const isBusy = component.phase !== 'idle' && component.rollout === id;
-    const isRunning = !isBusy && tookIt(component, id, version);
-    const isOver = !isBusy && !isRunning && last?.rollout === id;
-    const hasFailed = isOver && last.outcome !== 'installed' && last.outcome !== 'recalled';
-    if (isBusy) counts.in_progress += 1;
-    if (isRunning) counts.running += 1;
-    if (hasFailed) counts.failed += 1;
-    if (isBusy || isRunning || isOver) counts.targeted += 1;
-  }
-  return counts;
+    return component ? [classify(component, { rollout: id, version })] : [];
+  });
+  return count(classes.filter(({ kind }) => kind !== 'candidate' && kind !== 'excluded'));
+}
+
+function count(classes: readonly Class[]): RolloutView['robots'] {
+  const number = (...kinds: readonly Class['kind'][]): number =>
+    classes.filter(({ kind }) => kinds.includes(kind)).length;
+  const excluded: Partial<Record<Exclusion, number>> = {};
+  for (const { why } of classes) if (why) excluded[why] = (excluded[why] ?? 0) + 1;
+  const { RUNS_IT: alike = 0, ...others } = excluded;
+  return {
+    // Robots of another arch are not those that a bundle is for.
+    targeted: classes.length - (excluded.ARCH_WRONG ?? 0),
+    running: number('installed') + alike,
+    in_progress: number('updating', 'vanished'),
+    failed: number('failed'),
+    waiting: number('candidate'),
+    recalled: number('recalled'),
+    excluded: others,
+  };
 }
 
 function readManifest(rollout: Rollout): { manifest: Manifest | null; error: Problem | null } {
@@ -134,37 +149,4 @@ function readManifest(rollout: Rollout): { manifest: Manifest | null; error: Pro
   } catch (thrown) {
     return { manifest: null, error: toProblem(thrown) };
   }
-}
-
-function countRobots(
-  rollout: Rollout,
-  manifest: Manifest | null,
-  robots: readonly RobotRecord[],
-): RolloutView['robots'] {
-  const counts = { targeted: 0, running: 0, in_progress: 0, failed: 0, waiting: 0 };
-  if (!manifest) return counts;
-  for (const record of robots) {
-    const component = record.state?.components.find((one) => one.name === manifest.name);
-    if (!record.state || !component || !isTargeted(rollout, manifest, record)) continue;
-    counts.targeted += 1;
-    const failedHere =
-      component.last_error?.version === manifest.version ||
-      component.blocked.includes(manifest.version);
-    if (component.phase !== 'idle' && component.rollout === rollout.id) counts.in_progress += 1;
-    else if (runsRelease(component, manifest)) counts.running += 1;
-    else if (failedHere) counts.failed += 1;
-    else counts.waiting += 1;
-  }
-  return counts;
-}
-
-function isTargeted(
-  { target }: Rollout,
-  manifest: Manifest,
-  { robot, state }: RobotRecord,
-): boolean {
-  if (!state || !archFits(manifest.target_arch, state.arch)) return false;
-  if (target.arch !== undefined && !archFits(target.arch, state.arch)) return false;
-  if (target.robots.length > 0 && !target.robots.includes(robot)) return false;
-  return target.tags.every((tag) => state.tags.includes(tag));
 }

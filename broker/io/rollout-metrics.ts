@@ -17,8 +17,16 @@ export interface RolloutSources {
 }
 
 /** As robots are told, and before a controller has said anything. */
-const STATUSES = ['announced', 'rolling', 'paused', 'halted', 'rolling_back', 'complete'] as const;
-const ROBOT_STATES = ['running', 'in_progress', 'failed', 'waiting'] as const;
+const STATUSES = [
+  'announced',
+  'rolling',
+  'paused',
+  'halted',
+  'rolling_back',
+  'complete',
+  'no_effect',
+] as const;
+const ROBOT_STATES = ['running', 'in_progress', 'failed', 'waiting', 'recalled'] as const;
 
 export interface RolloutMetrics {
   /** To be called at each scrape, before the registry is read. */
@@ -54,6 +62,12 @@ export function addRolloutMetrics(registry: Registry, sources: RolloutSources): 
     const { id } = rollout;
     const now = sources.run(id) ?? rollout;
     for (const state of ROBOT_STATES) robots.set({ rollout: id, state }, rollout.robots[state]);
+    const excluded = Object.values(rollout.robots.excluded);
+    const state = 'excluded';
+    robots.set(
+      { rollout: id, state },
+      excluded.reduce((sum, one) => sum + one, 0),
+    );
     for (const one of STATUSES) {
       status.set({ rollout: id, status: one }, one === now.status ? 1 : 0);
     }

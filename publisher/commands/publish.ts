@@ -6,7 +6,7 @@ import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/durations.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
+import { leaderLines, stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
 import { rolloutIdFor } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { confirmTyped } from '../io/confirm.ts';
@@ -153,20 +153,15 @@ const sum = (all: Published['deltas'], of: 'chunks' | 'bytes'): number =>
   all.reduce((total, one) => total + one[of], 0);
 
 function announcedLines({ published, rolloutId, bundle, dryRun }: Report): string[] {
-  const { announced, controllerSeen } = published;
+  const { announced, leader } = published;
   if (announced === null) return [];
   const { fields, plan, rollout } = announced;
-  const isWhole = rollout.waves.length === 1 && rollout.waves[0]?.percent === 100;
   const lines = [
     `${dryRun ? 'would announce' : 'announced'} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
     ...stepLines(rollout),
   ];
   if (plan.superseded.length > 0) lines.push(`ended ${plan.superseded.join(', ')}`);
   if (plan.kept.length > 0) lines.push(`kept ${plan.kept.join(', ')}`);
-  if (!isWhole && rollout.emergency !== true && !controllerSeen) {
-    lines.push(
-      'note: no rollout controller has been seen; without one, robots take part only in --waves 100 or an --emergency',
-    );
-  }
+  if (leader) lines.push(...leaderLines(leader, rollout));
   return lines;
 }

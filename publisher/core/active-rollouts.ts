@@ -9,6 +9,8 @@ import {
   openAnnouncementPayload,
   type RolloutFields,
 } from '../../shared/announcement.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import { openLease } from '../../shared/lease.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { openProgress, type Progress } from '../../shared/progress.ts';
 import { parseStrictJson } from '../../shared/strict-json.ts';
@@ -53,4 +55,30 @@ export function openStatuses(
     }
   }
   return statuses;
+}
+
+/** A controller that leads now, one that was there once, or none that this fleet knows of. */
+export type Leader =
+  | { readonly kind: 'leads' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
+
+/**
+ * @param lease what is retained on `fleet/controller`; null when nothing is
+ * @param onInvalid told when this fleet's rollout key did not sign it
+ */
+export function openLeader(
+  lease: Uint8Array | null,
+  trust: TrustRoot,
+  { now, onInvalid }: { now: EpochMs; onInvalid: (error: unknown) => void },
+): Leader {
+  if (lease === null) return { kind: 'none' };
+  try {
+    const { issued_at: sinceMs } = openLease(lease, trust);
+    const isFresh = now - sinceMs < LIMITS.leaseMsMax;
+    return isFresh ? { kind: 'leads' } : { kind: 'silent', sinceMs };
+  } catch (error) {
+    onInvalid(error);
+    return { kind: 'none' };
+  }
 }

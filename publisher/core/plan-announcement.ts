@@ -11,6 +11,7 @@ import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { parseManifest, type Manifest } from '../../shared/manifest.ts';
 import type { Progress } from '../../shared/progress.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions } from '../../shared/version.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
@@ -154,12 +155,9 @@ function canMeet(
 /** Null when the old rollout has nothing left to do that a higher version would disturb. */
 function whyUnfinished(old: Rollout, status: Progress['status'] | undefined): string | null {
   if (status === 'complete' || status === 'halted') return null;
-  const { robots, tags } = old.canaries;
-  const isPlain = robots.length === 0 && tags.length === 0 && old.approve_after.length === 0;
-  const isWhole = isPlain && old.waves.length === 1 && old.waves[0]?.percent === 100;
   if (status === undefined) {
     // Nobody leads it, so it is as far as it will ever get.
-    return isWhole || old.emergency ? null : 'it is staged and no controller has begun it';
+    return needsController(old) ? 'it is staged and no controller has begun it' : null;
   }
   return `it is ${status}`;
 }

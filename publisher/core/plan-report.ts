@@ -3,6 +3,8 @@
 import type { RolloutFields } from '../../shared/announcement.ts';
 import { formatDurationMs } from '../../shared/durations.ts';
 import { gatesSchema } from '../../shared/gates.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
+import type { Leader } from './active-rollouts.ts';
 
 /** One line on the waves. */
 export function wavesLine({ emergency, waves }: RolloutFields): string {
@@ -33,6 +35,18 @@ export function stepLines(rollout: RolloutFields): string[] {
     lines.push(`later robots start within ${formatDurationMs(spread * 1000)}`);
   }
   return lines;
+}
+
+/** A note where robots would wait for a controller that is not there. */
+export function leaderLines(leader: Leader, rollout: RolloutFields): string[] {
+  if (leader.kind === 'leads' || !needsController(rollout)) return [];
+  const seen =
+    leader.kind === 'none'
+      ? 'no rollout controller has been seen'
+      : `no rollout controller leads; the last one was heard at ${new Date(leader.sinceMs).toISOString()}`;
+  return [
+    `note: ${seen}; without one, robots take part only in --waves 100 without canaries and approvals, or an --emergency`,
+  ];
 }
 
 /** The gates that differ from what every rollout has. */

@@ -7,7 +7,7 @@
 import { bytesEqual } from '../../shared/bytes.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { parseTopic, PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { LEASE_TOPIC, parseTopic, PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/topics.ts';
 import type { BrokerLink } from './broker-link.ts';
 import { Subscription } from './subscription.ts';
 
@@ -15,6 +15,7 @@ export class AnnouncementBoard {
   readonly #link: BrokerLink;
   readonly #progress = new Map<string, Uint8Array>();
   #current: Uint8Array | null = null;
+  #lease: Uint8Array | null = null;
   #subscription: Subscription | null = null;
 
   private constructor(link: BrokerLink) {
@@ -25,7 +26,7 @@ export class AnnouncementBoard {
   static async open(link: BrokerLink): Promise<AnnouncementBoard> {
     const board = new AnnouncementBoard(link);
     board.#subscription = await Subscription.open(link, {
-      filters: [UPDATES_TOPIC, PROGRESS_FILTER],
+      filters: [UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC],
       onMessage: (topic, payload) => board.#onMessage(topic, payload),
     });
     await board.#subscription.settle();
@@ -42,6 +43,11 @@ export class AnnouncementBoard {
     return this.#progress.values();
   }
 
+  /** The envelope of the controller that leads, not verified; null when there is none. */
+  get lease(): Uint8Array | null {
+    return this.#lease;
+  }
+
   close(): void {
     this.#subscription?.close();
   }
@@ -50,6 +56,7 @@ export class AnnouncementBoard {
     const kind = parseTopic(topic)?.kind;
     const bytes = payload.byteLength === 0 ? null : new Uint8Array(payload);
     if (kind === 'updates') this.#current = bytes;
+    if (kind === 'lease') this.#lease = bytes;
     if (kind !== 'progress') return;
     if (bytes) this.#progress.set(topic, bytes);
     else this.#progress.delete(topic);

@@ -5,22 +5,19 @@
  */
 
 import type { Announcement, Rollout } from '../../shared/announcement.ts';
-import { archFits } from '../../shared/arch.ts';
 import { verifyRollout, type VerifiedBundle } from '../../shared/bundle-signature.ts';
-import { cohortFraction } from '../../shared/cohort.ts';
 import type { ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { Progress } from '../../shared/progress.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
-import {
-  compareReleases,
-  type OfferedRelease,
-  type RunningRelease,
-} from '../../shared/release-identity.ts';
-import { compareVersions, versionMeets } from '../../shared/version.ts';
+import type { OfferedRelease, RunningRelease } from '../../shared/release-identity.ts';
+import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import { compareVersions } from '../../shared/version.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
 import { makeJob, type Job, type MachineState } from './state.ts';
+
+export { decideTurn };
 
 export interface RobotFacts {
   readonly robot: RobotId;
@@ -117,12 +114,6 @@ function judge(rollout: Rollout, seq: number, facts: RobotFacts): Judgement {
   return { verdict, tooOld: isTooOld ? { version, minCurrentVersion: minimum } : null };
 }
 
-function isTargeted({ target }: Rollout, facts: RobotFacts): boolean {
-  if (target.arch !== undefined && !archFits(target.arch, facts.arch)) return false;
-  if (target.robots.length > 0 && !target.robots.includes(facts.robot)) return false;
-  return target.tags.every((tag) => facts.tags.includes(tag));
-}
-
 function judgeBundle(
   bundle: VerifiedBundle,
   rollout: Rollout,
@@ -136,30 +127,22 @@ function judgeBundle(
     version,
     problem: toProblem(new DroverError(code, `take ${manifest.name} ${version}: ${why}`)),
   });
-  if (!archFits(manifest.target_arch, facts.arch)) {
-    return no('ARCH_WRONG', `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
+  const { arch, version: current, payloadSha256 = null } = facts;
+  const running = current === null ? null : { version: current, payloadSha256 };
+  const unfit = unfitFor(manifest, { arch, running });
+  if (unfit === 'ARCH_WRONG') {
+    return no(unfit, `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
   }
-  if (facts.version !== null) {
-    const running = { version: facts.version, payloadSha256: facts.payloadSha256 ?? null };
-    const order = compareReleases(manifest, running);
-    if (order === 'same') return { kind: 'runs', version };
-    if (order === 'reused') return no('VERSION_REUSED', reusedText(manifest, running));
-    if (order === 'older') {
-      return no(
-        'NOT_NEWER',
-        `not newer than what runs (got ${version}, want above ${facts.version})`,
-      );
-    }
+  if (unfit === 'RUNS_IT') return { kind: 'runs', version };
+  if (unfit === 'VERSION_REUSED' && running) return no(unfit, reusedText(manifest, running));
+  if (unfit === 'NOT_NEWER') {
+    return no(unfit, `not newer than what runs (got ${version}, want above ${facts.version})`);
   }
   const failed = facts.blocked.find((one) => one.payloadSha256 === manifest.payload_sha256);
   if (failed) return no('FAILED_BEFORE', `it failed on this robot (${failed.code})`);
-  // A robot with nothing installed has nothing that a new version could be too new for.
-  if (facts.version !== null && !versionMeets(facts.version, manifest.min_current_version)) {
+  if (unfit === 'TOO_OLD') {
     const want = manifest.min_current_version;
-    return no(
-      'TOO_OLD',
-      `this robot is too old for it (got ${facts.version}, want at least ${want})`,
-    );
+    return no(unfit, `this robot is too old for it (got ${facts.version}, want at least ${want})`);
   }
   const artifact = rollout.artifacts.find((one) => one.kind === 'full');
   if (!artifact) return no('ANNOUNCEMENT_INVALID', 'the rollout offers no full artifact');
@@ -195,80 +178,6 @@ function artifactMismatch(
     return `other payload size than signed (got ${artifact.size}, want ${manifest.payload_size})`;
   }
   return null;
-}
-
-/** What a robot needs to know of a rollout to tell whether its turn has come. */
-export type TurnRules = Pick<
-  Rollout,
-  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
->;
-
-export interface TurnFacts {
-  readonly robot: RobotId;
-  readonly tags: readonly string[];
-  /** Newest accepted progress of this rollout, however old. */
-  readonly progress: Progress | undefined;
-  /** When this robot first heard that the rollout is complete. */
-  readonly completeSinceMs: EpochMs | undefined;
-  /** It is updating for this rollout already: the end of the last wave does not stop it. */
-  readonly hasJoined: boolean;
-  readonly now: EpochMs;
-}
-
-/** Null when the robot's turn has come; else why not, and until when if that is known. */
-export function decideTurn(
-  rollout: TurnRules,
-  facts: TurnFacts,
-): { problem: Problem; untilMs: EpochMs | null } | null {
-  const later = (code: ErrorCode, why: string, untilMs: EpochMs | null = null) => ({
-    problem: toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`)),
-    untilMs,
-  });
-  const { progress: found, now } = facts;
-  const progress = found && now < found.expires_at ? found : undefined;
-  if (progress && !isOpen(progress)) {
-    return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
-  }
-  if (rollout.emergency || isForAllAtOnce(rollout)) return null;
-  if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
-  if (isCanary(rollout, facts)) return null;
-  const fraction = cohortFraction(rollout.salt, facts.robot);
-  if (fraction >= progress.threshold) {
-    const [got, open] = [fraction, progress.threshold].map((part) => (part * 100).toFixed(1));
-    return later('COHORT_CLOSED', `this robot's turn is at ${got} % (open up to ${open} %)`);
-  }
-  if (progress.status !== 'complete' || facts.hasJoined) return null;
-  const untilMs = lateStart(rollout, facts);
-  if (now >= untilMs) return null;
-  const when = new Date(untilMs).toISOString();
-  return later(
-    'COHORT_CLOSED',
-    `robots that come late start one by one, this one at ${when}`,
-    untilMs,
-  );
-}
-
-const isOpen = ({ status, recall }: Progress): boolean =>
-  !recall && (status === 'rolling' || status === 'complete');
-
-/** What needs no controller: one wave for everybody, and nobody who should come before it. */
-function isForAllAtOnce({ waves, canaries, approve_after }: TurnRules): boolean {
-  const hasCanaries = canaries.robots.length > 0 || canaries.tags.length > 0;
-  const isWhole = waves.length === 1 && waves[0]?.percent === 100;
-  return isWhole && !hasCanaries && approve_after.length === 0;
-}
-
-function isCanary({ canaries }: TurnRules, { robot, tags }: TurnFacts): boolean {
-  if (canaries.robots.includes(robot)) return true;
-  return canaries.tags.length > 0 && canaries.tags.every((tag) => tags.includes(tag));
-}
-
-/** A moment of this robot's own, so that a hundred new robots do not all begin at once. */
-function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochMs {
-  const spreadMs = late_spread_s * 1000;
-  // A clock that was put back must not make it wait longer than the whole spread.
-  const sinceMs = Math.min(facts.completeSinceMs ?? facts.now, facts.now);
-  return sinceMs + Math.floor(cohortFraction(`${salt} late`, facts.robot) * spreadMs);
 }
 
 export interface RecallFacts {

@@ -47,7 +47,7 @@ it('shows robots, wave, threshold and status of each rollout, the controller bel
   for (const line of [
     'drover_rollout_robots{rollout="x-1",state="running"} 1',
     'drover_rollout_robots{rollout="x-1",state="in_progress"} 1',
-    'drover_rollout_robots{rollout="x-1",state="failed"} 1',
+    'drover_rollout_robots{rollout="x-1",state="excluded"} 1',
     'drover_rollout_robots{rollout="x-1",state="waiting"} 1',
     'drover_rollout_wave{rollout="x-1"} 2',
     'drover_rollout_threshold_ratio{rollout="x-1"} 0.5',

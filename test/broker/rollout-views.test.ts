@@ -130,7 +130,15 @@ describe('a rollout over HTTP', () => {
     assert.deepEqual([ended.component, ended.version], ['app', '2.0.0']);
     assert.deepEqual([ended.status, ended.run?.withdrawn], ['rolling', true]);
     assert.deepEqual(ended.waves, []);
-    const counts = { targeted: 2, running: 1, in_progress: 0, failed: 1, waiting: 0 };
+    const counts = {
+      targeted: 2,
+      running: 1,
+      in_progress: 0,
+      failed: 1,
+      waiting: 0,
+      recalled: 0,
+      excluded: {},
+    };
     assert.deepEqual(ended.robots, counts);
     assert.equal((await led.api.get('/rollouts/x-3')).status, 404);
   });

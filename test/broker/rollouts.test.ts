@@ -7,7 +7,7 @@ import { bytesToBase64, utf8 } from '../../shared/bytes.ts';
 import type { ComponentStateFields } from '../../shared/messages.ts';
 import { peekProgress } from '../../shared/progress.ts';
 import { makeFleet } from '../helpers/fleet.ts';
-import { AT_MS, makeState } from './reports.ts';
+import { AT, AT_MS, makeState } from './reports.ts';
 
 const signer = makeFleet();
 const bundle = await signer.makeBundle({ version: '2.0.0' });
@@ -84,6 +84,11 @@ describe('the list of rollouts', () => {
 
   it('counts each robot once, by what it makes of the version', () => {
     const busy = { phase: 'downloading', rollout: 'x-1', target_version: '2.0.0' } as const;
+    const ended = {
+      outcome: 'refused' as const,
+      ...{ rollout: 'x-1', version: '2.0.0', took_s: 1, bytes: 1 },
+      ...{ started_at: AT, ended_at: AT },
+    } as const;
     const failure = { code: 'HEALTH_FAILED', message: 'sick', version: '2.0.0' };
     const view = describeOne(
       fleetOf({
@@ -91,19 +96,23 @@ describe('the list of rollouts', () => {
         loads: busy,
         tries: { version: '2.0.0', phase: 'probation', rollout: 'x-1' },
         runs: { version: '2.0.0' },
-        failed: { last_error: failure },
+        failed: { last_update: { ...ended, code: 'HEALTH_FAILED' }, blocked: ['2.0.0'] },
+        busy: { last_update: { ...ended, code: 'READY_DEADLINE' }, last_error: failure },
         blocks: { blocked: ['2.0.0'] },
+        newer: { version: '3.0.0' },
         elsewhere: { last_error: { ...failure, version: '1.9.0' } },
         again: { ...busy, last_error: failure },
         maps: { name: 'maps', version: '2.0.0' },
       }),
     );
     assert.deepEqual(view.robots, {
-      targeted: 8,
+      targeted: 10,
       running: 1,
       in_progress: 3,
-      failed: 2,
-      waiting: 2,
+      failed: 1,
+      waiting: 3,
+      recalled: 0,
+      excluded: { FAILED_BEFORE: 1, NOT_NEWER: 1 },
     });
   });
 

@@ -25,6 +25,7 @@ function member(at: number, more: { kind?: MemberKind; online?: boolean } = {}):
   return {
     robot,
     kind: more.kind ?? 'candidate',
+    why: null,
     fraction: cohortFraction('salt', robot),
     isCanary: false,
     online: more.online ?? true,

@@ -67,7 +67,7 @@ export function folderOf(path: string): string {
 }
 
 export function isPure(path: string): boolean {
-  return /^shared\/[^/]+\.ts$/.test(path) || /^[^/]+\/core\//.test(path);
+  return /^shared\/(?:rules\/)?[^/]+\.ts$/.test(path) || /^[^/]+\/core\//.test(path);
 }
 
 /** Static and dynamic imports and re-exports, types included. */

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decideRecall, decideTurn, type TurnRules } from '../../robot-client/core/decide.ts';
+import { decideOffer, decideRecall } from '../../robot-client/core/decide.ts';
 import { step } from '../../robot-client/core/machine.ts';
 import { freshState, type Job, type MachineState } from '../../robot-client/core/state.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import { parseRobotId, type RobotId } from '../../shared/ids.ts';
 import { openProgress, type Progress } from '../../shared/progress.ts';
 import type { RolloutId } from '../../shared/ids.ts';
+import { decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from './world.ts';
-import { decideOffer } from '../../robot-client/core/decide.ts';
 
 const fleet = makeFleet();
 const ROBOT = parseRobotId('r13');

@@ -4,7 +4,7 @@
  * form.
  */
 
-import { decideTurn, type TurnRules } from '../../robot-client/core/decide.ts';
+import { decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
 import { cohortFraction } from '../../shared/cohort.ts';
 import type { RobotId } from '../../shared/ids.ts';
 import type { LastUpdate, RobotState, Usage } from '../../shared/messages.ts';

@@ -1,0 +1,145 @@
+/**
+ * Rules of a rollout that more than one program applies: for which robots it is, who comes first,
+ * whose turn it is, what needs a controller, and which robot cannot take a version. Sans-I/O. The
+ * robot obeys them, the controller counts by them, the publisher warns by them.
+ */
+
+import type { Rollout, RolloutFields } from '../announcement.ts';
+import { archFits } from '../arch.ts';
+import { cohortFraction } from '../cohort.ts';
+import type { ErrorCode } from '../error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../errors.ts';
+import type { EpochMs, RobotId } from '../ids.ts';
+import type { Manifest } from '../manifest.ts';
+import type { Progress } from '../progress.ts';
+import { compareReleases, type RunningRelease } from '../release-identity.ts';
+import { versionMeets } from '../version.ts';
+
+/** A robot, as far as targeting asks for it. */
+export interface Asked {
+  readonly robot: RobotId;
+  readonly arch: string;
+  readonly tags: readonly string[];
+}
+
+/** Whether the rollout names this robot; its bundle may still be of another arch. */
+export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): boolean {
+  if (target.arch !== undefined && !archFits(target.arch, asked.arch)) return false;
+  if (target.robots.length > 0 && !target.robots.includes(asked.robot)) return false;
+  return target.tags.every((tag) => asked.tags.includes(tag));
+}
+
+/** A rollout as it was written, with what its defaults leave out, or as it was parsed. */
+export type StepRules = Pick<RolloutFields, 'waves' | 'emergency' | 'canaries' | 'approve_after'>;
+
+export const hasCanaries = ({ canaries = {} }: Pick<RolloutFields, 'canaries'>): boolean =>
+  (canaries.robots ?? []).length > 0 || (canaries.tags ?? []).length > 0;
+
+/** Named as a canary: it comes before the first wave. */
+export function isCanary(
+  { canaries }: Pick<Rollout, 'canaries'>,
+  { robot, tags }: Pick<Asked, 'robot' | 'tags'>,
+): boolean {
+  if (canaries.robots.includes(robot)) return true;
+  return canaries.tags.length > 0 && canaries.tags.every((tag) => tags.includes(tag));
+}
+
+/**
+ * False for an emergency, and for one wave that includes everybody with nobody before it: robots
+ * take those from the announcement alone. For all others a controller has to open the waves.
+ */
+export function needsController(rollout: StepRules): boolean {
+  const { waves, emergency = false, approve_after: approvals = [] } = rollout;
+  if (emergency) return false;
+  const isWhole = waves.length === 1 && waves[0]?.percent === 100;
+  return !isWhole || hasCanaries(rollout) || approvals.length > 0;
+}
+
+/** True for a robot that an open wave includes. */
+export const hasTurn = (
+  one: { readonly isCanary: boolean; readonly fraction: number },
+  threshold: number,
+): boolean => one.isCanary || one.fraction < threshold;
+
+export type Unfit = 'ARCH_WRONG' | 'RUNS_IT' | 'VERSION_REUSED' | 'NOT_NEWER' | 'TOO_OLD';
+
+/**
+ * Why a robot of this arch that runs this release cannot take a bundle; null when it can.
+ * @param robot.running null when nothing is installed
+ */
+export function unfitFor(
+  bundle: Pick<Manifest, 'version' | 'target_arch' | 'min_current_version' | 'payload_sha256'>,
+  robot: { readonly arch: string; readonly running: RunningRelease | null },
+): Unfit | null {
+  if (!archFits(bundle.target_arch, robot.arch)) return 'ARCH_WRONG';
+  const { running } = robot;
+  // A robot with nothing installed has nothing that a new version could be too new for.
+  if (running === null) return null;
+  const order = compareReleases(bundle, running);
+  if (order === 'same') return 'RUNS_IT';
+  if (order === 'reused') return 'VERSION_REUSED';
+  if (order === 'older') return 'NOT_NEWER';
+  return versionMeets(running.version, bundle.min_current_version) ? null : 'TOO_OLD';
+}
+
+/** What a robot needs to know of a rollout to tell whether its turn has come. */
+export type TurnRules = Pick<
+  Rollout,
+  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
+>;
+
+export interface TurnFacts {
+  readonly robot: RobotId;
+  readonly tags: readonly string[];
+  /** Newest accepted progress of this rollout, however old. */
+  readonly progress: Progress | undefined;
+  /** When this robot first heard that the rollout is complete. */
+  readonly completeSinceMs: EpochMs | undefined;
+  /** It is updating for this rollout already: the end of the last wave does not stop it. */
+  readonly hasJoined: boolean;
+  readonly now: EpochMs;
+}
+
+/** Null when the robot's turn has come; else why not, and until when if that is known. */
+export function decideTurn(
+  rollout: TurnRules,
+  facts: TurnFacts,
+): { problem: Problem; untilMs: EpochMs | null } | null {
+  const later = (code: ErrorCode, why: string, untilMs: EpochMs | null = null) => ({
+    problem: toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`)),
+    untilMs,
+  });
+  const { progress: found, now } = facts;
+  const progress = found && now < found.expires_at ? found : undefined;
+  if (progress && !isOpen(progress)) {
+    return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
+  }
+  if (!needsController(rollout)) return null;
+  if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
+  const fraction = cohortFraction(rollout.salt, facts.robot);
+  const canary = isCanary(rollout, facts);
+  if (!hasTurn({ isCanary: canary, fraction }, progress.threshold)) {
+    const [got, open] = [fraction, progress.threshold].map((part) => (part * 100).toFixed(1));
+    return later('COHORT_CLOSED', `this robot's turn is at ${got} % (open up to ${open} %)`);
+  }
+  if (canary || progress.status !== 'complete' || facts.hasJoined) return null;
+  const untilMs = lateStart(rollout, facts);
+  if (now >= untilMs) return null;
+  const when = new Date(untilMs).toISOString();
+  return later(
+    'COHORT_CLOSED',
+    `robots that come late start one by one, this one at ${when}`,
+    untilMs,
+  );
+}
+
+const isOpen = ({ status, recall }: Progress): boolean =>
+  !recall && (status === 'rolling' || status === 'complete');
+
+/** A moment of this robot's own, so that a hundred new robots do not all begin at once. */
+function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochMs {
+  const spreadMs = late_spread_s * 1000;
+  // A clock that was put back must not make it wait longer than the whole spread.
+  const sinceMs = Math.min(facts.completeSinceMs ?? facts.now, facts.now);
+  return sinceMs + Math.floor(cohortFraction(`${salt} late`, facts.robot) * spreadMs);
+}
