@@ -10,6 +10,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import type { Sha256Hex } from '../shared/ids.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
@@ -215,7 +216,8 @@ function makeIntake(
     onAnnounced: () => {
       garbage.announced();
       // What is just being cleared would be found there by a check that comes too early.
-      void garbage.settled().then(() => late.check?.announced());
+      const settled = garbage.settled().then(() => late.check?.announced());
+      inBackground(log, 'check the announcement', settled);
     },
     restore: publish,
   });

@@ -9,6 +9,7 @@ import { verifyRollout } from '../shared/bundle-signature.ts';
 import { signersOf } from '../shared/envelope.ts';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import type { EpochMs, RobotId } from '../shared/ids.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log } from '../shared/ports.ts';
 import { openProgress, signProgress, type Progress } from '../shared/progress.ts';
@@ -268,7 +269,10 @@ export class Controller implements ControllerPort {
     notify(entry).catch((error: unknown) => {
       const { message: text } = toProblem(error);
       const audit = [{ kind: 'notify_failed', by: 'controller', text, evidence: [] } as const];
-      void this.#enqueue(() => this.#keep(tracked, { run: tracked.run, audit, isNews: false }));
+      const kept = this.#enqueue(() =>
+        this.#keep(tracked, { run: tracked.run, audit, isNews: false }),
+      );
+      inBackground(log, 'note a failed notification', kept);
     });
   }
 

@@ -10,6 +10,7 @@ import { DroverError } from '../shared/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
 import { isId } from '../shared/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseTrust, type TrustRoot } from '../shared/trust.ts';
 import { ACL_COMMAND } from './commands/acl.ts';
@@ -198,6 +199,12 @@ async function serve(args: BrokerArgs): Promise<void> {
       `listen on ${args.host}: anybody there could publish and read`,
     );
   }
+  const log = makeLog(PROGRAM);
+  // The last line of defence: a site must not lose its broker to one failure without an owner.
+  process.on('unhandledRejection', (reason) => {
+    const stack = reason instanceof Error ? reason.stack : undefined;
+    log.error({ error: String(reason), stack }, 'a failure had no owner: please report this');
+  });
   const close = args.engine === undefined ? await embed(args) : await attach(args, args.engine);
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
@@ -229,7 +236,8 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
 }
 
 function reloadOnHangup(reload: RunningBroker['reload']): void {
-  if (reload) process.on('SIGHUP', () => void reload());
+  const log = makeLog(PROGRAM);
+  if (reload) process.on('SIGHUP', () => inBackground(log, 'reload credentials', reload()));
 }
 
 async function attach(args: BrokerArgs, url: string): Promise<() => Promise<void>> {

@@ -7,6 +7,7 @@
 
 import { nullIfRefused, toProblem } from '../shared/errors.ts';
 import type { RobotId } from '../shared/ids.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage, parseRobotEvent, parseRobotState, parseWant } from '../shared/messages.ts';
 import type { Log, SendOptions } from '../shared/ports.ts';
@@ -138,7 +139,8 @@ export class Upward {
     this.#isHungry = true;
     if (this.#isPumping || !this.#isUp || performance.now() < this.#heldUntilMs) return;
     this.#isPumping = true;
-    void this.#run().finally(() => (this.#isPumping = false));
+    const run = this.#run().finally(() => (this.#isPumping = false));
+    inBackground(this.#options.log, 'send reports upstream', run);
   }
 
   async #run(): Promise<void> {

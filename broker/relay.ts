@@ -59,7 +59,7 @@ export interface RelayOptions extends UpstreamOptions {
 export interface SiteEngine {
   /** Verified, stored and given to subscribers when it resolves. */
   publishOwn(topic: string, payload: Uint8Array): Promise<void>;
-  deliverToWaiting(hash: Sha256Hex): Promise<void>;
+  deliverToWaiting(hash: Sha256Hex): void;
 }
 
 export class Relay {
@@ -206,7 +206,7 @@ export class Relay {
   #onStored(hash: Sha256Hex, bytes: number): void {
     this.#bytesPulled += bytes;
     this.#options.metrics.countChunkReceived(bytes);
-    void this.#engine?.deliverToWaiting(hash);
+    this.#engine?.deliverToWaiting(hash);
   }
 
   /** Never rejects: what is not taken here is not acknowledged less by it. */

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../shared/errors.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
@@ -244,11 +245,11 @@ async function openEngine(
     log,
     onChunkStored: (hash) => {
       relay?.stored(hash);
-      void engine.deliverToWaiting(hash);
+      engine.deliverToWaiting(hash);
     },
     onWant: (hashes) => {
       relay?.wanted(hashes);
-      void engine.answerWant(hashes);
+      inBackground(log, 'answer want', engine.answerWant(hashes));
     },
     onRobotEvent: (event) => http.publishEvent(event),
     onControl: (topic, payload) => {

@@ -10,6 +10,7 @@ import { chunksOfIndex, indexesOf } from '../shared/bundle-chunks.ts';
 import { toProblem } from '../shared/errors.ts';
 import type { Sha256Hex } from '../shared/ids.ts';
 import { readBack, type ReadBackLink } from '../shared/io/read-back.ts';
+import { inBackground } from '../shared/in-background.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import type { EngineProfile } from './core/engine-profile.ts';
@@ -107,7 +108,8 @@ export class StoreCheck {
   #run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    void this.#checkAll().finally(() => (this.#isRunning = false));
+    const run = this.#checkAll().finally(() => (this.#isRunning = false));
+    inBackground(this.#options.log, 'check stored chunks', run);
   }
 
   async #checkAll(): Promise<void> {

@@ -246,6 +246,10 @@ export const LIMITS = {
   patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
   recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
 
+  // Log lines
+  seldomKeysMax: 1_000, // kinds of a line that are held back one by one
+  readErrorLogMs: MINUTE, // a disk that fails is asked by every robot: one line a minute
+
   // Memory
   wholeChunksMax: 20_000, // chunks known to be whole since the start: 3 MiB, and 5 GiB of store
   hotChunkBytesMax: 16 * MiB, // read a moment ago: 64 chunks that robots of one rollout share

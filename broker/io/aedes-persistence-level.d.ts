@@ -25,6 +25,7 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
       packet: object,
     ): Promise<unknown>;
     putWill(client: { id: string }, packet: object): Promise<void>;
+    delWill(client: { id: string }): Promise<unknown>;
     outgoingEnqueue(sub: { clientId: string }, packet: object): Promise<void>;
     outgoingUpdate(client: { id: string }, packet: object): Promise<void>;
     outgoingClearMessageId(client: { id: string }, packet: object): Promise<unknown>;

@@ -7,8 +7,10 @@
 
 import type { Client } from 'aedes';
 import type { Sha256Hex } from '../../shared/ids.ts';
+import { inBackground } from '../../shared/in-background.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Log } from '../../shared/ports.ts';
+import { SeldomLog } from '../../shared/seldom-log.ts';
 import { chunkTopic } from '../../shared/topics.ts';
 import { isGone, whenDrained, writeChunk } from './aedes-client.ts';
 import type { LentChunk } from './hot-chunks.ts';
@@ -34,11 +36,13 @@ interface Taken {
 
 export class ChunkSender {
   readonly #options: ChunkSenderOptions;
+  readonly #seldom: SeldomLog;
   /** Of clients that are being served. */
   readonly #rows = new WeakMap<Client, Row>();
 
   constructor(options: ChunkSenderOptions) {
     this.#options = options;
+    this.#seldom = new SeldomLog(options.log, LIMITS.readErrorLogMs, () => performance.now());
   }
 
   /** A chunk that waits already is sent once: after the later of the two who asked. */
@@ -47,23 +51,25 @@ export class ChunkSender {
     if (!row) {
       const fresh: Row = new Map([[hash, retain]]);
       this.#rows.set(client, fresh);
-      void this.#serve(client, fresh);
+      inBackground(this.#options.log, 'serve chunks', this.#serve(client, fresh));
     } else if (row.has(hash) || row.size < LIMITS.subscriptionsPerClientMax) {
       row.set(hash, retain || row.get(hash) === true);
     }
   }
 
-  /** Never rejects. */
   async #serve(client: Client, row: Row): Promise<void> {
-    let taken = this.#take(client, row);
-    while (taken) {
-      const { hash, retain } = taken;
-      const lent = await taken.lent;
-      const ahead = this.#take(client, row);
-      if (lent && this.#write(client, { hash, retain, lent })) await whenDrained(client);
-      taken = ahead ?? this.#take(client, row);
+    try {
+      let taken = this.#take(client, row);
+      while (taken) {
+        const { hash, retain } = taken;
+        const lent = await taken.lent;
+        const ahead = this.#take(client, row);
+        if (lent && this.#write(client, { hash, retain, lent })) await whenDrained(client);
+        taken = ahead ?? this.#take(client, row);
+      }
+    } finally {
+      this.#rows.delete(client);
     }
-    this.#rows.delete(client);
   }
 
   /** Begins to read the next chunk that is still asked for. */
@@ -72,7 +78,7 @@ export class ChunkSender {
       row.delete(hash);
       if (!this.#isAsking(client, hash)) continue;
       const lent = this.#options.lend(client, hash).catch((error: unknown) => {
-        this.#options.log.error({ error: String(error), hash }, 'chunk could not be read');
+        this.#seldom.warn('read', { error: String(error), hash }, 'chunk could not be read');
         return null;
       });
       return { hash, retain, lent };

@@ -17,6 +17,8 @@ import type { CheckedChunkStore } from './hot-chunks.ts';
 import { readChunk, type ReadChunk } from './read-chunk.ts';
 
 const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
+/** Of the place itself, whoever reads it: a bad sector, or something that is no file. */
+const DAMAGE_CODES: readonly unknown[] = ['EIO', 'EUCLEAN', 'EBADMSG', 'EISDIR', 'ELOOP', 'ENXIO'];
 
 const shardNames = (): string[] =>
   Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'));
@@ -41,6 +43,8 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   readonly #removing = new Map<Sha256Hex, Promise<number>>();
   /** Stamps of files that hashed to their address since the start. */
   readonly #whole = new Map<Sha256Hex, string>();
+  /** Could not be read the last time: missing until they are read again or replaced. */
+  readonly #unreadable = new Set<Sha256Hex>();
   #bytes = 0;
   #chunks = 0;
   #counted: Promise<void> = Promise.resolve();
@@ -75,7 +79,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   }
 
   async has(hash: Sha256Hex): Promise<boolean> {
-    return (await this.#sizeOf(hash)) !== null;
+    return !this.#unreadable.has(hash) && (await this.#sizeOf(hash)) !== null;
   }
 
   async get(hash: Sha256Hex): Promise<Uint8Array | null> {
@@ -88,8 +92,11 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       found = await readChunk(this.#path(hash), allocate);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
-      throw error;
+      if (!DAMAGE_CODES.includes(codeOf(error))) throw error;
+      this.#noteUnreadable(hash);
+      return null;
     }
+    this.#unreadable.delete(hash);
     if (!found) {
       await this.remove(hash);
       return null;
@@ -114,6 +121,14 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     this.#whole.set(hash, stamp);
     const [oldest] = this.#whole.keys();
     if (this.#whole.size > LIMITS.wholeChunksMax && oldest) this.#whole.delete(oldest);
+  }
+
+  /** The file stays as it is: a disk may read it later, and a writer replaces it. */
+  #noteUnreadable(hash: Sha256Hex): void {
+    this.#whole.delete(hash);
+    this.#unreadable.add(hash);
+    const [oldest] = this.#unreadable;
+    if (this.#unreadable.size > LIMITS.wholeChunksMax && oldest) this.#unreadable.delete(oldest);
   }
 
   async put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
@@ -167,6 +182,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     if (size === null || !mayRemove()) return 0;
     this.#whole.delete(hash);
     await unlink(this.#path(hash));
+    this.#unreadable.delete(hash);
     this.#bytes -= size;
     this.#chunks -= 1;
     return size;
@@ -180,6 +196,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     await removal?.catch(() => undefined); // who removes it hears of the failure
     await this.#counted;
     if (await this.has(hash)) return;
+    const replaced = this.#unreadable.has(hash) ? await this.#sizeOf(hash) : null;
     if (this.#bytes + bytes.byteLength > this.#bytesMax) {
       throw new DroverError(
         'STORE_FULL',
@@ -195,7 +212,9 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       this.#bytes -= bytes.byteLength;
       throw error;
     }
-    this.#chunks += 1;
+    this.#unreadable.delete(hash);
+    this.#bytes -= replaced ?? 0;
+    if (replaced === null) this.#chunks += 1;
   }
 
   async #writeFile(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
@@ -213,8 +232,11 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       await syncFolder(join(this.#folder, hash.slice(0, 2)));
     } catch (cause) {
       await rm(beside, { force: true });
-      if (!FULL_CODES.includes(codeOf(cause))) throw cause;
-      throw this.#diskFull(cause);
+      if (FULL_CODES.includes(codeOf(cause))) throw this.#diskFull(cause);
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new DroverError('DISK_WRITE_FAILED', `store chunk ${shortHash(hash)}: ${why}`, {
+        cause,
+      });
     }
   }
 
@@ -240,9 +262,10 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
 
   async #sizeOf(hash: Sha256Hex): Promise<number | null> {
     try {
-      return (await stat(this.#path(hash))).size;
+      const found = await stat(this.#path(hash));
+      return found.isFile() ? found.size : null;
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return null;
+      if (['ENOENT', ...DAMAGE_CODES].includes(codeOf(error))) return null;
       throw error;
     }
   }

@@ -11,10 +11,12 @@ import { Aedes, type AuthenticateError, type Client, type PublishPacket } from '
 import type { Duplex } from 'node:stream';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/ids.ts';
+import { inBackground } from '../../shared/in-background.ts';
 import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { encodeRefusal } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
+import { SeldomLog } from '../../shared/seldom-log.ts';
 import { refusalsTopic } from '../../shared/topics.ts';
 import {
   decideClientId,
@@ -79,12 +81,14 @@ export class Engine implements EnginePort {
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
   readonly #lanes = new TopicLanes();
+  readonly #seldom: SeldomLog;
   readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
   private constructor(options: EngineOptions) {
     this.#options = options;
     const { turns, log } = options;
+    this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
     this.#chunks = new ChunkDoor({
       turns,
       log,
@@ -114,24 +118,23 @@ export class Engine implements EnginePort {
         done(null, true);
       },
       authenticate: (client, username, password, done) => {
-        void engine.#authenticate(client, username, password).then(
+        const judged = engine.#authenticate(client, username, password).then(
           (error) => done(error, error === null),
           (error: unknown) => {
             // Too many at once is for the one who waits; a flood of them must not flood the log.
-            const isExpected = error instanceof DroverError;
-            options.log[isExpected ? 'debug' : 'error'](
-              { error: String(error) },
-              'login not judged',
-            );
+            const level = error instanceof DroverError ? 'debug' : 'error';
+            options.log[level]({ error: String(error) }, 'login not judged');
             done(refusedLogin(3), null);
           },
         );
+        inBackground(options.log, 'answer a login', judged);
       },
       authorizePublish: (client, packet, done) => {
-        void engine.#admit(client, packet).then(
+        const judged = engine.#admit(client, packet).then(
           () => done(null),
           (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
         );
+        inBackground(options.log, 'answer a message', judged);
       },
       authorizeSubscribe: (client, subscription, done) => {
         done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
@@ -165,15 +168,20 @@ export class Engine implements EnginePort {
   }
 
   /** A new chunk was stored: who waits for it gets it. */
-  async deliverToWaiting(hash: Sha256Hex): Promise<void> {
+  deliverToWaiting(hash: Sha256Hex): void {
     this.#chunks.deliver(hash);
   }
 
-  /** Sends chunks again to whoever asked for them with `want`. */
+  /** Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
+   * sent: the others are, and the robot asks again. Never rejects. */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
     for (const hash of hashes) {
-      await this.#options.recheck(hash);
-      await this.deliverToWaiting(hash);
+      try {
+        await this.#options.recheck(hash);
+        this.deliverToWaiting(hash);
+      } catch (error) {
+        this.#seldom.warn('want', { hash, problem: toProblem(error) }, 'wanted chunk not read');
+      }
     }
   }
 

@@ -176,6 +176,19 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
+   * Aedes waits for it without hearing of a failure, which would end the process. A will that stays
+   * is published at the next start; its robot is then told offline until it speaks.
+   */
+  override async delWill(client: ClientLike): Promise<unknown> {
+    try {
+      return await super.delWill(client);
+    } catch (error) {
+      this.#log.warn({ client: client.id, error: String(error) }, 'will could not be removed');
+      return undefined;
+    }
+  }
+
+  /**
    * What is not in the queue, because that was full, is sent all the same; Aedes would end the
    * connection instead.
    */

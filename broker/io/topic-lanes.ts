@@ -13,9 +13,10 @@ export class TopicLanes {
     const mine = before.then(task);
     const ended = mine.catch(() => undefined); // its own caller hears of the failure
     this.#last.set(topic, ended);
-    void ended.then(() => {
+    try {
+      return await mine;
+    } finally {
       if (this.#last.get(topic) === ended) this.#last.delete(topic);
-    });
-    return await mine;
+    }
   }
 }

@@ -13,6 +13,7 @@ import { readFileSync } from 'node:fs';
 import { reconnectMs } from '../backoff.ts';
 import { splitBrokerUrls } from '../broker-urls.ts';
 import { DroverError } from '../errors.ts';
+import { inBackground } from '../in-background.ts';
 import { LIMITS } from '../limits.ts';
 import { parseRefusal } from '../messages.ts';
 import { PacketGuard } from '../packet-guard.ts';
@@ -217,10 +218,11 @@ export class MqttWire implements Wire {
     client.on('error', (error) => this.#onError(error));
     client.on('close', () => this.#onClose(client));
     client.handleMessage = (packet, done) => {
-      void this.#deliver(packet).then(
+      const delivered = this.#deliver(packet).then(
         () => done(),
         (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
       );
+      inBackground(this.#log, 'take a message', delivered);
     };
   }
 
@@ -359,7 +361,7 @@ export async function connectWire(
       const error =
         wire.lastError ??
         new DroverError('BROKER_UNREACHABLE', `reach broker ${options.url}: no answer`);
-      void wire.close().then(() => reject(error));
+      wire.close().then(() => reject(error), reject);
     }, 20);
   });
 }

@@ -50,6 +50,26 @@ test('no failure is swallowed without a word about it', () => {
   assert.deepEqual(wrong, []);
 });
 
+/** Methods that return no promise: `void` only drops their value there. */
+const PLAIN =
+  /void (?:\(\w+ = |await |process\.stderr\.write\()|void [\w.#?]*\.(?:add|clear|code|delete|destroy|header|headers|push|set|stop|type|writeHead)\(|void resolve\(|void reject\(/;
+
+test('no promise is dropped with `void`: inBackground owns it, or a catch', () => {
+  const dropped = /(?:^\s*|=> |return |\? )void [\w.#(!?]+.*\(/;
+  const wrong = productSources()
+    .filter(({ path }) => OWNED.test(path))
+    .flatMap(({ path, code }) =>
+      code.split('\n').flatMap((line, at) => {
+        const isPromise =
+          dropped.test(line) && !PLAIN.test(line) && !/: void|\) => void;/.test(line);
+        return isPromise ? [`${path}:${at + 1}: ${line.trim()}`] : [];
+      }),
+    );
+  assert.deepEqual(wrong, []);
+});
+/** Where the rule holds. */
+const OWNED = /^(?:broker|shared)\//;
+
 test('nothing is left for later in the sources', () => {
   const marks = new RegExp(
     `\\b(?:${['TO', 'FIX', 'XX'].map((a, i) => a + ['DO', 'ME', 'X'][i]).join('|')})\\b`,
