@@ -9,6 +9,7 @@ import { benchInstall } from './install.ts';
 import { benchKills } from './kills.ts';
 import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
+import { benchPower } from './power.ts';
 import { benchPull } from './pull.ts';
 import { benchScale } from './scale.ts';
 import { benchSoak } from './soak.ts';
@@ -25,6 +26,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   kills: benchKills,
   links: benchLinks,
   payload: benchPayload,
+  power: benchPower,
   pull: benchPull,
   scale: benchScale,
   soak: benchSoak,

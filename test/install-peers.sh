@@ -21,11 +21,15 @@ e2fsprogs: test -x /usr/sbin/mkfs.ext4 && test -x /usr/sbin/e2fsck
 iproute2: command -v ip || test -x /usr/sbin/ip
 util-linux: command -v nsenter
 mount: command -v mount && command -v umount
+qemu-system-common: command -v qemu-storage-daemon
+libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '
 readonly BENCH_PEERS='
 nginx: command -v nginx || test -x /usr/sbin/nginx
+xfsprogs: command -v mkfs.xfs || test -x /usr/sbin/mkfs.xfs
+btrfs-progs: command -v mkfs.btrfs || test -x /usr/sbin/mkfs.btrfs
 '
 # Packages of the lists that bring a service of their own.
 readonly SERVICES='mosquitto nats-server nginx'

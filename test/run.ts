@@ -19,7 +19,7 @@ const FILE_TIMEOUT_MS = 480_000;
 /** Files at once: one more than two cores, the smallest machine, since many wait for programs. */
 const FILES_AT_ONCE = 3;
 /** Areas whose files keep a core busy for a minute and more: spread among those that wait. */
-const BUSY_AREAS: readonly string[] = ['kill', 'crash', 'sim'];
+const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim'];
 /** Folder of fixtures: it holds no tests. */
 const NOT_AN_AREA = 'helpers';
 /** Takes many minutes: runs when it is named (`npm run test:campaign`), not with all the others. */

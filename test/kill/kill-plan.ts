@@ -30,7 +30,7 @@ const ONCE_MORE = 0.5;
 const BOOT = 0.2;
 
 /** Mulberry32: small, and good enough to spread kills. */
-function makeRandom(seed: number): () => number {
+export function makeRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -12,11 +12,11 @@ import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
 import { startBrokerChild } from '../e2e/broker-child.ts';
-import { startDrover, type Child } from '../helpers/child.ts';
+import { startChild, startDrover, type Child } from '../helpers/child.ts';
 import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
-import { AppMaker, HEALTH_FILE, type AppVersion } from './versions.ts';
+import { AppMaker, HEALTH_FILE, type AppOptions, type AppVersion } from './versions.ts';
 
 /** 2 MiB in 200 files: an update takes some hundred milliseconds, most of it in `staging`. */
 const APP = { fileCount: 200, fileBytes: 10_000, chunkBytes: 128 * 1024 };
@@ -30,10 +30,18 @@ const HOOKS: Readonly<Record<string, string>> = {
   'rolled-back': 'sleep 0.02',
 };
 
+export const EVERY_ROBOT = 'all';
+
+export interface AgentPlace {
+  readonly root?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly args?: readonly string[];
+}
+
 export class KillSite {
   readonly #scope: Scope;
   readonly #fleet = makeFleet();
-  readonly #apps = new AppMaker(this.#fleet, APP);
+  readonly #apps: AppMaker;
   readonly #rollouts = new Map<string, RolloutFields>();
   readonly #stored = new Set<string>();
   readonly #wire: MqttWire;
@@ -43,14 +51,19 @@ export class KillSite {
   #versions = 0;
   #announcing: Promise<void> = Promise.resolve();
 
-  private constructor(scope: Scope, folder: string, url: string, wire: MqttWire) {
+  private constructor(
+    scope: Scope,
+    folder: string,
+    { url, wire, app }: { url: string; wire: MqttWire; app: AppOptions },
+  ) {
+    this.#apps = new AppMaker(this.#fleet, app);
     this.#scope = scope;
     this.#folder = folder;
     this.#url = url;
     this.#wire = wire;
   }
 
-  static async open(scope: Scope): Promise<KillSite> {
+  static async open(scope: Scope, app: AppOptions = APP): Promise<KillSite> {
     const folder = await tempFolder(scope);
     const trust = join(folder, 'trust.json');
     await writeFile(trust, makeFleet().trustBytes);
@@ -65,49 +78,72 @@ export class KillSite {
     const log = makeLog('test', 'silent');
     const wire = await connectWire({ url, clientId: 'campaign-publisher' }, handlers, log);
     scope.after(() => wire.close());
-    return new KillSite(scope, folder, url, wire);
+    return new KillSite(scope, folder, { url, wire, app });
   }
 
   rootOf(robot: string): string {
     return join(this.#folder, robot);
   }
 
-  startAgent(robot: string): Child {
+  /** @param more.root for a robot whose root is elsewhere; `env` is added to that of this process */
+  startAgent(robot: string, more: AgentPlace = {}): Child {
     const link = ['--broker', this.#url, '--trust', join(this.#folder, 'trust.json')];
-    const args = ['--id', robot, ...this.#places(robot), ...link];
-    return startDrover(this.#scope, 'robot-client', args, { env: { DROVER_LOG: 'warn' } });
+    const args = ['--id', robot, ...this.#places(robot, more), ...link, ...(more.args ?? [])];
+    const env = { DROVER_LOG: 'warn', ...more.env };
+    return startDrover(this.#scope, 'robot-client', args, { env });
   }
 
   /** What the boot of a robot runs before the application. */
-  startRecover(robot: string): Child {
-    return startDrover(this.#scope, 'robot-client', ['recover', ...this.#places(robot), '--json']);
+  startRecover(robot: string, more: AgentPlace = {}): Child {
+    const args = ['recover', ...this.#places(robot, more), '--json', ...(more.args ?? [])];
+    return startDrover(this.#scope, 'robot-client', args);
   }
 
-  #places(robot: string): string[] {
-    return ['--root', this.rootOf(robot), '--hooks', join(this.#folder, 'hooks')];
+  #places(robot: string, { root = this.rootOf(robot) }: AgentPlace): string[] {
+    return ['--root', root, '--hooks', join(this.#folder, 'hooks')];
   }
 
   /** The next version, its chunks at the broker, not yet announced. */
-  async prepare(isHealthy: boolean): Promise<AppVersion> {
+  async prepare(isHealthy: boolean, deltaFrom?: AppVersion): Promise<AppVersion> {
     this.#versions += 1;
-    const app = await this.#apps.make(`1.${this.#versions}.0`, isHealthy);
-    await this.#store(app.bundle);
+    const app = await this.#apps.make(`1.${this.#versions}.0`, isHealthy, deltaFrom);
+    await this.#store(app.bundle.chunks);
+    if (app.delta) await this.#store(app.delta.chunks);
     return app;
   }
 
-  async #store(bundle: SignedBundle): Promise<void> {
-    for (const [hash, bytes] of bundle.chunks) {
+  /** A tree as somebody else left it on a robot, at `folder`; never announced. */
+  async placeByHand(folder: string, version: string): Promise<AppVersion> {
+    const app = await this.#apps.make(version, true);
+    await mkdir(folder, { recursive: true });
+    const tar = startChild(this.#scope, 'tar', ['-xzp', '--no-same-owner', '-C', folder], {
+      input: app.bundle.payload,
+    });
+    if ((await tar.exit).code !== 0) throw new Error(tar.describe());
+    return app;
+  }
+
+  async #store(chunks: SignedBundle['chunks']): Promise<void> {
+    for (const [hash, bytes] of chunks) {
       if (this.#stored.has(hash)) continue;
       await this.#wire.send(chunkTopic(hash), bytes, { retain: true, qos: 1 });
       this.#stored.add(hash);
     }
   }
 
-  /** Resolves when the broker has acknowledged the announcement. */
+  /**
+   * Resolves when the broker has acknowledged the announcement.
+   *
+   * @param robot `EVERY_ROBOT` for a rollout without a target
+   */
   async announce(robot: string, app: AppVersion): Promise<void> {
     const id = `${robot}-${app.version.replaceAll('.', '-')}`;
-    const target = { tags: [], robots: [parseRobotId(robot)] };
-    const more = { target, health_timeout_s: HEALTH_TIMEOUT_S };
+    const isForAll = robot === EVERY_ROBOT;
+    const more = {
+      ...(isForAll ? {} : { target: { tags: [], robots: [parseRobotId(robot)] } }),
+      artifacts: [app.bundle.artifact, ...(app.delta ? [app.delta.artifact] : [])],
+      health_timeout_s: HEALTH_TIMEOUT_S,
+    };
     this.#rollouts.set(robot, this.#fleet.makeRollout(id, app.bundle, more));
     const sent = this.#announcing.then(() => {
       this.#seq += 1;

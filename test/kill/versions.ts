@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { pack } from 'tar-stream';
+import { makeDelta, type TestDelta } from '../helpers/delta.ts';
 import type { SignedBundle, TestFleet } from '../helpers/fleet.ts';
 
 export interface AppVersion {
@@ -18,6 +19,8 @@ export interface AppVersion {
   readonly bundle: SignedBundle;
   /** What `treeHash` gives for a complete release. */
   readonly treeHash: string;
+  /** From another version to this one. */
+  readonly delta?: TestDelta;
 }
 
 export interface AppOptions {
@@ -51,7 +54,7 @@ export class AppMaker {
     }));
   }
 
-  async make(version: string, isHealthy: boolean): Promise<AppVersion> {
+  async make(version: string, isHealthy: boolean, deltaFrom?: AppVersion): Promise<AppVersion> {
     const own = [
       { path: 'VERSION', mode: 0o644, bytes: Buffer.from(version) },
       { path: HEALTH_FILE, mode: 0o644, bytes: Buffer.from(isHealthy ? 'good' : 'bad') },
@@ -59,8 +62,12 @@ export class AppMaker {
     const files = [...this.#base, ...own];
     const payload = await packFiles(files, version);
     const { chunkBytes } = this.#options;
-    const bundle = await this.#fleet.makeBundle({ version, payload, chunkBytes });
-    return { version, bundle, treeHash: expectedHash(files, version) };
+    const base = deltaFrom && { version: deltaFrom.version, payload: deltaFrom.bundle.payload };
+    const delta = base && (await makeDelta(base, payload));
+    const manifest = delta?.manifest ?? {};
+    const bundle = await this.#fleet.makeBundle({ version, payload, chunkBytes, manifest });
+    const made = { version, bundle, treeHash: expectedHash(files, version) };
+    return delta ? { ...made, delta } : made;
   }
 }
 
