@@ -20,6 +20,7 @@ import {
 } from './core/machine.ts';
 import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
 import { retryWaitMs } from './core/retry.ts';
+import { lossOf } from './core/lost-state.ts';
 import { foreignProblem } from './core/slots.ts';
 import { freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
@@ -303,7 +304,7 @@ export class Component {
     this.#state = after;
     await this.#slots.read();
     this.#live = { ...QUIET, refusal: this.#live.refusal };
-    const problem = 'problem' in taken ? taken.problem : null;
+    const problem = 'problem' in taken ? taken.problem : lossOf(after);
     const { phase: to, job } = after;
     log.info(
       {

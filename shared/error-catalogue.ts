@@ -4,39 +4,9 @@
  * `docs/errors.md` lists every entry; a test keeps the two equal.
  */
 
-/** Who has to act: `us` a bug of ours, `peer` the other side of a wire, `operator` a person. */
-export type Fault = 'us' | 'peer' | 'operator';
-/** `now` repeat at once, `later` repeat after a wait, `never` the same input fails again. */
-export type Retry = 'now' | 'later' | 'never';
-/** Exit codes of the command line. */
-export type Exit = 1 | 2 | 3 | 4;
+import { refused, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 
-export interface CatalogueEntry {
-  readonly fault: Fault;
-  readonly retry: Retry;
-  readonly exit: Exit;
-  /** One imperative sentence: what to do now. */
-  readonly hint: string;
-}
-
-const usage = (hint: string): CatalogueEntry => ({
-  fault: 'operator',
-  retry: 'never',
-  exit: 2,
-  hint,
-});
-const refused = (fault: Fault, hint: string, retry: Retry = 'never'): CatalogueEntry => ({
-  fault,
-  retry,
-  exit: 3,
-  hint,
-});
-const unreachable = (hint: string): CatalogueEntry => ({
-  fault: 'peer',
-  retry: 'later',
-  exit: 4,
-  hint,
-});
+export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
 
 export const CATALOGUE = {
   // Command line and files
@@ -327,6 +297,11 @@ export const CATALOGUE = {
   STATE_CORRUPT: refused(
     'operator',
     'the state file was set aside; drover-robot recover rebuilt it from the links',
+  ),
+  STATE_LOST: refused(
+    'operator',
+    'find out who removes or damages the state folder (a tmpfs, a cleaner); the robot watches the health of what runs as after an update',
+    'later',
   ),
   DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
   DISK_READ_ONLY: refused(

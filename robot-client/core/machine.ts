@@ -13,7 +13,13 @@ import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Phase } from '../../shared/phases.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import type { DeltaOffer, Job, LastUpdate, MachineState } from './state.ts';
+import {
+  isLostJob,
+  type DeltaOffer,
+  type Job,
+  type LastUpdate,
+  type MachineState,
+} from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
@@ -196,7 +202,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return afterRollback(state, now);
     case 'healthy':
       return finished(
-        { ...state, installed: job, job: null, retry: null, lastProblem: null },
+        { ...state, installed: job && known(job), job: null, retry: null, lastProblem: null },
         job,
         { outcome: 'installed', code: null, now },
       );
@@ -268,6 +274,9 @@ function recalled(state: MachineState, problem: Problem, now: EpochMs): MachineS
   return failing({ ...state, job: again }, problem, now);
 }
 
+/** Null for the stand-in of an update whose state was lost: no recall or report is about it. */
+const known = (job: Job): Job | null => (isLostJob(job) ? null : job);
+
 interface Ending {
   readonly outcome: LastUpdate['outcome'];
   readonly code: string | null;
@@ -275,7 +284,7 @@ interface Ending {
 }
 
 function finished(state: MachineState, job: Job | null, ending: Ending): MachineState {
-  if (!job) return state;
+  if (!job || isLostJob(job)) return state;
   const { outcome, code, now } = ending;
   const lastUpdate: LastUpdate = {
     rollout: job.rollout,

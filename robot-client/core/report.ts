@@ -11,7 +11,8 @@ import type {
 import type { Phase } from '../../shared/phases.ts';
 import type { Left } from './prune.ts';
 import { slotProblem, type Slots } from './slots.ts';
-import type { LastUpdate, MachineState } from './state.ts';
+import { rolloutOf } from './lost-state.ts';
+import { isLostJob, type LastUpdate, type MachineState } from './state.ts';
 import type { Stint } from './usage.ts';
 
 export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
@@ -53,7 +54,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     previous_version: view.previousVersion,
     payload_sha256: payloadOf(state, view.version),
     phase: state.phase,
-    rollout: state.job?.rollout ?? null,
+    rollout: rolloutOf(state.job),
     target_version: state.job?.version ?? null,
     transfer: transfer && {
       bytes_done: transfer.bytesDone,
@@ -73,7 +74,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
 export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
   // In probation the new release runs already, and the one before it may be of the same version.
   const found = [job, installed].find((one) => one !== null && one.version === active);
-  return found?.payloadSha256 ?? null;
+  return found && !isLostJob(found) ? found.payloadSha256 : null;
 }
 
 function reportUpdate(last: LastUpdate) {
@@ -206,7 +207,7 @@ export function reportTransition(input: {
     event: input.event,
     version: input.version,
     target_version: job?.version ?? null,
-    rollout: job?.rollout ?? null,
+    rollout: rolloutOf(job),
     problem: input.problem && {
       code: input.problem.code,
       message: input.problem.message.slice(0, 1_000),

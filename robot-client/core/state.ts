@@ -147,7 +147,12 @@ export function freshState(): MachineState {
   };
 }
 
-/** A job of a bundle whose signatures hold: the only way to make one. */
+/** Rollout of the job that stands for an update whose state was lost (core/lost-state.ts). */
+export const LOST_ROLLOUT = 'state-lost';
+
+export const isLostJob = (job: Job): boolean => job.rollout === LOST_ROLLOUT;
+
+/** A job of a bundle whose signatures hold: the only way to make one that is installed. */
 export function makeJob(input: {
   rollout: Rollout;
   artifact: Artifact;

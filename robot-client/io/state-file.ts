@@ -8,13 +8,10 @@ import { LIMITS } from '../../shared/limits.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
-import {
-  encodeMachineState,
-  freshState,
-  parseMachineState,
-  type MachineState,
-} from '../core/state.ts';
+import { stateAfterLoss } from '../core/lost-state.ts';
+import { encodeMachineState, parseMachineState, type MachineState } from '../core/state.ts';
 import { clearStaging } from './prune.ts';
+import { readSlots } from './read-slots.ts';
 
 export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const beside = `${path}.new`;
@@ -43,23 +40,33 @@ export async function readOrSetAside<T>(
     return { value: bytes === null ? null : parse(bytes), problem: null };
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
-    await disk.rename(path, `${path}.corrupt`);
+    await setAside(disk, path);
     const cause = toProblem(thrown);
     const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
     return { value: null, problem: toProblem(new DroverError('STATE_CORRUPT', message)) };
   }
 }
 
-/** The machine's state; a damaged file starts over from what the links say. */
+/** Under a name that is free, or was a file that was set aside before. */
+async function setAside(disk: Disk, path: string): Promise<void> {
+  const kind = await disk.kind(path);
+  for (let nth = 1; nth <= LIMITS.setAsideMax; nth += 1) {
+    const aside = nth === 1 ? `${path}.corrupt` : `${path}.corrupt.${nth}`;
+    const there = await disk.kind(aside);
+    if (there !== 'absent' && (there !== 'file' || kind !== 'file')) continue;
+    return disk.rename(path, aside);
+  }
+  throw new DroverError('STATE_CORRUPT', `set ${path} aside: too many were set aside before`);
+}
+
+/** The machine's state; without a whole file it begins with what the links say. */
 export async function readMachineState(
   disk: Disk,
   layout: Layout,
   now: number,
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
-  if (value) return value;
-  const fresh = freshState();
-  return problem ? { ...fresh, lastProblem: { ...problem, version: null, atMs: now } } : fresh;
+  return value ?? stateAfterLoss(await readSlots(disk, layout), problem, now);
 }
 
 export async function writeMachineState(

@@ -5,6 +5,7 @@
  */
 
 import { folder, file, link, type FileImage, type FolderImage, type Image } from './disk-image.ts';
+import { encodeMachineState, freshState } from '../../robot-client/core/state.ts';
 import { ADOPTED, PATCHED, recipeOf, treeOf, type Robot } from './robot.ts';
 
 export interface Scenario {
@@ -34,8 +35,10 @@ function installed(active: string, rollback?: string, recipe?: FileImage): Folde
     active: link(`releases/${active}`),
     ...(rollback !== undefined && { rollback: link(`releases/${rollback}`) }),
   };
+  // With a state: without one, a robot that can go back puts what runs on probation.
+  const state = folder({ 'machine.json': file(encodeMachineState(freshState()), 0o600) });
   const bases = folder(recipe ? { [active]: recipe } : {});
-  return disk(folder({ releases, bases, staging: folder({}), state: folder({}), ...links }));
+  return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
 }
 
 export const SCENARIOS: readonly Scenario[] = [

@@ -1,0 +1,95 @@
+/** A robot whose state file is gone or damaged goes on so that an unconfirmed version stays one. */
+
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { layoutOf, type Layout } from '../../robot-client/core/layout.ts';
+import { step } from '../../robot-client/core/machine.ts';
+import { freshState } from '../../robot-client/core/state.ts';
+import { realDisk } from '../../robot-client/io/disk.ts';
+import { readMachineState, writeMachineState } from '../../robot-client/io/state-file.ts';
+import { recoverComponent } from '../../robot-client/recover.ts';
+import { NOW } from './world.ts';
+
+const folders: string[] = [];
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+
+/** A root with 1.1.0 active and, unless it is null, that text as the link of rollback. */
+async function makeRoot(rollback: string | null): Promise<Layout> {
+  const root = await mkdtemp(join(tmpdir(), 'drover-lost-'));
+  folders.push(root);
+  for (const version of ['1.0.0', '1.1.0']) {
+    await mkdir(join(root, 'releases', version), { recursive: true });
+  }
+  await symlink('releases/1.1.0', join(root, 'active'));
+  if (rollback !== null) await symlink(rollback, join(root, 'rollback'));
+  await mkdir(join(root, 'state'));
+  return layoutOf(root);
+}
+
+const recoverOn = (layout: Layout) =>
+  recoverComponent({
+    component: 'app',
+    root: layout.root,
+    disk: realDisk,
+    hooksFolder: `${layout.root}/no-hooks`,
+    bootsMax: 3,
+    adoptVersion: '0.0.0',
+  });
+
+const DAMAGES: readonly [string, (layout: Layout) => Promise<unknown>][] = [
+  ['is gone with its folder', ({ state }) => rm(state, { recursive: true })],
+  ['is empty', ({ machineFile }) => writeFile(machineFile, '')],
+  ['is of something else', ({ machineFile }) => writeFile(machineFile, '{"schema":7}')],
+  ['is a folder', ({ machineFile }) => mkdir(machineFile)],
+  [
+    'is a folder for the second time',
+    async ({ machineFile }) => {
+      await mkdir(join(`${machineFile}.corrupt`, 'x'), { recursive: true });
+      await mkdir(machineFile);
+    },
+  ],
+];
+
+describe('a lost state', () => {
+  for (const [how, damage] of DAMAGES) {
+    it(`puts what runs on probation when machine.json ${how}, and unconfirmed boots go back`, async () => {
+      const layout = await makeRoot('releases/1.0.0');
+      await damage(layout);
+      for (const boot of [1, 2, 3]) {
+        const recovery = await recoverOn(layout);
+        assert.equal(recovery.phase, 'probation', `boot ${boot}`);
+      }
+      const state = await readMachineState(realDisk, layout, NOW);
+      assert.equal(state.lastProblem?.code, 'STATE_LOST');
+      const last = await recoverOn(layout);
+      assert.equal(last.version, '1.0.0');
+      assert.equal(await readlink(layout.active), 'releases/1.0.0');
+    });
+  }
+
+  it('is over when what runs is healthy, and is no update of any rollout', async () => {
+    const layout = await makeRoot('releases/1.0.0');
+    const state = await readMachineState(realDisk, layout, NOW);
+    const { state: after } = step(state, { kind: 'healthy' }, NOW);
+    assert.deepEqual({ ...after }, freshState());
+    await writeMachineState(realDisk, layout, after);
+    assert.equal((await recoverOn(layout)).phase, 'idle');
+  });
+
+  it('is told, and no probation, when there is no release to go back to', async () => {
+    for (const rollback of ['releases/1.1.0', 'releases/9.9.9', '/nowhere']) {
+      const layout = await makeRoot(rollback);
+      const state = await readMachineState(realDisk, layout, NOW);
+      assert.equal(state.phase, 'idle', rollback);
+      assert.equal(state.lastProblem?.code, 'STATE_LOST', rollback);
+    }
+  });
+
+  it('is none in a root that came with one release', async () => {
+    const layout = await makeRoot(null);
+    assert.deepEqual(await readMachineState(realDisk, layout, NOW), freshState());
+  });
+});
