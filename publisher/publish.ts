@@ -16,6 +16,8 @@ import { verifyBundle, type VerifiedBundle } from '../shared/bundle-signature.ts
 import { DroverError } from '../shared/errors.ts';
 import type { Bundle } from '../shared/io/bundle-folder.ts';
 import type { Output } from '../shared/io/cli.ts';
+import type { Manifest } from '../shared/manifest.ts';
+import type { RobotState } from '../shared/messages.ts';
 import type { Log } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import {
@@ -25,6 +27,7 @@ import {
   type Leader,
 } from './core/active-rollouts.ts';
 import { assertKeysSatisfy } from '../shared/check-keys.ts';
+import { forecastOf, forecastText, isUseless, type Forecast } from './core/forecast.ts';
 import { planAnnouncement, type AnnouncementPlan } from './core/plan-announcement.ts';
 import { assertChunkBytes, planRollout, type Audience } from './core/plan-rollout.ts';
 import { AnnouncementBoard } from './io/announcement-board.ts';
@@ -32,6 +35,7 @@ import { BrokerLink, type BrokerOptions } from './io/broker-link.ts';
 import { makeMeter } from './io/meter.ts';
 import { checkDeltas } from './io/delta-parts.ts';
 import { assertPayloadIs, chunkFile, chunkPayload, type ChunkedPayload } from './io/payload.ts';
+import { readRobots } from './io/robot-states.ts';
 import { storeChunks, type StoredChunks } from './io/store-chunks.ts';
 import { UploadJournal } from './io/upload-journal.ts';
 
@@ -47,6 +51,10 @@ export interface PublishJob {
   readonly lifeMs: number;
   readonly supersede: readonly string[];
   readonly alongside: boolean;
+  /** Announce although no robot would take it, or robots report other bytes under its version. */
+  readonly anyway?: boolean;
+  /** Told what robots will make of it, before a byte is sent; null when that is not known. */
+  onForecast?(found: Forecast | null): void;
   /** Start a fresh list when what is announced now does not verify. */
   readonly replaceInvalid: boolean;
   /** Store the chunks, announce nothing. */
@@ -69,6 +77,8 @@ export interface Published {
     readonly plan: AnnouncementPlan;
     readonly rollout: RolloutFields;
   } | null;
+  /** What robots will make of it; null when that is not known. */
+  readonly forecast: Forecast | null;
   /** Who leads rollouts on this fleet; null when nothing is announced. */
   readonly leader: Leader | null;
 }
@@ -120,16 +130,21 @@ async function publishOver(
   const { payload, deltas } = prepared;
   if (job.uploadOnly) {
     const stored = job.dryRun ? null : await storeAll(link, job, prepared);
-    return { payload, deltas, stored, announced: null, leader: null };
+    return { payload, deltas, stored, announced: null, forecast: null, leader: null };
   }
-  const board = await AnnouncementBoard.open(link);
+  const [board, robots] = await Promise.all([
+    AnnouncementBoard.open(link),
+    readRobots(link, job.log),
+  ]);
   try {
-    const before = planNext(board, job, prepared); // an overlap is told before gigabytes are sent
+    const before = planNext(board, job, { ...prepared, robots }); // told before gigabytes are sent
+    job.onForecast?.(before.forecast);
+    assertWanted(before.forecast, job, prepared.verified.manifest);
     if (job.dryRun) return published(before, prepared, null);
     signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
     const stored = await storeAll(link, job, prepared);
     const { current } = board;
-    const next = planNext(board, job, prepared);
+    const next = planNext(board, job, { ...prepared, robots });
     await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
     return published(next, prepared, stored);
   } finally {
@@ -138,12 +153,12 @@ async function publishOver(
 }
 
 function published(
-  { plan, leader }: { plan: AnnouncementPlan; leader: Leader },
+  { plan, forecast, leader }: Planned,
   { payload, deltas, rollout }: Prepared,
   stored: StoredChunks | null,
 ): Published {
   const announced = { fields: plan.fields, plan, rollout };
-  return { payload, deltas, stored, announced, leader };
+  return { payload, deltas, stored, announced, forecast, leader };
 }
 
 /** The payload first: it is what every robot can take. */
@@ -179,11 +194,17 @@ async function store(
   return await storeChunks({ link, payload, journal, meter });
 }
 
+interface Planned {
+  readonly plan: AnnouncementPlan;
+  readonly forecast: Forecast | null;
+  readonly leader: Leader;
+}
+
 function planNext(
   board: AnnouncementBoard,
   job: PublishJob,
-  { verified, rollout }: Prepared,
-): { plan: AnnouncementPlan; leader: Leader } {
+  { verified, rollout, robots }: Prepared & { robots: readonly RobotState[] | null },
+): Planned {
   const onInvalid = (error: unknown): void =>
     job.log.warn({ reason: String(error) }, 'a message of a controller does not verify: ignored');
   const statuses = openStatuses(board.progress, job.trust, onInvalid);
@@ -198,9 +219,25 @@ function planNext(
     statuses,
     supersede: job.supersede,
     alongside: job.alongside,
+    robots,
     ...(job.imported && { imported: job.imported }),
   });
-  return { plan, leader };
+  const forecast = robots && forecastOf(plan.fields, rollout.id, robots);
+  return { plan, forecast, leader };
+}
+
+/**
+ * A rollout that none of the robots would take is a mistake more often than not.
+ * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED
+ */
+function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
+  if (found === null || job.anyway === true) return;
+  const what = `announce ${manifest.name} ${manifest.version}`;
+  if (found.robots.VERSION_REUSED.length > 0) {
+    throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
+  }
+  if (isUseless(found))
+    throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`);
 }
 
 function openPrevious(bytes: Uint8Array | null, job: PublishJob) {

@@ -12,7 +12,7 @@ import { readInput } from '../shared/io/cli.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { parseRobotState } from '../shared/messages.ts';
 import type { Log } from '../shared/ports.ts';
-import { parseTopic, robotFilter, robotTopic } from '../shared/topics.ts';
+import { robotTopic } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import {
   encodeSiteReport,
@@ -22,7 +22,7 @@ import {
   type SiteReport,
 } from './core/site-report.ts';
 import { BrokerLink, type BrokerOptions } from './io/broker-link.ts';
-import { Subscription } from './io/subscription.ts';
+import { readRetainedStates } from './io/robot-states.ts';
 
 export interface ReportExport {
   readonly broker: BrokerOptions;
@@ -88,20 +88,8 @@ export async function importReport(
   }
 }
 
-/** What is retained of each robot. */
-async function readStates(link: BrokerLink): Promise<Map<string, Uint8Array>> {
-  const states = new Map<string, Uint8Array>();
-  const subscription = await Subscription.open(link, {
-    filters: [robotFilter('state')],
-    onMessage: (topic, payload) => {
-      const parsed = parseTopic(topic);
-      if (parsed?.kind !== 'robot' || parsed.leaf !== 'state') return;
-      if (payload.byteLength === 0) states.delete(parsed.robot);
-      else states.set(parsed.robot, payload.slice());
-    },
-  });
-  const isWhole = await subscription.settle();
-  subscription.close();
+async function readStates(link: BrokerLink): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { states, isWhole } = await readRetainedStates(link);
   if (isWhole) return states;
   throw new DroverError('BROKER_UNREACHABLE', 'read robots: reports are still coming in');
 }

@@ -206,6 +206,10 @@ export const CATALOGUE = {
     'operator',
     'replace the other rollout with --supersede ID, or stand beside it with --alongside',
   ),
+  NO_ROBOT_TAKES_IT: refused(
+    'operator',
+    'look at what the robots run with drover fleet robots; to announce it all the same: --anyway',
+  ),
   SEQ_CONFLICT: refused(
     'peer',
     'somebody else published at the same moment: run publish again',

@@ -7,6 +7,7 @@ import { parseDurationMs } from '../../shared/durations.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
+import { forecastFields, forecastLines } from '../core/forecast.ts';
 import { rolloutIdFor } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { confirmTyped } from '../io/confirm.ts';
@@ -47,6 +48,10 @@ function withOptions(argv: Argv) {
     .option('id', { ...TEXT, describe: 'rollout id; default: NAME-VERSION-xxxx' })
     .option('supersede', { ...LIST, describe: 'end this rollout; may be given again' })
     .option('alongside', { ...FLAG, describe: 'stand beside rollouts for the same robots' })
+    .option('anyway', {
+      ...FLAG,
+      describe: 'announce although no robot would take it as things stand',
+    })
     .option('replace-invalid', { ...FLAG, describe: 'start over when fleet/updates is not ours' })
     .option('upload-only', { ...FLAG, describe: 'store the chunks, announce nothing' })
     .option('yes', { ...FLAG, describe: 'do not ask before an emergency' })
@@ -80,6 +85,11 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       lifeMs: parseDurationMs(argv.expires),
       supersede: argv.supersede ?? [],
       alongside: argv.alongside,
+      anyway: argv.anyway,
+      onForecast: (found) => {
+        if (argv.json || argv.dryRun) return; // it stands in the answer
+        for (const line of forecastLines(found)) process.stderr.write(`${line}\n`);
+      },
       replaceInvalid: argv.replaceInvalid,
       uploadOnly: argv.uploadOnly,
       dryRun: argv.dryRun,
@@ -133,6 +143,8 @@ function report(output: Output, facts: Report): void {
         ...stepFields(announced.rollout),
         kept: announced.plan.kept,
         superseded: announced.plan.superseded,
+        stones: announced.plan.stones,
+        robots: forecastFields(published.forecast),
       }),
     },
     [...storedLines(facts), ...announcedLines(facts)],
@@ -162,6 +174,11 @@ function announcedLines({ published, rolloutId, bundle, dryRun }: Report): strin
   ];
   if (plan.superseded.length > 0) lines.push(`ended ${plan.superseded.join(', ')}`);
   if (plan.kept.length > 0) lines.push(`kept ${plan.kept.join(', ')}`);
+  if (plan.stones.length > 0) {
+    const stones = plan.stones.join(', ');
+    lines.push(`kept ${stones} for robots that are too old for ${bundle.manifest.version}`);
+  }
+  if (dryRun) lines.push(...forecastLines(published.forecast));
   if (leader) lines.push(...leaderLines(leader, rollout));
   return lines;
 }

@@ -11,8 +11,10 @@ import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { parseManifest, type Manifest } from '../../shared/manifest.ts';
 import type { Progress } from '../../shared/progress.ts';
+import type { RobotState } from '../../shared/messages.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions } from '../../shared/version.ts';
+import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
 export interface ActiveRollout {
@@ -36,6 +38,8 @@ export interface AnnouncementPlanInput {
   readonly statuses: ReadonlyMap<string, Progress['status']>;
   readonly supersede: readonly string[];
   readonly alongside: boolean;
+  /** What robots last reported; null when that cannot be read. */
+  readonly robots: readonly RobotState[] | null;
   /** The file of an air gap that the bundle came in. */
   readonly imported?: { readonly seq: number };
 }
@@ -44,9 +48,11 @@ export interface AnnouncementPlan {
   readonly fields: AnnouncementFields;
   readonly kept: readonly string[];
   readonly superseded: readonly string[];
+  /** Of those kept: robots that are too old for the new rollout go through them. */
+  readonly stones: readonly string[];
 }
 
-/** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE */
+/** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE, VERSION_REUSED */
 export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
   const active = input.previous?.rollouts ?? [];
   for (const id of input.supersede) {
@@ -57,7 +63,15 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
       `supersede ${id}: no such active rollout (got ${ids === '' ? 'none' : ids})`,
     );
   }
-  const kept = active.filter((one) => !isReplaced(one.rollout, input));
+  for (const { rollout } of active) assertSameBytes(rollout, input);
+  const leading = leadingUp(active, input);
+  const stones: string[] = [];
+  const kept = active.filter(({ rollout }) => {
+    if (!isReplaced(rollout, input)) return true;
+    const isStone = leading.has(rollout.id) && !input.supersede.includes(rollout.id);
+    if (isStone) stones.push(rollout.id);
+    return isStone;
+  });
   const superseded = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
   assertRoom(kept.length + 1);
   return {
@@ -71,7 +85,65 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
     },
     kept: kept.map(({ rollout }) => rollout.id),
     superseded,
+    stones,
   };
+}
+
+/**
+ * A version names one payload wherever both could reach one robot. What the new rollout replaces
+ * counts as well: robots run it already.
+ * @throws DroverError VERSION_REUSED
+ */
+function assertSameBytes(old: Rollout, input: AnnouncementPlanInput): void {
+  const theirs = manifestOf(old);
+  const ours = input.manifest;
+  if (!theirs || !sharesRobots(theirs, ours)) return;
+  if (compareVersions(theirs.version, ours.version) !== 0) return;
+  if (theirs.payload_sha256 === ours.payload_sha256) return;
+  const [got, want] = [ours.payload_sha256.slice(0, 12), theirs.payload_sha256.slice(0, 12)];
+  throw new DroverError(
+    'VERSION_REUSED',
+    `announce ${ours.name} ${ours.version}: rollout ${old.id} announces ${theirs.version} with another payload (got ${got}, want ${want})`,
+    { facts: { other: old.id } },
+  );
+}
+
+const sharesRobots = (one: Manifest, other: Manifest): boolean =>
+  one.name === other.name &&
+  (one.target_arch === ARCH_ANY ||
+    other.target_arch === ARCH_ANY ||
+    canonicalArch(one.target_arch) === canonicalArch(other.target_arch));
+
+/**
+ * Ids of rollouts that robots too old for the new one can take first. Where no robot is known, all
+ * that start lower than the new one does.
+ */
+function leadingUp(
+  active: readonly ActiveRollout[],
+  { rollout, manifest, robots }: AnnouncementPlanInput,
+): Set<string> {
+  const offers = active.flatMap(({ rollout: one }): Offer[] => {
+    const theirs = manifestOf(one);
+    return theirs?.name === manifest.name
+      ? [{ id: one.id, target: one.target, manifest: theirs }]
+      : [];
+  });
+  if (robots === null || robots.length === 0) {
+    const lower = offers.filter(
+      (one) =>
+        compareVersions(one.manifest.min_current_version, manifest.min_current_version) < 0 &&
+        compareVersions(one.manifest.version, manifest.version) < 0,
+    );
+    return new Set(lower.map(({ id }) => id));
+  }
+  const offer = { id: rollout.id, target: fullTarget(rollout.target), manifest };
+  const needed = robots
+    .filter((state) => {
+      const outlook = outlookOf(offer, offers, state);
+      return outlook === 'TOO_OLD' || outlook === 'steps';
+    })
+    .flatMap((state) => stonesFor(state, offers));
+  return new Set(needed.map(({ id }) => id));
 }
 
 /** It never falls, or a stick of last year would come in again. */

@@ -43,6 +43,7 @@ function plan(
     statuses: new Map(),
     supersede: [],
     alongside: false,
+    robots: null,
     ...rest,
   });
 }

@@ -111,6 +111,7 @@ test('the highest file that came in is kept by every later announcement [P-13.5]
       statuses: new Map(),
       supersede: [],
       alongside: false,
+      robots: null,
       ...(imported !== undefined && { imported: { seq: imported } }),
     }).fields.imported;
   assert.deepEqual(plan(5, 7), { seq: 7 });
