@@ -34,6 +34,13 @@ export const CATALOGUE = {
   LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),
   DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
   DATA_NOT_EMPTY: usage('name an empty --data folder: a restore never mixes with what is there'),
+  DATABASE_DAMAGED: usage(
+    'stop the broker and run drover-broker repair --data FOLDER, or restore a backup into an empty folder',
+  ),
+  REPAIR_FAILED: usage(
+    'restore a backup into an empty folder; without one, move the damaged database away: robots report again and bundles are published again',
+  ),
+  REPAIR_UNFINISHED: usage('run drover-broker repair --data FOLDER again: it goes on'),
   RESTORE_UNFINISHED: usage('empty the folder and run drover-broker restore again'),
   BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
 

@@ -1,7 +1,8 @@
-/** The verbs on a data folder as a whole: `drover-broker backup` and `drover-broker restore`. */
+/** The verbs on a data folder as a whole: `drover-broker backup`, `repair` and `restore`. */
 
 import type { Argv } from 'yargs';
 import { runBackup } from '../backup.ts';
+import { runRepair } from '../repair.ts';
 import { runRestore } from '../restore.ts';
 
 export const withDataCommands = <T>(args: Argv<T>): Argv<T> =>
@@ -20,6 +21,15 @@ export const withDataCommands = <T>(args: Argv<T>): Argv<T> =>
           })
           .option('json', { type: 'boolean', default: false }),
       ({ data, out, chunks, json }) => runBackup({ data, out, hasChunks: chunks, json }),
+    )
+    .command(
+      'repair',
+      'make damaged databases of a stopped broker readable again; keeps the damaged ones',
+      (options) =>
+        options
+          .option('data', { type: 'string', demandOption: true })
+          .option('json', { type: 'boolean', default: false }),
+      ({ data, json }) => runRepair({ data, json }),
     )
     .command(
       'restore <file>',

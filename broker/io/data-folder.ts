@@ -10,12 +10,14 @@ import { DroverError } from '../../shared/errors.ts';
 
 /** What a restore has not put in its place yet. */
 export const RESTORING = 'restoring';
+/** Copies that a repair has not put in their place yet. */
+export const REPAIRING = 'repairing';
 /** `garbage` counts since when chunks are not needed: a broker that comes back counts anew. */
 const NOT_DATABASES: readonly string[] = ['chunks', 'garbage', RESTORING];
 
 /**
  * Makes the folder when it is missing.
- * @throws DroverError FILE_UNREADABLE, RESTORE_UNFINISHED
+ * @throws DroverError FILE_UNREADABLE, RESTORE_UNFINISHED, REPAIR_UNFINISHED
  */
 export async function openDataFolder(folder: string): Promise<void> {
   try {
@@ -24,7 +26,11 @@ export async function openDataFolder(folder: string): Promise<void> {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `open data folder ${folder}: ${why}`, { cause });
   }
-  if (!(await namesIn(folder)).includes(RESTORING)) return;
+  const names = await namesIn(folder);
+  if (names.includes(REPAIRING)) {
+    throw new DroverError('REPAIR_UNFINISHED', `open data folder ${folder}: a repair was cut off`);
+  }
+  if (!names.includes(RESTORING)) return;
   throw new DroverError('RESTORE_UNFINISHED', `open data folder ${folder}: a restore was cut off`);
 }
 
@@ -37,6 +43,24 @@ export async function namesIn(folder: string): Promise<string[]> {
     throw new DroverError('FILE_UNREADABLE', `read data folder ${folder}: ${why}`, { cause });
   }
 }
+
+/**
+ * Names of all folders in it that hold files of LevelDB's, `CURRENT` or not: damaged ones too.
+ * @throws DroverError FILE_UNREADABLE
+ */
+export async function leveldbsIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await namesIn(folder)) {
+    if (['chunks', RESTORING, REPAIRING].includes(name)) continue;
+    if (!(await stat(join(folder, name))).isDirectory()) continue;
+    if ((await namesIn(join(folder, name))).some(isOfLevel)) found.push(name);
+  }
+  return found.sort();
+}
+
+/** A name that LevelDB gives to its files. */
+export const isOfLevel = (name: string): boolean =>
+  name === 'CURRENT' || /^(?:MANIFEST-\d+|\d+\.(?:ldb|sst|log))$/.test(name);
 
 /** Names of the databases in it. @throws DroverError FILE_UNREADABLE */
 export async function databasesIn(folder: string): Promise<string[]> {

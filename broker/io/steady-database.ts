@@ -8,10 +8,11 @@
  */
 
 import { Level } from 'level';
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { isOfLevel } from './data-folder.ts';
 
 type Encoding = 'utf8' | 'buffer' | 'view';
 
@@ -52,6 +53,10 @@ export interface ChainedBatch {
 const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
 const NO_ROOM = /No space left on device|Disk quota exceeded/; // strerror(3), as LevelDB passes it on
 
+/** Of the disk or of permissions: no damage, whatever file it names. */
+const PASSING =
+  /No space left|quota exceeded|Permission denied|Read-only|Too many open|Input\/output/;
+
 export class SteadyDatabase {
   readonly #level: Level<string, unknown>;
   readonly #folder: string;
@@ -69,8 +74,9 @@ export class SteadyDatabase {
     this.#level = new Level(folder, { valueEncoding });
   }
 
-  /** @throws DroverError DATA_LOCKED when another broker holds the folder, FILE_UNREADABLE */
+  /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, FILE_UNREADABLE */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
+    await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
     const database = new SteadyDatabase(folder, valueEncoding);
     try {
       await rm(join(folder, PROBE), { force: true });
@@ -93,12 +99,12 @@ export class SteadyDatabase {
 
   async *values(range: Range): AsyncGenerator<unknown> {
     await this.#reopening;
-    yield* this.#level.values(range);
+    yield* reading(this.#folder, this.#level.values(range));
   }
 
   async *entries(range: Range = {}): AsyncGenerator<[string, unknown]> {
     await this.#reopening;
-    yield* this.#level.iterator(range);
+    yield* reading(this.#folder, this.#level.iterator(range));
   }
 
   /** All entries as they are now, whatever is written while they are read; values as they lie. */
@@ -258,14 +264,52 @@ function sizeOf(operation: Operation): number {
   return operation.key.length + length;
 }
 
+/** LevelDB's own repair, in place. To be called on a copy. */
+export async function repairLevel(folder: string): Promise<void> {
+  // On Node `Level` is ClassicLevel, whose repair its types leave out.
+  await (Level as unknown as { repair(location: string): Promise<void> }).repair(folder);
+}
+
+/** Without `CURRENT` LevelDB begins an empty database there and removes the files of the old one. */
+async function assertNotHeadless(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  if (names.includes('CURRENT') || !names.some(isOfLevel)) return;
+  throw damaged(folder, 'its file CURRENT is missing');
+}
+
+async function* reading<T>(folder: string, entries: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* entries;
+  } catch (cause) {
+    throw isDamage(cause) ? damaged(folder, whyOf(cause), cause) : cause;
+  }
+}
+
+function innerOf(cause: unknown): unknown {
+  return cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+}
+
+function whyOf(cause: unknown): string {
+  const inner = innerOf(cause);
+  return inner instanceof Error ? inner.message : String(inner);
+}
+
+/** As LevelDB says it: a corruption, or a file that `MANIFEST` names and that is gone. */
+const isDamage = (cause: unknown): boolean =>
+  /^Corruption|CURRENT|MANIFEST|\.(?:ldb|sst)\b/.test(whyOf(cause));
+
+const damaged = (folder: string, why: string, cause?: unknown): DroverError =>
+  new DroverError('DATABASE_DAMAGED', `open ${folder}: the database is damaged: ${why}`, { cause });
+
 /** The lock of LevelDB tells a second broker on the same folder from a broken one. */
 function openFailure(folder: string, cause: unknown): DroverError {
-  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-  const isLocked = inner instanceof Error && 'code' in inner && inner.code === 'LEVEL_LOCKED';
-  const why = inner instanceof Error ? inner.message : String(inner);
-  return new DroverError(
-    isLocked ? 'DATA_LOCKED' : 'FILE_UNREADABLE',
-    isLocked ? `open ${folder}: another drover-broker uses it` : `open ${folder}: ${why}`,
-    { cause },
-  );
+  if (cause instanceof DroverError) return cause;
+  const { code } = innerOf(cause) as { code?: unknown };
+  if (code === 'LEVEL_LOCKED') {
+    return new DroverError('DATA_LOCKED', `open ${folder}: another drover-broker uses it`, {
+      cause,
+    });
+  }
+  if (!PASSING.test(whyOf(cause)) && isDamage(cause)) return damaged(folder, whyOf(cause), cause);
+  return new DroverError('FILE_UNREADABLE', `open ${folder}: ${whyOf(cause)}`, { cause });
 }
