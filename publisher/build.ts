@@ -15,10 +15,12 @@ import { probeZstd } from '../shared/io/zstd.ts';
 import { encodeManifest } from '../shared/manifest.ts';
 import { assertDeltaBases, parseDeltaFrom } from './core/plan-deltas.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './core/plan-bundle.ts';
+import { assertNoXattrs } from './core/xattr-policy.ts';
 import { planTree, type TreePlan } from './core/plan-tree.ts';
 import { makeDeltas, type BuiltDelta } from './deltas.ts';
 import { openDeltaBase, type DeltaBase } from './io/delta-base.ts';
 import { makeMeter } from './io/meter.ts';
+import { listXattrs } from './io/xattrs.ts';
 import { packPayload, type PackedPayload } from './io/pack-payload.ts';
 import { listTree } from './io/tree.ts';
 
@@ -29,6 +31,9 @@ export interface BuildJob {
   /** Words of `--delta-from`. */
   readonly deltasFrom?: readonly string[];
   readonly zstd?: string;
+  readonly plainModes?: boolean;
+  /** Leaves extended attributes out; a tree that has some is refused otherwise. */
+  readonly dropXattrs?: boolean;
   /** Plans and checks everything, writes nothing. */
   readonly dryRun: boolean;
   readonly output: Output;
@@ -42,15 +47,17 @@ export interface BuiltBundle {
   readonly deltas: readonly BuiltDelta[];
 }
 
-/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE, and
- * with deltas those of `makeDeltas` */
+/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE,
+ * XATTRS_REFUSED, XATTRS_UNREADABLE, and with deltas those of `makeDeltas` */
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
   planManifest(job.labels, null); // labels are judged before gigabytes are read
   await assertOutIsFree(out, job.appFolder);
   const bases = await openBases(job);
   try {
-    const plan = planTree(await listTree(job.appFolder));
+    const listing = await listTree(job.appFolder);
+    const plan = planTree(listing, { plainModes: job.plainModes ?? false });
+    if (job.dropXattrs !== true) assertNoXattrs(await listXattrs(job.appFolder));
     if (job.dryRun) return { out, plan, payload: null, deltas: [] };
     return await packBundle(job, { out, plan, bases });
   } finally {

@@ -26,6 +26,7 @@ import { freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
+import { splitProblem } from './io/one-filesystem.ts';
 import { keepMachineState, readMachineState, writeMachineState } from './io/state-file.ts';
 import { SlotWatch } from './io/slot-watch.ts';
 import { prepareLayout } from './io/swap.ts';
@@ -85,6 +86,8 @@ export class Component {
   /** Goes on from what `load` read. */
   async start(): Promise<void> {
     await this.#dispatch(powerEvent(this.#state, 'agent', this.#options.bootsMax));
+    const split = await splitProblem(this.#options);
+    if (split) await this.refuse(split, { stays: true });
   }
 
   /** For a component that is alone: `load` and `start`. */

@@ -11,6 +11,7 @@ import { verifyBundle } from '../shared/bundle-signature.ts';
 import type { PatchProgram } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import {
+  newKeptFolder,
   newRecipeFile,
   payloadFile,
   stagingFolder,
@@ -27,6 +28,8 @@ import { ALWAYS_OPEN, type InterlockRules } from './core/interlock.ts';
 import { describeHook, startAndProbe } from './io/confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './io/download.ts';
 import { runHook, type HookName, type HookResult } from './io/hooks.ts';
+import { admitKept } from './io/kept-files.ts';
+import { assertOneFilesystem } from './io/one-filesystem.ts';
 import { patchTar } from './io/patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './io/room.ts';
 import { chooseRoute, openBase } from './io/route.ts';
@@ -129,6 +132,7 @@ async function orWithoutDelta(
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
   await assertAdmissible(disk, layout, job.version);
+  await assertOneFilesystem(disk, layout);
   const choice = await chooseRoute({ disk, layout, job, signal });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
   return { kind: 'delta_failed', problem: choice.problem };
@@ -207,17 +211,20 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const folder = stagingFolder(layout, job.payloadSha256);
   const tree = treeFolder(folder);
   const recipePath = newRecipeFile(folder);
+  const kept = newKeptFolder(folder);
   await releaseRoom({ disk, layout, job });
   const { isBase } = await stageArchive({
     disk,
     payloadPath: job.delta ? tarFile(folder) : payloadFile(folder),
     packing: job.delta ? 'plain' : 'gzip',
     recipePath,
+    keptFolder: kept,
     intoFolder: tree,
     packedBytes: job.payloadBytes,
     signal,
   });
   await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
+  await admitKept(disk, kept, { layout, version });
   return { kind: 'staged' };
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `drover-robot`: the agent, and the questions a person at the robot asks it. */
 
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -152,7 +153,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     arch: args.arch,
     model: machineModel(),
     tags: parseTags(args.tags),
-    hooksFolder: args.hooks,
+    hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     bytesPerSecondMax: parseRate(args['max-rate']),
     interlock: parseInterlock({
@@ -248,7 +249,7 @@ async function recover(
         component,
         root,
         disk: realDisk,
-        hooksFolder: args.hooks,
+        hooksFolder: resolve(args.hooks),
         hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
         bootsMax: args['max-boots'],
         adoptVersion: parseAdoptVersion(args['adopt-version']),

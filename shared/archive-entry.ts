@@ -19,6 +19,8 @@ export interface ArchiveEntry {
   readonly linkname: string | null;
   readonly mode: number;
   readonly size: number;
+  /** Seconds since the epoch; 0 or left out for a file that has no time of its own. */
+  readonly timeS?: number;
 }
 
 /** What the archive has grown to: inodes and unpacked bytes. */
@@ -27,18 +29,25 @@ export interface ArchiveSoFar {
   readonly bytes: number;
 }
 
-/** `path` is relative, normalised and joined with `/`; `mode` is within 0777. */
+/** `path` is relative, normalised and joined with `/`; `mode` is within 0777, of a folder 01777. */
 export type ArchiveAction =
   | { readonly kind: 'ignore' }
   | { readonly kind: 'folder'; readonly path: string; readonly mode: number }
-  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly bytes: number }
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly mode: number;
+      readonly bytes: number;
+      readonly timeS?: number;
+    }
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   | { readonly kind: 'hardlink'; readonly path: string; readonly target: string };
 
 const PERMISSION_BITS = 0o777;
 /** setuid, setgid and sticky. */
 const SPECIAL_BITS = 0o7000;
-const OWNER_ALL = 0o700;
+const FOLDER_BITS = 0o1777;
+const OWNER_READS = 0o500;
 
 export function unsafeEntry(name: string, why: string): DroverError {
   return new DroverError('ARCHIVE_UNSAFE', `unpack "${printable(name)}": ${why}`);
@@ -97,8 +106,8 @@ export function checkArchiveEntry(
   if (path === '') throw unsafeEntry(name, `has no name below the top folder`);
   assertEntriesWithin(soFar.entries + 1, name);
   // setgid is on every folder below a shared one and is about the build machine's group: cleared.
-  // The owner keeps all rights, or the tree could neither be filled nor removed.
-  if (isFolder) return { kind: 'folder', path, mode: (entry.mode & PERMISSION_BITS) | OWNER_ALL };
+  // The owner can always list a folder, or it could neither be synced nor checked nor removed.
+  if (isFolder) return { kind: 'folder', path, mode: (entry.mode & FOLDER_BITS) | OWNER_READS };
   switch (entry.type) {
     case 'file': {
       const special = entry.mode & SPECIAL_BITS;
@@ -109,7 +118,8 @@ export function checkArchiveEntry(
         );
       }
       assertUnpackedWithin(soFar.bytes + entry.size, packedBytes, `"${printable(name)}"`);
-      return { kind: 'file', path, mode: entry.mode & PERMISSION_BITS, bytes: entry.size };
+      const file = { path, mode: entry.mode & PERMISSION_BITS, bytes: entry.size };
+      return { kind: 'file', ...file, ...(entry.timeS && { timeS: entry.timeS }) };
     }
     case 'symlink':
       return { kind: 'link', path, target: safeLinkTarget(entry, segments) };

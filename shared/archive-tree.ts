@@ -16,6 +16,7 @@ interface FileNode {
   readonly kind: 'file';
   readonly mode: number;
   readonly bytes: number;
+  readonly timeS?: number;
 }
 type Node = FolderNode | FileNode | { readonly kind: 'link' };
 
@@ -60,7 +61,7 @@ export class ArchiveTree {
   }
 
   /** The regular file that earlier entries made at `path`; null when it is anything else. */
-  fileAt(path: string): { readonly mode: number; readonly bytes: number } | null {
+  fileAt(path: string): Omit<FileNode, 'kind'> | null {
     let node: Node | undefined = this.#top;
     for (const segment of path.split('/')) {
       if (node?.kind !== 'folder') return null;
@@ -97,7 +98,12 @@ export class ArchiveTree {
       case 'folder':
         return folderNode(action.mode);
       case 'file':
-        return { kind: 'file', mode: action.mode, bytes: action.bytes };
+        return {
+          kind: 'file',
+          mode: action.mode,
+          bytes: action.bytes,
+          ...(action.timeS && { timeS: action.timeS }),
+        };
       case 'link':
         return LINK;
       case 'hardlink': {

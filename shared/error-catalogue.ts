@@ -229,6 +229,15 @@ export const CATALOGUE = {
     'build the bundle again: the payload is not a gzip-compressed tar',
   ),
   ARCHIVE_UNSAFE: refused('operator', 'remove the entry that is named from the application tree'),
+  XATTRS_REFUSED: usage(
+    'set capabilities and ACLs on the robot in the start hook, or pack without them: --drop-xattrs',
+  ),
+  XATTRS_UNREADABLE: usage('apt install attr, or pack without extended attributes: --drop-xattrs'),
+  ROOT_SPLIT: refused(
+    'operator',
+    'put the whole --root on one file system: move the folder that is named back into it',
+    'later',
+  ),
   ARCHIVE_TOO_LARGE: refused(
     'operator',
     'the payload unpacks to more than the limits allow: split it',

@@ -23,6 +23,7 @@ util-linux: command -v nsenter
 mount: command -v mount && command -v umount
 qemu-system-common: command -v qemu-storage-daemon
 libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
+attr: command -v setfattr
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '

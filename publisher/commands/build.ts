@@ -4,8 +4,10 @@ import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/ids.ts';
+import { printable } from '../../shared/printable.ts';
 import { buildBundle, type BuiltBundle } from '../build.ts';
 import type { BundleLabels } from '../core/plan-bundle.ts';
+import type { TreePlan } from '../core/plan-tree.ts';
 import { LIST, TEXT, withDryRun, withJson } from './options.ts';
 
 export function buildVerb(yargs: Argv): Argv {
@@ -29,6 +31,16 @@ function withOptions(argv: Argv) {
       ...LIST,
       describe: 'older bundle, or VERSION=TAR, to make a delta from; may be given again',
     })
+    .option('plain-modes', {
+      type: 'boolean',
+      default: false,
+      describe: 'pack 0755 and 0644 instead of the permission bits that the files have',
+    })
+    .option('drop-xattrs', {
+      type: 'boolean',
+      default: false,
+      describe: 'pack without file capabilities, ACLs and other extended attributes',
+    })
     .option('zstd', { ...TEXT, default: 'zstd', describe: 'program that makes deltas' })
     .option('out', { ...TEXT, demandOption: true, describe: 'bundle folder to make' })
     .example('$0 build ./app --version 1.4.2 --arch aarch64 --out bundles/1.4.2', '')
@@ -48,8 +60,17 @@ async function runBuild(argv: BuildArgs): Promise<void> {
   };
   const { folder: appFolder, out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
-  const job = { appFolder, out, labels, deltasFrom, zstd, dryRun, output };
+  const { plainModes, dropXattrs } = argv;
+  const modes = { plainModes, dropXattrs };
+  const job = { appFolder, out, labels, deltasFrom, zstd, ...modes, dryRun, output };
   report(output, labels, await buildBundle(job));
+}
+
+/** What a person may not expect of the tree. */
+function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
+  if (first === undefined) return [];
+  const which = `"${printable(first)}"${more.length > 0 ? ` and ${more.length} more` : ''}`;
+  return [`note: byte code that Python will not use, compile it again: ${which}`];
 }
 
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
@@ -65,6 +86,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       entries: plan.entries.length,
       files: plan.files,
       unpacked_size: plan.bytes,
+      stale_byte_code: plan.staleByteCode.length,
       ...(payload && {
         payload_sha256: payload.sha256,
         payload_size: payload.bytes,
@@ -77,6 +99,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       ? [
           `built ${head} packed into ${formatBytes(payload.bytes)}`,
           `payload ${shortHash(payload.sha256)}`,
+          ...notes(plan),
           ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
           `next: drover sign ${out} --key release.key`,
         ]

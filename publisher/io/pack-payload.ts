@@ -2,7 +2,8 @@
  * Streams a planned tree into payload.tar.gz and hashes both the tar and the gzip on the way, in
  * one pass and a few hundred KiB of memory whatever the size of the tree.
  *
- * Equal trees give equal bytes: no times, owners or names go into the tar; zlib is fed blocks of
+ * Equal trees give equal bytes: no owners, no users' names and no times but those
+ * of sources of valid byte code go into the tar; zlib is fed blocks of
  * one fixed size, so that its output cannot depend on how the disk cut the reads; the gzip header
  * says "unknown OS". (The tar is the same everywhere. The compressed bytes are the same for one
  * version of Node on one kind of CPU: zlib uses other matching on other CPUs.)
@@ -28,7 +29,6 @@ export interface PackedPayload {
 const BLOCK_BYTES = 64 * 1024;
 const GZIP_OS_AT = 9; // RFC 1952: ID1 ID2 CM FLG MTIME(4) XFL OS
 const GZIP_OS_UNKNOWN = 255;
-const EPOCH = new Date(0);
 /** What became a link or a fifo after the listing is neither followed nor waited for. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -128,7 +128,7 @@ function headerOf(entry: PlannedEntry): Partial<tar.Header> & { name: string } {
     type,
     mode: entry.mode,
     size: entry.bytes,
-    mtime: EPOCH,
+    mtime: new Date(entry.timeS * 1000),
     uid: 0,
     gid: 0,
     uname: '',

@@ -5,7 +5,13 @@
  */
 
 import type { Stats } from 'node:fs';
-import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { lstat, open, readdir, readlink, stat } from 'node:fs/promises';
+import {
+  BYTE_CODE_HEAD_BYTES,
+  isByteCode,
+  parseByteCodeHead,
+  type ByteCodeHead,
+} from '../../shared/byte-code.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { TreeEntry } from '../core/plan-tree.ts';
@@ -57,7 +63,21 @@ async function readEntry(root: string, path: string): Promise<TreeEntry> {
   const kind = kindOf(found);
   const linkTarget =
     kind === 'symlink' ? asText(await readlink(full, { encoding: 'buffer' }), path) : '';
-  return { path, kind, mode: found.mode & 0o7777, bytes: found.size, linkTarget };
+  const byteCode = kind === 'file' && isByteCode(path) ? await readByteCodeHead(full) : null;
+  const timeS = Math.floor(found.mtimeMs / 1000);
+  const mode = found.mode & 0o7777;
+  return { path, kind, mode, bytes: found.size, linkTarget, timeS, byteCode };
+}
+
+async function readByteCodeHead(path: string): Promise<ByteCodeHead | null> {
+  const handle = await open(path, 'r');
+  try {
+    const head = new Uint8Array(BYTE_CODE_HEAD_BYTES);
+    const { bytesRead } = await handle.read(head, 0, head.byteLength, 0);
+    return parseByteCodeHead(head.subarray(0, bytesRead));
+  } finally {
+    await handle.close();
+  }
 }
 
 function kindOf(found: Stats): TreeEntry['kind'] {

@@ -14,6 +14,8 @@ export interface Layout {
   readonly bases: string;
   /** For each release the seal of its files: with a recipe or a seal it is known as Drover's. */
   readonly seals: string;
+  /** For each release the byte code that came with it, as second names of the same files. */
+  readonly kept: string;
   readonly state: string;
   readonly machineFile: string;
   readonly adoptFile: string;
@@ -29,6 +31,7 @@ export function layoutOf(root: string): Layout {
     staging: `${root}/staging`,
     bases: `${root}/bases`,
     seals: `${root}/seals`,
+    kept: `${root}/kept`,
     state,
     machineFile: `${state}/machine.json`,
     adoptFile: `${state}/adopting.json`,
@@ -58,9 +61,12 @@ export const patchRoomFile = (folder: string): string => `${folder}/patch-room`;
 export const dictionaryFile = (folder: string): string => `${folder}/dictionary`;
 /** The recipe of the release that is being unpacked. */
 export const newRecipeFile = (folder: string): string => `${folder}/recipe`;
+/** The byte code of the release that is being unpacked. */
+export const newKeptFolder = (folder: string): string => `${folder}/kept`;
 export const treeFolder = (folder: string): string => `${folder}/tree`;
 export const releaseFolder = (layout: Layout, version: string): string =>
   `${layout.releases}/${version}`;
+export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
 export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
 /** Links are relative, so that a root can be mounted elsewhere. */

@@ -31,8 +31,14 @@ export interface Disk {
   open(path: string, use: 'create' | 'update' | 'read', mode?: number): Promise<DiskFile>;
   /** Sets permission bits, whatever the umask says. */
   chmod(path: string, mode: number): Promise<void>;
+  /** Sets when the file was last changed, in seconds since the epoch. */
+  setTime(path: string, timeS: number): Promise<void>;
+  /** A second name for a file. False where the file system has none. */
+  hardLink(existing: string, path: string): Promise<boolean>;
   symlink(target: string, path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
+  /** False when a name cannot move from one of these folders to the other (EXDEV). */
+  canRename(fromFolder: string, toFolder: string): Promise<boolean>;
   /** A file or link; no error when absent. */
   unlink(path: string): Promise<void>;
   /** A whole tree, links not followed; no error when absent. */

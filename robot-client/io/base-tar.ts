@@ -12,6 +12,7 @@ import { LIMITS } from '../../shared/limits.ts';
 import { printable } from '../../shared/printable.ts';
 import { RECIPE_HASH_BYTES, RECIPE_MARK } from '../core/recipe.ts';
 import type { Disk, DiskFile } from '../core/ports.ts';
+import { keptPath } from './kept-files.ts';
 
 const READ_BYTES = 256 * 1024;
 
@@ -30,13 +31,19 @@ export class BaseTar {
   readonly #disk: Disk;
   readonly #recipe: DiskFile;
   readonly #release: string;
+  readonly #kept: string | null;
   readonly #parts: readonly Part[];
   #open: { part: Part; path: string; file: DiskFile } | null = null;
 
-  private constructor(disk: Disk, recipe: DiskFile, release: string, parts: readonly Part[]) {
+  private constructor(
+    disk: Disk,
+    recipe: DiskFile,
+    { release, kept, parts }: { release: string; kept: string | null; parts: readonly Part[] },
+  ) {
     this.#disk = disk;
     this.#recipe = recipe;
     this.#release = release;
+    this.#kept = kept;
     this.#parts = parts;
     const last = parts.at(-1);
     this.bytes = last ? last.at + last.bytes : 0;
@@ -45,13 +52,13 @@ export class BaseTar {
   /** Null when there is no whole recipe: the release came without one, or it was lost. */
   static async open(
     disk: Disk,
-    { recipe, release }: { recipe: string; release: string },
+    { recipe, release, kept = null }: { recipe: string; release: string; kept?: string | null },
   ): Promise<BaseTar | null> {
     if ((await disk.kind(recipe)) !== 'file') return null;
     const file = await disk.open(recipe, 'read');
     try {
       const parts = (await isWhole(file)) ? await readParts(file) : null;
-      if (parts) return new BaseTar(disk, file, release, parts);
+      if (parts) return new BaseTar(disk, file, { release, kept, parts });
     } catch (error) {
       await file.close();
       throw error;
@@ -125,13 +132,20 @@ export class BaseTar {
     const name = new Uint8Array(part.pathBytes);
     await this.#recipe.read(name, part.inRecipe);
     const text = new TextDecoder().decode(name);
-    const path = `${this.#release}/${text}`;
+    const path = await this.#pathOf(text);
     // Looked at first: opening a fifo that somebody put there would wait for ever.
     const kind = await this.#disk.kind(path);
     if (kind !== 'file') throw changed(`"${printable(text)}" is ${kind}`);
     const file = await this.#disk.open(path, 'read');
     this.#open = { part, path: `"${printable(text)}"`, file };
     return file;
+  }
+
+  /** Byte code is read as it was packed, whatever Python wrote since. */
+  async #pathOf(text: string): Promise<string> {
+    const second = this.#kept === null ? null : keptPath(this.#kept, text);
+    const isKept = second !== null && (await this.#disk.kind(second)) === 'file';
+    return isKept ? second : `${this.#release}/${text}`;
   }
 }
 

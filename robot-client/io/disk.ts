@@ -9,6 +9,7 @@ import type { ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Disk, DiskFile, PathKind } from '../core/ports.ts';
+import { removeTree } from './remove-tree.ts';
 
 const run = promisify(execFile);
 
@@ -112,6 +113,8 @@ async function makeFolders(path: string): Promise<void> {
   }
 }
 
+const NO_SUCH_NAME = '.no-such-name';
+
 /** Unit of `st_blocks`, whatever the file system's own is. */
 const STAT_BLOCK_BYTES = 512;
 
@@ -131,6 +134,33 @@ async function setAside(path: string, bytes: number): Promise<boolean> {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
     if (!/No space left|quota exceeded/i.test(said)) return false;
     throw new DroverError('DISK_FULL', `reserve ${bytes} bytes for ${path}: ${said.trim()}`);
+  }
+}
+
+/** EPERM is vfat's answer, EMLINK that of a file with too many names. */
+async function hardLink(existing: string, path: string): Promise<boolean> {
+  try {
+    await fs.link(existing, path);
+    return true;
+  } catch (cause) {
+    if (['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(codeOf(cause)))
+      return false;
+    throw cause;
+  }
+}
+
+/**
+ * Nothing is written: the kernel looks at the two mounts before it looks for the name, which does
+ * not exist. Subvolumes of one mount differ in their device number. Any other failure is not asked for here.
+ */
+async function canRename(fromFolder: string, toFolder: string): Promise<boolean> {
+  try {
+    const [from, to] = await Promise.all([fs.stat(fromFolder), fs.stat(toFolder)]);
+    if (from.dev !== to.dev) return false;
+    await fs.rename(`${fromFolder}/${NO_SUCH_NAME}`, `${toFolder}/${NO_SUCH_NAME}`);
+    return true;
+  } catch (cause) {
+    return codeOf(cause) !== 'EXDEV';
   }
 }
 
@@ -174,11 +204,13 @@ export const realDisk: Disk = {
       return new RealFile(path, await fs.open(path, OPEN_FLAGS[use], mode));
     }),
   chmod: (path, mode) => guarded('chmod', path, () => fs.chmod(path, mode)),
+  setTime: (path, timeS) => guarded('set time of', path, () => fs.utimes(path, timeS, timeS)),
+  hardLink: (existing, path) => guarded('link', path, () => hardLink(existing, path)),
   symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
   rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
+  canRename,
   unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
-  removeTree: (path) =>
-    guarded('remove', path, () => fs.rm(path, { recursive: true, force: true })),
+  removeTree: (path) => guarded('remove', path, () => removeTree(path)),
   syncFolder: (path) =>
     guarded('fsync', path, async () => {
       const handle = await fs.open(path, 'r');

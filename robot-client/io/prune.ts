@@ -1,7 +1,7 @@
 /** Removes what is not needed of a root, as core/prune.ts decides. */
 
 import { planPrune, type FoundEntry, type Left, type RootFacts } from '../core/prune.ts';
-import { recipeFile, releaseFolder, sealFile, type Layout } from '../core/layout.ts';
+import { keptFolder, recipeFile, releaseFolder, sealFile, type Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import { followPath, readSlots } from './read-slots.ts';
 
@@ -18,6 +18,8 @@ export async function pruneReleases(
   for (const name of plan.releases) await disk.removeTree(releaseFolder(layout, name));
   // A record must not go before its release: what then came back would count as not Drover's.
   if (plan.releases.length > 0) await disk.syncFolder(layout.releases);
+  const gone = new Set([...plan.releases, ...plan.recipes, ...plan.seals]);
+  for (const version of gone) await disk.removeTree(keptFolder(layout, version));
   for (const version of plan.recipes) await disk.unlink(recipeFile(layout, version));
   for (const version of plan.seals) await disk.unlink(sealFile(layout, version));
   for (const name of plan.staging) await disk.removeTree(`${layout.staging}/${name}`);

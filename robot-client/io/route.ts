@@ -7,6 +7,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
 import type { Sha256Hex } from '../../shared/ids.ts';
 import { rankRoutes } from '../core/delta.ts';
 import {
+  keptFolder,
   patchFile,
   payloadFile,
   recipeFile,
@@ -109,5 +110,6 @@ export async function openBase(
   return await BaseTar.open(disk, {
     recipe: recipeFile(layout, fromVersion),
     release: releaseFolder(layout, fromVersion),
+    kept: keptFolder(layout, fromVersion),
   });
 }

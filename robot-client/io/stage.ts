@@ -3,8 +3,9 @@
  * it durable. The payload is treated as hostile all the same: each entry passes the policy of
  * shared/archive-entry.ts, and nothing is written through a link.
  *
- * Owners and times in the archive are ignored: a release belongs to the user of the agent. Nothing
- * here makes a release visible; the caller renames the folder and syncs the one above it.
+ * Owners in the archive are ignored: a release belongs to the user of the agent. Times of files are
+ * kept where the archive has them. Nothing here makes a release visible; the caller renames the
+ * folder and syncs the one above it.
  */
 
 import {
@@ -18,6 +19,7 @@ import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { printable } from '../../shared/printable.ts';
 import type { Disk, DiskFile } from '../core/ports.ts';
+import { KeptFiles } from './kept-files.ts';
 import { RecipeFile } from './recipe-file.ts';
 import { untar, type UntarOptions } from './untar.ts';
 
@@ -29,6 +31,8 @@ export interface StageOptions {
   readonly packing?: UntarOptions['packing'];
   /** Where the recipe of the release goes; none is written when it is left out. */
   readonly recipePath?: string;
+  /** Where second names of the byte code go; none are made when it is left out. */
+  readonly keptFolder?: string;
   /** Made anew; what a run before left there is removed first. */
   readonly intoFolder: string;
   /** Of the payload.tar.gz, either way: the bounds on what is unpacked are those of the bundle. */
@@ -73,11 +77,13 @@ class Stager {
   readonly #disk: Disk;
   readonly #tree = new ArchiveTree();
   readonly #syncs = new BoundedTasks(LIMITS.stageSyncsMax);
+  readonly #kept: KeptFiles | null;
   #bytes = 0;
 
   constructor(options: StageOptions) {
     this.#options = options;
     this.#disk = options.disk;
+    this.#kept = options.keptFolder ? new KeptFiles(options.disk, options.keptFolder) : null;
   }
 
   async run(): Promise<Staged> {
@@ -133,7 +139,7 @@ class Stager {
   }
 
   async #makeFile(
-    file: { path: string; mode: number; bytes: number },
+    file: { path: string; mode: number; bytes: number; timeS?: number | undefined },
     body: AsyncIterable<Uint8Array>,
   ): Promise<void> {
     const path = this.#at(file.path);
@@ -155,13 +161,18 @@ class Stager {
       throw error;
     }
     this.#bytes += bytes;
-    await this.#syncs.add(() => this.#finishFile(handle, path, file.mode));
+    await this.#syncs.add(() => this.#finishFile(handle, file));
   }
 
-  async #finishFile(handle: DiskFile, path: string, mode: number): Promise<void> {
+  async #finishFile(
+    handle: DiskFile,
+    { path, mode, timeS = 0 }: { path: string; mode: number; timeS?: number | undefined },
+  ): Promise<void> {
     try {
-      await this.#disk.chmod(path, mode);
+      await this.#disk.chmod(this.#at(path), mode);
+      if (timeS > 0) await this.#disk.setTime(this.#at(path), timeS);
       await handle.sync();
+      await this.#kept?.keep(this.#at(path), path);
     } finally {
       await handle.close();
     }
@@ -180,7 +191,7 @@ class Stager {
     await this.#syncs.settled(); // the source has its final bytes and mode now
     const from = await this.#disk.open(this.#at(action.target), 'read');
     try {
-      await this.#makeFile({ path, mode: source.mode, bytes: source.bytes }, piecesOf(from));
+      await this.#makeFile({ ...source, path }, piecesOf(from));
     } finally {
       await from.close();
     }
@@ -195,6 +206,7 @@ class Stager {
       });
     }
     await this.#syncs.settled();
+    await this.#kept?.finish();
     await this.#disk.chmod(this.#options.intoFolder, TOP_MODE);
     await this.#disk.syncFolder(this.#options.intoFolder);
   }

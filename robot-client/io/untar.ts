@@ -40,10 +40,14 @@ interface TarHeader {
   readonly linkname: string | null;
   readonly mode: number;
   readonly size: number;
+  readonly mtime: Date | null;
   /** Where the body starts in the unpacked stream. */
   readonly byteOffset: number;
   readonly pax: Readonly<Record<string, string>> | null;
 }
+/** The highest time of an ext4 with 128-byte inodes and of XFS without bigtime. */
+const TIME_S_MAX = 2 ** 31 - 1;
+
 type TarBody = AsyncIterable<Uint8Array> & { resume(): unknown };
 
 function corrupt(cause: unknown): DroverError {
@@ -179,7 +183,14 @@ function entryOf(header: TarHeader): ArchiveEntry {
     linkname: header.linkname,
     mode: header.mode,
     size: header.size,
+    timeS: timeOf(header.mtime),
   };
+}
+
+/** Whole seconds; 0 for none and for what no file can have. */
+function timeOf(time: Date | null): number {
+  const seconds = Math.floor((time?.getTime() ?? 0) / 1000);
+  return Number.isSafeInteger(seconds) && seconds > 0 && seconds <= TIME_S_MAX ? seconds : 0;
 }
 
 function drained(tar: Extract): Promise<void> {

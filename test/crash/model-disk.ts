@@ -217,6 +217,21 @@ export class ModelDisk implements Disk {
     this.#did('chmod', path);
   }
 
+  /** Times are not modelled: nothing is decided by them. */
+  async setTime(path: string): Promise<void> {
+    if (this.#inode(path)?.kind !== 'file') throw failed('set time of', path, 'not a file');
+    this.#did('set time', path);
+  }
+
+  async hardLink(existing: string, path: string): Promise<boolean> {
+    const inode = this.#find(existing);
+    if (inode === null) throw failed('link', existing, 'no such file');
+    const { at, name } = this.#place(path);
+    this.#enter(inode, [{ folder: at, name, to: inode }]);
+    this.#did('link', path);
+    return true;
+  }
+
   async symlink(target: string, path: string): Promise<void> {
     this.#make(path, { kind: 'link', target });
     this.#did('symlink', path);
@@ -232,6 +247,10 @@ export class ModelDisk implements Disk {
       { folder: target.at, name: target.name, to: inode },
     ]);
     this.#did('rename', to);
+  }
+
+  async canRename(): Promise<boolean> {
+    return true;
   }
 
   async unlink(path: string): Promise<void> {

@@ -50,8 +50,14 @@ async function writeTree(root: string, leaves: readonly Leaf[], seconds: number)
   }
 }
 
-function build(appFolder: string, out: string, labels = LABELS): Promise<BuiltBundle> {
-  return buildBundle({ appFolder, out, labels, dryRun: false, output: makeOutput(true) });
+function build(
+  appFolder: string,
+  out: string,
+  labels = LABELS,
+  plainModes = false,
+): Promise<BuiltBundle> {
+  const output = makeOutput(true);
+  return buildBundle({ appFolder, out, labels, plainModes, dryRun: false, output });
 }
 
 async function assertBuildRefused(folder: string, code: string, words: RegExp): Promise<void> {
@@ -74,7 +80,7 @@ const LEAVES: readonly Leaf[] = [
   { path: 'big', body: Buffer.alloc(700_001, 'drover'), runs: false },
 ];
 
-test('the same tree gives the same bundle, whatever its dates, umask and order of creation', async (t) => {
+test('with --plain-modes a tree gives the same bundle, whatever its dates, umask and order of creation', async (t) => {
   const folder = await tempFolder(t);
   const [one, two] = [join(folder, 'one'), join(folder, 'two')];
   await writeTree(one, LEAVES, 1_000_000_000);
@@ -85,11 +91,11 @@ test('the same tree gives the same bundle, whatever its dates, umask and order o
     await symlink('bin/run', join(two, 'start'));
     await writeTree(two, [...LEAVES].reverse(), 1_700_000_000);
     await chmod(join(two, 'lib'), 0o2770);
-    await build(two, join(folder, 'b2'));
+    await build(two, join(folder, 'b2'), LABELS, true);
   } finally {
     process.umask(umask);
   }
-  await build(one, join(folder, 'b1'));
+  await build(one, join(folder, 'b1'), LABELS, true);
   for (const name of ['manifest.json', 'payload.tar.gz']) {
     const [a, b] = await Promise.all(['b1', 'b2'].map((b) => readFile(join(folder, b, name))));
     assert.deepEqual(sha256Hex(a as Buffer), sha256Hex(b as Buffer), name);
@@ -106,8 +112,8 @@ test('the payload says nothing of its machine: no time, no owner, unknown OS', a
     env: { ...process.env, TZ: 'UTC' },
   }).toString();
   for (const line of listing.trim().split('\n')) assert.match(line, / 0\/0 .* 1970-01-01 00:00 /);
-  assert.match(listing, /^-rwxr-xr-x .* bin\/run$/m);
-  assert.match(listing, /^-rw-r--r-- .* lib\/a\.txt$/m);
+  assert.match(listing, /^-rwx------ .* bin\/run$/m);
+  assert.match(listing, /^-rw------- .* lib\/a\.txt$/m);
 });
 
 test('the manifest says what the payload is, measured again by others', async (t) => {
@@ -186,7 +192,26 @@ test('hard links become files of their own', async (t) => {
   await build(join(folder, 'app'), join(folder, 'bundle'));
   const payload = join(folder, 'bundle', 'payload.tar.gz');
   const listing = execFileSync('tar', ['-tvzf', payload]).toString();
-  assert.equal(listing.match(/^-rw-r--r--/gm)?.length, 2, listing);
+  assert.equal(listing.match(/^-rw-------/gm)?.length, 2, listing);
+});
+
+test('permission bits go into the payload as they are, those of folders too', async (t) => {
+  const folder = await tempFolder(t);
+  const app = join(folder, 'app');
+  await mkdir(app);
+  const modes: Record<string, number> = { a: 0o600, b: 0o444, c: 0o664, d: 0o750, e: 0o006 };
+  for (const [name, mode] of Object.entries(modes)) {
+    await writeFile(join(app, name), name);
+    await chmod(join(app, name), mode);
+  }
+  const folders: Record<string, number> = { f: 0o700, g: 0o555, h: 0o1777, i: 0o2775 };
+  for (const [name, mode] of Object.entries(folders)) {
+    await mkdir(join(app, name));
+    await chmod(join(app, name), mode);
+  }
+  const { plan } = await build(app, join(folder, 'b'));
+  const planned = Object.fromEntries(plan.entries.map(({ path, mode }) => [path, mode]));
+  assert.deepEqual(planned, { ...modes, ...folders, i: 0o775 });
 });
 
 test('what no robot would unpack is refused by its name, and leaves nothing behind', async (t) => {

@@ -46,6 +46,11 @@ export function cuttingDisk(after: number): CuttingDisk {
     },
     mkdir: changing(realDisk.mkdir),
     chmod: changing(realDisk.chmod),
+    setTime: changing(realDisk.setTime),
+    hardLink: async (existing, path) => {
+      gate();
+      return await realDisk.hardLink(existing, path);
+    },
     symlink: changing(realDisk.symlink),
     rename: changing(realDisk.rename),
     unlink: changing(realDisk.unlink),

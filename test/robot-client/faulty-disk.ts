@@ -16,6 +16,7 @@ export type Gate = (operation: DiskOperation) => void | Promise<void>;
 
 const READS: readonly DiskOperation['name'][] = [
   'kind',
+  'canRename',
   'readlink',
   'identity',
   'list',
@@ -63,8 +64,11 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     readFile: gated('readFile'),
     mkdir: gated('mkdir'),
     chmod: gated('chmod'),
+    setTime: gated('setTime'),
+    hardLink: gated('hardLink'),
     symlink: gated('symlink'),
     rename: gated('rename'),
+    canRename: gated('canRename'),
     unlink: gated('unlink'),
     removeTree: gated('removeTree'),
     syncFolder: gated('syncFolder'),
