@@ -151,7 +151,7 @@ async function hardLink(existing: string, path: string): Promise<boolean> {
 
 /**
  * Nothing is written: the kernel looks at the two mounts before it looks for the name, which does
- * not exist. Subvolumes of one mount differ in their device number. Any other failure is not asked for here.
+ * not exist. Subvolumes of one mount differ in their device number. Any other failure is no answer.
  */
 async function canRename(fromFolder: string, toFolder: string): Promise<boolean> {
   try {

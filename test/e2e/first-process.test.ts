@@ -6,7 +6,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { requirePeer } from '../helpers/peer.ts';
-import { REPOSITORY } from '../helpers/repository.ts';
+import { repositoryFile } from '../helpers/repository.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
 /** Stands where Node would: leaves orphans that end, lists all states, asks PID 1 to stop. */
@@ -25,7 +25,7 @@ test('drover-robot as PID 1 waits for orphans, passes SIGTERM on and ends as the
   const agent = join(await tempFolder(t), 'agent');
   writeFileSync(agent, AGENT);
   chmodSync(agent, 0o755);
-  const script = join(REPOSITORY, 'robot-client/drover-robot');
+  const script = repositoryFile('robot-client/drover-robot');
   const env = { ...process.env, DROVER_NODE: agent };
   const ended = spawnSync('unshare', ['-pf', '--mount-proc', 'sh', script], {
     env,
