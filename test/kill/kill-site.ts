@@ -11,11 +11,12 @@ import { parseRobotId } from '../../shared/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
-import { startBrokerChild } from '../e2e/broker-child.ts';
+import { startBrokerChild, type BrokerChild } from '../e2e/broker-child.ts';
 import { startChild, startDrover, type Child } from '../helpers/child.ts';
 import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 import { AppMaker, HEALTH_FILE, type AppOptions, type AppVersion } from './versions.ts';
 
 /** 2 MiB in 200 files: an update takes some hundred milliseconds, most of it in `staging`. */
@@ -38,6 +39,14 @@ export interface AgentPlace {
   readonly args?: readonly string[];
 }
 
+interface SiteParts {
+  readonly broker: BrokerChild;
+  readonly wire: MqttWire;
+  /** Of the publisher. */
+  readonly link: { readonly isUp: boolean };
+  readonly app: AppOptions;
+}
+
 export class KillSite {
   readonly #scope: Scope;
   readonly #fleet = makeFleet();
@@ -46,20 +55,20 @@ export class KillSite {
   readonly #stored = new Set<string>();
   readonly #wire: MqttWire;
   readonly #url: string;
+  readonly #link: SiteParts['link'];
+  #broker: BrokerChild;
   readonly #folder: string;
   #seq = 0;
   #versions = 0;
   #announcing: Promise<void> = Promise.resolve();
 
-  private constructor(
-    scope: Scope,
-    folder: string,
-    { url, wire, app }: { url: string; wire: MqttWire; app: AppOptions },
-  ) {
+  private constructor(scope: Scope, folder: string, { broker, wire, link, app }: SiteParts) {
     this.#apps = new AppMaker(this.#fleet, app);
     this.#scope = scope;
     this.#folder = folder;
-    this.#url = url;
+    this.#url = broker.url;
+    this.#broker = broker;
+    this.#link = link;
     this.#wire = wire;
   }
 
@@ -73,12 +82,39 @@ export class KillSite {
       await writeFile(join(hooks, name), `#!/bin/sh\n${script}\n`);
       await chmod(join(hooks, name), 0o755);
     }
-    const { url } = await startBrokerChild(scope, { args: ['--trust', trust] });
-    const handlers = { onMessage: () => {} };
+    const broker = await startBrokerChild(scope, { args: ['--trust', trust] });
+    const { url } = broker;
+    const link = { isUp: false };
+    const handlers = {
+      onMessage: () => {},
+      onUp: () => void (link.isUp = true),
+      onDown: () => void (link.isUp = false),
+    };
     const log = makeLog('test', 'silent');
     const wire = await connectWire({ url, clientId: 'campaign-publisher' }, handlers, log);
     scope.after(() => wire.close());
-    return new KillSite(scope, folder, { url, wire, app });
+    return new KillSite(scope, folder, { broker, wire, link, app });
+  }
+
+  /** SIGKILL; `restartBroker` brings it back on its port and its folder. */
+  killBroker(): void {
+    this.#broker.child.kill('SIGKILL');
+  }
+
+  async restartBroker(): Promise<void> {
+    const { data, port, child } = this.#broker;
+    await child.exit;
+    const args = ['--trust', join(this.#folder, 'trust.json')];
+    this.#broker = await startBrokerChild(this.#scope, { data, port, args });
+    await waitUntil('the publisher to have its link again', () => this.#link.isUp);
+  }
+
+  /** The code of the last error that the fleet registry has of a robot; null for none. */
+  async codeOf(robot: string): Promise<string | null> {
+    const answer = await fetch(`${this.#broker.httpUrl}/robots/${robot}`);
+    if (!answer.ok) return null;
+    const found = /"last_error":\{[^}]*?"code":"([A-Z_]+)"/.exec(await answer.text());
+    return found?.[1] ?? null;
   }
 
   rootOf(robot: string): string {

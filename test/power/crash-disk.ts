@@ -67,7 +67,8 @@ export class CrashDisk {
   }
 }
 
-async function withMounted<T>(
+/** Mounts an image of a file system while `run` is at work. */
+export async function withMounted<T>(
   fileSystem: FileSystem,
   imagePath: string,
   folder: string,

@@ -24,6 +24,8 @@ const LOG_BYTES = 4 * 2 ** 30;
 export class LoggedDisk {
   readonly fileSystem: FileSystem;
   readonly logPath: string;
+  /** All that was ever written, as a raw image. */
+  readonly imagePath: string;
   /** Where the file system is mounted. */
   readonly folder: string;
   readonly #export: string;
@@ -35,6 +37,7 @@ export class LoggedDisk {
   private constructor(fileSystem: FileSystem, home: string) {
     this.fileSystem = fileSystem;
     this.logPath = join(home, 'writes.log');
+    this.imagePath = join(home, 'disk.img');
     this.folder = join(home, 'disk');
     this.#export = join(home, 'export.img');
   }
@@ -49,13 +52,13 @@ export class LoggedDisk {
     const home = await tempFolder(scope);
     const disk = new LoggedDisk(fileSystem, home);
     made = disk;
-    await disk.#start(scope, home);
+    await disk.#start(scope);
     scope.after(close);
     return disk;
   }
 
-  async #start(scope: Scope, home: string): Promise<void> {
-    const raw = join(home, 'disk.img');
+  async #start(scope: Scope): Promise<void> {
+    const raw = this.imagePath;
     await mkdir(this.folder);
     for (const file of [raw, this.logPath, this.#export]) await writeFile(file, '');
     await truncate(raw, kindOf(this.fileSystem).imageBytes);
@@ -99,6 +102,12 @@ export class LoggedDisk {
   async close(): Promise<void> {
     this.detach();
     await this.#daemon?.stop();
+  }
+
+  /** The disk is gone while it is in use: every read and write of it fails from now on. */
+  async die(): Promise<void> {
+    this.#daemon?.kill('SIGKILL');
+    await this.#daemon?.exit;
   }
 
   /** May be called twice. */

@@ -19,7 +19,7 @@ import {
   type Step,
   type StepName,
 } from './power-record.ts';
-import { bootProblem, whatBoots } from './tree-check.ts';
+import { bootProblem, whatBoots } from '../kill/tree-check.ts';
 import { flushesFrom, planCrash, spreadFlushes, type CrashState } from './write-log.ts';
 
 export interface PowerOptions {

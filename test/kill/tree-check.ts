@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { lstat, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { treeHash, type AppVersion } from '../kill/versions.ts';
+import { treeHash, type AppVersion } from './versions.ts';
 
 export interface Boots {
   /** Null when nothing boots, or nothing that is known. */

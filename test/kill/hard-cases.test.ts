@@ -1,0 +1,37 @@
+/** The short version of what `npm run bench -- hard 100` does: a round or two of each hard case. */
+
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { requireBlockDevices } from '../helpers/block-device.ts';
+import { LOGGED_DISK_PROGRAMS } from '../power/logged-disk.ts';
+import { HardCampaign, type HardCase } from './hard-campaign.ts';
+
+const SEEDS = 1_000_000;
+const ON_ANY_DISK: readonly HardCase[] = [
+  'recover killed',
+  'adoption killed',
+  'two agents at one instant',
+  'broker and agent killed at one instant',
+  'agent stopped for longer than its keepalive',
+];
+const ON_OWN_DISK: readonly HardCase[] = [
+  'disk full in mid-update',
+  'disk read-only in mid-update',
+  'disk dead in mid-update',
+];
+
+test('a robot boots a whole version and ends its update after each of the hard cases', async (t) => {
+  const campaign = await HardCampaign.open(t);
+  for (const name of ON_ANY_DISK) {
+    assert.deepEqual(await campaign.round(t, name, randomInt(SEEDS)), []);
+  }
+});
+
+test('a disk that turns full, read-only or dead leaves a robot that boots and is told', async (t) => {
+  if (!requireBlockDevices(t, [...LOGGED_DISK_PROGRAMS, 'mkfs.ext4'], ['/dev/fuse'])) return;
+  const campaign = await HardCampaign.open(t);
+  for (const name of ON_OWN_DISK) {
+    assert.deepEqual(await campaign.round(t, name, randomInt(SEEDS)), []);
+  }
+});
