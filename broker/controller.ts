@@ -23,7 +23,13 @@ import { lookAt, type Looked } from './core/look.ts';
 import { countToRecall, membersOf } from './core/members.ts';
 import type { Mark } from './core/observe.ts';
 import { beginRun, progressOf, type Plan, type RolloutRun } from './core/rollout-run.ts';
-import type { AuditEntry, ControllerPort, RolloutCommand, RunView } from './core/rollout-view.ts';
+import type {
+  AuditEntry,
+  ControllerPort,
+  RolloutCommand,
+  RunView,
+  Speaker,
+} from './core/rollout-view.ts';
 import { showRun } from './core/run-view.ts';
 import { lookBack, openFirst, withdraw, type AuditDraft, type Step } from './core/steer.ts';
 import type { Notify } from './io/notify.ts';
@@ -68,7 +74,13 @@ interface Tracked {
 }
 
 /** Of these a person wants to hear at once. */
-const CALLS: readonly string[] = ['halted', 'awaiting_approval', 'completed', 'rolled_back'];
+const CALLS: readonly string[] = [
+  'halted',
+  'awaiting_approval',
+  'completed',
+  'no_effect',
+  'rolled_back',
+];
 
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
@@ -195,14 +207,23 @@ export class Controller implements ControllerPort {
       const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
       return this.#keep(tracked, { run: adopted, audit, isNews: true });
     }
-    if (known) return this.#keep(known, withdraw(known.run, false));
+    const by = this.#announcedBy;
+    if (known) return this.#keep(known, withdraw(known.run, false, { by, successor: null }));
     if (mono() - this.#startedMs < times.startMs) return;
     const at = now();
     const watchedSinceMs = this.#startedAtMs;
     const members = membersOf({ plan, robots: fleet.robots(), now: at, watchedSinceMs });
     const run = beginRun(plan, at);
-    const by = this.#announcedBy;
     await this.#keep(this.#track(id, run), openFirst(run, { plan, members, by, now: at }));
+  }
+
+  /** Who took a rollout out of the announcement, and what says that it takes its place. */
+  #endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
+    const found = [...this.#plans.values()].find((one) =>
+      one.rollout.supersedes.some((id) => id === rollout),
+    );
+    const successor = found ? { id: found.rollout.id, emergency: found.rollout.emergency } : null;
+    return { by: this.#announcedBy, successor };
   }
 
   #track(id: string, run: RolloutRun): Tracked {
@@ -217,7 +238,7 @@ export class Controller implements ControllerPort {
     const { run, marks } = tracked;
     const plan = this.#plans.get(run.rollout);
     const robots = fleet.robots();
-    if (!plan) await this.#keep(tracked, withdraw(run, true));
+    if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
     if (plan && run.status !== 'halted' && run.status !== 'rolling_back') {
       const watchedSinceMs = this.#startedAtMs;
       const looked = lookAt({ run, plan, robots, marks, now: now(), watchedSinceMs });
@@ -305,8 +326,8 @@ export class Controller implements ControllerPort {
     }
   }
 
-  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID */
-  command(id: string, command: RolloutCommand, by: { who: string; reason: string }): Promise<void> {
+  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY */
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#enqueue(async () => {
       const tracked = this.#tracked.get(id);
       if (!tracked) {
@@ -315,7 +336,9 @@ export class Controller implements ControllerPort {
       if (this.#leadership.term === null) {
         throw new DroverError('NOT_LEADING', `${command} rollout ${id}: another controller leads`);
       }
-      await this.#keep(tracked, obey(tracked.run, { command, ...by }));
+      const plan = this.#plans.get(id) ?? null;
+      const heard = { plan, now: this.#options.now() };
+      await this.#keep(tracked, obey(tracked.run, { command, ...by }, heard));
     });
   }
 

@@ -62,6 +62,11 @@ export interface PublishJob {
   /** The file that the bundle came in, over an air gap. */
   readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
+  /**
+   * Asked before anything is sent, and again when more has to end by then: the rollouts that end.
+   * @throws DroverError USAGE unless a person says yes
+   */
+  readonly confirm?: (superseded: readonly string[]) => Promise<void>;
   readonly output: Output;
   readonly log: Log;
 }
@@ -141,10 +146,13 @@ async function publishOver(
     job.onForecast?.(before.forecast);
     assertWanted(before.forecast, job, prepared.verified.manifest);
     if (job.dryRun) return published(before, prepared, null);
+    await job.confirm?.(before.plan.superseded);
     signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
     const stored = await storeAll(link, job, prepared);
     const { current } = board;
     const next = planNext(board, job, { ...prepared, robots });
+    const isMore = next.plan.superseded.some((id) => !before.plan.superseded.includes(id));
+    if (isMore) await job.confirm?.(next.plan.superseded);
     await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
     return published(next, prepared, stored);
   } finally {
@@ -240,7 +248,11 @@ function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifes
     throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`);
 }
 
-function openPrevious(bytes: Uint8Array | null, job: PublishJob) {
+/** @throws DroverError when it does not verify, unless `replaceInvalid` */
+export function openPrevious(
+  bytes: Uint8Array | null,
+  job: Pick<PublishJob, 'trust' | 'replaceInvalid' | 'log'>,
+) {
   if (bytes === null) return null;
   try {
     return openActiveRollouts(bytes, job.trust);

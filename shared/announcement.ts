@@ -77,6 +77,8 @@ const rolloutSchema = z.object({
     .max(LIMITS.lateSpreadSecondsMax)
     .default(LIMITS.lateSpreadSecondsDefault),
   emergency: z.boolean().default(false),
+  /** Rollouts that left the list for this one: for the audit log, robots do not ask. */
+  supersedes: z.array(rolloutIdSchema).max(LIMITS.rolloutsMax).default([]),
   health_timeout_s: z
     .number()
     .int()

@@ -205,6 +205,11 @@ export const CATALOGUE = {
   ),
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
+  APPROVAL_TOO_EARLY: refused(
+    'operator',
+    'approve when its gate has passed: drover rollout status ID says when; to go on without evidence: drover rollout force-open ID --reason WHY',
+    'later',
+  ),
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),

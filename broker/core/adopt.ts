@@ -29,6 +29,11 @@ export function adopt(
     recall: progress.recall || progress.status === 'rolling_back',
     reasons: progress.reasons,
     approved: progress.approved,
+    // Robots are not told of it: a person forces the wave here again, or its gate passes.
+    forced: [],
+    noEffect: progress.no_effect,
+    settled: progress.settled,
+    pausedAtMs: null,
     waveOpenedAtMs: progress.wave_opened_at ?? progress.issued_at,
     soakSinceMs: null,
     stage: own.stage + 1,

@@ -11,6 +11,7 @@ import type { Gates } from '../../shared/gates.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Attempts, GroupTotals, Increment, WaveEvidence } from './gate-types.ts';
+import { gatheredByMs } from './gate-times.ts';
 import { addToRatioLogs, startRatioLogs } from './sequential-test.ts';
 
 const NOTHING: GroupTotals = {
@@ -138,7 +139,7 @@ export function isGathering(
   { gates, now }: { readonly gates: Gates; readonly now: EpochMs },
 ): boolean {
   const isNew = (total: number, waiting: number, since: number): boolean =>
-    total > 0 && waiting === total && now - since < 2_000 * gates.batch_s;
+    total > 0 && waiting === total && now < gatheredByMs(since, gates);
   const isHours = isNew(treated.hours, pending.treated.hours, pending.sinceMs);
   return isHours || isNew(tasksOf(treated), tasksOf(pending.treated), pending.tasksSinceMs);
 }

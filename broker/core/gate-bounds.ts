@@ -5,6 +5,7 @@
  */
 
 import { isAlone, tasksOf } from './evidence.ts';
+import { gatheredByMs } from './gate-times.ts';
 import type { GateInput } from './gate.ts';
 import type { MetricEvidence } from './gate-types.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
@@ -56,7 +57,8 @@ function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEviden
   const eValue = rateEValue(crashes, hours, bound);
   const rate = hours > 0 ? crashes / hours : null;
   const told = `${crashes} crashes in ${Math.round(hours * 100) / 100} robot-hours, ${bound} an hour allowed`;
-  return [boundLine({ metric: 'crash', rate, bound, eValue, eHalt, told })];
+  const missing = hours > 0 ? null : ({ amount: 1 / 60, unit: 'robot_hours' } as const);
+  return [boundLine({ metric: 'crash', rate, bound, eValue, eHalt, told, missing })];
 }
 
 function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
@@ -67,7 +69,8 @@ function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidenc
   const eValue = shareEValue(failed, tasks, 1 - bound);
   const rate = tasks > 0 ? 1 - failed / tasks : null;
   const told = `${tasks - failed} of ${tasks} tasks completed, ${percent(bound)} must`;
-  return [boundLine({ metric: 'task', rate, bound, eValue, eHalt, told })];
+  const missing = tasks > 0 ? null : ({ amount: 1, unit: 'tasks' } as const);
+  return [boundLine({ metric: 'task', rate, bound, eValue, eHalt, told, missing })];
 }
 
 /**
@@ -80,7 +83,7 @@ export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[
   const { control, pending, treated } = evidence;
   // Who reported before and is silent now for two batches is missing as well.
   const isMissing = (ever: number, lately: number, since: number): boolean =>
-    ever <= 0 || (lately <= 0 && since > 0 && now - since >= 2_000 * gates.batch_s);
+    ever <= 0 || (lately <= 0 && since > 0 && now >= gatheredByMs(since, gates));
   const isOnly = isAlone(evidence, input.attempts);
   const lines: MetricEvidence[] = [];
   const noHours = isMissing(control.hours, pending.control.hours, pending.sinceMs);
@@ -112,6 +115,8 @@ interface Line {
   readonly eValue: number;
   readonly eHalt: number;
   readonly told: string;
+  /** What has to be reported before the bound can be judged; null when something was. */
+  readonly missing?: { readonly amount: number; readonly unit: 'robot_hours' | 'tasks' } | null;
 }
 
 /** @param line.isHarm more than one sick robot, or the only one there is */
@@ -120,18 +125,21 @@ function historyLine({ isHarm, ...line }: Line & { isHarm: boolean }): MetricEvi
   return { ...boundLine({ ...line, eValue }), against: 'history' };
 }
 
+/** A bound that was asked for and has nothing to judge holds: no evidence is not a pass. */
 function boundLine(input: Line): MetricEvidence {
+  const { missing = null } = input;
+  const judged = input.eValue >= input.eHalt ? 'halt' : 'pass';
   return {
     metric: input.metric,
     against: 'bound',
-    verdict: input.eValue >= input.eHalt ? 'halt' : 'pass',
+    verdict: missing ? 'hold' : judged,
     treated: input.rate,
     reference: input.bound,
     e_value: input.eValue,
     e_halt: input.eHalt,
-    missing: 0,
-    missing_unit: null,
-    text: input.told,
+    missing: missing?.amount ?? 0,
+    missing_unit: missing?.unit ?? null,
+    text: missing ? `${input.told}: nothing has been reported yet` : input.told,
   };
 }
 

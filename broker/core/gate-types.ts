@@ -80,7 +80,8 @@ export interface MetricEvidence {
    * before, where no such robot reports.
    */
   readonly against: 'bound' | 'control' | 'history';
-  readonly verdict: 'pass' | 'hold' | 'halt';
+  /** `none`: there was nothing to judge, and nothing is waited for. */
+  readonly verdict: 'pass' | 'hold' | 'halt' | 'none';
   /** Share or rate of the new version, and of what it is compared with; null when unknown. */
   readonly treated: number | null;
   readonly reference: number | null;

@@ -9,6 +9,7 @@ import type { EpochMs } from '../../shared/ids.ts';
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
 import type { Attempts, GroupTotals, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
+import { evidenceWaitS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
 export interface GateInput {
@@ -118,7 +119,10 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
     return { ...base, verdict: 'halt', text };
   }
   const missing = missingExposure(one, input, eHalt);
-  if (missing.amount <= 0) return { ...base, verdict: 'pass', text: `${told}: ${missing.why}` };
+  if (missing.amount <= 0) {
+    const verdict = hasEvidence(one) ? 'pass' : 'none';
+    return { ...base, verdict, text: `${told}: ${missing.why}` };
+  }
   const unit = one.unit === 'tasks' ? 'tasks' : 'robot-hours';
   const text =
     exposure.treated <= 0
@@ -126,6 +130,10 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
       : `${told}: ${round(missing.amount)} ${unit} more would show a rate ${input.gates.ratio_detected} times the control's`;
   return { ...base, verdict: 'hold', missing: missing.amount, missing_unit: one.unit, text };
 }
+
+/** With one side silent nothing was compared: that is no pass. */
+const hasEvidence = ({ exposure }: Comparison): boolean =>
+  exposure.treated > 0 && exposure.control > 0;
 
 /** How much more has to be seen before a pass means something, and why when it is nothing. */
 function missingExposure(
@@ -156,13 +164,6 @@ function missingExposure(
   }
   return { amount: wanted - exposure.treated, why: '' };
 }
-
-/** Soaks that a wave waits for evidence when the rollout does not say how long. */
-const EVIDENCE_SOAKS = 8;
-
-/** How long after the beginning of its soak a wave waits for evidence at most. */
-export const evidenceWaitS = (gates: Gates, soakS: number): number =>
-  Math.max(gates.evidence_wait_s ?? soakS * EVIDENCE_SOAKS, soakS);
 
 function tell({ metric, events, exposure }: Comparison): string {
   const part = (group: 'treated' | 'control'): string =>

@@ -18,7 +18,12 @@ export function pauseRestored(
   // What left the announcement is joined by nobody until a person announces it again.
   if (before.status !== 'rolling' || before.withdrawn) return null;
   const reason = `from a backup of ${backupAt}, it may have been halted since`;
-  const { run, audit } = obey(before, { command: 'pause', who: RESTORE, reason });
+  const { run, audit } = obey(
+    before,
+    { command: 'pause', who: RESTORE, reason },
+    // Its soak stands still since the backup: the time between was watched by nobody here.
+    { plan: null, now: Date.parse(backupAt) },
+  );
   const [draft] = audit;
   if (!draft) throw new TypeError('pauseRestored: a pause is written down');
   const seq = run.auditSeq + 1;

@@ -4,14 +4,25 @@
  */
 
 import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { Approval } from './approval.ts';
 import type { RunStatus } from './rollout-run.ts';
 
-export const ROLLOUT_COMMANDS = ['pause', 'resume', 'abort', 'rollback', 'approve'] as const;
+export const ROLLOUT_COMMANDS = [
+  'pause',
+  'resume',
+  'abort',
+  'rollback',
+  'approve',
+  'force-open',
+] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
 
 /** What HTTP needs of the controller. */
 export interface ControllerPort {
-  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID */
+  /**
+   * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
+   *   APPROVAL_TOO_EARLY
+   */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
   /**
    * Oldest first.
@@ -24,6 +35,8 @@ export interface ControllerPort {
 export interface Speaker {
   readonly who: string;
   readonly reason: string;
+  /** The wave that the command is about, where it names one. */
+  readonly wave?: number | undefined;
 }
 
 /** One decision, for ever. */
@@ -67,4 +80,8 @@ export interface RunView {
   readonly controller: string;
   readonly leading: boolean;
   readonly approved: readonly number[];
+  /** Waves that a person ended without a verdict. */
+  readonly forced: readonly number[];
+  /** Whether the open wave can be approved now, and if not, when. */
+  readonly approval: Approval;
 }

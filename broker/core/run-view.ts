@@ -1,8 +1,9 @@
 /** A rollout's record and the last look at it, as the API shows them. Pure. */
 
-import { evidenceWaitS } from './gate.ts';
+import { approvalOf } from './approval.ts';
+import { evidenceEndMs, soakEndMs } from './gate-times.ts';
 import type { Looked } from './look.ts';
-import { stagesOf, type Plan, type RolloutRun } from './rollout-run.ts';
+import { stagesOf, statusOf, type Plan, type RolloutRun } from './rollout-run.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RunFacts {
@@ -20,34 +21,43 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 export function showRun({ run, looked, plan, controller, leading }: RunFacts): RunView {
   const stages = plan ? stagesOf(plan) : [];
   const stage = stages.find((one) => one.wave === run.wave);
-  const isSoaking = run.status === 'rolling' && run.soakSinceMs !== null && stage !== undefined;
-  const soakUntilMs = (run.soakSinceMs ?? 0) + (stage?.soakS ?? 0) * 1000;
-  const waitS = plan ? evidenceWaitS(plan.rollout.gates, stage?.soakS ?? 0) : 0;
-  const evidenceUntilMs = (run.soakSinceMs ?? 0) + waitS * 1000;
+  const { soakSinceMs, evidence } = run;
+  const soakS = stage?.soakS ?? 0;
+  const isSoaking = run.status === 'rolling' && stage !== undefined;
+  const soakUntil = isSoaking ? soakEndMs(soakSinceMs, soakS) : null;
+  const evidenceUntil =
+    isSoaking && plan && !waitsForEver(looked)
+      ? evidenceEndMs({ gates: plan.rollout.gates, evidence, soakSinceMs, soakS })
+      : null;
   return {
     component: run.component,
     version: run.version,
     withdrawn: run.withdrawn,
-    status: run.status,
+    status: statusOf({ status: run.status, no_effect: run.noEffect }),
     wave: run.wave,
     stages: stages.length,
     threshold: run.threshold,
     recall: run.recall,
     reasons: run.reasons,
     wave_opened_at: iso(run.waveOpenedAtMs),
-    soak_until: isSoaking ? iso(soakUntilMs) : null,
-    evidence_until: isSoaking && !waitsForEver(looked) ? iso(evidenceUntilMs) : null,
+    soak_until: soakUntil === null ? null : iso(soakUntil),
+    evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: run.waitsFor,
     gate: looked?.verdict ?? null,
     attempts: looked?.attempts ?? null,
     controller,
     leading,
     approved: run.approved,
+    forced: run.forced,
+    approval: approvalOf(run, plan, null),
   };
 }
 
-/** See missingExposure in gate.ts: who does no tasks is waited for until a person decides. */
+/** A line that holds with nothing reported has no end: a person decides (force-open). */
 const waitsForEver = (looked: Looked | null): boolean =>
   looked?.verdict.evidence.some(
-    (one) => one.metric === 'task' && one.verdict === 'hold' && one.treated === null,
+    (one) =>
+      one.verdict === 'hold' &&
+      one.treated === null &&
+      (one.metric === 'task' || (one.metric === 'crash' && one.against === 'bound')),
   ) === true;

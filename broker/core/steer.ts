@@ -13,6 +13,7 @@ import { emptyEvidence } from './evidence.ts';
 import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
 import type { Member } from './members.ts';
 import { countAll } from './observe.ts';
+import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
 import { stagesOf, type Plan, type RolloutRun, type Stage } from './rollout-run.ts';
 import { planThreshold, somebodyIsLeft } from './waves.ts';
 
@@ -30,6 +31,11 @@ export type AuditKind =
   | 'approved'
   | 'awaiting_approval'
   | 'completed'
+  | 'forced'
+  | 'ended'
+  | 'no_effect'
+  | 'reopened'
+  | 'superseded'
   | 'withdrawn'
   | 'returned'
   | 'took_over'
@@ -93,12 +99,24 @@ export function openFirst(
   return { ...opened, audit: [announced, ...opened.audit] };
 }
 
-/** It left the announcement, or came back. Robots join only what is announced: nothing to tell. */
-export function withdraw(run: RolloutRun, withdrawn: boolean): Step {
+/**
+ * It left the announcement, or came back. Robots join only what is announced: nothing to tell.
+ * @param more.by who signed the announcement
+ * @param more.successor the rollout that says it takes its place
+ */
+export function withdraw(
+  run: RolloutRun,
+  withdrawn: boolean,
+  more: { by: string; successor: { id: string; emergency: boolean } | null },
+): Step {
   if (run.withdrawn === withdrawn) return stay(run);
-  const audit = withdrawn
-    ? entry('withdrawn', 'it is no longer announced')
-    : entry('returned', 'it is announced again');
+  const { by, successor } = more;
+  const what = successor?.emergency ? `the emergency ${successor.id}` : (successor?.id ?? '');
+  const audit = !withdrawn
+    ? entry('returned', 'it is announced again', { by })
+    : successor
+      ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
+      : entry('withdrawn', 'it is no longer announced', { by });
   return { run: { ...run, withdrawn }, audit: [audit], isNews: !withdrawn };
 }
 
@@ -106,11 +124,42 @@ export function withdraw(run: RolloutRun, withdrawn: boolean): Step {
 export function look(run: RolloutRun, input: Look): Step {
   if (run.status === 'halted' || run.status === 'rolling_back') return stay(run);
   if (input.verdict.kind === 'halt') return halt(run, input);
+  if (run.noEffect) return reopen(run, input);
   if (run.status !== 'rolling') return stay(run);
   const wider = raise(run, input);
   if (wider) return wider;
   const soaking = soakOf(run, input);
-  return advance({ ...run, ...soaking }, input);
+  return settle(advance({ ...run, ...soaking }, input), input);
+}
+
+/** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
+function settle(step: Step, { plan, members }: Look): Step {
+  const { run } = step;
+  const isLast = stagesOf(plan).at(-1)?.wave === run.wave;
+  const settled = run.status === 'rolling' && isLast && isSettled(members, run.threshold);
+  if (settled === run.settled) return step;
+  return { ...step, run: { ...run, settled }, isNews: step.isNews || run.status === 'rolling' };
+}
+
+/** It was over without an effect; a robot that came later takes it, in the wave that was open. */
+function reopen(run: RolloutRun, { plan, members, now }: Look): Step {
+  const last = stagesOf(plan).at(-1);
+  const isLast = last === undefined || run.threshold >= last.share;
+  if (isLast) {
+    if (!hasEffect(members)) return stay(run);
+    const audit = [entry('completed', 'a robot that came later runs it')];
+    return { run: { ...run, noEffect: false, reasons: [] }, audit, isNews: true };
+  }
+  if (!hasEffect(members) && !members.some(({ kind }) => kind === 'candidate')) return stay(run);
+  const audit = [entry('reopened', `wave ${run.wave} goes on: a robot came that can take it`)];
+  const again: RolloutRun = {
+    ...fresh(run, members, now),
+    status: 'rolling',
+    noEffect: false,
+    reasons: [],
+    waitsFor: 'robots',
+  };
+  return { run: again, audit, isNews: true };
 }
 
 /** A wave without robots enough reaches a little further; see waves.ts. */
@@ -138,35 +187,48 @@ function advance(run: RolloutRun, input: Look): Step {
   const stages = stagesOf(plan);
   const at = stages.findIndex((one) => one.wave === run.wave);
   const next = stages[at + 1];
-  const isApproved = run.approved.includes(run.wave);
-  const isEmpty = isOver(run, members);
-  // What a person approved goes on without the evidence that is missing; never against a halt.
-  if (verdict.kind === 'hold' && !isApproved && !isEmpty) return held(run, stages[at], input);
+  if (isOver(run, members)) return endWithoutEffect(run, members, now);
+  // A person forced this wave: it goes on without a verdict, never against a halt.
+  const isForced = run.forced.includes(run.wave);
+  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
+  const isApproved = run.approved.includes(run.wave) || isForced;
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
     return awaitApproval(run, verdict);
   }
-  const passed = entry('passed', passedText(run, input, isApproved), {
-    by: GATE,
-    evidence: verdict.evidence,
-  });
   const step =
     next && somebodyIsLeft(members, run.threshold)
       ? openWave(run, next, { plan, members, now })
       : complete(run, stages, members, now);
-  return { ...step, audit: [passed, ...step.audit] };
+  return { ...step, audit: [endOf(run, verdict), ...step.audit] };
 }
 
-/** Nobody is left who could take part in this wave, nor does anybody run the version. */
+/** No robot is left that could take part, and none of those whose turn has come runs it. */
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
   const isOpen = members.some(({ kind }) => kind === 'candidate' || kind === 'updating');
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }
 
-function passedText(run: RolloutRun, { verdict }: Look, isApproved: boolean): string {
-  if (verdict.kind === 'pass') return `wave ${run.wave} passed: ${verdict.reasons[0] ?? ''}`;
-  const why = isApproved ? 'a person approved it' : 'no robot is left for it';
-  return `wave ${run.wave} ended: ${why} (${verdict.reasons[0] ?? ''})`;
+function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: Verdict): AuditDraft {
+  const [first = ''] = reasons;
+  return kind === 'pass'
+    ? entry('passed', `wave ${wave} passed: ${first}`, { by: GATE, evidence })
+    : entry('ended', `wave ${wave} ended without a verdict, forced by a person: ${first}`, {
+        evidence,
+      });
+}
+
+/** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */
+function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): Step {
+  const why = tellWhyNot(members);
+  const next: RolloutRun = {
+    ...fresh(run, members, now),
+    status: 'complete',
+    noEffect: true,
+    reasons: [why],
+    waitsFor: null,
+  };
+  return { run: next, audit: [entry('no_effect', why)], isNews: true };
 }
 
 function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): Step {
@@ -182,7 +244,7 @@ function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look)
 
 function awaitApproval(run: RolloutRun, { evidence }: Verdict): Step {
   if (run.waitsFor === 'approval') return stay(run);
-  const text = `wave ${run.wave} passed and waits for a person: drover rollout approve ${run.rollout}`;
+  const text = `wave ${run.wave} passed and waits for a person: drover rollout approve ${run.rollout} --wave ${run.wave}`;
   const audit = [entry('awaiting_approval', text, { by: GATE, evidence })];
   return { run: { ...run, waitsFor: 'approval', reasons: [text] }, audit, isNews: true };
 }
@@ -216,15 +278,19 @@ function complete(
 ): Step {
   const last = stages.at(-1);
   const threshold = Math.max(run.threshold, last?.share ?? 0);
+  const noEffect = !hasEffect(members);
+  const why = tellWhyNot(members);
   const next: RolloutRun = {
     ...fresh(run, members, now),
     status: 'complete',
+    noEffect,
     wave: last?.wave ?? run.wave,
     previous: run.threshold,
     threshold,
-    reasons: [],
+    reasons: noEffect ? [why] : [],
     waitsFor: null,
   };
+  if (noEffect) return { run: next, audit: [entry('no_effect', why)], isNews: true };
   const text = `complete, open to ${percent(threshold)}; robots that come later are watched as well`;
   return { run: next, audit: [entry('completed', text)], isNews: true };
 }

@@ -30,6 +30,8 @@ export interface RolloutRoutesOptions {
 const saidSchema = z.strictObject({
   reason: z.string().max(300).default(''),
   by: z.string().max(LIMITS.speakerCharsMax).default(''),
+  /** The wave that `approve` and `force-open` are about. */
+  wave: z.number().int().min(0).max(LIMITS.wavesMax).optional(),
 });
 const SAID = {
   what: 'body of the command',
@@ -99,7 +101,7 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
   const said = parseDocument(SAID, body.byteLength === 0 ? EMPTY_OBJECT : body);
   if (identity.kind === 'anyone') {
-    return { who: said.by === '' ? 'local' : said.by, reason: said.reason };
+    return { who: said.by === '' ? 'local' : said.by, reason: said.reason, wave: said.wave };
   }
   const may =
     identity.role === 'publisher' || (identity.role === 'technician' && command === 'pause');
@@ -108,7 +110,7 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   }
   // A token names its user; what the request says of itself stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
-  return { who: `${identity.username}${aside}`, reason: said.reason };
+  return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
 }
 
 const EMPTY_OBJECT = new TextEncoder().encode('{}');

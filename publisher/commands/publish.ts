@@ -10,7 +10,7 @@ import { leaderLines, stepFields, stepLines, wavesLine } from '../core/plan-repo
 import { forecastFields, forecastLines } from '../core/forecast.ts';
 import { rolloutIdFor } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { confirmTyped } from '../io/confirm.ts';
+import { assertTerminal, confirmTyped } from '../io/confirm.ts';
 import { readTrust } from '../io/trust-file.ts';
 import { JOURNAL_FILE } from '../io/upload-journal.ts';
 import { publishBundle, type Published } from '../publish.ts';
@@ -71,7 +71,9 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const bundle = await openBundle(argv.bundle);
   try {
     const { name, version } = bundle.manifest;
-    if (argv.emergency && !argv.dryRun) await confirmEmergency(version, argv.yes);
+    if (argv.emergency && !argv.dryRun) {
+      assertTerminal({ verb: 'publish', what: emergency(version, []) }, argv.yes);
+    }
     const rolloutId = argv.id ?? rolloutIdFor(name, version, Math.random);
     const published = await publishBundle({
       bundle,
@@ -93,6 +95,9 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       replaceInvalid: argv.replaceInvalid,
       uploadOnly: argv.uploadOnly,
       dryRun: argv.dryRun,
+      ...(argv.emergency && {
+        confirm: (ended: readonly string[]) => confirmEmergency(version, ended, argv.yes),
+      }),
       output,
       log: commandLog(),
     });
@@ -108,8 +113,15 @@ function journalPathOf(path: string, bundle: Bundle): string {
   return join(dirname(path), `.${basename(path)}${JOURNAL_FILE}`);
 }
 
-async function confirmEmergency(version: string, isSure: boolean): Promise<void> {
-  const what = `An emergency: every robot takes ${version} now, without waves or soak`;
+const emergency = (version: string, ended: readonly string[]): string =>
+  `An emergency: every robot takes ${version} now, without waves or soak${ended.length > 0 ? `; it ends ${ended.join(', ')}` : ''}`;
+
+async function confirmEmergency(
+  version: string,
+  ended: readonly string[],
+  isSure: boolean,
+): Promise<void> {
+  const what = emergency(version, ended);
   await confirmTyped({ verb: 'publish', what, word: version, wordIs: 'version' }, isSure);
 }
 

@@ -1,6 +1,6 @@
 /**
- * `drover rollout pause|resume|abort|rollback|approve`: one word to the controller. The two that
- * cannot be taken back want the id typed, or --yes.
+ * `drover rollout pause|resume|abort|rollback|approve|force-open`: one command to the controller.
+ * Those that cannot be taken back want the id typed, or --yes.
  */
 
 import { DroverError } from '../../shared/errors.ts';
@@ -17,7 +17,8 @@ export const STEERING = {
   resume: 'let it go on after a pause',
   abort: 'stop it for good; robots that took it keep it',
   rollback: 'stop it for good; robots that took it go back',
-  approve: 'let the next wave open, as a person',
+  approve: 'say yes to a wave whose gate has passed',
+  'force-open': 'open the next wave without a verdict of the gate; --reason is required',
 } as const;
 export type SteerVerb = keyof typeof STEERING;
 
@@ -27,6 +28,7 @@ interface SteerArgs extends ApiArgs {
   readonly yes: boolean;
   readonly reason: string;
   readonly by: string;
+  readonly wave?: number | undefined;
 }
 
 /** What a person has to be sure of; null for a word that another one undoes. */
@@ -36,6 +38,7 @@ const FINAL: Readonly<Record<SteerVerb, string | null>> = {
   abort: 'stops for good; robots that took it keep it',
   rollback: 'stops for good, and every robot that took it goes back',
   approve: null,
+  'force-open': 'opens its next wave although the gate has not passed',
 };
 
 export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> {
@@ -47,8 +50,10 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
   if (final !== null && !dryRun) assertTerminal({ verb: `rollout ${verb}`, what }, yes);
   const output = makeOutput(json);
   const before = parseRollout(await api.get(path));
+  const meant = waveOf(verb, args, before);
   if (dryRun) {
     assertLed(verb, before);
+    if (verb === 'approve') assertDue(before, meant);
     const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
@@ -57,11 +62,48 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
-  const answer = await api.post(`${path}/${verb}`, { reason, by });
+  const answer = await api.post(`${path}/${verb}`, {
+    reason,
+    by,
+    ...(meant !== null && { wave: meant }),
+  });
   const after = printable(parseCommanded(answer)?.status ?? 'unknown');
   output.result({ dry_run: false, ...rawObject(answer) }, [
     `${verb}: rollout ${id} was ${statusOf(before)}, is ${after}`,
   ]);
+}
+
+/**
+ * The wave that the command is about: the one that was open when it was given, so that a retry
+ * never means the next one. Null for other commands, and for a broker that knows no such field.
+ * @throws DroverError USAGE, APPROVAL_TOO_EARLY
+ */
+function waveOf(
+  verb: SteerVerb,
+  { reason, wave }: SteerArgs,
+  before: RolloutAnswer,
+): number | null {
+  const { run } = before;
+  if (verb === 'force-open' && reason.trim() === '') {
+    throw new DroverError('USAGE', 'rollout force-open: --reason is required');
+  }
+  if (verb !== 'approve' && verb !== 'force-open') {
+    if (wave === undefined) return null;
+    throw new DroverError('USAGE', `rollout ${verb}: --wave is for approve and force-open`);
+  }
+  if (run === null || run.approval !== null) return wave ?? run?.wave ?? null;
+  // An older broker would take an approval at any time, and for whichever wave is open then.
+  assertDue(before, wave ?? run.wave);
+  return null;
+}
+
+/** @throws DroverError APPROVAL_TOO_EARLY */
+function assertDue({ id, run }: RolloutAnswer, wave: number | null): void {
+  if (!run || (run.waits_for === 'approval' && wave === run.wave)) return;
+  if (run.approval?.state === 'given' && wave === run.approval.wave) return;
+  const why = run.approval?.text ?? `wave ${run.wave} waits for ${run.waits_for ?? 'nothing'}`;
+  const said = printable(why, 300);
+  throw new DroverError('APPROVAL_TOO_EARLY', `approve rollout ${id.slice(0, 64)}: ${said}`);
 }
 
 const countsOf = ({ robots }: RolloutAnswer): string =>

@@ -25,6 +25,7 @@ import {
   type ApiArgs,
 } from './rollout-options.ts';
 import { runSteer, STEERING, type SteerVerb } from './rollout-steer.ts';
+import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
 
 const withSteering = (argv: Argv, verb: SteerVerb) =>
@@ -32,6 +33,10 @@ const withSteering = (argv: Argv, verb: SteerVerb) =>
     .option('reason', { ...TEXT, default: '', describe: 'why; stands in the history' })
     .option('by', { ...TEXT, default: process.env['USER'] ?? '', describe: 'who says so' })
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
+    .option('wave', {
+      type: 'number',
+      describe: 'of approve and force-open; default: the open one',
+    })
     .example(`$0 rollout ${verb} app-1-4-2-k3f9 --reason 'line 2 is down'`, '');
 
 const withWatch = (argv: Argv) =>
@@ -63,6 +68,12 @@ export function rolloutVerb(yargs: Argv): Argv {
         (verb) => withId(withApi(verb)).example('$0 rollout history app-1-4-2-k3f9 --json', ''),
         (args) => runHistory(args),
       );
+    argv.command(
+      'withdraw <id>',
+      'take an ended rollout out of what is announced; robots keep it',
+      withWithdraw,
+      (args) => runWithdraw(args),
+    );
     for (const [verb, describe] of Object.entries(STEERING) as [SteerVerb, string][]) {
       argv.command(
         `${verb} <id>`,

@@ -12,10 +12,10 @@ import {
 import type { EpochMs } from '../../shared/ids.ts';
 import { openLease } from '../../shared/lease.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import { openProgress, type Progress } from '../../shared/progress.ts';
+import { openProgress } from '../../shared/progress.ts';
 import { parseStrictJson } from '../../shared/strict-json.ts';
 import type { TrustRoot } from '../../shared/trust.ts';
-import type { ActiveRollout } from './plan-announcement.ts';
+import type { ActiveRollout, LedStatus } from './plan-announcement.ts';
 
 /** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, JSON_INVALID */
 export function openActiveRollouts(
@@ -44,12 +44,12 @@ export function openStatuses(
   messages: Iterable<Uint8Array>,
   trust: TrustRoot,
   onInvalid: (error: unknown) => void,
-): Map<string, Progress['status']> {
-  const statuses = new Map<string, Progress['status']>();
+): Map<string, LedStatus> {
+  const statuses = new Map<string, LedStatus>();
   for (const bytes of messages) {
     try {
       const progress = openProgress(bytes, trust);
-      statuses.set(progress.rollout, progress.status);
+      statuses.set(progress.rollout, progress);
     } catch (error) {
       onInvalid(error);
     }

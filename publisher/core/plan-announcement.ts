@@ -22,6 +22,9 @@ export interface ActiveRollout {
   readonly written: RolloutFields;
 }
 
+/** How far a controller has told that a rollout is. */
+export type LedStatus = Pick<Progress, 'status' | 'settled'>;
+
 export interface AnnouncementPlanInput {
   readonly now: EpochMs;
   readonly fleet: string;
@@ -35,7 +38,7 @@ export interface AnnouncementPlanInput {
   readonly rollout: RolloutFields;
   readonly manifest: Manifest;
   /** Status of the rollouts that a controller leads. */
-  readonly statuses: ReadonlyMap<string, Progress['status']>;
+  readonly statuses: ReadonlyMap<string, LedStatus>;
   readonly supersede: readonly string[];
   readonly alongside: boolean;
   /** What robots last reported; null when that cannot be read. */
@@ -55,14 +58,7 @@ export interface AnnouncementPlan {
 /** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE, VERSION_REUSED */
 export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
   const active = input.previous?.rollouts ?? [];
-  for (const id of input.supersede) {
-    if (active.some(({ rollout }) => rollout.id === id)) continue;
-    const ids = active.map(({ rollout }) => rollout.id).join(', ');
-    throw new DroverError(
-      'NOT_FOUND',
-      `supersede ${id}: no such active rollout (got ${ids === '' ? 'none' : ids})`,
-    );
-  }
+  for (const id of input.supersede) assertActive('supersede', id, active);
   for (const { rollout } of active) assertSameBytes(rollout, input);
   const leading = leadingUp(active, input);
   const stones: string[] = [];
@@ -81,7 +77,7 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
       issued_at: new Date(input.now).toISOString(),
       expires_at: new Date(input.now + input.lifeMs).toISOString(),
       ...importedOf(input),
-      rollouts: [...kept.map(({ written }) => written), input.rollout],
+      rollouts: [...kept.map(({ written }) => written), naming(input.rollout, superseded)],
     },
     kept: kept.map(({ rollout }) => rollout.id),
     superseded,
@@ -146,8 +142,59 @@ function leadingUp(
   return new Set(needed.map(({ id }) => id));
 }
 
+export interface WithdrawalInput extends Pick<
+  AnnouncementPlanInput,
+  'now' | 'fleet' | 'lifeMs' | 'previous' | 'statuses'
+> {
+  readonly id: string;
+}
+
+/**
+ * The list without a rollout that has ended. Robots keep what they run; none takes it any more.
+ * @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP when it goes on
+ */
+export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
+  const { id, previous, now } = input;
+  const active = previous?.rollouts ?? [];
+  const { rollout } = assertActive('withdraw', id, active);
+  const why = whyUnfinished(rollout, input.statuses.get(id));
+  if (why !== null) {
+    throw new DroverError('ROLLOUT_OVERLAP', `withdraw ${id}: ${why}`, {
+      facts: { rollout: id },
+      hint: `stop it first: drover rollout abort ${id}`,
+    });
+  }
+  const kept = active.filter((one) => one.rollout.id !== id);
+  return {
+    fields: {
+      fleet: input.fleet,
+      seq: nextSeq(previous?.seq ?? 0, now),
+      issued_at: new Date(now).toISOString(),
+      expires_at: new Date(now + input.lifeMs).toISOString(),
+      ...importedOf(input),
+      rollouts: kept.map(({ written }) => written),
+    },
+    kept: kept.map((one) => one.rollout.id),
+    superseded: [id],
+    stones: [],
+  };
+}
+
+/** @throws DroverError NOT_FOUND */
+function assertActive(verb: string, id: string, active: readonly ActiveRollout[]): ActiveRollout {
+  const found = active.find(({ rollout }) => rollout.id === id);
+  if (found) return found;
+  const ids = active.map(({ rollout }) => rollout.id).join(', ');
+  const got = ids === '' ? 'none' : ids;
+  throw new DroverError('NOT_FOUND', `${verb} ${id}: no such active rollout (got ${got})`);
+}
+
+/** The audit log of the controller says then what took whose place. */
+const naming = (rollout: RolloutFields, supersedes: readonly string[]): RolloutFields =>
+  supersedes.length === 0 ? rollout : { ...rollout, supersedes: [...supersedes] };
+
 /** It never falls, or a stick of last year would come in again. */
-function importedOf({ previous, imported }: AnnouncementPlanInput) {
+function importedOf({ previous, imported }: Pick<AnnouncementPlanInput, 'previous' | 'imported'>) {
   const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
   return seq === 0 ? {} : { imported: { seq } };
 }
@@ -170,6 +217,8 @@ function isReplaced(old: Rollout, input: AnnouncementPlanInput): boolean {
   if (input.supersede.includes(old.id)) return true;
   const manifest = manifestOf(old);
   if (input.alongside || !canMeet(old, manifest, input)) return false;
+  // It is there to replace what goes wrong, whatever state that is in.
+  if (input.rollout.emergency) return true;
   if (manifest === null) throw overlap(old, input, 'its manifest cannot be read');
   const { version } = input.manifest;
   if (compareVersions(version, manifest.version) <= 0) {
@@ -224,9 +273,12 @@ function canMeet(
   return new Set(named).size <= 1;
 }
 
-/** Null when the old rollout has nothing left to do that a higher version would disturb. */
-function whyUnfinished(old: Rollout, status: Progress['status'] | undefined): string | null {
-  if (status === 'complete' || status === 'halted') return null;
+/** Null when the rollout has nothing left to do that a higher version, or its end, would disturb. */
+function whyUnfinished(old: Rollout, led: LedStatus | undefined): string | null {
+  const status = led?.status;
+  // Robots that go back are told so as long as it takes, announced or not.
+  if (status === 'complete' || status === 'halted' || status === 'rolling_back') return null;
+  if (status === 'rolling' && led?.settled) return null;
   if (status === undefined) {
     // Nobody leads it, so it is as far as it will ever get.
     return needsController(old) ? 'it is staged and no controller has begun it' : null;

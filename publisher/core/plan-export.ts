@@ -21,7 +21,7 @@ export interface ExportChoice {
  */
 export function chooseRollouts(
   { rollouts }: Announcement,
-  statuses: ReadonlyMap<string, Progress['status']>,
+  statuses: ReadonlyMap<string, Pick<Progress, 'status'>>,
   only: readonly string[],
 ): ExportChoice {
   for (const id of only) {
@@ -30,7 +30,7 @@ export function chooseRollouts(
     const got = ids === '' ? 'none' : ids;
     throw new DroverError('NOT_FOUND', `export rollout ${id}: it is not announced (got ${got})`);
   }
-  const statusOf = (rollout: Rollout): string => statuses.get(rollout.id) ?? 'announced';
+  const statusOf = (rollout: Rollout): string => statuses.get(rollout.id)?.status ?? 'announced';
   const isTaken = (rollout: Rollout): boolean =>
     only.length > 0
       ? only.includes(rollout.id)

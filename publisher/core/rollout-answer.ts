@@ -47,6 +47,12 @@ const runSchema = z.object({
   controller: textSchema,
   leading: z.boolean(),
   approved: z.array(countSchema).default([]),
+  forced: z.array(countSchema).default([]),
+  /** Null from a broker that does not say it. */
+  approval: z
+    .object({ wave: countSchema, state: textSchema, text: textSchema })
+    .nullable()
+    .default(null),
 });
 
 const rolloutSchema = z.object({

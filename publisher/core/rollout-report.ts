@@ -116,14 +116,17 @@ function waveLines(rollout: RolloutAnswer): string[] {
   if (waves.length === 0) return ['known while it was announced'];
   const open = run?.wave ?? wave;
   const isComplete = (run?.status ?? status) === 'complete';
+  const isWithoutEffect = (run?.status ?? status) === 'no_effect';
   const hasCanaries = canaries.robots.length + canaries.tags.length > 0;
   const state = (number: number): string => {
     if (open === null) return '';
-    if (isComplete || number < open) return 'passed';
+    if (isComplete || number < open) return run?.forced.includes(number) ? 'ended' : 'passed';
+    if (number === open && isWithoutEffect) return 'no robot runs it';
     if (number > open) return '';
     return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
   };
   const approved = (number: number): string => {
+    if (run?.forced.includes(number) === true) return 'forced open by a person';
     if (run?.approved.includes(number) === true) return 'approved';
     const isLast = number === waves.length;
     return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';

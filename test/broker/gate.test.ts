@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/core/evidence.ts';
 import { judge } from '../../broker/core/gate.ts';
+import { evidenceEndMs } from '../../broker/core/gate-times.ts';
 import {
   waveEvidenceSchema,
   type Attempts,
@@ -17,6 +18,7 @@ import {
 import { gatesSchema, type GatesFields } from '../../shared/gates.ts';
 import { LIMITS } from '../../shared/limits.ts';
 
+const ATTEMPTS = { cohort: 10, reachable: 10, installed: 10, failed: 0, vanished: 0 };
 const SOAK_S = 600;
 const NOW = 1_800_000_000_000;
 const BATCH_MS = gatesSchema.parse({}).batch_s * 1000;
@@ -31,14 +33,13 @@ interface Question {
 }
 
 function ask(question: Question): Verdict {
-  const attempts = { cohort: 10, reachable: 10, installed: 10, failed: 0, vanished: 0 };
   const { elapsedS = SOAK_S, soakS = SOAK_S } = question;
   return judge({
     gates: gatesSchema.parse(question.gates ?? {}),
     evidence: question.evidence ?? emptyEvidence(),
     history: question.history ?? emptyGroup(),
     now: NOW + BATCH_MS,
-    attempts: { ...attempts, examples: [], ...question.attempts },
+    attempts: { ...ATTEMPTS, examples: [], ...question.attempts },
     stages: 5,
     soak: { elapsedS, soakS },
   });
@@ -328,4 +329,61 @@ describe('whatever robots claim', () => {
     });
     fc.assert(property, { numRuns: 300 });
   });
+});
+
+describe('a gate that was given no evidence', () => {
+  const lineOf = (verdict: Verdict, metric: string, against: string) =>
+    verdict.evidence.find((one) => one.metric === metric && one.against === against);
+
+  it('holds on a bound that was asked for, however late it is', () => {
+    for (const gates of [{ task_success_min: 0.98 }, { crashes_per_hour_max: 0.1 }]) {
+      const verdict = ask({ gates, elapsedS: SOAK_S * 100 });
+      assert.equal(verdict.kind, 'hold');
+      assert.match(verdict.reasons.join(), /nothing has been reported yet/);
+    }
+  });
+
+  it('says so of a comparison, and never that it passed', () => {
+    const verdict = ask({});
+    assert.equal(lineOf(verdict, 'task', 'control')?.verdict, 'none');
+    assert.equal(lineOf(verdict, 'crash', 'control')?.verdict, 'none');
+    assert.equal(verdict.kind, 'pass', 'nothing was asked for beyond that');
+  });
+
+  it('passes the bound with the first tasks that are good', () => {
+    const evidence = seen([increment('treated', { hours: 1, tasksCompleted: 50 })]);
+    const verdict = ask({ gates: { task_success_min: 0.98 }, evidence });
+    assert.equal(lineOf(verdict, 'task', 'bound')?.verdict, 'pass');
+  });
+});
+
+it('the moment until which a wave waits at most is the one at which the gate passes', () => {
+  const gates = gatesSchema.parse({ batch_s: 120, evidence_wait_s: 600 });
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 1_200 }),
+      fc.integer({ min: 1, max: 40 }),
+      fc.boolean(),
+      (reportedS, crashes, isControlSilent) => {
+        const firstAt = NOW + reportedS * 1000;
+        const both = [
+          increment('treated', { hours: 0.5, crashes: 0 }),
+          ...(isControlSilent ? [] : [increment('control', { hours: 0.5, crashes })]),
+        ];
+        const evidence = addIncrements(emptyEvidence(), both, { gates, now: firstAt });
+        const soak = { soakSinceMs: NOW, soakS: 60 };
+        const until = evidenceEndMs({ gates, evidence, ...soak });
+        assert.ok(until !== null);
+        const at = (now: number) =>
+          judge({
+            ...{ gates, now, history: emptyGroup(), stages: 2 },
+            // The look that hands the batch over comes before the verdict.
+            evidence: addIncrements(evidence, [], { gates, now }),
+            attempts: { ...ATTEMPTS, examples: [] },
+            soak: { elapsedS: (now - NOW) / 1000, soakS: soak.soakS },
+          }).kind;
+        assert.notEqual(at(Math.max(until, firstAt)), 'hold');
+      },
+    ),
+  );
 });

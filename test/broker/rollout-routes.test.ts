@@ -65,15 +65,19 @@ describe('steering rollouts over HTTP', () => {
     const { controller } = await leadOne(t);
     const api = await startApi(t, { protected: true, controller, rollouts: ['x-1'] });
     const token = api.tokens.publisher;
-    for (const command of ['pause', 'resume', 'approve', 'abort', 'rollback']) {
-      const body = JSON.stringify({ reason: `try ${command}`, by: 'kim' });
+    const early = await say(api, 'approve', { token });
+    assert.equal(early, '409 APPROVAL_TOO_EARLY', 'nothing is installed');
+    assert.equal(await say(api, 'force-open', { token }), '422 ROLLOUT_COMMAND_INVALID');
+    for (const command of ['pause', 'resume', 'force-open', 'abort', 'rollback']) {
+      const wave = command === 'force-open' ? { wave: 1 } : {};
+      const body = JSON.stringify({ reason: `try ${command}`, by: 'kim', ...wave });
       assert.equal(await say(api, command, { token, body }), '200 taken', command);
     }
     const entries = await historyOf(api, token);
     const said = entries.filter(({ by }) => by === 'publisher (kim)');
     assert.deepEqual(
       said.map(({ kind }) => kind),
-      ['paused', 'resumed', 'approved', 'aborted', 'rolled_back'],
+      ['paused', 'resumed', 'forced', 'aborted', 'rolled_back'],
     );
     assert.equal(said[0]?.text, 'pause by publisher (kim): try pause');
     const second = entries[1];

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { openActiveRollouts } from '../../publisher/core/active-rollouts.ts';
 import {
   planAnnouncement,
+  planWithdrawal,
   type AnnouncementPlan,
   type AnnouncementPlanInput,
 } from '../../publisher/core/plan-announcement.ts';
@@ -94,12 +95,17 @@ test('a lower version that went to everybody at once, or as an emergency, is sup
 test('a staged rollout is in the way until its controller says complete or halted', async () => {
   const old = [fleet.makeRollout('staged', await bundleOf('1.0.0'), STAGED)];
   const bundle = await bundleOf('1.1.0');
-  const withStatus = (status: 'rolling' | 'paused' | 'halted' | 'rolling_back' | 'complete') =>
-    verdictOf(() => plan(old, bundle, { statuses: new Map([['staged', status]]) }));
+  const withStatus = (
+    status: 'rolling' | 'paused' | 'halted' | 'rolling_back' | 'complete',
+    settled = false,
+  ) => verdictOf(() => plan(old, bundle, { statuses: new Map([['staged', { status, settled }]]) }));
   assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /announce new.*rollout staged/);
   assert.equal(withStatus('rolling'), 'ROLLOUT_OVERLAP');
   assert.equal(withStatus('paused'), 'ROLLOUT_OVERLAP');
-  assert.equal(withStatus('rolling_back'), 'ROLLOUT_OVERLAP');
+  // Its robots are told to go back as long as it takes, announced or not.
+  assert.equal(withStatus('rolling_back'), 'taken');
+  // Every robot that is on runs it: only the soak of the last wave is left.
+  assert.equal(withStatus('rolling', true), 'taken');
   assert.equal(withStatus('complete'), 'taken');
   assert.equal(withStatus('halted'), 'taken');
 });
@@ -180,4 +186,51 @@ test('a rollout id is always a topic level, whatever the version', () => {
       (name, version, random) => assert.ok(isId(rolloutIdFor(name, version, () => random))),
     ),
   );
+});
+
+test('an emergency takes the place of all that it meets, in any state and of any version', async () => {
+  const statuses = new Map([
+    ['rolling', { status: 'rolling' as const, settled: false }],
+    ['paused', { status: 'paused' as const, settled: false }],
+  ]);
+  const old = [
+    fleet.makeRollout('rolling', await bundleOf('1.5.0'), STAGED),
+    fleet.makeRollout('paused', await bundleOf('1.6.0'), STAGED),
+    fleet.makeRollout('nav', await bundleOf('5.0.0', { name: 'nav' }), STAGED),
+  ];
+  const fields = { emergency: true };
+  const {
+    superseded,
+    kept,
+    fields: next,
+  } = plan(old, await bundleOf('1.4.1'), {
+    statuses,
+    fields,
+  });
+  assert.deepEqual([superseded, kept], [['rolling', 'paused'], ['nav']]);
+  assert.deepEqual(next.rollouts.at(-1)?.supersedes, ['rolling', 'paused']);
+  assert.equal(next.rollouts[0]?.supersedes, undefined);
+});
+
+test('an ended rollout is withdrawn, one that goes on is not, and none that is not there', async () => {
+  const bytes = fleet.announce(5, [
+    fleet.makeRollout('done', await bundleOf('1.0.0'), STAGED),
+    fleet.makeRollout('busy', await bundleOf('1.1.0'), STAGED),
+  ]);
+  const previous = openActiveRollouts(bytes, fleet.trust);
+  const statuses = new Map([
+    ['done', { status: 'complete' as const, settled: false }],
+    ['busy', { status: 'rolling' as const, settled: false }],
+  ]);
+  const withdraw = (id: string) =>
+    planWithdrawal({
+      ...{ id, statuses, now: NOW, fleet: 'test', lifeMs: 1000 },
+      previous,
+    });
+  const { fields, kept } = withdraw('done');
+  assert.deepEqual(kept, ['busy']);
+  assert.deepEqual(fields.rollouts, [previous.rollouts[1]?.written]);
+  assert.ok(fields.seq > 5);
+  assertRefused('ROLLOUT_OVERLAP', () => withdraw('busy'), /busy.*it is rolling/);
+  assertRefused('NOT_FOUND', () => withdraw('other'), /got done, busy/);
 });

@@ -84,13 +84,15 @@ test('bundles and announcement of a file belong together', () => {
 
 test('a rollout that was halted stays at home unless it is named', () => {
   const announcement = openAnnouncement(fleet.announce(50, rollouts), trust);
-  const choice = chooseRollouts(announcement, new Map([['a', 'halted']]), []);
+  const choice = chooseRollouts(announcement, new Map([['a', { status: 'halted' as const }]]), []);
   assert.deepEqual(
     choice.taken.map(({ id }) => id),
     ['b'],
   );
   assert.deepEqual(choice.left, [{ rollout: 'a', status: 'halted' }]);
-  const named = chooseRollouts(announcement, new Map([['a', 'halted']]), ['a']);
+  const named = chooseRollouts(announcement, new Map([['a', { status: 'halted' as const }]]), [
+    'a',
+  ]);
   assert.equal(named.taken[0]?.id, 'a');
   assertRefused('NOT_FOUND', () => chooseRollouts(announcement, new Map(), ['c']));
 });

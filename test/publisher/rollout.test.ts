@@ -157,7 +157,7 @@ class Site {
 /** What has been decided about `x-1` is in its history and in the metrics. */
 async function assertTold(site: Site): Promise<void> {
   const history = await site.ok('rollout', 'history', 'x-1');
-  assert.match(history, /^\d+ {2}\S+Z {2}approved {2}approve by kim {2}\[kim\]$/m);
+  assert.match(history, /^\d+ {2}\S+Z {2}approved {2}approve of wave \d by kim {2}\[kim\]$/m);
   const { entries } = JSON.parse(await site.ok('rollout', 'history', 'x-1', '--json')) as {
     entries: { seq: number; kind: string; evidence: object[] }[];
   };
@@ -277,6 +277,47 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.doesNotMatch(watch.stdout, /\u001b/);
     await site.refused(3, 'ROLLOUT_FINAL', 'rollout', 'resume', 'x-2');
     await site.refused(3, 'ROLLOUT_FINAL', 'rollout', 'rollback', 'x-2', '--yes');
+  });
+
+  test('an early approval opens nothing, force-open does, an emergency ends it, withdraw cleans up', async (t) => {
+    const site = await Site.open(t);
+    await site.ok(...site.publishWords('x-3', '--waves', '25,50,100', '--soak', '30m'));
+    await site.until('x-3', 'waits for robots', (run) => run?.waits_for === 'robots');
+    for (const more of [[], ['--wave', '1'], ['--dry-run']]) {
+      const early = await site.refused(
+        3,
+        'APPROVAL_TOO_EARLY',
+        'rollout',
+        'approve',
+        'x-3',
+        ...more,
+      );
+      assert.match(early.stderr, /wave 1 has not passed its gate/);
+    }
+    await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--yes');
+    await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--reason', 'why');
+    await site.ok('rollout', 'force-open', 'x-3', '--reason', 'lab only', '--yes');
+    await site.until('x-3', 'its second wave is open', (run) => run?.wave === 2);
+    const history = await site.ok('rollout', 'history', 'x-3');
+    assert.match(history, /forced {2}force-open of wave 1 by erin: lab only {2}\[erin\]$/m);
+
+    const sos = await site.ok(
+      ...site.publishWords('sos', '--emergency', '--yes', '--waves', '100'),
+    );
+    assert.match(sos, /^ended x-3$/m);
+    const wanted = /superseded by the emergency sos while it was rolling/;
+    await waitUntil('the audit log says so', async () =>
+      wanted.test(await site.ok('rollout', 'history', 'x-3')),
+    );
+    const signed = ['--broker', site.broker.url, '--key', 'rollout.key', '--trust', 'trust.json'];
+    const withdraw = ['rollout', 'withdraw', 'sos', ...signed, '--yes'];
+    await site.refused(3, 'ROLLOUT_OVERLAP', ...withdraw);
+    await site.ok('rollout', 'abort', 'sos', '--yes');
+    await waitUntil(
+      'the end to be told',
+      async () => (await site.start(...withdraw).exit).code === 0,
+    );
+    assert.match(await site.ok('rollout', 'list'), /^no rollout is announced$/m);
   });
 
   test('publish --emergency asks on a terminal for the version, and takes nothing else for it', async (t) => {

@@ -10,13 +10,15 @@ import type { SimRobot, SimRollout } from './sim-robot.ts';
 export class Judge {
   readonly broken: string[] = [];
   readonly #rollout: SimRollout;
+  readonly #robots: readonly SimRobot[];
   /** The newest that was told, by `seq`. */
   #last: Progress | null = null;
   #highest = 0;
   #stopped = false;
 
-  constructor(rollout: SimRollout) {
+  constructor(rollout: SimRollout, robots: readonly SimRobot[]) {
     this.#rollout = rollout;
+    this.#robots = robots;
   }
 
   onTold(progress: Progress, logs: readonly (readonly AuditEntry[])[]): void {
@@ -34,8 +36,18 @@ export class Judge {
     if (last && progress.threshold < last.threshold) {
       this.#break('a threshold never falls', progress);
     }
-    if (last && isOpen && progress.wave > last.wave && !hasPassed(logs, last.wave)) {
-      this.#break('open waves never exceed what the last verdict allowed', progress);
+    if (last && isOpen && progress.wave > last.wave) {
+      const isForced = wasForced(logs, last.wave);
+      if (!isForced && !hasPassed(logs, last.wave)) {
+        this.#break(
+          'no wave opens without a gate that passed, or a person who forced it',
+          progress,
+        );
+      }
+      // Whatever the logs say: somewhere a robot must have taken it before.
+      if (!isForced && !this.#robots.some((one) => one.took.length > 0)) {
+        this.#break('no wave opens while nothing was ever installed', progress);
+      }
     }
     // Waves that have no robot left are not opened: the rollout is complete then.
     if (last && progress.wave > last.wave + 1 && progress.status !== 'complete') {
@@ -60,7 +72,11 @@ function hasPassed(logs: readonly (readonly AuditEntry[])[], wave: number): bool
     log.some((one, at) => {
       const opened = log[at - 1];
       // `passed` is written with the wave that it opens; it names the one that passed in its text.
-      return one.kind === 'passed' && one.text.startsWith(`wave ${wave} `) && opened !== undefined;
+      const isIt = one.kind === 'passed' && one.text.startsWith(`wave ${wave} passed: `);
+      return isIt && one.evidence.length > 0 && opened !== undefined;
     }),
   );
 }
+
+const wasForced = (logs: readonly (readonly AuditEntry[])[], wave: number): boolean =>
+  logs.some((log) => log.some((one) => one.kind === 'forced' && one.wave === wave));

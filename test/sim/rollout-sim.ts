@@ -7,6 +7,8 @@
 
 import { Controller } from '../../broker/controller.ts';
 import { Fleet } from '../../broker/core/fleet.ts';
+import type { RolloutCommand } from '../../broker/core/rollout-view.ts';
+import { DroverError } from '../../shared/errors.ts';
 import type { RolloutFields } from '../../shared/announcement.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import type { RobotState } from '../../shared/messages.ts';
@@ -86,6 +88,9 @@ class World {
   #cuts = 0;
   #process = 0;
   #isCalm = false;
+  /** Operators who say things at any moment, twice, and about the wrong wave. */
+  readonly #isImpatient: boolean;
+  #forced = 0;
 
   constructor(seed: number, ground: SimGround) {
     this.#seed = seed;
@@ -123,7 +128,8 @@ class World {
       late_spread_s: 120,
     };
     this.#rollout = { id: ID, version: VERSION, rules };
-    this.#judge = new Judge(this.#rollout);
+    this.#judge = new Judge(this.#rollout, this.#robots);
+    this.#isImpatient = random.chance(0.5);
     this.#seats = [makeSeat(), makeSeat()];
     this.#fleets = [new Fleet(), new Fleet()];
   }
@@ -172,6 +178,7 @@ class World {
     this.#report(withFaults);
     for (const [at, seat] of this.#seats.entries()) await this.#turn(at, seat);
     if (this.#random.chance(0.3)) await this.#approve();
+    if (this.#isImpatient) await this.#meddle();
   }
 
   #breakThings(): void {
@@ -231,6 +238,29 @@ class World {
         if (!(error instanceof PowerCut)) throw error;
       }
     }
+  }
+
+  /** What people do who cannot wait, to any controller, leading or not. */
+  async #meddle(): Promise<void> {
+    const random = this.#random;
+    const { controller } = random.pick(this.#seats);
+    if (!controller) return;
+    const wave = random.between(0, WAVES.length);
+    const open = controller.view(ID)?.wave ?? 1;
+    const say = async (command: RolloutCommand, more: object = {}): Promise<void> => {
+      try {
+        await controller.command(ID, command, { who: 'sim', reason: 'now', ...more });
+        if (command === 'force-open') this.#forced += 1;
+      } catch (error) {
+        if (!(error instanceof PowerCut) && !(error instanceof DroverError)) throw error;
+      }
+    };
+    if (random.chance(0.2)) for (let n = 0; n < 3; n += 1) await say('approve');
+    if (random.chance(0.2)) await say('approve', { wave });
+    if (random.chance(0.05)) await say('pause');
+    if (random.chance(0.1) || this.#isCalm) await say('resume');
+    if (!this.#isCalm && random.chance(0.002)) await say('force-open', { wave: open });
+    if (random.chance(0.02)) await say('force-open', { reason: '' });
   }
 
   #switchOff(seat: Seat): void {
@@ -303,7 +333,8 @@ class World {
     if (!this.isSettled) {
       broken.push(`once faults stopped, every healthy robot converges (ended ${status})`);
     }
-    if (this.isBad && status === 'complete' && this.#robots.length > 2) {
+    const isOurFault = this.#forced > 0;
+    if (this.isBad && status === 'complete' && this.#robots.length > 2 && !isOurFault) {
       broken.push('a version that is bad on every robot does not become complete');
     }
     return {

@@ -1,0 +1,57 @@
+/**
+ * `drover rollout withdraw`: takes an ended rollout out of what is announced. It signs the list
+ * anew, so it wants keys and the broker, unlike the other verbs of `drover rollout`.
+ */
+
+import type { Argv } from 'yargs';
+import { parseDurationMs } from '../../shared/durations.ts';
+import { parseRolloutId } from '../../shared/ids.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
+import { assertTerminal, confirmTyped } from '../io/confirm.ts';
+import { readTrust } from '../io/trust-file.ts';
+import { withdrawRollout } from '../withdraw.ts';
+import {
+  brokerOptions,
+  commandLog,
+  keySources,
+  TEXT,
+  warn,
+  withBroker,
+  withDryRun,
+  withJson,
+  withKeys,
+} from './options.ts';
+import { withId } from './rollout-options.ts';
+
+export const withWithdraw = (argv: Argv) =>
+  withId(withKeys(withBroker(withDryRun(withJson(argv)))))
+    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
+    .option('expires', { ...TEXT, default: '30d', describe: 'life of the announcement' })
+    .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
+    .example('$0 rollout withdraw app-1-4-2-k3f9 --broker mqtt://host --key k --trust t', '');
+
+type WithdrawArgs = Awaited<ReturnType<typeof withWithdraw>['argv']>;
+
+export async function runWithdraw(argv: WithdrawArgs): Promise<void> {
+  const id = parseRolloutId(argv.id);
+  const verb = 'rollout withdraw';
+  const what = `Rollout ${id} leaves the announcement: robots keep it, no other robot takes it`;
+  if (!argv.dryRun) assertTerminal({ verb, what }, argv.yes);
+  const { fields, kept } = await withdrawRollout({
+    id,
+    trust: readTrust(argv.trust),
+    seeds: await readSeeds(keySources(argv), warn),
+    broker: brokerOptions(argv),
+    lifeMs: parseDurationMs(argv.expires),
+    dryRun: argv.dryRun,
+    confirm: () => confirmTyped({ verb, what, word: id, wordIs: 'id' }, argv.yes),
+    log: commandLog(),
+  });
+  const would = argv.dryRun ? 'would withdraw' : 'withdrew';
+  const left = kept.length > 0 ? `kept ${kept.join(', ')}` : 'nothing is announced any more';
+  makeOutput(argv.json).result(
+    { dry_run: argv.dryRun, rollout: id, seq: fields.seq, expires_at: fields.expires_at, kept },
+    [`${would} rollout ${id}, seq ${fields.seq}: ${left}`],
+  );
+}
