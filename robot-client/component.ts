@@ -78,7 +78,7 @@ export class Component {
   async load(): Promise<void> {
     const { disk, layout, adoptVersion } = this.#options;
     await prepareLayout(disk, layout);
-    await adoptActiveFolder(disk, layout, adoptVersion);
+    this.#slots.adoption = (await adoptActiveFolder(disk, layout, adoptVersion)).problem;
     this.#state = await readMachineState(disk, layout, this.#now());
     await this.#slots.read();
   }

@@ -14,8 +14,9 @@ import { parseBrokerUrls } from '../shared/broker-urls.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Log, PatchProgram } from '../shared/ports.ts';
 import { parseTrust } from '../shared/trust.ts';
+import { adoptRoots } from './adopt.ts';
 import { explainAtRest } from './at-rest.ts';
-import { ADOPTED_VERSION_DEFAULT } from './io/adopt.ts';
+import { ADOPTED_VERSION_DEFAULT } from './core/adoption.ts';
 import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
 import { assertRootsApart, lockRoot } from './io/root-lock.ts';
@@ -263,6 +264,21 @@ async function recover(
   makeOutput(args.json).result({ components: recoveries }, lines);
 }
 
+async function adopt(
+  args: AskArgs & { 'adopt-version': string; 'dry-run': boolean },
+): Promise<void> {
+  const roots = parseRoots(args.root);
+  const isDryRun = args['dry-run'];
+  assertRootsApart(roots);
+  if (!isDryRun) {
+    for (const { root } of roots) await lockRoot(root);
+    await assertNoAgent(socketPathOf(roots, args.socket));
+  }
+  const version = parseAdoptVersion(args['adopt-version']);
+  const { components, lines } = await adoptRoots({ disk: realDisk, roots, version, isDryRun });
+  makeOutput(args.json).result({ dry_run: isDryRun, components }, lines);
+}
+
 await runProgram(PROGRAM, async () => {
   await yargs(hideBin(process.argv))
     .scriptName(PROGRAM)
@@ -277,6 +293,17 @@ await runProgram(PROGRAM, async () => {
       'at boot, before the application: finish what a power cut interrupted',
       (args) => withInstall(withRoots(args)),
       (args) => recover(args),
+    )
+    .command(
+      'adopt',
+      "take over what stands at active or rollback and is not Drover's; removes nothing",
+      (args) =>
+        withInstall(withRoots(args)).option('dry-run', {
+          type: 'boolean',
+          default: false,
+          describe: 'say what would be done, and do nothing',
+        }),
+      (args) => adopt(args),
     )
     .command(
       'retry',

@@ -43,7 +43,8 @@ export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   const layout = layoutOf(input.root);
   const actions: string[] = [];
   await prepareLayout(disk, layout);
-  const adopted = await adoptActiveFolder(disk, layout, input.adoptVersion);
+  const { adopted, problem: refusal } = await adoptActiveFolder(disk, layout, input.adoptVersion);
+  if (refusal) actions.push(`${refusal.message} (${refusal.code}): ${refusal.hint}`);
   if (adopted !== null) actions.push(`adopted the plain active folder as release ${adopted}`);
   let state = await readMachineState(disk, layout, Date.now());
   const apply = async (event: MachineEvent): Promise<void> => {

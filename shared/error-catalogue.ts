@@ -284,6 +284,11 @@ export const CATALOGUE = {
     'look at the disk and the permissions of the path in the message; until then nothing is updated or removed',
     'later',
   ),
+  ADOPT_IMPOSSIBLE: refused(
+    'operator',
+    'the folder stays as it is and is not updated: mend what the message names, then restart the agent or run drover-robot adopt',
+    'later',
+  ),
   RELEASE_LOST: refused(
     'operator',
     'find out who removed the release; a newer version or drover-robot recover leads on',

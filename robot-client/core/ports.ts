@@ -41,6 +41,8 @@ export interface Disk {
   canRename(fromFolder: string, toFolder: string): Promise<boolean>;
   /** A file or link; no error when absent. */
   unlink(path: string): Promise<void>;
+  /** A whole tree with modes, owners and times; `to` must not be there. Nothing is synced. */
+  copyTree(from: string, to: string): Promise<void>;
   /** A whole tree, links not followed; no error when absent. */
   removeTree(path: string): Promise<void>;
   /** Makes the entries of a folder durable: names made, renamed or removed in it. */

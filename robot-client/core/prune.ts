@@ -88,5 +88,6 @@ function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boole
   return !isInUse(facts.slots, path, id);
 }
 
-/** The name that `stagingFolder` gives. */
-export const isJobFolder = (name: string): boolean => /^[0-9a-f]{32}$/.test(name);
+/** The names that `stagingFolder` and an adoption by copy give. */
+export const isJobFolder = (name: string): boolean =>
+  /^(?:[0-9a-f]{32}|adopt-(?:active|rollback))$/.test(name);

@@ -57,7 +57,12 @@ export type Slot =
     }
   /** A link that Drover made, to a release that is not there any more. */
   | { readonly kind: 'lost'; readonly version: string; readonly problem: Problem }
-  | { readonly kind: 'foreign'; readonly problem: Problem };
+  | {
+      readonly kind: 'foreign';
+      readonly problem: Problem;
+      /** Folder that the link leads to, without links; null when it leads to none. */
+      readonly end: string | null;
+    };
 
 export interface Slots {
   readonly active: Slot;
@@ -71,6 +76,7 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   const foreign = (code: ErrorCode, why: string): Slot => ({
     kind: 'foreign',
     problem: toProblem(new DroverError(code, `read ${name}: ${why}`)),
+    end: end.kind === 'there' && end.what === 'folder' ? end.path : null,
   });
   if (kind === 'absent') return { kind: 'absent' };
   if (kind === 'unreadable' || end.kind === 'unreadable') {

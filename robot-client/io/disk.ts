@@ -170,6 +170,18 @@ function kindOf(stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLin
   return stat.isSymbolicLink() ? 'link' : 'other';
 }
 
+/** By the program of the system: it keeps owners, times and attributes, which Node does not. */
+async function copyTree(from: string, to: string): Promise<void> {
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  try {
+    await run('cp', ['-a', '--', from, to], { env, windowsHide: true });
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+    const code = /No space left|quota exceeded/i.test(said) ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
+    throw new DroverError(code, `copy ${from}: ${said || String(error)}`);
+  }
+}
+
 export const realDisk: Disk = {
   kind: (path) =>
     orAbsent<PathKind>('stat', path, 'absent', async () => kindOf(await fs.lstat(path))),
@@ -210,6 +222,7 @@ export const realDisk: Disk = {
   rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
   canRename,
   unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
+  copyTree: (from, to) => guarded('copy', from, () => copyTree(from, to)),
   removeTree: (path) => guarded('remove', path, () => removeTree(path)),
   syncFolder: (path) =>
     guarded('fsync', path, async () => {

@@ -7,6 +7,7 @@
 import { resolve } from 'node:path';
 import { toProblem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { isVersion } from '../../shared/version.ts';
 import type { Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import {
@@ -46,7 +47,7 @@ async function factsOf(disk: Disk, path: string, name: SlotName): Promise<SlotFa
 /** Names in releases/ that lead to the same folder; asked only when its own place is elsewhere. */
 async function namesOf(disk: Disk, releases: string | null, end: PathEnd): Promise<string[]> {
   if (releases === null || end.kind !== 'there' || end.what !== 'folder') return [];
-  if (end.path.startsWith(`${releases}/`) && !end.path.slice(releases.length + 1).includes('/')) {
+  if (end.path.startsWith(`${releases}/`) && isVersion(end.path.slice(releases.length + 1))) {
     return [];
   }
   const names: string[] = [];

@@ -18,6 +18,8 @@ export class SlotWatch {
   /** As the last clean-up found it. */
   left: readonly Left[] = [];
   sinceMs: EpochMs = 0;
+  /** Why a plain folder could not be taken over at the start. */
+  adoption: Problem | null = null;
   #told: string | null = null;
 
   constructor({ disk, layout }: { disk: Disk; layout: Layout }) {
@@ -34,7 +36,11 @@ export class SlotWatch {
   }
 
   async read(): Promise<void> {
-    this.slots = await readSlots(this.#disk, this.#layout);
+    const { active, rollback } = await readSlots(this.#disk, this.#layout);
+    const { adoption } = this;
+    const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';
+    const told = isPlain && adoption ? { ...active, problem: adoption } : active;
+    this.slots = { active: told, rollback };
   }
 
   /** Reads the slots again; true when what is wrong with them is not what it was. */

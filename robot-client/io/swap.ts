@@ -203,7 +203,7 @@ async function removeActive(
 }
 
 /** A link appears whole or not at all: made beside, then renamed over. */
-async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
+export async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
   const beside = `${link}.new`;
   await disk.unlink(beside);
   await disk.symlink(target, beside);

@@ -266,6 +266,20 @@ export class ModelDisk implements Disk {
     this.#did('remove', path);
   }
 
+  async copyTree(from: string, to: string): Promise<void> {
+    const inode = this.#inode(from);
+    if (inode?.kind === 'link') return this.symlink(inode.target, to);
+    if (inode?.kind === 'file') {
+      const file = await this.open(to, 'create', inode.now.mode);
+      return file.write(inode.now.bytes, 0);
+    }
+    if (inode?.kind !== 'folder') throw failed('copy', from, 'no such file');
+    await this.mkdir(to);
+    await this.chmod(to, inode.mode);
+    for (const name of await this.list(from))
+      await this.copyTree(`${from}/${name}`, `${to}/${name}`);
+  }
+
   /** Name by name, as a real one is removed: the power may go between any two. */
   async removeTree(path: string): Promise<void> {
     const at = this.#find(path);

@@ -10,7 +10,7 @@
 import { readFile } from 'node:fs/promises';
 import { Component } from '../../robot-client/component.ts';
 import { layoutOf } from '../../robot-client/core/layout.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/io/adopt.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/core/adoption.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import type { PullLink, PullListener } from '../../robot-client/io/download.ts';
 import { recoverComponent } from '../../robot-client/recover.ts';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { layoutOf } from '../../robot-client/core/layout.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/io/adopt.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/core/adoption.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import { recoverComponent } from '../../robot-client/recover.ts';
 import { bytesToHex } from '../../shared/bytes.ts';

@@ -54,6 +54,7 @@ export function cuttingDisk(after: number): CuttingDisk {
     symlink: changing(realDisk.symlink),
     rename: changing(realDisk.rename),
     unlink: changing(realDisk.unlink),
+    copyTree: changing(realDisk.copyTree),
     removeTree: changing(realDisk.removeTree),
     syncFolder: changing(realDisk.syncFolder),
     reserve: async (path, bytes) => {

@@ -70,6 +70,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     rename: gated('rename'),
     canRename: gated('canRename'),
     unlink: gated('unlink'),
+    copyTree: gated('copyTree'),
     removeTree: gated('removeTree'),
     syncFolder: gated('syncFolder'),
     reserve: gated('reserve'),
