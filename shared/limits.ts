@@ -235,7 +235,7 @@ export const LIMITS = {
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
   stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
   setAsideMax: 9, // names for one damaged state file: only folders and links take more than one
-  adoptInodesMin: 32, // two links, an intent, a state: none of them may fail when a folder has moved
+  adoptInodesMin: 32, // two links, an intent, a state: none may fail once a folder moved
   adoptBytesMin: 1 * MiB, // the same in bytes, with what a file system keeps for itself
   linksFollowedMax: 40, // symbolic links to one end, as the kernel has it
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads

@@ -1,6 +1,6 @@
 /**
- * Decides how something that Drover did not make becomes a release: what a first start takes over by
- * itself, and what `drover-robot adopt` does with each kind. Pure; io/adopt.ts carries it out.
+ * Decides how something that Drover did not make becomes a release: what a first start takes over
+ * by itself, and what `drover-robot adopt` does with each kind. Pure; io/adopt.ts carries it out.
  */
 
 import { isVersion } from '../../shared/version.ts';

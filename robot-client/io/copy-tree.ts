@@ -12,7 +12,7 @@ export function isCrossDevice(thrown: unknown): boolean {
 /**
  * Copies a tree with modes, owners and times, makes it durable, and puts it in its place by one
  * rename. A copy that fails is removed.
- * @throws DroverError DISK_FULL, DISK_WRITE_FAILED, ADOPT_IMPOSSIBLE when something is mounted in it
+ * @throws DroverError DISK_FULL, DISK_WRITE_FAILED, ADOPT_IMPOSSIBLE for a mount in it
  */
 export async function copyDurably(
   disk: Disk,
