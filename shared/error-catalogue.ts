@@ -5,6 +5,7 @@
  */
 
 import { refused, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
+import { SLOT_CODES } from './slot-codes.ts';
 
 export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
 
@@ -248,57 +249,7 @@ export const CATALOGUE = {
     'the payload unpacks to more than the limits allow: split it',
   ),
   SWAP_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
-  // What stands where `active` or `rollback` should be and is not Drover's: it is left as it is
-  SLOT_OUTSIDE: refused(
-    'operator',
-    'the link leads out of releases/: take it over with drover-robot adopt, or lead it to releases/VERSION; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_FOLDER: refused(
-    'operator',
-    'a folder stands where the link should be: take it over with drover-robot adopt; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_NAME: refused(
-    'operator',
-    'the link leads to a folder whose name is no version: take it over with drover-robot adopt; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_DANGLING: refused(
-    'operator',
-    'the link leads to nothing: bring back (or mount) what it leads to, or put it aside with drover-robot adopt; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_LOOP: refused(
-    'operator',
-    'the link leads to itself: put it aside with drover-robot adopt; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_NO_RELEASE: refused(
-    'operator',
-    'this can be no release: put it aside with drover-robot adopt; until then nothing is updated or removed',
-    'later',
-  ),
-  SLOT_UNREADABLE: refused(
-    'operator',
-    'look at the disk and the permissions of the path in the message; until then nothing is updated or removed',
-    'later',
-  ),
-  ADOPT_IMPOSSIBLE: refused(
-    'operator',
-    'the folder stays as it is and is not updated: mend what the message names, then restart the agent or run drover-robot adopt',
-    'later',
-  ),
-  RELEASE_LOST: refused(
-    'operator',
-    'find out who removed the release; a newer version or drover-robot recover leads on',
-    'later',
-  ),
-  RELEASE_IN_THE_WAY: refused(
-    'operator',
-    'move the folder that the message names away, or publish another version',
-    'later',
-  ),
+  ...SLOT_CODES,
   HOOK_FAILED: refused(
     'operator',
     'run the hook by hand: the report holds its last output',
