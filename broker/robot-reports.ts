@@ -2,7 +2,9 @@
  * install anything, so a report that cannot be read is only missing from the picture. */
 
 import { toProblem } from '../shared/errors.ts';
-import type { EpochMs, Sha256Hex } from '../shared/ids.ts';
+import { CATALOGUE } from '../shared/error-catalogue.ts';
+import type { EpochMs, RobotId, Sha256Hex } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
 import {
   parseOnline,
   parsePresence,
@@ -14,6 +16,7 @@ import {
 import type { Log } from '../shared/ports.ts';
 import type { Topic } from '../shared/topics.ts';
 import type { Fleet } from './core/fleet.ts';
+import type { TwinAlarm } from './core/twins.ts';
 
 export type RobotTopic = Extract<Topic, { kind: 'robot' }>;
 
@@ -37,6 +40,25 @@ export function noteRelay(
   }
 }
 
+/** One line when it begins, one an hour while it goes on, one when it ends. */
+function noteTwins(
+  { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
+  robot: RobotId,
+  before: TwinAlarm | null,
+): void {
+  const alarm = fleet.twinsOf(robot);
+  if (alarm === null) {
+    if (before) log.info({ robot }, 'one agent speaks under this robot id again');
+    return;
+  }
+  const hours = (one: TwinAlarm): number =>
+    Math.floor((one.lastMs - one.sinceMs) / LIMITS.twinWindowMs);
+  if (before && hours(before) === hours(alarm)) return;
+  const { hint } = CATALOGUE.ROBOT_ID_TWICE;
+  const facts = { robot, code: 'ROBOT_ID_TWICE', instances: alarm.instances, hint };
+  log.warn(facts, 'two robots use one id: they end the connections of each other');
+}
+
 /** @param now null for what was retained before we listened */
 export function noteReport(
   { fleet, log, onWant, onRobotEvent }: ReportSinks,
@@ -50,7 +72,9 @@ export function noteReport(
       return;
     }
     if (topic.leaf === 'state') {
+      const before = fleet.twinsOf(topic.robot);
       fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
+      noteTwins({ fleet, log }, topic.robot, before);
     } else if (topic.leaf === 'online') {
       const { online, via } = parsePresence(payload);
       fleet.applyOnline(topic.robot, online, now, via ?? null);

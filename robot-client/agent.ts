@@ -27,6 +27,7 @@ import { Outbox } from './io/outbox.ts';
 import { OrdersWatch } from './io/orders-watch.ts';
 import { SecondLook } from './io/second-look.ts';
 import { TrustFile } from './io/trust-file.ts';
+import { TwinWatch } from './io/twin-watch.ts';
 import { Inbox } from './inbox.ts';
 import { Reporter } from './reporter.ts';
 import { Telemetry } from './telemetry.ts';
@@ -52,6 +53,7 @@ export class Agent {
     onExpired: () => void this.#consider(),
     ask: () => this.#askAgain(),
   });
+  readonly #twins: TwinWatch;
   readonly #stateFolder: string;
   #wire: Wire | null = null;
   /** Of each component: what was asked for last. */
@@ -61,6 +63,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
     this.#stateFolder = layoutOf(first.root).state;
@@ -120,7 +123,7 @@ export class Agent {
         onMessage: (topic, payload) => this.#onMessage(topic, payload),
         onUp: () => void this.#onUp(),
         onDown: (reason) => {
-          this.#log.warn({ reason }, 'link to the broker is down');
+          this.#twins.down(reason);
           this.#chunks.down();
         },
       },
@@ -172,6 +175,7 @@ export class Agent {
       isUp: this.#wire?.isUp === true,
       announcementSeq: this.#inbox.announcement?.seq ?? null,
       eventsWaiting: this.#outbox.waiting,
+      endings: this.#twins.endings,
     };
     return explainRobot(facts, this.#views(), this.#now());
   }
@@ -223,7 +227,7 @@ export class Agent {
   }
 
   async #onUp(): Promise<void> {
-    this.#log.info({ broker: this.#options.link.url }, 'link to the broker is up');
+    this.#twins.up(this.#options.link.url);
     try {
       await this.#listen();
       await this.#sendRetained('online', encodeMessage({ online: true }));
@@ -358,7 +362,8 @@ export class Agent {
     const { robot, arch, model, tags } = this.#options;
     const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
     const { version: trustVersion } = this.#trust;
-    const told = { trustVersion, metrics: this.telemetry.totals };
+    const { epoch: instance } = this.#outbox;
+    const told = { trustVersion, instance, metrics: this.telemetry.totals };
     return { robot, agent: AGENT_VERSION, arch, model, tags, caps, ...told };
   }
 

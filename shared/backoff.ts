@@ -1,5 +1,7 @@
 /** Waits between attempts. Full jitter, so that a fleet that lost its broker does not return as one. */
 
+import { LIMITS } from './limits.ts';
+
 export interface BackoffBounds {
   readonly minMs: number;
   readonly maxMs: number;
@@ -28,4 +30,16 @@ export function reconnectMs(unserved: number, bounds: BackoffBounds, random: num
 export function backoffMs(attempt: number, bounds: BackoffBounds, random: number): number {
   const ceiling = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(attempt + 1, 30));
   return Math.floor(bounds.minMs + random * (ceiling - bounds.minMs));
+}
+
+/**
+ * Connections in a row that the peer ended soon after they were up. A broker ends one when another
+ * client comes with its id: two robots with one id would do that to each other many times a minute.
+ * Once it looks like that, only a connection that lasted long begins at zero.
+ * @param endings of the connections before
+ * @param livedMs how long this one was up
+ */
+export function countEndings(endings: number, livedMs: number): number {
+  if (livedMs < LIMITS.endedSoonMs) return endings + 1;
+  return endings >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? endings + 1 : 0;
 }

@@ -33,6 +33,11 @@ export const CATALOGUE = {
   ),
   CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
   LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),
+  ROBOT_ID_TWICE: refused(
+    'operator',
+    'give one of the two robots another --id and credential; a copied card needs both replaced',
+    'later',
+  ),
   DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
   DATA_NOT_EMPTY: usage('name an empty --data folder: a restore never mixes with what is there'),
   DATABASE_DAMAGED: usage(

@@ -207,6 +207,10 @@ export const LIMITS = {
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
   blockedBundlesMax: 64, // bundles remembered as failed
+  eventEpochsMax: 8, // starts of one agent whose events are still told from copies
+  twinReturnsMin: 2, // one return may be a message that was delivered late
+  twinNamesMax: 4, // agents that take turns under one id
+  twinWindowMs: 60 * MINUTE, // returns further apart are no sign; an alarm ends after this
   outboxEventsMax: 256, // unsent events kept through an outage
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
   healthWatchMs: MINUTE, // between two looks at the health of a confirmed version
@@ -262,6 +266,9 @@ export const LIMITS = {
   // Links
   reconnectMsMin: 500, // first reconnect, with full jitter
   reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
+  endedSoonMs: 5 * SECOND, // a link that its peer ended before this was up and of little use
+  endingsOfTwins: 5, // so many in a row look like another client with the same id
+  endedLateMs: 10 * MINUTE, // twins that wait a minute each still end each other before this
   keepaliveSMax: 3600, // longer than any NAT keeps a link
   keepaliveS: 30, // a dead link is noticed after 45 s
   certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this

@@ -114,12 +114,19 @@ const stateSchema = z.object({
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */
   counter_epoch: z.string().max(32).default(''),
+  /** Made by chance at each start of the agent: two that take turns are two robots with one id. */
+  instance: z.string().max(32).default(''),
 });
 
 const eventSchema = z.object({
   robot_id: robotIdSchema,
   /** Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a copy. */
   event_seq: sizeSchema,
+  /** Made by chance at the start of the agent that saw it: numbers are compared within one epoch. */
+  event_epoch: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{0,32}$/)
+    .default(''),
   at: instantSchema,
   component: idSchema,
   from: phaseSchema,

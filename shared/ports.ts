@@ -33,6 +33,8 @@ export interface Wire {
   /** When bytes of a message last came (`performance.now()`): it may be slow, but it is on its way.
    * -Infinity when none ever did; left out by a wire that sees whole messages only. */
   readonly bodyAtMs?: number;
+  /** Connections in a row that the broker ended soon after they were up; see `countEndings`. */
+  readonly endings?: number;
   /** Resolves at PUBACK (QoS 1) or when written (QoS 0); rejects BROKER_UNREACHABLE when the link
    * is or goes down, or with the code of a refusal of the broker. Never queues across links. */
   send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void>;

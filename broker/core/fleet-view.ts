@@ -3,16 +3,25 @@
  * there: a script that asks for one finds null, never nothing. Pure.
  */
 
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
 import type { ComponentState, RobotEvent } from '../../shared/messages.ts';
+import { worstFirst } from '../../shared/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
+import type { TwinAlarm } from './twins.ts';
 
 const instant = (ms: number | null | undefined): string | null =>
   ms === null || ms === undefined ? null : new Date(ms).toISOString();
 
-/** The main component's facts stand at the top as well, for short lists. */
-export function showRobot(record: RobotRecord): object {
+/**
+ * Facts of one component stand at the top as well, for short lists: of the main one, or of the
+ * worst where another one is in trouble. `components` has all, the worst first.
+ */
+export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): object {
   const { state } = record;
+  const components = worstFirst(state?.components ?? []);
   const main = mainComponent(record);
+  const worst = components[0] ?? null;
+  const shown = worst && main && isTrouble(worst) && !isTrouble(main) ? worst : main;
   return {
     robot_id: record.robot,
     online: record.online,
@@ -26,9 +35,21 @@ export function showRobot(record: RobotRecord): object {
     caps: state?.caps ?? [],
     trust_version: state?.trust_version ?? null,
     metrics: state?.metrics ?? {},
-    ...(main ? showComponent(main) : SILENT),
-    components: (state?.components ?? []).map(showComponent),
+    ...(shown ? showComponent(shown) : SILENT),
+    components: components.map(showComponent),
+    twins: twins && showTwins(twins),
   };
+}
+
+const isTrouble = ({ phase, last_error: error }: ComponentState): boolean =>
+  phase === 'stuck' || phase === 'rolling_back' || (error !== undefined && error !== null);
+
+/** Two robots with this id: both speak through it, so no other fact about it can be relied on. */
+function showTwins({ sinceMs, lastMs, instances }: TwinAlarm): object {
+  const code = 'ROBOT_ID_TWICE';
+  const message = `${instances} agents take turns under this robot id`;
+  const { hint } = CATALOGUE[code];
+  return { code, message, hint, since: instant(sinceMs), last: instant(lastMs), instances };
 }
 
 function showComponent(component: ComponentState) {

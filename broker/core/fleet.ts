@@ -7,6 +7,8 @@
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { ComponentState, RobotEvent, RobotState, Want } from '../../shared/messages.ts';
+import { isCopy, mark, type EventMarks } from './event-marks.ts';
+import { Twins, type TwinAlarm } from './twins.ts';
 
 export interface RobotRecord {
   readonly robot: RobotId;
@@ -24,7 +26,7 @@ export interface PackageRequest {
   readonly wanted: NonNullable<Want['package']>;
 }
 
-/** The component that stands for the robot in short lists: `app`, else its first. */
+/** The component whose version stands for the robot in short lists: `app`, else its first. */
 export function mainComponent(record: RobotRecord): ComponentState | null {
   const components = record.state?.components ?? [];
   return components.find((one) => one.name === 'app') ?? components[0] ?? null;
@@ -32,8 +34,8 @@ export function mainComponent(record: RobotRecord): ComponentState | null {
 
 export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
-  /** The last event of each robot: its number and the latest instant that any had. */
-  readonly #lastEvent = new Map<RobotId, { seq: number; atMs: EpochMs }>();
+  readonly #lastEvent = new Map<RobotId, EventMarks>();
+  readonly #twins = new Twins();
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
   /** Relays that are there. Robots of any other are not known to be online. */
@@ -43,6 +45,7 @@ export class Fleet {
 
   /** @param now null for a state that was retained before this start */
   applyState(state: RobotState, now: EpochMs | null): void {
+    if (now !== null) this.#twins.heard(state.robot_id, state.instance, now);
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
@@ -73,9 +76,7 @@ export class Fleet {
 
   /** True for a copy of an event that was seen before. */
   hasSeen(event: RobotEvent): boolean {
-    const last = this.#lastEvent.get(event.robot_id);
-    // A lower number with a later date is no copy: that robot got a new disk and counts afresh.
-    return last !== undefined && event.event_seq <= last.seq && event.at <= last.atMs;
+    return isCopy(this.#lastEvent.get(event.robot_id), event);
   }
 
   /**
@@ -84,11 +85,9 @@ export class Fleet {
    */
   applyEvent(event: RobotEvent, now: EpochMs | null): boolean {
     if (this.hasSeen(event)) return false;
-    const last = this.#lastEvent.get(event.robot_id) ?? { seq: -1, atMs: -Infinity };
     this.#change(event.robot_id, now === null ? {} : { lastSeenMs: now });
     if (!this.#robots.has(event.robot_id)) return false;
-    const atMs = Math.max(event.at, last.atMs);
-    this.#lastEvent.set(event.robot_id, { seq: event.event_seq, atMs });
+    this.#lastEvent.set(event.robot_id, mark(this.#lastEvent.get(event.robot_id), event));
     this.#events.push(event);
     if (this.#events.length > LIMITS.recentEventsMax) this.#events.shift();
     return true;
@@ -107,6 +106,7 @@ export class Fleet {
   /** A robot that was taken out of service: its retained state was cleared. */
   forget(robot: RobotId): void {
     this.#robots.delete(robot);
+    this.#twins.forget(robot);
     this.#lastEvent.delete(robot);
     this.#saidOnline.delete(robot);
     for (const [key, request] of this.#requests) {
@@ -116,6 +116,11 @@ export class Fleet {
 
   get(robot: string): RobotRecord | undefined {
     return this.#robots.get(robot as RobotId);
+  }
+
+  /** Since when two robots use this id; null while there is no sign of it. */
+  twinsOf(robot: RobotId): TwinAlarm | null {
+    return this.#twins.of(robot);
   }
 
   /** By id, so that two listings can be compared. */

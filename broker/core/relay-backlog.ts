@@ -82,17 +82,6 @@ export class Backlog {
   }
 }
 
-/** The last event of a robot that was kept: its number, and the latest instant any had. */
-export interface LastEvent {
-  readonly seq: number;
-  readonly atMs: number;
-}
-
-/** A lower number with a later date is no copy: that robot got a new disk and counts afresh. */
-export function isCopyOf(last: LastEvent | undefined, event: LastEvent): boolean {
-  return last !== undefined && event.seq <= last.seq && event.atMs <= last.atMs;
-}
-
 /** Refused for what it is: sending it again would end the same way and hold up all others. */
 const HOPELESS: readonly ErrorCode[] = ['DOCUMENT_TOO_LARGE', 'JSON_INVALID'];
 

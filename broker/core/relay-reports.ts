@@ -16,7 +16,7 @@ export function newsOf(state: RobotState): string {
     ...[one.name, one.version, one.phase, one.rollout, one.target_version],
     ...[one.last_error?.code, one.last_update?.ended_at, one.waiting_for],
   ]);
-  return JSON.stringify([state.counter_epoch, parts]);
+  return JSON.stringify([state.counter_epoch, state.instance, parts]);
 }
 
 interface Told {

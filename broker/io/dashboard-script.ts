@@ -62,13 +62,22 @@ function robotRow(robot) {
     if (part.name === robot.name) continue;
     version.append(make('div', part.name + ' ' + (part.version || 'nothing'), 'soft'));
   }
+  const isOne = robot.components.length < 2;
+  if (!isOne) version.prepend(make('span', robot.name + ' '));
   const problem = make('td');
-  const failure = robot.last_error;
-  if (failure) {
-    problem.append(make('div', failure.message + ' (' + failure.code + ')', 'why'));
+  const failures = [{ last_error: robot.twins }, ...robot.components];
+  for (const { name: part, last_error: failure } of failures) {
+    if (!failure) continue;
+    const where = part && !isOne ? part + ': ' : '';
+    problem.append(make('div', where + failure.message + ' (' + failure.code + ')', 'why'));
     problem.append(make('div', failure.hint, 'soft'));
   }
-  row.append(name, version, phaseCell(robot), problem);
+  const phase = phaseCell(robot);
+  for (const part of robot.components) {
+    if (part.name === robot.name || part.phase === 'idle') continue;
+    phase.append(make('div', part.name + ' ' + part.phase.replace('_', ' '), 'soft'));
+  }
+  row.append(name, version, phase, problem);
   return row;
 }
 
@@ -95,10 +104,14 @@ function showVersions(robots) {
 function showRobots(robots) {
   const words = $('find').value.toLowerCase().split(' ').filter(Boolean);
   const found = robots.filter((robot) => {
-    const error = robot.last_error ? robot.last_error.code : '';
     const link = robot.online ? 'online' : 'offline';
-    const facts = [robot.robot_id, robot.version || 'nothing', robot.phase, robot.arch];
-    const text = [...facts, link, error, ...robot.tags].join(' ').toLowerCase();
+    const facts = [robot.robot_id, robot.version || 'nothing', robot.phase, robot.arch, link];
+    if (robot.twins) facts.push(robot.twins.code);
+    for (const part of robot.components) {
+      facts.push(part.name, part.version || 'nothing', part.phase);
+      if (part.last_error) facts.push(part.last_error.code);
+    }
+    const text = [...facts, ...robot.tags].join(' ').toLowerCase();
     return words.every((word) => text.includes(word));
   });
   $('robots').replaceChildren(...found.slice(0, ROWS_MAX).map(robotRow));

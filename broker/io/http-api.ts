@@ -16,7 +16,7 @@ import type { Log } from '../../shared/ports.ts';
 import type { Identity } from '../core/access.ts';
 import type { EngineStatus } from '../core/engine-port.ts';
 import { showEngine } from '../core/engine-view.ts';
-import { mainComponent, type Fleet } from '../core/fleet.ts';
+import { mainComponent, type Fleet, type RobotRecord } from '../core/fleet.ts';
 import { showUpstream, type UpstreamStatus } from '../core/relay-view.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
 import type { GarbageView } from '../core/garbage-view.ts';
@@ -181,7 +181,8 @@ function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
       version: mainComponent(record)?.version ?? null,
     })),
   }));
-  app.get('/robots', async () => ({ robots: fleet.robots().map(showRobot) }));
+  const show = (record: RobotRecord): object => showRobot(record, fleet.twinsOf(record.robot));
+  app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
   app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
     const record = fleet.get(params.id);
     if (!record) {
@@ -189,7 +190,7 @@ function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
       throw new DroverError('NOT_FOUND', `find robot ${id}: never heard of it`);
     }
     const events = fleet.recentEvents().filter((event) => event.robot_id === record.robot);
-    return { ...showRobot(record), events: events.map(showEvent) };
+    return { ...show(record), events: events.map(showEvent) };
   });
   app.get('/requests', async () => ({
     requests: fleet.requests().map(({ robot, atMs, wanted }) => ({

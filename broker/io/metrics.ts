@@ -2,10 +2,11 @@
  * bytes and seconds. Gauges are read when they are asked for, so they cannot drift. */
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import { mainComponent, type Fleet } from '../core/fleet.ts';
+import type { Fleet } from '../core/fleet.ts';
 import type { GarbageView } from '../core/garbage-view.ts';
 import type { UpstreamStatus } from '../core/relay-view.ts';
 import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
+import { addFleetMetrics } from './fleet-metrics.ts';
 import { addGarbageMetrics } from './garbage-metrics.ts';
 import { addUpstreamMetrics } from './upstream-metrics.ts';
 import { addRolloutMetrics, type RolloutMetrics, type RolloutSources } from './rollout-metrics.ts';
@@ -55,10 +56,7 @@ export class Metrics {
     if (connections) this.#gauge('drover_mqtt_connections', 'Open MQTT connections', connections);
     this.#gauge('drover_store_bytes', 'Bytes of chunks stored', () => sources.storeBytes());
     this.#gauge('drover_store_chunks', 'Chunks stored', () => sources.storeChunks());
-    this.#gauge('drover_robots_online', 'Robots that are connected', () => {
-      return sources.fleet.robots().filter((one) => one.online).length;
-    });
-    this.#robotsGauge(sources.fleet);
+    addFleetMetrics(this.#registry, sources.fleet);
   }
 
   countChunkReceived(bytes: number): void {
@@ -129,23 +127,6 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         this.set(read());
-      },
-    });
-  }
-
-  #robotsGauge(fleet: Fleet): void {
-    new Gauge({
-      name: 'drover_robots',
-      help: 'Robots by the version they run and the phase they are in',
-      labelNames: ['version', 'phase'],
-      registers: [this.#registry],
-      collect() {
-        this.reset();
-        for (const record of fleet.robots()) {
-          const component = mainComponent(record);
-          const version = component?.version ?? 'none';
-          this.inc({ version, phase: component?.phase ?? 'unknown' });
-        }
       },
     });
   }

@@ -10,7 +10,8 @@ import { parseRobotId, type RobotId } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { RobotEvent } from '../../shared/messages.ts';
 import type { Log } from '../../shared/ports.ts';
-import { Backlog, isCopyOf, type LastEvent } from '../core/relay-backlog.ts';
+import { encodeMarks, isCopy, mark, parseMarks, type EventMarks } from '../core/event-marks.ts';
+import { Backlog } from '../core/relay-backlog.ts';
 import type { Operation, SteadyDatabase } from './steady-database.ts';
 
 const PREFIX = 'said/';
@@ -33,7 +34,7 @@ export class UpstreamQueue {
     countMax: LIMITS.upstreamEventsMax,
     bytesMax: LIMITS.upstreamEventBytesMax,
   });
-  readonly #last = new Map<RobotId, LastEvent>();
+  readonly #last = new Map<RobotId, EventMarks>();
   #dropped = 0;
 
   private constructor(database: SteadyDatabase, log: Log) {
@@ -48,9 +49,8 @@ export class UpstreamQueue {
       queue.#backlog.written(Number(key.slice(PREFIX.length)), String(value).length);
     }
     for await (const [key, value] of database.entries(SEEN_RANGE)) {
-      const [seq, atMs] = String(value).split(' ').map(Number);
-      if (seq === undefined || atMs === undefined) continue;
-      queue.#last.set(parseRobotId(key.slice(SEEN.length)), { seq, atMs });
+      const marks = parseMarks(String(value));
+      if (marks) queue.#last.set(parseRobotId(key.slice(SEEN.length)), marks);
     }
     return queue;
   }
@@ -69,16 +69,12 @@ export class UpstreamQueue {
    * @throws DroverError DISK_FULL, DISK_WRITE_FAILED: the robot must not get its PUBACK then
    */
   async addEvent(event: RobotEvent, payload: Uint8Array): Promise<void> {
-    const { robot_id: robot, event_seq: seq } = event;
+    const { robot_id: robot } = event;
     const known = this.#last.get(robot);
-    if (isCopyOf(known, { seq, atMs: event.at })) return;
+    if (isCopy(known, event)) return;
     if (!known && this.#last.size >= LIMITS.robotsMax) return;
-    const last = { seq, atMs: Math.max(event.at, known?.atMs ?? -Infinity) };
-    const seen: Operation = {
-      type: 'put',
-      key: `${SEEN}${robot}`,
-      value: `${last.seq} ${last.atMs}`,
-    };
+    const last = mark(known, event);
+    const seen: Operation = { type: 'put', key: `${SEEN}${robot}`, value: encodeMarks(last) };
     await this.#add(`${robot} events`, payload, [seen]);
     this.#last.set(robot, last);
   }

@@ -12,6 +12,7 @@ import {
   type RobotState,
 } from '../../shared/messages.ts';
 import { parseTopic } from '../../shared/topics.ts';
+import { worstFirst } from '../../shared/worst-component.ts';
 import { compareVersions } from '../../shared/version.ts';
 
 export class FleetView {
@@ -42,12 +43,12 @@ export class FleetView {
     return [...this.#invalid].sort();
   }
 
-  /** One row for each component of each robot, by robot id. */
+  /** One row for each component of each robot, by robot id, the worst component first. */
   get rows(): FleetRow[] {
     const states = [...this.#states.values()];
     states.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
     return states.flatMap((state) =>
-      state.components.map((component) => ({
+      worstFirst(state.components).map((component) => ({
         robot: state,
         component,
         online: this.#online.get(state.robot_id) ?? false,

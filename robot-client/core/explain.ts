@@ -1,5 +1,6 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Pure. */
 
+import { CATALOGUE } from '../../shared/error-catalogue.ts';
 import type { EpochMs, RobotId } from '../../shared/ids.ts';
 import type { ComponentView } from './report.ts';
 import { iso } from './report.ts';
@@ -15,6 +16,8 @@ export function explainRobot(
     readonly isUp: boolean;
     readonly announcementSeq: number | null;
     readonly eventsWaiting: number;
+    /** Links in a row that the broker ended soon; 0 while that means nothing. */
+    readonly endings?: number;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -24,8 +27,17 @@ export function explainRobot(
   const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
     ...components.flatMap((view) => explainComponent(view, now)),
+  ];
+}
+
+function explainEndings(endings: number): string[] {
+  if (endings === 0) return [];
+  return [
+    `  the broker ended the link ${endings} times in a row: does another robot use this id? (ROBOT_ID_TWICE)`,
+    `  hint: ${CATALOGUE.ROBOT_ID_TWICE.hint}`,
   ];
 }
 

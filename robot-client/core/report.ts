@@ -131,6 +131,8 @@ function reportFailure(failure: Failure) {
 export interface RobotFactsForReport {
   readonly robot: RobotId;
   readonly agent: string;
+  /** Of this start of the agent. */
+  readonly instance: string;
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
@@ -160,6 +162,7 @@ export function reportRobot(
     })),
     metrics: { ...facts.metrics },
     counter_epoch: counted.epoch,
+    instance: facts.instance,
   };
 }
 

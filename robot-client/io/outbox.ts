@@ -4,6 +4,7 @@
  * When the box is full the oldest go first, and the gap in `event_seq` shows it.
  */
 
+import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { encodeMessage, type RobotEventFields } from '../../shared/messages.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -28,6 +29,8 @@ export class Outbox {
   readonly #disk: Disk;
   readonly #path: string;
   readonly #log: Log;
+  /** Of this start: numbers of a disk that was lost or put back begin under another one. */
+  readonly epoch = randomBytes(8).toString('hex');
   #nextSeq = 1;
   #events: RobotEventFields[] = [];
   #saving: Promise<void> = Promise.resolve();
@@ -56,7 +59,7 @@ export class Outbox {
 
   /** Never rejects: an event that cannot be saved is still sent if the agent lives long enough. */
   async add(event: Omit<RobotEventFields, 'event_seq'>): Promise<void> {
-    this.#events.push({ ...event, event_seq: this.#nextSeq });
+    this.#events.push({ ...event, event_seq: this.#nextSeq, event_epoch: this.epoch });
     this.#nextSeq += 1;
     if (this.#events.length > LIMITS.outboxEventsMax) this.#events.shift();
     await this.#save();

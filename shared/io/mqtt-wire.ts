@@ -10,7 +10,7 @@
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { reconnectMs } from '../backoff.ts';
+import { countEndings, reconnectMs } from '../backoff.ts';
 import { splitBrokerUrls } from '../broker-urls.ts';
 import { DroverError } from '../errors.ts';
 import { inBackground } from '../in-background.ts';
@@ -62,6 +62,8 @@ export class MqttWire implements Wire {
   #attempt = 0;
   /** Connections in a row over which no message came. */
   #unserved = 0;
+  #endings = 0;
+  #upAtMs = -Infinity;
   #heardAtMs = -Infinity;
   #bodyAtMs = -Infinity;
   #retryTimer: NodeJS.Timeout | null = null;
@@ -92,6 +94,10 @@ export class MqttWire implements Wire {
   /** Connections in a row that were not made. */
   get failedAttempts(): number {
     return this.#attempt;
+  }
+
+  get endings(): number {
+    return this.#endings;
   }
 
   /** Why the last connection failed or ended; null when there was no failure yet. */
@@ -288,6 +294,7 @@ export class MqttWire implements Wire {
   #onConnect(client: MqttClient): void {
     this.#attempt = 0;
     this.#up = true;
+    this.#upAtMs = performance.now();
     this.#lastError = null;
     if (this.#options.listenForRefusals === true) {
       client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
@@ -311,6 +318,10 @@ export class MqttWire implements Wire {
     client.removeAllListeners();
     client.on('error', () => {}); // a late error of a finished connection has nobody to go to
     client.end(true);
+    const isEndedByPeer = wasUp && this.#lastError === null;
+    if (isEndedByPeer) {
+      this.#endings = countEndings(this.#endings, performance.now() - this.#upAtMs);
+    }
     const reason = this.#lastError ?? this.#unreachable('connection closed');
     this.#lastError = reason;
     this.#failPending(reason);
@@ -321,11 +332,17 @@ export class MqttWire implements Wire {
   #connectLater(): void {
     if (this.#closed) return;
     const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
-    const waitMs = reconnectMs(this.#unserved, bounds, Math.random());
+    const waitMs = reconnectMs(this.#waits, bounds, Math.random());
     this.#attempt += 1;
     this.#unserved += 1;
     this.#at = (this.#at + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), waitMs);
+  }
+
+  /** One or two connections that ended soon are a broker that restarts. */
+  get #waits(): number {
+    const { endingsOfTwins: enough } = LIMITS;
+    return Math.max(this.#unserved, this.#endings >= enough ? this.#endings - enough + 2 : 0);
   }
 
   #failPending(error: DroverError): void {

@@ -187,8 +187,8 @@ describe('the fleet over HTTP', () => {
       'drover_refusals_total{code="ACCESS_DENIED"} 1',
       'drover_store_bytes 4096',
       'drover_store_chunks 2',
-      'drover_robots{version="1.1.0",phase="idle"} 2',
-      'drover_robots{version="none",phase="idle"} 1',
+      'drover_robots{component="app",version="1.1.0",phase="idle"} 2',
+      'drover_robots{component="app",version="none",phase="idle"} 1',
       'drover_robots_online 1',
     ]) {
       assert.ok(text.split('\n').includes(line), line);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Backlog, isCopyOf, isHopeless } from '../../broker/core/relay-backlog.ts';
+import { Backlog, isHopeless } from '../../broker/core/relay-backlog.ts';
 import { newsOf, ReportBook } from '../../broker/core/relay-reports.ts';
 import { SiteWishes } from '../../broker/core/relay-wishes.ts';
 import type { RobotId, Sha256Hex } from '../../shared/ids.ts';
@@ -71,15 +71,6 @@ describe('the backlog of a relay', () => {
     backlog.written(41, 1);
     assert.equal(backlog.reserve(), 42);
     assert.deepEqual(backlog.take(5), [41], 'what was reserved only is not there yet');
-  });
-
-  it('tells a copy of an event from the first one of a robot with a new disk', () => {
-    const last = { seq: 7, atMs: 1_000 };
-    assert.equal(isCopyOf(undefined, last), false);
-    assert.equal(isCopyOf(last, { seq: 7, atMs: 1_000 }), true);
-    assert.equal(isCopyOf(last, { seq: 5, atMs: 900 }), true);
-    assert.equal(isCopyOf(last, { seq: 8, atMs: 900 }), false);
-    assert.equal(isCopyOf(last, { seq: 1, atMs: 2_000 }), false);
   });
 
   it('gives up only on what would be refused again for what it is', () => {

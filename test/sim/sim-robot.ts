@@ -175,6 +175,7 @@ export class SimRobot {
       caps: [],
       metrics: {},
       counter_epoch: 'e1',
+      instance: '',
       components: [component],
     };
   }
