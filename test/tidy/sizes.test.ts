@@ -5,13 +5,18 @@ import { test } from 'node:test';
 import { allSources, productSources, type Source } from '../helpers/sources.ts';
 
 const FILE_LINES_MAX = 400;
+/** Tables of data, read entry by entry: splitting them would only hide entries from each other. */
+const TABLES: readonly string[] = ['shared/error-catalogue.ts', 'shared/limits.ts'];
+const TABLE_LINES_MAX = 700;
 const FILE_LINES_MEDIAN_MAX = 120;
 const FUNCTION_LINES_MAX = 60;
 const LINE_COLUMNS_MAX = 100;
 
 test(`no file is longer than ${FILE_LINES_MAX} lines`, () => {
   const long = allSources()
-    .filter(({ lines }) => lines.length > FILE_LINES_MAX)
+    .filter(({ path, lines }) => {
+      return lines.length > (TABLES.includes(path) ? TABLE_LINES_MAX : FILE_LINES_MAX);
+    })
     .map(({ path, lines }) => `${path}: ${lines.length}`);
   assert.deepEqual(long, []);
 });
