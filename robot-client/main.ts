@@ -21,7 +21,6 @@ import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
 import { assertRootsApart, lockRoot } from './io/root-lock.ts';
 import { findZstdProgram } from '../shared/io/zstd-program.ts';
-import { serveLocalApi } from './local.ts';
 import {
   defaultArch,
   machineModel,
@@ -35,6 +34,8 @@ import {
   socketPathOf,
 } from './options.ts';
 import { recoverComponent } from './recover.ts';
+import { recoverRoots } from './recover-roots.ts';
+import { assertNoAgent, serveAgent } from './serve.ts';
 
 const PROGRAM = 'drover-robot';
 const DEFAULT_ROOT = '/opt/robot';
@@ -53,6 +54,15 @@ const withRoots = <T>(args: Argv<T>) =>
       describe: 'local API socket (default: state/agent.sock of the first root)',
     })
     .option('json', { type: 'boolean', default: false });
+
+const withComponent = <T>(args: Argv<T>) =>
+  withRoots(args).option('component', {
+    type: 'string',
+    describe: 'this component only (default: all of the robot)',
+  });
+
+const componentOf = ({ component }: { component: string | undefined }) =>
+  component === undefined ? {} : { component };
 
 const withInstall = <T>(args: Argv<T>) =>
   args
@@ -77,12 +87,11 @@ const withInstall = <T>(args: Argv<T>) =>
       describe: 'version of a plain active/ folder found at first start',
     });
 
-const withAgent = <T>(args: Argv<T>) =>
+const withAgentOptions = <T>(args: Argv<T>) =>
   withInstall(withRoots(args))
-    .option('id', { type: 'string', demandOption: true, describe: 'robot id' })
+    .option('id', { type: 'string', describe: 'robot id' })
     .option('broker', {
       type: 'string',
-      demandOption: true,
       describe: 'mqtt:// mqtts:// ws:// or wss:// URL; several of a cluster with commas',
     })
     .option('chunk-qos', {
@@ -90,7 +99,7 @@ const withAgent = <T>(args: Argv<T>) =>
       default: 1 as const,
       describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
     })
-    .option('trust', { type: 'string', demandOption: true, describe: 'trust.json of the image' })
+    .option('trust', { type: 'string', describe: 'trust.json of the image' })
     .option('arch', { type: 'string', default: defaultArch() })
     .option('tags', { type: 'string', array: true, default: [] as string[] })
     .option('zstd', {
@@ -130,6 +139,9 @@ const withAgent = <T>(args: Argv<T>) =>
       describe: "PEM of this robot's certificate, whose name is its --id; needs --key",
     })
     .option('key', { type: 'string', implies: 'cert', describe: 'PEM of the key of --cert' });
+
+const withAgent = <T>(args: Argv<T>) =>
+  withAgentOptions(args).demandOption(['id', 'broker', 'trust']);
 
 type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;
 
@@ -178,16 +190,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  const socketPath = socketPathOf(roots, args.socket);
-  for (const { root } of roots) await lockRoot(root);
-  await assertNoAgent(socketPath);
-  await agent.open();
-  const api = await serveLocalApi(agent, socketPath, log);
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
-  await api.close();
-  await agent.close();
+  await serveAgent(agent, { roots, socketPath: socketPathOf(roots, args.socket), log });
 }
 
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
@@ -195,17 +198,6 @@ async function patchProgramOf(program: string, log: Log): Promise<PatchProgram |
   return await findZstdProgram(program, (error) => {
     log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
   });
-}
-
-/** An agent of 0.1 takes no lock: it is known by its socket. */
-async function assertNoAgent(socketPath: string): Promise<void> {
-  try {
-    await callLocalApi(socketPath, 'GET', '/status');
-  } catch (thrown) {
-    if (thrown instanceof DroverError && thrown.code === 'ROBOT_NOT_RUNNING') return;
-    throw thrown;
-  }
-  throw new DroverError('ROBOT_ALREADY_RUNNING', `use ${socketPath}: an agent answers there`);
 }
 
 interface AskArgs {
@@ -239,29 +231,29 @@ async function recover(
     'adopt-version': string;
   },
 ): Promise<void> {
-  const recoveries = [];
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
-  for (const { root } of roots) await lockRoot(root);
-  await assertNoAgent(socketPathOf(roots, args.socket));
-  for (const { component, root } of roots) {
-    recoveries.push(
-      await recoverComponent({
-        component,
-        root,
-        disk: realDisk,
-        hooksFolder: resolve(args.hooks),
-        hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
-        bootsMax: args['max-boots'],
-        adoptVersion: parseAdoptVersion(args['adopt-version']),
-      }),
-    );
-  }
-  const lines = recoveries.flatMap((one) => [
-    `${one.component}: boots ${one.version ?? 'nothing'} (${one.phase})`,
-    ...one.actions.map((action) => `  ${action}`),
-  ]);
-  makeOutput(args.json).result({ components: recoveries }, lines);
+  const install = {
+    disk: realDisk,
+    hooksFolder: resolve(args.hooks),
+    hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
+    bootsMax: args['max-boots'],
+    adoptVersion: parseAdoptVersion(args['adopt-version']),
+  };
+  const { recoveries, failures } = await recoverRoots(roots, {
+    socketPath: socketPathOf(roots, args.socket),
+    recover: (one) => recoverComponent({ ...install, ...one }),
+  });
+  const lines = [
+    ...recoveries.flatMap((one) => [
+      `${one.component}: boots ${one.version ?? 'nothing'} (${one.phase})`,
+      ...one.actions.map((action) => `  ${action}`),
+    ]),
+    ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
+  ];
+  makeOutput(args.json).result({ components: recoveries, failures }, lines);
+  const [first] = failures;
+  if (first) throw first.thrown;
 }
 
 async function adopt(
@@ -291,7 +283,8 @@ await runProgram(PROGRAM, async () => {
     .command(
       'recover',
       'at boot, before the application: finish what a power cut interrupted',
-      (args) => withInstall(withRoots(args)),
+      // The agent's options are taken as well, so that both units can be given the same line.
+      (args) => withAgentOptions(args),
       (args) => recover(args),
     )
     .command(
@@ -308,20 +301,23 @@ await runProgram(PROGRAM, async () => {
     .command(
       'retry',
       'try now what failed and waits for another try, also a rollback that is stuck',
-      withRoots,
+      withComponent,
       async (args) => {
         const path = socketPathOf(parseRoots(args.root), args.socket);
-        const answer = await callLocalApi(path, 'POST', '/retry', {});
+        const answer = await callLocalApi(path, 'POST', '/retry', componentOf(args));
         makeOutput(args.json).result(answer as object, ['it is tried again now']);
       },
     )
     .command(
       'unblock <version>',
       'let a version that failed here be tried again',
-      (args) => withRoots(args).positional('version', { type: 'string', demandOption: true }),
+      (args) => withComponent(args).positional('version', { type: 'string', demandOption: true }),
       async (args) => {
         const path = socketPathOf(parseRoots(args.root), args.socket);
-        const answer = await callLocalApi(path, 'POST', '/unblock', { version: args.version });
+        const answer = await callLocalApi(path, 'POST', '/unblock', {
+          version: args.version,
+          ...componentOf(args),
+        });
         makeOutput(args.json).result(answer as object, [`${args.version} may be tried again`]);
       },
     )

@@ -1,7 +1,7 @@
 /** The robot's command line as typed options: what is read from argv, files and environment. */
 
 import { readFileSync } from 'node:fs';
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { canonicalArch } from '../shared/arch.ts';
 import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
 import { DroverError } from '../shared/errors.ts';
@@ -88,10 +88,9 @@ export function defaultArch(): string {
 
 /** Socket beside the state of the first component, unless told otherwise. */
 export function socketPathOf(roots: readonly ComponentRoot[], given: string | undefined): string {
-  if (given !== undefined) return isAbsolute(given) ? given : resolve(given);
   const [first] = roots;
   if (!first) throw new DroverError('USAGE', 'find the agent: give --root or --socket');
-  return `${layoutOf(first.root).state}/agent.sock`;
+  return resolve(given ?? `${layoutOf(first.root).state}/agent.sock`);
 }
 
 /** A password never stands on a command line, where every user of the machine can read it. */

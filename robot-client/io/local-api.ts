@@ -28,14 +28,16 @@ const telemetrySchema = z.strictObject({
 const readySchema = z.strictObject({
   ready: z.boolean(),
   reason: z.string().max(200).optional(),
+  component: idSchema.optional(),
 });
-const confirmSchema = z.strictObject({});
+const confirmSchema = z.strictObject({ component: idSchema.optional() });
 const retrySchema = z.strictObject({ component: idSchema.optional() });
 const unblockSchema = z.strictObject({ version: versionSchema, component: idSchema.optional() });
 
 /** Counts since the last call, not totals. */
 export type TelemetryDelta = z.output<typeof telemetrySchema>;
 export type ReadyRequest = z.output<typeof readySchema>;
+export type ConfirmRequest = z.output<typeof confirmSchema>;
 export type RetryRequest = z.output<typeof retrySchema>;
 export type UnblockRequest = z.output<typeof unblockSchema>;
 
@@ -47,7 +49,7 @@ export interface LocalHandlers {
   explain(): Answer;
   telemetry(delta: TelemetryDelta): Answer;
   ready(request: ReadyRequest): Answer;
-  confirm(): Answer;
+  confirm(request: ConfirmRequest): Answer;
   retry(request: RetryRequest): Answer;
   unblock(request: UnblockRequest): Answer;
 }
@@ -76,11 +78,7 @@ const REFUSED_STATUS = 409;
 /** @throws DroverError ROBOT_ALREADY_RUNNING, SOCKET_UNUSABLE */
 export async function startLocalApi(options: LocalApiOptions): Promise<{ close(): Promise<void> }> {
   const { socketPath, handlers, log } = options;
-  const bytes = Buffer.byteLength(socketPath);
-  if (bytes > LIMITS.socketPathBytesMax) {
-    const why = `path too long (got ${bytes} bytes, want <= ${LIMITS.socketPathBytesMax})`;
-    throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${why}`);
-  }
+  assertSocketPath(socketPath);
   // Asked by itself, since listening in a folder that is not there says "permission denied".
   await stat(dirname(socketPath)).catch((error: Error) => {
     throw unusable(socketPath, error);
@@ -90,6 +88,14 @@ export async function startLocalApi(options: LocalApiOptions): Promise<{ close()
   await listen(server, socketPath);
   await chmod(socketPath, SOCKET_MODE);
   return { close: () => close(server) };
+}
+
+/** @throws DroverError SOCKET_UNUSABLE for a path that no Unix socket can have */
+export function assertSocketPath(socketPath: string): void {
+  const bytes = Buffer.byteLength(socketPath);
+  if (bytes <= LIMITS.socketPathBytesMax) return;
+  const why = `path too long (got ${bytes} bytes, want <= ${LIMITS.socketPathBytesMax})`;
+  throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${why}`);
 }
 
 function routesOf(handlers: LocalHandlers): ReadonlyMap<string, Route> {
@@ -110,7 +116,7 @@ function routesOf(handlers: LocalHandlers): ReadonlyMap<string, Route> {
     ['/explain', { method: 'GET', run: () => handlers.explain() }],
     post('/telemetry', telemetrySchema, (delta) => handlers.telemetry(delta)),
     post('/ready', readySchema, (request) => handlers.ready(request)),
-    post('/confirm', confirmSchema, () => handlers.confirm()),
+    post('/confirm', confirmSchema, (request) => handlers.confirm(request)),
     post('/retry', retrySchema, (request) => handlers.retry(request)),
     post('/unblock', unblockSchema, (request) => handlers.unblock(request)),
   ]);

@@ -81,8 +81,8 @@ test('each route hands its request to its handler and the answer back', async ()
   assert.deepEqual(api.calls, [
     ['telemetry', { tasks_completed: 3, tasks_failed: 0, crashes: 0 }],
     ['ready', { ready: false, reason: 'docking' }],
-    ['confirm', undefined],
-    ['confirm', undefined],
+    ['confirm', {}],
+    ['confirm', {}],
     ['unblock', { version: '1.4.2', component: 'nav' }],
   ]);
   assert.equal(fs.statSync(api.socketPath).mode & 0o777, 0o660);

@@ -1,0 +1,79 @@
+/**
+ * The units of a robot: both are given the same options from one file, and what systemd would run
+ * is run here, with the words that it would make of the variables.
+ */
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { startChild, startDrover } from '../helpers/child.ts';
+import { requirePeer } from '../helpers/peer.ts';
+import { repositoryFile } from '../helpers/repository.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+
+const unit = (name: string): string =>
+  readFileSync(repositoryFile(`packaging/units/${name}`), 'utf8');
+
+/** `NAME=value` and `NAME="value"` lines, as EnvironmentFile= and Environment= have them. */
+function variables(text: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [, name = '', value = ''] of text.matchAll(/^(?:Environment=)?"?([A-Z_]+)=(.*?)"?$/gm))
+    found[name] = value.replace(/^"/, '');
+  return found;
+}
+
+/** The words of ExecStart= behind the program: `$NAME` is split at spaces, as systemd does. */
+function words(service: string, file: string): string[] {
+  const text = unit(service);
+  const values = { ...variables(text), ...variables(file) };
+  const [, line = ''] = /^ExecStart=\/usr\/bin\/drover-robot (.*)$/m.exec(text) ?? [];
+  return line
+    .replace('%m', 'robot-1')
+    .replaceAll(/\$([A-Z_]+)/g, (_, name: string) => values[name] ?? '')
+    .split(/\s+/)
+    .filter((word) => word !== '');
+}
+
+describe('the units of a robot', () => {
+  it('give recover the same words as the agent, with the file as it is shipped', () => {
+    const file = unit('drover-robot.default');
+    const agent = words('drover-robot.service', file).slice(2);
+    assert.deepEqual(words('drover-recover.service', file).slice(1), agent);
+    assert.deepEqual(agent.slice(0, 2), ['--root', '/opt/robot']);
+    const commented = file.replaceAll(/^#(?=DROVER_)/gm, '');
+    const both = words('drover-recover.service', commented);
+    assert.ok(both.includes('nav=/opt/nav') && both.includes('--max-boots'), both.join(' '));
+  });
+
+  it('recover two roots with the line of drover-recover.service', async (t) => {
+    const folder = await tempFolder(t);
+    const file = `DROVER_ROBOT_ROOTS="--root app=${folder}/a --root nav=${folder}/n"
+DROVER_ROBOT_OPTIONS="--broker mqtts://b:8883 --trust /none/trust.json --window 22:00-05:00 --hooks ${folder} --hook-timeout 2m --max-boots 5"
+`;
+    const child = startDrover(t, 'robot-client', words('drover-recover.service', file));
+    await child.exit;
+    assert.equal(child.ended?.code, 0, child.describe());
+    assert.match(child.stdout, /app: boots nothing[^]*nav: boots nothing/);
+  });
+
+  it('recover the root behind one that fails, and end with the failure', async (t) => {
+    const folder = await tempFolder(t);
+    writeFileSync(`${folder}/file`, 'not a folder');
+    const roots = ['--root', `app=${folder}/file`, '--root', `nav=${folder}/n`];
+    const child = startDrover(t, 'robot-client', ['recover', ...roots]);
+    await child.exit;
+    assert.equal(child.ended?.code, 3, child.describe());
+    assert.match(child.stdout, /nav: boots nothing[^]*app: /);
+  });
+
+  it('are sound for systemd', async (t) => {
+    if (requirePeer(t, 'systemd-analyze') === null) return;
+    const paths = ['robot', 'recover'].map((name) =>
+      repositoryFile(`packaging/units/drover-${name}.service`),
+    );
+    const child = startChild(t, 'systemd-analyze', ['verify', '--man=no', ...paths]);
+    await child.exit;
+    const ours = child.stderr.split('\n').filter((line) => !/is not executable/.test(line));
+    assert.equal(ours.filter((line) => line.includes('drover-')).join('\n'), '', child.describe());
+  });
+});
