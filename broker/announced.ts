@@ -6,6 +6,7 @@ import { nullIfRefused } from '../shared/errors.ts';
 import { peekProgress, type Progress } from '../shared/progress.ts';
 import { PROGRESS_FILTER, UPDATES_TOPIC } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
+import { describeExpiry, type ExpiryView } from './core/expiry.ts';
 import type { Fleet } from './core/fleet.ts';
 import { describeRollouts, type RolloutView } from './core/rollouts.ts';
 import type { ControlStore } from './io/control-store.ts';
@@ -24,6 +25,15 @@ export function readRollouts(parts: {
   }
   const announcement = readAnnouncement(control);
   return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+}
+
+/** Until when trust and announcement hold, by the clock of this machine. */
+export function readExpiry(
+  { trust, control }: { readonly trust: TrustRoot | null; readonly control: ControlStore },
+  renews: boolean,
+): ExpiryView {
+  const announcement = readAnnouncement(control);
+  return describeExpiry({ trust, announcement, renews, now: Date.now() });
 }
 
 export function readAnnouncement(control: ControlStore): Announcement | null {

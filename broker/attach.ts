@@ -15,13 +15,14 @@ import { LIMITS } from '../shared/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
-import { readAnnouncement, readRollouts } from './announced.ts';
+import { readAnnouncement, readRollouts, readExpiry } from './announced.ts';
 import { AttachedIntake } from './attached-intake.ts';
 import { collectFromEngine, type CollectingFromEngine } from './collect.ts';
 import type { Controller } from './controller.ts';
 import type { EngineProfile } from './core/engine-profile.ts';
 import { showStore } from './core/engine-view.ts';
 import { Fleet } from './core/fleet.ts';
+import { watchExpiry } from './expiry-watch.ts';
 import type { RolloutView } from './core/rollouts.ts';
 import { AttachedEngine } from './io/attached-engine.ts';
 import { openBackupDoor } from './io/backup-door.ts';
@@ -148,6 +149,9 @@ async function open(
   const intake = makeIntake(options, parts, publish);
   await intake.remember();
   await openEngine(options, parts, { intake, onOpen });
+  const expiry = () => readExpiry(parts, controller !== null);
+  metrics.showExpiry(expiry);
+  onOpen(watchExpiry(expiry, options.log));
   const http = await openHttp(options, parts, { certificates, credentials });
   onOpen(() => http.close());
   credentials?.onChange(() => http.endOutdated());
@@ -290,6 +294,7 @@ async function openHttp(
     controller,
     ...doors,
     log,
+    expiry: () => readExpiry(parts, parts.controller !== null),
     engine: () => engine.status,
     garbage: () => parts.garbage.views(),
     rollouts: () => viewRollouts(parts),

@@ -15,6 +15,7 @@ import type { Log } from '../shared/ports.ts';
 import { openProgress, signProgress, type Progress } from '../shared/progress.ts';
 import { progressTopic, type Topic } from '../shared/topics.ts';
 import type { TrustRoot } from '../shared/trust.ts';
+import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { adopt } from './core/adopt.ts';
 import { obey } from './core/command.ts';
 import type { Fleet } from './core/fleet.ts';
@@ -85,6 +86,7 @@ const CALLS: readonly string[] = [
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
   readonly #leadership: Leadership;
+  readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
   readonly #told = new Map<string, Progress>();
   readonly #startedMs: number;
@@ -102,6 +104,7 @@ export class Controller implements ControllerPort {
     this.#startedMs = options.mono();
     this.#startedAtMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
+    this.#keeper = new AnnouncementKeeper(options);
   }
 
   /** Remembers what the store holds; leads from the first `tick` on that may. */
@@ -154,6 +157,7 @@ export class Controller implements ControllerPort {
     // A carrier may bring yesterday's: it would end what was announced since.
     if (announcement.seq < this.#announcementSeq) return;
     this.#announcementSeq = announcement.seq;
+    this.#keeper.heard(announcement, payload);
     this.#plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
     this.#announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
   }
@@ -179,6 +183,7 @@ export class Controller implements ControllerPort {
         for (const tracked of this.#tracked.values()) tracked.isUntold = true;
         this.#toldInTerm = term;
       }
+      await this.#keeper.renew();
       for (const plan of this.#plans.values()) await this.#meet(plan);
       // Each by itself: what fails for one rollout must not keep another from halting.
       let failure: unknown = null;

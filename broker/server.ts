@@ -10,11 +10,12 @@ import type { Log, WritableChunkStore } from '../shared/ports.ts';
 import { LiveTrust } from '../shared/trust-chain.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
-import { readRollouts } from './announced.ts';
+import { readRollouts, readExpiry } from './announced.ts';
 import { collectFromStore, type Collecting } from './collect.ts';
 import type { Controller } from './controller.ts';
 import { EMBEDDED } from './core/engine-port.ts';
 import { Fleet } from './core/fleet.ts';
+import { watchExpiry } from './expiry-watch.ts';
 import { Intake } from './intake.ts';
 import { openController, type LeadOptions } from './lead.ts';
 import { openBackupDoor } from './io/backup-door.ts';
@@ -143,14 +144,14 @@ async function openBroker(
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
   onOpen(await openBackups(options, { ...stores, lead, relay }));
-  const admission = { credentials, certificates };
-  const parts: Parts = { ...stores, fleet, metrics, ...admission, controller, relay };
+  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
     isLeading: () => controller?.isLeading ?? false,
   });
   metrics.showGarbage(() => stores.garbage.views());
+  onOpen(tellExpiry(parts, log));
   const http = await openHttp(options, parts);
   onOpen(() => http.close());
   const engine = await openEngine(options, parts, {
@@ -182,6 +183,12 @@ async function openBroker(
     httpPort: http.port,
     reload: credentials && (() => credentials.reload()),
   };
+}
+
+function tellExpiry(parts: Parts, log: Log): () => Promise<void> {
+  const view = () => readExpiry(parts, parts.controller !== null);
+  parts.metrics.showExpiry(view);
+  return watchExpiry(view, log);
 }
 
 type Doors = Pick<RunningBroker, 'mqttPort' | 'mqttsPort' | 'wsPort'>;
@@ -363,6 +370,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     certificates: parts.certificates,
     controller: parts.controller,
     log: options.log,
+    expiry: () => readExpiry(parts, parts.controller !== null),
     engine: () => ({ ...EMBEDDED, sinceMs }),
     ...(relay ? { upstream: () => relay.status } : {}),
     garbage: () => parts.garbage.views(),

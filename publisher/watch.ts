@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../shared/backoff.ts';
 import { DroverError } from '../shared/errors.ts';
 import { LIMITS } from '../shared/limits.ts';
+import { printable } from '../shared/printable.ts';
 import { parseRollout, type RolloutAnswer } from './core/rollout-answer.ts';
 import { endOf } from './core/rollout-report.ts';
 import type { ApiClient } from './io/api-client.ts';
@@ -50,11 +51,17 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   }
 }
 
-/** @throws DroverError ROLLOUT_HALTED, NOT_FOUND */
+/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
   if (end === 'halted') {
     throw new DroverError('ROLLOUT_HALTED', `watch rollout ${rollout.id.slice(0, 64)}: it halted`);
+  }
+  if (end === 'no_effect') {
+    const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
+    const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
+    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
+    throw new DroverError('ROLLOUT_NO_EFFECT', `${what}: it is over and no robot runs it${why}`);
   }
   if (end === 'withdrawn') {
     const id = rollout.id.slice(0, 64);

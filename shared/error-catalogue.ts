@@ -93,6 +93,11 @@ export const CATALOGUE = {
     'publish a newer root with drover trust rotate and drover trust publish',
     'later',
   ),
+  TRUST_EXPIRING: refused(
+    'operator',
+    'publish a newer root in time with drover trust rotate and drover trust publish',
+    'later',
+  ),
   TRUST_VERSION_WRONG: refused(
     'operator',
     'publish the updates of trust.json one after the other, none left out',
@@ -118,6 +123,11 @@ export const CATALOGUE = {
   ANNOUNCEMENT_REPLAYED: refused(
     'peer',
     'a newer announcement was seen before; if this is not an attack, publish again',
+  ),
+  ANNOUNCEMENT_EXPIRING: refused(
+    'operator',
+    'publish again, or run a controller (drover-broker --rollout-key), which announces again in time',
+    'later',
   ),
   ANNOUNCEMENT_EXPIRED: refused(
     'operator',
@@ -217,6 +227,10 @@ export const CATALOGUE = {
     'later',
   ),
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
+  ROLLOUT_NO_EFFECT: refused(
+    'operator',
+    'read the reasons: drover rollout status ID; publish something that these robots can take',
+  ),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
   LEASE_INVALID: refused('peer', 'find out who wrote fleet/controller'),

@@ -148,6 +148,11 @@ export const LIMITS = {
   examplesMax: 8, // robots named in a reason
   canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
   progressLifeMs: DAY, // a robot that has not heard of a rollout for this long joins it no more
+  renewBeforeMsMax: 15 * DAY, // before the end of a long life a controller announces again
+  renewRetryMs: MINUTE, // between two tries of that
+  trustNoticeMs: 60 * DAY, // a trust.json that ends within this is told: rotating takes people
+  announcementNoticeMs: 7 * DAY, // the same for an announcement that nobody announces again
+  expiryTellMs: DAY, // between two lines in the log on it
   auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not looks
   endedRunsMax: 256, // rollouts that are over and whose history is kept
   notifyMsMax: MINUTE, // a program that calls a person

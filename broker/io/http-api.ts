@@ -16,6 +16,7 @@ import type { Log } from '../../shared/ports.ts';
 import type { Identity } from '../core/access.ts';
 import type { EngineStatus } from '../core/engine-port.ts';
 import { showEngine } from '../core/engine-view.ts';
+import type { ExpiryView } from '../core/expiry.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../core/fleet.ts';
 import { showUpstream, type UpstreamStatus } from '../core/relay-view.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
@@ -38,6 +39,8 @@ export interface HttpApiOptions {
   /** Null: this broker leads no rollouts. */
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
+  /** Until when trust.json and what is announced hold. */
+  expiry?(): ExpiryView;
   engine(): EngineStatus;
   /** On a relay: the way up. */
   upstream?(): UpstreamStatus;
@@ -102,6 +105,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   addRobotRoutes(app, options.fleet);
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
+    ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,
     controller: options.controller,
     identify: (request) => identityOf(options.credentials, request) ?? { kind: 'anyone' },
@@ -228,7 +232,13 @@ function addServiceRoutes(
     void reply.code(healthy ? 200 : 503);
     const link = upstream();
     // A site works on without its upstream: that it is away is told, and is no illness.
-    return { healthy, ...(link ? { upstream: { up: link.up, since: link.since } } : {}) };
+    const expires = options.expiry?.();
+    // That something expires is told, and no restart would heal it.
+    return {
+      healthy,
+      ...(expires && { expires }),
+      ...(link ? { upstream: { up: link.up, since: link.since } } : {}),
+    };
   });
   app.get('/', async (_request, reply) => {
     void reply.type('text/html; charset=utf-8').header('content-security-policy', DASHBOARD_CSP);

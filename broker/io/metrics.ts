@@ -6,6 +6,8 @@ import type { Fleet } from '../core/fleet.ts';
 import type { GarbageView } from '../core/garbage-view.ts';
 import type { UpstreamStatus } from '../core/relay-view.ts';
 import { addEngineMetrics, type EngineSources } from './engine-metrics.ts';
+import type { ExpiryView } from '../core/expiry.ts';
+import { addExpiryMetrics } from './expiry-metrics.ts';
 import { addFleetMetrics } from './fleet-metrics.ts';
 import { addGarbageMetrics } from './garbage-metrics.ts';
 import { addUpstreamMetrics } from './upstream-metrics.ts';
@@ -105,6 +107,11 @@ export class Metrics {
   /** What is removed as well, from now on. */
   showGarbage(views: () => readonly GarbageView[]): void {
     addGarbageMetrics(this.#registry, views);
+  }
+
+  /** Until when trust.json and what is announced hold. */
+  showExpiry(view: () => ExpiryView): void {
+    addExpiryMetrics(this.#registry, view);
   }
 
   countDecision(kind: string): void {

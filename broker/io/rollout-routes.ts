@@ -17,10 +17,12 @@ import {
   type Speaker,
 } from '../core/rollout-view.ts';
 import type { Fleet } from '../core/fleet.ts';
+import type { ExpiryView } from '../core/expiry.ts';
 import { describeEnded, type RolloutView } from '../core/rollouts.ts';
 
 export interface RolloutRoutesOptions {
   rollouts(): RolloutView[];
+  expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
   /** Who asks; `anyone` where there are no credentials. */
@@ -47,7 +49,10 @@ interface ById {
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
   const show = (one: RolloutView) => ({ ...one, run: controller?.view(one.id) ?? null });
-  app.get('/rollouts', async () => ({ rollouts: options.rollouts().map(show) }));
+  app.get('/rollouts', async () => {
+    const expires = options.expiry?.();
+    return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
+  });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);

@@ -8,6 +8,7 @@ import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
 import { forecastFields, forecastLines } from '../core/forecast.ts';
+import { trustEndLines } from '../core/plan-trust.ts';
 import { rolloutIdFor } from '../core/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { assertTerminal, confirmTyped } from '../io/confirm.ts';
@@ -66,6 +67,7 @@ type PublishArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 async function runPublish(argv: PublishArgs): Promise<void> {
   const output = makeOutput(argv.json);
   const trust = readTrust(argv.trust);
+  for (const line of trustEndLines(trust, Date.now())) warn(line);
   const audience = readAudience(argv, trust.fleet);
   const seeds = argv.uploadOnly ? [] : await readSeeds(keySources(argv), warn);
   const bundle = await openBundle(argv.bundle);

@@ -9,12 +9,13 @@ import { LIMITS } from '../../shared/limits.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import {
+  parseExpiry,
   parseHistory,
   parseRollout,
   parseRollouts,
   type HistoryEntry,
 } from '../core/rollout-answer.ts';
-import { historyLines, listLines, statusLines } from '../core/rollout-report.ts';
+import { expiryLines, historyLines, listLines, statusLines } from '../core/rollout-report.ts';
 import { TEXT, withDryRun } from './options.ts';
 import {
   openApi,
@@ -42,7 +43,10 @@ const withSteering = (argv: Argv, verb: SteerVerb) =>
 const withWatch = (argv: Argv) =>
   withId(withApi(argv))
     .option('timeout', { ...TEXT, describe: 'give up after this, exit 4' })
-    .example('$0 rollout watch app-1-4-2-k3f9', 'exit 0 complete, 3 halted, 4 --timeout');
+    .example(
+      '$0 rollout watch app-1-4-2-k3f9',
+      'exit 0 complete, 3 halted or without effect, 4 --timeout',
+    );
 
 export function rolloutVerb(yargs: Argv): Argv {
   return yargs.command('rollout', 'see and steer rollouts', (argv) => {
@@ -88,7 +92,10 @@ export function rolloutVerb(yargs: Argv): Argv {
 
 async function runList(args: ApiArgs): Promise<void> {
   const bytes = await openApi(args).get('/rollouts');
-  makeOutput(args.json).result(rawObject(bytes), listLines(parseRollouts(bytes)));
+  makeOutput(args.json).result(rawObject(bytes), [
+    ...listLines(parseRollouts(bytes)),
+    ...expiryLines(parseExpiry(bytes)),
+  ]);
 }
 
 async function runStatus(args: ApiArgs & { id: string }): Promise<void> {

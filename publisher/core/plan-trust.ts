@@ -4,6 +4,8 @@ import { utf8 } from '../../shared/bytes.ts';
 import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/ed25519.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { signersOf } from '../../shared/envelope.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import { LIMITS } from '../../shared/limits.ts';
 import { parseTrust, type Role, type RoleName, type TrustRoot } from '../../shared/trust.ts';
 
 export interface TrustDocument {
@@ -83,4 +85,16 @@ export function parsePublicKey(bytes: Uint8Array, path: string): PublicKeyHex {
 
 export function sharedKeys(a: readonly string[], b: readonly string[]): string[] {
   return a.filter((key) => b.includes(key));
+}
+
+/** Lines to warn with while a trust.json is about to expire; none when it has long to go. */
+export function trustEndLines({ version, expires }: TrustRoot, now: EpochMs): string[] {
+  const leftMs = expires - now;
+  if (leftMs <= 0 || leftMs > LIMITS.trustNoticeMs) return []; // what has expired is refused
+  const days = Math.floor(leftMs / 86_400_000);
+  const how = days < 30 ? 'warning' : 'note';
+  const at = new Date(expires).toISOString();
+  return [
+    `${how}: trust.json version ${version} expires in ${days} days, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
+  ];
 }

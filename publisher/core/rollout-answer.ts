@@ -112,7 +112,19 @@ const kind = <S extends z.ZodType>(what: string, schema: S) =>
   ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
 
 const ONE = kind('answer on a rollout', rolloutSchema);
-const LIST = kind('list of rollouts', z.object({ rollouts: z.array(rolloutSchema) }));
+const leftSchema = z.object({ expires_at: textSchema, days_left: z.number() });
+const expirySchema = z.object({
+  trust: leftSchema.nullable(),
+  announcement: leftSchema.extend({ renews: z.boolean().default(false) }).nullable(),
+  problems: z
+    .array(z.object({ code: textSchema, message: textSchema, hint: textSchema }))
+    .default([]),
+});
+export type ExpiryAnswer = z.output<typeof expirySchema>;
+const LIST = kind(
+  'list of rollouts',
+  z.object({ rollouts: z.array(rolloutSchema), expires: expirySchema.optional() }),
+);
 const HISTORY = kind('history of a rollout', z.object({ entries: z.array(entrySchema) }));
 const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
 
@@ -120,6 +132,9 @@ const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
 export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
   parseDocument(LIST, bytes).rollouts;
+/** Undefined from a broker that does not tell it. */
+export const parseExpiry = (bytes: Uint8Array): ExpiryAnswer | undefined =>
+  parseDocument(LIST, bytes).expires;
 export const parseHistory = (bytes: Uint8Array): HistoryEntry[] =>
   parseDocument(HISTORY, bytes).entries;
 export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>

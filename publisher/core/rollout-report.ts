@@ -6,7 +6,13 @@
 import { formatDurationMs } from '../../shared/durations.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatTable } from './fleet-report.ts';
-import type { EvidenceAnswer, HistoryEntry, RolloutAnswer, RunAnswer } from './rollout-answer.ts';
+import type {
+  ExpiryAnswer,
+  EvidenceAnswer,
+  HistoryEntry,
+  RolloutAnswer,
+  RunAnswer,
+} from './rollout-answer.ts';
 
 /** Longest sentence of a gate or a person that is shown. */
 const SENTENCE_CHARS_MAX = 500;
@@ -182,6 +188,20 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
   return formatTable([head, ...rows]);
 }
 
+/** How long it all holds, and what to do about it. */
+export function expiryLines(found: ExpiryAnswer | undefined): string[] {
+  if (!found) return [];
+  const { trust, announcement, problems } = found;
+  const until = ({ expires_at, days_left }: { expires_at: string; days_left: number }): string =>
+    `until ${word(expires_at)}, ${days_left} days left`;
+  const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
+  return [
+    ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
+    ...(trust ? [`trust.json ${until(trust)}`] : []),
+    ...problems.map((one) => `${word(one.code)}: ${sentence(one.message)}; ${sentence(one.hint)}`),
+  ];
+}
+
 /** A decision, and below it the evidence that it was made on. */
 export function historyLines(entries: readonly HistoryEntry[]): string[] {
   return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
@@ -206,9 +226,11 @@ function waits(rollout: RolloutAnswer): string {
 }
 
 /** Over: nothing more will happen by itself. Null while it goes on. */
-export function endOf(rollout: RolloutAnswer): 'complete' | 'halted' | 'withdrawn' | null {
+export function endOf(
+  rollout: RolloutAnswer,
+): 'complete' | 'no_effect' | 'halted' | 'withdrawn' | null {
   const status = rollout.run?.status ?? rollout.status;
-  if (status === 'complete' || status === 'halted') return status;
+  if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
   // Without an announcement no robot joins it; only those that have to go back still do.
   return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
 }
