@@ -4,6 +4,7 @@
  * `docs/errors.md` lists every entry; a test keeps the two equal.
  */
 
+import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
 import { refused, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 import { SLOT_CODES } from './slot-codes.ts';
 
@@ -342,24 +343,7 @@ export const CATALOGUE = {
     'look whether the robot runs out of memory while it patches',
   ),
 
-  // Over an air gap
-  PARCEL_INVALID: refused('operator', 'give a file that drover export made'),
-  PARCEL_TRUNCATED: refused(
-    'operator',
-    'copy the file (or all of its parts) again, and unmount the stick before it is pulled out',
-  ),
-  PARCEL_DAMAGED: refused(
-    'peer',
-    'the file is not what was written: export it again, and find out who had the stick',
-  ),
-  PARCEL_OLD: refused('operator', 'a newer file was taken here before: bring the latest one'),
-  PARCEL_INCOMPLETE: refused(
-    'operator',
-    'export again without leaving out bundles, or announce with a key of the site: --key',
-  ),
-  REPORT_INVALID: refused('peer', 'give a file that drover report export made, copied whole'),
-  REPORT_OLD: refused('operator', 'bring the latest report: what this one says is known'),
-  FILE_TOO_LARGE: usage('give --split 3900M, or format the stick as exFAT or ext4'),
+  ...AIR_GAP_CODES,
 
   // HTTP
   HTTP_UNAUTHORIZED: refused(
