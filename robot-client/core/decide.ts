@@ -15,7 +15,7 @@ import type { OfferedRelease, RunningRelease } from '../../shared/release-identi
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions } from '../../shared/version.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
-import { makeJob, type Job, type MachineState } from './state.ts';
+import { LOST_PAYLOAD, makeJob, type Job, type MachineState } from './state.ts';
 
 export { decideTurn };
 
@@ -138,7 +138,11 @@ function judgeBundle(
   if (unfit === 'NOT_NEWER') {
     return no(unfit, `not newer than what runs (got ${version}, want above ${facts.version})`);
   }
-  const failed = facts.blocked.find((one) => one.payloadSha256 === manifest.payload_sha256);
+  const failed = facts.blocked.find((one) =>
+    one.payloadSha256 === LOST_PAYLOAD
+      ? one.version === version
+      : one.payloadSha256 === manifest.payload_sha256,
+  );
   if (failed) return no('FAILED_BEFORE', `it failed on this robot (${failed.code})`);
   if (unfit === 'TOO_OLD') {
     const want = manifest.min_current_version;

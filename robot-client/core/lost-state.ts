@@ -4,10 +4,17 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
-import type { EpochMs, Sha256Hex } from '../../shared/ids.ts';
+import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { versionOf, type Slots } from './slots.ts';
-import { freshState, isLostJob, LOST_ROLLOUT, type Job, type MachineState } from './state.ts';
+import {
+  freshState,
+  isLostJob,
+  LOST_PAYLOAD,
+  LOST_ROLLOUT,
+  type Job,
+  type MachineState,
+} from './state.ts';
 
 /**
  * @param damage what was wrong with the file; null when there was none
@@ -33,18 +40,17 @@ export function stateAfterLoss(slots: Slots, damage: Problem | null, now: EpochM
 
 /** Stands for the update that is not known any more: its version, and what it replaced. */
 function lostJob(version: string, previousVersion: string, now: EpochMs): Job {
-  const unknown = '0'.repeat(64) as Sha256Hex;
   return {
     rollout: LOST_ROLLOUT,
     seq: 0,
     version,
     manifest: '',
     signatures: [],
-    payloadSha256: unknown,
+    payloadSha256: LOST_PAYLOAD,
     payloadBytes: 0,
     tarBytes: null,
     chunkBytes: LIMITS.chunkBytesDefault,
-    chunkIndex: unknown,
+    chunkIndex: LOST_PAYLOAD,
     offers: [],
     delta: null,
     patchStarts: 0,

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/bytes.ts';
 import type { Artifact, Rollout } from '../../shared/announcement.ts';
 import type { VerifiedBundle } from '../../shared/bundle-signature.ts';
-import type { EpochMs } from '../../shared/ids.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PHASES } from '../../shared/phases.ts';
 import {
@@ -149,6 +149,9 @@ export function freshState(): MachineState {
 
 /** Rollout of the job that stands for an update whose state was lost (core/lost-state.ts). */
 export const LOST_ROLLOUT = 'state-lost';
+
+/** Its payload: known to nobody, so that a block of it is one of the version. */
+export const LOST_PAYLOAD = '0'.repeat(64) as Sha256Hex;
 
 export const isLostJob = (job: Job): boolean => job.rollout === LOST_ROLLOUT;
 

@@ -11,7 +11,8 @@ import { freshState } from '../../robot-client/core/state.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
 import { readMachineState, writeMachineState } from '../../robot-client/io/state-file.ts';
 import { recoverComponent } from '../../robot-client/recover.ts';
-import { NOW } from './world.ts';
+import { decideOffer } from '../../robot-client/core/decide.ts';
+import { announce, factsOf, makeRollout, makeWorld, NOW } from './world.ts';
 
 const folders: string[] = [];
 after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
@@ -66,6 +67,11 @@ describe('a lost state', () => {
       assert.equal(state.lastProblem?.code, 'STATE_LOST');
       const last = await recoverOn(layout);
       assert.equal(last.version, '1.0.0');
+      const { blocked } = await readMachineState(realDisk, layout, NOW);
+      const world = makeWorld();
+      const offer = announce(world, [makeRollout(world, { version: '1.1.0' })]);
+      const { verdict } = decideOffer(offer, { ...factsOf(world), version: '1.0.0', blocked });
+      assert.equal(verdict.kind === 'refuse' && verdict.problem.code, 'FAILED_BEFORE');
       assert.equal(await readlink(layout.active), 'releases/1.0.0');
     });
   }
