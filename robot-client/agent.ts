@@ -21,6 +21,7 @@ import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
 import { iso, reportWant, type ComponentView } from './core/report.ts';
 import { isWatched } from './core/watched.ts';
+import { setCleanMark, takeCleanMark } from './io/clean-mark.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
@@ -99,6 +100,9 @@ export class Agent {
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     await this.#options.disk.mkdir(this.#stateFolder);
+    for (const { root } of this.#options.roots) {
+      await this.#tolerate('clean', takeCleanMark(this.#options.disk, layoutOf(root)));
+    }
     const damages = [await this.#trustFile.load(), await this.#inbox.load()];
     await this.#outbox.load();
     await this.#reporter.load();
@@ -139,6 +143,9 @@ export class Agent {
     this.#orders.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
+    for (const { root } of this.#options.roots) {
+      await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
+    }
     const wire = this.#wire;
     if (!wire) return;
     if (wire.isUp) {
@@ -379,7 +386,7 @@ export class Agent {
   }
 
   /** What could not be told now is told by the next report: an install never waits for it. */
-  async #tolerate(what: string, request: Promise<void>): Promise<void> {
+  async #tolerate(what: string, request: Promise<unknown>): Promise<void> {
     try {
       await request;
     } catch (error) {

@@ -13,12 +13,12 @@ import {
   accepts,
   isLooping,
   loopProblem,
-  powerEvent,
   step,
   type Effect,
   type MachineEvent,
 } from './core/machine.ts';
 import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
+import { startEvent } from './core/recovery.ts';
 import { retryWaitMs } from './core/retry.ts';
 import { lossOf } from './core/lost-state.ts';
 import { foreignProblem } from './core/slots.ts';
@@ -85,7 +85,8 @@ export class Component {
 
   /** Goes on from what `load` read. */
   async start(): Promise<void> {
-    await this.#dispatch(powerEvent(this.#state, 'agent', this.#options.bootsMax));
+    const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
+    await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
     const split = await splitProblem(this.#options);
     if (split) await this.refuse(split, { stays: true });
   }

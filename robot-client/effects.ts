@@ -33,6 +33,7 @@ import { assertOneFilesystem } from './io/one-filesystem.ts';
 import { patchTar } from './io/patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './io/room.ts';
 import { chooseRoute, openBase } from './io/route.ts';
+import { sealOldReleases, writeSeal } from './io/seal-file.ts';
 import { stageArchive } from './io/stage.ts';
 import { pruneReleases } from './io/prune.ts';
 import { readSlots } from './io/read-slots.ts';
@@ -223,6 +224,8 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
     packedBytes: job.payloadBytes,
     signal,
   });
+  await assertAdmissible(disk, layout, version);
+  await writeSeal(disk, layout, { version, tree, signal });
   await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
   await admitKept(disk, kept, { layout, version });
   return { kind: 'staged' };
@@ -333,6 +336,7 @@ async function cleanUp(on: EffectContext): Promise<void> {
   const keep = retry === null ? null : stagingFolder(on.layout, retry.payloadSha256);
   const left = await pruneReleases(on.disk, on.layout, keep);
   on.onLeft?.(left);
+  await sealOldReleases(on.disk, on.layout, { installed: on.state().installed, signal: on.signal });
 }
 
 const hookTimeoutOf = (on: EffectContext): number =>

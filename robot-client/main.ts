@@ -252,6 +252,8 @@ async function recover(
     ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
   ];
   makeOutput(args.json).result({ components: recoveries, failures }, lines);
+  // Where something is left to do. The application starts all the same: docs/recovery.md.
+  if (recoveries.some(({ problems }) => problems.length > 0)) process.exitCode = 3;
   const [first] = failures;
   if (first) throw first.thrown;
 }

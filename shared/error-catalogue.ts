@@ -295,6 +295,8 @@ export const CATALOGUE = {
     'operator',
     'go to the robot: drover-robot explain says what is in the way',
   ),
+  RELEASE_DAMAGED: refused('operator', 'look at the disk of the robot: it lost bytes', 'later'),
+  BOOT_NOT_COUNTED: refused('operator', 'make room on the disk of the robot, or mend it', 'later'),
   STATE_CORRUPT: refused(
     'operator',
     'the state file was set aside; drover-robot recover rebuilt it from the links',

@@ -248,6 +248,10 @@ export const LIMITS = {
   adoptBytesMin: 1 * MiB, // the same in bytes, with what a file system keeps for itself
   linksFollowedMax: 40, // symbolic links to one end, as the kernel has it
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
+  sealLooksMax: 32, // entries of a seal that are looked at side by side
+  sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
+  recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
+  damagesMax: 8, // files remembered that differed from what was installed
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
   // The agent's own weight

@@ -304,13 +304,21 @@ function mayRetry(problem: Problem): boolean {
   return CATALOGUE[problem.code].retry !== 'never';
 }
 
+/** Causes that say nothing about the version: it may be tried again. */
+const NOBODYS_FAULT: readonly string[] = [
+  'SWAP_FAILED',
+  'BOOT_NOT_COUNTED',
+  'RELEASE_DAMAGED',
+  'RELEASE_LOST',
+];
+
 /** What ran and failed is blocked; only a swap that never happened is nobody's fault. */
 function afterRollback(state: MachineState, now: EpochMs): MachineState {
   const { cause } = state.job ?? { cause: null };
   if (!cause) return { ...state, job: null };
   const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
   const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
-  const after = ended(state, { ...cause, code }, now, code === 'SWAP_FAILED');
+  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
   // Undone is undone; what a failed update replaced stands again as it did before.
   const isUndone = state.installed?.rollout === state.job?.rollout;
   const installed = isUndone ? null : state.installed;

@@ -5,6 +5,13 @@
 
 export type PathKind = 'file' | 'folder' | 'link' | 'other' | 'absent';
 
+export interface PathStat {
+  readonly kind: PathKind;
+  readonly bytes: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
 export interface DiskFile {
   /** Writes all bytes at that offset. @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
   write(bytes: Uint8Array, atByte: number): Promise<void>;
@@ -17,6 +24,8 @@ export interface DiskFile {
 
 export interface Disk {
   kind(path: string): Promise<PathKind>;
+  /** Of the path itself, links not followed; `bytes` and `mode` are 0 when it is absent. */
+  stat(path: string): Promise<PathStat>;
   /** Target text of a symbolic link; null when there is no link at `path`. */
   readlink(path: string): Promise<string | null>;
   /** Device and inode of the path itself, links not followed; null when absent. */

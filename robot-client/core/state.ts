@@ -106,6 +106,11 @@ const stateSchema = z.object({
     .array(problemSchema.extend({ version: versionSchema, payloadSha256: sha256Schema }))
     .max(LIMITS.deltaFailuresMax)
     .default([]),
+  /** Files of releases that differed from what was installed, for which the robot went back. */
+  damages: z
+    .array(z.object({ version: versionSchema, path: z.string() }))
+    .max(LIMITS.damagesMax)
+    .default([]),
   lastProblem: problemSchema
     .extend({ version: versionSchema.nullable(), atMs: sizeSchema })
     .nullable(),
@@ -142,6 +147,7 @@ export function freshState(): MachineState {
     lastUpdate: null,
     blocked: [],
     deltaFailures: [],
+    damages: [],
     retry: null,
     lastProblem: null,
   };

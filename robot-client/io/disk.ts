@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import type { ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
-import type { Disk, DiskFile, PathKind } from '../core/ports.ts';
+import type { Disk, DiskFile, PathKind, PathStat } from '../core/ports.ts';
 import { removeTree } from './remove-tree.ts';
 
 const run = promisify(execFile);
@@ -185,6 +185,11 @@ async function copyTree(from: string, to: string): Promise<void> {
 export const realDisk: Disk = {
   kind: (path) =>
     orAbsent<PathKind>('stat', path, 'absent', async () => kindOf(await fs.lstat(path))),
+  stat: (path) =>
+    orAbsent<PathStat>('stat', path, { kind: 'absent', bytes: 0, mode: 0 }, async () => {
+      const stat = await fs.lstat(path);
+      return { kind: kindOf(stat), bytes: stat.size, mode: stat.mode & 0o7777 };
+    }),
   readlink: async (path) => {
     try {
       return await fs.readlink(path);

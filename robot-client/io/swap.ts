@@ -178,6 +178,20 @@ export async function swapBack(
   await disk.syncFolder(layout.root);
 }
 
+/**
+ * `active` leads to `previous`, which is whole while what `active` led to is not.
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, ROLLBACK_FAILED
+ */
+export async function goBack(disk: Disk, layout: Layout, previous: string): Promise<void> {
+  assertOwnSlots(await readSlots(disk, layout));
+  if (!(await hasRelease(disk, layout, previous))) {
+    throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: no such release`);
+  }
+  await pointLink(disk, layout.active, linkTarget(previous));
+  await removeSameRollback(disk, layout);
+  await disk.syncFolder(layout.root);
+}
+
 /** A way back to what runs is none: without it a report does not promise one. */
 async function removeSameRollback(disk: Disk, layout: Layout): Promise<void> {
   const { active, rollback } = await readSlots(disk, layout);

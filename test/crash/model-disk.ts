@@ -7,7 +7,7 @@
  */
 
 import { DroverError } from '../../shared/errors.ts';
-import type { Disk, DiskFile, PathKind } from '../../robot-client/core/ports.ts';
+import type { Disk, DiskFile, PathKind, PathStat } from '../../robot-client/core/ports.ts';
 import type { FolderImage, Image } from './disk-image.ts';
 import {
   applyChange,
@@ -129,6 +129,16 @@ export class ModelDisk implements Disk {
 
   async kind(path: string): Promise<PathKind> {
     return this.#inode(path)?.kind ?? 'absent';
+  }
+
+  async stat(path: string): Promise<PathStat> {
+    const inode = this.#inode(path);
+    if (inode === null) return { kind: 'absent', bytes: 0, mode: 0 };
+    if (inode.kind === 'file') {
+      const { bytes, mode } = inode.now;
+      return { kind: 'file', bytes: bytes.byteLength, mode };
+    }
+    return { kind: inode.kind, bytes: 0, mode: inode.kind === 'folder' ? inode.mode : 0o777 };
   }
 
   async readlink(path: string): Promise<string | null> {

@@ -17,6 +17,7 @@ export type Gate = (operation: DiskOperation) => void | Promise<void>;
 const READS: readonly DiskOperation['name'][] = [
   'kind',
   'canRename',
+  'stat',
   'readlink',
   'identity',
   'list',
@@ -58,6 +59,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
   };
   return {
     kind: gated('kind'),
+    stat: gated('stat'),
     readlink: gated('readlink'),
     identity: gated('identity'),
     list: gated('list'),
