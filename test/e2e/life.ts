@@ -208,10 +208,11 @@ function describeRefusals(start: StartEngine): void {
       wrongArch,
     );
     await site.drover('sign', wrongArch, '--key', site.path('release.key'));
-    await site.publish(carrier.url, wrongArch);
+    await site.publish(carrier.url, wrongArch, '--anyway');
     await refuses('ARCH_WRONG');
 
-    await site.publish(carrier.url, await site.bundle('3.0.0', {}, '--min-current', '2.0.0'));
+    const tooNew = await site.bundle('3.0.0', {}, '--min-current', '2.0.0');
+    await site.publish(carrier.url, tooNew, '--anyway');
     await refuses('TOO_OLD');
     // A full package for such robots is taken, though a higher version stands beside it.
     await site.publish(

@@ -57,7 +57,8 @@ describe('a robot', () => {
     const robot = site.robot('r1', broker.url);
     await site.publish(broker.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
-    await site.publish(broker.url, await site.bundle('3.0.0', {}, '--min-current', '2.0.0'));
+    const tooNew = await site.bundle('3.0.0', {}, '--min-current', '2.0.0');
+    await site.publish(broker.url, tooNew, '--anyway');
     await robot.until('refuses', (status) => status.last_error?.code === 'TOO_OLD');
     const wish = await waitUntil('the wish to arrive', async () => {
       const answer = await fetch(`${broker.httpUrl}/requests`);
