@@ -126,7 +126,7 @@ async function repairOne(data: string, database: string): Promise<Examined> {
     await cp(original, copy, { recursive: true });
     await repairLevel(copy);
     const read = await readAll(copy, database);
-    const lostFiles = await readdir(join(copy, LOST)).catch(() => []);
+    const lostFiles = await lostTables(copy);
     await syncFolder(copy);
     const kept = join(DAMAGED, `${new Date().toISOString().replaceAll(':', '-')}-${database}`);
     await mkdir(join(data, DAMAGED), { recursive: true });
@@ -138,6 +138,12 @@ async function repairOne(data: string, database: string): Promise<Examined> {
     await rm(join(data, REPAIRING), { recursive: true, force: true });
     throw repairFailure(original, cause);
   }
+}
+
+/** Old logs and manifests are put aside as well, after all of them was read: only tables count. */
+async function lostTables(folder: string): Promise<string[]> {
+  const names = await readdir(join(folder, LOST)).catch(() => [] as string[]);
+  return names.filter((name) => /\.(?:ldb|sst)$/.test(name));
 }
 
 function repairFailure(folder: string, cause: unknown): DroverError {
@@ -170,7 +176,7 @@ function linesOf({ database, status, records, kept, lostFiles, holds }: Examined
   const lost =
     lostFiles.length === 0
       ? 'what was in damaged blocks, if anything, is lost'
-      : `lost: ${lostFiles.length} files that could not be read`;
+      : `lost: ${lostFiles.length} tables that could not be read`;
   return [
     `${database}: repaired, ${records} records could be read${what}; ${lost}`,
     `  the damaged folder is kept as ${kept}: remove it when all is well`,

@@ -55,6 +55,7 @@ describe('a damaged database', () => {
       const [done] = await repairFolder(data, false);
       assert.equal(done?.status, 'repaired');
       assert.equal(done.records, ROBOTS + 1);
+      assert.deepEqual(done.lostFiles, [], 'what was read in full is not lost');
       const store = await ControlStore.open(join(data, 'control'));
       assert.equal(store.size, ROBOTS + 1);
       await store.close();
