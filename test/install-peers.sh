@@ -16,6 +16,7 @@ curl: command -v curl
 openssl: command -v openssl
 tar: command -v tar
 strace: command -v strace
+faketime: command -v faketime
 systemd: command -v systemd-analyze
 e2fsprogs: test -x /usr/sbin/mkfs.ext4 && test -x /usr/sbin/e2fsck
 iproute2: command -v ip || test -x /usr/sbin/ip

@@ -57,7 +57,11 @@ function step({ names, returnsMs, alarm }: Seen, name: string, now: EpochMs): Se
     returnsMs: returns,
     alarm:
       isNew || (held && isReturn)
-        ? { sinceMs: held?.sinceMs ?? now, lastMs: now, instances: others.length + 1 }
+        ? {
+            sinceMs: held?.sinceMs ?? now,
+            lastMs: now,
+            instances: names.length - names.indexOf(name),
+          }
         : held,
   };
 }
