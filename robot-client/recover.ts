@@ -14,6 +14,7 @@ import type { Disk } from './core/ports.ts';
 import { decideBoot, knownDamages, notCounted, startEvent, withDamage } from './core/recovery.ts';
 import type { ReleaseCheck } from './core/seal.ts';
 import { slotProblem, versionOf, type Slot, type Slots } from './core/slots.ts';
+import { stateAfterLoss } from './core/lost-state.ts';
 import { freshState, type MachineState } from './core/state.ts';
 import { hookEnvironment } from './effects.ts';
 import { adoptActiveFolder } from './io/adopt.ts';
@@ -75,7 +76,8 @@ class Recoverer {
       this.#actions.push(`adopted the plain active folder as release ${adoption.adopted}`);
     }
     const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
-    if (read) this.#state = read;
+    // A file that can neither be read nor set aside counts as lost: what runs is on probation.
+    this.#state = read ?? stateAfterLoss(await readSlots(disk, layout), null, Date.now());
     const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#lookAtReleases(wasClean);
     await this.#begin();

@@ -15,7 +15,7 @@ import { findRepository } from './helpers/repository.ts';
 import { Tally, type TestEnd } from './helpers/tally.ts';
 
 /** One file of tests may take this long: the slowest starts real brokers and moves real bytes. */
-const FILE_TIMEOUT_MS = 480_000;
+const FILE_TIMEOUT_MS = 900_000;
 /** Files at once: one more than two cores, the smallest machine, since many wait for programs. */
 const FILES_AT_ONCE = 3;
 /** Areas whose files keep a core busy for a minute and more: spread among those that wait. */

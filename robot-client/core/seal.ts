@@ -37,8 +37,6 @@ export const encodeSealEnd = (sha256: string): string => `end ${sha256}\n`;
 export const parseSealEnd = (line: string): string | null =>
   /^end ([0-9a-f]{64})$/.exec(line)?.[1] ?? null;
 
-export const isByteCode = (path: string): boolean => /\.py[co]$/.test(path);
-
 /** What a look at a release found. */
 export type ReleaseCheck =
   | { readonly kind: 'absent' }

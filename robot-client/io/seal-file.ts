@@ -3,6 +3,7 @@
  * does not grow with the number of files. Nothing is followed out of the release.
  */
 
+import { isByteCode } from '../../shared/byte-code.ts';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { Sha256Stream } from '../../shared/hash.ts';
 import { LIMITS } from '../../shared/limits.ts';
@@ -12,7 +13,6 @@ import { readSlots } from './read-slots.ts';
 import {
   encodeSealEnd,
   encodeSealEntry,
-  isByteCode,
   parseSealEnd,
   parseSealEntry,
   SEAL_MARK,

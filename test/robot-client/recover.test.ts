@@ -151,6 +151,19 @@ describe('recover', () => {
     assert.ok(problems.some(({ code }) => code === 'DISK_READ_ONLY'));
   });
 
+  it('counts a state that can neither be read nor set aside as lost', async (t) => {
+    const { layout, recover } = await installed(t);
+    const sick = faultyDisk(({ name, path }) => {
+      const isRead = name === 'readFile' && path === layout.machineFile;
+      if (!isRead && !(name === 'rename' && path.includes('.corrupt'))) return;
+      throw new DroverError('DISK_WRITE_FAILED', `${name} ${path}: EIO`);
+    });
+    const { version, phase, problems } = await recover(sick);
+    assert.deepEqual([version, phase], [NEW, 'probation']);
+    assert.ok(problems.some(({ code }) => code === 'DISK_WRITE_FAILED'));
+    assert.equal((await readMachineState(realDisk, layout, NOW)).job?.boots, 1);
+  });
+
   it('does not touch an active that Drover did not make', async (t) => {
     const { layout, recover } = await installed(t);
     await rm(layout.active);
