@@ -290,7 +290,7 @@ export class Agent {
     try {
       const { seq, expires_at } = await this.#inbox.acceptAnnouncement(payload, this.#now());
       this.#orders.follow(expires_at);
-      this.#log.info({ seq }, 'announcement accepted');
+      if (this.#twins.endings === 0) this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       this.#lookAgain(problem, topic, payload);
