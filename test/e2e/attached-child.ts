@@ -83,6 +83,23 @@ export class AttachedChild {
     if (!response.ok) throw new Error(`${word}: ${response.status} ${await response.text()}`);
   }
 
+  /** Waits for the gate of the wave: an approval that comes earlier is refused. */
+  async approve(rollout: string): Promise<void> {
+    await waitUntil(
+      `an approval of ${rollout} to be taken`,
+      async () => {
+        try {
+          await this.say(rollout, 'approve');
+          return true;
+        } catch (error) {
+          if (String(error).includes('APPROVAL_TOO_EARLY')) return false;
+          throw error;
+        }
+      },
+      { timeoutMs: 60_000, look: () => this.child.describe() },
+    );
+  }
+
   async engine(): Promise<EngineView> {
     return (await this.get<{ engine: EngineView }>('/engine')).engine;
   }

@@ -94,7 +94,7 @@ function describeRollout(start: StartStockEngine): void {
     assert.ok(taken.includes('took_over'), taken.join(' '));
     assert.equal(await runCount(second, '1.1.0'), 1, 'a takeover opens nothing');
 
-    await second.say(ROLLOUT, 'approve');
+    await second.approve(ROLLOUT);
     await second.until(ROLLOUT, 'waits for approval of wave 2', waitsAfter(2));
     await engine.stop();
     await waitUntil('the loss to be seen', async () => !(await second.engine()).up);
@@ -106,7 +106,7 @@ function describeRollout(start: StartStockEngine): void {
       look: () => second.child.describe(),
     });
     await second.until(ROLLOUT, 'leads again', waitsAfter(2));
-    await second.say(ROLLOUT, 'approve');
+    await second.approve(ROLLOUT);
     for (const robot of robots) await robot.runs('1.1.0', 60_000);
     const done = await second.until(ROLLOUT, 'is complete', (one) => one.status === 'complete');
     assert.equal(done.run?.threshold, 1);
