@@ -305,8 +305,8 @@ export class Component {
     }
     this.#running?.abort(new Error(`left phase ${before.phase}`));
     this.#running = null;
+    await this.#slots.read(); // before the state: a report never shows a phase with older slots
     this.#state = after;
-    await this.#slots.read();
     this.#live = { ...QUIET, refusal: this.#live.refusal };
     const problem = 'problem' in taken ? taken.problem : lossOf(after);
     const { phase: to, job } = after;
