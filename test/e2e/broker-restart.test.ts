@@ -118,7 +118,8 @@ describe('the API of a broker with credentials', () => {
     };
     assert.deepEqual(versions, [{ robot_id: 'r1', version: '1.2.3' }]);
     assert.equal((await get(second, '/robots/r2')).status, 404);
-    assert.deepEqual(await (await get(second, '/rollouts')).json(), { rollouts: [] });
+    const answer = (await (await get(second, '/rollouts')).json()) as { rollouts: object[] };
+    assert.deepEqual(answer.rollouts, []);
     assert.equal((await fetch(`${second.httpUrl}/healthz`)).status, 200);
   });
 });
