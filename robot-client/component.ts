@@ -6,17 +6,12 @@
 import type { Announcement } from '../shared/announcement.ts';
 import { toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
+import { LIMITS } from '../shared/limits.ts';
 import type { Progress } from '../shared/progress.ts';
 import { decideOffer, decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
 import { patchFacts } from './core/delta.ts';
-import {
-  accepts,
-  isLooping,
-  loopProblem,
-  step,
-  type Effect,
-  type MachineEvent,
-} from './core/machine.ts';
+import { accepts, isLooping, loopProblem, step } from './core/machine.ts';
+import type { Effect, MachineEvent } from './core/machine.ts';
 import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
 import { startEvent } from './core/recovery.ts';
 import { retryWaitMs } from './core/retry.ts';
@@ -25,11 +20,10 @@ import { foreignProblem } from './core/slots.ts';
 import { freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
-import { adoptActiveFolder } from './io/adopt.ts';
 import { splitProblem } from './io/one-filesystem.ts';
-import { keepMachineState, readMachineState, writeMachineState } from './io/state-file.ts';
+import { RootOpener } from './io/open-root.ts';
+import { keepMachineState, writeMachineState } from './io/state-file.ts';
 import { SlotWatch } from './io/slot-watch.ts';
-import { prepareLayout } from './io/swap.ts';
 
 const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
@@ -37,6 +31,7 @@ export class Component {
   readonly #options: ComponentOptions;
   #state: MachineState = freshState();
   readonly #slots: SlotWatch;
+  readonly #root: RootOpener;
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
   #running: AbortController | null = null;
@@ -51,6 +46,7 @@ export class Component {
   constructor(options: ComponentOptions) {
     this.#options = options;
     this.#slots = new SlotWatch(options);
+    this.#root = new RootOpener(options);
   }
 
   #now(): EpochMs {
@@ -76,10 +72,8 @@ export class Component {
 
   /** Reads what the disk remembers. No effect runs before all components of the robot are read. */
   async load(): Promise<void> {
-    const { disk, layout, adoptVersion } = this.#options;
-    await prepareLayout(disk, layout);
-    this.#slots.adoption = (await adoptActiveFolder(disk, layout, adoptVersion)).problem;
-    this.#state = await readMachineState(disk, layout, this.#now());
+    const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
+    [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     await this.#slots.read();
   }
 
@@ -87,7 +81,7 @@ export class Component {
   async start(): Promise<void> {
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
     await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
-    const split = await splitProblem(this.#options);
+    const split = this.#root.problem ?? (await splitProblem(this.#options));
     if (split) await this.refuse(split, { stays: true });
   }
 
@@ -113,6 +107,7 @@ export class Component {
       await this.#look();
       if (await this.#obeyRecall(heard.progress)) return;
       if (foreignProblem(this.#slots.slots)) return;
+      if (this.#root.problem && (await this.#root.prepare())) return this.#refuseForRoot();
       const { facts, component, trust, patchProgram } = this.#options;
       const { phase, job, blocked } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
@@ -245,6 +240,11 @@ export class Component {
     this.#live = { ...this.#live, refusal, waitingFor, wakeAtMs };
     if (wakeAtMs !== null) this.#wakeIn(wakeAtMs - now);
     this.#options.onChange(true);
+  }
+
+  async #refuseForRoot(): Promise<void> {
+    this.#wakeIn(LIMITS.secondLookMs);
+    if (this.#root.problem) await this.#noteRefusal(this.#root.problem, null);
   }
 
   #wakeIn(waitMs: number): void {

@@ -1,0 +1,57 @@
+/**
+ * Opens the root of a component for the agent. A disk that refuses does not end the agent: what
+ * is missing of the root is told to the fleet and made before the next update.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/errors.ts';
+import type { EpochMs } from '../../shared/ids.ts';
+import type { Layout } from '../core/layout.ts';
+import { stateAfterLoss } from '../core/lost-state.ts';
+import type { Disk } from '../core/ports.ts';
+import type { MachineState } from '../core/state.ts';
+import { adoptActiveFolder } from './adopt.ts';
+import { readSlots } from './read-slots.ts';
+import { readMachineState } from './state-file.ts';
+import { prepareLayout } from './swap.ts';
+
+export class RootOpener {
+  readonly #disk: Disk;
+  readonly #layout: Layout;
+  /** What the disk refused; null when the root is as it must be. */
+  problem: Problem | null = null;
+
+  constructor({ disk, layout }: { disk: Disk; layout: Layout }) {
+    this.#disk = disk;
+    this.#layout = layout;
+  }
+
+  /** A state that can be neither read nor set aside counts as lost. */
+  async open(
+    adoptVersion: string,
+    now: EpochMs,
+  ): Promise<{ state: MachineState; adoption: Problem | null }> {
+    const [disk, layout] = [this.#disk, this.#layout];
+    await this.prepare();
+    const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
+    const read = await this.#tried(() => readMachineState(disk, layout, now));
+    const state = read ?? stateAfterLoss(await readSlots(disk, layout), this.problem, now);
+    return { state, adoption: adopted?.problem ?? null };
+  }
+
+  /** Makes what is missing; why that failed, or null. */
+  async prepare(): Promise<Problem | null> {
+    this.problem = null;
+    await this.#tried(() => prepareLayout(this.#disk, this.#layout));
+    return this.problem;
+  }
+
+  async #tried<T>(run: () => Promise<T>): Promise<T | null> {
+    try {
+      return await run();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      this.problem ??= toProblem(thrown);
+      return null;
+    }
+  }
+}
