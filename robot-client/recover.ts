@@ -150,7 +150,7 @@ class Recoverer {
     else this.#note(problem);
     this.#state = withDamage(
       this.#state,
-      isBack ? decision : { ...decision, goesBackTo: null },
+      isBack ? decision : { ...decision, damage: null, goesBackTo: null },
       Date.now(),
     );
   }

@@ -306,6 +306,11 @@ export const CATALOGUE = {
     'find out who removes or damages the state folder (a tmpfs, a cleaner); the robot watches the health of what runs as after an update',
     'later',
   ),
+  NOT_A_FILE: refused(
+    'operator',
+    'something else stands where the message names a file: move it away',
+    'later',
+  ),
   DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
   DISK_READ_ONLY: refused(
     'operator',

@@ -16,7 +16,8 @@ const run = promisify(execFile);
 const OPEN_FLAGS = {
   create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
   update: constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW,
-  read: constants.O_RDONLY,
+  // A FIFO in the place of a file would hold up a boot for ever.
+  read: constants.O_RDONLY | constants.O_NONBLOCK,
 } as const;
 
 function codeOf(error: unknown): string {
@@ -206,7 +207,9 @@ export const realDisk: Disk = {
   list: (path) => orAbsent<string[]>('list', path, [], async () => (await fs.readdir(path)).sort()),
   readFile: (path, bytesMax) =>
     orAbsent<Uint8Array | null>('read', path, null, async () => {
-      const { size } = await fs.stat(path);
+      const found = await fs.stat(path);
+      if (!found.isFile()) throw new DroverError('NOT_A_FILE', `read ${path}: not a plain file`);
+      const { size } = found;
       if (size > bytesMax) {
         throw new DroverError(
           'DOCUMENT_TOO_LARGE',

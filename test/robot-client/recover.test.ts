@@ -1,6 +1,7 @@
 /** `recover` leads somewhere whatever it finds: on real files, with a disk that refuses where a test says so. */
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -162,6 +163,30 @@ describe('recover', () => {
     assert.deepEqual([version, phase], [NEW, 'probation']);
     assert.ok(problems.some(({ code }) => code === 'DISK_WRITE_FAILED'));
     assert.equal((await readMachineState(realDisk, layout, NOW)).job?.boots, 1);
+  });
+
+  it('says each time that both releases are damaged, and stays', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await truncate(at('bin/run'), 0);
+    await truncate(join(releaseFolder(layout, OLD), 'bin/run'), 0);
+    for (let run = 1; run <= 3; run += 1) {
+      const { version, problems } = await recover();
+      assert.equal(version, NEW);
+      assert.deepEqual(
+        problems.map(({ code }) => code),
+        ['RELEASE_DAMAGED'],
+      );
+    }
+  });
+
+  it('sets a FIFO in the place of the state aside, and does not wait for a writer', async (t) => {
+    const { layout, recover } = await installed(t);
+    await rm(layout.machineFile);
+    execFileSync('mkfifo', [layout.machineFile, `${layout.seals}/${NEW}.fifo`]);
+    await rm(`${layout.seals}/${NEW}`);
+    execFileSync('mkfifo', [`${layout.seals}/${NEW}`]);
+    const { version, phase } = await recover();
+    assert.deepEqual([version, phase], [NEW, 'probation']);
   });
 
   it('does not touch an active that Drover did not make', async (t) => {
