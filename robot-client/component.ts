@@ -73,8 +73,8 @@ export class Component {
   /** Reads what the disk remembers. No effect runs before all components of the robot are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
+    await this.#slots.read(); // before the state: what is told never mixes old and new
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
-    await this.#slots.read();
   }
 
   /** Goes on from what `load` read. */
