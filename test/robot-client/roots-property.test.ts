@@ -103,7 +103,7 @@ async function makeSlot(root: string, name: string, given: { spelling: string; v
   if (spelling === 'absent') return;
   if (spelling === 'folder') return await put(join(path, 'bin/run'), `plain ${name}`);
   if (spelling === 'file') return await put(path, 'not a link');
-  await symlink(spelling.replace('ROOT', root).replace('V', version), path);
+  await symlink(spelling.replace('V', version).replace('ROOT', root), path);
 }
 
 async function build(folder: string, world: World): Promise<string> {
@@ -239,7 +239,11 @@ async function runAgent(root: string): Promise<void> {
   });
   try {
     await component.open();
-    const isOver = (): boolean => rests > 0 || component.view.state.phase === 'rolling_back';
+    // A rollback that failed once sleeps before the next try, and is let go of there.
+    const isOver = (): boolean => {
+      const { phase, job } = component.view.state;
+      return rests > 0 || phase === 'stuck' || (job?.rollbackAttempts ?? 0) > 0;
+    };
     await waitUntil('the agent to rest', isOver, { timeoutMs: 20_000 });
   } finally {
     await component.close();
