@@ -193,6 +193,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
   await serveAgent(agent, { roots, socketPath: socketPathOf(roots, args.socket), log });
 }
 
+/** Without `version(false)` yargs takes the name for its own --version, a switch. */
+function withVersion(args: Argv) {
+  const asked = withComponent(args).version(false);
+  return asked.positional('version', { type: 'string', demandOption: true });
+}
+
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
   if (program === 'none') return null;
   return await findZstdProgram(program, (error) => {
@@ -313,7 +319,7 @@ await runProgram(PROGRAM, async () => {
     .command(
       'unblock <version>',
       'let a version that failed here be tried again',
-      (args) => withComponent(args).positional('version', { type: 'string', demandOption: true }),
+      withVersion,
       async (args) => {
         const path = socketPathOf(parseRoots(args.root), args.socket);
         const answer = await callLocalApi(path, 'POST', '/unblock', {

@@ -12,6 +12,7 @@ import { callLocalApi } from '../../robot-client/io/local-client.ts';
 import type { ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError, isErrorCode } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import { startDrover } from '../helpers/child.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'drover-api-'));
 after(() => fs.rmSync(root, { recursive: true, force: true }));
@@ -283,4 +284,16 @@ test('an agent that answers with something else is reported, not believed', asyn
   }
   const gone: ErrorCode = 'ROBOT_NOT_RUNNING';
   assert.deepEqual(seen, ['JSON_INVALID', 'INTERNAL', 'DOCUMENT_TOO_LARGE', gone, gone]);
+});
+
+test('drover-robot unblock hands its version to the agent', async (t) => {
+  const api = await startApi();
+  const words = ['unblock', '1.4.2', '--root', root, '--socket', api.socketPath];
+  const child = startDrover(t, 'robot-client', words);
+  await child.exit;
+  assert.deepEqual(child.ended, { code: 0, signal: null }, child.describe());
+  assert.equal(child.stderr, '');
+  assert.match(child.stdout, /1\.4\.2 may be tried again/);
+  assert.deepEqual(api.calls, [['unblock', { version: '1.4.2' }]]);
+  await api.close();
 });
