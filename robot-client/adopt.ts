@@ -28,11 +28,15 @@ export async function adoptRoots(
       isDryRun,
     });
     components.push({ component, version: active, previous_version: rollback, actions, problem });
-    const would = isDryRun ? 'would ' : '';
-    lines.push(`${component}: ${actions.length === 0 ? 'nothing to take over' : `runs ${active}`}`);
-    lines.push(...actions.map((action) => `  ${would}${action}`));
+    lines.push(`${component}: ${headOf(actions, isDryRun, active)}`);
+    lines.push(...actions.map((action) => `  ${action}`));
     if (problem && !isDryRun)
       lines.push(`  still in the way: ${problem.message} (${problem.code})`);
   }
   return { components, lines };
+}
+
+function headOf(actions: readonly string[], isDryRun: boolean, active: string | null): string {
+  if (actions.length === 0) return 'nothing to take over';
+  return isDryRun ? 'this would be done' : `runs ${active ?? 'nothing that Drover can name'}`;
 }

@@ -21,14 +21,15 @@ export async function explainAtRest(
     const layout = layoutOf(root);
     const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
     const slots = await readSlots(disk, layout);
+    const state = bytes === null ? freshState() : parseMachineState(bytes);
     const view = {
       name: component,
       version: versionOf(slots.active),
       previousVersion: versionOf(slots.rollback),
       slots,
       slotsSinceMs: Date.now(),
-      left: await listLeft(disk, layout),
-      state: bytes === null ? freshState() : parseMachineState(bytes),
+      left: await listLeft(disk, layout, state.job?.version ?? null),
+      state,
       live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
     };
     components.push(reportComponent(view));

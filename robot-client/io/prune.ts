@@ -26,10 +26,19 @@ export async function pruneReleases(
   return plan.left;
 }
 
-/** What stands in releases/ without need; nothing is changed. */
-export async function listLeft(disk: Disk, layout: Layout): Promise<readonly Left[]> {
+/**
+ * What stands in releases/ without need; nothing is changed.
+ *
+ * @param target version that an update is about to swap in: no link leads to it yet
+ */
+export async function listLeft(
+  disk: Disk,
+  layout: Layout,
+  target: string | null,
+): Promise<readonly Left[]> {
   const { left, releases } = planPrune(await readRoot(disk, layout, null));
-  return [...left, ...releases.map((name) => ({ name, why: 'removed at the next clean-up' }))];
+  const unneeded = releases.filter((name) => name !== target);
+  return [...left, ...unneeded.map((name) => ({ name, why: 'removed at the next clean-up' }))];
 }
 
 /** Makes room at once: everything that Drover keeps in staging/ goes, but for what a slot needs. */

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { adoptRoots } from '../../robot-client/adopt.ts';
 import { layoutOf, type Layout } from '../../robot-client/core/layout.ts';
 import type { Disk } from '../../robot-client/core/ports.ts';
 import { versionOf } from '../../robot-client/core/slots.ts';
@@ -192,5 +193,15 @@ describe('drover-robot adopt', () => {
     const { active } = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
     assert.equal(active, '0.0.0-adopted.1');
     assert.equal(await runs(layout), 'active');
+  });
+
+  it('says in a dry run what would be done, not what runs', async () => {
+    const layout = await makeRoot([]);
+    await symlink(tmpdir(), layout.active);
+    const roots = [{ component: 'app', root: layout.root }];
+    const input = { disk: realDisk, roots, version: '5.0.0', isDryRun: true } as const;
+    const { lines } = await adoptRoots(input);
+    assert.equal(lines[0], 'app: this would be done');
+    assert.match(lines[1] ?? '', /^  active: make releases\/5\.0\.0 a link to /);
   });
 });

@@ -8,7 +8,7 @@ import { after, describe, it } from 'node:test';
 import { layoutOf } from '../../robot-client/core/layout.ts';
 import { versionOf, type Slot } from '../../robot-client/core/slots.ts';
 import { realDisk } from '../../robot-client/io/disk.ts';
-import { pruneReleases } from '../../robot-client/io/prune.ts';
+import { listLeft, pruneReleases } from '../../robot-client/io/prune.ts';
 import { readSlots } from '../../robot-client/io/read-slots.ts';
 import { swapBack, swapTo } from '../../robot-client/io/swap.ts';
 
@@ -176,4 +176,15 @@ describe('a slot', () => {
     await assert.rejects(back, { code: 'ROLLBACK_FAILED' });
     assert.equal(await realDisk.kind(layout.active), 'link');
   });
+});
+
+it('does not say of a release that an update is about to swap in that it will be removed', async () => {
+  const root = await makeRoot();
+  await symlink('releases/1.0.0', join(root, 'active'));
+  const left = (target: string | null) => listLeft(realDisk, layoutOf(root), target);
+  assert.deepEqual(await left('1.1.0'), []);
+  assert.deepEqual(
+    (await left(null)).map(({ name }) => name),
+    ['1.1.0'],
+  );
 });
