@@ -331,13 +331,18 @@ export class Controller implements ControllerPort {
     }
   }
 
+  /** What is announced and has no record yet: this controller follows, or has just started. */
+  #notTracked(id: string, command: RolloutCommand): DroverError {
+    return this.#plans.has(id)
+      ? new DroverError('NOT_LEADING', `${command} rollout ${id}: this controller does not lead it`)
+      : new DroverError('NOT_FOUND', `${command} rollout ${id}: it was never announced here`);
+  }
+
   /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#enqueue(async () => {
       const tracked = this.#tracked.get(id);
-      if (!tracked) {
-        throw new DroverError('NOT_FOUND', `${command} rollout ${id}: it was never announced here`);
-      }
+      if (!tracked) throw this.#notTracked(id, command);
       if (this.#leadership.term === null) {
         throw new DroverError('NOT_LEADING', `${command} rollout ${id}: another controller leads`);
       }

@@ -70,7 +70,8 @@ function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): stri
 /** One sentence: what has to happen next, and when if that is known. */
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
-  if (!run) return 'no controller of this broker leads it';
+  if (!run)
+    return 'no controller of this broker leads it; one that has just started looks for a minute first';
   if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
   const isElsewhere = !run.leading ? ' (another controller leads)' : '';
   return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;

@@ -198,6 +198,10 @@ test('a second controller follows, and leads when the first has been silent for 
       assert.equal(second.view('x'), null, 'who follows leads nothing');
       await assert.rejects(
         second.command('x', 'pause', { who: 'kim', reason: '' }),
+        refusedWith('NOT_LEADING'),
+      );
+      await assert.rejects(
+        second.command('never-announced', 'pause', { who: 'kim', reason: '' }),
         refusedWith('NOT_FOUND'),
       );
       const before = world.progress('x');
