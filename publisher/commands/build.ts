@@ -101,7 +101,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           `payload ${shortHash(payload.sha256)}`,
           ...notes(plan),
           ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
-          `next: drover sign ${out} --key release.key`,
+          `next: drover sign ${out} --key NAME.key`,
         ]
       : [`would build ${head}`],
   );

@@ -113,9 +113,10 @@ function soaksFor(waves: number, soaksMs: readonly number[]): number[] {
   const seconds = soaksMs.map((ms) => Math.round(ms / 1000));
   if (seconds.length === waves) return seconds;
   if (seconds.length === 1) return Array.from({ length: waves }, () => seconds[0] as number);
+  const want = waves === 1 ? '1' : `1 or ${waves}`;
   throw new DroverError(
     'USAGE',
-    `read --soak: want one span, or one for each wave (got ${seconds.length}, want 1 or ${waves})`,
+    `read --soak: want one span, or one for each wave (got ${seconds.length}, want ${want})`,
   );
 }
 

@@ -36,7 +36,9 @@ export function assertTerminal(
 ): void {
   if (isSure || process.stdin.isTTY) return;
   const sentence = what.charAt(0).toLowerCase() + what.slice(1);
-  throw new DroverError('USAGE', `${verb}: ${sentence}`, { hint: 'add --yes if that is meant' });
+  throw new DroverError('USAGE', `${verb}: not confirmed, nothing was done: ${sentence}`, {
+    hint: 'add --yes if that is meant',
+  });
 }
 
 /** Null when the terminal was closed instead (Ctrl-C, Ctrl-D). */

@@ -77,6 +77,7 @@ test('one soak is for all waves, a list has one for each, and anything else is u
   assert.deepEqual(soaks([10 * MINUTE]), [600, 600]);
   assert.deepEqual(soaks([10 * MINUTE, 0]), [600, 0]);
   assertRefused('USAGE', () => plan({ soaksMs: [1, 2, 3] }), /got 3, want 1 or 2/);
+  assertRefused('USAGE', () => plan({ waves: [100], soaksMs: [1, 2] }), /got 2, want 1\)/);
 });
 
 test('an approval that no wave could wait for is refused', () => {
