@@ -241,7 +241,7 @@ export const CATALOGUE = {
   ),
   NO_ROBOT_TAKES_IT: refused(
     'operator',
-    'look at what the robots run with drover fleet robots; to announce it all the same: --anyway',
+    'look at what the robots run with drover fleet robots --broker URL; to announce it all the same: --anyway',
   ),
   SEQ_CONFLICT: refused(
     'peer',
