@@ -295,6 +295,7 @@ export const LIMITS = {
   readBackCheckMs: 500, // how often silence is looked for
   quietMs: 400, // retained messages have all come when none came for this long
   retainedWaitMsMax: 10 * SECOND, // a listing of retained messages ends here, quiet or not
+  readAnnouncementLooksMin: 3, // looks for it at the least, however long each took
   readAnnouncementMsMax: 5 * SECOND, // a stored announcement is readable after this
   uploadAttemptsMax: 5, // reconnects of one upload before it says how to go on
 } as const;
