@@ -34,6 +34,8 @@ export function adopt(
     noEffect: progress.no_effect,
     settled: progress.settled,
     pausedAtMs: null,
+    // Not told to robots: the waves prove themselves again when it goes on.
+    pausedFrom: 'rolling',
     waveOpenedAtMs: progress.wave_opened_at ?? progress.issued_at,
     soakSinceMs: null,
     stage: own.stage + 1,

@@ -92,12 +92,20 @@ const pause = (run: RolloutRun, now: EpochMs): RolloutRun => ({
   status: 'paused',
   waitsFor: null,
   pausedAtMs: now,
+  // Without an effect it is looked at again: a robot may have come meanwhile.
+  pausedFrom: run.status === 'complete' && !run.noEffect ? 'complete' : 'rolling',
   settled: false,
   noEffect: false,
 });
 
-/** The soak stood still: what was waited before the pause counts, the pause does not. */
+/**
+ * The soak stood still: what was waited before the pause counts, the pause does not. What was
+ * complete is complete again: all its waves have passed, and no robot is left to wait for.
+ */
 function resume(run: RolloutRun, now: EpochMs): RolloutRun {
+  if (run.pausedFrom === 'complete') {
+    return { ...run, status: 'complete', waitsFor: null, pausedAtMs: null, pausedFrom: 'rolling' };
+  }
   const { soakSinceMs, pausedAtMs } = run;
   const pausedMs = pausedAtMs === null ? 0 : Math.max(0, now - pausedAtMs);
   const waitsFor = soakSinceMs === null ? 'robots' : 'soak';

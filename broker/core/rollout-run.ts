@@ -62,6 +62,8 @@ const runSchema = z.object({
     .default([]),
   /** A soak stands still while the rollout is paused. */
   pausedAtMs: sizeSchema.nullable().default(null),
+  /** What it was when it was paused, and is again when it goes on. */
+  pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
@@ -140,6 +142,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     settled: false,
     forced: [],
     pausedAtMs: null,
+    pausedFrom: 'rolling',
   };
 }
 

@@ -165,6 +165,21 @@ test('a soak stands still while the rollout is paused', async () => {
   });
 });
 
+test('what was complete is complete again when it goes on after a pause', async () => {
+  await play('1.0.0', { waves: [{ percent: 100, soak_s: 20 }] }, async (world, controller) => {
+    for (const robot of ORDER) world.installed(robot, 'x', '1.1.0');
+    await world.pass(controller, 60);
+    assert.equal(controller.view('x')?.status, 'complete');
+    await controller.command('x', 'pause', KIM);
+    await world.pass(controller, 10);
+    assert.equal(world.progress('x')?.status, 'paused');
+    await controller.command('x', 'resume', KIM);
+    assert.equal(world.progress('x')?.status, 'complete');
+    await world.pass(controller, 10);
+    assert.equal(controller.view('x')?.status, 'complete');
+  });
+});
+
 test('a rollout out of a backup has its soak stand still since the backup', async () => {
   const world = new ControllerWorld();
   const bundle = await world.fleet.makeBundle({ version: '1.1.0' });
