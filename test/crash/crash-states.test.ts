@@ -16,7 +16,7 @@ describe('a power cut after any operation', async () => {
     it(`leaves a complete old or new version: ${scenario.name}`, async (t) => {
       const hooksFolder = await sickHooks(t, scenario.sick);
       const { operations, states, wrong } = await explore({
-        ...{ scenario, release, judge, hooksFolder },
+        ...{ scenario, release, judge, hooksFolder, updateOnly: scenario.isLong === true },
       });
       t.diagnostic(`${states} states after ${operations} operations`);
       assert.deepEqual(wrong.slice(0, 5), []);

@@ -17,6 +17,8 @@ export interface Scenario {
   readonly last: string;
   /** Version whose `start` hook fails, so that it is rolled back. */
   readonly sick?: string;
+  /** Two updates, each a scenario of its own: cuts in mid-recovery are for the campaign. */
+  readonly isLong?: boolean;
   run(robot: Robot): Promise<void>;
 }
 
@@ -45,6 +47,7 @@ export const SCENARIOS: readonly Scenario[] = [
   // First: it comes by every fsync that only a later delta needs, so those are missed soon.
   {
     name: 'first install, and an update of it by a delta',
+    isLong: true,
     start: disk(null),
     mayRun: [null, PATCHED.from, PATCHED.to],
     last: PATCHED.to,
@@ -109,6 +112,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'two updates in a row',
+    isLong: true,
     start: installed('1.0.0'),
     mayRun: ['1.0.0', '1.1.0', '1.2.0'],
     last: '1.2.0',

@@ -113,7 +113,7 @@ describe('two robots with one id', () => {
         const seen = await told(broker);
         return seen.twins ? seen : null;
       },
-      { timeoutMs: 60_000, look: () => `${robot.child.stderr}\n${twin.stderr}` },
+      { timeoutMs: 180_000, look: () => `${robot.child.stderr}\n${twin.stderr}` },
     );
     assert.deepEqual([twins?.code, twins?.instances], ['ROBOT_ID_TWICE', 2]);
     assert.equal(await clones(broker), '1');
@@ -124,7 +124,7 @@ describe('two robots with one id', () => {
         return child.stdout;
       };
       await waitUntil(`${root} to explain it`, async () => /ROBOT_ID_TWICE/.test(await explain()), {
-        timeoutMs: 60_000,
+        timeoutMs: 180_000,
       });
     }
     const lines = broker.child.stderr

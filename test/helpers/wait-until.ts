@@ -7,18 +7,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 20;
 const TIMEOUT_MS_DEFAULT = 15_000;
+/** Time-outs are as for a machine of one's own; in CI two cores are shared by several files. */
+const PATIENCE = process.env['CI'] === 'true' ? 4 : 1;
 
 /**
  * @param what completes "waited for …" in the failure: `robot r1 to report 1.1.0`
  * @param predicate a value that is neither false, null nor undefined ends the wait and is returned
- * @throws Error after `timeoutMs`, with the last value or error seen and `look()` when it is given
+ * @throws Error after `timeoutMs`, four times that in CI, with the last value or error seen and
+ *   `look()` when it is given
  */
 export async function waitUntil<T>(
   what: string,
   predicate: () => T | Promise<T>,
   options: { timeoutMs?: number; look?: () => string } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
-  const { timeoutMs = TIMEOUT_MS_DEFAULT, look } = options;
+  const { look } = options;
+  const timeoutMs = (options.timeoutMs ?? TIMEOUT_MS_DEFAULT) * PATIENCE;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     let seen: string;

@@ -15,7 +15,7 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 
 const COMMANDS =
   'sh cat chmod chown cp cut dirname env getent grep head id install ls ldconfig mkdir mv ' +
-  'readlink rm rmdir sed tar gzip xz diff find start-stop-daemon sort sleep touch useradd ' +
+  'readlink rm rmdir sed tar gzip xz diff find flock start-stop-daemon sort sleep touch useradd ' +
   'groupadd test dpkg dpkg-deb dpkg-query dpkg-split dpkg-maintscript-helper';
 const KNOWN_PACKAGES = ['libc6', 'libstdc++6', 'dpkg', 'coreutils', 'passwd'];
 const NAME_SERVICE = ['libnss_files.so.2', 'libnss_compat.so.2'];
