@@ -1,4 +1,4 @@
-/** Branded names. Every topic level of ours matches ID: no dots, since NATS before 2.10 refuses them. */
+/** Branded names. Each topic level matches ID, without dots: NATS before 2.10 refuses them. */
 
 import { DroverError } from './errors.ts';
 

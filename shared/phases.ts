@@ -1,5 +1,7 @@
-/** The phases of a robot's component, as they appear in reports. The transitions between them are
- * the robot's own: robot-client/core/machine.ts. */
+/**
+ * The phases of a robot's component, as they appear in reports. The transitions between them are
+ * the robot's own: robot-client/core/machine.ts.
+ */
 
 export const PHASES = [
   'idle',

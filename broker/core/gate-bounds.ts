@@ -6,8 +6,7 @@
 
 import { isAlone, tasksOf } from './evidence.ts';
 import { gatheredByMs } from './gate-times.ts';
-import type { GateInput } from './gate.ts';
-import type { MetricEvidence } from './gate-types.ts';
+import type { GateInput, MetricEvidence } from './gate-types.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
 
 export function againstBounds(input: GateInput, eHalt: number): MetricEvidence[] {

@@ -5,6 +5,8 @@
  */
 
 import { z } from 'zod';
+import type { Gates } from '../../shared/gates.ts';
+import type { EpochMs } from '../../shared/ids.ts';
 
 const countSchema = z.number().min(0);
 
@@ -100,4 +102,20 @@ export interface Verdict {
   /** Sentences; never empty. */
   readonly reasons: readonly string[];
   readonly evidence: readonly MetricEvidence[];
+}
+
+export interface GateInput {
+  readonly gates: Gates;
+  readonly evidence: WaveEvidence;
+  /** What the old version has done; asked where no robot of the control group reports. */
+  readonly history: GroupTotals;
+  readonly now: EpochMs;
+  readonly attempts: Attempts;
+  /** Waves and the group that comes after them: they share the error that is allowed. */
+  readonly stages: number;
+  readonly soak: {
+    /** Null while too few robots have reported for it to begin. */
+    readonly elapsedS: number | null;
+    readonly soakS: number;
+  };
 }

@@ -4,29 +4,11 @@
  * (sequential-test.ts). A halt never waits for the soak; a pass waits for everything.
  */
 
-import type { Gates } from '../../shared/gates.ts';
-import type { EpochMs } from '../../shared/ids.ts';
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
-import type { Attempts, GroupTotals, MetricEvidence, Verdict, WaveEvidence } from './gate-types.ts';
+import type { GateInput, MetricEvidence, Verdict } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
 import { evidenceWaitS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
-
-export interface GateInput {
-  readonly gates: Gates;
-  readonly evidence: WaveEvidence;
-  /** What the old version has done; asked where no robot of the control group reports. */
-  readonly history: GroupTotals;
-  readonly now: EpochMs;
-  readonly attempts: Attempts;
-  /** Waves and the group that comes after them: they share the error that is allowed. */
-  readonly stages: number;
-  readonly soak: {
-    /** Null while too few robots have reported for it to begin. */
-    readonly elapsedS: number | null;
-    readonly soakS: number;
-  };
-}
 
 export function judge(input: GateInput): Verdict {
   const eHalt = haltAt(input);
