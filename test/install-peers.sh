@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which the tests run against are there: npm calls this before `test`,
-# and with the word `bench` before `bench`, whose peers are some more.
+# Makes sure that the programs which the tests run against are there (`npm run setup`); with the word
+# `bench`, which npm calls before `bench`, some more.
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it says what to install, and
 # fails only where nothing may be skipped (CI=true). It must never leave a service running that a
 # package started: a mosquitto on port 1883 would answer tests that mean another broker.

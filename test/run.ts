@@ -1,12 +1,13 @@
 /**
- * Runs the compiled tests: `node dist/test/run.js [areas…]`, where an area is a folder under test/.
- * The last line is `N passed, N failed` and the exit code says the same. It must never report
- * success for a run in which nothing ran, and never runs a compiled test whose source is gone
- * (tsc leaves those behind).
+ * Runs the compiled tests: `node dist/test/run.js [--quick | --rest] [areas…]`, where an area is a
+ * folder under test/. `--quick` is what `npm test` runs, `--rest` what it leaves out. The last line
+ * is `N passed, N failed` and the exit code says the same. It must never report success for a run in
+ * which nothing ran, and never runs a compiled test whose source is gone (tsc leaves those behind).
  */
 
 import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
+import { parseArgs } from 'node:util';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { finished } from 'node:stream/promises';
@@ -24,6 +25,14 @@ const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim'];
 const NOT_AN_AREA = 'helpers';
 /** Takes many minutes: runs when it is named (`npm run test:campaign`), not with all the others. */
 const CAMPAIGN = 'campaign';
+/** Areas of real programs, brokers and disks, which are not quick but for QUICK_LIVES. */
+const SLOW_AREAS: readonly string[] = ['e2e', 'packaging', ...BUSY_AREAS];
+/** The life of a bundle from end to end, on our broker and on another one. */
+const QUICK_LIVES = ['e2e/life-broker.test.js', 'e2e/life-mosquitto.test.js'];
+/** A file of a quick area that takes more than a few seconds says so in its name. */
+const SLOW_FILE = /\.slow\.test\.js$/;
+/** So many files are named at the end with the time that they took. */
+const SLOWEST_SHOWN = 15;
 
 const compiledTests = dirname(fileURLToPath(import.meta.url));
 const sourceTests = join(findRepository(compiledTests), 'test');
@@ -46,16 +55,39 @@ function spread(busy: readonly string[], others: readonly string[]): string[] {
 }
 
 function testFiles(area: string): string[] {
-  return readdirSync(join(compiledTests, area))
+  return readdirSync(join(compiledTests, area), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.js'))
     .filter((name) => existsSync(join(sourceTests, area, name.replace(/\.js$/, '.ts'))))
     .map((name) => join(compiledTests, area, name))
     .sort();
 }
 
+function isQuick(file: string): boolean {
+  const name = relative(compiledTests, file);
+  if (QUICK_LIVES.includes(name)) return true;
+  return !SLOW_AREAS.includes(name.split(sep)[0] ?? '') && !SLOW_FILE.test(name);
+}
+
 type NodeTestEnd = Omit<TestEnd, 'type' | 'failureType'> & {
-  details: { type?: string | undefined; error?: object };
+  details: { type?: string | undefined; error?: object; duration_ms?: number };
 };
+
+/** Time of each file's outermost tests, in milliseconds. */
+class Times {
+  readonly #ms = new Map<string, number>();
+
+  add({ file = '', nesting, details }: NodeTestEnd): void {
+    if (nesting > 0) return;
+    this.#ms.set(file, (this.#ms.get(file) ?? 0) + (details.duration_ms ?? 0));
+  }
+
+  get slowest(): string[] {
+    return [...this.#ms]
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, SLOWEST_SHOWN)
+      .map(([file, ms]) => `${Math.round(ms / 1000)} s ${relative(compiledTests, file)}`);
+  }
+}
 
 function toTestEnd({ name, nesting, file, skip, todo, details }: NodeTestEnd): TestEnd {
   const { type, error } = details;
@@ -66,16 +98,29 @@ function toTestEnd({ name, nesting, file, skip, todo, details }: NodeTestEnd): T
   return { name, nesting, file, skip, todo, type, failureType };
 }
 
-async function runFiles(files: string[], tally: Tally): Promise<void> {
+async function runFiles(files: string[], tally: Tally, times: Times): Promise<void> {
   const events = run({ files, concurrency: FILES_AT_ONCE, timeout: FILE_TIMEOUT_MS });
   events.on('test:pass', (end) => tally.pass(toTestEnd(end)));
   events.on('test:fail', (end) => tally.fail(toTestEnd(end)));
+  for (const kind of ['test:pass', 'test:fail'] as const) events.on(kind, (end) => times.add(end));
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
   await finished(report);
 }
 
-async function main(wanted: readonly string[]): Promise<void> {
+interface Wanted {
+  readonly areas: readonly string[];
+  readonly part: 'quick' | 'rest' | 'all';
+}
+
+function readWanted(args: string[]): Wanted {
+  const options = { quick: { type: 'boolean' }, rest: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const part = values.quick === true ? 'quick' : values.rest === true ? 'rest' : 'all';
+  return { areas: positionals, part };
+}
+
+async function main({ areas: wanted, part }: Wanted): Promise<void> {
   const areas = areaNames();
   const unknown = wanted.find((area) => !areas.includes(area));
   if (unknown !== undefined) {
@@ -84,16 +129,23 @@ async function main(wanted: readonly string[]): Promise<void> {
     return;
   }
   const chosen = wanted.length > 0 ? wanted : areas.filter((area) => area !== CAMPAIGN);
+  const isWanted = (file: string): boolean =>
+    part === 'all' || (part === 'quick') === isQuick(file);
   const filesOf = (isBusy: boolean): string[] =>
-    chosen.filter((area) => BUSY_AREAS.includes(area) === isBusy).flatMap(testFiles);
+    chosen
+      .filter((area) => BUSY_AREAS.includes(area) === isBusy)
+      .flatMap(testFiles)
+      .filter(isWanted);
   const files = spread(filesOf(true), filesOf(false));
   const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
+  const times = new Times();
   // Without files node:test would look for some by itself.
-  if (files.length > 0) await runFiles(files, tally);
+  if (files.length > 0) await runFiles(files, tally, times);
   else process.stdout.write('no test file found\n');
+  for (const line of times.slowest) process.stdout.write(`took ${line}\n`);
   for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);
   process.stdout.write(`${tally.line}\n`);
   process.exitCode = tally.isGood ? 0 : 1;
 }
 
-await main(process.argv.slice(2));
+await main(readWanted(process.argv.slice(2)));

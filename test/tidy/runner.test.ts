@@ -81,6 +81,16 @@ test('runs only the areas that are named, never helpers, and never a stale file'
   assert.equal(unknown.code, 2);
 });
 
+test('quick and rest share all files between them', async (t) => {
+  const quick = { 'a/one.test': PASSING, 'a/deep/two.test': PASSING };
+  const rest = { 'a/three.slow.test': FAILING, 'e2e/four.test': FAILING };
+  const files = { ...quick, ...rest, 'e2e/life-broker.test': PASSING, 'campaign/5.test': FAILING };
+  const first = await runOver(t, files, { areas: ['--quick'] });
+  assert.deepEqual([first.code, first.lastLine], [0, '3 passed, 0 failed']);
+  const second = await runOver(t, files, { areas: ['--rest'] });
+  assert.deepEqual([second.code, second.lastLine], [1, '0 passed, 2 failed']);
+});
+
 const end = (more: Partial<TestEnd>): TestEnd => ({ name: 'x', nesting: 0, file: '/f', ...more });
 
 test('counts leaf tests, not the suites and tests around them', () => {
