@@ -5,6 +5,7 @@ import type { EpochMs, RobotId } from '../shared/ids.ts';
 import type { Log, PatchProgram } from '../shared/ports.ts';
 import type { TrustRoot } from '../shared/trust.ts';
 import type { InterlockRules } from './core/interlock.ts';
+import type { Claims } from './io/root-claims.ts';
 import type { Disk } from './core/ports.ts';
 
 export interface AgentOptions {
@@ -33,6 +34,8 @@ export interface AgentOptions {
   /** Makes the link; one over MQTT when it is left out. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;
+  /** Locks of the roots; left out by who has no other agent to fear. */
+  readonly claims?: Claims | undefined;
   /** Null on a robot without zstd: it takes full payloads. */
   readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */

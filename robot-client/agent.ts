@@ -19,9 +19,9 @@ import { Component } from './component.ts';
 import { PATCH_CAPABILITY } from './core/delta.ts';
 import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
-import { iso, reportWant, type ComponentView } from './core/report.ts';
+import { iso, type ComponentView } from './core/report.ts';
 import { isWatched } from './core/watched.ts';
-import { setCleanMark, takeCleanMark } from './io/clean-mark.ts';
+import { setCleanMark } from './io/clean-mark.ts';
 import { ChunkLink } from './io/chunk-link.ts';
 import type { HealthWatch } from './io/health-watch.ts';
 import { Outbox } from './io/outbox.ts';
@@ -30,8 +30,10 @@ import { SecondLook } from './io/second-look.ts';
 import { TrustFile } from './io/trust-file.ts';
 import { TwinWatch } from './io/twin-watch.ts';
 import { Inbox } from './inbox.ts';
+import { Memory } from './memory.ts';
 import { Reporter } from './reporter.ts';
 import { Telemetry } from './telemetry.ts';
+import { Wants } from './wants.ts';
 import { makeHealthWatch } from './watch.ts';
 
 export const AGENT_VERSION = '0.1.0';
@@ -55,10 +57,9 @@ export class Agent {
     ask: () => this.#askAgain(),
   });
   readonly #twins: TwinWatch;
-  readonly #stateFolder: string;
+  readonly #memory: Memory;
   #wire: Wire | null = null;
-  /** Of each component: what was asked for last. */
-  readonly #wants = new Map<string, string>();
+  readonly #wants: Wants;
   #closed = false;
 
   constructor(options: AgentOptions) {
@@ -67,14 +68,14 @@ export class Agent {
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
-    this.#stateFolder = layoutOf(first.root).state;
+    const { state } = layoutOf(first.root);
     this.#trust = new LiveTrust(options.trust);
-    this.#trustFile = new TrustFile(options.disk, `${this.#stateFolder}/trust.json`, this.#trust);
-    this.#inbox = new Inbox(options.disk, `${this.#stateFolder}/seen.json`, this.#trust);
-    this.#outbox = new Outbox(options.disk, `${this.#stateFolder}/outbox.json`, options.log);
+    this.#trustFile = new TrustFile(options.disk, `${state}/trust.json`, this.#trust);
+    this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust);
+    this.#outbox = new Outbox(options.disk, `${state}/outbox.json`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
-      usagePath: `${this.#stateFolder}/usage.json`,
+      usagePath: `${state}/usage.json`,
       log: options.log,
       heartbeatMs: options.reportHeartbeatMs ?? LIMITS.reportHeartbeatMs,
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
@@ -82,15 +83,19 @@ export class Agent {
       facts: () => this.#facts(),
       views: () => this.#views(),
       canSend: () => this.#wire?.isUp === true,
+      onHeartbeat: () => {
+        for (const one of this.#components) void this.#tolerate('look', one.look());
+      },
       isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
+    const files = [this.#trustFile, this.#inbox, this.#outbox, this.#reporter];
+    this.#memory = new Memory({ ...options, root: first.root, files });
     const names = options.roots.map(({ component }) => component);
     this.telemetry = new Telemetry(names, this.#reporter);
+    this.#wants = new Wants(options, () => this.#wire);
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
-    this.#components = options.roots.map(({ component, root }) =>
-      this.#makeComponent(component, root),
-    );
+    this.#components = options.roots.map((one) => this.#makeComponent(one));
     this.#watch = makeHealthWatch(options, {
       components: this.#components,
       reporter: this.#reporter,
@@ -99,16 +104,11 @@ export class Agent {
 
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
-    await this.#options.disk.mkdir(this.#stateFolder);
-    for (const { root } of this.#options.roots) {
-      await this.#tolerate('clean', takeCleanMark(this.#options.disk, layoutOf(root)));
-    }
-    const damages = [await this.#trustFile.load(), await this.#inbox.load()];
-    await this.#outbox.load();
-    await this.#reporter.load();
+    const unknown = await this.#memory.open();
     for (const component of this.#components) await component.load();
     for (const component of this.#components) await component.start();
-    for (const one of damages) if (one) await this.#refuseAll(one, { stays: true });
+    if (unknown) await this.#refuseAll(unknown, { stays: true });
+    await this.#tellDamages();
     this.#reporter.start();
     this.#watch.start();
     this.#orders.start();
@@ -144,6 +144,7 @@ export class Agent {
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
     for (const { root } of this.#options.roots) {
+      if (this.#options.claims?.has(root) === false) continue;
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
     }
     const wire = this.#wire;
@@ -153,6 +154,11 @@ export class Agent {
       await this.#tolerate('goodbye', this.#sendRetained('online', offline));
     }
     await wire.close();
+  }
+
+  /** Nothing is swapped while there is a problem; it is told and shown. Null when it is over. */
+  hold(problem: Problem | null): void {
+    for (const component of this.#components) void component.hold(problem);
   }
 
   get components(): readonly Component[] {
@@ -200,14 +206,15 @@ export class Agent {
     return this.#components.map((component) => component.view);
   }
 
-  #makeComponent(component: string, root: string): Component {
-    const { disk, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
+  #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
+    const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram } = this.#options;
     return new Component({
       component,
       layout: layoutOf(root),
       disk,
+      claims,
       link: this.#chunks,
       trust: this.#trust,
       patchProgram,
@@ -229,7 +236,8 @@ export class Agent {
         await this.#outbox.add(event);
         void this.#flush();
       },
-      wantPackage: (wanted, version) => this.#wantPackage(component, wanted, version),
+      wantPackage: (wanted, version) =>
+        this.#wants.ask({ component, wanted, version }, this.#now()),
     });
   }
 
@@ -246,7 +254,7 @@ export class Agent {
       return;
     }
     this.#chunks.up();
-    this.#wants.clear();
+    this.#wants.forget();
     this.#reporter.soon(true);
     void this.#flush();
   }
@@ -260,8 +268,19 @@ export class Agent {
     await subscribeGently(this.#link(), orderFilters(this.#trust.version + 1));
   }
 
+  async #tellDamages(): Promise<void> {
+    for (const one of this.#memory.takeDamages()) await this.#refuseAll(one, { stays: true });
+  }
+
   async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
     const parsed = parseTopic(topic);
+    const isJudged = parsed !== null && ['updates', 'progress', 'trust'].includes(parsed.kind);
+    const unknown = isJudged ? await this.#memory.open() : null;
+    if (unknown) {
+      this.#lookAgain(unknown, topic, payload);
+      return this.#refuseAll(unknown, { stays: true });
+    }
+    await this.#tellDamages();
     if (parsed?.kind === 'updates') return this.#onAnnouncement(topic, payload);
     if (parsed?.kind === 'progress') return this.#onProgress(topic, payload);
     if (parsed?.kind === 'trust') return this.#onTrust(topic, parsed.version, payload);
@@ -348,21 +367,6 @@ export class Agent {
 
   async #considerAll(...heard: Parameters<Component['consider']>): Promise<void> {
     for (const component of this.#components) await component.consider(...heard);
-  }
-
-  #wantPackage(
-    component: string,
-    wanted: { version: string; minCurrentVersion: string },
-    version: string | null,
-  ): void {
-    const { robot, arch } = this.#options;
-    const key = `${wanted.version} ${version}`;
-    if (key === this.#wants.get(component) || this.#wire?.isUp !== true) return;
-    this.#wants.set(component, key);
-    const facts = { robot, arch, component, version, wanted, now: this.#now() };
-    const want = encodeMessage(reportWant(facts));
-    const sent = this.#link().send(robotTopic(robot, 'want'), want, { retain: false, qos: 1 });
-    void this.#tolerate('want', sent);
   }
 
   #facts() {

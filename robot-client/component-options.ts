@@ -4,6 +4,7 @@ import type { EpochMs } from '../shared/ids.ts';
 import type { RobotEventFields } from '../shared/messages.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Decision, RobotFacts } from './core/decide.ts';
+import type { Claims } from './io/root-claims.ts';
 import type { EffectContext } from './effects.ts';
 
 export interface ComponentOptions extends Pick<
@@ -23,6 +24,8 @@ export interface ComponentOptions extends Pick<
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;
+  /** Lock of the root; left out by who has no other agent to fear. */
+  readonly claims?: Claims | undefined;
   readonly log: Log;
   /** The wall clock; it may be wrong by years and jump. */
   now(): EpochMs;

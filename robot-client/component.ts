@@ -4,7 +4,7 @@
  */
 
 import type { Announcement } from '../shared/announcement.ts';
-import { toProblem, type Problem } from '../shared/errors.ts';
+import type { Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Progress } from '../shared/progress.ts';
@@ -12,12 +12,13 @@ import { decideOffer, decideRecall, type Decision, type RobotFacts } from './cor
 import { patchFacts } from './core/delta.ts';
 import { accepts, isLooping, loopProblem, step } from './core/machine.ts';
 import type { Effect, MachineEvent } from './core/machine.ts';
-import { payloadOf, reportTransition, type ComponentView, type Live } from './core/report.ts';
+import { busyWhile, payloadOf, reportTransition } from './core/report.ts';
+import type { ComponentView, Held, Live } from './core/report.ts';
 import { startEvent } from './core/recovery.ts';
 import { retryWaitMs } from './core/retry.ts';
 import { lossOf } from './core/lost-state.ts';
 import { foreignProblem } from './core/slots.ts';
-import { freshState, type MachineState } from './core/state.ts';
+import { blockedOf, freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { splitProblem } from './io/one-filesystem.ts';
@@ -41,6 +42,7 @@ export class Component {
   #refusedBeside: Announcement | null = null;
   #readySaid: { ready: boolean; reason: string } | null = null;
   #confirm: (() => void) | null = null;
+  #held: Held | null = null;
   #closed = false;
 
   constructor(options: ComponentOptions) {
@@ -67,6 +69,7 @@ export class Component {
       left: this.#slots.left,
       state: this.#state,
       live: this.#live,
+      held: this.#held,
     };
   }
 
@@ -79,6 +82,7 @@ export class Component {
 
   /** Goes on from what `load` read. */
   async start(): Promise<void> {
+    if (!this.#root.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
     await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
     const split = this.#root.problem ?? (await splitProblem(this.#options));
@@ -104,17 +108,14 @@ export class Component {
     heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
   ): Promise<void> {
     return this.#enqueue(async () => {
+      if (!this.#root.isOpen) return void (await this.#hasRoot());
       await this.#look();
       if (await this.#obeyRecall(heard.progress)) return;
       if (foreignProblem(this.#slots.slots)) return;
-      if (this.#root.problem && (await this.#root.prepare())) return this.#refuseForRoot();
+      if (!(await this.#hasRoot())) return;
       const { facts, component, trust, patchProgram } = this.#options;
-      const { phase, job, blocked } = this.#state;
+      const { phase, job } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
-      const stuckOn =
-        phase === 'stuck' && job
-          ? [{ version: job.version, payloadSha256: job.payloadSha256, code: 'ROLLBACK_FAILED' }]
-          : [];
       const now = this.#now();
       this.#considered = announcement ?? this.#considered;
       const decision = announcement
@@ -124,7 +125,7 @@ export class Component {
             trust,
             version: this.#slots.active,
             payloadSha256: payloadOf(this.#state, this.#slots.active),
-            blocked: [...blocked, ...stuckOn],
+            blocked: blockedOf(this.#state),
             patching: patchProgram ? patchFacts(this.#state, this.#slots) : null,
             ...heard,
             joined: job?.rollout ?? null,
@@ -140,18 +141,19 @@ export class Component {
     const { isNew, problem } = await this.#slots.look(this.#now());
     if (!isNew) return;
     if (problem) {
-      this.#options.log.warn(
-        { component: this.name, problem },
-        'slots are not as Drover left them',
-      );
+      this.#options.log.warn({ component: this.name, problem }, 'slots are not as they were left');
       await this.#tell('refused', this.#state, problem, null);
     }
     this.#options.onChange(true);
   }
 
-  /** For who is about to be told of the slots. */
+  /** Slots and disk as they are now, for who is about to be told, and at each heartbeat. */
   look(): Promise<void> {
-    return this.#enqueue(() => this.#look());
+    return this.#enqueue(async () => {
+      if (!this.#root.isOpen) return;
+      await this.#look();
+      if (await this.#root.probe()) await this.#hasRoot();
+    });
   }
 
   /** A rollout that was taken back goes before everything that is offered. */
@@ -176,6 +178,13 @@ export class Component {
     });
   }
 
+  /** Nothing is swapped while there is a problem; it is told and shown. */
+  async hold(problem: Problem | null): Promise<void> {
+    this.#held = problem && { problem, atMs: this.#now() };
+    if (problem) await this.#enqueue(() => this.#tell('refused', this.#state, problem, null));
+    this.#options.onChange(true);
+  }
+
   ready(said: { ready: boolean; reason: string }): void {
     this.#readySaid = said;
   }
@@ -190,10 +199,11 @@ export class Component {
   async unblock(version: string): Promise<boolean> {
     let found = false;
     await this.#enqueue(async () => {
-      const left = this.#state.blocked.filter((one) => one.version !== version);
-      found = left.length !== this.#state.blocked.length;
-      this.#state = { ...this.#state, blocked: left };
-      await writeMachineState(this.#options.disk, this.#options.layout, this.#state);
+      const blocked = this.#state.blocked.filter((one) => one.version !== version);
+      found = blocked.length !== this.#state.blocked.length;
+      this.#state = { ...this.#state, blocked };
+      if (this.#root.isOpen)
+        await writeMachineState(this.#options.disk, this.#options.layout, this.#state);
     });
     this.#options.onIdle();
     return found;
@@ -215,8 +225,8 @@ export class Component {
   async #act(decision: Decision, now: number): Promise<void> {
     const { verdict } = decision;
     const { phase, job, retry } = this.#state;
-    if (decision.wantedPackage)
-      this.#options.wantPackage(decision.wantedPackage, this.#slots.active);
+    const { wantedPackage } = decision;
+    if (wantedPackage) this.#options.wantPackage(wantedPackage, this.#slots.active);
     if (verdict.kind === 'take') {
       const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
       if (waitMs > 0) return this.#waitForRetry(waitMs);
@@ -232,9 +242,8 @@ export class Component {
       await this.#apply({ kind: isHeld ? 'held' : 'withdrawn' });
     }
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
-    const isWaiting = verdict.kind === 'wait';
-    const waitingFor = isWaiting ? verdict.problem.message : null;
-    const wakeAtMs = isWaiting ? verdict.untilMs : null;
+    const [waitingFor, wakeAtMs] =
+      verdict.kind === 'wait' ? [verdict.problem.message, verdict.untilMs] : [null, null];
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     const refusal = isBeside ? this.#live.refusal : null;
     this.#live = { ...this.#live, refusal, waitingFor, wakeAtMs };
@@ -242,9 +251,18 @@ export class Component {
     this.#options.onChange(true);
   }
 
-  async #refuseForRoot(): Promise<void> {
-    this.#wakeIn(LIMITS.secondLookMs);
-    if (this.#root.problem) await this.#noteRefusal(this.#root.problem, null);
+  /** False while the disk refuses: told, and looked at again. A root that opens is begun with. */
+  async #hasRoot(): Promise<boolean> {
+    const { isOpen: wasOpen, problem: before } = this.#root;
+    if (wasOpen && !before) return true;
+    await (wasOpen ? this.#root.prepare() : this.load());
+    const { isOpen, problem } = this.#root;
+    if (problem) {
+      this.#wakeIn(LIMITS.secondLookMs);
+      await this.#noteRefusal(problem, null);
+    } else this.#live = { ...this.#live, refusal: null };
+    if (isOpen && !wasOpen) void this.start().catch(() => {}); // behind this; the queue tells
+    return wasOpen && !problem;
   }
 
   #wakeIn(waitMs: number): void {
@@ -299,10 +317,9 @@ export class Component {
         ? { kind: 'looping', problem: loopProblem(before) }
         : event;
     const { state: after, effects } = step(before, taken, this.#now());
-    if (!(await keepMachineState(disk, layout, { state: after, log })) && taken.kind === 'ready') {
-      // Nothing may be swapped that the disk does not remember.
-      return this.#apply({ kind: 'refused', problem: this.#diskProblem() });
-    }
+    const unkept = await keepMachineState(disk, layout, { state: after, log });
+    // Nothing may be swapped that the disk does not remember.
+    if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
     this.#running?.abort(new Error(`left phase ${before.phase}`));
     this.#running = null;
     await this.#slots.read(); // before the state: a report never shows a phase with older slots
@@ -310,25 +327,14 @@ export class Component {
     this.#live = { ...QUIET, refusal: this.#live.refusal };
     const problem = 'problem' in taken ? taken.problem : lossOf(after);
     const { phase: to, job } = after;
-    log.info(
-      {
-        component: this.name,
-        from: before.phase,
-        to,
-        event: taken.kind,
-        ...(problem && { problem }),
-      },
-      `${this.name}: ${to}${job ? ` ${job.version}` : ''}`,
-    );
+    const told = { component: this.name, from: before.phase, to, event: taken.kind };
+    const said = `${this.name}: ${to}${job ? ` ${job.version}` : ''}`;
+    log.info({ ...told, ...(problem && { problem }) }, said);
     for (const effect of effects) this.#start(effect);
     const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
     if (!isRestAtBoot) await this.#tell(taken.kind, before, problem, this.#slots.active);
+    else if (unkept) await this.#noteRefusal(unkept, null);
     this.#options.onChange(true);
-  }
-
-  #diskProblem(): Problem {
-    const error = new Error('the state file could not be written');
-    return { ...toProblem(error), code: 'DISK_WRITE_FAILED' };
   }
 
   #start(effect: Effect): void {
@@ -360,7 +366,7 @@ export class Component {
       now: () => this.#now(),
       confirmed,
       state: () => this.#state,
-      readySaid: () => this.#readySaid,
+      readySaid: () => (this.#held ? busyWhile(this.#held) : this.#readySaid),
       onLeft: (left) => {
         this.#slots.left = left;
       },
@@ -383,18 +389,8 @@ export class Component {
     version: string | null,
   ): Promise<void> {
     const { facts, component } = this.#options;
-    await this.#options.tell(
-      reportTransition({
-        robot: facts.robot,
-        component,
-        event,
-        from: before.phase,
-        before,
-        after: this.#state,
-        version,
-        problem,
-        now: this.#now(),
-      }),
-    );
+    const told = { robot: facts.robot, component, event, from: before.phase, version, problem };
+    const now = this.#now();
+    await this.#options.tell(reportTransition({ ...told, before, after: this.#state, now }));
   }
 }

@@ -19,6 +19,7 @@ import { explainAtRest } from './at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './core/adoption.ts';
 import { realDisk } from './io/disk.ts';
 import { callLocalApi } from './io/local-client.ts';
+import { RootClaims } from './io/root-claims.ts';
 import { assertRootsApart, lockRoot } from './io/root-lock.ts';
 import { findZstdProgram } from '../shared/io/zstd-program.ts';
 import {
@@ -159,6 +160,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const password = readPassword(args['password-file']);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('./agent.ts');
+  const claims = new RootClaims();
   const agent = new Agent({
     robot: parseRobotId(args.id),
     roots,
@@ -187,10 +189,11 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
     disk: realDisk,
+    claims,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  await serveAgent(agent, { roots, socketPath: socketPathOf(roots, args.socket), log });
+  await serveAgent(agent, { roots, claims, socketPath: socketPathOf(roots, args.socket), log });
 }
 
 /** Without `version(false)` yargs takes the name for its own --version, a switch. */

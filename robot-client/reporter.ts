@@ -7,6 +7,7 @@
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage, type RobotStateFields } from '../shared/messages.ts';
+import type { Problem } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Disk } from './core/ports.ts';
 import { reportRobot, type ComponentView, type RobotFactsForReport } from './core/report.ts';
@@ -27,6 +28,8 @@ export interface ReporterOptions {
   views(): readonly ComponentView[];
   /** False while there is no link: coming up, it asks for a report by itself. */
   canSend(): boolean;
+  /** Once in a heartbeat: what is told by itself is looked at. */
+  onHeartbeat(): void;
   /** False while nobody waits for what an idle robot counts. */
   isWatched(): boolean;
   send(state: Uint8Array): Promise<void>;
@@ -39,6 +42,7 @@ export class Reporter {
   #heartbeat: NodeJS.Timeout | null = null;
   /** Of the clock that never jumps. */
   #lastAtMs = -Infinity;
+  #beats = 0;
   #closed = false;
 
   constructor(options: ReporterOptions) {
@@ -46,9 +50,9 @@ export class Reporter {
     this.#usage = new UsageBook(options.disk, options.usagePath, options.log);
   }
 
-  /** What was counted before this start. */
-  async load(): Promise<void> {
-    await this.#usage.load();
+  /** Reads what was counted before this start. @returns what was wrong with the file */
+  async load(): Promise<Problem | null> {
+    return await this.#usage.load();
   }
 
   start(): void {
@@ -115,6 +119,8 @@ export class Reporter {
 
   #beat(): void {
     this.#count();
+    this.#beats = (this.#beats + 1) % HEARTBEAT_PIECES;
+    if (this.#beats === 0) this.#options.onHeartbeat();
     const { heartbeatMs, isWatched } = this.#options;
     const dueMs = heartbeatMs * (isWatched() ? 1 : LIMITS.quietHeartbeats);
     const sinceMs = performance.now() - this.#lastAtMs;

@@ -1,42 +1,56 @@
 /**
  * Runs one agent as a process. The order matters: the roots are locked and the local socket is open
  * before anything is read or installed, so an agent that cannot be asked whether the robot is busy
- * never swaps. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
+ * never swaps. Only a disk that refuses is waited for: the agent stays, tells the fleet, and holds
+ * every swap. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
  */
 
-import { DroverError } from '../shared/errors.ts';
+import { DroverError, toProblem } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { Agent } from './agent.ts';
 import { layoutOf } from './core/layout.ts';
 import { realDisk } from './io/disk.ts';
 import { assertSocketPath } from './io/local-api.ts';
 import { callLocalApi } from './io/local-client.ts';
-import { lockRoot, type RootLock } from './io/root-lock.ts';
+import { isSickDisk, type RootClaims } from './io/root-claims.ts';
 import { serveLocalApi } from './local.ts';
+import { LocalDoor } from './local-door.ts';
 import type { ComponentRoot } from './options.ts';
 
+export interface ServeOptions {
+  readonly roots: readonly ComponentRoot[];
+  /** The same that the agent has. */
+  readonly claims: RootClaims;
+  readonly socketPath: string;
+  readonly log: Log;
+}
+
 /** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
-export async function serveAgent(
-  agent: Agent,
-  on: { roots: readonly ComponentRoot[]; socketPath: string; log: Log },
-): Promise<void> {
-  const { roots, socketPath, log } = on;
-  const locks: RootLock[] = [];
+export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
+  const { roots, claims, socketPath, log } = on;
   assertSocketPath(socketPath);
+  const door = new LocalDoor({
+    open: async () => {
+      await makeSocketFolder(on);
+      return await serveLocalApi(agent, socketPath, log);
+    },
+    mayPass: (thrown) => isSickDisk(thrown) || !isRootClaimed(on),
+    onChange: (problem) => agent.hold(problem),
+    log,
+  });
   try {
-    for (const { root } of roots) locks.push(await lockRoot(root));
+    await claims.takeAll(roots);
     await assertNoAgent(socketPath);
-    await makeSocketFolder(socketPath, roots);
-    const api = await serveLocalApi(agent, socketPath, log);
+    await door.open();
     try {
       await agent.open();
       await untilTold();
     } finally {
-      await api.close();
+      await door.close();
       await agent.close();
     }
   } finally {
-    for (const lock of locks) lock.release();
+    claims.release();
   }
 }
 
@@ -52,14 +66,30 @@ export async function assertNoAgent(socketPath: string): Promise<void> {
 }
 
 /** The state folder of a fresh root is ours to make; a folder that --socket names is not. */
-async function makeSocketFolder(
-  socketPath: string,
-  roots: readonly ComponentRoot[],
-): Promise<void> {
-  for (const { root } of roots) {
-    const { state } = layoutOf(root);
-    if (socketPath.startsWith(`${state}/`)) await realDisk.mkdir(state);
+async function makeSocketFolder(on: ServeOptions): Promise<void> {
+  const root = socketRoot(on);
+  if (root === null) return;
+  await on.claims.take(root);
+  const { state } = layoutOf(root);
+  try {
+    await realDisk.mkdir(state);
+  } catch (thrown) {
+    if (isSickDisk(thrown)) throw thrown;
+    const { message } = toProblem(thrown);
+    const hint = `${state} must be a folder of the agent: move away what stands there`;
+    throw new DroverError('SOCKET_UNUSABLE', `listen on ${on.socketPath}: ${message}`, { hint });
   }
+}
+
+/** The root in whose state folder the socket lies; null when it lies elsewhere. */
+function socketRoot({ socketPath, roots }: ServeOptions): string | null {
+  const found = roots.find(({ root }) => socketPath.startsWith(`${layoutOf(root).state}/`));
+  return found?.root ?? null;
+}
+
+function isRootClaimed(on: ServeOptions): boolean {
+  const root = socketRoot(on);
+  return root === null || on.claims.has(root);
 }
 
 async function untilTold(): Promise<void> {

@@ -51,6 +51,10 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     lines.push(`  in the way: ${slot.problem.message} (${slot.problem.code})`);
     lines.push(`  hint: ${slot.problem.hint}`);
   }
+  if (view.held) {
+    const { message, code, hint } = view.held.problem;
+    lines.push(`  nothing is swapped: ${message} (${code})`, `  hint: ${hint}`);
+  }
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
     lines.push(`  stays in releases/: ${name}: ${why}`);
   }

@@ -37,6 +37,13 @@ export interface ComponentView {
   readonly left: readonly Left[];
   readonly state: MachineState;
   readonly live: Live;
+  /** Why nothing may be swapped; null when nothing stands in the way. */
+  readonly held?: Held | null;
+}
+
+export interface Held {
+  readonly problem: Problem;
+  readonly atMs: EpochMs;
 }
 
 /** What the robot counts, apart from what a component knows of itself. */
@@ -44,6 +51,9 @@ export interface Counted {
   readonly epoch: string;
   told(component: string): readonly Stint[];
 }
+
+/** A robot that cannot be asked whether it is busy counts as busy. */
+export const busyWhile = ({ problem }: Held) => ({ ready: false, reason: problem.message });
 
 export function reportComponent(view: ComponentView): ComponentStateFields {
   const { state, live } = view;
@@ -110,9 +120,10 @@ function latest(state: MachineState, live: Live): Failure | null {
 }
 
 /** What stands in the way of everything goes before what failed once. */
-function lastError({ slots, slotsSinceMs, state, live }: ComponentView) {
+function lastError({ slots, slotsSinceMs, state, live, held }: ComponentView) {
   const standing = slotProblem(slots);
   if (standing) return reportFailure({ ...standing, version: null, atMs: slotsSinceMs });
+  if (held) return reportFailure({ ...held, version: null });
   const failure = latest(state, live);
   return failure && reportFailure(failure);
 }

@@ -153,6 +153,13 @@ export function freshState(): MachineState {
   };
 }
 
+/** What is not tried again by itself, also while a rollback from it is stuck. */
+export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
+  if (phase !== 'stuck' || !job) return blocked;
+  const { version, payloadSha256 } = job;
+  return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
+}
+
 /** Rollout of the job that stands for an update whose state was lost (core/lost-state.ts). */
 export const LOST_ROLLOUT = 'state-lost';
 

@@ -16,6 +16,8 @@ import { CATALOGUE, type ErrorCode } from '../../shared/error-catalogue.ts';
 import { DroverError, toProblem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Log } from '../../shared/ports.ts';
+import { diskError } from './disk.ts';
+import { isSickDisk } from './root-claims.ts';
 import { idSchema, parseDocument, versionSchema } from '../../shared/schema.ts';
 
 const deltaSchema = z.number().int().min(0).max(LIMITS.telemetryDeltaMax).default(0);
@@ -75,7 +77,7 @@ const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
 };
 const REFUSED_STATUS = 409;
 
-/** @throws DroverError ROBOT_ALREADY_RUNNING, SOCKET_UNUSABLE */
+/** @throws DroverError ROBOT_ALREADY_RUNNING, SOCKET_UNUSABLE; of a sick disk DISK_… */
 export async function startLocalApi(options: LocalApiOptions): Promise<{ close(): Promise<void> }> {
   const { socketPath, handlers, log } = options;
   assertSocketPath(socketPath);
@@ -86,7 +88,12 @@ export async function startLocalApi(options: LocalApiOptions): Promise<{ close()
   await clearStaleSocket(socketPath);
   const server = makeServer(routesOf(handlers), log);
   await listen(server, socketPath);
-  await chmod(socketPath, SOCKET_MODE);
+  try {
+    await chmod(socketPath, SOCKET_MODE);
+  } catch (thrown) {
+    await close(server);
+    throw unusable(socketPath, thrown as Error);
+  }
   return { close: () => close(server) };
 }
 
@@ -229,7 +236,9 @@ async function clearStaleSocket(socketPath: string): Promise<void> {
       `listen on ${socketPath}: another agent answers there`,
     );
   }
-  await unlink(socketPath);
+  await unlink(socketPath).catch((error: Error) => {
+    throw unusable(socketPath, error);
+  });
 }
 
 function somebodyListens(socketPath: string): Promise<boolean> {
@@ -246,7 +255,10 @@ function somebodyListens(socketPath: string): Promise<boolean> {
   });
 }
 
+/** A disk that is full, read-only or broken may be mended; anything else is for who started us. */
 function unusable(socketPath: string, cause: Error): DroverError {
+  const ofDisk = diskError('listen on', socketPath, cause);
+  if (isSickDisk(ofDisk)) return ofDisk;
   return new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${cause.message}`, { cause });
 }
 

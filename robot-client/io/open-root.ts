@@ -8,21 +8,27 @@ import type { EpochMs } from '../../shared/ids.ts';
 import type { Layout } from '../core/layout.ts';
 import { stateAfterLoss } from '../core/lost-state.ts';
 import type { Disk } from '../core/ports.ts';
-import type { MachineState } from '../core/state.ts';
+import { freshState, type MachineState } from '../core/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
+import { takeCleanMark } from './clean-mark.ts';
 import { readSlots } from './read-slots.ts';
+import { UNCLAIMED, type Claims } from './root-claims.ts';
 import { readMachineState } from './state-file.ts';
 import { prepareLayout } from './swap.ts';
 
 export class RootOpener {
   readonly #disk: Disk;
   readonly #layout: Layout;
+  readonly #claims: Claims;
   /** What the disk refused; null when the root is as it must be. */
   problem: Problem | null = null;
+  /** False until the root is ours: nothing is read from it or written to it before. */
+  isOpen = false;
 
-  constructor({ disk, layout }: { disk: Disk; layout: Layout }) {
-    this.#disk = disk;
-    this.#layout = layout;
+  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+    this.#disk = on.disk;
+    this.#layout = on.layout;
+    this.#claims = on.claims ?? UNCLAIMED;
   }
 
   /** A state that can be neither read nor set aside counts as lost. */
@@ -31,7 +37,12 @@ export class RootOpener {
     now: EpochMs,
   ): Promise<{ state: MachineState; adoption: Problem | null }> {
     const [disk, layout] = [this.#disk, this.#layout];
+    this.problem = null;
+    await this.#tried(() => this.#claims.take(layout.root));
+    if (this.problem) return { state: freshState(), adoption: null };
+    this.isOpen = true;
     await this.prepare();
+    await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: told by what follows
     const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     const read = await this.#tried(() => readMachineState(disk, layout, now));
     const state = read ?? stateAfterLoss(await readSlots(disk, layout), this.problem, now);
@@ -42,6 +53,13 @@ export class RootOpener {
   async prepare(): Promise<Problem | null> {
     this.problem = null;
     await this.#tried(() => prepareLayout(this.#disk, this.#layout));
+    return await this.probe();
+  }
+
+  /** A disk that turned read-only while nothing was written; why, or null. */
+  async probe(): Promise<Problem | null> {
+    // The kernel looks at the mount before it looks for the name: nothing is written.
+    await this.#tried(() => this.#disk.unlink(`${this.#layout.state}/.no-such-name`));
     return this.problem;
   }
 

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { encodeMessage, type RobotEventFields } from '../../shared/messages.ts';
 import { LIMITS } from '../../shared/limits.ts';
+import type { Problem } from '../../shared/errors.ts';
 import type { Log } from '../../shared/ports.ts';
 import { parseDocument, sizeSchema } from '../../shared/schema.ts';
 import type { Disk } from '../core/ports.ts';
@@ -35,6 +36,8 @@ export class Outbox {
   #events: RobotEventFields[] = [];
   #saving: Promise<void> = Promise.resolve();
   #flushing = false;
+  /** Until then the file may hold events that are not known yet. */
+  #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {
     this.#disk = disk;
@@ -42,15 +45,20 @@ export class Outbox {
     this.#log = log;
   }
 
-  async load(): Promise<void> {
+  /** @returns what was wrong with the file; null when nothing */
+  async load(): Promise<Problem | null> {
     const { value, problem } = await readOrSetAside(this.#disk, this.#path, (bytes) =>
       parseDocument(KIND, bytes),
     );
     if (problem) this.#log.warn({ problem }, 'outbox was damaged and set aside');
-    if (!value) return;
-    this.#nextSeq = value.nextSeq;
-    // Written by this program from typed values; the broker checks each again on arrival.
-    this.#events = value.events as unknown as RobotEventFields[];
+    this.#isLoaded = true;
+    if (!value) return problem;
+    // Written by this program from typed values; the broker checks each again on arrival. What came
+    // up before this has numbers already.
+    const older = value.events as unknown as RobotEventFields[];
+    if (this.#nextSeq === 1) this.#nextSeq = value.nextSeq;
+    this.#events = [...older, ...this.#events].slice(-LIMITS.outboxEventsMax);
+    return problem;
   }
 
   get waiting(): number {
@@ -86,6 +94,7 @@ export class Outbox {
 
   #save(): Promise<void> {
     this.#saving = this.#saving.then(async () => {
+      if (!this.#isLoaded) return;
       const text = JSON.stringify({ nextSeq: this.#nextSeq, events: this.#events });
       try {
         await writeWhole(this.#disk, this.#path, new TextEncoder().encode(text));

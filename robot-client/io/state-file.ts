@@ -77,25 +77,32 @@ export async function writeMachineState(
   await writeWhole(disk, layout.machineFile, encodeMachineState(state));
 }
 
-/** False when the state could not be written, even after making room. */
+/** @returns why the state could not be written, even after making room; null when it was */
 export async function keepMachineState(
   disk: Disk,
   layout: Layout,
   { state, log }: { readonly state: MachineState; readonly log: Log },
-): Promise<boolean> {
+): Promise<Problem | null> {
   try {
     await writeMachineState(disk, layout, state);
-    return true;
+    return null;
   } catch (error) {
     log.error({ error: String(error) }, 'state could not be written');
-    if (state.phase !== 'idle') return false;
+    if (state.phase !== 'idle') return toDiskProblem(error);
   }
   try {
     await clearStaging(disk, layout);
     await writeMachineState(disk, layout, state);
-    return true;
+    return null;
   } catch (error) {
     log.error({ error: String(error) }, 'state could not be written again');
-    return false;
+    return toDiskProblem(error);
   }
 }
+
+const toDiskProblem = (error: unknown): Problem =>
+  toProblem(
+    error instanceof DroverError
+      ? error
+      : new DroverError('DISK_WRITE_FAILED', `write state: ${String(error)}`),
+  );

@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../../shared/limits.ts';
+import type { Problem } from '../../shared/errors.ts';
 import type { Log } from '../../shared/ports.ts';
 import {
   addCounts,
@@ -38,6 +39,8 @@ export class UsageBook {
   #saved: Usage = this.#usage;
   #saving: Promise<void> = Promise.resolve();
   #countedMs = performance.now();
+  /** Until then the file may hold totals that are not known yet. */
+  #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {
     this.#disk = disk;
@@ -45,12 +48,15 @@ export class UsageBook {
     this.#log = log;
   }
 
-  async load(): Promise<void> {
+  /** @returns what was wrong with the file; null when nothing */
+  async load(): Promise<Problem | null> {
     const { value, problem } = await readOrSetAside(this.#disk, this.#path, parseUsage);
     if (problem) this.#log.warn({ problem }, 'usage counters were damaged: they start over');
     if (value) this.#usage = value;
     this.#saved = this.#usage;
+    this.#isLoaded = true;
     this.#countedMs = performance.now();
+    return problem;
   }
 
   /** Time that has passed belongs to what ran in it; then what runs now may begin a stint. */
@@ -73,7 +79,7 @@ export class UsageBook {
   save(): Promise<void> {
     this.#saving = this.#saving.then(async () => {
       const usage = this.#usage;
-      if (usage === this.#saved) return;
+      if (usage === this.#saved || !this.#isLoaded) return;
       try {
         await writeWhole(this.#disk, this.#path, encodeUsage(usage));
         this.#saved = usage;
