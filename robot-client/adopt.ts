@@ -1,8 +1,10 @@
 /** `drover-robot adopt`: takes over what stands in the slots of each root, or says what it would do. */
 
+import { DroverError } from '../shared/errors.ts';
 import type { Disk } from './core/ports.ts';
 import { layoutOf } from './core/layout.ts';
 import { takeOver } from './io/take-over.ts';
+import { newerState } from './io/state-file.ts';
 import { prepareLayout } from './io/swap.ts';
 import type { ComponentRoot } from './options.ts';
 
@@ -22,6 +24,8 @@ export async function adoptRoots(
   const lines: string[] = [];
   for (const { component, root } of input.roots) {
     const layout = layoutOf(root);
+    const newer = await newerState(disk, layout);
+    if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);
     if (!isDryRun) await prepareLayout(disk, layout);
     const { actions, active, rollback, problem } = await takeOver(disk, layout, {
       version,

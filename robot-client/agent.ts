@@ -143,8 +143,8 @@ export class Agent {
     this.#orders.close();
     await Promise.all(this.#components.map((component) => component.close()));
     await this.#reporter.close();
-    for (const { root } of this.#options.roots) {
-      if (this.#options.claims?.has(root) === false) continue;
+    for (const [nth, { root }] of this.#options.roots.entries()) {
+      if (!this.#components[nth]?.isOpen) continue;
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
     }
     const wire = this.#wire;

@@ -5,23 +5,29 @@ import { layoutOf } from './core/layout.ts';
 import type { Disk } from './core/ports.ts';
 import { reportComponent } from './core/report.ts';
 import { versionOf } from './core/slots.ts';
-import { freshState, parseMachineState } from './core/state.ts';
 import { listLeft } from './io/prune.ts';
 import { readSlots } from './io/read-slots.ts';
-import { LIMITS } from '../shared/limits.ts';
+import { peekMachineState } from './io/state-file.ts';
 import type { ComponentRoot } from './options.ts';
 
-export async function explainAtRest(
-  disk: Disk,
-  roots: readonly ComponentRoot[],
-): Promise<{ agent: 'not running'; components: object[]; lines: string[] }> {
+export interface AtRest {
+  readonly agent: 'not running';
+  /** False when a state was lost or cannot be read. */
+  readonly isWhole: boolean;
+  readonly components: object[];
+  readonly lines: string[];
+}
+
+/** Changes nothing, and says what the agent would go on from. */
+export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[]): Promise<AtRest> {
   const components: object[] = [];
   const lines: string[] = [];
+  let isWhole = true;
   for (const { component, root } of roots) {
     const layout = layoutOf(root);
-    const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
     const slots = await readSlots(disk, layout);
-    const state = bytes === null ? freshState() : parseMachineState(bytes);
+    const { state, problem } = await peekMachineState(disk, layout, Date.now());
+    isWhole &&= problem === null && state.lastProblem?.code !== 'STATE_LOST';
     const view = {
       name: component,
       version: versionOf(slots.active),
@@ -31,9 +37,10 @@ export async function explainAtRest(
       left: await listLeft(disk, layout, state.job?.version ?? null),
       state,
       live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
+      held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,
     };
     components.push(reportComponent(view));
     lines.push(...explainComponent(view, Date.now()));
   }
-  return { agent: 'not running', components, lines };
+  return { agent: 'not running', isWhole, components, lines };
 }

@@ -59,6 +59,11 @@ export class Component {
     return this.#options.component;
   }
 
+  /** False while the root must not be touched. */
+  get isOpen(): boolean {
+    return this.#root.isOpen;
+  }
+
   get view(): ComponentView {
     return {
       name: this.name,
@@ -73,7 +78,7 @@ export class Component {
     };
   }
 
-  /** Reads what the disk remembers. No effect runs before all components of the robot are read. */
+  /** Reads what the disk remembers. No effect runs before all components are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     await this.#slots.read(); // before the state: what is told never mixes old and new
@@ -89,10 +94,9 @@ export class Component {
     if (split) await this.refuse(split, { stays: true });
   }
 
-  /** For a component that is alone: `load` and `start`. */
-  async open(): Promise<void> {
-    await this.load();
-    await this.start();
+  /** For a component that is alone. */
+  open(): Promise<void> {
+    return this.load().then(() => this.start());
   }
 
   async close(): Promise<void> {
@@ -225,8 +229,8 @@ export class Component {
   async #act(decision: Decision, now: number): Promise<void> {
     const { verdict } = decision;
     const { phase, job, retry } = this.#state;
-    const { wantedPackage } = decision;
-    if (wantedPackage) this.#options.wantPackage(wantedPackage, this.#slots.active);
+    const { wantedPackage: wanted } = decision;
+    if (wanted) this.#options.wantPackage(wanted, this.#slots.active);
     if (verdict.kind === 'take') {
       const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
       if (waitMs > 0) return this.#waitForRetry(waitMs);

@@ -225,7 +225,9 @@ async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   } catch (thrown) {
     if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
     const atRest = await explainAtRest(realDisk, roots);
-    out.result(atRest, [
+    const { isWhole, ...told } = atRest;
+    if (!isWhole) process.exitCode = 3;
+    out.result(told, [
       'the agent is not running; this is what the disk remembers',
       ...atRest.lines,
     ]);

@@ -23,7 +23,7 @@ import { runHook } from './io/hooks.ts';
 import { clearStaging } from './io/prune.ts';
 import { readSlots } from './io/read-slots.ts';
 import { checkRelease } from './io/seal-file.ts';
-import { readMachineState, writeMachineState } from './io/state-file.ts';
+import { newerState, readMachineState, writeMachineState } from './io/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from './io/swap.ts';
 
 export interface Recovery {
@@ -69,6 +69,8 @@ class Recoverer {
   async run(): Promise<Recovery> {
     const [disk, layout] = [this.#disk, this.#layout];
     const { component, adoptVersion } = this.#input;
+    const newer = await newerState(disk, layout);
+    if (newer) return await this.#leave(newer);
     await this.#prepare();
     const adoption = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     if (adoption?.problem) this.#say(adoption.problem);
@@ -89,6 +91,15 @@ class Recoverer {
     const { phase } = this.#state;
     const [actions, problems] = [this.#actions, this.#problems];
     return { component, version: versionOf(slots.active), phase, actions, problems };
+  }
+
+  /** What boots is left as it is: the state is of a version that knows more. */
+  async #leave(problem: Problem): Promise<Recovery> {
+    this.#note(problem);
+    const { active } = await readSlots(this.#disk, this.#layout);
+    const [actions, problems, { phase }] = [this.#actions, this.#problems, this.#state];
+    const { component } = this.#input;
+    return { component, version: versionOf(active), phase, actions, problems };
   }
 
   /** A full disk gets room before anything is given up. */

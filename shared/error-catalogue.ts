@@ -306,6 +306,11 @@ export const CATALOGUE = {
     'find out who removes or damages the state folder (a tmpfs, a cleaner); the robot watches the health of what runs as after an update',
     'later',
   ),
+  STATE_NEWER: refused(
+    'operator',
+    'install the drover-robot that wrote the state, or a newer one; until then nothing in the root is changed',
+    'later',
+  ),
   NOT_A_FILE: refused(
     'operator',
     'something else stands where the message names a file: move it away',

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/bytes.ts';
 import type { Artifact, Rollout } from '../../shared/announcement.ts';
 import type { VerifiedBundle } from '../../shared/bundle-signature.ts';
+import { DroverError } from '../../shared/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PHASES } from '../../shared/phases.ts';
@@ -129,9 +130,30 @@ const KIND = {
   code: 'STATE_CORRUPT',
 } as const;
 
-/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, STATE_CORRUPT */
+/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, STATE_CORRUPT, STATE_NEWER */
 export function parseMachineState(bytes: Uint8Array): MachineState {
+  assertNotNewer(bytes);
   return parseDocument(KIND, bytes);
+}
+
+const SCHEMA = 1;
+
+/** What a later version wrote is not damaged: it may say what this one cannot read. */
+function assertNotNewer(bytes: Uint8Array): void {
+  const schema = schemaOf(bytes);
+  if (typeof schema !== 'number' || schema <= SCHEMA) return;
+  const counts = `(got schema ${schema}, want ${SCHEMA})`;
+  throw new DroverError('STATE_NEWER', `read state file: of a newer drover-robot ${counts}`);
+}
+
+function schemaOf(bytes: Uint8Array): unknown {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof document !== 'object' || document === null) return null;
+    return 'phase' in document && 'schema' in document ? document.schema : null;
+  } catch {
+    return null; // damaged, which the parser says
+  }
 }
 
 export function encodeMachineState(state: MachineState): Uint8Array {

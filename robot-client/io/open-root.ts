@@ -13,7 +13,7 @@ import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { readSlots } from './read-slots.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
-import { readMachineState } from './state-file.ts';
+import { newerState, readMachineState } from './state-file.ts';
 import { prepareLayout } from './swap.ts';
 
 export class RootOpener {
@@ -22,7 +22,7 @@ export class RootOpener {
   readonly #claims: Claims;
   /** What the disk refused; null when the root is as it must be. */
   problem: Problem | null = null;
-  /** False until the root is ours: nothing is read from it or written to it before. */
+  /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
 
   constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
@@ -39,6 +39,7 @@ export class RootOpener {
     const [disk, layout] = [this.#disk, this.#layout];
     this.problem = null;
     await this.#tried(() => this.#claims.take(layout.root));
+    this.problem ??= await newerState(disk, layout);
     if (this.problem) return { state: freshState(), adoption: null };
     this.isOpen = true;
     await this.prepare();

@@ -9,7 +9,12 @@ import type { Log } from '../../shared/ports.ts';
 import type { Layout } from '../core/layout.ts';
 import type { Disk } from '../core/ports.ts';
 import { stateAfterLoss } from '../core/lost-state.ts';
-import { encodeMachineState, parseMachineState, type MachineState } from '../core/state.ts';
+import {
+  encodeMachineState,
+  freshState,
+  parseMachineState,
+  type MachineState,
+} from '../core/state.ts';
 import { clearStaging } from './prune.ts';
 import { readSlots } from './read-slots.ts';
 
@@ -39,7 +44,7 @@ export async function readOrSetAside<T>(
     const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
     return { value: bytes === null ? null : parse(bytes), problem: null };
   } catch (thrown) {
-    if (!(thrown instanceof DroverError)) throw thrown;
+    if (!(thrown instanceof DroverError) || thrown.code === 'STATE_NEWER') throw thrown;
     await setAside(disk, path);
     const cause = toProblem(thrown);
     const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
@@ -67,6 +72,36 @@ export async function readMachineState(
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   return value ?? stateAfterLoss(await readSlots(disk, layout), problem, now);
+}
+
+/**
+ * The state as the agent would go on from it; nothing is changed or set aside.
+ * @returns with why the file could not be read; null when it could, or there was none
+ */
+export async function peekMachineState(
+  disk: Disk,
+  layout: Layout,
+  now: number,
+): Promise<{ state: MachineState; problem: Problem | null }> {
+  try {
+    const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
+    if (bytes !== null) return { state: parseMachineState(bytes), problem: null };
+    return { state: stateAfterLoss(await readSlots(disk, layout), null, now), problem: null };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    const cause = toProblem(thrown);
+    if (thrown.code === 'STATE_NEWER') return { state: freshState(), problem: cause };
+    const hint = 'nothing was changed; the agent and drover-robot recover set the file aside';
+    const message = `read machine.json: ${cause.message}`;
+    const damage = toProblem(new DroverError('STATE_CORRUPT', message, { hint }));
+    return { state: stateAfterLoss(await readSlots(disk, layout), damage, now), problem: damage };
+  }
+}
+
+/** Why the state of a root is not for this version to change; null when it is. */
+export async function newerState(disk: Disk, layout: Layout): Promise<Problem | null> {
+  const { problem } = await peekMachineState(disk, layout, 0);
+  return problem?.code === 'STATE_NEWER' ? problem : null;
 }
 
 export async function writeMachineState(

@@ -1,10 +1,21 @@
 /** A robot whose state file is gone or damaged goes on so that an unconfirmed version stays one. */
 
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { adoptRoots } from '../../robot-client/adopt.ts';
+import { explainAtRest } from '../../robot-client/at-rest.ts';
 import { layoutOf, type Layout } from '../../robot-client/core/layout.ts';
 import { step } from '../../robot-client/core/machine.ts';
 import { freshState } from '../../robot-client/core/state.ts';
@@ -12,6 +23,7 @@ import { realDisk } from '../../robot-client/io/disk.ts';
 import { readMachineState, writeMachineState } from '../../robot-client/io/state-file.ts';
 import { recoverComponent } from '../../robot-client/recover.ts';
 import { decideOffer } from '../../robot-client/core/decide.ts';
+import { Bench, fleet } from './bench.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from './world.ts';
 
 const folders: string[] = [];
@@ -97,5 +109,67 @@ describe('a lost state', () => {
   it('is none in a root that came with one release', async () => {
     const layout = await makeRoot(null);
     assert.deepEqual(await readMachineState(realDisk, layout, NOW), freshState());
+  });
+});
+
+describe('a robot at rest', () => {
+  const atRest = (layout: Layout) =>
+    explainAtRest(realDisk, [{ component: 'app', root: layout.root }]);
+
+  for (const [how, damage] of DAMAGES) {
+    it(`is explained as the agent would go on when machine.json ${how}, and nothing is changed`, async () => {
+      const layout = await makeRoot('releases/1.0.0');
+      await damage(layout);
+      const before = await readdir(layout.root, { recursive: true });
+      const { isWhole, lines, components } = await atRest(layout);
+      assert.equal(isWhole, false);
+      assert.match(lines.join('\n'), /1\.1\.0 is on probation/);
+      assert.match(lines.join('\n'), /STATE_LOST/);
+      assert.match(JSON.stringify(components), /"phase":"probation"/);
+      assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+    });
+  }
+
+  it('is whole without a state and without a rollback, as an image brings it', async () => {
+    assert.equal((await atRest(await makeRoot(null))).isWhole, true);
+  });
+});
+
+describe('a state of a newer drover-robot', () => {
+  const newer = JSON.stringify({ ...freshState(), schema: 2, phase: 'levitating' });
+
+  it('is left as it is by recover, explain and adopt, which say so', async () => {
+    const layout = await makeRoot('releases/1.0.0');
+    await writeFile(layout.machineFile, newer);
+    const before = await readdir(layout.root, { recursive: true });
+    const { version, problems } = await recoverOn(layout);
+    assert.equal(version, '1.1.0');
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['STATE_NEWER'],
+    );
+    const roots = [{ component: 'app', root: layout.root }];
+    const { isWhole, lines } = await explainAtRest(realDisk, roots);
+    assert.equal(isWhole, false);
+    assert.match(lines.join('\n'), /STATE_NEWER/);
+    const input = { disk: realDisk, roots, version: '0.0.0', isDryRun: false };
+    await assert.rejects(adoptRoots(input), { code: 'STATE_NEWER' });
+    assert.equal(await readFile(layout.machineFile, 'utf8'), newer);
+    assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+  });
+
+  it('keeps an agent from changing anything until it is another one', async (t) => {
+    const bench = await Bench.open(t);
+    const { machineFile } = layoutOf(bench.root);
+    await writeFile(machineFile, newer);
+    await bench.cutPower();
+    bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
+    await bench.component.look();
+    const { version, live } = bench.component.view;
+    assert.deepEqual([version, live.refusal?.problem.code], ['1.0.0', 'STATE_NEWER']);
+    assert.equal(await readFile(machineFile, 'utf8'), newer);
+    await rm(machineFile);
+    bench.offer();
+    await bench.runs('1.1.0');
   });
 });
