@@ -4,8 +4,7 @@
  * first robot hears of it, and is told again after a crash. There is no decision in this file.
  */
 
-import { openAnnouncement, type Announcement } from '../shared/announcement.ts';
-import { verifyRollout } from '../shared/bundle-signature.ts';
+import { openAnnouncement } from '../shared/announcement.ts';
 import { signersOf } from '../shared/envelope.ts';
 import { DroverError, toProblem } from '../shared/errors.ts';
 import type { EpochMs, RobotId } from '../shared/ids.ts';
@@ -18,12 +17,20 @@ import type { TrustRoot } from '../shared/trust.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { adopt } from './core/adopt.ts';
 import { obey } from './core/command.ts';
+import { notLeading, obeyEarly } from './core/early-command.ts';
 import type { Fleet } from './core/fleet.ts';
 import type { LeaseTimes } from './core/lease.ts';
 import { lookAt, type Looked } from './core/look.ts';
 import { countToRecall, membersOf } from './core/members.ts';
 import type { Mark } from './core/observe.ts';
-import { beginRun, progressOf, type Plan, type RolloutRun } from './core/rollout-run.ts';
+import {
+  beginRun,
+  isUnopened,
+  plansOf,
+  progressOf,
+  type Plan,
+  type RolloutRun,
+} from './core/rollout-run.ts';
 import type {
   AuditEntry,
   ControllerPort,
@@ -202,7 +209,7 @@ export class Controller implements ControllerPort {
   /** A rollout that is announced has a record, ours or what another controller left. */
   async #meet(plan: Plan): Promise<void> {
     const { id } = plan.rollout;
-    const { now, self, fleet, mono, times } = this.#options;
+    const { now, self, fleet } = this.#options;
     const known = this.#tracked.get(id);
     const told = this.#told.get(id);
     const adopted = told ? adopt(known?.run ?? null, plan, told, now()) : null;
@@ -213,21 +220,26 @@ export class Controller implements ControllerPort {
       return this.#keep(tracked, { run: adopted, audit, isNews: true });
     }
     const by = this.#announcedBy;
-    if (known) return this.#keep(known, withdraw(known.run, false, { by, successor: null }));
-    if (mono() - this.#startedMs < times.startMs) return;
+    if (known) await this.#keep(known, withdraw(known.run, false, { by, successor: null }));
+    const isWaiting = known && isUnopened(known.run) && known.run.status === 'rolling';
+    if ((known && !isWaiting) || this.#startsInMs() > 0) return;
     const at = now();
     const watchedSinceMs = this.#startedAtMs;
     const members = membersOf({ plan, robots: fleet.robots(), now: at, watchedSinceMs });
-    const run = beginRun(plan, at);
-    await this.#keep(this.#track(id, run), openFirst(run, { plan, members, by, now: at }));
+    const run = known?.run ?? beginRun(plan, at);
+    await this.#keep(known ?? this.#track(id, run), openFirst(run, { plan, members, by, now: at }));
+  }
+
+  /** Before that no first wave opens: robots have to be known first. */
+  #startsInMs(): number {
+    const { mono, times } = this.#options;
+    return Math.max(0, this.#startedMs + times.startMs - mono());
   }
 
   /** Who took a rollout out of the announcement, and what says that it takes its place. */
   #endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
-    const found = [...this.#plans.values()].find((one) =>
-      one.rollout.supersedes.some((id) => id === rollout),
-    );
-    const successor = found ? { id: found.rollout.id, emergency: found.rollout.emergency } : null;
+    const all = [...this.#plans.values()].map((one) => one.rollout);
+    const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;
     return { by: this.#announcedBy, successor };
   }
 
@@ -244,7 +256,7 @@ export class Controller implements ControllerPort {
     const plan = this.#plans.get(run.rollout);
     const robots = fleet.robots();
     if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
-    if (plan && run.status !== 'halted' && run.status !== 'rolling_back') {
+    if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
       const watchedSinceMs = this.#startedAtMs;
       const looked = lookAt({ run, plan, robots, marks, now: now(), watchedSinceMs });
       tracked.looked = looked;
@@ -331,24 +343,24 @@ export class Controller implements ControllerPort {
     }
   }
 
-  /** What is announced and has no record yet: this controller follows, or has just started. */
-  #notTracked(id: string, command: RolloutCommand): DroverError {
-    return this.#plans.has(id)
-      ? new DroverError('NOT_LEADING', `${command} rollout ${id}: this controller does not lead it`)
-      : new DroverError('NOT_FOUND', `${command} rollout ${id}: it was never announced here`);
-  }
-
-  /** @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY */
+  /** @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading` */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#enqueue(async () => {
-      const tracked = this.#tracked.get(id);
-      if (!tracked) throw this.#notTracked(id, command);
-      if (this.#leadership.term === null) {
-        throw new DroverError('NOT_LEADING', `${command} rollout ${id}: another controller leads`);
-      }
       const plan = this.#plans.get(id) ?? null;
-      const heard = { plan, now: this.#options.now() };
-      await this.#keep(tracked, obey(tracked.run, { command, ...by }, heard));
+      const what = `${command} rollout ${id}`;
+      if (!plan && !this.#tracked.has(id)) {
+        throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
+      }
+      if (this.#leadership.term === null) throw notLeading(what, this.#leadership.leader());
+      if (plan) await this.#meet(plan);
+      const said = { command, ...by };
+      const now = this.#options.now();
+      const known = this.#tracked.get(id);
+      if (known) return this.#keep(known, obey(known.run, said, { plan, now }));
+      if (!plan) return;
+      const early = { leftMs: this.#startsInMs(), by: this.#announcedBy, now };
+      const { run, step } = obeyEarly(plan, said, early);
+      await this.#keep(this.#track(id, run), step);
     });
   }
 
@@ -362,10 +374,9 @@ export class Controller implements ControllerPort {
 
   view(id: string): RunView | null {
     const tracked = this.#tracked.get(id);
-    if (!tracked) return null;
-    const { self } = this.#options;
     const plan = this.#plans.get(id) ?? null;
-    return showRun({ ...tracked, plan, controller: self, leading: this.isLeading });
+    const { self: controller } = this.#options;
+    return tracked ? showRun({ ...tracked, plan, controller, leading: this.isLeading }) : null;
   }
 
   async #forgetOldest(): Promise<void> {
@@ -387,12 +398,3 @@ export class Controller implements ControllerPort {
 
 const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
   a === b || JSON.stringify(a) === JSON.stringify(b);
-
-/** @throws DroverError when a bundle of it is not signed for this fleet */
-function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
-  const { seq, expires_at } = announcement;
-  return announcement.rollouts.map((rollout) => {
-    const { manifest } = verifyRollout(rollout, trust);
-    return { rollout, manifest, announcement: { seq, expires_at } };
-  });
-}

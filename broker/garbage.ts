@@ -253,7 +253,10 @@ export class GarbageCollector {
       if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return false;
       const problem = toProblem(error);
       const isNews = problem.message !== this.#problem?.message;
-      if (isNews) log.warn({ place: place.name, problem }, 'no chunk is removed: in doubt');
+      // A fresh broker has nothing announced: no chunk goes, and there is nothing to warn of.
+      const isFresh = problem.code === 'NOT_FOUND';
+      const facts = { place: place.name, problem };
+      if (isNews && !isFresh) log.warn(facts, 'no chunk is removed: in doubt');
       this.#problem = problem;
       await this.#step({ kind: 'doubt' });
       return false;

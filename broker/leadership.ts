@@ -31,9 +31,17 @@ export interface LeadershipOptions {
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
+/** Who leads, as far as this process can tell while it does not. */
+export type Leader =
+  | { readonly kind: 'other'; readonly controller: string }
+  /** This one claims after so long, unless another does. */
+  | { readonly kind: 'none'; readonly leftMs: number };
+
 export class Leadership {
   readonly #options: LeadershipOptions;
   #state: LeaseState;
+  /** A lease that was not merely retained: its controller lives, or did then. */
+  #aliveMs = -Infinity;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -48,10 +56,32 @@ export class Leadership {
       : null;
   }
 
+  /** To be asked only while `term` is null. */
+  leader(): Leader {
+    const { times, mono } = this.#options;
+    const state = this.#state;
+    const now = mono();
+    if (state.kind === 'claiming') return { kind: 'none', leftMs: state.untilMs - now };
+    if (state.kind === 'leading') return { kind: 'none', leftMs: times.leaseMs + times.settleMs };
+    const { heard, quietSinceMs } = state;
+    // It renews each quarter of a lease.
+    if (heard && now - this.#aliveMs < times.leaseMs / 2) {
+      return { kind: 'other', controller: heard.controller };
+    }
+    const waitsForNone = heard !== null && heard.controller === this.#options.predecessor;
+    const claimsAt = waitsForNone ? now : Math.max(now, quietSinceMs + times.leaseMs);
+    return { kind: 'none', leftMs: claimsAt - now + times.settleMs };
+  }
+
   hear(payload: Uint8Array): void {
-    const { trust, log } = this.#options;
+    const { self, trust, mono, log } = this.#options;
     try {
-      this.#step({ kind: 'heard', lease: openLease(payload, trust) });
+      const lease = openLease(payload, trust);
+      const before = this.#state;
+      this.#step({ kind: 'heard', lease });
+      const isFirst = before.kind === 'following' && before.heard === null;
+      const isOther = this.#state.kind === 'following' && lease.controller !== self;
+      if (isOther && !isFirst && this.#state !== before) this.#aliveMs = mono();
     } catch (error) {
       log.warn({ problem: toProblem(error) }, 'lease refused');
     }

@@ -215,9 +215,10 @@ export const CATALOGUE = {
     'operator',
     'start the broker with --rollout-key, or ask the one that leads',
   ),
-  NOT_LEADING: refused(
+  NOT_LEADING: refused('peer', 'say it to the broker whose controller the message names', 'later'),
+  NOT_LED_YET: refused(
     'peer',
-    'ask the controller that leads, or wait until this one does',
+    'say it again after the time in the message; the drover command does so by itself',
     'later',
   ),
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),

@@ -140,6 +140,8 @@ export const LIMITS = {
   leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
   leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
   leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
+  commandWaitMs: 2 * MINUTE, // a new controller leads by then: leaseMs, leaseSettleMs, some looks
+  commandRetryMs: 1 * SECOND, // between two tries of it
   leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader

@@ -6,12 +6,14 @@
 
 import { z } from 'zod';
 import type { Announcement, Rollout } from '../../shared/announcement.ts';
+import { verifyRollout } from '../../shared/bundle-signature.ts';
 import type { EpochMs } from '../../shared/ids.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import type { Manifest } from '../../shared/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/progress.ts';
 import { hasCanaries } from '../../shared/rules/rollout-rules.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/schema.ts';
+import type { TrustRoot } from '../../shared/trust.ts';
 import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
 import { emptyEvidence, emptyGroup } from './evidence.ts';
 
@@ -67,6 +69,10 @@ const runSchema = z.object({
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
+
+/** No wave of it was ever opened: a person spoke before the controller knew its robots. */
+export const isUnopened = (run: RolloutRun): boolean => run.stage === 0;
+
 /** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
 export type RunStatus = RolloutRun['status'] | 'no_effect';
 
@@ -91,6 +97,15 @@ export interface Plan {
   readonly rollout: Rollout;
   readonly manifest: Manifest;
   readonly announcement: Pick<Announcement, 'seq' | 'expires_at'>;
+}
+
+/** @throws DroverError when a bundle of it is not signed for this fleet */
+export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
+  const { seq, expires_at } = announcement;
+  return announcement.rollouts.map((rollout) => {
+    const { manifest } = verifyRollout(rollout, trust);
+    return { rollout, manifest, announcement: { seq, expires_at } };
+  });
 }
 
 /** The waves that a rollout goes through, with what opens each. */

@@ -84,7 +84,7 @@ const entry = (
   more: Partial<Pick<AuditDraft, 'by' | 'evidence'>> = {},
 ): AuditDraft => ({ kind, by: more.by ?? CONTROLLER, text, evidence: more.evidence ?? [] });
 
-/** Opens the first wave of a rollout that was just announced. */
+/** Opens the first wave of a rollout that was just announced, or paused before it had one. */
 export function openFirst(
   run: RolloutRun,
   input: { plan: Plan; members: readonly Member[]; by: string; now: EpochMs },
@@ -92,11 +92,15 @@ export function openFirst(
   const { plan, members, by, now } = input;
   const stage = stagesOf(plan)[0];
   if (!stage) throw new TypeError('openFirst: a rollout has a wave');
-  const { version } = plan.manifest;
-  const how = plan.rollout.emergency ? ', as an emergency: everybody now' : '';
-  const announced = entry('announced', `${version} was announced${how}`, { by });
   const opened = openWave(run, stage, { plan, members, now });
-  return { ...opened, audit: [announced, ...opened.audit] };
+  if (run.auditSeq > 0) return opened;
+  return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
+}
+
+/** First entry of the audit log of a rollout. */
+export function announcedBy({ manifest, rollout }: Plan, by: string): AuditDraft {
+  const how = rollout.emergency ? ', as an emergency: everybody now' : '';
+  return entry('announced', `${manifest.version} was announced${how}`, { by });
 }
 
 /**

@@ -10,6 +10,8 @@ import { printable } from '../../shared/printable.ts';
 import { parseCommanded, parseRollout, type RolloutAnswer } from '../core/rollout-answer.ts';
 import { statusLines, statusOf } from '../core/rollout-report.ts';
 import { assertTerminal, confirmTyped } from '../io/confirm.ts';
+import type { ApiClient } from '../io/api-client.ts';
+import { sayUntilLed } from '../io/say-until-led.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
 export const STEERING = {
@@ -52,7 +54,7 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
   const before = parseRollout(await api.get(path));
   const meant = waveOf(verb, args, before);
   if (dryRun) {
-    assertLed(verb, before);
+    await assertLed(api, verb, before);
     if (verb === 'approve') assertDue(before, meant);
     const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
@@ -62,11 +64,8 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
-  const answer = await api.post(`${path}/${verb}`, {
-    reason,
-    by,
-    ...(meant !== null && { wave: meant }),
-  });
+  const body = { reason, by, ...(meant !== null && { wave: meant }) };
+  const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   const after = printable(parseCommanded(answer)?.status ?? 'unknown');
   output.result({ dry_run: false, ...rawObject(answer) }, [
     `${verb}: rollout ${id} was ${statusOf(before)}, is ${after}`,
@@ -110,11 +109,17 @@ const countsOf = ({ robots }: RolloutAnswer): string =>
   `${robots.running} run it, ${robots.in_progress} are taking it`;
 
 /** What the API would say, as far as it shows. @throws DroverError NO_CONTROLLER, NOT_LEADING */
-function assertLed(verb: SteerVerb, { id, run }: RolloutAnswer): void {
-  if (run?.leading === true) return;
-  const [code, why] =
-    run === null
-      ? (['NO_CONTROLLER', 'this broker does not lead it'] as const)
-      : (['NOT_LEADING', 'another controller leads'] as const);
-  throw new DroverError(code, `${verb} rollout ${id.slice(0, 64)}: ${why}`);
+async function assertLed(
+  api: ApiClient,
+  verb: SteerVerb,
+  { id, run }: RolloutAnswer,
+): Promise<void> {
+  // A controller that has not begun it yet has a history, if an empty one.
+  if (run === null) return void (await api.get(`${rolloutPath(id)}/history?limit=1`));
+  if (run.leading) return;
+  const what = `${verb} rollout ${id.slice(0, 64)}`;
+  throw new DroverError(
+    'NOT_LEADING',
+    `${what}: the controller of this broker does not lead it now`,
+  );
 }

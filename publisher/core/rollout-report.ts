@@ -71,9 +71,9 @@ function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): stri
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
   if (!run)
-    return 'no controller of this broker leads it; one that has just started looks for a minute first';
+    return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
   if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
-  const isElsewhere = !run.leading ? ' (another controller leads)' : '';
+  const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
   return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;
 }
 

@@ -141,7 +141,10 @@ export class ControllerWorld {
     });
   }
 
-  async start(store: RolloutStore, more: { isAlone?: boolean } = {}): Promise<Controller> {
+  async start(
+    store: RolloutStore,
+    more: { isAlone?: boolean; startMs?: number } = {},
+  ): Promise<Controller> {
     const controller = await Controller.open({
       self: `controller-${randomBytes(4).toString('hex')}`,
       trust: this.fleet.trust,
@@ -149,7 +152,7 @@ export class ControllerWorld {
       fleet: this.robots,
       store,
       isAlone: more.isAlone ?? true,
-      times: TIMES,
+      times: { ...TIMES, startMs: more.startMs ?? TIMES.startMs },
       notify: (entry) => {
         this.called.push(entry);
         return Promise.resolve();

@@ -198,7 +198,9 @@ test('a second controller follows, and leads when the first has been silent for 
       assert.equal(second.view('x'), null, 'who follows leads nothing');
       await assert.rejects(
         second.command('x', 'pause', { who: 'kim', reason: '' }),
-        refusedWith('NOT_LEADING'),
+        (error: unknown) =>
+          refusedWith('NOT_LEADING')(error) &&
+          /: controller-\w+ leads, not this one/.test(`${error}`),
       );
       await assert.rejects(
         second.command('never-announced', 'pause', { who: 'kim', reason: '' }),

@@ -160,6 +160,6 @@ describe('steering rollouts over HTTP', () => {
     const none = await api.get('/rollouts/none/pause', { method: 'POST', headers, body: '{}' });
     assert.equal(none.status, 404);
     world.nowMs += 60_000; // its lease ran out while it slept
-    assert.equal(await say(api, 'pause'), '409 NOT_LEADING');
+    assert.equal(await say(api, 'pause'), '409 NOT_LED_YET');
   });
 });

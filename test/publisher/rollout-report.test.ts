@@ -114,10 +114,10 @@ test('a rollout that nobody here leads says so', () => {
   assert.ok(lines.includes('status    announced'));
   assert.match(
     lines.join('\n'),
-    /^waits     no controller of this broker leads it; .*for a minute/m,
+    /^waits     no controller of this broker leads it yet; .*for a minute/m,
   );
   const other = statusLines(withRun({ leading: false, waits_for: 'approval' }), NOW);
-  assert.match(other.join('\n'), /for a person: .*\(another controller leads\)/);
+  assert.match(other.join('\n'), /for a person: .*\(this controller does not lead it now\)/);
 });
 
 test('a soak that is over is no time to wait for', () => {
