@@ -32,6 +32,7 @@ import type { UpstreamOptions } from './relay.ts';
 import { startBroker, type RunningBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';
+const COMMANDS = ['passwd', 'backup', 'repair', 'restore', 'acl'];
 const MQTT_PORT = 1883;
 const ROLLOUT_KEY = 'DROVER_ROLLOUT_KEY';
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
@@ -348,7 +349,7 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
   };
 }
 
-await runProgram(PROGRAM, async () => {
+await runProgram({ program: PROGRAM, commands: COMMANDS }, async () => {
   await withDataCommands(yargs(hideBin(process.argv)))
     .scriptName(PROGRAM)
     .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')

@@ -10,6 +10,7 @@ import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import { encodeMessage } from '../shared/messages.ts';
 import type { Log, Wire } from '../shared/ports.ts';
+import { PRODUCT_VERSION } from '../shared/product-version.ts';
 import { orderFilters, parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/topics.ts';
 import { isSameRole, LiveTrust } from '../shared/trust-chain.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -35,8 +36,6 @@ import { Reporter } from './reporter.ts';
 import { Telemetry } from './telemetry.ts';
 import { Wants } from './wants.ts';
 import { makeHealthWatch } from './watch.ts';
-
-export const AGENT_VERSION = '0.1.0';
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -375,7 +374,7 @@ export class Agent {
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
     const told = { trustVersion, instance, metrics: this.telemetry.totals };
-    return { robot, agent: AGENT_VERSION, arch, model, tags, caps, ...told };
+    return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

@@ -34,11 +34,12 @@ import {
   readPassword,
   socketPathOf,
 } from './options.ts';
-import { recoverComponent } from './recover.ts';
+import { recoverComponent, type Recovery } from './recover.ts';
 import { recoverRoots } from './recover-roots.ts';
 import { assertNoAgent, serveAgent } from './serve.ts';
 
 const PROGRAM = 'drover-robot';
+const COMMANDS = ['status', 'explain', 'recover', 'adopt', 'retry', 'unblock'];
 const DEFAULT_ROOT = '/opt/robot';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
@@ -234,6 +235,9 @@ async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   }
 }
 
+const bootsOf = ({ bootsForeign }: Recovery): string =>
+  bootsForeign ? 'what stands at active, which Drover did not install' : 'nothing';
+
 async function recover(
   args: AskArgs & {
     hooks: string;
@@ -257,7 +261,7 @@ async function recover(
   });
   const lines = [
     ...recoveries.flatMap((one) => [
-      `${one.component}: boots ${one.version ?? 'nothing'} (${one.phase})`,
+      `${one.component}: boots ${one.version ?? bootsOf(one)} (${one.phase})`,
       ...one.actions.map((action) => `  ${action}`),
     ]),
     ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
@@ -284,7 +288,7 @@ async function adopt(
   makeOutput(args.json).result({ dry_run: isDryRun, components }, lines);
 }
 
-await runProgram(PROGRAM, async () => {
+await runProgram({ program: PROGRAM, commands: COMMANDS }, async () => {
   await yargs(hideBin(process.argv))
     .scriptName(PROGRAM)
     .usage('$0 [command]: updates this robot, and says what it is doing')

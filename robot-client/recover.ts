@@ -28,8 +28,10 @@ import { goBack, prepareLayout, swapBack, swapTo } from './io/swap.ts';
 
 export interface Recovery {
   readonly component: string;
-  /** What boots now; null when nothing is installed. */
+  /** What boots now; null when it is no release of Drover's. */
   readonly version: string | null;
+  /** True when `active` leads to a folder that Drover did not install: that is what boots. */
+  readonly bootsForeign: boolean;
   readonly phase: MachineState['phase'];
   /** What was done, in sentences; empty when there was nothing to do. */
   readonly actions: readonly string[];
@@ -51,6 +53,13 @@ export interface RecoverInput {
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   return await new Recoverer(input).run();
 }
+
+const FOREIGN_FOLDERS = ['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'];
+
+const bootsOf = (active: Slot): Pick<Recovery, 'version' | 'bootsForeign'> => ({
+  version: versionOf(active),
+  bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
+});
 
 class Recoverer {
   readonly #input: RecoverInput;
@@ -90,7 +99,7 @@ class Recoverer {
     if (problem) this.#say(problem);
     const { phase } = this.#state;
     const [actions, problems] = [this.#actions, this.#problems];
-    return { component, version: versionOf(slots.active), phase, actions, problems };
+    return { component, ...bootsOf(slots.active), phase, actions, problems };
   }
 
   /** What boots is left as it is: the state is of a version that knows more. */
@@ -99,7 +108,7 @@ class Recoverer {
     const { active } = await readSlots(this.#disk, this.#layout);
     const [actions, problems, { phase }] = [this.#actions, this.#problems, this.#state];
     const { component } = this.#input;
-    return { component, version: versionOf(active), phase, actions, problems };
+    return { component, ...bootsOf(active), phase, actions, problems };
   }
 
   /** A full disk gets room before anything is given up. */

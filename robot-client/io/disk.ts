@@ -100,12 +100,21 @@ class RealFile implements DiskFile {
   }
 }
 
+async function assertFolder(path: string): Promise<void> {
+  const found = await fs.stat(path).catch(() => null); // null for a link to nothing
+  if (found?.isDirectory()) return;
+  const hint = `move ${path} away: a folder is made there; it is looked at again by itself`;
+  throw new DroverError('DISK_WRITE_FAILED', `make folder ${path}: no folder stands there`, {
+    hint,
+  });
+}
+
 /** Node's own recursive mkdir says ENOENT where the disk is read-only. */
 async function makeFolders(path: string): Promise<void> {
   try {
     await fs.mkdir(path);
   } catch (cause) {
-    if (codeOf(cause) === 'EEXIST' && (await fs.stat(path)).isDirectory()) return;
+    if (codeOf(cause) === 'EEXIST') return await assertFolder(path);
     if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
     await makeFolders(dirname(path));
     await fs.mkdir(path).catch((again: unknown) => {

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { DroverError, toProblem } from '../errors.ts';
+import { PRODUCT_VERSION } from '../product-version.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -32,7 +33,9 @@ export function makeOutput(json: boolean): Output {
 
 /** Logs are JSON lines on stderr, so that stdout stays the program's answer. */
 export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info'): Logger {
-  return pino({ name, level, base: { name } }, pino.destination({ fd: 2, sync: true }));
+  const destination = pino.destination({ fd: 2, sync: true });
+  destination.on('error', onLostReader);
+  return pino({ name, level, base: { name } }, destination);
 }
 
 /** Prints one failure and returns the exit code. */
@@ -47,14 +50,46 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
   return thrown instanceof DroverError ? thrown.exit : 1;
 }
 
-/** Runs a program to its exit code; the process ends when its work has. */
-export async function runProgram(program: string, run: () => Promise<void>): Promise<void> {
+/**
+ * Runs a program to its exit code; the process ends when its work has. `--version` alone is
+ * answered here.
+ * @param on its name; with the commands of a program that also works without one, so that an
+ *   unknown word is named before options are missed
+ */
+export async function runProgram(
+  on: string | { readonly program: string; readonly commands: readonly string[] },
+  run: () => Promise<void>,
+): Promise<void> {
+  const { program, commands = null } = typeof on === 'string' ? { program: on } : on;
   const json = process.argv.includes('--json');
+  const [word, ...more] = process.argv.slice(2);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
+  if (word === '--version' && more.length === 0) {
+    process.stdout.write(`${PRODUCT_VERSION}\n`);
+    return;
+  }
   try {
+    if (commands) assertKnownCommand(process.argv.slice(2), commands);
     await run();
   } catch (thrown) {
     process.exitCode = printFailure(program, thrown, json);
   }
+}
+
+/**
+ * A reader that has seen enough, such as `head`, is no failure. What was begun ends as it would
+ * have ended; only the writing stops.
+ */
+function onLostReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
+/** @throws DroverError USAGE */
+function assertKnownCommand(words: readonly string[], known: readonly string[]): void {
+  const [first] = words;
+  if (first === undefined || first.startsWith('-') || known.includes(first)) return;
+  const hint = `give one of ${known.join(', ')}, or none; --help says what each does`;
+  throw new DroverError('USAGE', `unknown command: ${first.slice(0, 80)}`, { hint });
 }
 
 /** @throws DroverError FILE_UNREADABLE */

@@ -1,0 +1,110 @@
+/** What a person types at the three programs and reads from them: words, exit codes, pipes. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { tempFolder } from '../helpers/temp-folder.ts';
+
+const BUILT = fileURLToPath(new URL('../..', import.meta.url));
+const PROGRAMS = { drover: 'publisher', 'drover-broker': 'broker', 'drover-robot': 'robot-client' };
+
+const mainOf = (program: keyof typeof PROGRAMS): string =>
+  join(BUILT, PROGRAMS[program], 'main.js');
+
+function run(program: keyof typeof PROGRAMS, ...args: string[]) {
+  const options = { encoding: 'utf8', timeout: 60_000 } as const;
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [mainOf(program), ...args],
+    options,
+  );
+  return { status, stdout, stderr, all: stdout + stderr };
+}
+
+/** A root that Drover made once, with releases of two versions. */
+async function makeRoot(t: TestContext): Promise<string> {
+  const root = join(await tempFolder(t), 'app');
+  for (const version of ['1.0.0', '1.1.0']) {
+    await mkdir(join(root, 'releases', version), { recursive: true });
+  }
+  await mkdir(join(root, 'state'));
+  return root;
+}
+
+describe('each program', () => {
+  for (const program of Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]) {
+    it(`${program} says its version, which is that of the package`, async () => {
+      const { version } = JSON.parse(
+        await readFile(process.env['npm_package_json'] ?? 'package.json', 'utf8'),
+      ) as { version: string };
+      const { status, stdout } = run(program, '--version');
+      assert.deepEqual([status, stdout], [0, `${version}\n`]);
+    });
+
+    it(`${program} shows no trace to a reader that has seen enough`, () => {
+      const line = `"${process.execPath}" "${mainOf(program)}" --help | (exec <&-; sleep 0.2)`;
+      const script = `set -o pipefail; for n in 1 2 3; do ${line}; done`;
+      const { stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+      assert.doesNotMatch(stderr, /EPIPE|at /);
+    });
+  }
+
+  it('names a command that it does not know', () => {
+    for (const [program, words] of [
+      ['drover', /unknown argument: foo \(USAGE\)/],
+      ['drover-broker', /unknown command: foo \(USAGE\)/],
+      ['drover-robot', /unknown command: foo \(USAGE\)/],
+    ] as const) {
+      const { status, stderr } = run(program, 'foo');
+      assert.equal(status, 2);
+      assert.match(stderr, words);
+    }
+  });
+});
+
+describe('drover-robot', () => {
+  it('recover says what boots when active is not of Drover', async (t) => {
+    const root = await makeRoot(t);
+    await mkdir(join(root, 'mine'));
+    await symlink('mine', join(root, 'active'));
+    const { status, stdout } = run('drover-robot', 'recover', '--root', root);
+    assert.equal(status, 0);
+    assert.match(stdout, /app: boots what stands at active, which Drover did not install/);
+    assert.match(stdout, /SLOT_OUTSIDE/);
+  });
+
+  it('explain and status tell a lost state, and end with 3', async (t) => {
+    const root = await makeRoot(t);
+    await symlink('releases/1.1.0', join(root, 'active'));
+    await symlink('releases/1.0.0', join(root, 'rollback'));
+    await writeFile(join(root, 'state/machine.json'), 'half of a fi');
+    for (const verb of ['explain', 'status']) {
+      const { status, stdout } = run('drover-robot', verb, '--root', root);
+      assert.equal(status, 3, stdout);
+      assert.match(stdout, /1\.1\.0 is on probation/);
+      assert.match(stdout, /STATE_LOST/);
+    }
+    assert.equal(await readFile(join(root, 'state/machine.json'), 'utf8'), 'half of a fi');
+  });
+
+  it('says what to move away when no folder stands where it makes one', async (t) => {
+    const root = join(await tempFolder(t), 'app');
+    await mkdir(root);
+    await writeFile(join(root, 'state'), 'not a folder');
+    const { status, stdout } = run('drover-robot', 'recover', '--root', root);
+    assert.equal(status, 3);
+    assert.match(stdout, new RegExp(`move ${root}/state away`));
+    for (const name of ['staging', 'seals', 'bases']) {
+      const own = await makeRoot(t);
+      const server = createServer().listen(join(own, name));
+      t.after(() => server.close());
+      const said = run('drover-robot', 'recover', '--root', own);
+      assert.equal(said.status, 3);
+      assert.match(said.stdout, new RegExp(`move ${own}/${name} away`));
+    }
+  });
+});
