@@ -14,14 +14,18 @@ import { DroverError } from '../shared/errors.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 import { openBundle, type Bundle } from '../shared/io/bundle-folder.ts';
 import { LIMITS } from '../shared/limits.ts';
+import { assertNoXattrs } from './core/xattr-policy.ts';
 import { checkDeltas } from './io/delta-parts.ts';
 import { hashPayload } from './io/payload.ts';
+import { countPayload } from './io/payload-census.ts';
 
 export interface SignJob {
   readonly folder: string;
   readonly seeds: readonly Uint8Array[];
   /** Keep the signatures that are there and add ours. */
   readonly add: boolean;
+  /** Signs a payload of another tool although robots will not restore its attributes. */
+  readonly dropXattrs?: boolean;
   readonly dryRun: boolean;
 }
 
@@ -32,8 +36,8 @@ export interface SignedBundle {
   readonly signatures: number;
 }
 
-/** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, DELTA_INVALID, those of
- * `openBundle` */
+/** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, DELTA_INVALID,
+ * XATTRS_REFUSED, those of `openBundle` and of `countPayload` */
 export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   const found = await stat(job.folder).catch(() => null); // openBundle tells an absent one better
   if (found?.isFile()) {
@@ -44,6 +48,8 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   const bundle = await openBundle(job.folder, { unsigned: !job.add });
   try {
     await hashPayload(bundle);
+    const { attributed } = await countPayload(bundle);
+    if (job.dropXattrs !== true) assertNoXattrs(attributed, 'sign');
     await checkDeltas(bundle);
     const signatures = job.add ? [...bundle.signatures] : [];
     for (const seed of job.seeds) {

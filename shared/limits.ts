@@ -37,6 +37,7 @@ export const LIMITS = {
   keysPerRoleMax: 16, // keys in one role
   rolloutsMax: 32, // active rollouts in one announcement
   wavesMax: 16, // waves of one rollout
+  attributedMax: 1_000, // entries with extended attributes that are told of one payload
   deltasMax: 16, // base versions of one bundle
   gateSecondsMax: 30 * 86_400, // seconds a gate may wait for anything: a month
   lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span

@@ -34,6 +34,8 @@ export function inspectVerb(yargs: Argv): Argv {
   );
 }
 
+const NO_CENSUS = { entries: null, files: null, bytes: null, attributed: [] };
+
 type Facts = Awaited<ReturnType<typeof inspect>>;
 
 async function inspect(bundle: Bundle) {
@@ -42,7 +44,7 @@ async function inspect(bundle: Bundle) {
   const payload = await chunkPayload(bundle, chunkBytes);
   const archive = await countPayload(bundle).then(
     (census) => ({ ...census, problem: null }),
-    (error: unknown) => ({ entries: null, files: null, bytes: null, problem: toProblem(error) }),
+    (error: unknown) => ({ ...NO_CENSUS, problem: toProblem(error) }),
   );
   return {
     name: manifest.name,
@@ -106,6 +108,9 @@ function lines(facts: Facts): string[] {
     archive.problem
       ? `archive     refused: ${archive.problem.message} (${archive.problem.code})`
       : `archive     ${archive.entries} entries, ${archive.files} files, ${formatBytes(archive.bytes ?? 0)}`,
+    ...(archive.attributed.length > 0
+      ? [`attributes  of ${archive.attributed.length} entries: robots do not restore them`]
+      : []),
     `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
     ...facts.deltas.map(deltaLine),

@@ -19,6 +19,12 @@ export function signVerb(yargs: Argv): Argv {
           default: false,
           describe: 'keep the signatures that are there (thresholds above 1)',
         })
+        .option('drop-xattrs', {
+          type: 'boolean',
+          default: false,
+          describe:
+            'sign a tar of another tool whose capabilities, ACLs and xattrs robots leave out',
+        })
         .example('$0 sign bundles/1.4.2 --key keys/release.key', '')
         .example('$0 sign bundles/1.4.2 --key-command "pass show drover/release"', 'no disk')
         .example('$0 sign bundles/1.4.2 --key keys/second.key --add', 'co-sign'),
@@ -28,6 +34,7 @@ export function signVerb(yargs: Argv): Argv {
         folder: argv.bundle,
         seeds,
         add: argv.add,
+        dropXattrs: argv.dropXattrs,
         dryRun: argv.dryRun,
       });
       const ids = signed.keys.map(keyIdOf);

@@ -19,6 +19,15 @@ const NAMED_MAX = 10;
 
 export const isMachineXattr = (name: string): boolean => MACHINE.test(name);
 
+/**
+ * The attribute that a PAX record of GNU tar, libarchive or star carries; null for another record.
+ * @param key such as `SCHILY.xattr.user.note`
+ */
+export function paxXattr(key: string): string | null {
+  const found = /^(?:SCHILY|LIBARCHIVE)\.xattr\.(.+)$|^SCHILY\.(acl\.\w+)$/s.exec(key);
+  return found ? (found[1] ?? found[2] ?? key) : null;
+}
+
 const WORDS: Readonly<Record<string, string>> = {
   'security.capability': 'file capabilities',
   'system.posix_acl_access': 'ACL',
@@ -27,14 +36,17 @@ const WORDS: Readonly<Record<string, string>> = {
   'acl.default': 'default ACL',
 };
 
-/** @throws DroverError XATTRS_REFUSED with the list, at most ten by name */
-export function assertNoXattrs(found: readonly Attributed[]): void {
+/**
+ * @param verb what is refused: `build` or `sign`
+ * @throws DroverError XATTRS_REFUSED with the list, at most ten by name
+ */
+export function assertNoXattrs(found: readonly Attributed[], verb = 'build'): void {
   if (found.length === 0) return;
   const lines = found.slice(0, NAMED_MAX).map(({ path, names }) => {
     const words = names.map((name) => WORDS[name] ?? printable(name));
     return `"${printable(path)}" (${[...new Set(words)].join(', ')})`;
   });
   const more = found.length > NAMED_MAX ? ` and ${found.length - NAMED_MAX} more` : '';
-  const message = `build: a payload carries no extended attributes: ${lines.join(', ')}${more}`;
+  const message = `${verb}: a payload carries no extended attributes: ${lines.join(', ')}${more}`;
   throw new DroverError('XATTRS_REFUSED', message);
 }

@@ -8,14 +8,18 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import tar from 'tar-stream';
 import { assertUnpackedWithin, checkArchiveEntry } from '../../shared/archive-entry.ts';
+import { isMachineXattr, paxXattr, type Attributed } from '../core/xattr-policy.ts';
 import { DroverError } from '../../shared/errors.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
+import { LIMITS } from '../../shared/limits.ts';
 
 export interface Census {
   readonly entries: number;
   readonly files: number;
   /** Sum of the files, unpacked. */
   readonly bytes: number;
+  /** What has extended attributes, which robots do not restore; `attributedMax` at most. */
+  readonly attributed: readonly Attributed[];
 }
 
 /** @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE */
@@ -24,10 +28,15 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
   const extract = tar.extract();
   const count = async (): Promise<Census> => {
     const census = { entries: 0, files: 0, bytes: 0 };
+    const attributed: Attributed[] = [];
     for await (const entry of extract) {
       const { name, type, linkname, mode, size } = entry.header;
       const header = { name, type: String(type), linkname: linkname ?? null, mode, size };
       const action = checkArchiveEntry(header, census, payloadBytes);
+      const names = attributesOf(entry.header.pax as Record<string, string> | null | undefined);
+      if (names.length > 0 && attributed.length < LIMITS.attributedMax) {
+        attributed.push({ path: name, names });
+      }
       entry.resume();
       if (action.kind === 'ignore') continue;
       census.entries += 1;
@@ -35,7 +44,7 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
       census.files += 1;
       census.bytes += action.bytes;
     }
-    return census;
+    return { ...census, attributed };
   };
   let unpackedBytes = 0;
   const counting = count();
@@ -61,4 +70,10 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
   if (cause instanceof DroverError) throw cause;
   const why = cause instanceof Error ? cause.message : String(cause);
   throw new DroverError('ARCHIVE_CORRUPT', `read payload ${payloadPath}: ${why}`, { cause });
+}
+
+/** Names of attributes in the PAX records of an entry, without those that belong to a machine. */
+function attributesOf(pax: Record<string, string> | null | undefined): string[] {
+  const names = Object.keys(pax ?? {}).flatMap((key) => paxXattr(key) ?? []);
+  return names.filter((name) => !isMachineXattr(name));
 }

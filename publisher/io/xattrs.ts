@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import tar from 'tar-stream';
 import { DroverError } from '../../shared/errors.ts';
-import { isMachineXattr, type Attributed } from '../core/xattr-policy.ts';
+import { isMachineXattr, paxXattr, type Attributed } from '../core/xattr-policy.ts';
 
 const ENV = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
 const STDERR_CHARS_MAX = 400;
@@ -67,8 +67,8 @@ async function askTar(root: string): Promise<Attributed[]> {
     for await (const entry of output.pipe(tar.extract())) {
       const path = entry.header.name.replace(/^\.\//, '').replace(/\/$/, '');
       for (const key of Object.keys(entry.header.pax ?? {})) {
-        const name = /^SCHILY\.(?:xattr\.(.+)|(acl\.\w+))$/.exec(key);
-        if (name && path !== '') add(found, path, name[1] ?? name[2] ?? key);
+        const name = paxXattr(key);
+        if (name !== null && path !== '') add(found, path, name);
       }
       entry.resume();
     }
