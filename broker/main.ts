@@ -16,6 +16,7 @@ import { parseTrust, type TrustRoot } from '../shared/trust.ts';
 import { ACL_COMMAND } from './commands/acl.ts';
 import { attachBroker } from './attach.ts';
 import { withDataCommands } from './commands/data.ts';
+import { withDoors } from './commands/door-options.ts';
 import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
 import {
   ENGINE_PASSWORD,
@@ -38,7 +39,7 @@ const ROLLOUT_KEY = 'DROVER_ROLLOUT_KEY';
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
 
 const withBroker = <T>(args: Argv<T>) =>
-  args
+  withDoors(args)
     .option('data', {
       type: 'string',
       demandOption: true,
@@ -47,42 +48,6 @@ const withBroker = <T>(args: Argv<T>) =>
     .option('trust', {
       type: 'string',
       describe: 'trust.json: refuse announcements that no robot would take',
-    })
-    .option('host', {
-      type: 'string',
-      default: '127.0.0.1',
-      describe: 'address to listen on; 0.0.0.0 for all',
-    })
-    .option('mqtt', {
-      type: 'number',
-      describe: 'TCP port, 0 for any (default: 1883, none with --mqtts)',
-    })
-    .option('mqtts', { type: 'number', describe: 'TLS port, 0 for any; needs --tls-cert' })
-    .option('ws', { type: 'number', describe: 'WebSocket port, 0 for any' })
-    .option('tls-cert', {
-      type: 'string',
-      implies: 'tls-key',
-      describe: "PEM of the broker's certificate; WebSocket and HTTP speak TLS then as well",
-    })
-    .option('tls-key', { type: 'string', implies: 'tls-cert', describe: 'PEM of its key' })
-    .option('client-ca', {
-      type: 'string',
-      implies: 'tls-cert',
-      describe: 'PEM of who signs the certificates of robots: nobody stays nameless then',
-    })
-    .option('http', {
-      type: 'number',
-      default: 8080,
-      describe: 'API and dashboard port, 0 for any',
-    })
-    .option('credentials', {
-      type: 'string',
-      describe: 'file of users and roles; see drover-broker passwd',
-    })
-    .option('allow-anonymous', {
-      type: 'boolean',
-      default: false,
-      describe: 'listen beyond loopback without credentials',
     })
     .option('max-store', {
       type: 'string',
@@ -129,7 +94,6 @@ const withBroker = <T>(args: Argv<T>) =>
       default: formatDurationMs(LIMITS.leaseMs),
       describe: 'another controller takes over after this; the same for all of a fleet',
     })
-    .option('max-connections', { type: 'number', default: LIMITS.connectionsMaxDefault })
     .option('json', { type: 'boolean', default: false });
 
 /** No MQTT of its own: an engine that somebody else runs. */
@@ -222,6 +186,7 @@ async function embed(args: BrokerArgs): Promise<() => Promise<void>> {
     wsPort: args.ws ?? null,
     trust: readTrust(args),
     connectionsMax: args['max-connections'],
+    wsOrigins: args['ws-origin'],
     bytesPerSecondMax: parseRate(args['max-rate']),
     upstream,
   });

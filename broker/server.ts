@@ -56,6 +56,8 @@ export interface BrokerOptions {
   /** How long chunks that nothing announced needs are kept; null: for ever. */
   readonly keepUnannouncedMs: number | null;
   readonly connectionsMax: number;
+  /** Origins of web pages that may connect over WebSocket. */
+  readonly wsOrigins: readonly string[];
   /** Null: nobody leads rollouts here. */
   readonly lead: LeadOptions | null;
   /** Null: nobody stands above this broker. */
@@ -133,12 +135,7 @@ async function openBroker(
   const stores = await openStores(options, onOpen);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
-  const metrics = new Metrics({
-    fleet,
-    connections: () => gauges.connections(),
-    storeBytes: () => stores.disk.bytesStored,
-    storeChunks: () => stores.disk.chunksStored,
-  });
+  const metrics = openMetrics(stores, fleet, gauges);
   const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
   if (lead) onOpen(() => lead.close());
   const controller = lead?.controller ?? null;
@@ -158,6 +155,7 @@ async function openBroker(
     http,
     onOpen,
     certified: (connection) => listeners.identityOf(connection),
+    hasShare: (connection, identity) => listeners.name(connection, identity),
   });
   onOpen(() => engine.close());
   if (relay) onOpen(() => relay.close());
@@ -170,6 +168,7 @@ async function openBroker(
   const listeners = new Listeners({
     host,
     connectionsMax,
+    wsOrigins: options.wsOrigins,
     certificates,
     log,
     handle: (connection) => engine.handle(connection),
@@ -183,6 +182,19 @@ async function openBroker(
     httpPort: http.port,
     reload: credentials && (() => credentials.reload()),
   };
+}
+
+function openMetrics(
+  { disk }: Pick<Parts, 'disk'>,
+  fleet: Fleet,
+  gauges: { connections: () => number },
+): Metrics {
+  return new Metrics({
+    fleet,
+    connections: () => gauges.connections(),
+    storeBytes: () => disk.bytesStored,
+    storeChunks: () => disk.chunksStored,
+  });
 }
 
 function tellExpiry(parts: Parts, log: Log): () => Promise<void> {
@@ -231,6 +243,7 @@ interface Parts extends Stores {
 interface EngineNeeds {
   readonly http: HttpApi;
   readonly certified: EngineOptions['certified'];
+  readonly hasShare: EngineOptions['hasShare'];
   readonly onOpen: (closer: () => Promise<void>) => void;
 }
 
@@ -238,7 +251,7 @@ interface EngineNeeds {
 async function openEngine(
   options: BrokerOptions,
   parts: Parts,
-  { http, certified, onOpen }: EngineNeeds,
+  { http, certified, hasShare, onOpen }: EngineNeeds,
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
@@ -277,6 +290,7 @@ async function openEngine(
     recheck: (hash) => disk.recheck(hash),
     credentials,
     certified,
+    hasShare,
     needsName: parts.certificates?.asksClients === true,
     log,
     ingest: (message) => {

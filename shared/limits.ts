@@ -93,6 +93,12 @@ export const LIMITS = {
   connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
   packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
   connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
+  connectionsUnsharedMax: 32, // a door of so few keeps none back for clients that are known
+  connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
+  httpConnectionsMax: 1_000, // sockets of the HTTP API, beside those of MQTT
+  httpRequestMs: 30 * SECOND, // a request that is not whole by then ends with its socket
+  httpCheckMs: 2 * SECOND, // how often that is looked at
+  refusalLogMs: MINUTE, // one line a minute about each kind of refusal: strangers cause them
   storeBytesMaxDefault: 20 * GiB, // chunk store of one broker
   controlMessagesMax: 100_000, // retained control messages held in memory
   controlMessageBytesMax: 512 * KiB, // largest retained control message

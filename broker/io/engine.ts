@@ -58,6 +58,8 @@ export interface EngineOptions {
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
+  /** False when this user has its share of connections already. */
+  hasShare(connection: Duplex, identity: Identity): boolean;
   /** True where nobody may stay nameless, credentials or not. */
   readonly needsName: boolean;
   readonly log: Log;
@@ -256,6 +258,11 @@ export class Engine implements EnginePort {
       return refusedLogin(5);
     }
     if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
+    if (!this.#options.hasShare(client.conn as Duplex, identity)) {
+      const user = identity.kind === 'user' ? identity.username : null;
+      this.#seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');
+      return refusedLogin(3);
+    }
     this.#identities.set(client, identity);
     if (certified) this.#certified.add(client);
     return null;

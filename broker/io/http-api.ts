@@ -17,6 +17,7 @@ import type { Identity } from '../core/access.ts';
 import type { EngineStatus } from '../core/engine-port.ts';
 import { showEngine } from '../core/engine-view.ts';
 import type { ExpiryView } from '../core/expiry.ts';
+import { ConnectionShares, HTTP_SHARES } from '../core/connection-shares.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../core/fleet.ts';
 import { showUpstream, type UpstreamStatus } from '../core/relay-view.ts';
 import { showEvent, showRobot } from '../core/fleet-view.ts';
@@ -30,6 +31,7 @@ import { EventStream } from './event-stream.ts';
 import { listenFailure } from './listeners.ts';
 import type { Metrics } from './metrics.ts';
 import { addRolloutRoutes } from './rollout-routes.ts';
+import { HTTP_TIMES, SocketGate } from './socket-gate.ts';
 
 export interface HttpApiOptions {
   readonly host: string;
@@ -90,7 +92,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
     bodyLimit: LIMITS.localRequestBytesMax,
     forceCloseConnections: true,
-    serverFactory: (handler) => openServer(options.certificates, handler),
+    serverFactory: (handler) => openServer(options, handler),
   });
   const events = new EventStream();
   app.addHook('onRequest', async (request, reply) => {
@@ -131,10 +133,12 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
 }
 
 /** People and scripts show no certificate here: they have tokens. */
-function openServer(certificates: Certificates | null, handler: RequestListener): Server {
-  if (!certificates) return createServer(handler);
-  const server = createTlsServer({ ...certificates.serverOptions, requestCert: false }, handler);
-  certificates.keepFresh(server);
+function openServer({ certificates, log }: HttpApiOptions, handler: RequestListener): Server {
+  const gate = new SocketGate(new ConnectionShares(HTTP_SHARES), log);
+  const tls = certificates && { ...certificates.serverOptions, requestCert: false, ...HTTP_TIMES };
+  const server = tls ? createTlsServer(tls, handler) : createServer(HTTP_TIMES, handler);
+  if (certificates && 'setSecureContext' in server) certificates.keepFresh(server);
+  gate.guard(server);
   return server;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Where connections come in: TCP and WebSocket, one bound on their number, and a guard on each that
- * closes it at the header of a packet that is too large, before and after CONNECT. Aedes itself has
- * no bound before CONNECT.
+ * Accepts connections over TCP and WebSocket: shares of their number, counted from the first byte
+ * on, and a guard on each that closes it at the header of a packet that is too large, before and
+ * after CONNECT. Aedes itself has no bound before CONNECT.
  */
 
 import {
@@ -23,14 +23,21 @@ import { DroverError, toProblem } from '../../shared/errors.ts';
 import { LIMITS } from '../../shared/limits.ts';
 import { PacketGuard } from '../../shared/packet-guard.ts';
 import type { Log } from '../../shared/ports.ts';
+import { SeldomLog } from '../../shared/seldom-log.ts';
 import type { Identity } from '../core/access.ts';
+import { ConnectionShares, sharesOf } from '../core/connection-shares.ts';
 import type { Certificates } from './certificates.ts';
+import { HTTP_TIMES, SocketGate } from './socket-gate.ts';
+
+type UpgradeAnswer = (isTaken: boolean, code?: number, message?: string) => void;
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
 
 export interface ListenerOptions {
   readonly host: string;
   readonly connectionsMax: number;
+  /** Origins of web pages that may connect over WebSocket, such as `https://tools.example`. */
+  readonly wsOrigins: readonly string[];
   /** Null: no door speaks TLS. */
   readonly certificates: Certificates | null;
   readonly log: Log;
@@ -51,9 +58,15 @@ export class Listeners {
   readonly #servers: Server[] = [];
   readonly #open = new Set<Duplex>();
   readonly #certified = new WeakMap<Duplex, Identity>();
+  readonly #sockets = new WeakMap<Duplex, Socket>();
+  readonly #gate: SocketGate;
+  readonly #seldom: SeldomLog;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    const { connectionsMax, log } = options;
+    this.#seldom = new SeldomLog(log, LIMITS.refusalLogMs, () => performance.now());
+    this.#gate = new SocketGate(new ConnectionShares(sharesOf(connectionsMax)), log);
   }
 
   get connections(): number {
@@ -83,8 +96,8 @@ export class Listeners {
       response.writeHead(426, { 'content-type': 'text/plain' }).end('MQTT over WebSocket only\n');
     };
     const server = certificates
-      ? createHttpsServer(certificates.serverOptions, answer)
-      : createHttpServer(answer);
+      ? createHttpsServer({ ...certificates.serverOptions, ...HTTP_TIMES }, answer)
+      : createHttpServer(HTTP_TIMES, answer);
     if (certificates && 'setSecureContext' in server) {
       server.on('tlsClientError', (error) => this.#noHandshake(error));
       certificates.keepFresh(server);
@@ -93,6 +106,8 @@ export class Listeners {
       server,
       maxPayload: PACKET_BYTES_MAX,
       perMessageDeflate: false,
+      verifyClient: ({ req }: { req: IncomingMessage }, answerWith: UpgradeAnswer) =>
+        this.#judgeOrigin(req, answerWith),
       handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
     });
     sockets.on('connection', (socket, request) => {
@@ -100,6 +115,12 @@ export class Listeners {
       this.#accept(createWebSocketStream(socket), request.socket);
     });
     return await this.#listen(server, port);
+  }
+
+  /** Called when it is known who is at this connection; false when that user has its share. */
+  name(connection: Duplex, identity: Identity): boolean {
+    const socket = this.#sockets.get(connection);
+    return socket === undefined || this.#gate.name(socket, identity);
   }
 
   /** Whom the certificate of this connection names; null when it showed none. */
@@ -116,6 +137,7 @@ export class Listeners {
 
   async #listen(server: Server, port: number): Promise<number> {
     this.#servers.push(server);
+    this.#gate.guard(server);
     const { host } = this.#options;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -129,18 +151,27 @@ export class Listeners {
   }
 
   #accept(connection: Duplex, socket: Socket): void {
-    const { connectionsMax, log } = this.#options;
+    const { log } = this.#options;
     connection.on('error', (error) => log.debug({ error: error.message }, 'connection error'));
-    if (this.#open.size >= connectionsMax) {
-      log.warn({ connectionsMax, from: socket.remoteAddress }, 'connection refused: too many');
-      connection.destroy();
-      return;
-    }
+    if (connection.destroyed) return; // refused by the gate
     if (!this.#certify(connection, socket)) return void connection.destroy();
     this.#open.add(connection);
+    this.#sockets.set(connection, socket);
     connection.once('close', () => this.#open.delete(connection));
     this.#guard(connection, socket.remoteAddress ?? 'unknown');
     this.#options.handle(connection);
+  }
+
+  /**
+   * A browser names the page that connects. A page is none of our clients unless it is listed: it
+   * would use what only this machine may reach, or the certificate of the person before it.
+   */
+  #judgeOrigin({ headers, socket }: IncomingMessage, answerWith: UpgradeAnswer): void {
+    const { origin } = headers;
+    if (origin === undefined || this.#options.wsOrigins.includes(origin)) return answerWith(true);
+    const facts = { origin, from: socket.remoteAddress };
+    this.#seldom.warn('origin', facts, 'WebSocket refused: --ws-origin does not list this page');
+    answerWith(false, 403, 'this Origin is not allowed: list it with --ws-origin');
   }
 
   /** False for a certificate that is not good: it was meant to prove something, and does not. */

@@ -39,6 +39,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     bytesPerSecondMax: null,
     keepUnannouncedMs: null,
     connectionsMax: 100,
+    wsOrigins: [],
     lead: null,
     upstream: null,
     log,
