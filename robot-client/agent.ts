@@ -17,6 +17,7 @@ import { openMqttWire } from '../shared/io/mqtt-wire.ts';
 import { subscribeGently } from '../shared/io/subscribe.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { Component } from './component.ts';
+import { ComponentSet } from './component-set.ts';
 import { PATCH_CAPABILITY } from './core/delta.ts';
 import { explainRobot } from './core/explain.ts';
 import { layoutOf } from './core/layout.ts';
@@ -40,7 +41,7 @@ import { makeHealthWatch } from './watch.ts';
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
-  readonly #components: Component[];
+  readonly #components: ComponentSet;
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -83,7 +84,7 @@ export class Agent {
       views: () => this.#views(),
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => {
-        for (const one of this.#components) void this.#tolerate('look', one.look());
+        void this.#components.look();
       },
       isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
       send: (state) => this.#sendRetained('state', state),
@@ -94,9 +95,10 @@ export class Agent {
     this.telemetry = new Telemetry(names, this.#reporter);
     this.#wants = new Wants(options, () => this.#wire);
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
-    this.#components = options.roots.map((one) => this.#makeComponent(one));
+    const all = options.roots.map((one) => this.#makeComponent(one));
+    this.#components = new ComponentSet(all, options.log);
     this.#watch = makeHealthWatch(options, {
-      components: this.#components,
+      components: all,
       reporter: this.#reporter,
     });
   }
@@ -104,9 +106,8 @@ export class Agent {
   /** Goes on where the disk says, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
-    for (const component of this.#components) await component.load();
-    for (const component of this.#components) await component.start();
-    if (unknown) await this.#refuseAll(unknown, { stays: true });
+    await this.#components.open();
+    if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#tellDamages();
     this.#reporter.start();
     this.#watch.start();
@@ -134,34 +135,36 @@ export class Agent {
     );
   }
 
-  /** Says goodbye, so that the will need not. */
-  async close(): Promise<void> {
+  /**
+   * Says goodbye, so that the will need not.
+   * @returns false when something still writes under a root: its lock has to stay
+   */
+  async close(): Promise<boolean> {
     this.#closed = true;
     this.#watch.close();
     this.#secondLook.close();
     this.#orders.close();
-    await Promise.all(this.#components.map((component) => component.close()));
-    await this.#reporter.close();
-    for (const [nth, { root }] of this.#options.roots.entries()) {
-      if (!this.#components[nth]?.isOpen) continue;
+    const ended = await this.#components.close();
+    await this.#tolerate('usage', this.#reporter.close());
+    for (const { component, root } of this.#options.roots) {
+      if (!ended.has(component)) continue;
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
     }
-    const wire = this.#wire;
-    if (!wire) return;
-    if (wire.isUp) {
+    if (this.#wire?.isUp) {
       const offline = encodeMessage({ online: false });
       await this.#tolerate('goodbye', this.#sendRetained('online', offline));
     }
-    await wire.close();
+    await this.#wire?.close();
+    return ended.size === this.#options.roots.length;
   }
 
   /** Nothing is swapped while there is a problem; it is told and shown. Null when it is over. */
   hold(problem: Problem | null): void {
-    for (const component of this.#components) void component.hold(problem);
+    void this.#components.hold(problem);
   }
 
   get components(): readonly Component[] {
-    return this.#components;
+    return this.#components.all;
   }
 
   /** GET /status of the local API. */
@@ -202,7 +205,7 @@ export class Agent {
   }
 
   #views(): ComponentView[] {
-    return this.#components.map((component) => component.view);
+    return this.#components.views;
   }
 
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
@@ -268,7 +271,8 @@ export class Agent {
   }
 
   async #tellDamages(): Promise<void> {
-    for (const one of this.#memory.takeDamages()) await this.#refuseAll(one, { stays: true });
+    for (const one of this.#memory.takeDamages())
+      await this.#components.refuse(one, { stays: true });
   }
 
   async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
@@ -277,7 +281,7 @@ export class Agent {
     const unknown = isJudged ? await this.#memory.open() : null;
     if (unknown) {
       this.#lookAgain(unknown, topic, payload);
-      return this.#refuseAll(unknown, { stays: true });
+      return this.#components.refuse(unknown, { stays: true });
     }
     await this.#tellDamages();
     if (parsed?.kind === 'updates') return this.#onAnnouncement(topic, payload);
@@ -294,7 +298,7 @@ export class Agent {
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       this.#lookAgain(problem, topic, payload);
-      return this.#refuseAll(problem, { stays: true });
+      return this.#components.refuse(problem, { stays: true });
     }
     this.#log.info({ version }, 'new trust root accepted');
     if (!isSameRole(before, this.#trust, 'rollout')) this.#inbox.forget();
@@ -312,7 +316,7 @@ export class Agent {
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       this.#lookAgain(problem, topic, payload);
-      return this.#refuseAll(problem, { stays: true });
+      return this.#components.refuse(problem, { stays: true });
     }
     await this.#consider();
   }
@@ -344,28 +348,20 @@ export class Agent {
     return toProblem(thrown);
   }
 
-  async #refuseAll(...refusal: Parameters<Component['refuse']>): Promise<void> {
-    for (const component of this.#components) await component.refuse(...refusal);
-  }
-
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
       const { progress, completeSince } = this.#inbox;
       // A recall holds without an announcement: it undoes what was announced once.
-      await this.#considerAll(null, { progress, completeSince });
+      await this.#components.consider(null, { progress, completeSince });
       const announcement = this.#inbox.currentAnnouncement(this.#now());
-      if (announcement) await this.#considerAll(announcement, { progress, completeSince });
+      if (announcement) await this.#components.consider(announcement, { progress, completeSince });
     } catch (thrown) {
       const problem = this.#problemOf(thrown);
       const bytes = this.#inbox.announcementBytes;
       if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
-      await this.#refuseAll(problem, { stays: false });
+      await this.#components.refuse(problem, { stays: false });
     }
-  }
-
-  async #considerAll(...heard: Parameters<Component['consider']>): Promise<void> {
-    for (const component of this.#components) await component.consider(...heard);
   }
 
   #facts() {

@@ -4,27 +4,28 @@
  */
 
 import type { Announcement } from '../shared/announcement.ts';
-import type { Problem } from '../shared/errors.ts';
+import { toProblem, type Problem } from '../shared/errors.ts';
 import type { EpochMs } from '../shared/ids.ts';
 import { LIMITS } from '../shared/limits.ts';
 import type { Progress } from '../shared/progress.ts';
-import { decideOffer, decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
-import { patchFacts } from './core/delta.ts';
+import { decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
 import { accepts, isLooping, loopProblem, step } from './core/machine.ts';
 import type { Effect, MachineEvent } from './core/machine.ts';
-import { busyWhile, payloadOf, reportTransition } from './core/report.ts';
-import type { ComponentView, Held, Live } from './core/report.ts';
+import { busyWhile, type ComponentView, type Held, type Live } from './core/report.ts';
+import { decideOffered } from './core/offered.ts';
 import { startEvent } from './core/recovery.ts';
 import { retryWaitMs } from './core/retry.ts';
 import { lossOf } from './core/lost-state.ts';
 import { foreignProblem } from './core/slots.ts';
-import { blockedOf, freshState, type MachineState } from './core/state.ts';
+import { freshState, type MachineState } from './core/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './effects.ts';
 import { splitProblem } from './io/one-filesystem.ts';
 import { RootOpener } from './io/open-root.ts';
 import { keepMachineState, writeMachineState } from './io/state-file.ts';
 import { SlotWatch } from './io/slot-watch.ts';
+import { RunningEffects } from './running-effects.ts';
+import { tellTransition } from './tell.ts';
 
 const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
@@ -35,7 +36,7 @@ export class Component {
   readonly #root: RootOpener;
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
-  #running: AbortController | null = null;
+  readonly #effects = new RunningEffects((error) => this.#failed(error));
   #retryTimer: NodeJS.Timeout | null = null;
   /** Considered last; and the one beside which another document was refused, until a newer. */
   #considered: Announcement | null = null;
@@ -43,6 +44,7 @@ export class Component {
   #readySaid: { ready: boolean; reason: string } | null = null;
   #confirm: (() => void) | null = null;
   #held: Held | null = null;
+  #loaded = false;
   #closed = false;
 
   constructor(options: ComponentOptions) {
@@ -59,9 +61,9 @@ export class Component {
     return this.#options.component;
   }
 
-  /** False while the root must not be touched. */
+  /** False while the root must not be touched, or was not read. */
   get isOpen(): boolean {
-    return this.#root.isOpen;
+    return this.#loaded && this.#root.isOpen;
   }
 
   get view(): ComponentView {
@@ -83,27 +85,32 @@ export class Component {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     await this.#slots.read(); // before the state: what is told never mixes old and new
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
+    this.#loaded = true;
   }
 
   /** Goes on from what `load` read. */
   async start(): Promise<void> {
-    if (!this.#root.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
+    if (!this.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
     await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
     const split = this.#root.problem ?? (await splitProblem(this.#options));
     if (split) await this.refuse(split, { stays: true });
   }
 
-  /** For a component that is alone. */
   open(): Promise<void> {
     return this.load().then(() => this.start());
   }
 
-  async close(): Promise<void> {
+  /** @returns false when an effect did not end in time: it may still write */
+  async close(): Promise<boolean> {
     this.#closed = true;
-    if (this.#retryTimer) clearTimeout(this.#retryTimer);
-    this.#running?.abort(new Error('agent stops'));
+    this.#effects.abort('agent stops');
     await this.#queue;
+    this.#effects.abort('agent stops'); // what the last event began
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
+    if (!hasEnded) this.#options.log.warn({ component: this.name }, 'an effect has not ended');
+    return hasEnded;
   }
 
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
@@ -112,32 +119,27 @@ export class Component {
     heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
   ): Promise<void> {
     return this.#enqueue(async () => {
-      if (!this.#root.isOpen) return void (await this.#hasRoot());
+      if (!this.isOpen) return void (await this.#hasRoot());
       await this.#look();
       if (await this.#obeyRecall(heard.progress)) return;
       if (foreignProblem(this.#slots.slots)) return;
       if (!(await this.#hasRoot())) return;
-      const { facts, component, trust, patchProgram } = this.#options;
-      const { phase, job } = this.#state;
+      const { phase } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
-      const now = this.#now();
       this.#considered = announcement ?? this.#considered;
-      const decision = announcement
-        ? decideOffer(announcement, {
-            ...facts,
-            component,
-            trust,
-            version: this.#slots.active,
-            payloadSha256: payloadOf(this.#state, this.#slots.active),
-            blocked: blockedOf(this.#state),
-            patching: patchProgram ? patchFacts(this.#state, this.#slots) : null,
-            ...heard,
-            joined: job?.rollout ?? null,
-            now,
-          })
-        : null;
-      if (decision) await this.#act(decision, now);
+      if (announcement) await this.#judge(announcement, heard);
     });
+  }
+
+  async #judge(
+    announcement: Announcement,
+    heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
+  ): Promise<void> {
+    const { facts, component, trust, patchProgram } = this.#options;
+    const [now, canPatch] = [this.#now(), Boolean(patchProgram)];
+    const [state, { slots }] = [this.#state, this.#slots];
+    const on = { facts, component, trust, canPatch, state, slots, heard, now };
+    await this.#act(decideOffered(announcement, on), now);
   }
 
   /** Looks at the slots again: a person may have changed them. What is wrong is told once. */
@@ -154,7 +156,7 @@ export class Component {
   /** Slots and disk as they are now, for who is about to be told, and at each heartbeat. */
   look(): Promise<void> {
     return this.#enqueue(async () => {
-      if (!this.#root.isOpen) return;
+      if (!this.isOpen) return;
       await this.#look();
       if (await this.#root.probe()) await this.#hasRoot();
     });
@@ -206,7 +208,7 @@ export class Component {
       const blocked = this.#state.blocked.filter((one) => one.version !== version);
       found = blocked.length !== this.#state.blocked.length;
       this.#state = { ...this.#state, blocked };
-      if (this.#root.isOpen)
+      if (this.isOpen)
         await writeMachineState(this.#options.disk, this.#options.layout, this.#state);
     });
     this.#options.onIdle();
@@ -257,10 +259,10 @@ export class Component {
 
   /** False while the disk refuses: told, and looked at again. A root that opens is begun with. */
   async #hasRoot(): Promise<boolean> {
-    const { isOpen: wasOpen, problem: before } = this.#root;
+    const [wasOpen, { problem: before }] = [this.isOpen, this.#root];
     if (wasOpen && !before) return true;
     await (wasOpen ? this.#root.prepare() : this.load());
-    const { isOpen, problem } = this.#root;
+    const [isOpen, { problem }] = [this.isOpen, this.#root];
     if (problem) {
       this.#wakeIn(LIMITS.secondLookMs);
       await this.#noteRefusal(problem, null);
@@ -270,6 +272,7 @@ export class Component {
   }
 
   #wakeIn(waitMs: number): void {
+    if (this.#closed) return;
     if (this.#retryTimer) clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => this.#options.onIdle(), waitMs);
   }
@@ -292,11 +295,21 @@ export class Component {
 
   #enqueue(run: () => Promise<void>): Promise<void> {
     const next = this.#queue.then(() => (this.#closed ? undefined : run()));
-    // The queue itself must survive a failure; whoever enqueued gets it.
-    this.#queue = next.catch((error: unknown) => {
-      this.#options.log.error({ component: this.name, error: String(error) }, 'component failed');
-    });
+    // The queue itself must survive a failure; whoever enqueued gets it too.
+    this.#queue = next.catch((error: unknown) => this.#failed(error));
     return next;
+  }
+
+  /** Shown in what is reported, logged once for each new reason, and tried again after a while. */
+  #failed(error: unknown): void {
+    const problem = toProblem(error);
+    const known = this.#live.refusal?.problem;
+    if (known?.code !== problem.code || known.message !== problem.message) {
+      this.#options.log.error({ component: this.name, error: String(error) }, 'component failed');
+      this.#live = { ...this.#live, refusal: { version: null, problem, atMs: this.#now() } };
+      this.#options.onChange(true);
+    }
+    this.#wakeIn(LIMITS.secondLookMs);
   }
 
   /** @param forRollout the rollout whose effect ended; results of an older job are dropped */
@@ -324,8 +337,7 @@ export class Component {
     const unkept = await keepMachineState(disk, layout, { state: after, log });
     // Nothing may be swapped that the disk does not remember.
     if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
-    this.#running?.abort(new Error(`left phase ${before.phase}`));
-    this.#running = null;
+    this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(); // before the state: a report never shows a phase with older slots
     this.#state = after;
     this.#live = { ...QUIET, refusal: this.#live.refusal };
@@ -342,22 +354,13 @@ export class Component {
   }
 
   #start(effect: Effect): void {
-    const running = new AbortController();
-    this.#running = running;
     const rollout = 'job' in effect ? effect.job.rollout : undefined;
-    const context = this.#context(running.signal);
-    void runEffect(effect, context).then(
-      (event) => {
-        if (running.signal.aborted) return;
-        if (event) void this.#dispatch(event, rollout);
-        else this.#options.onIdle();
-      },
-      (error: unknown) => {
-        if (running.signal.aborted) return;
-        this.#options.log.error({ effect: effect.kind, error: String(error) }, 'effect failed');
-        if (effect.kind === 'cleanUp') this.#options.onIdle();
-      },
-    );
+    this.#effects.start(async (signal) => {
+      const event = await runEffect(effect, this.#context(signal));
+      if (signal.aborted) return;
+      if (event) await this.#dispatch(event, rollout);
+      else this.#options.onIdle();
+    });
   }
 
   #context(signal: AbortSignal): EffectContext {
@@ -392,9 +395,6 @@ export class Component {
     problem: Problem | null,
     version: string | null,
   ): Promise<void> {
-    const { facts, component } = this.#options;
-    const told = { robot: facts.robot, component, event, from: before.phase, version, problem };
-    const now = this.#now();
-    await this.#options.tell(reportTransition({ ...told, before, after: this.#state, now }));
+    await tellTransition(this.#options, { event, before, after: this.#state, problem, version });
   }
 }

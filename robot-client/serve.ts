@@ -28,6 +28,7 @@ export interface ServeOptions {
 /** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
 export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
   const { roots, claims, socketPath, log } = on;
+  let hasEnded = true;
   assertSocketPath(socketPath);
   const door = new LocalDoor({
     open: async () => {
@@ -47,10 +48,11 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
       await untilTold();
     } finally {
       await door.close();
-      await agent.close();
+      hasEnded = await agent.close();
     }
   } finally {
-    claims.release();
+    // A lock under which something still writes goes with the process, not before.
+    if (hasEnded) claims.release();
   }
 }
 

@@ -250,6 +250,7 @@ export const LIMITS = {
   socketPathBytesMax: 107, // sun_path of Linux without its final NUL
   telemetryDeltaMax: 1_000_000_000, // one report of a counter: sums stay exact integers for ever
   hookDrainMs: 200, // last words of a hook that ended may come this late
+  closeWaitMs: 30 * SECOND, // a write that runs when the agent stops; systemd kills after 90
   hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
   stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak

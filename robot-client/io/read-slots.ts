@@ -51,11 +51,20 @@ async function namesOf(disk: Disk, releases: string | null, end: PathEnd): Promi
     return [];
   }
   const names: string[] = [];
-  for (const name of (await disk.list(releases)).slice(0, LIMITS.releaseNamesMax)) {
+  for (const name of (await listOrNone(disk, releases)).slice(0, LIMITS.releaseNamesMax)) {
     const other = await followPath(disk, `${releases}/${name}`);
     if (other.end.kind === 'there' && other.end.id === end.id) names.push(name);
   }
   return names;
+}
+
+/** A folder that cannot be listed has no names that count: the slot is not one of ours then. */
+async function listOrNone(disk: Disk, folder: string): Promise<readonly string[]> {
+  try {
+    return await disk.list(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** Where a path ends, and each link on the way. `..` is taken as the kernel does: after the links. */

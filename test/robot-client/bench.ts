@@ -29,6 +29,8 @@ const ROBOT = parseRobotId('r1');
 export const OLD = '1.0.0';
 /** Short: what hangs is to be noticed soon. */
 const HOOK_TIMEOUT_MS = 500;
+/** Short too: some tests leave an operation hanging. */
+const CLOSE_WAIT_MS = 300;
 
 const rolloutOf = (version: string): string => `app-${version.replaceAll('.', '-')}`;
 
@@ -131,6 +133,7 @@ export class Bench {
       hookTimeoutMs: HOOK_TIMEOUT_MS,
       bytesPerSecondMax: null,
       bootsMax: 3,
+      closeWaitMs: CLOSE_WAIT_MS,
       adoptVersion: '0.0.0',
       facts: { robot: ROBOT, arch: 'x86_64', tags: [] },
       log: makeLog('bench', 'silent'),
@@ -156,10 +159,9 @@ export class Bench {
 
   /** As the agent does: the newest announcement, whenever there is a reason to look at it. */
   offer(): void {
-    void this.component.consider(this.#announcement, {
-      progress: this.#progress,
-      completeSince: new Map(),
-    });
+    const heard = { progress: this.#progress, completeSince: new Map() };
+    // As in the agent: the component has told and logged what failed.
+    this.component.consider(this.#announcement, heard).catch(() => {});
   }
 
   announce(bundle: SignedBundle, version: string, more: Partial<RolloutFields> = {}): void {

@@ -1,0 +1,71 @@
+/**
+ * All components of one robot. Whatever one of them meets, the others are read, started, considered
+ * and closed: a failure stays with the component that has it, which tells it.
+ */
+
+import type { Problem } from '../shared/errors.ts';
+import type { Log } from '../shared/ports.ts';
+import type { Component } from './component.ts';
+import type { ComponentView } from './core/report.ts';
+
+export class ComponentSet {
+  readonly all: readonly Component[];
+  readonly #log: Log;
+
+  constructor(all: readonly Component[], log: Log) {
+    this.all = all;
+    this.#log = log;
+  }
+
+  get views(): ComponentView[] {
+    return this.all.map((component) => component.view);
+  }
+
+  /** No effect runs before all of them were read. Never rejects. */
+  async open(): Promise<void> {
+    await this.#each('read', (component) => component.load());
+    await this.#each('start', (component) => component.start());
+  }
+
+  /** Never rejects. */
+  async consider(...heard: Parameters<Component['consider']>): Promise<void> {
+    await this.#each('consider', (component) => component.consider(...heard));
+  }
+
+  /** For who is about to be told of the slots. Never rejects. */
+  async look(): Promise<void> {
+    await this.#each('look', (component) => component.look());
+  }
+
+  /** Never rejects. */
+  async hold(problem: Problem | null): Promise<void> {
+    await this.#each('hold', (component) => component.hold(problem));
+  }
+
+  /** Never rejects. */
+  async refuse(problem: Problem, how: { stays: boolean }): Promise<void> {
+    await this.#each('refuse', (component) => component.refuse(problem, how));
+  }
+
+  /** The names of those that end in order: open, and nothing of them runs. Never rejects. */
+  async close(): Promise<ReadonlySet<string>> {
+    const ended = new Set<string>();
+    await this.#each('close', async (component) => {
+      if ((await component.close()) && component.isOpen) ended.add(component.name);
+    });
+    return ended;
+  }
+
+  /** Side by side: a disk that hangs under one root holds up no other. */
+  async #each(what: string, run: (component: Component) => Promise<unknown>): Promise<void> {
+    const tried = async (component: Component): Promise<void> => {
+      try {
+        await run(component);
+      } catch (error) {
+        // The component has told the fleet; this is for whoever reads the log.
+        this.#log.debug({ component: component.name, what, error: String(error) }, 'left out');
+      }
+    };
+    await Promise.all(this.all.map(tried));
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The effects of one component that run. A new one takes the place of the one before; whoever closes
+ * the component waits until none runs any more, because an effect that was told to stop may still be
+ * in the middle of a write.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export class RunningEffects {
+  readonly #runs = new Set<Promise<void>>();
+  readonly #onFailure: (error: unknown) => void;
+  #current: AbortController | null = null;
+
+  /** @param onFailure told of an effect that failed and had not been told to stop; never throws */
+  constructor(onFailure: (error: unknown) => void) {
+    this.#onFailure = onFailure;
+  }
+
+  /** The newest is the one that `abort` stops. */
+  start(run: (signal: AbortSignal) => Promise<void>): void {
+    const current = new AbortController();
+    this.#current = current;
+    const running = run(current.signal)
+      .catch((error: unknown) => {
+        if (!current.signal.aborted) this.#onFailure(error);
+      })
+      .finally(() => this.#runs.delete(running));
+    this.#runs.add(running);
+  }
+
+  abort(why: string): void {
+    this.#current?.abort(new Error(why));
+    this.#current = null;
+  }
+
+  /** True when none runs any more; false when one still did after `withinMs`. */
+  async settle(withinMs: number): Promise<boolean> {
+    const timer = new AbortController();
+    const over = sleep(withinMs, undefined, { signal: timer.signal }).catch(() => {});
+    await Promise.race([Promise.all(this.#runs), over]);
+    timer.abort();
+    return this.#runs.size === 0;
+  }
+}
