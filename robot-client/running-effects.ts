@@ -1,10 +1,8 @@
 /**
- * The effects of one component that run. A new one takes the place of the one before; whoever closes
- * the component waits until none runs any more, because an effect that was told to stop may still be
- * in the middle of a write.
+ * The effects of one component that run. A new one takes the place of the one before; whoever
+ * closes the component waits until none runs any more, because an effect that was told to stop may
+ * still be in the middle of a write.
  */
-
-import { setTimeout as sleep } from 'node:timers/promises';
 
 export class RunningEffects {
   readonly #runs = new Set<Promise<void>>();
@@ -35,10 +33,12 @@ export class RunningEffects {
 
   /** True when none runs any more; false when one still did after `withinMs`. */
   async settle(withinMs: number): Promise<boolean> {
-    const timer = new AbortController();
-    const over = sleep(withinMs, undefined, { signal: timer.signal }).catch(() => {});
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, withinMs);
+    });
     await Promise.race([Promise.all(this.#runs), over]);
-    timer.abort();
+    clearTimeout(timer);
     return this.#runs.size === 0;
   }
 }
