@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { callLocalApi } from '../robot-client/io/local-client.ts';
+import { callLocalApi } from '../robot-client/local/client.ts';
 import { startTcpProxy, type TcpProxy } from '../test/helpers/tcp-proxy.ts';
 import { FamilyWatch, measureFamily, type FamilyRun } from './family.ts';
 import { writeLargePair } from './large-pair.ts';

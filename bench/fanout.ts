@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import type { Scope } from '../test/helpers/scope.ts';
 import { median } from './median.ts';
 import { startDroverPeer, startMosquittoPeer, type Peer } from './peers.ts';

@@ -4,7 +4,7 @@
  * and what that costs in hours and robots. Same seeds, same table.
  */
 
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { simulateMany, WORLD, type World } from '../test/broker/gate-simulation.ts';
 import { appendResult } from './results.ts';
 

@@ -6,7 +6,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { HARD_CASES, HardCampaign, type HardCase } from '../test/kill/hard-campaign.ts';
 import { withCleanUp } from './clean-up.ts';
 import { appendResult } from './results.ts';

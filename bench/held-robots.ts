@@ -7,7 +7,7 @@
 import { createInterface } from 'node:readline';
 import { generate } from 'mqtt-packet';
 import { dial, LeanParser } from './lean-client.ts';
-import { UPDATES_TOPIC } from '../shared/topics.ts';
+import { UPDATES_TOPIC } from '../shared/formats/topics.ts';
 
 const CONNACK = 2;
 const PUBLISH = 3;

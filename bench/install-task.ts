@@ -5,13 +5,13 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { layoutOf } from '../robot-client/core/layout.ts';
-import type { Effect } from '../robot-client/core/machine.ts';
-import { freshState, type Job } from '../robot-client/core/state.ts';
-import { runEffect, type EffectContext } from '../robot-client/effects.ts';
-import { realDisk } from '../robot-client/io/disk.ts';
-import { prepareLayout } from '../robot-client/io/swap.ts';
-import { parseTrust } from '../shared/trust.ts';
+import { layoutOf } from '../robot-client/install/layout.ts';
+import type { Effect } from '../robot-client/update/machine.ts';
+import { freshState, type Job } from '../robot-client/update/state.ts';
+import { runEffect, type EffectContext } from '../robot-client/update/effects.ts';
+import { realDisk } from '../robot-client/install/disk.ts';
+import { prepareLayout } from '../robot-client/update/swap.ts';
+import { parseTrust } from '../shared/formats/trust.ts';
 
 export interface InstallTask {
   readonly root: string;

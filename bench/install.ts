@@ -10,11 +10,11 @@ import { copyFile, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { layoutOf, payloadFile, stagingFolder } from '../robot-client/core/layout.ts';
-import { makeJob, type Job } from '../robot-client/core/state.ts';
-import { openAnnouncement } from '../shared/announcement.ts';
-import { verifyRollout } from '../shared/bundle-signature.ts';
-import { DroverError } from '../shared/errors.ts';
+import { layoutOf, payloadFile, stagingFolder } from '../robot-client/install/layout.ts';
+import { makeJob, type Job } from '../robot-client/update/state.ts';
+import { openAnnouncement } from '../shared/formats/announcement.ts';
+import { verifyRollout } from '../shared/formats/bundle-signature.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { makeFleet } from '../test/helpers/fleet.ts';
 import { measureFamily } from './family.ts';
 import type { InstallOutcome, InstallTask } from './install-task.ts';

@@ -6,9 +6,9 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { PHASES } from '../shared/phases.ts';
+import { PHASES } from '../shared/formats/phases.ts';
 import { runCampaign, type CampaignResult } from '../test/kill/campaign.ts';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { appendResult } from './results.ts';
 
 const KILLS_DEFAULT = 1_000;

@@ -7,9 +7,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createConnection, type Socket } from 'node:net';
 import { generate, type Packet } from 'mqtt-packet';
-import type { Sha256Hex } from '../shared/ids.ts';
-import { LIMITS } from '../shared/limits.ts';
-import { chunkTopic } from '../shared/topics.ts';
+import type { Sha256Hex } from '../shared/base/ids.ts';
+import { LIMITS } from '../shared/base/limits.ts';
+import { chunkTopic } from '../shared/formats/topics.ts';
 
 const CONNACK = 2;
 const PUBLISH = 3;

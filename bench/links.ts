@@ -11,7 +11,7 @@
 import { randomFillSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { startBrokerChild } from '../test/e2e/broker-child.ts';
 import { Site } from '../test/e2e/site.ts';
 import { WiredSite } from '../test/e2e/wired-site.ts';

@@ -1,6 +1,6 @@
 /** `npm run bench -- <name>`: each name is one file that measures one thing and appends a table. */
 
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
 import { benchDelta } from './delta.ts';
 import { benchFanout, benchIdle } from './fanout.ts';

@@ -10,7 +10,7 @@ import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { callLocalApi } from '../robot-client/io/local-client.ts';
+import { callLocalApi } from '../robot-client/local/client.ts';
 import { readProcessStats, type ProcessStats } from './process-stats.ts';
 import { appendResult, REPOSITORY } from './results.ts';
 

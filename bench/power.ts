@@ -5,7 +5,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { FILE_SYSTEMS, type FileSystem } from '../test/power/file-systems.ts';
 import { runPowerCuts, type PowerResult } from '../test/power/power-run.ts';
 import { withCleanUp } from './clean-up.ts';

@@ -1,15 +1,15 @@
 /**
  * All robots of one run of `bench pull`, in a process of their own: told what to pull in the first
  * argument as JSON, it connects all of them, pulls, and prints what it took. `robot` uses what a
- * robot uses (shared/io/mqtt-wire.ts and shared/pull.ts); `lean` is the floor of any client.
+ * robot uses (shared/io/mqtt-wire.ts and shared/transfer/pull.ts); `lean` is the floor of any client.
  */
 
-import { sha256Hex } from '../shared/hash.ts';
-import type { Sha256Hex } from '../shared/ids.ts';
+import { sha256Hex } from '../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../shared/base/ids.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
-import { ChunkPull, type PullEffect } from '../shared/pull.ts';
-import { chunkTopic } from '../shared/topics.ts';
-import type { Wire } from '../shared/ports.ts';
+import { ChunkPull, type PullEffect } from '../shared/transfer/pull.ts';
+import { chunkTopic } from '../shared/formats/topics.ts';
+import type { Wire } from '../shared/base/ports.ts';
 import { leanHttp, leanMqtt, type LeanConnection } from './lean-client.ts';
 
 export interface PullTask {

@@ -6,9 +6,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sha256Hex } from '../shared/hash.ts';
-import type { Sha256Hex } from '../shared/ids.ts';
-import { chunkTopic } from '../shared/topics.ts';
+import { sha256Hex } from '../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../shared/base/ids.ts';
+import { chunkTopic } from '../shared/formats/topics.ts';
 import type { Scope } from '../test/helpers/scope.ts';
 import { leanMqtt } from './lean-client.ts';
 import { median } from './median.ts';

@@ -4,7 +4,7 @@
  * tenth on, everything that is measured must stay flat. Shorter soaks than 1,000 are not recorded.
  */
 
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import {
   growthIn,
   GROWTH_MAX,

@@ -1,9 +1,9 @@
 /** Chunks into brokers, the way publishers do it: retained, QoS 1, acknowledged. */
 
-import type { Sha256Hex } from '../shared/ids.ts';
+import type { Sha256Hex } from '../shared/base/ids.ts';
 import { connectWire } from '../shared/io/mqtt-wire.ts';
-import type { Wire } from '../shared/ports.ts';
-import { chunkTopic } from '../shared/topics.ts';
+import type { Wire } from '../shared/base/ports.ts';
+import { chunkTopic } from '../shared/formats/topics.ts';
 import type { Peer } from './peers.ts';
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };

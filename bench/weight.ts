@@ -5,8 +5,8 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError } from '../shared/errors.ts';
-import { LIMITS } from '../shared/limits.ts';
+import { DroverError } from '../shared/base/errors.ts';
+import { LIMITS } from '../shared/base/limits.ts';
 import { startIdleRobot, type IdleRobot } from '../test/e2e/idle-robot.ts';
 import type { Purpose, TrafficMeter } from '../test/helpers/traffic-meter.ts';
 import { readProcessStats, type ProcessStats } from './process-stats.ts';

@@ -4,20 +4,20 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { parseByteSize, parseRate } from '../shared/byte-sizes.ts';
-import { formatDurationMs, parseDurationMs } from '../shared/durations.ts';
-import { DroverError } from '../shared/errors.ts';
+import { parseByteSize, parseRate } from '../shared/base/byte-sizes.ts';
+import { formatDurationMs, parseDurationMs } from '../shared/base/durations.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { readSeeds } from '../shared/io/key-file.ts';
-import { isId } from '../shared/ids.ts';
+import { isId } from '../shared/base/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
-import { inBackground } from '../shared/in-background.ts';
-import { LIMITS } from '../shared/limits.ts';
-import { parseTrust, type TrustRoot } from '../shared/trust.ts';
+import { inBackground } from '../shared/base/in-background.ts';
+import { LIMITS } from '../shared/base/limits.ts';
+import { parseTrust, type TrustRoot } from '../shared/formats/trust.ts';
 import { ACL_COMMAND } from './commands/acl.ts';
-import { attachBroker } from './attach.ts';
+import { attachBroker } from './attached/attach.ts';
 import { withDataCommands } from './commands/data.ts';
 import { withDoors } from './commands/door-options.ts';
-import { ENGINE_NAMES, engineProfile } from './core/engine-profile.ts';
+import { ENGINE_NAMES, engineProfile } from './mqtt/engine-profile.ts';
 import {
   ENGINE_PASSWORD,
   ENGINE_USERNAME,
@@ -25,11 +25,11 @@ import {
   readUpstreamAddress,
   UPSTREAM_PASSWORD,
   UPSTREAM_USERNAME,
-} from './engine-address.ts';
-import type { CertificateFiles } from './io/certificates.ts';
-import type { LeadOptions } from './lead.ts';
-import { runPasswd } from './passwd.ts';
-import type { UpstreamOptions } from './relay.ts';
+} from './attached/engine-address.ts';
+import type { CertificateFiles } from './access/certificates.ts';
+import type { LeadOptions } from './rollout/lead.ts';
+import { runPasswd } from './access/passwd.ts';
+import type { UpstreamOptions } from './relay/relay.ts';
 import { startBroker, type RunningBroker } from './server.ts';
 
 const PROGRAM = 'drover-broker';

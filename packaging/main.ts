@@ -16,7 +16,7 @@ const ARCHES: readonly Arch[] = ['amd64', 'arm64'];
 /** For a tree without git and without SOURCE_DATE_EPOCH. */
 const LONG_AGO_S = Date.UTC(2026, 0, 1) / 1000;
 
-const top = fileURLToPath(new URL('../../', import.meta.url));
+const top = fileURLToPath(new URL('../..', import.meta.url));
 
 function epoch(): number {
   const given = process.env['SOURCE_DATE_EPOCH'];

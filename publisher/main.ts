@@ -2,7 +2,7 @@
 /** `drover`: the publisher's command line. Words become calls here; nothing is decided. */
 
 import yargs from 'yargs';
-import { DroverError } from '../shared/errors.ts';
+import { DroverError } from '../shared/base/errors.ts';
 import { runProgram } from '../shared/io/cli.ts';
 import { buildVerb } from './commands/build.ts';
 import { exportVerb } from './commands/export.ts';

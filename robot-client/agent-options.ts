@@ -1,12 +1,12 @@
 /** What an agent is made of: options.ts reads them from a command line, tests write them down. */
 
 import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';
-import type { EpochMs, RobotId } from '../shared/ids.ts';
-import type { Log, PatchProgram } from '../shared/ports.ts';
-import type { TrustRoot } from '../shared/trust.ts';
-import type { InterlockRules } from './core/interlock.ts';
-import type { Claims } from './io/root-claims.ts';
-import type { Disk } from './core/ports.ts';
+import type { EpochMs, RobotId } from '../shared/base/ids.ts';
+import type { Log, PatchProgram } from '../shared/base/ports.ts';
+import type { TrustRoot } from '../shared/formats/trust.ts';
+import type { InterlockRules } from './local/interlock.ts';
+import type { Claims } from './install/root-claims.ts';
+import type { Disk } from './install/disk-port.ts';
 
 export interface AgentOptions {
   readonly robot: RobotId;

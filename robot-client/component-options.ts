@@ -1,11 +1,11 @@
 /** The settings and callbacks of one component: the agent fills them in, tests write them down. */
 
-import type { EpochMs } from '../shared/ids.ts';
-import type { RobotEventFields } from '../shared/messages.ts';
-import type { Log } from '../shared/ports.ts';
-import type { Decision, RobotFacts } from './core/decide.ts';
-import type { Claims } from './io/root-claims.ts';
-import type { EffectContext } from './effects.ts';
+import type { EpochMs } from '../shared/base/ids.ts';
+import type { RobotEventFields } from '../shared/formats/messages.ts';
+import type { Log } from '../shared/base/ports.ts';
+import type { Decision, RobotFacts } from './update/decide.ts';
+import type { Claims } from './install/root-claims.ts';
+import type { EffectContext } from './update/effects.ts';
 
 export interface ComponentOptions extends Pick<
   EffectContext,

@@ -3,10 +3,10 @@
  * and closed: a failure stays with the component that has it, which tells it.
  */
 
-import type { Problem } from '../shared/errors.ts';
-import type { Log } from '../shared/ports.ts';
+import type { Problem } from '../shared/base/errors.ts';
+import type { Log } from '../shared/base/ports.ts';
 import type { Component } from './component.ts';
-import type { ComponentView } from './core/report.ts';
+import type { ComponentView } from './fleet/report.ts';
 
 export class ComponentSet {
   readonly all: readonly Component[];

@@ -3,29 +3,29 @@
  * persists, runs the effects, tells. There is no decision in it.
  */
 
-import type { Announcement } from '../shared/announcement.ts';
-import { toProblem, type Problem } from '../shared/errors.ts';
-import type { EpochMs } from '../shared/ids.ts';
-import { LIMITS } from '../shared/limits.ts';
-import type { Progress } from '../shared/progress.ts';
-import { decideRecall, type Decision, type RobotFacts } from './core/decide.ts';
-import { accepts, isLooping, loopProblem, step } from './core/machine.ts';
-import type { Effect, MachineEvent } from './core/machine.ts';
-import { busyWhile, type ComponentView, type Held, type Live } from './core/report.ts';
-import { decideOffered } from './core/offered.ts';
-import { startEvent } from './core/recovery.ts';
-import { retryWaitMs } from './core/retry.ts';
-import { lossOf } from './core/lost-state.ts';
-import { foreignProblem } from './core/slots.ts';
-import { freshState, type MachineState } from './core/state.ts';
+import type { Announcement } from '../shared/formats/announcement.ts';
+import { toProblem, type Problem } from '../shared/base/errors.ts';
+import type { EpochMs } from '../shared/base/ids.ts';
+import { LIMITS } from '../shared/base/limits.ts';
+import type { Progress } from '../shared/formats/progress.ts';
+import { decideRecall, type Decision, type RobotFacts } from './update/decide.ts';
+import { accepts, isLooping, loopProblem, step } from './update/machine.ts';
+import type { Effect, MachineEvent } from './update/machine.ts';
+import { busyWhile, type ComponentView, type Held, type Live } from './fleet/report.ts';
+import { decideOffered } from './update/offered.ts';
+import { startEvent } from './install/recovery.ts';
+import { retryWaitMs } from './update/retry.ts';
+import { lossOf } from './update/lost-state.ts';
+import { foreignProblem } from './install/slots.ts';
+import { freshState, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
-import { runEffect, type EffectContext } from './effects.ts';
-import { splitProblem } from './io/one-filesystem.ts';
-import { RootOpener } from './io/open-root.ts';
-import { keepMachineState, writeMachineState } from './io/state-file.ts';
-import { SlotWatch } from './io/slot-watch.ts';
-import { RunningEffects } from './running-effects.ts';
-import { tellTransition } from './tell.ts';
+import { runEffect, type EffectContext } from './update/effects.ts';
+import { splitProblem } from './install/one-filesystem.ts';
+import { RootOpener } from './install/open-root.ts';
+import { keepMachineState, writeMachineState } from './update/state-file.ts';
+import { SlotWatch } from './install/slot-watch.ts';
+import { RunningEffects } from './update/running-effects.ts';
+import { tellTransition } from './fleet/tell.ts';
 
 const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 

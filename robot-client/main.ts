@@ -5,22 +5,22 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { parseRate } from '../shared/byte-sizes.ts';
-import { formatDurationMs } from '../shared/durations.ts';
-import { DroverError, toProblem } from '../shared/errors.ts';
-import { parseRobotId } from '../shared/ids.ts';
+import { parseRate } from '../shared/base/byte-sizes.ts';
+import { formatDurationMs } from '../shared/base/durations.ts';
+import { DroverError, toProblem } from '../shared/base/errors.ts';
+import { parseRobotId } from '../shared/base/ids.ts';
 import { makeLog, makeOutput, readInput, runProgram } from '../shared/io/cli.ts';
-import { parseBrokerUrls } from '../shared/broker-urls.ts';
-import { LIMITS } from '../shared/limits.ts';
-import type { Log, PatchProgram } from '../shared/ports.ts';
-import { parseTrust } from '../shared/trust.ts';
-import { adoptRoots } from './adopt.ts';
-import { explainAtRest } from './at-rest.ts';
-import { ADOPTED_VERSION_DEFAULT } from './core/adoption.ts';
-import { realDisk } from './io/disk.ts';
-import { callLocalApi } from './io/local-client.ts';
-import { RootClaims } from './io/root-claims.ts';
-import { assertRootsApart, lockRoot } from './io/root-lock.ts';
+import { parseBrokerUrls } from '../shared/base/broker-urls.ts';
+import { LIMITS } from '../shared/base/limits.ts';
+import type { Log, PatchProgram } from '../shared/base/ports.ts';
+import { parseTrust } from '../shared/formats/trust.ts';
+import { adoptRoots } from './commands/adopt.ts';
+import { explainAtRest } from './commands/at-rest.ts';
+import { ADOPTED_VERSION_DEFAULT } from './install/adoption.ts';
+import { realDisk } from './install/disk.ts';
+import { callLocalApi } from './local/client.ts';
+import { RootClaims } from './install/root-claims.ts';
+import { assertRootsApart, lockRoot } from './install/lock.ts';
 import { findZstdProgram } from '../shared/io/zstd-program.ts';
 import {
   defaultArch,
@@ -33,10 +33,10 @@ import {
   parseTags,
   readPassword,
   socketPathOf,
-} from './options.ts';
-import { recoverComponent, type Recovery } from './recover.ts';
-import { recoverRoots } from './recover-roots.ts';
-import { assertNoAgent, serveAgent } from './serve.ts';
+} from './commands/options.ts';
+import { recoverComponent, type Recovery } from './install/recover.ts';
+import { recoverRoots } from './commands/recover-roots.ts';
+import { assertNoAgent, serveAgent } from './commands/serve.ts';
 
 const PROGRAM = 'drover-robot';
 const COMMANDS = ['status', 'explain', 'recover', 'adopt', 'retry', 'unblock'];

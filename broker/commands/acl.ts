@@ -5,10 +5,10 @@
 
 import type { CommandModule } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { ENGINE_USERS, type EngineUser } from '../core/access-rules.ts';
-import { renderMosquittoAcl } from '../core/render-mosquitto.ts';
-import { renderNatsAuthorization, type NatsIdentity } from '../core/render-nats.ts';
-import { readCredentialUsers } from '../io/credentials.ts';
+import { ENGINE_USERS, type EngineUser } from '../access/access-rules.ts';
+import { renderMosquittoAcl } from '../access/acl-mosquitto.ts';
+import { renderNatsAuthorization, type NatsIdentity } from '../access/acl-nats.ts';
+import { readCredentialUsers } from '../access/credentials.ts';
 
 interface AclArgs {
   engine: 'mosquitto' | 'nats';

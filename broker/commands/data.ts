@@ -1,9 +1,9 @@
 /** The verbs on a data folder as a whole: `drover-broker backup`, `repair` and `restore`. */
 
 import type { Argv } from 'yargs';
-import { runBackup } from '../backup.ts';
-import { runRepair } from '../repair.ts';
-import { runRestore } from '../restore.ts';
+import { runBackup } from '../backup/backup.ts';
+import { runRepair } from '../control/repair.ts';
+import { runRestore } from '../backup/restore.ts';
 
 export const withDataCommands = <T>(args: Argv<T>): Argv<T> =>
   args

@@ -1,7 +1,7 @@
 /** Options of where a broker listens, and of how it knows who connects. */
 
 import type { Argv } from 'yargs';
-import { LIMITS } from '../../shared/limits.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 
 export const withDoors = <T>(args: Argv<T>) =>
   args

@@ -7,10 +7,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent } from '../../robot-client/agent.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { parseTrust } from '../../shared/trust.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
 
 const [first, count, url = '', trustFile = '', folder = ''] = process.argv.slice(2);
 const TASK_MS = 500;

@@ -8,7 +8,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AuditEntry, RunView } from '../../broker/core/rollout-view.ts';
+import type { AuditEntry, RunView } from '../../broker/rollout/rollout-view.ts';
 import { prepareTrust } from './prepare.ts';
 import { REPOSITORY } from './workshop.ts';
 import { World } from './world.ts';

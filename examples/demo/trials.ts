@@ -1,11 +1,11 @@
 /** What is done to the robots in the demo: a power cut in mid-transfer, and a forged order. */
 
 import { randomBytes } from 'node:crypto';
-import { signAnnouncement } from '../../shared/announcement.ts';
+import { signAnnouncement } from '../../shared/formats/announcement.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { Started } from './processes.ts';
 import { ROBOTS, SLOW_ROBOT, type Carrier, type World } from './world.ts';
 

@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { callLocalApi } from '../../robot-client/io/local-client.ts';
+import { callLocalApi } from '../../robot-client/local/client.ts';
 import { FleetWatch } from './fleet-watch.ts';
 import { Processes, type Started } from './processes.ts';
 

@@ -1,10 +1,10 @@
 /** Who takes a rollout, when, and what it has to prove: options of `publish` and `import`. */
 
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/durations.ts';
-import { DroverError } from '../../shared/errors.ts';
-import { GATE_NAMES, parseGates } from '../core/gate-words.ts';
-import { parseWaveNumbers, parseWaves, type Audience } from '../core/plan-rollout.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
+import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
 import { commaList, LIST, TEXT } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;

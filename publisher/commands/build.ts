@@ -1,13 +1,13 @@
 /** `drover build`: the words of the stage in ../build.ts. */
 
 import type { Argv } from 'yargs';
-import { formatBytes } from '../../shared/byte-sizes.ts';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { shortHash } from '../../shared/ids.ts';
-import { printable } from '../../shared/printable.ts';
-import { buildBundle, type BuiltBundle } from '../build.ts';
-import type { BundleLabels } from '../core/plan-bundle.ts';
-import type { TreePlan } from '../core/plan-tree.ts';
+import { shortHash } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
+import type { BundleLabels } from '../bundle/plan-bundle.ts';
+import type { TreePlan } from '../bundle/plan-tree.ts';
 import { LIST, TEXT, withDryRun, withJson } from './options.ts';
 
 export function buildVerb(yargs: Argv): Argv {

@@ -2,13 +2,13 @@
 
 import { basename } from 'node:path';
 import type { Argv } from 'yargs';
-import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput, type Output } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { exportParcel, type Exported } from '../export.ts';
-import { readTrust } from '../io/trust-file.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { exportParcel, type Exported } from '../airgap/export.ts';
+import { readTrust } from '../trust/read-trust.ts';
 import {
   brokerOptions,
   commandLog,

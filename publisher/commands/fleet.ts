@@ -5,17 +5,17 @@
 
 import type { Argv } from 'yargs';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { printable } from '../../shared/printable.ts';
-import { robotFilter } from '../../shared/topics.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { robotFilter } from '../../shared/formats/topics.ts';
 import {
   countVersions,
   FleetView,
   formatTable,
   packageRequests,
   type FleetRow,
-} from '../core/fleet-report.ts';
-import { BrokerLink } from '../io/broker-link.ts';
-import { Subscription } from '../io/subscription.ts';
+} from '../rollout/fleet-report.ts';
+import { BrokerLink } from '../transfer/broker-link.ts';
+import { Subscription } from '../rollout/subscription.ts';
 import { brokerOptions, commandLog, warn, withBroker, withJson } from './options.ts';
 
 type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };

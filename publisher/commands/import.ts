@@ -1,12 +1,12 @@
 /** `drover import`: the words of the stage in ../import.ts. */
 
 import type { Argv } from 'yargs';
-import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
-import { parseDurationMs } from '../../shared/durations.ts';
+import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { importParcel, type Imported } from '../import.ts';
-import { readTrust } from '../io/trust-file.ts';
+import { importParcel, type Imported } from '../airgap/import.ts';
+import { readTrust } from '../trust/read-trust.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import {
   brokerOptions,

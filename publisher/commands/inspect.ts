@@ -1,16 +1,16 @@
 /** `drover inspect`: what a bundle says about itself and what is really in it. Trusts nothing. */
 
 import type { Argv } from 'yargs';
-import { formatBytes } from '../../shared/byte-sizes.ts';
-import { chunkCount } from '../../shared/chunk-index.ts';
-import { toProblem } from '../../shared/errors.ts';
-import { shortHash } from '../../shared/ids.ts';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { chunkCount } from '../../shared/transfer/chunk-index.ts';
+import { toProblem } from '../../shared/base/errors.ts';
+import { shortHash } from '../../shared/base/ids.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { checkDelta, presentDeltas } from '../io/delta-parts.ts';
-import { chunkPayload } from '../io/payload.ts';
-import { countPayload } from '../io/payload-census.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
+import { chunkPayload } from '../bundle/payload.ts';
+import { countPayload } from '../bundle/payload-census.ts';
 import { withJson } from './options.ts';
 
 export function inspectVerb(yargs: Argv): Argv {

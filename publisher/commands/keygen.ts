@@ -1,7 +1,7 @@
 /** `drover keygen`: a new signing key, or one that somebody has as PEM. Never overwrites. */
 
 import type { Argv } from 'yargs';
-import { keyIdOf, publicKeyOf } from '../../shared/ed25519.ts';
+import { keyIdOf, publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import {
   assertKeyPathsFree,

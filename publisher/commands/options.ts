@@ -1,10 +1,10 @@
 /** Options that several verbs share, and how their words become values. */
 
 import type { Argv } from 'yargs';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeLog, readInput } from '../../shared/io/cli.ts';
-import type { Log } from '../../shared/ports.ts';
-import type { BrokerOptions } from '../io/broker-link.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { BrokerOptions } from '../transfer/broker-link.ts';
 import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */

@@ -3,12 +3,12 @@
 import { existsSync } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { formatBytes } from '../../shared/byte-sizes.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { listParts, writeBundleTar } from '../../shared/io/bundle-tar.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { hashPayload } from '../io/payload.ts';
+import { hashPayload } from '../bundle/payload.ts';
 import { TEXT, withDryRun, withJson } from './options.ts';
 
 export function packVerb(yargs: Argv): Argv {

@@ -2,19 +2,19 @@
 
 import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
-import { formatBytes, parseByteSize } from '../../shared/byte-sizes.ts';
-import { parseDurationMs } from '../../shared/durations.ts';
+import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { leaderLines, stepFields, stepLines, wavesLine } from '../core/plan-report.ts';
-import { forecastFields, forecastLines } from '../core/forecast.ts';
-import { trustEndLines } from '../core/plan-trust.ts';
-import { rolloutIdFor } from '../core/plan-rollout.ts';
+import { leaderLines, stepFields, stepLines, wavesLine } from '../airgap/plan-report.ts';
+import { forecastFields, forecastLines } from '../rollout/forecast.ts';
+import { trustEndLines } from '../trust/plan-trust.ts';
+import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { assertTerminal, confirmTyped } from '../io/confirm.ts';
-import { readTrust } from '../io/trust-file.ts';
-import { JOURNAL_FILE } from '../io/upload-journal.ts';
-import { publishBundle, type Published } from '../publish.ts';
+import { assertTerminal, confirmTyped } from './confirm.ts';
+import { readTrust } from '../trust/read-trust.ts';
+import { JOURNAL_FILE } from '../transfer/journal.ts';
+import { publishBundle, type Published } from '../transfer/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import {
   brokerOptions,

@@ -1,15 +1,15 @@
 /** `drover report export|import`: the words of ../report.ts. */
 
 import type { Argv } from 'yargs';
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { isId } from '../../shared/ids.ts';
-import { printable } from '../../shared/printable.ts';
-import { formatTable } from '../core/fleet-report.ts';
-import type { SiteReport } from '../core/site-report.ts';
-import { readTrust } from '../io/trust-file.ts';
-import { exportReport, importReport } from '../report.ts';
+import { isId } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { formatTable } from '../rollout/fleet-report.ts';
+import type { SiteReport } from '../airgap/site-report.ts';
+import { readTrust } from '../trust/read-trust.ts';
+import { exportReport, importReport } from '../airgap/report.ts';
 import {
   brokerOptions,
   commandLog,

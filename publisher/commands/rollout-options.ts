@@ -1,9 +1,9 @@
 /** Options of every `drover rollout` verb: where the API is, and who asks. */
 
 import type { Argv } from 'yargs';
-import { parseRolloutId } from '../../shared/ids.ts';
+import { parseRolloutId } from '../../shared/base/ids.ts';
 import { readInput } from '../../shared/io/cli.ts';
-import { ApiClient } from '../io/api-client.ts';
+import { ApiClient } from '../rollout/api-client.ts';
 import { TEXT, withJson } from './options.ts';
 
 const API_DEFAULT = 'http://127.0.0.1:8080';

@@ -3,15 +3,15 @@
  * Those that cannot be taken back want the id typed, or --yes.
  */
 
-import { DroverError } from '../../shared/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { printable } from '../../shared/printable.ts';
-import { parseCommanded, parseRollout, type RolloutAnswer } from '../core/rollout-answer.ts';
-import { statusLines, statusOf } from '../core/rollout-report.ts';
-import { assertTerminal, confirmTyped } from '../io/confirm.ts';
-import type { ApiClient } from '../io/api-client.ts';
-import { sayUntilLed } from '../io/say-until-led.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { parseCommanded, parseRollout, type RolloutAnswer } from '../rollout/rollout-answer.ts';
+import { statusLines, statusOf } from '../rollout/rollout-report.ts';
+import { assertTerminal, confirmTyped } from './confirm.ts';
+import type { ApiClient } from '../rollout/api-client.ts';
+import { sayUntilLed } from '../rollout/say-until-led.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
 export const STEERING = {

@@ -3,10 +3,10 @@
  * line, with --json each change is an object on a line of its own.
  */
 
-import { parseDurationMs } from '../../shared/durations.ts';
-import type { RolloutAnswer } from '../core/rollout-answer.ts';
-import { changeLine, fitted, statusLines } from '../core/rollout-report.ts';
-import { watchRollout } from '../watch.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import type { RolloutAnswer } from '../rollout/rollout-answer.ts';
+import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
+import { watchRollout } from '../rollout/watch.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
 interface WatchArgs extends ApiArgs {

@@ -4,13 +4,13 @@
  */
 
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/durations.ts';
-import { parseRolloutId } from '../../shared/ids.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { parseRolloutId } from '../../shared/base/ids.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { assertTerminal, confirmTyped } from '../io/confirm.ts';
-import { readTrust } from '../io/trust-file.ts';
-import { withdrawRollout } from '../withdraw.ts';
+import { assertTerminal, confirmTyped } from './confirm.ts';
+import { readTrust } from '../trust/read-trust.ts';
+import { withdrawRollout } from '../rollout/withdraw.ts';
 import {
   brokerOptions,
   commandLog,

@@ -5,17 +5,17 @@
 
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { DroverError } from '../../shared/errors.ts';
-import { printable } from '../../shared/printable.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { printable } from '../../shared/base/printable.ts';
 import {
   parseExpiry,
   parseHistory,
   parseRollout,
   parseRollouts,
   type HistoryEntry,
-} from '../core/rollout-answer.ts';
-import { expiryLines, historyLines, listLines, statusLines } from '../core/rollout-report.ts';
+} from '../rollout/rollout-answer.ts';
+import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
 import { TEXT, withDryRun } from './options.ts';
 import {
   openApi,

@@ -1,10 +1,10 @@
 /** `drover sign`: the words of the stage in ../sign.ts. */
 
 import type { Argv } from 'yargs';
-import { keyIdOf } from '../../shared/ed25519.ts';
+import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { signBundleFolder } from '../sign.ts';
+import { signBundleFolder } from '../bundle/sign.ts';
 import { keySources, warn, withDryRun, withJson, withKeys } from './options.ts';
 
 export function signVerb(yargs: Argv): Argv {

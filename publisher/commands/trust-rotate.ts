@@ -2,16 +2,16 @@
 
 import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/durations.ts';
-import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/envelope.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { peekTrustUpdate } from '../../shared/trust-chain.ts';
-import { parseTrust, type RoleName, type TrustRoot } from '../../shared/trust.ts';
-import { missingSignatures, parsePublicKey, planNextTrust } from '../core/plan-trust.ts';
-import { publishTrustUpdate, type Rotated } from '../rotate-trust.ts';
+import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
+import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
+import { missingSignatures, parsePublicKey, planNextTrust } from '../trust/plan-trust.ts';
+import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
 import {
   brokerOptions,
   commandLog,

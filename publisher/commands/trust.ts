@@ -3,11 +3,11 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/durations.ts';
-import { keyIdOf } from '../../shared/ed25519.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { keyIdOf } from '../../shared/crypto/ed25519.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
-import { parsePublicKey, planTrust, sharedKeys } from '../core/plan-trust.ts';
+import { parsePublicKey, planTrust, sharedKeys } from '../trust/plan-trust.ts';
 import { LIST, TEXT, warn, withDryRun, withJson } from './options.ts';
 import {
   runPublish,

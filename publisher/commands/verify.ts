@@ -1,13 +1,13 @@
 /** `drover verify`: would a robot with this trust.json take these bytes? */
 
 import type { Argv } from 'yargs';
-import { verifyBundle } from '../../shared/bundle-signature.ts';
+import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { shortHash } from '../../shared/ids.ts';
-import { checkDeltas } from '../io/delta-parts.ts';
-import { hashPayload } from '../io/payload.ts';
-import { readTrust } from '../io/trust-file.ts';
+import { shortHash } from '../../shared/base/ids.ts';
+import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
+import { hashPayload } from '../bundle/payload.ts';
+import { readTrust } from '../trust/read-trust.ts';
 import { TEXT, withJson } from './options.ts';
 
 export function verifyVerb(yargs: Argv): Argv {

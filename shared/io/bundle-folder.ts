@@ -15,11 +15,11 @@ import {
   MANIFEST_FILE,
   PAYLOAD_FILE,
   SIGNATURE_FILE,
-} from '../bundle-parts.ts';
-import { SIGNATURE_BYTES } from '../ed25519.ts';
-import { DroverError } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
-import { parseManifest, type Manifest } from '../manifest.ts';
+} from '../formats/bundle-parts.ts';
+import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { parseManifest, type Manifest } from '../formats/manifest.ts';
 import { unpackBundleTar } from './bundle-tar.ts';
 
 export interface Bundle {

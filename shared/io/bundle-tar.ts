@@ -18,10 +18,10 @@ import {
   MANIFEST_FILE,
   PAYLOAD_FILE,
   SIGNATURE_FILE,
-} from '../bundle-parts.ts';
-import { DroverError } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
-import type { Manifest } from '../manifest.ts';
+} from '../formats/bundle-parts.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Manifest } from '../formats/manifest.ts';
 
 /**
  * Unpacks the parts of a `.drover` file into an empty folder of ours.

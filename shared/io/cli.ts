@@ -6,8 +6,8 @@
 
 import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
-import { DroverError, toProblem } from '../errors.ts';
-import { PRODUCT_VERSION } from '../product-version.ts';
+import { DroverError, toProblem } from '../base/errors.ts';
+import { PRODUCT_VERSION } from '../base/product-version.ts';
 
 export interface Output {
   readonly json: boolean;

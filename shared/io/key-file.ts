@@ -12,12 +12,12 @@ import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { hexToBytes } from '../bytes.ts';
-import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../ed25519.ts';
-import { DroverError } from '../errors.ts';
+import { hexToBytes } from '../crypto/bytes.ts';
+import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../crypto/ed25519.ts';
+import { DroverError } from '../base/errors.ts';
 import { syncFolder } from './atomic-file.ts';
 import { readInput } from './cli.ts';
-import { LIMITS } from '../limits.ts';
+import { LIMITS } from '../base/limits.ts';
 
 export const KEY_ENVIRONMENT = 'DROVER_KEY';
 

@@ -10,15 +10,15 @@
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { countEndings, reconnectMs } from '../backoff.ts';
-import { splitBrokerUrls } from '../broker-urls.ts';
-import { DroverError } from '../errors.ts';
-import { inBackground } from '../in-background.ts';
-import { LIMITS } from '../limits.ts';
-import { parseRefusal } from '../messages.ts';
-import { PacketGuard } from '../packet-guard.ts';
-import type { Log, SendOptions, Wire, WireHandlers } from '../ports.ts';
-import { CHUNKS_ROOT, refusalsTopic } from '../topics.ts';
+import { countEndings, reconnectMs } from '../base/backoff.ts';
+import { splitBrokerUrls } from '../base/broker-urls.ts';
+import { DroverError } from '../base/errors.ts';
+import { inBackground } from '../base/in-background.ts';
+import { LIMITS } from '../base/limits.ts';
+import { parseRefusal } from '../formats/messages.ts';
+import { PacketGuard } from '../transfer/packet-guard.ts';
+import type { Log, SendOptions, Wire, WireHandlers } from '../base/ports.ts';
+import { CHUNKS_ROOT, refusalsTopic } from '../formats/topics.ts';
 import { keepNumbersOutOfMemory } from './packet-numbers.ts';
 
 export interface MqttWireOptions {

@@ -4,13 +4,13 @@
  * that their hash, not their topic, is the one asked for.
  */
 
-import { DroverError } from '../errors.ts';
-import { sha256Hex } from '../hash.ts';
-import type { Sha256Hex } from '../ids.ts';
-import { LIMITS } from '../limits.ts';
-import type { Wire } from '../ports.ts';
-import { ChunkPull, type PullEffect, type PullOptions } from '../pull.ts';
-import { chunkTopic, parseTopic } from '../topics.ts';
+import { DroverError } from '../base/errors.ts';
+import { sha256Hex } from '../crypto/hash.ts';
+import type { Sha256Hex } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Wire } from '../base/ports.ts';
+import { ChunkPull, type PullEffect, type PullOptions } from '../transfer/pull.ts';
+import { chunkTopic, parseTopic } from '../formats/topics.ts';
 
 interface ReadBackListener {
   onMessage(topic: string, payload: Uint8Array): Promise<void>;

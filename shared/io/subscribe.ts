@@ -4,8 +4,8 @@
  * retained comes with QoS 0 as well, and on a link that loses nothing it comes whole.
  */
 
-import { DroverError } from '../errors.ts';
-import type { Wire } from '../ports.ts';
+import { DroverError } from '../base/errors.ts';
+import type { Wire } from '../base/ports.ts';
 
 /**
  * @returns the QoS that was granted

@@ -1,8 +1,8 @@
 /** Waiting for a link that has listeners of its own to come back: what publisher and broker share. */
 
-import type { DroverError } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
-import type { Wire } from '../ports.ts';
+import type { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Wire } from '../base/ports.ts';
 
 export interface ReturningLink {
   readonly wire: Pick<Wire, 'isUp'>;

@@ -1,7 +1,7 @@
 /** What unpacks the frames of a delta: `zstd -d` as a child, with memory and time bounded. */
 
-import { LIMITS } from '../limits.ts';
-import type { PatchProgram } from '../ports.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { PatchProgram } from '../base/ports.ts';
 import { probeZstd, runZstd } from './zstd.ts';
 
 /** @param program `zstd`, or a path of one */

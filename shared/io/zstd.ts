@@ -7,9 +7,9 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { resolve } from 'node:path';
-import { DroverError } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
-import { printable } from '../printable.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { printable } from '../base/printable.ts';
 
 export interface ZstdRun {
   /** `zstd`, or a path of one. */

@@ -4,16 +4,16 @@
  * robot obeys them, the controller counts by them, the publisher warns by them.
  */
 
-import type { Rollout, RolloutFields } from '../announcement.ts';
-import { archFits } from '../arch.ts';
-import { cohortFraction } from '../cohort.ts';
-import type { ErrorCode } from '../error-catalogue.ts';
-import { DroverError, toProblem, type Problem } from '../errors.ts';
-import type { EpochMs, RobotId } from '../ids.ts';
-import type { Manifest } from '../manifest.ts';
-import type { Progress } from '../progress.ts';
-import { compareReleases, type RunningRelease } from '../release-identity.ts';
-import { versionMeets } from '../version.ts';
+import type { Rollout, RolloutFields } from '../formats/announcement.ts';
+import { archFits } from './arch.ts';
+import { cohortFraction } from './cohort.ts';
+import type { ErrorCode } from '../base/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../base/errors.ts';
+import type { EpochMs, RobotId } from '../base/ids.ts';
+import type { Manifest } from '../formats/manifest.ts';
+import type { Progress } from '../formats/progress.ts';
+import { compareReleases, type RunningRelease } from './release-identity.ts';
+import { versionMeets } from './version.ts';
 
 /** A robot, as far as targeting asks for it. */
 export interface Asked {

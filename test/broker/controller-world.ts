@@ -5,17 +5,17 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { Controller, type ControllerTimes } from '../../broker/controller.ts';
-import { Fleet } from '../../broker/core/fleet.ts';
-import type { AuditEntry } from '../../broker/core/rollout-view.ts';
-import { describeRollouts, type RolloutView } from '../../broker/core/rollouts.ts';
-import { LevelRolloutStore, type RolloutStore } from '../../broker/io/rollout-store.ts';
-import type { RobotId } from '../../shared/ids.ts';
+import { Controller, type ControllerTimes } from '../../broker/rollout/controller.ts';
+import { Fleet } from '../../broker/control/fleet.ts';
+import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
+import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
+import { LevelRolloutStore, type RolloutStore } from '../../broker/rollout/store.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { openProgress, type Progress } from '../../shared/progress.ts';
-import { openAnnouncement, type RolloutFields } from '../../shared/announcement.ts';
-import { parseRobotState, type RobotStateFields } from '../../shared/messages.ts';
-import { parseTopic } from '../../shared/topics.ts';
+import { openProgress, type Progress } from '../../shared/formats/progress.ts';
+import { openAnnouncement, type RolloutFields } from '../../shared/formats/announcement.ts';
+import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
+import { parseTopic } from '../../shared/formats/topics.ts';
 import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
 
 export const TIMES: ControllerTimes = {

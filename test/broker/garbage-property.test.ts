@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { sha256Hex } from '../../shared/hash.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { GarbageWorld, KEEP } from './garbage-world.ts';
 
 const HASHES: readonly Sha256Hex[] = Array.from({ length: 6 }, (_, at) =>

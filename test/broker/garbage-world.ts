@@ -5,14 +5,14 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Mark } from '../../broker/core/garbage.ts';
-import { GarbageCollector } from '../../broker/garbage.ts';
-import type { GarbageMarks } from '../../broker/io/garbage-book.ts';
-import { TendedChunks } from '../../broker/io/tended-chunks.ts';
-import { DroverError } from '../../shared/errors.ts';
+import type { Mark } from '../../broker/garbage/ledger.ts';
+import { GarbageCollector } from '../../broker/garbage/collector.ts';
+import type { GarbageMarks } from '../../broker/garbage/marks.ts';
+import { TendedChunks } from '../../broker/garbage/guarded-store.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
-import type { WritableChunkStore } from '../../shared/ports.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { WritableChunkStore } from '../../shared/base/ports.ts';
 
 export const KEEP = 1_000;
 const ONE = new Uint8Array(1);

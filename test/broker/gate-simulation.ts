@@ -4,10 +4,10 @@
  * the world; evidence and verdicts come from broker/core. One seed is one rollout, for ever.
  */
 
-import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/core/evidence.ts';
-import type { Increment, Verdict } from '../../broker/core/gate-types.ts';
-import { judge } from '../../broker/core/gate.ts';
-import { gatesSchema, type GatesFields } from '../../shared/gates.ts';
+import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/rollout/evidence.ts';
+import type { Increment, Verdict } from '../../broker/rollout/gate-types.ts';
+import { judge } from '../../broker/rollout/gate.ts';
+import { gatesSchema, type GatesFields } from '../../shared/rules/gates.ts';
 
 export interface World {
   readonly robots: number;

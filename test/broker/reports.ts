@@ -1,7 +1,7 @@
 /** Reports of robots, as the broker sees them: written as robots write and read by the shared
  * parsers, so that a test cannot make one that no robot could send. */
 
-import type { RobotId } from '../../shared/ids.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import {
   encodeMessage,
   parseRobotEvent,
@@ -13,7 +13,7 @@ import {
   type RobotState,
   type RobotStateFields,
   type Want,
-} from '../../shared/messages.ts';
+} from '../../shared/formats/messages.ts';
 
 export const AT = '2026-05-04T10:00:00Z';
 export const AT_MS = Date.parse(AT);

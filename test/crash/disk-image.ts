@@ -3,7 +3,7 @@
  * is one such image, and two of them are the same state exactly when their keys are equal.
  */
 
-import { sha256Hex } from '../../shared/hash.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
 
 export interface FileImage {
   readonly kind: 'file';

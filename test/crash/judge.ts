@@ -4,8 +4,8 @@
  * one. Each judgement is a sentence, or null when nothing is wrong.
  */
 
-import { parseMachineState, type MachineState } from '../../robot-client/core/state.ts';
-import { versionOfLink } from '../../robot-client/core/layout.ts';
+import { parseMachineState, type MachineState } from '../../robot-client/update/state.ts';
+import { versionOfLink } from '../../robot-client/install/layout.ts';
 import { imageAt, imageKey, type FolderImage } from './disk-image.ts';
 import { visibleImage } from './crash-states.ts';
 import { ModelDisk } from './model-disk.ts';

@@ -6,8 +6,8 @@
  * `skipSync` leaves out a sync without telling the caller: the mutants of the test.
  */
 
-import { DroverError } from '../../shared/errors.ts';
-import type { Disk, DiskFile, PathKind, PathStat } from '../../robot-client/core/ports.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Disk, DiskFile, PathKind, PathStat } from '../../robot-client/install/disk-port.ts';
 import type { FolderImage, Image } from './disk-image.ts';
 import {
   applyChange,

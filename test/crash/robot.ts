@@ -4,17 +4,17 @@
  */
 
 import { Component } from '../../robot-client/component.ts';
-import { layoutOf } from '../../robot-client/core/layout.ts';
-import type { Disk } from '../../robot-client/core/ports.ts';
-import type { PullLink, PullListener } from '../../robot-client/io/download.ts';
-import { recoverComponent, type Recovery } from '../../robot-client/recover.ts';
-import { openAnnouncement, type Announcement } from '../../shared/announcement.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { openProgress, type Progress } from '../../shared/progress.ts';
+import { layoutOf } from '../../robot-client/install/layout.ts';
+import type { Disk } from '../../robot-client/install/disk-port.ts';
+import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
+import { recoverComponent, type Recovery } from '../../robot-client/install/recover.ts';
+import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { stageArchive } from '../../robot-client/io/stage.ts';
+import { stageArchive } from '../../robot-client/update/stage.ts';
 import { makeDelta } from '../helpers/delta.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { payloadOf } from '../helpers/tar.ts';

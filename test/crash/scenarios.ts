@@ -5,7 +5,7 @@
  */
 
 import { folder, file, link, type FileImage, type FolderImage, type Image } from './disk-image.ts';
-import { encodeMachineState, freshState } from '../../robot-client/core/state.ts';
+import { encodeMachineState, freshState } from '../../robot-client/update/state.ts';
 import { ADOPTED, PATCHED, recipeOf, treeOf, type Robot } from './robot.ts';
 
 export interface Scenario {

@@ -51,7 +51,7 @@ export const lineOf = (place: string): string => /^[^ ]+?:\d+/.exec(place)?.[0] 
 
 /** Lines of the compiled product that ask for a sync, with the line before each. */
 export function syncLines(): Map<string, string> {
-  const product = new URL('../../robot-client/', import.meta.url);
+  const product = new URL('../../robot-client', import.meta.url);
   const found = new Map<string, string>();
   for (const path of readdirSync(product, { recursive: true, encoding: 'utf8' })) {
     // The port itself only passes the wish on.

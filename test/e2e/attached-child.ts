@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { startDrover, type Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import type { EngineView, StoreView } from '../../broker/core/engine-view.ts';
-import type { AuditEntry, RunView } from '../../broker/core/rollout-view.ts';
+import type { EngineView, StoreView } from '../../broker/attached/engine-view.ts';
+import type { AuditEntry, RunView } from '../../broker/rollout/rollout-view.ts';
 import type { Site } from './site.ts';
 
 export interface ApiRollout {

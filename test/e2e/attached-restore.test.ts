@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild } from './attached-child.ts';
 import { connectStranger, openLossStage, ROLLOUT } from './loss-stage.ts';

@@ -6,8 +6,8 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Packet } from 'mqtt-packet';
-import { callLocalApi } from '../../robot-client/io/local-client.ts';
-import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { callLocalApi } from '../../robot-client/local/client.ts';
+import { chunkTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { makeFleet, tarGz } from '../helpers/fleet.ts';
 import { startRawBroker } from '../helpers/raw-broker.ts';
 

@@ -10,7 +10,7 @@ import mqtt from 'mqtt';
 import { describe, it, type TestContext } from 'node:test';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import type { Wire } from '../../shared/ports.ts';
+import type { Wire } from '../../shared/base/ports.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
 import WebSocket from 'ws';
-import { LIMITS } from '../../shared/limits.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 

@@ -7,9 +7,9 @@ import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { generate, parser, type Packet } from 'mqtt-packet';
-import { sha256Hex } from '../../shared/hash.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { chunkTopic } from '../../shared/topics.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { chunkTopic } from '../../shared/formats/topics.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 

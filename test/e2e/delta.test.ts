@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { parseRobotState } from '../../shared/messages.ts';
+import { parseRobotState } from '../../shared/formats/messages.ts';
 import { startDrover } from '../helpers/child.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { startBrokerChild } from './broker-child.ts';

@@ -5,12 +5,17 @@
 
 import { Aedes } from 'aedes';
 import { createServer, type AddressInfo } from 'node:net';
-import type { Sha256Hex } from '../../shared/ids.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import type { Wire } from '../../shared/ports.ts';
-import { chunkOfFilter, chunkTopic, parseTopic, PROGRESS_FILTER } from '../../shared/topics.ts';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import type { Wire } from '../../shared/base/ports.ts';
+import {
+  chunkOfFilter,
+  chunkTopic,
+  parseTopic,
+  PROGRESS_FILTER,
+} from '../../shared/formats/topics.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { Scope } from '../helpers/scope.ts';
 
 /** What becomes of a message from above; null: it is held back. */

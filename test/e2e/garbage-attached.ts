@@ -6,17 +6,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
-import type { RolloutFields } from '../../shared/announcement.ts';
-import { peekEnvelope } from '../../shared/envelope.ts';
-import type { RobotId } from '../../shared/ids.ts';
+import type { RolloutFields } from '../../shared/formats/announcement.ts';
+import { peekEnvelope } from '../../shared/formats/envelope.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { CHUNKS_ROOT, robotTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { CHUNKS_ROOT, robotTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild, type ApiRollout } from './attached-child.ts';
 import type { StartStockEngine } from './attached.ts';
 import { announce, LATER, witness } from './garbage.ts';
-import { encodeMessage } from '../../shared/messages.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
 import { Site } from './site.ts';
 
 interface Said {

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';

@@ -6,7 +6,7 @@
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { callLocalApi } from '../../robot-client/io/local-client.ts';
+import { callLocalApi } from '../../robot-client/local/client.ts';
 import { startChild, type Child } from '../helpers/child.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import type { Scope } from '../helpers/scope.ts';

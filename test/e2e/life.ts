@@ -11,8 +11,8 @@ import { describe, it, type TestContext } from 'node:test';
 import { fixedSeed } from '../helpers/fleet.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { signAnnouncement } from '../../shared/announcement.ts';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import { signAnnouncement } from '../../shared/formats/announcement.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { Site, type Robot } from './site.ts';
 

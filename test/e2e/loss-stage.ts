@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { parseTopic } from '../../shared/topics.ts';
+import { parseTopic } from '../../shared/formats/topics.ts';
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts';
 import { Site } from './site.ts';
 

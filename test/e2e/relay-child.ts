@@ -1,6 +1,6 @@
 /** A site relay as a real process, and what its API says of the way up. */
 
-import type { UpstreamView } from '../../broker/core/relay-view.ts';
+import type { UpstreamView } from '../../broker/relay/relay-view.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';

@@ -10,16 +10,21 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { Agent } from '../../robot-client/agent.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import { signAnnouncement, type AnnouncementFields } from '../../shared/announcement.ts';
-import { cohortFraction } from '../../shared/cohort.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId, parseRolloutId, type RobotId, type Sha256Hex } from '../../shared/ids.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import { signAnnouncement, type AnnouncementFields } from '../../shared/formats/announcement.ts';
+import { cohortFraction } from '../../shared/rules/cohort.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import {
+  parseRobotId,
+  parseRolloutId,
+  type RobotId,
+  type Sha256Hex,
+} from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import type { Wire } from '../../shared/ports.ts';
-import { signProgress } from '../../shared/progress.ts';
-import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import type { Wire } from '../../shared/base/ports.ts';
+import { signProgress } from '../../shared/formats/progress.ts';
+import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { fixedSeed, makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';

@@ -6,12 +6,12 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { DroverError } from '../../shared/errors.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { encodeMessage, parseRobotEvent } from '../../shared/messages.ts';
-import { robotFilter, robotTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { encodeMessage, parseRobotEvent } from '../../shared/formats/messages.ts';
+import { robotFilter, robotTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { freePort } from '../helpers/free-port.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { startTcpProxy, type TcpProxy } from '../helpers/tcp-proxy.ts';

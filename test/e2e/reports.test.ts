@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LIMITS } from '../../shared/limits.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';

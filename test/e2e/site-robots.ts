@@ -6,10 +6,10 @@
 import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { Agent } from '../../robot-client/agent.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { parseTrust } from '../../shared/trust.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
 
 const [prefix = '', count = '', url = '', trustFile = '', folder = ''] = process.argv.slice(2);
 const trust = parseTrust(await readFile(trustFile));

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { callLocalApi } from '../../robot-client/io/local-client.ts';
-import { trustTopic } from '../../shared/topics.ts';
+import { callLocalApi } from '../../robot-client/local/client.ts';
+import { trustTopic } from '../../shared/formats/topics.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild } from './attached-child.ts';

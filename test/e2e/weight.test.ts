@@ -1,5 +1,5 @@
 /**
- * The agent's own weight, against what shared/limits.ts promises. Memory is that of a real process
+ * The agent's own weight, against what shared/base/limits.ts promises. Memory is that of a real process
  * after a real update. Bytes are counted with a heartbeat that is shorter, and scaled: reports per
  * heartbeat and bytes per report do not depend on how long a heartbeat is.
  */
@@ -10,16 +10,16 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readProcessStats } from '../../bench/process-stats.ts';
 import { Agent } from '../../robot-client/agent.ts';
-import { beginStint, encodeUsage, freshUsage } from '../../robot-client/core/usage.ts';
-import { layoutOf } from '../../robot-client/core/layout.ts';
-import { freshState, type LastUpdate } from '../../robot-client/core/state.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import { writeMachineState } from '../../robot-client/io/state-file.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import { beginStint, encodeUsage, freshUsage } from '../../robot-client/fleet/usage.ts';
+import { layoutOf } from '../../robot-client/install/layout.ts';
+import { freshState, type LastUpdate } from '../../robot-client/update/state.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import { writeMachineState } from '../../robot-client/update/state-file.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { UPDATES_TOPIC } from '../../shared/topics.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';

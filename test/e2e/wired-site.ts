@@ -1,7 +1,7 @@
 /** A broker at the far side of a shaped wire and robots at the near one, as real processes. */
 
 import { join } from 'node:path';
-import { callLocalApi } from '../../robot-client/io/local-client.ts';
+import { callLocalApi } from '../../robot-client/local/client.ts';
 import { startDrover, type Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { ShapedWire } from '../helpers/shaped-wire.ts';

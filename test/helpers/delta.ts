@@ -5,14 +5,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { SegmentBounds } from '../../publisher/core/plan-patch.ts';
-import { makePatch } from '../../publisher/io/make-patch.ts';
-import type { DeltaOffer } from '../../robot-client/core/state.ts';
-import type { RolloutFields } from '../../shared/announcement.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
-import type { ManifestFields } from '../../shared/manifest.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import type { SegmentBounds } from '../../publisher/bundle/deltas/plan-patch.ts';
+import { makePatch } from '../../publisher/bundle/deltas/make-patch.ts';
+import type { DeltaOffer } from '../../robot-client/update/state.ts';
+import type { RolloutFields } from '../../shared/formats/announcement.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { ManifestFields } from '../../shared/formats/manifest.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { cutChunks } from './fleet.ts';
 
 /** The patch file from one tar to another. */

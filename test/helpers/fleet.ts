@@ -10,17 +10,17 @@ import {
   signAnnouncement,
   type AnnouncementFields,
   type RolloutFields,
-} from '../../shared/announcement.ts';
-import { signBundle } from '../../shared/bundle-signature.ts';
-import { bytesToBase64, utf8 } from '../../shared/bytes.ts';
-import { encodeChunkIndex } from '../../shared/chunk-index.ts';
-import { publicKeyOf, type PublicKeyHex } from '../../shared/ed25519.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { encodeManifest, type ManifestFields } from '../../shared/manifest.ts';
-import { signProgress, type ProgressFields } from '../../shared/progress.ts';
-import { parseTrust, type RoleName, type TrustRoot } from '../../shared/trust.ts';
+} from '../../shared/formats/announcement.ts';
+import { signBundle } from '../../shared/formats/bundle-signature.ts';
+import { bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
+import { encodeChunkIndex } from '../../shared/transfer/chunk-index.ts';
+import { publicKeyOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
+import { signProgress, type ProgressFields } from '../../shared/formats/progress.ts';
+import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 
 const ISSUED_AT = '2026-01-01T00:00:00Z';
 /** Far away: tests do not depend on the day they run. */

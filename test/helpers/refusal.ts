@@ -1,8 +1,8 @@
 /** Typed refusals: what every trust boundary owes its caller instead of an exception trace. */
 
 import assert from 'node:assert/strict';
-import type { ErrorCode } from '../../shared/error-catalogue.ts';
-import { DroverError } from '../../shared/errors.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 
 /** Runs something that has to be refused with this code; the message must match as well. */
 export function assertRefused(code: ErrorCode, run: () => unknown, words: RegExp = /./): void {

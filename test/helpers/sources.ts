@@ -22,7 +22,7 @@ export interface Source {
 }
 
 export interface Import {
-  /** As written: `../shared/errors.ts`, `node:fs`, `zod`. */
+  /** As written: `../shared/base/errors.ts`, `node:fs`, `zod`. */
   readonly specifier: string;
   /** Path of the file for a relative import, else the name of the package. */
   readonly target: string;
@@ -66,8 +66,9 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'));
 }
 
-export function isPure(path: string): boolean {
-  return /^shared\/(?:rules\/)?[^/]+\.ts$/.test(path) || /^[^/]+\/core\//.test(path);
+/** A file that does no I/O says so in its header. */
+export function isPure({ text }: Pick<Source, 'text'>): boolean {
+  return /^\/\*\*(?:(?!\*\/)[\s\S])*\bSans-I\/O\./.test(text);
 }
 
 /** Static and dynamic imports and re-exports, types included. */

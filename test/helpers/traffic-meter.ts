@@ -5,8 +5,8 @@
  */
 
 import { parser, type Packet } from 'mqtt-packet';
-import { LIMITS } from '../../shared/limits.ts';
-import { parseTopic } from '../../shared/topics.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseTopic } from '../../shared/formats/topics.ts';
 
 export type Purpose = 'keepalive' | 'reports' | 'rest';
 export interface Traffic {

@@ -1,9 +1,9 @@
 /** Trust roots that follow one another, for tests: the first one is that of `makeFleet`. */
 
-import { utf8 } from '../../shared/bytes.ts';
-import { publicKeyOf } from '../../shared/ed25519.ts';
-import { PAYLOAD_TYPES, signEnvelope } from '../../shared/envelope.ts';
-import { parseTrust, type RoleName, type TrustRoot } from '../../shared/trust.ts';
+import { utf8 } from '../../shared/crypto/bytes.ts';
+import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import { PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
+import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 
 export interface RootInput {
   readonly version: number;

@@ -7,9 +7,13 @@
 import { existsSync } from 'node:fs';
 import { readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layoutOf, versionOfLink } from '../../robot-client/core/layout.ts';
-import { freshState, parseMachineState, type MachineState } from '../../robot-client/core/state.ts';
-import type { Phase } from '../../shared/phases.ts';
+import { layoutOf, versionOfLink } from '../../robot-client/install/layout.ts';
+import {
+  freshState,
+  parseMachineState,
+  type MachineState,
+} from '../../robot-client/update/state.ts';
+import type { Phase } from '../../shared/formats/phases.ts';
 import { treeHash, type AppVersion } from './versions.ts';
 
 /** Null when nothing was installed before. */

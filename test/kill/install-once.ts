@@ -9,17 +9,17 @@
 
 import { readFile } from 'node:fs/promises';
 import { Component } from '../../robot-client/component.ts';
-import { layoutOf } from '../../robot-client/core/layout.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/core/adoption.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import type { PullLink, PullListener } from '../../robot-client/io/download.ts';
-import { recoverComponent } from '../../robot-client/recover.ts';
-import { openAnnouncement } from '../../shared/announcement.ts';
-import { hexToBytes } from '../../shared/bytes.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
+import { layoutOf } from '../../robot-client/install/layout.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/install/adoption.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
+import { recoverComponent } from '../../robot-client/install/recover.ts';
+import { openAnnouncement } from '../../shared/formats/announcement.ts';
+import { hexToBytes } from '../../shared/crypto/bytes.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { parseTrust } from '../../shared/trust.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
 import { READY } from './strace.ts';
 
 /** What is offered, as a file: everything in base64 or hex. */

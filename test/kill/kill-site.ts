@@ -6,11 +6,11 @@
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RolloutFields } from '../../shared/announcement.ts';
-import { parseRobotId } from '../../shared/ids.ts';
+import type { RolloutFields } from '../../shared/formats/announcement.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { chunkTopic, UPDATES_TOPIC } from '../../shared/topics.ts';
+import { chunkTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { startBrokerChild, type BrokerChild } from '../e2e/broker-child.ts';
 import { startChild, startDrover, type Child } from '../helpers/child.ts';
 import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';

@@ -2,9 +2,9 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildBundle } from '../../publisher/build.ts';
-import { signBundleFolder } from '../../publisher/sign.ts';
-import { publicKeyOf } from '../../shared/ed25519.ts';
+import { buildBundle } from '../../publisher/bundle/build.ts';
+import { signBundleFolder } from '../../publisher/bundle/sign.ts';
+import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
 

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { parseTrust } from '../../shared/trust.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
 import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';
 import { NOBODY_PORT } from '../helpers/free-port.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';

@@ -13,10 +13,10 @@ import {
   writeKeyPair,
   type KeySources,
 } from '../../shared/io/key-file.ts';
-import { bytesToHex, utf8 } from '../../shared/bytes.ts';
-import { publicKeyOf, signBytes } from '../../shared/ed25519.ts';
-import type { ErrorCode } from '../../shared/error-catalogue.ts';
-import { DroverError } from '../../shared/errors.ts';
+import { bytesToHex, utf8 } from '../../shared/crypto/bytes.ts';
+import { publicKeyOf, signBytes } from '../../shared/crypto/ed25519.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { assertRefused } from '../helpers/refusal.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';

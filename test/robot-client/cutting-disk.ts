@@ -1,8 +1,8 @@
 /** The real disk with a power switch: after a number of changing operations nothing works any more,
  * as for a process that was killed between two of them. */
 
-import { realDisk } from '../../robot-client/io/disk.ts';
-import type { Disk, DiskFile } from '../../robot-client/core/ports.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import type { Disk, DiskFile } from '../../robot-client/install/disk-port.ts';
 
 export class PowerCut extends Error {}
 

@@ -3,8 +3,8 @@
  * fails, or never ends. What has failed has not happened.
  */
 
-import type { Disk, DiskFile } from '../../robot-client/core/ports.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
+import type { Disk, DiskFile } from '../../robot-client/install/disk-port.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
 
 export interface DiskOperation {
   readonly name: Exclude<keyof Disk, 'open'> | 'create' | 'update' | 'look' | keyof DiskFile;

@@ -4,10 +4,10 @@
  */
 
 import type { MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
-import type { Wire, WireHandlers } from '../../shared/ports.ts';
-import { chunkTopic, parseTopic } from '../../shared/topics.ts';
-import { DroverError } from '../../shared/errors.ts';
-import type { Sha256Hex } from '../../shared/ids.ts';
+import type { Wire, WireHandlers } from '../../shared/base/ports.ts';
+import { chunkTopic, parseTopic } from '../../shared/formats/topics.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 
 const AWAY = new DroverError('BROKER_UNREACHABLE', 'reach broker: it is away');
 

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LIMITS } from '../../shared/limits.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { growthIn, riseOf, type Books } from './soak-books.ts';
 import { Soak } from './soak.ts';

@@ -5,10 +5,10 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import type { Disk } from '../../robot-client/core/ports.ts';
-import { realDisk } from '../../robot-client/io/disk.ts';
-import { stageArchive } from '../../robot-client/io/stage.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import type { Disk } from '../../robot-client/install/disk-port.ts';
+import { realDisk } from '../../robot-client/install/disk.ts';
+import { stageArchive } from '../../robot-client/update/stage.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'drover-stage-'));
 after(() => fs.rmSync(root, { recursive: true, force: true }));

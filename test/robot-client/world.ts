@@ -6,15 +6,15 @@ import {
   signAnnouncement,
   type Announcement,
   type RolloutFields,
-} from '../../shared/announcement.ts';
-import { bytesToBase64 } from '../../shared/bytes.ts';
-import { signBundle } from '../../shared/bundle-signature.ts';
-import { publicKeyOf } from '../../shared/ed25519.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
-import { encodeManifest, type ManifestFields } from '../../shared/manifest.ts';
-import { parseTrust, type TrustRoot } from '../../shared/trust.ts';
-import type { RobotFacts } from '../../robot-client/core/decide.ts';
+} from '../../shared/formats/announcement.ts';
+import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
+import { signBundle } from '../../shared/formats/bundle-signature.ts';
+import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
+import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
+import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
+import type { RobotFacts } from '../../robot-client/update/decide.ts';
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 

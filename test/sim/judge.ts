@@ -3,8 +3,8 @@
  * controller: it sees what was told, what the audit logs said at that moment, and what robots did.
  */
 
-import type { AuditEntry } from '../../broker/core/rollout-view.ts';
-import type { Progress } from '../../shared/progress.ts';
+import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
 import type { SimRobot, SimRollout } from './sim-robot.ts';
 
 export class Judge {

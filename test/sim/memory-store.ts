@@ -3,11 +3,11 @@
  * nothing else. It can be told to die at a write, before or after it counted.
  */
 
-import type { RobotId } from '../../shared/ids.ts';
-import { encodeRun, parseRun } from '../../broker/core/rollout-run.ts';
-import type { Mark } from '../../broker/core/observe.ts';
-import type { AuditEntry } from '../../broker/core/rollout-view.ts';
-import type { RolloutStore, Save, Saved } from '../../broker/io/rollout-store.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import { encodeRun, parseRun } from '../../broker/rollout/record.ts';
+import type { Mark } from '../../broker/rollout/counters.ts';
+import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
+import type { RolloutStore, Save, Saved } from '../../broker/rollout/store.ts';
 
 export class PowerCut extends Error {}
 

@@ -5,16 +5,16 @@
  * message that robots are told. A seed plays the same world again.
  */
 
-import { Controller } from '../../broker/controller.ts';
-import { Fleet } from '../../broker/core/fleet.ts';
-import type { RolloutCommand } from '../../broker/core/rollout-view.ts';
-import { DroverError } from '../../shared/errors.ts';
-import type { RolloutFields } from '../../shared/announcement.ts';
+import { Controller } from '../../broker/rollout/controller.ts';
+import { Fleet } from '../../broker/control/fleet.ts';
+import type { RolloutCommand } from '../../broker/rollout/rollout-view.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import type { RobotState } from '../../shared/messages.ts';
-import { openProgress, type Progress } from '../../shared/progress.ts';
-import { parseTopic, progressTopic } from '../../shared/topics.ts';
-import type { RolloutId } from '../../shared/ids.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
+import { openProgress, type Progress } from '../../shared/formats/progress.ts';
+import { parseTopic, progressTopic } from '../../shared/formats/topics.ts';
+import type { RolloutId } from '../../shared/base/ids.ts';
 import { makeFleet, type TestFleet, type SignedBundle } from '../helpers/fleet.ts';
 import { Judge } from './judge.ts';
 import { MemoryStore, PowerCut } from './memory-store.ts';

@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { PROTOCOL_PAGE, renderPages } from '../../docs/pages.ts';
-import { CATALOGUE } from '../../shared/error-catalogue.ts';
-import { LIMITS } from '../../shared/limits.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { allSources, allTextFiles, productSources } from '../helpers/sources.ts';
 
@@ -32,8 +32,8 @@ test('each code of the catalogue is used somewhere', () => {
 });
 
 test('each limit is used somewhere', () => {
-  const users = allSources().filter(({ path }) => path !== 'shared/limits.ts');
-  const home = readFileSync(repositoryFile('shared/limits.ts'), 'utf8');
+  const users = allSources().filter(({ path }) => path !== 'shared/base/limits.ts');
+  const home = readFileSync(repositoryFile('shared/base/limits.ts'), 'utf8');
   const isUsed = (name: string): boolean => {
     const use = new RegExp(`\\bLIMITS\\.${name}\\b`);
     return use.test(home) || users.some((source) => use.test(source.code));
@@ -102,7 +102,7 @@ function clauseText(clause: string): string {
   return rest.slice(0, rest.search(/\n- \*\*|\n\n/)).replaceAll(/\s+/g, ' ');
 }
 
-test('the numbers in the protocol are those of shared/limits.ts', () => {
+test('the numbers in the protocol are those of shared/base/limits.ts', () => {
   const [KiB, MiB, GiB, S] = [1024, 1024 ** 2, 1024 ** 3, 1000];
   const said: Readonly<Record<string, readonly string[]>> = {
     'P-1.1': [`more than ${LIMITS.jsonDepthMax} levels`],

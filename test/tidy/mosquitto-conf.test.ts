@@ -1,5 +1,5 @@
 /**
- * mosquitto.conf is part of the product: each number in it is one of shared/limits.ts, and the
+ * mosquitto.conf is part of the product: each number in it is one of shared/base/limits.ts, and the
  * installed mosquitto must do with it what the comments say.
  */
 
@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
-import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId } from '../../shared/ids.ts';
-import { LIMITS } from '../../shared/limits.ts';
-import { encodeMessage } from '../../shared/messages.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
 import {
   chunkTopic,
   LEASE_TOPIC,
@@ -21,7 +21,7 @@ import {
   robotFilter,
   robotTopic,
   UPDATES_TOPIC,
-} from '../../shared/topics.ts';
+} from '../../shared/formats/topics.ts';
 import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
 import { findPeer } from '../helpers/peer.ts';
 import { productConfig, startMosquitto } from '../helpers/mosquitto.ts';
@@ -52,7 +52,7 @@ async function connect(
   return { wire, got };
 }
 
-test('mosquitto.conf agrees with shared/limits.ts', () => {
+test('mosquitto.conf agrees with shared/base/limits.ts', () => {
   const packetBytes = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
   assert.equal(Number(setting('max_packet_size')), packetBytes);
   assert.equal(Number(setting('max_connections')), LIMITS.connectionsMaxDefault);

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeChunkIndex, parseChunkIndex } from '../../shared/chunk-index.ts';
-import { utf8 } from '../../shared/bytes.ts';
-import { sha256Hex } from '../../shared/hash.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/ids.ts';
+import { encodeChunkIndex, parseChunkIndex } from '../../shared/transfer/chunk-index.ts';
+import { utf8 } from '../../shared/crypto/bytes.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import {
   encodeMessage,
   encodeRefusal,
@@ -14,13 +14,13 @@ import {
   parseRobotEvent,
   parseRobotState,
   parseWant,
-} from '../../shared/messages.ts';
-import { PHASES } from '../../shared/phases.ts';
-import type { Wire } from '../../shared/ports.ts';
-import { ChunkPull, type PullEffect } from '../../shared/pull.ts';
-import { filterSweepsChunks, parseTopic } from '../../shared/topics.ts';
+} from '../../shared/formats/messages.ts';
+import { PHASES } from '../../shared/formats/phases.ts';
+import type { Wire } from '../../shared/base/ports.ts';
+import { ChunkPull, type PullEffect } from '../../shared/transfer/pull.ts';
+import { filterSweepsChunks, parseTopic } from '../../shared/formats/topics.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import { ChunkLink } from '../../robot-client/io/chunk-link.ts';
+import { ChunkLink } from '../../robot-client/fleet/chunk-link.ts';
 import { cutChunks } from '../helpers/fleet.ts';
 import { startRawBroker } from '../helpers/raw-broker.ts';
 import { waitUntil } from '../helpers/wait-until.ts';

@@ -1,0 +1,94 @@
+/**
+ * Who may say and hear what, as data: the one source of the decisions of our own broker
+ * (access.ts), of mosquitto's acl_file and of the permissions of NATS (render-*.ts). A right given
+ * anywhere else is a mistake, since two engines would then answer differently. Sans-I/O.
+ *
+ * Patterns are MQTT filters in which `{robot}` stands for the id of the robot that asks.
+ */
+
+import type { RobotId } from '../../shared/base/ids.ts';
+import {
+  CHUNKS_ROOT,
+  LEASE_TOPIC,
+  PROGRESS_FILTER,
+  RELAY_FILTER,
+  TRUST_FILTER,
+  UPDATES_TOPIC,
+} from '../../shared/formats/topics.ts';
+
+/** `anyone` is everybody on an engine without users, `broker` is `drover-broker --engine`. */
+export type AccessRole = 'anyone' | 'publisher' | 'robot' | 'technician' | 'relay' | 'broker';
+
+export interface AccessRules {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+export const ROBOT_VARIABLE = '{robot}';
+/** By address only where the engine can tell: mosquitto and NATS cannot refuse the sweep. */
+const CHUNKS = `${CHUNKS_ROOT}/+`;
+const leaves = (robot: string): string[] =>
+  ['state', 'online', 'events', 'want'].map((leaf) => `fleet/robots/${robot}/${leaf}`);
+
+const OWN = leaves(ROBOT_VARIABLE);
+const ALL_ROBOTS = leaves('+');
+/** What rollout keys have signed, and who leads. */
+const CONTROL = [UPDATES_TOPIC, LEASE_TOPIC, PROGRESS_FILTER, TRUST_FILTER];
+
+export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
+  anyone: {
+    publish: [...CONTROL, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
+    subscribe: ['fleet/#', '$SYS/#', CHUNKS],
+  },
+  publisher: {
+    publish: [...CONTROL, RELAY_FILTER, CHUNKS],
+    subscribe: ['fleet/#', CHUNKS],
+  },
+  technician: { publish: [], subscribe: ['fleet/#', '$SYS/#', CHUNKS] },
+  /** It leads and heals, and speaks for no robot. */
+  broker: {
+    publish: [...CONTROL, CHUNKS],
+    subscribe: [...CONTROL, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
+  },
+  /** It carries reports up and reads what goes down. */
+  relay: {
+    publish: [...ALL_ROBOTS, RELAY_FILTER],
+    subscribe: [...CONTROL, 'fleet/robots/+/want', CHUNKS],
+  },
+  robot: { publish: OWN, subscribe: [...CONTROL, ...OWN, CHUNKS] },
+};
+
+/** The rules with the id of this robot in them; without one, patterns that need it are dropped. */
+export function rulesOf(role: AccessRole, robot: RobotId | null): AccessRules {
+  const fill = (patterns: readonly string[]): string[] =>
+    patterns
+      .filter((one) => robot !== null || !one.includes(ROBOT_VARIABLE))
+      .map((one) => one.replace(ROBOT_VARIABLE, robot ?? ''));
+  const { publish, subscribe } = ACCESS_RULES[role];
+  return { publish: fill(publish), subscribe: fill(subscribe) };
+}
+
+/** True when every topic that the filter delivers is one of the pattern. */
+export function patternCovers(pattern: string, filter: string): boolean {
+  const asked = filter.split('/');
+  const levels = pattern.split('/');
+  for (const [at, level] of levels.entries()) {
+    if (level === '#') return true; // also its parent: `a/#` covers `a`
+    if (asked[at] === undefined || asked[at] === '#') return false;
+    if (level !== '+' && level !== asked[at]) return false;
+  }
+  return levels.length === asked.length;
+}
+
+/** Who logs in on a stock engine, for what is made out of the rules. */
+export interface EngineUser {
+  readonly username: string;
+  readonly role: Exclude<AccessRole, 'anyone'>;
+  readonly robot: RobotId | null;
+}
+
+/** Those that every fleet on a stock engine has; robots and others come from a credentials file. */
+export const ENGINE_USERS: readonly EngineUser[] = [
+  { username: 'drover-publisher', role: 'publisher', robot: null },
+  { username: 'drover-broker', role: 'broker', robot: null },
+];

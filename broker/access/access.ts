@@ -1,0 +1,113 @@
+/**
+ * Who may publish and subscribe what on our own broker: the rules of access-rules.ts, and what
+ * only it can tell. Pure, and closed by default: what no rule allows is denied with its reason.
+ * Nobody, whatever the role, may subscribe to a filter that would sweep the chunk store, since one
+ * such subscription asks for everything that is stored.
+ * Sans-I/O.
+ */
+
+import { robotClientId, ROBOT_CLIENT_PREFIX } from '../../shared/formats/client-id.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import { filterSweepsChunks, parseTopic } from '../../shared/formats/topics.ts';
+import { patternCovers, rulesOf, type AccessRole, type AccessRules } from './access-rules.ts';
+
+export type Role = Exclude<AccessRole, 'anyone' | 'broker'>;
+
+/** `anyone` exists only on a broker that was given no credentials file. */
+export type Identity =
+  | { readonly kind: 'anyone' }
+  | {
+      readonly kind: 'user';
+      readonly username: string;
+      readonly role: Role;
+      /** The robot that this credential belongs to; null for other roles. */
+      readonly robot: RobotId | null;
+    };
+
+export type AccessDecision =
+  { readonly kind: 'allow' } | { readonly kind: 'deny'; readonly reason: string };
+
+const ALLOW: AccessDecision = { kind: 'allow' };
+const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
+
+const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
+
+/** Why a role may not publish what it has no rule for. */
+const NO_PUBLISH: Readonly<Record<Role, string>> = {
+  technician: 'a technician only reads',
+  publisher: 'only a robot reports for itself',
+  relay: 'a relay carries reports of robots, no orders',
+  robot: 'a robot writes only its own topics',
+};
+
+export function decidePublish(identity: Identity, clientId: string, text: string): AccessDecision {
+  const topic = parseTopic(text);
+  if (!topic) return deny('no topic of Drover');
+  if (topic.kind === 'refusals') return deny('only the broker writes refusals');
+  if (rulesFor(identity).publish.some((pattern) => patternCovers(pattern, text))) return ALLOW;
+  if (identity.kind === 'anyone') return deny('nobody may publish there');
+  const isOther = identity.role === 'robot' && topic.kind === 'robot';
+  return deny(isOther ? `${clientId} is not that robot` : NO_PUBLISH[identity.role]);
+}
+
+/** Refusals pass no wildcard such as `fleet/#`: the engine hands each to its one client and never
+ * routes it. */
+export function decideSubscribe(
+  identity: Identity,
+  clientId: string,
+  filter: string,
+): AccessDecision {
+  if (filter.length > TOPIC_LENGTH_MAX) return deny('the filter is too long');
+  if (filterSweepsChunks(filter)) return deny('chunks are read one by one, by their address');
+  const topic = parseTopic(filter);
+  if (topic?.kind === 'refusals') {
+    return topic.client === clientId ? ALLOW : deny('refusals of another connection');
+  }
+  if (filter.startsWith('fleet/refusals')) return deny('refusals of other connections');
+  const grants = (pattern: string): boolean =>
+    patternCovers(pattern, filter) &&
+    // Without a wildcard for all that is below, only real topics or the very filter of the rule.
+    (pattern.endsWith('#') || pattern === filter || topic !== null);
+  if (rulesFor(identity).subscribe.some(grants)) return ALLOW;
+  if (identity.kind === 'user' && identity.role === 'robot' && topic?.kind === 'robot') {
+    return deny('topics of another robot');
+  }
+  return deny('no topic of Drover that this role reads');
+}
+
+/**
+ * Whether a message of this topic may be handed to this client, however it came to be queued: a
+ * session can be taken over with its client id, or outlive a change of roles.
+ */
+export function decideReceive(identity: Identity, clientId: string, text: string): AccessDecision {
+  return identity.kind === 'anyone' ? ALLOW : decideSubscribe(identity, clientId, text);
+}
+
+const rulesFor = (identity: Identity): AccessRules =>
+  identity.kind === 'anyone' ? rulesOf('anyone', null) : rulesOf(identity.role, identity.robot);
+
+/**
+ * Whose client id it is. One that is in use belongs to its user, and those that robots use to their
+ * robots even while they are away: otherwise one robot could keep all others from connecting.
+ * @param holder who is connected with it now
+ */
+export function decideClientId(
+  identity: Identity,
+  clientId: string,
+  holder: Identity | null,
+): AccessDecision {
+  if (identity.kind === 'anyone') return ALLOW;
+  if (holder?.kind === 'user' && !isSame(holder, identity)) {
+    return deny('another user is connected with it');
+  }
+  if (!clientId.startsWith(ROBOT_CLIENT_PREFIX)) return ALLOW;
+  const isOwn = identity.robot !== null && clientId === robotClientId(identity.robot);
+  return isOwn ? ALLOW : deny('it is kept for another robot');
+}
+
+/** A robot may come with a credential at one time and with a certificate at another. */
+type User = Extract<Identity, { kind: 'user' }>;
+
+const isSame = (a: User, b: User): boolean =>
+  a.username === b.username || (a.robot !== null && a.robot === b.robot);

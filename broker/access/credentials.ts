@@ -1,0 +1,178 @@
+/**
+ * The credentials file: users, their roles, and how they prove who they are. Tokens are random and
+ * stored as SHA-256; passwords are chosen by people and stored as scrypt. An answer takes as long
+ * for a user that does not exist: what has the shape of a token is only ever compared as one, so a
+ * fleet of robots that lost their credentials costs no scrypt.
+ */
+
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { bytesToHex, hexToBytes, utf8 } from '../../shared/crypto/bytes.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { sha256, sha256Hex } from '../../shared/crypto/hash.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  idSchema,
+  parseDocument,
+  robotIdSchema,
+  sha256Schema,
+} from '../../shared/formats/schema.ts';
+import type { Identity } from './access.ts';
+import { parsePasswordHash, PasswordChecker, unmatchableHash } from './passwords.ts';
+
+const ROLES = ['publisher', 'robot', 'technician', 'relay'] as const;
+
+const userSchema = z
+  .object({
+    username: idSchema,
+    role: z.enum(ROLES),
+    robot_id: robotIdSchema.optional(),
+    /** `<N>$<r>$<p>$<salt>$<key>`: password-hash.ts */
+    password_scrypt: z
+      .string()
+      .max(256)
+      .refine((text) => parsePasswordHash(text) !== null, 'want <N>$<r>$<p>$<salt>$<key>')
+      .optional(),
+    token_sha256: sha256Schema.optional(),
+  })
+  .refine((user) => user.role !== 'robot' || user.robot_id !== undefined, 'a robot needs robot_id')
+  .refine(
+    (user) => user.password_scrypt !== undefined || user.token_sha256 !== undefined,
+    'needs token_sha256 or password_scrypt',
+  );
+
+const fileSchema = z.object({
+  users: z
+    .array(userSchema)
+    .max(LIMITS.credentialsMax)
+    .refine((all) => isUnique(all.map((one) => one.username)), 'a user twice')
+    .refine(
+      (all) => isUnique(all.flatMap((one) => one.token_sha256 ?? [])),
+      'two users with one token',
+    ),
+});
+
+function isUnique(texts: readonly string[]): boolean {
+  return new Set(texts).size === texts.length;
+}
+
+export type CredentialUser = z.output<typeof userSchema>;
+export type CredentialUserFields = z.input<typeof userSchema>;
+
+const KIND = {
+  what: 'credentials file',
+  schema: fileSchema,
+  bytesMax: LIMITS.credentialsBytesMax,
+  code: 'CREDENTIALS_INVALID',
+} as const;
+
+const TOKEN_BYTES = 32;
+/** base64url of that many bytes */
+const TOKEN_SHAPE = /^[A-Za-z0-9_-]{43}$/;
+
+export interface Credentials {
+  /**
+   * @returns null when user name, password or token do not fit
+   * @throws DroverError CONNECTIONS_FULL when too many passwords wait to be checked
+   */
+  authenticate(
+    username: string | undefined,
+    password: Uint8Array | undefined,
+  ): Promise<Identity | null>;
+  authenticateToken(token: string): Identity | null;
+  /** Whether who proved to be this could prove it again now, in the same way and the same role. */
+  isCurrent(identity: Identity): boolean;
+}
+
+/** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */
+export async function readCredentialUsers(path: string): Promise<CredentialUser[]> {
+  let bytes: Uint8Array;
+  try {
+    bytes = new Uint8Array(await readFile(path));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `read credentials file: ${why}`, { cause });
+  }
+  return parseDocument(KIND, bytes).users;
+}
+
+/** What one reading of the file says. It never changes: live-credentials.ts exchanges it. */
+export class CredentialSet {
+  readonly #byName: ReadonlyMap<string, CredentialUser>;
+  readonly #byToken: ReadonlyMap<string, CredentialUser>;
+  readonly #hasPasswords: boolean;
+  readonly #checker: PasswordChecker;
+  readonly #nobody = { token: randomBytes(TOKEN_BYTES), password: unmatchableHash() };
+  /** SHA-256 of passwords that scrypt has approved: reconnects cost no scrypt. */
+  readonly #approved = new Map<string, Uint8Array>();
+
+  /** @param checker one for all sets of a broker: it bounds the scrypt that runs at once */
+  constructor(users: readonly CredentialUser[], checker: PasswordChecker) {
+    this.#checker = checker;
+    this.#byName = new Map(users.map((user) => [user.username, user]));
+    this.#byToken = new Map(
+      users.flatMap((user) => (user.token_sha256 ? [[user.token_sha256, user] as const] : [])),
+    );
+    this.#hasPasswords = users.some((user) => user.password_scrypt !== undefined);
+  }
+
+  /** Two sets that say the same of a user give the same text; null: there is no such user. */
+  describe(username: string): string | null {
+    const user = this.#byName.get(username);
+    if (!user) return null;
+    const { role, robot_id, token_sha256, password_scrypt } = user;
+    return JSON.stringify({ role, robot_id, token_sha256, password_scrypt });
+  }
+
+  async authenticate(
+    username: string | undefined,
+    password: Uint8Array | undefined,
+  ): Promise<Identity | null> {
+    if (username === undefined || password === undefined) return null;
+    const user = this.#byName.get(username);
+    const digest = sha256(password);
+    const token = user?.token_sha256 === undefined ? null : hexToBytes(user.token_sha256);
+    const isToken = timingSafeEqual(digest, token ?? this.#nobody.token);
+    if (user && token && isToken) return identityOf(user);
+    if (!this.#hasPasswords || isTokenShaped(password)) return null;
+    const fits = await this.#passwordFits(user, password, digest);
+    return user && fits ? identityOf(user) : null;
+  }
+
+  /** The index is by the hash of the token: what a comparison could leak is not the token. */
+  authenticateToken(token: string): Identity | null {
+    const user = this.#byToken.get(sha256Hex(utf8(token)));
+    return user ? identityOf(user) : null;
+  }
+
+  async #passwordFits(
+    user: CredentialUser | undefined,
+    password: Uint8Array,
+    digest: Uint8Array,
+  ): Promise<boolean> {
+    const stored = parsePasswordHash(user?.password_scrypt ?? '');
+    const approved = user && this.#approved.get(user.username);
+    if (approved && timingSafeEqual(approved, digest)) return true;
+    const fits = await this.#checker.fits(password, stored ?? this.#nobody.password);
+    if (!user || !stored || !fits) return false;
+    this.#approved.set(user.username, digest);
+    return true;
+  }
+}
+
+function identityOf(user: CredentialUser): Identity {
+  const { username, role } = user;
+  return { kind: 'user', username, role, robot: role === 'robot' ? (user.robot_id ?? null) : null };
+}
+
+/** Such a text cannot be a password: `authenticate` takes it for a token that does not fit. */
+export function isTokenShaped(password: Uint8Array): boolean {
+  return password.byteLength === 43 && TOKEN_SHAPE.test(Buffer.from(password).toString('latin1'));
+}
+
+/** A token of 256 random bits, and what is stored for it. */
+export function makeToken(): { token: string; sha256: string } {
+  const token = randomBytes(TOKEN_BYTES).toString('base64url');
+  return { token, sha256: bytesToHex(sha256(utf8(token))) };
+}

@@ -1,0 +1,85 @@
+/** `drover-broker passwd`: adds or renews one credential. A token is printed once and never stored. */
+
+import { readFileSync } from 'node:fs';
+import { DroverError } from '../../shared/base/errors.ts';
+import { isId } from '../../shared/base/ids.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import type { Role } from './access.ts';
+import {
+  isTokenShaped,
+  makeToken,
+  readCredentialUsers,
+  type CredentialUserFields,
+} from './credentials.ts';
+import { hashPassword } from './passwords.ts';
+
+/** Shorter ones are guessed; NIST SP 800-63B asks for 8. */
+const PASSWORD_CHARS_MIN = 8;
+
+export interface PasswdArgs {
+  readonly file: string;
+  readonly user: string;
+  readonly role: Role;
+  readonly robotId?: string;
+  readonly passwordStdin?: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * Whatever the entry held before is void: renewing is how a leaked secret is taken back.
+ * @throws DroverError USAGE, FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID
+ */
+export async function runPasswd(args: PasswdArgs): Promise<void> {
+  for (const [what, text] of [
+    ['--user', args.user],
+    ['--robot-id', args.robotId],
+  ] as const) {
+    if (text === undefined || isId(text)) continue;
+    throw new DroverError('USAGE', `read ${what}: want 1 to 64 of A-Z a-z 0-9 _ -`);
+  }
+  if (args.robotId !== undefined && args.role !== 'robot') {
+    throw new DroverError('USAGE', `read --robot-id: a ${args.role} is no robot`);
+  }
+  const users = await readUsersIfAny(args.file);
+  const { secret, token } = await makeSecret(args);
+  const robot = args.role === 'robot' ? { robot_id: args.robotId ?? args.user } : {};
+  const entry = { username: args.user, role: args.role, ...robot, ...secret };
+  const others = users.filter((one) => one.username !== args.user);
+  const text = `${JSON.stringify({ users: [...others, entry] }, null, 2)}\n`;
+  await writeFileAtomic(args.file, text, 0o600);
+  const shown = token === null ? [] : [`token: ${token}`, 'it is shown once and not stored'];
+  const lines = [`${args.user} is a ${args.role} in ${args.file}`, ...shown];
+  makeOutput(args.json).result({ username: args.user, role: args.role, token }, lines);
+}
+
+async function readUsersIfAny(file: string): Promise<CredentialUserFields[]> {
+  try {
+    return await readCredentialUsers(file);
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    if (cause?.code === 'ENOENT') return []; // the first credential makes the file
+    throw error;
+  }
+}
+
+async function makeSecret(
+  args: PasswdArgs,
+): Promise<{ secret: Partial<CredentialUserFields>; token: string | null }> {
+  if (args.passwordStdin !== true) {
+    const { token, sha256 } = makeToken();
+    return { secret: { token_sha256: sha256 }, token };
+  }
+  const text = readFileSync(0, 'utf8').replace(/\r?\n$/, '');
+  if (text.length < PASSWORD_CHARS_MIN) {
+    throw new DroverError(
+      'USAGE',
+      `read password: too short (want at least ${PASSWORD_CHARS_MIN} characters)`,
+    );
+  }
+  const password = Buffer.from(text);
+  if (isTokenShaped(password)) {
+    throw new DroverError('USAGE', 'read password: it looks like a token (want another one)');
+  }
+  return { secret: { password_scrypt: await hashPassword(password) }, token: null };
+}

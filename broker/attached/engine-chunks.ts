@@ -1,0 +1,123 @@
+/**
+ * The chunks that an engine of somebody else holds, as far as we know of them: what the store check
+ * has read there, and what we put there ourselves. The engine cannot be asked for a list without
+ * sending its whole store. Chunks that were uploaded and never announced are not known here.
+ *
+ * A chunk is cleared there only with a copy of it on our disk, which outlives it by one more keep
+ * time: an announcement that names it at that very moment is answered from the copy.
+ */
+
+import { toProblem } from '../../shared/base/errors.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { readBack, type ReadBackLink } from '../../shared/io/read-back.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import type { GarbagePlace } from '../garbage/collector.ts';
+import type { GarbageBook } from '../garbage/marks.ts';
+import { publishChunk } from './publish-chunk.ts';
+
+const NOTHING = new Uint8Array();
+const GROUP = 1_000; // hashes in one step of a listing: some milliseconds of work
+
+export interface EngineChunksOptions {
+  readonly book: GarbageBook;
+  readonly copies: WritableChunkStore;
+  readonly profile: EngineProfile;
+  readonly log: Log;
+  /** @throws DroverError BROKER_UNREACHABLE before there is one */
+  link(): ReadBackLink;
+}
+
+export class EngineChunks implements GarbagePlace {
+  readonly name = 'engine';
+  readonly #options: EngineChunksOptions;
+  readonly #held: Set<Sha256Hex>;
+
+  private constructor(options: EngineChunksOptions, held: Set<Sha256Hex>) {
+    this.#options = options;
+    this.#held = held;
+  }
+
+  /** @param first what is presumed to be there when nothing was ever noted */
+  static async open(
+    options: EngineChunksOptions,
+    first: AsyncIterable<readonly Sha256Hex[]>,
+  ): Promise<EngineChunks> {
+    const { book } = options;
+    const chunks = new EngineChunks(options, await book.held());
+    if (book.isNew) for await (const hashes of first) await chunks.#hold(hashes);
+    return chunks;
+  }
+
+  has(hash: Sha256Hex): boolean {
+    return this.#held.has(hash);
+  }
+
+  /** Seen there, or put there. Lost from our memory, it is never cleared: no harm but room. */
+  note(hash: Sha256Hex): void {
+    if (this.#held.has(hash)) return;
+    this.#hold([hash]).catch((error: unknown) => {
+      this.#options.log.warn({ problem: toProblem(error) }, 'not noted as held by the engine');
+    });
+  }
+
+  async *list(): AsyncGenerator<readonly Sha256Hex[]> {
+    const all = [...this.#held];
+    for (let at = 0; at < all.length; at += GROUP) {
+      yield all.slice(at, at + GROUP);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async remove(hash: Sha256Hex, mayRemove: () => boolean): Promise<number> {
+    const { book, link } = this.#options;
+    const bytes = await this.#copyOf(hash);
+    if (!mayRemove()) return 0;
+    if (bytes) await publishChunk(link().wire, hash, NOTHING);
+    this.#held.delete(hash);
+    await book.release(hash);
+    return bytes?.byteLength ?? 0;
+  }
+
+  /** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: not cleared then */
+  async #copyOf(hash: Sha256Hex): Promise<Uint8Array | null> {
+    const { copies, profile, link } = this.#options;
+    const copy = await copies.get(hash);
+    if (copy) return copy;
+    await readBack(link(), {
+      hashes: [hash],
+      chunkBytes: LIMITS.chunkBytesMax,
+      qos: profile.pullQos,
+      patienceMs: LIMITS.storeCheckPatienceMs,
+      onPresent: async (_, bytes) => await copies.put(hash, bytes),
+    });
+    return await copies.get(hash);
+  }
+
+  async #hold(hashes: readonly Sha256Hex[]): Promise<void> {
+    const room = Math.max(0, LIMITS.engineChunksMax - this.#held.size);
+    const fresh = hashes.filter((hash) => !this.#held.has(hash)).slice(0, room);
+    if (fresh.length === 0) return;
+    for (const hash of fresh) this.#held.add(hash);
+    await this.#options.book.hold(fresh);
+  }
+}
+
+/** A chunk of what is announced: our copy, or the engine's. */
+export async function readFromEngine(
+  hash: Sha256Hex,
+  { copies, profile, link }: Omit<EngineChunksOptions, 'book'>,
+): Promise<Uint8Array | null> {
+  const copy = await copies.get(hash);
+  if (copy) return copy;
+  let found: Uint8Array | null = null;
+  await readBack(link(), {
+    hashes: [hash],
+    chunkBytes: LIMITS.chunkBytesMax,
+    qos: profile.pullQos,
+    patienceMs: LIMITS.storeCheckPatienceMs,
+    onPresent: (_, bytes) => void (found = bytes.slice()),
+  });
+  return found;
+}

@@ -1,0 +1,36 @@
+/** An engine of somebody else for Prometheus: whether there is a link, and what it holds of the
+ * chunks that are announced. Read when it is asked for. */
+
+import { Gauge, type Registry } from 'prom-client';
+import type { StoreState } from './store-state.ts';
+
+export interface EngineSources {
+  isUp(): boolean;
+  stores(): readonly StoreState[];
+}
+
+export function addEngineMetrics(registry: Registry, { isUp, stores }: EngineSources): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'drover_engine_up',
+    help: '1 while there is a link to the engine',
+    registers,
+    collect() {
+      this.set(isUp() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'drover_announced_chunks',
+    help: 'Chunks of announced rollouts by what the engine has made of them',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of ['present', 'lost', 'restored'] as const) {
+        this.set(
+          { state },
+          stores().reduce((sum, one) => sum + one[state], 0),
+        );
+      }
+    },
+  });
+}

@@ -1,0 +1,37 @@
+/**
+ * The engine and its chunks as the API shows them: names with underscores, instants as text.
+ * Sans-I/O.
+ */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EngineStatus } from '../mqtt/engine-port.ts';
+import type { StoreState } from './store-state.ts';
+
+export interface EngineView {
+  readonly kind: EngineStatus['kind'];
+  readonly profile: string;
+  readonly url: string | null;
+  readonly up: boolean;
+  readonly since: string;
+  readonly problem: Problem | null;
+}
+
+export interface StoreView {
+  readonly status: StoreState['status'];
+  readonly chunks: number;
+  readonly present: number;
+  readonly restored: number;
+  readonly lost: number;
+  readonly checked_at: string | null;
+  readonly problem: Problem | null;
+}
+
+export function showEngine(status: EngineStatus): EngineView {
+  const { kind, profile, url, isUp, sinceMs, problem } = status;
+  return { kind, profile, url, up: isUp, since: new Date(sinceMs).toISOString(), problem };
+}
+
+export function showStore({ checkedAtMs, ...state }: StoreState): StoreView {
+  const checked_at = checkedAtMs === null ? null : new Date(checkedAtMs).toISOString();
+  return { ...state, checked_at };
+}

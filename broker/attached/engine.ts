@@ -1,0 +1,311 @@
+/**
+ * An engine of somebody else behind the EnginePort, over three connections as one user:
+ *
+ * - control: announcement, progress, lease, and what robots say. A fresh session, because all of it
+ *   is retained (or asked again): each connection brings the whole picture anew.
+ * - events: a session that the engine keeps while we are away, acknowledged when it is on our disk.
+ * - chunks: to look for chunks and put them back, one address at a time, never a wildcard. Its
+ *   megabytes must not stand in front of a lease.
+ *
+ * A handler never waits for the connection it was called by: its PUBACK would stand behind it.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { ChunkStore, Log } from '../../shared/base/ports.ts';
+import {
+  chunkTopic,
+  LEASE_TOPIC,
+  PROGRESS_FILTER,
+  RELAY_FILTER,
+  robotFilter,
+  UPDATES_TOPIC,
+  TRUST_FILTER,
+} from '../../shared/formats/topics.ts';
+import { EchoWatch } from './echo-check.ts';
+import type { EnginePort, EngineStatus, Heard } from '../mqtt/engine-port.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { WantLedger } from './want-dedup.ts';
+import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
+
+const CONTROL_FILTERS: readonly string[] = [
+  TRUST_FILTER,
+  UPDATES_TOPIC,
+  PROGRESS_FILTER,
+  LEASE_TOPIC,
+];
+const ROBOT_FILTERS: readonly string[] = [
+  robotFilter('state'),
+  robotFilter('online'),
+  robotFilter('want'),
+  RELAY_FILTER,
+];
+const ROUND_TRIPS_OF_QUIET = 4;
+
+export interface AttachedEngineOptions {
+  readonly address: EngineAddress;
+  readonly profile: EngineProfile;
+  /** Of this data folder, on every start: the engine keeps a session under it. */
+  readonly clientId: string;
+  /** Copies of chunks, to answer who lacks one. */
+  readonly chunks: ChunkStore;
+  readonly log: Log;
+  /** Durable when it resolves. It rejects only when that failed: the message comes again then. */
+  take(heard: Heard): Promise<void>;
+  /** A new connection: what was heard on an earlier one may not be there any more. */
+  onUp(): void;
+  /** What the engine retains of announcement and progress has all come. */
+  onSettled(): void;
+  onDown(): void;
+  /** A chunk was put there. */
+  onHeld(hash: Sha256Hex): void;
+  /** Wanted, and there is no copy. */
+  onUnanswered(hashes: readonly Sha256Hex[]): void;
+}
+
+export class AttachedEngine implements EnginePort {
+  readonly #options: AttachedEngineOptions;
+  #control: EngineLink | null = null;
+  #events: EngineLink | null = null;
+  #chunks: EngineLink | null = null;
+  readonly #echo = new EchoWatch();
+  readonly #wants = new WantLedger();
+  readonly #watch: NodeJS.Timeout;
+  #retry: NodeJS.Timeout | null = null;
+  /** Counts connections: what began on an earlier one must not go on. */
+  #epoch = 0;
+  #eventsEpoch = 0;
+  #controlHeardMs = 0;
+  /** The connection was made anew because an echo was late, and none was heard since. */
+  #isRenewed = false;
+  #isUp = false;
+  #sinceMs = Date.now();
+  #problem: Problem | null = null;
+
+  private constructor(options: AttachedEngineOptions) {
+    this.#options = options;
+    this.#watch = setInterval(() => this.#listenForEchoes(), LIMITS.echoMsMax / 4);
+    this.#watch.unref();
+  }
+
+  /**
+   * Attached, with what the engine retains, when it resolves.
+   * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED
+   */
+  static async open(options: AttachedEngineOptions): Promise<AttachedEngine> {
+    const engine = new AttachedEngine(options);
+    try {
+      await engine.#attach();
+      return engine;
+    } catch (error) {
+      await engine.close();
+      throw inWordsOfEngines(error);
+    }
+  }
+
+  /** Where chunks are looked for and put back. */
+  get chunkLink(): EngineLink {
+    return open(this.#chunks);
+  }
+
+  get status(): EngineStatus {
+    const { profile, address } = this.#options;
+    const failure = this.#control?.failure ?? this.#events?.failure;
+    return {
+      kind: 'attached',
+      profile: profile.name,
+      url: address.url,
+      isUp: this.#isUp,
+      sinceMs: this.#sinceMs,
+      problem: failure ? toProblem(failure) : this.#problem,
+    };
+  }
+
+  async publishOwn(topic: string, payload: Uint8Array): Promise<void> {
+    const hasEcho = topic === LEASE_TOPIC || topic === UPDATES_TOPIC || isProgress(topic);
+    if (hasEcho) this.#echo.sending(topic, payload, performance.now());
+    try {
+      await open(this.#control).wire.send(topic, payload, { retain: true, qos: 1 });
+    } catch (error) {
+      this.#echo.forget(topic);
+      throw error;
+    }
+  }
+
+  async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
+    const { chunks, log, onHeld, onUnanswered } = this.#options;
+    const unanswered: Sha256Hex[] = [];
+    for (const hash of this.#wants.take(hashes, performance.now())) {
+      const bytes = await chunks.get(hash);
+      if (!bytes) {
+        unanswered.push(hash);
+        continue;
+      }
+      const again = { retain: true, qos: 1 } as const;
+      await this.chunkLink.wire.send(chunkTopic(hash), bytes, again);
+      onHeld(hash);
+      log.info({ hash }, 'wanted chunk published again');
+    }
+    if (unanswered.length > 0) onUnanswered(unanswered);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#watch);
+    if (this.#retry) clearTimeout(this.#retry);
+    this.#epoch += 1;
+    this.#eventsEpoch += 1;
+    for (const link of [this.#control, this.#events, this.#chunks]) await link?.close();
+  }
+
+  async #attach(): Promise<void> {
+    const { address, clientId, log } = this.#options;
+    const wire = (part: string, keepsSession = false) => ({
+      ...address,
+      clientId: `${clientId}-${part}`,
+      keepsSession,
+    });
+    this.#chunks = await EngineLink.open(wire('chunks'), {}, log);
+    const control: LinkListener = {
+      onMessage: async (topic, payload, isReplay) => await this.#hear(topic, payload, isReplay),
+      onUp: () => this.#again(),
+      onDown: (reason) => this.#onDown(reason),
+    };
+    this.#control = await EngineLink.open(wire('control'), control, log);
+    const events: LinkListener = {
+      onMessage: async (topic, payload) => await this.#hearEvent(topic, payload),
+      onUp: () => {
+        if (this.#events) this.#followEvents().catch((error: unknown) => this.#fail(error));
+      },
+      onDown: () => (this.#eventsEpoch += 1),
+    };
+    this.#events = await EngineLink.open(wire('events', true), events, log);
+    await this.#followEvents();
+    await this.#begin();
+  }
+
+  async #followEvents(): Promise<void> {
+    await open(this.#events).wire.subscribe([robotFilter('events')], 1);
+  }
+
+  /** One connection, from its first subscription to the whole picture. */
+  async #begin(): Promise<void> {
+    const epoch = ++this.#epoch;
+    const { wire } = open(this.#control);
+    this.#echo.clear();
+    this.#options.onUp();
+    const askedAtMs = performance.now();
+    await wire.subscribe(CONTROL_FILTERS, 1);
+    await this.#untilQuiet(epoch, performance.now() - askedAtMs);
+    if (epoch !== this.#epoch) return;
+    this.#options.onSettled();
+    await wire.subscribe(ROBOT_FILTERS, 1);
+    if (epoch !== this.#epoch) return;
+    this.#problem = null;
+    this.#turn(true);
+    this.#options.log.info({ engine: this.#options.address.url }, 'attached to the engine');
+  }
+
+  #again(): void {
+    if (this.#control) this.#begin().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** MQTT 3.1.1 does not say when all that is retained has come: here, when it is quiet. */
+  async #untilQuiet(epoch: number, roundTripMs: number): Promise<void> {
+    const startedMs = performance.now();
+    const quietMs = Math.max(LIMITS.quietMs, roundTripMs * ROUND_TRIPS_OF_QUIET);
+    this.#controlHeardMs = startedMs;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      const now = performance.now();
+      if (epoch !== this.#epoch || now - this.#controlHeardMs >= quietMs) return;
+      if (now - startedMs >= LIMITS.retainedWaitMsMax) return;
+    }
+  }
+
+  #onDown(reason: string): void {
+    this.#epoch += 1;
+    this.#turn(false);
+    this.#options.log.warn({ engine: this.#options.address.url, reason }, 'lost the engine');
+    this.#options.onDown();
+  }
+
+  #turn(isUp: boolean): void {
+    if (isUp !== this.#isUp) this.#sinceMs = Date.now();
+    this.#isUp = isUp;
+  }
+
+  /** A link that went away is followed by another `onUp`; a refusal stays until somebody acts. */
+  #fail(error: unknown): void {
+    if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return;
+    this.#note(error instanceof DroverError ? inWordsOfEngines(error) : error);
+    this.#turn(false);
+    if (this.#retry) clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      if (this.#events?.wire.isUp) this.#followEvents().catch((late: unknown) => this.#fail(late));
+      if (this.#control?.wire.isUp) this.#again();
+    }, LIMITS.secondLookMs);
+  }
+
+  #note(error: unknown): void {
+    this.#problem = toProblem(error);
+    this.#options.log.error({ problem: this.#problem }, 'the engine needs a person');
+  }
+
+  async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {
+    if (!topic.startsWith('fleet/robots/')) {
+      this.#controlHeardMs = performance.now();
+      if (this.#echo.heard(topic, payload) && this.#isUp) {
+        this.#isRenewed = false;
+        this.#problem = null;
+      }
+    }
+    try {
+      await this.#options.take({ topic, payload, isReplay });
+    } catch (error) {
+      // It is retained, or said again: what is missing in our copy comes with the next connection.
+      this.#options.log.error({ topic, problem: toProblem(error) }, 'message not kept');
+    }
+  }
+
+  /** Tried until it is on our disk: with the connection gone, the engine brings it again. */
+  async #hearEvent(topic: string, payload: Uint8Array): Promise<void> {
+    const epoch = this.#eventsEpoch;
+    for (;;) {
+      try {
+        return await this.#options.take({ topic, payload, isReplay: false });
+      } catch (error) {
+        this.#options.log.error({ topic, problem: toProblem(error) }, 'event not kept: again');
+        await new Promise((resolve) => setTimeout(resolve, LIMITS.eventRetryMs));
+        if (epoch !== this.#eventsEpoch) throw error;
+      }
+    }
+  }
+
+  #listenForEchoes(): void {
+    if (!this.#isUp || this.#problem !== null) return;
+    const [topic] = this.#echo.late(performance.now());
+    if (topic === undefined) return;
+    // An engine that was restarted may have forgotten what it granted: that is mended by asking
+    // again on another connection, and an access list is not.
+    if (!this.#isRenewed) {
+      this.#isRenewed = true;
+      this.#options.log.warn({ topic }, 'own word not heard again: connecting anew');
+      const why = `${topic} was published and not heard again`;
+      for (const link of [this.#control, this.#events, this.#chunks]) link?.renew(why);
+      return;
+    }
+    const { name, tellsForbidden } = this.#options.profile;
+    const how = tellsForbidden ? 'published' : 'acknowledged';
+    const why = `${how} and never heard again, so this user may not write or not read it`;
+    this.#note(new DroverError('ENGINE_TOPIC_DENIED', `use ${topic} on ${name}: ${why}`));
+  }
+}
+
+/** Links are there once `open` has resolved, and nobody has an engine before. */
+function open(link: EngineLink | null): EngineLink {
+  if (link) return link;
+  throw new DroverError('BROKER_UNREACHABLE', 'reach engine: not attached yet');
+}
+
+const isProgress = (topic: string): boolean => topic.startsWith(PROGRESS_FILTER.slice(0, -1));

@@ -1,0 +1,88 @@
+/**
+ * Events of robots as an engine of somebody else brought them. An event is acknowledged to that
+ * engine when it is written here with fsync, so a kill of either loses none; what was written is
+ * known again after a start, so an event that comes twice is told from a new one.
+ */
+
+import { toProblem } from '../../shared/base/errors.ts';
+import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+
+const PREFIX = 'event/';
+const RANGE = { gte: PREFIX, lt: 'event0' };
+const CLIENT_KEY = 'client';
+const keyOf = (at: number): string => `${PREFIX}${String(at).padStart(16, '0')}`;
+
+export class EventJournal {
+  readonly #database: SteadyDatabase;
+  #next = 0;
+
+  private constructor(database: SteadyDatabase) {
+    this.#database = database;
+  }
+
+  /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+  static async open(folder: string): Promise<EventJournal> {
+    const database = await SteadyDatabase.open(folder, 'utf8');
+    const journal = new EventJournal(database);
+    for await (const [key] of database.entries({ ...RANGE, reverse: true, limit: 1 })) {
+      journal.#next = Number(key.slice(PREFIX.length)) + 1;
+    }
+    return journal;
+  }
+
+  /** The name this data folder goes by on the engine: its session there belongs to it. */
+  async clientId(make: () => string): Promise<string> {
+    const known = await this.#database.get(CLIENT_KEY);
+    if (typeof known === 'string') return known;
+    const made = make();
+    await this.#database.put(CLIENT_KEY, made, { sync: true });
+    return made;
+  }
+
+  /** Another name on the engine from now on. */
+  async forgetClientId(): Promise<void> {
+    await this.#database.del(CLIENT_KEY, { sync: true });
+  }
+
+  /** Oldest first. One damaged entry must not hide the others. */
+  async *events(log: Log): AsyncIterable<RobotEvent> {
+    for await (const value of this.#database.values(RANGE)) {
+      const text = String(value);
+      const at = text.indexOf(' ');
+      try {
+        const payload = new TextEncoder().encode(text.slice(at + 1));
+        yield { ...parseRobotEvent(payload), robot_id: parseRobotId(text.slice(0, at)) };
+      } catch (error) {
+        log.error({ problem: toProblem(error) }, 'journal entry cannot be read: left out');
+      }
+    }
+  }
+
+  /** Durable when it resolves. */
+  async add(robot: RobotId, payload: Uint8Array): Promise<void> {
+    const at = this.#next;
+    const value = `${robot} ${new TextDecoder().decode(payload)}`;
+    const operations: Operation[] = [{ type: 'put', key: keyOf(at), value }];
+    const oldest = at - LIMITS.eventJournalMax;
+    if (oldest >= 0) operations.push({ type: 'del', key: keyOf(oldest) });
+    await this.#database.batch(operations, { sync: true });
+    this.#next = at + 1;
+  }
+
+  /** Rejects while its disk takes nothing. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
+  }
+
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}

@@ -1,0 +1,297 @@
+/**
+ * What an engine of somebody else brings becomes our picture: verified documents into a mirror in
+ * --data, robots into the fleet, events into the journal. Anybody who may write to that engine can
+ * write anything there, and it may lose what it had; so what is not the newest that we have
+ * verified is put back. Only signed documents are: a robot says its own state again by itself.
+ */
+
+import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
+import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseOnline, parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { openProgress } from '../../shared/formats/progress.ts';
+import {
+  parseTopic,
+  PROGRESS_FILTER,
+  robotFilter,
+  robotTopic,
+  TRUST_FILTER,
+  trustTopic,
+  UPDATES_TOPIC,
+  type Topic,
+} from '../../shared/formats/topics.ts';
+import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
+import type { Heard } from '../mqtt/engine-port.ts';
+import type { Fleet } from '../control/fleet.ts';
+import { planIngest, vouchForSigned } from '../control/ingest.ts';
+import { LaterTrusts } from '../control/pending-trust.ts';
+import { Presence } from './presence.ts';
+import type { ControlStore } from '../control/control-store.ts';
+import type { EventJournal } from './event-journal.ts';
+import type { Metrics } from '../http/metrics.ts';
+import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
+import { walkTrust } from '../control/trust.ts';
+
+export interface AttachedIntakeOptions {
+  readonly control: ControlStore;
+  readonly journal: EventJournal;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly trust: LiveTrust;
+  /** The engine reports by wills who is gone, even after it was killed. */
+  readonly keepsWills: boolean;
+  readonly log: Log;
+  onWant(hashes: readonly Sha256Hex[]): void;
+  onRobotEvent(event: RobotEvent): void;
+  /** Announcement, progress or lease, as the engine has it: not verified. */
+  onControl(topic: Topic, payload: Uint8Array): void;
+  onAnnounced(): void;
+  /** To be retained by the engine again. */
+  restore(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+export class AttachedIntake {
+  readonly #options: AttachedIntakeOptions;
+  readonly #presence = new Presence();
+  /** Topics on which this connection has brought what our mirror holds. */
+  readonly #confirmed = new Set<string>();
+  readonly #restoredMs = new Map<string, number>();
+  readonly #laterTrusts = new LaterTrusts();
+  /** What this connection brought and did not verify: it may under the next root. */
+  readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
+  #isSettled = false;
+
+  constructor(options: AttachedIntakeOptions) {
+    this.#options = options;
+  }
+
+  /** What was known before this start: robots, though not who is online, and their events. */
+  async remember(): Promise<void> {
+    const { control, journal, fleet, log } = this.#options;
+    for (const filter of [UPDATES_TOPIC, PROGRESS_FILTER]) {
+      for (const { topic, payload } of [...control.match(filter)]) {
+        if (this.#holds(topic, payload)) continue;
+        log.warn({ topic }, 'kept under another trust file: forgotten');
+        await control.put({ topic, payload: NOTHING, qos: 1 });
+      }
+    }
+    for (const { topic, payload } of control.match(robotFilter('state'))) {
+      const parsed = parseTopic(topic);
+      if (parsed?.kind === 'robot') noteReport(this.#sinks(), parsed, { payload, now: null });
+    }
+    for await (const event of journal.events(log)) {
+      // Who was cleared does not come back by what it said once.
+      if (fleet.get(event.robot_id)) fleet.applyEvent(event, null);
+    }
+  }
+
+  linkUp(): void {
+    this.#presence.up(performance.now());
+    this.#confirmed.clear();
+    this.#refused.clear();
+    this.#isSettled = false;
+  }
+
+  linkDown(): void {
+    this.#presence.down();
+    this.#isSettled = false;
+  }
+
+  /** All that the engine retains has come: what it does not have is put back. */
+  settled(): void {
+    this.#isSettled = true;
+    this.tend();
+  }
+
+  /** Puts back what the engine should hold; to be called every `restoreMsMin`. */
+  tend(): void {
+    if (!this.#isSettled) return;
+    const topics = this.#signedTopics();
+    for (const topic of topics) if (!this.#confirmed.has(topic)) this.#restore(topic);
+    for (const topic of this.#restoredMs.keys()) {
+      if (!topics.includes(topic)) this.#restoredMs.delete(topic);
+    }
+  }
+
+  /** Looks for robots that fell silent; to be called now and then. */
+  sweep(): void {
+    const { fleet, keepsWills, log } = this.#options;
+    if (keepsWills) return;
+    const online = fleet.robots().filter((one) => one.online);
+    const names = online.map((one) => one.robot);
+    for (const robot of this.#presence.sweep(names, performance.now())) {
+      fleet.applyOnline(robot, false, null);
+      log.warn({ robot }, 'said to be online and silent for long: counts as gone');
+    }
+  }
+
+  /** @throws only when an event could not be written: it must not be acknowledged then */
+  async take({ topic: text, payload, isReplay }: Heard): Promise<void> {
+    const topic = this.#ours(text, payload);
+    if (!topic) return;
+    if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
+    if (topic.kind === 'trust') return await this.#takeTrust(topic.version, payload);
+    if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
+    if (topic.kind === 'updates' || topic.kind === 'progress') {
+      await this.#takeSigned(text, topic, payload);
+    }
+    this.#options.onControl(topic, payload);
+  }
+
+  /** An engine brings them in any order: what is ahead waits for those before it. */
+  async #takeTrust(version: number, payload: Uint8Array): Promise<void> {
+    const { control, trust, log } = this.#options;
+    if (version <= trust.version)
+      return await this.#takeSigned(trustTopic(version), { kind: 'trust', version }, payload);
+    this.#laterTrusts.keep(version, payload.slice());
+    for (;;) {
+      const next = trust.version + 1;
+      const update = this.#laterTrusts.take(next);
+      if (!update) return;
+      await this.#takeSigned(trustTopic(next), { kind: 'trust', version: next }, update);
+      walkTrust(trust, control, log);
+      if (trust.version < next) return;
+      await this.#lookAgain();
+    }
+  }
+
+  /** Under another root: the engine may hold what is newer than ours, and must not lose it to ours. */
+  async #lookAgain(): Promise<void> {
+    const refused = [...this.#refused];
+    this.#refused.clear();
+    for (const [text, { topic, payload }] of refused) {
+      await this.#takeSigned(text, topic, payload);
+      this.#options.onControl(topic, payload);
+    }
+  }
+
+  #ours(text: string, payload: Uint8Array): Topic | null {
+    const { metrics, log } = this.#options;
+    try {
+      const plan = planIngest(text, payload.byteLength);
+      if (plan.kind === 'chunk') return null;
+      metrics.countMessage(plan.topic.kind);
+      return plan.topic;
+    } catch (error) {
+      metrics.countRefusal(toProblem(error).code);
+      log.warn({ topic: text.slice(0, 200), problem: toProblem(error) }, 'message ignored');
+      return null;
+    }
+  }
+
+  /** Into the mirror when it is the newest that we could verify; else ours is put in its place. */
+  async #takeSigned(text: string, topic: Topic, payload: Uint8Array): Promise<void> {
+    const { control, trust, metrics, log } = this.#options;
+    const stored = control.get(text)?.payload ?? null;
+    if (stored && bytesEqual(stored, payload)) return void this.#confirmed.add(text);
+    this.#confirmed.delete(text);
+    this.#refused.delete(text);
+    try {
+      if (payload.byteLength === 0) throw emptied(text);
+      vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
+      await control.put({ topic: text, payload: payload.slice(), qos: 1 });
+      this.#confirmed.add(text);
+    } catch (error) {
+      const problem = toProblem(error);
+      metrics.countRefusal(problem.code);
+      log.warn({ topic: text, problem }, 'the engine holds what no robot would take');
+      if (this.#refused.size < LIMITS.rolloutsMax * 2) {
+        this.#refused.set(text, { topic, payload: payload.slice() });
+      }
+      return this.tend();
+    }
+    if (topic.kind === 'updates') this.#options.onAnnounced();
+  }
+
+  async #takeReport(topic: RobotTopic, payload: Uint8Array, isReplay: boolean): Promise<void> {
+    if (topic.leaf === 'events') return await this.#takeEvent(topic, payload);
+    const now = isReplay ? null : Date.now();
+    noteReport(this.#sinks(), topic, { payload, now });
+    if (payload.byteLength === 0) this.#presence.forget(topic.robot);
+    else if (topic.leaf === 'online') this.#noteOnline(topic.robot, payload);
+    else if (!isReplay) this.#noteVoice(topic.robot);
+    if (topic.leaf === 'state') await this.#keepState(topic.robot, payload);
+  }
+
+  /** Not waited for by the disk: the engine retains it as well. */
+  async #keepState(robot: RobotId, payload: Uint8Array): Promise<void> {
+    const { control, fleet, log } = this.#options;
+    const topic = robotTopic(robot, 'state');
+    const known = control.get(topic)?.payload ?? NOTHING;
+    // A robot that is not in the picture either sent nonsense or is one too many.
+    if (bytesEqual(known, payload) || (payload.byteLength > 0 && !fleet.get(robot))) return;
+    try {
+      await control.put({ topic, payload: payload.slice(), qos: 1 }, false);
+    } catch (error) {
+      log.warn({ robot, problem: toProblem(error) }, 'state not kept over restarts');
+    }
+  }
+
+  async #takeEvent(topic: RobotTopic, payload: Uint8Array): Promise<void> {
+    const { fleet, journal } = this.#options;
+    this.#noteVoice(topic.robot);
+    const event = nullIfRefused(() => ({ ...parseRobotEvent(payload), robot_id: topic.robot }));
+    if (event && fleet.hasSeen(event)) return;
+    if (event) await journal.add(topic.robot, payload);
+    noteReport(this.#sinks(), topic, { payload, now: Date.now() });
+  }
+
+  #noteOnline(robot: RobotId, payload: Uint8Array): void {
+    const online = nullIfRefused(() => parseOnline(payload));
+    if (online !== null) this.#presence.told(robot, online, performance.now());
+  }
+
+  #noteVoice(robot: RobotId): void {
+    if (this.#presence.spoke(robot, performance.now())) {
+      this.#options.fleet.applyOnline(robot, true, null);
+    }
+  }
+
+  /** Progress of what is no longer announced as well: it may call robots back. */
+  #signedTopics(): string[] {
+    const { control } = this.#options;
+    const kept = [TRUST_FILTER, PROGRESS_FILTER].flatMap((filter) => [...control.match(filter)]);
+    return [UPDATES_TOPIC, ...kept.map(({ topic }) => topic)];
+  }
+
+  #restore(topic: string): void {
+    const { control, log, restore } = this.#options;
+    const stored = control.get(topic);
+    const now = performance.now();
+    const againMs = (this.#restoredMs.get(topic) ?? -Infinity) + LIMITS.restoreMsMin;
+    if (!stored || now < againMs) return;
+    // What has expired is of no use to a robot: not looked at again on this connection.
+    if (!this.#holds(topic, stored.payload, Date.now())) return void this.#confirmed.add(topic);
+    this.#restoredMs.set(topic, now);
+    log.warn({ topic }, 'the engine has lost this or holds another: put back');
+    restore(topic, stored.payload).catch((error: unknown) => {
+      // The next connection asks again what the engine holds.
+      log.warn({ topic, problem: toProblem(error) }, 'not put back');
+    });
+  }
+
+  /** Signed for this fleet and, when it is asked, not expired by `now`. */
+  #holds(topic: string, payload: Uint8Array, now = 0): boolean {
+    if (parseTopic(topic)?.kind === 'trust') return true; // judged when it came, and it never expires
+    const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
+    return (
+      nullIfRefused(() => {
+        assertFresh(read(payload, this.#options.trust), 0, now);
+        return true;
+      }) ?? false
+    );
+  }
+
+  #sinks() {
+    const { fleet, log, onWant, onRobotEvent } = this.#options;
+    return { fleet, log, onWant, onRobotEvent };
+  }
+}
+
+const NOTHING = new Uint8Array();
+
+const emptied = (topic: string): DroverError =>
+  new DroverError('ANNOUNCEMENT_INVALID', `take ${topic}: somebody cleared it`);

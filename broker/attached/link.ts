@@ -1,0 +1,104 @@
+/**
+ * One connection to an engine that somebody else runs: the wire, listeners that come and go, and
+ * waiting for it to be back. What it failed with is told in words for who runs the engine.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
+import { waitUp } from '../../shared/io/wait-up.ts';
+import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
+
+export type LinkListener = Partial<WireHandlers>;
+
+/** Where the engine is and who we are there. The password is in no message of ours. */
+export interface EngineAddress {
+  /** Without credentials. */
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly caFile?: string;
+}
+
+export class EngineLink {
+  readonly #wire: MqttWire;
+  readonly #listeners: Set<LinkListener>;
+
+  private constructor(wire: MqttWire, listeners: Set<LinkListener>) {
+    this.#wire = wire;
+    this.#listeners = listeners;
+  }
+
+  /**
+   * Up when it resolves.
+   * @param listener hears all from the first byte on: what a kept session holds comes at once
+   * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
+   */
+  static async open(
+    options: MqttWireOptions,
+    listener: LinkListener,
+    log: Log,
+  ): Promise<EngineLink> {
+    const listeners = new Set<LinkListener>([listener]);
+    const handlers: WireHandlers = {
+      onMessage: async (topic, payload, isRetained) => {
+        for (const one of [...listeners]) await one.onMessage?.(topic, payload, isRetained);
+      },
+      onUp: () => [...listeners].forEach((one) => one.onUp?.()),
+      onDown: (reason) => [...listeners].forEach((one) => one.onDown?.(reason)),
+    };
+    try {
+      return new EngineLink(await connectWire(options, handlers, log), listeners);
+    } catch (error) {
+      throw inWordsOfEngines(error);
+    }
+  }
+
+  get wire(): Wire {
+    return this.#wire;
+  }
+
+  /** Why there is no link; null when there is one. */
+  get failure(): DroverError | null {
+    const { isUp, lastError } = this.#wire;
+    return isUp || !lastError ? null : inWordsOfEngines(lastError);
+  }
+
+  /** Ends this connection and makes another. */
+  renew(why: string): void {
+    this.#wire.renew(why);
+  }
+
+  /** @returns a function that ends the listening */
+  listen(listener: LinkListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** @throws DroverError BROKER_UNREACHABLE after `connectWaitMs`, BROKER_AUTH_REFUSED */
+  async waitUp(): Promise<void> {
+    const none = (): DroverError => new DroverError('BROKER_UNREACHABLE', 'reach engine: no link');
+    await waitUp(this, () => this.failure ?? none());
+  }
+
+  async close(): Promise<void> {
+    await this.#wire.close();
+  }
+}
+
+const HINTS = {
+  BROKER_UNREACHABLE: 'check --engine, the network and that the engine runs',
+  BROKER_AUTH_REFUSED:
+    'check the user in --engine and its password: --engine-password-file or DROVER_ENGINE_PASSWORD',
+  ACCESS_DENIED: null,
+} as const;
+
+/** The same failure with what to do about it here; a refused topic gets the code of its own. */
+export function inWordsOfEngines(thrown: unknown): DroverError {
+  if (!(thrown instanceof DroverError)) throw thrown;
+  const { code, message } = thrown;
+  if (code === 'ACCESS_DENIED') {
+    return new DroverError('ENGINE_TOPIC_DENIED', message, { cause: thrown });
+  }
+  const hint = Object.hasOwn(HINTS, code) ? HINTS[code as keyof typeof HINTS] : null;
+  return hint === null ? thrown : new DroverError(code, message, { cause: thrown, hint });
+}

@@ -1,0 +1,61 @@
+/**
+ * Who is still there, on an engine that forgets the wills of its connections when it is killed: a
+ * robot that was said to be online and has said nothing for several heartbeats is not, until it
+ * speaks again. It errs towards absent: a rollout then waits for a robot that was there, and
+ * never counts on one that was not.
+ * Sans-I/O.
+ */
+
+import type { RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+/** A clock that never jumps; milliseconds. */
+type Mono = number;
+
+export class Presence {
+  readonly #heardMs = new Map<RobotId, Mono>();
+  readonly #missed = new Set<RobotId>();
+  /** Since when there has been a link; null without one, when nobody can be heard. */
+  #upSinceMs: Mono | null = null;
+
+  up(now: Mono): void {
+    this.#upSinceMs = now;
+  }
+
+  down(): void {
+    this.#upSinceMs = null;
+  }
+
+  /** @returns true when it was missed and is there after all */
+  spoke(robot: RobotId, now: Mono): boolean {
+    this.#heardMs.set(robot, now);
+    return this.#missed.delete(robot);
+  }
+
+  /** Its own word or its will decides from now on. */
+  told(robot: RobotId, online: boolean, now: Mono): void {
+    this.#missed.delete(robot);
+    if (online) this.#heardMs.set(robot, now);
+    else this.#heardMs.delete(robot);
+  }
+
+  /** Of those that count as online, the ones that no longer do. */
+  sweep(online: readonly RobotId[], now: Mono): RobotId[] {
+    const since = this.#upSinceMs;
+    if (since === null) return [];
+    const gone = online.filter((robot) => {
+      const heardMs = Math.max(since, this.#heardMs.get(robot) ?? since);
+      return now - heardMs > LIMITS.presenceSilenceMs;
+    });
+    for (const robot of gone) {
+      this.#heardMs.delete(robot);
+      this.#missed.add(robot);
+    }
+    return gone;
+  }
+
+  forget(robot: RobotId): void {
+    this.#heardMs.delete(robot);
+    this.#missed.delete(robot);
+  }
+}

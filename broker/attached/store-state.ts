@@ -1,0 +1,67 @@
+/**
+ * What is known of the chunks of an announced rollout on an engine that we do not own: all there,
+ * being looked for, or lost. Pure: the fold of one check and the words for it.
+ * Sans-I/O.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { shortHash, type EpochMs, type Sha256Hex } from '../../shared/base/ids.ts';
+
+export interface StoreState {
+  /** `unchecked`: not looked at on this link yet. */
+  readonly status: 'unchecked' | 'checking' | 'complete' | 'lost';
+  /** Different chunks, the index included; 0 while the index is not known. */
+  readonly chunks: number;
+  readonly present: number;
+  /** Put back by us, since this program has known the rollout. */
+  readonly restored: number;
+  readonly lost: number;
+  readonly checkedAtMs: EpochMs | null;
+  readonly problem: Problem | null;
+}
+
+export const UNCHECKED: StoreState = {
+  status: 'unchecked',
+  chunks: 0,
+  present: 0,
+  restored: 0,
+  lost: 0,
+  checkedAtMs: null,
+  problem: null,
+};
+
+export interface CheckOutcome {
+  readonly chunks: number;
+  readonly restored: number;
+  readonly lost: readonly Sha256Hex[];
+  /** The engine took them from us and did not have them afterwards either. */
+  readonly refusesThem: boolean;
+}
+
+export function afterCheck(
+  before: StoreState,
+  rollout: string,
+  outcome: CheckOutcome,
+  now: EpochMs,
+): StoreState {
+  const { chunks, lost } = outcome;
+  return {
+    status: lost.length === 0 ? 'complete' : 'lost',
+    chunks,
+    present: Math.max(0, chunks - lost.length),
+    restored: before.restored + outcome.restored,
+    lost: lost.length,
+    checkedAtMs: now,
+    problem: lost.length === 0 ? null : toProblem(lostError(rollout, outcome)),
+  };
+}
+
+function lostError(rollout: string, { chunks, lost, refusesThem }: CheckOutcome): DroverError {
+  const [first = ''] = lost;
+  const how = refusesThem ? 'the engine does not keep' : 'the engine has lost';
+  const text = `keep the chunks of ${rollout}: ${how} ${lost.length} of ${chunks}`;
+  const more = refusesThem
+    ? { hint: 'check its limits on the size and number of retained messages, and its access list' }
+    : {};
+  return new DroverError('CHUNKS_LOST', `${text}, the first is ${shortHash(first)}`, more);
+}

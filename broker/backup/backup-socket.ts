@@ -1,0 +1,85 @@
+/**
+ * How `drover-broker backup` reaches the broker that runs on a data folder: a Unix socket in that
+ * folder, mode 0600. Whoever may open it could read the folder anyway, so it asks for no token, and
+ * a timer of the system needs none. One backup at a time; a reader that takes nothing for a minute
+ * is ended, since a snapshot keeps the databases from freeing what was removed.
+ */
+
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, request, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { writeBackup, type BackupSource } from './write.ts';
+
+const SOCKET = 'backup.sock';
+const [WITH_CHUNKS, WITHOUT_CHUNKS] = ['/backup', '/backup?chunks=no'];
+const socketOf = (dataFolder: string): string => join(dataFolder, SOCKET);
+
+/** Call with the databases locked: what lies there of a former broker is removed. */
+export async function openBackupDoor(options: {
+  readonly dataFolder: string;
+  readonly source: BackupSource;
+  readonly log: Log;
+}): Promise<() => Promise<void>> {
+  const { dataFolder, source, log } = options;
+  let isBusy = false;
+  const server = createServer((call, reply) => {
+    const isKnown = call.url === WITH_CHUNKS || call.url === WITHOUT_CHUNKS;
+    if (call.method !== 'POST' || !isKnown) return void reply.writeHead(404).end();
+    if (isBusy) return void reply.writeHead(503).end();
+    isBusy = true;
+    reply.setTimeout(LIMITS.backupStallMs, () => reply.destroy());
+    const hasChunks = call.url === WITH_CHUNKS;
+    reply.writeHead(200, { 'content-type': 'application/x-tar' });
+    // A failure ends the connection before the answer is whole: the reader sees that.
+    pipeline(writeBackup(source, { hasChunks, now: Date.now() }), reply)
+      .then(() => log.info({ hasChunks }, 'backup written'))
+      .catch((error: unknown) => log.warn({ error: String(error) }, 'backup not finished'))
+      .finally(() => (isBusy = false));
+  });
+  const path = socketOf(dataFolder);
+  await rm(path, { force: true });
+  const isOpen = await new Promise<boolean>((resolve) => {
+    server.once('error', (error) => {
+      // A path beyond 107 bytes, or a file system without sockets: all else works as ever.
+      log.warn({ path, error: String(error) }, 'no backups while this runs');
+      resolve(false);
+    });
+    server.listen(path, () => resolve(true));
+  });
+  if (!isOpen) return async () => undefined;
+  await chmod(path, 0o600);
+  return async () => {
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  };
+}
+
+/**
+ * The stream of a broker that runs; null when none does.
+ * @throws DroverError BROKER_UNREACHABLE when it answers something else
+ */
+export async function callBackupDoor(
+  dataFolder: string,
+  hasChunks: boolean,
+): Promise<Readable | null> {
+  const path = hasChunks ? WITH_CHUNKS : WITHOUT_CHUNKS;
+  const options = { socketPath: socketOf(dataFolder), path, method: 'POST' };
+  const answer = await new Promise<IncomingMessage | null>((resolve, reject) => {
+    const call = request(options, resolve);
+    call.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(null);
+      const why = `call the broker of ${dataFolder}: ${error.message}`;
+      reject(new DroverError('BROKER_UNREACHABLE', why, { cause: error }));
+    });
+    call.end();
+  });
+  if (answer === null || answer.statusCode === 200) return answer;
+  answer.destroy();
+  const why = answer.statusCode === 503 ? 'another backup is being made' : 'it knows no backups';
+  throw new DroverError('BROKER_UNREACHABLE', `call the broker of ${dataFolder}: ${why}`);
+}

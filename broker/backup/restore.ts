@@ -1,0 +1,163 @@
+/**
+ * `drover-broker restore`: a data folder out of a backup, whole or not at all. It is built below
+ * `restoring/`, checked to the end, and moved up; a broker refuses a folder in which that is still
+ * there. What is restored is old, so it must not act as if it were now:
+ *
+ * - Rollouts that were rolling are paused. One may have been halted since, and would take robots
+ *   that went back forward again; a person who knows says `resume`.
+ * - The lease begins at a term above all that the lost broker can have used, so that robots believe
+ *   what is told from now on, and nothing that it may still say.
+ * - The names by which an engine and other controllers knew the lost broker are not taken over: it
+ *   may live, and two with one name would end each other's connection.
+ */
+
+import { mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { DroverError } from '../../shared/base/errors.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { makeLog, makeOutput } from '../../shared/io/cli.ts';
+import { termAt } from '../rollout/lease.ts';
+import { pauseRestored } from '../rollout/restore.ts';
+import { FolderChunkStore } from '../chunks/chunk-store.ts';
+import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
+import { EventJournal } from '../attached/event-journal.ts';
+import { readBackup } from './read.ts';
+import { LevelRolloutStore } from '../rollout/store.ts';
+import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+
+export interface RestoreArgs {
+  readonly file: string;
+  readonly data: string;
+  readonly json: boolean;
+}
+
+interface Restored {
+  readonly created_at: string;
+  readonly records: number;
+  readonly chunks: number;
+  readonly has_chunks: boolean;
+  readonly paused: readonly string[];
+}
+
+/** @throws DroverError FILE_UNREADABLE, DATA_NOT_EMPTY, RESTORE_UNFINISHED, BACKUP_DAMAGED */
+export async function runRestore({ file, data, json }: RestoreArgs): Promise<void> {
+  const input = await openInput(file);
+  await openDataFolder(data);
+  if ((await namesIn(data)).length > 0) {
+    input.destroy();
+    throw new DroverError('DATA_NOT_EMPTY', `restore ${data}: there is something in it`);
+  }
+  const restored = await asOwnerOf(data, () => restoreInto(data, input, file));
+  const paused = restored.paused.map((id) => `paused: look, then drover rollout resume ${id}`);
+  const chunks = restored.has_chunks
+    ? `${restored.chunks} chunks`
+    : 'no chunks: publish the bundles again, or give it an --upstream';
+  makeOutput(json).result({ data, ...restored }, [
+    `${data}: as it was on ${restored.created_at}, ${restored.records} records, ${chunks}`,
+    ...paused,
+  ]);
+}
+
+async function openInput(file: string): Promise<Readable> {
+  try {
+    // Opened as who called, before anything is done as the owner of the folder.
+    return (await open(file, 'r')).createReadStream();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `read backup ${file}: ${why}`, { cause });
+  }
+}
+
+async function restoreInto(data: string, input: Readable, file: string): Promise<Restored> {
+  const below = join(data, RESTORING);
+  await mkdir(below);
+  const restored = await unpack(below, input, file).catch(async (error: unknown) => {
+    await rm(below, { recursive: true, force: true });
+    throw error;
+  });
+  await syncFolder(below);
+  for (const name of (await namesIn(below)).sort())
+    await rename(join(below, name), join(data, name));
+  await syncFolder(data);
+  await rmdir(below); // the moment from which a broker may start here
+  await syncFolder(data);
+  return restored;
+}
+
+interface Unpacking {
+  readonly below: string;
+  readonly databases: Map<string, SteadyDatabase>;
+  readonly chunks: FolderChunkStore;
+}
+
+async function unpack(below: string, input: Readable, file: string): Promise<Restored> {
+  const folder = join(below, 'chunks');
+  const chunks = await FolderChunkStore.open({ folder, bytesMax: Number.POSITIVE_INFINITY });
+  const databases = new Map<string, SteadyDatabase>();
+  const unpacking = { below, databases, chunks };
+  const counts = { created_at: '', has_chunks: false, records: 0, chunks: 0 };
+  try {
+    for await (const part of readBackup(input, file)) {
+      if (part.kind === 'header') {
+        counts.created_at = new Date(part.header.created_at).toISOString();
+        counts.has_chunks = part.header.has_chunks;
+        await openDatabases(unpacking, part.header.databases);
+      } else if (part.kind === 'chunk') {
+        await chunks.put(part.hash, part.bytes);
+        counts.chunks += 1;
+      } else {
+        await putRecords(databases.get(part.database), part.records);
+        counts.records += part.records.length;
+      }
+    }
+  } finally {
+    for (const database of databases.values()) await database.close();
+  }
+  const names = [...databases.keys()];
+  return { ...counts, paused: await becomeAnother(below, names, counts.created_at) };
+}
+
+async function openDatabases({ below, databases }: Unpacking, names: string[]): Promise<void> {
+  for (const name of names) {
+    databases.set(name, await SteadyDatabase.open(join(below, name), 'utf8'));
+  }
+}
+
+async function putRecords(
+  database: SteadyDatabase | undefined,
+  records: readonly (readonly [string, Uint8Array])[],
+): Promise<void> {
+  const operations = records.map(([key, value]): Operation => {
+    return { type: 'put', key, value, valueEncoding: 'view' };
+  });
+  await database?.batch(operations, { sync: true });
+}
+
+/** @returns the rollouts that wait for a person now */
+async function becomeAnother(
+  below: string,
+  databases: readonly string[],
+  backupAt: string,
+): Promise<string[]> {
+  if (databases.includes('journal')) {
+    const journal = await EventJournal.open(join(below, 'journal'));
+    await journal.forgetClientId().finally(() => journal.close());
+  }
+  if (!databases.includes('rollouts')) return [];
+  const store = await LevelRolloutStore.open(join(below, 'rollouts'), makeLog('drover-broker'));
+  try {
+    const now = Date.now();
+    await store.becomeAnother(termAt(now));
+    const paused: string[] = [];
+    for (const { run } of (await store.load()).values()) {
+      const step = pauseRestored(run, { backupAt, at: new Date(now).toISOString() });
+      if (!step) continue;
+      await store.save({ run: step.run, audit: [step.audit], isDecision: true });
+      paused.push(run.rollout);
+    }
+    return paused.sort();
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Writes a backup of a data folder as a stream. Each database is taken as it was in one moment,
+ * when this begins, so all that was acknowledged before is in it; what comes later may be missing.
+ * Chunks are listed after that moment: what an announcement of the backup needs was stored before
+ * it. It holds one segment or one chunk in memory, however slowly it is read.
+ */
+
+import type { Readable } from 'node:stream';
+import { pack, type Pack } from 'tar-stream';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  CHUNKS_FOLDER,
+  END_ENTRY,
+  encodeEnd,
+  encodeHeader,
+  encodeRecord,
+  EntryDigest,
+  HEADER_ENTRY,
+  segmentEntry,
+  type DatabaseRecord,
+} from './format.ts';
+
+/** Entries as they were when `snapshot` was called. */
+export interface Snapshotted {
+  snapshot(): AsyncIterable<DatabaseRecord>;
+}
+
+export interface BackupSource {
+  /** By the name of the folder below the data folder. */
+  readonly databases: ReadonlyMap<string, Snapshotted>;
+  readonly chunks: {
+    list(): AsyncIterable<readonly Sha256Hex[]>;
+    get(hash: Sha256Hex): Promise<Uint8Array | null>;
+  };
+}
+
+export interface BackupOptions {
+  readonly hasChunks: boolean;
+  readonly now: number;
+}
+
+/** The stream fails when a store does; without its last entry it is no backup. */
+export function writeBackup(source: BackupSource, options: BackupOptions): Readable {
+  const tar = pack();
+  const snapshots = [...source.databases].map(
+    ([name, database]) => [name, database.snapshot()] as const,
+  );
+  fill(tar, source, { ...options, snapshots }).then(
+    () => tar.finalize(),
+    (error: unknown) => tar.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
+  return tar as unknown as Readable;
+}
+
+interface Plan extends BackupOptions {
+  readonly snapshots: readonly (readonly [string, AsyncIterable<DatabaseRecord>])[];
+}
+
+async function fill(tar: Pack, { chunks }: BackupSource, plan: Plan): Promise<void> {
+  const digest = new EntryDigest();
+  const mtime = new Date(plan.now);
+  const add = async (name: string, bytes: Uint8Array): Promise<void> => {
+    if (name !== END_ENTRY) digest.add(name, bytes);
+    await addEntry(tar, { name, mtime, mode: 0o600 }, bytes);
+  };
+  await add(
+    HEADER_ENTRY,
+    encodeHeader({
+      format: 1,
+      created_at: mtime.toISOString(),
+      databases: plan.snapshots.map(([name]) => name),
+      has_chunks: plan.hasChunks,
+    }),
+  );
+  for (const [name, entries] of plan.snapshots) {
+    let at = 0;
+    for await (const segment of segmentsOf(entries)) await add(segmentEntry(name, at++), segment);
+  }
+  if (plan.hasChunks) {
+    for await (const hashes of chunks.list()) {
+      for (const hash of hashes) {
+        const bytes = await chunks.get(hash);
+        // Removed meanwhile: nothing that was announced needed it.
+        if (bytes) await add(`${CHUNKS_FOLDER}/${hash}`, bytes);
+      }
+    }
+  }
+  await add(END_ENTRY, encodeEnd(digest.end));
+}
+
+async function* segmentsOf(entries: AsyncIterable<DatabaseRecord>): AsyncGenerator<Uint8Array> {
+  let pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const entry of entries) {
+    const piece = encodeRecord(entry);
+    pieces.push(piece);
+    bytes += piece.byteLength;
+    if (bytes < LIMITS.backupSegmentBytes) continue;
+    yield Buffer.concat(pieces);
+    [pieces, bytes] = [[], 0];
+  }
+  if (pieces.length > 0) yield Buffer.concat(pieces);
+}
+
+/** Resolves when whoever reads has taken it: nothing piles up behind a slow disk or link. */
+async function addEntry(
+  tar: Pack,
+  header: { name: string; mtime: Date; mode: number },
+  bytes: Uint8Array,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const gone = (): void => reject(new Error('nobody reads the backup any more'));
+    tar.once('close', gone);
+    const done = (error?: Error | null): void => {
+      tar.off('close', gone);
+      if (error) reject(error);
+      else resolve();
+    };
+    const entry = tar.entry({ ...header, size: bytes.byteLength }, done);
+    if (!entry) return done(new Error('nobody reads the backup any more'));
+    entry.end(bytes);
+  });
+}

@@ -1,0 +1,177 @@
+/**
+ * Chunks that were read a moment ago, in memory: robots of one rollout pull the same ones at the
+ * same time, and one reading serves them all. The memory is reused: to V8 each fresh buffer is a
+ * reason to collect garbage, which took half of a broker's time. So bytes are lent and given back,
+ * and nobody may write into them or keep them. What is removed through here is forgotten with it.
+ */
+
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { PrunableChunkStore } from '../../shared/base/ports.ts';
+import { Slabs } from './buffer-pool.ts';
+
+export interface CheckedChunkStore extends PrunableChunkStore {
+  /** As `get`, into memory that the caller hands out: at least so many bytes of it. */
+  read(hash: Sha256Hex, allocate: (bytes: number) => Buffer): Promise<Uint8Array | null>;
+  /** Hashes it again, whatever is known of it; one that is damaged is removed. */
+  recheck(hash: Sha256Hex): Promise<void>;
+}
+
+export interface LentChunk {
+  /** Shared with others: to be read only, and only until it is given back. */
+  readonly bytes: Uint8Array;
+  /** More than once is as once. */
+  giveBack(): void;
+}
+
+export interface HotChunksOptions {
+  readonly chunks: CheckedChunkStore;
+  readonly bytesMax: number;
+}
+
+interface Slot {
+  readonly slab: Buffer;
+  readonly bytes: Uint8Array;
+  borrowers: number;
+  isKept: boolean;
+}
+
+interface Reading {
+  borrowers: number;
+  slot: Promise<Slot | null>;
+}
+
+export class HotChunks implements CheckedChunkStore {
+  readonly #chunks: CheckedChunkStore;
+  readonly #slabs: Slabs;
+  /** The longest unused first. */
+  readonly #kept = new Map<Sha256Hex, Slot>();
+  readonly #reading = new Map<Sha256Hex, Reading>();
+
+  constructor({ chunks, bytesMax }: HotChunksOptions) {
+    this.#chunks = chunks;
+    this.#slabs = new Slabs(bytesMax, () => this.#dropOldest());
+  }
+
+  get bytesStored(): number {
+    return this.#chunks.bytesStored;
+  }
+
+  get chunksStored(): number {
+    return this.#chunks.chunksStored;
+  }
+
+  has(hash: Sha256Hex): Promise<boolean> {
+    return this.#chunks.has(hash);
+  }
+
+  /** For who keeps the bytes: they are read for this caller alone. */
+  get(hash: Sha256Hex): Promise<Uint8Array | null> {
+    return this.#chunks.get(hash);
+  }
+
+  read(hash: Sha256Hex, allocate: (bytes: number) => Buffer): Promise<Uint8Array | null> {
+    return this.#chunks.read(hash, allocate);
+  }
+
+  put(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+    return this.#chunks.put(hash, bytes);
+  }
+
+  /** Null when it is not there, as with `get`. */
+  async borrow(hash: Sha256Hex): Promise<LentChunk | null> {
+    const kept = this.#kept.get(hash);
+    if (kept) {
+      this.#kept.delete(hash);
+      this.#kept.set(hash, kept);
+      kept.borrowers += 1;
+      return this.#lend(kept);
+    }
+    const running = this.#reading.get(hash);
+    if (running) running.borrowers += 1;
+    const slot = await (running ?? this.#begin(hash)).slot;
+    return slot && this.#lend(slot);
+  }
+
+  async remove(hash: Sha256Hex, mayRemove?: () => boolean): Promise<number> {
+    try {
+      return await this.#chunks.remove(hash, mayRemove);
+    } finally {
+      this.#forget(hash);
+    }
+  }
+
+  list(): AsyncIterable<readonly Sha256Hex[]> {
+    return this.#chunks.list();
+  }
+
+  /** Somebody got it and wants it again: what is kept in memory may be what is wrong with it. */
+  async recheck(hash: Sha256Hex): Promise<void> {
+    this.#forget(hash);
+    await this.#chunks.recheck(hash);
+  }
+
+  #begin(hash: Sha256Hex): Reading {
+    const reading: Reading = { borrowers: 1, slot: Promise.resolve(null) };
+    reading.slot = this.#fill(hash, reading).finally(() => {
+      if (this.#reading.get(hash) === reading) this.#reading.delete(hash);
+    });
+    this.#reading.set(hash, reading);
+    return reading;
+  }
+
+  async #fill(hash: Sha256Hex, reading: Reading): Promise<Slot | null> {
+    let slab: Buffer | null = null;
+    let bytes: Uint8Array | null = null;
+    try {
+      bytes = await this.#chunks.read(hash, (size) => (slab = this.#slabs.take(size)));
+    } finally {
+      if (!bytes && slab) this.#slabs.giveBack(slab);
+    }
+    if (!bytes || !slab) return null;
+    const isKept = this.#reading.get(hash) === reading; // else it was removed meanwhile
+    // Counted before anybody who waits goes on: none of them may find the memory in other hands.
+    const slot: Slot = { slab, bytes, borrowers: reading.borrowers, isKept };
+    if (isKept) {
+      this.#reading.delete(hash);
+      this.#kept.set(hash, slot);
+    }
+    return slot;
+  }
+
+  #lend(slot: Slot): LentChunk {
+    let isBack = false;
+    return {
+      bytes: slot.bytes,
+      giveBack: () => {
+        if (isBack) return;
+        isBack = true;
+        slot.borrowers -= 1;
+        this.#reuse(slot);
+      },
+    };
+  }
+
+  /** Also what is being read: those who wait get it, and nobody after them. */
+  #forget(hash: Sha256Hex): void {
+    this.#reading.delete(hash);
+    const slot = this.#kept.get(hash);
+    if (!slot) return;
+    this.#kept.delete(hash);
+    slot.isKept = false;
+    this.#reuse(slot);
+  }
+
+  /** @returns false when all that is kept is lent */
+  #dropOldest(): boolean {
+    for (const [hash, slot] of this.#kept) {
+      if (slot.borrowers > 0) continue;
+      this.#forget(hash);
+      return true;
+    }
+    return false;
+  }
+
+  #reuse(slot: Slot): void {
+    if (slot.borrowers === 0 && !slot.isKept) this.#slabs.giveBack(slot.slab);
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Retained control messages: in memory for lookups, in `level` for ever. A write resolves when it is
+ * fsynced, because a PUBACK follows it. Exact filters cost one map lookup; only filters with a
+ * wildcard look at all topics, and never at chunks, which do not live here.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { filterMatches } from '../mqtt/topic-filter.ts';
+import { SteadyDatabase } from './durable-level.ts';
+
+export interface RetainedMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+}
+
+export class ControlStore {
+  readonly #database: SteadyDatabase;
+  readonly #messages = new Map<string, RetainedMessage>();
+
+  private constructor(database: SteadyDatabase) {
+    this.#database = database;
+  }
+
+  /** @throws DroverError DATA_LOCKED when another broker holds the folder, FILE_UNREADABLE */
+  static async open(folder: string): Promise<ControlStore> {
+    const database = await SteadyDatabase.open(folder, 'view');
+    const store = new ControlStore(database);
+    for await (const [topic, stored] of database.entries()) {
+      const value = stored as Uint8Array;
+      const qos = value[0] === 1 || value[0] === 2 ? value[0] : 0;
+      store.#messages.set(topic, { topic, payload: value.slice(1), qos });
+    }
+    return store;
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** Rejects while its disk takes nothing; what is stored is served on. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
+  }
+
+  get(topic: string): RetainedMessage | undefined {
+    return this.#messages.get(topic);
+  }
+
+  *match(filter: string): Iterable<RetainedMessage> {
+    if (!/[+#]/.test(filter)) {
+      const message = this.#messages.get(filter);
+      if (message) yield message;
+      return;
+    }
+    for (const message of this.#messages.values()) {
+      if (filterMatches(filter, message.topic)) yield message;
+    }
+  }
+
+  /**
+   * Durable when it resolves; an empty payload removes.
+   * @param sync false for what somebody else keeps as well: written, but not waited for by the disk
+   * @throws DroverError STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
+   */
+  async put(message: RetainedMessage, sync = true): Promise<void> {
+    const { topic, payload, qos } = message;
+    if (payload.byteLength === 0) {
+      await this.#database.del(topic, { sync });
+      this.#messages.delete(topic);
+      return;
+    }
+    if (!this.#messages.has(topic) && this.#messages.size >= LIMITS.controlMessagesMax) {
+      throw new DroverError(
+        'STORE_FULL',
+        `keep ${topic}: too many retained messages (want at most ${LIMITS.controlMessagesMax})`,
+      );
+    }
+    const value = new Uint8Array(payload.byteLength + 1);
+    value[0] = qos;
+    value.set(payload, 1);
+    await this.#database.put(topic, value, { sync });
+    this.#messages.set(topic, { topic, payload: value.subarray(1), qos });
+  }
+
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * How long trust.json and what is announced still hold, and what a person should do about it.
+ * Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
+ */
+
+import type { Announcement } from '../../shared/formats/announcement.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+
+export interface ExpiryFacts {
+  readonly trust: Pick<TrustRoot, 'version' | 'expires'> | null;
+  readonly announcement: Pick<Announcement, 'seq' | 'issued_at' | 'expires_at' | 'rollouts'> | null;
+  /** A controller here announces again in time. */
+  readonly renews: boolean;
+  readonly now: EpochMs;
+}
+
+/** As the HTTP API shows it. */
+export interface ExpiryView {
+  readonly trust: (Left & { readonly version: number }) | null;
+  readonly announcement: (Left & { readonly seq: number; readonly renews: boolean }) | null;
+  readonly problems: readonly Problem[];
+}
+
+interface Left {
+  readonly expires_at: string;
+  /** Negative once it has expired. */
+  readonly seconds_left: number;
+  readonly days_left: number;
+}
+
+const DAY_MS = 86_400_000;
+
+export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts): ExpiryView {
+  const named = announcement && announcement.rollouts.length > 0 ? announcement : null;
+  const problems = [
+    ...(trust ? trustProblems(trust, now) : []),
+    ...(named ? announcementProblems(named, renews, now) : []),
+  ].map(toProblem);
+  return {
+    trust: trust && { version: trust.version, ...leftOf(trust.expires, now) },
+    announcement: named && { seq: named.seq, renews, ...leftOf(named.expires_at, now) },
+    problems,
+  };
+}
+
+function leftOf(expiresMs: EpochMs, now: EpochMs): Left {
+  const leftMs = expiresMs - now;
+  return {
+    expires_at: new Date(expiresMs).toISOString(),
+    seconds_left: Math.floor(leftMs / 1000),
+    days_left: Math.floor(leftMs / DAY_MS),
+  };
+}
+
+function trustProblems(trust: NonNullable<ExpiryFacts['trust']>, now: EpochMs): DroverError[] {
+  const { expires_at: at, seconds_left: left, days_left: days } = leftOf(trust.expires, now);
+  const what = `check trust.json version ${trust.version}`;
+  if (left <= 0) {
+    return [new DroverError('TRUST_EXPIRED', `${what}: expired at ${at}; robots take nothing new`)];
+  }
+  if (left * 1000 > LIMITS.trustNoticeMs) return [];
+  return [new DroverError('TRUST_EXPIRING', `${what}: expires in ${days} days, at ${at}`)];
+}
+
+function announcementProblems(
+  { seq, issued_at: issued, expires_at: expires }: NonNullable<ExpiryFacts['announcement']>,
+  renews: boolean,
+  now: EpochMs,
+): DroverError[] {
+  const { expires_at: at, seconds_left: left, days_left: days } = leftOf(expires, now);
+  const what = `check announcement ${seq}`;
+  if (left <= 0) {
+    const why = `expired at ${at}; robots take nothing from it`;
+    return [new DroverError('ANNOUNCEMENT_EXPIRED', `${what}: ${why}`)];
+  }
+  const isClose = left * 1000 <= Math.min((expires - issued) / 4, LIMITS.announcementNoticeMs);
+  if (renews || !isClose) return [];
+  const why = `expires in ${days} days, at ${at}, and no controller here announces it again`;
+  return [new DroverError('ANNOUNCEMENT_EXPIRING', `${what}: ${why}`)];
+}

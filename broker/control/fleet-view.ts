@@ -1,0 +1,103 @@
+/**
+ * Robots and their events as the HTTP API shows them. Instants are text, and every field is always
+ * there: a script that asks for one finds null, never nothing. Sans-I/O.
+ */
+
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { ComponentState, RobotEvent } from '../../shared/formats/messages.ts';
+import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { mainComponent, type RobotRecord } from './fleet.ts';
+import type { TwinAlarm } from './twins.ts';
+
+const instant = (ms: number | null | undefined): string | null =>
+  ms === null || ms === undefined ? null : new Date(ms).toISOString();
+
+/**
+ * Facts of one component stand at the top as well, for short lists: of the main one, or of the
+ * worst where another one is in trouble. `components` has all, the worst first.
+ */
+export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): object {
+  const { state } = record;
+  const components = worstFirst(state?.components ?? []);
+  const main = mainComponent(record);
+  const worst = components[0] ?? null;
+  const shown = worst && main && isTrouble(worst) && !isTrouble(main) ? worst : main;
+  return {
+    robot_id: record.robot,
+    online: record.online,
+    via: record.via,
+    last_seen: instant(record.lastSeenMs),
+    reported_at: instant(state?.at),
+    arch: state?.arch ?? null,
+    model: state?.model ?? null,
+    agent: state?.agent ?? null,
+    tags: state?.tags ?? [],
+    caps: state?.caps ?? [],
+    trust_version: state?.trust_version ?? null,
+    metrics: state?.metrics ?? {},
+    ...(shown ? showComponent(shown) : SILENT),
+    components: components.map(showComponent),
+    twins: twins && showTwins(twins),
+  };
+}
+
+const isTrouble = ({ phase, last_error: error }: ComponentState): boolean =>
+  phase === 'stuck' || phase === 'rolling_back' || (error !== undefined && error !== null);
+
+/** Two robots with this id: both speak through it, so no other fact about it can be relied on. */
+function showTwins({ sinceMs, lastMs, instances }: TwinAlarm): object {
+  const code = 'ROBOT_ID_TWICE';
+  const message = `${instances} agents take turns under this robot id`;
+  const { hint } = CATALOGUE[code];
+  return { code, message, hint, since: instant(sinceMs), last: instant(lastMs), instances };
+}
+
+function showComponent(component: ComponentState) {
+  const { last_error: failure, last_update: last = null } = component;
+  return {
+    name: component.name,
+    version: component.version,
+    previous_version: component.previous_version ?? null,
+    payload_sha256: component.payload_sha256 ?? null,
+    phase: component.phase,
+    rollout: component.rollout ?? null,
+    target_version: component.target_version ?? null,
+    transfer: component.transfer ?? null,
+    delta: component.delta ?? null,
+    waiting_for: component.waiting_for ?? null,
+    wake_at: instant(component.wake_at),
+    last_error: failure ? { ...failure, at: instant(failure.at) } : null,
+    blocked: component.blocked,
+    last_update: last && {
+      ...last,
+      started_at: instant(last.started_at),
+      ended_at: instant(last.ended_at),
+    },
+    usage: component.usage,
+  };
+}
+
+/** A robot that connected and has not yet said what it runs. */
+const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
+  name: null,
+  version: null,
+  previous_version: null,
+  payload_sha256: null,
+  phase: 'unknown',
+  rollout: null,
+  target_version: null,
+  transfer: null,
+  delta: null,
+  waiting_for: null,
+  wake_at: null,
+  last_error: null,
+  blocked: [],
+  last_update: null,
+  usage: [],
+};
+
+export function showEvent(event: RobotEvent): object {
+  const { problem } = event;
+  const shown = problem ? { ...problem, at: instant(problem.at) } : null;
+  return { ...event, at: instant(event.at), problem: shown };
+}

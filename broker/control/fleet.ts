@@ -1,0 +1,157 @@
+/**
+ * The fleet as its robots tell it: a fold over their states, their comings and goings, their events
+ * and their wishes. Pure and bounded. It is a picture for people and gates; nothing is installed on
+ * its account.
+ * Sans-I/O.
+ */
+
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type {
+  ComponentState,
+  RobotEvent,
+  RobotState,
+  Want,
+} from '../../shared/formats/messages.ts';
+import { isCopy, mark, type EventMarks } from './event-marks.ts';
+import { Twins, type TwinAlarm } from './twins.ts';
+
+export interface RobotRecord {
+  readonly robot: RobotId;
+  readonly online: boolean;
+  /** The relay that speaks for it; null for a robot that is connected here. */
+  readonly via: string | null;
+  /** When it last said anything; null when it was only remembered from before this start. */
+  readonly lastSeenMs: EpochMs | null;
+  readonly state: RobotState | null;
+}
+
+export interface PackageRequest {
+  readonly robot: RobotId;
+  readonly atMs: EpochMs;
+  readonly wanted: NonNullable<Want['package']>;
+}
+
+/** The component whose version stands for the robot in short lists: `app`, else its first. */
+export function mainComponent(record: RobotRecord): ComponentState | null {
+  const components = record.state?.components ?? [];
+  return components.find((one) => one.name === 'app') ?? components[0] ?? null;
+}
+
+export class Fleet {
+  readonly #robots = new Map<RobotId, RobotRecord>();
+  readonly #lastEvent = new Map<RobotId, EventMarks>();
+  readonly #twins = new Twins();
+  readonly #events: RobotEvent[] = [];
+  readonly #requests = new Map<string, PackageRequest>();
+  /** Relays that are there. Robots of any other are not known to be online. */
+  readonly #relays = new Set<string>();
+  /** Robots that their relay has last said to be online. */
+  readonly #saidOnline = new Map<RobotId, string>();
+
+  /** @param now null for a state that was retained before this start */
+  applyState(state: RobotState, now: EpochMs | null): void {
+    if (now !== null) this.#twins.heard(state.robot_id, state.instance, now);
+    this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
+  }
+
+  /**
+   * @param now null for what a carrier kept from before we listened
+   * @param via the relay that says so: what it says holds for as long as it is there itself
+   */
+  applyOnline(
+    robot: RobotId,
+    online: boolean,
+    now: EpochMs | null,
+    via: string | null = null,
+  ): void {
+    if (online && via !== null) this.#saidOnline.set(robot, via);
+    else this.#saidOnline.delete(robot);
+    const isKnown = online && (via === null || this.#relays.has(via));
+    this.#change(robot, { online: isKnown, via, ...(now === null ? {} : { lastSeenMs: now }) });
+  }
+
+  /** A relay came or went, and with it what is known of its robots. */
+  applyRelay(relay: string, isThere: boolean): void {
+    if (isThere && this.#relays.size < LIMITS.sessionsMax) this.#relays.add(relay);
+    else this.#relays.delete(relay);
+    for (const [robot, via] of this.#saidOnline) {
+      if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
+    }
+  }
+
+  /** True for a copy of an event that was seen before. */
+  hasSeen(event: RobotEvent): boolean {
+    return isCopy(this.#lastEvent.get(event.robot_id), event);
+  }
+
+  /**
+   * @param now null for one from before this start
+   * @returns false for a copy of an event that was seen before
+   */
+  applyEvent(event: RobotEvent, now: EpochMs | null): boolean {
+    if (this.hasSeen(event)) return false;
+    this.#change(event.robot_id, now === null ? {} : { lastSeenMs: now });
+    if (!this.#robots.has(event.robot_id)) return false;
+    this.#lastEvent.set(event.robot_id, mark(this.#lastEvent.get(event.robot_id), event));
+    this.#events.push(event);
+    if (this.#events.length > LIMITS.recentEventsMax) this.#events.shift();
+    return true;
+  }
+
+  applyWant(want: Want, now: EpochMs): void {
+    const wanted = want.package;
+    if (!wanted) return;
+    const key = `${want.robot_id} ${wanted.component}`;
+    this.#requests.delete(key);
+    this.#requests.set(key, { robot: want.robot_id, atMs: now, wanted });
+    const [oldest] = this.#requests.keys();
+    if (this.#requests.size > LIMITS.requestsMax && oldest) this.#requests.delete(oldest);
+  }
+
+  /** A robot that was taken out of service: its retained state was cleared. */
+  forget(robot: RobotId): void {
+    this.#robots.delete(robot);
+    this.#twins.forget(robot);
+    this.#lastEvent.delete(robot);
+    this.#saidOnline.delete(robot);
+    for (const [key, request] of this.#requests) {
+      if (request.robot === robot) this.#requests.delete(key);
+    }
+  }
+
+  get(robot: string): RobotRecord | undefined {
+    return this.#robots.get(robot as RobotId);
+  }
+
+  /** Since when two robots use this id; null while there is no sign of it. */
+  twinsOf(robot: RobotId): TwinAlarm | null {
+    return this.#twins.of(robot);
+  }
+
+  /** By id, so that two listings can be compared. */
+  robots(): RobotRecord[] {
+    return [...this.#robots.values()].sort((a, b) => (a.robot < b.robot ? -1 : 1));
+  }
+
+  /** Oldest first. */
+  recentEvents(): readonly RobotEvent[] {
+    return this.#events;
+  }
+
+  /** What robots could not get, newest last; one for each robot and component, gone once it runs. */
+  requests(): PackageRequest[] {
+    return [...this.#requests.values()].filter(({ robot, wanted }) => {
+      const components = this.#robots.get(robot)?.state?.components ?? [];
+      const now = components.find((one) => one.name === wanted.component);
+      return !now || now.version === wanted.current_version;
+    });
+  }
+
+  #change(robot: RobotId, change: Partial<RobotRecord>): void {
+    const known = this.#robots.get(robot);
+    if (!known && this.#robots.size >= LIMITS.robotsMax) return;
+    const before = known ?? { robot, online: false, via: null, lastSeenMs: null, state: null };
+    this.#robots.set(robot, { ...before, ...change });
+  }
+}

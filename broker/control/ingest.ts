@@ -1,0 +1,144 @@
+/**
+ * Stages relay and announce, as far as they are decisions: what a message that somebody publishes
+ * is, whether it may be kept, and how long it may be. Pure; it is carried out before PUBACK.
+ * Sans-I/O.
+ */
+
+import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { openEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { openProgress } from '../../shared/formats/progress.ts';
+import { parseTopic, type Topic } from '../../shared/formats/topics.ts';
+import {
+  assertFollows,
+  openTrustUpdate,
+  peekTrustUpdate,
+} from '../../shared/formats/trust-chain.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+
+export type IngestPlan =
+  | { readonly kind: 'chunk'; readonly hash: Sha256Hex }
+  | { readonly kind: 'control'; readonly topic: Exclude<Topic, { kind: 'chunk' }> };
+
+/** @throws DroverError ACCESS_DENIED, CHUNK_TOO_LARGE, DOCUMENT_TOO_LARGE */
+export function planIngest(topicText: string, payloadBytes: number): IngestPlan {
+  const topic = parseTopic(topicText);
+  if (!topic) {
+    throw new DroverError(
+      'ACCESS_DENIED',
+      `take message: no topic of Drover (got ${topicText.slice(0, 120)})`,
+    );
+  }
+  const [code, bytesMax] = boundOf(topic);
+  if (payloadBytes > bytesMax) {
+    throw new DroverError(
+      code,
+      `take message on ${topicText}: too large (got ${payloadBytes} bytes, want at most ${bytesMax})`,
+    );
+  }
+  return topic.kind === 'chunk' ? { kind: 'chunk', hash: topic.hash } : { kind: 'control', topic };
+}
+
+function boundOf(topic: Topic): readonly ['CHUNK_TOO_LARGE' | 'DOCUMENT_TOO_LARGE', number] {
+  switch (topic.kind) {
+    case 'chunk':
+      return ['CHUNK_TOO_LARGE', LIMITS.chunkBytesMax];
+    case 'updates':
+    case 'trust':
+      return ['DOCUMENT_TOO_LARGE', LIMITS.controlMessageBytesMax];
+    default:
+      return ['DOCUMENT_TOO_LARGE', LIMITS.reportBytesMax];
+  }
+}
+
+export interface VouchInput {
+  readonly topic: Topic;
+  readonly payload: Uint8Array;
+  /** What is retained on that topic now. */
+  readonly stored: Uint8Array | null;
+  readonly trust: TrustRoot;
+  readonly now: EpochMs;
+}
+
+/**
+ * A broker that was given a trust file relays only what would convince a robot. Robots do not rely
+ * on it; it keeps a mistake or a thief with a password from disturbing a whole fleet.
+ * @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT
+ */
+export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInput): void {
+  if (topic.kind === 'updates') {
+    if (payload.byteLength === 0) {
+      throw new DroverError(
+        'ANNOUNCEMENT_INVALID',
+        'take announcement: an empty one clears nothing here',
+      );
+    }
+    const announcement = openAnnouncement(payload, trust);
+    const floor = seqOf(stored, (bytes) => openAnnouncement(bytes, trust));
+    assertFresh(announcement, floor, now);
+    assertNoTwin(announcement.seq, floor, payload, stored);
+    for (const rollout of announcement.rollouts) verifyRollout(rollout, trust);
+  }
+  if (topic.kind === 'trust') vouchForTrust({ version: topic.version, payload, stored, trust });
+  if (topic.kind === 'progress' && payload.byteLength > 0) {
+    const progress = openProgress(payload, trust);
+    if (progress.rollout !== topic.rollout) {
+      throw new DroverError(
+        'ANNOUNCEMENT_INVALID',
+        `take progress: of another rollout (got ${progress.rollout}, want ${topic.rollout})`,
+      );
+    }
+    const floor = seqOf(stored, (bytes) => openProgress(bytes, trust));
+    assertFresh(progress, floor, now);
+    assertNoTwin(progress.seq, floor, payload, stored);
+  }
+}
+
+/**
+ * The next root takes the signatures of this one. An older one is carried for robots that are still
+ * on the way: nothing here can tell more of it than that it is whole, and it is never replaced.
+ */
+function vouchForTrust(input: {
+  version: number;
+  payload: Uint8Array;
+  stored: Uint8Array | null;
+  trust: TrustRoot;
+}): void {
+  const { version, payload, stored, trust } = input;
+  if (version > trust.version) {
+    assertFollows(version, trust);
+    openTrustUpdate(payload, trust);
+    return;
+  }
+  if (stored && bytesEqual(stored, payload)) return;
+  const root = peekTrustUpdate(payload);
+  openEnvelope(payload, PAYLOAD_TYPES.trust, root.roles.root);
+  const isWhole = root.version === version && root.fleet === trust.fleet;
+  if (isWhole && !stored) return;
+  throw new DroverError(
+    'TRUST_VERSION_WRONG',
+    `take trust update: version ${version} is in force or was (got another document for it)`,
+  );
+}
+
+/** What was stored under another trust file counts for nothing. */
+function seqOf(stored: Uint8Array | null, open: (bytes: Uint8Array) => { seq: number }): number {
+  return (stored && nullIfRefused(() => open(stored).seq)) ?? 0;
+}
+
+function assertNoTwin(
+  seq: number,
+  floor: number,
+  payload: Uint8Array,
+  stored: Uint8Array | null,
+): void {
+  if (seq !== floor || !stored || bytesEqual(payload, stored)) return;
+  throw new DroverError(
+    'SEQ_CONFLICT',
+    `take message: another one with seq ${seq} was stored first`,
+  );
+}

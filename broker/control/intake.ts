@@ -1,0 +1,92 @@
+/**
+ * Takes what was published into the broker's stores: plan, vouch, make durable, then let the fleet's
+ * picture know. When `take` resolves the message may be acknowledged.
+ */
+
+import { nullIfRefused } from '../../shared/base/errors.ts';
+import { parsePresence, type RobotEvent } from '../../shared/formats/messages.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
+import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
+import { parseTopic, robotFilter, type Topic } from '../../shared/formats/topics.ts';
+import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
+import type { Fleet } from './fleet.ts';
+import { planIngest, vouchForSigned } from './ingest.ts';
+import type { ControlStore } from './control-store.ts';
+import type { Incoming } from '../mqtt/engine.ts';
+import type { Metrics } from '../http/metrics.ts';
+import { noteRelay, noteReport } from './reports.ts';
+import { walkTrust } from './trust.ts';
+
+export interface IntakeOptions {
+  readonly chunks: WritableChunkStore;
+  readonly control: ControlStore;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  /** Null: nothing is verified here, robots do it. */
+  readonly trust: LiveTrust | null;
+  readonly log: Log;
+  onChunkStored(hash: Sha256Hex): void;
+  onWant(hashes: readonly Sha256Hex[]): void;
+  onRobotEvent(event: RobotEvent): void;
+  /** Announcement, progress or lease: stored, and verified where there is a trust file. */
+  onControl(topic: Topic, payload: Uint8Array): void;
+  /** On a relay: what robots say goes up as well. Durable when it resolves. */
+  onReport?(topic: Topic, payload: Uint8Array): Promise<void>;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** @throws DroverError when the message is not taken */
+  async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
+    const { chunks, control, metrics, trust, log } = this.#options;
+    const plan = planIngest(topic, payload.byteLength);
+    metrics.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
+    if (plan.kind === 'chunk') {
+      await chunks.put(plan.hash, payload);
+      metrics.countChunkReceived(payload.byteLength);
+      this.#options.onChunkStored(plan.hash);
+      return 'stored-chunk';
+    }
+    if (trust) {
+      const stored = control.get(topic)?.payload ?? null;
+      vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
+    }
+    if (retain) await control.put({ topic, payload, qos });
+    if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
+    if (retain) this.#options.onControl(plan.topic, payload);
+    this.#note(plan.topic, payload, Date.now());
+    await this.#options.onReport?.(plan.topic, payload);
+    return 'pass-on';
+  }
+
+  /**
+   * What was retained before this start: robots are known again, though not yet who is online. Who
+   * is behind a relay says that once; it holds as soon as the relay is there again.
+   */
+  remember(): void {
+    const { control } = this.#options;
+    for (const { topic, payload } of control.match(robotFilter('state'))) {
+      const parsed = parseTopic(topic);
+      if (parsed) this.#note(parsed, payload, null);
+    }
+    for (const { topic, payload } of control.match(robotFilter('online'))) {
+      const parsed = parseTopic(topic);
+      if (parsed && isBehindRelay(payload)) this.#note(parsed, payload, null);
+    }
+  }
+
+  #note(topic: Topic, payload: Uint8Array, now: EpochMs | null): void {
+    if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now });
+    if (topic.kind === 'relay') noteRelay(this.#options, topic.relay, payload);
+  }
+}
+
+function isBehindRelay(payload: Uint8Array): boolean {
+  const via = nullIfRefused(() => parsePresence(payload).via);
+  return via !== null && via !== undefined;
+}

@@ -1,0 +1,95 @@
+/** What robots say becomes the fleet's picture: one place for every engine. It is no reason to
+ * install anything, so a report that cannot be read is only missing from the picture. */
+
+import { toProblem } from '../../shared/base/errors.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { EpochMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  parseOnline,
+  parsePresence,
+  parseRobotEvent,
+  parseRobotState,
+  parseWant,
+  type RobotEvent,
+} from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Topic } from '../../shared/formats/topics.ts';
+import type { Fleet } from './fleet.ts';
+import type { TwinAlarm } from './twins.ts';
+
+export type RobotTopic = Extract<Topic, { kind: 'robot' }>;
+
+export interface ReportSinks {
+  readonly fleet: Fleet;
+  readonly log: Log;
+  onWant(hashes: readonly Sha256Hex[]): void;
+  onRobotEvent(event: RobotEvent): void;
+}
+
+/** A relay came or went. What cannot be read says nothing; nothing at all says that it went. */
+export function noteRelay(
+  { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
+  relay: string,
+  payload: Uint8Array,
+): void {
+  try {
+    fleet.applyRelay(relay, payload.byteLength > 0 && parseOnline(payload));
+  } catch (error) {
+    log.warn({ relay, problem: toProblem(error) }, 'presence of a relay not understood');
+  }
+}
+
+/** One line when it begins, one an hour while it goes on, one when it ends. */
+function noteTwins(
+  { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
+  robot: RobotId,
+  before: TwinAlarm | null,
+): void {
+  const alarm = fleet.twinsOf(robot);
+  if (alarm === null) {
+    if (before) log.info({ robot }, 'one agent speaks under this robot id again');
+    return;
+  }
+  const hours = (one: TwinAlarm): number =>
+    Math.floor((one.lastMs - one.sinceMs) / LIMITS.twinWindowMs);
+  if (before && hours(before) === hours(alarm)) return;
+  const { hint } = CATALOGUE.ROBOT_ID_TWICE;
+  const facts = { robot, code: 'ROBOT_ID_TWICE', instances: alarm.instances, hint };
+  log.warn(facts, 'two robots use one id: they end the connections of each other');
+}
+
+/** @param now null for what was retained before we listened */
+export function noteReport(
+  { fleet, log, onWant, onRobotEvent }: ReportSinks,
+  topic: RobotTopic,
+  said: { payload: Uint8Array; now: EpochMs | null },
+): void {
+  const { payload, now } = said;
+  try {
+    if (payload.byteLength === 0) {
+      if (topic.leaf === 'state') fleet.forget(topic.robot);
+      return;
+    }
+    if (topic.leaf === 'state') {
+      const before = fleet.twinsOf(topic.robot);
+      fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
+      noteTwins({ fleet, log }, topic.robot, before);
+    } else if (topic.leaf === 'online') {
+      const { online, via } = parsePresence(payload);
+      fleet.applyOnline(topic.robot, online, now, via ?? null);
+    } else if (topic.leaf === 'events') {
+      const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
+      if (fleet.applyEvent(event, now)) onRobotEvent(event);
+    } else {
+      const want = { ...parseWant(payload), robot_id: topic.robot };
+      fleet.applyWant(want, now ?? want.at);
+      onWant(want.chunks);
+    }
+  } catch (error) {
+    log.warn(
+      { topic: topic.leaf, robot: topic.robot, problem: toProblem(error) },
+      'report not understood',
+    );
+  }
+}

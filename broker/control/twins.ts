@@ -1,0 +1,67 @@
+/**
+ * Notices two robots with one id, such as two cards that were copied from one. Each agent names
+ * itself by chance at its start. A name that another one has replaced never comes back by a
+ * restart; it does when both live. It counts from its second return within an hour, since a late
+ * message may look the same. Works on any engine and behind relays. Sans-I/O.
+ */
+
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+/** `instances`: how many different ones took turns. */
+export interface TwinAlarm {
+  readonly sinceMs: EpochMs;
+  readonly lastMs: EpochMs;
+  readonly instances: number;
+}
+
+interface Seen {
+  /** The one that spoke last is at the end. */
+  readonly names: readonly string[];
+  readonly returnsMs: readonly EpochMs[];
+  readonly alarm: TwinAlarm | null;
+}
+
+const NOTHING: Seen = { names: [], returnsMs: [], alarm: null };
+
+export class Twins {
+  readonly #seen = new Map<RobotId, Seen>();
+
+  /** @param name of the agent that speaks; empty for one of 0.1, which has none */
+  heard(robot: RobotId, name: string, now: EpochMs): void {
+    if (name === '') return;
+    const before = this.#seen.get(robot);
+    if (!before && this.#seen.size >= LIMITS.robotsMax) return;
+    this.#seen.set(robot, step(before ?? NOTHING, name, now));
+  }
+
+  of(robot: RobotId): TwinAlarm | null {
+    return this.#seen.get(robot)?.alarm ?? null;
+  }
+
+  forget(robot: RobotId): void {
+    this.#seen.delete(robot);
+  }
+}
+
+function step({ names, returnsMs, alarm }: Seen, name: string, now: EpochMs): Seen {
+  const isReturn = names.includes(name) && names.at(-1) !== name;
+  const others = names.filter((one) => one !== name);
+  const recent = returnsMs.filter((atMs) => atMs <= now && now - atMs < LIMITS.twinWindowMs);
+  const returns = (isReturn ? [...recent, now] : recent).slice(-LIMITS.twinReturnsMin);
+  const isOld = alarm !== null && (returns.length === 0 || now < alarm.sinceMs);
+  const held = isOld ? null : alarm;
+  const isNew = isReturn && returns.length >= LIMITS.twinReturnsMin;
+  return {
+    names: [...others, name].slice(-LIMITS.twinNamesMax),
+    returnsMs: returns,
+    alarm:
+      isNew || (held && isReturn)
+        ? {
+            sinceMs: held?.sinceMs ?? now,
+            lastMs: now,
+            instances: names.length - names.indexOf(name),
+          }
+        : held,
+  };
+}

@@ -1,0 +1,181 @@
+/**
+ * Puts garbage collection together: one collector for our own store, or one for an engine of
+ * somebody else and one for the copies that we keep of its chunks. No decision lives here.
+ */
+
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { ReadBackLink } from '../../shared/io/read-back.ts';
+import type { Log, PrunableChunkStore, WritableChunkStore } from '../../shared/base/ports.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import type { GarbageView } from './garbage-view.ts';
+import { EngineChunks, readFromEngine } from '../attached/engine-chunks.ts';
+import { GarbageCollector, type GarbagePlace } from './collector.ts';
+import type { ControlStore } from '../control/control-store.ts';
+import { GarbageBook } from './marks.ts';
+import { TendedChunks } from './guarded-store.ts';
+import { announcedChunks } from './needed-chunks.ts';
+
+export interface CollectOptions {
+  readonly dataFolder: string;
+  /** How long a chunk that nothing announced needs is kept; null: for ever. */
+  readonly keepMs: number | null;
+  /** Null: nobody can say what is announced, so every chunk is kept. */
+  readonly trust: TrustRoot | null;
+  readonly control: ControlStore;
+  readonly store: PrunableChunkStore;
+  readonly log: Log;
+  /** Hears how each part is closed, to be done in reverse. */
+  onOpen(closer: () => Promise<void>): void;
+}
+
+export interface Collecting {
+  /** The store for everybody's use: what is done with it is told to the collector. */
+  readonly chunks: WritableChunkStore;
+  /** For a use that `chunks` has no call for: the chunk is not on its way out meanwhile. */
+  use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
+  run(): void;
+  announced(): void;
+  views(): readonly GarbageView[];
+}
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+export async function collectFromStore(options: CollectOptions): Promise<Collecting> {
+  const { control, store, trust, onOpen } = options;
+  const parts = await openParts(options, ['store']);
+  if (!parts || !trust) return keepAll(store);
+  const place = placeOf('store', store);
+  const collector = await parts.open({
+    place,
+    needed: announcedChunks(control, trust, (hash) => store.get(hash)),
+    isHeldBack: () => false,
+    isPaused: () => false,
+  });
+  onOpen(() => collector.close());
+  return {
+    chunks: new TendedChunks(store, collector),
+    use: (hash, work) => collector.use(hash, work),
+    run: () => collector.run(),
+    announced: () => collector.announced(),
+    views: () => [collector.view()],
+  };
+}
+
+export interface CollectFromEngineOptions extends CollectOptions {
+  readonly trust: TrustRoot;
+  readonly profile: EngineProfile;
+  /** @throws DroverError BROKER_UNREACHABLE before there is one */
+  link(): ReadBackLink;
+  /** What the engine retains of announcements is known. */
+  isSettled(): boolean;
+}
+
+export interface CollectingFromEngine extends Collecting {
+  /** The engine holds this chunk. */
+  held(hash: Sha256Hex): void;
+  /** Resolves when the chunk is not on its way out any more. */
+  wanted(hash: Sha256Hex): Promise<void>;
+  /** Resolves when nothing is on its way out that something else needs. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+export async function collectFromEngine(
+  options: CollectFromEngineOptions,
+): Promise<CollectingFromEngine> {
+  const { control, store, trust, profile, log, link, isSettled } = options;
+  const parts = await openParts(options, ['engine', 'copies']);
+  if (!parts) return { ...keepAll(store), ...NO_ENGINE };
+  const reading = { copies: store, profile, log, link };
+  const common = {
+    needed: announcedChunks(control, trust, (hash) => readFromEngine(hash, reading)),
+    isPaused: () => !isSettled(),
+  };
+  const known: { engine: EngineChunks | null } = { engine: null };
+  const copies = await parts.open({
+    ...common,
+    place: placeOf('copies', store),
+    isHeldBack: (hash) => known.engine?.has(hash) === true,
+  });
+  const chunks = new TendedChunks(store, copies);
+  const collectors = [copies];
+  let engine: GarbageCollector | null = null;
+  if (profile.keepsGarbage) {
+    const { book } = parts;
+    known.engine = await EngineChunks.open({ ...reading, copies: chunks, book }, store.list());
+    const place = known.engine;
+    engine = await parts.open({ ...common, place, isHeldBack: () => false });
+    collectors.push(engine);
+  }
+  return {
+    chunks,
+    use: (hash, work) => copies.use(hash, work),
+    run: () => collectors.forEach((one) => one.run()),
+    announced: () => collectors.forEach((one) => one.announced()),
+    views: () => collectors.map((one) => one.view()),
+    held: (hash) => known.engine?.note(hash),
+    wanted: async (hash) => await engine?.touch(hash),
+    settled: async () => await engine?.settled(),
+    close: async () => {
+      for (const one of collectors) await one.close();
+    },
+  };
+}
+
+type Open = (
+  options: Pick<
+    Parameters<typeof GarbageCollector.open>[0],
+    'place' | 'needed' | 'isHeldBack' | 'isPaused'
+  >,
+) => Promise<GarbageCollector>;
+
+/** Null: nothing is ever removed. */
+async function openParts(
+  { dataFolder, keepMs, trust, log, onOpen }: CollectOptions,
+  places: readonly GarbageView['place'][],
+): Promise<{ book: GarbageBook; open: Open } | null> {
+  const folder = join(dataFolder, 'garbage');
+  if (keepMs === null || !trust) {
+    if (!trust) log.info({}, 'no --trust: nobody can say which chunks are needed, all are kept');
+    // What is used from now on is noted nowhere, so old marks must not come back.
+    await rm(folder, { recursive: true, force: true });
+    return null;
+  }
+  const book = await GarbageBook.open(folder, places);
+  onOpen(() => book.close());
+  const open: Open = async (options) =>
+    await GarbageCollector.open({
+      ...options,
+      ...{ keepMs, log },
+      marks: book.marksOf(options.place.name),
+      uptimeMs: () => book.uptimeMs,
+      saveUptime: () => book.saveUptime(),
+    });
+  return { book, open };
+}
+
+function placeOf(name: GarbageView['place'], store: PrunableChunkStore): GarbagePlace {
+  return {
+    name,
+    list: () => store.list(),
+    remove: (hash, mayRemove) => store.remove(hash, mayRemove),
+  };
+}
+
+const keepAll = (chunks: WritableChunkStore): Collecting => ({
+  chunks,
+  use: (_hash, work) => work(),
+  run: () => undefined,
+  announced: () => undefined,
+  views: () => [],
+});
+
+const NO_ENGINE = {
+  held: () => undefined,
+  wanted: () => Promise.resolve(),
+  settled: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+} as const;

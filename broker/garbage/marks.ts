@@ -1,0 +1,125 @@
+/**
+ * The memory of garbage collection over restarts: how long a broker on this data folder has run in
+ * all, since when each chunk is not needed, and which chunks an engine of somebody else holds.
+ * Running time is counted here and not read from a clock, so that a clock that is put right, or
+ * wrong, by forty years deletes nothing.
+ *
+ * What a power cut takes from it only makes chunks live longer; removing a mark is fsynced.
+ * The whole folder may be deleted: every chunk's time begins anew then.
+ */
+
+import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
+import type { Mark, UptimeMs } from './ledger.ts';
+import type { GarbageView } from './garbage-view.ts';
+import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+
+type Place = GarbageView['place'];
+
+const UPTIME = 'uptime';
+const HELD = 'held/';
+const MARK = 'mark/';
+const PLACES = ['store', 'engine', 'copies'] as const;
+const WAS_ANNOUNCED = ' announced';
+
+/** The marks of one place where chunks are. */
+export interface GarbageMarks {
+  load(): Promise<Map<Sha256Hex, Mark>>;
+  put(hashes: readonly Sha256Hex[], mark: Mark): Promise<void>;
+  delete(hashes: readonly Sha256Hex[], isUrgent: boolean): Promise<void>;
+}
+
+export class GarbageBook {
+  readonly #database: SteadyDatabase;
+  readonly #startedAtMs = performance.now();
+  readonly #before: UptimeMs;
+  /** Nothing was ever written here. */
+  readonly isNew: boolean;
+
+  private constructor(database: SteadyDatabase, before: UptimeMs | null) {
+    this.#database = database;
+    this.#before = before ?? 0;
+    this.isNew = before === null;
+  }
+
+  /**
+   * @param places those in use; what happens to the chunks of another is not noted any more, so its
+   *   marks are forgotten
+   * @throws DroverError DATA_LOCKED, FILE_UNREADABLE
+   */
+  static async open(folder: string, places: readonly Place[]): Promise<GarbageBook> {
+    const database = await SteadyDatabase.open(folder, 'utf8');
+    const kept = new Set<Place>(places);
+    for (const place of PLACES) {
+      if (!kept.has(place)) await database.clear(rangeOf(`${MARK}${place}/`));
+    }
+    const before = Number(await database.get(UPTIME));
+    return new GarbageBook(database, Number.isFinite(before) ? before : null);
+  }
+
+  get uptimeMs(): UptimeMs {
+    return this.#before + Math.floor(performance.now() - this.#startedAtMs);
+  }
+
+  async saveUptime(): Promise<void> {
+    await this.#database.put(UPTIME, String(this.uptimeMs));
+  }
+
+  marksOf(place: Place): GarbageMarks {
+    const prefix = `${MARK}${place}/`;
+    const database = this.#database;
+    return {
+      load: async () => {
+        const marks = new Map<Sha256Hex, Mark>();
+        for await (const [key, value] of database.entries(rangeOf(prefix))) {
+          const hash = key.slice(prefix.length);
+          const mark = parseMark(String(value));
+          if (mark && isSha256Hex(hash)) marks.set(hash, mark);
+        }
+        return marks;
+      },
+      put: async (hashes, { sinceMs, wasAnnounced }) => {
+        const value = `${sinceMs}${wasAnnounced ? WAS_ANNOUNCED : ''}`;
+        await database.batch(hashes.map((hash) => ({ type: 'put', key: prefix + hash, value })));
+      },
+      delete: async (hashes, isUrgent) => {
+        const dels: Operation[] = hashes.map((hash) => ({ type: 'del', key: prefix + hash }));
+        await database.batch(dels, { sync: isUrgent });
+      },
+    };
+  }
+
+  /** Chunks that an engine of somebody else holds. */
+  async held(): Promise<Set<Sha256Hex>> {
+    const held = new Set<Sha256Hex>();
+    for await (const [key] of this.#database.entries(rangeOf(HELD))) {
+      const hash = key.slice(HELD.length);
+      if (isSha256Hex(hash)) held.add(hash);
+    }
+    return held;
+  }
+
+  async hold(hashes: readonly Sha256Hex[]): Promise<void> {
+    await this.#database.batch(
+      hashes.map((hash) => ({ type: 'put', key: HELD + hash, value: '' })),
+    );
+  }
+
+  async release(hash: Sha256Hex): Promise<void> {
+    await this.#database.del(HELD + hash);
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}
+
+/** Keys of ours are ASCII. */
+const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix}~` });
+
+/** Null for what another version wrote: the chunk's time begins anew. */
+function parseMark(text: string): Mark | null {
+  const wasAnnounced = text.endsWith(WAS_ANNOUNCED);
+  const number = wasAnnounced ? text.slice(0, -WAS_ANNOUNCED.length) : text;
+  const sinceMs = /^\d{1,15}$/.test(number) ? Number(number) : null;
+  return sinceMs === null ? null : { sinceMs, wasAnnounced };
+}

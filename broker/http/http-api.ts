@@ -1,0 +1,252 @@
+/**
+ * The fleet over HTTP (DESIGN §9), for people, scripts and Prometheus. It reads; only the commands
+ * to rollouts change something, and what moves robots is signed by the controller all the same.
+ * With credentials every route but the page and the health check wants a bearer token of a
+ * technician or a publisher.
+ */
+
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { RobotEvent } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Identity } from '../access/access.ts';
+import type { EngineStatus } from '../mqtt/engine-port.ts';
+import { showEngine } from '../attached/engine-view.ts';
+import type { ExpiryView } from '../control/expiry.ts';
+import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
+import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import { showUpstream, type UpstreamStatus } from '../relay/relay-view.ts';
+import { showEvent, showRobot } from '../control/fleet-view.ts';
+import type { GarbageView } from '../garbage/garbage-view.ts';
+import type { ControllerPort } from '../rollout/rollout-view.ts';
+import type { RolloutView } from '../rollout/views.ts';
+import type { Certificates } from '../access/certificates.ts';
+import type { Credentials } from '../access/credentials.ts';
+import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
+import { EventStream } from './event-stream.ts';
+import { listenFailure } from '../mqtt/listeners.ts';
+import type { Metrics } from './metrics.ts';
+import { addRolloutRoutes } from './rollout-routes.ts';
+import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
+
+export interface HttpApiOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly fleet: Fleet;
+  rollouts(): RolloutView[];
+  /** Null: this broker leads no rollouts. */
+  readonly controller: ControllerPort | null;
+  readonly metrics: Metrics;
+  /** Until when trust.json and what is announced hold. */
+  expiry?(): ExpiryView;
+  engine(): EngineStatus;
+  /** On a relay: the way up. */
+  upstream?(): UpstreamStatus;
+  /** One for each place where chunks are removed. */
+  garbage(): readonly GarbageView[];
+  /** Null: the broker was given none and listens on loopback. */
+  readonly credentials: Credentials | null;
+  /** Null: plain HTTP. */
+  readonly certificates: Certificates | null;
+  isHealthy(): Promise<boolean>;
+  readonly log: Log;
+}
+
+export interface HttpApi {
+  readonly port: number;
+  publishEvent(event: RobotEvent): void;
+  /** Other credentials are in force: who follows events with one that is not may no longer. */
+  endOutdated(): void;
+  close(): Promise<void>;
+}
+
+/** For every answer; the page brings a policy of its own. */
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
+const READERS: readonly string[] = ['technician', 'publisher'];
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  HTTP_UNAUTHORIZED: 401,
+  ACCESS_DENIED: 403,
+  NOT_FOUND: 404,
+  NO_CONTROLLER: 409,
+  NOT_LEADING: 409,
+  NOT_LED_YET: 409,
+  ROLLOUT_FINAL: 409,
+  APPROVAL_TOO_EARLY: 409,
+  ROLLOUT_COMMAND_INVALID: 422,
+  CONNECTIONS_FULL: 503,
+  INTERNAL: 500,
+};
+
+export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
+  const app = Fastify({
+    bodyLimit: LIMITS.localRequestBytesMax,
+    forceCloseConnections: true,
+    serverFactory: (handler) => openServer(options, handler),
+  });
+  const events = new EventStream();
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers(SECURITY_HEADERS);
+    if (!options.credentials && isLoopback(options.host)) assertLocalName(request);
+    assertAllowed(options.credentials, request);
+  });
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.slice(0, 80);
+    sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
+  });
+  addRobotRoutes(app, options.fleet);
+  addRolloutRoutes(app, {
+    rollouts: () => options.rollouts(),
+    ...(options.expiry && { expiry: () => options.expiry?.() }),
+    fleet: options.fleet,
+    controller: options.controller,
+    identify: (request) => identityOf(options.credentials, request) ?? { kind: 'anyone' },
+  });
+  addServiceRoutes(app, options, events);
+  try {
+    await app.listen({ host: options.host, port: options.port });
+  } catch (cause) {
+    events.close();
+    throw listenFailure(options.host, options.port, cause);
+  }
+  const address = app.server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    publishEvent: (event) => events.send('robot', showEvent(event)),
+    endOutdated: () => events.endOutdated(),
+    close: async () => {
+      events.close();
+      await app.close();
+    },
+  };
+}
+
+/** People and scripts show no certificate here: they have tokens. */
+function openServer({ certificates, log }: HttpApiOptions, handler: RequestListener): Server {
+  const gate = new SocketGate(new ConnectionShares(HTTP_SHARES), log);
+  const tls = certificates && { ...certificates.serverOptions, requestCert: false, ...HTTP_TIMES };
+  const server = tls ? createTlsServer(tls, handler) : createServer(HTTP_TIMES, handler);
+  if (certificates && 'setSecureContext' in server) certificates.keepFresh(server);
+  gate.guard(server);
+  return server;
+}
+
+/** Without credentials the address is the protection: a web page whose name was pointed at loopback
+ * (DNS rebinding) would send a Host of its own. */
+function assertLocalName(request: FastifyRequest): void {
+  if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
+  throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback');
+}
+
+const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
+
+function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
+  const path = request.url.split('?', 1)[0] ?? '';
+  if (!credentials || OPEN_ROUTES.includes(path)) return;
+  const identity = identityOf(credentials, request);
+  if (identity?.kind !== 'user') {
+    throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
+  }
+  if (READERS.includes(identity.role)) return;
+  throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
+}
+
+function identityOf(credentials: Credentials | null, request: FastifyRequest): Identity | null {
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i.exec(
+    request.headers.authorization ?? '',
+  )?.[1];
+  return token === undefined ? null : (credentials?.authenticateToken(token) ?? null);
+}
+
+function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
+  const { statusCode } = thrown as { statusCode?: number };
+  const isClients =
+    !(thrown instanceof DroverError) && statusCode !== undefined && statusCode < 500;
+  const problem = isClients
+    ? { code: 'USAGE', message: (thrown as Error).message, hint: CATALOGUE.USAGE.hint }
+    : toProblem(thrown);
+  if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
+  if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
+  const status = isClients ? statusCode : (STATUS[problem.code as ErrorCode] ?? 400);
+  void reply.code(status ?? 500).send({ error: problem });
+}
+
+function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
+  app.get('/robots/versions', async () => ({
+    versions: fleet.robots().map((record) => ({
+      robot_id: record.robot,
+      version: mainComponent(record)?.version ?? null,
+    })),
+  }));
+  const show = (record: RobotRecord): object => showRobot(record, fleet.twinsOf(record.robot));
+  app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
+  app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
+    const record = fleet.get(params.id);
+    if (!record) {
+      const id = params.id.slice(0, 80);
+      throw new DroverError('NOT_FOUND', `find robot ${id}: never heard of it`);
+    }
+    const events = fleet.recentEvents().filter((event) => event.robot_id === record.robot);
+    return { ...show(record), events: events.map(showEvent) };
+  });
+  app.get('/requests', async () => ({
+    requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
+      robot_id: robot,
+      at: new Date(atMs).toISOString(),
+      ...wanted,
+    })),
+  }));
+}
+
+function addServiceRoutes(
+  app: FastifyInstance,
+  options: HttpApiOptions,
+  events: EventStream,
+): void {
+  const { credentials } = options;
+  app.get('/events', { exposeHeadRoute: false }, (request, reply) => {
+    if (events.isFull) {
+      throw new DroverError('CONNECTIONS_FULL', 'follow events: too many readers');
+    }
+    reply.hijack();
+    const reader = identityOf(credentials, request);
+    events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
+  });
+  app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
+  const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
+  app.get('/upstream', async () => ({ upstream: upstream() }));
+  app.get('/garbage', async () => ({ garbage: options.garbage() }));
+  app.get('/metrics', async (_request, reply) => {
+    void reply.type(options.metrics.contentType);
+    return await options.metrics.text();
+  });
+  app.get('/healthz', async (_request, reply) => {
+    const healthy = await options.isHealthy().catch(() => false); // a failure is the answer
+    void reply.code(healthy ? 200 : 503);
+    const link = upstream();
+    // A site works on without its upstream: that it is away is told, and is no illness.
+    const expires = options.expiry?.();
+    // That something expires is told, and no restart would heal it.
+    return {
+      healthy,
+      ...(expires && { expires }),
+      ...(link ? { upstream: { up: link.up, since: link.since } } : {}),
+    };
+  });
+  app.get('/', async (_request, reply) => {
+    void reply.type('text/html; charset=utf-8').header('content-security-policy', DASHBOARD_CSP);
+    return DASHBOARD_HTML;
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * Rollouts over HTTP: what they are, how they came to it, and the five words a person may say to
+ * them. Saying one needs a publisher's token; a technician may pause, because stopping is always
+ * safe. A web page that somebody happens to visit must not be able to say them on loopback.
+ */
+
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseDocument } from '../../shared/formats/schema.ts';
+import type { Identity } from '../access/access.ts';
+import {
+  ROLLOUT_COMMANDS,
+  type ControllerPort,
+  type RolloutCommand,
+  type Speaker,
+} from '../rollout/rollout-view.ts';
+import type { Fleet } from '../control/fleet.ts';
+import type { ExpiryView } from '../control/expiry.ts';
+import { describeEnded, type RolloutView } from '../rollout/views.ts';
+
+export interface RolloutRoutesOptions {
+  rollouts(): RolloutView[];
+  expiry?(): ExpiryView | undefined;
+  readonly fleet: Fleet;
+  readonly controller: ControllerPort | null;
+  /** Who asks; `anyone` where there are no credentials. */
+  identify(request: FastifyRequest): Identity;
+}
+
+const saidSchema = z.strictObject({
+  reason: z.string().max(300).default(''),
+  by: z.string().max(LIMITS.speakerCharsMax).default(''),
+  /** The wave that `approve` and `force-open` are about. */
+  wave: z.number().int().min(0).max(LIMITS.wavesMax).optional(),
+});
+const SAID = {
+  what: 'body of the command',
+  schema: saidSchema,
+  bytesMax: LIMITS.localRequestBytesMax,
+  code: 'ROLLOUT_COMMAND_INVALID',
+} as const;
+
+interface ById {
+  Params: { id: string };
+}
+
+export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
+  const { controller } = options;
+  const show = (one: RolloutView) => ({ ...one, run: controller?.view(one.id) ?? null });
+  app.get('/rollouts', async () => {
+    const expires = options.expiry?.();
+    return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
+  });
+  app.get<ById>('/rollouts/:id', async ({ params }) => {
+    const found = options.rollouts().find((one) => one.id === params.id);
+    if (found) return show(found);
+    const run = controller?.view(params.id);
+    if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run };
+    const id = params.id.slice(0, 80);
+    throw new DroverError('NOT_FOUND', `find rollout ${id}: it is not announced`);
+  });
+  app.get<ById & { Querystring: { after?: string; limit?: string } }>(
+    '/rollouts/:id/history',
+    async ({ params, query }) => {
+      const after = readCount('after', query.after, 0);
+      const limit = Math.min(
+        readCount('limit', query.limit, LIMITS.historyPageMax),
+        LIMITS.historyPageMax,
+      );
+      const entries = await theController(controller).history(params.id, after, limit);
+      return { entries };
+    },
+  );
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    (_request: FastifyRequest, body: Buffer, done: (error: null, body: Buffer) => void) =>
+      done(null, body),
+  );
+  for (const command of ROLLOUT_COMMANDS) {
+    app.post<ById>(`/rollouts/:id/${command}`, async (request) => {
+      const by = speakerOf(options.identify(request), request, command);
+      const leader = theController(controller);
+      await leader.command(request.params.id, command, by);
+      return { rollout: request.params.id, command, run: leader.view(request.params.id) };
+    });
+  }
+}
+
+function theController(controller: ControllerPort | null): ControllerPort {
+  if (controller) return controller;
+  throw new DroverError('NO_CONTROLLER', 'steer rollouts: this broker leads none');
+}
+
+function readCount(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new DroverError('USAGE', `read ${name}: want a whole number (got ${text.slice(0, 20)})`);
+}
+
+function speakerOf(identity: Identity, request: FastifyRequest, command: RolloutCommand): Speaker {
+  assertNotFromAPage(request);
+  const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
+  const said = parseDocument(SAID, body.byteLength === 0 ? EMPTY_OBJECT : body);
+  if (identity.kind === 'anyone') {
+    return { who: said.by === '' ? 'local' : said.by, reason: said.reason, wave: said.wave };
+  }
+  const may =
+    identity.role === 'publisher' || (identity.role === 'technician' && command === 'pause');
+  if (!may) {
+    throw new DroverError('ACCESS_DENIED', `${command} a rollout: a ${identity.role} may not`);
+  }
+  // A token names its user; what the request says of itself stands behind it.
+  const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
+  return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
+}
+
+const EMPTY_OBJECT = new TextEncoder().encode('{}');
+
+/** A page of another origin cannot send this type without asking first, and is told no then. */
+function assertNotFromAPage({ headers }: FastifyRequest): void {
+  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+  if (type !== 'application/json') {
+    throw new DroverError(
+      'ROLLOUT_COMMAND_INVALID',
+      `steer rollouts: want content-type application/json (got ${type?.slice(0, 60) ?? 'none'})`,
+    );
+  }
+  const site = headers['sec-fetch-site'];
+  if (headers.origin === undefined && (site === undefined || site === 'none')) return;
+  if (site === 'same-origin') return;
+  throw new DroverError('ACCESS_DENIED', 'steer rollouts: a web page of another origin may not');
+}

@@ -1,0 +1,128 @@
+/**
+ * Where clients ask for chunks, in front of Aedes on the same connection: see
+ * docs/decisions/0012-chunk-serving.md. A SUBSCRIBE of nothing but chunks is granted, noted and
+ * answered here, and Aedes, to whom it would be a subscription like any other, never sees it.
+ * What Aedes has to know (filters of both kinds in one packet, a session that it keeps) goes its
+ * usual way and comes here afterwards by `subscribed`.
+ *
+ * Chunks are granted with QoS 0, whatever was asked for: TCP carries them, who pulls knows each by
+ * its hash and asks again, and an acknowledgement for each would tell nobody anything.
+ */
+
+import type { Client } from 'aedes';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { chunkOfFilter } from '../../shared/formats/topics.ts';
+import {
+  isReady,
+  isSubscribed,
+  keepsSession,
+  lookAhead,
+  writeSubAck,
+  writeUnsubAck,
+  type ClientPacket,
+} from './aedes-client.ts';
+import { ChunkSender } from './chunk-sender.ts';
+import type { ChunkTurns } from './fair-queue.ts';
+import { ChunkWaiters } from './chunk-waiters.ts';
+
+export interface ChunkDoorOptions {
+  readonly turns: ChunkTurns;
+  readonly log: Log;
+  maySubscribe(client: Client, filter: string): boolean;
+  mayReceive(client: Client, topic: string): boolean;
+  /** A filter that was granted here is given up. */
+  onLeft(client: Client, filter: string): void;
+  /** Somebody subscribed to this chunk, which may not be here yet. */
+  onAsked(hash: Sha256Hex): void;
+}
+
+export class ChunkDoor {
+  readonly #options: ChunkDoorOptions;
+  readonly #waiters = new ChunkWaiters();
+  readonly #sender: ChunkSender;
+
+  constructor(options: ChunkDoorOptions) {
+    this.#options = options;
+    this.#sender = new ChunkSender({
+      lend: (client, hash) => options.turns.lend(client, hash),
+      isAsking: (client, hash) => this.#waiters.has(client, hash),
+      mayReceive: options.mayReceive,
+      log: options.log,
+    });
+  }
+
+  /** From before the first packet of a client on. */
+  watch(client: Client): void {
+    lookAhead(client, (packet) => this.#take(client, packet));
+  }
+
+  /** SUBACK is written. */
+  subscribed(client: Client, filters: readonly string[]): void {
+    for (const filter of filters) {
+      const hash = chunkOfFilter(filter);
+      if (hash !== null) this.#ask(client, hash);
+    }
+  }
+
+  unsubscribed(client: Client, filters: readonly string[]): void {
+    for (const filter of filters) {
+      const hash = chunkOfFilter(filter);
+      if (hash !== null) this.#waiters.remove(client, hash);
+    }
+  }
+
+  left(client: Client): void {
+    this.#waiters.removeAll(client);
+    this.#options.turns.leave(client);
+  }
+
+  /** A chunk was stored, or is wanted again: who waits for it gets it. */
+  deliver(hash: Sha256Hex): void {
+    for (const client of this.#waiters.of(hash)) this.#sender.send(client, hash, false);
+  }
+
+  /** @returns false for what Aedes has to handle */
+  #take(client: Client, packet: ClientPacket): boolean {
+    if (packet.cmd === 'subscribe') return this.#takeSubscribe(client, packet);
+    if (packet.cmd !== 'unsubscribe' || !isReady(client) || keepsSession(client)) return false;
+    const { messageId, unsubscriptions: filters } = packet;
+    const isOurs = (filter: string): boolean =>
+      chunkOfFilter(filter) !== null && !isSubscribed(client, filter);
+    if (!filters.every(isOurs)) return false;
+    this.unsubscribed(client, filters);
+    for (const filter of filters) this.#options.onLeft(client, filter);
+    writeUnsubAck(client, messageId);
+    return true;
+  }
+
+  #takeSubscribe(
+    client: Client,
+    { messageId, subscriptions }: Extract<ClientPacket, { cmd: 'subscribe' }>,
+  ): boolean {
+    const hashes: Sha256Hex[] = [];
+    for (const one of subscriptions) {
+      const hash = chunkOfFilter(one.topic);
+      if (hash === null) continue;
+      one.qos = 0;
+      hashes.push(hash);
+    }
+    const isOurs = hashes.length === subscriptions.length;
+    if (!isOurs || !isReady(client) || keepsSession(client)) return false;
+    const granted = subscriptions.map(({ topic }) => this.#options.maySubscribe(client, topic));
+    writeSubAck(
+      client,
+      messageId,
+      granted.map((isGranted) => (isGranted ? 0 : null)),
+    );
+    for (const [at, hash] of hashes.entries()) if (granted[at]) this.#ask(client, hash);
+    return true;
+  }
+
+  #ask(client: Client, hash: Sha256Hex): void {
+    // Who waits is noted first: the chunk may come while we look for it.
+    this.#waiters.add(client, hash);
+    this.#sender.send(client, hash, true);
+    this.#options.onAsked(hash);
+  }
+}

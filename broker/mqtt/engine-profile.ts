@@ -1,0 +1,66 @@
+/**
+ * What engines do differently, as data and nowhere else: a branch on the name of an engine in any
+ * other file is a mistake. A field is here because some code asks for it; each value was seen on
+ * the version that docs/engines.md names.
+ * Sans-I/O.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export interface EngineProfile {
+  readonly name: EngineName;
+  /** QoS of a subscription to one chunk. */
+  readonly pullQos: 0 | 1;
+  /** Chunks asked for at once. */
+  readonly windowChunksMax: number;
+  /** What was acknowledged is there after a kill; otherwise it is looked for after each cut. */
+  readonly keepsAcknowledged: boolean;
+  /** Connections that a killed engine had are reported as gone by their wills; otherwise a robot
+   * that stays silent for long counts as gone. */
+  readonly keepsWills: boolean;
+  /** A forbidden publish is not acknowledged; otherwise only a word that never comes back tells. */
+  readonly tellsForbidden: boolean;
+  /** It retains chunks until somebody clears them; otherwise it removes them by itself. */
+  readonly keepsGarbage: boolean;
+}
+
+export type EngineName = (typeof ENGINE_NAMES)[number];
+export const ENGINE_NAMES = ['aedes', 'mosquitto', 'nats'] as const;
+
+const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
+  /** Another drover-broker. */
+  aedes: {
+    name: 'aedes',
+    pullQos: 1,
+    windowChunksMax: LIMITS.windowChunksMax,
+    keepsAcknowledged: true,
+    keepsWills: true,
+    tellsForbidden: true,
+    keepsGarbage: false,
+  },
+  /** It writes its memory every `autosave_interval`, wills not at all, and acknowledges what its
+   * access list drops. A pull with QoS 0 stalls. */
+  mosquitto: {
+    name: 'mosquitto',
+    pullQos: 1,
+    windowChunksMax: LIMITS.windowChunksMax,
+    keepsAcknowledged: false,
+    keepsWills: false,
+    tellsForbidden: false,
+    keepsGarbage: true,
+  },
+  /** JetStream has what it acknowledged on the disk of a majority; the wills of a server that was
+   * killed are gone. The 64th filter of one client with QoS 1 is refused, and
+   * what permissions forbid is acknowledged (2.9.10). */
+  nats: {
+    name: 'nats',
+    pullQos: 0,
+    windowChunksMax: LIMITS.windowChunksMax,
+    keepsAcknowledged: true,
+    keepsWills: false,
+    tellsForbidden: false,
+    keepsGarbage: true,
+  },
+};
+
+export const engineProfile = (name: EngineName): EngineProfile => PROFILES[name];

@@ -1,0 +1,400 @@
+/**
+ * The embedded MQTT engine: Aedes with our rules on its doors. What is published is judged,
+ * verified and made durable in `authorizePublish`, because Aedes writes PUBACK right after it; what
+ * is subscribed is served by DroverPersistence.
+ *
+ * MQTT 3.1.1 cannot say why a message was not taken. A client that listens on its refusals topic is
+ * told there and gets no PUBACK; any other is disconnected, which is all the protocol has.
+ */
+
+import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
+import type { Duplex } from 'node:stream';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { isId, type Sha256Hex } from '../../shared/base/ids.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
+import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeRefusal } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
+import { refusalsTopic } from '../../shared/formats/topics.ts';
+import {
+  decideClientId,
+  decidePublish,
+  decideReceive,
+  decideSubscribe,
+  type Identity,
+} from '../access/access.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
+import {
+  clientOf,
+  clientsOf,
+  handTo,
+  isAuthorized,
+  isSubscribed,
+  neutralise,
+  refusedLogin,
+  wasGranted,
+} from './aedes-client.ts';
+import { ChunkDoor } from './chunk-subscriptions.ts';
+import type { ChunkTurns } from './fair-queue.ts';
+import { CopyFilter } from './copy-filter.ts';
+import type { Credentials } from '../access/credentials.ts';
+import type { IngestJournal } from './ingest-journal.ts';
+import type { DroverPersistence } from './persistence.ts';
+import { TopicLanes } from './topic-mutex.ts';
+
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+}
+
+export interface EngineOptions {
+  readonly persistence: DroverPersistence;
+  readonly journal: IngestJournal;
+  readonly turns: ChunkTurns;
+  readonly credentials: Credentials | null;
+  /** Whom a connection's certificate names; null when it showed none. */
+  certified(connection: Duplex): Identity | null;
+  /** False when this user has its share of connections already. */
+  hasShare(connection: Duplex, identity: Identity): boolean;
+  /** True where nobody may stay nameless, credentials or not. */
+  readonly needsName: boolean;
+  readonly log: Log;
+  /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
+  ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
+  /** Reads and hashes a chunk anew: who has got it asks for it again. */
+  recheck(hash: Sha256Hex): Promise<void>;
+  onRefused(code: string): void;
+  /** Somebody subscribed to this chunk, which may not be here yet. */
+  onAsked?(hash: Sha256Hex): void;
+}
+
+export class Engine implements EnginePort {
+  readonly #options: EngineOptions;
+  readonly #identities = new WeakMap<Client, Identity>();
+  /** Named by a certificate: whom no file of credentials lets in or puts out. */
+  readonly #certified = new WeakSet<Client>();
+  readonly #chunks: ChunkDoor;
+  readonly #wills = new WeakMap<Client, string | null>();
+  readonly #granted = new WeakMap<object, Set<string>>();
+  readonly #journaled = new WeakMap<object, string>();
+  readonly #copies = new CopyFilter();
+  readonly #lanes = new TopicLanes();
+  readonly #seldom: SeldomLog;
+  readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
+  #aedes!: Aedes;
+
+  private constructor(options: EngineOptions) {
+    this.#options = options;
+    const { turns, log } = options;
+    this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
+    this.#chunks = new ChunkDoor({
+      turns,
+      log,
+      maySubscribe: (client, filter) => this.#maySubscribe(client, filter),
+      mayReceive: (client, topic) => this.#mayReceive(client, topic),
+      onLeft: (client, filter) => this.#granted.get(client)?.delete(filter),
+      onAsked: (hash) => options.onAsked?.(hash),
+    });
+  }
+
+  static async open(options: EngineOptions): Promise<Engine> {
+    keepNumbersOutOfMemory(import.meta.resolve('aedes'));
+    const engine = new Engine(options);
+    options.persistence.keepSubscriptionsIf(
+      (client, filter) => engine.#granted.get(client)?.has(filter) === true,
+    );
+    engine.#aedes = await Aedes.createBroker({
+      persistence: options.persistence,
+      concurrency: LIMITS.deliverySlots,
+      connectTimeout: LIMITS.connectTimeoutMs,
+      drainTimeout: LIMITS.drainTimeoutMs,
+      maxClientsIdLength: LIMITS.idLengthMax,
+      preConnect: (client, packet, done) => {
+        engine.#wills.set(client, packet.will?.topic ?? null);
+        engine.#copies.takeOver(client);
+        engine.#chunks.watch(client);
+        done(null, true);
+      },
+      authenticate: (client, username, password, done) => {
+        const judged = engine.#authenticate(client, username, password).then(
+          (error) => done(error, error === null),
+          (error: unknown) => {
+            // Too many at once is for the one who waits; a flood of them must not flood the log.
+            const level = error instanceof DroverError ? 'debug' : 'error';
+            options.log[level]({ error: String(error) }, 'login not judged');
+            done(refusedLogin(3), null);
+          },
+        );
+        inBackground(options.log, 'answer a login', judged);
+      },
+      authorizePublish: (client, packet, done) => {
+        const judged = engine.#admit(client, packet).then(
+          () => done(null),
+          (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+        );
+        inBackground(options.log, 'answer a message', judged);
+      },
+      authorizeSubscribe: (client, subscription, done) => {
+        done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
+      },
+      authorizeForward: (client, packet) => {
+        const may = engine.#mayReceive(client, packet.topic);
+        return may && !engine.#copies.isCopy(client, packet) ? packet : null;
+      },
+      published: (packet, _client, done) => {
+        engine.#forgetJournal(packet);
+        done(null);
+      },
+    });
+    engine.#listen();
+    await engine.#replayJournal();
+    return engine;
+  }
+
+  handle(connection: Duplex): void {
+    this.#aedes.handle(connection);
+  }
+
+  /** From before CONNACK on: who has read that may send at once what only somebody known may. */
+  isKnown(connection: Duplex): boolean {
+    return isAuthorized(connection);
+  }
+
+  /** Other credentials are in force: whoever could not come in with them goes. */
+  endOutdated(): void {
+    for (const client of clientsOf(this.#aedes)) this.#endIfOutdated(client);
+  }
+
+  /** A new chunk was stored: who waits for it gets it. */
+  deliverToWaiting(hash: Sha256Hex): void {
+    this.#chunks.deliver(hash);
+  }
+
+  /** Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
+   * sent: the others are, and the robot asks again. Never rejects. */
+  async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
+    for (const hash of hashes) {
+      try {
+        await this.#options.recheck(hash);
+        this.deliverToWaiting(hash);
+      } catch (error) {
+        this.#seldom.warn('want', { hash, problem: toProblem(error) }, 'wanted chunk not read');
+      }
+    }
+  }
+
+  /**
+   * A retained message of the broker itself; stored when it resolves, then given to subscribers.
+   * @throws DroverError when it is not taken, as anybody else's
+   */
+  async publishOwn(topic: string, payload: Uint8Array): Promise<void> {
+    const message = { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
+    await this.#lanes.run(topic, () => this.#options.ingest(message));
+    await new Promise<void>((resolve, reject) => {
+      const done = (error?: Error | null): void => (error ? reject(error) : resolve());
+      this.#aedes.publish({ cmd: 'publish', dup: false, ...message }, done);
+    });
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
+  }
+
+  #endIfOutdated(client: Client): void {
+    const { credentials, log } = this.#options;
+    if (!credentials || this.#certified.has(client)) return;
+    const identity = this.#identities.get(client);
+    if (identity && credentials.isCurrent(identity)) return;
+    log.warn({ client: client.id }, 'credential changed or gone: connection ended');
+    client.close();
+  }
+
+  #listen(): void {
+    const { log } = this.#options;
+    const quiet = (client: Client, error: Error): void =>
+      log.debug({ client: client?.id, error: error.message }, 'client error');
+    this.#aedes.on('clientError', quiet);
+    this.#aedes.on('connectionError', quiet);
+    this.#aedes.on(
+      'error' as 'closed',
+      ((error: unknown) => {
+        log.error({ error: String(error) }, 'engine error');
+      }) as () => void,
+    );
+    // Who was on the way in when credentials changed was not yet among those that were looked at.
+    this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
+    this.#aedes.on('subscribe', (subscriptions, client) => {
+      const granted = subscriptions.filter((one) => wasGranted(one));
+      this.#chunks.subscribed(
+        client,
+        granted.map(({ topic }) => topic),
+      );
+    });
+    this.#aedes.on('unsubscribe', (topics, client) => {
+      for (const topic of topics) this.#granted.get(client)?.delete(topic);
+      this.#chunks.unsubscribed(client, topics);
+    });
+    this.#aedes.on('clientDisconnect', (client) => this.#chunks.left(client));
+  }
+
+  async #authenticate(
+    client: Client,
+    username: string | undefined,
+    password: Uint8Array | undefined,
+  ): Promise<AuthenticateError | null> {
+    const { credentials, needsName } = this.#options;
+    const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
+    const certified = this.#options.certified(client.conn as Duplex);
+    const identity =
+      certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
+    if (!identity) return refusedLogin(4);
+    const will = this.#wills.get(client) ?? null;
+    // A will is published when the client can no longer be asked, so it is judged now.
+    if (will !== null && decidePublish(identity, client.id, will).kind === 'deny') {
+      return refusedLogin(5);
+    }
+    if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
+    if (!this.#options.hasShare(client.conn as Duplex, identity)) {
+      const user = identity.kind === 'user' ? identity.username : null;
+      this.#seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');
+      return refusedLogin(3);
+    }
+    this.#identities.set(client, identity);
+    if (certified) this.#certified.add(client);
+    return null;
+  }
+
+  /** A second connection with the same id ends the first, so only its own user may make it. */
+  #mayUseClientId(identity: Identity, clientId: string): boolean {
+    const connected = clientOf(this.#aedes, clientId);
+    const holder = connected && this.#identities.get(connected);
+    const decision = decideClientId(identity, clientId, holder ?? null);
+    if (decision.kind === 'allow') return true;
+    this.#options.log.warn({ client: clientId, reason: decision.reason }, 'client id refused');
+    return false;
+  }
+
+  /** Also of what was queued for a session while it was away, perhaps for another user. */
+  #mayReceive(client: Client, topic: string): boolean {
+    const identity = this.#identities.get(client);
+    return identity !== undefined && decideReceive(identity, client.id, topic).kind === 'allow';
+  }
+
+  #maySubscribe(client: Client, filter: string): boolean {
+    const identity = this.#identities.get(client);
+    if (!identity) return false;
+    const granted = this.#granted.get(client) ?? new Set<string>();
+    this.#granted.set(client, granted);
+    if (!granted.has(filter) && granted.size >= LIMITS.subscriptionsPerClientMax) return false;
+    const decision = this.#hasRoom(client)
+      ? decideSubscribe(identity, client.id, filter)
+      : ({ kind: 'deny', reason: 'too many sessions are kept already' } as const);
+    if (decision.kind === 'allow') {
+      granted.add(filter);
+      return true;
+    }
+    this.#options.log.warn(
+      { client: client.id, filter, reason: decision.reason },
+      'subscription refused',
+    );
+    this.#options.onRefused('ACCESS_DENIED');
+    return false;
+  }
+
+  #hasRoom(client: Client): boolean {
+    const { clean } = client as Client & { clean: boolean };
+    return clean || this.#options.persistence.hasRoomFor(client.id);
+  }
+
+  /** Everything that must be true before PUBACK. Rejects to close the connection. */
+  async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
+    try {
+      this.#assertAccess(client, packet.topic);
+      await this.#lanes.run(packet.topic, () => this.#keep(packet));
+    } catch (error) {
+      await this.#refuse(client, packet, error);
+    }
+  }
+
+  async #keep(packet: PublishPacket): Promise<void> {
+    const payload = asBytes(packet.payload);
+    const { topic, qos, retain } = packet;
+    const outcome = await this.#options.ingest({ topic, payload, qos, retain });
+    if (outcome === 'stored-chunk') neutralise(packet);
+    else await this.#keepForSessions(packet, payload);
+  }
+
+  #assertAccess(client: Client | null, topic: string): void {
+    // No client: the will of one that a killed broker left behind, judged at its CONNECT.
+    if (!client) return;
+    const identity = this.#identities.get(client);
+    const decision = identity
+      ? decidePublish(identity, client.id, topic)
+      : ({ kind: 'deny', reason: 'not authenticated' } as const);
+    if (decision.kind === 'allow') return;
+    throw new DroverError('ACCESS_DENIED', `publish ${topic.slice(0, 200)}: ${decision.reason}`);
+  }
+
+  async #keepForSessions(packet: PublishPacket, payload: Uint8Array): Promise<void> {
+    const { topic, qos } = packet;
+    if (qos === 0) return;
+    const sessions = await this.#options.persistence.subscriptionsByTopic(topic);
+    if (sessions.length === 0) return;
+    this.#journaled.set(packet, await this.#options.journal.add({ topic, payload, qos }));
+  }
+
+  #forgetJournal(packet: object): void {
+    const key = this.#journaled.get(packet);
+    if (key === undefined) return;
+    this.#options.journal.remove(key).catch((error: unknown) => {
+      // It will be sent once more at the next boot: QoS 1 allows that, a loss it does not.
+      this.#options.log.warn({ error: String(error) }, 'journal entry could not be removed');
+    });
+  }
+
+  async #replayJournal(): Promise<void> {
+    for (const { key, entry } of await this.#options.journal.leftovers()) {
+      const packet = {
+        cmd: 'publish',
+        ...entry,
+        payload: Buffer.from(entry.payload),
+        retain: false,
+        dup: false,
+      } as const;
+      await new Promise<void>((resolve, reject) => {
+        this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
+      });
+      await this.#options.journal.remove(key);
+    }
+  }
+
+  async #refuse(client: Client | null, packet: PublishPacket, error: unknown): Promise<void> {
+    const problem = toProblem(error);
+    const { log, onRefused } = this.#options;
+    if (error instanceof DroverError)
+      log.warn({ client: client?.id, topic: packet.topic, problem }, 'message refused');
+    else
+      log.error(
+        { client: client?.id, topic: packet.topic, error: String(error) },
+        'message failed',
+      );
+    onRefused(problem.code);
+    if (!client) return neutralise(packet, 0);
+    if (!isId(client.id) || !isSubscribed(client, refusalsTopic(client.id))) throw error;
+    const { code, message } = problem;
+    const payload = Buffer.from(
+      encodeRefusal({ code, message: message.slice(0, 1_000), topic: packet.topic }),
+    );
+    await handTo(client, { topic: refusalsTopic(client.id), payload, qos: 0 });
+    if (problem.code === 'ACCESS_DENIED') throw error;
+    neutralise(packet, 0); // without a QoS there is no PUBACK
+  }
+}
+
+function asBytes(payload: string | Uint8Array): Uint8Array {
+  return typeof payload === 'string' ? Buffer.from(payload) : payload;
+}

@@ -1,0 +1,117 @@
+/**
+ * The one gate that every chunk passes on its way to a client: here bytes are counted, and with
+ * `--max-rate` here chunks wait for their turn. They wait before they are read, so that what waits
+ * is a hash and no memory. Control messages never come this way.
+ */
+
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { RateBudget } from './rate-limiter.ts';
+import type { LentChunk } from '../chunks/chunk-cache.ts';
+
+/** A reader is a connection: not its id, which the next connection of a robot has as well. */
+type Reader = object;
+
+interface Waiting {
+  readonly reader: Reader;
+  readonly hash: Sha256Hex;
+  readonly bytes: number;
+  readonly go: (mayGo: boolean) => void;
+}
+
+export interface ChunkTurnsOptions {
+  /** Bytes to be sent and then given back; null when the chunk is not there. */
+  borrow(hash: Sha256Hex): Promise<LentChunk | null>;
+  /** Null for as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
+  onServed(bytes: number): void;
+}
+
+export class ChunkTurns {
+  readonly #budget: RateBudget<Reader, Waiting> | null;
+  readonly #options: ChunkTurnsOptions;
+  readonly #asked = new Map<Reader, Set<Sha256Hex>>();
+  readonly #left = new WeakSet<Reader>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: ChunkTurnsOptions) {
+    const { bytesPerSecondMax } = options;
+    this.#options = options;
+    this.#budget = bytesPerSecondMax === null ? null : new RateBudget(bytesPerSecondMax);
+  }
+
+  /** Chunks that wait for their turn. */
+  get waiting(): number {
+    return this.#budget?.waiting ?? 0;
+  }
+
+  /**
+   * The bytes of a chunk, to be sent to this reader now and then given back. Null when there is
+   * nothing to send: the chunk is not there, the reader waits for it already (a robot asks again
+   * when it is late), or it has left.
+   */
+  async lend(reader: Reader, hash: Sha256Hex): Promise<LentChunk | null> {
+    const turn = this.#budget && (await this.#turn(this.#budget, { reader, hash }));
+    if (this.#budget && !turn) return null;
+    let lent: LentChunk | null = null;
+    try {
+      lent = await this.#options.borrow(hash);
+    } finally {
+      if (turn) this.#settle(turn, lent?.bytes.byteLength ?? 0);
+    }
+    if (lent) this.#options.onServed(lent.bytes.byteLength);
+    return lent;
+  }
+
+  /** This connection has ended: what it waited for is nobody's wish any more. */
+  leave(reader: Reader): void {
+    this.#left.add(reader);
+    for (const turn of this.#budget?.drop(reader) ?? []) {
+      this.#forget(turn);
+      turn.go(false);
+    }
+  }
+
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    for (const reader of [...this.#asked.keys()]) this.leave(reader);
+  }
+
+  async #turn(
+    budget: RateBudget<Reader, Waiting>,
+    { reader, hash }: Pick<Waiting, 'reader' | 'hash'>,
+  ): Promise<Waiting | null> {
+    const asked = this.#asked.get(reader) ?? new Set<Sha256Hex>();
+    if (this.#left.has(reader) || asked.has(hash)) return null;
+    return await new Promise((resolve) => {
+      const go = (mayGo: boolean): void => resolve(mayGo ? waiting : null);
+      const waiting: Waiting = { reader, hash, bytes: LIMITS.chunkBytesDefault, go };
+      if (!budget.ask(waiting)) return resolve(null);
+      this.#asked.set(reader, asked.add(hash));
+      this.#pass();
+    });
+  }
+
+  #settle(turn: Waiting, bytes: number): void {
+    this.#forget(turn);
+    this.#budget?.settle(turn, bytes);
+    this.#pass();
+  }
+
+  #pass(): void {
+    const budget = this.#budget;
+    if (!budget) return;
+    for (const turn of budget.take(performance.now())) turn.go(true);
+    if (this.#timer) clearTimeout(this.#timer);
+    const { wakeAtMs } = budget;
+    if (wakeAtMs === null) return;
+    const inMs = Math.max(1, Math.min(LIMITS.timerMsMax, wakeAtMs - performance.now()));
+    this.#timer = setTimeout(() => this.#pass(), inMs);
+  }
+
+  #forget({ reader, hash }: Waiting): void {
+    const asked = this.#asked.get(reader);
+    asked?.delete(hash);
+    if (asked?.size === 0) this.#asked.delete(reader);
+  }
+}

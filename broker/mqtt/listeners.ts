@@ -1,0 +1,211 @@
+/**
+ * Accepts connections over TCP and WebSocket: shares of their number, counted from the first byte
+ * on, and a guard on each that closes it at the header of a packet that is too large, before and
+ * after CONNECT. Aedes itself has no bound before CONNECT.
+ */
+
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import {
+  createServer as createTcpServer,
+  type AddressInfo,
+  type Server,
+  type Socket,
+} from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
+import { createWebSocketStream, WebSocketServer } from 'ws';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { PacketGuard } from '../../shared/transfer/packet-guard.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
+import type { Identity } from '../access/access.ts';
+import { ConnectionShares, sharesOf } from '../access/connection-shares.ts';
+import type { Certificates } from '../access/certificates.ts';
+import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
+
+type UpgradeAnswer = (isTaken: boolean, code?: number, message?: string) => void;
+
+const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
+
+export interface ListenerOptions {
+  readonly host: string;
+  readonly connectionsMax: number;
+  /** Origins of web pages that may connect over WebSocket, such as `https://tools.example`. */
+  readonly wsOrigins: readonly string[];
+  /** Null: no door speaks TLS. */
+  readonly certificates: Certificates | null;
+  readonly log: Log;
+  /** Hands a guarded connection to the engine. */
+  handle(connection: Duplex): void;
+  /** True once the peer of this connection is known. */
+  isKnown(connection: Duplex): boolean;
+}
+
+/** A port that is taken, forbidden or none is the operator's to change, not a bug. */
+export function listenFailure(host: string, port: number, cause: unknown): DroverError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DroverError('LISTEN_FAILED', `listen on ${host} port ${port}: ${why}`, { cause });
+}
+
+export class Listeners {
+  readonly #options: ListenerOptions;
+  readonly #servers: Server[] = [];
+  readonly #open = new Set<Duplex>();
+  readonly #certified = new WeakMap<Duplex, Identity>();
+  readonly #sockets = new WeakMap<Duplex, Socket>();
+  readonly #gate: SocketGate;
+  readonly #seldom: SeldomLog;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    const { connectionsMax, log } = options;
+    this.#seldom = new SeldomLog(log, LIMITS.refusalLogMs, () => performance.now());
+    this.#gate = new SocketGate(new ConnectionShares(sharesOf(connectionsMax)), log);
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /** @returns the real port, for a wish of 0 */
+  async listenTcp(port: number): Promise<number> {
+    const server = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket, socket));
+    return await this.#listen(server, port);
+  }
+
+  async listenTls(port: number, certificates: Certificates): Promise<number> {
+    const server = createTlsServer(certificates.serverOptions, (socket) => {
+      socket.setNoDelay(true);
+      this.#accept(socket, socket);
+    });
+    server.on('tlsClientError', (error) => this.#noHandshake(error));
+    certificates.keepFresh(server);
+    return await this.#listen(server, port);
+  }
+
+  /** With TLS when there are certificates. */
+  async listenWebSocket(port: number): Promise<number> {
+    const { certificates } = this.#options;
+    const answer = (_request: IncomingMessage, response: ServerResponse): void => {
+      response.writeHead(426, { 'content-type': 'text/plain' }).end('MQTT over WebSocket only\n');
+    };
+    const server = certificates
+      ? createHttpsServer({ ...certificates.serverOptions, ...HTTP_TIMES }, answer)
+      : createHttpServer(HTTP_TIMES, answer);
+    if (certificates && 'setSecureContext' in server) {
+      server.on('tlsClientError', (error) => this.#noHandshake(error));
+      certificates.keepFresh(server);
+    }
+    const sockets = new WebSocketServer({
+      server,
+      maxPayload: PACKET_BYTES_MAX,
+      perMessageDeflate: false,
+      verifyClient: ({ req }: { req: IncomingMessage }, answerWith: UpgradeAnswer) =>
+        this.#judgeOrigin(req, answerWith),
+      handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
+    });
+    sockets.on('connection', (socket, request) => {
+      request.socket.setNoDelay(true);
+      this.#accept(createWebSocketStream(socket), request.socket);
+    });
+    return await this.#listen(server, port);
+  }
+
+  /** Called when it is known who is at this connection; false when that user has its share. */
+  name(connection: Duplex, identity: Identity): boolean {
+    const socket = this.#sockets.get(connection);
+    return socket === undefined || this.#gate.name(socket, identity);
+  }
+
+  /** Whom the certificate of this connection names; null when it showed none. */
+  identityOf(connection: Duplex): Identity | null {
+    return this.#certified.get(connection) ?? null;
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#open) connection.destroy();
+    await Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
+  }
+
+  async #listen(server: Server, port: number): Promise<number> {
+    this.#servers.push(server);
+    this.#gate.guard(server);
+    const { host } = this.#options;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, resolve);
+      });
+    } catch (cause) {
+      throw listenFailure(host, port, cause);
+    }
+    return (server.address() as AddressInfo).port;
+  }
+
+  #accept(connection: Duplex, socket: Socket): void {
+    const { log } = this.#options;
+    connection.on('error', (error) => log.debug({ error: error.message }, 'connection error'));
+    if (connection.destroyed) return; // refused by the gate
+    if (!this.#certify(connection, socket)) return void connection.destroy();
+    this.#open.add(connection);
+    this.#sockets.set(connection, socket);
+    connection.once('close', () => this.#open.delete(connection));
+    this.#guard(connection, socket.remoteAddress ?? 'unknown');
+    this.#options.handle(connection);
+  }
+
+  /**
+   * A browser names the page that connects. A page is none of our clients unless it is listed: it
+   * would use what only this machine may reach, or the certificate of the person before it.
+   */
+  #judgeOrigin({ headers, socket }: IncomingMessage, answerWith: UpgradeAnswer): void {
+    const { origin } = headers;
+    if (origin === undefined || this.#options.wsOrigins.includes(origin)) return answerWith(true);
+    const facts = { origin, from: socket.remoteAddress };
+    this.#seldom.warn('origin', facts, 'WebSocket refused: --ws-origin does not list this page');
+    answerWith(false, 403, 'this Origin is not allowed: list it with --ws-origin');
+  }
+
+  /** False for a certificate that is not good: it was meant to prove something, and does not. */
+  #certify(connection: Duplex, socket: Socket): boolean {
+    const { certificates, log } = this.#options;
+    if (!certificates || !(socket instanceof TLSSocket)) return true;
+    try {
+      const identity = certificates.identityOf(socket);
+      if (identity) this.#certified.set(connection, identity);
+      return true;
+    } catch (error) {
+      log.warn({ from: socket.remoteAddress, problem: toProblem(error) }, 'connection refused');
+      return false;
+    }
+  }
+
+  #noHandshake(error: Error): void {
+    this.#options.log.debug({ error: error.message }, 'no TLS handshake');
+  }
+
+  /** Aedes reads with `read()`: seeing the bytes there is seeing them before its parser. */
+  #guard(connection: Duplex, from: string): void {
+    const guard = new PacketGuard(() =>
+      this.#options.isKnown(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,
+    );
+    const read = connection.read.bind(connection);
+    connection.read = (size?: number): unknown => {
+      const bytes: unknown = read(size);
+      if (!(bytes instanceof Uint8Array)) return bytes;
+      const verdict = guard.feed(bytes);
+      if (verdict.kind === 'ok') return bytes;
+      this.#options.log.warn({ from, ...verdict }, 'connection closed by the packet guard');
+      connection.destroy();
+      return null;
+    };
+  }
+}

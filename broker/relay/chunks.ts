@@ -1,0 +1,313 @@
+/**
+ * Brings every chunk of what is announced to this site, once: pulled with the robot's own engine,
+ * known by its hash, on the disk before it counts. What is in the store is never asked for, also
+ * after a start, since the store itself says what is there. What robots wait for comes first.
+ */
+
+import type { Rollout } from '../../shared/formats/announcement.ts';
+import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import { MemoryFloor } from '../../shared/io/memory-floor.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
+import type { Log, Wire, WritableChunkStore } from '../../shared/base/ports.ts';
+import { ChunkPull, type PullEffect } from '../../shared/transfer/pull.ts';
+import { chunkTopic, robotTopic } from '../../shared/formats/topics.ts';
+import { SiteWishes, type BundleView } from './missing.ts';
+
+export interface SiteChunksOptions {
+  /** Of this relay: it asks with `want` as a robot would. */
+  readonly name: string;
+  readonly chunks: WritableChunkStore;
+  readonly bytesPerSecondMax: number | null;
+  readonly log: Log;
+  /** A clock that never jumps; milliseconds. */
+  now(): number;
+  wire(): Wire;
+  /** What is announced here now, verified. */
+  rollouts(): readonly Rollout[];
+  /** It is in the store: robots that wait for it get it. */
+  onStored(hash: Sha256Hex, bytes: number): void;
+}
+
+export class SiteChunks {
+  readonly #options: SiteChunksOptions;
+  readonly #wishes = new SiteWishes(LIMITS.relayWantsMax);
+  readonly #memory = new MemoryFloor();
+  /** What this connection was asked for and has not brought. */
+  readonly #subscribed = new Set<Sha256Hex>();
+  /** As they were announced last. */
+  #rollouts: readonly Rollout[] = [];
+  /** Those whose chunks were looked for in the store, by what they were then made of. */
+  readonly #looked = new Map<string, string>();
+  #pull: ChunkPull | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #retry: NodeJS.Timeout;
+  /** One at a time: what is looked for in the store must not arrive meanwhile. */
+  #lane: Promise<unknown> = Promise.resolve();
+  #heardAtMs = -Infinity;
+  #isUp = false;
+  #isClosed = false;
+  #problem: Problem | null = null;
+
+  constructor(options: SiteChunksOptions) {
+    this.#options = options;
+    this.#retry = setInterval(() => this.#again(), LIMITS.relayRetryMs);
+  }
+
+  get views(): BundleView[] {
+    return this.#wishes.views();
+  }
+
+  get missing(): number {
+    return this.#wishes.missingCount;
+  }
+
+  get problem(): Problem | null {
+    return this.#problem;
+  }
+
+  up(): void {
+    this.#isUp = true;
+    this.#go();
+  }
+
+  down(): void {
+    this.#isUp = false;
+    this.#subscribed.clear();
+    this.#pull?.down();
+    this.#setTimer();
+  }
+
+  /** Something else is announced. */
+  announced(): void {
+    this.#inLane(async () => {
+      this.#rollouts = this.#options.rollouts();
+      const ids: readonly string[] = this.#rollouts.map(({ id }) => id);
+      this.#drop(this.#wishes.keepOnly(ids));
+      for (const id of this.#looked.keys()) if (!ids.includes(id)) this.#looked.delete(id);
+      await this.#lookAtNew();
+    });
+  }
+
+  /** A robot subscribed to it. */
+  asked(hash: Sha256Hex): void {
+    if (this.#wishes.awaited(hash)) this.#add([hash], 'first');
+  }
+
+  /** Robots lack these and say so; what is here they get from the store. */
+  wanted(hashes: readonly Sha256Hex[]): void {
+    this.#inLane(async () => {
+      for (const hash of hashes) {
+        if (this.#wishes.isMissing(hash)) this.asked(hash);
+        else if (this.#wishes.isNeeded(hash) && !(await this.#options.chunks.has(hash))) {
+          this.#wishes.lost(hash);
+          this.asked(hash);
+        }
+      }
+    });
+  }
+
+  /** Somebody on this site has brought it. */
+  stored(hash: Sha256Hex): void {
+    if (!this.#wishes.isMissing(hash)) return;
+    this.#inLane(async () => await this.#here(hash, 0));
+  }
+
+  /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
+  async deliver(payload: Uint8Array): Promise<void> {
+    const hash = sha256Hex(payload);
+    if (!this.#wishes.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
+    this.#heardAtMs = this.#now();
+    await this.#inLane(async () => {
+      if (!this.#wishes.isMissing(hash)) return;
+      try {
+        await this.#options.chunks.put(hash, payload);
+      } catch (error) {
+        return this.#halt(error);
+      }
+      this.#problem = null;
+      this.#options.onStored(hash, payload.byteLength);
+      await this.#here(hash, payload.byteLength);
+    });
+    this.#heardAtMs = this.#now();
+    this.#memory.passed(payload.byteLength);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#retry);
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#lane;
+  }
+
+  async #here(hash: Sha256Hex, bytes: number): Promise<void> {
+    this.#wishes.here(hash);
+    // Before the pull ends: an index that has come names what to go on with.
+    for (const rollout of this.#rollouts) {
+      if (indexesOf(rollout).has(hash)) await this.#look(rollout);
+    }
+    this.#effects(this.#pull?.kept(hash, bytes, this.#now()) ?? []);
+  }
+
+  async #lookAtNew(): Promise<void> {
+    for (const rollout of this.#rollouts) {
+      const artifacts = JSON.stringify(rollout.artifacts);
+      if (this.#looked.get(rollout.id) === artifacts) continue;
+      await this.#look(rollout);
+      this.#looked.set(rollout.id, artifacts);
+    }
+  }
+
+  /** What of it is here; the rest is wished for, in the order of the payload. */
+  async #look(rollout: Rollout): Promise<void> {
+    const { chunks, log } = this.#options;
+    const needed = new Set<Sha256Hex>();
+    const missing = new Set<Sha256Hex>();
+    let isKnown = true;
+    for (const index of indexesOf(rollout)) {
+      needed.add(index);
+      const bytes = await chunks.get(index);
+      if (!bytes) {
+        isKnown = false;
+        missing.add(index);
+        continue;
+      }
+      try {
+        for (const chunk of chunksOfIndex(rollout, index, bytes)) needed.add(chunk);
+      } catch (error) {
+        // No robot takes it either; the rest of the bundle may be good.
+        log.error({ rollout: rollout.id, problem: toProblem(error) }, 'index not understood');
+      }
+    }
+    for (const hash of needed) if (!(await chunks.has(hash))) missing.add(hash);
+    const fresh = this.#wishes.learn({ id: rollout.id, needed, isKnown }, missing);
+    if (fresh.length > 0) {
+      log.info({ rollout: rollout.id, chunks: fresh.length }, 'chunks to be pulled');
+    }
+    this.#add(fresh, 'last');
+  }
+
+  #add(hashes: readonly Sha256Hex[], place: 'first' | 'last'): void {
+    if (hashes.length === 0) return;
+    if (this.#pull) this.#effects(this.#pull.add(hashes, place, this.#now()));
+    else this.#go();
+  }
+
+  #drop(hashes: readonly Sha256Hex[]): void {
+    for (const hash of hashes) this.#effects(this.#pull?.kept(hash, 0, this.#now()) ?? []);
+  }
+
+  #now(): number {
+    return this.#options.now();
+  }
+
+  #go(): void {
+    const missing = this.#wishes.toPull;
+    if (!this.#isUp || this.#isClosed) return;
+    if (!this.#pull && missing.length > 0) {
+      this.#pull = new ChunkPull({
+        missing,
+        chunkBytes: this.#chunkBytes(),
+        bytesPerSecondMax: this.#options.bytesPerSecondMax,
+      });
+    }
+    this.#effects(this.#pull?.up(this.#now()) ?? []);
+  }
+
+  #chunkBytes(): number {
+    const sizes = this.#rollouts.flatMap(({ artifacts }) => artifacts.map((one) => one.chunk_size));
+    return Math.max(LIMITS.chunkBytesMin, ...sizes);
+  }
+
+  /** What the upstream lacked may be there now; what found no room may find it. */
+  #again(): void {
+    this.#inLane(async () => {
+      await this.#lookAtNew(); // the store may have failed us the last time
+      const again = this.#wishes.retry();
+      if (this.#pull) this.#add(again, 'last');
+      else this.#go();
+    });
+  }
+
+  /** A store without room: nothing more is fetched that could not be kept. */
+  #halt(error: unknown): void {
+    this.#problem = toProblem(error);
+    this.#options.log.error({ problem: this.#problem }, 'chunk not kept: the pull rests');
+    this.#pull = null;
+    this.#setTimer();
+    if (this.#isUp && this.#subscribed.size > 0) this.#unsubscribe([...this.#subscribed]);
+  }
+
+  #effects(effects: readonly PullEffect[]): void {
+    for (const effect of effects) this.#effect(effect);
+    this.#setTimer();
+  }
+
+  #effect(effect: PullEffect): void {
+    switch (effect.kind) {
+      case 'subscribe':
+        for (const hash of effect.hashes) this.#subscribed.add(hash);
+        return this.#tolerate(this.#options.wire().subscribe(effect.hashes.map(chunkTopic), 1));
+      case 'unsubscribe':
+        return this.#unsubscribe(effect.hashes);
+      case 'want':
+        return this.#want(effect.hashes);
+      case 'gaveUp':
+      case 'done':
+        this.#pull = null; // what was set aside, and what failed, begins anew with the next look
+    }
+  }
+
+  #want(hashes: readonly Sha256Hex[]): void {
+    const { name, log } = this.#options;
+    const at = new Date().toISOString();
+    const want = { robot_id: name, at, chunks: [...hashes] };
+    const topic = robotTopic(name as RobotId, 'want');
+    const sent = this.#options.wire().send(topic, encodeMessage(want), { retain: false, qos: 1 });
+    this.#tolerate(sent);
+    const enough = this.#wishes.wanted(hashes);
+    if (enough.length === 0) return;
+    log.warn({ chunks: enough.length, first: enough[0] }, 'the upstream lacks chunks');
+    this.#drop(enough);
+  }
+
+  #unsubscribe(hashes: readonly Sha256Hex[]): void {
+    for (const hash of hashes) this.#subscribed.delete(hash);
+    this.#tolerate(this.#options.wire().unsubscribe(hashes.map(chunkTopic)));
+  }
+
+  #setTimer(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    const wakeAtMs = this.#pull?.wakeAtMs ?? null;
+    if (wakeAtMs === null || this.#isClosed) return;
+    this.#timer = setTimeout(() => this.#onTime(), Math.max(0, wakeAtMs - this.#now()));
+  }
+
+  /**
+   * Chunks that come prove that the others are on their way behind them: a site that is busy with
+   * its disk and its robots must not ask for them once more. So does a part of one on a slow link.
+   */
+  #onTime(): void {
+    const heardAtMs = Math.max(this.#heardAtMs, this.#options.wire().bodyAtMs ?? -Infinity);
+    this.#effects(this.#pull?.timer(this.#now(), heardAtMs) ?? []);
+  }
+
+  /** A question that was lost is asked again by the pull's own timer; here it is only noted. */
+  #tolerate(request: Promise<void>): void {
+    request.catch((error: unknown) => {
+      this.#options.log.debug({ error: String(error) }, 'chunk link of the upstream');
+    });
+  }
+
+  #inLane(task: () => Promise<void>): Promise<void> {
+    const mine = this.#lane.then(task);
+    this.#lane = mine.catch((error: unknown) => {
+      this.#options.log.error({ problem: toProblem(error) }, 'chunks of the site');
+    });
+    return mine.catch(() => undefined); // it was logged, and the next look goes on
+  }
+}

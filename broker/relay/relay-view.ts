@@ -1,0 +1,40 @@
+/** The way up as people see it: names with underscores, instants as text. Sans-I/O. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { BundleView } from './missing.ts';
+
+export interface UpstreamStatus {
+  readonly name: string;
+  /** Without credentials. */
+  readonly url: string;
+  readonly isUp: boolean;
+  /** Of the last change of `isUp`. */
+  readonly sinceMs: EpochMs;
+  readonly problem: Problem | null;
+  /** What waits for the link. */
+  readonly backlog: { readonly states: number; readonly events: number; readonly dropped: number };
+  readonly bundles: readonly BundleView[];
+  /** Different chunks over all bundles. */
+  readonly missing: number;
+  readonly bytesPulled: number;
+}
+
+export interface UpstreamView {
+  readonly name: string;
+  readonly url: string;
+  readonly up: boolean;
+  readonly since: string;
+  readonly problem: Problem | null;
+  readonly backlog: UpstreamStatus['backlog'];
+  readonly chunks_missing: number;
+  readonly bytes_pulled: number;
+  readonly bundles: readonly BundleView[];
+}
+
+export function showUpstream(status: UpstreamStatus): UpstreamView {
+  const { name, url, isUp, sinceMs, problem, backlog, bundles, missing, bytesPulled } = status;
+  const since = new Date(sinceMs).toISOString();
+  const amounts = { chunks_missing: missing, bytes_pulled: bytesPulled };
+  return { name, url, up: isUp, since, problem, backlog, ...amounts, bundles };
+}

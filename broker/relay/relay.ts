@@ -1,0 +1,267 @@
+/**
+ * A broker that stands on a site and has one above it (`--upstream`): what is announced there comes
+ * down to the robots here, what robots here say goes up. It is put together in this file; what is
+ * handed on is decided in core/relay-control.ts, relay-chunks.ts brings the chunks, and
+ * relay-upward.ts carries the reports.
+ *
+ * Nothing here waits for the upstream: robots are served with what the site has, for as long as the
+ * link is away.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { toProblem } from '../../shared/base/errors.ts';
+import type { RolloutId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
+import {
+  parseTopic,
+  PROGRESS_FILTER,
+  TRUST_FILTER,
+  trustTopic,
+  UPDATES_TOPIC,
+  type Topic,
+} from '../../shared/formats/topics.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { readAnnouncement } from '../rollout/announced.ts';
+import type { Fleet } from '../control/fleet.ts';
+import { LaterTrusts } from '../control/pending-trust.ts';
+import { planDown, type DownPlan } from './downstream.ts';
+import type { UpstreamStatus } from './relay-view.ts';
+import type { ControlStore } from '../control/control-store.ts';
+import type { Metrics } from '../http/metrics.ts';
+import { RelayBook } from './store.ts';
+import { SteadyDatabase } from '../control/durable-level.ts';
+import { UpstreamLink, type UpstreamAddress } from './link.ts';
+import { UpstreamQueue } from './outbound-queue.ts';
+import { SiteChunks } from './chunks.ts';
+import { Upward } from './upstream.ts';
+
+const NOTHING = new Uint8Array();
+
+export interface UpstreamOptions {
+  readonly address: UpstreamAddress;
+  /** What this site is called upstream; null: the name of its first start. */
+  readonly name: string | null;
+  readonly bytesPerSecondMax: number | null;
+}
+
+export interface RelayOptions extends UpstreamOptions {
+  readonly dataFolder: string;
+  readonly trust: TrustRoot;
+  readonly control: ControlStore;
+  readonly chunks: WritableChunkStore;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** What the relay needs of the engine that serves this site. */
+export interface SiteEngine {
+  /** Verified, stored and given to subscribers when it resolves. */
+  publishOwn(topic: string, payload: Uint8Array): Promise<void>;
+  deliverToWaiting(hash: Sha256Hex): void;
+}
+
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #database: SteadyDatabase;
+  readonly #book: RelayBook;
+  readonly #upward: Upward;
+  readonly #chunks: SiteChunks;
+  readonly #laterTrusts = new LaterTrusts();
+  #link: UpstreamLink | null = null;
+  #engine: SiteEngine | null = null;
+  #bytesPulled = 0;
+
+  private constructor(
+    options: RelayOptions,
+    kept: { database: SteadyDatabase; book: RelayBook; queue: UpstreamQueue },
+  ) {
+    this.#options = options;
+    this.#database = kept.database;
+    this.#book = kept.book;
+    const { name } = kept.book;
+    this.#upward = new Upward({
+      ...options,
+      name,
+      queue: kept.queue,
+      send: async (...message) => await this.#up.control.send(...message),
+      appear: async () => await this.#up.appear(),
+      onRefused: (error) => this.#up.note(error),
+    });
+    this.#chunks = new SiteChunks({
+      ...options,
+      name,
+      wire: () => this.#up.chunks,
+      now: () => performance.now(),
+      rollouts: () => readAnnouncement(options.control)?.rollouts ?? [],
+      onStored: (hash, bytes) => this.#onStored(hash, bytes),
+    });
+  }
+
+  /** Knows what waits from before this start. @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+  static async open(options: RelayOptions): Promise<Relay> {
+    const { dataFolder, log } = options;
+    const database = await SteadyDatabase.open(join(dataFolder, 'upstream'), 'utf8');
+    const makeName = (): string => `relay-${randomBytes(6).toString('hex')}`;
+    const book = await RelayBook.open(database, options.name, makeName);
+    const queue = await UpstreamQueue.open(database, log);
+    return new Relay(options, { database, book, queue });
+  }
+
+  get status(): UpstreamStatus {
+    const { address } = this.#options;
+    const link = this.#link;
+    return {
+      name: this.#book.name,
+      url: address.url,
+      isUp: link?.isUp ?? false,
+      sinceMs: link?.sinceMs ?? Date.now(),
+      problem: link?.problem ?? this.#chunks.problem,
+      backlog: this.#upward.backlog,
+      bundles: this.#chunks.views,
+      missing: this.#chunks.missing,
+      bytesPulled: this.#bytesPulled,
+    };
+  }
+
+  /** The engine is there: from now on the upstream is called, for as long as it takes. */
+  run(engine: SiteEngine): void {
+    const { address, log } = this.#options;
+    this.#engine = engine;
+    this.#link = new UpstreamLink(address, {
+      name: this.#book.name,
+      log,
+      onControl: (topic, payload) => this.#hear(topic, payload),
+      onChunk: (payload) => this.#chunks.deliver(payload),
+      onUp: () => this.#onUp(),
+      onDown: () => this.#upward.down(),
+      onChunksUp: () => this.#chunks.up(),
+      onChunksDown: () => this.#chunks.down(),
+    });
+    this.#chunks.announced();
+  }
+
+  /** A robot or a relay below said something. Durable when it resolves. */
+  async report(topic: Topic, payload: Uint8Array): Promise<void> {
+    if (topic.kind === 'robot') await this.#upward.report(topic, payload);
+    if (topic.kind === 'relay') this.#upward.lookAtAll();
+  }
+
+  announced(): void {
+    this.#chunks.announced();
+  }
+
+  /** A robot subscribed to a chunk. */
+  asked(hash: Sha256Hex): void {
+    this.#chunks.asked(hash);
+  }
+
+  wanted(hashes: readonly Sha256Hex[]): void {
+    this.#chunks.wanted(hashes);
+  }
+
+  /** Somebody published a chunk on this site. */
+  stored(hash: Sha256Hex): void {
+    this.#chunks.stored(hash);
+  }
+
+  /** Rejects while its disk takes nothing. */
+  async assertWritable(): Promise<void> {
+    await this.#database.assertWritable();
+  }
+
+  /** What stands in its database now, for a backup. */
+  snapshot(): AsyncIterable<[string, Uint8Array]> {
+    return this.#database.snapshot();
+  }
+
+  async close(): Promise<void> {
+    this.#upward.close();
+    await this.#link?.close();
+    await this.#chunks.close();
+    await this.#database.close();
+  }
+
+  get #up(): UpstreamLink {
+    if (this.#link) return this.#link;
+    throw new TypeError('Relay: it does not run yet');
+  }
+
+  #onUp(): void {
+    const { address, log } = this.#options;
+    log.info({ upstream: address.url, name: this.#book.name }, 'connected to the upstream');
+    this.#listen();
+    this.#upward.up();
+  }
+
+  /** Each subscription brings what is retained, so also what was refused under an older root. */
+  #listen(): void {
+    const filters = [TRUST_FILTER, UPDATES_TOPIC, PROGRESS_FILTER];
+    this.#up.control.subscribe(filters, 1).catch((error: unknown) => {
+      if (toProblem(error).code !== 'BROKER_UNREACHABLE') this.#up.note(error);
+    });
+  }
+
+  #onStored(hash: Sha256Hex, bytes: number): void {
+    this.#bytesPulled += bytes;
+    this.#options.metrics.countChunkReceived(bytes);
+    this.#engine?.deliverToWaiting(hash);
+  }
+
+  /** Never rejects: what is not taken here is not acknowledged less by it. */
+  async #hear(text: string, payload: Uint8Array): Promise<void> {
+    const { metrics, log } = this.#options;
+    const topic = parseTopic(text);
+    if (!topic) return;
+    try {
+      const plan = this.#plan(text, topic, payload);
+      await this.#carryOut(plan, { text, topic, payload });
+    } catch (error) {
+      const problem = toProblem(error);
+      metrics.countRefusal(problem.code);
+      log.warn({ topic: text, problem }, 'the upstream says what no robot would take');
+    }
+  }
+
+  #plan(text: string, topic: Topic, payload: Uint8Array): DownPlan {
+    const { control, trust } = this.#options;
+    const rollout = topic.kind === 'progress' ? topic.rollout : null;
+    const announced = readAnnouncement(control)?.rollouts ?? [];
+    return planDown({
+      ...{ topic, payload, trust, now: Date.now() },
+      stored: control.get(text)?.payload ?? null,
+      floor: rollout === null ? 0 : this.#book.floorOf(rollout as RolloutId),
+      isAnnounced: announced.some(({ id }) => id === rollout),
+    });
+  }
+
+  async #carryOut(
+    plan: DownPlan,
+    { text, topic, payload }: { text: string; topic: Topic; payload: Uint8Array },
+  ): Promise<void> {
+    const engine = this.#engine as SiteEngine;
+    switch (plan.kind) {
+      case 'hand-on':
+        if (plan.floor) await this.#book.raise(plan.floor.rollout, plan.floor.seq);
+        return await engine.publishOwn(text, payload.slice());
+      case 'hand-on-trust':
+        await engine.publishOwn(text, payload.slice());
+        if (plan.version === this.#options.trust.version) this.#listen();
+        return await this.#retryTrust(plan.version + 1);
+      case 'clear':
+        return await engine.publishOwn(text, NOTHING);
+      case 'later':
+        if (topic.kind === 'trust') this.#laterTrusts.keep(topic.version, payload.slice());
+        return;
+      case 'known':
+      case 'ignore':
+        return;
+    }
+  }
+
+  async #retryTrust(version: number): Promise<void> {
+    const payload = this.#laterTrusts.take(version);
+    if (payload) await this.#hear(trustTopic(version), payload);
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Which robots the upstream has to hear of, and when. Of each robot only the latest state counts: a
+ * change of version, phase or problem goes up at once, progress and counters now and then, so that
+ * a site's reports do not crowd out its chunks. Pure: it knows robots and instants, no bytes.
+ * Sans-I/O.
+ */
+
+import type { RobotId } from '../../shared/base/ids.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
+
+/** A clock that never jumps; milliseconds. */
+type Mono = number;
+
+/** What a person or a controller must not wait for. */
+export function newsOf(state: RobotState): string {
+  const parts = state.components.map((one) => [
+    ...[one.name, one.version, one.phase, one.rollout, one.target_version],
+    ...[one.last_error?.code, one.last_update?.ended_at, one.waiting_for],
+  ]);
+  return JSON.stringify([state.counter_epoch, state.instance, parts]);
+}
+
+interface Told {
+  readonly atMs: Mono;
+  readonly news: string | null;
+}
+
+export class ReportBook {
+  readonly #everyMs: number;
+  /** What of each robot was acknowledged upstream. */
+  readonly #told = new Map<RobotId, Told>();
+  readonly #dueMs = new Map<RobotId, Mono>();
+
+  constructor(everyMs: number) {
+    this.#everyMs = everyMs;
+  }
+
+  /** Robots that have something to tell, due or not. */
+  get waiting(): number {
+    return this.#dueMs.size;
+  }
+
+  /** @param news null for a robot that is taken out of service */
+  changed(robot: RobotId, news: string | null, now: Mono): void {
+    const told = this.#told.get(robot);
+    const dueMs = !told || told.news !== news ? now : told.atMs + this.#everyMs;
+    this.#dueMs.set(robot, Math.min(dueMs, this.#dueMs.get(robot) ?? Infinity));
+  }
+
+  /** Those whose time has come, longest due first; they are no longer waiting. */
+  take(countMax: number, now: Mono): RobotId[] {
+    const due = [...this.#dueMs].filter(([, dueMs]) => dueMs <= now);
+    due.sort(([, a], [, b]) => a - b);
+    const taken = due.slice(0, countMax).map(([robot]) => robot);
+    for (const robot of taken) this.#dueMs.delete(robot);
+    return taken;
+  }
+
+  /** Acknowledged. What changed since `take` is waiting again by itself. */
+  told(robot: RobotId, news: string | null, now: Mono): void {
+    if (news === null) this.#told.delete(robot);
+    else this.#told.set(robot, { atMs: now, news });
+  }
+
+  /** Not acknowledged: due at once when there is a link again. */
+  failed(robot: RobotId, now: Mono): void {
+    this.#dueMs.set(robot, Math.min(now, this.#dueMs.get(robot) ?? Infinity));
+  }
+}

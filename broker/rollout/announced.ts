@@ -1,0 +1,42 @@
+/** What is announced now, out of the store of control messages. What cannot be read is shown as
+ * nothing: a broker without a trust file carries it all the same. */
+
+import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
+import { nullIfRefused } from '../../shared/base/errors.ts';
+import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
+import { PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
+import type { Fleet } from '../control/fleet.ts';
+import { describeRollouts, type RolloutView } from './views.ts';
+import type { ControlStore } from '../control/control-store.ts';
+
+/** With a trust file only verified announcements are ever stored. */
+export function readRollouts(parts: {
+  readonly trust: TrustRoot | null;
+  readonly control: ControlStore;
+  readonly fleet: Fleet;
+}): RolloutView[] {
+  const { trust, control, fleet } = parts;
+  const progress = new Map<string, Progress>();
+  for (const { payload } of control.match(PROGRESS_FILTER)) {
+    const one = nullIfRefused(() => peekProgress(payload));
+    if (one) progress.set(one.rollout, one);
+  }
+  const announcement = readAnnouncement(control);
+  return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+}
+
+/** Until when trust and announcement hold, by the clock of this machine. */
+export function readExpiry(
+  { trust, control }: { readonly trust: TrustRoot | null; readonly control: ControlStore },
+  renews: boolean,
+): ExpiryView {
+  const announcement = readAnnouncement(control);
+  return describeExpiry({ trust, announcement, renews, now: Date.now() });
+}
+
+export function readAnnouncement(control: ControlStore): Announcement | null {
+  const stored = control.get(UPDATES_TOPIC);
+  return stored ? nullIfRefused(() => peekAnnouncement(stored.payload)) : null;
+}

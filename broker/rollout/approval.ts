@@ -1,0 +1,54 @@
+/**
+ * The word of a person about a wave: whether an approval is due, given, or too early, and when it
+ * can be given. Pure; the command and what the API shows are made by this one function.
+ * Sans-I/O.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { soakEndMs } from './gate-times.ts';
+import { stagesOf, type Plan, type RolloutRun } from './record.ts';
+
+export interface Approval {
+  readonly wave: number;
+  /**
+   * `due`: the gate passed and the wave waits for it; `early`: the gate has not passed; `given`:
+   * before, and nothing is left to do; `none`: the rollout is not rolling, or has no such wave.
+   */
+  readonly state: 'due' | 'early' | 'given' | 'none';
+  /** One sentence. */
+  readonly text: string;
+}
+
+/** @param wave the one that is meant; null for the one that is open */
+export function approvalOf(run: RolloutRun, plan: Plan | null, wave: number | null): Approval {
+  const meant = wave ?? run.wave;
+  const answer = (state: Approval['state'], text: string): Approval => ({
+    wave: meant,
+    state,
+    text,
+  });
+  if (run.approved.includes(meant)) return answer('given', `wave ${meant} is approved already`);
+  if (plan === null) return answer('none', 'it is no longer announced');
+  const stages = stagesOf(plan);
+  if (!stages.some((one) => one.wave === meant)) return answer('none', `it has no wave ${meant}`);
+  if (meant < run.wave)
+    return answer('none', `wave ${meant} ended before, wave ${run.wave} is open`);
+  if (run.status !== 'rolling') return answer('none', `it is ${run.status}`);
+  if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
+  if (run.waitsFor === 'approval') return answer('due', `wave ${meant} passed its gate`);
+  const asks = plan.rollout.approve_after.includes(meant) && stages.at(-1)?.wave !== meant;
+  const then = asks ? 'an approval can be given after that' : 'it needs no approval after that';
+  return answer(
+    'early',
+    `wave ${meant} has not passed its gate: it waits ${waitOf(run, plan)}; ${then}`,
+  );
+}
+
+function waitOf(run: RolloutRun, plan: Plan): string {
+  const stage = stagesOf(plan).find((one) => one.wave === run.wave);
+  const soakS = stage?.soakS ?? 0;
+  const untilMs: EpochMs | null = soakEndMs(run.soakSinceMs, soakS);
+  if (untilMs === null) return `for robots to end their update, then for a soak of ${soakS} s`;
+  if (run.waitsFor === 'evidence') return 'for evidence';
+  return `for its soak until ${new Date(untilMs).toISOString()}, or for evidence`;
+}

@@ -1,0 +1,149 @@
+/**
+ * Classifies each robot for one rollout, from what it reports: updating, installed, failed and so
+ * on. Pure, and the only file that says `failed`: gate, listing and command line count by it. A
+ * report can be false, so what is derived here moves the rollout only towards waiting or halting;
+ * a robot decides itself what it installs, from signed documents.
+ * Sans-I/O.
+ */
+
+import { cohortFraction } from '../../shared/rules/cohort.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { ComponentState } from '../../shared/formats/messages.ts';
+import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
+import { isCanary, isTargeted, unfitFor, type Unfit } from '../../shared/rules/rollout-rules.ts';
+import type { RobotRecord } from '../control/fleet.ts';
+import type { Plan, RolloutRun } from './record.ts';
+
+export type MemberKind =
+  /** Runs the version because of this rollout. */
+  | 'installed'
+  /** Is between taking and confirming it. */
+  | 'updating'
+  /** Was `updating` and has been away for longer than the gate allows. */
+  | 'vanished'
+  | 'failed'
+  /** Had it and gave it back. */
+  | 'recalled'
+  /** Could take it and has not begun: its wave is not open, it is away, or it is about to. */
+  | 'candidate'
+  /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
+  | 'excluded';
+
+/** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
+export type Exclusion = Unfit | 'FAILED_BEFORE';
+
+export interface Class {
+  readonly kind: MemberKind;
+  /** Set for `excluded`. */
+  readonly why: Exclusion | null;
+}
+
+export interface Member {
+  readonly robot: RobotId;
+  readonly kind: MemberKind;
+  /** Set for `excluded`. */
+  readonly why: Exclusion | null;
+  /** 0 to 1: its place in the order of the waves. */
+  readonly fraction: number;
+  readonly isCanary: boolean;
+  readonly online: boolean;
+  readonly component: ComponentState;
+  readonly counterEpoch: string;
+}
+
+export interface MembersInput {
+  readonly plan: Pick<Plan, 'rollout' | 'manifest'>;
+  readonly robots: readonly RobotRecord[];
+  readonly now: EpochMs;
+  /** A robot that has said nothing since then counts as last seen then. */
+  readonly watchedSinceMs: EpochMs;
+}
+
+/** The robots that a rollout names and that have this component, in the order of the robots. */
+export function membersOf(input: MembersInput): Member[] {
+  const { plan, robots } = input;
+  const { rollout, manifest } = plan;
+  return robots.flatMap((record) => {
+    const { state, robot } = record;
+    const component = state?.components.find((one) => one.name === manifest.name);
+    if (!state || !component) return [];
+    const { arch, tags } = state;
+    if (!isTargeted(rollout, { robot, arch, tags })) return [];
+    const known = classify(component, { rollout: rollout.id, ...manifest });
+    const unfit = unfitFor(manifest, { arch, running: runningRelease(component) });
+    const isGone = known.kind === 'updating' && hasVanished(record, input);
+    return {
+      robot,
+      ...(known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known),
+      ...(isGone && { kind: 'vanished' as const }),
+      fraction: cohortFraction(rollout.salt, robot),
+      isCanary: isCanary(rollout, { robot, tags }),
+      online: record.online,
+      component,
+      counterEpoch: state.counter_epoch,
+    };
+  });
+}
+
+const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
+
+/** Ends of an update that say nothing about the version: the robot tries again, or never may. */
+const NO_FAILURE: readonly string[] = [
+  'READY_DEADLINE',
+  'NOT_NEWER',
+  'TOO_OLD',
+  'ARCH_WRONG',
+  'FAILED_BEFORE',
+  'VERSION_REUSED',
+];
+
+/**
+ * A robot whose component reports this, to this rollout.
+ * @param to.payload_sha256 absent where only the version is known any more
+ */
+export function classify(
+  component: ComponentState,
+  to: { readonly rollout: string; readonly version: string; readonly payload_sha256?: string },
+): Class {
+  const { rollout, version, payload_sha256 } = to;
+  if (component.rollout === rollout && component.phase !== 'idle') {
+    return { kind: 'updating', why: null };
+  }
+  const isAlike =
+    payload_sha256 === undefined
+      ? component.version === version
+      : runsRelease(component, { version, payload_sha256 });
+  if (isAlike && tookIt(component, rollout, version)) return { kind: 'installed', why: null };
+  const last = component.last_update;
+  const isOver = last?.rollout === rollout && last.outcome !== 'installed';
+  if (isOver && last.outcome === 'recalled') return { kind: 'recalled', why: null };
+  if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
+  if (isAlike) return excluded('RUNS_IT');
+  if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
+  return { kind: 'candidate', why: null };
+}
+
+/** Runs the version, and this rollout brought it. */
+export function tookIt(component: ComponentState, rollout: string, version: string): boolean {
+  if (component.version !== version) return false;
+  const stint = component.usage[0];
+  if (stint?.version === version && stint.rollout !== undefined) return stint.rollout === rollout;
+  const last = component.last_update;
+  return last?.rollout === rollout && last.outcome === 'installed';
+}
+
+/** Robots that run the version because of this rollout, or are about to: those a recall is for. */
+export function countToRecall(run: RolloutRun, robots: readonly RobotRecord[]): number {
+  return robots.filter(({ state }) => {
+    const component = state?.components.find((one) => one.name === run.component);
+    if (!component) return false;
+    const isUpdating = component.rollout === run.rollout && component.phase !== 'idle';
+    return isUpdating || tookIt(component, run.rollout, run.version);
+  }).length;
+}
+
+function hasVanished(record: RobotRecord, { plan, now, watchedSinceMs }: MembersInput): boolean {
+  if (record.online) return false;
+  const lastSeenMs = Math.max(record.lastSeenMs ?? 0, watchedSinceMs);
+  return now - lastSeenMs > plan.rollout.gates.vanish_s * 1000;
+}

@@ -1,0 +1,179 @@
+/**
+ * Counts: from what robots report to what the gate is given. Robots report totals that only
+ * rise within a stint; a mark remembers what was counted of each, so that a lost, doubled or late
+ * message can neither add nor hide anything.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import type { RobotId } from '../../shared/base/ids.ts';
+import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Usage } from '../../shared/formats/messages.ts';
+import type { PastTotals } from './evidence.ts';
+import type { Attempts, Increment } from './gate-types.ts';
+import type { Member } from './classify.ts';
+import type { RolloutRun } from './record.ts';
+
+const totalsSchema = z.object({
+  run_s: z.number(),
+  completed: z.number(),
+  failed: z.number(),
+  crashes: z.number(),
+});
+type Totals = z.output<typeof totalsSchema>;
+
+export const markSchema = z.object({
+  epoch: z.string().max(32),
+  /** What was counted of each stint. */
+  stints: z.record(z.string().max(20), totalsSchema),
+  /** The stage in which its last crash, its last failed task were counted; -1 for none. */
+  crashedInStage: z.number().int(),
+  failedInStage: z.number().int(),
+  /** The stage in which it last said anything about the new version. */
+  reportedInStage: z.number().int().default(-1),
+});
+export type Mark = z.output<typeof markSchema>;
+
+export interface Observation {
+  readonly increments: readonly Increment[];
+  /** What the old version has done and was not counted yet. */
+  readonly history: readonly PastTotals[];
+  /** Only those that changed. */
+  readonly marks: ReadonlyMap<RobotId, Mark>;
+}
+
+const ZERO: Totals = { run_s: 0, completed: 0, failed: 0, crashes: 0 };
+
+export function observe(
+  run: RolloutRun,
+  members: readonly Member[],
+  marks: ReadonlyMap<RobotId, Mark>,
+): Observation {
+  const increments: Increment[] = [];
+  const history: PastTotals[] = [];
+  const changed = new Map<RobotId, Mark>();
+  for (const member of members) {
+    const before = marks.get(member.robot);
+    const mark = markOf(member, before);
+    for (const stint of member.component.usage) {
+      const group = groupOf(run, member, stint);
+      const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
+      // Seen for the first time: what it did before this rollout is no evidence about it. A stint
+      // that this rollout began is evidence from its first second.
+      const isPast = before === undefined && group !== 'treated';
+      const known = mark.stints[stint.stint] ?? (isPast ? now : ZERO);
+      mark.stints[stint.stint] = now;
+      if (isPast && stint.version !== run.version) history.push(difference(ZERO, now));
+      const increment = group && incrementOf(group, { known, now, mark, stage: run.stage });
+      if (!increment) continue;
+      if (group === 'control') history.push(increment);
+      else mark.reportedInStage = run.stage;
+      if (increment.crashes > 0) mark.crashedInStage = run.stage;
+      if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
+      increments.push(increment);
+    }
+    if (!before || JSON.stringify(before) !== JSON.stringify(mark)) {
+      changed.set(member.robot, mark);
+    }
+  }
+  return { increments, history, marks: changed };
+}
+
+/** A copy to write to, with only the stints that are still reported. */
+function markOf(member: Member, before: Mark | undefined): Mark {
+  const fresh: Mark = {
+    epoch: member.counterEpoch,
+    stints: {},
+    crashedInStage: -1,
+    failedInStage: -1,
+    reportedInStage: -1,
+  };
+  if (!before) return fresh;
+  const { crashedInStage, failedInStage, reportedInStage } = before;
+  // A robot that lost its counters starts from zero, and so do we.
+  const known = before.epoch === member.counterEpoch ? before.stints : {};
+  const reported = new Set(member.component.usage.map((one) => String(one.stint)));
+  const stints = Object.fromEntries(Object.entries(known).filter(([id]) => reported.has(id)));
+  return { ...fresh, stints, crashedInStage, failedInStage, reportedInStage };
+}
+
+/** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
+function groupOf(run: RolloutRun, member: Member, stint: Usage): Increment['group'] | null {
+  if (stint.version === run.version) return stint.rollout === run.rollout ? 'treated' : null;
+  return member.kind === 'candidate' && stint.version === member.component.version
+    ? 'control'
+    : null;
+}
+
+const totalsOf = (stint: Usage): Totals => ({
+  run_s: stint.run_s,
+  completed: stint.tasks_completed,
+  failed: stint.tasks_failed,
+  // Two views of the same events: what the application says and what the health hook sees.
+  crashes: Math.max(stint.crashes, stint.restarts),
+});
+
+const highest = (a: Totals, b: Totals): Totals => ({
+  run_s: Math.max(a.run_s, b.run_s),
+  completed: Math.max(a.completed, b.completed),
+  failed: Math.max(a.failed, b.failed),
+  crashes: Math.max(a.crashes, b.crashes),
+});
+
+const difference = (known: Totals, now: Totals): PastTotals => ({
+  hours: (now.run_s - known.run_s) / 3600,
+  crashes: now.crashes - known.crashes,
+  tasksCompleted: now.completed - known.completed,
+  tasksFailed: now.failed - known.failed,
+});
+
+function incrementOf(
+  group: Increment['group'],
+  { known, now, mark, stage }: { known: Totals; now: Totals; mark: Mark; stage: number },
+): Increment | null {
+  const more = difference(known, now);
+  if (Object.values(more).every((one) => one === 0)) return null;
+  return {
+    group,
+    ...more,
+    firstReport: group === 'treated' && mark.reportedInStage !== stage,
+    firstCrash: more.crashes > 0 && mark.crashedInStage !== stage,
+    firstFailure: more.tasksFailed > 0 && mark.failedInStage !== stage,
+  };
+}
+
+/** How the update went, since the stage began, for the robots whose turn has come. */
+export function countAttempts(run: RolloutRun, members: readonly Member[]): Attempts {
+  const total = countAll(members, run.threshold);
+  const { base } = run;
+  const since = (kind: 'installed' | 'failed' | 'vanished'): number =>
+    Math.max(0, total[kind] - base[kind]);
+  const before = base.installed + base.failed + base.vanished;
+  return {
+    cohort: Math.max(0, total.cohort - before),
+    reachable: Math.max(0, total.reachable - before),
+    installed: since('installed'),
+    failed: since('failed'),
+    vanished: since('vanished'),
+    examples: total.examples,
+  };
+}
+
+/** The same from the beginning. */
+export function countAll(members: readonly Member[], threshold: number): Attempts {
+  const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
+  const examples: string[] = [];
+  for (const member of members) {
+    if (member.kind === 'excluded' || member.kind === 'recalled') continue;
+    if (!hasTurn(member, threshold)) continue;
+    counts.cohort += 1;
+    if (member.kind !== 'candidate' || member.online) counts.reachable += 1;
+    if (member.kind === 'installed') counts.installed += 1;
+    if (member.kind === 'failed' || member.kind === 'vanished') {
+      counts[member.kind] += 1;
+      if (examples.length < LIMITS.examplesMax) examples.push(member.robot);
+    }
+  }
+  return { ...counts, examples };
+}

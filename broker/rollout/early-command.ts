@@ -1,0 +1,58 @@
+/**
+ * A command to a rollout that is announced and has no record yet: its controller has just started,
+ * or does not lead. Words that stop are carried out at once, because stopping is always safe
+ * and an operator who sees that the wrong thing was published says so in the first seconds; the
+ * others need to know the robots first.
+ * Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import { obey, type Heard, type Said } from './operator-commands.ts';
+import { beginRun, type Plan, type RolloutRun } from './record.ts';
+import type { RolloutCommand } from './rollout-view.ts';
+import { announcedBy, type Step } from './transitions.ts';
+
+const STOPS: readonly RolloutCommand[] = ['pause', 'abort', 'rollback'];
+
+export interface TooEarly {
+  /** How long until the first wave opens; milliseconds. */
+  readonly leftMs: number;
+  /** Who signed the announcement. */
+  readonly by: string;
+}
+
+/**
+ * @returns the record that begins with this word, and what to write of it
+ * @throws DroverError NOT_LED_YET for a word that does not stop
+ */
+export function obeyEarly(
+  plan: Plan,
+  said: Said,
+  { leftMs, by, now }: TooEarly & Pick<Heard, 'now'>,
+): { readonly run: RolloutRun; readonly step: Step } {
+  const { command } = said;
+  const { id } = plan.rollout;
+  if (!STOPS.includes(command)) {
+    const why = `no wave is open yet, the controller gets to know its robots first (${inS(leftMs)})`;
+    throw new DroverError('NOT_LED_YET', `${command} rollout ${id}: ${why}`);
+  }
+  const run = beginRun(plan, now);
+  const step = obey(run, said, { plan, now });
+  return { run, step: { ...step, audit: [announcedBy(plan, by), ...step.audit] } };
+}
+
+/** What a controller answers that may not act now. */
+export function notLeading(
+  what: string,
+  leader: { kind: 'other'; controller: string } | { kind: 'none'; leftMs: number },
+): DroverError {
+  if (leader.kind === 'other') {
+    return new DroverError('NOT_LEADING', `${what}: ${leader.controller} leads, not this one`);
+  }
+  const why = `no controller leads yet, this one takes over unless another does`;
+  return new DroverError('NOT_LED_YET', `${what}: ${why} (${inS(leader.leftMs)})`);
+}
+
+const inS = (ms: number): string =>
+  `in about ${formatDurationMs(Math.max(1, Math.ceil(ms / 1000)) * 1000)}`;

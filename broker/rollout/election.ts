@@ -1,0 +1,116 @@
+/**
+ * Keeps this process's claim to lead the fleet's rollouts: says its lease, hears others', knows at
+ * every moment whether it may act. The rules are in core/lease.ts; here are clock, signature, link.
+ */
+
+import { toProblem } from '../../shared/base/errors.ts';
+import { openLease, signLease } from '../../shared/formats/lease.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import {
+  mayAct,
+  startFollowing,
+  stepLease,
+  type LeaseEvent,
+  type LeaseState,
+  type LeaseTimes,
+} from './lease.ts';
+
+export interface LeadershipOptions {
+  readonly self: string;
+  readonly predecessor: string | null;
+  readonly termFloor?: number;
+  readonly isAlone: boolean;
+  readonly times: LeaseTimes;
+  readonly trust: TrustRoot;
+  readonly seeds: readonly Uint8Array[];
+  readonly log: Log;
+  /** A clock that never jumps. */
+  mono(): number;
+  publish(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+/** Who leads, as far as this process can tell while it does not. */
+export type Leader =
+  | { readonly kind: 'other'; readonly controller: string }
+  /** This one claims after so long, unless another does. */
+  | { readonly kind: 'none'; readonly leftMs: number };
+
+export class Leadership {
+  readonly #options: LeadershipOptions;
+  #state: LeaseState;
+  /** A lease that was not merely retained: its controller lives, or did then. */
+  #aliveMs = -Infinity;
+
+  constructor(options: LeadershipOptions) {
+    this.#options = options;
+    this.#state = startFollowing(options.mono(), options.isAlone);
+  }
+
+  /** Term of our lease while we may act; null otherwise. */
+  get term(): number | null {
+    const { times, mono } = this.#options;
+    return this.#state.kind === 'leading' && mayAct(this.#state, times, mono())
+      ? this.#state.mine.term
+      : null;
+  }
+
+  /** To be asked only while `term` is null. */
+  leader(): Leader {
+    const { times, mono } = this.#options;
+    const state = this.#state;
+    const now = mono();
+    if (state.kind === 'claiming') return { kind: 'none', leftMs: state.untilMs - now };
+    if (state.kind === 'leading') return { kind: 'none', leftMs: times.leaseMs + times.settleMs };
+    const { heard, quietSinceMs } = state;
+    // It renews each quarter of a lease.
+    if (heard && now - this.#aliveMs < times.leaseMs / 2) {
+      return { kind: 'other', controller: heard.controller };
+    }
+    const waitsForNone = heard !== null && heard.controller === this.#options.predecessor;
+    const claimsAt = waitsForNone ? now : Math.max(now, quietSinceMs + times.leaseMs);
+    return { kind: 'none', leftMs: claimsAt - now + times.settleMs };
+  }
+
+  hear(payload: Uint8Array): void {
+    const { self, trust, mono, log } = this.#options;
+    try {
+      const lease = openLease(payload, trust);
+      const before = this.#state;
+      this.#step({ kind: 'heard', lease });
+      const isFirst = before.kind === 'following' && before.heard === null;
+      const isOther = this.#state.kind === 'following' && lease.controller !== self;
+      if (isOther && !isFirst && this.#state !== before) this.#aliveMs = mono();
+    } catch (error) {
+      log.warn({ problem: toProblem(error) }, 'lease refused');
+    }
+  }
+
+  /** To be called several times in each `leaseMs`. */
+  async tick(): Promise<void> {
+    const { self, trust, seeds, log } = this.#options;
+    const say = this.#step({ kind: 'tick' });
+    if (!say) return;
+    const lease = signLease(
+      { fleet: trust.fleet, controller: self, ...say, issued_at: new Date().toISOString() },
+      seeds,
+    );
+    try {
+      await this.#options.publish(LEASE_TOPIC, lease);
+    } catch (error) {
+      // Said again in a quarter of a lease; who is not heard stops leading.
+      log.debug({ error: String(error) }, 'lease not sent');
+    }
+  }
+
+  #step(event: LeaseEvent): { term: number; beat: number } | null {
+    const { self, predecessor, termFloor = 0, times, mono, log } = this.#options;
+    const before = this.#state.kind;
+    const context = { self, predecessor, termFloor, times, now: mono() };
+    const { state, say } = stepLease(this.#state, event, context);
+    this.#state = state;
+    if (state.kind !== before) log.info({ controller: self, now: state.kind }, 'leadership');
+    return say;
+  }
+}

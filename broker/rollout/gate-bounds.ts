@@ -1,0 +1,147 @@
+/**
+ * The fixed bounds of a gate: how many updates must succeed, how often the new version may crash or
+ * fail at its tasks, whatever the old one does. The success of updates has no control group:
+ * nobody else is updating.
+ * Sans-I/O.
+ */
+
+import { isAlone, tasksOf } from './evidence.ts';
+import { gatheredByMs } from './gate-times.ts';
+import type { GateInput, MetricEvidence } from './gate-types.ts';
+import { rateEValue, shareEValue } from './sequential-test.ts';
+
+export function againstBounds(input: GateInput, eHalt: number): MetricEvidence[] {
+  return [applySuccess(input, eHalt), ...crashBound(input, eHalt), ...taskBound(input, eHalt)];
+}
+
+function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvidence {
+  const { installed, reachable, cohort } = attempts;
+  const failed = attempts.failed + attempts.vanished;
+  const ended = installed + failed;
+  const bound = gates.apply_success_min;
+  const eValue = shareEValue(failed, ended, 1 - bound);
+  const base = {
+    metric: 'apply',
+    against: 'bound',
+    treated: ended > 0 ? installed / ended : null,
+    reference: bound,
+    e_value: eValue,
+    e_halt: eHalt,
+    missing: 0,
+    missing_unit: null,
+  } as const;
+  const away = attempts.vanished > 0 ? `, ${attempts.vanished} of them vanished during it` : '';
+  const who = attempts.examples.length > 0 ? ` (${attempts.examples.join(', ')})` : '';
+  const told = `${installed} of ${ended} updates succeeded${away}`;
+  // All that can answer have ended: what is below the bound now stays below it. One failure among
+  // several is chance; a wave in which nothing succeeded is not.
+  const isLow = installed < bound * ended && failed >= 2;
+  const isSettled = ended >= reachable && ended > 0;
+  if (eValue >= eHalt || (isSettled && (isLow || installed === 0))) {
+    const text = `${told}, ${percent(bound)} must${failed > 0 ? `; failed: ${failed}${who}` : ''}`;
+    return { ...base, verdict: 'halt', text };
+  }
+  const wanted = Math.max(1, Math.ceil(gates.report_share_min * reachable));
+  if (ended >= wanted) return { ...base, verdict: 'pass', text: told };
+  const missing = wanted - ended;
+  const robots = missing === 1 ? '1 more is needed' : `${missing} more are needed`;
+  const offline = cohort - reachable > 0 ? `; ${cohort - reachable} are away` : '';
+  const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}`;
+  return { ...base, verdict: 'hold', missing, missing_unit: 'robots', text };
+}
+
+function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
+  const bound = gates.crashes_per_hour_max;
+  if (bound === null) return [];
+  const { crashes, hours } = evidence.treated;
+  const eValue = rateEValue(crashes, hours, bound);
+  const rate = hours > 0 ? crashes / hours : null;
+  const told = `${crashes} crashes in ${Math.round(hours * 100) / 100} robot-hours, ${bound} an hour allowed`;
+  const missing = hours > 0 ? null : ({ amount: 1 / 60, unit: 'robot_hours' } as const);
+  return [boundLine({ metric: 'crash', rate, bound, eValue, eHalt, told, missing })];
+}
+
+function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
+  const bound = gates.task_success_min;
+  if (bound === null) return [];
+  const tasks = tasksOf(evidence.treated);
+  const { tasks_failed: failed } = evidence.treated;
+  const eValue = shareEValue(failed, tasks, 1 - bound);
+  const rate = tasks > 0 ? 1 - failed / tasks : null;
+  const told = `${tasks - failed} of ${tasks} tasks completed, ${percent(bound)} must`;
+  const missing = tasks > 0 ? null : ({ amount: 1, unit: 'tasks' } as const);
+  return [boundLine({ metric: 'task', rate, bound, eValue, eHalt, told, missing })];
+}
+
+/**
+ * Where no robot of the old version reports (a fleet of one, the last wave, a control group that is
+ * away) the past of the old version takes its place: weaker, since times differ, and far better
+ * than nothing. One event more than there was is assumed: a clean past is no bound of zero.
+ */
+export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[] {
+  const { evidence, history, gates, now } = input;
+  const { control, pending, treated } = evidence;
+  // Who reported before and is silent now for two batches is missing as well.
+  const isMissing = (ever: number, lately: number, since: number): boolean =>
+    ever <= 0 || (lately <= 0 && since > 0 && now >= gatheredByMs(since, gates));
+  const isOnly = isAlone(evidence, input.attempts);
+  const lines: MetricEvidence[] = [];
+  const noHours = isMissing(control.hours, pending.control.hours, pending.sinceMs);
+  if (noHours && treated.hours > 0 && history.hours > 0) {
+    const bound = ((history.crashes + 1) / history.hours) * gates.ratio_tolerated;
+    const eValue = rateEValue(treated.crashes, treated.hours, bound);
+    const rate = treated.crashes / treated.hours;
+    const told = `${treated.crashes} crashes in ${hours(treated.hours)} robot-hours, ${history.crashes} in ${hours(history.hours)} before`;
+    const isHarm = isOnly || treated.robots_crashed >= 2;
+    lines.push(historyLine({ metric: 'crash', rate, bound, eValue, eHalt, told, isHarm }));
+  }
+  const [tasks, before] = [tasksOf(treated), tasksOf(history)];
+  const noTasks = isMissing(tasksOf(control), tasksOf(pending.control), pending.tasksSinceMs);
+  if (noTasks && before > 0 && tasks > 0) {
+    const bound = Math.min(1, ((history.tasks_failed + 1) / before) * gates.ratio_tolerated);
+    const eValue = shareEValue(treated.tasks_failed, tasks, bound);
+    const rate = treated.tasks_failed / tasks;
+    const told = `${treated.tasks_failed} of ${tasks} tasks failed, ${history.tasks_failed} of ${before} before`;
+    const isHarm = isOnly || treated.robots_failing >= 2;
+    lines.push(historyLine({ metric: 'task', rate, bound, eValue, eHalt, told, isHarm }));
+  }
+  return lines;
+}
+
+interface Line {
+  readonly metric: 'crash' | 'task';
+  readonly rate: number | null;
+  readonly bound: number;
+  readonly eValue: number;
+  readonly eHalt: number;
+  readonly told: string;
+  /** What has to be reported before the bound can be judged; null when something was. */
+  readonly missing?: { readonly amount: number; readonly unit: 'robot_hours' | 'tasks' } | null;
+}
+
+/** @param line.isHarm more than one sick robot, or the only one there is */
+function historyLine({ isHarm, ...line }: Line & { isHarm: boolean }): MetricEvidence {
+  const eValue = isHarm ? line.eValue : Math.min(line.eValue, line.eHalt / 2);
+  return { ...boundLine({ ...line, eValue }), against: 'history' };
+}
+
+/** A bound that was asked for and has nothing to judge holds: no evidence is not a pass. */
+function boundLine(input: Line): MetricEvidence {
+  const { missing = null } = input;
+  const judged = input.eValue >= input.eHalt ? 'halt' : 'pass';
+  return {
+    metric: input.metric,
+    against: 'bound',
+    verdict: missing ? 'hold' : judged,
+    treated: input.rate,
+    reference: input.bound,
+    e_value: input.eValue,
+    e_halt: input.eHalt,
+    missing: missing?.amount ?? 0,
+    missing_unit: missing?.unit ?? null,
+    text: missing ? `${input.told}: nothing has been reported yet` : input.told,
+  };
+}
+
+const hours = (value: number): string => String(Math.round(value * 100) / 100);
+const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;

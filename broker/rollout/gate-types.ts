@@ -1,0 +1,122 @@
+/**
+ * What the gate is given and what it answers: the contract between who counts (observe.ts), who
+ * tests (evidence.ts, gate.ts) and who acts (steer.ts). Everything here is data that survives a
+ * restart inside the rollout's record.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import type { Gates } from '../../shared/rules/gates.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+
+const countSchema = z.number().min(0);
+
+/** Sums over one group of robots since a wave opened. */
+export const groupSchema = z.object({
+  hours: countSchema,
+  crashes: countSchema,
+  tasks_completed: countSchema,
+  tasks_failed: countSchema,
+  /** Robots that reported anything at all. */
+  robots: countSchema.default(0),
+  /** Robots that crashed, or failed a task, at least once: one sick robot is not a bad version. */
+  robots_crashed: countSchema,
+  robots_failing: countSchema,
+});
+
+/** Evidence of one wave. The logs are those of the likelihood ratios in sequential-test.ts. */
+export const waveEvidenceSchema = z.object({
+  /** Sums since the wave opened. */
+  treated: groupSchema,
+  control: groupSchema,
+  /**
+   * The part of these sums that the logs do not hold yet; see evidence.ts. Crashes and hours of the
+   * new version have waited since `sinceMs`, its tasks since `tasksSinceMs`; 0 when there are none.
+   */
+  pending: z.object({
+    treated: groupSchema,
+    control: groupSchema,
+    sinceMs: countSchema,
+    tasksSinceMs: countSchema.default(0),
+  }),
+  crash_logs: z.array(z.number()).max(32),
+  task_logs: z.array(z.number()).max(32),
+});
+
+export type GroupTotals = z.output<typeof groupSchema>;
+export type WaveEvidence = z.output<typeof waveEvidenceSchema>;
+
+/** What one robot has added to its group since it was last counted. */
+export interface Increment {
+  readonly group: 'treated' | 'control';
+  readonly hours: number;
+  readonly crashes: number;
+  readonly tasksCompleted: number;
+  readonly tasksFailed: number;
+  /** The first of its kind by this robot in this wave. */
+  readonly firstReport: boolean;
+  readonly firstCrash: boolean;
+  readonly firstFailure: boolean;
+}
+
+/** How the update itself went for the robots that the wave includes. */
+export interface Attempts {
+  /** Robots whose turn has come. */
+  readonly cohort: number;
+  /** Of these: online, or ended already. Robots that are away do not hold a wave up. */
+  readonly reachable: number;
+  readonly installed: number;
+  readonly failed: number;
+  /** Began, and has been offline for longer than `vanish_s` since. Not counted in `failed`. */
+  readonly vanished: number;
+  /** Ids of some that failed or vanished, for the reasons. */
+  readonly examples: readonly string[];
+}
+
+export type MetricName = 'apply' | 'crash' | 'task';
+
+/** One line of evidence, as people and `--json` see it. */
+export interface MetricEvidence {
+  readonly metric: MetricName;
+  /**
+   * `control`: the robots that do not run the version yet; `history`: what the old version did
+   * before, where no such robot reports.
+   */
+  readonly against: 'bound' | 'control' | 'history';
+  /** `none`: there was nothing to judge, and nothing is waited for. */
+  readonly verdict: 'pass' | 'hold' | 'halt' | 'none';
+  /** Share or rate of the new version, and of what it is compared with; null when unknown. */
+  readonly treated: number | null;
+  readonly reference: number | null;
+  /** Evidence against the new version, and what it takes to halt. A verdict without a test: null. */
+  readonly e_value: number | null;
+  readonly e_halt: number | null;
+  /** How much is missing for a pass: robots, robot-hours or tasks; 0 when nothing is. */
+  readonly missing: number;
+  readonly missing_unit: 'robots' | 'robot_hours' | 'tasks' | null;
+  /** One sentence with the numbers in it. */
+  readonly text: string;
+}
+
+export interface Verdict {
+  readonly kind: 'pass' | 'hold' | 'halt';
+  /** Sentences; never empty. */
+  readonly reasons: readonly string[];
+  readonly evidence: readonly MetricEvidence[];
+}
+
+export interface GateInput {
+  readonly gates: Gates;
+  readonly evidence: WaveEvidence;
+  /** What the old version has done; asked where no robot of the control group reports. */
+  readonly history: GroupTotals;
+  readonly now: EpochMs;
+  readonly attempts: Attempts;
+  /** Waves and the group that comes after them: they share the error that is allowed. */
+  readonly stages: number;
+  readonly soak: {
+    /** Null while too few robots have reported for it to begin. */
+    readonly elapsedS: number | null;
+    readonly soakS: number;
+  };
+}

@@ -1,0 +1,92 @@
+/** Puts the rollout controller of a broker together: its keys, its store, its link to the engine. */
+
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import {
+  LEASE_TOPIC,
+  parseTopic,
+  PROGRESS_FILTER,
+  UPDATES_TOPIC,
+} from '../../shared/formats/topics.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { Controller, type ControllerTimes } from './controller.ts';
+import type { Fleet } from '../control/fleet.ts';
+import type { ControlStore } from '../control/control-store.ts';
+import { makeNotifier } from './notify.ts';
+import { LevelRolloutStore } from './store.ts';
+import type { Snapshotted } from '../backup/write.ts';
+
+export interface LeadOptions {
+  readonly seeds: readonly Uint8Array[];
+  /** Program that calls a person; null for none. */
+  readonly notify: string | null;
+  readonly times: Partial<ControllerTimes>;
+}
+
+export interface LeadParts {
+  readonly dataFolder: string;
+  readonly trust: TrustRoot | null;
+  readonly fleet: Fleet;
+  readonly control: ControlStore;
+  /** False on an engine of somebody else: another controller may lead there already. */
+  readonly isAlone: boolean;
+  readonly log: Log;
+  /** Hears the kind of each decision. */
+  onDecision(kind: string): void;
+  publish(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+const DEFAULT_TIMES: ControllerTimes = {
+  lookMs: LIMITS.lookIntervalMs,
+  startMs: LIMITS.controllerStartMs,
+  leaseMs: LIMITS.leaseMs,
+  settleMs: LIMITS.leaseSettleMs,
+};
+
+/**
+ * Knows what the carrier retains; `run` starts it.
+ * @throws DroverError USAGE, ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
+ */
+export async function openController(
+  { seeds, notify, times }: LeadOptions,
+  parts: LeadParts,
+): Promise<{ controller: Controller; store: Snapshotted; close(): Promise<void> }> {
+  const { dataFolder, trust, fleet, control, log } = parts;
+  if (!trust) {
+    throw new DroverError('USAGE', 'lead rollouts: --rollout-key needs --trust as well');
+  }
+  // Told at the start, not when the first wave should open.
+  assertKeysSatisfy(seeds, 'rollout', trust);
+  const store = await LevelRolloutStore.open(join(dataFolder, 'rollouts'), log);
+  const controller = await Controller.open({
+    self: `controller-${randomBytes(6).toString('hex')}`,
+    trust,
+    seeds,
+    fleet,
+    store,
+    termFloor: await store.termFloor(),
+    isAlone: parts.isAlone,
+    times: { ...DEFAULT_TIMES, ...times },
+    notify: notify === null ? null : makeNotifier(notify),
+    onDecision: ({ kind }) => parts.onDecision(kind),
+    log,
+    now: Date.now,
+    mono: () => performance.now(),
+    publish: (topic, payload) => parts.publish(topic, payload),
+  });
+  for (const filter of [LEASE_TOPIC, UPDATES_TOPIC, PROGRESS_FILTER]) {
+    for (const { topic, payload } of control.match(filter)) {
+      const parsed = parseTopic(topic);
+      if (parsed) controller.hear(parsed, payload);
+    }
+  }
+  const close = async (): Promise<void> => {
+    await controller.close();
+    await store.close();
+  };
+  return { controller, store, close };
+}

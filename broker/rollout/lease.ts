@@ -1,0 +1,146 @@
+/**
+ * Who leads: (state, event, now) -> (state, what to publish).
+ *
+ * A controller leads while it hears its own renewals come back, follows while it hears another's,
+ * and claims the next term when it has heard nothing new for a whole `leaseMs` of its own clock. Two
+ * that claim at once publish to one retained topic: after `settleMs` both see the same last word,
+ * and whoever is not named there follows. A leader that cannot renew stops before anybody else may
+ * start. What a stopped process still sends afterwards is refused by the robots, because the `seq`
+ * of progress begins with the term.
+ * Sans-I/O.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Lease } from '../../shared/formats/lease.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+/** A clock that never jumps; milliseconds. */
+type Mono = number;
+
+export interface LeaseTimes {
+  readonly leaseMs: number;
+  readonly settleMs: number;
+}
+
+export type LeaseState =
+  | { readonly kind: 'following'; readonly heard: Heard | null; readonly quietSinceMs: Mono }
+  | {
+      readonly kind: 'claiming';
+      readonly mine: Mine;
+      readonly untilMs: Mono;
+      /** The last word on the topic in this term, our own included. */
+      readonly last: Heard | null;
+    }
+  | {
+      readonly kind: 'leading';
+      readonly mine: Mine;
+      readonly heardMs: Mono;
+      readonly saidMs: Mono;
+    };
+
+type Heard = Pick<Lease, 'controller' | 'term' | 'beat'>;
+type Mine = Pick<Lease, 'term' | 'beat'>;
+
+export type LeaseEvent =
+  { readonly kind: 'heard'; readonly lease: Heard } | { readonly kind: 'tick' };
+
+export interface LeaseStep {
+  readonly state: LeaseState;
+  /** A lease of ours to publish. */
+  readonly say: Mine | null;
+}
+
+/** @param isAlone the carrier is our own and holds no lease: nobody has to be waited for */
+export const startFollowing = (now: Mono, isAlone = false): LeaseState => ({
+  kind: 'following',
+  heard: null,
+  quietSinceMs: isAlone ? -Infinity : now,
+});
+
+export interface LeaseContext {
+  readonly self: string;
+  /** Id of the process that had our store before: its lock is ours, so it is gone. */
+  readonly predecessor: string | null;
+  readonly times: LeaseTimes;
+  readonly now: Mono;
+  /** Terms up to this may have been used by a broker that this one was restored from. */
+  readonly termFloor?: number;
+}
+
+/** No fleet of Drover is older. */
+const FIRST_DAY: EpochMs = Date.UTC(2026, 0, 1);
+
+/**
+ * The floor for a store that was restored at this time: as if there had been a change of leader
+ * every `leaseRestoreMs` since the first fleet, which is more than any had.
+ */
+export const termAt = (now: EpochMs): number =>
+  Math.min(
+    Math.max(Math.floor((now - FIRST_DAY) / LIMITS.leaseRestoreMs), 0),
+    LIMITS.leaseTermMax / 2,
+  );
+
+export function stepLease(state: LeaseState, event: LeaseEvent, context: LeaseContext): LeaseStep {
+  return event.kind === 'heard'
+    ? { state: hear(state, event.lease, context), say: null }
+    : tick(state, context);
+}
+
+/** True while a decision of this controller may be published. */
+export function mayAct(state: LeaseState, times: LeaseTimes, now: Mono): boolean {
+  return state.kind === 'leading' && now - state.heardMs < actingMs(times);
+}
+
+/** A leader gives up before others may claim, whatever the scheduling of either process. */
+const actingMs = ({ leaseMs }: LeaseTimes): number => (leaseMs * 2) / 3;
+
+function hear(state: LeaseState, lease: Heard, { self, now }: LeaseContext): LeaseState {
+  if (state.kind === 'following') {
+    const known = state.heard;
+    const isNew = !known || lease.term > known.term || isLater(lease, known);
+    return isNew ? { kind: 'following', heard: lease, quietSinceMs: now } : state;
+  }
+  const { mine } = state;
+  if (lease.term < mine.term) return state;
+  const isOurTerm = lease.term === mine.term;
+  if (state.kind === 'claiming' && isOurTerm) return { ...state, last: lease };
+  if (state.kind === 'leading' && isOurTerm && lease.controller === self) {
+    return lease.beat < mine.beat ? state : { ...state, heardMs: state.saidMs };
+  }
+  return { kind: 'following', heard: lease, quietSinceMs: now };
+}
+
+const isLater = (lease: Heard, known: Heard): boolean =>
+  lease.term === known.term && (lease.controller !== known.controller || lease.beat > known.beat);
+
+function tick(state: LeaseState, context: LeaseContext): LeaseStep {
+  const { self, times, now, predecessor, termFloor = 0 } = context;
+  if (state.kind === 'following') {
+    const isOurs = predecessor !== null && state.heard?.controller === predecessor;
+    if (!isOurs && now - state.quietSinceMs < times.leaseMs) return { state, say: null };
+    const mine = { term: Math.max(state.heard?.term ?? 0, termFloor) + 1, beat: 1 };
+    return {
+      state: { kind: 'claiming', mine, untilMs: now + times.settleMs, last: null },
+      say: mine,
+    };
+  }
+  if (state.kind === 'claiming') {
+    if (now < state.untilMs) return { state, say: null };
+    const { last } = state;
+    // Everybody who claimed has heard the same last word: it names the one who leads.
+    if (last?.controller !== self) {
+      return { state: { kind: 'following', heard: last, quietSinceMs: now }, say: null };
+    }
+    return renew({ kind: 'leading', mine: state.mine, heardMs: now, saidMs: now }, now);
+  }
+  if (now - state.heardMs >= times.leaseMs) {
+    // Nobody heard us for a whole lease: somebody else may lead by now.
+    return { state: startFollowing(now), say: null };
+  }
+  return now - state.saidMs >= times.leaseMs / 4 ? renew(state, now) : { state, say: null };
+}
+
+function renew(state: Extract<LeaseState, { kind: 'leading' }>, now: Mono): LeaseStep {
+  const mine = { ...state.mine, beat: state.mine.beat + 1 };
+  return { state: { ...state, mine, saidMs: now }, say: mine };
+}

@@ -1,0 +1,43 @@
+/**
+ * Calls a person: runs the site's executable with one decision as JSON on its standard input. What
+ * it does with that (mail, chat, a lamp) is its own. It has a time-out and holds no rollout up.
+ */
+
+import { spawn } from 'node:child_process';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { AuditEntry } from './rollout-view.ts';
+
+export type Notify = (entry: AuditEntry) => Promise<void>;
+
+/** @throws DroverError NOTIFY_FAILED with what the program said last */
+export function makeNotifier(command: string): Notify {
+  return (entry) =>
+    new Promise((resolve, reject) => {
+      const fail = (why: string): void =>
+        reject(new DroverError('NOTIFY_FAILED', `run ${command}: ${why}`));
+      const child = spawn(command, [], {
+        stdio: ['pipe', 'ignore', 'pipe'],
+        env: { ...process.env, DROVER_EVENT: entry.kind, DROVER_ROLLOUT: entry.rollout },
+      });
+      // Not spawn's own `timeout`: for a program that is not there it would keep us up all that time.
+      const timer = setTimeout(() => child.kill('SIGKILL'), LIMITS.notifyMsMax);
+      let words = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        words = (words + text).slice(-LIMITS.hookOutputBytesMax);
+      });
+      child.once('error', (error) => {
+        clearTimeout(timer);
+        fail(error.message);
+      });
+      child.once('close', (code, signal) => {
+        clearTimeout(timer);
+        if (code === 0) return resolve();
+        const how = signal === null ? `exit ${code}` : `killed by ${signal}`;
+        fail(`${how}${words === '' ? '' : `: ${words.trim()}`}`);
+      });
+      // A program that does not read its input is not an error: it may need none.
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(`${JSON.stringify(entry)}\n`);
+    });
+}

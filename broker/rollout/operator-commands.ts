@@ -1,0 +1,142 @@
+/**
+ * Applies an operator command to a rollout. Sans-I/O. A halt is final: to go on, publish a fixed
+ * version, because the robots that were asked to go back have blocked this one. No command opens a
+ * wave whose gate has not passed, except `force-open`.
+ */
+
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { approvalOf } from './approval.ts';
+import type { Plan, RolloutRun } from './record.ts';
+import type { RolloutCommand } from './rollout-view.ts';
+import { stopped, type AuditKind, type Step } from './transitions.ts';
+
+export interface Said {
+  readonly command: RolloutCommand;
+  readonly who: string;
+  readonly reason: string;
+  /** The wave that is meant; absent from clients that do not say it. */
+  readonly wave?: number | undefined;
+}
+
+export interface Heard {
+  /** Null when it is no longer announced. */
+  readonly plan: Plan | null;
+  readonly now: EpochMs;
+}
+
+const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
+  pause: 'paused',
+  resume: 'resumed',
+  abort: 'aborted',
+  rollback: 'rolled_back',
+  approve: 'approved',
+  'force-open': 'forced',
+};
+
+/** After these the rollout goes on, so the reasons that robots see are cleared. */
+const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
+
+/**
+ * A command that came twice changes nothing the second time and leaves no second entry.
+ * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY
+ */
+export function obey(run: RolloutRun, said: Said, heard: Heard): Step {
+  const next = change(run, said, heard);
+  if (next === run) return { run, audit: [], isNews: false };
+  const why = said.reason === '' ? '' : `: ${said.reason}`;
+  const isOfWave = said.command === 'approve' || said.command === 'force-open';
+  const which = isOfWave ? ` of wave ${run.wave}` : '';
+  const text = `${said.command}${which} by ${said.who}${why}`;
+  const reasons = GOES_ON.includes(said.command) ? [] : [text.slice(0, 500)];
+  return {
+    run: { ...next, reasons },
+    audit: [{ kind: AUDIT[said.command], by: said.who, text, evidence: [] }],
+    isNews: true,
+  };
+}
+
+type Refuse = (code: ErrorCode, why: string) => never;
+
+function change(run: RolloutRun, said: Said, heard: Heard): RolloutRun {
+  const { command } = said;
+  const refuse: Refuse = (code, why) => {
+    throw new DroverError(code, `${command} rollout ${run.rollout}: ${why}`);
+  };
+  const isOver = run.status === 'halted' || run.status === 'rolling_back';
+  if (command === 'rollback') {
+    if (run.recall) return refuse('ROLLOUT_FINAL', 'its robots go back already');
+    return stopped(run, true);
+  }
+  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${run.status}`);
+  switch (command) {
+    case 'pause':
+      if (run.status === 'paused') return refuse('ROLLOUT_COMMAND_INVALID', 'it is paused already');
+      return pause(run, heard.now);
+    case 'resume':
+      if (run.status !== 'paused') return refuse('ROLLOUT_COMMAND_INVALID', `it is ${run.status}`);
+      return resume(run, heard.now);
+    case 'abort':
+      return stopped(run, false);
+    case 'approve':
+      return approve(run, said, heard, refuse);
+    case 'force-open':
+      return forceOpen(run, said, heard, refuse);
+  }
+}
+
+const pause = (run: RolloutRun, now: EpochMs): RolloutRun => ({
+  ...run,
+  status: 'paused',
+  waitsFor: null,
+  pausedAtMs: now,
+  // Without an effect it is looked at again: a robot may have come meanwhile.
+  pausedFrom: run.status === 'complete' && !run.noEffect ? 'complete' : 'rolling',
+  settled: false,
+  noEffect: false,
+});
+
+/**
+ * The soak stood still: what was waited before the pause counts, the pause does not. What was
+ * complete is complete again: all its waves have passed, and no robot is left to wait for.
+ */
+function resume(run: RolloutRun, now: EpochMs): RolloutRun {
+  if (run.pausedFrom === 'complete') {
+    return { ...run, status: 'complete', waitsFor: null, pausedAtMs: null, pausedFrom: 'rolling' };
+  }
+  const { soakSinceMs, pausedAtMs } = run;
+  const pausedMs = pausedAtMs === null ? 0 : Math.max(0, now - pausedAtMs);
+  const waitsFor = soakSinceMs === null ? 'robots' : 'soak';
+  const since = soakSinceMs === null ? null : soakSinceMs + pausedMs;
+  return { ...run, status: 'rolling', waitsFor, soakSinceMs: since, pausedAtMs: null };
+}
+
+/** A word about a wave whose gate passed. It opens nothing itself: the gate is asked once more. */
+function approve(run: RolloutRun, { wave }: Said, { plan }: Heard, refuse: Refuse): RolloutRun {
+  const approval = approvalOf(run, plan, wave ?? null);
+  switch (approval.state) {
+    case 'given':
+      return run;
+    case 'early':
+      return refuse('APPROVAL_TOO_EARLY', approval.text);
+    case 'none':
+      return refuse('ROLLOUT_COMMAND_INVALID', approval.text);
+    case 'due':
+      return { ...run, approved: [...run.approved, run.wave].slice(-LIMITS.wavesMax) };
+  }
+}
+
+/** Ends the open wave without a verdict. It names its wave, so that a retry opens no other. */
+function forceOpen(run: RolloutRun, said: Said, { plan }: Heard, refuse: Refuse): RolloutRun {
+  const { wave, reason } = said;
+  const invalid = (why: string): never => refuse('ROLLOUT_COMMAND_INVALID', why);
+  if (plan === null) return invalid('it is no longer announced');
+  if (reason.trim() === '') return invalid('a reason is required');
+  if (wave === undefined) return invalid(`the wave is required (wave ${run.wave} is open)`);
+  if (run.forced.includes(wave)) return run;
+  if (run.status !== 'rolling') return invalid(`it is ${run.status}`);
+  if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
+  return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };
+}

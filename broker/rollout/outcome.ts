@@ -1,0 +1,47 @@
+/**
+ * What a rollout has come to on the robots that it means: whether any runs it, whether those that
+ * are on are done with it, and in one sentence why none runs it. Sans-I/O.
+ */
+
+import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import type { Member } from './classify.ts';
+
+/** Some robot runs the version, whichever rollout brought it. */
+export const hasEffect = (members: readonly Member[]): boolean =>
+  members.some(({ kind, why }) => kind === 'installed' || why === 'RUNS_IT');
+
+/**
+ * Every robot that is on and whose turn has come runs it. A robot that is away changes nothing: it
+ * would take a higher version as well. One that failed does: the gate has a say then.
+ */
+export function isSettled(members: readonly Member[], threshold: number): boolean {
+  const turn = members.filter((one) => hasTurn(one, threshold));
+  const isOpen = turn.some(
+    ({ kind, online }) =>
+      (kind === 'candidate' && online) ||
+      kind === 'updating' ||
+      kind === 'failed' ||
+      kind === 'vanished',
+  );
+  return !isOpen && hasEffect(turn);
+}
+
+const WORDS = {
+  candidate: 'have not begun',
+  updating: 'are updating',
+  vanished: 'vanished in mid-update',
+  failed: 'failed',
+  recalled: 'went back',
+} as const;
+
+/** `no robot runs it: 25 NOT_NEWER, 3 ARCH_WRONG, 1 failed`. */
+export function tellWhyNot(members: readonly Member[]): string {
+  const counts = new Map<string, number>();
+  for (const { kind, why } of members) {
+    if (kind === 'installed' || why === 'RUNS_IT') continue;
+    const word = kind === 'excluded' ? (why ?? 'excluded') : WORDS[kind];
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([word, count]) => `${count} ${word}`);
+  return `no robot runs it: ${parts.length > 0 ? parts.join(', ') : 'it is for no robot'}`;
+}

@@ -1,0 +1,183 @@
+/**
+ * What the controller remembers of one rollout: the record that survives it. Whatever decides about
+ * a rollout reads and returns this; it is written whole, before anything is published on its
+ * account.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
+import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Manifest } from '../../shared/formats/manifest.ts';
+import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
+import { hasCanaries } from '../../shared/rules/rollout-rules.ts';
+import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
+import { emptyEvidence, emptyGroup } from './evidence.ts';
+
+const waveSchema = z.number().int().min(0).max(LIMITS.wavesMax);
+
+const runSchema = z.object({
+  schema: z.literal(1),
+  rollout: idSchema,
+  component: idSchema,
+  version: versionSchema,
+  status: z.enum(['rolling', 'paused', 'halted', 'rolling_back', 'complete']),
+  /** 0 for the explicit canaries, then 1 for the first wave. */
+  wave: waveSchema,
+  threshold: z.number().min(0).max(1),
+  /** Threshold before this wave opened. */
+  previous: z.number().min(0).max(1),
+  /** Rises with every new evidence: one for each wave, one for the robots that come after the last. */
+  stage: sizeSchema,
+  /** How many had ended when the stage began: what came before is not held against it. */
+  base: z.object({ installed: sizeSchema, failed: sizeSchema, vanished: sizeSchema }),
+  recall: z.boolean(),
+  /** Of the last progress that was made; a higher term of the lease begins far above. */
+  seq: sizeSchema,
+  reasons: z.array(z.string().max(500)).max(32),
+  beganAtMs: sizeSchema,
+  waveOpenedAtMs: sizeSchema,
+  /** When enough robots of the wave had reported; null while they have not. */
+  soakSinceMs: sizeSchema.nullable(),
+  waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall']).nullable(),
+  approved: z.array(waveSchema).max(LIMITS.wavesMax + 1),
+  /** When the last progress loses its force, unless it is made again. */
+  expiresAtMs: sizeSchema,
+  /** It is no longer announced: nobody may join it, and only a recall is still told. */
+  withdrawn: z.boolean(),
+  evidence: waveEvidenceSchema,
+  /** What the old version has done, before and beside the rollout. */
+  history: groupSchema,
+  /** Number of the last entry in its audit log. */
+  auditSeq: sizeSchema,
+  /** It is complete, and no robot runs it. */
+  noEffect: z.boolean().default(false),
+  /** In its last wave: every robot that is on runs it, only the soak is left. */
+  settled: z.boolean().default(false),
+  /** Waves that a person ended without a verdict. */
+  forced: z
+    .array(waveSchema)
+    .max(LIMITS.wavesMax + 1)
+    .default([]),
+  /** A soak stands still while the rollout is paused. */
+  pausedAtMs: sizeSchema.nullable().default(null),
+  /** What it was when it was paused, and is again when it goes on. */
+  pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
+});
+
+export type RolloutRun = z.output<typeof runSchema>;
+
+/** No wave of it was ever opened: a person spoke before the controller knew its robots. */
+export const isUnopened = (run: RolloutRun): boolean => run.stage === 0;
+
+/** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
+export type RunStatus = RolloutRun['status'] | 'no_effect';
+
+/** Old robots know no such status: on the wire it is `complete` with a field of its own. */
+export const statusOf = (of: Pick<Progress, 'status' | 'no_effect'>): RunStatus =>
+  of.status === 'complete' && of.no_effect ? 'no_effect' : of.status;
+
+const KIND = {
+  what: 'rollout record',
+  schema: runSchema,
+  bytesMax: LIMITS.reportBytesMax * 4,
+  code: 'STATE_CORRUPT',
+} as const;
+
+/** @throws DroverError STATE_CORRUPT, JSON_INVALID */
+export const parseRun = (bytes: Uint8Array): RolloutRun => parseDocument(KIND, bytes);
+export const encodeRun = (run: RolloutRun): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(run));
+
+/** A rollout as announced, its bundle verified. */
+export interface Plan {
+  readonly rollout: Rollout;
+  readonly manifest: Manifest;
+  readonly announcement: Pick<Announcement, 'seq' | 'expires_at'>;
+}
+
+/** @throws DroverError when a bundle of it is not signed for this fleet */
+export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
+  const { seq, expires_at } = announcement;
+  return announcement.rollouts.map((rollout) => {
+    const { manifest } = verifyRollout(rollout, trust);
+    return { rollout, manifest, announcement: { seq, expires_at } };
+  });
+}
+
+/** The waves that a rollout goes through, with what opens each. */
+export interface Stage {
+  readonly wave: number;
+  /** 0 to 1. */
+  readonly share: number;
+  readonly soakS: number;
+}
+
+/** Explicit canaries make a wave 0 of their own; an emergency has one wave and no soak. */
+export function stagesOf({ rollout }: Plan): Stage[] {
+  if (rollout.emergency) return [{ wave: 1, share: 1, soakS: 0 }];
+  const waves = rollout.waves.map(({ percent, soak_s }, at) => ({
+    wave: at + 1,
+    share: percent / 100,
+    soakS: soak_s,
+  }));
+  if (!hasCanaries(rollout)) return waves;
+  return [{ wave: 0, share: 0, soakS: rollout.waves[0]?.soak_s ?? 0 }, ...waves];
+}
+
+export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
+  return {
+    schema: 1,
+    rollout: plan.rollout.id,
+    component: plan.manifest.name,
+    version: plan.manifest.version,
+    status: 'rolling',
+    wave: stagesOf(plan)[0]?.wave ?? 1,
+    threshold: 0,
+    previous: 0,
+    stage: 0,
+    base: { installed: 0, failed: 0, vanished: 0 },
+    recall: false,
+    seq: 0,
+    reasons: [],
+    beganAtMs: now,
+    waveOpenedAtMs: now,
+    soakSinceMs: null,
+    waitsFor: 'robots',
+    approved: [],
+    expiresAtMs: 0,
+    withdrawn: false,
+    evidence: emptyEvidence(),
+    history: emptyGroup(),
+    auditSeq: 0,
+    noEffect: false,
+    settled: false,
+    forced: [],
+    pausedAtMs: null,
+    pausedFrom: 'rolling',
+  };
+}
+
+/** The progress that robots are told, unsigned. */
+export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): ProgressFields {
+  return {
+    fleet,
+    rollout: run.rollout,
+    seq: run.seq,
+    issued_at: new Date(now).toISOString(),
+    expires_at: new Date(run.expiresAtMs).toISOString(),
+    wave: run.wave,
+    threshold: run.threshold,
+    status: run.status,
+    reasons: run.reasons,
+    recall: run.recall,
+    wave_opened_at: new Date(run.waveOpenedAtMs).toISOString(),
+    approved: run.approved,
+    ...(run.noEffect && { no_effect: true }),
+    ...(run.settled && { settled: true }),
+  };
+}

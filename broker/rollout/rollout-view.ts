@@ -1,0 +1,88 @@
+/**
+ * What the controller shows and takes, as JSON over HTTP: the contract between it, the API and
+ * `drover rollout`. Types only; instants are ISO text.
+ * Sans-I/O.
+ */
+
+import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { Approval } from './approval.ts';
+import type { RunStatus } from './record.ts';
+
+export const ROLLOUT_COMMANDS = [
+  'pause',
+  'resume',
+  'abort',
+  'rollback',
+  'approve',
+  'force-open',
+] as const;
+export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
+
+/** What HTTP needs of the controller. */
+export interface ControllerPort {
+  /**
+   * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
+   *   APPROVAL_TOO_EARLY
+   */
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
+  /**
+   * Oldest first.
+   * @param after number of the last entry that was seen; 0 for none
+   */
+  history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
+  view(id: string): RunView | null;
+}
+
+export interface Speaker {
+  readonly who: string;
+  readonly reason: string;
+  /** The wave that the command is about, where it names one. */
+  readonly wave?: number | undefined;
+}
+
+/** One decision, for ever. */
+export interface AuditEntry {
+  readonly seq: number;
+  readonly at: string;
+  readonly rollout: string;
+  readonly kind: string;
+  /** `gate`, `controller …`, `key …` of an announcement, or a person. */
+  readonly by: string;
+  readonly text: string;
+  readonly wave: number;
+  readonly threshold: number;
+  readonly status: string;
+  readonly evidence: readonly MetricEvidence[];
+}
+
+export interface RunView {
+  readonly component: string;
+  readonly version: string;
+  /** It left the announcement: nobody joins it any more, only a recall goes on. */
+  readonly withdrawn: boolean;
+  readonly status: RunStatus;
+  readonly wave: number;
+  readonly stages: number;
+  readonly threshold: number;
+  readonly recall: boolean;
+  readonly reasons: readonly string[];
+  readonly wave_opened_at: string;
+  readonly soak_until: string | null;
+  /**
+   * When the wave passes without the evidence that is missing, unless harm shows up. Null before
+   * the soak, and where it waits without end: the new version does none of the old one's tasks.
+   */
+  readonly evidence_until: string | null;
+  readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | null;
+  /** Null until the controller has looked at it. */
+  readonly gate: Verdict | null;
+  readonly attempts: Attempts | null;
+  /** Process that leads, as far as this one knows. */
+  readonly controller: string;
+  readonly leading: boolean;
+  readonly approved: readonly number[];
+  /** Waves that a person ended without a verdict. */
+  readonly forced: readonly number[];
+  /** Whether the open wave can be approved now, and if not, when. */
+  readonly approval: Approval;
+}

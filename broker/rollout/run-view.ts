@@ -1,0 +1,63 @@
+/** A rollout's record and the last look at it, as the API shows them. Sans-I/O. */
+
+import { approvalOf } from './approval.ts';
+import { evidenceEndMs, soakEndMs } from './gate-times.ts';
+import type { Looked } from './reconcile.ts';
+import { stagesOf, statusOf, type Plan, type RolloutRun } from './record.ts';
+import type { RunView } from './rollout-view.ts';
+
+export interface RunFacts {
+  readonly run: RolloutRun;
+  /** Null while this controller has not looked at it. */
+  readonly looked: Looked | null;
+  /** Null when it is no longer announced. */
+  readonly plan: Plan | null;
+  readonly controller: string;
+  readonly leading: boolean;
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+export function showRun({ run, looked, plan, controller, leading }: RunFacts): RunView {
+  const stages = plan ? stagesOf(plan) : [];
+  const stage = stages.find((one) => one.wave === run.wave);
+  const { soakSinceMs, evidence } = run;
+  const soakS = stage?.soakS ?? 0;
+  const isSoaking = run.status === 'rolling' && stage !== undefined;
+  const soakUntil = isSoaking ? soakEndMs(soakSinceMs, soakS) : null;
+  const evidenceUntil =
+    isSoaking && plan && !waitsForEver(looked)
+      ? evidenceEndMs({ gates: plan.rollout.gates, evidence, soakSinceMs, soakS })
+      : null;
+  return {
+    component: run.component,
+    version: run.version,
+    withdrawn: run.withdrawn,
+    status: statusOf({ status: run.status, no_effect: run.noEffect }),
+    wave: run.wave,
+    stages: stages.length,
+    threshold: run.threshold,
+    recall: run.recall,
+    reasons: run.reasons,
+    wave_opened_at: iso(run.waveOpenedAtMs),
+    soak_until: soakUntil === null ? null : iso(soakUntil),
+    evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
+    waits_for: run.waitsFor,
+    gate: looked?.verdict ?? null,
+    attempts: looked?.attempts ?? null,
+    controller,
+    leading,
+    approved: run.approved,
+    forced: run.forced,
+    approval: approvalOf(run, plan, null),
+  };
+}
+
+/** A line that holds with nothing reported has no end: a person decides (force-open). */
+const waitsForEver = (looked: Looked | null): boolean =>
+  looked?.verdict.evidence.some(
+    (one) =>
+      one.verdict === 'hold' &&
+      one.treated === null &&
+      (one.metric === 'task' || (one.metric === 'crash' && one.against === 'bound')),
+  ) === true;

@@ -1,0 +1,50 @@
+/**
+ * Takes a rollout over from a controller that is gone: what its last progress says becomes our
+ * record. Counts that only the other store had are lost, so the wave proves itself anew; what
+ * was opened stays open, what was halted stays halted.
+ * Sans-I/O.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import { emptyEvidence } from './evidence.ts';
+import { beginRun, type Plan, type RolloutRun } from './record.ts';
+
+/** Null when our own record is as new as what robots were told. */
+export function adopt(
+  run: RolloutRun | null,
+  plan: Plan,
+  progress: Progress,
+  now: EpochMs,
+): RolloutRun | null {
+  if (run && run.seq >= progress.seq) return null;
+  const own = run ?? beginRun(plan, now);
+  const isSameWave = run?.wave === progress.wave;
+  return {
+    ...own,
+    status: progress.status,
+    wave: progress.wave,
+    // Never below what robots were told; above it only when we had told it ourselves.
+    threshold: progress.threshold,
+    previous: isSameWave ? own.previous : Math.min(own.threshold, progress.threshold),
+    recall: progress.recall || progress.status === 'rolling_back',
+    reasons: progress.reasons,
+    approved: progress.approved,
+    // Robots are not told of it: a person forces the wave here again, or its gate passes.
+    forced: [],
+    noEffect: progress.no_effect,
+    settled: progress.settled,
+    pausedAtMs: null,
+    // Not told to robots: the waves prove themselves again when it goes on.
+    pausedFrom: 'rolling',
+    waveOpenedAtMs: progress.wave_opened_at ?? progress.issued_at,
+    soakSinceMs: null,
+    stage: own.stage + 1,
+    base: { installed: 0, failed: 0, vanished: 0 },
+    evidence: emptyEvidence(),
+    history: own.history,
+    waitsFor: progress.status === 'rolling' ? 'robots' : null,
+    seq: progress.seq,
+    expiresAtMs: progress.expires_at,
+  };
+}

@@ -1,0 +1,339 @@
+/**
+ * Stages gate, widen and halt, as far as they are decisions: what one look at the fleet or one
+ * change of the announcement makes of a rollout. Pure:
+ * (run, event, context) -> (run, what to write into the audit log, whom to tell).
+ *
+ * It must never widen without a verdict that passed, never widen what was halted, and never let a
+ * halt wait for anything.
+ * Sans-I/O.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { emptyEvidence } from './evidence.ts';
+import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { Member } from './classify.ts';
+import { countAll } from './counters.ts';
+import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
+import { stagesOf, type Plan, type RolloutRun, type Stage } from './record.ts';
+import { planThreshold, somebodyIsLeft } from './waves.ts';
+
+export type AuditKind =
+  | 'announced'
+  | 'opened'
+  | 'raised'
+  | 'held'
+  | 'passed'
+  | 'halted'
+  | 'paused'
+  | 'resumed'
+  | 'aborted'
+  | 'rolled_back'
+  | 'approved'
+  | 'awaiting_approval'
+  | 'completed'
+  | 'forced'
+  | 'ended'
+  | 'no_effect'
+  | 'reopened'
+  | 'superseded'
+  | 'withdrawn'
+  | 'returned'
+  | 'took_over'
+  | 'notify_failed';
+
+export interface AuditDraft {
+  readonly kind: AuditKind;
+  readonly by: string;
+  readonly text: string;
+  readonly evidence: readonly MetricEvidence[];
+}
+
+export interface Step {
+  readonly run: RolloutRun;
+  readonly audit: readonly AuditDraft[];
+  /** Robots have to be told. */
+  readonly isNews: boolean;
+}
+
+export interface Look {
+  readonly plan: Plan;
+  readonly members: readonly Member[];
+  readonly attempts: Attempts;
+  readonly verdict: Verdict;
+  readonly now: EpochMs;
+}
+
+/** A look at a rollout that is going back, announced or not: how many robots have not obeyed yet. */
+export function lookBack(run: RolloutRun, robotsLeft: number): Step {
+  if (run.status !== 'rolling_back' || robotsLeft > 0) return stay(run);
+  const text = 'every robot that took it is back on what it ran before';
+  return {
+    run: { ...run, status: 'halted', waitsFor: null },
+    audit: [entry('rolled_back', text)],
+    isNews: true,
+  };
+}
+
+const GATE = 'gate';
+const CONTROLLER = 'controller';
+
+const stay = (run: RolloutRun): Step => ({ run, audit: [], isNews: false });
+const entry = (
+  kind: AuditKind,
+  text: string,
+  more: Partial<Pick<AuditDraft, 'by' | 'evidence'>> = {},
+): AuditDraft => ({ kind, by: more.by ?? CONTROLLER, text, evidence: more.evidence ?? [] });
+
+/** Opens the first wave of a rollout that was just announced, or paused before it had one. */
+export function openFirst(
+  run: RolloutRun,
+  input: { plan: Plan; members: readonly Member[]; by: string; now: EpochMs },
+): Step {
+  const { plan, members, by, now } = input;
+  const stage = stagesOf(plan)[0];
+  if (!stage) throw new TypeError('openFirst: a rollout has a wave');
+  const opened = openWave(run, stage, { plan, members, now });
+  if (run.auditSeq > 0) return opened;
+  return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
+}
+
+/** First entry of the audit log of a rollout. */
+export function announcedBy({ manifest, rollout }: Plan, by: string): AuditDraft {
+  const how = rollout.emergency ? ', as an emergency: everybody now' : '';
+  return entry('announced', `${manifest.version} was announced${how}`, { by });
+}
+
+/**
+ * It left the announcement, or came back. Robots join only what is announced: nothing to tell.
+ * @param more.by who signed the announcement
+ * @param more.successor the rollout that says it takes its place
+ */
+export function withdraw(
+  run: RolloutRun,
+  withdrawn: boolean,
+  more: { by: string; successor: { id: string; emergency: boolean } | null },
+): Step {
+  if (run.withdrawn === withdrawn) return stay(run);
+  const { by, successor } = more;
+  const what = successor?.emergency ? `the emergency ${successor.id}` : (successor?.id ?? '');
+  const audit = !withdrawn
+    ? entry('returned', 'it is announced again', { by })
+    : successor
+      ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
+      : entry('withdrawn', 'it is no longer announced', { by });
+  return { run: { ...run, withdrawn }, audit: [audit], isNews: !withdrawn };
+}
+
+/** One look at the fleet. */
+export function look(run: RolloutRun, input: Look): Step {
+  if (run.status === 'halted' || run.status === 'rolling_back') return stay(run);
+  if (input.verdict.kind === 'halt') return halt(run, input);
+  if (run.noEffect) return reopen(run, input);
+  if (run.status !== 'rolling') return stay(run);
+  const wider = raise(run, input);
+  if (wider) return wider;
+  const soaking = soakOf(run, input);
+  return settle(advance({ ...run, ...soaking }, input), input);
+}
+
+/** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
+function settle(step: Step, { plan, members }: Look): Step {
+  const { run } = step;
+  const isLast = stagesOf(plan).at(-1)?.wave === run.wave;
+  const settled = run.status === 'rolling' && isLast && isSettled(members, run.threshold);
+  if (settled === run.settled) return step;
+  return { ...step, run: { ...run, settled }, isNews: step.isNews || run.status === 'rolling' };
+}
+
+/** It was over without an effect; a robot that came later takes it, in the wave that was open. */
+function reopen(run: RolloutRun, { plan, members, now }: Look): Step {
+  const last = stagesOf(plan).at(-1);
+  const isLast = last === undefined || run.threshold >= last.share;
+  if (isLast) {
+    if (!hasEffect(members)) return stay(run);
+    const audit = [entry('completed', 'a robot that came later runs it')];
+    return { run: { ...run, noEffect: false, reasons: [] }, audit, isNews: true };
+  }
+  if (!hasEffect(members) && !members.some(({ kind }) => kind === 'candidate')) return stay(run);
+  const audit = [entry('reopened', `wave ${run.wave} goes on: a robot came that can take it`)];
+  const again: RolloutRun = {
+    ...fresh(run, members, now),
+    status: 'rolling',
+    noEffect: false,
+    reasons: [],
+    waitsFor: 'robots',
+  };
+  return { run: again, audit, isNews: true };
+}
+
+/** A wave without robots enough reaches a little further; see waves.ts. */
+function raise(run: RolloutRun, { plan, members }: Look): Step | null {
+  const stage = stagesOf(plan).find((one) => one.wave === run.wave);
+  if (!stage) return null;
+  const { min_canaries: minCanaries } = plan.rollout;
+  const { share } = stage;
+  const wanted = planThreshold({ members, share, previous: run.previous, minCanaries });
+  if (wanted <= run.threshold) return null;
+  const text = `wave ${run.wave} reaches to ${percent(wanted)}: it had too few robots that are on`;
+  return { run: { ...run, threshold: wanted }, audit: [entry('raised', text)], isNews: true };
+}
+
+/** The soak begins when enough robots have ended their update, not while they download. */
+function soakOf(run: RolloutRun, { plan, attempts, now }: Look): Partial<RolloutRun> {
+  if (run.soakSinceMs !== null) return {};
+  const ended = attempts.installed + attempts.failed + attempts.vanished;
+  const isEnough = ended > 0 && ended >= plan.rollout.gates.report_share_min * attempts.reachable;
+  return isEnough ? { soakSinceMs: now } : {};
+}
+
+function advance(run: RolloutRun, input: Look): Step {
+  const { plan, members, verdict, now } = input;
+  const stages = stagesOf(plan);
+  const at = stages.findIndex((one) => one.wave === run.wave);
+  const next = stages[at + 1];
+  if (isOver(run, members)) return endWithoutEffect(run, members, now);
+  // A person forced this wave: it goes on without a verdict, never against a halt.
+  const isForced = run.forced.includes(run.wave);
+  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
+  const isApproved = run.approved.includes(run.wave) || isForced;
+  if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
+    return awaitApproval(run, verdict);
+  }
+  const step =
+    next && somebodyIsLeft(members, run.threshold)
+      ? openWave(run, next, { plan, members, now })
+      : complete(run, stages, members, now);
+  return { ...step, audit: [endOf(run, verdict), ...step.audit] };
+}
+
+/** No robot is left that could take part, and none of those whose turn has come runs it. */
+function isOver(run: RolloutRun, members: readonly Member[]): boolean {
+  if (members.length === 0) return false;
+  const isOpen = members.some(({ kind }) => kind === 'candidate' || kind === 'updating');
+  return !isOpen && countAll(members, run.threshold).cohort === 0;
+}
+
+function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: Verdict): AuditDraft {
+  const [first = ''] = reasons;
+  return kind === 'pass'
+    ? entry('passed', `wave ${wave} passed: ${first}`, { by: GATE, evidence })
+    : entry('ended', `wave ${wave} ended without a verdict, forced by a person: ${first}`, {
+        evidence,
+      });
+}
+
+/** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */
+function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): Step {
+  const why = tellWhyNot(members);
+  const next: RolloutRun = {
+    ...fresh(run, members, now),
+    status: 'complete',
+    noEffect: true,
+    reasons: [why],
+    waitsFor: null,
+  };
+  return { run: next, audit: [entry('no_effect', why)], isNews: true };
+}
+
+function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): Step {
+  const soakedMs = run.soakSinceMs === null ? null : now - run.soakSinceMs;
+  const waitsFor =
+    soakedMs === null ? 'robots' : soakedMs < (stage?.soakS ?? 0) * 1000 ? 'soak' : 'evidence';
+  if (waitsFor === run.waitsFor) return stay(run);
+  const why = waitsFor === 'soak' ? `${stage?.soakS ?? 0} s from now` : (verdict.reasons[0] ?? '');
+  const text = `wave ${run.wave} waits for ${waitsFor}: ${why}`;
+  const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
+  return { run: { ...run, waitsFor }, audit, isNews: false };
+}
+
+function awaitApproval(run: RolloutRun, { evidence }: Verdict): Step {
+  if (run.waitsFor === 'approval') return stay(run);
+  const text = `wave ${run.wave} passed and waits for a person: drover rollout approve ${run.rollout} --wave ${run.wave}`;
+  const audit = [entry('awaiting_approval', text, { by: GATE, evidence })];
+  return { run: { ...run, waitsFor: 'approval', reasons: [text] }, audit, isNews: true };
+}
+
+function openWave(
+  run: RolloutRun,
+  stage: Stage,
+  { plan, members, now }: Pick<Look, 'plan' | 'members' | 'now'>,
+): Step {
+  const { min_canaries: minCanaries } = plan.rollout;
+  const previous = run.threshold;
+  const threshold = planThreshold({ members, share: stage.share, previous, minCanaries });
+  const next: RolloutRun = {
+    ...fresh(run, members, now),
+    wave: stage.wave,
+    previous,
+    threshold,
+    reasons: [],
+    waitsFor: 'robots',
+  };
+  const who = stage.wave === 0 ? 'the explicit canaries' : percent(threshold);
+  return { run: next, audit: [entry('opened', `wave ${stage.wave}: ${who}`)], isNews: true };
+}
+
+/** Robots that come later are a last group of their own, with evidence of their own. */
+function complete(
+  run: RolloutRun,
+  stages: readonly Stage[],
+  members: readonly Member[],
+  now: EpochMs,
+): Step {
+  const last = stages.at(-1);
+  const threshold = Math.max(run.threshold, last?.share ?? 0);
+  const noEffect = !hasEffect(members);
+  const why = tellWhyNot(members);
+  const next: RolloutRun = {
+    ...fresh(run, members, now),
+    status: 'complete',
+    noEffect,
+    wave: last?.wave ?? run.wave,
+    previous: run.threshold,
+    threshold,
+    reasons: noEffect ? [why] : [],
+    waitsFor: null,
+  };
+  if (noEffect) return { run: next, audit: [entry('no_effect', why)], isNews: true };
+  const text = `complete, open to ${percent(threshold)}; robots that come later are watched as well`;
+  return { run: next, audit: [entry('completed', text)], isNews: true };
+}
+
+function fresh(run: RolloutRun, members: readonly Member[], now: EpochMs): RolloutRun {
+  const { installed, failed, vanished } = countAll(members, run.threshold);
+  return {
+    ...run,
+    stage: run.stage + 1,
+    base: { installed, failed, vanished },
+    evidence: emptyEvidence(),
+    waveOpenedAtMs: now,
+    soakSinceMs: null,
+  };
+}
+
+function halt(run: RolloutRun, { plan, verdict }: Look): Step {
+  const goBack = plan.rollout.gates.auto_rollback;
+  const after = goBack ? '; robots that took it go back' : '; robots that took it keep it';
+  const [first = 'a gate said so'] = verdict.reasons;
+  const audit = [
+    entry('halted', `halted in wave ${run.wave}: ${first}${after}`, {
+      by: GATE,
+      evidence: verdict.evidence,
+    }),
+  ];
+  const reasons = verdict.reasons.slice(0, LIMITS.reasonsMax).map((text) => text.slice(0, 500));
+  return { run: { ...stopped(run, goBack), reasons }, audit, isNews: true };
+}
+
+/**
+ * Stopped for good; with a recall the robots that took it go back. The recall stands for ever: the
+ * status only says when the last robot that we know of has obeyed.
+ */
+export function stopped(run: RolloutRun, recall: boolean): RolloutRun {
+  return recall
+    ? { ...run, status: 'rolling_back', recall: true, waitsFor: 'recall' }
+    : { ...run, status: 'halted', waitsFor: null };
+}
+
+const percent = (share: number): string => `${Math.round(share * 10_000) / 100} % of the fleet`;

@@ -1,0 +1,152 @@
+/**
+ * The rollouts that are announced, with what the fleet has made of each so far, and what is left to
+ * say of one that is announced no more. Sans-I/O.
+ */
+
+import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import type { StoreView } from '../attached/engine-view.ts';
+import type { Fleet, RobotRecord } from '../control/fleet.ts';
+import { classify, membersOf, type Class, type Exclusion } from './classify.ts';
+import { statusOf, type RunStatus } from './record.ts';
+import type { RunView } from './rollout-view.ts';
+
+export interface RolloutView {
+  readonly id: string;
+  readonly component: string | null;
+  readonly version: string | null;
+  readonly target: Rollout['target'];
+  readonly waves: Rollout['waves'];
+  /** Robots that come before the first wave. */
+  readonly canaries: Rollout['canaries'];
+  /** Waves after which a person must approve; 0 for the explicit canaries. */
+  readonly approve_after: Rollout['approve_after'];
+  readonly emergency: boolean;
+  /** From the controller's progress; `announced` while there is none. */
+  readonly status: RunStatus | 'announced';
+  readonly wave: number | null;
+  readonly threshold: number | null;
+  readonly reasons: readonly string[];
+  readonly announced: boolean;
+  /** False when this broker has no trust file and shows what it carries unchecked. */
+  readonly verified: boolean;
+  readonly robots: {
+    readonly targeted: number;
+    readonly running: number;
+    readonly in_progress: number;
+    readonly failed: number;
+    readonly waiting: number;
+    /** Had it and gave it back. */
+    readonly recalled: number;
+    /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE. */
+    readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
+  };
+  /** Set when the manifest cannot be read. */
+  readonly error: Problem | null;
+  /** What an engine of somebody else holds of its chunks; absent where they are in our own store. */
+  readonly store?: StoreView;
+}
+
+export function describeRollouts(input: {
+  announcement: Announcement | null;
+  progress: ReadonlyMap<string, Progress>;
+  fleet: Fleet;
+  verified: boolean;
+}): RolloutView[] {
+  const robots = input.fleet.robots();
+  return (input.announcement?.rollouts ?? []).map((rollout) => {
+    const { manifest, error } = readManifest(rollout);
+    const progress = input.progress.get(rollout.id);
+    return {
+      id: rollout.id,
+      component: manifest?.name ?? null,
+      version: manifest?.version ?? null,
+      target: rollout.target,
+      waves: rollout.waves,
+      canaries: rollout.canaries,
+      approve_after: rollout.approve_after,
+      emergency: rollout.emergency,
+      status: progress ? statusOf(progress) : 'announced',
+      wave: progress?.wave ?? null,
+      threshold: progress?.threshold ?? null,
+      reasons: progress?.reasons ?? [],
+      announced: true,
+      verified: input.verified,
+      robots: count(
+        manifest
+          ? membersOf({ plan: { rollout, manifest }, robots, now: 0, watchedSinceMs: 0 })
+          : [],
+      ),
+      error,
+    };
+  });
+}
+
+/**
+ * A rollout that only the controller's record knows. Its rules went with the announcement, so
+ * nobody waits for it any more, and of the robots only those count that it has reached.
+ */
+export function describeEnded(
+  id: string,
+  run: RunView,
+  robots: readonly RobotRecord[],
+): RolloutView {
+  return {
+    id,
+    component: run.component,
+    version: run.version,
+    target: { tags: [], robots: [] },
+    waves: [],
+    canaries: { tags: [], robots: [] },
+    approve_after: [],
+    emergency: false,
+    status: run.status,
+    wave: run.wave,
+    threshold: run.threshold,
+    reasons: run.reasons,
+    announced: false,
+    verified: true,
+    robots: countReached(id, run, robots),
+    error: null,
+  };
+}
+
+function countReached(
+  id: string,
+  { component: name, version }: RunView,
+  robots: readonly RobotRecord[],
+): RolloutView['robots'] {
+  const classes = robots.flatMap(({ state }) => {
+    const component = state?.components.find((one) => one.name === name);
+    return component ? [classify(component, { rollout: id, version })] : [];
+  });
+  return count(classes.filter(({ kind }) => kind !== 'candidate' && kind !== 'excluded'));
+}
+
+function count(classes: readonly Class[]): RolloutView['robots'] {
+  const number = (...kinds: readonly Class['kind'][]): number =>
+    classes.filter(({ kind }) => kinds.includes(kind)).length;
+  const excluded: Partial<Record<Exclusion, number>> = {};
+  for (const { why } of classes) if (why) excluded[why] = (excluded[why] ?? 0) + 1;
+  const { RUNS_IT: alike = 0, ...others } = excluded;
+  return {
+    // Robots of another arch are not those that a bundle is for.
+    targeted: classes.length - (excluded.ARCH_WRONG ?? 0),
+    running: number('installed') + alike,
+    in_progress: number('updating', 'vanished'),
+    failed: number('failed'),
+    waiting: number('candidate'),
+    recalled: number('recalled'),
+    excluded: others,
+  };
+}
+
+function readManifest(rollout: Rollout): { manifest: Manifest | null; error: Problem | null } {
+  try {
+    return { manifest: parseManifest(rollout.manifest), error: null };
+  } catch (thrown) {
+    return { manifest: null, error: toProblem(thrown) };
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * How far a wave opens: the share that was announced, raised until it has robots enough to tell
+ * anything. Sans-I/O. A threshold never falls, because robots that were let in stay in.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Member } from './classify.ts';
+
+export interface WaveInput {
+  readonly members: readonly Member[];
+  /** 0 to 1, as announced. */
+  readonly share: number;
+  /** Of the wave before; 0 for the first. */
+  readonly previous: number;
+  readonly minCanaries: number;
+}
+
+/** The smallest step between two fractions. */
+const STEP = 2 ** -53;
+
+/**
+ * Reaches over the first `minCanaries` robots that are new in this wave and can answer. Robots that
+ * are away are stepped over only so far: a site whose robots are mostly off must not open half of
+ * its fleet to find one that is on.
+ */
+export function planThreshold({ members, share, previous, minCanaries }: WaveInput): number {
+  const floor = Math.max(share, previous);
+  if (share === 0) return floor;
+  const fresh = members
+    .filter((one) => isInOrder(one) && one.fraction >= previous)
+    .sort((a, b) => a.fraction - b.fraction);
+  const near = fresh.slice(0, minCanaries * LIMITS.canaryReach).filter(canAnswer);
+  const pool = near.length >= minCanaries ? near : fresh;
+  const last = pool[Math.min(minCanaries, pool.length) - 1];
+  if (!last || last.fraction < floor) return floor;
+  return Math.min(1, last.fraction + STEP);
+}
+
+/** False when every robot that could still take the version has its turn already. */
+export function somebodyIsLeft(members: readonly Member[], threshold: number): boolean {
+  return members.some(
+    (one) => one.kind === 'candidate' && !one.isCanary && one.fraction >= threshold,
+  );
+}
+
+/** Explicit canaries have come before, whatever their fraction. */
+const isInOrder = ({ kind, isCanary }: Member): boolean =>
+  !isCanary && kind !== 'excluded' && kind !== 'recalled';
+const canAnswer = ({ kind, online }: Member): boolean => online || kind !== 'candidate';

@@ -1,0 +1,56 @@
+/** A verified bundle as members of an export: each part with its size and hash, read when written. */
+
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
+import { PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { Sha256Stream, sha256Hex } from '../../shared/crypto/hash.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { Bundle } from '../../shared/io/bundle-folder.ts';
+import { listParts } from '../../shared/io/bundle-tar.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { bundleMember } from './parcel.ts';
+import type { Content } from './parcel-writer.ts';
+import { hashPayload } from '../bundle/payload.ts';
+
+/** A member that is in memory already. */
+export function contentOf(name: string, bytes: Uint8Array): Content {
+  const member = { name, size: bytes.byteLength, sha256: sha256Hex(bytes) };
+  return { member, read: () => [bytes] };
+}
+
+/**
+ * @param at which bundle of the export it is
+ * @throws DroverError of the bundle, its signatures and its payload
+ */
+export async function bundleContents(
+  bundle: Bundle,
+  trust: TrustRoot,
+  at: number,
+): Promise<Content[]> {
+  const payloadSha256 = await hashPayload(bundle);
+  const { manifestBytes, signatures, manifest, folder } = bundle;
+  verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
+  const contents: Content[] = [];
+  for (const { name, bytes } of await listParts(folder, manifest)) {
+    const path = join(folder, name);
+    const sha256 = name === PAYLOAD_FILE ? payloadSha256 : await hashFile(path);
+    const delta = manifest.deltas.find((one) => name.endsWith(`/${one.from_version}.zst`));
+    if (delta && (delta.sha256 !== sha256 || delta.size !== bytes)) {
+      throw new DroverError(
+        'PAYLOAD_HASH_MISMATCH',
+        `check ${name} of ${manifest.version}: it is not the one that the manifest names`,
+      );
+    }
+    const member = { name: bundleMember(at, name), size: bytes, sha256 };
+    contents.push({ member, read: () => createReadStream(path) });
+  }
+  return contents;
+}
+
+async function hashFile(path: string): Promise<Sha256Hex> {
+  const hash = new Sha256Stream();
+  for await (const piece of createReadStream(path) as AsyncIterable<Uint8Array>) hash.update(piece);
+  return hash.digestHex();
+}

@@ -1,0 +1,126 @@
+/**
+ * Makes a bundle folder again out of what a broker holds: the manifest and signatures of a rollout
+ * and its artifacts, chunk by chunk, each known by its hash. Whether the whole is what a release
+ * key signed is asked afterwards, as of any folder.
+ */
+
+import { mkdir, open, writeFile, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import {
+  COSIGNATURES_FILE,
+  DELTAS_FOLDER,
+  MANIFEST_FILE,
+  PAYLOAD_FILE,
+  SIGNATURE_FILE,
+} from '../../shared/formats/bundle-parts.ts';
+import { concatBytes } from '../../shared/crypto/bytes.ts';
+import {
+  chunkLength,
+  parseChunkIndex,
+  type ChunkIndex,
+} from '../../shared/transfer/chunk-index.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
+import { readBack } from '../../shared/io/read-back.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
+import type { BrokerLink } from '../transfer/broker-link.ts';
+import { writeFailure } from '../transfer/file-parts.ts';
+import type { Meter } from '../transfer/progress-meter.ts';
+
+export interface FetchJob {
+  readonly link: BrokerLink;
+  readonly rollout: Rollout;
+  /** Made here, with its parents. */
+  readonly folder: string;
+  readonly meter: (label: string, bytesTotal: number) => Meter;
+}
+
+/** @throws DroverError CHUNK_UNAVAILABLE, CHUNK_INDEX_INVALID, DISK_FULL, FILE_UNREADABLE, and
+ * those of the link */
+export async function fetchBundle({ link, rollout, folder, meter }: FetchJob): Promise<void> {
+  const manifest = parseManifest(rollout.manifest);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, MANIFEST_FILE), rollout.manifest);
+    await writeFile(join(folder, SIGNATURE_FILE), rollout.signature);
+    if (rollout.cosignatures.length > 0) {
+      await writeFile(join(folder, COSIGNATURES_FILE), concatBytes(...rollout.cosignatures));
+    }
+    for (const artifact of rollout.artifacts) {
+      const part = partOf(artifact, manifest);
+      if (part === null) continue; // a delta that the manifest does not name: no robot takes it
+      const bar = meter(`fetch ${manifest.version}`, artifact.size);
+      try {
+        await fetchArtifact({ link, artifact, path: join(folder, part), meter: bar });
+      } finally {
+        bar.stop();
+      }
+    }
+  } catch (cause) {
+    throw writeFailure(folder, cause);
+  }
+}
+
+function partOf(artifact: Artifact, manifest: Manifest): string | null {
+  if (artifact.kind === 'full') return PAYLOAD_FILE;
+  const delta = manifest.deltas.find((one) => one.sha256 === artifact.sha256);
+  return delta ? `${DELTAS_FOLDER}/${delta.from_version}.zst` : null;
+}
+
+async function fetchArtifact(job: {
+  link: BrokerLink;
+  artifact: Artifact;
+  path: string;
+  meter: Meter;
+}): Promise<void> {
+  const { artifact, link } = job;
+  let indexBytes = new Uint8Array();
+  await pull(link, { artifact, hashes: [artifact.chunk_index] }, (_, bytes) => {
+    indexBytes = new Uint8Array(bytes);
+  });
+  const index = parseChunkIndex(indexBytes, artifact);
+  const places = new Map<Sha256Hex, number[]>();
+  index.chunks.forEach((hash, at) => places.set(hash, [...(places.get(hash) ?? []), at]));
+  await mkdir(dirname(job.path), { recursive: true });
+  const file = await open(job.path, 'w');
+  try {
+    await pull(link, { artifact, hashes: [...places.keys()] }, async (hash, bytes) => {
+      for (const at of places.get(hash) ?? []) await writeChunk(file, index, { at, bytes });
+      job.meter.add(bytes.byteLength);
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeChunk(
+  file: FileHandle,
+  index: ChunkIndex,
+  { at, bytes }: { at: number; bytes: Uint8Array },
+): Promise<void> {
+  const want = chunkLength(index, at);
+  if (bytes.byteLength !== want) {
+    const sizes = `got ${bytes.byteLength} bytes, want ${want}`;
+    throw new DroverError('CHUNK_INDEX_INVALID', `fetch chunk ${at}: wrong length (${sizes})`);
+  }
+  await file.write(bytes, 0, want, at * index.chunkBytes);
+}
+
+async function pull(
+  link: BrokerLink,
+  { artifact, hashes }: { artifact: Artifact; hashes: readonly Sha256Hex[] },
+  onPresent: (hash: Sha256Hex, bytes: Uint8Array) => void | Promise<void>,
+): Promise<void> {
+  const missing = await readBack(link, {
+    hashes,
+    chunkBytes: artifact.chunk_size,
+    patienceMs: LIMITS.storeCheckPatienceMs,
+    onPresent,
+  });
+  const [first] = missing;
+  if (first === undefined) return;
+  const which = `${missing.length} of ${hashes.length}, the first is ${shortHash(first)}`;
+  throw new DroverError('CHUNK_UNAVAILABLE', `fetch chunks: the broker does not send ${which}`);
+}

@@ -1,0 +1,240 @@
+/**
+ * The stage `import`: a file from a stick becomes chunks and an announcement of this site. All of
+ * it is verified before anything is published. Then either what the cloud announced is put up as
+ * it is, or the site announces the bundles with a key of its own, as `publish` does.
+ */
+
+import type { Announcement } from '../../shared/formats/announcement.ts';
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { join } from 'node:path';
+import { openBundle } from '../../shared/io/bundle-folder.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { openActiveRollouts } from '../rollout/active-rollouts.ts';
+import { ANNOUNCEMENT_MEMBER, TRUST_MEMBER, type ParcelIndex } from './parcel.ts';
+import { bundleKey } from './plan-export.ts';
+import {
+  assertOrder,
+  assertTogether,
+  importFloor,
+  isOrderProven,
+  judgeAnnouncement,
+} from './plan-import.ts';
+import { rolloutIdFor } from '../rollout/plan-rollout.ts';
+import { AnnouncementBoard } from '../rollout/announcements.ts';
+import { BrokerLink } from '../transfer/broker-link.ts';
+import { makeMeter } from '../transfer/progress-meter.ts';
+import { ParcelReader } from './parcel-reader.ts';
+import { chunkPayload } from '../bundle/payload.ts';
+import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
+import { JOURNAL_FILE } from '../transfer/journal.ts';
+import { publishBundle, type PublishJob, type Published } from '../transfer/publish.ts';
+
+export interface ImportJob extends Omit<
+  PublishJob,
+  'bundle' | 'journalPath' | 'rolloutId' | 'imported'
+> {
+  readonly file: string;
+  /** Where bundle folders are kept at this site. */
+  readonly into: string;
+}
+
+export interface ImportedBundle {
+  readonly folder: string;
+  readonly name: string;
+  readonly version: string;
+  /** Of the site's own announcement; null where that of the cloud was put up, or none. */
+  readonly rollout: string | null;
+  /** Null in a dry run. */
+  readonly published: Published | null;
+}
+
+export interface Imported {
+  readonly index: ParcelIndex;
+  /** Whether somebody whom the site trusts has signed which file is newer. */
+  readonly isProven: boolean;
+  readonly mode: 'republished' | 'announced' | 'uploaded';
+  readonly bundles: readonly ImportedBundle[];
+}
+
+/** @throws DroverError of any step; nothing is published unless all of the file was verified */
+export async function importParcel(job: ImportJob): Promise<Imported> {
+  const isResigned = job.seeds.length > 0;
+  if (isResigned && !job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const reader = await ParcelReader.open(job.file, 'drover-export', job.trust.roles.rollout);
+  try {
+    const current = await readCurrent(job);
+    const read = await readSmall(job, reader, isResigned || job.uploadOnly);
+    const proof = { isProven: isOrderProven(reader.authority, read.announcement), now: Date.now() };
+    const floor = importFloor(current, job.trust, job.seeds);
+    assertOrder(reader.index, { trust: job.trust, floor }, proof);
+    const mode = modeOf(job, read.bytes);
+    const unpacked = await unpack(job, reader);
+    const manifests = unpacked.map(({ verified }) => verified.manifestBytes);
+    if (read.announcement) assertTogether(read.announcement, manifests, mode !== 'republished');
+    const bundles =
+      mode === 'republished' && read.announcement !== null && read.bytes !== null
+        ? await republish(job, unpacked, { ...read, current } as Cloud)
+        : await announceAll(job, unpacked, { current, seq: reader.index.seq });
+    return { index: reader.index, isProven: proof.isProven, mode, bundles };
+  } finally {
+    await reader.close();
+  }
+}
+
+function modeOf(job: ImportJob, announcement: Uint8Array | null): Imported['mode'] {
+  if (job.uploadOnly) return 'uploaded';
+  if (job.seeds.length > 0) return 'announced';
+  if (announcement !== null) return 'republished';
+  throw new DroverError('KEY_MISSING', 'import file: it holds no announcement', {
+    hint: "announce with the site's own rollout key (--key), or store only: --upload-only",
+  });
+}
+
+async function readCurrent(job: ImportJob): Promise<Uint8Array | null> {
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const board = await AnnouncementBoard.open(link);
+    board.close();
+    return board.current;
+  } finally {
+    await link.close();
+  }
+}
+
+async function readSmall(job: ImportJob, reader: ParcelReader, isResigned: boolean) {
+  const trust = reader.member(TRUST_MEMBER);
+  if (trust) await reader.read(trust); // what it says is not believed: the site has its own
+  const member = reader.member(ANNOUNCEMENT_MEMBER);
+  const bytes = member ? await reader.read(member) : null;
+  const site = { trust: job.trust, isResigned, now: Date.now() };
+  const announcement = bytes === null ? null : judgeAnnouncement(bytes, site, reader.index);
+  return { bytes, announcement };
+}
+
+async function unpack(job: ImportJob, reader: ParcelReader): Promise<Unpacked[]> {
+  const { trust, into, dryRun } = job;
+  const bundles = await verifyBundles(reader, trust);
+  const bytes = reader.index.members.reduce((sum, { size }) => sum + size, 0);
+  const meter = makeMeter(job.output, dryRun ? 'verify' : 'unpack', bytes);
+  try {
+    return await unpackBundles({ reader, trust, into, dryRun, meter }, bundles);
+  } finally {
+    meter.stop();
+  }
+}
+
+interface Cloud {
+  readonly bytes: Uint8Array;
+  readonly announcement: Announcement;
+  readonly current: Uint8Array | null;
+}
+
+/** Chunks as the cloud cut them, and then its announcement to the letter. */
+async function republish(
+  job: ImportJob,
+  unpacked: readonly Unpacked[],
+  { bytes, announcement, current }: Cloud,
+): Promise<ImportedBundle[]> {
+  if (current !== null && !isSame(current, bytes)) {
+    const { seq } = openActiveRollouts(current, job.trust);
+    if (seq === announcement.seq) {
+      throw new DroverError('SEQ_CONFLICT', `import file: another one with seq ${seq} is here`);
+    }
+  }
+  const bundles: ImportedBundle[] = [];
+  for (const rollout of announcement.rollouts) {
+    const one = unpacked.find(
+      ({ verified }) => bundleKey(verified.manifestBytes) === bundleKey(rollout.manifest),
+    );
+    const artifact = rollout.artifacts.find(({ kind }) => kind === 'full');
+    if (!one || !artifact) continue;
+    const chunks = { chunkBytes: artifact.chunk_size, chunkIndex: artifact.chunk_index };
+    bundles.push(await upload(job, one, chunks));
+  }
+  if (job.dryRun) return bundles;
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const board = await AnnouncementBoard.open(link);
+    try {
+      if (!isSame(board.current, current) && !isSame(board.current, bytes)) {
+        throw new DroverError('SEQ_CONFLICT', 'import file: somebody else announced meanwhile');
+      }
+      await board.replace(board.current, bytes);
+    } finally {
+      board.close();
+    }
+  } finally {
+    await link.close();
+  }
+  return bundles;
+}
+
+function isSame(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === b || (a !== null && b !== null && bytesEqual(a, b));
+}
+
+async function upload(
+  job: ImportJob,
+  one: Unpacked,
+  chunks: { chunkBytes: number; chunkIndex: string },
+): Promise<ImportedBundle> {
+  const { manifest } = one.verified;
+  const facts = { folder: one.folder, name: manifest.name, version: manifest.version };
+  if (job.dryRun) return { ...facts, rollout: null, published: null };
+  const bundle = await openBundle(one.folder);
+  try {
+    const payload = await chunkPayload(bundle, chunks.chunkBytes);
+    if (payload.indexHash !== chunks.chunkIndex) {
+      const why = 'its chunks are not those that the announcement names';
+      throw new DroverError('CHUNK_INDEX_INVALID', `import ${manifest.version}: ${why}`);
+    }
+    const { chunkBytes } = chunks;
+    const own = { ...ownJob(job, one), bundle, chunkBytes, uploadOnly: true };
+    return { ...facts, rollout: null, published: await publishBundle(own) };
+  } finally {
+    await bundle.close();
+  }
+}
+
+/** The same bundle gets the same rollout id each time: a file that is read twice announces once. */
+function ownJob(job: ImportJob, { folder, verified }: Unpacked) {
+  const { name, version } = verified.manifest;
+  const digest = Number.parseInt(sha256Hex(verified.manifestBytes).slice(0, 8), 16) / 2 ** 32;
+  const rolloutId = rolloutIdFor(name, version, () => digest);
+  // A person decided about it where the file was made; the forecast is of this site's robots.
+  return { ...job, journalPath: join(folder, JOURNAL_FILE), rolloutId, anyway: true };
+}
+
+async function announceAll(
+  job: ImportJob,
+  unpacked: readonly Unpacked[],
+  { current, seq }: { current: Uint8Array | null; seq: number },
+): Promise<ImportedBundle[]> {
+  const bundles: ImportedBundle[] = [];
+  for (const one of unpacked) {
+    const { name, version } = one.verified.manifest;
+    const own = ownJob(job, one);
+    const rollout = job.uploadOnly ? null : own.rolloutId;
+    const facts = { folder: one.folder, name, version, rollout };
+    if (job.dryRun) {
+      bundles.push({ ...facts, published: null });
+      continue;
+    }
+    const isAnnounced = current !== null && holds(current, job.trust, own.rolloutId);
+    const bundle = await openBundle(one.folder);
+    try {
+      const uploadOnly = job.uploadOnly || isAnnounced;
+      const published = await publishBundle({ ...own, bundle, uploadOnly, imported: { seq } });
+      bundles.push({ ...facts, published });
+    } finally {
+      await bundle.close();
+    }
+  }
+  return bundles;
+}
+
+const holds = (current: Uint8Array, trust: TrustRoot, rollout: string): boolean =>
+  openActiveRollouts(current, trust).rollouts.some((one) => one.rollout.id === rollout);

@@ -1,0 +1,110 @@
+/**
+ * Decides whether an export may come in: in which order it stands to what the site has, and
+ * whether its announcement and its bundles belong together. Sans-I/O. What a stick claims without a
+ * signature can delay a site by a day and never more.
+ */
+
+import {
+  assertFresh,
+  openAnnouncement,
+  type Announcement,
+} from '../../shared/formats/announcement.ts';
+import { signersOf } from '../../shared/formats/envelope.ts';
+import { keyIdOf, publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { Authority, ParcelIndex } from './parcel.ts';
+import { bundleKey } from './plan-export.ts';
+
+/**
+ * The announcement of the file, when a key that the site trusts signed it; null when the site signs
+ * its own and knows none of its keys.
+ * @param isResigned the site announces with a key of its own
+ * @throws DroverError ENVELOPE_*, FLEET_WRONG, ANNOUNCEMENT_*, PARCEL_DAMAGED
+ */
+export function judgeAnnouncement(
+  bytes: Uint8Array,
+  site: { readonly trust: TrustRoot; readonly isResigned: boolean; readonly now: EpochMs },
+  index: ParcelIndex,
+): Announcement | null {
+  let announcement: Announcement;
+  try {
+    announcement = openAnnouncement(bytes, site.trust);
+  } catch (error) {
+    const isStranger = error instanceof DroverError && error.code === 'ENVELOPE_KEY_UNKNOWN';
+    if (isStranger && site.isResigned) return null;
+    throw error;
+  }
+  if (!site.isResigned) assertFresh(announcement, 0, site.now);
+  if (announcement.seq === index.seq) return announcement;
+  const numbers = `got ${index.seq}, want ${announcement.seq}`;
+  throw new DroverError('PARCEL_DAMAGED', `read file: its seq is not that inside (${numbers})`);
+}
+
+/**
+ * The lowest seq that may still come in.
+ * @param seeds keys of the site's own; what they signed counts only for the files that went into it
+ */
+export function importFloor(
+  current: Uint8Array | null,
+  trust: TrustRoot,
+  seeds: readonly Uint8Array[],
+): number {
+  if (current === null) return 0;
+  const announcement = openAnnouncement(current, trust);
+  // What is put up as it is has to follow what robots of this site have accepted already.
+  if (seeds.length === 0) return announcement.seq;
+  if (announcement.imported !== undefined) return announcement.imported.seq;
+  const own = seeds.map((seed) => keyIdOf(publicKeyOf(seed)));
+  const isOwn = signersOf(current, trust.roles.rollout).some((key) => own.includes(key));
+  return isOwn ? 0 : announcement.seq;
+}
+
+/** @throws DroverError FLEET_WRONG, PARCEL_OLD, PARCEL_INVALID */
+export function assertOrder(
+  index: ParcelIndex,
+  { trust, floor }: { trust: TrustRoot; floor: number },
+  proof: { readonly isProven: boolean; readonly now: EpochMs },
+): void {
+  if (index.fleet !== trust.fleet) {
+    const fleets = `got ${index.fleet}, want ${trust.fleet}`;
+    throw new DroverError('FLEET_WRONG', `import file: it is for another fleet (${fleets})`);
+  }
+  if (index.seq < floor) {
+    throw new DroverError(
+      'PARCEL_OLD',
+      `import file: older than what this site has (got seq ${index.seq}, want at least ${floor})`,
+      { facts: { got: index.seq, want: floor } },
+    );
+  }
+  const latest = Math.floor((proof.now + LIMITS.parcelClockMsMax) / 1000);
+  if (proof.isProven || index.seq <= latest) return;
+  throw new DroverError(
+    'PARCEL_INVALID',
+    `import file: nobody signed its order, and it claims to come from the future (got seq ${index.seq}, want at most ${latest})`,
+  );
+}
+
+export const isOrderProven = (authority: Authority, announcement: Announcement | null): boolean =>
+  authority === 'trusted' || announcement !== null;
+
+/** @throws DroverError PARCEL_INCOMPLETE, PARCEL_DAMAGED */
+export function assertTogether(
+  announcement: Announcement,
+  manifests: readonly Uint8Array[],
+  isResigned: boolean,
+): void {
+  const announced = new Set(announcement.rollouts.map((one) => bundleKey(one.manifest)));
+  const held = new Set(manifests.map(bundleKey));
+  if ([...held].some((key) => !announced.has(key))) {
+    throw new DroverError('PARCEL_DAMAGED', 'read file: it holds a bundle that is not announced');
+  }
+  const missing = announcement.rollouts.find((one) => !held.has(bundleKey(one.manifest)));
+  if (missing === undefined || isResigned) return;
+  throw new DroverError(
+    'PARCEL_INCOMPLETE',
+    `import file: the bundle of rollout ${missing.id} is not in it`,
+  );
+}

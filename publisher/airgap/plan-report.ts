@@ -1,0 +1,71 @@
+/** How a rollout goes from wave to wave, as people read it before they say yes. Sans-I/O. */
+
+import type { RolloutFields } from '../../shared/formats/announcement.ts';
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import { gatesSchema } from '../../shared/rules/gates.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
+import type { Leader } from '../rollout/active-rollouts.ts';
+
+/** One line on the waves. */
+export function wavesLine({ emergency, waves }: RolloutFields): string {
+  if (emergency) return 'emergency, everybody now';
+  const percents = waves.map(({ percent }) => percent).join(', ');
+  const soaks = [...new Set(waves.map(({ soak_s }) => formatDurationMs((soak_s ?? 0) * 1000)))];
+  const each = waves.map(({ soak_s }) => formatDurationMs((soak_s ?? 0) * 1000));
+  return `waves ${percents} percent, soak ${soaks.length === 1 ? soaks[0] : each.join(', ')}`;
+}
+
+/** A line for each thing that was asked for beyond the waves. */
+export function stepLines(rollout: RolloutFields): string[] {
+  const { canaries, approve_after: approve = [], late_spread_s: spread } = rollout;
+  const lines: string[] = [];
+  const robots = canaries?.robots ?? [];
+  const tags = canaries?.tags ?? [];
+  const who = [
+    ...(robots.length > 0 ? [robots.join(', ')] : []),
+    ...(tags.length > 0 ? [`robots tagged ${tags.join(' and ')}`] : []),
+  ];
+  if (who.length > 0) lines.push(`canaries first: ${who.join('; ')}`);
+  if (approve.length > 0) {
+    lines.push(`waits for a person after wave ${approve.join(', ')}: drover rollout approve`);
+  }
+  const changed = changedGates(rollout);
+  if (changed.length > 0) lines.push(`gates: ${changed.join(', ')}`);
+  if (spread !== undefined) {
+    lines.push(`later robots start within ${formatDurationMs(spread * 1000)}`);
+  }
+  return lines;
+}
+
+/** A note where robots would wait for a controller that is not there. */
+export function leaderLines(leader: Leader, rollout: RolloutFields): string[] {
+  if (leader.kind === 'leads' || !needsController(rollout)) return [];
+  const seen =
+    leader.kind === 'none'
+      ? 'no rollout controller has been seen'
+      : `no rollout controller leads; the last one was heard at ${new Date(leader.sinceMs).toISOString()}`;
+  return [
+    `note: ${seen}; without one, robots take part only in --waves 100 without canaries and approvals, or an --emergency`,
+  ];
+}
+
+/** The gates that differ from what every rollout has. */
+function changedGates({ gates = {} }: RolloutFields): string[] {
+  const usual = gatesSchema.parse({});
+  return Object.entries(gatesSchema.parse(gates))
+    .filter(([name, value]) => usual[name as keyof typeof usual] !== value)
+    .map(([name, value]) => `${name}=${String(value)}`);
+}
+
+/** The same for `--json`, with every default in its place. */
+export function stepFields(rollout: RolloutFields): object {
+  return {
+    waves: rollout.waves.map(({ percent }) => percent),
+    soak_s: rollout.waves.map(({ soak_s }) => soak_s ?? 0),
+    emergency: rollout.emergency ?? false,
+    canaries: { robots: rollout.canaries?.robots ?? [], tags: rollout.canaries?.tags ?? [] },
+    approve_after: rollout.approve_after ?? [],
+    gates: gatesSchema.parse(rollout.gates ?? {}),
+    ...(rollout.late_spread_s !== undefined && { late_spread_s: rollout.late_spread_s }),
+  };
+}

@@ -1,0 +1,112 @@
+/**
+ * Carries what the robots of a site say over an air gap: read from the site's broker into one file,
+ * and from the file to a broker that cannot hear them. Who is online is never carried: nobody there
+ * can know it.
+ */
+
+import { stat } from 'node:fs/promises';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseRobotState } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { robotTopic } from '../../shared/formats/topics.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import {
+  encodeSiteReport,
+  openSiteReport,
+  planReport,
+  type ReportPlan,
+  type SiteReport,
+} from './site-report.ts';
+import { BrokerLink, type BrokerOptions } from '../transfer/broker-link.ts';
+import { readRetainedStates } from '../rollout/robot-states.ts';
+
+export interface ReportExport {
+  readonly broker: BrokerOptions;
+  readonly trust: TrustRoot;
+  readonly site: string;
+  readonly seeds: readonly Uint8Array[];
+  readonly out: string;
+  readonly dryRun: boolean;
+  readonly log: Log;
+}
+
+/**
+ * @returns of how many robots it tells
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN, BROKER_UNREACHABLE, ACCESS_DENIED, DISK_WRITE_FAILED
+ */
+export async function exportReport(job: ReportExport): Promise<number> {
+  assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const states = [...(await readStates(link)).values()].filter((one) => isState(one, job.log));
+    const about = { fleet: job.trust.fleet, site: job.site, nowMs: Date.now() };
+    const bytes = encodeSiteReport(about, states, job.seeds);
+    if (!job.dryRun) await writeFileAtomic(job.out, bytes);
+    return states.length;
+  } finally {
+    await link.close();
+  }
+}
+
+export interface ReportImport {
+  readonly file: string;
+  readonly trust: TrustRoot;
+  /** Null: it is read and shown, and goes nowhere. */
+  readonly broker: BrokerOptions | null;
+  readonly dryRun: boolean;
+  readonly log: Log;
+}
+
+/** @throws DroverError REPORT_INVALID, REPORT_OLD, ENVELOPE_*, FLEET_WRONG, BROKER_UNREACHABLE */
+export async function importReport(
+  job: ReportImport,
+): Promise<{ report: SiteReport; plan: ReportPlan | null }> {
+  await assertSize(job.file);
+  const report = openSiteReport(readInput(job.file, `report ${job.file}`), job.trust);
+  if (job.broker === null) return { report, plan: null };
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const plan = planReport(report, await readStates(link));
+    if (plan.newer.length === 0 && plan.older.length > 0) {
+      const count = `${plan.older.length} of ${report.states.length} robots`;
+      throw new DroverError(
+        'REPORT_OLD',
+        `take report of ${report.site}: ${count} said more since`,
+      );
+    }
+    for (const { payload, state } of job.dryRun ? [] : plan.newer) {
+      const topic = robotTopic(state.robot_id, 'state');
+      await link.wire.send(topic, payload, { retain: true, qos: 1 });
+    }
+    return { report, plan };
+  } finally {
+    await link.close();
+  }
+}
+
+async function readStates(link: BrokerLink): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { states, isWhole } = await readRetainedStates(link);
+  if (isWhole) return states;
+  throw new DroverError('BROKER_UNREACHABLE', 'read robots: reports are still coming in');
+}
+
+function isState(payload: Uint8Array, log: Log): boolean {
+  try {
+    parseRobotState(payload);
+    return true;
+  } catch (error) {
+    log.warn({ reason: String(error) }, 'a robot says what cannot be read: left out');
+    return false;
+  }
+}
+
+async function assertSize(file: string): Promise<void> {
+  const found = await stat(file).catch(() => null); // readInput tells an absent one better
+  if (!found || found.size <= LIMITS.siteReportBytesMax) return;
+  const sizes = `(got ${found.size}, want at most ${LIMITS.siteReportBytesMax} bytes)`;
+  throw new DroverError('REPORT_INVALID', `read report ${file}: too large ${sizes}`);
+}

@@ -1,0 +1,162 @@
+/**
+ * Unpacks the bundles of an export into folders of a site, each under its name when it is whole
+ * and a release key has vouched for it. A folder that is there already is compared, never changed.
+ * In a dry run everything is read and checked and nothing is written.
+ */
+
+import { existsSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import {
+  COSIGNATURES_FILE,
+  MANIFEST_FILE,
+  PAYLOAD_FILE,
+  SIGNATURE_FILE,
+} from '../../shared/formats/bundle-parts.ts';
+import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
+import { concatBytes } from '../../shared/crypto/bytes.ts';
+import { SIGNATURE_BYTES } from '../../shared/crypto/ed25519.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { bundlePartOf, type Member } from './parcel.ts';
+import { writeFailure } from '../transfer/file-parts.ts';
+import type { Meter } from '../transfer/progress-meter.ts';
+import type { ParcelReader } from './parcel-reader.ts';
+
+export interface Unpacked {
+  readonly folder: string;
+  readonly verified: VerifiedBundle;
+}
+
+export interface UnpackJob {
+  readonly reader: ParcelReader;
+  readonly trust: TrustRoot;
+  readonly into: string;
+  readonly dryRun: boolean;
+  readonly meter: Meter;
+}
+
+/** Members of each bundle, in the order of the bundles. */
+function membersOf(reader: ParcelReader): Map<string, Member>[] {
+  const bundles = new Map<number, Map<string, Member>>();
+  for (const member of reader.index.members) {
+    const place = bundlePartOf(member.name);
+    if (place === null) continue;
+    const parts = bundles.get(place.at) ?? new Map<string, Member>();
+    bundles.set(place.at, parts.set(place.part, member));
+  }
+  return [...bundles.values()];
+}
+
+/** The release signatures hold before a byte of a payload is read. @throws DroverError */
+export async function verifyBundles(reader: ParcelReader, trust: TrustRoot) {
+  const found: { parts: ReadonlyMap<string, Member>; verified: VerifiedBundle }[] = [];
+  for (const parts of membersOf(reader)) found.push(await verifyOne(reader, parts, trust));
+  return found;
+}
+
+async function verifyOne(
+  reader: ParcelReader,
+  parts: ReadonlyMap<string, Member>,
+  trust: TrustRoot,
+) {
+  const [manifest, signature] = [parts.get(MANIFEST_FILE), parts.get(SIGNATURE_FILE)];
+  const payload = parts.get(PAYLOAD_FILE);
+  if (!manifest || !signature || !payload) {
+    throw new DroverError('BUNDLE_INCOMPLETE', 'read file: a bundle in it lacks a part');
+  }
+  const more = parts.get(COSIGNATURES_FILE);
+  const signed = concatBytes(
+    await reader.read(signature),
+    more ? await reader.read(more) : new Uint8Array(),
+  );
+  const signatures = Array.from({ length: signed.byteLength / SIGNATURE_BYTES }, (_, at) =>
+    signed.slice(at * SIGNATURE_BYTES, (at + 1) * SIGNATURE_BYTES),
+  );
+  const manifestBytes = await reader.read(manifest);
+  const payloadSha256 = payload.sha256;
+  const verified = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
+  for (const delta of verified.manifest.deltas) {
+    const member = parts.get(`deltas/${delta.from_version}.zst`);
+    if (!member || (member.sha256 === delta.sha256 && member.size === delta.size)) continue;
+    throw new DroverError('PAYLOAD_HASH_MISMATCH', `read ${member.name}: not what was signed`);
+  }
+  return { parts, verified };
+}
+
+/** @throws DroverError PARCEL_*, FILE_EXISTS, DISK_FULL, FILE_UNREADABLE */
+export async function unpackBundles(
+  job: UnpackJob,
+  bundles: Awaited<ReturnType<typeof verifyBundles>>,
+): Promise<Unpacked[]> {
+  const unpacked: Unpacked[] = [];
+  for (const { parts, verified } of bundles) {
+    const { name, version } = verified.manifest;
+    const folder = join(job.into, `${name}-${version}`);
+    try {
+      await unpackOne(job, parts, folder);
+    } catch (cause) {
+      throw writeFailure(folder, cause);
+    }
+    unpacked.push({ folder, verified });
+  }
+  return unpacked;
+}
+
+async function unpackOne(
+  job: UnpackJob,
+  parts: ReadonlyMap<string, Member>,
+  folder: string,
+): Promise<void> {
+  const isThere = existsSync(folder);
+  const beside = `${folder}.partial`;
+  if (!isThere && !job.dryRun) await rm(beside, { recursive: true, force: true });
+  for (const [part, member] of parts) {
+    const path = isThere ? join(folder, part) : join(beside, part);
+    if (isThere) await compare(job, member, path);
+    else await copy(job, member, job.dryRun ? null : path);
+  }
+  if (isThere || job.dryRun) return;
+  await syncFolder(beside);
+  await rename(beside, folder);
+  await syncFolder(dirname(folder));
+}
+
+async function copy(job: UnpackJob, member: Member, path: string | null): Promise<void> {
+  if (path !== null) await mkdir(dirname(path), { recursive: true });
+  const file = path === null ? null : await open(path, 'w');
+  try {
+    for await (const piece of job.reader.pieces(member)) {
+      await file?.writeFile(piece);
+      job.meter.add(piece.byteLength);
+    }
+    await file?.sync();
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Same bytes in the file and in the folder, read side by side. */
+async function compare(job: UnpackJob, member: Member, path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    let at = 0;
+    for await (const piece of job.reader.pieces(member)) {
+      const mine = Buffer.alloc(piece.byteLength);
+      const { bytesRead } = await file.read(mine, 0, mine.byteLength, at);
+      if (bytesRead !== piece.byteLength || !mine.equals(piece)) throw otherContent(path);
+      at += bytesRead;
+      job.meter.add(piece.byteLength);
+    }
+    if ((await file.stat()).size !== member.size) throw otherContent(path);
+  } finally {
+    await file.close();
+  }
+}
+
+function otherContent(path: string): DroverError {
+  return new DroverError('FILE_EXISTS', `unpack ${path}: another file is there already`, {
+    hint: 'give another --into, or remove that folder',
+  });
+}

@@ -1,0 +1,130 @@
+/**
+ * The stage `build`: an application's folder becomes a bundle folder with payload.tar.gz and
+ * manifest.json. The bundle appears under its name in one rename, so a half-built one is never
+ * mistaken for a bundle; building the same tree again gives the same bytes.
+ */
+
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, realpath, rename, rm, writeFile, chmod } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { MANIFEST_FILE, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import type { Output } from '../../shared/io/cli.ts';
+import { probeZstd } from '../../shared/io/zstd.ts';
+import { encodeManifest } from '../../shared/formats/manifest.ts';
+import { assertDeltaBases, parseDeltaFrom } from './deltas/plan-deltas.ts';
+import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './plan-bundle.ts';
+import { assertNoXattrs } from './xattr-policy.ts';
+import { planTree, type TreePlan } from './plan-tree.ts';
+import { makeDeltas, type BuiltDelta } from './deltas/deltas.ts';
+import { openDeltaBase, type DeltaBase } from './deltas/delta-base.ts';
+import { makeMeter } from '../transfer/progress-meter.ts';
+import { listXattrs } from './xattrs.ts';
+import { packPayload, type PackedPayload } from './pack-payload.ts';
+import { listTree } from './tree.ts';
+
+export interface BuildJob {
+  readonly appFolder: string;
+  readonly out: string;
+  readonly labels: BundleLabels;
+  /** Words of `--delta-from`. */
+  readonly deltasFrom?: readonly string[];
+  readonly zstd?: string;
+  readonly plainModes?: boolean;
+  /** Leaves extended attributes out; a tree that has some is refused otherwise. */
+  readonly dropXattrs?: boolean;
+  /** Plans and checks everything, writes nothing. */
+  readonly dryRun: boolean;
+  readonly output: Output;
+}
+
+export interface BuiltBundle {
+  readonly out: string;
+  readonly plan: TreePlan;
+  /** Null for a dry run. */
+  readonly payload: PackedPayload | null;
+  readonly deltas: readonly BuiltDelta[];
+}
+
+/** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE,
+ * XATTRS_REFUSED, XATTRS_UNREADABLE, and with deltas those of `makeDeltas` */
+export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
+  const out = resolve(job.out);
+  planManifest(job.labels, null); // labels are judged before gigabytes are read
+  await assertOutIsFree(out, job.appFolder);
+  const bases = await openBases(job);
+  try {
+    const listing = await listTree(job.appFolder);
+    const plan = planTree(listing, { plainModes: job.plainModes ?? false });
+    if (job.dropXattrs !== true) assertNoXattrs(await listXattrs(job.appFolder));
+    if (job.dryRun) return { out, plan, payload: null, deltas: [] };
+    return await packBundle(job, { out, plan, bases });
+  } finally {
+    for (const base of bases) await base.close();
+  }
+}
+
+/** The bases are judged by their labels; nothing large is read yet. */
+async function openBases(job: BuildJob): Promise<DeltaBase[]> {
+  const bases: DeltaBase[] = [];
+  if (job.deltasFrom && job.deltasFrom.length > 0) await probeZstd(zstdOf(job));
+  try {
+    for (const text of job.deltasFrom ?? []) bases.push(await openDeltaBase(parseDeltaFrom(text)));
+    assertDeltaBases(job.labels, bases);
+    return bases;
+  } catch (error) {
+    for (const base of bases) await base.close();
+    throw error;
+  }
+}
+
+const zstdOf = (job: BuildJob): string => job.zstd ?? 'zstd';
+
+async function packBundle(
+  job: BuildJob,
+  { out, plan, bases }: { out: string; plan: TreePlan; bases: readonly DeltaBase[] },
+): Promise<BuiltBundle> {
+  await mkdir(dirname(out), { recursive: true });
+  const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
+  const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.scratch.`));
+  try {
+    const payloadPath = join(beside, PAYLOAD_FILE);
+    const meter = makeMeter(job.output, 'pack', plan.bytes);
+    const payload = await packPayload(
+      { root: job.appFolder, entries: plan.entries },
+      payloadPath,
+      meter.add,
+    ).finally(meter.stop);
+    assertPayloadWithinLimits(payload);
+    const { output } = job;
+    const places = { payload, payloadPath, bundleFolder: beside, scratch };
+    const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
+    const manifest = encodeManifest(planManifest(job.labels, payload, deltas));
+    await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
+    await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
+    await syncFolder(beside);
+    await rename(beside, out);
+    await syncFolder(dirname(out));
+    return { out, plan, payload, deltas };
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true });
+    throw error;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function assertOutIsFree(out: string, appFolder: string): Promise<void> {
+  if (existsSync(out)) {
+    throw new DroverError('FILE_EXISTS', `build ${out}: it is there already`, {
+      hint: 'choose another --out, or remove the old bundle yourself',
+    });
+  }
+  if (!existsSync(appFolder)) return; // listTree tells this better
+  const app = await realpath(appFolder);
+  if (!`${out}${sep}`.startsWith(`${app}${sep}`)) return;
+  throw new DroverError('USAGE', `build ${out}: --out lies inside the application's folder`, {
+    hint: 'choose an --out outside the folder, or the bundle would hold itself',
+  });
+}

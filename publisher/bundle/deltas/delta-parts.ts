@@ -1,0 +1,88 @@
+/**
+ * The deltas that are in a bundle: whether each is what the manifest says, and whether the tar that
+ * they make is the one inside the payload. A robot that takes a delta never sees the payload, so
+ * the two must not be able to differ in what is signed.
+ */
+
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deltaPartName } from '../../../shared/formats/bundle-parts.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { Sha256Stream } from '../../../shared/crypto/hash.ts';
+import type { Bundle } from '../../../shared/io/bundle-folder.ts';
+import type { Manifest } from '../../../shared/formats/manifest.ts';
+import { readPatchPlan } from '../../../shared/transfer/patch-apply.ts';
+import { freshBytesOf, rangeBytes } from '../../../shared/transfer/patch-plan.ts';
+import { unpackTar } from './unpack-tar.ts';
+
+export type Delta = Manifest['deltas'][number];
+
+export interface DeltaPart {
+  readonly delta: Delta;
+  readonly path: string;
+  readonly segments: number;
+  /** Most that a robot's zstd holds while it applies it. */
+  readonly memoryBytes: number;
+}
+
+/**
+ * Deltas of the manifest whose part is not there are left out: a bundle may travel without them.
+ */
+export async function presentDeltas(bundle: Bundle): Promise<{ delta: Delta; path: string }[]> {
+  const found = [];
+  for (const delta of bundle.manifest.deltas) {
+    const path = join(bundle.folder, deltaPartName(delta.from_version));
+    const part = await stat(path).catch(() => null); // absent: the manifest alone is no delta
+    if (part?.isFile()) found.push({ delta, path });
+  }
+  return found;
+}
+
+/**
+ * Every delta that is there, and the tar of the payload when there is one.
+ * @throws DroverError DELTA_INVALID, PAYLOAD_HASH_MISMATCH, ARCHIVE_CORRUPT
+ */
+export async function checkDeltas(bundle: Bundle): Promise<DeltaPart[]> {
+  const present = await presentDeltas(bundle);
+  if (present.length === 0) return [];
+  const { version, payload_tar_sha256: sha256, payload_tar_size: bytes } = bundle.manifest;
+  const tar = await unpackTar(bundle.payloadPath, null);
+  if (tar.sha256 !== sha256 || tar.bytes !== bytes) {
+    throw new DroverError(
+      'PAYLOAD_HASH_MISMATCH',
+      `check payload of ${version}: its tar is not what the manifest says, so no delta can be`,
+    );
+  }
+  const parts: DeltaPart[] = [];
+  for (const { delta, path } of present) parts.push(await checkDelta(delta, path, tar.bytes));
+  return parts;
+}
+
+/** @throws DroverError DELTA_INVALID */
+export async function checkDelta(
+  delta: Delta,
+  path: string,
+  tarBytes: number | undefined,
+): Promise<DeltaPart> {
+  const invalid = (why: string): DroverError =>
+    new DroverError('DELTA_INVALID', `check delta from ${delta.from_version}: ${why}`);
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size !== delta.size) throw invalid(`size differs (got ${size}, want ${delta.size} bytes)`);
+    const hash = new Sha256Stream();
+    for await (const piece of file.createReadStream({ autoClose: false, start: 0 })) {
+      hash.update(piece as Buffer);
+    }
+    if (hash.digestHex() !== delta.sha256) throw invalid('hash differs from the manifest');
+    const { segments, targetBytes } = await readPatchPlan({
+      bytes: size,
+      read: async (into, at) => (await file.read(into, 0, into.byteLength, at)).bytesRead,
+    });
+    if (targetBytes !== tarBytes) throw invalid('it makes a tar of another size');
+    const memory = segments.map((one) => freshBytesOf(one) + rangeBytes(one.dictionary));
+    return { delta, path, segments: segments.length, memoryBytes: Math.max(0, ...memory) };
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Finds the long runs of a target that are in the base or further up in the target itself. Places
+ * are picked by content (../core/gear), looked up, and then the bytes themselves are compared: a
+ * key is only ever a hint. Memory is a table of a million places, whatever the size of the tars.
+ */
+
+import { LIMITS } from '../../../shared/base/limits.ts';
+import { Gear, zeroBitsFor } from './rolling-hash.ts';
+import { PlaceTable } from './place-table.ts';
+import type { FoundCopy } from './plan-patch.ts';
+import type { History } from '../../rollout/history.ts';
+
+const PLACES_MAX = 2 ** 20;
+/** Fine enough to tell which blocks a changed text came from. */
+const FINE_BITS_LEAST = 7;
+/** Of the places, those at which a long run is looked for: enough to hit each one many times. */
+const COARSE_BITS_LEAST = 12;
+
+export interface FoundCopies {
+  readonly copies: readonly FoundCopy[];
+  /** Places of the whole history, to look up what is fresh. */
+  readonly places: PlaceTable;
+  readonly placeBits: number;
+}
+
+/** @param onBytes told of bytes read of either tar */
+export async function findCopies(
+  history: History,
+  onBytes: (bytes: number) => void,
+): Promise<FoundCopies> {
+  const totalBytes = history.base.bytes + history.target.bytes;
+  const placeBits = zeroBitsFor(totalBytes, PLACES_MAX, FINE_BITS_LEAST);
+  const places = new PlaceTable();
+  const gear = new Gear(placeBits);
+  for await (const piece of history.base.range(0, history.base.bytes)) {
+    gear.feed(piece, (key, at) => places.add(key, at));
+    onBytes(piece.byteLength);
+  }
+  const finder = new CopyFinder(history, places, Math.max(placeBits, COARSE_BITS_LEAST));
+  gear.jump(0);
+  for await (const piece of history.target.range(0, history.target.bytes)) {
+    const found: Place[] = [];
+    gear.feed(piece, (key, at, rarity) => found.push({ key, at, rarity }));
+    onBytes(piece.byteLength);
+    for (const place of found) await finder.look(place);
+  }
+  return { copies: finder.copies, places, placeBits };
+}
+
+interface Place {
+  readonly key: number;
+  readonly at: number;
+  readonly rarity: number;
+}
+
+class CopyFinder {
+  readonly copies: FoundCopy[] = [];
+  readonly #history: History;
+  readonly #places: PlaceTable;
+  readonly #coarseBits: number;
+  readonly #bytesMin: number;
+  /** Target up to here is copied. */
+  #doneTo = 0;
+  /** Runs that were too short, by how far the history is off: not to be compared again. */
+  readonly #short = new Map<number, number>();
+
+  constructor(history: History, places: PlaceTable, coarseBits: number) {
+    this.#history = history;
+    this.#places = places;
+    this.#coarseBits = coarseBits;
+    const evenly = Math.ceil(history.target.bytes / (LIMITS.deltaCopiesMax / 2));
+    this.#bytesMin = Math.max(LIMITS.deltaCopyBytesMin, evenly);
+  }
+
+  async look({ key, at, rarity }: Place): Promise<void> {
+    const { base } = this.#history;
+    const seen = this.#places.get(key);
+    if (seen === null) this.#places.add(key, base.bytes + at);
+    if (rarity < this.#coarseBits || at <= this.#doneTo) return;
+    const last = this.copies.at(-1);
+    // Where the last copy would go on comes first: files mostly keep their order.
+    const straightOn = last ? last.from - last.at : 0;
+    for (const off of new Set([straightOn, ...(seen === null ? [] : [seen - at])])) {
+      if (await this.#take(at, off)) return;
+    }
+  }
+
+  async #take(at: number, off: number): Promise<boolean> {
+    const { base, target } = this.#history;
+    if ((this.#short.get(off) ?? -1) >= at) return false;
+    const from = at + off;
+    const isInBase = from <= base.bytes;
+    const historyEnd = isInBase ? base.bytes : base.bytes + at;
+    if (from < 0 || from > historyEnd) return false;
+    const historyStart = isInBase ? 0 : base.bytes;
+    const before = Math.min(at - this.#doneTo, from - historyStart);
+    const back = await this.#history.equalBefore(from, at, before);
+    // A run of the target itself ends at the latest where it begins to copy itself.
+    const ends = Math.min(target.bytes - at, historyEnd - from - (isInBase ? 0 : back));
+    const on = ends > 0 ? await this.#history.equalAfter(from, at, ends) : 0;
+    if (back + on < this.#bytesMin) {
+      if (this.#short.size > 1_000) this.#short.clear();
+      this.#short.set(off, at + on);
+      return false;
+    }
+    this.copies.push({ at: at - back, bytes: back + on, from: from - back });
+    this.#doneTo = at + on;
+    return true;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Which versions a bundle may have deltas from. Pure: a base that no robot could ever patch from is
+ * told before gigabytes are read.
+ * Sans-I/O.
+ */
+
+import { archFits } from '../../../shared/rules/arch.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import { compareVersions, isVersion } from '../../../shared/rules/version.ts';
+import type { BundleLabels } from '../plan-bundle.ts';
+
+export interface BaseWords {
+  /** Null for a bundle, which says it itself. */
+  readonly version: string | null;
+  readonly path: string;
+}
+
+/** `BUNDLE`, or `VERSION=FILE` for a tar that is in no bundle. */
+export function parseDeltaFrom(text: string): BaseWords {
+  const cut = text.indexOf('=');
+  const version = text.slice(0, Math.max(0, cut));
+  return isVersion(version)
+    ? { version, path: text.slice(cut + 1) }
+    : { version: null, path: text };
+}
+
+/** Of the payload: a delta that saves less is not worth a robot's work and disk. */
+const WORTH_MAX = 0.9;
+
+export function isWorthwhile(deltaBytes: number, payloadBytes: number): boolean {
+  return deltaBytes <= payloadBytes * WORTH_MAX;
+}
+
+export interface BaseLabels {
+  readonly version: string;
+  /** Null where nothing says it. */
+  readonly name: string | null;
+  readonly arch: string | null;
+}
+
+/** @throws DroverError USAGE */
+export function assertDeltaBases(labels: BundleLabels, bases: readonly BaseLabels[]): void {
+  const no = (why: string): DroverError =>
+    new DroverError('USAGE', `build ${labels.version}: --delta-from: ${why}`);
+  if (bases.length > LIMITS.deltasMax) {
+    throw no(`too many bases (got ${bases.length}, want at most ${LIMITS.deltasMax})`);
+  }
+  const seen = new Set<string>();
+  for (const { version, name, arch } of bases) {
+    if (seen.has(version)) throw no(`${version} is given twice`);
+    seen.add(version);
+    if (name !== null && name !== labels.name) {
+      throw no(`${version} is another component (got ${name}, want ${labels.name})`);
+    }
+    if (arch !== null && !archFits(arch, labels.arch) && !archFits(labels.arch, arch)) {
+      throw no(`${version} is for another arch (got ${arch}, want ${labels.arch})`);
+    }
+    if (compareVersions(version, labels.version) >= 0) {
+      throw no(`a base is older than what is built (got ${version})`);
+    }
+    if (compareVersions(version, labels.minCurrent) < 0) {
+      throw no(`no robot on ${version} may take it (--min-current is ${labels.minCurrent})`);
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Counts what is in a payload without unpacking it: entries and bytes, as a stream, with the bounds
+ * that robots have, since an inspected bundle is one that nobody has vouched for yet.
+ */
+
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import tar from 'tar-stream';
+import { assertUnpackedWithin, checkArchiveEntry } from '../../shared/formats/archive-entry.ts';
+import { isMachineXattr, paxXattr, type Attributed } from './xattr-policy.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Bundle } from '../../shared/io/bundle-folder.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export interface Census {
+  readonly entries: number;
+  readonly files: number;
+  /** Sum of the files, unpacked. */
+  readonly bytes: number;
+  /** What has extended attributes, which robots do not restore; `attributedMax` at most. */
+  readonly attributed: readonly Attributed[];
+}
+
+/** @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE */
+export async function countPayload(bundle: Bundle): Promise<Census> {
+  const { payloadPath, payloadBytes } = bundle;
+  const extract = tar.extract();
+  const count = async (): Promise<Census> => {
+    const census = { entries: 0, files: 0, bytes: 0 };
+    const attributed: Attributed[] = [];
+    for await (const entry of extract) {
+      const { name, type, linkname, mode, size } = entry.header;
+      const header = { name, type: String(type), linkname: linkname ?? null, mode, size };
+      const action = checkArchiveEntry(header, census, payloadBytes);
+      const names = attributesOf(entry.header.pax as Record<string, string> | null | undefined);
+      if (names.length > 0 && attributed.length < LIMITS.attributedMax) {
+        attributed.push({ path: name, names });
+      }
+      entry.resume();
+      if (action.kind === 'ignore') continue;
+      census.entries += 1;
+      if (action.kind !== 'file') continue;
+      census.files += 1;
+      census.bytes += action.bytes;
+    }
+    return { ...census, attributed };
+  };
+  let unpackedBytes = 0;
+  const counting = count();
+  const reading = pipeline(
+    createReadStream(payloadPath),
+    createGunzip(),
+    async function* bounded(pieces: AsyncIterable<Buffer>) {
+      for await (const piece of pieces) {
+        unpackedBytes += piece.byteLength;
+        assertUnpackedWithin(unpackedBytes, payloadBytes, 'the payload');
+        yield piece;
+      }
+    },
+    extract,
+  );
+  const [counted, read] = await Promise.allSettled([counting, reading]);
+  const failures = [counted, read].flatMap((end) =>
+    end.status === 'rejected' ? [end.reason as unknown] : [],
+  );
+  // Ending one side early ends the other with a "premature close": ours is the one to tell.
+  const cause = failures.find((one) => one instanceof DroverError) ?? failures[0];
+  if (cause === undefined && counted.status === 'fulfilled') return counted.value;
+  if (cause instanceof DroverError) throw cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new DroverError('ARCHIVE_CORRUPT', `read payload ${payloadPath}: ${why}`, { cause });
+}
+
+/** Names of attributes in the PAX records of an entry, without those that belong to a machine. */
+function attributesOf(pax: Record<string, string> | null | undefined): string[] {
+  const names = Object.keys(pax ?? {}).flatMap((key) => paxXattr(key) ?? []);
+  return names.filter((name) => !isMachineXattr(name));
+}

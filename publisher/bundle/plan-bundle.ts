@@ -1,0 +1,98 @@
+/**
+ * Decides the manifest of a new bundle: which labels make sense together, and the order of the
+ * keys, which is part of the bytes that get signed. Sans-I/O.
+ */
+
+import { assertUnpackedWithin } from '../../shared/formats/archive-entry.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+
+export interface BundleLabels {
+  readonly name: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly minCurrent: string;
+  readonly rollback: string;
+}
+
+interface Payload {
+  readonly sha256: Sha256Hex;
+  readonly bytes: number;
+  readonly tarSha256: Sha256Hex;
+  readonly tarBytes: number;
+}
+
+const NO_HASH = '0'.repeat(64) as Sha256Hex;
+const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tarBytes: 1 };
+
+/**
+ * @param payload null to judge the labels before there is one
+ * @throws DroverError USAGE for labels that no robot could ever act on, MANIFEST_INVALID
+ */
+export function planManifest(
+  labels: BundleLabels,
+  payload: Payload | null,
+  deltas: NonNullable<ManifestFields['deltas']> = [],
+): ManifestFields {
+  const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
+  const fields: ManifestFields = {
+    name: labels.name,
+    version: labels.version,
+    min_current_version: labels.minCurrent,
+    target_arch: labels.arch,
+    payload_sha256: sha256,
+    rollback_version: labels.rollback,
+    apply_strategy: 'atomic_swap',
+    payload_size: bytes,
+    payload_tar_sha256: tarSha256,
+    payload_tar_size: tarBytes,
+    ...(deltas.length > 0 && { deltas }),
+  };
+  assertLabels(fields);
+  assertBelow('--min-current', labels.minCurrent, labels.version);
+  assertBelow('--rollback', labels.rollback, labels.version);
+  return fields;
+}
+
+const OPTION_OF_FIELD: Readonly<Record<string, string>> = {
+  name: '--name',
+  version: '--version',
+  min_current_version: '--min-current',
+  target_arch: '--arch',
+  rollback_version: '--rollback',
+};
+
+/** A label that the format refuses is the caller's to fix, so it is told by its option. */
+function assertLabels(fields: ManifestFields): void {
+  try {
+    encodeManifest(fields);
+  } catch (cause) {
+    const field = cause instanceof DroverError ? String(cause.facts['field']) : '';
+    const option = OPTION_OF_FIELD[field];
+    if (!(cause instanceof DroverError) || option === undefined) throw cause;
+    throw new DroverError('USAGE', `build: ${option}: ${cause.message}`, { cause });
+  }
+}
+
+function assertBelow(option: string, got: string, version: string): void {
+  if (compareVersions(got, version) < 0) return;
+  throw new DroverError(
+    'USAGE',
+    `build ${version}: ${option} is not below the version (got ${got}, want below ${version})`,
+  );
+}
+
+/** What every robot would refuse to unpack is not worth signing. */
+export function assertPayloadWithinLimits(payload: Payload): void {
+  if (payload.bytes > LIMITS.payloadBytesMax) {
+    throw new DroverError(
+      'PAYLOAD_TOO_LARGE',
+      `build: payload too large (got ${payload.bytes} bytes, want at most ${LIMITS.payloadBytesMax})`,
+      { hint: 'split the application into components with --name' },
+    );
+  }
+  assertUnpackedWithin(payload.tarBytes, payload.bytes, 'the payload');
+}

@@ -1,0 +1,91 @@
+/**
+ * The stage `sign`: a release key says that this payload may run. The payload is hashed and
+ * compared with the manifest first, so that nobody signs a bundle whose parts do not belong
+ * together; what is signed are the bytes of manifest.json as they stand.
+ */
+
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { COSIGNATURES_FILE, SIGNATURE_FILE } from '../../shared/formats/bundle-parts.ts';
+import { signBundle } from '../../shared/formats/bundle-signature.ts';
+import { bytesEqual, concatBytes } from '../../shared/crypto/bytes.ts';
+import { publicKeyOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { assertNoXattrs } from './xattr-policy.ts';
+import { checkDeltas } from './deltas/delta-parts.ts';
+import { hashPayload } from './payload.ts';
+import { countPayload } from './payload-census.ts';
+
+export interface SignJob {
+  readonly folder: string;
+  readonly seeds: readonly Uint8Array[];
+  /** Keep the signatures that are there and add ours. */
+  readonly add: boolean;
+  /** Signs a payload of another tool although robots will not restore its attributes. */
+  readonly dropXattrs?: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface SignedBundle {
+  readonly version: string;
+  readonly keys: readonly PublicKeyHex[];
+  /** How many the bundle has now, or would have. */
+  readonly signatures: number;
+}
+
+/** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, DELTA_INVALID,
+ * XATTRS_REFUSED, those of `openBundle` and of `countPayload` */
+export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
+  const found = await stat(job.folder).catch(() => null); // openBundle tells an absent one better
+  if (found?.isFile()) {
+    throw new DroverError('USAGE', `sign ${job.folder}: not a folder`, {
+      hint: 'sign the bundle folder, then drover pack it',
+    });
+  }
+  const bundle = await openBundle(job.folder, { unsigned: !job.add });
+  try {
+    await hashPayload(bundle);
+    const { attributed } = await countPayload(bundle);
+    if (job.dropXattrs !== true) assertNoXattrs(attributed, 'sign');
+    await checkDeltas(bundle);
+    const signatures = job.add ? [...bundle.signatures] : [];
+    for (const seed of job.seeds) {
+      const made = signBundle(bundle.manifestBytes, bundle.manifest.payload_sha256, seed);
+      if (!signatures.some((one) => bytesEqual(one, made))) signatures.push(made);
+    }
+    assertSignatureCount(signatures.length);
+    if (!job.dryRun) await writeSignatures(bundle, signatures);
+    return {
+      version: bundle.manifest.version,
+      keys: job.seeds.map(publicKeyOf),
+      signatures: signatures.length,
+    };
+  } finally {
+    await bundle.close();
+  }
+}
+
+function assertSignatureCount(count: number): void {
+  if (count <= LIMITS.signaturesMax) return;
+  throw new DroverError(
+    'USAGE',
+    `sign: too many signatures (got ${count}, want at most ${LIMITS.signaturesMax})`,
+    { hint: 'sign afresh without --add' },
+  );
+}
+
+/** Old co-signatures go first: at no instant does a new signature stand beside strangers. */
+async function writeSignatures(
+  { folder }: Bundle,
+  [first, ...more]: readonly Uint8Array[],
+): Promise<void> {
+  if (!first) throw new TypeError('writeSignatures: none');
+  await rm(join(folder, COSIGNATURES_FILE), { force: true });
+  await writeFileAtomic(join(folder, SIGNATURE_FILE), first);
+  if (more.length > 0) {
+    await writeFileAtomic(join(folder, COSIGNATURES_FILE), concatBytes(...more));
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Reads what is announced now, so that the next announcement can build on it. Signatures first;
+ * rollouts are kept as they were written, with fields that a later version of Drover may have put
+ * there, because leaving one out would change what somebody else signed. Sans-I/O.
+ */
+
+import {
+  openAnnouncement,
+  openAnnouncementPayload,
+  type RolloutFields,
+} from '../../shared/formats/announcement.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { openLease } from '../../shared/formats/lease.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { openProgress } from '../../shared/formats/progress.ts';
+import { parseStrictJson } from '../../shared/formats/strict-json.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { ActiveRollout, LedStatus } from './plan-announcement.ts';
+
+/** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, JSON_INVALID */
+export function openActiveRollouts(
+  bytes: Uint8Array,
+  trust: TrustRoot,
+): { seq: number; imported?: { seq: number }; rollouts: ActiveRollout[] } {
+  const announcement = openAnnouncement(bytes, trust);
+  const payload = openAnnouncementPayload(bytes, trust);
+  // Of this shape: openAnnouncement has just parsed the same bytes.
+  const raw = parseStrictJson(payload, 'announcement', LIMITS.announcementBytesMax) as unknown as {
+    rollouts: RolloutFields[];
+  };
+  const rollouts = announcement.rollouts.map((rollout, at) => ({
+    rollout,
+    written: raw.rollouts[at] as RolloutFields,
+  }));
+  const { seq, imported } = announcement;
+  return { seq, ...(imported && { imported }), rollouts };
+}
+
+/**
+ * @param messages retained progress messages, in any order
+ * @param onInvalid told about each that this fleet's rollout key did not sign
+ */
+export function openStatuses(
+  messages: Iterable<Uint8Array>,
+  trust: TrustRoot,
+  onInvalid: (error: unknown) => void,
+): Map<string, LedStatus> {
+  const statuses = new Map<string, LedStatus>();
+  for (const bytes of messages) {
+    try {
+      const progress = openProgress(bytes, trust);
+      statuses.set(progress.rollout, progress);
+    } catch (error) {
+      onInvalid(error);
+    }
+  }
+  return statuses;
+}
+
+/** A controller that leads now, one that was there once, or none that this fleet knows of. */
+export type Leader =
+  | { readonly kind: 'leads' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
+
+/**
+ * @param lease what is retained on `fleet/controller`; null when nothing is
+ * @param onInvalid told when this fleet's rollout key did not sign it
+ */
+export function openLeader(
+  lease: Uint8Array | null,
+  trust: TrustRoot,
+  { now, onInvalid }: { now: EpochMs; onInvalid: (error: unknown) => void },
+): Leader {
+  if (lease === null) return { kind: 'none' };
+  try {
+    const { issued_at: sinceMs } = openLease(lease, trust);
+    const isFresh = now - sinceMs < LIMITS.leaseMsMax;
+    return isFresh ? { kind: 'leads' } : { kind: 'silent', sinceMs };
+  } catch (error) {
+    onInvalid(error);
+    return { kind: 'none' };
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Calls the HTTP API of a broker. Every call ends in time and every answer has a bound; what the
+ * API refused is thrown here with the same code, message and hint that it had there. It follows no
+ * redirect: the token is for the broker that was named.
+ */
+
+import { z } from 'zod';
+import { DroverError, isErrorCode } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { parseStrictJson } from '../../shared/formats/strict-json.ts';
+
+export interface ApiOptions {
+  /** http:// or https://, with or without a path below which the API stands. */
+  readonly url: string;
+  readonly token: string | null;
+}
+
+const MESSAGE_CHARS_MAX = 1_000;
+const refusalSchema = z.object({
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().default('') }),
+});
+
+export class ApiClient {
+  readonly #base: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  /** @throws DroverError USAGE */
+  constructor({ url, token }: ApiOptions) {
+    this.#base = readBase(url);
+    this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
+  }
+
+  /** @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, or the API's */
+  get(path: string): Promise<Uint8Array> {
+    return this.#call(path, { method: 'GET', headers: this.#headers });
+  }
+
+  /** @throws DroverError as `get` */
+  post(path: string, body: object): Promise<Uint8Array> {
+    const headers = { ...this.#headers, 'content-type': 'application/json' };
+    return this.#call(path, { method: 'POST', headers, body: JSON.stringify(body) });
+  }
+
+  async #call(path: string, init: RequestInit): Promise<Uint8Array> {
+    const signal = AbortSignal.timeout(LIMITS.apiAnswerMsMax);
+    try {
+      const response = await fetch(this.#base + path, { ...init, redirect: 'error', signal });
+      const bytes = await readBounded(response);
+      if (response.ok) return bytes;
+      throw refusalOf(response.status, bytes);
+    } catch (error) {
+      if (error instanceof DroverError) throw error;
+      throw new DroverError('BROKER_UNREACHABLE', `call ${this.#base}: ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+function readBase(text: string): string {
+  const refuse = (why: string): never => {
+    const got = JSON.stringify(text.replace(/\/\/[^/]*@/, '//…@').slice(0, 120));
+    throw new DroverError('USAGE', `read --api: ${why} (got ${got}, want http://host:8080)`);
+  };
+  const url = URL.canParse(text) ? new URL(text) : refuse('not a URL');
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') refuse('not an HTTP URL');
+  if (url.username !== '' || url.password !== '') refuse('a URL is no place for a password');
+  if (url.search !== '' || url.hash !== '') refuse('more than an address');
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+/** Never quoted: it is a secret. */
+function readToken(text: string): string {
+  if (/^[A-Za-z0-9._~+/=-]{1,512}$/.test(text)) return text;
+  throw new DroverError(
+    'USAGE',
+    'read token: not a bearer token (want one line of 1 to 512 chars)',
+  );
+}
+
+async function readBounded(response: Response): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body ?? []) {
+    bytes += piece.byteLength;
+    if (bytes > LIMITS.apiAnswerBytesMax) {
+      const want = `want at most ${LIMITS.apiAnswerBytesMax} bytes`;
+      throw new DroverError('DOCUMENT_TOO_LARGE', `read answer of the API: too large (${want})`);
+    }
+    pieces.push(piece);
+  }
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
+function refusalOf(status: number, bytes: Uint8Array): DroverError {
+  const refusal = readRefusal(bytes);
+  if (refusal === null) {
+    return new DroverError('BROKER_REFUSED', `call the API: HTTP status ${status}, not of Drover`);
+  }
+  const { code, message, hint } = refusal;
+  const said = printable(message, MESSAGE_CHARS_MAX);
+  // A newer broker may have a reason that this program does not know.
+  if (!isErrorCode(code)) return new DroverError('BROKER_REFUSED', `${said} [${printable(code)}]`);
+  return new DroverError(code, said, hint === '' ? {} : { hint: printable(hint, 300) });
+}
+
+function readRefusal(bytes: Uint8Array): z.output<typeof refusalSchema>['error'] | null {
+  try {
+    const answer = parseStrictJson(bytes, 'refusal', LIMITS.apiAnswerBytesMax);
+    const result = refusalSchema.safeParse(answer);
+    return result.success ? result.data.error : null;
+  } catch (error) {
+    if (error instanceof DroverError) return null; // a page of something in between
+    throw error;
+  }
+}
+
+/** fetch says only that it failed; why stands behind it. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return printable(String(error));
+  if (error.name === 'TimeoutError') return `no answer within ${LIMITS.apiAnswerMsMax / 1000} s`;
+  const { cause } = error;
+  const inner = cause instanceof Error ? (cause as NodeJS.ErrnoException) : null;
+  const why = inner === null ? error.message : inner.message || (inner.code ?? error.message);
+  return printable(why, 300);
+}

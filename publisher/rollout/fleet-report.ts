@@ -1,0 +1,121 @@
+/**
+ * What a fleet looks like from its robots' own last words: counts by version, a table, and the
+ * robots that ask for a full package. A message that does not parse is counted, never fatal:
+ * one broken robot must not hide the others.
+ * Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import {
+  parseOnline,
+  parseRobotState,
+  type ComponentState,
+  type RobotState,
+} from '../../shared/formats/messages.ts';
+import { parseTopic } from '../../shared/formats/topics.ts';
+import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+
+export class FleetView {
+  readonly #states = new Map<string, RobotState>();
+  readonly #online = new Map<string, boolean>();
+  readonly #invalid = new Set<string>();
+
+  /** Takes any message; those that are not a robot's state or presence change nothing. */
+  take(topic: string, payload: Uint8Array): void {
+    const parsed = parseTopic(topic);
+    if (parsed?.kind !== 'robot') return;
+    const { robot, leaf } = parsed;
+    if (payload.byteLength === 0) {
+      if (leaf === 'state') this.#states.delete(robot);
+      if (leaf === 'online') this.#online.delete(robot);
+      return;
+    }
+    try {
+      if (leaf === 'online') this.#online.set(robot, parseOnline(payload));
+      if (leaf === 'state') this.#states.set(robot, ownState(robot, payload));
+    } catch {
+      this.#invalid.add(topic); // told as a number; the robot's own log has the reason
+    }
+  }
+
+  /** Topics whose message could not be read. */
+  get invalid(): readonly string[] {
+    return [...this.#invalid].sort();
+  }
+
+  /** One row for each component of each robot, by robot id, the worst component first. */
+  get rows(): FleetRow[] {
+    const states = [...this.#states.values()];
+    states.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
+    return states.flatMap((state) =>
+      worstFirst(state.components).map((component) => ({
+        robot: state,
+        component,
+        online: this.#online.get(state.robot_id) ?? false,
+      })),
+    );
+  }
+}
+
+export interface FleetRow {
+  readonly robot: RobotState;
+  readonly component: ComponentState;
+  readonly online: boolean;
+}
+
+function ownState(robot: string, payload: Uint8Array): RobotState {
+  const state = parseRobotState(payload);
+  if (state.robot_id === robot) return state;
+  throw new DroverError(
+    'JSON_INVALID',
+    `read state of ${robot}: other robot (got ${state.robot_id}, want ${robot})`,
+  );
+}
+
+export interface VersionCount {
+  readonly component: string;
+  /** Null for robots that have no release of the component yet. */
+  readonly version: string | null;
+  readonly count: number;
+  readonly online: number;
+}
+
+/** By component, the newest version first. */
+export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
+  const counts = new Map<string, { -readonly [K in keyof VersionCount]: VersionCount[K] }>();
+  for (const { component, online } of rows) {
+    const { name, version } = component;
+    const key = JSON.stringify([name, version]);
+    const entry = counts.get(key) ?? { component: name, version, count: 0, online: 0 };
+    entry.count += 1;
+    if (online) entry.online += 1;
+    counts.set(key, entry);
+  }
+  return [...counts.values()].sort(byComponentThenNewest);
+}
+
+function byComponentThenNewest(a: VersionCount, b: VersionCount): number {
+  if (a.component !== b.component) return a.component < b.component ? -1 : 1;
+  if (a.version === null || b.version === null) return a.version === null ? 1 : -1;
+  // Versions that differ in build metadata only are equal by precedence: keep their order stable.
+  return compareVersions(b.version, a.version) || (a.version < b.version ? -1 : 1);
+}
+
+/** Robots that refused a bundle as too new for them: they need a full package or a stepping stone. */
+export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
+  return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
+}
+
+/** Columns padded to the widest cell, two spaces apart; the first row is the head. */
+export function formatTable(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,210 @@
+/**
+ * Forecasts, from what robots last reported, what each will make of a rollout before it is
+ * announced. Sans-I/O. Reports are not signed: a forecast warns and asks, and a robot decides for
+ * itself all the same.
+ */
+
+import type { AnnouncementFields, Rollout } from '../../shared/formats/announcement.ts';
+import { base64ToBytes } from '../../shared/crypto/bytes.ts';
+import { nullIfRefused } from '../../shared/base/errors.ts';
+import { archFits } from '../../shared/rules/arch.ts';
+import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
+import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
+import { compareReleases, runningRelease } from '../../shared/rules/release-identity.ts';
+import { isTargeted } from '../../shared/rules/rollout-rules.ts';
+import { compareVersions, versionMeets } from '../../shared/rules/version.ts';
+
+/** A rollout that is announced, or is about to be. */
+export interface Offer {
+  readonly id: string;
+  readonly target: Rollout['target'];
+  readonly manifest: Manifest;
+}
+
+/**
+ * - `takes`: as soon as it may
+ * - `steps`: after another rollout that is announced as well
+ * - `runs`: it runs this release already
+ * - a code: it refuses, with this code
+ */
+export const OUTLOOKS = [
+  'takes',
+  'steps',
+  'runs',
+  'NOT_NEWER',
+  'TOO_OLD',
+  'VERSION_REUSED',
+  'FAILED_BEFORE',
+  'ARCH_WRONG',
+] as const;
+export type Outlook = (typeof OUTLOOKS)[number];
+
+export interface Forecast {
+  /** Robots whose reports were read. */
+  readonly known: number;
+  /** Of those, robots that the rollout does not name or that lack the component. */
+  readonly notTargeted: number;
+  readonly robots: Readonly<Record<Outlook, readonly string[]>>;
+}
+
+/** Examples of robots that are named in a line or an answer. */
+const EXAMPLES = 5;
+
+export function forecast(
+  offer: Offer,
+  beside: readonly Offer[],
+  states: readonly RobotState[],
+): Forecast {
+  const robots = Object.fromEntries(
+    OUTLOOKS.map((one) => [one, [] as string[]]),
+  ) as unknown as Record<Outlook, string[]>;
+  let notTargeted = 0;
+  for (const state of states) {
+    const outlook = outlookOf(offer, beside, state);
+    if (outlook === null) notTargeted += 1;
+    else robots[outlook].push(state.robot_id);
+  }
+  return { known: states.length, notTargeted, robots };
+}
+
+/** Null for a robot that the rollout does not mean. */
+export function outlookOf(
+  offer: Offer,
+  beside: readonly Offer[],
+  state: RobotState,
+): Outlook | null {
+  const component = componentFor(offer, state);
+  if (!component) return null;
+  const outlook = direct(offer, component, state.arch);
+  if (outlook !== 'TOO_OLD') return outlook;
+  const reached = stonesFor(state, beside).map(({ manifest }) => manifest.version);
+  const minimum = offer.manifest.min_current_version;
+  const isReached = reached.some(
+    (version) =>
+      versionMeets(version, minimum) && compareVersions(version, offer.manifest.version) < 0,
+  );
+  return isReached ? 'steps' : 'TOO_OLD';
+}
+
+/**
+ * The rollouts that this robot will or may go through, lowest version first: each can be taken from
+ * what it runs, or from one before it in the list.
+ */
+export function stonesFor(state: RobotState, offers: readonly Offer[]): Offer[] {
+  const ordered = offers.toSorted((a, b) =>
+    compareVersions(a.manifest.version, b.manifest.version),
+  );
+  const stones: Offer[] = [];
+  for (const offer of ordered) {
+    const component = componentFor(offer, state);
+    if (!component) continue;
+    const before = stones
+      .filter(({ manifest }) => manifest.name === offer.manifest.name)
+      .map(({ manifest }) => manifest.version);
+    const outlook = direct(offer, component, state.arch);
+    const minimum = offer.manifest.min_current_version;
+    const isNext =
+      outlook === 'takes' ||
+      (outlook === 'TOO_OLD' && before.some((version) => versionMeets(version, minimum)));
+    if (isNext) stones.push(offer);
+  }
+  return stones;
+}
+
+/** What robots make of rollout `id` of an announcement as it is written. */
+export function forecastOf(
+  { rollouts }: Pick<AnnouncementFields, 'rollouts'>,
+  id: string,
+  states: readonly RobotState[],
+): Forecast | null {
+  const offers = rollouts.flatMap(({ id: name, manifest, target = {} }): Offer[] => {
+    const bytes = base64ToBytes(manifest);
+    const parsed = bytes && nullIfRefused(() => parseManifest(bytes));
+    return parsed ? [{ id: name, target: fullTarget(target), manifest: parsed }] : [];
+  });
+  const offer = offers.find((one) => one.id === id);
+  const others = offers.filter((one) => one.id !== id);
+  return offer ? forecast(offer, others, states) : null;
+}
+
+/** A target as it is written, with its defaults. */
+export function fullTarget(
+  written: AnnouncementFields['rollouts'][number]['target'],
+): Offer['target'] {
+  const { tags = [], robots = [], arch } = written ?? {};
+  return { tags, robots: robots as Offer['target']['robots'], ...(arch !== undefined && { arch }) };
+}
+
+function componentFor({ target, manifest }: Offer, state: RobotState): ComponentState | undefined {
+  const { robot_id: robot, arch, tags } = state;
+  if (!isTargeted({ target }, { robot, arch, tags })) return undefined;
+  return state.components.find(({ name }) => name === manifest.name);
+}
+
+/** In the order in which a robot asks (P-10.2). */
+function direct({ manifest }: Offer, component: ComponentState, arch: string): Outlook {
+  if (!archFits(manifest.target_arch, arch)) return 'ARCH_WRONG';
+  const running = runningRelease(component);
+  const order = running && compareReleases(manifest, running);
+  if (order === 'same') return 'runs';
+  if (order === 'reused') return 'VERSION_REUSED';
+  if (order === 'older') return 'NOT_NEWER';
+  if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
+  if (running && !versionMeets(running.version, manifest.min_current_version)) return 'TOO_OLD';
+  return 'takes';
+}
+
+/** True when robots have reported and none of them runs it or ever will, as things stand. */
+export function isUseless({ known, robots }: Forecast): boolean {
+  return known > 0 && robots.takes.length + robots.steps.length + robots.runs.length === 0;
+}
+
+const WORDS: Readonly<Record<Outlook, string>> = {
+  takes: 'will take it',
+  steps: 'will take it after another rollout that is announced',
+  runs: 'run it already',
+  NOT_NEWER: 'run something newer (NOT_NEWER)',
+  TOO_OLD: 'are too old for it, and nothing that is announced leads there (TOO_OLD)',
+  VERSION_REUSED: 'run other bytes under this version (VERSION_REUSED)',
+  FAILED_BEFORE: 'have this version blocked: it failed there (FAILED_BEFORE)',
+  ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
+};
+
+/** One sentence of counts, without a full stop: for messages. */
+export function forecastText(found: Forecast): string {
+  const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
+    (one) => `${found.robots[one].length} ${WORDS[one]}`,
+  );
+  if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
+  return `of ${found.known} robots: ${parts.join('; ')}`;
+}
+
+/** A line for each outlook that some robot has, refusals with examples. */
+export function forecastLines(found: Forecast | null): string[] {
+  if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
+  if (found.known === 0) return ['robots: none has reported yet'];
+  const lines = OUTLOOKS.flatMap((one) => {
+    const robots = found.robots[one];
+    if (robots.length === 0) return [];
+    const named = robots.slice(0, EXAMPLES).join(', ');
+    const more = robots.length > EXAMPLES ? ', …' : '';
+    const which = one === 'takes' || one === 'runs' ? '' : `: ${named}${more}`;
+    return [`robots: ${robots.length} ${WORDS[one]}${which}`];
+  });
+  const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
+  return [...lines, ...rest];
+}
+
+/** The same for `--json`. */
+export function forecastFields(found: Forecast | null): object | null {
+  if (found === null) return null;
+  const { known, notTargeted, robots } = found;
+  const counts = Object.fromEntries(OUTLOOKS.map((one) => [one, robots[one].length]));
+  const examples = Object.fromEntries(
+    OUTLOOKS.filter((one) => robots[one].length > 0).map((one) => [
+      one,
+      robots[one].slice(0, EXAMPLES),
+    ]),
+  );
+  return { known, not_targeted: notTargeted, ...counts, examples };
+}

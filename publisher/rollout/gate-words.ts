@@ -1,0 +1,63 @@
+/**
+ * `--gate name=value` to the gates of a rollout. Sans-I/O. The names and bounds are those of
+ * shared/rules/gates.ts and nowhere else, so that a gate that is new there is known here; a name that is
+ * not there is refused, because a gate that was misspelt would guard nothing.
+ */
+
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { gatesSchema, type GatesFields } from '../../shared/rules/gates.ts';
+
+const GATES = gatesSchema.shape;
+type GateName = keyof typeof GATES;
+
+export const GATE_NAMES = Object.keys(GATES) as readonly GateName[];
+
+/**
+ * @param words `task_success_min=0.98`, `vanish_s=10m`, `crashes_per_hour_max=null`
+ * @throws DroverError USAGE
+ */
+export function parseGates(words: readonly string[]): GatesFields {
+  const gates: Record<string, unknown> = {};
+  for (const word of words) {
+    const [, name = '', text = ''] = /^([^=]*)=(.*)$/s.exec(word) ?? [];
+    if (!isGateName(name)) {
+      const got = JSON.stringify(word.slice(0, 60));
+      const names = GATE_NAMES.join(', ');
+      throw usage(`no such gate (got ${got}, want NAME=VALUE with one of ${names})`);
+    }
+    if (Object.hasOwn(gates, name)) throw usage(`${name} is given twice (want once)`);
+    gates[name] = readGate(name, text);
+  }
+  assertDetectable(gates);
+  return gates;
+}
+
+const isGateName = (text: string): text is GateName => Object.hasOwn(GATES, text);
+
+function readGate(name: GateName, text: string): unknown {
+  const result = GATES[name].safeParse(valueOf(name, text));
+  if (result.success) return result.data;
+  const why = result.error.issues[0]?.message ?? 'bad value';
+  throw usage(`${name}: ${lowerFirst(why)} (got ${JSON.stringify(text.slice(0, 40))})`);
+}
+
+/** `{}` is what no gate takes: the schema says what it wants instead. */
+function valueOf(name: GateName, text: string): unknown {
+  if (text === 'null') return null;
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (/^-?\d{1,15}(?:\.\d{1,15})?$/.test(text)) return Number(text);
+  return name.endsWith('_s') && text !== '' ? parseDurationMs(text) / 1000 : {};
+}
+
+/** A harm that the gate tolerates can never be shown: such a rollout would wait for ever. */
+function assertDetectable(gates: GatesFields): void {
+  const { ratio_detected: detected, ratio_tolerated: tolerated } = gatesSchema.parse(gates);
+  if (detected > tolerated) return;
+  throw usage(
+    `ratio_detected must be above ratio_tolerated (got ${detected}, want > ${tolerated})`,
+  );
+}
+
+const usage = (why: string): DroverError => new DroverError('USAGE', `read --gate: ${why}`);
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);

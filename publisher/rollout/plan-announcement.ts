@@ -1,0 +1,292 @@
+/**
+ * Decides the next announcement: which active rollouts stay (to the letter), which the new one
+ * replaces, and its `seq`. It must never drop a rollout in silence, and never let two rollouts
+ * of one component meet on one robot unless somebody said that this is meant.
+ * Sans-I/O.
+ */
+
+import type {
+  AnnouncementFields,
+  Rollout,
+  RolloutFields,
+} from '../../shared/formats/announcement.ts';
+import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
+
+/** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
+export interface ActiveRollout {
+  readonly rollout: Rollout;
+  readonly written: RolloutFields;
+}
+
+/** How far a controller has told that a rollout is. */
+export type LedStatus = Pick<Progress, 'status' | 'settled'>;
+
+export interface AnnouncementPlanInput {
+  readonly now: EpochMs;
+  readonly fleet: string;
+  readonly lifeMs: number;
+  /** What is retained now; null when there is none. */
+  readonly previous: {
+    readonly seq: number;
+    readonly imported?: { readonly seq: number };
+    readonly rollouts: readonly ActiveRollout[];
+  } | null;
+  readonly rollout: RolloutFields;
+  readonly manifest: Manifest;
+  /** Status of the rollouts that a controller leads. */
+  readonly statuses: ReadonlyMap<string, LedStatus>;
+  readonly supersede: readonly string[];
+  readonly alongside: boolean;
+  /** What robots last reported; null when that cannot be read. */
+  readonly robots: readonly RobotState[] | null;
+  /** The file of an air gap that the bundle came in. */
+  readonly imported?: { readonly seq: number };
+}
+
+export interface AnnouncementPlan {
+  readonly fields: AnnouncementFields;
+  readonly kept: readonly string[];
+  readonly superseded: readonly string[];
+  /** Of those kept: robots that are too old for the new rollout go through them. */
+  readonly stones: readonly string[];
+}
+
+/** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE, VERSION_REUSED */
+export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
+  const active = input.previous?.rollouts ?? [];
+  for (const id of input.supersede) assertActive('supersede', id, active);
+  for (const { rollout } of active) assertSameBytes(rollout, input);
+  const leading = leadingUp(active, input);
+  const stones: string[] = [];
+  const kept = active.filter(({ rollout }) => {
+    if (!isReplaced(rollout, input)) return true;
+    const isStone = leading.has(rollout.id) && !input.supersede.includes(rollout.id);
+    if (isStone) stones.push(rollout.id);
+    return isStone;
+  });
+  const superseded = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
+  assertRoom(kept.length + 1);
+  return {
+    fields: {
+      fleet: input.fleet,
+      seq: nextSeq(input.previous?.seq ?? 0, input.now),
+      issued_at: new Date(input.now).toISOString(),
+      expires_at: new Date(input.now + input.lifeMs).toISOString(),
+      ...importedOf(input),
+      rollouts: [...kept.map(({ written }) => written), naming(input.rollout, superseded)],
+    },
+    kept: kept.map(({ rollout }) => rollout.id),
+    superseded,
+    stones,
+  };
+}
+
+/**
+ * A version names one payload wherever both could reach one robot. What the new rollout replaces
+ * counts as well: robots run it already.
+ * @throws DroverError VERSION_REUSED
+ */
+function assertSameBytes(old: Rollout, input: AnnouncementPlanInput): void {
+  const theirs = manifestOf(old);
+  const ours = input.manifest;
+  if (!theirs || !sharesRobots(theirs, ours)) return;
+  if (compareVersions(theirs.version, ours.version) !== 0) return;
+  if (theirs.payload_sha256 === ours.payload_sha256) return;
+  const [got, want] = [ours.payload_sha256.slice(0, 12), theirs.payload_sha256.slice(0, 12)];
+  throw new DroverError(
+    'VERSION_REUSED',
+    `announce ${ours.name} ${ours.version}: rollout ${old.id} announces ${theirs.version} with another payload (got ${got}, want ${want})`,
+    { facts: { other: old.id } },
+  );
+}
+
+const sharesRobots = (one: Manifest, other: Manifest): boolean =>
+  one.name === other.name &&
+  (one.target_arch === ARCH_ANY ||
+    other.target_arch === ARCH_ANY ||
+    canonicalArch(one.target_arch) === canonicalArch(other.target_arch));
+
+/**
+ * Ids of rollouts that robots too old for the new one can take first. Where no robot is known, all
+ * that start lower than the new one does.
+ */
+function leadingUp(
+  active: readonly ActiveRollout[],
+  { rollout, manifest, robots }: AnnouncementPlanInput,
+): Set<string> {
+  const offers = active.flatMap(({ rollout: one }): Offer[] => {
+    const theirs = manifestOf(one);
+    return theirs?.name === manifest.name
+      ? [{ id: one.id, target: one.target, manifest: theirs }]
+      : [];
+  });
+  if (robots === null || robots.length === 0) {
+    const lower = offers.filter(
+      (one) =>
+        compareVersions(one.manifest.min_current_version, manifest.min_current_version) < 0 &&
+        compareVersions(one.manifest.version, manifest.version) < 0,
+    );
+    return new Set(lower.map(({ id }) => id));
+  }
+  const offer = { id: rollout.id, target: fullTarget(rollout.target), manifest };
+  const needed = robots
+    .filter((state) => {
+      const outlook = outlookOf(offer, offers, state);
+      return outlook === 'TOO_OLD' || outlook === 'steps';
+    })
+    .flatMap((state) => stonesFor(state, offers));
+  return new Set(needed.map(({ id }) => id));
+}
+
+export interface WithdrawalInput extends Pick<
+  AnnouncementPlanInput,
+  'now' | 'fleet' | 'lifeMs' | 'previous' | 'statuses'
+> {
+  readonly id: string;
+}
+
+/**
+ * The list without a rollout that has ended. Robots keep what they run; none takes it any more.
+ * @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP when it goes on
+ */
+export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
+  const { id, previous, now } = input;
+  const active = previous?.rollouts ?? [];
+  const { rollout } = assertActive('withdraw', id, active);
+  const why = whyUnfinished(rollout, input.statuses.get(id));
+  if (why !== null) {
+    throw new DroverError('ROLLOUT_OVERLAP', `withdraw ${id}: ${why}`, {
+      facts: { rollout: id },
+      hint: `stop it first: drover rollout abort ${id}`,
+    });
+  }
+  const kept = active.filter((one) => one.rollout.id !== id);
+  return {
+    fields: {
+      fleet: input.fleet,
+      seq: nextSeq(previous?.seq ?? 0, now),
+      issued_at: new Date(now).toISOString(),
+      expires_at: new Date(now + input.lifeMs).toISOString(),
+      ...importedOf(input),
+      rollouts: kept.map(({ written }) => written),
+    },
+    kept: kept.map((one) => one.rollout.id),
+    superseded: [id],
+    stones: [],
+  };
+}
+
+/** @throws DroverError NOT_FOUND */
+function assertActive(verb: string, id: string, active: readonly ActiveRollout[]): ActiveRollout {
+  const found = active.find(({ rollout }) => rollout.id === id);
+  if (found) return found;
+  const ids = active.map(({ rollout }) => rollout.id).join(', ');
+  const got = ids === '' ? 'none' : ids;
+  throw new DroverError('NOT_FOUND', `${verb} ${id}: no such active rollout (got ${got})`);
+}
+
+/** The audit log of the controller says then what took whose place. */
+const naming = (rollout: RolloutFields, supersedes: readonly string[]): RolloutFields =>
+  supersedes.length === 0 ? rollout : { ...rollout, supersedes: [...supersedes] };
+
+/** It never falls, or a stick of last year would come in again. */
+function importedOf({ previous, imported }: Pick<AnnouncementPlanInput, 'previous' | 'imported'>) {
+  const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
+  return seq === 0 ? {} : { imported: { seq } };
+}
+
+/** Above the one before it, and above what any other list of this second before can have had. */
+export const nextSeq = (previous: number, now: EpochMs): number =>
+  Math.max(previous + 1, Math.floor(now / 1000));
+
+function assertRoom(count: number): void {
+  if (count <= LIMITS.rolloutsMax) return;
+  throw new DroverError(
+    'DOCUMENT_TOO_LARGE',
+    `plan announcement: too many active rollouts (got ${count}, want at most ${LIMITS.rolloutsMax})`,
+    { hint: 'end old ones with --supersede ID' },
+  );
+}
+
+/** @throws DroverError ROLLOUT_OVERLAP when the two must not stand beside each other */
+function isReplaced(old: Rollout, input: AnnouncementPlanInput): boolean {
+  if (input.supersede.includes(old.id)) return true;
+  const manifest = manifestOf(old);
+  if (input.alongside || !canMeet(old, manifest, input)) return false;
+  // It is there to replace what goes wrong, whatever state that is in.
+  if (input.rollout.emergency) return true;
+  if (manifest === null) throw overlap(old, input, 'its manifest cannot be read');
+  const { version } = input.manifest;
+  if (compareVersions(version, manifest.version) <= 0) {
+    const why = `its version is not below (got ${version}, want above ${manifest.version})`;
+    throw overlap(old, input, why);
+  }
+  const why = whyUnfinished(old, input.statuses.get(old.id));
+  if (why === null) return true;
+  throw overlap(old, input, why);
+}
+
+/** Null for a manifest that no robot would read either; such a rollout is judged with caution. */
+function manifestOf(rollout: Rollout): Manifest | null {
+  try {
+    return parseManifest(rollout.manifest);
+  } catch {
+    return null;
+  }
+}
+
+function overlap(old: Rollout, { rollout }: AnnouncementPlanInput, why: string): DroverError {
+  return new DroverError(
+    'ROLLOUT_OVERLAP',
+    `announce ${rollout.id}: it meets rollout ${old.id} on the same robots: ${why}`,
+    {
+      facts: { rollout: rollout.id, other: old.id },
+      hint: `replace the other rollout with --supersede ${old.id}, or stand beside it with --alongside`,
+    },
+  );
+}
+
+/** Whether one robot could be asked by both. A robot may have any set of tags, so tags never part. */
+function canMeet(
+  old: Rollout,
+  oldManifest: Manifest | null,
+  input: AnnouncementPlanInput,
+): boolean {
+  const target = input.rollout.target ?? {};
+  const robots = target.robots ?? [];
+  if (robots.length > 0 && old.target.robots.length > 0) {
+    if (!old.target.robots.some((robot) => robots.includes(robot))) return false;
+  }
+  if (oldManifest === null) return true;
+  if (oldManifest.name !== input.manifest.name) return false;
+  const arches = [
+    input.manifest.target_arch,
+    target.arch ?? ARCH_ANY,
+    oldManifest.target_arch,
+    old.target.arch ?? ARCH_ANY,
+  ];
+  const named = arches.filter((arch) => arch !== ARCH_ANY).map(canonicalArch);
+  return new Set(named).size <= 1;
+}
+
+/** Null when the rollout has nothing left to do that a higher version, or its end, would disturb. */
+function whyUnfinished(old: Rollout, led: LedStatus | undefined): string | null {
+  const status = led?.status;
+  // Robots that go back are told so as long as it takes, announced or not.
+  if (status === 'complete' || status === 'halted' || status === 'rolling_back') return null;
+  if (status === 'rolling' && led?.settled) return null;
+  if (status === undefined) {
+    // Nobody leads it, so it is as far as it will ever get.
+    return needsController(old) ? 'it is staged and no controller has begun it' : null;
+  }
+  return `it is ${status}`;
+}

@@ -1,0 +1,204 @@
+/**
+ * From the words of a command line to one rollout of an announcement. Pure; randomness comes in as
+ * a parameter.
+ * Sans-I/O.
+ */
+
+import { tagsSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
+import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
+import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { GatesFields } from '../../shared/rules/gates.ts';
+import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export interface Audience {
+  readonly tags: readonly string[];
+  readonly robots: readonly string[];
+  readonly salt: string;
+  readonly waves: readonly number[];
+  /** One for all waves, or one for each. */
+  readonly soaksMs: readonly number[];
+  readonly emergency: boolean;
+  /** Robots that come before the first wave. */
+  readonly canaries: { readonly tags: readonly string[]; readonly robots: readonly string[] };
+  /** Waves after which a person has to approve; 0 for the canaries. */
+  readonly approveAfter: readonly number[];
+  readonly gates: GatesFields;
+  /** Null leaves it to the format's default. */
+  readonly lateSpreadMs: number | null;
+  readonly healthTimeoutMs: number | null;
+  readonly minCanaries: number;
+}
+
+export interface StoredPayload {
+  readonly sha256: Sha256Hex;
+  readonly bytes: number;
+  readonly chunkBytes: number;
+  readonly indexHash: Sha256Hex;
+}
+
+/**
+ * @param stored the payload, and the deltas to it
+ * @throws DroverError USAGE, CHUNK_TOO_LARGE
+ */
+export function planRollout(
+  id: string,
+  bundle: VerifiedBundle,
+  stored: { payload: StoredPayload; deltas: readonly StoredPayload[] },
+  audience: Audience,
+): RolloutFields {
+  const [first, ...more] = bundle.signatures;
+  if (!first) throw new TypeError('planRollout: a verified bundle has a signature');
+  const target = { tags: parseTags('tags', audience.tags), robots: audience.robots };
+  return {
+    id: parseRolloutId(id),
+    manifest: bytesToBase64(bundle.manifestBytes),
+    signature: bytesToBase64(first),
+    ...(more.length > 0 ? { cosignatures: more.map(bytesToBase64) } : {}),
+    artifacts: [
+      artifactOf('full', stored.payload),
+      ...stored.deltas.map((delta) => artifactOf('zstd-patch', delta)),
+    ],
+    target: { ...target, robots: target.robots.map(parseRobotId) },
+    salt: audience.salt,
+    emergency: audience.emergency,
+    ...planSteps(audience),
+    ...(audience.healthTimeoutMs === null
+      ? {}
+      : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
+    min_canaries: audience.minCanaries,
+  };
+}
+
+function artifactOf(
+  kind: RolloutFields['artifacts'][number]['kind'],
+  { sha256, bytes, chunkBytes, indexHash }: StoredPayload,
+): RolloutFields['artifacts'][number] {
+  return { kind, sha256, size: bytes, chunk_size: chunkBytes, chunk_index: indexHash };
+}
+
+type Steps = Pick<
+  RolloutFields,
+  'waves' | 'gates' | 'canaries' | 'approve_after' | 'late_spread_s'
+>;
+
+/** What opens after what, and who has to say so. Left out where the format's default is meant. */
+function planSteps(audience: Audience): Steps {
+  const { waves, canaries, approveAfter, gates, lateSpreadMs } = audience;
+  const hasCanaries = canaries.tags.length > 0 || canaries.robots.length > 0;
+  if (audience.emergency && (hasCanaries || approveAfter.length > 0)) {
+    throw new DroverError(
+      'USAGE',
+      'plan rollout: an emergency goes to everybody at once (without canaries or approval)',
+    );
+  }
+  assertApproved(approveAfter, { waves: waves.length, hasCanaries });
+  const soaks = soaksFor(waves.length, audience.soaksMs);
+  return {
+    waves: waves.map((percent, at) => ({ percent, soak_s: soaks[at] ?? 0 })),
+    gates,
+    ...(hasCanaries && {
+      canaries: {
+        tags: parseTags('canary-tags', canaries.tags),
+        robots: canaries.robots.map(parseRobotId),
+      },
+    }),
+    ...(approveAfter.length > 0 && { approve_after: [...approveAfter] }),
+    ...(lateSpreadMs !== null && { late_spread_s: lateSpreadS(lateSpreadMs) }),
+  };
+}
+
+/** Whole seconds for each wave. */
+function soaksFor(waves: number, soaksMs: readonly number[]): number[] {
+  const seconds = soaksMs.map((ms) => Math.round(ms / 1000));
+  if (seconds.length === waves) return seconds;
+  if (seconds.length === 1) return Array.from({ length: waves }, () => seconds[0] as number);
+  const want = waves === 1 ? '1' : `1 or ${waves}`;
+  throw new DroverError(
+    'USAGE',
+    `read --soak: want one span, or one for each wave (got ${seconds.length}, want ${want})`,
+  );
+}
+
+/** An approval that nothing could wait for is a mistake that would let a rollout run on. */
+function assertApproved(
+  approveAfter: readonly number[],
+  { waves, hasCanaries }: { waves: number; hasCanaries: boolean },
+): void {
+  const first = hasCanaries ? 0 : 1;
+  const wrong = approveAfter.find((wave) => wave < first || wave >= waves);
+  if (wrong === undefined) return;
+  const range = waves > first ? `want ${first} to ${waves - 1}` : 'this rollout has one wave';
+  throw new DroverError(
+    'USAGE',
+    `read --approve: no wave opens after wave ${wrong} (${range}; 0 is for canaries)`,
+  );
+}
+
+function lateSpreadS(ms: number): number {
+  if (ms <= LIMITS.lateSpreadSecondsMax * 1000) return Math.round(ms / 1000);
+  throw new DroverError(
+    'USAGE',
+    `read --late-spread: too long (got ${ms / 1000} s, want at most ${LIMITS.lateSpreadSecondsMax} s)`,
+  );
+}
+
+/** `app-1-4-2-k3f9`: topic levels hold no dots. */
+export function rolloutIdFor(name: string, version: string, random: () => number): string {
+  const suffix = Math.floor(random() * 36 ** 4)
+    .toString(36)
+    .padStart(4, '0');
+  const stem = `${name}-${version.replaceAll(/[.+]/g, '-')}`;
+  return `${stem.slice(0, LIMITS.idLengthMax - suffix.length - 1)}-${suffix}`;
+}
+
+/** `1,10,50,100`: rising percentages. @throws DroverError USAGE */
+export function parseWaves(text: string): number[] {
+  const waves = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const rises = waves.every((percent, at) => percent > (waves[at - 1] ?? 0) && percent <= 100);
+  if (rises && waves.length <= LIMITS.wavesMax) return waves;
+  throw new DroverError(
+    'USAGE',
+    `read --waves: want rising percentages above 0 and up to 100, at most ${LIMITS.wavesMax} (got ${JSON.stringify(text.slice(0, 80))})`,
+  );
+}
+
+/** `1,2`: wave numbers. @throws DroverError USAGE */
+export function parseWaveNumbers(words: readonly string[]): number[] {
+  const wrong = words.find((word) => !/^\d{1,3}$/.test(word));
+  if (wrong === undefined) return [...new Set(words.map(Number))].sort((a, b) => a - b);
+  throw new DroverError(
+    'USAGE',
+    `read --approve: want numbers of waves such as 1,2 (got ${JSON.stringify(wrong.slice(0, 40))})`,
+  );
+}
+
+function parseTags(option: string, tags: readonly string[]): string[] {
+  const result = tagsSchema.safeParse(tags);
+  if (result.success) return result.data;
+  throw new DroverError('USAGE', `read --${option}: ${result.error.issues[0]?.message ?? 'bad'}`);
+}
+
+function healthTimeoutS(ms: number): number {
+  if (ms >= 1000 && ms <= LIMITS.healthTimeoutMsMax) return Math.round(ms / 1000);
+  throw new DroverError(
+    'USAGE',
+    `read --health-timeout: out of range (got ${ms / 1000} s, want 1 to ${LIMITS.healthTimeoutMsMax / 1000} s)`,
+  );
+}
+
+/** @throws DroverError USAGE, CHUNK_TOO_LARGE */
+export function assertChunkBytes(chunkBytes: number): void {
+  if (chunkBytes > LIMITS.chunkBytesMax) {
+    throw new DroverError(
+      'CHUNK_TOO_LARGE',
+      `read --chunk-size: too large (got ${chunkBytes} bytes, want at most ${LIMITS.chunkBytesMax})`,
+    );
+  }
+  if (chunkBytes >= LIMITS.chunkBytesMin) return;
+  throw new DroverError(
+    'USAGE',
+    `read --chunk-size: too small (got ${chunkBytes} bytes, want at least ${LIMITS.chunkBytesMin})`,
+  );
+}

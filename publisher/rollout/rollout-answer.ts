@@ -1,0 +1,142 @@
+/**
+ * What the HTTP API of a broker answers about rollouts, read as a stranger's words: only the fields
+ * that are shown, each with its type. A newer broker may say more; that passes through `--json`.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseDocument } from '../../shared/formats/schema.ts';
+
+const textSchema = z.string();
+const countSchema = z.number().min(0);
+
+const evidenceSchema = z.object({
+  metric: textSchema,
+  against: textSchema,
+  verdict: textSchema,
+  text: textSchema,
+});
+
+const attemptsSchema = z.object({
+  cohort: countSchema,
+  reachable: countSchema,
+  installed: countSchema,
+  failed: countSchema,
+  vanished: countSchema,
+  examples: z.array(textSchema).default([]),
+});
+
+const runSchema = z.object({
+  status: textSchema,
+  wave: countSchema,
+  stages: countSchema,
+  threshold: countSchema,
+  reasons: z.array(textSchema),
+  wave_opened_at: textSchema,
+  soak_until: textSchema.nullable(),
+  evidence_until: textSchema.nullable().default(null),
+  waits_for: textSchema.nullable(),
+  gate: z
+    .object({
+      kind: textSchema,
+      reasons: z.array(textSchema),
+      evidence: z.array(evidenceSchema),
+    })
+    .nullable(),
+  attempts: attemptsSchema.nullable(),
+  controller: textSchema,
+  leading: z.boolean(),
+  approved: z.array(countSchema).default([]),
+  forced: z.array(countSchema).default([]),
+  /** Null from a broker that does not say it. */
+  approval: z
+    .object({ wave: countSchema, state: textSchema, text: textSchema })
+    .nullable()
+    .default(null),
+});
+
+const rolloutSchema = z.object({
+  id: textSchema,
+  component: textSchema.nullable(),
+  version: textSchema.nullable(),
+  waves: z.array(z.object({ percent: countSchema, soak_s: countSchema })),
+  canaries: z
+    .object({ tags: z.array(textSchema), robots: z.array(textSchema) })
+    .default({ tags: [], robots: [] }),
+  approve_after: z.array(countSchema).default([]),
+  emergency: z.boolean(),
+  announced: z.boolean().default(true),
+  status: textSchema,
+  wave: countSchema.nullable(),
+  threshold: countSchema.nullable(),
+  reasons: z.array(textSchema),
+  robots: z.object({
+    targeted: countSchema,
+    running: countSchema,
+    in_progress: countSchema,
+    failed: countSchema,
+    waiting: countSchema,
+  }),
+  error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
+  run: runSchema.nullable().default(null),
+  /** Of a broker that is attached to an engine: what that engine holds. */
+  store: z
+    .object({
+      status: textSchema,
+      chunks: countSchema,
+      present: countSchema,
+      restored: countSchema,
+      problem: z.object({ code: textSchema, message: textSchema }).nullable(),
+    })
+    .optional(),
+});
+
+const entrySchema = z.object({
+  seq: countSchema,
+  at: textSchema,
+  kind: textSchema,
+  by: textSchema,
+  text: textSchema,
+  wave: countSchema,
+  threshold: countSchema,
+  status: textSchema,
+  evidence: z.array(evidenceSchema).default([]),
+});
+
+export type RunAnswer = z.output<typeof runSchema>;
+export type RolloutAnswer = z.output<typeof rolloutSchema>;
+export type HistoryEntry = z.output<typeof entrySchema>;
+export type EvidenceAnswer = z.output<typeof evidenceSchema>;
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
+
+const ONE = kind('answer on a rollout', rolloutSchema);
+const leftSchema = z.object({ expires_at: textSchema, days_left: z.number() });
+const expirySchema = z.object({
+  trust: leftSchema.nullable(),
+  announcement: leftSchema.extend({ renews: z.boolean().default(false) }).nullable(),
+  problems: z
+    .array(z.object({ code: textSchema, message: textSchema, hint: textSchema }))
+    .default([]),
+});
+export type ExpiryAnswer = z.output<typeof expirySchema>;
+const LIST = kind(
+  'list of rollouts',
+  z.object({ rollouts: z.array(rolloutSchema), expires: expirySchema.optional() }),
+);
+const HISTORY = kind('history of a rollout', z.object({ entries: z.array(entrySchema) }));
+const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
+
+/** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
+export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
+export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
+  parseDocument(LIST, bytes).rollouts;
+/** Undefined from a broker that does not tell it. */
+export const parseExpiry = (bytes: Uint8Array): ExpiryAnswer | undefined =>
+  parseDocument(LIST, bytes).expires;
+export const parseHistory = (bytes: Uint8Array): HistoryEntry[] =>
+  parseDocument(HISTORY, bytes).entries;
+export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>
+  parseDocument(COMMANDED, bytes).run;

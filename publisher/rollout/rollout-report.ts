@@ -1,0 +1,250 @@
+/**
+ * A rollout as people read it: lines that mean the same on a terminal and in a pipe. Every
+ * word that came over the network is made printable here, and only here.
+ * Sans-I/O.
+ */
+
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { formatTable } from './fleet-report.ts';
+import type {
+  ExpiryAnswer,
+  EvidenceAnswer,
+  HistoryEntry,
+  RolloutAnswer,
+  RunAnswer,
+} from './rollout-answer.ts';
+
+/** Longest sentence of a gate or a person that is shown. */
+const SENTENCE_CHARS_MAX = 500;
+
+const word = (text: string): string => printable(text, 64);
+const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
+const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
+
+/** The controller's own word first: progress on the wire lags behind it. */
+export const statusOf = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
+
+/** The whole of one rollout. `now` is the reader's clock. */
+export function statusLines(rollout: RolloutAnswer, now: number): string[] {
+  const { run, robots, error } = rollout;
+  const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
+  return [
+    `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
+    `status    ${statusOf(rollout)}${openTo(rollout)}`,
+    `waits     ${waitsFor(rollout, now)}`,
+    `robots    ${robotCounts(robots)}`,
+    ...(run?.attempts ? [`this wave ${attemptCounts(run.attempts)}`] : []),
+    ...storeLines(rollout),
+    ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
+    'waves',
+    ...waveLines(rollout).map((line) => `  ${line}`),
+    ...gateLines(run),
+    ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
+  ];
+}
+
+/** Chunks on an engine that somebody else runs. */
+function storeLines({ store }: RolloutAnswer): string[] {
+  if (!store) return [];
+  const { status, chunks, present, restored, problem } = store;
+  const again = restored > 0 ? `, ${restored} put back` : '';
+  const why = problem ? `: ${sentence(problem.message)} (${word(problem.code)})` : '';
+  return [`chunks    ${word(status)}, ${present} of ${chunks} on the engine${again}${why}`];
+}
+
+function nameOf({ component, version, emergency }: RolloutAnswer): string {
+  const name = `${word(component ?? 'unknown')} ${word(version ?? '?')}`;
+  return emergency ? `${name}, an emergency` : name;
+}
+
+function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): string {
+  const number = run?.wave ?? wave;
+  if (number === null) return '';
+  const share = run?.threshold ?? threshold ?? 0;
+  const of = waves.length > 0 ? ` of ${waves.length}` : '';
+  const which = number === 0 ? 'canaries' : `wave ${number}${of}`;
+  const gone = announced ? '' : '; no longer announced';
+  return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
+}
+
+/** One sentence: what has to happen next, and when if that is known. */
+export function waitsFor(rollout: RolloutAnswer, now: number): string {
+  const { run } = rollout;
+  if (!run)
+    return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
+  if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
+  const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
+  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;
+}
+
+/** Until when it may have to wait, where that is known. */
+function waitEnd({ waits_for, soak_until, evidence_until }: RunAnswer, now: number): string {
+  if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
+  if (waits_for !== 'evidence') return '';
+  if (evidence_until === null) return ', until a person decides';
+  return `, at most until ${clock(evidence_until, now)}`;
+}
+
+const WAITS: Readonly<Record<string, string>> = {
+  '': 'for nothing',
+  robots: 'for robots of this wave to end their update',
+  soak: 'for the soak',
+  evidence: 'for evidence: the gate cannot tell yet',
+  approval: 'for a person: drover rollout approve',
+  recall: 'for robots that took it to go back',
+};
+
+/** `2026-11-23T18:20:00Z (in 12m)`; what is no instant stays a word. */
+function clock(text: string, now: number): string {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) return word(text);
+  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const leftS = Math.ceil((at - now) / 1000);
+  if (leftS <= 0) return iso;
+  const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
+  return `${iso} (in ${formatDurationMs(left * 1000)})`;
+}
+
+function robotCounts(robots: RolloutAnswer['robots']): string {
+  const { targeted, running, in_progress: busy, failed, waiting } = robots;
+  return `${targeted} targeted: ${running} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting`;
+}
+
+function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
+  const { cohort, reachable, installed, failed, vanished, examples } = attempts;
+  const which = examples.length > 0 ? ` (${examples.slice(0, 8).map(word).join(', ')})` : '';
+  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed, ${vanished} vanished${which}`;
+}
+
+/** One line for each wave: share, soak, and where the rollout stands. */
+function waveLines(rollout: RolloutAnswer): string[] {
+  const { waves, emergency, run, wave, status, canaries, approve_after } = rollout;
+  if (emergency) return ['everybody at once'];
+  if (waves.length === 0) return ['known while it was announced'];
+  const open = run?.wave ?? wave;
+  const isComplete = (run?.status ?? status) === 'complete';
+  const isWithoutEffect = (run?.status ?? status) === 'no_effect';
+  const hasCanaries = canaries.robots.length + canaries.tags.length > 0;
+  const state = (number: number): string => {
+    if (open === null) return '';
+    if (isComplete || number < open) return run?.forced.includes(number) ? 'ended' : 'passed';
+    if (number === open && isWithoutEffect) return 'no robot runs it';
+    if (number > open) return '';
+    return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
+  };
+  const approved = (number: number): string => {
+    if (run?.forced.includes(number) === true) return 'forced open by a person';
+    if (run?.approved.includes(number) === true) return 'approved';
+    const isLast = number === waves.length;
+    return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';
+  };
+  const row = (number: number, share: string, soakS: number): string[] => [
+    String(number),
+    share,
+    `soak ${formatDurationMs(soakS * 1000)}`,
+    state(number),
+    approved(number),
+  ];
+  const rows = waves.map((one, at) => row(at + 1, percent(one.percent / 100), one.soak_s));
+  const first = hasCanaries ? [row(0, canaryNames(canaries), waves[0]?.soak_s ?? 0)] : [];
+  return formatTable([...first, ...rows]);
+}
+
+function canaryNames({ robots, tags }: RolloutAnswer['canaries']): string {
+  const named = robots.length === 1 ? '1 robot' : `${robots.length} robots`;
+  const tagged = tags.length > 0 ? [`all of ${tags.slice(0, 4).map(word).join(', ')}`] : [];
+  return `canaries: ${[...(robots.length > 0 ? [named] : []), ...tagged].join('; ')}`;
+}
+
+function gateLines(run: RunAnswer | null): string[] {
+  if (!run?.gate) return [];
+  const { kind, evidence } = run.gate;
+  return [`gate      ${word(kind)}`, ...evidenceLines(evidence)];
+}
+
+const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
+  formatTable(
+    evidence.map((one) => [
+      ` ${word(one.metric)}`,
+      word(one.against),
+      word(one.verdict),
+      sentence(one.text),
+    ]),
+  );
+
+/** A table of all that is announced. */
+export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
+  if (rollouts.length === 0) return ['no rollout is announced'];
+  const rows = rollouts.map((one) => [
+    word(one.id),
+    `${word(one.component ?? 'unknown')} ${word(one.version ?? '?')}`,
+    statusOf(one),
+    one.emergency ? 'emergency' : `${one.run?.wave ?? one.wave ?? '-'}/${one.waves.length}`,
+    percent(one.run?.threshold ?? one.threshold ?? 0),
+    `${one.robots.running}/${one.robots.targeted}`,
+    String(one.robots.failed),
+    word(one.run?.waits_for ?? ''),
+  ]);
+  const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
+  return formatTable([head, ...rows]);
+}
+
+/** How long it all holds, and what to do about it. */
+export function expiryLines(found: ExpiryAnswer | undefined): string[] {
+  if (!found) return [];
+  const { trust, announcement, problems } = found;
+  const until = ({ expires_at, days_left }: { expires_at: string; days_left: number }): string =>
+    `until ${word(expires_at)}, ${days_left} days left`;
+  const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
+  return [
+    ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
+    ...(trust ? [`trust.json ${until(trust)}`] : []),
+    ...problems.map((one) => `${word(one.code)}: ${sentence(one.message)}; ${sentence(one.hint)}`),
+  ];
+}
+
+/** A decision, and below it the evidence that it was made on. */
+export function historyLines(entries: readonly HistoryEntry[]): string[] {
+  return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
+    `${seq}  ${word(at)}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
+    ...evidenceLines(evidence).map((line) => `    ${line}`),
+  ]);
+}
+
+/** All that a person watches, in one line; the same line means that nothing has changed. */
+export function changeLine(rollout: RolloutAnswer): string {
+  const { run, robots } = rollout;
+  const reasons = run?.reasons ?? rollout.reasons;
+  const gate = run?.gate ? `gate ${word(run.gate.kind)}` : '';
+  const why = reasons.length > 0 ? `because ${sentence(reasons[0] ?? '')}` : '';
+  const parts = [robotCounts(robots), waits(rollout), gate, why].filter((part) => part !== '');
+  return `${statusOf(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
+}
+
+function waits(rollout: RolloutAnswer): string {
+  const said = waitsFor(rollout, Number.POSITIVE_INFINITY);
+  return said === WAITS[''] ? '' : `waits ${said}`;
+}
+
+/** Over: nothing more will happen by itself. Null while it goes on. */
+export function endOf(
+  rollout: RolloutAnswer,
+): 'complete' | 'no_effect' | 'halted' | 'withdrawn' | null {
+  const status = rollout.run?.status ?? rollout.status;
+  if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
+  // Without an announcement no robot joins it; only those that have to go back still do.
+  return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
+}
+
+/** Lines that fit a terminal, so that drawing over them hits what was drawn. */
+export function fitted(
+  lines: readonly string[],
+  size: { readonly columns: number; readonly rows: number },
+): string[] {
+  const room = Math.max(1, size.rows - 1);
+  const columns = Math.max(1, size.columns - 1);
+  return lines
+    .slice(0, room)
+    .map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
+}

@@ -1,0 +1,93 @@
+/**
+ * `rollout watch`: asks again and again until a rollout is over. A broker that restarts does not
+ * end it: what is retained there is there again afterwards. A wrong address does, at once.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../shared/base/backoff.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { parseRollout, type RolloutAnswer } from './rollout-answer.ts';
+import { endOf } from './rollout-report.ts';
+import type { ApiClient } from './api-client.ts';
+
+export interface WatchJob {
+  readonly api: ApiClient;
+  readonly path: string;
+  /** Null waits for ever. */
+  readonly timeoutMs: number | null;
+  /** False ends the watch: nobody reads any more. */
+  isWanted(): boolean;
+  /** Told at every look, with the answer as it came. */
+  show(rollout: RolloutAnswer, raw: Uint8Array): void;
+  /** Told once when the broker goes away and once when it is back. */
+  note(line: string): void;
+}
+
+/** @throws DroverError ROLLOUT_HALTED, WATCH_TIMEOUT, NOT_FOUND, or any refusal of the first look */
+export async function watchRollout(job: WatchJob): Promise<void> {
+  const startedMs = performance.now();
+  let isUp: boolean | null = null;
+  let attempt = 0;
+  let last = 'never seen';
+  while (job.isWanted()) {
+    try {
+      const raw = await job.api.get(job.path);
+      const rollout = parseRollout(raw);
+      if (isUp === false) job.note('the broker answers again');
+      isUp = true;
+      attempt = 0;
+      last = `it is ${rollout.run?.status ?? rollout.status}`;
+      job.show(rollout, raw);
+      if (hasEnded(rollout)) return;
+    } catch (error) {
+      if (isUp === null || !isPassing(error)) throw error;
+      if (isUp) job.note(`${error.message}; trying again until it answers`);
+      isUp = false;
+      attempt += 1;
+    }
+    await pause({ ...job, startedMs, attempt, last });
+  }
+}
+
+/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, NOT_FOUND */
+function hasEnded(rollout: RolloutAnswer): boolean {
+  const end = endOf(rollout);
+  if (end === 'halted') {
+    throw new DroverError('ROLLOUT_HALTED', `watch rollout ${rollout.id.slice(0, 64)}: it halted`);
+  }
+  if (end === 'no_effect') {
+    const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
+    const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
+    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
+    throw new DroverError('ROLLOUT_NO_EFFECT', `${what}: it is over and no robot runs it${why}`);
+  }
+  if (end === 'withdrawn') {
+    const id = rollout.id.slice(0, 64);
+    throw new DroverError('NOT_FOUND', `watch rollout ${id}: it is no longer announced`);
+  }
+  return end === 'complete';
+}
+
+const isPassing = (error: unknown): error is DroverError =>
+  error instanceof DroverError && error.retry !== 'never';
+
+interface Pause {
+  readonly timeoutMs: number | null;
+  readonly startedMs: number;
+  readonly attempt: number;
+  readonly last: string;
+}
+
+async function pause({ timeoutMs, startedMs, attempt, last }: Pause): Promise<void> {
+  const bounds = { minMs: LIMITS.watchIntervalMs, maxMs: LIMITS.watchRetryMsMax };
+  const waitMs =
+    attempt === 0 ? LIMITS.watchIntervalMs : backoffMs(attempt - 1, bounds, Math.random());
+  const leftMs =
+    timeoutMs === null ? Number.POSITIVE_INFINITY : startedMs + timeoutMs - performance.now();
+  if (leftMs <= 0) {
+    throw new DroverError('WATCH_TIMEOUT', `watch rollout: not over within --timeout (${last})`);
+  }
+  await sleep(Math.min(waitMs, leftMs));
+}

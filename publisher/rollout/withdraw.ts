@@ -1,0 +1,56 @@
+/**
+ * Takes an ended rollout out of the announcement: the list is read, planned without it, signed and
+ * put in its place, as `publish` does. Robots keep what they run.
+ */
+
+import { signAnnouncement } from '../../shared/formats/announcement.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { openStatuses } from './active-rollouts.ts';
+import { planWithdrawal, type AnnouncementPlan } from './plan-announcement.ts';
+import { AnnouncementBoard } from './announcements.ts';
+import { BrokerLink } from '../transfer/broker-link.ts';
+import { openPrevious, type PublishJob } from '../transfer/publish.ts';
+
+export interface WithdrawJob extends Pick<
+  PublishJob,
+  'trust' | 'seeds' | 'broker' | 'lifeMs' | 'dryRun' | 'log'
+> {
+  readonly id: string;
+  /** Asked before it is announced. @throws DroverError USAGE unless a person says yes */
+  confirm(): Promise<void>;
+}
+
+/** @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP, SEQ_CONFLICT, BROKER_REFUSED and others */
+export async function withdrawRollout(job: WithdrawJob): Promise<AnnouncementPlan> {
+  assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const board = await AnnouncementBoard.open(link);
+    try {
+      plan(board, job);
+      if (!job.dryRun) await job.confirm();
+      const { current } = board;
+      const next = plan(board, job);
+      if (!job.dryRun) await board.replace(current, signAnnouncement(next.fields, job.seeds));
+      return next;
+    } finally {
+      board.close();
+    }
+  } finally {
+    await link.close();
+  }
+}
+
+function plan(board: AnnouncementBoard, job: WithdrawJob): AnnouncementPlan {
+  const statuses = openStatuses(board.progress, job.trust, (error) =>
+    job.log.warn({ reason: String(error) }, 'a progress message does not verify: ignored'),
+  );
+  return planWithdrawal({
+    id: job.id,
+    now: Date.now(),
+    fleet: job.trust.fleet,
+    lifeMs: job.lifeMs,
+    previous: openPrevious(board.current, { ...job, replaceInvalid: false }),
+    statuses,
+  });
+}

@@ -1,0 +1,210 @@
+/**
+ * A file that may stand in several parts (`NAME.001`, `NAME.002`, …), because the stick's file
+ * system takes none of 4 GiB. Written beside and renamed when all of it is on the disk; read by
+ * position, as if it were one. What is in it is not asked here.
+ */
+
+import { existsSync } from 'node:fs';
+import { open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+const partPath = (path: string, at: number): string => `${path}.${String(at).padStart(3, '0')}`;
+/** `f_type` of FAT12 to FAT32. */
+const FAT_MAGIC = 0x4d44;
+
+/** Refuses what cannot fit before a byte is written. @throws DroverError DISK_FULL, FILE_TOO_LARGE,
+ * FILE_EXISTS, FILE_UNREADABLE */
+export async function assertRoom(out: string, bytes: number, split: number | null): Promise<void> {
+  for (const path of [out, partPath(out, 1)]) {
+    if (existsSync(path))
+      throw new DroverError('FILE_EXISTS', `write ${path}: it is there already`);
+  }
+  const parts = Math.ceil(bytes / (split ?? bytes));
+  if (parts > LIMITS.parcelPartsMax) {
+    const why = `too many parts (got ${parts}, want at most ${LIMITS.parcelPartsMax})`;
+    throw new DroverError('USAGE', `read --split: ${why}`);
+  }
+  const disk = await statfs(dirname(out)).catch((cause: unknown) => {
+    throw writeFailure(out, cause);
+  });
+  const free = disk.bavail * disk.bsize;
+  if (free < bytes) {
+    const sizes = `got ${formatBytes(free)} free, want ${formatBytes(bytes)}`;
+    throw new DroverError('DISK_FULL', `write ${out}: the disk is too small (${sizes})`);
+  }
+  if (disk.type !== FAT_MAGIC || Math.min(bytes, split ?? bytes) <= LIMITS.fatFileBytesMax) return;
+  const size = `got ${formatBytes(bytes)}, want less than 4 GiB`;
+  throw new DroverError('FILE_TOO_LARGE', `write ${out}: the disk is formatted as FAT (${size})`);
+}
+
+/** What the disk refused, under our codes; what is no answer of a disk stays as it is. */
+export function writeFailure(path: string, cause: unknown): unknown {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (cause instanceof DroverError || typeof code !== 'string') return cause;
+  const message = `write ${path}: ${(cause as Error).message}`;
+  if (code === 'EFBIG') return new DroverError('FILE_TOO_LARGE', message, { cause });
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  return new DroverError(isFull ? 'DISK_FULL' : 'FILE_UNREADABLE', message, { cause });
+}
+
+export class PartsWriter {
+  readonly #out: string;
+  readonly #split: number | null;
+  /** Temporary name and final name of each part. */
+  readonly #parts: { beside: string; path: string }[] = [];
+  #handle: FileHandle | null = null;
+  #partBytes = 0;
+
+  /** @param split bytes of a part at most; null for one file */
+  constructor(out: string, split: number | null) {
+    this.#out = out;
+    this.#split = split;
+  }
+
+  /** @throws DroverError DISK_FULL, FILE_TOO_LARGE, FILE_UNREADABLE */
+  async write(bytes: Uint8Array): Promise<void> {
+    try {
+      for (let at = 0; at < bytes.byteLength;) {
+        if (this.#handle === null || this.#partBytes === this.#split) await this.#next();
+        const room = (this.#split ?? Infinity) - this.#partBytes;
+        const step = Math.min(room, bytes.byteLength - at);
+        await writeAll(this.#handle as unknown as FileHandle, bytes.subarray(at, at + step));
+        this.#partBytes += step;
+        at += step;
+      }
+    } catch (cause) {
+      throw writeFailure(this.#out, cause);
+    }
+  }
+
+  async #next(): Promise<void> {
+    await this.#endPart();
+    const path = this.#split === null ? this.#out : partPath(this.#out, this.#parts.length + 1);
+    const beside = `${path}.tmp`; // always the same, so that a later run overwrites what was left
+    this.#handle = await open(beside, 'w', 0o644);
+    this.#parts.push({ beside, path });
+    this.#partBytes = 0;
+  }
+
+  async #endPart(): Promise<void> {
+    const handle = this.#handle;
+    if (handle === null) return;
+    this.#handle = null;
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** All of it is on the disk under its name when this resolves. @returns the names */
+  async finish(): Promise<string[]> {
+    try {
+      await this.#endPart();
+      for (const { beside, path } of this.#parts) await rename(beside, path);
+      await syncFolder(dirname(this.#out));
+    } catch (cause) {
+      throw writeFailure(this.#out, cause);
+    }
+    return this.#parts.map(({ path }) => path);
+  }
+
+  /** Leaves nothing behind; nothing that was there before is touched. */
+  async abort(): Promise<void> {
+    await this.#handle?.close().catch(() => undefined); // its failure is being told already
+    this.#handle = null;
+    for (const { beside } of this.#parts) await rm(beside, { force: true });
+  }
+}
+
+/** One write(2) may take less than all. */
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength;) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.byteLength - at, null);
+    at += bytesWritten;
+  }
+}
+
+/** The file itself, or its parts as far as they follow one another. */
+function namesOf(path: string): string[] {
+  const stem = path.replace(/\.001$/, '');
+  if (stem === path && existsSync(path)) return [path];
+  const all = Array.from({ length: LIMITS.parcelPartsMax }, (_, at) => partPath(stem, at + 1));
+  const missing = all.findIndex((part) => !existsSync(part));
+  return missing === 0 ? [path] : all.slice(0, missing === -1 ? all.length : missing);
+}
+
+interface Part {
+  readonly handle: FileHandle;
+  readonly start: number;
+  readonly bytes: number;
+}
+
+export class PartsReader {
+  readonly #parts: readonly Part[];
+  readonly #path: string;
+  readonly bytes: number;
+
+  private constructor(path: string, parts: readonly Part[]) {
+    this.#path = path;
+    this.#parts = parts;
+    this.bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  }
+
+  /** @param path of the file, of its first part, or without `.001` @throws DroverError
+   * FILE_UNREADABLE */
+  static async open(path: string): Promise<PartsReader> {
+    const parts: Part[] = [];
+    try {
+      for (const one of namesOf(path)) {
+        const found = await stat(one);
+        if (!found.isFile()) throw new Error('not a file');
+        const last = parts.at(-1);
+        const start = last ? last.start + last.bytes : 0;
+        parts.push({ handle: await open(one, 'r'), start, bytes: found.size });
+      }
+    } catch (cause) {
+      for (const { handle } of parts) await handle.close();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new DroverError('FILE_UNREADABLE', `open ${path}: ${why}`, { cause });
+    }
+    return new PartsReader(path, parts);
+  }
+
+  /** @returns fewer bytes only at the end of the file @throws DroverError FILE_UNREADABLE */
+  async read(position: number, bytes: number): Promise<Uint8Array> {
+    const buffer = new Uint8Array(Math.max(0, Math.min(bytes, this.bytes - position)));
+    let filled = 0;
+    while (filled < buffer.byteLength) {
+      const at = position + filled;
+      const part = this.#parts.find((one) => at >= one.start && at < one.start + one.bytes);
+      if (part === undefined) break;
+      const step = Math.min(buffer.byteLength - filled, part.start + part.bytes - at);
+      const bytesRead = await this.#readPart(
+        part.handle,
+        buffer.subarray(filled, filled + step),
+        at - part.start,
+      );
+      if (bytesRead === 0) break; // it was cut while we read it
+      filled += bytesRead;
+    }
+    return buffer.subarray(0, filled);
+  }
+
+  async #readPart(handle: FileHandle, into: Uint8Array, position: number): Promise<number> {
+    try {
+      return (await handle.read(into, 0, into.byteLength, position)).bytesRead;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new DroverError('FILE_UNREADABLE', `read ${this.#path}: ${why}`, { cause });
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { handle } of this.#parts) await handle.close();
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * The stage `publish`: a signed bundle becomes chunks that a broker provably holds, and then, as the
+ * LAST step, one line in the announcement. Robots that see a rollout can always fetch it; a publish
+ * that stops half-way has announced nothing.
+ *
+ * The bundle is verified as robots will verify it before a connection is opened, and the rollout is
+ * planned before a byte is uploaded, and once more just before it is announced.
+ */
+
+import {
+  signAnnouncement,
+  type AnnouncementFields,
+  type RolloutFields,
+} from '../../shared/formats/announcement.ts';
+import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Bundle } from '../../shared/io/bundle-folder.ts';
+import type { Output } from '../../shared/io/cli.ts';
+import type { Manifest } from '../../shared/formats/manifest.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import {
+  openActiveRollouts,
+  openLeader,
+  openStatuses,
+  type Leader,
+} from '../rollout/active-rollouts.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
+import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';
+import { assertChunkBytes, planRollout, type Audience } from '../rollout/plan-rollout.ts';
+import { AnnouncementBoard } from '../rollout/announcements.ts';
+import { BrokerLink, type BrokerOptions } from './broker-link.ts';
+import { makeMeter } from './progress-meter.ts';
+import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
+import {
+  assertPayloadIs,
+  chunkFile,
+  chunkPayload,
+  type ChunkedPayload,
+} from '../bundle/payload.ts';
+import { readRobots } from '../rollout/robot-states.ts';
+import { storeChunks, type StoredChunks } from './store-chunks.ts';
+import { UploadJournal } from './journal.ts';
+
+export interface PublishJob {
+  readonly bundle: Bundle;
+  readonly journalPath: string;
+  readonly trust: TrustRoot;
+  readonly seeds: readonly Uint8Array[];
+  readonly broker: BrokerOptions;
+  readonly rolloutId: string;
+  readonly audience: Audience;
+  readonly chunkBytes: number;
+  readonly lifeMs: number;
+  readonly supersede: readonly string[];
+  readonly alongside: boolean;
+  /** Announce although no robot would take it, or robots report other bytes under its version. */
+  readonly anyway?: boolean;
+  /** Told what robots will make of it, before a byte is sent; null when that is not known. */
+  onForecast?(found: Forecast | null): void;
+  /** Start a fresh list when what is announced now does not verify. */
+  readonly replaceInvalid: boolean;
+  /** Store the chunks, announce nothing. */
+  readonly uploadOnly: boolean;
+  /** The file that the bundle came in, over an air gap. */
+  readonly imported?: { readonly seq: number };
+  readonly dryRun: boolean;
+  /**
+   * Asked before anything is sent, and again when more has to end by then: the rollouts that end.
+   * @throws DroverError USAGE unless a person says yes
+   */
+  readonly confirm?: (superseded: readonly string[]) => Promise<void>;
+  readonly output: Output;
+  readonly log: Log;
+}
+
+export interface Published {
+  readonly payload: ChunkedPayload;
+  readonly deltas: readonly ChunkedPayload[];
+  /** Null for a dry run. */
+  readonly stored: StoredChunks | null;
+  /** Null with uploadOnly. */
+  readonly announced: {
+    readonly fields: AnnouncementFields;
+    readonly plan: AnnouncementPlan;
+    readonly rollout: RolloutFields;
+  } | null;
+  /** What robots will make of it; null when that is not known. */
+  readonly forecast: Forecast | null;
+  /** Who leads rollouts on this fleet; null when nothing is announced. */
+  readonly leader: Leader | null;
+}
+
+/** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
+ * BROKER_REFUSED of the announcement itself */
+export async function publishBundle(job: PublishJob): Promise<Published> {
+  assertChunkBytes(job.chunkBytes);
+  if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const payload = await chunkPayload(job.bundle, job.chunkBytes);
+  const verified = verifyAll(job, payload);
+  const deltas: ChunkedPayload[] = [];
+  for (const { path, delta } of await checkDeltas(job.bundle)) {
+    deltas.push(await chunkFile(path, delta.size, job.chunkBytes));
+  }
+  const stored = { payload, deltas };
+  const rollout = planRollout(job.rolloutId, verified, stored, job.audience);
+
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    return await publishOver(link, job, { ...stored, verified, rollout });
+  } finally {
+    await link.close();
+  }
+}
+
+function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
+  assertPayloadIs(job.bundle, payload);
+  return verifyBundle({
+    manifestBytes: job.bundle.manifestBytes,
+    signatures: job.bundle.signatures,
+    trust: job.trust,
+    payloadSha256: payload.sha256,
+  });
+}
+
+interface Prepared {
+  readonly payload: ChunkedPayload;
+  readonly deltas: readonly ChunkedPayload[];
+  readonly verified: VerifiedBundle;
+  readonly rollout: RolloutFields;
+}
+
+async function publishOver(
+  link: BrokerLink,
+  job: PublishJob,
+  prepared: Prepared,
+): Promise<Published> {
+  const { payload, deltas } = prepared;
+  if (job.uploadOnly) {
+    const stored = job.dryRun ? null : await storeAll(link, job, prepared);
+    return { payload, deltas, stored, announced: null, forecast: null, leader: null };
+  }
+  const [board, robots] = await Promise.all([
+    AnnouncementBoard.open(link),
+    readRobots(link, job.log),
+  ]);
+  try {
+    const before = planNext(board, job, { ...prepared, robots }); // told before gigabytes are sent
+    job.onForecast?.(before.forecast);
+    assertWanted(before.forecast, job, prepared.verified.manifest);
+    if (job.dryRun) return published(before, prepared, null);
+    await job.confirm?.(before.plan.superseded);
+    signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
+    const stored = await storeAll(link, job, prepared);
+    const { current } = board;
+    const next = planNext(board, job, { ...prepared, robots });
+    const isMore = next.plan.superseded.some((id) => !before.plan.superseded.includes(id));
+    if (isMore) await job.confirm?.(next.plan.superseded);
+    await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
+    return published(next, prepared, stored);
+  } finally {
+    board.close();
+  }
+}
+
+function published(
+  { plan, forecast, leader }: Planned,
+  { payload, deltas, rollout }: Prepared,
+  stored: StoredChunks | null,
+): Published {
+  const announced = { fields: plan.fields, plan, rollout };
+  return { payload, deltas, stored, announced, forecast, leader };
+}
+
+/** The payload first: it is what every robot can take. */
+async function storeAll(
+  link: BrokerLink,
+  job: PublishJob,
+  { payload, deltas }: Prepared,
+): Promise<StoredChunks> {
+  let total = await store(link, job, payload);
+  for (const delta of deltas) {
+    const { pieces, sent, sentBytes, healed } = await store(link, job, delta);
+    total = {
+      pieces: total.pieces + pieces,
+      sent: total.sent + sent,
+      sentBytes: total.sentBytes + sentBytes,
+      healed: total.healed + healed,
+    };
+  }
+  return total;
+}
+
+async function store(
+  link: BrokerLink,
+  job: PublishJob,
+  payload: ChunkedPayload,
+): Promise<StoredChunks> {
+  const journal = new UploadJournal(
+    job.journalPath,
+    { broker: job.broker.url, chunkIndex: payload.indexHash, pieces: payload.pieces.length },
+    job.log,
+  );
+  const meter = (label: string, bytesTotal: number) => makeMeter(job.output, label, bytesTotal);
+  return await storeChunks({ link, payload, journal, meter });
+}
+
+interface Planned {
+  readonly plan: AnnouncementPlan;
+  readonly forecast: Forecast | null;
+  readonly leader: Leader;
+}
+
+function planNext(
+  board: AnnouncementBoard,
+  job: PublishJob,
+  { verified, rollout, robots }: Prepared & { robots: readonly RobotState[] | null },
+): Planned {
+  const onInvalid = (error: unknown): void =>
+    job.log.warn({ reason: String(error) }, 'a message of a controller does not verify: ignored');
+  const statuses = openStatuses(board.progress, job.trust, onInvalid);
+  const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
+  const plan = planAnnouncement({
+    now: Date.now(),
+    fleet: job.trust.fleet,
+    lifeMs: job.lifeMs,
+    previous: openPrevious(board.current, job),
+    rollout,
+    manifest: verified.manifest,
+    statuses,
+    supersede: job.supersede,
+    alongside: job.alongside,
+    robots,
+    ...(job.imported && { imported: job.imported }),
+  });
+  const forecast = robots && forecastOf(plan.fields, rollout.id, robots);
+  return { plan, forecast, leader };
+}
+
+/**
+ * A rollout that none of the robots would take is a mistake more often than not.
+ * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED
+ */
+function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
+  if (found === null || job.anyway === true) return;
+  const what = `announce ${manifest.name} ${manifest.version}`;
+  if (found.robots.VERSION_REUSED.length > 0) {
+    throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
+  }
+  if (isUseless(found))
+    throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`);
+}
+
+/** @throws DroverError when it does not verify, unless `replaceInvalid` */
+export function openPrevious(
+  bytes: Uint8Array | null,
+  job: Pick<PublishJob, 'trust' | 'replaceInvalid' | 'log'>,
+) {
+  if (bytes === null) return null;
+  try {
+    return openActiveRollouts(bytes, job.trust);
+  } catch (cause) {
+    if (!(cause instanceof DroverError)) throw cause;
+    if (!job.replaceInvalid) {
+      throw new DroverError(cause.code, `read what is announced now: ${cause.message}`, {
+        cause,
+        hint: 'find out who wrote fleet/updates; to start a fresh list without it: --replace-invalid',
+      });
+    }
+    job.log.warn({ reason: cause.message }, 'what is announced now does not verify: replaced');
+    return null;
+  }
+}

@@ -1,0 +1,105 @@
+/** Decides the bytes of a trust.json: the first one, and the one that follows another. Sans-I/O. */
+
+import { utf8 } from '../../shared/crypto/bytes.ts';
+import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { signersOf } from '../../shared/formats/envelope.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  parseTrust,
+  type Role,
+  type RoleName,
+  type TrustRoot,
+} from '../../shared/formats/trust.ts';
+
+export interface TrustDocument {
+  readonly version: number;
+  readonly fleet: string;
+  readonly expires: string;
+  readonly roles: Readonly<Record<RoleName, Role>>;
+}
+
+/** @throws DroverError USAGE when the roles do not make sense */
+export function planTrust(input: {
+  version?: number;
+  fleet: string;
+  expiresAtMs: number;
+  roles: Readonly<Record<RoleName, Role>>;
+}): { document: TrustDocument; bytes: Uint8Array } {
+  const document: TrustDocument = {
+    version: input.version ?? 1,
+    fleet: input.fleet,
+    expires: `${new Date(input.expiresAtMs).toISOString().slice(0, 19)}Z`,
+    roles: input.roles,
+  };
+  const bytes = utf8(`${JSON.stringify(document, null, 2)}\n`);
+  try {
+    parseTrust(bytes);
+  } catch (cause) {
+    if (!(cause instanceof DroverError)) throw cause;
+    throw new DroverError('USAGE', `plan trust: ${cause.message}`, { cause });
+  }
+  return { document, bytes };
+}
+
+/** What changes in a role; what is left out stays. */
+export type RoleChange = Partial<Role>;
+
+/** @throws DroverError USAGE when the roles do not make sense */
+export function planNextTrust(input: {
+  current: TrustRoot;
+  expiresAtMs: number;
+  changes: Readonly<Record<RoleName, RoleChange>>;
+}): { document: TrustDocument; bytes: Uint8Array } {
+  const { current, expiresAtMs, changes } = input;
+  const role = (name: RoleName): Role => {
+    const { keys, threshold } = current.roles[name];
+    return {
+      keys: changes[name].keys ?? keys,
+      threshold: changes[name].threshold ?? threshold,
+    };
+  };
+  const roles = { root: role('root'), release: role('release'), rollout: role('rollout') };
+  return planTrust({ version: current.version + 1, fleet: current.fleet, expiresAtMs, roles });
+}
+
+/** How many signatures an update still lacks: of the root before it, and of its own. */
+export function missingSignatures(
+  update: Uint8Array,
+  roots: { current: TrustRoot; next: TrustRoot },
+): { current: number; next: number } {
+  const lacks = ({ roles: { root } }: TrustRoot): number =>
+    Math.max(0, root.threshold - signersOf(update, root).length);
+  return { current: lacks(roots.current), next: lacks(roots.next) };
+}
+
+/** The content of a .pub file: 64 hex digits. @throws DroverError USAGE */
+export function parsePublicKey(bytes: Uint8Array, path: string): PublicKeyHex {
+  const text = Buffer.from(bytes).toString('latin1').trim().toLowerCase();
+  if (PUBLIC_KEY_PATTERN.test(text)) return text;
+  const isSeed = bytes.byteLength === SEED_BYTES;
+  throw new DroverError(
+    'USAGE',
+    isSeed
+      ? `read public key ${path}: this is a private key`
+      : `read public key ${path}: not 64 hex digits (got ${bytes.byteLength} bytes)`,
+    { hint: 'give the .pub file that drover keygen wrote beside the .key' },
+  );
+}
+
+export function sharedKeys(a: readonly string[], b: readonly string[]): string[] {
+  return a.filter((key) => b.includes(key));
+}
+
+/** Lines to warn with while a trust.json is about to expire; none when it has long to go. */
+export function trustEndLines({ version, expires }: TrustRoot, now: EpochMs): string[] {
+  const leftMs = expires - now;
+  if (leftMs <= 0 || leftMs > LIMITS.trustNoticeMs) return []; // what has expired is refused
+  const days = Math.floor(leftMs / 86_400_000);
+  const how = days < 30 ? 'warning' : 'note';
+  const at = new Date(expires).toISOString();
+  return [
+    `${how}: trust.json version ${version} expires in ${days} days, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
+  ];
+}

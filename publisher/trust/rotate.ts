@@ -1,0 +1,131 @@
+/**
+ * Brings a new trust root to a fleet: first the update, which robots and brokers follow, then what
+ * is announced, signed again by a key that the new root knows. In this order, because a broker
+ * takes nothing that the root it has would refuse.
+ */
+
+import {
+  openAnnouncement,
+  signAnnouncement,
+  type Rollout,
+} from '../../shared/formats/announcement.ts';
+import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { trustTopic } from '../../shared/formats/topics.ts';
+import { openTrustUpdate } from '../../shared/formats/trust-chain.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { openActiveRollouts } from '../rollout/active-rollouts.ts';
+import { nextSeq } from '../rollout/plan-announcement.ts';
+import { AnnouncementBoard } from '../rollout/announcements.ts';
+import { BrokerLink, type BrokerOptions } from '../transfer/broker-link.ts';
+import { Subscription } from '../rollout/subscription.ts';
+
+export interface RotationJob {
+  readonly broker: BrokerOptions;
+  readonly update: Uint8Array;
+  /** The root before the update. */
+  readonly trust: TrustRoot;
+  /** Rollout keys of the new root; without any, what is announced stays as it is. */
+  readonly seeds: readonly Uint8Array[];
+  readonly dryRun: boolean;
+  readonly log: Log;
+}
+
+export interface Rotated {
+  readonly next: TrustRoot;
+  /** What becomes of the announcement that is out. */
+  readonly announcement: 'none' | 'holds' | 'signed again' | 'not taken any more';
+  /** Rollouts of bundles that no release key of the new root signed: nobody would take them. */
+  readonly ended: readonly string[];
+}
+
+/**
+ * @throws DroverError ENVELOPE_*, TRUST_INVALID, TRUST_VERSION_WRONG, FLEET_WRONG, SEQ_CONFLICT,
+ *   BROKER_REFUSED, BROKER_UNREACHABLE, ACCESS_DENIED
+ */
+export async function publishTrustUpdate(job: RotationJob): Promise<Rotated> {
+  const next = openTrustUpdate(job.update, job.trust);
+  if (job.seeds.length > 0) assertKeysSatisfy(job.seeds, 'rollout', next);
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const board = await AnnouncementBoard.open(link);
+    try {
+      const { announcement, bytes, ended } = planAgain(board.current, job, next);
+      if (!job.dryRun) {
+        await putUpdate(link, next.version, job.update);
+        if (bytes) await board.replace(board.current, bytes);
+      }
+      return { next, announcement, ended };
+    } finally {
+      board.close();
+    }
+  } finally {
+    await link.close();
+  }
+}
+
+interface Again extends Pick<Rotated, 'announcement' | 'ended'> {
+  /** The announcement to publish after the update; null for none. */
+  readonly bytes: Uint8Array | null;
+}
+
+/** What is announced, word for word, as the new root lets it stand. */
+function planAgain(
+  current: Uint8Array | null,
+  { trust, seeds }: RotationJob,
+  next: TrustRoot,
+): Again {
+  const leave = (announcement: Rotated['announcement']): Again => ({
+    ...{ announcement, ended: [], bytes: null },
+  });
+  if (current === null) return leave('none');
+  if (holdsUnder(current, next)) return leave('holds');
+  if (seeds.length === 0) return leave('not taken any more');
+  const { issued_at, expires_at } = openAnnouncement(current, trust);
+  const { seq, rollouts } = openActiveRollouts(current, trust);
+  const kept = rollouts.filter(({ rollout }) => isSignedUnder(rollout, next));
+  const now = Date.now();
+  const fields = {
+    fleet: next.fleet,
+    seq: nextSeq(seq, now),
+    issued_at: new Date(now).toISOString(),
+    expires_at: new Date(now + (expires_at - issued_at)).toISOString(),
+    rollouts: kept.map(({ written }) => written),
+  };
+  const ended = rollouts.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
+  return { announcement: 'signed again', ended, bytes: signAnnouncement(fields, seeds) };
+}
+
+/** Every rollout of it as well: a broker that verifies takes all of an announcement or nothing. */
+function holdsUnder(announcement: Uint8Array, trust: TrustRoot): boolean {
+  const held = nullIfRefused(() => openAnnouncement(announcement, trust).rollouts);
+  return held !== null && held.every((rollout) => isSignedUnder(rollout, trust));
+}
+
+const isSignedUnder = (rollout: Rollout, trust: TrustRoot): boolean =>
+  nullIfRefused(() => verifyRollout(rollout, trust)) !== null;
+
+/** Publishes and reads back: a broker may acknowledge what it does not keep. */
+async function putUpdate(link: BrokerLink, version: number, update: Uint8Array): Promise<void> {
+  const topic = trustTopic(version);
+  await link.wire.send(topic, update, { retain: true, qos: 1 });
+  let isKept = false;
+  const subscription = await Subscription.open(link, {
+    filters: [topic],
+    onMessage: (on, payload) => {
+      if (on === topic) isKept = bytesEqual(payload, update);
+    },
+  });
+  try {
+    await subscription.settle();
+  } finally {
+    subscription.close();
+  }
+  if (isKept) return;
+  throw new DroverError('BROKER_REFUSED', `publish ${topic}: acknowledged, but another is kept`, {
+    hint: 'check that this user may write fleet/trust, and that no other update has this version',
+  });
+}

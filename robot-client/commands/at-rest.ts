@@ -1,0 +1,46 @@
+/** What can be said of a robot whose agent does not run: the state files and the links, read only. */
+
+import { explainComponent } from '../local/explain.ts';
+import { layoutOf } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { reportComponent } from '../fleet/report.ts';
+import { versionOf } from '../install/slots.ts';
+import { listLeft } from '../install/prune.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { peekMachineState } from '../update/state-file.ts';
+import type { ComponentRoot } from './options.ts';
+
+export interface AtRest {
+  readonly agent: 'not running';
+  /** False when a state was lost or cannot be read. */
+  readonly isWhole: boolean;
+  readonly components: object[];
+  readonly lines: string[];
+}
+
+/** Changes nothing, and says what the agent would go on from. */
+export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[]): Promise<AtRest> {
+  const components: object[] = [];
+  const lines: string[] = [];
+  let isWhole = true;
+  for (const { component, root } of roots) {
+    const layout = layoutOf(root);
+    const slots = await readSlots(disk, layout);
+    const { state, problem } = await peekMachineState(disk, layout, Date.now());
+    isWhole &&= problem === null && state.lastProblem?.code !== 'STATE_LOST';
+    const view = {
+      name: component,
+      version: versionOf(slots.active),
+      previousVersion: versionOf(slots.rollback),
+      slots,
+      slotsSinceMs: Date.now(),
+      left: await listLeft(disk, layout, state.job?.version ?? null),
+      state,
+      live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
+      held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,
+    };
+    components.push(reportComponent(view));
+    lines.push(...explainComponent(view, Date.now()));
+  }
+  return { agent: 'not running', isWhole, components, lines };
+}

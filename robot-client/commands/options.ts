@@ -1,0 +1,111 @@
+/** The robot's command line as typed options: what is read from argv, files and environment. */
+
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { canonicalArch } from '../../shared/rules/arch.ts';
+import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { parseComponentName } from '../../shared/base/ids.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { isVersion } from '../../shared/rules/version.ts';
+import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import { layoutOf } from '../install/layout.ts';
+import { parseWindow, wallClockOf } from '../local/windows.ts';
+
+export interface ComponentRoot {
+  readonly component: string;
+  readonly root: string;
+}
+
+/** `DIR` is the component `app`; `NAME=DIR` names another. */
+export function parseRoots(roots: readonly string[]): ComponentRoot[] {
+  const parsed = roots.map((text) => {
+    const at = text.indexOf('=');
+    const component = at < 0 ? 'app' : text.slice(0, at);
+    const root = resolve(at < 0 ? text : text.slice(at + 1));
+    return { component: parseComponentName(component), root };
+  });
+  for (const key of ['component', 'root'] as const) {
+    if (new Set(parsed.map((one) => one[key])).size === parsed.length) continue;
+    throw new DroverError('USAGE', `read --root: the same ${key} is given twice`);
+  }
+  return parsed;
+}
+
+export function parseTags(texts: readonly string[]): string[] {
+  return texts.flatMap((text) => text.split(',')).filter((tag) => tag !== '');
+}
+
+/** Milliseconds that one run of a hook may take. */
+export function parseHookTimeout(text: string): number {
+  const timeoutMs = parseDurationMs(text);
+  if (timeoutMs > 0 && timeoutMs <= LIMITS.hookTimeoutMsMax) return timeoutMs;
+  const most = formatDurationMs(LIMITS.hookTimeoutMsMax);
+  throw new DroverError('USAGE', `read --hook-timeout: want more than 0 and at most ${most}`);
+}
+
+/** Whole seconds, as MQTT counts them. */
+export function parseKeepalive(text: string): number {
+  const seconds = Math.round(parseDurationMs(text) / 1000);
+  if (seconds >= 1 && seconds <= LIMITS.keepaliveSMax) return seconds;
+  throw new DroverError('USAGE', `read --keepalive: want 1s to ${LIMITS.keepaliveSMax}s`);
+}
+
+/** When the robot may be taken out of service, as the site wants it. */
+export function parseInterlock(given: {
+  windows: readonly string[];
+  zone: string | undefined;
+  readyDeadline: string | undefined;
+}): InterlockRules {
+  const { windows, zone, readyDeadline } = given;
+  if (windows.length > LIMITS.windowsMax) {
+    const counts = `(got ${windows.length}, want at most ${LIMITS.windowsMax})`;
+    throw new DroverError('USAGE', `read --window: too many ${counts}`);
+  }
+  if (windows.length === 0 && zone !== undefined) {
+    throw new DroverError('USAGE', 'read --window-zone: there is no --window that it is for');
+  }
+  const readyDeadlineMs = readyDeadline === undefined ? null : parseDurationMs(readyDeadline);
+  if (readyDeadlineMs === 0) {
+    throw new DroverError('USAGE', 'read --ready-deadline: want more than 0, or leave it out');
+  }
+  return {
+    ...ALWAYS_OPEN,
+    readyDeadlineMs,
+    ...(windows.length > 0 && { windows: windows.map(parseWindow), wallClock: wallClockOf(zone) }),
+  };
+}
+
+export function parseAdoptVersion(text: string): string {
+  if (isVersion(text)) return text;
+  throw new DroverError('USAGE', `read --adopt-version: not a version (got ${text}, want 1.2.3)`);
+}
+
+export function defaultArch(): string {
+  return canonicalArch(process.arch);
+}
+
+/** Socket beside the state of the first component, unless told otherwise. */
+export function socketPathOf(roots: readonly ComponentRoot[], given: string | undefined): string {
+  const [first] = roots;
+  if (!first) throw new DroverError('USAGE', 'find the agent: give --root or --socket');
+  return resolve(given ?? `${layoutOf(first.root).state}/agent.sock`);
+}
+
+/** A password never stands on a command line, where every user of the machine can read it. */
+export function readPassword(file: string | undefined): string | undefined {
+  const fromEnvironment = process.env['DROVER_PASSWORD'];
+  if (file === undefined) return fromEnvironment;
+  return new TextDecoder().decode(readInput(file, 'password file')).replace(/\r?\n$/, '');
+}
+
+/** `unknown` on machines that do not say. */
+export function machineModel(): string {
+  try {
+    const text = readFileSync('/proc/device-tree/model', 'utf8');
+    return text.replaceAll('\0', '').slice(0, 64);
+  } catch {
+    return 'unknown'; // PCs have no device tree; a model is a convenience, not a fact to fail on
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * `recover` for a robot with several roots: all locks first, then one root after the other. What
+ * fails in one root does not keep the others from being recovered.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { lockRoot } from '../install/lock.ts';
+import type { ComponentRoot } from './options.ts';
+import type { Recovery } from '../install/recover.ts';
+import { assertNoAgent } from './serve.ts';
+
+export interface RecoverFailure {
+  readonly component: string;
+  readonly problem: Problem;
+  readonly thrown: unknown;
+}
+
+/** @throws DroverError ROBOT_ALREADY_RUNNING when an agent works on one of them; none was touched */
+export async function recoverRoots(
+  roots: readonly ComponentRoot[],
+  on: { socketPath: string; recover(one: ComponentRoot): Promise<Recovery> },
+): Promise<{ recoveries: Recovery[]; failures: RecoverFailure[] }> {
+  const recoveries: Recovery[] = [];
+  const failures: RecoverFailure[] = [];
+  const note = ({ component }: ComponentRoot, thrown: unknown): void =>
+    void failures.push({ component, problem: toProblem(thrown), thrown });
+  const locked: ComponentRoot[] = [];
+  for (const one of roots) {
+    try {
+      await lockRoot(one.root);
+      locked.push(one);
+    } catch (thrown) {
+      if (thrown instanceof DroverError && thrown.code === 'ROBOT_ALREADY_RUNNING') throw thrown;
+      note(one, thrown);
+    }
+  }
+  await assertNoAgent(on.socketPath);
+  for (const one of locked) {
+    try {
+      recoveries.push(await on.recover(one));
+    } catch (thrown) {
+      note(one, thrown);
+    }
+  }
+  return { recoveries, failures };
+}

@@ -1,0 +1,101 @@
+/**
+ * Runs one agent as a process. The order matters: the roots are locked and the local socket is open
+ * before anything is read or installed, so an agent that cannot be asked whether the robot is busy
+ * never swaps. Only a disk that refuses is waited for: the agent stays, tells the fleet, and holds
+ * every swap. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
+ */
+
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Agent } from '../agent.ts';
+import { layoutOf } from '../install/layout.ts';
+import { realDisk } from '../install/disk.ts';
+import { assertSocketPath } from '../local/api.ts';
+import { callLocalApi } from '../local/client.ts';
+import { isSickDisk, type RootClaims } from '../install/root-claims.ts';
+import { serveLocalApi } from '../local/serve.ts';
+import { LocalDoor } from '../local/door.ts';
+import type { ComponentRoot } from './options.ts';
+
+export interface ServeOptions {
+  readonly roots: readonly ComponentRoot[];
+  /** The same that the agent has. */
+  readonly claims: RootClaims;
+  readonly socketPath: string;
+  readonly log: Log;
+}
+
+/** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
+export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
+  const { roots, claims, socketPath, log } = on;
+  let hasEnded = true;
+  assertSocketPath(socketPath);
+  const door = new LocalDoor({
+    open: async () => {
+      await makeSocketFolder(on);
+      return await serveLocalApi(agent, socketPath, log);
+    },
+    mayPass: (thrown) => isSickDisk(thrown) || !isRootClaimed(on),
+    onChange: (problem) => agent.hold(problem),
+    log,
+  });
+  try {
+    await claims.takeAll(roots);
+    await assertNoAgent(socketPath);
+    await door.open();
+    try {
+      await agent.open();
+      await untilTold();
+    } finally {
+      await door.close();
+      hasEnded = await agent.close();
+    }
+  } finally {
+    // A lock under which something still writes goes with the process, not before.
+    if (hasEnded) claims.release();
+  }
+}
+
+/** An agent of 0.1 takes no lock: it is known by its socket. */
+export async function assertNoAgent(socketPath: string): Promise<void> {
+  try {
+    await callLocalApi(socketPath, 'GET', '/status');
+  } catch (thrown) {
+    if (thrown instanceof DroverError && thrown.code === 'ROBOT_NOT_RUNNING') return;
+    throw thrown;
+  }
+  throw new DroverError('ROBOT_ALREADY_RUNNING', `use ${socketPath}: an agent answers there`);
+}
+
+/** The state folder of a fresh root is ours to make; a folder that --socket names is not. */
+async function makeSocketFolder(on: ServeOptions): Promise<void> {
+  const root = socketRoot(on);
+  if (root === null) return;
+  await on.claims.take(root);
+  const { state } = layoutOf(root);
+  try {
+    await realDisk.mkdir(state);
+  } catch (thrown) {
+    if (isSickDisk(thrown)) throw thrown;
+    const { message } = toProblem(thrown);
+    const hint = `${state} must be a folder of the agent: move away what stands there`;
+    throw new DroverError('SOCKET_UNUSABLE', `listen on ${on.socketPath}: ${message}`, { hint });
+  }
+}
+
+/** The root in whose state folder the socket lies; null when it lies elsewhere. */
+function socketRoot({ socketPath, roots }: ServeOptions): string | null {
+  const found = roots.find(({ root }) => socketPath.startsWith(`${layoutOf(root).state}/`));
+  return found?.root ?? null;
+}
+
+function isRootClaimed(on: ServeOptions): boolean {
+  const root = socketRoot(on);
+  return root === null || on.claims.has(root);
+}
+
+async function untilTold(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * Looks at the health of a version that is confirmed, now and then, with the same hook that
+ * confirmed it. It counts and reports; it never rolls back, because a gate that sees the whole
+ * fleet decides that better. It steps aside as soon as an update wants the hooks.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { newRestarts, parseRestarts } from './restarts.ts';
+import type { Counts } from './usage.ts';
+import { runHook } from '../install/hooks.ts';
+
+export interface Watched {
+  readonly component: string;
+  /** Null while an update is going on or nothing is installed. */
+  readonly version: string | null;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface HealthWatchOptions {
+  readonly hooksFolder: string;
+  readonly hookTimeoutMs: number;
+  readonly everyMs: number;
+  readonly log: Log;
+  watched(): readonly Watched[];
+  count(component: string, counts: Counts): void;
+}
+
+export class HealthWatch {
+  readonly #options: HealthWatchOptions;
+  /** Last reading of each component's version. */
+  readonly #readings = new Map<string, { version: string; restarts: number }>();
+  #timer: NodeJS.Timeout | null = null;
+  #running: AbortController | null = null;
+
+  constructor(options: HealthWatchOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { everyMs, log } = this.#options;
+    if (everyMs <= 0) return;
+    this.#timer = setInterval(() => {
+      this.look().catch((error: unknown) => {
+        // Stepping aside is no failure; what is one is not worth an update.
+        log.debug({ error: String(error) }, 'health was not looked at');
+      });
+    }, everyMs);
+  }
+
+  /** An update begins, or the agent ends. */
+  stepAside(): void {
+    this.#running?.abort(new Error('the hooks are needed'));
+  }
+
+  close(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.stepAside();
+  }
+
+  /** One round over all components; never two at once. */
+  async look(): Promise<void> {
+    if (this.#running) return;
+    const running = new AbortController();
+    this.#running = running;
+    try {
+      for (const one of this.#options.watched()) await this.#lookAt(one, running.signal);
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  async #lookAt({ component, version, env }: Watched, signal: AbortSignal): Promise<void> {
+    if (version === null) return void this.#readings.delete(component);
+    const { hooksFolder: folder, hookTimeoutMs: timeoutMs, count } = this.#options;
+    const result = await runHook({ folder, name: 'health', timeoutMs, env, signal });
+    if (result.kind === 'absent') return;
+    const output = result.output.slice(-LIMITS.hookOutputBytesMax);
+    const restarts = parseRestarts(output);
+    const known = this.#readings.get(component);
+    const before = known?.version === version ? known.restarts : null;
+    if (restarts !== null) this.#readings.set(component, { version, restarts });
+    count(component, {
+      restarts: restarts === null ? 0 : newRestarts(before, restarts),
+      health_failures: result.kind === 'failed' || result.kind === 'timedOut' ? 1 : 0,
+    });
+  }
+}

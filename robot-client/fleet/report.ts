@@ -1,0 +1,231 @@
+/** Stage report: what a robot says of itself, built from what it knows. Sans-I/O. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type {
+  ComponentStateFields,
+  RobotEventFields,
+  RobotStateFields,
+  WantFields,
+} from '../../shared/formats/messages.ts';
+import type { Phase } from '../../shared/formats/phases.ts';
+import type { Left } from '../install/prune-plan.ts';
+import { slotProblem, type Slots } from '../install/slots.ts';
+import { rolloutOf } from '../update/lost-state.ts';
+import { isLostJob, type LastUpdate, type MachineState } from '../update/state.ts';
+import type { Stint } from './usage.ts';
+
+export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
+
+/** What a component is doing that its state file does not hold. */
+export interface Live {
+  readonly transfer: { bytesDone: number; bytesTotal: number; chunksFetched: number } | null;
+  readonly waitingFor: string | null;
+  readonly wakeAtMs: EpochMs | null;
+  /** Why nothing was taken from the last announcement; null when nothing was refused. */
+  readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
+}
+
+export interface ComponentView {
+  readonly name: string;
+  readonly version: string | null;
+  readonly previousVersion: string | null;
+  readonly slots: Slots;
+  /** Since when the slots are as they are. */
+  readonly slotsSinceMs: EpochMs;
+  /** What stands in releases/ although no slot leads to it. */
+  readonly left: readonly Left[];
+  readonly state: MachineState;
+  readonly live: Live;
+  /** Why nothing may be swapped; null when nothing stands in the way. */
+  readonly held?: Held | null;
+}
+
+export interface Held {
+  readonly problem: Problem;
+  readonly atMs: EpochMs;
+}
+
+/** What the robot counts, apart from what a component knows of itself. */
+export interface Counted {
+  readonly epoch: string;
+  told(component: string): readonly Stint[];
+}
+
+/** A robot that cannot be asked whether it is busy counts as busy. */
+export const busyWhile = ({ problem }: Held) => ({ ready: false, reason: problem.message });
+
+export function reportComponent(view: ComponentView): ComponentStateFields {
+  const { state, live } = view;
+  const { transfer } = live;
+  return {
+    name: view.name,
+    version: view.version,
+    previous_version: view.previousVersion,
+    payload_sha256: payloadOf(state, view.version),
+    phase: state.phase,
+    rollout: rolloutOf(state.job),
+    target_version: state.job?.version ?? null,
+    transfer: transfer && {
+      bytes_done: transfer.bytesDone,
+      bytes_total: transfer.bytesTotal,
+      chunks_fetched: transfer.chunksFetched,
+    },
+    delta: reportDelta(state.job),
+    waiting_for: live.waitingFor,
+    wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
+    last_error: lastError(view),
+    blocked: state.blocked.map((one) => one.version),
+    last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
+  };
+}
+
+/** Payload of the release that `active` leads to; null when the state does not know that release. */
+export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
+  // In probation the new release runs already, and the one before it may be of the same version.
+  const found = [job, installed].find((one) => one !== null && one.version === active);
+  return found && !isLostJob(found) ? found.payloadSha256 : null;
+}
+
+function reportUpdate(last: LastUpdate) {
+  return {
+    rollout: last.rollout,
+    version: last.version,
+    outcome: last.outcome,
+    code: last.code,
+    started_at: iso(last.startedAtMs),
+    ended_at: iso(last.endedAtMs),
+    took_s: (last.endedAtMs - last.startedAtMs) / 1000,
+    bytes: last.bytes,
+    delta_from: last.deltaFrom,
+    delta_failed: last.deltaFailed,
+  };
+}
+
+function reportDelta(job: MachineState['job']) {
+  const [from, failed] = [job?.delta?.fromVersion ?? null, job?.deltaFailed ?? null];
+  return from === null && failed === null ? null : { from, failed };
+}
+
+type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
+
+function latest(state: MachineState, live: Live): Failure | null {
+  const { lastProblem } = state;
+  if (!lastProblem) return live.refusal;
+  if (!live.refusal) return lastProblem;
+  // "Failed before" says less than the failure itself.
+  const isEcho = live.refusal.problem.code === 'FAILED_BEFORE';
+  if (isEcho && live.refusal.version === lastProblem.version) return lastProblem;
+  return live.refusal.atMs > lastProblem.atMs ? live.refusal : lastProblem;
+}
+
+/** What stands in the way of everything goes before what failed once. */
+function lastError({ slots, slotsSinceMs, state, live, held }: ComponentView) {
+  const standing = slotProblem(slots);
+  if (standing) return reportFailure({ ...standing, version: null, atMs: slotsSinceMs });
+  if (held) return reportFailure({ ...held, version: null });
+  const failure = latest(state, live);
+  return failure && reportFailure(failure);
+}
+
+function reportFailure(failure: Failure) {
+  const { code, message, hint } = 'problem' in failure ? failure.problem : failure;
+  return {
+    code,
+    message: message.slice(0, 1_000),
+    hint: hint.slice(0, 1_000),
+    version: failure.version,
+    at: iso(failure.atMs),
+  };
+}
+
+export interface RobotFactsForReport {
+  readonly robot: RobotId;
+  readonly agent: string;
+  /** Of this start of the agent. */
+  readonly instance: string;
+  readonly arch: string;
+  readonly model: string;
+  readonly tags: readonly string[];
+  /** What it can do beyond what every robot can. */
+  readonly caps: readonly string[];
+  readonly trustVersion: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export function reportRobot(
+  facts: RobotFactsForReport,
+  components: readonly ComponentView[],
+  { counted, now }: { readonly counted: Counted; readonly now: EpochMs },
+): RobotStateFields {
+  return {
+    robot_id: facts.robot,
+    at: iso(now),
+    agent: facts.agent,
+    arch: facts.arch,
+    model: facts.model,
+    tags: [...facts.tags],
+    caps: [...facts.caps],
+    trust_version: facts.trustVersion,
+    components: components.map((view) => ({
+      ...reportComponent(view),
+      usage: [...counted.told(view.name)],
+    })),
+    metrics: { ...facts.metrics },
+    counter_epoch: counted.epoch,
+    instance: facts.instance,
+  };
+}
+
+/** "I am too old for what is announced": answered with a package that this robot can take. */
+export function reportWant(input: {
+  robot: RobotId;
+  arch: string;
+  component: string;
+  version: string | null;
+  wanted: { version: string; minCurrentVersion: string };
+  now: EpochMs;
+}): WantFields {
+  return {
+    robot_id: input.robot,
+    at: iso(input.now),
+    package: {
+      component: input.component,
+      arch: input.arch,
+      current_version: input.version,
+      wanted_version: input.wanted.version,
+      min_current_version: input.wanted.minCurrentVersion,
+    },
+  };
+}
+
+/** One transition, for the audit log. `event_seq` is given by the outbox. */
+export function reportTransition(input: {
+  robot: RobotId;
+  component: string;
+  event: string;
+  from: Phase;
+  before: MachineState;
+  after: MachineState;
+  version: string | null;
+  problem: Problem | null;
+  now: EpochMs;
+}): Omit<RobotEventFields, 'event_seq'> {
+  const job = input.after.job ?? input.before.job;
+  return {
+    robot_id: input.robot,
+    at: iso(input.now),
+    component: input.component,
+    from: input.from,
+    to: input.after.phase,
+    event: input.event,
+    version: input.version,
+    target_version: job?.version ?? null,
+    rollout: rolloutOf(job),
+    problem: input.problem && {
+      code: input.problem.code,
+      message: input.problem.message.slice(0, 1_000),
+      hint: input.problem.hint.slice(0, 1_000),
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * Documents that were refused for a reason that may pass: a clock that is wrong, a disk that is
+ * full. A carrier delivers a retained message once for each subscription, so without a second look
+ * a robot whose clock was put right would wait for the next announcement, or for its next boot.
+ *
+ * The bytes are kept as they came and go through every check again. Only the newest of each topic
+ * is kept, and only in memory: after a start the carrier delivers anyway.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export class SecondLook {
+  readonly #kept = new Map<string, Uint8Array>();
+  readonly #deliver: (topic: string, payload: Uint8Array) => Promise<void>;
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  /** @param deliver takes the document as if it had just come; never rejects */
+  constructor(deliver: (topic: string, payload: Uint8Array) => Promise<void>) {
+    this.#deliver = deliver;
+  }
+
+  /** Looks at it again after `secondLookMs`; beyond `rolloutsMax` topics the oldest goes. */
+  keep(topic: string, payload: Uint8Array): void {
+    if (this.#closed) return;
+    this.#kept.delete(topic);
+    this.#kept.set(topic, payload);
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size > LIMITS.rolloutsMax + 1 && oldest) this.#kept.delete(oldest);
+    this.#timer ??= setTimeout(() => void this.#look(), LIMITS.secondLookMs);
+  }
+
+  /** Something newer came on this topic. */
+  forget(topic: string): void {
+    this.#kept.delete(topic);
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    this.#timer = null;
+    const kept = [...this.#kept];
+    this.#kept.clear();
+    for (const [topic, payload] of kept) await this.#deliver(topic, payload);
+  }
+}

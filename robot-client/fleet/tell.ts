@@ -1,0 +1,23 @@
+/** Tells the fleet one step of a component, as an event that waits in the outbox until it is sent. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { ComponentOptions } from '../component-options.ts';
+import { reportTransition } from './report.ts';
+import type { MachineState } from '../update/state.ts';
+
+export interface Told {
+  readonly event: string;
+  readonly before: MachineState;
+  readonly after: MachineState;
+  /** The version that it is about; null when it is about none. */
+  readonly version: string | null;
+  readonly problem: Problem | null;
+}
+
+export async function tellTransition(
+  { facts, component, now, tell }: Pick<ComponentOptions, 'facts' | 'component' | 'now' | 'tell'>,
+  told: Told,
+): Promise<void> {
+  const from = told.before.phase;
+  await tell(reportTransition({ robot: facts.robot, component, from, ...told, now: now() }));
+}

@@ -1,0 +1,40 @@
+/**
+ * Log lines of the link, for a robot whose id another one uses as well: the broker ends its link
+ * again and again, and one line an hour is enough about it. See `countEndings`.
+ */
+
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
+
+export class TwinWatch {
+  readonly #log: Log;
+  readonly #seldom: SeldomLog;
+  readonly #count: () => number;
+
+  /** @param count links in a row that the broker ended soon */
+  constructor(log: Log, count: () => number) {
+    this.#log = log;
+    this.#seldom = new SeldomLog(log, LIMITS.twinWindowMs, () => performance.now());
+    this.#count = count;
+  }
+
+  /** Links that the broker ended; 0 while that means nothing. */
+  get endings(): number {
+    const count = this.#count();
+    return count >= LIMITS.endingsOfTwins ? count : 0;
+  }
+
+  up(broker: string): void {
+    if (this.endings === 0) this.#log.info({ broker }, 'link to the broker is up');
+  }
+
+  down(reason: string): void {
+    const { endings } = this;
+    if (endings === 0) return this.#log.warn({ reason }, 'link to the broker is down');
+    const { hint } = CATALOGUE.ROBOT_ID_TWICE;
+    const facts = { code: 'ROBOT_ID_TWICE', endings, reason, hint };
+    this.#seldom.warn('twin', facts, 'the broker ends the link again and again');
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Keeps the usage totals of a robot across restarts. A total that was reported must never fall, or
+ * a reader would count the same work again: what a report carries is what stands on the disk, and
+ * the file is written before each report that says more than the last one.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import {
+  addCounts,
+  beginStint,
+  encodeUsage,
+  freshUsage,
+  parseUsage,
+  stintsOf,
+  type Counts,
+  type Stint,
+  type Usage,
+} from './usage.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { readOrSetAside, writeWhole } from '../update/state-file.ts';
+
+/** What runs now, as a component says it. */
+export interface Running {
+  readonly name: string;
+  readonly version: string | null;
+  /** The rollout that brought it; null when that is not known. */
+  readonly rollout: string | null;
+}
+
+export class UsageBook {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #log: Log;
+  #usage: Usage = freshUsage(randomBytes(8).toString('hex'));
+  /** As it stands on the disk: the only thing that is ever told. */
+  #saved: Usage = this.#usage;
+  #saving: Promise<void> = Promise.resolve();
+  #countedMs = performance.now();
+  /** Until then the file may hold totals that are not known yet. */
+  #isLoaded = false;
+
+  constructor(disk: Disk, path: string, log: Log) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#log = log;
+  }
+
+  /** @returns what was wrong with the file; null when nothing */
+  async load(): Promise<Problem | null> {
+    const { value, problem } = await readOrSetAside(this.#disk, this.#path, parseUsage);
+    if (problem) this.#log.warn({ problem }, 'usage counters were damaged: they start over');
+    if (value) this.#usage = value;
+    this.#saved = this.#usage;
+    this.#isLoaded = true;
+    this.#countedMs = performance.now();
+    return problem;
+  }
+
+  /** Time that has passed belongs to what ran in it; then what runs now may begin a stint. */
+  observe(running: readonly Running[]): void {
+    const nowMs = performance.now();
+    const seconds = Math.min((nowMs - this.#countedMs) / 1000, LIMITS.usageGapSMax);
+    const isDue = seconds >= LIMITS.usageTickS;
+    if (isDue) this.#countedMs = nowMs;
+    for (const { name, version, rollout } of running) {
+      if (isDue) this.#usage = addCounts(this.#usage, name, { run_s: seconds });
+      this.#usage = beginStint(this.#usage, name, { version, rollout });
+    }
+  }
+
+  add(component: string, counts: Counts): void {
+    this.#usage = addCounts(this.#usage, component, counts);
+  }
+
+  /** Writes what is new. What could not be written is not told, and tried again with the next. */
+  save(): Promise<void> {
+    this.#saving = this.#saving.then(async () => {
+      const usage = this.#usage;
+      if (usage === this.#saved || !this.#isLoaded) return;
+      try {
+        await writeWhole(this.#disk, this.#path, encodeUsage(usage));
+        this.#saved = usage;
+      } catch (error) {
+        this.#log.warn({ error: String(error) }, 'usage counters could not be saved');
+      }
+    });
+    return this.#saving;
+  }
+
+  get epoch(): string {
+    return this.#saved.epoch;
+  }
+
+  /** Newest first; what is on the disk. */
+  told(component: string): readonly Stint[] {
+    return stintsOf(this.#saved, component);
+  }
+}

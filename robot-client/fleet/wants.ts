@@ -1,0 +1,45 @@
+/** Asks for packages that this robot can take; each is asked for once over one connection. */
+
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
+import type { Log, Wire } from '../../shared/base/ports.ts';
+import { robotTopic } from '../../shared/formats/topics.ts';
+import { reportWant } from './report.ts';
+
+export interface Want {
+  readonly component: string;
+  readonly wanted: { readonly version: string; readonly minCurrentVersion: string };
+  /** What runs; null for nothing. */
+  readonly version: string | null;
+}
+
+export class Wants {
+  readonly #robot: { readonly robot: RobotId; readonly arch: string; readonly log: Log };
+  readonly #wire: () => Wire | null;
+  /** Of each component: what was asked for last. */
+  readonly #asked = new Map<string, string>();
+
+  constructor(robot: { robot: RobotId; arch: string; log: Log }, wire: () => Wire | null) {
+    this.#robot = robot;
+    this.#wire = wire;
+  }
+
+  /** A new connection: who answers may not have heard what was asked over the last one. */
+  forget(): void {
+    this.#asked.clear();
+  }
+
+  ask(want: Want, now: EpochMs): void {
+    const { robot, arch, log } = this.#robot;
+    const wire = this.#wire();
+    const key = `${want.wanted.version} ${want.version}`;
+    if (key === this.#asked.get(want.component) || wire?.isUp !== true) return;
+    this.#asked.set(want.component, key);
+    const bytes = encodeMessage(reportWant({ robot, arch, ...want, now }));
+    wire
+      .send(robotTopic(robot, 'want'), bytes, { retain: false, qos: 1 })
+      .catch((error: unknown) => {
+        log.debug({ error: String(error) }, 'wish for a package not sent');
+      });
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Makes plain folders at `active` and `rollback` releases, as robots have before Drover. Everything
+ * that it needs is tried out first, and until all of that held nothing moves: a file system without
+ * links, one that is full, or a folder that cannot be moved keeps its `active` as it is.
+ *
+ * Moving the folder and setting the link are two steps; the intent is written first, so that
+ * `recover` can finish the second when the power went between them.
+ */
+
+import { z } from 'zod';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseDocument, versionSchema } from '../../shared/formats/schema.ts';
+import { planFirstStart } from './adoption.ts';
+import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import type { SlotName } from './slots.ts';
+import { freshState } from '../update/state.ts';
+import { copyDurably, isCrossDevice, removeCopied } from './copy-tree.ts';
+import { readSlots } from './read-slots.ts';
+import { readOrSetAside, writeMachineState, writeWhole } from '../update/state-file.ts';
+
+const intentSchema = z.object({
+  /** Of the folder at `active`; null when only `rollback` is one. */
+  version: versionSchema.nullable(),
+  rollbackVersion: versionSchema.nullable().default(null),
+  /** Slots whose folder stands in releases/ as a copy: what is left of it in the root may go. */
+  copied: z.array(z.enum(['active', 'rollback'])).default([]),
+});
+type Intent = z.output<typeof intentSchema>;
+
+const KIND = {
+  what: 'adopting.json',
+  schema: intentSchema,
+  bytesMax: LIMITS.reportBytesMax,
+  code: 'STATE_CORRUPT',
+} as const;
+
+export interface Adoption {
+  /** Version that the folder at `active` has become; null when nothing was taken over. */
+  readonly adopted: string | null;
+  /** Why a folder was left as it is, or what was wrong with an intent. */
+  readonly problem: Problem | null;
+}
+
+/**
+ * Finishes an adoption that was begun, or begins one on a root from before Drover. What stands in
+ * the way is returned and not thrown: the robot runs on with what it has.
+ */
+export async function adoptActiveFolder(
+  disk: Disk,
+  layout: Layout,
+  version: string,
+): Promise<Adoption> {
+  const parse = (bytes: Uint8Array): Intent => parseDocument(KIND, bytes);
+  const { value: begun, problem } = await readOrSetAside(disk, layout.adoptFile, parse);
+  if (begun) return orProblem(() => finish(disk, layout, begun));
+  if (problem) await takeReadyLink(disk, layout);
+  const plan = planFirstStart(
+    await readSlots(disk, layout),
+    await disk.list(layout.releases),
+    version,
+  );
+  if (plan === null) return { adopted: null, problem };
+  return orProblem(() => adoptFolders(disk, layout, plan));
+}
+
+async function orProblem(run: () => Promise<string | null>): Promise<Adoption> {
+  try {
+    return { adopted: await run(), problem: null };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    const code = thrown.code === 'DISK_FULL' ? 'DISK_FULL' : 'ADOPT_IMPOSSIBLE';
+    return { adopted: null, problem: toProblem(new DroverError(code, thrown.message)) };
+  }
+}
+
+/**
+ * Takes over the plain folders at the slots; `rollbackVersion` is null when rollback is none.
+ * @returns the version of the folder at `active`
+ * @throws DroverError when something is not as it has to be; then nothing has moved
+ */
+export async function adoptFolders(
+  disk: Disk,
+  layout: Layout,
+  plan: { readonly version: string | null; readonly rollbackVersion: string | null },
+): Promise<string | null> {
+  const intent: Intent = { ...plan, copied: [] };
+  await tryOut(disk, layout, intent);
+  // A robot that has never had a state has not lost one: it is written before there are slots.
+  if ((await disk.kind(layout.machineFile)) === 'absent') {
+    await writeMachineState(disk, layout, freshState());
+  }
+  await writeIntent(disk, layout, intent);
+  return finish(disk, layout, intent);
+}
+
+/** The links are made beside, and stay there: after this nothing more has to be made. */
+async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
+  const { bytes, inodes } = await disk.free(layout.root);
+  const isShort = inodes !== null && inodes < LIMITS.adoptInodesMin;
+  if (isShort || bytes < LIMITS.adoptBytesMin) {
+    const got = isShort ? `${inodes} inodes` : `${bytes} bytes`;
+    throw new DroverError('DISK_FULL', `adopt ${layout.root}: no room to do it safely (${got})`);
+  }
+  const made: string[] = [];
+  try {
+    for (const { slot, version } of targetsOf(intent)) {
+      if ((await disk.kind(releaseFolder(layout, version))) !== 'absent') {
+        const release = `releases/${version}`;
+        throw new DroverError('ADOPT_IMPOSSIBLE', `adopt ${slot}: ${release} is there already`);
+      }
+      const [trial, ready] = [`${layout[slot]}.trial`, `${layout[slot]}.new`];
+      for (const path of [trial, ready]) await disk.unlink(path);
+      made.push(trial, ready);
+      await disk.symlink(linkTarget(version), trial);
+      await disk.rename(trial, ready);
+    }
+    await disk.syncFolder(layout.root);
+  } catch (thrown) {
+    for (const path of made) await disk.unlink(path);
+    throw thrown;
+  }
+}
+
+function targetsOf(intent: Intent): { slot: SlotName; version: string }[] {
+  const { version, rollbackVersion } = intent;
+  const targets: { slot: SlotName; version: string }[] = [];
+  if (rollbackVersion !== null) targets.push({ slot: 'rollback', version: rollbackVersion });
+  if (version !== null) targets.push({ slot: 'active', version });
+  return targets;
+}
+
+async function writeIntent(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
+  await writeWhole(disk, layout.adoptFile, new TextEncoder().encode(JSON.stringify(intent)));
+}
+
+async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<string | null> {
+  try {
+    for (const target of targetsOf(intent)) {
+      const { slot } = target;
+      if ((await disk.kind(layout[slot])) === 'folder') {
+        await moveFolder(disk, layout, { ...target, intent });
+        await disk.syncFolder(layout.releases);
+      }
+      await setLink(disk, layout, target);
+      await disk.syncFolder(layout.root);
+    }
+  } catch (thrown) {
+    if (!(await isHalfRemoved(disk, layout, intent))) await disk.unlink(layout.adoptFile);
+    throw thrown;
+  }
+  // Not synced: an intent that comes back finds nothing to do, and the next state file ends it.
+  await disk.unlink(layout.adoptFile);
+  return intent.version;
+}
+
+/** The copy is whole and the folder may not be: the intent stays, so that the next start goes on. */
+async function isHalfRemoved(disk: Disk, layout: Layout, intent: Intent): Promise<boolean> {
+  for (const { slot, version } of targetsOf(intent)) {
+    const isCopied = (await disk.kind(releaseFolder(layout, version))) === 'folder';
+    if (isCopied && (await disk.kind(layout[slot])) === 'folder') return true;
+  }
+  return false;
+}
+
+interface Move {
+  readonly slot: SlotName;
+  readonly version: string;
+  readonly intent: Intent;
+}
+
+/** By a rename; where the file system has none for this folder, by a copy. */
+async function moveFolder(disk: Disk, layout: Layout, move: Move): Promise<void> {
+  const { slot, version, intent } = move;
+  if (!intent.copied.includes(slot)) {
+    try {
+      return await disk.rename(layout[slot], releaseFolder(layout, version));
+    } catch (thrown) {
+      if (!isCrossDevice(thrown)) return abandon(disk, layout, { slot, thrown });
+    }
+    try {
+      await copyFolder(disk, layout, move);
+    } catch (thrown) {
+      return abandon(disk, layout, { slot, thrown });
+    }
+  }
+  await removeCopied(disk, layout[slot]);
+}
+
+async function copyFolder(disk: Disk, layout: Layout, { slot, version, intent }: Move) {
+  const beside = `${layout.staging}/adopt-${slot}`;
+  const to = releaseFolder(layout, version);
+  // There was none when the intent was written: one that is there is the whole copy.
+  if ((await disk.kind(to)) !== 'folder') {
+    await copyDurably(disk, { from: layout[slot], beside, to });
+  }
+  await disk.syncFolder(layout.releases);
+  const slots = targetsOf(intent).map((one) => one.slot);
+  const isRollbackDone = slot === 'active' && slots.includes('rollback');
+  const copied: SlotName[] = isRollbackDone ? ['rollback', 'active'] : [slot];
+  await writeIntent(disk, layout, { ...intent, copied });
+}
+
+/** Nothing has moved: the link that was made for it goes, and the folder stays where it is. */
+async function abandon(
+  disk: Disk,
+  layout: Layout,
+  { slot, thrown }: { slot: SlotName; thrown: unknown },
+): Promise<never> {
+  await disk.unlink(`${layout[slot]}.new`);
+  throw thrown;
+}
+
+async function setLink(
+  disk: Disk,
+  layout: Layout,
+  { slot, version }: { slot: SlotName; version: string },
+): Promise<void> {
+  if ((await disk.kind(layout[slot])) !== 'absent') return;
+  if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return;
+  const ready = `${layout[slot]}.new`;
+  if ((await disk.readlink(ready)) !== linkTarget(version)) {
+    await disk.unlink(ready);
+    await disk.symlink(linkTarget(version), ready);
+  }
+  await disk.rename(ready, layout[slot]);
+}
+
+/** The intent was damaged between the two steps: the link that was made beside says the rest. */
+async function takeReadyLink(disk: Disk, layout: Layout): Promise<void> {
+  const ready = `${layout.active}.new`;
+  const text = await disk.readlink(ready);
+  if (text === null || (await disk.kind(layout.active)) !== 'absent') return;
+  if ((await disk.kind(`${layout.root}/${text}`)) !== 'folder') return;
+  await disk.rename(ready, layout.active);
+  await disk.syncFolder(layout.root);
+}

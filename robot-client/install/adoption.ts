@@ -1,0 +1,105 @@
+/**
+ * Decides how something that Drover did not make becomes a release: what a first start takes over
+ * by itself, and what `drover-robot adopt` does with each kind. Pure; io/adopt.ts carries it out.
+ * Sans-I/O.
+ */
+
+import { isVersion } from '../../shared/rules/version.ts';
+import type { Slot, SlotName, Slots } from './slots.ts';
+
+/** Version of a tree that nobody named: below every real one. */
+export const ADOPTED_VERSION_DEFAULT = '0.0.0';
+/** Version of a plain `rollback/` beside it: below that. */
+const ROLLBACK_VERSION = '0.0.0-rollback';
+/** Releases that may have been adopted before under such a name. */
+const NAMES_TRIED_MAX = 100;
+
+export type Takeover =
+  /** The folder itself moves to releases/. */
+  | { readonly slot: SlotName; readonly how: 'move'; readonly version: string }
+  /** A link in releases/ leads to where the slot led; nothing moves. */
+  | { readonly slot: SlotName; readonly how: 'link'; readonly version: string; readonly to: string }
+  /** What can be no release is renamed beside; `active` then leads to the release of `rollback`. */
+  | { readonly slot: SlotName; readonly how: 'aside'; readonly then: string | null };
+
+/**
+ * A robot from before Drover has plain folders, and nothing in releases/. Everything else that is
+ * not Drover's waits for a person.
+ * @returns the version for each plain folder; null when there is nothing to adopt
+ */
+export function planFirstStart(
+  slots: Slots,
+  releases: readonly string[],
+  version: string,
+): { readonly version: string; readonly rollbackVersion: string | null } | null {
+  if (!isPlainFolder(slots.active) || releases.some(isVersion)) return null;
+  const rollbackVersion = isPlainFolder(slots.rollback)
+    ? freeVersion([version], ROLLBACK_VERSION)
+    : null;
+  return { version, rollbackVersion };
+}
+
+export function planTakeover(
+  slots: Slots,
+  releases: readonly string[],
+  version: string,
+): Takeover[] {
+  const active = freeVersion(releases, version);
+  const rollback = freeVersion([...releases, active], ROLLBACK_VERSION);
+  const spare = slots.rollback.kind === 'release' ? slots.rollback.version : null;
+  return [
+    ...planSlot('rollback', slots.rollback, rollback, null),
+    ...planSlot('active', slots.active, active, spare),
+  ];
+}
+
+function planSlot(
+  slot: SlotName,
+  found: Slot,
+  version: string,
+  spare: string | null,
+): readonly Takeover[] {
+  if (found.kind !== 'foreign') return [];
+  switch (found.problem.code) {
+    case 'SLOT_FOLDER':
+    case 'ADOPT_IMPOSSIBLE':
+      return [{ slot, how: 'move', version }];
+    case 'SLOT_OUTSIDE':
+    case 'SLOT_NAME':
+      return found.end === null ? [] : [{ slot, how: 'link', version, to: found.end }];
+    case 'SLOT_DANGLING':
+    case 'SLOT_LOOP':
+    case 'SLOT_NO_RELEASE':
+      return [{ slot, how: 'aside', then: spare }];
+    default:
+      return [];
+  }
+}
+
+const isPlainFolder = (slot: Slot): boolean =>
+  slot.kind === 'foreign' && slot.problem.code === 'SLOT_FOLDER';
+
+/** That version, or one beside it that no release has. */
+function freeVersion(taken: readonly string[], wanted: string): string {
+  if (!taken.includes(wanted)) return wanted;
+  const [base = wanted] = wanted.split('+');
+  const stem = base.includes('-') ? `${base}.adopted` : `${base}-adopted`;
+  for (let nth = 1; nth < NAMES_TRIED_MAX; nth += 1) {
+    if (!taken.includes(`${stem}.${nth}`)) return `${stem}.${nth}`;
+  }
+  return `${stem}.${NAMES_TRIED_MAX}`;
+}
+
+export function describeTakeover(takeover: Takeover): string {
+  const { slot } = takeover;
+  switch (takeover.how) {
+    case 'move':
+      return `${slot}: move the folder to releases/${takeover.version}, and make ${slot} a link to it`;
+    case 'link':
+      return `${slot}: make releases/${takeover.version} a link to ${takeover.to}, and lead ${slot} there`;
+    case 'aside':
+      return takeover.then === null
+        ? `${slot}: rename it to ${slot}.aside`
+        : `${slot}: rename it to ${slot}.aside, and lead ${slot} to releases/${takeover.then}`;
+  }
+}

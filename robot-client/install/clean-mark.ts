@@ -1,0 +1,23 @@
+/**
+ * `state/clean`: the agent ended in order. Without it a boot hashes what it starts: the power was cut,
+ * and only hashes find what a lying disk lost. It is gone, durably, before the robot works again.
+ */
+
+import type { Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import { writeWhole } from '../update/state-file.ts';
+
+const markOf = (layout: Layout): string => `${layout.state}/clean`;
+
+/** True when the mark was there; it is removed. */
+export async function takeCleanMark(disk: Disk, layout: Layout): Promise<boolean> {
+  if ((await disk.kind(markOf(layout))) !== 'file') return false;
+  await disk.unlink(markOf(layout));
+  await disk.syncFolder(layout.state);
+  return true;
+}
+
+/** @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
+export async function setCleanMark(disk: Disk, layout: Layout): Promise<void> {
+  await writeWhole(disk, markOf(layout), new TextEncoder().encode('the agent ended in order\n'));
+}

@@ -1,0 +1,70 @@
+/**
+ * The robot's disk as a narrow port. Everything that touches an install goes through it, so that a
+ * test can stand a model disk in its place, record each operation and cut the power after any one.
+ * Sans-I/O.
+ */
+
+export type PathKind = 'file' | 'folder' | 'link' | 'other' | 'absent';
+
+export interface PathStat {
+  readonly kind: PathKind;
+  readonly bytes: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+export interface DiskFile {
+  /** Writes all bytes at that offset. @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
+  write(bytes: Uint8Array, atByte: number): Promise<void>;
+  /** Reads up to `into.byteLength` bytes; returns how many, 0 at the end. */
+  read(into: Uint8Array, atByte: number): Promise<number>;
+  size(): Promise<number>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Disk {
+  kind(path: string): Promise<PathKind>;
+  /** Of the path itself, links not followed; `bytes` and `mode` are 0 when it is absent. */
+  stat(path: string): Promise<PathStat>;
+  /** Target text of a symbolic link; null when there is no link at `path`. */
+  readlink(path: string): Promise<string | null>;
+  /** Device and inode of the path itself, links not followed; null when absent. */
+  identity(path: string): Promise<string | null>;
+  /** Names in a folder, sorted; empty when it is absent. */
+  list(path: string): Promise<string[]>;
+  /** Whole small file; null when absent. @throws DroverError DOCUMENT_TOO_LARGE */
+  readFile(path: string, bytesMax: number): Promise<Uint8Array | null>;
+  /** With parents; no error when it is there. */
+  mkdir(path: string): Promise<void>;
+  /** `create` truncates, `update` keeps what is there (made when absent), `read` must exist. */
+  open(path: string, use: 'create' | 'update' | 'read', mode?: number): Promise<DiskFile>;
+  /** Sets permission bits, whatever the umask says. */
+  chmod(path: string, mode: number): Promise<void>;
+  /** Sets when the file was last changed, in seconds since the epoch. */
+  setTime(path: string, timeS: number): Promise<void>;
+  /** A second name for a file. False where the file system has none. */
+  hardLink(existing: string, path: string): Promise<boolean>;
+  symlink(target: string, path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** False when a name cannot move from one of these folders to the other (EXDEV). */
+  canRename(fromFolder: string, toFolder: string): Promise<boolean>;
+  /** A file or link; no error when absent. */
+  unlink(path: string): Promise<void>;
+  /** A whole tree with modes, owners and times; `to` must not be there. Nothing is synced. */
+  copyTree(from: string, to: string): Promise<void>;
+  /** A whole tree, links not followed; no error when absent. */
+  removeTree(path: string): Promise<void>;
+  /** Makes the entries of a folder durable: names made, renamed or removed in it. */
+  syncFolder(path: string): Promise<void>;
+  /**
+   * Sets room aside for `bytes` of a file (made when absent) without changing its length, so that
+   * nobody else can take it meanwhile. False where the file system or the machine cannot.
+   * @throws DroverError DISK_FULL
+   */
+  reserve(path: string, bytes: number): Promise<boolean>;
+  /** Bytes that a file takes up, what is reserved for it included; 0 when absent. */
+  allocated(path: string): Promise<number>;
+  /** `inodes` is null on file systems that do not count them. */
+  free(path: string): Promise<{ readonly bytes: number; readonly inodes: number | null }>;
+}

@@ -1,0 +1,261 @@
+/** The real disk behind the Disk port. */
+
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
+import { removeTree } from './remove-tree.ts';
+
+const run = promisify(execFile);
+
+const OPEN_FLAGS = {
+  create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
+  update: constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW,
+  // A FIFO in the place of a file would hold up a boot for ever.
+  read: constants.O_RDONLY | constants.O_NONBLOCK,
+} as const;
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'DISK_FULL',
+  EDQUOT: 'DISK_FULL',
+  EROFS: 'DISK_READ_ONLY',
+};
+
+export function diskError(what: string, path: string, cause: unknown): DroverError {
+  if (cause instanceof DroverError) return cause; // it has said already what is wrong
+  const code = DISK_CODES[codeOf(cause)] ?? 'DISK_WRITE_FAILED';
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DroverError(code, `${what} ${path}: ${why}`, { cause });
+}
+
+async function guarded<T>(what: string, path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    throw diskError(what, path, cause);
+  }
+}
+
+/** Runs `run`; an absent path gives `absent` instead of an error. */
+async function orAbsent<T>(
+  what: string,
+  path: string,
+  absent: T,
+  run: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(cause))) return absent;
+    throw diskError(what, path, cause);
+  }
+}
+
+class RealFile implements DiskFile {
+  readonly #path: string;
+  readonly #handle: fs.FileHandle;
+
+  constructor(path: string, handle: fs.FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  write(bytes: Uint8Array, atByte: number): Promise<void> {
+    return guarded('write', this.#path, async () => {
+      let done = 0;
+      while (done < bytes.byteLength) {
+        const left = bytes.byteLength - done;
+        const { bytesWritten } = await this.#handle.write(bytes, done, left, atByte + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  read(into: Uint8Array, atByte: number): Promise<number> {
+    return guarded('read', this.#path, async () => {
+      const { bytesRead } = await this.#handle.read(into, 0, into.byteLength, atByte);
+      return bytesRead;
+    });
+  }
+
+  size(): Promise<number> {
+    return guarded('stat', this.#path, async () => (await this.#handle.stat()).size);
+  }
+
+  sync(): Promise<void> {
+    return guarded('fsync', this.#path, () => this.#handle.sync());
+  }
+
+  close(): Promise<void> {
+    return guarded('close', this.#path, () => this.#handle.close());
+  }
+}
+
+async function assertFolder(path: string): Promise<void> {
+  const found = await fs.stat(path).catch(() => null); // null for a link to nothing
+  if (found?.isDirectory()) return;
+  const hint = `move ${path} away: a folder is made there; it is looked at again by itself`;
+  throw new DroverError('DISK_WRITE_FAILED', `make folder ${path}: no folder stands there`, {
+    hint,
+  });
+}
+
+/** Node's own recursive mkdir says ENOENT where the disk is read-only. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await fs.mkdir(path);
+  } catch (cause) {
+    if (codeOf(cause) === 'EEXIST') return await assertFolder(path);
+    if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
+    await makeFolders(dirname(path));
+    await fs.mkdir(path).catch((again: unknown) => {
+      if (codeOf(again) !== 'EEXIST') throw again;
+    });
+  }
+}
+
+const NO_SUCH_NAME = '.no-such-name';
+
+/** Unit of `st_blocks`, whatever the file system's own is. */
+const STAT_BLOCK_BYTES = 512;
+
+/**
+ * Node has no call for fallocate(2), so the program of util-linux makes it. One that is missing, or
+ * a file system that cannot, leaves us with what was looked at before: a check without a promise.
+ */
+async function setAside(path: string, bytes: number): Promise<boolean> {
+  if (bytes <= 0) return false;
+  const args = ['--keep-size', '--offset', '0', '--length', String(bytes), path];
+  await (await fs.open(path, OPEN_FLAGS.update, 0o600)).close(); // the program does not make one
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  try {
+    await run('fallocate', args, { env, timeout: LIMITS.reserveMs, windowsHide: true });
+    return true;
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
+    if (!/No space left|quota exceeded/i.test(said)) return false;
+    throw new DroverError('DISK_FULL', `reserve ${bytes} bytes for ${path}: ${said.trim()}`);
+  }
+}
+
+/** EPERM is vfat's answer, EMLINK that of a file with too many names. */
+async function hardLink(existing: string, path: string): Promise<boolean> {
+  try {
+    await fs.link(existing, path);
+    return true;
+  } catch (cause) {
+    if (['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(codeOf(cause)))
+      return false;
+    throw cause;
+  }
+}
+
+/**
+ * Nothing is written: the kernel looks at the two mounts before it looks for the name, which does
+ * not exist. Subvolumes of one mount differ in their device number. Any other failure is no answer.
+ */
+async function canRename(fromFolder: string, toFolder: string): Promise<boolean> {
+  try {
+    const [from, to] = await Promise.all([fs.stat(fromFolder), fs.stat(toFolder)]);
+    if (from.dev !== to.dev) return false;
+    await fs.rename(`${fromFolder}/${NO_SUCH_NAME}`, `${toFolder}/${NO_SUCH_NAME}`);
+    return true;
+  } catch (cause) {
+    return codeOf(cause) !== 'EXDEV';
+  }
+}
+
+function kindOf(stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean }) {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'folder';
+  return stat.isSymbolicLink() ? 'link' : 'other';
+}
+
+/** By the program of the system: it keeps owners, times and attributes, which Node does not. */
+async function copyTree(from: string, to: string): Promise<void> {
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  try {
+    await run('cp', ['-a', '--', from, to], { env, windowsHide: true });
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+    const code = /No space left|quota exceeded/i.test(said) ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
+    throw new DroverError(code, `copy ${from}: ${said || String(error)}`);
+  }
+}
+
+export const realDisk: Disk = {
+  kind: (path) =>
+    orAbsent<PathKind>('stat', path, 'absent', async () => kindOf(await fs.lstat(path))),
+  stat: (path) =>
+    orAbsent<PathStat>('stat', path, { kind: 'absent', bytes: 0, mode: 0 }, async () => {
+      const stat = await fs.lstat(path);
+      return { kind: kindOf(stat), bytes: stat.size, mode: stat.mode & 0o7777 };
+    }),
+  readlink: async (path) => {
+    try {
+      return await fs.readlink(path);
+    } catch (cause) {
+      if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(codeOf(cause))) return null;
+      throw diskError('read link', path, cause);
+    }
+  },
+  identity: (path) =>
+    orAbsent<string | null>('stat', path, null, async () => {
+      const { dev, ino } = await fs.lstat(path, { bigint: true });
+      return `${dev}:${ino}`;
+    }),
+  list: (path) => orAbsent<string[]>('list', path, [], async () => (await fs.readdir(path)).sort()),
+  readFile: (path, bytesMax) =>
+    orAbsent<Uint8Array | null>('read', path, null, async () => {
+      const found = await fs.stat(path);
+      if (!found.isFile()) throw new DroverError('NOT_A_FILE', `read ${path}: not a plain file`);
+      const { size } = found;
+      if (size > bytesMax) {
+        throw new DroverError(
+          'DOCUMENT_TOO_LARGE',
+          `read ${path}: too large (got ${size} bytes, want at most ${bytesMax})`,
+        );
+      }
+      return new Uint8Array(await fs.readFile(path));
+    }),
+  mkdir: (path) => guarded('make folder', path, () => makeFolders(path)),
+  open: (path, use, mode = 0o644) =>
+    guarded('open', path, async () => {
+      return new RealFile(path, await fs.open(path, OPEN_FLAGS[use], mode));
+    }),
+  chmod: (path, mode) => guarded('chmod', path, () => fs.chmod(path, mode)),
+  setTime: (path, timeS) => guarded('set time of', path, () => fs.utimes(path, timeS, timeS)),
+  hardLink: (existing, path) => guarded('link', path, () => hardLink(existing, path)),
+  symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
+  rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
+  canRename,
+  unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
+  copyTree: (from, to) => guarded('copy', from, () => copyTree(from, to)),
+  removeTree: (path) => guarded('remove', path, () => removeTree(path)),
+  syncFolder: (path) =>
+    guarded('fsync', path, async () => {
+      const handle = await fs.open(path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }),
+  reserve: (path, bytes) => guarded('reserve room for', path, () => setAside(path, bytes)),
+  allocated: (path) =>
+    orAbsent('stat', path, 0, async () => (await fs.lstat(path)).blocks * STAT_BLOCK_BYTES),
+  free: (path) =>
+    guarded('ask free space of', path, async () => {
+      const stat = await fs.statfs(path);
+      return { bytes: stat.bavail * stat.bsize, inodes: stat.files === 0 ? null : stat.ffree };
+    }),
+};

@@ -1,0 +1,210 @@
+/**
+ * Runs one of the integrator's hooks and says how it ended. A hook is foreign code that may hang,
+ * shout or leave children behind: it gets a process group of its own, which is killed whole at the
+ * time-out, an environment of a few names, no input, and only its last words are kept.
+ *
+ * What `start` leaves running must live on: its end is the end of the hook's own process, not of
+ * whoever inherited its output, and that output is read on so that nobody dies of a closed pipe.
+ */
+
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, lstat, stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
+
+/** `output` is what the hook wrote last to stdout and stderr, as text. */
+export type HookResult =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'ok'; readonly output: string }
+  | { readonly kind: 'busy'; readonly output: string }
+  | {
+      readonly kind: 'failed';
+      /** Null when it was ended by a signal, or could not be started at all. */
+      readonly exitCode: number | null;
+      readonly signal: string | null;
+      readonly output: string;
+    }
+  | { readonly kind: 'timedOut'; readonly output: string };
+
+export interface HookRun {
+  readonly folder: string;
+  readonly name: HookName;
+  readonly timeoutMs: number;
+  /** Only names that start with DROVER_ are passed on. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
+
+/** EX_TEMPFAIL of sysexits.h: ask again later. */
+const BUSY_EXIT = 75;
+const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
+const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+const failed = (output: string): HookResult => ({
+  kind: 'failed',
+  exitCode: null,
+  signal: null,
+  output,
+});
+
+/** Rejects with the signal's reason only; whatever the hook does is a result. */
+export async function runHook(run: HookRun): Promise<HookResult> {
+  run.signal?.throwIfAborted();
+  const path = `${run.folder}/${run.name}`;
+  const unfit = await whyUnfit(path, run.name);
+  if (unfit !== null) return unfit;
+  return await new Promise((resolve, reject) => {
+    let child: HookProcess;
+    try {
+      child = spawn(path, [], {
+        cwd: '/', // a hook must not hold a release folder that is to be removed
+        detached: true,
+        env: environmentOf(run.env),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return resolve(failed(`hook ${run.name} could not be started: ${why}`));
+    }
+    follow(child, run, resolve, reject);
+  });
+}
+
+/** Null when the hook can be run. */
+async function whyUnfit(path: string, name: HookName): Promise<HookResult | null> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) return failed(`hook ${name} is not a file: ${path}`);
+    await access(path, constants.X_OK);
+    return null;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    if (code === 'EACCES') return failed(`hook ${name} is not executable: run chmod +x ${path}`);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+      return failed(`hook ${name} cannot be looked at: ${String(error)}`);
+    }
+    // A link to nothing was meant to be a hook: an interlock that was lost must not succeed.
+    const isLink = await lstat(path).catch(() => null);
+    return isLink ? failed(`hook ${name} is a link to nothing: ${path}`) : { kind: 'absent' };
+  }
+}
+
+function environmentOf(env: Readonly<Record<string, string>>): Record<string, string> {
+  const { PATH, HOME, LANG } = process.env;
+  const own = Object.entries(env).filter(([name]) => name.startsWith('DROVER_'));
+  return {
+    PATH: PATH ?? PATH_DEFAULT,
+    HOME: HOME ?? '/',
+    LANG: LANG ?? 'C.UTF-8',
+    ...Object.fromEntries(own),
+  };
+}
+
+function follow(
+  child: HookProcess,
+  { name, timeoutMs, signal }: HookRun,
+  resolve: (result: HookResult) => void,
+  reject: (reason: unknown) => void,
+): void {
+  const words = new LastWords(LIMITS.hookOutputBytesMax);
+  child.stdout.on('data', (bytes: Buffer) => words.add(bytes));
+  child.stderr.on('data', (bytes: Buffer) => words.add(bytes));
+  let timedOut = false;
+  let leaveBehind: NodeJS.Timeout | undefined;
+
+  const end = (settle: () => void) => {
+    clearTimeout(timer);
+    clearTimeout(leaveBehind);
+    signal?.removeEventListener('abort', kill);
+    letGo(child);
+    settle();
+  };
+  const settled = (exitCode: number | null, killedBy: string | null) => {
+    if (signal?.aborted === true) return end(() => reject(signal.reason));
+    end(() => resolve(resultOf({ name, timedOut, exitCode, killedBy, output: words.text() })));
+  };
+  const kill = () => {
+    killGroup(child);
+    clearTimeout(leaveBehind);
+    leaveBehind = setTimeout(() => settled(null, 'SIGKILL'), LIMITS.hookKillWaitMs);
+  };
+  const timer = setTimeout(() => {
+    timedOut = true;
+    kill();
+  }, timeoutMs);
+  signal?.addEventListener('abort', kill);
+
+  child.once('error', (error) => {
+    end(() => resolve(failed(`hook ${name} could not be started: ${error.message}`)));
+  });
+  child.once('exit', (exitCode, killedBy) => {
+    clearTimeout(timer); // from here on the group's number may belong to somebody else
+    signal?.removeEventListener('abort', kill);
+    clearTimeout(leaveBehind);
+    // `close` comes only when every heir of the output is gone: a daemon must not hold us up.
+    const drain = setTimeout(() => settled(exitCode, killedBy), LIMITS.hookDrainMs);
+    child.once('close', () => {
+      clearTimeout(drain);
+      settled(exitCode, killedBy);
+    });
+  });
+}
+
+function resultOf(end: {
+  name: HookName;
+  timedOut: boolean;
+  exitCode: number | null;
+  killedBy: string | null;
+  output: string;
+}): HookResult {
+  const { exitCode, output } = end;
+  if (exitCode === 0) return { kind: 'ok', output }; // also when its end and the time-out met
+  if (end.timedOut) return { kind: 'timedOut', output };
+  if (exitCode === BUSY_EXIT && MAY_BE_BUSY.includes(end.name)) return { kind: 'busy', output };
+  return { kind: 'failed', exitCode, signal: end.killedBy, output };
+}
+
+function killGroup(child: HookProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It ended at this very moment, and `exit` is on its way; or it became another user's, and is
+    // left behind when `hookKillWaitMs` is over. Either way there is no more to be done here.
+  }
+}
+
+/** The output of a daemon is read and dropped from now on, without keeping this process alive. */
+function letGo(child: HookProcess): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.removeAllListeners('data');
+    stream.resume();
+    (stream as Readable & { unref?: () => void }).unref?.();
+  }
+  child.unref();
+}
+
+/** The last `bytesMax` bytes of all that was added. */
+class LastWords {
+  readonly #bytesMax: number;
+  #bytes = Buffer.alloc(0);
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  add(bytes: Buffer): void {
+    // Copied, so that a small rest does not hold a large read buffer.
+    const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#bytesMax)]);
+    this.#bytes = Buffer.from(joined.subarray(-this.#bytesMax));
+  }
+
+  text(): string {
+    return this.#bytes.toString('utf8');
+  }
+}

@@ -1,0 +1,79 @@
+/** Where things are under a component's root. Pure paths; DESIGN §6 is the picture. Sans-I/O. */
+
+export interface Layout {
+  readonly root: string;
+  /** One complete tree for each version that is kept. */
+  readonly releases: string;
+  /** Link to the release that boots. */
+  readonly active: string;
+  /** Link to the release before it. */
+  readonly rollback: string;
+  /** What is in progress; may be removed whole when nothing is. */
+  readonly staging: string;
+  /** For each release the recipe of the tar that it came from (core/recipe.ts). */
+  readonly bases: string;
+  /** For each release the seal of its files: with a recipe or a seal it is known as Drover's. */
+  readonly seals: string;
+  /** For each release the byte code that came with it, as second names of the same files. */
+  readonly kept: string;
+  readonly state: string;
+  readonly machineFile: string;
+  readonly adoptFile: string;
+}
+
+export function layoutOf(root: string): Layout {
+  const state = `${root}/state`;
+  return {
+    root,
+    releases: `${root}/releases`,
+    active: `${root}/active`,
+    rollback: `${root}/rollback`,
+    staging: `${root}/staging`,
+    bases: `${root}/bases`,
+    seals: `${root}/seals`,
+    kept: `${root}/kept`,
+    state,
+    machineFile: `${state}/machine.json`,
+    adoptFile: `${state}/adopting.json`,
+  };
+}
+
+/** Folder of one job's bytes: by content, so that a re-announced bundle resumes. */
+export const stagingFolder = (layout: Layout, payloadSha256: string): string =>
+  `${layout.staging}/${payloadSha256.slice(0, 32)}`;
+export const payloadFile = (folder: string): string => `${folder}/payload.tar.gz`;
+export const indexFile = (folder: string): string => `${folder}/chunk-index`;
+/** Holds the room that unpacking will need, and nothing else. */
+export const roomFile = (folder: string): string => `${folder}/room`;
+/** A delta and its index, as they come; what is there of a delta is known by its name. */
+export const patchFile = (folder: string, sha256: string): string =>
+  `${folder}/patch-${sha256.slice(0, 16)}`;
+export const patchIndexFile = (folder: string, sha256: string): string =>
+  `${patchFile(folder, sha256)}-index`;
+/** What the delta makes: the tar inside payload.tar.gz. */
+export const tarFile = (folder: string): string => `${folder}/payload.tar`;
+/** Names in a staging folder that only a delta needs. */
+export const isOfDelta = (name: string): boolean =>
+  name.startsWith('patch-') || name === 'payload.tar' || name === 'dictionary';
+/** Holds the room that the tar and the dictionary will need. */
+export const patchRoomFile = (folder: string): string => `${folder}/patch-room`;
+/** Scratch: what zstd may copy from while it unpacks one segment. */
+export const dictionaryFile = (folder: string): string => `${folder}/dictionary`;
+/** The recipe of the release that is being unpacked. */
+export const newRecipeFile = (folder: string): string => `${folder}/recipe`;
+/** The byte code of the release that is being unpacked. */
+export const newKeptFolder = (folder: string): string => `${folder}/kept`;
+export const treeFolder = (folder: string): string => `${folder}/tree`;
+export const releaseFolder = (layout: Layout, version: string): string =>
+  `${layout.releases}/${version}`;
+export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
+export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
+export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
+/** Links are relative, so that a root can be mounted elsewhere. */
+export const linkTarget = (version: string): string => `releases/${version}`;
+
+/** The version a link leads to; null for a text that is not one of ours. */
+export function versionOfLink(target: string | null): string | null {
+  const match = target === null ? null : /^releases\/([0-9A-Za-z.+-]+)$/.exec(target);
+  return match?.[1] ?? null;
+}

@@ -1,0 +1,76 @@
+/**
+ * Opens the root of a component for the agent. A disk that refuses does not end the agent: what
+ * is missing of the root is told to the fleet and made before the next update.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Layout } from './layout.ts';
+import { stateAfterLoss } from '../update/lost-state.ts';
+import type { Disk } from './disk-port.ts';
+import { freshState, type MachineState } from '../update/state.ts';
+import { adoptActiveFolder } from './adopt.ts';
+import { takeCleanMark } from './clean-mark.ts';
+import { readSlots } from './read-slots.ts';
+import { UNCLAIMED, type Claims } from './root-claims.ts';
+import { newerState, readMachineState } from '../update/state-file.ts';
+import { prepareLayout } from '../update/swap.ts';
+
+export class RootOpener {
+  readonly #disk: Disk;
+  readonly #layout: Layout;
+  readonly #claims: Claims;
+  /** What the disk refused; null when the root is as it must be. */
+  problem: Problem | null = null;
+  /** False until the root is ours, with a state that we can read: nothing is changed before. */
+  isOpen = false;
+
+  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+    this.#disk = on.disk;
+    this.#layout = on.layout;
+    this.#claims = on.claims ?? UNCLAIMED;
+  }
+
+  /** A state that can be neither read nor set aside counts as lost. */
+  async open(
+    adoptVersion: string,
+    now: EpochMs,
+  ): Promise<{ state: MachineState; adoption: Problem | null }> {
+    const [disk, layout] = [this.#disk, this.#layout];
+    this.problem = null;
+    await this.#tried(() => this.#claims.take(layout.root));
+    this.problem ??= await newerState(disk, layout);
+    if (this.problem) return { state: freshState(), adoption: null };
+    this.isOpen = true;
+    await this.prepare();
+    await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: told by what follows
+    const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
+    const read = await this.#tried(() => readMachineState(disk, layout, now));
+    const state = read ?? stateAfterLoss(await readSlots(disk, layout), this.problem, now);
+    return { state, adoption: adopted?.problem ?? null };
+  }
+
+  /** Makes what is missing; why that failed, or null. */
+  async prepare(): Promise<Problem | null> {
+    this.problem = null;
+    await this.#tried(() => prepareLayout(this.#disk, this.#layout));
+    return await this.probe();
+  }
+
+  /** A disk that turned read-only while nothing was written; why, or null. */
+  async probe(): Promise<Problem | null> {
+    // The kernel looks at the mount before it looks for the name: nothing is written.
+    await this.#tried(() => this.#disk.unlink(`${this.#layout.state}/.no-such-name`));
+    return this.problem;
+  }
+
+  async #tried<T>(run: () => Promise<T>): Promise<T | null> {
+    try {
+      return await run();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      this.problem ??= toProblem(thrown);
+      return null;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Decides what of a root may be removed. Only what Drover made (it left a record: a recipe or a
+ * seal), and nothing that a slot leads to or over; while a slot is not understood, nothing at all.
+ * What stays although it is not needed is said with its reason. Sans-I/O.
+ */
+
+import { isVersion } from '../../shared/rules/version.ts';
+import type { PathKind } from './disk-port.ts';
+import { foreignProblem, isInUse, versionOf, type Slots } from './slots.ts';
+
+export interface FoundEntry {
+  readonly name: string;
+  /** Without links in the folders above it. */
+  readonly path: string;
+  readonly kind: PathKind;
+  readonly id: string | null;
+}
+
+export interface RootFacts {
+  readonly slots: Slots;
+  readonly releases: readonly FoundEntry[];
+  readonly staging: readonly FoundEntry[];
+  /** Versions with a recipe, and those with a seal. */
+  readonly recipes: readonly string[];
+  readonly seals: readonly string[];
+  /** Name in staging/ that is needed still. */
+  readonly keepStaging: string | null;
+}
+
+export interface Left {
+  readonly name: string;
+  readonly why: string;
+}
+
+export interface PrunePlan {
+  readonly releases: readonly string[];
+  readonly staging: readonly string[];
+  readonly recipes: readonly string[];
+  readonly seals: readonly string[];
+  /** What stands in releases/ and is not needed by a slot. */
+  readonly left: readonly Left[];
+}
+
+const NOTHING: PrunePlan = { releases: [], staging: [], recipes: [], seals: [], left: [] };
+
+export function planPrune(facts: RootFacts): PrunePlan {
+  const { slots } = facts;
+  if (foreignProblem(slots)) return NOTHING;
+  const unused = facts.releases.filter(({ path, id }) => !isInUse(slots, path, id));
+  const removed: string[] = [];
+  const left: Left[] = [];
+  for (const entry of unused) {
+    const why = whyKept(entry, facts);
+    if (why === null) removed.push(entry.name);
+    else left.push({ name: entry.name, why });
+  }
+  const stays = new Set(facts.releases.map(({ name }) => name));
+  for (const name of removed) stays.delete(name);
+  const lost = [slots.active, slots.rollback].flatMap((slot) =>
+    slot.kind === 'lost' ? [slot.version] : [],
+  );
+  const isSpare = (name: string): boolean =>
+    isVersion(name) && !stays.has(name) && !lost.includes(name);
+  return {
+    releases: removed,
+    staging: facts.staging.filter((entry) => isOldJob(entry, facts)).map(({ name }) => name),
+    recipes: facts.recipes.filter(isSpare),
+    seals: facts.seals.filter(isSpare),
+    left,
+  };
+}
+
+/** Null for a release that Drover made and that nothing needs any more. */
+function whyKept({ name, kind }: FoundEntry, facts: RootFacts): string | null {
+  const { slots, recipes, seals } = facts;
+  if (kind !== 'folder') return `a ${kind}, which Drover did not make`;
+  if (!isVersion(name)) return 'its name is no version: Drover did not make it';
+  if (!recipes.includes(name) && !seals.includes(name)) {
+    return 'no recipe or seal says that Drover made it';
+  }
+  if (versionOf(slots.active) === null) return 'kept while active leads to no release';
+  return slots.rollback.kind === 'lost' ? 'kept while the release of rollback is gone' : null;
+}
+
+/** Folders of jobs have names of their own; what else stands in staging/ is not Drover's. */
+function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boolean {
+  if (kind !== 'folder' || name === facts.keepStaging || !isJobFolder(name)) return false;
+  return !isInUse(facts.slots, path, id);
+}
+
+/** The names that `stagingFolder` and an adoption by copy give. */
+export const isJobFolder = (name: string): boolean =>
+  /^(?:[0-9a-f]{32}|adopt-(?:active|rollback))$/.test(name);

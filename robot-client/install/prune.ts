@@ -1,0 +1,74 @@
+/** Removes what is not needed of a root, as core/prune.ts decides. */
+
+import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
+import { keptFolder, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import { followPath, readSlots } from './read-slots.ts';
+
+/**
+ * @param keepStaging path of the staging folder that is needed still
+ * @returns what stays in releases/ although no slot leads to it
+ */
+export async function pruneReleases(
+  disk: Disk,
+  layout: Layout,
+  keepStaging: string | null,
+): Promise<readonly Left[]> {
+  const plan = planPrune(await readRoot(disk, layout, keepStaging));
+  for (const name of plan.releases) await disk.removeTree(releaseFolder(layout, name));
+  // A record must not go before its release: what then came back would count as not Drover's.
+  if (plan.releases.length > 0) await disk.syncFolder(layout.releases);
+  const gone = new Set([...plan.releases, ...plan.recipes, ...plan.seals]);
+  for (const version of gone) await disk.removeTree(keptFolder(layout, version));
+  for (const version of plan.recipes) await disk.unlink(recipeFile(layout, version));
+  for (const version of plan.seals) await disk.unlink(sealFile(layout, version));
+  for (const name of plan.staging) await disk.removeTree(`${layout.staging}/${name}`);
+  return plan.left;
+}
+
+/**
+ * What stands in releases/ without need; nothing is changed.
+ *
+ * @param target version that an update is about to swap in: no link leads to it yet
+ */
+export async function listLeft(
+  disk: Disk,
+  layout: Layout,
+  target: string | null,
+): Promise<readonly Left[]> {
+  const { left, releases } = planPrune(await readRoot(disk, layout, null));
+  const unneeded = releases.filter((name) => name !== target);
+  return [...left, ...unneeded.map((name) => ({ name, why: 'removed at the next clean-up' }))];
+}
+
+/** Makes room at once: everything that Drover keeps in staging/ goes, but for what a slot needs. */
+export async function clearStaging(disk: Disk, layout: Layout): Promise<void> {
+  const { staging } = planPrune(await readRoot(disk, layout, null));
+  for (const name of staging) await disk.removeTree(`${layout.staging}/${name}`);
+}
+
+async function readRoot(
+  disk: Disk,
+  layout: Layout,
+  keepStaging: string | null,
+): Promise<RootFacts> {
+  return {
+    slots: await readSlots(disk, layout),
+    releases: await entriesOf(disk, layout.releases),
+    staging: await entriesOf(disk, layout.staging),
+    recipes: await disk.list(layout.bases),
+    seals: await disk.list(layout.seals),
+    keepStaging: keepStaging?.slice(keepStaging.lastIndexOf('/') + 1) ?? null,
+  };
+}
+
+async function entriesOf(disk: Disk, folder: string): Promise<FoundEntry[]> {
+  const { end } = await followPath(disk, folder);
+  if (end.kind !== 'there' || end.what !== 'folder') return [];
+  const entries: FoundEntry[] = [];
+  for (const name of await disk.list(end.path)) {
+    const path = `${end.path}/${name}`;
+    entries.push({ name, path, kind: await disk.kind(path), id: await disk.identity(path) });
+  }
+  return entries;
+}

@@ -1,0 +1,113 @@
+/**
+ * Looks up where `active` and `rollback` really lead. Links are followed here and not by the kernel:
+ * each one on the way has to be known, because nothing on it may be removed. What they are is for
+ * core/slots.ts to decide.
+ */
+
+import { resolve } from 'node:path';
+import { toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { isVersion } from '../../shared/rules/version.ts';
+import type { Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import {
+  classifySlot,
+  type PathEnd,
+  type ReleasesFacts,
+  type Slot,
+  type SlotFacts,
+  type SlotName,
+  type Slots,
+} from './slots.ts';
+
+/** Never throws for what stands on the disk: what cannot be looked at is a foreign slot. */
+export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
+  const { end } = await followPath(disk, layout.releases);
+  const path = end.kind === 'there' && end.what === 'folder' ? end.path : null;
+  const read = async (name: SlotName): Promise<Slot> => {
+    const facts = await factsOf(disk, layout[name], name);
+    const namesOfEnd = await namesOf(disk, path, facts.end);
+    const found: ReleasesFacts = { path, namesOfEnd };
+    return classifySlot(facts, found);
+  };
+  return { active: await read('active'), rollback: await read('rollback') };
+}
+
+async function factsOf(disk: Disk, path: string, name: SlotName): Promise<SlotFacts> {
+  try {
+    const kind = await disk.kind(path);
+    const text = kind === 'link' ? await disk.readlink(path) : null;
+    return { name, kind, text, ...(await followPath(disk, path)) };
+  } catch (thrown) {
+    const end: PathEnd = { kind: 'unreadable', why: toProblem(thrown).message };
+    return { name, kind: 'unreadable', text: null, end, way: [] };
+  }
+}
+
+/** Names in releases/ that lead to the same folder; asked only when its own place is elsewhere. */
+async function namesOf(disk: Disk, releases: string | null, end: PathEnd): Promise<string[]> {
+  if (releases === null || end.kind !== 'there' || end.what !== 'folder') return [];
+  if (end.path.startsWith(`${releases}/`) && isVersion(end.path.slice(releases.length + 1))) {
+    return [];
+  }
+  const names: string[] = [];
+  for (const name of (await listOrNone(disk, releases)).slice(0, LIMITS.releaseNamesMax)) {
+    const other = await followPath(disk, `${releases}/${name}`);
+    if (other.end.kind === 'there' && other.end.id === end.id) names.push(name);
+  }
+  return names;
+}
+
+/** A folder that cannot be listed has no names that count: the slot is not one of ours then. */
+async function listOrNone(disk: Disk, folder: string): Promise<readonly string[]> {
+  try {
+    return await disk.list(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Where a path ends, and each link on the way. `..` is taken as the kernel does: after the links. */
+export async function followPath(
+  disk: Disk,
+  path: string,
+): Promise<{ end: PathEnd; way: readonly string[] }> {
+  const way: string[] = [];
+  try {
+    return { end: await follow(disk, path, way), way };
+  } catch (thrown) {
+    return { end: { kind: 'unreadable', why: toProblem(thrown).message }, way };
+  }
+}
+
+async function follow(disk: Disk, path: string, way: string[]): Promise<PathEnd> {
+  const isAbsolute = path.startsWith('/');
+  let rest = partsOf(isAbsolute ? path : `${resolve('.')}/${path}`);
+  let at = '';
+  for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
+    if (next === '..') {
+      at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
+      continue;
+    }
+    const here = `${at}/${next}`;
+    const kind = await disk.kind(here);
+    if (kind === 'absent') return { kind: 'absent', path: here };
+    if (kind === 'link') {
+      way.push(here);
+      if (way.length > LIMITS.linksFollowedMax) return { kind: 'loop', path: here };
+      const text = (await disk.readlink(here)) ?? '';
+      rest = [...partsOf(text), ...rest];
+      if (text.startsWith('/')) at = '';
+      continue;
+    }
+    if (kind !== 'folder' && rest.length > 0) return { kind: 'absent', path: here };
+    at = here;
+  }
+  const kind = at === '' ? 'folder' : await disk.kind(at);
+  const id = await disk.identity(at === '' ? '/' : at);
+  if (kind === 'absent' || kind === 'link' || id === null) return { kind: 'absent', path: at };
+  return { kind: 'there', what: kind, path: at === '' ? '/' : at, id };
+}
+
+const partsOf = (path: string): string[] =>
+  path.split('/').filter((part) => part !== '' && part !== '.');

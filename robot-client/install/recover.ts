@@ -1,0 +1,291 @@
+/**
+ * `drover-robot recover`: runs at boot before the application, without network and without waiting
+ * for anybody. It finishes what a power cut interrupted, counts unconfirmed boots, and leaves
+ * `active` leading to a complete release. A disk that fails is told and does not end it: what can be
+ * done without it is done. Safe to run any number of times.
+ */
+
+import { performance } from 'node:perf_hooks';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { layoutOf, releaseFolder, type Layout } from './layout.ts';
+import { step, type MachineEvent } from '../update/machine.ts';
+import type { Disk } from './disk-port.ts';
+import { decideBoot, knownDamages, notCounted, startEvent, withDamage } from './recovery.ts';
+import type { ReleaseCheck } from './seal.ts';
+import { slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { stateAfterLoss } from '../update/lost-state.ts';
+import { freshState, type MachineState } from '../update/state.ts';
+import { hookEnvironment } from '../update/effects.ts';
+import { adoptActiveFolder } from './adopt.ts';
+import { takeCleanMark } from './clean-mark.ts';
+import { runHook } from './hooks.ts';
+import { clearStaging } from './prune.ts';
+import { readSlots } from './read-slots.ts';
+import { checkRelease } from './seal-file.ts';
+import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
+import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
+
+export interface Recovery {
+  readonly component: string;
+  /** What boots now; null when it is no release of Drover's. */
+  readonly version: string | null;
+  /** True when `active` leads to a folder that Drover did not install: that is what boots. */
+  readonly bootsForeign: boolean;
+  readonly phase: MachineState['phase'];
+  /** What was done, in sentences; empty when there was nothing to do. */
+  readonly actions: readonly string[];
+  /** What could not be done; the exit code is 3 when there is any. */
+  readonly problems: readonly Problem[];
+}
+
+export interface RecoverInput {
+  readonly component: string;
+  readonly root: string;
+  readonly disk: Disk;
+  readonly hooksFolder: string;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
+  readonly bootsMax: number;
+  readonly adoptVersion: string;
+}
+
+export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
+  return await new Recoverer(input).run();
+}
+
+const FOREIGN_FOLDERS = ['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'];
+
+const bootsOf = (active: Slot): Pick<Recovery, 'version' | 'bootsForeign'> => ({
+  version: versionOf(active),
+  bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
+});
+
+class Recoverer {
+  readonly #input: RecoverInput;
+  readonly #disk: Disk;
+  readonly #layout: Layout;
+  readonly #actions: string[] = [];
+  readonly #problems: Problem[] = [];
+  #state: MachineState = freshState();
+
+  constructor(input: RecoverInput) {
+    this.#input = input;
+    this.#disk = input.disk;
+    this.#layout = layoutOf(input.root);
+  }
+
+  async run(): Promise<Recovery> {
+    const [disk, layout] = [this.#disk, this.#layout];
+    const { component, adoptVersion } = this.#input;
+    const newer = await newerState(disk, layout);
+    if (newer) return await this.#leave(newer);
+    await this.#prepare();
+    const adoption = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
+    if (adoption?.problem) this.#say(adoption.problem);
+    if (adoption && adoption.adopted !== null) {
+      this.#actions.push(`adopted the plain active folder as release ${adoption.adopted}`);
+    }
+    const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
+    // A file that can neither be read nor set aside counts as lost: what runs is on probation.
+    this.#state = read ?? stateAfterLoss(await readSlots(disk, layout), null, Date.now());
+    const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
+    await this.#lookAtReleases(wasClean);
+    await this.#begin();
+    await this.#finishSwap();
+    await this.#finishRollback();
+    const slots = await readSlots(disk, layout);
+    const problem = slotProblem(slots);
+    if (problem) this.#say(problem);
+    const { phase } = this.#state;
+    const [actions, problems] = [this.#actions, this.#problems];
+    return { component, ...bootsOf(slots.active), phase, actions, problems };
+  }
+
+  /** What boots is left as it is: the state is of a version that knows more. */
+  async #leave(problem: Problem): Promise<Recovery> {
+    this.#note(problem);
+    const { active } = await readSlots(this.#disk, this.#layout);
+    const [actions, problems, { phase }] = [this.#actions, this.#problems, this.#state];
+    const { component } = this.#input;
+    return { component, ...bootsOf(active), phase, actions, problems };
+  }
+
+  /** A full disk gets room before anything is given up. */
+  async #prepare(): Promise<void> {
+    const prepare = (): Promise<void> => prepareLayout(this.#disk, this.#layout);
+    try {
+      return await prepare();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+    }
+    await this.#tried(() => clearStaging(this.#disk, this.#layout));
+    await this.#tried(prepare);
+  }
+
+  /** Null when the disk refused. */
+  async #tried<T>(run: () => Promise<T>): Promise<T | null> {
+    try {
+      return await run();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      this.#note(toProblem(thrown));
+      return null;
+    }
+  }
+
+  #note(problem: Problem): void {
+    if (this.#problems.some(({ message }) => message === problem.message)) return;
+    this.#problems.push(problem);
+    this.#say(problem);
+  }
+
+  #say({ message, code, hint }: Problem): void {
+    this.#actions.push(`${message} (${code}): ${hint}`);
+  }
+
+  /** Goes back when what boots is not whole and what can be gone back to is better. */
+  async #lookAtReleases(wasClean: boolean): Promise<void> {
+    const slots = await readSlots(this.#disk, this.#layout);
+    const { active, rollback } = await this.#checks(slots, wasClean);
+    const facts = { state: this.#state, slots, active, rollback, bootsMax: this.#input.bootsMax };
+    const decision = decideBoot(facts);
+    const { problem, goesBackTo } = decision;
+    if (problem === null) return;
+    this.#actions.push(`${problem.message} (${problem.code})`);
+    const { phase } = this.#state;
+    if (phase === 'probation') {
+      if (goesBackTo === null) return;
+      this.#state = withDamage(this.#state, { ...decision, goesBackTo: null }, Date.now());
+      await this.#keep({ kind: 'boots_exhausted', problem });
+      return;
+    }
+    const isBack =
+      goesBackTo !== null &&
+      (await this.#tried(async () => {
+        await goBack(this.#disk, this.#layout, goesBackTo);
+        return true;
+      })) === true;
+    if (isBack) this.#actions.push(`went back to ${goesBackTo}`);
+    else this.#note(problem);
+    this.#state = withDamage(
+      this.#state,
+      isBack ? decision : { ...decision, damage: null, goesBackTo: null },
+      Date.now(),
+    );
+  }
+
+  async #checks(
+    slots: Slots,
+    wasClean: boolean,
+  ): Promise<{ active: ReleaseCheck; rollback: ReleaseCheck }> {
+    const until = performance.now() + LIMITS.recoverHashMs;
+    const check = async (slot: Slot, isDeep: boolean): Promise<ReleaseCheck> => {
+      if (slot.kind !== 'release') return { kind: 'absent' };
+      return await checkRelease(this.#disk, this.#layout, {
+        version: slot.version,
+        tree: slot.end.path,
+        mayHash: () => isDeep && performance.now() < until,
+        known: knownDamages(this.#state, slot.version),
+      });
+    };
+    const active = await check(slots.active, !wasClean);
+    if (active.kind === 'whole' && !wasClean && !active.isHashed) {
+      this.#actions.push(`hashing took too long: not all files of the release were looked into`);
+    }
+    const isBad = active.kind === 'absent' || active.kind === 'damaged';
+    // Only where it is needed: a robot that boots well does not pay for the release before.
+    const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
+    return { active, rollback };
+  }
+
+  /** Counts the boot. One on probation that cannot be counted leads back, not on. */
+  async #begin(): Promise<void> {
+    const slots = await readSlots(this.#disk, this.#layout);
+    if (this.#state.phase !== 'rolling_back') {
+      const event = startEvent(
+        { state: this.#state, slots, bootsMax: this.#input.bootsMax },
+        'recover',
+      );
+      const isKept = await this.#keep(event);
+      const { phase, job } = this.#state;
+      if (phase !== 'probation' || !job) return;
+      if (isKept) {
+        this.#actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
+      } else if (job.previousVersion !== null) {
+        const { version, previousVersion: previous } = job;
+        this.#note(notCounted(version));
+        const isBack = await this.#tried(async () => {
+          await swapBack(this.#disk, this.#layout, { version, previous });
+          return true;
+        });
+        if (isBack) this.#actions.push(`went back from ${version} to ${previous}`);
+      }
+    }
+  }
+
+  /** Steps and persists; false when the state could not be written, even after making room. */
+  async #keep(event: MachineEvent): Promise<boolean> {
+    this.#state = step(this.#state, event, Date.now()).state;
+    const write = async (): Promise<boolean> => {
+      await writeMachineState(this.#disk, this.#layout, this.#state);
+      return true;
+    };
+    try {
+      return await write();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+    }
+    await this.#tried(() => clearStaging(this.#disk, this.#layout));
+    return (await this.#tried(write)) ?? false;
+  }
+
+  async #finishSwap(): Promise<void> {
+    const { phase, job } = this.#state;
+    // A swap that cannot be remembered is not made: the boots after it could not be counted.
+    if (phase !== 'swapping' || !job || this.#problems.length > 0) return;
+    const { version } = job;
+    const [disk, layout] = [this.#disk, this.#layout];
+    const outcome = await this.#swapOutcome(version, disk, layout);
+    await this.#keep(outcome);
+    if (outcome.kind === 'swapped') this.#actions.push(`finished the swap to ${version}`);
+  }
+
+  async #swapOutcome(version: string, disk: Disk, layout: Layout): Promise<MachineEvent> {
+    try {
+      const tree = releaseFolder(layout, version);
+      const check = { version, tree, mayHash: () => true, known: new Set<string>() };
+      const found = await checkRelease(disk, layout, check);
+      if (found.kind === 'damaged') {
+        throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
+      }
+      await swapTo(disk, layout, version);
+      return { kind: 'swapped' };
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      return { kind: 'swap_failed', problem: toProblem(thrown) };
+    }
+  }
+
+  async #finishRollback(): Promise<void> {
+    const { phase, job } = this.#state;
+    if (phase !== 'rolling_back' || !job) return;
+    const { version, previousVersion: previous } = job;
+    const isBack = await this.#tried(async () => {
+      await swapBack(this.#disk, this.#layout, { version, previous });
+      return true;
+    });
+    if (!isBack) return;
+    const env = hookEnvironment({
+      component: this.#input.component,
+      layout: this.#layout,
+      version: previous ?? '',
+      previousVersion: previous,
+      targetVersion: version,
+    });
+    const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
+    await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
+    await this.#keep({ kind: 'rolled_back' });
+    this.#actions.push(`rolled back from ${version} to ${previous ?? 'nothing'}`);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Decides what a boot begins with: whether the release that boots can be trusted, and whether to go
+ * back. `recover` never goes to something worse than what boots now, and it does not go back twice
+ * for the same file of the same version: a file that an application writes itself must not send a
+ * robot round in circles. Sans-I/O.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { powerEvent, type MachineEvent } from '../update/machine.ts';
+import type { ReleaseCheck } from './seal.ts';
+import { foreignProblem, versionOf, type Slots } from './slots.ts';
+import type { MachineState } from '../update/state.ts';
+
+export interface BootFacts {
+  readonly state: MachineState;
+  readonly slots: Slots;
+  readonly active: ReleaseCheck;
+  readonly rollback: ReleaseCheck;
+  readonly bootsMax: number;
+}
+
+/** The better of two is what boots; one without a seal may be whole. */
+const RANK: Readonly<Record<ReleaseCheck['kind'], number>> = {
+  absent: 0,
+  damaged: 1,
+  unknown: 2,
+  whole: 3,
+};
+
+export interface BootDecision {
+  /** Why what boots is not whole; null when it is, or cannot be told. */
+  readonly problem: Problem | null;
+  /** The file that says so. */
+  readonly damage: { readonly version: string; readonly path: string } | null;
+  readonly goesBackTo: string | null;
+}
+
+/** What is wrong with the release that boots, and where to go back to. */
+export function decideBoot({ slots, active, rollback, state }: BootFacts): BootDecision {
+  const nothing = { problem: null, damage: null, goesBackTo: null };
+  if (foreignProblem(slots) || isTurning(state)) return nothing;
+  const problem = problemOf(slots, active);
+  if (problem === null) return nothing;
+  const version = versionOf(slots.active);
+  const damage =
+    active.kind === 'damaged' && version !== null ? { version, path: active.path } : null;
+  const back = versionOf(slots.rollback);
+  const isBetter = back !== null && back !== version && RANK[rollback.kind] > RANK[active.kind];
+  return { problem, damage, goesBackTo: isBetter ? back : null };
+}
+
+/** A swap or a rollback that is under way says itself where it leads. */
+const isTurning = ({ phase }: MachineState): boolean =>
+  phase === 'swapping' || phase === 'rolling_back';
+
+function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
+  const { active, rollback } = slots;
+  if (active.kind === 'lost') return active.problem;
+  if (active.kind === 'absent') {
+    if (rollback.kind !== 'release') return null;
+    return toProblem(new DroverError('RELEASE_LOST', 'read active: the link is gone'));
+  }
+  if (active.kind !== 'release' || check.kind !== 'damaged') return null;
+  const message = `look at release ${active.version}: ${check.path}: ${check.why}`;
+  return toProblem(new DroverError('RELEASE_DAMAGED', message));
+}
+
+/**
+ * The event of a start. A robot on probation whose `active` is the release before went back at a
+ * boot that could not be counted; that is finished now.
+ */
+export function startEvent(
+  { state, slots, bootsMax }: Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>,
+  by: 'recover' | 'agent',
+): MachineEvent {
+  const { phase, job } = state;
+  const active = versionOf(slots.active);
+  if (phase === 'probation' && job && active !== null && active === job.previousVersion) {
+    return { kind: 'boots_exhausted', problem: notCounted(job.version) };
+  }
+  return powerEvent(state, by, bootsMax);
+}
+
+export function notCounted(version: string): Problem {
+  const message = `count a boot of ${version}: its state could not be written`;
+  return toProblem(new DroverError('BOOT_NOT_COUNTED', message));
+}
+
+/** What the robot remembers of a release that was not whole. */
+export function withDamage(
+  state: MachineState,
+  { problem, damage, goesBackTo }: BootDecision,
+  now: EpochMs,
+): MachineState {
+  if (problem === null) return state;
+  const version = damage?.version ?? null;
+  const damages = damage ? [...state.damages, damage].slice(-LIMITS.damagesMax) : state.damages;
+  const installed = goesBackTo === null ? state.installed : null;
+  return { ...state, installed, damages, lastProblem: { ...problem, version, atMs: now } };
+}
+
+/** Files of that version for which the robot went back once already. */
+export const knownDamages = ({ damages }: MachineState, version: string): ReadonlySet<string> =>
+  new Set(damages.filter((one) => one.version === version).map((one) => one.path));

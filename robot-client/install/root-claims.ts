@@ -1,0 +1,73 @@
+/**
+ * The locks of one agent, one for each root. A disk that refuses does not end the agent: its root
+ * is claimed later, and until then nothing is read from it or written to it. Any other failure ends
+ * the agent before anything is touched.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { lockRoot, type RootLock } from './lock.ts';
+
+/** What a component needs of it. */
+export interface Claims {
+  /** @throws DroverError of `lockRoot` while the root is not ours */
+  take(root: string): Promise<void>;
+  has(root: string): boolean;
+}
+
+/** For who has no other agent to fear: a test, or `recover`, which locks by itself. */
+export const UNCLAIMED: Claims = { take: () => Promise.resolve(), has: () => true };
+
+const SICK = ['EIO', 'ENXIO', 'EUCLEAN', 'ESTALE', 'ETIMEDOUT'];
+const FORBIDDEN = ['EACCES', 'EPERM'];
+
+/** True when the disk is to blame: full, read-only or broken. It may be mended while we run. */
+export function isSickDisk(thrown: unknown): boolean {
+  if (!(thrown instanceof DroverError)) return false;
+  if (thrown.code === 'DISK_READ_ONLY' || thrown.code === 'DISK_FULL') return true;
+  return thrown.code === 'DISK_WRITE_FAILED' && SICK.includes(causeOf(thrown));
+}
+
+const causeOf = ({ cause }: DroverError): string =>
+  cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+
+export class RootClaims implements Claims {
+  readonly #locks = new Map<string, RootLock>();
+  #isReleased = false;
+
+  /**
+   * Claims all roots, and leaves those whose disk refuses for later.
+   * @returns why the first root is not claimed; null when it is
+   * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED; or of the first
+   *   root, which holds what the agent remembers, when it may not be opened at all
+   */
+  async takeAll(roots: readonly { readonly root: string }[]): Promise<DroverError | null> {
+    let first: DroverError | null = null;
+    for (const [nth, { root }] of roots.entries()) {
+      try {
+        await this.take(root);
+      } catch (thrown) {
+        if (!(thrown instanceof DroverError) || !thrown.code.startsWith('DISK_')) throw thrown;
+        if (nth === 0 && FORBIDDEN.includes(causeOf(thrown))) throw thrown;
+        if (nth === 0) first = thrown;
+      }
+    }
+    return first;
+  }
+
+  async take(root: string): Promise<void> {
+    if (this.has(root)) return;
+    const lock = await lockRoot(root);
+    if (this.#isReleased) lock.release();
+    else this.#locks.set(root, lock);
+  }
+
+  has(root: string): boolean {
+    return this.#locks.has(root);
+  }
+
+  release(): void {
+    this.#isReleased = true;
+    for (const lock of this.#locks.values()) lock.release();
+    this.#locks.clear();
+  }
+}

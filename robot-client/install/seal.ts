@@ -1,0 +1,46 @@
+/**
+ * The seal of a release: one line for each file, folder and link of its tree, with the size, mode
+ * and SHA-256 of a file. By it `recover` knows a release that is not whole. Byte code of Python is
+ * left out: the interpreter writes it in place while a version runs. Files that are not in the seal
+ * are the application's own. Sans-I/O.
+ *
+ * A seal is a mark, JSON lines, and the SHA-256 of all before; a torn one counts as none.
+ */
+
+import { z } from 'zod';
+
+export const SEAL_MARK = 'drover-seal 1';
+
+const entrySchema = z.union([
+  z.tuple([z.literal('f'), z.string(), z.number(), z.number(), z.string()]),
+  z.tuple([z.literal('d'), z.string(), z.number()]),
+  z.tuple([z.literal('l'), z.string(), z.string()]),
+]);
+
+/** `['f', path, mode, bytes, sha256]`, `['d', path, mode]` or `['l', path, target]`. */
+export type SealEntry = z.output<typeof entrySchema>;
+
+export const encodeSealEntry = (entry: SealEntry): string => `${JSON.stringify(entry)}\n`;
+
+/** Null for a line that is none. */
+export function parseSealEntry(line: string): SealEntry | null {
+  try {
+    return entrySchema.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}
+
+export const encodeSealEnd = (sha256: string): string => `end ${sha256}\n`;
+
+/** The hash that a seal ends with; null for any other line. */
+export const parseSealEnd = (line: string): string | null =>
+  /^end ([0-9a-f]{64})$/.exec(line)?.[1] ?? null;
+
+/** What a look at a release found. */
+export type ReleaseCheck =
+  | { readonly kind: 'absent' }
+  /** Without a seal that can be read, as releases of 0.1 are: its folder is there. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'whole'; readonly isHashed: boolean }
+  | { readonly kind: 'damaged'; readonly path: string; readonly why: string };

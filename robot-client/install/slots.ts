@@ -1,0 +1,166 @@
+/**
+ * Decides what `active` and `rollback` are, from what was found on the disk. A link counts by where
+ * it really leads, however it is spelled. What Drover cannot account for is `foreign`: it is told,
+ * and nothing is swapped, rolled back or removed over it. Sans-I/O.
+ */
+
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { isVersion } from '../../shared/rules/version.ts';
+import { linkTarget, versionOfLink } from './layout.ts';
+import type { PathKind } from './disk-port.ts';
+
+export type SlotName = 'active' | 'rollback';
+
+/** Where a path ends once every link on the way is followed. */
+export type PathEnd =
+  | {
+      readonly kind: 'there';
+      readonly what: Exclude<PathKind, 'link' | 'absent'>;
+      /** Without links, from `/` on. */
+      readonly path: string;
+      /** Device and inode: equal for two paths that a bind mount makes to one folder. */
+      readonly id: string;
+    }
+  /** `path` is what is not there, or the link that is one too many. */
+  | { readonly kind: 'absent'; readonly path: string }
+  | { readonly kind: 'loop'; readonly path: string }
+  | { readonly kind: 'unreadable'; readonly why: string };
+
+export interface SlotFacts {
+  readonly name: SlotName;
+  /** `unreadable` when the slot itself cannot be looked at. */
+  readonly kind: PathKind | 'unreadable';
+  /** Text of the link; null when the slot is none. */
+  readonly text: string | null;
+  readonly end: PathEnd;
+  /** Every link that is followed, without links in the path before it. */
+  readonly way: readonly string[];
+}
+
+export interface ReleasesFacts {
+  /** `releases/` without links; null when it cannot be found. */
+  readonly path: string | null;
+  /** Names in `releases/` that lead to where the slot ends. */
+  readonly namesOfEnd: readonly string[];
+}
+
+export type Slot =
+  | { readonly kind: 'absent' }
+  | {
+      readonly kind: 'release';
+      readonly version: string;
+      /** The text of the link is the one that Drover writes. */
+      readonly isOurs: boolean;
+      readonly end: { readonly path: string; readonly id: string };
+      readonly way: readonly string[];
+    }
+  /** A link that Drover made, to a release that is not there any more. */
+  | { readonly kind: 'lost'; readonly version: string; readonly problem: Problem }
+  | {
+      readonly kind: 'foreign';
+      readonly problem: Problem;
+      /** Folder that the link leads to, without links; null when it leads to none. */
+      readonly end: string | null;
+    };
+
+export interface Slots {
+  readonly active: Slot;
+  readonly rollback: Slot;
+}
+
+export const NO_SLOTS: Slots = { active: { kind: 'absent' }, rollback: { kind: 'absent' } };
+
+export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
+  const { name, kind, text, end, way } = facts;
+  const foreign = (code: ErrorCode, why: string): Slot => ({
+    kind: 'foreign',
+    problem: toProblem(new DroverError(code, `read ${name}: ${why}`)),
+    end: end.kind === 'there' && end.what === 'folder' ? end.path : null,
+  });
+  if (kind === 'absent') return { kind: 'absent' };
+  if (kind === 'unreadable' || end.kind === 'unreadable') {
+    return foreign('SLOT_UNREADABLE', end.kind === 'unreadable' ? end.why : 'cannot be looked at');
+  }
+  if (kind === 'folder') return foreign('SLOT_FOLDER', 'a plain folder and not a link');
+  if (kind !== 'link') return foreign('SLOT_NO_RELEASE', 'neither a link nor a folder');
+  if (end.kind === 'loop') return foreign('SLOT_LOOP', `${text} leads round in a circle`);
+  if (end.kind === 'absent') {
+    const lost = versionOfLink(text);
+    if (lost === null || !isVersion(lost)) {
+      return foreign('SLOT_DANGLING', `${text} leads to nothing (${end.path} is not there)`);
+    }
+    const message = `read ${name}: its release ${lost} is gone`;
+    return {
+      kind: 'lost',
+      version: lost,
+      problem: toProblem(new DroverError('RELEASE_LOST', message)),
+    };
+  }
+  if (end.what !== 'folder') return foreign('SLOT_NO_RELEASE', `${text} leads to no folder`);
+  const version = versionAt(end.path, releases);
+  if (version === null) {
+    const isInside = releases.path !== null && isWithin(releases.path, end.path);
+    return isInside
+      ? foreign('SLOT_NAME', `${text} leads to ${end.path}, whose name is no version`)
+      : foreign('SLOT_OUTSIDE', `${text} leads to ${end.path}, outside of releases/`);
+  }
+  const { path, id } = end;
+  const isOurs = text === linkTarget(version);
+  return { kind: 'release', version, isOurs, end: { path, id }, way };
+}
+
+/** The release that a folder is: by its place, or by a name in releases/ that leads to it. */
+function versionAt(path: string, releases: ReleasesFacts): string | null {
+  const base = releases.path === null ? null : `${releases.path}/`;
+  const name = base !== null && path.startsWith(base) ? path.slice(base.length) : null;
+  if (name !== null && isVersion(name)) return name;
+  return releases.namesOfEnd.find(isVersion) ?? null;
+}
+
+/** True for the folder itself and everything below it. */
+export function isWithin(folder: string, path: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+/** Version of a slot that leads to a release; null for every other. */
+export function versionOf(slot: Slot): string | null {
+  return slot.kind === 'release' ? slot.version : null;
+}
+
+/** What is wrong with the slots and forbids to touch them; null when they are Drover's own. */
+export function foreignProblem({ active, rollback }: Slots): Problem | null {
+  if (active.kind === 'foreign') return active.problem;
+  return rollback.kind === 'foreign' ? rollback.problem : null;
+}
+
+/** What a person has to be told of the slots, a release that is gone included. */
+export function slotProblem(slots: Slots): Problem | null {
+  const foreign = foreignProblem(slots);
+  if (foreign) return foreign;
+  if (slots.active.kind === 'lost') return slots.active.problem;
+  return slots.rollback.kind === 'lost' ? slots.rollback.problem : null;
+}
+
+/** @throws DroverError SLOT_… of the slot that is not Drover's */
+export function assertOwnSlots(slots: Slots): void {
+  const problem = foreignProblem(slots);
+  if (problem) throw new DroverError(problem.code, problem.message);
+}
+
+/**
+ * Version to go back to when an update replaces what `active` is: what runs, else what stands in
+ * `rollback`, else nothing.
+ */
+export function wayBackOf({ active, rollback }: Slots): string | null {
+  return versionOf(active) ?? versionOf(rollback);
+}
+
+/** True when removing `path` (without links, with its `id`) would take something from a slot. */
+export function isInUse(slots: Slots, path: string, id: string | null): boolean {
+  return [slots.active, slots.rollback].some((slot) => {
+    if (slot.kind !== 'release') return false;
+    if (id !== null && id === slot.end.id) return true;
+    return isWithin(path, slot.end.path) || slot.way.some((hop) => isWithin(path, hop));
+  });
+}

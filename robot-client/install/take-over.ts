@@ -1,0 +1,98 @@
+/**
+ * `drover-robot adopt`: makes Drover's own what stands at `active` and `rollback`, where that is
+ * possible. It removes nothing: folders move to releases/, or a link in releases/ leads to them.
+ */
+
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
+import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import { slotProblem, versionOf, type SlotName } from './slots.ts';
+import { freshState, parseMachineState } from '../update/state.ts';
+import { adoptFolders } from './adopt.ts';
+import { readSlots } from './read-slots.ts';
+import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
+import { pointLink } from '../update/swap.ts';
+
+export interface TakenOver {
+  /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
+  readonly actions: readonly string[];
+  readonly active: string | null;
+  readonly rollback: string | null;
+  /** What is still in the way. */
+  readonly problem: Problem | null;
+}
+
+/** @throws DroverError when a step fails; what was done before it holds */
+export async function takeOver(
+  disk: Disk,
+  layout: Layout,
+  { version, isDryRun }: { readonly version: string; readonly isDryRun: boolean },
+): Promise<TakenOver> {
+  const before = await readSlots(disk, layout);
+  const plan = planTakeover(before, await disk.list(layout.releases), version);
+  if (!isDryRun) {
+    await carryOut(disk, layout, plan);
+    if (plan.some(({ slot }) => slot === 'active')) await endJob(disk, layout);
+  }
+  const slots = isDryRun ? before : await readSlots(disk, layout);
+  return {
+    actions: plan.map(describeTakeover),
+    active: versionOf(slots.active),
+    rollback: versionOf(slots.rollback),
+    problem: slotProblem(slots),
+  };
+}
+
+async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): Promise<void> {
+  for (const takeover of plan) {
+    if (takeover.how === 'link') await linkRelease(disk, layout, takeover);
+    if (takeover.how === 'aside') await putAside(disk, layout, takeover);
+  }
+  const moves = plan.filter((one) => one.how === 'move');
+  const rollback = moves.find(({ slot }) => slot === 'rollback');
+  const active = moves.find(({ slot }) => slot === 'active');
+  if (!active && !rollback) return;
+  await adoptFolders(disk, layout, {
+    version: active?.version ?? null,
+    rollbackVersion: rollback?.version ?? null,
+  });
+}
+
+async function linkRelease(
+  disk: Disk,
+  layout: Layout,
+  { slot, version, to }: Takeover & { how: 'link' },
+): Promise<void> {
+  await disk.symlink(to, releaseFolder(layout, version));
+  await disk.syncFolder(layout.releases);
+  await pointLink(disk, layout[slot], linkTarget(version));
+  await disk.syncFolder(layout.root);
+}
+
+async function putAside(
+  disk: Disk,
+  layout: Layout,
+  { slot, then }: Takeover & { how: 'aside' },
+): Promise<void> {
+  await disk.rename(layout[slot], await freeAside(disk, layout, slot));
+  if (then !== null) await pointLink(disk, layout[slot], linkTarget(then));
+  await disk.syncFolder(layout.root);
+}
+
+async function freeAside(disk: Disk, layout: Layout, slot: SlotName): Promise<string> {
+  for (let nth = 1; nth <= LIMITS.setAsideMax; nth += 1) {
+    const path = nth === 1 ? `${layout[slot]}.aside` : `${layout[slot]}.aside.${nth}`;
+    if ((await disk.kind(path)) === 'absent') return path;
+  }
+  throw new DroverError('ADOPT_IMPOSSIBLE', `put ${slot} aside: ${slot}.aside is taken`);
+}
+
+/** An update that was going on was about something else than what runs now. */
+async function endJob(disk: Disk, layout: Layout): Promise<void> {
+  const { value } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
+  const state = value ?? freshState();
+  const idle = { ...state, phase: 'idle', job: null, installed: null, retry: null } as const;
+  await writeMachineState(disk, layout, idle);
+}

@@ -1,0 +1,91 @@
+/**
+ * One call of the local API, for `drover-robot status`, `explain` and `unblock`. A refusal of the
+ * agent is thrown here with the same code, message and hint that it had there.
+ */
+
+import { request, type IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { DroverError, isErrorCode } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseStrictJson, type JsonValue } from '../../shared/formats/strict-json.ts';
+
+const refusalSchema = z.object({
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string() }),
+});
+
+/**
+ * @returns the agent's answer
+ * @throws DroverError ROBOT_NOT_RUNNING when nobody listens or answers in time, ACCESS_DENIED when
+ *   the socket is not ours to use, or what the agent refused with
+ */
+export async function callLocalApi(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+): Promise<JsonValue> {
+  const payload = body === undefined ? '' : JSON.stringify(body);
+  const { status, bytes } = await exchange(socketPath, { method, path, payload });
+  const answer = parseStrictJson(bytes, `answer of ${path}`, LIMITS.localResponseBytesMax);
+  if (status === 200) return answer;
+  const refusal = refusalSchema.safeParse(answer);
+  if (refusal.success) {
+    const { code, message, hint } = refusal.data.error;
+    throw new DroverError(isErrorCode(code) ? code : 'INTERNAL', message, { hint });
+  }
+  throw new DroverError('INTERNAL', `call ${path}: the agent answered with HTTP status ${status}`);
+}
+
+function exchange(
+  socketPath: string,
+  call: { method: string; path: string; payload: string },
+): Promise<{ status: number; bytes: Uint8Array }> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    const { method, path, payload } = call;
+    const signal = AbortSignal.timeout(LIMITS.localAnswerMs);
+    const outgoing = request({ socketPath, method, path, headers, agent: false, signal });
+    const fail = (error: Error) => reject(failureOf(error, socketPath));
+    outgoing.on('error', fail);
+    outgoing.on('response', (incoming) => {
+      readAll(incoming).then(
+        (bytes) => resolve({ status: incoming.statusCode ?? 0, bytes }),
+        (error: Error) => {
+          outgoing.destroy();
+          fail(error);
+        },
+      );
+    });
+    outgoing.end(payload);
+  });
+}
+
+async function readAll(incoming: IncomingMessage): Promise<Uint8Array> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of incoming as AsyncIterable<Buffer>) {
+    bytes += piece.byteLength;
+    if (bytes > LIMITS.localResponseBytesMax) {
+      const want = `want at most ${LIMITS.localResponseBytesMax} bytes`;
+      throw new DroverError('DOCUMENT_TOO_LARGE', `read answer of the agent: too large (${want})`);
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+function failureOf(error: NodeJS.ErrnoException, socketPath: string): DroverError {
+  if (error instanceof DroverError) return error;
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return new DroverError('ACCESS_DENIED', `call the agent on ${socketPath}: permission denied`, {
+      hint: 'run as the user of the agent, or join the group of its socket',
+      cause: error,
+    });
+  }
+  const why = ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '')
+    ? 'nobody listens'
+    : error.message;
+  return new DroverError('ROBOT_NOT_RUNNING', `call the agent on ${socketPath}: ${why}`, {
+    cause: error,
+  });
+}

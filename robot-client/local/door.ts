@@ -1,0 +1,80 @@
+/**
+ * Keeps the local socket of an agent open. One that is set wrong ends the process. One that its
+ * disk keeps from being opened is tried again, and until it is open nothing may be swapped: the
+ * application cannot say that the robot is busy.
+ */
+
+import { backoffMs } from '../../shared/base/backoff.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+
+export interface LocalDoorOptions {
+  open(): Promise<{ close(): Promise<void> }>;
+  /** True for a failure that may pass by itself; any other is thrown by the first `open`. */
+  mayPass(thrown: unknown): boolean;
+  /** Why it is closed; null when it opens. Called for each new reason. */
+  onChange(problem: Problem | null): void;
+  readonly log: Log;
+}
+
+export class LocalDoor {
+  readonly #options: LocalDoorOptions;
+  #api: { close(): Promise<void> } | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #told: string | null = null;
+  #tries = 0;
+  #trying: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: LocalDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves also while the disk refuses. @throws DroverError SOCKET_UNUSABLE, ROBOT_ALREADY_RUNNING */
+  async open(): Promise<void> {
+    try {
+      this.#api = await this.#options.open();
+      this.#change(null);
+    } catch (thrown) {
+      if (!this.#options.mayPass(thrown)) throw thrown;
+      this.#later(toProblem(thrown));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#trying;
+    await this.#api?.close();
+  }
+
+  #change(problem: Problem | null): void {
+    const key = problem && `${problem.code} ${problem.message}`;
+    if (key === this.#told) return;
+    this.#told = key;
+    if (problem) this.#options.log.warn({ problem }, 'local socket is closed: nothing is swapped');
+    else this.#options.log.info({}, 'local socket is open');
+    this.#options.onChange(problem);
+  }
+
+  #later(problem: Problem): void {
+    this.#change(problem);
+    if (this.#closed) return;
+    const bounds = { minMs: LIMITS.secondLookMs, maxMs: LIMITS.socketRetryMsMax };
+    const waitMs = backoffMs(this.#tries, bounds, Math.random());
+    this.#tries += 1;
+    this.#timer = setTimeout(() => {
+      this.#trying = this.#again();
+    }, waitMs);
+  }
+
+  /** After the start what was set wrong is no reason to end any more: it is told like the rest. */
+  async #again(): Promise<void> {
+    try {
+      await this.open();
+    } catch (thrown) {
+      this.#later(toProblem(thrown));
+    }
+  }
+}

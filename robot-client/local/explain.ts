@@ -1,0 +1,133 @@
+/** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
+
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { ComponentView } from '../fleet/report.ts';
+import { iso } from '../fleet/report.ts';
+
+const MiB = 1024 * 1024;
+/** Of what stays in releases/: a person who sees so many goes and looks. */
+const LEFT_LINES_MAX = 20;
+
+export function explainRobot(
+  facts: {
+    readonly robot: RobotId;
+    readonly broker: string;
+    readonly isUp: boolean;
+    readonly announcementSeq: number | null;
+    readonly eventsWaiting: number;
+    /** Links in a row that the broker ended soon; 0 while that means nothing. */
+    readonly endings?: number;
+  },
+  components: readonly ComponentView[],
+  now: EpochMs,
+): string[] {
+  const { robot, broker, announcementSeq: seq, eventsWaiting } = facts;
+  const link = facts.isUp ? 'up' : 'down, trying again';
+  const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
+  return [
+    `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    ...explainEndings(facts.endings ?? 0),
+    ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
+    ...components.flatMap((view) => explainComponent(view, now)),
+  ];
+}
+
+function explainEndings(endings: number): string[] {
+  if (endings === 0) return [];
+  return [
+    `  the broker ended the link ${endings} times in a row: does another robot use this id? (ROBOT_ID_TWICE)`,
+    `  hint: ${CATALOGUE.ROBOT_ID_TWICE.hint}`,
+  ];
+}
+
+export function explainComponent(view: ComponentView, now: EpochMs): string[] {
+  const { state, live } = view;
+  const runs = runsOf(view);
+  const back = view.previousVersion === null ? '' : ` (could go back to ${view.previousVersion})`;
+  const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
+  for (const slot of [view.slots.active, view.slots.rollback]) {
+    if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
+    lines.push(`  in the way: ${slot.problem.message} (${slot.problem.code})`);
+    lines.push(`  hint: ${slot.problem.hint}`);
+  }
+  if (view.held) {
+    const { message, code, hint } = view.held.problem;
+    lines.push(`  nothing is swapped: ${message} (${code})`, `  hint: ${hint}`);
+  }
+  for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
+    lines.push(`  stays in releases/: ${name}: ${why}`);
+  }
+  const more = view.left.length - LEFT_LINES_MAX;
+  if (more > 0) lines.push(`  and ${more} more in releases/`);
+  if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
+  if (live.wakeAtMs !== null) {
+    const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
+    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
+  }
+  if (live.refusal) {
+    const { problem } = live.refusal;
+    lines.push(`  refused: ${problem.message} (${problem.code})`, `  hint: ${problem.hint}`);
+  }
+  const delta = deltaFailure(state);
+  if (delta) lines.push(`  delta_failed: ${delta.code}: ${delta.message}`, `  hint: ${delta.hint}`);
+  const failure = state.lastProblem;
+  if (failure) {
+    const what = failure.version === null ? '' : ` of ${failure.version}`;
+    lines.push(
+      `  last problem${what} at ${iso(failure.atMs)}: ${failure.message} (${failure.code})`,
+    );
+    lines.push(`  hint: ${failure.hint}`);
+  }
+  for (const { version, code } of state.blocked) {
+    lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
+  }
+  return lines;
+}
+
+function runsOf({ version, slots: { active } }: ComponentView): string {
+  if (version !== null) return `runs ${version}`;
+  if (active.kind === 'foreign') return 'runs what Drover did not install';
+  return active.kind === 'lost'
+    ? `has lost the release ${active.version} that it ran`
+    : 'has nothing installed';
+}
+
+/** Why the bundle that is being taken, or that runs, came whole although there was a delta. */
+function deltaFailure({ job, installed, deltaFailures }: ComponentView['state']) {
+  const payload = (job ?? installed)?.payloadSha256;
+  return deltaFailures.find((one) => one.payloadSha256 === payload);
+}
+
+function doing({ state, live }: ComponentView): string {
+  const { job, phase } = state;
+  if (phase === 'idle' || !job) {
+    return state.retry ? 'idle, will try again' : 'idle, waiting for an announcement';
+  }
+  const target = `${job.version} (rollout ${job.rollout})`;
+  const from = job.delta ? `the delta from ${job.delta.fromVersion} to ` : '';
+  const transfer = live.transfer;
+  const part = transfer
+    ? ` ${(transfer.bytesDone / MiB).toFixed(1)} of ${(transfer.bytesTotal / MiB).toFixed(1)} MiB`
+    : '';
+  switch (phase) {
+    case 'checking':
+      return `checking how ${target} comes here, and whether it fits on the disk`;
+    case 'downloading':
+      return `downloading ${from}${target}${part}`;
+    case 'verifying':
+      return job.delta ? `applying ${from}${target}` : `verifying what was received of ${target}`;
+    case 'staging':
+      return `unpacking ${target}`;
+    case 'waiting':
+      return `${target} is ready to be swapped in, the robot is not`;
+    case 'swapping':
+      return `swapping to ${target}`;
+    case 'probation':
+      return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots})`;
+    case 'rolling_back':
+      return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
+    case 'stuck':
+      return `stuck: could not roll back from ${target}; a person has to look (then: drover-robot retry)`;
+  }
+}

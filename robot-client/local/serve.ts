@@ -1,0 +1,55 @@
+/** Joins the local socket to the agent: each route is one call. */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Agent } from '../agent.ts';
+import type { Component } from '../component.ts';
+import { startLocalApi } from './api.ts';
+
+export async function serveLocalApi(
+  agent: Agent,
+  socketPath: string,
+  log: Log,
+): Promise<{ close(): Promise<void> }> {
+  return await startLocalApi({
+    socketPath,
+    log,
+    handlers: {
+      status: () => agent.status(),
+      explain: () => ({ lines: agent.explain() }),
+      telemetry: (delta) => {
+        const { component, ...counts } = delta;
+        agent.telemetry.add(counts, component);
+        return { ...agent.telemetry.totals };
+      },
+      ready: ({ ready, reason, component }) => {
+        for (const one of chosen(agent, component)) one.ready({ ready, reason: reason ?? '' });
+        return { ready };
+      },
+      confirm: ({ component }) => ({
+        confirmed: chosen(agent, component).filter((one) => one.confirm()).length,
+      }),
+      retry: async ({ component }) => {
+        let retried = 0;
+        for (const one of chosen(agent, component)) if (await one.retry()) retried += 1;
+        if (retried > 0) return { retried };
+        throw new DroverError('NOT_FOUND', 'retry: nothing that failed waits for another try here');
+      },
+      unblock: async ({ version, component }) => {
+        let lifted = 0;
+        for (const one of chosen(agent, component)) if (await one.unblock(version)) lifted += 1;
+        if (lifted > 0) return { unblocked: version };
+        throw new DroverError('NOT_FOUND', `unblock ${version}: it is not blocked here`);
+      },
+    },
+  });
+}
+
+/** All components, or the one that is named. @throws DroverError NOT_FOUND */
+function chosen({ components }: Agent, name: string | undefined): readonly Component[] {
+  if (name === undefined) return components;
+  const found = components.filter((one) => one.name === name);
+  if (found.length > 0) return found;
+  const known = components.map((one) => one.name).join(', ');
+  throw new DroverError('NOT_FOUND', `component ${name}: not on this robot, which has ${known}`);
+}

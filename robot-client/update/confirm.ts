@@ -1,0 +1,95 @@
+/**
+ * Stage confirm: starts the new version and watches its health until it is good, bad, or out of
+ * time. One good answer proves little of an application that comes and goes: it takes several in a
+ * row. Without a `health` hook, a start that succeeded is all there is to go by. The application
+ * may also confirm by itself over the local socket.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { HookResult } from '../install/hooks.ts';
+
+/** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
+const HEALTH_GIVE_UP_EXIT = 70;
+/** Probes that a probation has room for at least. */
+const PROBES_MIN = 4 * LIMITS.healthSuccessesMin;
+
+export type Outcome =
+  { readonly kind: 'healthy' } | { readonly kind: 'unhealthy'; readonly problem: Problem };
+
+export interface ConfirmInput {
+  readonly version: string;
+  readonly healthTimeoutMs: number;
+  /** Between two probes. */
+  readonly healthIntervalMs: number;
+  /** One run of a hook. */
+  readonly hookTimeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Resolves when the application said POST /confirm; never otherwise. */
+  readonly confirmed: Promise<void>;
+  runHook(name: 'start' | 'health', timeoutMs: number): Promise<HookResult>;
+}
+
+export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
+  const start = await input.runHook('start', input.hookTimeoutMs);
+  if (start.kind !== 'ok' && start.kind !== 'absent') {
+    return unhealthy('start', input.version, start);
+  }
+  const deadline = performance.now() + input.healthTimeoutMs;
+  let isConfirmed = false;
+  void input.confirmed.then(() => {
+    isConfirmed = true;
+  });
+  let last: HookResult | null = null;
+  let streak = 0;
+  // A short probation is probed more often, so that there is time for a whole streak.
+  const everyMs = Math.min(input.healthIntervalMs, Math.ceil(input.healthTimeoutMs / PROBES_MIN));
+  for (;;) {
+    input.signal.throwIfAborted();
+    if (isConfirmed) return { kind: 'healthy' };
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return tooLate(input, last);
+    last = await input.runHook('health', Math.min(leftMs, input.hookTimeoutMs));
+    if (last.kind === 'absent') return { kind: 'healthy' };
+    streak = last.kind === 'ok' ? streak + 1 : 0;
+    if (streak >= LIMITS.healthSuccessesMin) return { kind: 'healthy' };
+    if (last.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
+      const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
+      return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
+    }
+    await sleep(everyMs, undefined, { signal: input.signal });
+  }
+}
+
+function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
+  const seconds = input.healthTimeoutMs / 1000;
+  const flaps = last?.kind === 'ok' ? ', though at times it was' : '';
+  const words = last ? `; last health probe: ${describeHook(last)}` : '';
+  const message = `confirm ${input.version}: not healthy within ${seconds} s${flaps}${words}`;
+  return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_DEADLINE', message)) };
+}
+
+function unhealthy(hook: string, version: string, result: HookResult): Outcome {
+  const code = result.kind === 'timedOut' ? 'HOOK_TIMED_OUT' : 'HOOK_FAILED';
+  const message = `run hook ${hook} of ${version}: ${describeHook(result)}`;
+  return { kind: 'unhealthy', problem: toProblem(new DroverError(code, message)) };
+}
+
+/** One line for reports, with the hook's last words. */
+export function describeHook(result: HookResult): string {
+  const said = 'output' in result ? result.output.trim().slice(-300) : '';
+  const words = said === '' ? '' : ` (${said})`;
+  switch (result.kind) {
+    case 'absent':
+      return 'absent';
+    case 'ok':
+      return 'succeeded';
+    case 'busy':
+      return `busy${words}`;
+    case 'timedOut':
+      return `no end within its time-out${words}`;
+    case 'failed':
+      return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
+  }
+}

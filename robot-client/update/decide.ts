@@ -1,0 +1,212 @@
+/**
+ * Which rollout of an announcement a component takes, and why not the others. Pure: the
+ * announcement has been verified, the bundle signatures are verified here, before a byte is
+ * downloaded. Every answer carries its reason, because "nothing happened" is not an explanation.
+ * Sans-I/O.
+ */
+
+import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
+import { verifyRollout, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { OfferedRelease, RunningRelease } from '../../shared/rules/release-identity.ts';
+import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+import { offersOf, type PatchFacts } from './delta.ts';
+import { LOST_PAYLOAD, makeJob, type Job, type MachineState } from './state.ts';
+
+export { decideTurn };
+
+export interface RobotFacts {
+  readonly robot: RobotId;
+  readonly component: string;
+  readonly arch: string;
+  readonly tags: readonly string[];
+  /** Version that `active` leads to; null when nothing is installed. */
+  readonly version: string | null;
+  /** Payload that it was installed from; null or absent when that is not known. */
+  readonly payloadSha256?: string | null;
+  readonly blocked: MachineState['blocked'];
+  readonly trust: TrustRoot;
+  /** Newest accepted progress of each rollout. */
+  readonly progress: ReadonlyMap<string, Progress>;
+  /** When this robot first heard of each rollout that it is complete. */
+  readonly completeSince: ReadonlyMap<string, EpochMs>;
+  /** Rollout that the component is updating for; null when it is at rest. */
+  readonly joined: string | null;
+  /** What it can patch from; null when it cannot patch. */
+  readonly patching?: PatchFacts | null;
+  readonly now: EpochMs;
+}
+
+/** What this bundle is to this robot. */
+export type Verdict =
+  | { readonly kind: 'take'; readonly job: Job }
+  /** It runs here already. */
+  | { readonly kind: 'runs'; readonly version: string }
+  /** Meant for this robot, but not yet. */
+  | {
+      readonly kind: 'wait';
+      readonly version: string;
+      readonly problem: Problem;
+      readonly untilMs: EpochMs | null;
+    }
+  | { readonly kind: 'refuse'; readonly version: string | null; readonly problem: Problem }
+  | { readonly kind: 'notForUs' };
+
+export interface Decision {
+  /** The one verdict that counts for the component. */
+  readonly verdict: Verdict;
+  readonly rollout: string | null;
+  /** Set when the robot is too old for what is announced and nothing else helps it. */
+  readonly wantedPackage: { readonly version: string; readonly minCurrentVersion: string } | null;
+}
+
+const NOTHING: Decision = { verdict: { kind: 'notForUs' }, rollout: null, wantedPackage: null };
+
+/** The best that an announcement offers: the highest version that can be taken now. */
+export function decideOffer(announcement: Announcement, facts: RobotFacts): Decision {
+  const judged = announcement.rollouts.map((rollout) => ({
+    rollout: rollout.id as string,
+    ...judge(rollout, announcement.seq, facts),
+  }));
+  const takes = judged.flatMap((one) => (one.verdict.kind === 'take' ? [one.verdict.job] : []));
+  takes.sort((a, b) => compareVersions(b.version, a.version));
+  const best = takes[0];
+  if (best) return { ...NOTHING, verdict: { kind: 'take', job: best }, rollout: best.rollout };
+  const tooOld = judged.find((one) => one.tooOld !== null)?.tooOld ?? null;
+  for (const kind of ['wait', 'refuse', 'runs'] as const) {
+    const found = judged.find(
+      (one) => one.verdict.kind === kind && !(kind === 'refuse' && isOldNews(one.verdict, judged)),
+    );
+    if (found) return { verdict: found.verdict, rollout: found.rollout, wantedPackage: tooOld };
+  }
+  return NOTHING;
+}
+
+/** A lower version beside the one that runs here is an older rollout, not worth a refusal. */
+function isOldNews(verdict: Verdict, all: readonly { verdict: Verdict }[]): boolean {
+  const code = verdict.kind === 'refuse' ? verdict.problem.code : null;
+  return code === 'NOT_NEWER' && all.some((one) => one.verdict.kind === 'runs');
+}
+
+interface Judgement {
+  readonly verdict: Verdict;
+  readonly tooOld: Decision['wantedPackage'];
+}
+
+function judge(rollout: Rollout, seq: number, facts: RobotFacts): Judgement {
+  if (!isTargeted(rollout, facts)) return { verdict: { kind: 'notForUs' }, tooOld: null };
+  let bundle: VerifiedBundle;
+  try {
+    bundle = verifyRollout(rollout, facts.trust);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    return { verdict: { kind: 'refuse', version: null, problem: toProblem(thrown) }, tooOld: null };
+  }
+  const { manifest } = bundle;
+  if (manifest.name !== facts.component) return { verdict: { kind: 'notForUs' }, tooOld: null };
+  const { version, min_current_version: minimum } = manifest;
+  const verdict = judgeBundle(bundle, rollout, seq, facts);
+  const isTooOld = verdict.kind === 'refuse' && verdict.problem.code === 'TOO_OLD';
+  return { verdict, tooOld: isTooOld ? { version, minCurrentVersion: minimum } : null };
+}
+
+function judgeBundle(
+  bundle: VerifiedBundle,
+  rollout: Rollout,
+  seq: number,
+  facts: RobotFacts,
+): Verdict {
+  const { manifest } = bundle;
+  const { version } = manifest;
+  const no = (code: ErrorCode, why: string): Verdict => ({
+    kind: 'refuse',
+    version,
+    problem: toProblem(new DroverError(code, `take ${manifest.name} ${version}: ${why}`)),
+  });
+  const { arch, version: current, payloadSha256 = null } = facts;
+  const running = current === null ? null : { version: current, payloadSha256 };
+  const unfit = unfitFor(manifest, { arch, running });
+  if (unfit === 'ARCH_WRONG') {
+    return no(unfit, `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
+  }
+  if (unfit === 'RUNS_IT') return { kind: 'runs', version };
+  if (unfit === 'VERSION_REUSED' && running) return no(unfit, reusedText(manifest, running));
+  if (unfit === 'NOT_NEWER') {
+    return no(unfit, `not newer than what runs (got ${version}, want above ${facts.version})`);
+  }
+  const failed = facts.blocked.find((one) =>
+    one.payloadSha256 === LOST_PAYLOAD
+      ? one.version === version
+      : one.payloadSha256 === manifest.payload_sha256,
+  );
+  if (failed) return no('FAILED_BEFORE', `it failed on this robot (${failed.code})`);
+  if (unfit === 'TOO_OLD') {
+    const want = manifest.min_current_version;
+    return no(unfit, `this robot is too old for it (got ${facts.version}, want at least ${want})`);
+  }
+  const artifact = rollout.artifacts.find((one) => one.kind === 'full');
+  if (!artifact) return no('ANNOUNCEMENT_INVALID', 'the rollout offers no full artifact');
+  const mismatch = artifactMismatch(manifest, artifact);
+  if (mismatch) return no('ANNOUNCEMENT_INVALID', mismatch);
+  const turn = decideTurn(rollout, {
+    robot: facts.robot,
+    tags: facts.tags,
+    progress: facts.progress.get(rollout.id),
+    completeSinceMs: facts.completeSince.get(rollout.id),
+    hasJoined: facts.joined === rollout.id,
+    now: facts.now,
+  });
+  if (turn) return { kind: 'wait', version, ...turn };
+  const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
+  return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, seq, now: facts.now }) };
+}
+
+function reusedText(offered: OfferedRelease, { version, payloadSha256 }: RunningRelease): string {
+  const bytes = (hash: string | null): string => hash?.slice(0, 12) ?? 'unknown bytes';
+  return `${version} runs here from another payload (got ${bytes(offered.payload_sha256)}, want ${bytes(payloadSha256)})`;
+}
+
+/** The rollout key may not say anything about the payload that the release key did not. */
+function artifactMismatch(
+  manifest: VerifiedBundle['manifest'],
+  artifact: { sha256: string; size: number },
+): string | null {
+  if (artifact.sha256 !== manifest.payload_sha256) {
+    return 'the full artifact is not the payload that was signed';
+  }
+  if (manifest.payload_size !== undefined && manifest.payload_size !== artifact.size) {
+    return `other payload size than signed (got ${artifact.size}, want ${manifest.payload_size})`;
+  }
+  return null;
+}
+
+export interface RecallFacts {
+  readonly state: MachineState;
+  readonly active: string | null;
+  /** Release that stands ready to go back to. */
+  readonly rollback: string | null;
+  readonly progress: ReadonlyMap<string, Progress>;
+  readonly now: EpochMs;
+}
+
+/** Whether the rollout that brought what runs here has been taken back. */
+export function decideRecall(facts: RecallFacts): Problem | null {
+  const { state, active, rollback, progress, now } = facts;
+  const isProbation = state.phase === 'probation';
+  const job = isProbation ? state.job : state.phase === 'idle' ? state.installed : null;
+  if (!job || job.version !== active) return null;
+  const found = progress.get(job.rollout);
+  if (!found || now >= found.expires_at) return null;
+  if (!found.recall && found.status !== 'rolling_back') return null;
+  const why = found.reasons[0] ?? 'no reason was given';
+  const no = (code: ErrorCode, text: string): Problem =>
+    toProblem(new DroverError(code, `keep ${job.version} of rollout ${job.rollout}: ${text}`));
+  return rollback === null || rollback !== job.previousVersion
+    ? no('RECALL_IMPOSSIBLE', `it was taken back (${why}), and there is no release to go back to`)
+    : no('ROLLOUT_RECALLED', `it was taken back (${why})`);
+}

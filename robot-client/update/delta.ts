@@ -1,0 +1,111 @@
+/**
+ * Which way a payload comes to a robot: whole, or as a delta from a release that is installed. Only
+ * what a release key signed in the manifest counts as a delta; the rollout's artifacts say no more
+ * than where its chunks are. A bundle whose delta failed here once is taken whole from then on.
+ * Sans-I/O.
+ */
+
+import type { Rollout } from '../../shared/formats/announcement.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Manifest } from '../../shared/formats/manifest.ts';
+import type { DeltaOffer, Job, MachineState } from './state.ts';
+
+/** What `caps` of a robot's state says when it can take deltas. */
+export const PATCH_CAPABILITY = 'zstd-patch';
+
+export interface PatchFacts {
+  /** Versions of which a whole release is installed. */
+  readonly bases: readonly string[];
+  readonly failures: MachineState['deltaFailures'];
+}
+
+/** Both releases that links lead to can be patched from. */
+export function patchFacts(
+  { deltaFailures: failures }: MachineState,
+  slots: { active: string | null; rollback: string | null },
+): PatchFacts {
+  const bases = [slots.active, slots.rollback].filter((version) => version !== null);
+  return { bases, failures };
+}
+
+/**
+ * The deltas of a rollout that this robot could try, in the order of the manifest.
+ * @param facts null for a robot that cannot patch
+ */
+export function offersOf(
+  manifest: Manifest,
+  artifacts: Rollout['artifacts'],
+  facts: PatchFacts | null,
+): DeltaOffer[] {
+  const { payload_tar_sha256: tarSha256, payload_tar_size: tarBytes } = manifest;
+  if (facts === null || tarSha256 === undefined || tarBytes === undefined) return [];
+  const failed = facts.failures.some((one) => one.payloadSha256 === manifest.payload_sha256);
+  if (failed) return [];
+  return manifest.deltas.flatMap((delta) => {
+    const artifact = artifacts.find(
+      ({ kind, sha256, size }) =>
+        kind === 'zstd-patch' && sha256 === delta.sha256 && size === delta.size,
+    );
+    if (!artifact || !facts.bases.includes(delta.from_version)) return [];
+    const from = { fromVersion: delta.from_version, fromTarSha256: delta.from_tar_sha256 };
+    const { sha256, size: bytes } = delta;
+    const { chunk_size: chunkBytes, chunk_index: chunkIndex } = artifact;
+    return [{ ...from, tarSha256, tarBytes, sha256, bytes, chunkBytes, chunkIndex }];
+  });
+}
+
+/** Null stands for the full payload. */
+export interface Route {
+  readonly delta: DeltaOffer | null;
+  /** Still to come over the wire. */
+  readonly missingBytes: number;
+}
+
+/**
+ * The routes worth trying, the cheapest first. The last one is the full payload, which every robot
+ * can take; deltas that would cost as much are left out.
+ * @param thereBytes what is on the disk already of each delta, by its hash, and of the full payload
+ */
+export function rankRoutes(
+  job: Pick<Job, 'offers' | 'payloadBytes'>,
+  thereBytes: { full: number; deltas: ReadonlyMap<string, number> },
+): Route[] {
+  const missing = (bytes: number, there: number): number => Math.max(0, bytes - there);
+  const full = { delta: null, missingBytes: missing(job.payloadBytes, thereBytes.full) };
+  const deltas = job.offers
+    .map((delta): Route => {
+      const there = thereBytes.deltas.get(delta.sha256) ?? 0;
+      return { delta, missingBytes: missing(delta.bytes, there) };
+    })
+    .filter((route) => route.missingBytes < full.missingBytes)
+    .sort((a, b) => a.missingBytes - b.missingBytes);
+  return [...deltas, full];
+}
+
+/** So much more of the disk than the full payload a delta needs while it is applied. */
+export function scratchBytesOf(delta: DeltaOffer | null): number {
+  return delta === null ? 0 : delta.tarBytes + LIMITS.deltaDictionaryBytesMax;
+}
+
+/** The job goes on with the full payload, and this bundle's deltas are not tried here again. */
+export function withoutDelta(state: MachineState, problem: Problem): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const { version, payloadSha256 } = job;
+  const others = state.deltaFailures.filter((one) => one.payloadSha256 !== payloadSha256);
+  const failures = [...others, { version, payloadSha256, ...problem }];
+  return {
+    ...state,
+    job: { ...job, offers: [], delta: null, patchStarts: 0, deltaFailed: problem.code },
+    deltaFailures: failures.slice(-LIMITS.deltaFailuresMax),
+  };
+}
+
+/** A robot that dies in mid-patch again and again must not do so for ever. */
+export function patchLoop({ phase, job }: MachineState): Problem | null {
+  if (phase !== 'verifying' || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
+  const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${job.patchStarts} times`;
+  return { code: 'DELTA_INTERRUPTED', message, hint: CATALOGUE.DELTA_INTERRUPTED.hint };
+}

@@ -1,0 +1,383 @@
+/**
+ * What each effect of the machine does to the world, and which event came of it. No decision is
+ * taken here that the machine could take: an effect ends in exactly one event.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import {
+  newKeptFolder,
+  newRecipeFile,
+  payloadFile,
+  stagingFolder,
+  tarFile,
+  treeFolder,
+  type Layout,
+} from '../install/layout.ts';
+import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './machine.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Left } from '../install/prune-plan.ts';
+import { assertOwnSlots, versionOf, wayBackOf } from '../install/slots.ts';
+import { jobBytes, type Job, type MachineState } from './state.ts';
+import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import { describeHook, startAndProbe } from './confirm.ts';
+import { downloadPayload, type DownloadInput, type PullLink } from './download.ts';
+import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { admitKept } from '../install/kept-files.ts';
+import { assertOneFilesystem } from '../install/one-filesystem.ts';
+import { patchTar } from './patch.ts';
+import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
+import { chooseRoute, openBase } from './route.ts';
+import { sealOldReleases, writeSeal } from '../install/seal-file.ts';
+import { stageArchive } from './stage.ts';
+import { pruneReleases } from '../install/prune.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
+import { untilReady } from '../local/until-ready.ts';
+import { verifyPayload } from './verify.ts';
+
+export interface EffectContext {
+  readonly component: string;
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly link: PullLink;
+  readonly trust: TrustRoot;
+  /** Null on a robot without one: it takes full payloads. */
+  readonly patchProgram?: PatchProgram | null | undefined;
+  readonly hooksFolder: string;
+  readonly bytesPerSecondMax: number | null;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
+  /** Between two health probes; `healthIntervalMs` when it is left out. */
+  readonly healthIntervalMs?: number | undefined;
+  /** `ALWAYS_OPEN` when it is left out. */
+  readonly interlock?: InterlockRules | undefined;
+  readonly signal: AbortSignal;
+  now(): EpochMs;
+  /** The machine's state as it is now. */
+  state(): MachineState;
+  onProgress: DownloadInput['onProgress'];
+  /** What a clean-up left in releases/, because Drover did not make it. */
+  onLeft?(left: readonly Left[]): void;
+  /** Null when nothing is waited for. */
+  onWaiting(reason: string | null, wakeAtMs: number | null): void;
+  /** What the application said on POST /ready; null when it said nothing. */
+  readySaid(): { ready: boolean; reason: string } | null;
+  /** Resolves when the application confirms on the local socket. */
+  readonly confirmed: Promise<void>;
+}
+
+/** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
+export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
+  switch (effect.kind) {
+    case 'check':
+      return orRefused(on, () => check(effect.job, on));
+    case 'download':
+      return orRefused(on, () => orWithoutDelta(effect.job, on, () => download(effect.job, on)));
+    case 'verify':
+      return effect.job.delta
+        ? orRefused(on, () => orWithoutDelta(effect.job, on, () => patch(effect.job, on)))
+        : verify(effect.job, on);
+    case 'stage':
+      return orRefused(on, () => orWithoutDelta(effect.job, on, () => stage(effect.job, on)));
+    case 'askReady':
+      return orRefused(on, () => askReady(effect.job, on));
+    case 'swap':
+      return swap(effect.job, on);
+    case 'probe':
+      return probe(effect.job, on);
+    case 'rollBack':
+      return rollBack(effect.job, effect.inMs, on);
+    case 'waitStuck':
+      on.onWaiting('another try at the rollback', on.now() + effect.inMs);
+      await sleep(effect.inMs, undefined, { signal: on.signal });
+      return { kind: 'retried' };
+    case 'cleanUp':
+      await cleanUp(on);
+      return null;
+  }
+}
+
+async function orRefused(
+  on: EffectContext,
+  run: () => Promise<MachineEvent>,
+): Promise<MachineEvent> {
+  try {
+    return await run();
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    return { kind: 'refused', problem: toProblem(thrown) };
+  }
+}
+
+/** Whatever goes wrong with a delta, the full payload is still to be had. */
+async function orWithoutDelta(
+  job: Job,
+  on: EffectContext,
+  run: () => Promise<MachineEvent>,
+): Promise<MachineEvent> {
+  try {
+    return await run();
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    if (!job.delta) throw thrown;
+    return { kind: 'delta_failed', problem: toProblem(thrown) };
+  }
+}
+
+async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal } = on;
+  await assertAdmissible(disk, layout, job.version);
+  await assertOneFilesystem(disk, layout);
+  const choice = await chooseRoute({ disk, layout, job, signal });
+  if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
+  return { kind: 'delta_failed', problem: choice.problem };
+}
+
+async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, link, signal, bytesPerSecondMax, onProgress } = on;
+  const folder = stagingFolder(on.layout, job.payloadSha256);
+  const reserve = (): Promise<void> => reserveRoom({ disk, layout: on.layout, job });
+  const rate = { bytesPerSecondMax };
+  const told = { reserve, onProgress, ...stallTeller(on) };
+  // What a delta that failed left behind: the full payload may need the room.
+  if (!job.delta) await removePatches(disk, folder);
+  await downloadPayload({ job, folder, disk, link, signal, ...told, ...rate });
+  return { kind: 'downloaded' };
+}
+
+/** Why a download does not get on: when that begins, changes and ends, not for each chunk. */
+function stallTeller(on: EffectContext): Required<Pick<DownloadInput, 'onMissing' | 'onSlow'>> {
+  let missing: string | null = null;
+  let slow: string | null = null;
+  let told: string | null = null;
+  const tell = (): void => {
+    const reason = missing ?? slow;
+    if (reason === told) return;
+    told = reason;
+    on.onWaiting(reason, null);
+  };
+  return {
+    onMissing: (chunks) => {
+      missing = chunks === 0 ? null : `${chunks} chunks that the broker does not send`;
+      tell();
+    },
+    onSlow: (problem) => {
+      slow = problem && `${problem.message} (${problem.code})`;
+      tell();
+    },
+  };
+}
+
+async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, trust, signal } = on;
+  const payloadPath = payloadFile(stagingFolder(on.layout, job.payloadSha256));
+  try {
+    await verifyPayload({ disk, payloadPath, job, trust, signal });
+    return { kind: 'intact' };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return payloadFailure(on.state(), toProblem(thrown));
+  }
+}
+
+/** The delta's counterpart of `verify`: what comes out is what the release key signed. */
+async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal, trust, patchProgram: program } = on;
+  const { delta } = job;
+  if (!delta || !program) throw new DroverError('ZSTD_MISSING', `patch ${job.version}: no zstd`);
+  verifyBundle({ ...jobBytes(job), trust });
+  const base = await openBase(disk, layout, delta);
+  if (!base) {
+    throw new DroverError('DELTA_BASE_CHANGED', `patch ${delta.fromVersion}: its recipe is gone`);
+  }
+  const folder = stagingFolder(layout, job.payloadSha256);
+  await releasePatchRoom({ disk, layout, job });
+  try {
+    await patchTar({ disk, folder, delta, base, program, signal });
+  } finally {
+    await base.close();
+  }
+  return { kind: 'intact' };
+}
+
+async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal } = on;
+  const { version } = job;
+  const folder = stagingFolder(layout, job.payloadSha256);
+  const tree = treeFolder(folder);
+  const recipePath = newRecipeFile(folder);
+  const kept = newKeptFolder(folder);
+  await releaseRoom({ disk, layout, job });
+  const { isBase } = await stageArchive({
+    disk,
+    payloadPath: job.delta ? tarFile(folder) : payloadFile(folder),
+    packing: job.delta ? 'plain' : 'gzip',
+    recipePath,
+    keptFolder: kept,
+    intoFolder: tree,
+    packedBytes: job.payloadBytes,
+    signal,
+  });
+  await assertAdmissible(disk, layout, version);
+  await writeSeal(disk, layout, { version, tree, signal });
+  await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
+  await admitKept(disk, kept, { layout, version });
+  return { kind: 'staged' };
+}
+
+async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const problem = await ready(job, on, { what: `swap to ${job.version}`, isUrgent: job.emergency });
+  if (problem) return { kind: 'refused', problem };
+  const slots = await readSlots(on.disk, on.layout);
+  assertOwnSlots(slots);
+  return { kind: 'ready', previousVersion: wayBackOf(slots) };
+}
+
+/** Null when the robot may be taken out of service. */
+async function ready(
+  job: Job,
+  on: EffectContext,
+  { what, isUrgent }: { what: string; isUrgent: boolean },
+): Promise<Problem | null> {
+  return await untilReady({
+    what,
+    ignoresWindows: isUrgent,
+    rules: on.interlock ?? ALWAYS_OPEN,
+    signal: on.signal,
+    now: () => on.now(),
+    said: () => on.readySaid(),
+    askHook: () => hookOf(job, on, 'ready'),
+    onWaiting: (reason, wakeAtMs) => on.onWaiting(reason, wakeAtMs),
+  });
+}
+
+async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
+  try {
+    const slots = await readSlots(on.disk, on.layout);
+    const isDone = versionOf(slots.active) === job.version;
+    if (!isDone) assertOwnSlots(slots);
+    if (!isDone && job.previousVersion !== null) {
+      const stopped = await hookOf(job, on, 'stop', job.previousVersion);
+      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
+        throw new DroverError(
+          'SWAP_FAILED',
+          `stop ${job.previousVersion}: ${describeHook(stopped)}`,
+        );
+      }
+    }
+    await swapTo(on.disk, on.layout, job.version);
+    return { kind: 'swapped' };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const { message } = toProblem(thrown);
+    const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
+    return { kind: 'swap_failed', problem };
+  }
+}
+
+async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+  return await startAndProbe({
+    version: job.version,
+    healthTimeoutMs: job.healthTimeoutMs,
+    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
+    hookTimeoutMs: hookTimeoutOf(on),
+    signal: on.signal,
+    confirmed: on.confirmed,
+    runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
+  });
+}
+
+async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
+  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
+  try {
+    const active = versionOf((await readSlots(on.disk, on.layout)).active);
+    // A version that works is taken back: the robot may be in the middle of a task.
+    if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) {
+      const what = `go back from ${job.version}`;
+      await ready(
+        job,
+        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
+        { what, isUrgent: true },
+      );
+    }
+    // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
+    if (active === job.version) await hookOf(job, on, 'stop', job.version);
+    const { version, previousVersion: previous } = job;
+    await swapBack(on.disk, on.layout, { version, previous });
+    if (job.previousVersion !== null) {
+      const started = await hookOf(job, on, 'start', job.previousVersion);
+      if (started.kind !== 'ok' && started.kind !== 'absent') {
+        const why = describeHook(started);
+        throw new DroverError('ROLLBACK_FAILED', `start ${job.previousVersion} again: ${why}`);
+      }
+    }
+    await hookOf(job, on, 'rolled-back', job.previousVersion ?? '');
+    return { kind: 'rolled_back' };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const cause = toProblem(thrown);
+    const problem: Problem = toProblem(new DroverError('ROLLBACK_FAILED', cause.message));
+    return rollbackFailure(on.state(), problem);
+  }
+}
+
+/** A version that was taken back has to go, so the robot is waited for without a deadline. */
+const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });
+
+async function cleanUp(on: EffectContext): Promise<void> {
+  const { retry } = on.state();
+  // What was downloaded for a bundle that will be tried again is worth keeping.
+  const keep = retry === null ? null : stagingFolder(on.layout, retry.payloadSha256);
+  const left = await pruneReleases(on.disk, on.layout, keep);
+  on.onLeft?.(left);
+  await sealOldReleases(on.disk, on.layout, { installed: on.state().installed, signal: on.signal });
+}
+
+const hookTimeoutOf = (on: EffectContext): number =>
+  on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
+
+async function hookOf(
+  job: Job,
+  on: EffectContext,
+  name: HookName,
+  version: string = job.version,
+  timeoutMs: number = hookTimeoutOf(on),
+): Promise<HookResult> {
+  return await runHook({
+    folder: on.hooksFolder,
+    name,
+    timeoutMs,
+    signal: on.signal,
+    env: hookEnvironment({
+      component: on.component,
+      layout: on.layout,
+      version,
+      previousVersion: job.previousVersion,
+      targetVersion: job.version,
+    }),
+  });
+}
+
+/** What every hook is told; documented in docs/robot-integration.md. */
+export function hookEnvironment(input: {
+  component: string;
+  layout: Layout;
+  version: string;
+  previousVersion: string | null;
+  targetVersion: string;
+}): Record<string, string> {
+  return {
+    DROVER_COMPONENT: input.component,
+    DROVER_ROOT: input.layout.root,
+    DROVER_ACTIVE_DIR: input.layout.active,
+    DROVER_VERSION: input.version,
+    DROVER_PREVIOUS_VERSION: input.previousVersion ?? '',
+    DROVER_TARGET_VERSION: input.targetVersion,
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * Decides how a robot goes on whose state file is gone or damaged. An update that nobody confirmed
+ * may be what runs: with a release to go back to, what runs is on probation again. Sans-I/O.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { versionOf, type Slots } from '../install/slots.ts';
+import {
+  freshState,
+  isLostJob,
+  LOST_PAYLOAD,
+  LOST_ROLLOUT,
+  type Job,
+  type MachineState,
+} from './state.ts';
+
+/**
+ * @param damage what was wrong with the file; null when there was none
+ * @returns the state to begin with; on probation when both slots lead to releases
+ */
+export function stateAfterLoss(slots: Slots, damage: Problem | null, now: EpochMs): MachineState {
+  const fresh = freshState();
+  const version = versionOf(slots.active);
+  const previous = versionOf(slots.rollback);
+  // A root with one release may have come with the image: nothing says that a state was lost.
+  const isLost = slots.rollback.kind !== 'absent';
+  if (!isLost && damage === null) return fresh;
+  const hasWayBack = version !== null && previous !== null && previous !== version;
+  const why = damage?.message ?? 'read state: machine.json is gone';
+  const next = hasWayBack
+    ? `${version} is on probation again, with ${previous} to go back to`
+    : 'there is no release to go back to';
+  const problem = isLost ? toProblem(new DroverError('STATE_LOST', `${why}; ${next}`)) : damage;
+  const lastProblem = problem && { ...problem, version, atMs: now };
+  if (!hasWayBack) return { ...fresh, lastProblem };
+  return { ...fresh, phase: 'probation', job: lostJob(version, previous, now), lastProblem };
+}
+
+/** Stands for the update that is not known any more: its version, and what it replaced. */
+function lostJob(version: string, previousVersion: string, now: EpochMs): Job {
+  return {
+    rollout: LOST_ROLLOUT,
+    seq: 0,
+    version,
+    manifest: '',
+    signatures: [],
+    payloadSha256: LOST_PAYLOAD,
+    payloadBytes: 0,
+    tarBytes: null,
+    chunkBytes: LIMITS.chunkBytesDefault,
+    chunkIndex: LOST_PAYLOAD,
+    offers: [],
+    delta: null,
+    patchStarts: 0,
+    deltaFailed: null,
+    emergency: false,
+    healthTimeoutMs: LIMITS.healthTimeoutMsDefault,
+    previousVersion,
+    startedAtMs: now,
+    boots: 0,
+    bootCounted: false,
+    corruptCount: 0,
+    rollbackAttempts: 0,
+    stuckCount: 0,
+    persists: 0,
+    cause: null,
+  };
+}
+
+/** Rollout of a job as others may hear of it: none for an update that is not known any more. */
+export const rolloutOf = (job: Job | null): string | null =>
+  job === null || isLostJob(job) ? null : job.rollout;
+
+/** Told with each start until what runs is confirmed again. */
+export function lossOf({ job, lastProblem }: MachineState): Problem | null {
+  const isLoss = job !== null && isLostJob(job) && lastProblem?.code === 'STATE_LOST';
+  return isLoss ? toProblem(new DroverError('STATE_LOST', lastProblem.message)) : null;
+}

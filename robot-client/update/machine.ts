@@ -1,0 +1,372 @@
+/**
+ * Everything that can happen to a component of a robot. If it is not in TABLE, it cannot happen.
+ *
+ * (state, event, now) -> (state, effects as data). The runner persists the state, then runs the
+ * effects, then tells: so every effect may run twice and must not mind, and every phase has a
+ * `power_returned` row that asks for its effect again.
+ * Sans-I/O.
+ */
+
+import { backoffMs } from '../../shared/base/backoff.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Phase } from '../../shared/formats/phases.ts';
+import { patchLoop, withoutDelta } from './delta.ts';
+import {
+  isLostJob,
+  type DeltaOffer,
+  type Job,
+  type LastUpdate,
+  type MachineState,
+} from './state.ts';
+
+// prettier-ignore
+export const TABLE = {
+  idle:         { offered: 'checking', recalled: 'rolling_back', power_returned: 'idle' },
+  checking:     { fits: 'downloading', delta_failed: 'checking', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
+  downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
+  verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
+  staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
+  waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
+  swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
+  rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
+  stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
+} as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
+
+export type EventKind = {
+  [P in Phase]: keyof (typeof TABLE)[P];
+}[Phase];
+
+export type MachineEvent =
+  | { readonly kind: 'offered' | 'superseded'; readonly job: Job }
+  | {
+      readonly kind:
+        | 'refused'
+        | 'delta_failed'
+        | 'corrupt'
+        | 'swap_failed'
+        | 'unhealthy'
+        | 'boots_exhausted'
+        | 'rollback_failed'
+        | 'rollback_exhausted'
+        | 'recalled'
+        | 'looping';
+      readonly problem: Problem;
+    }
+  /** With the delta that is to be taken; without one it is the full payload. */
+  | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
+  | { readonly kind: 'ready'; readonly previousVersion: string | null }
+  | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
+  | {
+      readonly kind:
+        | 'downloaded'
+        | 'intact'
+        | 'staged'
+        | 'swapped'
+        | 'healthy'
+        | 'rolled_back'
+        | 'withdrawn'
+        | 'held'
+        | 'retried';
+    };
+
+/** What the runner does on entering a phase. All are idempotent. */
+export type Effect =
+  | { readonly kind: 'check'; readonly job: Job }
+  | { readonly kind: 'download'; readonly job: Job }
+  | { readonly kind: 'verify'; readonly job: Job }
+  | { readonly kind: 'stage'; readonly job: Job }
+  | { readonly kind: 'askReady'; readonly job: Job }
+  | { readonly kind: 'swap'; readonly job: Job }
+  | { readonly kind: 'probe'; readonly job: Job }
+  | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
+  /** Ends in `retried`: what was in the way of a rollback may be gone by then. */
+  | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
+  | { readonly kind: 'cleanUp' };
+
+export interface Step {
+  readonly state: MachineState;
+  readonly effects: readonly Effect[];
+}
+
+export function accepts(phase: Phase, kind: MachineEvent['kind']): boolean {
+  return Object.hasOwn(TABLE[phase], kind);
+}
+
+/** @throws TypeError for a pair outside the table: our bug, nothing was changed */
+export function step(state: MachineState, event: MachineEvent, now: EpochMs): Step {
+  const row: Readonly<Record<string, Phase>> = TABLE[state.phase];
+  const phase = Object.hasOwn(row, event.kind) ? row[event.kind] : undefined;
+  if (phase === undefined) {
+    throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
+  }
+  const next = count({ ...remember(state, event, now), phase });
+  return { state: next, effects: effectsOf(next) };
+}
+
+/** Which event a start of `recover` or of the agent is, given the boots that were counted. */
+export function powerEvent(
+  state: MachineState,
+  by: 'recover' | 'agent',
+  bootsMax: number,
+): MachineEvent {
+  const { phase, job } = state;
+  const loop = by === 'agent' ? patchLoop(state) : null;
+  if (loop) return { kind: 'delta_failed', problem: loop };
+  const counted = by === 'agent' && job?.bootCounted === true;
+  if (phase === 'probation' && job && !counted && job.boots >= bootsMax) {
+    const message = `start ${job.version}: not confirmed in ${job.boots} boots (want at most ${bootsMax})`;
+    return { kind: 'boots_exhausted', problem: problemOf('BOOT_LIMIT_REACHED', message) };
+  }
+  return { kind: 'power_returned', by };
+}
+
+/** Which event a failed rollback is: another try, or a call for a person. */
+export function rollbackFailure(state: MachineState, problem: Problem): MachineEvent {
+  const attempts = (state.job?.rollbackAttempts ?? 0) + 1;
+  const kind = attempts >= LIMITS.rollbackAttemptsMax ? 'rollback_exhausted' : 'rollback_failed';
+  return { kind, problem };
+}
+
+/** Which event a wrong payload is: once more from the start, or the end of this bundle. */
+export function payloadFailure(state: MachineState, problem: Problem): MachineEvent {
+  const count = (state.job?.corruptCount ?? 0) + 1;
+  return { kind: count >= LIMITS.verifyAttemptsMax ? 'refused' : 'corrupt', problem };
+}
+
+/** A job that writes its state more often than any honest one is going in circles. */
+export function isLooping(state: MachineState): boolean {
+  return (state.job?.persists ?? 0) >= LIMITS.persistsPerJobMax;
+}
+
+export function loopProblem(state: MachineState): Problem {
+  const writes = state.job?.persists ?? 0;
+  return problemOf(
+    'LOOP_STOPPED',
+    `update to ${state.job?.version}: ${writes} steps without an end`,
+  );
+}
+
+function problemOf(code: Problem['code'], message: string): Problem {
+  return { code, message, hint: CATALOGUE[code].hint };
+}
+
+function count(state: MachineState): MachineState {
+  if (!state.job) return state;
+  return { ...state, job: { ...state.job, persists: state.job.persists + 1 } };
+}
+
+/** The data that an event changes; the phase is the table's business. */
+function remember(state: MachineState, event: MachineEvent, now: EpochMs): MachineState {
+  const { job } = state;
+  switch (event.kind) {
+    case 'offered':
+    case 'superseded':
+      return { ...state, job: event.job };
+    case 'fits':
+      return job ? { ...state, job: { ...job, delta: event.delta ?? null } } : state;
+    case 'delta_failed':
+      return withoutDelta(state, event.problem);
+    case 'ready':
+      return job ? { ...state, job: { ...job, previousVersion: event.previousVersion } } : state;
+    case 'corrupt':
+      return noted(
+        job ? { ...state, job: { ...job, corruptCount: job.corruptCount + 1 } } : state,
+        event.problem,
+        now,
+      );
+    case 'refused':
+      return ended(state, event.problem, now, mayRetry(event.problem));
+    case 'looping':
+      // What is `stuck` keeps its job: a person has to know what was to be undone.
+      if (state.phase === 'rolling_back') return noted(state, event.problem, now);
+      return state.phase === 'swapping' || state.phase === 'probation'
+        ? failing(state, event.problem, now)
+        : ended(state, event.problem, now, false);
+    case 'recalled':
+      return recalled(state, event.problem, now);
+    case 'swap_failed':
+    case 'unhealthy':
+    case 'boots_exhausted':
+      return failing(state, event.problem, now);
+    case 'rollback_failed':
+    case 'rollback_exhausted':
+      return noted(
+        job ? { ...state, job: { ...job, rollbackAttempts: job.rollbackAttempts + 1 } } : state,
+        event.problem,
+        now,
+      );
+    case 'rolled_back':
+      return afterRollback(state, now);
+    case 'healthy':
+      return finished(
+        { ...state, installed: job && known(job), job: null, retry: null, lastProblem: null },
+        job,
+        { outcome: 'installed', code: null, now },
+      );
+    case 'withdrawn':
+      return { ...state, job: null };
+    case 'held':
+      return held(state);
+    case 'retried':
+      return retried(state);
+    case 'power_returned':
+      return counted(state, event.by);
+    default:
+      return state;
+  }
+}
+
+/** From the start, and later the next time: the wait bounds the rate instead of the count. */
+function retried(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const stuckCount = job.stuckCount + 1;
+  return { ...state, job: { ...job, rollbackAttempts: 0, persists: 0, stuckCount } };
+}
+
+function stuckWaitMs({ stuckCount }: Job): number {
+  const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
+  return backoffMs(stuckCount, bounds, 0.5);
+}
+
+/** Paused, not over: the retry entry keeps what was downloaded from being cleaned up. */
+function held(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const retry = { payloadSha256: job.payloadSha256, attempts: 0, notBeforeMs: 0 };
+  return { ...state, job: null, retry };
+}
+
+/**
+ * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
+ * or the agent notices it first.
+ */
+function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
+  const { job, phase } = state;
+  // Whoever turned a stuck robot off and on is there, and waits.
+  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
+  if (job?.delta && phase === 'verifying' && by === 'agent') {
+    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
+  }
+  if (!job || phase !== 'probation') return state;
+  if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
+  return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
+}
+
+function noted(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  const version = state.job?.version ?? null;
+  return { ...state, lastProblem: { ...problem, version, atMs: now } };
+}
+
+function failing(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  const { job } = state;
+  return noted(job ? { ...state, job: { ...job, cause: problem } } : state, problem, now);
+}
+
+/** The job that brought the active version is taken up again, to be undone. */
+function recalled(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  const job = state.job ?? state.installed;
+  if (!job) throw new TypeError('machine: nothing was installed that could be recalled');
+  const again = { ...job, rollbackAttempts: 0, stuckCount: 0, persists: 0, startedAtMs: now };
+  return failing({ ...state, job: again }, problem, now);
+}
+
+/** Null for the stand-in of an update whose state was lost: no recall or report is about it. */
+const known = (job: Job): Job | null => (isLostJob(job) ? null : job);
+
+interface Ending {
+  readonly outcome: LastUpdate['outcome'];
+  readonly code: string | null;
+  readonly now: EpochMs;
+}
+
+function finished(state: MachineState, job: Job | null, ending: Ending): MachineState {
+  if (!job || isLostJob(job)) return state;
+  const { outcome, code, now } = ending;
+  const lastUpdate: LastUpdate = {
+    rollout: job.rollout,
+    version: job.version,
+    outcome,
+    code,
+    startedAtMs: job.startedAtMs,
+    endedAtMs: Math.max(now, job.startedAtMs),
+    bytes: job.delta?.bytes ?? job.payloadBytes,
+    deltaFrom: job.delta?.fromVersion ?? null,
+    deltaFailed: job.deltaFailed,
+  };
+  return { ...state, lastUpdate };
+}
+
+function mayRetry(problem: Problem): boolean {
+  return CATALOGUE[problem.code].retry !== 'never';
+}
+
+/** Causes that say nothing about the version: it may be tried again. */
+const NOBODYS_FAULT: readonly string[] = [
+  'SWAP_FAILED',
+  'BOOT_NOT_COUNTED',
+  'RELEASE_DAMAGED',
+  'RELEASE_LOST',
+];
+
+/** What ran and failed is blocked; only a swap that never happened is nobody's fault. */
+function afterRollback(state: MachineState, now: EpochMs): MachineState {
+  const { cause } = state.job ?? { cause: null };
+  if (!cause) return { ...state, job: null };
+  const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
+  const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
+  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
+  // Undone is undone; what a failed update replaced stands again as it did before.
+  const isUndone = state.installed?.rollout === state.job?.rollout;
+  const installed = isUndone ? null : state.installed;
+  return finished({ ...after, installed }, state.job, { outcome, code, now });
+}
+
+/** The job is over: blocked when trying again cannot help, else to be tried after a wait. */
+function ended(state: MachineState, problem: Problem, now: EpochMs, again: boolean): MachineState {
+  const { job } = state;
+  const noticed = { ...noted(state, problem, now), job: null };
+  if (!job) return noticed;
+  const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
+  const { version, payloadSha256 } = job;
+  if (!again) {
+    const entry = { version, payloadSha256, code: problem.code };
+    const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
+    return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
+  }
+  const attempts = state.retry?.payloadSha256 === payloadSha256 ? state.retry.attempts + 1 : 1;
+  const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.retryDelayMsMax };
+  // Half way up the jitter range: the spread over a fleet comes from the failures themselves.
+  const notBeforeMs = now + backoffMs(attempts - 1, bounds, 0.5);
+  return { ...after, retry: { payloadSha256, attempts, notBeforeMs } };
+}
+
+function effectsOf(state: MachineState): readonly Effect[] {
+  const { job, phase } = state;
+  if (phase === 'idle') return [{ kind: 'cleanUp' }];
+  if (!job) throw new TypeError(`machine: phase ${phase} without a job`);
+  switch (phase) {
+    case 'checking':
+      return [{ kind: 'check', job }];
+    case 'downloading':
+      return [{ kind: 'download', job }];
+    case 'verifying':
+      return [{ kind: 'verify', job }];
+    case 'staging':
+      return [{ kind: 'stage', job }];
+    case 'waiting':
+      return [{ kind: 'askReady', job }];
+    case 'swapping':
+      return [{ kind: 'swap', job }];
+    case 'probation':
+      return [{ kind: 'probe', job }];
+    case 'rolling_back':
+      return [{ kind: 'rollBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
+    case 'stuck':
+      return [{ kind: 'waitStuck', job, inMs: stuckWaitMs(job) }];
+  }
+}

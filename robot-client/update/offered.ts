@@ -1,0 +1,44 @@
+/**
+ * Puts together what an announcement is judged by: what the component runs, tried and may patch.
+ * Sans-I/O.
+ */
+
+import type { Announcement } from '../../shared/formats/announcement.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { decideOffer, type Decision, type RobotFacts } from './decide.ts';
+import { patchFacts } from './delta.ts';
+import { payloadOf } from '../fleet/report.ts';
+import { versionOf, type Slots } from '../install/slots.ts';
+import { blockedOf, type MachineState } from './state.ts';
+
+export interface Offered {
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
+  readonly component: string;
+  readonly trust: TrustRoot;
+  readonly canPatch: boolean;
+  readonly state: MachineState;
+  readonly slots: Slots;
+  readonly heard: Pick<RobotFacts, 'progress' | 'completeSince'>;
+  readonly now: EpochMs;
+}
+
+/** What the announcement means for this component. */
+export function decideOffered(announcement: Announcement, on: Offered): Decision {
+  const { state, slots, heard, component, trust, now } = on;
+  const version = versionOf(slots.active);
+  return decideOffer(announcement, {
+    ...on.facts,
+    component,
+    trust,
+    version,
+    payloadSha256: payloadOf(state, version),
+    blocked: blockedOf(state),
+    patching: on.canPatch
+      ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) })
+      : null,
+    ...heard,
+    joined: state.job?.rollout ?? null,
+    now,
+  });
+}

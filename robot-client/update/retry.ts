@@ -1,0 +1,23 @@
+/**
+ * When a bundle that failed may be tried again. The instant was written by a clock that may have
+ * been wrong: robots without a battery for theirs start years in the past and jump when the network
+ * is there. Sans-I/O.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { MachineState } from './state.ts';
+
+/**
+ * @returns milliseconds until this bundle may be tried again, 0 for at once. Never more than
+ *   `retryDelayMsMax`: a longer wait was never meant, so the clock was put back since it was noted
+ */
+export function retryWaitMs(
+  retry: MachineState['retry'],
+  payloadSha256: string,
+  now: EpochMs,
+): number {
+  if (retry === null || retry.payloadSha256 !== payloadSha256) return 0;
+  const leftMs = retry.notBeforeMs - now;
+  return leftMs > 0 && leftMs <= LIMITS.retryDelayMsMax ? leftMs : 0;
+}

@@ -1,0 +1,88 @@
+/**
+ * Room for an update: what is still to come of it must fit beside what is there, and is set aside
+ * before the first byte is fetched, so that a log that grows meanwhile cannot end it half way.
+ * What was downloaded or set aside counts as present: a robot that resumes is not asked for it
+ * twice. Leftovers of older updates make way first: only what runs, what can be gone back to
+ * and what is in progress is kept.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { patchRoomFile, roomFile, stagingFolder, type Layout } from '../install/layout.ts';
+import { scratchBytesOf } from './delta.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Job } from './state.ts';
+import { transferOf } from './transfer.ts';
+import { pruneReleases } from '../install/prune.ts';
+
+/** A payload without a declared unpacked size is reckoned at this many times its packed one. */
+const UNPACKED_GUESS = 4;
+
+export interface RoomInput {
+  readonly disk: Disk;
+  readonly layout: Layout;
+  readonly job: Job;
+}
+
+const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
+
+/** What the route that was chosen will write, and the file whose room it takes. */
+function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] {
+  const folder = stagingFolder(layout, job.payloadSha256);
+  const { path, bytes } = transferOf(job, folder);
+  const parts = [
+    { path, bytes },
+    { path: roomFile(folder), bytes: unpackedBytes(job) },
+  ];
+  if (job.delta) parts.push({ path: patchRoomFile(folder), bytes: scratchBytesOf(job.delta) });
+  return parts;
+}
+
+/** @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
+export async function assertRoom(input: RoomInput): Promise<void> {
+  const { disk, layout, job } = input;
+  const folder = stagingFolder(layout, job.payloadSha256);
+  let want: number = LIMITS.diskSpareBytes;
+  for (const { path, bytes } of partsOf(input)) {
+    want += Math.max(0, bytes - (await disk.allocated(path)));
+  }
+  const look = async () => {
+    const { bytes, inodes } = await disk.free(layout.root);
+    // A file system that makes inodes as it needs them (btrfs) has none to count.
+    const isShortOfInodes = inodes !== null && inodes < LIMITS.diskSpareInodes;
+    return { bytes, inodes, isShortOfInodes, isShort: bytes < want || isShortOfInodes };
+  };
+  let found = await look();
+  if (found.isShort) {
+    await pruneReleases(disk, layout, folder);
+    found = await look();
+  }
+  if (!found.isShort) return;
+  const [got, needed, what] = found.isShortOfInodes
+    ? [found.inodes ?? 0, LIMITS.diskSpareInodes, 'inodes']
+    : [found.bytes, want, 'bytes'];
+  throw new DroverError(
+    'DISK_SPACE_SHORT',
+    `make room for ${job.version}: not enough disk (got ${got} ${what} free, want ${needed})`,
+    { facts: { got, want: needed } },
+  );
+}
+
+/**
+ * Looks once more, then sets the room aside where the file system can. The staging folder is there.
+ * @throws DroverError DISK_SPACE_SHORT, DISK_FULL, DISK_WRITE_FAILED
+ */
+export async function reserveRoom(input: RoomInput): Promise<void> {
+  await assertRoom(input);
+  for (const { path, bytes } of partsOf(input)) await input.disk.reserve(path, bytes);
+}
+
+/** Patching begins. */
+export async function releasePatchRoom({ disk, layout, job }: RoomInput): Promise<void> {
+  await disk.unlink(patchRoomFile(stagingFolder(layout, job.payloadSha256)));
+}
+
+/** Unpacking begins: what was kept for it is its own. */
+export async function releaseRoom({ disk, layout, job }: RoomInput): Promise<void> {
+  await disk.unlink(roomFile(stagingFolder(layout, job.payloadSha256)));
+}

@@ -1,0 +1,138 @@
+/**
+ * Small files of the robot's memory. Each write is whole: beside, fsync, rename, fsync the folder.
+ * A file that cannot be read is set aside and told, never guessed at and never silently dropped.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { stateAfterLoss } from './lost-state.ts';
+import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
+import { clearStaging } from '../install/prune.ts';
+import { readSlots } from '../install/read-slots.ts';
+
+export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const beside = `${path}.new`;
+  const file = await disk.open(beside, 'create', 0o600);
+  try {
+    await file.write(bytes, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(beside, path);
+  await disk.syncFolder(path.slice(0, path.lastIndexOf('/')));
+}
+
+/**
+ * Reads and parses a file; a damaged one is renamed to `<path>.corrupt` and reported.
+ * @returns null and no problem when there is no file
+ */
+export async function readOrSetAside<T>(
+  disk: Disk,
+  path: string,
+  parse: (bytes: Uint8Array) => T,
+): Promise<{ value: T | null; problem: Problem | null }> {
+  try {
+    const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
+    return { value: bytes === null ? null : parse(bytes), problem: null };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code === 'STATE_NEWER') throw thrown;
+    await setAside(disk, path);
+    const cause = toProblem(thrown);
+    const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
+    return { value: null, problem: toProblem(new DroverError('STATE_CORRUPT', message)) };
+  }
+}
+
+/** Under a name that is free, or was a file that was set aside before. */
+async function setAside(disk: Disk, path: string): Promise<void> {
+  const kind = await disk.kind(path);
+  for (let nth = 1; nth <= LIMITS.setAsideMax; nth += 1) {
+    const aside = nth === 1 ? `${path}.corrupt` : `${path}.corrupt.${nth}`;
+    const there = await disk.kind(aside);
+    if (there !== 'absent' && (there !== 'file' || kind !== 'file')) continue;
+    return disk.rename(path, aside);
+  }
+  throw new DroverError('STATE_CORRUPT', `set ${path} aside: too many were set aside before`);
+}
+
+/** The machine's state; without a whole file it begins with what the links say. */
+export async function readMachineState(
+  disk: Disk,
+  layout: Layout,
+  now: number,
+): Promise<MachineState> {
+  const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
+  return value ?? stateAfterLoss(await readSlots(disk, layout), problem, now);
+}
+
+/**
+ * The state as the agent would go on from it; nothing is changed or set aside.
+ * @returns with why the file could not be read; null when it could, or there was none
+ */
+export async function peekMachineState(
+  disk: Disk,
+  layout: Layout,
+  now: number,
+): Promise<{ state: MachineState; problem: Problem | null }> {
+  try {
+    const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
+    if (bytes !== null) return { state: parseMachineState(bytes), problem: null };
+    return { state: stateAfterLoss(await readSlots(disk, layout), null, now), problem: null };
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    const cause = toProblem(thrown);
+    if (thrown.code === 'STATE_NEWER') return { state: freshState(), problem: cause };
+    const hint = 'nothing was changed; the agent and drover-robot recover set the file aside';
+    const message = `read machine.json: ${cause.message}`;
+    const damage = toProblem(new DroverError('STATE_CORRUPT', message, { hint }));
+    return { state: stateAfterLoss(await readSlots(disk, layout), damage, now), problem: damage };
+  }
+}
+
+/** Why the state of a root is not for this version to change; null when it is. */
+export async function newerState(disk: Disk, layout: Layout): Promise<Problem | null> {
+  const { problem } = await peekMachineState(disk, layout, 0);
+  return problem?.code === 'STATE_NEWER' ? problem : null;
+}
+
+export async function writeMachineState(
+  disk: Disk,
+  layout: Layout,
+  state: MachineState,
+): Promise<void> {
+  await writeWhole(disk, layout.machineFile, encodeMachineState(state));
+}
+
+/** @returns why the state could not be written, even after making room; null when it was */
+export async function keepMachineState(
+  disk: Disk,
+  layout: Layout,
+  { state, log }: { readonly state: MachineState; readonly log: Log },
+): Promise<Problem | null> {
+  try {
+    await writeMachineState(disk, layout, state);
+    return null;
+  } catch (error) {
+    log.error({ error: String(error) }, 'state could not be written');
+    if (state.phase !== 'idle') return toDiskProblem(error);
+  }
+  try {
+    await clearStaging(disk, layout);
+    await writeMachineState(disk, layout, state);
+    return null;
+  } catch (error) {
+    log.error({ error: String(error) }, 'state could not be written again');
+    return toDiskProblem(error);
+  }
+}
+
+const toDiskProblem = (error: unknown): Problem =>
+  toProblem(
+    error instanceof DroverError
+      ? error
+      : new DroverError('DISK_WRITE_FAILED', `write state: ${String(error)}`),
+  );

@@ -1,0 +1,243 @@
+/**
+ * What a robot remembers of one component across power cuts: the contents of
+ * `<root>/state/machine.json`. It is written whole before anything is done on its account.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
+import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { PHASES } from '../../shared/formats/phases.ts';
+import {
+  idSchema,
+  parseDocument,
+  sha256Schema,
+  sizeSchema,
+  versionSchema,
+} from '../../shared/formats/schema.ts';
+
+const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
+
+/** A way to the payload from a release that is installed; every hash of it was signed. */
+const deltaOfferSchema = z.object({
+  fromVersion: versionSchema,
+  fromTarSha256: sha256Schema,
+  tarSha256: sha256Schema,
+  tarBytes: sizeSchema,
+  sha256: sha256Schema,
+  bytes: sizeSchema,
+  chunkBytes: sizeSchema,
+  chunkIndex: sha256Schema,
+});
+
+const jobSchema = z.object({
+  /** Rollout id: results of an older job are told apart by it. */
+  rollout: idSchema,
+  seq: sizeSchema,
+  version: versionSchema,
+  /** Exact bytes, base64: the signature is checked again over what was received. */
+  manifest: z.string().max(LIMITS.manifestBytesMax * 2),
+  signatures: z.array(z.string()).max(LIMITS.signaturesMax + 1),
+  payloadSha256: sha256Schema,
+  payloadBytes: sizeSchema,
+  /** Unpacked size when the manifest says it. */
+  tarBytes: sizeSchema.nullable(),
+  chunkBytes: sizeSchema,
+  chunkIndex: sha256Schema,
+  /** Deltas from what is installed here; empty when the full payload is to be taken. */
+  offers: z.array(deltaOfferSchema).max(LIMITS.deltasMax).default([]),
+  /** The one that was chosen; null for the full payload. */
+  delta: deltaOfferSchema.nullable().default(null),
+  /** Starts of the agent while the delta was being applied. */
+  patchStarts: sizeSchema.default(0),
+  /** Why the delta was given up; null when none was. */
+  deltaFailed: z.string().nullable().default(null),
+  emergency: z.boolean(),
+  healthTimeoutMs: sizeSchema,
+  /** Version that `active` led to before the swap; null for a first install. */
+  previousVersion: versionSchema.nullable(),
+  startedAtMs: sizeSchema,
+  /** Boots and agent starts since the swap without a confirmation. */
+  boots: sizeSchema,
+  /** True when `recover` has counted this boot already and the agent must not. */
+  bootCounted: z.boolean(),
+  corruptCount: sizeSchema,
+  rollbackAttempts: sizeSchema,
+  /** How often it was tried again out of `stuck`: the waits grow with it. */
+  stuckCount: sizeSchema.default(0),
+  /** Writes of the state file for this job: a cap turns any loop into an end. */
+  persists: sizeSchema,
+  /** Why it is being rolled back. */
+  cause: problemSchema.nullable(),
+});
+
+/** How the last update ended: told with every report, for people and for the gate. */
+const lastUpdateSchema = z.object({
+  rollout: idSchema,
+  version: versionSchema,
+  outcome: z.enum(['installed', 'rolled_back', 'refused', 'recalled']),
+  code: z.string().nullable(),
+  startedAtMs: sizeSchema,
+  endedAtMs: sizeSchema,
+  bytes: sizeSchema,
+  /** Version that it was patched from; null for a full payload. */
+  deltaFrom: versionSchema.nullable().default(null),
+  deltaFailed: z.string().nullable().default(null),
+});
+
+const stateSchema = z.object({
+  schema: z.literal(1),
+  phase: z.enum(PHASES),
+  job: jobSchema.nullable(),
+  /** The job that brought the active version: what a recall goes back on. */
+  installed: jobSchema.nullable().default(null),
+  lastUpdate: lastUpdateSchema.nullable().default(null),
+  blocked: z
+    .array(z.object({ version: versionSchema, payloadSha256: sha256Schema, code: z.string() }))
+    .max(LIMITS.blockedBundlesMax),
+  /** A bundle that may be tried again, and not before when. */
+  retry: z
+    .object({ payloadSha256: sha256Schema, attempts: sizeSchema, notBeforeMs: sizeSchema })
+    .nullable(),
+  /** Bundles whose delta was of no use here: it is tried once for each. Newest last. */
+  deltaFailures: z
+    .array(problemSchema.extend({ version: versionSchema, payloadSha256: sha256Schema }))
+    .max(LIMITS.deltaFailuresMax)
+    .default([]),
+  /** Files of releases that differed from what was installed, for which the robot went back. */
+  damages: z
+    .array(z.object({ version: versionSchema, path: z.string() }))
+    .max(LIMITS.damagesMax)
+    .default([]),
+  lastProblem: problemSchema
+    .extend({ version: versionSchema.nullable(), atMs: sizeSchema })
+    .nullable(),
+});
+
+export type StoredProblem = z.output<typeof problemSchema>;
+export type DeltaOffer = z.output<typeof deltaOfferSchema>;
+export type Job = z.output<typeof jobSchema>;
+export type LastUpdate = z.output<typeof lastUpdateSchema>;
+export type MachineState = z.output<typeof stateSchema>;
+
+const KIND = {
+  what: 'state file',
+  schema: stateSchema,
+  bytesMax: LIMITS.manifestBytesMax * 4,
+  code: 'STATE_CORRUPT',
+} as const;
+
+/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, STATE_CORRUPT, STATE_NEWER */
+export function parseMachineState(bytes: Uint8Array): MachineState {
+  assertNotNewer(bytes);
+  return parseDocument(KIND, bytes);
+}
+
+const SCHEMA = 1;
+
+/** What a later version wrote is not damaged: it may say what this one cannot read. */
+function assertNotNewer(bytes: Uint8Array): void {
+  const schema = schemaOf(bytes);
+  if (typeof schema !== 'number' || schema <= SCHEMA) return;
+  const counts = `(got schema ${schema}, want ${SCHEMA})`;
+  throw new DroverError('STATE_NEWER', `read state file: of a newer drover-robot ${counts}`);
+}
+
+function schemaOf(bytes: Uint8Array): unknown {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof document !== 'object' || document === null) return null;
+    return 'phase' in document && 'schema' in document ? document.schema : null;
+  } catch {
+    return null; // damaged, which the parser says
+  }
+}
+
+export function encodeMachineState(state: MachineState): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(state)}\n`);
+}
+
+export function freshState(): MachineState {
+  return {
+    schema: 1,
+    phase: 'idle',
+    job: null,
+    installed: null,
+    lastUpdate: null,
+    blocked: [],
+    deltaFailures: [],
+    damages: [],
+    retry: null,
+    lastProblem: null,
+  };
+}
+
+/** What is not tried again by itself, also while a rollback from it is stuck. */
+export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
+  if (phase !== 'stuck' || !job) return blocked;
+  const { version, payloadSha256 } = job;
+  return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
+}
+
+/** Rollout of the job that stands for an update whose state was lost (core/lost-state.ts). */
+export const LOST_ROLLOUT = 'state-lost';
+
+/** Its payload: known to nobody, so that a block of it is one of the version. */
+export const LOST_PAYLOAD = '0'.repeat(64) as Sha256Hex;
+
+export const isLostJob = (job: Job): boolean => job.rollout === LOST_ROLLOUT;
+
+/** A job of a bundle whose signatures hold: the only way to make one that is installed. */
+export function makeJob(input: {
+  rollout: Rollout;
+  artifact: Artifact;
+  offers?: readonly DeltaOffer[];
+  bundle: VerifiedBundle;
+  seq: number;
+  now: EpochMs;
+}): Job {
+  const { rollout, artifact, bundle } = input;
+  const { manifest } = bundle;
+  const timeoutS = rollout.health_timeout_s;
+  return {
+    rollout: rollout.id,
+    seq: input.seq,
+    version: manifest.version,
+    manifest: bytesToBase64(bundle.manifestBytes),
+    signatures: bundle.signatures.map(bytesToBase64),
+    payloadSha256: manifest.payload_sha256,
+    payloadBytes: artifact.size,
+    tarBytes: manifest.payload_tar_size ?? null,
+    chunkBytes: artifact.chunk_size,
+    chunkIndex: artifact.chunk_index,
+    offers: [...(input.offers ?? [])],
+    delta: null,
+    patchStarts: 0,
+    deltaFailed: null,
+    emergency: rollout.emergency,
+    healthTimeoutMs: timeoutS === undefined ? LIMITS.healthTimeoutMsDefault : timeoutS * 1000,
+    previousVersion: null,
+    startedAtMs: input.now,
+    boots: 0,
+    bootCounted: false,
+    corruptCount: 0,
+    rollbackAttempts: 0,
+    stuckCount: 0,
+    persists: 0,
+    cause: null,
+  };
+}
+
+/** Bytes that the job carries as text. */
+export function jobBytes(job: Job): { manifestBytes: Uint8Array; signatures: Uint8Array[] } {
+  const decode = (text: string): Uint8Array => {
+    const bytes = base64ToBytes(text);
+    if (!bytes) throw new TypeError('jobBytes: the job was not made by makeJob');
+    return bytes;
+  };
+  return { manifestBytes: decode(job.manifest), signatures: job.signatures.map(decode) };
+}

@@ -1,0 +1,225 @@
+/**
+ * Stages swap and rollback: which release boots. The one instant that matters is a rename(2) of a
+ * link over `active`; everything before it is prepared and fsynced, everything after it can be
+ * repeated. Each method may be cut at any operation and called again.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import {
+  isOfDelta,
+  linkTarget,
+  recipeFile,
+  releaseFolder,
+  sealFile,
+  type Layout,
+} from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { assertOwnSlots, isInUse, versionOf, type Slot } from '../install/slots.ts';
+import { followPath, readSlots } from '../install/read-slots.ts';
+
+/** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
+export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
+  await makeRoot(disk, layout);
+  const { root, releases, staging, bases, seals, state } = layout;
+  for (const folder of [root, releases, staging, bases, seals, state]) await disk.mkdir(folder);
+  // A process that was killed leaves names that are seen and not durable yet: before anything is
+  // built on them they are made so. The folders below come first: what is about to leave the root
+  // must have arrived there.
+  for (const folder of [layout.releases, layout.state, layout.root]) await disk.syncFolder(folder);
+}
+
+/** `state` is made only in a durable root, so where it is there is nothing to do. */
+export async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
+  if ((await disk.kind(layout.state)) === 'folder') return;
+  const made = [layout.root];
+  for (let above = folderAbove(layout.root); (await disk.kind(above)) === 'absent';) {
+    made.push(above);
+    above = folderAbove(above);
+  }
+  await disk.mkdir(layout.root);
+  for (const folder of made) {
+    try {
+      await disk.syncFolder(folderAbove(folder));
+    } catch (thrown) {
+      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in
+      // it.
+      if (!(thrown instanceof DroverError)) throw thrown;
+    }
+  }
+}
+
+function folderAbove(path: string): string {
+  const cut = path.lastIndexOf('/');
+  if (cut < 0) return '.';
+  return cut === 0 ? '/' : path.slice(0, cut);
+}
+
+/** A release that is unpacked and fsynced, with the recipe of its tar when it has one. */
+export interface StagedRelease {
+  readonly tree: string;
+  readonly version: string;
+  readonly recipe?: string | null;
+}
+
+/**
+ * A fully fsynced tree becomes a release by one rename. A leftover of the same version (a failed
+ * one that is installed again) is removed first, when Drover made it and no slot leads to it. The
+ * records come before the release: by them it is known as Drover's after a power cut.
+ * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…, SWAP_FAILED
+ */
+export async function admitRelease(
+  disk: Disk,
+  layout: Layout,
+  staged: StagedRelease,
+): Promise<void> {
+  const release = releaseFolder(layout, staged.version);
+  if ((await disk.kind(staged.tree)) === 'absent') {
+    if ((await disk.kind(release)) === 'folder') return; // done before a power cut
+    throw new DroverError(
+      'SWAP_FAILED',
+      `admit release ${staged.version}: the staged tree is gone`,
+    );
+  }
+  await assertAdmissible(disk, layout, staged.version);
+  if (staged.recipe) await keepRecipe(disk, staged.recipe, { layout, version: staged.version });
+  if ((await disk.kind(release)) !== 'absent') await disk.removeTree(release);
+  await disk.rename(staged.tree, release);
+  await disk.syncFolder(layout.releases);
+}
+
+/**
+ * Nothing stands where the release will be that must not be removed.
+ * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
+ */
+export async function assertAdmissible(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const slots = await readSlots(disk, layout);
+  assertOwnSlots(slots);
+  const release = releaseFolder(layout, version);
+  const kind = await disk.kind(release);
+  if (kind === 'absent') return;
+  const no = (why: string): DroverError =>
+    new DroverError('RELEASE_IN_THE_WAY', `admit release ${version}: ${release} ${why}`);
+  if (kind !== 'folder') throw no(`is a ${kind}, which Drover did not make`);
+  const { end } = await followPath(disk, release);
+  if (end.kind !== 'there' || isInUse(slots, end.path, end.id)) throw no('is what a slot leads to');
+  const records = [recipeFile(layout, version), sealFile(layout, version)];
+  for (const record of records) if ((await disk.kind(record)) === 'file') return;
+  throw no('is there already, and nothing says that Drover made it');
+}
+
+/** The recipe of a release, whole and synced, goes to its place. */
+async function keepRecipe(
+  disk: Disk,
+  recipe: string,
+  { layout, version }: { layout: Layout; version: string },
+): Promise<void> {
+  await disk.mkdir(layout.bases); // made at the start; a person may have removed it since
+  await disk.rename(recipe, recipeFile(layout, version));
+  await disk.syncFolder(layout.bases);
+}
+
+/** Everything in a staging folder that belongs to a delta. */
+export async function removePatches(disk: Disk, folder: string): Promise<void> {
+  const names = await disk.list(folder);
+  for (const name of names.filter(isOfDelta)) await disk.unlink(`${folder}/${name}`);
+}
+
+/**
+ * `active` leads to `version`, `rollback` to what was active. The swap.
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED
+ */
+export async function swapTo(disk: Disk, layout: Layout, version: string): Promise<void> {
+  if (!(await hasRelease(disk, layout, version))) {
+    throw new DroverError('SWAP_FAILED', `swap to ${version}: no such release`);
+  }
+  const slots = await readSlots(disk, layout);
+  const active = versionOf(slots.active);
+  if (active === version) return;
+  assertOwnSlots(slots);
+  if (active !== null) {
+    await pointLink(disk, layout.rollback, linkTarget(active));
+    await disk.syncFolder(layout.root);
+  }
+  await pointLink(disk, layout.active, linkTarget(version));
+  await disk.syncFolder(layout.root);
+}
+
+async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<boolean> {
+  const { end } = await followPath(disk, releaseFolder(layout, version));
+  return end.kind === 'there' && end.what === 'folder';
+}
+
+/**
+ * Takes `active` from `version` back to `previous`; with none, to nothing, as before a first
+ * install. When something else than `version` stands there, it is left as it is: what was to be
+ * undone does not run.
+ * @throws DroverError ROLLBACK_FAILED
+ */
+export async function swapBack(
+  disk: Disk,
+  layout: Layout,
+  { version, previous }: { readonly version: string; readonly previous: string | null },
+): Promise<void> {
+  const slots = await readSlots(disk, layout);
+  const { active } = slots;
+  if (active.kind === 'foreign' && active.problem.code === 'SLOT_UNREADABLE') {
+    throw new DroverError('ROLLBACK_FAILED', active.problem.message);
+  }
+  const isOther = active.kind === 'release' && active.version !== version;
+  if (previous === null) {
+    await removeActive(disk, layout, { active, version });
+  } else if (active.kind !== 'foreign' && !isOther) {
+    if (!(await hasRelease(disk, layout, previous))) {
+      throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
+    }
+    await pointLink(disk, layout.active, linkTarget(previous));
+  }
+  await removeSameRollback(disk, layout);
+  await disk.syncFolder(layout.root);
+}
+
+/**
+ * `active` leads to `previous`, which is whole while what `active` led to is not.
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, ROLLBACK_FAILED
+ */
+export async function goBack(disk: Disk, layout: Layout, previous: string): Promise<void> {
+  assertOwnSlots(await readSlots(disk, layout));
+  if (!(await hasRelease(disk, layout, previous))) {
+    throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: no such release`);
+  }
+  await pointLink(disk, layout.active, linkTarget(previous));
+  await removeSameRollback(disk, layout);
+  await disk.syncFolder(layout.root);
+}
+
+/** A way back to what runs is none: without it a report does not promise one. */
+async function removeSameRollback(disk: Disk, layout: Layout): Promise<void> {
+  const { active, rollback } = await readSlots(disk, layout);
+  const isSame = versionOf(active) !== null && versionOf(active) === versionOf(rollback);
+  if (isSame && rollback.kind === 'release' && rollback.isOurs) await disk.unlink(layout.rollback);
+}
+
+/** A rollback to nothing removes the link that Drover made to that version, and no other. */
+async function removeActive(
+  disk: Disk,
+  layout: Layout,
+  { active, version }: { active: Slot; version: string },
+): Promise<void> {
+  if (active.kind === 'lost' && active.version === version) await disk.unlink(layout.active);
+  if (active.kind !== 'release' || active.version !== version) return;
+  if (!active.isOurs) {
+    throw new DroverError(
+      'ROLLBACK_FAILED',
+      `roll back from ${version} to nothing: active is a link that Drover did not make`,
+    );
+  }
+  await disk.unlink(layout.active);
+}
+
+/** A link appears whole or not at all: made beside, then renamed over. */
+export async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
+  const beside = `${link}.new`;
+  await disk.unlink(beside);
+  await disk.symlink(target, beside);
+  await disk.rename(beside, link);
+}

@@ -1,0 +1,48 @@
+/**
+ * Waits between attempts. Full jitter, so that a fleet that lost its broker does not return as one.
+ * Sans-I/O.
+ */
+
+import { LIMITS } from './limits.ts';
+
+export interface BackoffBounds {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/** Doublings that the first wait begins with: a fleet that lost its broker at one instant. */
+const FIRST_SPREAD = 2;
+
+/**
+ * When to connect again. A fleet loses its broker at one instant, so already the first wait is
+ * spread wide. It begins anew only after a connection over which something came: a broker that
+ * takes connections and drops them is one that has too many.
+ * @param unserved connections in a row over which nothing came, 0 after one that was of use
+ * @param random uniform in [0, 1)
+ * @returns milliseconds in [minMs, min(maxMs, 8 minMs * 2^unserved))
+ */
+export function reconnectMs(unserved: number, bounds: BackoffBounds, random: number): number {
+  return backoffMs(unserved + FIRST_SPREAD, bounds, random);
+}
+
+/**
+ * @param attempt 0 for the first wait
+ * @param random uniform in [0, 1)
+ * @returns milliseconds in [minMs, min(maxMs, minMs * 2^(attempt+1)))
+ */
+export function backoffMs(attempt: number, bounds: BackoffBounds, random: number): number {
+  const ceiling = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(attempt + 1, 30));
+  return Math.floor(bounds.minMs + random * (ceiling - bounds.minMs));
+}
+
+/**
+ * Connections in a row that the peer ended soon after they were up. A broker ends one when another
+ * client comes with its id: two robots with one id would do that to each other many times a minute.
+ * Once it looks like that, only a connection that lasted long begins at zero.
+ * @param endings of the connections before
+ * @param livedMs how long this one was up
+ */
+export function countEndings(endings: number, livedMs: number): number {
+  if (livedMs < LIMITS.endedSoonMs) return endings + 1;
+  return endings >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? endings + 1 : 0;
+}

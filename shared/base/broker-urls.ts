@@ -1,0 +1,28 @@
+/**
+ * Where a broker is: one URL, or several of one cluster with commas between them. The first is
+ * tried first, the next one when a connection cannot be made or has ended. Sans-I/O.
+ */
+
+import { DroverError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+
+const SCHEMES: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
+
+/**
+ * @param what the option, for the message
+ * @throws DroverError USAGE; what is not a URL is not repeated, since it may hold a password
+ */
+export function parseBrokerUrls(text: string, what: string): URL[] {
+  const urls = splitBrokerUrls(text).map((part) => (URL.canParse(part) ? new URL(part) : null));
+  const good = urls.filter((url): url is URL => url !== null && isBrokerUrl(url));
+  if (good.length === urls.length && good.length <= LIMITS.brokerUrlsMax) return good;
+  const want = `want mqtt://, mqtts://, ws:// or wss://, or up to ${LIMITS.brokerUrlsMax} of them with commas`;
+  throw new DroverError('USAGE', `read ${what}: not the URL of a broker (${want})`);
+}
+
+const isBrokerUrl = ({ protocol, hostname }: URL): boolean =>
+  SCHEMES.includes(protocol) && hostname !== '';
+
+/** Never empty. */
+export const splitBrokerUrls = (text: string): string[] =>
+  text.split(',').map((part) => part.trim());

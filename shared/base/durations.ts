@@ -1,0 +1,43 @@
+/**
+ * Spans of time as people write them on a command line: a number and a unit. A bare number is
+ * refused, because `--soak 30` means half a minute to one reader and half an hour to the next.
+ * Sans-I/O.
+ */
+
+import { DroverError } from './errors.ts';
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+const PATTERN = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)$/;
+
+/**
+ * @param text `500ms`, `60s`, `30m`, `1.5h`, `365d`, `4w`, or `0`
+ * @returns whole milliseconds
+ * @throws DroverError USAGE
+ */
+export function parseDurationMs(text: string): number {
+  if (text === '0') return 0;
+  const [, number, unit] = PATTERN.exec(text) ?? [];
+  const unitMs = unit === undefined ? undefined : UNITS_MS[unit];
+  if (number !== undefined && unitMs !== undefined) return Math.round(Number(number) * unitMs);
+  throw new DroverError(
+    'USAGE',
+    `read duration: not a number with a unit (got ${JSON.stringify(text.slice(0, 40))}, want for example 60s, 30m, 12h or 365d)`,
+  );
+}
+
+/** The largest unit that divides the span: `90000` is `90s`, `1800000` is `30m`. */
+export function formatDurationMs(spanMs: number): string {
+  if (spanMs === 0) return '0';
+  for (const unit of ['d', 'h', 'm', 's'] as const) {
+    const unitMs = UNITS_MS[unit] as number;
+    if (spanMs % unitMs === 0) return `${spanMs / unitMs}${unit}`;
+  }
+  return `${Math.round(spanMs)}ms`;
+}

@@ -1,0 +1,371 @@
+/**
+ * The catalogue of everything that can be refused or go wrong. Codes are stable: robots put them
+ * on the wire and people search for them, so they are only ever added. Messages are free to change.
+ * `docs/errors.md` lists every entry; a test keeps the two equal.
+ * Sans-I/O.
+ */
+
+import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
+import { refused, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
+import { SLOT_CODES } from '../rules/slot-codes.ts';
+
+export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
+
+export const CATALOGUE = {
+  // Command line and files
+  INTERNAL: {
+    fault: 'us',
+    retry: 'never',
+    exit: 1,
+    hint: 'report this with the output of --debug',
+  },
+  USAGE: usage('run the command with --help'),
+  FILE_UNREADABLE: usage('check the path and its permissions'),
+  FILE_EXISTS: usage(
+    'choose another --out, or remove the file yourself; keys are never overwritten',
+  ),
+  KEY_MISSING: usage('give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command'),
+  KEY_IS_PEM: usage(
+    'convert it: openssl pkey -in key.pem -outform DER | tail -c 32 > key.raw, or drover keygen --from-pem key.pem --out NAME',
+  ),
+  KEY_BAD_LENGTH: usage('a key file holds exactly 32 raw bytes: make one with drover keygen'),
+  KEY_WRONG_KIND: usage('Drover signs with Ed25519 only: make a key with drover keygen --out NAME'),
+  KEY_COMMAND_FAILED: usage(
+    'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
+  ),
+  CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
+  LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),
+  ROBOT_ID_TWICE: refused(
+    'operator',
+    'give one of the two robots another --id and credential; a copied card needs both replaced',
+    'later',
+  ),
+  DATA_LOCKED: usage('stop the other drover-broker, or give this one a --data folder of its own'),
+  DATA_NOT_EMPTY: usage('name an empty --data folder: a restore never mixes with what is there'),
+  DATABASE_DAMAGED: usage(
+    'stop the broker and run drover-broker repair --data FOLDER, or restore a backup into an empty folder',
+  ),
+  REPAIR_FAILED: usage(
+    'restore a backup into an empty folder; without one, move the damaged database away: robots report again and bundles are published again',
+  ),
+  REPAIR_UNFINISHED: usage('run drover-broker repair --data FOLDER again: it goes on'),
+  RESTORE_UNFINISHED: usage('empty the folder and run drover-broker restore again'),
+  BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
+
+  // Documents
+  BACKUP_DAMAGED: refused('operator', 'take another backup: nothing of this one was restored'),
+  JSON_INVALID: refused('peer', 'produce the document again with drover; do not edit signed files'),
+  DOCUMENT_TOO_LARGE: refused('peer', 'shrink the document below the limit that is named'),
+  MANIFEST_INVALID: refused('operator', 'build the bundle again with drover build'),
+  BUNDLE_INCOMPLETE: refused(
+    'operator',
+    'a bundle holds manifest.json, payload.tar.gz and signature.sig',
+  ),
+  BUNDLE_UNSIGNED: refused('operator', 'sign it: drover sign BUNDLE --key release.key'),
+  SIGNATURE_MALFORMED: refused(
+    'peer',
+    'signature.sig holds exactly 64 raw bytes: sign the bundle again',
+  ),
+  BUNDLE_SIGNATURE_BAD: refused(
+    'peer',
+    'the bundle was changed after signing, or signed by a key that is not trusted here',
+  ),
+  BUNDLE_KEY_UNKNOWN: refused(
+    'peer',
+    'sign the bundle with a key of the release role of trust.json',
+  ),
+  BUNDLE_SIGNATURES_TOO_FEW: refused(
+    'operator',
+    'let another release key sign: drover sign BUNDLE --key OTHER --add',
+  ),
+  PAYLOAD_HASH_MISMATCH: refused(
+    'peer',
+    'the payload is not the one that was signed: build and sign again',
+  ),
+  PAYLOAD_SIZE_MISMATCH: refused(
+    'peer',
+    'the payload is not the one that was announced: publish the bundle again',
+  ),
+  PAYLOAD_TOO_LARGE: refused('operator', 'use a larger --chunk-size or split the component'),
+
+  // Trust
+  TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
+  TRUST_EXPIRED: refused(
+    'operator',
+    'publish a newer root with drover trust rotate and drover trust publish',
+    'later',
+  ),
+  TRUST_EXPIRING: refused(
+    'operator',
+    'publish a newer root in time with drover trust rotate and drover trust publish',
+    'later',
+  ),
+  TRUST_VERSION_WRONG: refused(
+    'operator',
+    'publish the updates of trust.json one after the other, none left out',
+  ),
+  ENVELOPE_MALFORMED: refused(
+    'peer',
+    'only drover publish writes this topic: find out who else does',
+  ),
+  ENVELOPE_TYPE_WRONG: refused(
+    'peer',
+    'a signed document of another kind was sent here: find out by whom',
+  ),
+  ENVELOPE_KEY_UNKNOWN: refused('peer', 'sign with a key of the role that trust.json names'),
+  ENVELOPE_SIGNATURE_BAD: refused(
+    'peer',
+    'the document was changed after signing: publish it again',
+  ),
+  ENVELOPE_SIGNATURES_TOO_FEW: refused(
+    'operator',
+    'give as many --key as the threshold of the role asks for',
+  ),
+  ANNOUNCEMENT_INVALID: refused('peer', 'publish again with this version of drover'),
+  ANNOUNCEMENT_REPLAYED: refused(
+    'peer',
+    'a newer announcement was seen before; if this is not an attack, publish again',
+  ),
+  ANNOUNCEMENT_EXPIRING: refused(
+    'operator',
+    'publish again, or run a controller (drover-broker --rollout-key), which announces again in time',
+    'later',
+  ),
+  ANNOUNCEMENT_EXPIRED: refused(
+    'operator',
+    'publish again, and check the clocks of publisher and robot',
+    'later',
+  ),
+  FLEET_WRONG: refused('operator', 'publish with the trust.json of this fleet'),
+
+  // A robot's refusals
+  ARCH_WRONG: refused('operator', 'build the bundle for the arch of this robot'),
+  TOO_OLD: refused(
+    'operator',
+    'publish a full package or a stepping-stone version this robot can take',
+  ),
+  NOT_NEWER: refused('operator', 'publish a higher version; going back is drover rollout rollback'),
+  VERSION_REUSED: refused(
+    'operator',
+    'build it again under a higher version: a version names the same bytes for ever, and build metadata (+x) does not make it another one',
+  ),
+  FAILED_BEFORE: refused(
+    'operator',
+    'publish a fixed bundle, or lift the block: drover-robot unblock VERSION',
+  ),
+  COHORT_CLOSED: refused(
+    'operator',
+    'wait: a later wave of the rollout includes this robot',
+    'later',
+  ),
+  ROLLOUT_STOPPED: refused('operator', 'nothing to do: the rollout is paused or halted', 'later'),
+  ROLLOUT_RECALLED: refused('operator', 'publish a fixed version: this one is blocked here'),
+  RECALL_IMPOSSIBLE: refused(
+    'operator',
+    'publish a fixed version: this robot has no release to go back to',
+  ),
+  DISK_SPACE_SHORT: refused(
+    'operator',
+    'free space on the robot; it tries again by itself',
+    'later',
+  ),
+
+  // Transfer
+  CHUNK_INDEX_INVALID: refused('peer', 'publish the bundle again'),
+  CHUNK_HASH_MISMATCH: refused(
+    'peer',
+    'the bytes are not what their address says: upload them again',
+  ),
+  CHUNK_TOO_LARGE: refused('operator', 'publish with a smaller --chunk-size'),
+  CHUNK_UNAVAILABLE: refused(
+    'peer',
+    'send again what the broker lost: drover publish BUNDLE --upload-only',
+    'later',
+  ),
+  UPLOAD_INCOMPLETE: {
+    fault: 'peer',
+    retry: 'later',
+    exit: 4,
+    hint: 'run the same publish again: it sends only what is missing',
+  },
+  BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
+  LINK_SLOW: unreachable('wait, it goes on by itself; look at the network when this lasts'),
+  BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
+  TLS_INVALID: usage(
+    'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',
+  ),
+  TLS_CLIENT_REFUSED: refused(
+    'operator',
+    "have the site's authority sign a certificate for this robot: docs/tls.md",
+  ),
+  BROKER_REFUSED: refused('peer', 'read the log of the broker', 'later'),
+  ENGINE_TOPIC_DENIED: refused(
+    'operator',
+    'let this user read and write the topics that docs/engines.md lists for drover-broker --engine',
+    'later',
+  ),
+  CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
+  STORE_FULL: refused(
+    'operator',
+    'raise --max-store on the broker; what is withdrawn makes room after an hour',
+    'later',
+  ),
+  DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
+  ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
+  NO_CONTROLLER: refused(
+    'operator',
+    'start the broker with --rollout-key, or ask the one that leads',
+  ),
+  NOT_LEADING: refused('peer', 'say it to the broker whose controller the message names', 'later'),
+  NOT_LED_YET: refused(
+    'peer',
+    'say it again after the time in the message; the drover command does so by itself',
+    'later',
+  ),
+  ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
+  ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
+  APPROVAL_TOO_EARLY: refused(
+    'operator',
+    'approve when its gate has passed: drover rollout status ID says when; to go on without evidence: drover rollout force-open ID --reason WHY',
+    'later',
+  ),
+  ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
+  ROLLOUT_NO_EFFECT: refused(
+    'operator',
+    'read the reasons: drover rollout status ID; publish something that these robots can take',
+  ),
+  WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
+  NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
+  LEASE_INVALID: refused('peer', 'find out who wrote fleet/controller'),
+  ROLLOUT_OVERLAP: refused(
+    'operator',
+    'replace the other rollout with --supersede ID, or stand beside it with --alongside',
+  ),
+  NO_ROBOT_TAKES_IT: refused(
+    'operator',
+    'look at what the robots run with drover fleet robots --broker URL; to announce it all the same: --anyway',
+  ),
+  SEQ_CONFLICT: refused(
+    'peer',
+    'somebody else published at the same moment: run publish again',
+    'now',
+  ),
+
+  // Install
+  ARCHIVE_CORRUPT: refused(
+    'operator',
+    'build the bundle again: the payload is not a gzip-compressed tar',
+  ),
+  ARCHIVE_UNSAFE: refused('operator', 'remove the entry that is named from the application tree'),
+  XATTRS_REFUSED: usage(
+    'set capabilities and ACLs on the robot in the start hook, or pack without them: --drop-xattrs',
+  ),
+  XATTRS_UNREADABLE: usage('apt install attr, or pack without extended attributes: --drop-xattrs'),
+  ROOT_SPLIT: refused(
+    'operator',
+    'put the whole --root on one file system: move the folder that is named back into it',
+    'later',
+  ),
+  ARCHIVE_TOO_LARGE: refused(
+    'operator',
+    'the payload unpacks to more than the limits allow: split it',
+  ),
+  SWAP_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
+  ...SLOT_CODES,
+  HOOK_FAILED: refused(
+    'operator',
+    'run the hook by hand: the report holds its last output',
+    'later',
+  ),
+  READY_DEADLINE: refused(
+    'operator',
+    'see what keeps the robot busy: drover-robot explain; it is tried again by itself',
+    'later',
+  ),
+  HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
+  HEALTH_FAILED: refused('operator', 'fix the application and publish a higher version'),
+  HEALTH_DEADLINE: refused(
+    'operator',
+    'fix the application or raise --health-timeout, and publish again',
+  ),
+  BOOT_LIMIT_REACHED: refused(
+    'operator',
+    'fix the application: it never became healthy before the next boot',
+  ),
+  LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
+  ROLLBACK_FAILED: refused(
+    'operator',
+    'go to the robot: drover-robot explain says what is in the way',
+  ),
+  RELEASE_DAMAGED: refused('operator', 'look at the disk of the robot: it lost bytes', 'later'),
+  BOOT_NOT_COUNTED: refused('operator', 'make room on the disk of the robot, or mend it', 'later'),
+  STATE_CORRUPT: refused(
+    'operator',
+    'the state file was set aside; drover-robot recover rebuilt it from the links',
+  ),
+  STATE_LOST: refused(
+    'operator',
+    'find out who removes or damages the state folder (a tmpfs, a cleaner); the robot watches the health of what runs as after an update',
+    'later',
+  ),
+  STATE_NEWER: refused(
+    'operator',
+    'install the drover-robot that wrote the state, or a newer one; until then nothing in the root is changed',
+    'later',
+  ),
+  NOT_A_FILE: refused(
+    'operator',
+    'something else stands where the message names a file: move it away',
+    'later',
+  ),
+  DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
+  DISK_READ_ONLY: refused(
+    'operator',
+    'mount the disk that the message names read-write (mount -o remount,rw); it is looked at again by itself',
+    'later',
+  ),
+  LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
+  SOCKET_UNUSABLE: usage('give another --socket: a short path in a folder the agent may write to'),
+  ROBOT_ALREADY_RUNNING: refused(
+    'operator',
+    'stop the other first (fuser -v DIR names it); each agent needs a --root of its own',
+  ),
+  FLOCK_MISSING: usage('install util-linux, which brings flock: apt install util-linux'),
+  ROOT_LOCK_FAILED: refused(
+    'operator',
+    'put the root on a file system that can lock a folder, such as ext4, btrfs, xfs or f2fs',
+  ),
+  ROOTS_OVERLAP: usage('give each component a folder of its own, none of them inside another'),
+  ROBOT_NOT_RUNNING: unreachable(
+    'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
+  ),
+
+  // Deltas; a robot that meets one of these takes the full payload instead
+  ZSTD_MISSING: usage(
+    'install zstd 1.4.5 or newer (apt install zstd), or build without --delta-from',
+  ),
+  ZSTD_FAILED: refused('operator', 'run zstd by hand: the message holds its last words', 'later'),
+  ZSTD_TIMED_OUT: refused('operator', 'the machine is too slow or too busy for it', 'later'),
+  DELTA_INVALID: refused('peer', 'build the bundle again: the delta is not what its manifest says'),
+  DELTA_BASE_CHANGED: refused(
+    'operator',
+    'find out what writes into the release folder: a release is never changed in place',
+  ),
+  DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
+  DELTA_INTERRUPTED: refused(
+    'operator',
+    'look whether the robot runs out of memory while it patches',
+  ),
+
+  ...AIR_GAP_CODES,
+
+  // HTTP
+  HTTP_UNAUTHORIZED: refused(
+    'operator',
+    'send Authorization: Bearer TOKEN with a token of the credentials file',
+  ),
+  CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
+  NOT_FOUND: refused('operator', 'list what exists first'),
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof CATALOGUE;

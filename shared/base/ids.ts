@@ -1,0 +1,50 @@
+/**
+ * Branded names. Each topic level matches ID, without dots: NATS before 2.10 refuses them.
+ * Sans-I/O.
+ */
+
+import { DroverError } from './errors.ts';
+
+declare const brand: unique symbol;
+type Branded<T, Name> = T & { readonly [brand]: Name };
+
+export type RobotId = Branded<string, 'RobotId'>;
+export type RolloutId = Branded<string, 'RolloutId'>;
+export type ComponentName = Branded<string, 'ComponentName'>;
+/** Lower-case hex of a SHA-256. */
+export type Sha256Hex = Branded<string, 'Sha256Hex'>;
+/** Milliseconds since 1970-01-01 UTC. */
+export type EpochMs = number;
+
+export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+export const SHA256_PATTERN = /^[0-9a-f]{64}$/;
+
+export function isId(text: string): boolean {
+  return ID_PATTERN.test(text);
+}
+
+export function isRobotId(text: string): text is RobotId {
+  return isId(text);
+}
+
+export function isSha256Hex(text: string): text is Sha256Hex {
+  return SHA256_PATTERN.test(text);
+}
+
+function parseId(what: string, text: string): string {
+  if (isId(text)) return text;
+  throw new DroverError(
+    'USAGE',
+    `read ${what}: not an id (got ${JSON.stringify(text.slice(0, 80))}, want 1 to 64 of A-Z a-z 0-9 _ -)`,
+  );
+}
+
+export const parseRobotId = (text: string): RobotId => parseId('robot id', text) as RobotId;
+export const parseRolloutId = (text: string): RolloutId => parseId('rollout id', text) as RolloutId;
+export const parseComponentName = (text: string): ComponentName =>
+  parseId('component name', text) as ComponentName;
+
+/** Hashes in messages for people: twelve digits are enough to tell them apart. */
+export function shortHash(hash: string): string {
+  return hash.slice(0, 12);
+}

@@ -1,0 +1,370 @@
+/**
+ * The only home of numbers that bound something. Each has its unit in its name and its reason
+ * beside it; relations between them are asserted when the module loads, so a bad edit cannot run.
+ * Sans-I/O.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+export const LIMITS = {
+  // Names
+  idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
+  versionLengthMax: 64, // characters in a semver: it becomes a directory name
+  capsMax: 16, // capabilities in one robot's state
+  tagsMax: 32, // tags of one robot or one target
+  targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
+
+  // Chunks
+  chunkBytesDefault: 256 * KiB, // measured best on aedes, mosquitto and NATS alike
+  chunkBytesMin: 16 * KiB, // below this, packets cost more than bytes
+  chunkBytesMax: 512 * KiB, // half of NATS' default max_payload of 1 MiB
+  chunksMax: 16_384, // chunkBytesMax / 32: the index of an artifact is one chunk itself
+  payloadBytesMax: 8 * GiB, // chunksMax * chunkBytesMax
+
+  // Documents
+  manifestBytesMax: 64 * KiB, // a manifest is a page of text; base64 of it must fit an announcement
+  announcementBytesMax: 256 * KiB, // one packet on every engine, with room for the envelope
+  trustBytesMax: 64 * KiB, // a few dozen keys
+  brokerUrlsMax: 8, // nodes of one cluster that a client is told of
+  trustUpdatesAheadMax: 16, // that came before the one that they follow: many years of rotations
+  reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
+  jsonDepthMax: 16, // our deepest document nests 6
+  signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
+  keysPerRoleMax: 16, // keys in one role
+  rolloutsMax: 32, // active rollouts in one announcement
+  wavesMax: 16, // waves of one rollout
+  attributedMax: 1_000, // entries with extended attributes that are told of one payload
+  deltasMax: 16, // base versions of one bundle
+  gateSecondsMax: 30 * 86_400, // seconds a gate may wait for anything: a month
+  lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span
+  lateSpreadSecondsMax: 86_400, // and never later than a day
+  usageStintsMax: 4, // versions of one component whose counters a report carries
+  announcementLifeMsDefault: 30 * DAY, // a withheld newer announcement is noticed after this
+
+  // Archive
+  archiveEntriesMax: 200_000, // inodes one release may take
+  archivePathBytesMax: 1_024, // one path inside the archive
+  archiveNameBytesMax: 255, // one name in a path: NAME_MAX of every Linux file system
+  archiveBytesMax: 32 * GiB, // unpacked bytes of one release
+  archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
+  archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
+
+  // Deltas: a patch is applied in pieces, each of which costs a robot dictionary + fresh bytes
+  deltaDictionaryBytesMax: 80 * MiB, // what zstd may copy from while it unpacks one piece
+  deltaFreshBytesMax: 40 * MiB, // what it unpacks then; with the agent below 256 MiB in all
+  deltaSegmentsMax: 1_024, // pieces of one patch: archiveBytesMax of nothing but fresh bytes
+  deltaCopiesMax: 65_536, // runs that are copied without zstd
+  deltaCopyBytesMin: 128 * KiB, // a shorter run costs zstd no more than a copy: one block of it
+  deltaPlanBytesMax: 1 * MiB, // what stands before the pieces of a patch
+  deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  zstdStderrBytesMax: 4 * KiB, // last words of zstd kept for the report
+  zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
+  zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
+  zstdProbeMsMax: 5 * SECOND, // `zstd --version`
+
+  // Over an air gap
+  siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
+  parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
+  parcelMembersMax: 800, // 32 bundles of 4 files and 16 deltas, announcement and trust: 642
+  parcelPartsMax: 999, // three digits behind the name of a file that was split
+  parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
+  parcelClockMsMax: DAY, // how far ahead of our clock an unsigned file may claim to be made
+  fatFileBytesMax: 4 * GiB - 1, // one file on FAT32
+
+  // Pull engine
+  windowChunksStart: 2, // chunks asked for at once before anything is known of the link
+  windowChunksMax: 8, // enough for 2 MiB in flight at the default size
+  windowBytesMax: 2 * MiB, // memory a pull may hold, whatever the chunk size
+  filtersPerSubscribeMax: 4, // what every engine takes
+  pullTimeoutMsStart: 5 * SECOND, // first patience for a chunk, adapted to the link
+  pullTimeoutMsMin: 2 * SECOND, // never hastier: a broker may pause for its disk
+  pullTimeoutMsMax: 2 * MINUTE, // a 256 KiB chunk at 20 kbit/s takes this long
+  pullOvertakenMin: 8, // later chunks that came sooner: brokers answer several questions at a time
+  pullAttemptsBeforeWant: 2, // subscriptions without an answer before `want` is published
+  pullAttemptsMax: 12, // then the pull gives up and says which chunk is missing
+  wantChunksMax: 32, // chunk ids in one want message
+  downloadSyncBytes: 16 * MiB, // at most this much is fetched again after a power cut
+
+  // Broker
+  connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
+  packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
+  connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
+  connectionsUnsharedMax: 32, // a door of so few keeps none back for clients that are known
+  connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
+  httpConnectionsMax: 1_000, // sockets of the HTTP API, beside those of MQTT
+  httpRequestMs: 30 * SECOND, // a request that is not whole by then ends with its socket
+  httpCheckMs: 2 * SECOND, // how often that is looked at
+  refusalLogMs: MINUTE, // one line a minute about each kind of refusal: strangers cause them
+  storeBytesMaxDefault: 20 * GiB, // chunk store of one broker
+  controlMessagesMax: 100_000, // retained control messages held in memory
+  controlMessageBytesMax: 512 * KiB, // largest retained control message
+  connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
+  drainTimeoutMs: 5 * MINUTE, // a reader is closed that takes longer for what it was sent
+  sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
+  queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
+  databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
+  backupSegmentBytes: 1 * MiB, // records of a database in one entry of a backup
+  backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth
+  backupStallMs: MINUTE, // who reads a backup and takes nothing for so long is ended
+  databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
+  databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
+  diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
+  unreadAnswerBytesMax: 4 * KiB, // SUBACKs beside a chunk that a client has not read: 800 of them
+  subscriptionsPerClientMax: 256, // topic filters of one connection
+  turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
+  rateBurstMs: 200, // of a rate that may be made up for: timers and disks are late by as much
+  timerMsMax: 2 ** 31 - 1, // setTimeout takes no more: 24 days
+  keepUnannouncedMsDefault: DAY, // an upload that pauses over a night, a robot that is off for one
+  keepUnannouncedMsMin: SECOND, // for tests; an upload and its reading back must fit into it
+  keepUnannouncedMsMax: 365 * DAY, // longer than any rollout: use --no-garbage
+  garbageEarlyMs: 60 * MINUTE, // what was withdrawn stays so long, also in a full store
+  garbageRoomBytes: 16 * MiB, // made at once, so that not each chunk of an upload asks for its room
+  garbageLookMs: 10 * MINUTE, // between two looks for chunks that nobody needs
+  garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
+  garbageBatchMax: 20, // chunks removed between two pauses
+  garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
+  garbageMarksMax: 200_000, // chunks that wait to be removed: 80 MB; the rest waits for them
+  engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
+  eventStreamClientsMax: 64, // dashboards on /events
+  deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
+  credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
+  credentialsLookMs: 1 * SECOND, // how often the file is looked at: who is removed is out that soon
+  credentialsBytesMax: 8 * MiB, // that many lines
+  passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
+  passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
+  passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again
+  robotsMax: 100_000, // robots in the registry, known by what they retained
+  requestsMax: 1_000, // package requests that the API can list
+  eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
+  recentEventsMax: 1_000, // events the API can list
+
+  // Controller
+  leaseMs: MINUTE, // without a sign of the leader for this long another may claim to lead
+  leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
+  leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
+  leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
+  commandWaitMs: 2 * MINUTE, // a new controller leads by then: leaseMs, leaseSettleMs, some looks
+  commandRetryMs: 1 * SECOND, // between two tries of it
+  leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
+  leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
+  seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
+  lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
+  controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
+  examplesMax: 8, // robots named in a reason
+  canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
+  progressLifeMs: DAY, // a robot that has not heard of a rollout for this long joins it no more
+  renewBeforeMsMax: 15 * DAY, // before the end of a long life a controller announces again
+  renewRetryMs: MINUTE, // between two tries of that
+  trustNoticeMs: 60 * DAY, // a trust.json that ends within this is told: rotating takes people
+  announcementNoticeMs: 7 * DAY, // the same for an announcement that nobody announces again
+  expiryTellMs: DAY, // between two lines in the log on it
+  auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not looks
+  endedRunsMax: 256, // rollouts that are over and whose history is kept
+  notifyMsMax: MINUTE, // a program that calls a person
+  countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
+  countedTasksMax: 100_000, // tasks that one report of one robot can add
+  countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
+  countedHoursMax: 24, // hours of work that one report can add
+  historyPageMax: 500, // audit entries in one answer
+  speakerCharsMax: 64, // name that a person gives of themselves
+  apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
+  apiAnswerBytesMax: 8 * MiB, // a page of history, or rolloutsMax rollouts with their targets
+  watchIntervalMs: 1 * SECOND, // a watcher sees each look of the controller
+  watchRetryMsMax: 10 * SECOND, // and a broker that is back within this
+  reasonsMax: 8, // sentences in one progress
+
+  // An engine that somebody else runs
+  presenceSilenceMs: 3 * MINUTE, // three heartbeats: a robot that is silent so long is gone
+  echoMsMax: 10 * SECOND, // our own word on a topic that we read has come back by then
+  wantAnswerMsMin: 5 * SECOND, // one chunk is published again at most this often
+  wantAnswersMax: 1_024, // chunks answered within that time: more is not a lack but a flood
+  restoreMsMin: 5 * SECOND, // a control message is put back at most this often
+  eventJournalMax: 10_000, // robot events kept over restarts
+  eventRetryMs: 1 * SECOND, // an event that could not be written is tried again after this
+  storeCheckMs: MINUTE, // lost chunks are looked for again after this
+  storeCheckPatienceMs: 10 * SECOND, // an engine that serves a fleet may take this long for a chunk
+  storeCheckBytesPerSecond: 16 * MiB, // a check leaves room on the link for robots
+
+  // Site relay
+  relayNameMax: 48, // it is part of client ids, which are as long as any id
+  upstreamEventsMax: 50_000, // robot events that wait for the link: weeks of a site of 100 robots
+  upstreamEventBytesMax: 64 * MiB, // bytes of them: a quarter of what the disk keeps for databases
+  upstreamWindow: 32, // reports on the way up at once: 50 a second over a satellite
+  upstreamStateMsMin: 10 * SECOND, // progress and counters of one robot go up this often
+  upstreamTickMs: 1 * SECOND, // how often it is looked whether something is due
+  upstreamHoldMs: MINUTE, // what the upstream does not allow is tried again after this
+  relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
+  relayRetryMs: MINUTE, // and it is asked for again after this
+  relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
+
+  // Robot
+  bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
+  healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
+  healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
+  healthIntervalMs: 1 * SECOND, // between two health probes
+  healthSuccessesMin: 3, // in a row: an application that comes and goes is not healthy
+  hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
+  hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
+  hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
+  readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
+  windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
+  windowLookMs: MINUTE, // a closed window is looked at again this often: the clock may be put right
+  stuckRetryMsMin: 5 * MINUTE, // a failed rollback is tried again after this: disks come back
+  stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, for as long as nobody comes
+  retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
+  retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
+  rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
+  verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
+  persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
+  blockedBundlesMax: 64, // bundles remembered as failed
+  eventEpochsMax: 8, // starts of one agent whose events are still told from copies
+  twinReturnsMin: 2, // one return may be a message that was delivered late
+  twinNamesMax: 4, // agents that take turns under one id
+  twinWindowMs: 60 * MINUTE, // returns further apart are no sign; an alarm ends after this
+  outboxEventsMax: 256, // unsent events kept through an outage
+  reportIntervalMs: 2 * SECOND, // progress reports while downloading
+  healthWatchMs: MINUTE, // between two looks at the health of a confirmed version
+  reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
+  quietHeartbeats: 10, // of so many heartbeats a robot that no rollout watches sends one
+  watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
+  usageTickS: 1, // run time is added in pieces of at least this
+  usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
+  ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
+  expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
+  secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
+  diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
+  socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then
+  flockMs: 10_000, // one question to the kernel; a disk that hangs is told
+  reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents
+  diskSpareBytes: 32 * MiB, // left free beside what an update needs
+  localRequestBytesMax: 16 * KiB, // body of a local API call
+  localConnectionsMax: 32, // applications on the local socket at once
+  localHeaderBytesMax: 8 * KiB, // head of a local API call
+  localRequestMs: 5 * SECOND, // a local call that is not whole by then is ended
+  localAnswerMs: 10 * SECOND, // a caller gives up on the agent after this
+  localResponseBytesMax: 1 * MiB, // answer of the local API: 16 components with their problems
+  socketPathBytesMax: 107, // sun_path of Linux without its final NUL
+  telemetryDeltaMax: 1_000_000_000, // one report of a counter: sums stay exact integers for ever
+  hookDrainMs: 200, // last words of a hook that ended may come this late
+  closeWaitMs: 30 * SECOND, // a write that runs when the agent stops; systemd kills after 90
+  hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
+  stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
+  stageInflateBytes: 64 * KiB, // piece that gunzip hands out: 256 KiB cost 16 MiB more at the peak
+  setAsideMax: 9, // names for one damaged state file: only folders and links take more than one
+  adoptInodesMin: 32, // two links, an intent, a state: none may fail once a folder moved
+  adoptBytesMin: 1 * MiB, // the same in bytes, with what a file system keeps for itself
+  linksFollowedMax: 40, // symbolic links to one end, as the kernel has it
+  releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
+  sealLooksMax: 32, // entries of a seal that are looked at side by side
+  sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
+  recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
+  damagesMax: 8, // files remembered that differed from what was installed
+  stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
+
+  // The agent's own weight
+  agentIdleRssBytesMax: 72 * MiB, // bare Node 20 takes 43 MiB of it, shared with nobody but Node
+  agentIdleBytesPerHourMax: 12 * KiB, // MQTT both ways: 8 MiB a month on a SIM card
+  agentWatchedBytesPerHourMax: 96 * KiB, // the same while a rollout wants its counters: hours, days
+  deltaFailuresMax: 8, // bundles remembered whose delta was of no use
+  patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
+  recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
+
+  // Log lines
+  seldomKeysMax: 1_000, // kinds of a line that are held back one by one
+  readErrorLogMs: MINUTE, // a disk that fails is asked by every robot: one line a minute
+
+  // Memory
+  wholeChunksMax: 20_000, // chunks known to be whole since the start: 3 MiB, and 5 GiB of store
+  hotChunkBytesMax: 16 * MiB, // read a moment ago: 64 chunks that robots of one rollout share
+  brokerCollectAfterBytes: 16 * MiB, // as below; a broker has more room and less time
+  collectAfterBytes: 4 * MiB, // traffic after which dead buffers are freed
+
+  // Links
+  reconnectMsMin: 500, // first reconnect, with full jitter
+  reconnectMsMax: 60 * SECOND, // a fleet that lost its broker returns within a minute of it
+  endedSoonMs: 5 * SECOND, // a link that its peer ended before this was up and of little use
+  endingsOfTwins: 5, // so many in a row look like another client with the same id
+  endedLateMs: 10 * MINUTE, // twins that wait a minute each still end each other before this
+  keepaliveSMax: 3600, // longer than any NAT keeps a link
+  keepaliveS: 30, // a dead link is noticed after 45 s
+  certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this
+  connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
+  connectAttemptsMax: 4, // and at once after so many refused connections: a wrong port is told soon
+  uploadWindow: 8, // unacknowledged chunks of a publisher
+  uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
+  keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
+  keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
+  journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
+  journalUploadsMax: 34, // a payload and its deltas on two brokers: one bundle's journal
+  readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
+  readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
+  readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is
+  readBackCheckMs: 500, // how often silence is looked for
+  quietMs: 400, // retained messages have all come when none came for this long
+  retainedWaitMsMax: 10 * SECOND, // a listing of retained messages ends here, quiet or not
+  readAnnouncementLooksMin: 3, // looks for it at the least, however long each took
+  readAnnouncementMsMax: 5 * SECOND, // a stored announcement is readable after this
+  uploadAttemptsMax: 5, // reconnects of one upload before it says how to go on
+} as const;
+
+function assertRelation(holds: boolean, sentence: string): void {
+  if (!holds) throw new TypeError(`limits.ts: ${sentence}`);
+}
+
+assertRelation(
+  LIMITS.chunksMax * 32 <= LIMITS.chunkBytesMax,
+  'a chunk index of chunksMax entries must fit in one chunk',
+);
+assertRelation(
+  LIMITS.chunksMax * LIMITS.chunkBytesMax === LIMITS.payloadBytesMax,
+  'the largest payload is the most chunks of the largest size',
+);
+assertRelation(
+  LIMITS.windowChunksMax * LIMITS.chunkBytesDefault <= LIMITS.windowBytesMax,
+  'the full window must be usable at the default chunk size',
+);
+assertRelation(
+  LIMITS.manifestBytesMax * 2 <= LIMITS.announcementBytesMax,
+  'an announcement must have room for the largest manifest in base64',
+);
+assertRelation(
+  LIMITS.controlMessageBytesMax >= LIMITS.announcementBytesMax * 2,
+  'a control message must hold an announcement in its base64 envelope',
+);
+assertRelation(
+  LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
+  'one packet limit serves control messages and chunks',
+);
+assertRelation(
+  LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,
+  'answers to one window may come in any order',
+);
+assertRelation(
+  LIMITS.drainTimeoutMs >= LIMITS.pullTimeoutMsMax * 2,
+  'a robot that waits patiently for a chunk must not be closed by the broker meanwhile',
+);
+assertRelation(
+  LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,
+  'the seq of the last term must be an exact integer',
+);
+assertRelation(
+  LIMITS.leaseSettleMs * 2 < LIMITS.leaseMsMin,
+  'a claim must settle long before another may be made',
+);
+assertRelation(
+  LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,
+  'a robot that lost one report is not gone',
+);
+assertRelation(
+  LIMITS.deltaSegmentsMax * LIMITS.deltaFreshBytesMax >= LIMITS.archiveBytesMax,
+  'a patch must be able to hold the largest archive',
+);
+assertRelation(
+  LIMITS.deltaCopiesMax * LIMITS.deltaCopyBytesMin >= LIMITS.payloadBytesMax,
+  'a patch must be able to copy all of the largest payload',
+);

@@ -1,0 +1,97 @@
+/**
+ * The doors between decisions and the world, as interfaces only. Each has a real adapter under an
+ * `io/` folder, and tests may stand a memory one in its place.
+ * Sans-I/O.
+ */
+
+import type { EpochMs, Sha256Hex } from './ids.ts';
+
+export interface Clock {
+  now(): EpochMs;
+}
+
+/** Uniform in [0, 1). */
+export type Random = () => number;
+
+export interface Log {
+  debug(facts: object, message: string): void;
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+export interface SendOptions {
+  readonly retain: boolean;
+  readonly qos: 0 | 1;
+}
+
+/**
+ * One MQTT link that comes and goes. It reconnects by itself and forgets: subscriptions and unsent
+ * messages belong to the caller, who repeats them from `onUp`.
+ */
+export interface Wire {
+  readonly isUp: boolean;
+  /** When bytes of a message last came (`performance.now()`): it may be slow, but it is on its way.
+   * -Infinity when none ever did; left out by a wire that sees whole messages only. */
+  readonly bodyAtMs?: number;
+  /** Connections in a row that the broker ended soon after they were up; see `countEndings`. */
+  readonly endings?: number;
+  /** Resolves at PUBACK (QoS 1) or when written (QoS 0); rejects BROKER_UNREACHABLE when the link
+   * is or goes down, or with the code of a refusal of the broker. Never queues across links. */
+  send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void>;
+  /** Resolves at SUBACK; rejects ACCESS_DENIED when the broker refuses a filter. */
+  subscribe(filters: readonly string[], qos: 0 | 1): Promise<void>;
+  unsubscribe(filters: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface WireHandlers {
+  /** Awaited before the next message is read, and before it is acknowledged: this is the
+   * backpressure of a pull. `payload` is a view that is only valid until the promise settles.
+   * `isRetained`: it was kept for who subscribes, so it says nothing about this moment. */
+  onMessage(topic: string, payload: Uint8Array, isRetained: boolean): void | Promise<void>;
+  onUp?(): void;
+  onDown?(reason: string): void;
+}
+
+/** Chunks at their content address. A ladder: a parameter's type says how much power it needs. */
+export interface ChunkStore {
+  has(hash: Sha256Hex): Promise<boolean>;
+  /** Verified bytes, or null when the chunk is absent or was found damaged (and removed). */
+  get(hash: Sha256Hex): Promise<Uint8Array | null>;
+}
+
+export interface WritableChunkStore extends ChunkStore {
+  /**
+   * Verified, written and fsynced when it resolves; putting a chunk that is there is a no-op.
+   * @throws DroverError CHUNK_HASH_MISMATCH, CHUNK_TOO_LARGE, STORE_FULL, DISK_FULL
+   */
+  put(hash: Sha256Hex, bytes: Uint8Array): Promise<void>;
+}
+
+export interface PrunableChunkStore extends WritableChunkStore {
+  /**
+   * @param mayRemove asked right before it goes; false leaves it
+   * @returns the bytes that are free now, 0 when nothing was removed
+   */
+  remove(hash: Sha256Hex, mayRemove?: () => boolean): Promise<number>;
+  /** All that is there, in groups of a bounded size; what comes meanwhile may be missing. */
+  list(): AsyncIterable<readonly Sha256Hex[]>;
+  readonly bytesStored: number;
+  readonly chunksStored: number;
+}
+
+/** What unpacks one frame of a delta. Only bytes are taken from it, and they are hashed. */
+export interface PatchProgram {
+  /**
+   * @param run.dictionary path of a file, null for none
+   * @param run.take awaited before more is unpacked; what it throws ends the program
+   * @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT
+   */
+  unpack(run: {
+    readonly dictionary: string | null;
+    readonly frame: AsyncIterable<Uint8Array>;
+    readonly signal: AbortSignal;
+    take(piece: Uint8Array): Promise<void>;
+  }): Promise<void>;
+}

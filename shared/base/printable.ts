@@ -1,0 +1,16 @@
+/**
+ * Words of strangers inside our messages. A file name or a JSON key may hold a terminal's escape
+ * sequence or megabytes; a message shows that it was there and carries neither.
+ * Sans-I/O.
+ */
+
+/** Longest foreign text that a message quotes. */
+const QUOTED_CHARS_MAX = 120;
+// Control characters, line and paragraph separators, and the marks that reverse reading order.
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** At most `charsMax` characters, each unprintable one shown as `\u{hex}`. */
+export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): string {
+  const cut = text.length > charsMax ? `${text.slice(0, charsMax)}…` : text;
+  return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+}

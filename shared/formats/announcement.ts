@@ -1,0 +1,176 @@
+/**
+ * The announcement: the one signed list of active rollouts, on `fleet/updates`. A rollout key says
+ * here who gets what and when; what may run at all was said by a release key inside each rollout.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { DroverError } from '../base/errors.ts';
+import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
+import { gatesSchema } from '../rules/gates.ts';
+import type { EpochMs } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
+import {
+  base64Schema,
+  idSchema,
+  instantSchema,
+  parseDocument,
+  robotIdSchema,
+  rolloutIdSchema,
+  seqSchema,
+  sha256Schema,
+  sizeSchema,
+} from './schema.ts';
+import type { TrustRoot } from './trust.ts';
+
+const tagSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:=-]{1,64}$/, 'want 1 to 64 of A-Z a-z 0-9 _ . : = -');
+export const tagsSchema = z.array(tagSchema).max(LIMITS.tagsMax);
+
+const artifactSchema = z.object({
+  kind: z.enum(['full', 'zstd-patch']),
+  sha256: sha256Schema,
+  size: sizeSchema.min(1).max(LIMITS.payloadBytesMax),
+  chunk_size: z.number().int().min(LIMITS.chunkBytesMin).max(LIMITS.chunkBytesMax),
+  chunk_index: sha256Schema,
+});
+
+const targetSchema = z.object({
+  arch: z.string().max(64).optional(),
+  tags: tagsSchema.default([]),
+  robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
+});
+
+const canariesSchema = z.object({
+  tags: tagsSchema.default([]),
+  robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
+});
+
+const waveSchema = z.object({
+  percent: z.number().min(0).max(100),
+  soak_s: sizeSchema.default(0),
+});
+
+const rolloutSchema = z.object({
+  id: rolloutIdSchema,
+  manifest: base64Schema(LIMITS.manifestBytesMax),
+  signature: base64Schema(SIGNATURE_BYTES),
+  cosignatures: z.array(base64Schema(SIGNATURE_BYTES)).max(LIMITS.signaturesMax).default([]),
+  artifacts: z
+    .array(artifactSchema)
+    .min(1)
+    .max(LIMITS.deltasMax + 1),
+  target: targetSchema.prefault({}),
+  salt: z.string().max(128),
+  waves: z.array(waveSchema).min(1).max(LIMITS.wavesMax),
+  gates: gatesSchema.prefault({}),
+  /** Robots that come before the first wave: by id, or by having all of the tags. */
+  canaries: canariesSchema.prefault({}),
+  /** Waves (1 for the first) after which a person must approve. */
+  approve_after: z
+    .array(z.number().int().min(0).max(LIMITS.wavesMax))
+    .max(LIMITS.wavesMax)
+    .default([]),
+  /** Robots that come after the last wave has opened start at a moment of their own within this. */
+  late_spread_s: sizeSchema
+    .max(LIMITS.lateSpreadSecondsMax)
+    .default(LIMITS.lateSpreadSecondsDefault),
+  emergency: z.boolean().default(false),
+  /** Rollouts that left the list for this one: for the audit log, robots do not ask. */
+  supersedes: z.array(rolloutIdSchema).max(LIMITS.rolloutsMax).default([]),
+  health_timeout_s: z
+    .number()
+    .int()
+    .min(1)
+    .max(LIMITS.healthTimeoutMsMax / 1000)
+    .optional(),
+  min_canaries: z.number().int().min(1).max(1_000_000).default(1),
+});
+
+const announcementSchema = z.object({
+  fleet: idSchema,
+  seq: seqSchema,
+  issued_at: instantSchema,
+  expires_at: instantSchema,
+  /** The newest file that came over an air gap into this: older ones are refused. */
+  imported: z.object({ seq: seqSchema }).optional(),
+  rollouts: z
+    .array(rolloutSchema)
+    .max(LIMITS.rolloutsMax)
+    .refine((list) => new Set(list.map((r) => r.id)).size === list.length, 'a rollout id twice'),
+});
+
+export type Announcement = z.output<typeof announcementSchema>;
+/** As written: instants and bytes as text. */
+export type AnnouncementFields = z.input<typeof announcementSchema>;
+export type Rollout = Announcement['rollouts'][number];
+export type RolloutFields = AnnouncementFields['rollouts'][number];
+export type Artifact = Rollout['artifacts'][number];
+export type Target = Rollout['target'];
+
+const KIND = {
+  what: 'announcement',
+  schema: announcementSchema,
+  bytesMax: LIMITS.announcementBytesMax,
+  code: 'ANNOUNCEMENT_INVALID',
+} as const;
+
+/** @throws DroverError of the document or ENVELOPE_* kind */
+export function signAnnouncement(
+  fields: AnnouncementFields,
+  seeds: readonly Uint8Array[],
+): Uint8Array {
+  const payload = new TextEncoder().encode(JSON.stringify(fields));
+  parseDocument(KIND, payload);
+  return signEnvelope(PAYLOAD_TYPES.announcement, payload, seeds);
+}
+
+/** Signatures, shape and fleet; freshness is asked separately because it needs a memory. */
+export function openAnnouncement(bytes: Uint8Array, trust: TrustRoot): Announcement {
+  const announcement = parseDocument(KIND, openAnnouncementPayload(bytes, trust));
+  if (announcement.fleet === trust.fleet) return announcement;
+  throw new DroverError(
+    'FLEET_WRONG',
+    `accept announcement ${announcement.seq}: other fleet (got ${announcement.fleet}, want ${trust.fleet})`,
+  );
+}
+
+/** The verified payload bytes as they were signed, for whoever has to carry rollouts over unread. */
+export function openAnnouncementPayload(bytes: Uint8Array, trust: TrustRoot): Uint8Array {
+  return openEnvelope(bytes, PAYLOAD_TYPES.announcement, trust.roles.rollout);
+}
+
+/**
+ * What an announcement claims, its signatures NOT checked: for showing, never for acting.
+ * @throws DroverError of the document or ENVELOPE_MALFORMED kind
+ */
+export function peekAnnouncement(bytes: Uint8Array): Announcement {
+  return parseDocument(KIND, peekEnvelope(bytes));
+}
+
+/**
+ * An equal `seq` is the same announcement again (retained, re-sent); only a lower one is a replay.
+ * @param floor highest seq accepted before, 0 for none
+ * @throws DroverError ANNOUNCEMENT_REPLAYED, ANNOUNCEMENT_EXPIRED
+ */
+export function assertFresh(
+  document: { seq: number; expires_at: EpochMs },
+  floor: number,
+  now: EpochMs,
+): void {
+  if (document.seq < floor) {
+    throw new DroverError(
+      'ANNOUNCEMENT_REPLAYED',
+      `accept announcement: older than one seen before (got seq ${document.seq}, want at least ${floor})`,
+      { facts: { got: document.seq, want: floor } },
+    );
+  }
+  if (now >= document.expires_at) {
+    throw new DroverError(
+      'ANNOUNCEMENT_EXPIRED',
+      `accept announcement ${document.seq}: expired (got now ${new Date(now).toISOString()}, want before ${new Date(document.expires_at).toISOString()})`,
+    );
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Which chunks a bundle is made of, as its announcement says: the index of each artifact and all
+ * that the index names. Whoever checks, carries or removes chunks asks here, so that a new kind of
+ * artifact is known to all of them at once. It must never leave one out: what is not named here is
+ * garbage to a broker.
+ * Sans-I/O.
+ */
+
+import type { Artifact } from './announcement.ts';
+import { parseChunkIndex } from '../transfer/chunk-index.ts';
+import { DroverError } from '../base/errors.ts';
+import { shortHash, type Sha256Hex } from '../base/ids.ts';
+
+/** A full payload or a delta, each with an index of its own. */
+export interface ChunkedBundle {
+  readonly id: string;
+  readonly artifacts: readonly Artifact[];
+}
+
+/** The bytes at a content address; null when they are not there. */
+export type ReadChunk = (hash: Sha256Hex) => Promise<Uint8Array | null>;
+
+/** The indexes are chunks themselves. */
+export function indexesOf({ artifacts }: ChunkedBundle): Set<Sha256Hex> {
+  return new Set(artifacts.map((one) => one.chunk_index as Sha256Hex));
+}
+
+/** What one index names, for every artifact that has it. @throws DroverError CHUNK_INDEX_INVALID */
+export function chunksOfIndex(
+  { artifacts }: ChunkedBundle,
+  index: Sha256Hex,
+  bytes: Uint8Array,
+): Sha256Hex[] {
+  const mine = artifacts.filter((one) => one.chunk_index === index);
+  return mine.flatMap((artifact) => parseChunkIndex(bytes, artifact).chunks);
+}
+
+/**
+ * All of it, or nothing: half of the truth would cost the other half.
+ * @throws DroverError CHUNKS_LOST when an index is not there, CHUNK_INDEX_INVALID
+ */
+export async function allChunksOf(
+  bundles: readonly ChunkedBundle[],
+  read: ReadChunk,
+): Promise<Set<Sha256Hex>> {
+  const all = new Set<Sha256Hex>();
+  for (const bundle of bundles) {
+    for (const index of indexesOf(bundle)) {
+      const bytes = await read(index);
+      if (!bytes) {
+        const what = `the index ${shortHash(index)} is not there`;
+        throw new DroverError('CHUNKS_LOST', `list the chunks of ${bundle.id}: ${what}`);
+      }
+      all.add(index);
+      for (const chunk of chunksOfIndex(bundle, index, bytes)) all.add(chunk);
+    }
+  }
+  return all;
+}

@@ -1,0 +1,53 @@
+/**
+ * The parts of a bundle: their names and how large each may be. One rule for a folder, a `.drover`
+ * file and a stick that somebody found. Sans-I/O.
+ */
+
+import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { isVersion } from '../rules/version.ts';
+
+export const MANIFEST_FILE = 'manifest.json';
+export const PAYLOAD_FILE = 'payload.tar.gz';
+export const SIGNATURE_FILE = 'signature.sig';
+/** Further 64-byte signatures one after the other, for release thresholds above 1. */
+export const COSIGNATURES_FILE = 'cosignatures.sig';
+export const DELTAS_FOLDER = 'deltas';
+export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/${fromVersion}.zst`;
+
+export const COSIGNATURES_BYTES_MAX = (LIMITS.signaturesMax - 1) * SIGNATURE_BYTES;
+
+/** True for the names a bundle may hold; `deltas/<from-version>.zst` among them. */
+export function isPartName(name: string): boolean {
+  const delta = /^deltas\/([^/]+)\.zst$/.exec(name)?.[1];
+  if (delta !== undefined) return isVersion(delta);
+  return [MANIFEST_FILE, PAYLOAD_FILE, SIGNATURE_FILE, COSIGNATURES_FILE].includes(name);
+}
+
+/** @throws DroverError SIGNATURE_MALFORMED, DOCUMENT_TOO_LARGE, BUNDLE_INCOMPLETE (empty payload),
+ * PAYLOAD_TOO_LARGE */
+export function assertPartSize(name: string, bytes: number): void {
+  if (name === SIGNATURE_FILE || name === COSIGNATURES_FILE) {
+    const whole = bytes > 0 && bytes % SIGNATURE_BYTES === 0;
+    const bytesMax = name === SIGNATURE_FILE ? SIGNATURE_BYTES : COSIGNATURES_BYTES_MAX;
+    if (whole && bytes <= bytesMax) return;
+    const want = name === SIGNATURE_FILE ? '64' : `a multiple of 64, at most ${bytesMax}`;
+    throw new DroverError(
+      'SIGNATURE_MALFORMED',
+      `read ${name}: wrong length (got ${bytes} bytes, want ${want})`,
+    );
+  }
+  if (name === MANIFEST_FILE) {
+    if (bytes <= LIMITS.manifestBytesMax) return;
+    throw new DroverError(
+      'DOCUMENT_TOO_LARGE',
+      `read ${name}: too large (got ${bytes} bytes, want at most ${LIMITS.manifestBytesMax})`,
+    );
+  }
+  if (bytes > 0 && bytes <= LIMITS.payloadBytesMax) return;
+  throw new DroverError(
+    bytes === 0 ? 'BUNDLE_INCOMPLETE' : 'PAYLOAD_TOO_LARGE',
+    `read ${name}: wrong size (got ${bytes} bytes, want 1 to ${LIMITS.payloadBytesMax})`,
+  );
+}

@@ -1,0 +1,156 @@
+/**
+ * DSSE envelopes (github.com/secure-systems-lab/dsse, protocol v1): the signature covers the type
+ * and the exact payload bytes, so a signed document of one kind can never pass for another.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { bytesToBase64, concatBytes, utf8 } from '../crypto/bytes.ts';
+import {
+  keyIdOf,
+  publicKeyOf,
+  signatureIsValid,
+  signBytes,
+  SIGNATURE_BYTES,
+} from '../crypto/ed25519.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { base64Schema, parseDocument } from './schema.ts';
+import type { Role } from './trust.ts';
+
+export const PAYLOAD_TYPES = {
+  announcement: 'application/vnd.drover.announcement+json',
+  progress: 'application/vnd.drover.progress+json',
+  trust: 'application/vnd.drover.trust+json',
+  lease: 'application/vnd.drover.lease+json',
+  parcel: 'application/vnd.drover.parcel+json',
+  report: 'application/vnd.drover.report+json',
+} as const;
+export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
+
+const envelopeSchema = z.object({
+  payloadType: z.string().max(128),
+  payload: base64Schema(LIMITS.announcementBytesMax),
+  signatures: z
+    .array(z.object({ keyid: z.string().max(128).default(''), sig: base64Schema(SIGNATURE_BYTES) }))
+    .min(1)
+    .max(LIMITS.signaturesMax),
+});
+
+export type Envelope = z.output<typeof envelopeSchema>;
+
+const KIND = {
+  what: 'envelope',
+  schema: envelopeSchema,
+  bytesMax: LIMITS.announcementBytesMax * 2,
+  code: 'ENVELOPE_MALFORMED',
+} as const;
+
+/** Pre-authentication encoding: what is really signed. */
+export function preAuthEncoding(type: string, payload: Uint8Array): Uint8Array {
+  const typeBytes = utf8(type);
+  return concatBytes(
+    utf8(`DSSEv1 ${typeBytes.byteLength} `),
+    typeBytes,
+    utf8(` ${payload.byteLength} `),
+    payload,
+  );
+}
+
+/** One envelope, signed by each seed in turn. */
+export function signEnvelope(
+  type: PayloadType,
+  payload: Uint8Array,
+  seeds: readonly Uint8Array[],
+): Uint8Array {
+  const message = preAuthEncoding(type, payload);
+  const signatures = seeds.map((seed) => ({
+    keyid: keyIdOf(publicKeyOf(seed)),
+    sig: bytesToBase64(signBytes(message, seed)),
+  }));
+  return utf8(JSON.stringify({ payloadType: type, payload: bytesToBase64(payload), signatures }));
+}
+
+/**
+ * The same envelope with signatures of further keys; one that signed already signs no second time.
+ * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG
+ */
+export function coSignEnvelope(
+  bytes: Uint8Array,
+  type: PayloadType,
+  seeds: readonly Uint8Array[],
+): Uint8Array {
+  const { payloadType, payload, signatures } = openParts(bytes, type);
+  const message = preAuthEncoding(type, payload);
+  const written = signatures.map(({ keyid, sig }) => ({ keyid, sig: bytesToBase64(sig) }));
+  for (const seed of seeds) {
+    const key = publicKeyOf(seed);
+    if (signatures.some(({ sig }) => signatureIsValid(sig, message, key))) continue;
+    written.push({ keyid: keyIdOf(key), sig: bytesToBase64(signBytes(message, seed)) });
+  }
+  const made = { payloadType, payload: bytesToBase64(payload), signatures: written };
+  const signed = utf8(JSON.stringify(made));
+  parseDocument(KIND, signed); // not more signatures than anybody would read
+  return signed;
+}
+
+function openParts(bytes: Uint8Array, type: PayloadType): Envelope {
+  const envelope = parseDocument(KIND, bytes);
+  if (envelope.payloadType === type) return envelope;
+  throw new DroverError(
+    'ENVELOPE_TYPE_WRONG',
+    `open envelope: wrong type (got ${JSON.stringify(envelope.payloadType)}, want ${type})`,
+  );
+}
+
+/**
+ * Checks type and signatures, and only then hands out the payload bytes.
+ * A key counts once, however many signatures it made.
+ * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG,
+ *   ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURE_BAD, ENVELOPE_SIGNATURES_TOO_FEW
+ */
+export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: Role): Uint8Array {
+  const envelope = openParts(bytes, type);
+  const message = preAuthEncoding(type, envelope.payload);
+  const good = role.keys.filter((key) =>
+    envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)),
+  ).length;
+  if (good >= role.threshold) return envelope.payload;
+  throw thresholdMissed(envelope, role, good);
+}
+
+/** Which keys of the role signed: for the audit log, after `openEnvelope` has accepted it. */
+export function signersOf(bytes: Uint8Array, role: Role): string[] {
+  const envelope = parseDocument(KIND, bytes);
+  const message = preAuthEncoding(envelope.payloadType, envelope.payload);
+  return role.keys
+    .filter((key) => envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)))
+    .map(keyIdOf);
+}
+
+function thresholdMissed(envelope: Envelope, role: Role, good: number): DroverError {
+  if (good > 0) {
+    return new DroverError(
+      'ENVELOPE_SIGNATURES_TOO_FEW',
+      `open envelope: too few signatures (got ${good}, want ${role.threshold})`,
+      { facts: { got: good, want: role.threshold } },
+    );
+  }
+  const known = new Set(role.keys.map(keyIdOf));
+  const named = envelope.signatures.map(({ keyid }) => keyid);
+  if (named.some((keyid) => known.has(keyid))) {
+    return new DroverError(
+      'ENVELOPE_SIGNATURE_BAD',
+      'open envelope: the signature does not fit the bytes',
+    );
+  }
+  return new DroverError(
+    'ENVELOPE_KEY_UNKNOWN',
+    `open envelope: signed by a key outside the role (got ${named.join(', ').slice(0, 80)}, want ${[...known].join(' or ').slice(0, 80)})`,
+  );
+}
+
+/** The payload of an envelope whose signatures nobody has checked. */
+export function peekEnvelope(bytes: Uint8Array): Uint8Array {
+  return parseDocument(KIND, bytes).payload;
+}

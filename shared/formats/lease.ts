@@ -1,0 +1,49 @@
+/**
+ * The lease on `fleet/controller`: which controller leads the rollouts of a fleet. Signed by the
+ * rollout role, since whoever leads needs that key anyway. It carries no expiry: the clocks of two
+ * sites differ, so each reader measures for itself how long it has heard nothing new.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
+import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { idSchema, instantSchema, parseDocument, seqSchema } from './schema.ts';
+import type { TrustRoot } from './trust.ts';
+
+const leaseSchema = z.object({
+  fleet: idSchema,
+  controller: idSchema,
+  /** Rises by one with each change of leader; the `seq` of progress begins with it. */
+  term: z.number().int().min(1).max(LIMITS.leaseTermMax),
+  /** Rises with each renewal: an equal one is the retained message again. */
+  beat: seqSchema,
+  issued_at: instantSchema,
+});
+
+export type Lease = z.output<typeof leaseSchema>;
+export type LeaseFields = z.input<typeof leaseSchema>;
+
+const KIND = {
+  what: 'lease',
+  schema: leaseSchema,
+  bytesMax: LIMITS.reportBytesMax,
+  code: 'LEASE_INVALID',
+} as const;
+
+export function signLease(fields: LeaseFields, seeds: readonly Uint8Array[]): Uint8Array {
+  const payload = new TextEncoder().encode(JSON.stringify(fields));
+  parseDocument(KIND, payload);
+  return signEnvelope(PAYLOAD_TYPES.lease, payload, seeds);
+}
+
+/** @throws DroverError ENVELOPE_*, LEASE_INVALID, FLEET_WRONG */
+export function openLease(bytes: Uint8Array, trust: TrustRoot): Lease {
+  const lease = parseDocument(KIND, openEnvelope(bytes, PAYLOAD_TYPES.lease, trust.roles.rollout));
+  if (lease.fleet === trust.fleet) return lease;
+  throw new DroverError(
+    'FLEET_WRONG',
+    `accept lease of ${lease.controller}: other fleet (got ${lease.fleet}, want ${trust.fleet})`,
+  );
+}

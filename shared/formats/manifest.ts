@@ -1,0 +1,55 @@
+/**
+ * manifest.json: what a bundle is and which robots may take it. Its exact bytes are signed, so it
+ * is carried as bytes and parsed beside them; unknown fields stay in the bytes and are ignored.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { LIMITS } from '../base/limits.ts';
+import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
+import type { ComponentName } from '../base/ids.ts';
+
+const deltaSchema = z.object({
+  from_version: versionSchema,
+  from_tar_sha256: sha256Schema,
+  sha256: sha256Schema,
+  size: sizeSchema.min(1).max(LIMITS.payloadBytesMax),
+});
+
+const manifestSchema = z.object({
+  version: versionSchema,
+  min_current_version: versionSchema,
+  target_arch: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'want a CPU name such as aarch64, or any'),
+  payload_sha256: sha256Schema,
+  rollback_version: versionSchema,
+  apply_strategy: z.literal('atomic_swap', { error: 'want "atomic_swap"' }),
+  name: idSchema.default('app').transform((text) => text as ComponentName),
+  payload_size: sizeSchema.min(1).max(LIMITS.payloadBytesMax).optional(),
+  payload_tar_sha256: sha256Schema.optional(),
+  payload_tar_size: sizeSchema.max(LIMITS.archiveBytesMax).optional(),
+  deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
+});
+
+export type Manifest = z.output<typeof manifestSchema>;
+
+const KIND = {
+  what: 'manifest.json',
+  schema: manifestSchema,
+  bytesMax: LIMITS.manifestBytesMax,
+  code: 'MANIFEST_INVALID',
+} as const;
+
+/** @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, MANIFEST_INVALID (facts.field) */
+export function parseManifest(bytes: Uint8Array): Manifest {
+  return parseDocument(KIND, bytes);
+}
+
+/** The fields of a manifest as they are written; key order is fixed so that builds repeat. */
+export type ManifestFields = z.input<typeof manifestSchema>;
+
+/** Bytes of manifest.json: two-space JSON with a final newline, keys in the order given. */
+export function encodeManifest(fields: ManifestFields): Uint8Array {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(fields, null, 2)}\n`);
+  parseManifest(bytes);
+  return bytes;
+}

@@ -1,0 +1,213 @@
+/**
+ * What robots say. Reports are not signed: they are evidence for people and gates, never a reason
+ * to install anything, so a forged one can mislead a dashboard and nothing else.
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { tagsSchema } from './announcement.ts';
+import { CATALOGUE, type ErrorCode } from '../base/error-catalogue.ts';
+import { LIMITS } from '../base/limits.ts';
+import { PHASES } from './phases.ts';
+import {
+  idSchema,
+  instantSchema,
+  parseDocument,
+  robotIdSchema,
+  sha256Schema,
+  sizeSchema,
+  versionSchema,
+} from './schema.ts';
+
+const textSchema = z.string().max(1_000);
+const phaseSchema = z.enum(PHASES);
+/** A newer robot may send a code this program does not know: kept as text, never dropped. */
+const codeSchema = z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/, 'want an error code');
+
+const problemSchema = z.object({
+  code: codeSchema,
+  message: textSchema,
+  hint: textSchema.default(''),
+  version: versionSchema.nullish(),
+  at: instantSchema.optional(),
+});
+
+const transferSchema = z.object({
+  bytes_done: sizeSchema,
+  bytes_total: sizeSchema,
+  chunks_fetched: sizeSchema.default(0),
+});
+
+/** How the last update of a component ended; kept over restarts. */
+const lastUpdateSchema = z.object({
+  rollout: idSchema,
+  version: versionSchema,
+  /** `recalled`: it was installed, and the rollout was taken back. */
+  outcome: z.enum(['installed', 'rolled_back', 'refused', 'recalled']),
+  code: codeSchema.nullish(),
+  started_at: instantSchema,
+  ended_at: instantSchema,
+  /** Seconds on a clock that does not jump, restarts of the agent not counted. */
+  took_s: z.number().min(0),
+  /** Bytes that came over the wire for it. */
+  bytes: sizeSchema,
+  /** Version that it was patched from; absent or null for a full payload. */
+  delta_from: versionSchema.nullish(),
+  /** Why a delta was given up for the full payload. */
+  delta_failed: codeSchema.nullish(),
+});
+
+/**
+ * Totals of one stint: the time one version of a component has been active without another in
+ * between. They only rise, so a reader that takes the highest it has seen neither loses nor doubles
+ * anything when messages are lost, doubled or late.
+ */
+const usageSchema = z.object({
+  /** Rises by one with each change of version on this robot. */
+  stint: sizeSchema,
+  version: versionSchema.nullable(),
+  /** The rollout that brought it; null for what was there before. */
+  rollout: idSchema.nullish(),
+  /** Seconds that the agent has watched it. */
+  run_s: z.number().min(0),
+  tasks_completed: sizeSchema.default(0),
+  tasks_failed: sizeSchema.default(0),
+  /** As the application reports them. */
+  crashes: sizeSchema.default(0),
+  /** Restarts of the application's process, as the `health` hook sees them. */
+  restarts: sizeSchema.default(0),
+  health_failures: sizeSchema.default(0),
+});
+
+const componentSchema = z.object({
+  name: idSchema,
+  version: versionSchema.nullable(),
+  previous_version: versionSchema.nullish(),
+  /** Of the release that runs; absent where it is not known (an older agent, an adopted release). */
+  payload_sha256: sha256Schema.nullish(),
+  phase: phaseSchema,
+  rollout: idSchema.nullish(),
+  target_version: versionSchema.nullish(),
+  transfer: transferSchema.nullish(),
+  /** Of the update in progress: the version it is patched from, or why a delta was given up. */
+  delta: z.object({ from: versionSchema.nullish(), failed: codeSchema.nullish() }).nullish(),
+  waiting_for: textSchema.nullish(),
+  wake_at: instantSchema.nullish(),
+  last_error: problemSchema.nullish(),
+  blocked: z.array(versionSchema).max(LIMITS.blockedBundlesMax).default([]),
+  last_update: lastUpdateSchema.nullish(),
+  /** The current stint and those before it, newest first. */
+  usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
+});
+
+const stateSchema = z.object({
+  robot_id: robotIdSchema,
+  at: instantSchema,
+  agent: z.string().max(64).default(''),
+  arch: z.string().max(64).default(''),
+  model: z.string().max(64).default(''),
+  tags: tagsSchema.default([]),
+  /** What this robot can do beyond what every robot can: `zstd-patch` for taking deltas. */
+  caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
+  /** Of the trust root in force; absent from robots that do not say it. */
+  trust_version: sizeSchema.optional(),
+  components: z.array(componentSchema).min(1).max(16),
+  metrics: z.record(z.string().max(64), z.number()).default({}),
+  /** Changes when the robot has lost its counters: totals of another epoch start from zero. */
+  counter_epoch: z.string().max(32).default(''),
+  /** Made by chance at each start of the agent: two that take turns are two robots with one id. */
+  instance: z.string().max(32).default(''),
+});
+
+const eventSchema = z.object({
+  robot_id: robotIdSchema,
+  /** Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a copy. */
+  event_seq: sizeSchema,
+  /** Made by chance at the start of the agent that saw it: numbers are compared within one epoch. */
+  event_epoch: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{0,32}$/)
+    .default(''),
+  at: instantSchema,
+  component: idSchema,
+  from: phaseSchema,
+  to: phaseSchema,
+  event: z.string().max(64),
+  version: versionSchema.nullish(),
+  target_version: versionSchema.nullish(),
+  rollout: idSchema.nullish(),
+  problem: problemSchema.nullish(),
+});
+
+/** `via`: the relay that speaks for this robot, and without which nobody knows of it. */
+const onlineSchema = z.object({ online: z.boolean(), via: idSchema.nullish() });
+
+const wantSchema = z.object({
+  robot_id: robotIdSchema,
+  at: instantSchema,
+  chunks: z.array(sha256Schema).max(LIMITS.wantChunksMax).default([]),
+  package: z
+    .object({
+      component: idSchema,
+      arch: z.string().max(64),
+      current_version: versionSchema.nullable(),
+      wanted_version: versionSchema,
+      min_current_version: versionSchema,
+    })
+    .nullish(),
+});
+
+export type RobotState = z.output<typeof stateSchema>;
+export type ComponentState = RobotState['components'][number];
+export type LastUpdate = NonNullable<ComponentState['last_update']>;
+export type Usage = ComponentState['usage'][number];
+export type RobotEvent = z.output<typeof eventSchema>;
+export type Presence = z.output<typeof onlineSchema>;
+export type Want = z.output<typeof wantSchema>;
+/** As written: instants are text. */
+export type RobotStateFields = z.input<typeof stateSchema>;
+export type ComponentStateFields = RobotStateFields['components'][number];
+export type RobotEventFields = z.input<typeof eventSchema>;
+export type WantFields = z.input<typeof wantSchema>;
+export type ProblemFields = z.input<typeof problemSchema>;
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.reportBytesMax, code: 'JSON_INVALID' }) as const;
+
+const STATE = kind('robot state', stateSchema);
+const EVENT = kind('robot event', eventSchema);
+const ONLINE = kind('online message', onlineSchema);
+const WANT = kind('want message', wantSchema);
+
+export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
+export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
+export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
+export const parsePresence = (bytes: Uint8Array): Presence => parseDocument(ONLINE, bytes);
+export const parseWant = (bytes: Uint8Array): Want => parseDocument(WANT, bytes);
+
+/** UTF-8 JSON of any message of this file. */
+export function encodeMessage(
+  message: RobotStateFields | RobotEventFields | WantFields | Presence,
+): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(message));
+}
+
+/** What the broker answers on `fleet/refusals/<client>` when MQTT 3.1.1 has no word for it. */
+export interface BrokerRefusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly topic: string;
+}
+
+const refusalSchema = z.object({
+  code: z
+    .string()
+    .refine((code): code is ErrorCode => Object.hasOwn(CATALOGUE, code), 'unknown code'),
+  message: textSchema,
+  topic: textSchema,
+});
+const REFUSAL = kind('broker refusal', refusalSchema);
+
+export const parseRefusal = (bytes: Uint8Array): BrokerRefusal => parseDocument(REFUSAL, bytes);
+export const encodeRefusal = (refusal: BrokerRefusal): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(refusal));

@@ -1,0 +1,88 @@
+/**
+ * Replacing keys: a new trust root counts only with the signatures of the root before it. Each is
+ * one document on `fleet/trust/<version>`, signed by the thresholds of both, so whoever holds
+ * root n walks to the newest one alone, whatever carried it. A root that has expired still leads to
+ * the next one: expiry says "ask for news", and a fleet must be able to come back from it.
+ *
+ * No I/O. It must never go back, nor skip a version.
+ * Sans-I/O.
+ */
+
+import { openEnvelope, PAYLOAD_TYPES, peekEnvelope } from './envelope.ts';
+import { DroverError } from '../base/errors.ts';
+import type { EpochMs } from '../base/ids.ts';
+import { parseTrust, type RoleName, type TrustRoot } from './trust.ts';
+
+/**
+ * @param bytes the envelope of `fleet/trust/<current.version + 1>`
+ * @throws DroverError ENVELOPE_*, TRUST_INVALID, TRUST_VERSION_WRONG, FLEET_WRONG
+ */
+export function openTrustUpdate(bytes: Uint8Array, current: TrustRoot): TrustRoot {
+  const next = parseTrust(openEnvelope(bytes, PAYLOAD_TYPES.trust, current.roles.root));
+  // Its own keys sign as well: a root whose keys nobody holds would be the last one.
+  openEnvelope(bytes, PAYLOAD_TYPES.trust, next.roles.root);
+  if (next.fleet !== current.fleet) {
+    throw new DroverError(
+      'FLEET_WRONG',
+      `take trust update: of another fleet (got ${next.fleet}, want ${current.fleet})`,
+    );
+  }
+  assertFollows(next.version, current);
+  return next;
+}
+
+/** @throws DroverError TRUST_VERSION_WRONG */
+export function assertFollows(version: number, current: TrustRoot): void {
+  if (version === current.version + 1) return;
+  throw new DroverError(
+    'TRUST_VERSION_WRONG',
+    `take trust update: not the next one (got version ${version}, want ${current.version + 1})`,
+    { facts: { got: version, want: current.version + 1 } },
+  );
+}
+
+/** The root in an update whose signatures nobody has checked. @throws DroverError ENVELOPE_*, TRUST_INVALID */
+export const peekTrustUpdate = (bytes: Uint8Array): TrustRoot => parseTrust(peekEnvelope(bytes));
+
+/** Both give the same keys the same say in a role. */
+export function isSameRole(a: TrustRoot, b: TrustRoot, name: RoleName): boolean {
+  const [one, other] = [a.roles[name], b.roles[name]];
+  const isSubset = one.keys.every((key) => other.keys.includes(key));
+  return isSubset && one.keys.length === other.keys.length && one.threshold === other.threshold;
+}
+
+/** The trust root in force: read its fields when they are needed, since it moves forward. */
+export class LiveTrust implements TrustRoot {
+  #current: TrustRoot;
+
+  constructor(first: TrustRoot) {
+    this.#current = first;
+  }
+
+  get version(): number {
+    return this.#current.version;
+  }
+
+  get fleet(): string {
+    return this.#current.fleet;
+  }
+
+  get expires(): EpochMs {
+    return this.#current.expires;
+  }
+
+  get roles(): TrustRoot['roles'] {
+    return this.#current.roles;
+  }
+
+  /** The root as it is now, which does not move. */
+  get current(): TrustRoot {
+    return this.#current;
+  }
+
+  /** To a root that the caller has verified. @throws DroverError TRUST_VERSION_WRONG unless it is newer */
+  moveTo(next: TrustRoot): void {
+    if (next.version <= this.#current.version) assertFollows(next.version, this.#current);
+    this.#current = next;
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * trust.json: which keys may say what. Baked into the robot's image; a later root is accepted only
+ * with the signatures of the root before it (trust-chain.ts).
+ * Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { DroverError } from '../base/errors.ts';
+import { PUBLIC_KEY_PATTERN, type PublicKeyHex } from '../crypto/ed25519.ts';
+import type { EpochMs } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { idSchema, instantSchema, parseDocument, seqSchema } from './schema.ts';
+
+const roleSchema = z
+  .object({
+    keys: z
+      .array(z.string().regex(PUBLIC_KEY_PATTERN, 'want 64 lower-case hex digits'))
+      .min(1)
+      .max(LIMITS.keysPerRoleMax),
+    threshold: z.number().int().min(1).max(LIMITS.keysPerRoleMax),
+  })
+  .refine((role) => new Set(role.keys).size === role.keys.length, 'a key stands there twice')
+  .refine(
+    (role) => role.threshold <= role.keys.length,
+    'the threshold is above the number of keys',
+  );
+
+const trustSchema = z.object({
+  version: seqSchema,
+  fleet: idSchema.default('default'),
+  expires: instantSchema,
+  roles: z.object({ root: roleSchema, release: roleSchema, rollout: roleSchema }),
+});
+
+export type RoleName = 'root' | 'release' | 'rollout';
+export interface Role {
+  readonly keys: readonly PublicKeyHex[];
+  readonly threshold: number;
+}
+export interface TrustRoot {
+  readonly version: number;
+  readonly fleet: string;
+  readonly expires: EpochMs;
+  readonly roles: Readonly<Record<RoleName, Role>>;
+}
+
+const KIND = {
+  what: 'trust.json',
+  schema: trustSchema,
+  bytesMax: LIMITS.trustBytesMax,
+  code: 'TRUST_INVALID',
+} as const;
+
+/** @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, TRUST_INVALID */
+export function parseTrust(bytes: Uint8Array): TrustRoot {
+  return parseDocument(KIND, bytes);
+}
+
+/** @throws DroverError TRUST_EXPIRED */
+export function assertTrustCurrent(trust: TrustRoot, now: EpochMs): void {
+  if (now < trust.expires) return;
+  throw new DroverError(
+    'TRUST_EXPIRED',
+    `check trust.json version ${trust.version}: expired (got ${new Date(now).toISOString()}, want before ${new Date(trust.expires).toISOString()})`,
+  );
+}
+
+/** The roles that hold a key: tells "wrong role" from "never seen" in a refusal. */
+export function rolesOfKey(trust: TrustRoot, key: PublicKeyHex): RoleName[] {
+  return (['root', 'release', 'rollout'] as const).filter((name) =>
+    trust.roles[name].keys.includes(key),
+  );
+}

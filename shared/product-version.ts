@@ -1,3 +1,0 @@
-/** Version of the three programs: that of the package, which a test compares with this one. */
-
-export const PRODUCT_VERSION = '0.1.0';

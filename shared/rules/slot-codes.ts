@@ -1,0 +1,60 @@
+/**
+ * Entries of the error catalogue about `active`, `rollback` and `releases/` of a robot: what stands
+ * there and is not Drover's is left as it is.
+ * Sans-I/O.
+ */
+
+import { refused, type CatalogueEntry } from '../base/catalogue-entry.ts';
+
+export const SLOT_CODES = {
+  SLOT_OUTSIDE: refused(
+    'operator',
+    'the link leads out of releases/: take it over with drover-robot adopt, or lead it to releases/VERSION; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_FOLDER: refused(
+    'operator',
+    'a folder stands where the link should be: take it over with drover-robot adopt; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_NAME: refused(
+    'operator',
+    'the link leads to a folder whose name is no version: take it over with drover-robot adopt; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_DANGLING: refused(
+    'operator',
+    'the link leads to nothing: bring back (or mount) what it leads to, or put it aside with drover-robot adopt; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_LOOP: refused(
+    'operator',
+    'the link leads to itself: put it aside with drover-robot adopt; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_NO_RELEASE: refused(
+    'operator',
+    'this can be no release: put it aside with drover-robot adopt; until then nothing is updated or removed',
+    'later',
+  ),
+  SLOT_UNREADABLE: refused(
+    'operator',
+    'look at the disk and the permissions of the path in the message; until then nothing is updated or removed',
+    'later',
+  ),
+  ADOPT_IMPOSSIBLE: refused(
+    'operator',
+    'the folder stays as it is and is not updated: mend what the message names, then restart the agent or run drover-robot adopt',
+    'later',
+  ),
+  RELEASE_LOST: refused(
+    'operator',
+    'find out who removed the release; a newer version or drover-robot recover leads on',
+    'later',
+  ),
+  RELEASE_IN_THE_WAY: refused(
+    'operator',
+    'move the folder that the message names away, or publish another version',
+    'later',
+  ),
+} as const satisfies Record<string, CatalogueEntry>;

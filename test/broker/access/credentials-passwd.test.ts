@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { LiveCredentials } from '../../../broker/access/live-credentials.ts';
+import { utf8 } from '../../../shared/crypto/bytes.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function passwd(t: TestContext, file: string, args: string, input = ''): Promise<Run> {
+  const all = ['passwd', '--file', file, ...args.split(' ')];
+  const child = startDrover(t, 'broker', all, { input });
+  const { code } = await child.exit;
+  return { code, stdout: child.stdout, stderr: child.stderr };
+}
+
+async function newFile(t: TestContext): Promise<string> {
+  return join(await tempFolder(t), 'credentials.json');
+}
+
+async function openFile(t: TestContext, file: string): Promise<LiveCredentials> {
+  const credentials = await LiveCredentials.open(file, makeLog('test', 'silent'));
+  t.after(() => credentials.close());
+  return credentials;
+}
+
+function tokenOf(run: Run): string {
+  assert.equal(run.code, 0, run.stderr);
+  const lines = run.stdout.split('\n').filter((line) => line !== '');
+  assert.equal(lines.length, 1, 'exactly one line with --json');
+  const { token } = JSON.parse(lines[0] ?? '') as { token: string };
+  assert.equal(Buffer.from(token, 'base64url').byteLength, 32);
+  return token;
+}
+
+describe('drover-broker passwd', () => {
+  it('makes a file that only its owner reads, with a token that then works', async (t) => {
+    const file = await newFile(t);
+    const run = await passwd(t, file, '--user r1 --role robot --json');
+    const token = tokenOf(run);
+    assert.deepEqual(JSON.parse(run.stdout), { username: 'r1', role: 'robot', token });
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    assert.doesNotMatch(await readFile(file, 'utf8'), new RegExp(token), 'never stored');
+    const identity = await (await openFile(t, file)).authenticate('r1', utf8(token));
+    assert.deepEqual(identity, { kind: 'user', username: 'r1', role: 'robot', robot: 'r1' });
+  });
+
+  it('renews one user, whose old token is void, and leaves the others alone', async (t) => {
+    const file = await newFile(t);
+    const other = tokenOf(await passwd(t, file, '--user op --role technician --json'));
+    const old = tokenOf(await passwd(t, file, '--user ci --role publisher --json'));
+    const fresh = tokenOf(await passwd(t, file, '--user ci --role publisher --json'));
+    const credentials = await openFile(t, file);
+    assert.equal(credentials.authenticateToken(old), null);
+    assert.ok(credentials.authenticateToken(fresh));
+    assert.ok(credentials.authenticateToken(other));
+  });
+
+  it('takes a password from standard input, and prints no secret', async (t) => {
+    const file = await newFile(t);
+    const args = '--user ann --role technician --password-stdin --json';
+    const run = await passwd(t, file, args, 'a long password\n');
+    assert.deepEqual(JSON.parse(run.stdout), { username: 'ann', role: 'technician', token: null });
+    assert.doesNotMatch(await readFile(file, 'utf8'), /a long password/);
+    const credentials = await openFile(t, file);
+    assert.ok(await credentials.authenticate('ann', utf8('a long password')));
+    assert.equal(await credentials.authenticate('ann', utf8('a long password\n')), null);
+  });
+
+  const refused: readonly [string, string, string][] = [
+    ['a short password', '--user a --role relay --password-stdin', 'short\n'],
+    ['a password like a token', '--user a --role relay --password-stdin', 'x'.repeat(43)],
+    ['a user name that is no id', '--user a/b --role relay', ''],
+    ['a robot id that is no id', '--user a --role robot --robot-id r.1', ''],
+    ['a robot id for a person', '--user a --role technician --robot-id r1', ''],
+    ['a role that is none', '--user a --role admin', ''],
+  ];
+  for (const [name, args, input] of refused) {
+    it(`refuses ${name}, and writes nothing`, async (t) => {
+      const file = await newFile(t);
+      const run = await passwd(t, file, args, input);
+      assert.equal(run.code, 2, run.stderr);
+      assert.match(run.stderr, /hint: /);
+      await assert.rejects(stat(file), { code: 'ENOENT' });
+    });
+  }
+
+  it('does not write over a file that it cannot read', async (t) => {
+    const file = await newFile(t);
+    await writeFile(file, '{"users": oops');
+    const run = await passwd(t, file, '--user a --role relay');
+    assert.notEqual(run.code, 0);
+    assert.match(run.stderr, /JSON_INVALID|CREDENTIALS_INVALID/);
+    assert.equal(await readFile(file, 'utf8'), '{"users": oops');
+  });
+});

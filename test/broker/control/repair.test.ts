@@ -1,0 +1,100 @@
+/** Damaged databases of LevelDB's: each is named, none is taken for an empty one, and repaired. */
+
+import assert from 'node:assert/strict';
+import { cp, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { openDataFolder } from '../../../broker/control/data-folder.ts';
+import { ControlStore } from '../../../broker/control/control-store.ts';
+import { repairFolder } from '../../../broker/control/repair.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+const ROBOTS = 40;
+
+async function makeData(t: TestContext): Promise<string> {
+  const data = await tempFolder(t);
+  const store = await ControlStore.open(join(data, 'control'));
+  const payload = new TextEncoder().encode('{}');
+  await store.put({ topic: 'fleet/updates', payload, qos: 1 });
+  for (let at = 0; at < ROBOTS; at += 1) {
+    await store.put({ topic: `fleet/robots/r${at}/state`, payload, qos: 1 });
+  }
+  await store.close();
+  return data;
+}
+
+async function manifestOf(folder: string): Promise<string> {
+  const name = (await readdir(folder)).find((one) => one.startsWith('MANIFEST'));
+  assert.ok(name);
+  return join(folder, name);
+}
+
+const DAMAGES: readonly [string, (folder: string) => Promise<void>][] = [
+  ['an empty CURRENT', (folder) => writeFile(join(folder, 'CURRENT'), '')],
+  ['no CURRENT', (folder) => rm(join(folder, 'CURRENT'))],
+  ['a CURRENT that names nothing', (folder) => writeFile(join(folder, 'CURRENT'), 'MANIFEST-99\n')],
+  ['a zeroed MANIFEST', async (folder) => writeFile(await manifestOf(folder), Buffer.alloc(4096))],
+  ['no MANIFEST', async (folder) => rm(await manifestOf(folder))],
+  ['an empty MANIFEST', async (folder) => truncate(await manifestOf(folder), 0)],
+];
+
+describe('a damaged database', () => {
+  for (const [what, damage] of DAMAGES) {
+    it(`with ${what} is refused by name, and repaired with all that it held`, async (t) => {
+      const data = await makeData(t);
+      await damage(join(data, 'control'));
+      await assert.rejects(ControlStore.open(join(data, 'control')), (error: Error) => {
+        assert.equal(
+          (error as unknown as { code: string }).code,
+          'DATABASE_DAMAGED',
+          error.message,
+        );
+        return error.message.includes(join(data, 'control'));
+      });
+      const [done] = await repairFolder(data, false);
+      assert.equal(done?.status, 'repaired');
+      assert.equal(done.records, ROBOTS + 1);
+      assert.deepEqual(done.lostFiles, [], 'what was read in full is not lost');
+      const store = await ControlStore.open(join(data, 'control'));
+      assert.equal(store.size, ROBOTS + 1);
+      await store.close();
+      assert.ok((await readdir(join(data, done.kept ?? ''))).length > 0, 'the damaged one is kept');
+    });
+  }
+});
+
+describe('drover-broker repair', () => {
+  it('changes nothing in a whole folder and tells what it holds', async (t) => {
+    const data = await makeData(t);
+    const child = startDrover(t, 'broker', ['repair', '--data', data]);
+    assert.equal((await child.exit).code, 0, child.describe());
+    assert.match(
+      child.stdout,
+      /control: whole, 41 records \(the announcement, reports of 40 robots\)/,
+    );
+    assert.deepEqual(await readdir(data), ['control']);
+  });
+
+  it('refuses a folder that a broker uses, and one where none ever was', async (t) => {
+    const data = await makeData(t);
+    const store = await ControlStore.open(join(data, 'control'));
+    const child = startDrover(t, 'broker', ['repair', '--data', data, '--json']);
+    assert.equal((await child.exit).code, 2, child.describe());
+    assert.match(child.stdout, /DATA_LOCKED/);
+    await store.close();
+    await assert.rejects(repairFolder(await tempFolder(t), false), { code: 'FILE_UNREADABLE' });
+  });
+
+  it('goes on where a repair was cut off between its two renames', async (t) => {
+    const data = await makeData(t);
+    await mkdir(join(data, 'repairing'));
+    await mkdir(join(data, 'damaged'));
+    await cp(join(data, 'control'), join(data, 'repairing/control'), { recursive: true });
+    await rename(join(data, 'control'), join(data, 'damaged/control'));
+    await assert.rejects(openDataFolder(data), { code: 'REPAIR_UNFINISHED' });
+    const [done] = await repairFolder(data, true);
+    assert.deepEqual([done?.status, done?.records], ['whole', ROBOTS + 1]);
+    await openDataFolder(data);
+  });
+});

@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, it } from 'node:test';
+import { Fleet } from '../../../broker/control/fleet.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import { startChild } from '../../helpers/child.ts';
+import { requirePeer } from '../../helpers/peer.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { GARBAGE, startApi, type TestApi } from '../api.ts';
+import { AT, AT_MS, makeEvent, makeState, makeWant, robotId } from '../reports.ts';
+
+interface Failure {
+  readonly error: { readonly code: string; readonly message: string; readonly hint: string };
+}
+
+async function getJson<T>(api: TestApi, path: string, status = 200): Promise<T> {
+  const response = await api.get(path);
+  assert.equal(response.status, status, path);
+  assert.match(response.headers.get('content-type') ?? '', /^application\/json/);
+  return (await response.json()) as T;
+}
+
+function smallFleet(): Fleet {
+  const fleet = new Fleet();
+  fleet.applyState(makeState('r2', { version: '1.1.0' }), AT_MS);
+  fleet.applyState(makeState('r1', { version: '1.0.0' }), AT_MS);
+  fleet.applyState(makeState('r3', { version: '1.1.0' }), AT_MS);
+  fleet.applyState(makeState('r4', { version: null }), AT_MS);
+  return fleet;
+}
+
+describe('the fleet over HTTP', () => {
+  it('lists versions by robot id, null for a robot that runs nothing', async (t) => {
+    const api = await startApi(t, { fleet: smallFleet() });
+    assert.deepEqual(await getJson(api, '/robots/versions'), {
+      versions: [
+        { robot_id: 'r1', version: '1.0.0' },
+        { robot_id: 'r2', version: '1.1.0' },
+        { robot_id: 'r3', version: '1.1.0' },
+        { robot_id: 'r4', version: null },
+      ],
+    });
+  });
+
+  it('says which engine carries the fleet', async (t) => {
+    const api = await startApi(t, {});
+    const { engine } = await getJson<{ engine: object }>(api, '/engine');
+    const since = new Date(0).toISOString();
+    const own = { kind: 'embedded', profile: 'aedes', url: null, up: true, since, problem: null };
+    assert.deepEqual(engine, own);
+  });
+
+  it('says what waits to be removed, at each place', async (t) => {
+    const api = await startApi(t, {});
+    const { garbage } = await getJson<{ garbage: object[] }>(api, '/garbage');
+    assert.deepEqual(garbage, [GARBAGE]);
+  });
+
+  it('prints counts by version through the pipe of the README', async (t) => {
+    if (requirePeer(t, 'curl') === null || requirePeer(t, 'jq') === null) return;
+    const api = await startApi(t, { fleet: smallFleet(), protected: true });
+    const pipe =
+      `curl -s ${api.url}/robots/versions -H "Authorization: Bearer $TOKEN" | ` +
+      `jq '.versions | group_by(.version) | map({version: .[0].version, count: length})'`;
+    const child = startChild(t, 'sh', ['-c', pipe], { env: { TOKEN: api.tokens.technician } });
+    assert.deepEqual(await child.exit, { code: 0, signal: null }, child.describe());
+    assert.deepEqual(JSON.parse(child.stdout), [
+      { version: null, count: 1 },
+      { version: '1.0.0', count: 1 },
+      { version: '1.1.0', count: 2 },
+    ]);
+  });
+
+  it('shows a robot with all that it said, and its events', async (t) => {
+    const fleet = new Fleet();
+    const transfer = { bytes_done: 5, bytes_total: 10, chunks_fetched: 1 };
+    const failure = { code: 'HEALTH_FAILED', message: 'sick', hint: 'look', version: '1.2.0' };
+    const main = { phase: 'downloading', target_version: '1.3.0', transfer } as const;
+    const more = { tags: ['lab'], model: 'm2', agent: '0.1.0' };
+    const state = makeState('r1', { ...main, rollout: 'x-1', last_error: failure }, more);
+    fleet.applyState(state, AT_MS);
+    fleet.applyOnline(robotId('r1'), true, AT_MS);
+    fleet.applyEvent(makeEvent('r1', 4), AT_MS);
+    fleet.applyEvent(makeEvent('r2', 9), AT_MS);
+    const api = await startApi(t, { fleet });
+    const robot = await getJson<Record<string, unknown>>(api, '/robots/r1');
+    const expected = { robot_id: 'r1', online: true, ...more, arch: 'x86_64', ...main };
+    for (const [key, value] of Object.entries(expected)) assert.deepEqual(robot[key], value, key);
+    assert.equal(robot['last_seen'], '2026-05-04T10:00:00.000Z');
+    assert.equal(robot['waiting_for'], null);
+    assert.deepEqual(robot['last_error'], { ...failure, at: null });
+    const events = robot['events'] as { event_seq: number; at: string }[];
+    assert.deepEqual(
+      events.map(({ event_seq, at }) => ({ event_seq, at: Date.parse(at) })),
+      [{ event_seq: 4, at: Date.parse(AT) }],
+    );
+  });
+
+  it('has the same fields for a robot that has not said yet what it runs', async (t) => {
+    const fleet = new Fleet();
+    fleet.applyState(makeState('r1'), AT_MS);
+    fleet.applyOnline(robotId('r2'), true, AT_MS);
+    const api = await startApi(t, { fleet });
+    const { robots } = await getJson<{ robots: Record<string, unknown>[] }>(api, '/robots');
+    const [spoken, silent] = robots;
+    assert.ok(spoken && silent);
+    assert.deepEqual(Object.keys(silent).sort(), Object.keys(spoken).sort());
+    assert.equal(silent['phase'], 'unknown');
+    assert.equal(silent['version'], null);
+  });
+
+  it('lists package requests', async (t) => {
+    const fleet = new Fleet();
+    fleet.applyWant(makeWant('r1', '1.0.0'), AT_MS);
+    const api = await startApi(t, { fleet });
+    const { requests } = await getJson<{ requests: Record<string, unknown>[] }>(api, '/requests');
+    assert.equal(requests.length, 1);
+    assert.equal(requests[0]?.['robot_id'], 'r1');
+    assert.equal(requests[0]?.['min_current_version'], '1.5.0');
+    assert.equal(requests[0]?.['at'], new Date(AT_MS).toISOString());
+  });
+
+  it('lists rollouts, and one by its id', async (t) => {
+    const api = await startApi(t, { rollouts: ['x-1', 'x-2'] });
+    const { rollouts } = await getJson<{ rollouts: { id: string }[] }>(api, '/rollouts');
+    assert.deepEqual(
+      rollouts.map(({ id }) => id),
+      ['x-1', 'x-2'],
+    );
+    const one = await getJson<{ id: string; version: string }>(api, '/rollouts/x-2');
+    assert.deepEqual([one.id, one.version], ['x-2', '2.0.0']);
+  });
+
+  const absent = ['/robots/nobody', '/robots/__proto__', '/rollouts/none', '/nothing', '/robots/'];
+  for (const path of [...absent, '/metrics/x', '/..%2f..%2fetc%2fpasswd']) {
+    it(`answers 404 with code and hint for ${path}`, async (t) => {
+      const api = await startApi(t, {});
+      const { error } = await getJson<Failure>(api, path, 404);
+      assert.equal(error.code, 'NOT_FOUND');
+      assert.ok(error.message && error.hint);
+    });
+  }
+
+  it('only reads, and answers a broken request with a plain refusal', async (t) => {
+    const api = await startApi(t, { fleet: smallFleet() });
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
+      const response = await api.get('/robots/r1', { method });
+      assert.equal(response.status, 404, method);
+    }
+    const { error } = await getJson<Failure>(api, '/robots/%zz', 400);
+    assert.doesNotMatch(JSON.stringify(error), /\bat .+:\d+/, 'no stack trace');
+  });
+
+  it('says how it feels, also when asking fails', async (t) => {
+    for (const [healthy, status] of [
+      [() => Promise.resolve(true), 200],
+      [() => Promise.resolve(false), 503],
+      [() => Promise.reject(new Error('no disk')), 503],
+    ] as const) {
+      const api = await startApi(t, { protected: true, isHealthy: healthy });
+      const response = await fetch(`${api.url}/healthz`);
+      assert.equal(response.status, status);
+      assert.deepEqual(await response.json(), { healthy: status === 200 });
+    }
+  });
+
+  it('counts for Prometheus what happens and what is', async (t) => {
+    const fleet = smallFleet();
+    fleet.applyOnline(robotId('r1'), true, AT_MS);
+    const api = await startApi(t, { fleet });
+    api.metrics.countChunkReceived(100);
+    api.metrics.countChunkReceived(20);
+    api.metrics.countChunkServed(7);
+    api.metrics.countMessage('updates');
+    api.metrics.countRefusal('ACCESS_DENIED');
+    const response = await api.get('/metrics');
+    assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+    const text = await response.text();
+    for (const line of [
+      'drover_mqtt_connections 3',
+      'drover_chunks_received_total 2',
+      'drover_chunk_bytes_received_total 120',
+      'drover_chunks_served_total 1',
+      'drover_chunk_bytes_served_total 7',
+      'drover_messages_received_total{kind="updates"} 1',
+      'drover_refusals_total{code="ACCESS_DENIED"} 1',
+      'drover_store_bytes 4096',
+      'drover_store_chunks 2',
+      'drover_robots{component="app",version="1.1.0",phase="idle"} 2',
+      'drover_robots{component="app",version="none",phase="idle"} 1',
+      'drover_robots_online 1',
+    ]) {
+      assert.ok(text.split('\n').includes(line), line);
+    }
+    assert.match(text, /^process_resident_memory_bytes \d+/m);
+  });
+});
+
+describe('events over HTTP', () => {
+  it('come as server-sent events, to every reader', async (t) => {
+    const api = await startApi(t, {});
+    const readers = await Promise.all([api.follow(), api.follow()]);
+    api.publishEvent(makeEvent('r1', 3, { to: 'checking' }));
+    for (const reader of readers) {
+      const text = await reader.readUntil(/\n\ndata|data: .+\n\n/);
+      const [, data] = /^event: robot\ndata: (.+)\n\n/m.exec(text) ?? [];
+      const event = JSON.parse(data ?? '') as Record<string, unknown>;
+      assert.equal(event['robot_id'], 'r1');
+      assert.equal(event['event_seq'], 3);
+      assert.equal(event['at'], '2026-05-04T10:00:00.000Z');
+    }
+  });
+
+  it('have so many readers and no more, and room again when one leaves', async (t) => {
+    const api = await startApi(t, {});
+    const readers = [];
+    for (let n = 0; n < LIMITS.eventStreamClientsMax; n += 1) readers.push(await api.follow());
+    const { error } = await getJson<Failure>(api, '/events', 503);
+    assert.equal(error.code, 'CONNECTIONS_FULL');
+    readers[0]?.stop();
+    await waitUntil('room for a reader', async () => {
+      const response = await api.get('/events');
+      await response.body?.cancel();
+      return response.status === 200;
+    });
+  });
+
+  it('drop a reader that does not read, and go on for the others', async (t) => {
+    const api = await startApi(t, {});
+    const stalled = connect(api.port, '127.0.0.1');
+    t.after(() => void stalled.destroy());
+    let isClosed = false;
+    stalled.on('error', () => undefined); // the reset that this test waits for
+    stalled.on('close', () => (isClosed = true));
+    stalled.write('GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    await new Promise((resolve) => stalled.once('data', resolve));
+    stalled.pause();
+    const reader = await api.follow();
+    const problem = { code: 'HEALTH_FAILED', message: 'x'.repeat(1_000) };
+    const count = 20_000;
+    for (let seq = 1; seq <= count; seq += 1) {
+      api.publishEvent(makeEvent('r1', seq, { problem }));
+      if (seq % 100 === 0) await reader.readUntil(new RegExp(`"event_seq":${seq},`));
+    }
+    stalled.resume();
+    await waitUntil('the stalled reader to be dropped', () => isClosed);
+  });
+
+  it('may still happen while the broker stops', async (t) => {
+    const api = await startApi(t, {});
+    const reader = await api.follow();
+    const closed = api.close();
+    api.publishEvent(makeEvent('r1', 1));
+    await closed;
+    api.publishEvent(makeEvent('r1', 2));
+    await reader.ended;
+  });
+});
+
+describe('without credentials, on loopback', () => {
+  it('only a name of loopback is answered, so that no rebound web page can read the fleet', async (t) => {
+    const api = await startApi(t, {});
+    const statusFor = async (host: string): Promise<string> => {
+      const socket = connect(api.port, '127.0.0.1');
+      t.after(() => void socket.destroy());
+      socket.write(`GET /robots HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
+      const [head] = (await once(socket, 'data')) as [Buffer];
+      return head.toString().slice(9, 12);
+    };
+    assert.equal(await statusFor('evil.example'), '403');
+    assert.equal(await statusFor('127.0.0.1.evil.example'), '403');
+    assert.equal(await statusFor(`localhost:${api.port}`), '200');
+    assert.equal(await statusFor(`127.0.0.1:${api.port}`), '200');
+    assert.equal(await statusFor(`[::1]:${api.port}`), '200');
+  });
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { membersOf, type MemberKind } from '../../../broker/rollout/classify.ts';
+import type { RobotRecord } from '../../../broker/control/fleet.ts';
+import type { Plan } from '../../../broker/rollout/record.ts';
+import { openAnnouncement } from '../../../shared/formats/announcement.ts';
+import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import { parseManifest } from '../../../shared/formats/manifest.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+import { AT, AT_MS, makeState, robotId } from '../reports.ts';
+
+const fleet = makeFleet();
+const bundle = await fleet.makeBundle({ version: '2.0.0' });
+const [rollout] = openAnnouncement(
+  fleet.announce(1, [fleet.makeRollout('two', bundle)]),
+  fleet.trust,
+).rollouts;
+assert.ok(rollout);
+const plan = { rollout, manifest: parseManifest(bundle.manifestBytes) } as Plan;
+
+function kindOf(component: Partial<ComponentStateFields>, more: Partial<RobotRecord> = {}) {
+  const state = makeState('r1', component);
+  const record = { robot: robotId('r1'), state, online: true, lastSeenMs: AT_MS, ...more };
+  const robots = [record as RobotRecord];
+  const [member] = membersOf({ plan, robots, now: AT_MS, watchedSinceMs: AT_MS });
+  return member?.kind;
+}
+
+const ended = (outcome: 'installed' | 'rolled_back' | 'refused' | 'recalled', code: string) => ({
+  last_update: {
+    ...{ rollout: 'two', version: '2.0.0', outcome, code, took_s: 1, bytes: 1 },
+    ...{ started_at: AT, ended_at: AT },
+  },
+});
+
+describe('a robot in a rollout', () => {
+  const cases: [string, Partial<ComponentStateFields>, MemberKind][] = [
+    ['has not begun', {}, 'candidate'],
+    ['is at it', { rollout: 'two', phase: 'waiting' }, 'updating'],
+    ['runs it because of it', { version: '2.0.0', ...ended('installed', 'OK') }, 'installed'],
+    ['went back', ended('rolled_back', 'HEALTH_FAILED'), 'failed'],
+    ['could not take it', ended('refused', 'DISK_FULL'), 'failed'],
+    ['gave it back', ended('recalled', 'ROLLOUT_RECALLED'), 'recalled'],
+    [
+      'stayed busy and tries again: that says nothing of the version',
+      ended('refused', 'READY_DEADLINE'),
+      'candidate',
+    ],
+    ['is newer already', { version: '3.0.0' }, 'excluded'],
+    [
+      'runs other bytes under that version',
+      { version: '2.0.0', payload_sha256: 'ab'.repeat(32), ...ended('installed', 'OK') },
+      'excluded',
+    ],
+    ['has it blocked', { blocked: ['2.0.0'] }, 'excluded'],
+  ];
+  for (const [what, component, kind] of cases) {
+    it(`that ${what} is ${kind}`, () => assert.equal(kindOf(component), kind));
+  }
+
+  it('that has been away in mid-update for longer than the gate allows has vanished', () => {
+    const lastSeenMs = AT_MS - rollout.gates.vanish_s * 1000 - 1;
+    const away = { online: false, lastSeenMs };
+    const state = { rollout: 'two', phase: 'swapping' } as const;
+    assert.equal(kindOf(state, { online: false }), 'updating');
+    const record = { robot: robotId('r1'), state: makeState('r1', state), ...away };
+    const robots = [record as RobotRecord];
+    const [member] = membersOf({ plan, robots, now: AT_MS, watchedSinceMs: lastSeenMs });
+    assert.equal(member?.kind, 'vanished');
+  });
+});

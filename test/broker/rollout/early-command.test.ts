@@ -1,0 +1,103 @@
+/** Commands in the first seconds of a rollout or of its controller. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Controller } from '../../../broker/rollout/controller.ts';
+import { sayUntilLed } from '../../../publisher/rollout/say-until-led.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { withTempFolder } from '../../helpers/temp-folder.ts';
+import { ControllerWorld, openStore } from '../controller-world.ts';
+
+const ROBOTS = Array.from({ length: 20 }, (_, at) => `r${at + 1}`);
+const GATES = { batch_s: 2, evidence_wait_s: 12 };
+
+const kindsOf = async (controller: Controller): Promise<string[]> =>
+  (await controller.history('x', 0, 100)).map((one) => one.kind).filter((one) => one !== 'held');
+
+const refusedWith = (code: string) => (error: unknown) =>
+  error instanceof DroverError && error.code === code;
+
+/** A controller that has just started: it leads, and no first wave is open yet. */
+async function early(run: (world: ControllerWorld, controller: Controller) => Promise<void>) {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    const store = await openStore(folder);
+    for (const robot of ROBOTS) world.online(robot);
+    const controller = await world.start(store, { startMs: 60_000 });
+    while (!controller.isLeading) await world.pass(controller, 1);
+    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES }));
+    await run(world, controller);
+    await store.close();
+  });
+}
+
+test('an abort right after publish is carried out before a wave opens, and none opens later', async () => {
+  await early(async (world, controller) => {
+    assert.equal(controller.view('x'), null);
+    await controller.command('x', 'abort', { who: 'kim', reason: 'the wrong one' });
+    const told = world.progress('x');
+    assert.deepEqual([told?.status, told?.threshold], ['halted', 0]);
+    await world.pass(controller, 100);
+    assert.deepEqual([world.progress('x')?.status, world.progress('x')?.threshold], ['halted', 0]);
+    assert.deepEqual(await kindsOf(controller), ['announced', 'aborted']);
+  });
+});
+
+test('a pause right after publish holds the first wave until a person resumes it', async () => {
+  await early(async (world, controller) => {
+    await controller.command('x', 'pause', { who: 'kim', reason: '' });
+    await world.pass(controller, 100);
+    assert.deepEqual([world.progress('x')?.status, world.progress('x')?.threshold], ['paused', 0]);
+    await controller.command('x', 'resume', { who: 'kim', reason: '' });
+    await world.pass(controller, 2);
+    const told = world.progress('x');
+    assert.equal(told?.status, 'rolling');
+    assert.ok((told?.threshold ?? 0) > 0);
+    assert.deepEqual(await kindsOf(controller), ['announced', 'paused', 'resumed', 'opened']);
+  });
+});
+
+test('a rollback right after publish ends as halted, and other words are asked to wait', async () => {
+  await early(async (world, controller) => {
+    for (const word of ['approve', 'resume', 'force-open'] as const) {
+      await assert.rejects(
+        controller.command('x', word, { who: 'kim', reason: 'now', wave: 1 }),
+        refusedWith('NOT_LED_YET'),
+      );
+    }
+    await controller.command('x', 'rollback', { who: 'kim', reason: '' });
+    await world.pass(controller, 2);
+    assert.deepEqual([world.progress('x')?.status, world.progress('x')?.recall], ['halted', true]);
+  });
+});
+
+test('who follows nobody says when it takes over, who follows another names it', async () => {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    const store = await openStore(folder);
+    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES }));
+    const controller = await world.start(store, { isAlone: false });
+    await world.pass(controller, 1);
+    await assert.rejects(
+      controller.command('x', 'abort', { who: 'kim', reason: '' }),
+      /no controller leads yet, this one takes over .*\(in about \d+s\)/,
+    );
+    await store.close();
+  });
+});
+
+test('the command line says it again until the rollout is led, and tells the person once', async () => {
+  const answers = ['NOT_LED_YET', 'NOT_LED_YET', 'ok'] as const;
+  let tries = 0;
+  const said: string[] = [];
+  const post = (): Promise<Uint8Array> => {
+    const answer = answers[tries++] ?? 'ok';
+    if (answer === 'ok') return Promise.resolve(new Uint8Array([1]));
+    return Promise.reject(new DroverError(answer, 'abort rollout x: in about 3s'));
+  };
+  await sayUntilLed({ post }, '/rollouts/x/abort', {}, (line) => said.push(line));
+  assert.equal(tries, 3);
+  assert.deepEqual(said, ['abort rollout x: in about 3s; said again for at most 120 s']);
+  const refuse = () => Promise.reject(new DroverError('NOT_LEADING', 'no'));
+  await assert.rejects(sayUntilLed({ post: refuse }, '/x', {}), refusedWith('NOT_LEADING'));
+});

@@ -1,0 +1,182 @@
+/**
+ * A rollout as the API and the dashboard show it: what its gate saw, what it waits for and until
+ * when, where a person is asked, and what is left to say when it is announced no more. Behind it
+ * stands a real controller; only time is the test's.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Controller } from '../../../broker/rollout/controller.ts';
+import type { RunView } from '../../../broker/rollout/rollout-view.ts';
+import type { RolloutView } from '../../../broker/rollout/views.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { openPage } from '../../helpers/page.ts';
+import type { Scope } from '../../helpers/scope.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { startApi, type TestApi } from '../api.ts';
+import { ControllerWorld, openStore } from '../controller-world.ts';
+
+type Shown = RolloutView & { readonly run: RunView | null };
+
+interface Led {
+  readonly world: ControllerWorld;
+  readonly controller: Controller;
+  readonly api: TestApi;
+  show(id?: string): Promise<Shown>;
+}
+
+/** A controller that leads `x-1` to ten robots, the first of which is a canary. */
+async function lead(scope: Scope, more: Partial<RolloutFields> = {}): Promise<Led> {
+  const world = new ControllerWorld();
+  const store = await openStore(await tempFolder(scope));
+  for (let at = 0; at < 10; at += 1) {
+    world.online(`r${at}`);
+    world.say(`r${at}`, {});
+  }
+  const canaries = { robots: ['r0'] };
+  await world.announce(
+    await world.rollout('x-1', '2.0.0', { canaries, approve_after: [0], ...more }),
+  );
+  const controller = await world.start(store);
+  scope.after(async () => {
+    await controller.close();
+    await store.close();
+  });
+  await world.pass(controller, 3);
+  const api = await startApi(scope, {
+    fleet: world.robots,
+    controller,
+    views: () => world.views(),
+  });
+  const show = async (id = 'x-1'): Promise<Shown> => {
+    const response = await api.get(`/rollouts/${id}`);
+    assert.equal(response.status, 200, await response.clone().text());
+    return (await response.json()) as Shown;
+  };
+  return { world, controller, api, show };
+}
+
+/** Its canary has it and does its work; the others go on with the old version. */
+async function soak({ world, controller }: Led, tasks: number | null): Promise<void> {
+  const did = tasks === null ? {} : { tasks_completed: tasks };
+  for (const part of [0, 1]) {
+    world.installed('r0', 'x-1', '2.0.0', { run_s: 60 * part, ...did });
+    for (let at = 1; at < 10; at += 1) {
+      const usage = [{ stint: 1, version: '1.0.0', run_s: 60 * part, tasks_completed: 50 * part }];
+      world.say(`r${at}`, { usage });
+    }
+    await world.pass(controller, 125);
+  }
+}
+
+const atMs = (instant: string | null | undefined): number => Date.parse(instant ?? '');
+
+describe('a rollout over HTTP', () => {
+  it('says who the canaries are and after which waves a person is asked', async (t) => {
+    const { show } = await lead(t);
+    const { canaries, approve_after: approvals, announced } = await show();
+    assert.deepEqual(canaries, { robots: ['r0'], tags: [] });
+    assert.deepEqual(approvals, [0]);
+    assert.equal(announced, true);
+  });
+
+  it('says until when a wave soaks, and until when it waits for evidence after that', async (t) => {
+    const led = await lead(t, { waves: [{ percent: 100, soak_s: 100 }] });
+    const before = (await led.show()).run;
+    assert.equal(before?.soak_until, null, 'the canary has not reported');
+    assert.equal(before?.evidence_until, null);
+    led.world.installed('r0', 'x-1', '2.0.0');
+    await led.world.pass(led.controller, 2);
+    const { run } = await led.show();
+    const beganMs = atMs(run?.soak_until) - 100_000;
+    assert.ok(beganMs <= led.world.nowMs && beganMs > led.world.nowMs - 3_000);
+    assert.equal(atMs(run?.evidence_until), beganMs + 8 * 100_000, 'eight soaks');
+  });
+
+  it('takes the wait for evidence that the rollout announces', async (t) => {
+    const waves = [{ percent: 100, soak_s: 100 }];
+    const led = await lead(t, { waves, gates: { evidence_wait_s: 5_000 } });
+    led.world.installed('r0', 'x-1', '2.0.0');
+    await led.world.pass(led.controller, 2);
+    const { run } = await led.show();
+    assert.equal(atMs(run?.evidence_until) - atMs(run?.soak_until), 4_900_000);
+  });
+
+  it('names no end where the new version does none of the tasks that the old one does', async (t) => {
+    const led = await lead(t);
+    await soak(led, null);
+    const { run } = await led.show();
+    assert.equal(run?.waits_for, 'evidence');
+    assert.match(run.gate?.reasons.join('\n') ?? '', /the new version has reported nothing yet/);
+    assert.equal(run.evidence_until, null);
+  });
+
+  it('is still there when it is announced no more: what became of it, and whom it reached', async (t) => {
+    const led = await lead(t, { approve_after: [] });
+    const { world, controller } = led;
+    world.installed('r0', 'x-1', '2.0.0');
+    await world.pass(controller, 3);
+    world.failed('r1', 'x-1', '2.0.0');
+    await world.announce(await world.rollout('x-2', '3.0.0'));
+    await world.pass(controller, 2);
+    const { rollouts } = (await (await led.api.get('/rollouts')).json()) as { rollouts: Shown[] };
+    assert.deepEqual(
+      rollouts.map(({ id }) => id),
+      ['x-2'],
+    );
+    const ended = await led.show();
+    assert.equal(ended.announced, false);
+    assert.deepEqual([ended.component, ended.version], ['app', '2.0.0']);
+    assert.deepEqual([ended.status, ended.run?.withdrawn], ['rolling', true]);
+    assert.deepEqual(ended.waves, []);
+    const counts = {
+      targeted: 2,
+      running: 1,
+      in_progress: 0,
+      failed: 1,
+      waiting: 0,
+      recalled: 0,
+      excluded: {},
+    };
+    assert.deepEqual(ended.robots, counts);
+    assert.equal((await led.api.get('/rollouts/x-3')).status, 404);
+  });
+});
+
+describe('the dashboard', () => {
+  it('shows waves, what a rollout waits for, the verdict and each line of evidence', async (t) => {
+    const led = await lead(t);
+    await soak(led, 60);
+    const { run } = await led.show();
+    assert.ok(run?.gate);
+    const page = await openPage(t, led.api.url);
+    await waitUntil('the rollout', () => page.text('rollouts').includes('2.0.0'), {
+      look: () => page.text('link'),
+    });
+    assert.deepEqual(page.texts('rollouts', 'li'), [
+      'canaries | open | then a person has to approve',
+      '10 %',
+      '100 %',
+    ]);
+    const rows = page.texts('rollouts', 'tr');
+    assert.equal(rows.length, run.gate.evidence.length);
+    for (const [at, { metric, against, verdict, text }] of run.gate.evidence.entries()) {
+      assert.equal(rows[at], `${metric} / ${against} | ${verdict} | ${text}`);
+    }
+    assert.match(page.text('rollouts'), /gate: pass/);
+    assert.match(page.text('rollouts'), /waits for a person: drover rollout approve/);
+  });
+
+  it('says why a rollout was halted', async (t) => {
+    const led = await lead(t);
+    led.world.failed('r0', 'x-1', '2.0.0');
+    await led.world.pass(led.controller, 3);
+    const page = await openPage(t, led.api.url);
+    await waitUntil('the halt', () => page.text('rollouts').includes('halted'), {
+      look: () => page.text('rollouts'),
+    });
+    const told = page.texts('rollouts', 'p').join('\n');
+    assert.match(told, /0 of 1 updates succeeded, 90 % must; failed: 1 \(r0\)/);
+  });
+});

@@ -1,0 +1,159 @@
+/** `fleet`: what robots said, told even when some of them talk nonsense. */
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { test, type TestContext } from 'node:test';
+import {
+  countVersions,
+  FleetView,
+  formatTable,
+  packageRequests,
+} from '../../../publisher/rollout/fleet-report.ts';
+import { utf8 } from '../../../shared/crypto/bytes.ts';
+import type { RobotId } from '../../../shared/base/ids.ts';
+import { connectWire } from '../../../shared/io/mqtt-wire.ts';
+import { encodeMessage, type ComponentStateFields } from '../../../shared/formats/messages.ts';
+import type { Log } from '../../../shared/base/ports.ts';
+import { robotTopic } from '../../../shared/formats/topics.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { startMosquitto } from '../../helpers/mosquitto.ts';
+
+const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const AT = '2026-01-01T00:00:00Z';
+const topicOf = (robot: string, leaf: 'state' | 'online') => robotTopic(robot as RobotId, leaf);
+
+function stateOf(robot: string, version: string | null, more: Partial<ComponentStateFields> = {}) {
+  return encodeMessage({
+    robot_id: robot,
+    at: AT,
+    arch: 'aarch64',
+    tags: ['hall'],
+    components: [{ name: 'app', version, phase: 'idle', ...more }],
+  });
+}
+
+const TOO_OLD = {
+  last_error: { code: 'TOO_OLD', message: 'too old for 2.0.0', version: '2.0.0', at: AT },
+};
+
+function viewOf(messages: Readonly<Record<string, Uint8Array>>): FleetView {
+  const view = new FleetView();
+  for (const [topic, payload] of Object.entries(messages)) view.take(topic, payload);
+  return view;
+}
+
+test('robots are counted by component and version, the newest first', () => {
+  const view = viewOf({
+    [topicOf('r1', 'state')]: stateOf('r1', '1.9.0'),
+    [topicOf('r2', 'state')]: stateOf('r2', '1.10.0'),
+    [topicOf('r3', 'state')]: stateOf('r3', '1.10.0'),
+    [topicOf('r4', 'state')]: stateOf('r4', null),
+    [topicOf('r3', 'online')]: encodeMessage({ online: true }),
+  });
+  assert.deepEqual(
+    countVersions(view.rows).map(({ version, count, online }) => [version, count, online]),
+    [
+      ['1.10.0', 2, 1],
+      ['1.9.0', 1, 0],
+      [null, 1, 0],
+    ],
+  );
+});
+
+test('a robot that was removed is gone, one that reports for another is not believed', () => {
+  const view = viewOf({
+    [topicOf('r1', 'state')]: stateOf('r1', '1.0.0'),
+    [topicOf('r2', 'state')]: stateOf('r1', '6.6.6'),
+  });
+  assert.deepEqual(
+    view.rows.map(({ component }) => component.version),
+    ['1.0.0'],
+  );
+  assert.deepEqual(view.invalid, [topicOf('r2', 'state')]);
+  view.take(topicOf('r1', 'state'), new Uint8Array(0));
+  assert.deepEqual(view.rows, []);
+});
+
+test('no bytes on any topic can stop the listing', () => {
+  const view = viewOf({ [topicOf('r1', 'state')]: stateOf('r1', '1.0.0') });
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string(), fc.constantFrom(topicOf('r2', 'state'), topicOf('r2', 'online'))),
+      fc.oneof(fc.uint8Array(), fc.json().map(utf8)),
+      (topic, payload) => view.take(topic, payload),
+    ),
+  );
+  assert.equal(view.rows.length, 1);
+});
+
+test('requests are the robots that were too old for a bundle', () => {
+  const view = viewOf({
+    [topicOf('r1', 'state')]: stateOf('r1', '1.0.0', TOO_OLD),
+    [topicOf('r2', 'state')]: stateOf('r2', '1.0.0'),
+  });
+  assert.deepEqual(
+    packageRequests(view.rows).map(({ robot }) => robot.robot_id),
+    ['r1'],
+  );
+});
+
+test('a table has its columns under each other', () => {
+  assert.deepEqual(
+    formatTable([
+      ['A', 'LONG'],
+      ['wide', 'x'],
+      ['b', ''],
+    ]),
+    ['A     LONG', 'wide  x', 'b'],
+  );
+});
+
+async function drover(t: TestContext, ...words: string[]): Promise<string> {
+  const child = startDrover(t, 'publisher', words);
+  assert.equal((await child.exit).code, 0, child.describe());
+  return child.stdout;
+}
+
+test('the verbs read retained reports from a stock broker', async (t) => {
+  const mosquitto = await startMosquitto(t);
+  if (!mosquitto) return;
+  const broker = ['--broker', mosquitto.url];
+  assert.match(await drover(t, 'fleet', 'robots', ...broker), /no robot has reported/);
+  const wire = await connectWire(
+    { url: mosquitto.url, clientId: 'test' },
+    { onMessage() {} },
+    QUIET,
+  );
+  t.after(() => wire.close());
+  const send = (topic: string, bytes: Uint8Array) =>
+    wire.send(topic, bytes, { retain: true, qos: 1 });
+  await send(topicOf('r1', 'state'), stateOf('r1', '1.0.0', TOO_OLD));
+  await send(topicOf('r1', 'online'), encodeMessage({ online: true }));
+  await send(
+    topicOf('r2', 'state'),
+    stateOf('r2', '1.1.0', {
+      phase: 'downloading',
+      target_version: '1.2.0',
+      transfer: { bytes_done: 1, bytes_total: 4 },
+    }),
+  );
+  await send(topicOf('r3', 'state'), utf8('{"robot_id":'));
+
+  const json = JSON.parse(await drover(t, 'fleet', 'versions', ...broker, '--json')) as {
+    versions: { robot_id: string; version: string }[];
+    invalid: number;
+  };
+  assert.deepEqual(
+    json.versions.map((one) => [one.robot_id, one.version]),
+    [
+      ['r1', '1.0.0'],
+      ['r2', '1.1.0'],
+    ],
+  );
+  assert.equal(json.invalid, 1);
+  assert.match(await drover(t, 'fleet', 'versions', ...broker), /^app +1\.1\.0 +1 +0$/m);
+  const robots = await drover(t, 'fleet', 'robots', ...broker);
+  assert.match(robots, /^r1 +yes +app +1\.0\.0 +idle +TOO_OLD/m);
+  assert.match(robots, /^r2 +no +app +1\.1\.0 +downloading 1\.2\.0 25%/m);
+  assert.match(await drover(t, 'fleet', 'requests', ...broker), /^r1 +app +1\.0\.0 +2\.0\.0/m);
+});

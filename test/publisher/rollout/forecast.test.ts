@@ -1,0 +1,192 @@
+/** What publish foresees, and what it keeps for robots that are too old. */
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { describe, it } from 'node:test';
+import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
+import { forecastLines, forecastOf, isUseless } from '../../../publisher/rollout/forecast.ts';
+import {
+  planAnnouncement,
+  type AnnouncementPlanInput,
+} from '../../../publisher/rollout/plan-announcement.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { parseManifest, type ManifestFields } from '../../../shared/formats/manifest.ts';
+import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import { makeState } from '../../broker/reports.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+
+const fleet = makeFleet();
+const NOW = Date.parse('2026-05-01T00:00:00Z');
+const bundle = (version: string, min = '0.0.0', more: Partial<ManifestFields> = {}) =>
+  fleet.makeBundle({ version, manifest: { min_current_version: min, ...more } });
+
+async function release(id: string, version: string, min = '0.0.0', more = {}) {
+  return fleet.makeRollout(id, await bundle(version, min, more));
+}
+
+const robot = (id: string, version: string | null, more: Partial<ComponentStateFields> = {}) =>
+  makeState(id, { version, ...more });
+
+async function plan(
+  old: readonly RolloutFields[],
+  version: readonly [string, string?],
+  more: Partial<AnnouncementPlanInput> = {},
+) {
+  const next = await bundle(...version);
+  return planAnnouncement({
+    now: NOW,
+    fleet: 'test',
+    lifeMs: 1000,
+    previous: openActiveRollouts(fleet.announce(7, old), fleet.trust),
+    rollout: fleet.makeRollout('new', next),
+    manifest: parseManifest(next.manifestBytes),
+    statuses: new Map(),
+    supersede: [],
+    alongside: false,
+    robots: null,
+    ...more,
+  });
+}
+
+describe('a forecast', () => {
+  it('counts each robot once, with the reason that the robot itself would give', async () => {
+    const offer = await release('new', '2.0.0', '1.5.0', { target_arch: 'x86_64' });
+    const states = [
+      robot('takes', '1.5.0'),
+      robot('empty', null),
+      robot('newer', '3.0.0'),
+      robot('old', '1.0.0'),
+      robot('reused', '2.0.0', { payload_sha256: 'ab'.repeat(32) }),
+      robot('built-again', '2.0.0+b'),
+      robot('runs', '2.0.0'),
+      robot('blocked', '1.9.0', { blocked: ['2.0.0'] }),
+      makeState('arm', { version: '1.9.0' }, { arch: 'aarch64' }),
+      makeState('other', { name: 'nav', version: '1.0.0' }),
+    ];
+    const found = forecastOf({ rollouts: [offer] }, 'new', states);
+    assert.ok(found);
+    assert.deepEqual(found.robots, {
+      takes: ['takes', 'empty'],
+      steps: [],
+      runs: ['runs'],
+      NOT_NEWER: ['newer'],
+      TOO_OLD: ['old'],
+      VERSION_REUSED: ['reused', 'built-again'],
+      FAILED_BEFORE: ['blocked'],
+      ARCH_WRONG: ['arm'],
+    });
+    assert.equal(found.notTargeted, 1);
+    assert.equal(isUseless(found), false);
+    assert.match(forecastLines(found).join('\n'), /1 run something newer \(NOT_NEWER\): newer/);
+  });
+
+  it('goes over several stones, and not over one that is announced for others', async () => {
+    const rollouts = [
+      await release('new', '4.0.0', '3.0.0'),
+      await release('three', '3.0.0', '2.0.0'),
+      await release('two', '2.0.0', '1.0.0'),
+    ];
+    const states = [robot('r1', '1.0.0'), robot('r0', '0.9.0')];
+    const found = forecastOf({ rollouts }, 'new', states);
+    assert.deepEqual([found?.robots.steps, found?.robots.TOO_OLD], [['r1'], ['r0']]);
+    const elsewhere = rollouts.map((one) =>
+      one.id === 'two' ? { ...one, target: { robots: ['r9'] } } : one,
+    );
+    assert.deepEqual(forecastOf({ rollouts: elsewhere }, 'new', states)?.robots.TOO_OLD, [
+      'r1',
+      'r0',
+    ]);
+  });
+
+  it('is useless when no robot that has reported would take it, and open when none has', async () => {
+    const rollouts = [await release('new', '1.0.0')];
+    const found = forecastOf({ rollouts }, 'new', [robot('r1', '2.0.0')]);
+    assert.equal(found && isUseless(found), true);
+    const open = forecastOf({ rollouts }, 'new', []);
+    assert.equal(open && isUseless(open), false);
+  });
+});
+
+describe('the next announcement', () => {
+  it('keeps the stone that robots need, and replaces it once none needs it', async () => {
+    const old = [await release('two', '2.0.0', '1.3.0')];
+    const needed = await plan(old, ['3.0.0', '2.0.0'], { robots: [robot('r1', '1.3.0')] });
+    assert.deepEqual([needed.kept, needed.stones, needed.superseded], [['two'], ['two'], []]);
+    const passed = await plan(old, ['3.0.0', '2.0.0'], { robots: [robot('r1', '2.0.0')] });
+    assert.deepEqual([passed.stones, passed.superseded], [[], ['two']]);
+  });
+
+  it('keeps every stone of a chain', async () => {
+    const old = [await release('two', '2.0.0', '1.3.0'), await release('three', '3.0.0', '2.0.0')];
+    const { stones } = await plan(old, ['4.0.0', '3.0.0'], { robots: [robot('r1', '1.3.0')] });
+    assert.deepEqual(stones, ['two', 'three']);
+  });
+
+  it('keeps what robots too old for the new one can take, though it does not lead there', async () => {
+    const old = [await release('mid', '1.5.0')];
+    const { stones } = await plan(old, ['3.0.0', '2.0.0'], { robots: [robot('r1', '1.0.0')] });
+    assert.deepEqual(stones, ['mid']);
+  });
+
+  it('keeps a stone where no robot is known', async () => {
+    const old = [await release('two', '2.0.0', '1.3.0')];
+    for (const robots of [null, []]) {
+      assert.deepEqual((await plan(old, ['3.0.0', '2.0.0'], { robots })).stones, ['two']);
+    }
+    assert.deepEqual((await plan(old, ['2.1.0', '1.3.0'])).superseded, ['two']);
+  });
+
+  it('withdraws a stone on purpose only', async () => {
+    const old = [await release('two', '2.0.0', '1.3.0')];
+    const robots = [robot('r1', '1.3.0')];
+    const plain = await plan(old, ['3.0.0', '2.0.0'], { robots, supersede: ['two'] });
+    assert.deepEqual([plain.stones, plain.superseded], [[], ['two']]);
+  });
+
+  it('refuses other bytes under an announced version, whatever it replaces', async () => {
+    const old = [await release('one', '1.0.0', '0.0.0', { payload_sha256: 'ab'.repeat(32) })];
+    for (const version of ['1.0.0', '1.0.0+hotfix']) {
+      for (const more of [{}, { alongside: true }, { supersede: ['one'] }]) {
+        await assert.rejects(plan(old, [version], more), { code: 'VERSION_REUSED' });
+      }
+    }
+  });
+
+  it('takes the same bytes again under an id of its own', async () => {
+    const old = [await release('one', '1.0.0')];
+    assert.deepEqual((await plan(old, ['1.0.0'], { supersede: ['one'] })).superseded, ['one']);
+  });
+
+  it('never leaves a robot without the way that it had', async () => {
+    const versions = ['1.0.0', '2.0.0', '3.0.0', '4.0.0'];
+    const world = fc.record({
+      running: fc.array(fc.constantFrom(null, ...versions), { minLength: 1, maxLength: 4 }),
+      active: fc.array(
+        fc.tuple(fc.constantFrom(...versions), fc.constantFrom('0.0.0', ...versions)),
+        {
+          maxLength: 3,
+        },
+      ),
+      min: fc.constantFrom('0.0.0', ...versions),
+    });
+    await fc.assert(
+      fc.asyncProperty(world, async ({ running, active, min }) => {
+        const old = await Promise.all(
+          active.map(([version, least], at) => release(`old-${at}`, version, least)),
+        );
+        const robots = running.map((version, at) => robot(`r${at}`, version));
+        const { fields } = await plan(old, ['5.0.0', min], { robots });
+        for (const state of robots) {
+          const could = old.some(
+            (one) => (forecastOf({ rollouts: old }, one.id, [state])?.robots.takes.length ?? 0) > 0,
+          );
+          const can = fields.rollouts.some(
+            (one) => (forecastOf(fields, one.id, [state])?.robots.takes.length ?? 0) > 0,
+          );
+          assert.ok(can || !could, `${state.components[0]?.version} is left without a way`);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,236 @@
+/** What the next announcement keeps, replaces and refuses. */
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { test } from 'node:test';
+import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
+import {
+  planAnnouncement,
+  planWithdrawal,
+  type AnnouncementPlan,
+  type AnnouncementPlanInput,
+} from '../../../publisher/rollout/plan-announcement.ts';
+import { parseWaves, rolloutIdFor } from '../../../publisher/rollout/plan-rollout.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
+import { signEnvelope, PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
+import { isId } from '../../../shared/base/ids.ts';
+import { parseManifest, type ManifestFields } from '../../../shared/formats/manifest.ts';
+import { makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
+import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+
+const fleet = makeFleet();
+const NOW = Date.parse('2026-05-01T00:00:00Z');
+const STAGED = { waves: [{ percent: 1 }, { percent: 100 }] };
+
+const bundleOf = (version: string, manifest: Partial<ManifestFields> = {}) =>
+  fleet.makeBundle({ version, manifest });
+
+function plan(
+  old: readonly RolloutFields[],
+  bundle: SignedBundle,
+  more: Partial<AnnouncementPlanInput> & { fields?: Partial<RolloutFields> } = {},
+): AnnouncementPlan {
+  const { fields = {}, ...rest } = more;
+  const previous =
+    old.length === 0 ? null : openActiveRollouts(fleet.announce(7, old), fleet.trust);
+  return planAnnouncement({
+    now: NOW,
+    fleet: 'test',
+    lifeMs: 86_400_000,
+    previous,
+    rollout: fleet.makeRollout('new', bundle, fields),
+    manifest: parseManifest(bundle.manifestBytes),
+    statuses: new Map(),
+    supersede: [],
+    alongside: false,
+    robots: null,
+    ...rest,
+  });
+}
+
+test('a first announcement has the seconds of now as its seq', async () => {
+  const { fields } = plan([], await bundleOf('1.0.0'));
+  assert.equal(fields.seq, NOW / 1000);
+  assert.equal(fields.expires_at, '2026-05-02T00:00:00.000Z');
+  assert.deepEqual(
+    fields.rollouts.map((one) => one.id),
+    ['new'],
+  );
+});
+
+test('seq rises even when the clock of an earlier publisher was ahead', async () => {
+  const seq = 9_000_000_000;
+  const { fields } = plan([], await bundleOf('1.0.0'), { previous: { seq, rollouts: [] } });
+  assert.equal(fields.seq, seq + 1);
+});
+
+test('rollouts of other components, arches and robots are kept', async () => {
+  const old = [
+    fleet.makeRollout('nav', await bundleOf('5.0.0', { name: 'nav' })),
+    fleet.makeRollout('arm', await bundleOf('1.5.0', { target_arch: 'armhf' })),
+    fleet.makeRollout('r1', await bundleOf('1.6.0', { target_arch: 'arm64' }), {
+      target: { robots: ['r1'] },
+    }),
+  ];
+  const { kept, superseded } = plan(old, await bundleOf('1.0.0', { target_arch: 'aarch64' }), {
+    fields: { target: { robots: ['r2'] } },
+  });
+  assert.deepEqual([kept, superseded], [['nav', 'arm', 'r1'], []]);
+});
+
+test('a lower version that went to everybody at once, or as an emergency, is superseded', async () => {
+  const old = [
+    fleet.makeRollout('whole', await bundleOf('1.0.0')),
+    fleet.makeRollout('sos', await bundleOf('1.0.1'), { ...STAGED, emergency: true }),
+  ];
+  const { superseded, fields } = plan(old, await bundleOf('1.1.0'));
+  assert.deepEqual(superseded, ['whole', 'sos']);
+  assert.deepEqual(
+    fields.rollouts.map((one) => one.id),
+    ['new'],
+  );
+});
+
+test('a staged rollout is in the way until its controller says complete or halted', async () => {
+  const old = [fleet.makeRollout('staged', await bundleOf('1.0.0'), STAGED)];
+  const bundle = await bundleOf('1.1.0');
+  const withStatus = (
+    status: 'rolling' | 'paused' | 'halted' | 'rolling_back' | 'complete',
+    settled = false,
+  ) => verdictOf(() => plan(old, bundle, { statuses: new Map([['staged', { status, settled }]]) }));
+  assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /announce new.*rollout staged/);
+  assert.equal(withStatus('rolling'), 'ROLLOUT_OVERLAP');
+  assert.equal(withStatus('paused'), 'ROLLOUT_OVERLAP');
+  // Its robots are told to go back as long as it takes, announced or not.
+  assert.equal(withStatus('rolling_back'), 'taken');
+  // Every robot that is on runs it: only the soak of the last wave is left.
+  assert.equal(withStatus('rolling', true), 'taken');
+  assert.equal(withStatus('complete'), 'taken');
+  assert.equal(withStatus('halted'), 'taken');
+});
+
+test('a version that is not above needs --supersede or --alongside', async () => {
+  const old = [fleet.makeRollout('old', await bundleOf('2.0.0'))];
+  for (const version of ['1.0.0', '2.0.0', '2.0.0-rc.1']) {
+    const bundle = await bundleOf(version);
+    assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /want above 2\.0\.0/);
+    assert.deepEqual(plan(old, bundle, { supersede: ['old'] }).superseded, ['old']);
+    assert.deepEqual(plan(old, bundle, { alongside: true }).kept, ['old']);
+  }
+});
+
+test('tags do not part rollouts, since a robot may have any set of them', async () => {
+  const target = { tags: ['kitchen'] };
+  const old = [fleet.makeRollout('old', await bundleOf('2.0.0'), { target })];
+  const bundle = await bundleOf('1.0.0');
+  const fields = { target: { tags: ['hall'] } };
+  assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle, { fields }));
+});
+
+test('superseding what is not there names what is', async () => {
+  const old = [fleet.makeRollout('old', await bundleOf('1.0.0'))];
+  const bundle = await bundleOf('1.1.0');
+  assertRefused('NOT_FOUND', () => plan(old, bundle, { supersede: ['odl'] }), /odl.*got old/);
+});
+
+test('kept rollouts stay to the letter, unknown fields included', async () => {
+  const strange = {
+    ...fleet.makeRollout('old', await bundleOf('5.0.0', { name: 'nav' })),
+    x_later: [1],
+  };
+  const text = JSON.stringify({
+    fleet: 'test',
+    seq: 3,
+    issued_at: '2026-01-01T00:00:00Z',
+    expires_at: '2026-01-02T00:00:00Z',
+    rollouts: [strange],
+  });
+  const bytes = signEnvelope(PAYLOAD_TYPES.announcement, Buffer.from(text), [fleet.seeds.rollout]);
+  const previous = openActiveRollouts(bytes, fleet.trust);
+  const { fields } = plan([], await bundleOf('1.0.0'), { previous });
+  assert.equal(JSON.stringify(fields.rollouts[0]), JSON.stringify(strange));
+});
+
+test('a rollout whose manifest nobody can read is neither dropped nor overlooked', async () => {
+  const bundle = await bundleOf('1.0.0');
+  const manifest = bytesToBase64(Buffer.from('{"version":1}'));
+  const old = [{ ...fleet.makeRollout('odd', bundle), manifest }];
+  assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /odd.*cannot be read/);
+  assert.deepEqual(plan(old, bundle, { supersede: ['odd'] }).superseded, ['odd']);
+});
+
+test('no more rollouts than an announcement may hold', async () => {
+  const bundles = await Promise.all(
+    Array.from({ length: 32 }, (_, at) => bundleOf('1.0.0', { name: `c${at}` })),
+  );
+  const old = bundles.map((bundle, at) => fleet.makeRollout(`r${at}`, bundle));
+  const bundle = await bundleOf('1.0.0');
+  assertRefused('DOCUMENT_TOO_LARGE', () => plan(old, bundle), /got 33, want at most 32/);
+});
+
+test('waves rise, stay within 100 and are numbers', () => {
+  assert.deepEqual(parseWaves('1,10,50,100'), [1, 10, 50, 100]);
+  assert.deepEqual(parseWaves('0.5, 100'), [0.5, 100]);
+  for (const bad of ['', '0', '10,10', '50,10', '101', '1,,2', 'a', '-1', 'Infinity', '1e3']) {
+    assertRefused('USAGE', () => parseWaves(bad));
+  }
+});
+
+test('a rollout id is always a topic level, whatever the version', () => {
+  fc.assert(
+    fc.property(
+      fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/),
+      fc.stringMatching(/^\d{1,5}\.\d{1,5}\.\d{1,5}(?:-[a-z.0-9]{1,30})?(?:\+[a-z.0-9]{1,30})?$/),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      (name, version, random) => assert.ok(isId(rolloutIdFor(name, version, () => random))),
+    ),
+  );
+});
+
+test('an emergency takes the place of all that it meets, in any state and of any version', async () => {
+  const statuses = new Map([
+    ['rolling', { status: 'rolling' as const, settled: false }],
+    ['paused', { status: 'paused' as const, settled: false }],
+  ]);
+  const old = [
+    fleet.makeRollout('rolling', await bundleOf('1.5.0'), STAGED),
+    fleet.makeRollout('paused', await bundleOf('1.6.0'), STAGED),
+    fleet.makeRollout('nav', await bundleOf('5.0.0', { name: 'nav' }), STAGED),
+  ];
+  const fields = { emergency: true };
+  const {
+    superseded,
+    kept,
+    fields: next,
+  } = plan(old, await bundleOf('1.4.1'), {
+    statuses,
+    fields,
+  });
+  assert.deepEqual([superseded, kept], [['rolling', 'paused'], ['nav']]);
+  assert.deepEqual(next.rollouts.at(-1)?.supersedes, ['rolling', 'paused']);
+  assert.equal(next.rollouts[0]?.supersedes, undefined);
+});
+
+test('an ended rollout is withdrawn, one that goes on is not, and none that is not there', async () => {
+  const bytes = fleet.announce(5, [
+    fleet.makeRollout('done', await bundleOf('1.0.0'), STAGED),
+    fleet.makeRollout('busy', await bundleOf('1.1.0'), STAGED),
+  ]);
+  const previous = openActiveRollouts(bytes, fleet.trust);
+  const statuses = new Map([
+    ['done', { status: 'complete' as const, settled: false }],
+    ['busy', { status: 'rolling' as const, settled: false }],
+  ]);
+  const withdraw = (id: string) =>
+    planWithdrawal({
+      ...{ id, statuses, now: NOW, fleet: 'test', lifeMs: 1000 },
+      previous,
+    });
+  const { fields, kept } = withdraw('done');
+  assert.deepEqual(kept, ['busy']);
+  assert.deepEqual(fields.rollouts, [previous.rollouts[1]?.written]);
+  assert.ok(fields.seq > 5);
+  assertRefused('ROLLOUT_OVERLAP', () => withdraw('busy'), /busy.*it is rolling/);
+  assertRefused('NOT_FOUND', () => withdraw('other'), /got done, busy/);
+});

@@ -1,0 +1,229 @@
+/** What a broker says of a rollout, as lines: the same on a terminal and in a pipe. */
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { test } from 'node:test';
+import {
+  parseHistory,
+  parseRollout,
+  parseRollouts,
+  type RolloutAnswer,
+} from '../../../publisher/rollout/rollout-answer.ts';
+import {
+  changeLine,
+  endOf,
+  fitted,
+  historyLines,
+  listLines,
+  statusLines,
+  waitsFor,
+} from '../../../publisher/rollout/rollout-report.ts';
+import { utf8 } from '../../../shared/crypto/bytes.ts';
+import { assertRefused } from '../../helpers/refusal.ts';
+
+const NOW = Date.parse('2026-11-23T18:00:00Z');
+const EVIDENCE = [
+  { metric: 'apply', against: 'bound', verdict: 'pass', text: '2 of 2 robots run it' },
+  { metric: 'crash', against: 'control', verdict: 'hold', text: '3 robot-hours more' },
+];
+const RUN = {
+  status: 'rolling',
+  wave: 1,
+  stages: 3,
+  threshold: 0.1,
+  reasons: [],
+  wave_opened_at: '2026-11-23T17:40:00.000Z',
+  soak_until: '2026-11-23T18:10:00.000Z',
+  evidence_until: '2026-11-23T21:40:00.000Z',
+  waits_for: 'soak',
+  gate: { kind: 'hold', reasons: ['600 s of the soak are left'], evidence: EVIDENCE },
+  attempts: { cohort: 2, reachable: 2, installed: 1, failed: 1, vanished: 0, examples: ['r7'] },
+  controller: 'controller-a',
+  leading: true,
+  approved: [0],
+};
+const ROLLOUT = {
+  id: 'app-1',
+  component: 'app',
+  version: '1.4.2',
+  waves: [
+    { percent: 10, soak_s: 1800 },
+    { percent: 100, soak_s: 0 },
+  ],
+  canaries: { robots: ['r7', 'r8'], tags: ['lab'] },
+  approve_after: [0, 1, 2],
+  announced: true,
+  emergency: false,
+  status: 'rolling',
+  wave: 1,
+  threshold: 0.1,
+  reasons: [],
+  robots: { targeted: 20, running: 1, in_progress: 0, failed: 1, waiting: 18 },
+  error: null,
+  run: RUN,
+};
+
+const read = (more: object = {}): RolloutAnswer =>
+  parseRollout(utf8(JSON.stringify({ ...ROLLOUT, ...more })));
+const withRun = (more: object): RolloutAnswer => read({ run: { ...RUN, ...more } });
+
+test('status says what an engine of somebody else holds, and what it has lost', () => {
+  const store = { status: 'complete', chunks: 9, present: 9, restored: 0, problem: null };
+  const line = (more: object): string | undefined =>
+    statusLines(read({ store: { ...store, ...more } }), NOW).find((one) => /^chunks/.test(one));
+  assert.equal(line({}), 'chunks    complete, 9 of 9 on the engine');
+  assert.equal(line({ restored: 2 }), 'chunks    complete, 9 of 9 on the engine, 2 put back');
+  const problem = { code: 'CHUNKS_LOST', message: 'it has lost 1\u001b[2J' };
+  assert.equal(
+    line({ status: 'lost', present: 8, problem }),
+    'chunks    lost, 8 of 9 on the engine: it has lost 1\\u{1b}[2J (CHUNKS_LOST)',
+  );
+});
+
+test('status says waves, robots, gate evidence, and what it waits for until when', () => {
+  assert.deepEqual(statusLines(read(), NOW), [
+    'rollout   app-1: app 1.4.2',
+    'status    rolling, wave 1 of 2, open to 10 % of the fleet',
+    'waits     for the soak, until 2026-11-23T18:10:00Z (in 10m)',
+    'robots    20 targeted: 1 run it, 0 in progress, 1 failed, 18 waiting',
+    'this wave 2 robots, 2 reachable: 1 installed, 1 failed, 0 vanished (r7)',
+    'waves',
+    '  0  canaries: 2 robots; all of lab  soak 30m  passed                           approved',
+    '  1  10 %                            soak 30m  open since 2026-11-23T17:40:00Z  then a person has to approve',
+    '  2  100 %                           soak 0',
+    'gate      hold',
+    ' apply  bound    pass  2 of 2 robots run it',
+    ' crash  control  hold  3 robot-hours more',
+  ]);
+});
+
+test('the controller is believed before the progress that robots were told', () => {
+  const halted = withRun({ status: 'halted', waits_for: null, soak_until: null, reasons: ['bad'] });
+  const lines = statusLines(halted, NOW);
+  assert.ok(lines.includes('status    halted, wave 1 of 2, open to 10 % of the fleet'));
+  assert.deepEqual(lines.slice(-2), ['reasons', '  bad']);
+  assert.equal(endOf(halted), 'halted');
+  assert.equal(endOf(withRun({ status: 'complete' })), 'complete');
+  for (const status of ['rolling', 'paused', 'rolling_back', 'something new']) {
+    assert.equal(endOf(withRun({ status })), null, status);
+  }
+});
+
+test('a rollout that nobody here leads says so', () => {
+  const lines = statusLines(read({ run: null, status: 'announced', wave: null }), NOW);
+  assert.ok(lines.includes('status    announced'));
+  assert.match(
+    lines.join('\n'),
+    /^waits     no controller of this broker leads it yet; .*for a minute/m,
+  );
+  const other = statusLines(withRun({ leading: false, waits_for: 'approval' }), NOW);
+  assert.match(other.join('\n'), /for a person: .*\(this controller does not lead it now\)/);
+});
+
+test('a soak that is over is no time to wait for', () => {
+  const waits = (more: object): string =>
+    waitsFor(withRun({ waits_for: 'evidence', ...more }), NOW);
+  const told = 'for evidence: the gate cannot tell yet';
+  assert.equal(waits({}), `${told}, at most until 2026-11-23T21:40:00Z (in 220m)`);
+  assert.equal(waits({ evidence_until: null }), `${told}, until a person decides`);
+});
+
+test('a rollout that is announced no more waits for nothing but its recall', () => {
+  const gone = { announced: false, waves: [], approve_after: [] };
+  const lines = statusLines(read(gone), NOW);
+  assert.ok(
+    lines.includes('status    rolling, wave 1, open to 10 % of the fleet; no longer announced'),
+  );
+  assert.ok(lines.includes('waits     for nothing'));
+  assert.equal(endOf(read(gone)), 'withdrawn');
+  const back = read({ ...gone, run: { ...RUN, status: 'rolling_back', waits_for: 'recall' } });
+  assert.match(waitsFor(back, NOW), /go back/);
+  assert.equal(endOf(back), null);
+});
+
+test('a list has one row for each rollout', () => {
+  assert.deepEqual(listLines([]), ['no rollout is announced']);
+  assert.deepEqual(listLines([read(), read({ id: 'b', emergency: true, run: null })]), [
+    'ROLLOUT  BUNDLE     STATUS   WAVE       OPEN  RUN IT  FAILED  WAITS FOR',
+    'app-1    app 1.4.2  rolling  1/2        10 %  1/20    1       soak',
+    'b        app 1.4.2  rolling  emergency  10 %  1/20    1',
+  ]);
+});
+
+test('the history is decisions in order, with the evidence below each', () => {
+  const entry = { seq: 1, at: '2026-11-23T17:40:00.000Z', kind: 'held', by: 'gate', wave: 1 };
+  const more = { text: 'wave 1 waits', threshold: 0.1, status: 'rolling', evidence: EVIDENCE };
+  const page = utf8(JSON.stringify({ entries: [{ ...entry, ...more }] }));
+  assert.deepEqual(historyLines(parseHistory(page)), [
+    '1  2026-11-23T17:40:00.000Z  held  wave 1 waits  [gate]',
+    '     apply  bound    pass  2 of 2 robots run it',
+    '     crash  control  hold  3 robot-hours more',
+  ]);
+});
+
+test('a change is a new status, wave, count, wait, verdict or reason; new numbers are none', () => {
+  const line = changeLine(read());
+  assert.equal(
+    line,
+    'rolling, wave 1 of 2, open to 10 % of the fleet; 20 targeted: 1 run it, 0 in progress, 1 failed, 18 waiting; waits for the soak, until 2026-11-23T18:10:00Z; gate hold',
+  );
+  const numbers = { ...RUN.gate, reasons: ['599 s of the soak are left'] };
+  assert.equal(changeLine(withRun({ gate: numbers })), line);
+  for (const more of [
+    { status: 'paused' },
+    { wave: 2 },
+    { waits_for: 'evidence' },
+    { gate: { ...RUN.gate, kind: 'pass' } },
+    { reasons: ['a person'] },
+    { threshold: 0.11 },
+  ]) {
+    assert.notEqual(changeLine(withRun(more)), line, JSON.stringify(more));
+  }
+  assert.notEqual(changeLine(read({ robots: { ...ROLLOUT.robots, running: 2 } })), line);
+});
+
+test('an answer that is not one is refused, whatever is wrong with it', () => {
+  assertRefused('JSON_INVALID', () => parseRollout(utf8('<html>')));
+  assertRefused('JSON_INVALID', () => parseRollout(utf8('{}')), /answer on a rollout/);
+  assertRefused('JSON_INVALID', () => parseRollouts(utf8('{"rollouts":[{}]}')));
+  const wrong = { ...ROLLOUT, run: { ...RUN, threshold: 'much' } };
+  assertRefused('JSON_INVALID', () => parseRollout(utf8(JSON.stringify(wrong))), /run\.threshold/);
+  // A newer broker may say more.
+  assert.deepEqual(read({ news: 1 }), read());
+});
+
+test('no word of the network reaches the terminal as a control character', () => {
+  const evil = fc.string({ unit: 'binary', maxLength: 40 }).map((text) => `\u001b[2J${text}\r\n`);
+  fc.assert(
+    fc.property(evil, (text) => {
+      const said = { metric: text, against: text, verdict: text, text };
+      const gate = { kind: text, reasons: [text], evidence: [said] };
+      const attempts = { ...RUN.attempts, examples: [text] };
+      const words = { status: text, waits_for: text, soak_until: text, wave_opened_at: text };
+      const rollout = read({
+        ...{ id: text, component: text, version: text, error: { code: text, message: text } },
+        run: { ...RUN, ...words, gate, attempts, reasons: [text], controller: text },
+      });
+      const entry = { seq: 1, at: text, kind: text, by: text, text, wave: 0, threshold: 0 };
+      const page = { entries: [{ ...entry, status: text, evidence: [said] }] };
+      const history = historyLines(parseHistory(utf8(JSON.stringify(page))));
+      const lines = [...statusLines(rollout, NOW), ...listLines([rollout]), ...history];
+      return [...lines, changeLine(rollout)].every((line) => !/[\p{Cc}\u202e]/u.test(line));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('what is drawn on a terminal fits it, so that it can be drawn over', () => {
+  const size = fc.record({ columns: fc.integer({ min: 1, max: 200 }), rows: fc.nat(50) });
+  fc.assert(
+    fc.property(fc.array(fc.string({ maxLength: 300 }), { maxLength: 60 }), size, (lines, at) => {
+      const drawn = fitted(lines, at);
+      return (
+        drawn.length <= Math.max(1, at.rows - 1) &&
+        drawn.every((line) => line.length <= Math.max(1, at.columns - 1))
+      );
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { reportComponent } from '../../../robot-client/fleet/report.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { Bench } from '../bench.ts';
+
+const fleet = makeFleet();
+const REPLAYED = toProblem(new DroverError('ANNOUNCEMENT_REPLAYED', 'a test'));
+const EXPIRED = toProblem(new DroverError('ANNOUNCEMENT_EXPIRED', 'a test'));
+
+it('what was refused beside an announcement that holds is told until another is accepted', async (t) => {
+  const bench = await Bench.open(t);
+  const told = (): string | null => reportComponent(bench.component.view).last_error?.code ?? null;
+  const looked = async (): Promise<void> => {
+    bench.offer();
+    await bench.component.refuse(EXPIRED, { stays: false }); // comes behind the look, and is told
+    assert.equal(told(), 'ANNOUNCEMENT_EXPIRED');
+  };
+  bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
+  await waitUntil('the update', () => bench.component.view.version === '1.1.0');
+  await waitUntil('rest', () => bench.component.view.state.phase === 'idle');
+  await bench.component.refuse(REPLAYED, { stays: true });
+  for (let look = 0; look < 3; look += 1) bench.offer(); // a hook, a clean-up, progress of anything
+  await bench.component.unblock('9.9.9'); // comes behind those looks
+  assert.equal(told(), 'ANNOUNCEMENT_REPLAYED');
+  bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
+  await waitUntil('a new announcement to end it', () => told() === null);
+  // What one look refuses the next may take back: a clock was put right.
+  await looked();
+  bench.offer();
+  await waitUntil('a look to end it', () => told() === null);
+});

@@ -1,0 +1,121 @@
+/** The decision of a boot over generated slots and checks: it never makes a boot worse. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decideBoot, withDamage, type BootFacts } from '../../../robot-client/install/recovery.ts';
+import type { ReleaseCheck } from '../../../robot-client/install/seal.ts';
+import type { Slot } from '../../../robot-client/install/slots.ts';
+import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
+import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
+
+const [OLD, NEW] = ['1.0.0', '1.1.0'];
+const NOW = 1_800_000_000_000;
+
+const release = (version: string): Slot => ({
+  kind: 'release',
+  version,
+  isOurs: true,
+  end: { path: `/r/releases/${version}`, id: version },
+  way: [],
+});
+const problem = toProblem(new DroverError('RELEASE_LOST', 'read active: it is gone'));
+const lost = (version: string): Slot => ({ kind: 'lost', version, problem });
+const ABSENT: Slot = { kind: 'absent' };
+
+const slots = fc.record({
+  active: fc.constantFrom(release(NEW), lost(NEW), ABSENT),
+  rollback: fc.constantFrom(release(OLD), release(NEW), lost(OLD), ABSENT),
+});
+const checks: fc.Arbitrary<ReleaseCheck> = fc.constantFrom<ReleaseCheck>(
+  { kind: 'absent' },
+  { kind: 'unknown' },
+  { kind: 'damaged', path: 'bin/run', why: 'got 3 bytes, want 11' },
+  { kind: 'whole', isHashed: true },
+  { kind: 'whole', isHashed: false },
+);
+
+function stateIn(phase: MachineState['phase'], boots: number): MachineState {
+  const both = { active: release(NEW), rollback: release(OLD) };
+  const lostState = stateAfterLoss(both, null, NOW);
+  if (phase === 'idle' || !lostState.job) return freshState();
+  return { ...lostState, phase, job: { ...lostState.job, boots } };
+}
+
+/** A slot that leads to nothing has nothing to be checked. */
+const facts: fc.Arbitrary<BootFacts> = fc
+  .record({
+    slots,
+    active: checks,
+    rollback: checks,
+    phase: fc.constantFrom<MachineState['phase']>('idle', 'probation', 'swapping', 'rolling_back'),
+    boots: fc.nat(4),
+    bootsMax: fc.integer({ min: 1, max: 4 }),
+  })
+  .map(({ phase, boots, ...rest }) => ({
+    ...rest,
+    active: rest.slots.active.kind === 'release' ? rest.active : ({ kind: 'absent' } as const),
+    rollback:
+      rest.slots.rollback.kind === 'release' ? rest.rollback : ({ kind: 'absent' } as const),
+    state: stateIn(phase, boots),
+  }));
+
+const isTurning = ({ state: { phase } }: BootFacts): boolean =>
+  phase === 'swapping' || phase === 'rolling_back';
+const isWayBack = ({ slots: { rollback } }: BootFacts): boolean =>
+  rollback.kind === 'release' && rollback.version === OLD;
+
+describe('the decision of a boot', () => {
+  it('leaves what is whole, or not known to be damaged, where it is', () => {
+    fc.assert(
+      fc.property(facts, (one) => {
+        fc.pre(one.active.kind === 'whole' || one.active.kind === 'unknown');
+        const { problem: why, goesBackTo } = decideBoot(one);
+        assert.deepEqual([why, goesBackTo], [null, null]);
+      }),
+    );
+  });
+
+  it('never goes back to a release that is damaged or absent, and not over a turn under way', () => {
+    fc.assert(
+      fc.property(facts, (one) => {
+        const { goesBackTo } = decideBoot(one);
+        if (goesBackTo === null) return;
+        assert.equal(isTurning(one), false);
+        const isAnother = one.active.kind === 'absent' && one.rollback.kind === 'damaged';
+        assert.ok(isAnother || ['whole', 'unknown'].includes(one.rollback.kind));
+        const { rollback } = one.slots;
+        assert.equal(goesBackTo, rollback.kind === 'release' ? rollback.version : null);
+      }),
+    );
+  });
+
+  it('finds the whole release when what boots is damaged, lost or nothing', () => {
+    fc.assert(
+      fc.property(facts, (one) => {
+        fc.pre(isWayBack(one) && one.rollback.kind === 'whole' && !isTurning(one));
+        fc.pre(one.active.kind === 'damaged' || one.active.kind === 'absent');
+        fc.pre(!(one.slots.active.kind === 'release' && one.active.kind === 'absent'));
+        assert.equal(decideBoot(one).goesBackTo, OLD);
+      }),
+    );
+  });
+
+  it('has nothing more to do once it was followed', () => {
+    fc.assert(
+      fc.property(facts, (one) => {
+        const first = decideBoot(one);
+        fc.pre(first.goesBackTo !== null);
+        const after: BootFacts = {
+          ...one,
+          state: withDamage(one.state, first, NOW),
+          slots: { active: one.slots.rollback, rollback: ABSENT },
+          active: one.rollback,
+          rollback: { kind: 'absent' },
+        };
+        assert.equal(decideBoot(after).goesBackTo, null);
+      }),
+    );
+  });
+});

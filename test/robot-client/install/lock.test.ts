@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { runHook } from '../../../robot-client/install/hooks.ts';
+import { assertRootsApart, lockRoot } from '../../../robot-client/install/lock.ts';
+import { startChild, type Child } from '../../helpers/child.ts';
+import { assertRefused } from '../../helpers/refusal.ts';
+import type { Scope } from '../../helpers/scope.ts';
+import { findPeer } from '../../helpers/peer.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+const MODULE = new URL('../../../robot-client/install/lock.js', import.meta.url).href;
+
+/** A process that locks a root, prints `locked` or the code of its refusal, and stays. */
+function holder(scope: Scope, root: string, under: readonly string[] = []): Child {
+  const script = `
+    const { lockRoot } = await import(${JSON.stringify(MODULE)});
+    try { await lockRoot(${JSON.stringify(root)}); console.log('locked'); }
+    catch (thrown) { console.log(thrown.code); }
+    setInterval(() => {}, 1e6);`;
+  const args = ['--input-type=module', '--eval', script];
+  return startChild(scope, process.execPath, args, { under });
+}
+
+async function refusal(root: string): Promise<string> {
+  try {
+    (await lockRoot(root)).release();
+    return 'locked';
+  } catch (thrown) {
+    return (thrown as { code: string }).code;
+  }
+}
+
+describe('the lock of a root', () => {
+  it('has one holder, also one that is stopped, and is free when that is killed', async (t) => {
+    const root = join(await tempFolder(t), 'deep/root');
+    const first = holder(t, root);
+    await first.waitForOutput(/locked/);
+    assert.equal(await refusal(root), 'ROBOT_ALREADY_RUNNING');
+    first.kill('SIGSTOP');
+    assert.equal(await refusal(root), 'ROBOT_ALREADY_RUNNING');
+    first.kill('SIGKILL');
+    await first.exit;
+    assert.equal(await refusal(root), 'locked');
+  });
+
+  it('has exactly one winner of four that come at one instant', async (t) => {
+    const root = join(await tempFolder(t), 'root');
+    const all = [1, 2, 3, 4].map(() => holder(t, root));
+    await Promise.all(all.map((one) => one.waitForOutput(/locked|[A-Z_]{5,}/)));
+    const said = all.map((one) => one.stdout.trim()).sort();
+    assert.deepEqual(said, [...Array<string>(3).fill('ROBOT_ALREADY_RUNNING'), 'locked']);
+  });
+
+  it('outlives a state folder that was removed, and holds for that folder alone', async (t) => {
+    const root = await tempFolder(t);
+    await mkdir(join(root, 'state'));
+    const lock = await lockRoot(root);
+    assert.equal(await refusal(join(root, 'state')), 'ROBOT_ALREADY_RUNNING');
+    await rm(join(root, 'state'), { recursive: true });
+    await mkdir(join(root, 'state'));
+    assert.equal(await refusal(root), 'ROBOT_ALREADY_RUNNING');
+    lock.release();
+    lock.release();
+    assert.equal(await refusal(root), 'locked');
+  });
+
+  it('is not kept by a daemon that a hook left behind', async (t) => {
+    const root = await tempFolder(t);
+    const hooks = await tempFolder(t);
+    const script = `#!/bin/sh\nsleep 300 & echo $! > ${root}/daemon\n`;
+    await writeFile(join(hooks, 'start'), script);
+    await chmod(join(hooks, 'start'), 0o755);
+    const lock = await lockRoot(root);
+    await runHook({ folder: hooks, name: 'start', timeoutMs: 60_000, env: {} });
+    const pid = Number(await readFile(join(root, 'daemon'), 'utf8'));
+    t.after(() => void process.kill(pid, 'SIGKILL'));
+    lock.release();
+    assert.equal(await refusal(root), 'locked');
+    process.kill(pid, 0);
+  });
+
+  it('says what to install where there is no flock', async (t) => {
+    const root = await tempFolder(t);
+    const path = process.env['PATH'];
+    t.after(() => void (process.env['PATH'] = path));
+    process.env['PATH'] = root;
+    assert.equal(await refusal(root), 'FLOCK_MISSING');
+  });
+
+  it('holds between mount namespaces that share the folder under other paths', async (t) => {
+    if (process.getuid?.() !== 0 || findPeer('unshare') === null) return t.skip('wants root');
+    const [folder, elsewhere] = [await tempFolder(t), await tempFolder(t)];
+    const lock = await lockRoot(folder);
+    const mount = `mount --bind ${folder} ${elsewhere} && exec "$@"`;
+    const under = ['unshare', '--mount', 'sh', '-c', mount, 'sh'];
+    const other = holder(t, elsewhere, under);
+    await other.waitForOutput(/ROBOT_ALREADY_RUNNING/);
+    lock.release();
+  });
+
+  it('works on a disk that is read-only', async (t) => {
+    if (process.getuid?.() !== 0 || findPeer('unshare') === null) return t.skip('wants root');
+    const folder = await tempFolder(t);
+    await mkdir(join(folder, 'root/state'), { recursive: true });
+    const mount = `mount --bind -o ro ${folder} ${folder} && exec "$@"`;
+    const under = ['unshare', '--mount', 'sh', '-c', mount, 'sh'];
+    await holder(t, join(folder, 'root'), under).waitForOutput(/locked/);
+    assert.equal(await refusal(join(folder, 'root')), 'ROBOT_ALREADY_RUNNING');
+    await holder(t, join(folder, 'absent'), under).waitForOutput(/DISK_READ_ONLY/);
+  });
+});
+
+describe('the roots of one robot', () => {
+  it('are refused when they are one folder, or one lies in the other', async (t) => {
+    const folder = await tempFolder(t);
+    await mkdir(join(folder, 'app'));
+    await symlink('app', join(folder, 'link'));
+    const roots = (second: string) => [
+      { component: 'app', root: join(folder, 'app') },
+      { component: 'nav', root: join(folder, second) },
+    ];
+    const refused = (second: string, words: RegExp): void =>
+      assertRefused('ROOTS_OVERLAP', () => assertRootsApart(roots(second)), words);
+    refused('link', /app and nav are the same folder/);
+    refused('app/releases/not-there', /lie in each other/);
+    refused('link/nav', /lie in each other/);
+    refused('.', /lie in each other/);
+    assertRootsApart(roots('app2'));
+    assertRootsApart(roots('not/there'));
+  });
+});

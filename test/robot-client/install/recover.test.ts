@@ -1,0 +1,200 @@
+/** `recover` leads somewhere whatever it finds: on real files, with a disk that refuses where a test says so. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
+import { makeJob, encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { setCleanMark } from '../../../robot-client/install/clean-mark.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { writeSeal } from '../../../robot-client/install/seal-file.ts';
+import { readMachineState } from '../../../robot-client/update/state-file.ts';
+import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { faultyDisk } from '../faulty-disk.ts';
+import { announce, makeRollout, makeWorld, NOW } from '../world.ts';
+
+const [OLD, NEW] = ['1.0.0', '1.1.0'];
+
+/** Two sealed releases, `active` on the newer. */
+async function installed(t: TestContext) {
+  const root = join(await tempFolder(t), 'app');
+  const layout = layoutOf(root);
+  for (const version of [OLD, NEW]) {
+    const tree = releaseFolder(layout, version);
+    await mkdir(join(tree, 'bin'), { recursive: true });
+    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`);
+    await chmod(join(tree, 'bin/run'), 0o755);
+    await writeFile(join(tree, 'mod.pyc'), 'byte code');
+    await writeSeal(realDisk, layout, { version, tree });
+  }
+  await symlink(`releases/${NEW}`, layout.active);
+  await symlink(`releases/${OLD}`, layout.rollback);
+  await mkdir(layout.state);
+  await writeFile(layout.machineFile, encodeMachineState(freshState()));
+  const recover = (disk: Disk = realDisk) =>
+    recoverComponent({
+      ...{ component: 'app', root, disk, hooksFolder: join(root, 'no-hooks') },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+    });
+  const at = (path: string): string => join(releaseFolder(layout, NEW), path);
+  return { root, layout, recover, at };
+}
+
+/** On probation of the newer one. */
+function onProbation() {
+  const world = makeWorld();
+  const rollout = announce(world, [makeRollout(world, { version: NEW })]).rollouts[0];
+  if (!rollout?.artifacts[0]) throw new TypeError('no rollout');
+  const bundle = verifyBundle({
+    manifestBytes: rollout.manifest,
+    signatures: [rollout.signature],
+    trust: world.trust,
+  });
+  const job = makeJob({ rollout, artifact: rollout.artifacts[0], bundle, seq: 7, now: NOW });
+  return { ...freshState(), phase: 'probation' as const, job: { ...job, previousVersion: OLD } };
+}
+
+describe('recover', () => {
+  it('stays on a release that is whole, and leaves byte code and files of the application alone', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeFile(at('mod.pyc'), 'written anew by the interpreter');
+    await writeFile(at('notes'), 'of the application');
+    const { version, problems, actions } = await recover();
+    assert.equal(version, NEW);
+    assert.deepEqual([problems, actions], [[], []]);
+    assert.equal(await readlink(layout.rollback), `releases/${OLD}`);
+  });
+
+  for (const [what, harm] of [
+    ['a file is gone', (path: string) => rm(path)],
+    ['a file was cut short', (path: string) => truncate(path, 3)],
+    ['the bytes of a file are others', (path: string) => writeFile(path, 'echo 1.1.1\n')],
+  ] as const) {
+    it(`goes back when ${what}, and says so with a code`, async (t) => {
+      const { layout, recover, at } = await installed(t);
+      await harm(at('bin/run'));
+      const { version, problems } = await recover();
+      assert.equal(version, OLD);
+      assert.deepEqual(problems, []);
+      const { lastProblem, blocked } = await readMachineState(realDisk, layout, NOW);
+      assert.equal(lastProblem?.code, 'RELEASE_DAMAGED');
+      assert.deepEqual(blocked, []);
+    });
+  }
+
+  it('looks at sizes alone after an orderly end', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeFile(at('bin/run'), 'echo 1.1.1\n');
+    await setCleanMark(realDisk, layout);
+    assert.equal((await recover()).version, NEW);
+    assert.equal((await recover()).version, OLD, 'the mark holds for one boot');
+  });
+
+  it('does not go back twice for a file that the application writes itself', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeFile(at('bin/run'), 'echo 1.1.1\n');
+    await recover();
+    await rm(layout.active);
+    await symlink(`releases/${NEW}`, layout.active);
+    await symlink(`releases/${OLD}`, layout.rollback);
+    assert.equal((await recover()).version, NEW);
+  });
+
+  it('goes back when the release of active is gone, or active itself', async (t) => {
+    const { layout, recover } = await installed(t);
+    await rm(layout.active);
+    assert.equal((await recover()).version, OLD);
+    const other = await installed(t);
+    await rm(releaseFolder(other.layout, NEW), { recursive: true });
+    assert.equal((await other.recover()).version, OLD);
+  });
+
+  it('stays where it is when the release before is not whole either', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await truncate(at('bin/run'), 3);
+    await truncate(join(releaseFolder(layout, OLD), 'bin/run'), 3);
+    const { version, problems } = await recover();
+    assert.equal(version, NEW);
+    assert.equal(problems[0]?.code, 'RELEASE_DAMAGED');
+  });
+
+  it('goes back from a version on probation whose boot cannot be counted', async (t) => {
+    const { layout, recover } = await installed(t);
+    await writeFile(layout.machineFile, encodeMachineState(onProbation()));
+    const full = faultyDisk(({ name, path }) => {
+      if (name !== 'create' || !path.startsWith(layout.state)) return;
+      throw new DroverError('DISK_FULL', `write ${path}: no space left`);
+    });
+    const { version, problems } = await recover(full);
+    assert.equal(version, OLD);
+    assert.ok(problems.some(({ code }) => code === 'BOOT_NOT_COUNTED'));
+    const after = await recover();
+    assert.deepEqual([after.version, after.phase], [OLD, 'idle']);
+    const { blocked, retry } = await readMachineState(realDisk, layout, NOW);
+    assert.deepEqual([blocked, retry?.attempts], [[], 1], 'the full disk is not its fault');
+  });
+
+  it('says what boots on a disk that refuses every change', async (t) => {
+    const { layout, recover } = await installed(t);
+    await writeFile(layout.machineFile, encodeMachineState(onProbation()));
+    const readOnly = faultyDisk(({ name, path }) => {
+      if (!['create', 'update', 'unlink', 'symlink', 'rename', 'removeTree'].includes(name)) return;
+      throw new DroverError('DISK_READ_ONLY', `${name} ${path}: read-only file system`);
+    });
+    const { version, problems } = await recover(readOnly);
+    assert.equal(version, NEW);
+    assert.ok(problems.some(({ code }) => code === 'DISK_READ_ONLY'));
+  });
+
+  it('counts a state that can neither be read nor set aside as lost', async (t) => {
+    const { layout, recover } = await installed(t);
+    const sick = faultyDisk(({ name, path }) => {
+      const isRead = name === 'readFile' && path === layout.machineFile;
+      if (!isRead && !(name === 'rename' && path.includes('.corrupt'))) return;
+      throw new DroverError('DISK_WRITE_FAILED', `${name} ${path}: EIO`);
+    });
+    const { version, phase, problems } = await recover(sick);
+    assert.deepEqual([version, phase], [NEW, 'probation']);
+    assert.ok(problems.some(({ code }) => code === 'DISK_WRITE_FAILED'));
+    assert.equal((await readMachineState(realDisk, layout, NOW)).job?.boots, 1);
+  });
+
+  it('says each time that both releases are damaged, and stays', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await truncate(at('bin/run'), 0);
+    await truncate(join(releaseFolder(layout, OLD), 'bin/run'), 0);
+    for (let run = 1; run <= 3; run += 1) {
+      const { version, problems } = await recover();
+      assert.equal(version, NEW);
+      assert.deepEqual(
+        problems.map(({ code }) => code),
+        ['RELEASE_DAMAGED'],
+      );
+    }
+  });
+
+  it('sets a FIFO in the place of the state aside, and does not wait for a writer', async (t) => {
+    const { layout, recover } = await installed(t);
+    await rm(layout.machineFile);
+    execFileSync('mkfifo', [layout.machineFile, `${layout.seals}/${NEW}.fifo`]);
+    await rm(`${layout.seals}/${NEW}`);
+    execFileSync('mkfifo', [`${layout.seals}/${NEW}`]);
+    const { version, phase } = await recover();
+    assert.deepEqual([version, phase], [NEW, 'probation']);
+  });
+
+  it('does not touch an active that Drover did not make', async (t) => {
+    const { layout, recover } = await installed(t);
+    await rm(layout.active);
+    await mkdir(join(layout.root, 'mine'));
+    await symlink('mine', layout.active);
+    assert.equal((await recover()).version, null);
+    assert.equal(await readlink(layout.active), 'mine');
+  });
+});

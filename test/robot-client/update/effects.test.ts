@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { runEffect, type EffectContext } from '../../../robot-client/update/effects.ts';
+import { layoutOf } from '../../../robot-client/install/layout.ts';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { decideOffer } from '../../../robot-client/update/decide.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { announce, factsOf, makeRollout, makeWorld } from '../world.ts';
+
+const world = makeWorld();
+
+function makeJob(): Job {
+  const offer = announce(world, [makeRollout(world, { version: '1.1.0' })]);
+  const { verdict } = decideOffer(offer, factsOf(world));
+  assert.ok(verdict.kind === 'take');
+  return verdict.job;
+}
+
+async function contextOf(t: TestContext, disk: Disk, state: MachineState): Promise<EffectContext> {
+  const root = await tempFolder(t);
+  return {
+    component: 'app',
+    layout: layoutOf(root),
+    disk,
+    link: {
+      isUp: false,
+      subscribeChunks: () => {},
+      unsubscribeChunks: () => {},
+      wantChunks: () => {},
+      attach: () => () => {},
+    },
+    trust: world.trust,
+    hooksFolder: `${root}/hooks`,
+    bytesPerSecondMax: null,
+    signal: new AbortController().signal,
+    now: Date.now,
+    confirmed: new Promise(() => {}),
+    state: () => state,
+    onProgress: () => {},
+    onWaiting: () => {},
+    readySaid: () => null,
+  };
+}
+
+describe('the check before a download', () => {
+  it('refuses with the bytes that are missing when the disk is too small [P-10.4]', async (t) => {
+    const small: Disk = { ...realDisk, free: async () => ({ bytes: 1_000, inodes: 1_000 }) };
+    const job = makeJob();
+    const event = await runEffect({ kind: 'check', job }, await contextOf(t, small, freshState()));
+    assert.equal(event?.kind, 'refused');
+    assert.ok(event && 'problem' in event);
+    assert.equal(event.problem.code, 'DISK_SPACE_SHORT');
+    assert.match(event.problem.message, /got 1000 bytes free, want \d+/);
+  });
+
+  it('counts the payload, what it unpacks to, and a reserve', async (t) => {
+    const job = { ...makeJob(), payloadBytes: 1_000_000, tarBytes: 5_000_000 };
+    for (const [bytes, kind] of [
+      [38_000_000, 'refused'],
+      [40_000_000, 'fits'],
+    ] as const) {
+      const disk: Disk = { ...realDisk, free: async () => ({ bytes, inodes: 1_000 }) };
+      const event = await runEffect({ kind: 'check', job }, await contextOf(t, disk, freshState()));
+      assert.equal(event?.kind, kind);
+    }
+  });
+});
+
+describe('the verification of what was received', () => {
+  it('asks for one more download, then gives the bundle up', async (t) => {
+    const job = { ...makeJob(), payloadBytes: 3 };
+    for (const [corruptCount, kind] of [
+      [0, 'corrupt'],
+      [1, 'refused'],
+    ] as const) {
+      const counted = { ...job, corruptCount };
+      const state: MachineState = { ...freshState(), phase: 'verifying', job: counted };
+      const context = await contextOf(t, realDisk, state);
+      const folder = `${context.layout.staging}/${job.payloadSha256.slice(0, 32)}`;
+      await realDisk.mkdir(folder);
+      const file = await realDisk.open(`${folder}/payload.tar.gz`, 'create');
+      await file.write(Buffer.from('bad'), 0);
+      await file.close();
+      const event = await runEffect({ kind: 'verify', job: counted }, context);
+      assert.equal(event?.kind, kind);
+      assert.ok(event && 'problem' in event);
+      assert.equal(event.problem.code, 'PAYLOAD_HASH_MISMATCH');
+    }
+  });
+});

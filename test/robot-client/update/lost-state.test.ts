@@ -1,0 +1,175 @@
+/** A robot whose state file is gone or damaged goes on so that an unconfirmed version stays one. */
+
+import assert from 'node:assert/strict';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
+import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
+import { step } from '../../../robot-client/update/machine.ts';
+import { freshState } from '../../../robot-client/update/state.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
+import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { decideOffer } from '../../../robot-client/update/decide.ts';
+import { Bench, fleet } from '../bench.ts';
+import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
+
+const folders: string[] = [];
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+
+/** A root with 1.1.0 active and, unless it is null, that text as the link of rollback. */
+async function makeRoot(rollback: string | null): Promise<Layout> {
+  const root = await mkdtemp(join(tmpdir(), 'drover-lost-'));
+  folders.push(root);
+  for (const version of ['1.0.0', '1.1.0']) {
+    await mkdir(join(root, 'releases', version), { recursive: true });
+  }
+  await symlink('releases/1.1.0', join(root, 'active'));
+  if (rollback !== null) await symlink(rollback, join(root, 'rollback'));
+  await mkdir(join(root, 'state'));
+  return layoutOf(root);
+}
+
+const recoverOn = (layout: Layout) =>
+  recoverComponent({
+    component: 'app',
+    root: layout.root,
+    disk: realDisk,
+    hooksFolder: `${layout.root}/no-hooks`,
+    bootsMax: 3,
+    adoptVersion: '0.0.0',
+  });
+
+const DAMAGES: readonly [string, (layout: Layout) => Promise<unknown>][] = [
+  ['is gone with its folder', ({ state }) => rm(state, { recursive: true })],
+  ['is empty', ({ machineFile }) => writeFile(machineFile, '')],
+  ['is of something else', ({ machineFile }) => writeFile(machineFile, '{"schema":7}')],
+  ['is a folder', ({ machineFile }) => mkdir(machineFile)],
+  [
+    'is a folder for the second time',
+    async ({ machineFile }) => {
+      await mkdir(join(`${machineFile}.corrupt`, 'x'), { recursive: true });
+      await mkdir(machineFile);
+    },
+  ],
+];
+
+describe('a lost state', () => {
+  for (const [how, damage] of DAMAGES) {
+    it(`puts what runs on probation when machine.json ${how}, and unconfirmed boots go back`, async () => {
+      const layout = await makeRoot('releases/1.0.0');
+      await damage(layout);
+      for (const boot of [1, 2, 3]) {
+        const recovery = await recoverOn(layout);
+        assert.equal(recovery.phase, 'probation', `boot ${boot}`);
+      }
+      const state = await readMachineState(realDisk, layout, NOW);
+      assert.equal(state.lastProblem?.code, 'STATE_LOST');
+      const last = await recoverOn(layout);
+      assert.equal(last.version, '1.0.0');
+      const { blocked } = await readMachineState(realDisk, layout, NOW);
+      const world = makeWorld();
+      const offer = announce(world, [makeRollout(world, { version: '1.1.0' })]);
+      const { verdict } = decideOffer(offer, { ...factsOf(world), version: '1.0.0', blocked });
+      assert.equal(verdict.kind === 'refuse' && verdict.problem.code, 'FAILED_BEFORE');
+      assert.equal(await readlink(layout.active), 'releases/1.0.0');
+    });
+  }
+
+  it('is over when what runs is healthy, and is no update of any rollout', async () => {
+    const layout = await makeRoot('releases/1.0.0');
+    const state = await readMachineState(realDisk, layout, NOW);
+    const { state: after } = step(state, { kind: 'healthy' }, NOW);
+    assert.deepEqual({ ...after }, freshState());
+    await writeMachineState(realDisk, layout, after);
+    assert.equal((await recoverOn(layout)).phase, 'idle');
+  });
+
+  it('is told, and no probation, when there is no release to go back to', async () => {
+    for (const rollback of ['releases/1.1.0', 'releases/9.9.9', '/nowhere']) {
+      const layout = await makeRoot(rollback);
+      const state = await readMachineState(realDisk, layout, NOW);
+      assert.equal(state.phase, 'idle', rollback);
+      assert.equal(state.lastProblem?.code, 'STATE_LOST', rollback);
+    }
+  });
+
+  it('is none in a root that came with one release', async () => {
+    const layout = await makeRoot(null);
+    assert.deepEqual(await readMachineState(realDisk, layout, NOW), freshState());
+  });
+});
+
+describe('a robot at rest', () => {
+  const atRest = (layout: Layout) =>
+    explainAtRest(realDisk, [{ component: 'app', root: layout.root }]);
+
+  for (const [how, damage] of DAMAGES) {
+    it(`is explained as the agent would go on when machine.json ${how}, and nothing is changed`, async () => {
+      const layout = await makeRoot('releases/1.0.0');
+      await damage(layout);
+      const before = await readdir(layout.root, { recursive: true });
+      const { isWhole, lines, components } = await atRest(layout);
+      assert.equal(isWhole, false);
+      assert.match(lines.join('\n'), /1\.1\.0 is on probation/);
+      assert.match(lines.join('\n'), /STATE_LOST/);
+      assert.match(JSON.stringify(components), /"phase":"probation"/);
+      assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+    });
+  }
+
+  it('is whole without a state and without a rollback, as an image brings it', async () => {
+    assert.equal((await atRest(await makeRoot(null))).isWhole, true);
+  });
+});
+
+describe('a state of a newer drover-robot', () => {
+  const newer = JSON.stringify({ ...freshState(), schema: 2, phase: 'levitating' });
+
+  it('is left as it is by recover, explain and adopt, which say so', async () => {
+    const layout = await makeRoot('releases/1.0.0');
+    await writeFile(layout.machineFile, newer);
+    const before = await readdir(layout.root, { recursive: true });
+    const { version, problems } = await recoverOn(layout);
+    assert.equal(version, '1.1.0');
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['STATE_NEWER'],
+    );
+    const roots = [{ component: 'app', root: layout.root }];
+    const { isWhole, lines } = await explainAtRest(realDisk, roots);
+    assert.equal(isWhole, false);
+    assert.match(lines.join('\n'), /STATE_NEWER/);
+    const input = { disk: realDisk, roots, version: '0.0.0', isDryRun: false };
+    await assert.rejects(adoptRoots(input), { code: 'STATE_NEWER' });
+    assert.equal(await readFile(layout.machineFile, 'utf8'), newer);
+    assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+  });
+
+  it('keeps an agent from changing anything until it is another one', async (t) => {
+    const bench = await Bench.open(t);
+    const { machineFile } = layoutOf(bench.root);
+    await writeFile(machineFile, newer);
+    await bench.cutPower();
+    bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
+    await bench.component.look();
+    const { version, live } = bench.component.view;
+    assert.deepEqual([version, live.refusal?.problem.code], ['1.0.0', 'STATE_NEWER']);
+    assert.equal(await readFile(machineFile, 'utf8'), newer);
+    await rm(machineFile);
+    bench.offer();
+    await bench.runs('1.1.0');
+  });
+});

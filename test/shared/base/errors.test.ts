@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
+import { DroverError, isErrorCode, toProblem } from '../../../shared/base/errors.ts';
+
+test('every code has a hint that says what to do, and an exit that fits it', () => {
+  for (const [code, entry] of Object.entries(CATALOGUE)) {
+    assert.match(code, /^[A-Z][A-Z0-9_]{1,63}$/);
+    assert.match(entry.hint, /^[^ ].{8,}[^.]$/, code);
+    assert.ok([1, 2, 3, 4].includes(entry.exit), code);
+  }
+});
+
+test('an error carries what its catalogue entry says, unless a better hint is given', () => {
+  const error = new DroverError('TOO_OLD', 'take 2.0.0: too old', { facts: { got: '1.0.0' } });
+  assert.deepEqual([error.fault, error.retry, error.exit], ['operator', 'never', 3]);
+  assert.equal(error.hint, CATALOGUE.TOO_OLD.hint);
+  assert.deepEqual(error.facts, { got: '1.0.0' });
+  assert.equal(new DroverError('TOO_OLD', 'x', { hint: 'do y' }).hint, 'do y');
+});
+
+test('names that every object has are not codes', () => {
+  for (const name of ['toString', 'constructor', '__proto__', 'hasOwnProperty', '']) {
+    assert.equal(isErrorCode(name), false, name);
+  }
+  assert.equal(isErrorCode('TOO_OLD'), true);
+});
+
+test('whatever is thrown becomes a problem that can travel', () => {
+  const known = toProblem(new DroverError('TOO_OLD', 'take 2.0.0: too old'));
+  assert.deepEqual(known, {
+    code: 'TOO_OLD',
+    message: 'take 2.0.0: too old',
+    hint: CATALOGUE.TOO_OLD.hint,
+  });
+  fc.assert(
+    fc.property(fc.anything({ withNullPrototype: false }), (thrown) => {
+      fc.pre(!isUnprintable(thrown));
+      const problem = toProblem(thrown);
+      assert.equal(problem.code, 'INTERNAL');
+      assert.equal(typeof problem.message, 'string');
+    }),
+  );
+});
+
+/** An object whose own toString is broken cannot be shown by anybody. */
+function isUnprintable(value: unknown): boolean {
+  try {
+    return String(value) === undefined;
+  } catch {
+    return true; // this is the question that was asked
+  }
+}

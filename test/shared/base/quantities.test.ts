@@ -1,0 +1,52 @@
+/** Durations and amounts of bytes as people write them. */
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { test } from 'node:test';
+import { formatBytes, parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
+import { formatDurationMs, parseDurationMs } from '../../../shared/base/durations.ts';
+import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+
+test('durations have a unit', () => {
+  const good = { '0': 0, '500ms': 500, '60s': 60_000, '30m': 1_800_000, '1.5h': 5_400_000 };
+  for (const [text, ms] of Object.entries(good)) assert.equal(parseDurationMs(text), ms);
+  assert.equal(parseDurationMs('365d'), 365 * 86_400_000);
+  for (const bad of ['', '30', '-1s', '1 s', '1y', 's', '1e9s', '9999999999s', '1h30m']) {
+    assertRefused('USAGE', () => parseDurationMs(bad));
+  }
+});
+
+test('a duration that was formatted is read back as what it was', () => {
+  fc.assert(
+    fc.property(fc.nat(999_999_999), (ms) => {
+      assert.equal(parseDurationMs(formatDurationMs(ms)), ms);
+    }),
+  );
+});
+
+test('amounts of bytes take powers of 1024', () => {
+  const good = { '262144': 262_144, '256k': 262_144, '256KiB': 262_144, '2M': 2_097_152 };
+  for (const [text, bytes] of Object.entries(good)) assert.equal(parseByteSize(text), bytes);
+  assert.equal(parseByteSize('1.5G'), 1.5 * 1024 ** 3);
+  for (const bad of ['', '-1', '1 k', 'k', '1x', '1e3', '999999999999999T', 'NaN']) {
+    assertRefused('USAGE', () => parseByteSize(bad));
+  }
+  assert.equal(formatBytes(1_023), '1023 B');
+  assert.equal(formatBytes(1_536), '1.5 KiB');
+});
+
+test('any other text is refused, never a number that is none', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      for (const parse of [parseByteSize, parseDurationMs]) {
+        if (verdictOf(() => parse(text)) === 'taken') assert.ok(Number.isSafeInteger(parse(text)));
+      }
+    }),
+  );
+});
+
+test('a rate is more than nothing, and nothing said is no bound', () => {
+  assert.equal(parseRate(undefined), null);
+  assert.equal(parseRate('20M'), 20 * 1024 ** 2);
+  for (const bad of ['0', '-1', 'fast']) assertRefused('USAGE', () => parseRate(bad));
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { utf8 } from '../../../shared/crypto/bytes.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import { encodeManifest, parseManifest } from '../../../shared/formats/manifest.ts';
+import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+
+const REQUIRED = {
+  version: '1.4.2',
+  min_current_version: '1.2.0',
+  target_arch: 'aarch64',
+  payload_sha256: 'ab'.repeat(32),
+  rollback_version: '1.4.1',
+  apply_strategy: 'atomic_swap',
+};
+const parse = (fields: object) => parseManifest(utf8(JSON.stringify(fields)));
+const refusedField = (more: Record<string, unknown>, field: string) =>
+  assertRefused(
+    'MANIFEST_INVALID',
+    () => parse({ ...REQUIRED, ...more }),
+    new RegExp(`field ${field}:`),
+  );
+
+test('the six required fields are enough, and defaults fill the rest', () => {
+  assert.deepEqual(parse(REQUIRED), { ...REQUIRED, name: 'app', deltas: [] });
+});
+
+test('each required field is missed by name', () => {
+  for (const field of Object.keys(REQUIRED)) {
+    const { [field as 'version']: _, ...rest } = REQUIRED;
+    assertRefused('MANIFEST_INVALID', () => parse(rest), new RegExp(`field ${field}:`));
+  }
+});
+
+test('a wrong type or a value out of range is refused with the name of the field', () => {
+  const junk = fc.oneof(
+    fc.constantFrom(null, true, 1, -1, 0.5, '', ' ', '../x', 'x\0', 'A'.repeat(200), [], {}),
+    fc.string(),
+  );
+  const field = fc.constantFrom(...Object.keys(REQUIRED), 'name', 'payload_size', 'deltas');
+  fc.assert(
+    fc.property(field, junk, (name, value) => {
+      const verdict = verdictOf(() => parse({ ...REQUIRED, [name]: value }));
+      if (verdict === 'taken') return;
+      assert.equal(verdict, 'MANIFEST_INVALID');
+      refusedField({ [name]: value }, name);
+    }),
+    { numRuns: 500 },
+  );
+  refusedField({ payload_sha256: 'AB'.repeat(32) }, 'payload_sha256');
+  refusedField({ payload_size: 0 }, 'payload_size');
+  refusedField({ payload_size: LIMITS.payloadBytesMax + 1 }, 'payload_size');
+  refusedField({ payload_size: 2 ** 53 }, 'payload_size');
+  refusedField({ payload_tar_size: LIMITS.archiveBytesMax + 1 }, 'payload_tar_size');
+  refusedField({ apply_strategy: 'in_place' }, 'apply_strategy');
+  refusedField({ name: 'a/b' }, 'name');
+  refusedField({ target_arch: 'x86 64' }, 'target_arch');
+  const delta = { from_version: '1.0.0', from_tar_sha256: 'a'.repeat(64), sha256: 'b'.repeat(64) };
+  refusedField({ deltas: [{ ...delta, size: 0 }] }, 'deltas\\.0\\.size');
+  refusedField({ deltas: Array(LIMITS.deltasMax + 1).fill({ ...delta, size: 1 }) }, 'deltas');
+});
+
+test('fields that nobody knows are ignored, and stay in the bytes', () => {
+  assert.deepEqual(parse({ ...REQUIRED, owner: { team: 'nav' }, notes: 'x' }), parse(REQUIRED));
+});
+
+test('a duplicate key and a prototype key are refused before anything is read', () => {
+  const text = JSON.stringify(REQUIRED);
+  assertRefused(
+    'JSON_INVALID',
+    () => parseManifest(utf8(text.replace('{', '{"version":"9.9.9",'))),
+    /duplicate key in field version/,
+  );
+  assertRefused('JSON_INVALID', () => parseManifest(utf8(text.replace('{', '{"__proto__":{},'))));
+});
+
+test('a manifest of ten megabytes is refused by its size', () => {
+  const bytes = utf8(JSON.stringify({ ...REQUIRED, notes: 'x'.repeat(10 * 1024 * 1024) }));
+  assertRefused('DOCUMENT_TOO_LARGE', () => parseManifest(bytes), /want at most 65536/);
+});
+
+test('any bytes are a manifest or a typed refusal, also a good one with changes', () => {
+  const good = utf8(JSON.stringify(REQUIRED));
+  fc.assert(
+    fc.property(fc.nat(good.length - 1), fc.uint8Array({ maxLength: 4 }), (at, bytes) => {
+      const changed = good.slice();
+      changed.set(bytes.subarray(0, good.length - at), at);
+      verdictOf(() => parseManifest(changed));
+      verdictOf(() => parseManifest(good.subarray(0, at)));
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('what is written is read back, in the same bytes each time', () => {
+  const fields = {
+    ...REQUIRED,
+    apply_strategy: 'atomic_swap',
+    name: 'nav',
+    payload_size: 7,
+  } as const;
+  const bytes = encodeManifest(fields);
+  assert.deepEqual(parseManifest(bytes), { ...fields, deltas: [] });
+  assert.deepEqual(encodeManifest(fields), bytes);
+  assert.equal(new TextDecoder().decode(bytes).split('\n')[1], '  "version": "1.4.2",');
+  assertRefused('MANIFEST_INVALID', () => encodeManifest({ ...fields, version: 'latest' }));
+});
