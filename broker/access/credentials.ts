@@ -28,7 +28,7 @@ const userSchema = z
     username: idSchema,
     role: z.enum(ROLES),
     robot_id: robotIdSchema.optional(),
-    /** `<N>$<r>$<p>$<salt>$<key>`: password-hash.ts */
+    /** `<N>$<r>$<p>$<salt>$<key>`: passwords.ts */
     password_scrypt: z
       .string()
       .max(256)

@@ -1,6 +1,6 @@
 /**
  * Takes away the chunks that nobody needs, at one place: looks what is announced and what is there,
- * asks the ledger (core/garbage.ts), and removes slowly, one chunk at a time. Whoever writes or
+ * asks the ledger (ledger.ts), and removes slowly, one chunk at a time. Whoever writes or
  * reads a chunk does it inside `use`: a chunk that is being removed at that instant is then either
  * kept, or gone before the first byte is written.
  *

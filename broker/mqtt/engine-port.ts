@@ -1,6 +1,6 @@
 /**
  * The door between the broker and the engine that carries its messages. Two stand behind it:
- * `io/engine.ts` (Aedes in this process) and `io/attached-engine.ts` (an engine of somebody else).
+ * `engine.ts` (Aedes in this process) and `attached/engine.ts` (an engine of somebody else).
  * It names what an engine of our own gives for nothing, so that the other has to earn it:
  *
  * - What is taken is durable before the engine may forget it. Aedes sends PUBACK after `take`;

@@ -1,8 +1,8 @@
 /**
  * A broker that stands on a site and has one above it (`--upstream`): what is announced there comes
  * down to the robots here, what robots here say goes up. It is put together in this file; what is
- * handed on is decided in core/relay-control.ts, relay-chunks.ts brings the chunks, and
- * relay-upward.ts carries the reports.
+ * handed on is decided in downstream.ts, chunks.ts brings the chunks, and
+ * upstream.ts carries the reports.
  *
  * Nothing here waits for the upstream: robots are served with what the site has, for as long as the
  * link is away.

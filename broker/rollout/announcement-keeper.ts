@@ -1,6 +1,6 @@
 /**
  * Announces again, in time, what a fleet is told: a site whose publisher rests for longer than the
- * life of an announcement keeps its rollouts. Only who leads does it. When: core/renewal.ts.
+ * life of an announcement keeps its rollouts. Only who leads does it. When: renewal.ts.
  */
 
 import {

@@ -1,6 +1,6 @@
 /**
  * Keeps this process's claim to lead the fleet's rollouts: says its lease, hears others', knows at
- * every moment whether it may act. The rules are in core/lease.ts; here are clock, signature, link.
+ * every moment whether it may act. The rules are in lease.ts; here are clock, signature, link.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * What the gate is given and what it answers: the contract between who counts (observe.ts), who
- * tests (evidence.ts, gate.ts) and who acts (steer.ts). Everything here is data that survives a
+ * What the gate is given and what it answers: the contract between who counts (counters.ts), who
+ * tests (evidence.ts, gate.ts) and who acts (transitions.ts). Everything here is data that survives a
  * restart inside the rollout's record.
  * Sans-I/O.
  */

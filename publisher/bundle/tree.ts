@@ -1,6 +1,6 @@
 /**
  * Lists an application's folder without following links and without judging: what may go into a
- * payload is decided in core/plan-tree.ts. A name that is not UTF-8 is the one thing refused here,
+ * payload is decided in plan-tree.ts. A name that is not UTF-8 is the one thing refused here,
  * because a listing of text cannot carry it.
  */
 

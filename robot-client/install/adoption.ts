@@ -1,6 +1,6 @@
 /**
  * Decides how something that Drover did not make becomes a release: what a first start takes over
- * by itself, and what `drover-robot adopt` does with each kind. Pure; io/adopt.ts carries it out.
+ * by itself, and what `drover-robot adopt` does with each kind. adopt.ts carries it out.
  * Sans-I/O.
  */
 

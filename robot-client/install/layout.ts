@@ -10,7 +10,7 @@ export interface Layout {
   readonly rollback: string;
   /** What is in progress; may be removed whole when nothing is. */
   readonly staging: string;
-  /** For each release the recipe of the tar that it came from (core/recipe.ts). */
+  /** For each release the recipe of the tar that it came from (recipe.ts). */
   readonly bases: string;
   /** For each release the seal of its files: with a recipe or a seal it is known as Drover's. */
   readonly seals: string;

@@ -1,4 +1,4 @@
-/** Removes what is not needed of a root, as core/prune.ts decides. */
+/** Removes what is not needed of a root, as prune-plan.ts decides. */
 
 import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
 import { keptFolder, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';

@@ -1,7 +1,7 @@
 /**
  * Looks up where `active` and `rollback` really lead. Links are followed here and not by the kernel:
  * each one on the way has to be known, because nothing on it may be removed. What they are is for
- * core/slots.ts to decide.
+ * slots.ts to decide.
  */
 
 import { resolve } from 'node:path';

@@ -183,7 +183,7 @@ export function blockedOf({ phase, job, blocked }: MachineState): MachineState['
   return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
 }
 
-/** Rollout of the job that stands for an update whose state was lost (core/lost-state.ts). */
+/** Rollout of the job that stands for an update whose state was lost (lost-state.ts). */
 export const LOST_ROLLOUT = 'state-lost';
 
 /** Its payload: known to nobody, so that a block of it is one of the version. */

@@ -1,7 +1,7 @@
 /**
  * Rollouts on the dashboard, as script for the browser: each wave, what it waits for and until
  * when, and the gate's verdict with the sentences that it rests on. It writes words only as text,
- * like the rest of the page (dashboard-script.ts): a sentence can name a robot, and a robot can be
+ * like the rest of the page (script.ts): a sentence can name a robot, and a robot can be
  * hostile.
  */
 
