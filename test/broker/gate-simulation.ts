@@ -1,7 +1,7 @@
 /**
  * A fleet in virtual time under the real gate: waves of 1, 10, 50 and 100 percent, a look every
  * minute, crashes and tasks drawn robot by robot from a seeded generator. What is simulated is only
- * the world; evidence and verdicts come from broker/core. One seed is one rollout, for ever.
+ * the world; evidence and verdicts come from broker/rollout. One seed is one rollout, for ever.
  */
 
 import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/rollout/evidence.ts';

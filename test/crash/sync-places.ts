@@ -9,7 +9,7 @@ import type { SkipSync } from './explore.ts';
 import { ModelDisk } from './model-disk.ts';
 import type { Scenario } from './scenarios.ts';
 
-/** `io/swap.js:104 swapTo: fsync folder <root>`; versions and hashes do not matter. */
+/** `update/swap.js:104 swapTo: fsync folder <root>`; versions and hashes do not matter. */
 export function syncPlace(name: string, path: string): string {
   const frames = new Error().stack?.split('\n') ?? [];
   const frame = frames.find((line) => line.includes('/robot-client/')) ?? '';
@@ -46,16 +46,16 @@ export class OneSync {
   };
 }
 
-/** `io/swap.js:104` of a place. */
+/** `update/swap.js:104` of a place. */
 export const lineOf = (place: string): string => /^[^ ]+?:\d+/.exec(place)?.[0] ?? place;
 
 /** Lines of the compiled product that ask for a sync, with the line before each. */
 export function syncLines(): Map<string, string> {
-  const product = new URL('../../robot-client', import.meta.url);
+  const product = new URL('../../robot-client/', import.meta.url);
   const found = new Map<string, string>();
   for (const path of readdirSync(product, { recursive: true, encoding: 'utf8' })) {
     // The port itself only passes the wish on.
-    if (!path.endsWith('.js') || path === 'io/disk.js') continue;
+    if (!path.endsWith('.js') || path === 'install/disk.js') continue;
     const lines = readFileSync(new URL(path, product), 'utf8').split('\n');
     for (const [at, line] of lines.entries()) {
       if (!/\.sync(?:Folder)?\(/.test(line)) continue;

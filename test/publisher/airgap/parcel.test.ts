@@ -150,7 +150,7 @@ test('a file system that takes no larger file is told by its code, and leaves no
   await writeFile(trust, fleet.trustBytes);
   const { makeBundleFolder } = await import('../bundle-maker.ts');
   const bundle = await makeBundleFolder(folder, '1.0.0', 300_000);
-  const main = join(import.meta.dirname, '../../publisher/main.js');
+  const main = join(import.meta.dirname, '../../../publisher/main.js');
   const words = ['export', bundle, '--trust', trust, '--out', join(folder, 'out'), '--json'];
   const shell = ['-c', 'ulimit -f 100; exec "$@"', 'sh', process.execPath, main, ...words];
   const done = spawnSync('sh', shell);
