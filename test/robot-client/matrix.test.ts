@@ -67,7 +67,7 @@ const CASES: readonly Row[] = [
   ['staging',      'halted',     'the rollout is halted',                 'checking downloading verifying staging idle',                                                     '',                                                         '1.0.0'],
 
   ['waiting',      'error',      'the ready hook fails once',             'checking downloading verifying staging waiting …',                                                '',                                                         '1.1.0'],
-  ['waiting',      'error',      'the state cannot be written',           'checking downloading verifying staging waiting idle',                                             'DISK_WRITE_FAILED',                                        '1.0.0'],
+  ['waiting',      'error',      'the state cannot be written',           'checking downloading verifying staging waiting idle',                                             'DISK_FULL',                                                '1.0.0'],
   ['waiting',      'hang',       'the ready hook hangs once',             'checking downloading verifying staging waiting …',                                                '',                                                         '1.1.0'],
   ['waiting',      'power cut',  'the power is cut',                      'checking downloading verifying staging waiting ⚡ waiting …',                                      '',                                                         '1.1.0'],
   ['waiting',      'superseded', 'a newer version is announced',          'checking downloading verifying staging waiting checking …',                                       '',                                                         '1.2.0'],
