@@ -1,7 +1,7 @@
 /**
- * Types of the gate's input and output, shared by the counters (counters.ts), the tests (evidence.ts,
- * gate.ts) and the transitions of a rollout (transitions.ts). All of it is data that survives a
- * restart inside the rollout's record. Sans-I/O.
+ * Types of the gate's input and output, shared by the counters (counters.ts), the tests
+ * (evidence.ts, gate.ts) and the transitions of a rollout (transitions.ts). All of it is data that
+ * survives a restart inside the rollout's record. Sans-I/O.
  */
 
 import { z } from 'zod';

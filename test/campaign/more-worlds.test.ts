@@ -1,5 +1,5 @@
 import { test } from 'node:test';
 import { assertWorldsHold } from '../sim/worlds.ts';
 
-test('in another seven hundred faulty worlds no rollout breaks an invariant', () =>
-  assertWorldsHold(301, 700));
+test('in another eight hundred and fifty faulty worlds no rollout breaks an invariant', () =>
+  assertWorldsHold(151, 850));

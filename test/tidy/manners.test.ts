@@ -22,7 +22,7 @@ test('no file has a default export', () => {
 
 test('files are kebab-case and named after what they are about', () => {
   const vague = /\/(?:utils?|index|helpers?|misc|common|types|constants)\.ts$/;
-  const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.ts$/;
+  const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.slow)?\.test|\.d)?\.ts$/;
   const wrong = allSources()
     .map(({ path }) => path)
     .filter((path) => vague.test(path) || !kebab.test(path));

@@ -1,4 +1,4 @@
 import { startNatsCluster } from '../helpers/nats-cluster.ts';
-import { describeLife } from './life.ts';
+import { describeLife } from '../e2e/life.ts';
 
 describeLife('three nats-servers', startNatsCluster);
