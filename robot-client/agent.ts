@@ -3,40 +3,45 @@
  * what carriers bring (signatures first), hands it to the components, and tells the fleet.
  */
 
-import { robotClientId } from '../shared/formats/client-id.ts';
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
-import { encodeMessage } from '../shared/formats/messages.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
-import { PRODUCT_VERSION } from '../shared/base/product-version.ts';
-import { orderFilters, parseTopic, robotTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
+import { encodeMessage } from '../shared/formats/messages.ts';
+import {
+  orderFilters,
+  parseTopic,
+  robotClientId,
+  robotTopic,
+  UPDATES_TOPIC,
+} from '../shared/formats/topics.ts';
 import { isSameRole, LiveTrust } from '../shared/formats/trust-chain.ts';
+import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
-import { subscribeGently } from '../shared/io/subscribe.ts';
+import { subscribeGently } from '../shared/io/wait-up.ts';
 import type { AgentOptions } from './agent-options.ts';
-import { Component } from './component.ts';
 import { ComponentSet } from './component-set.ts';
-import { PATCH_CAPABILITY } from './update/delta.ts';
-import { explainRobot } from './local/explain.ts';
-import { layoutOf } from './install/layout.ts';
-import { iso, type ComponentView } from './fleet/report.ts';
-import { isWatched } from './fleet/watched.ts';
-import { setCleanMark } from './install/clean-mark.ts';
+import { Component } from './component.ts';
 import { ChunkLink } from './fleet/chunk-link.ts';
 import type { HealthWatch } from './fleet/health-watch.ts';
+import { Inbox } from './fleet/inbox.ts';
+import { Memory } from './fleet/memory.ts';
 import { Outbox } from './fleet/outbox.ts';
+import { iso, type ComponentView } from './fleet/report.ts';
+import { Reporter } from './fleet/reporter.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { SecondLook } from './fleet/retry-refused.ts';
 import { TrustFile } from './fleet/trust-store.ts';
 import { TwinWatch } from './fleet/twin-watch.ts';
-import { Inbox } from './fleet/inbox.ts';
-import { Memory } from './fleet/memory.ts';
-import { Reporter } from './fleet/reporter.ts';
-import { Telemetry } from './local/telemetry.ts';
 import { Wants } from './fleet/wants.ts';
 import { makeHealthWatch } from './fleet/watch.ts';
+import { isWatched } from './fleet/watched.ts';
+import { setCleanMark } from './install/clean-mark.ts';
+import { layoutOf } from './install/layout.ts';
+import { explainRobot } from './local/explain.ts';
+import { Telemetry } from './local/telemetry.ts';
+import { PATCH_CAPABILITY } from './update/delta.ts';
 
 export class Agent {
   readonly #options: AgentOptions;

@@ -21,7 +21,7 @@ import { realDisk } from './install/disk.ts';
 import { callLocalApi } from './local/client.ts';
 import { RootClaims } from './install/root-claims.ts';
 import { assertRootsApart, lockRoot } from './install/lock.ts';
-import { findZstdProgram } from '../shared/io/zstd-program.ts';
+import { findZstdProgram } from '../shared/io/zstd.ts';
 import {
   defaultArch,
   machineModel,

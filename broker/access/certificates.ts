@@ -9,8 +9,7 @@ import { createSecureContext, type SecureContextOptions, type TLSSocket } from '
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import type { Identity } from './access.ts';
-import { robotOfCertificate } from './certificate-names.ts';
+import { robotOfCertificate, type Identity } from './access.ts';
 
 export interface CertificateFiles {
   /** PEM: the server's certificate, then those between it and its authority. */

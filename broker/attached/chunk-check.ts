@@ -5,17 +5,17 @@
  * engine nor here is told with CHUNKS_LOST: only a publisher has it.
  */
 
-import type { Rollout } from '../../shared/formats/announcement.ts';
-import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
-import { readBack, type ReadBackLink } from '../../shared/io/read-back.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
+import type { Rollout } from '../../shared/formats/announcement.ts';
+import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
+import { readBack, type ReadBackLink } from '../../shared/io/read-back.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { publishChunk } from './engine-chunks.ts';
 import { afterCheck, UNCHECKED, type CheckOutcome, type StoreState } from './store-state.ts';
-import { publishChunk } from './publish-chunk.ts';
 
 export interface StoreCheckOptions {
   readonly link: ReadBackLink;

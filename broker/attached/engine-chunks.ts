@@ -7,15 +7,15 @@
  * time: an announcement that names it at that very moment is answered from the copy.
  */
 
-import { toProblem } from '../../shared/base/errors.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
-import { readBack, type ReadBackLink } from '../../shared/io/read-back.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
-import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import type { Log, Wire, WritableChunkStore } from '../../shared/base/ports.ts';
+import { chunkTopic } from '../../shared/formats/topics.ts';
+import { readBack, type ReadBackLink } from '../../shared/io/read-back.ts';
 import type { GarbagePlace } from '../garbage/collector.ts';
 import type { GarbageBook } from '../garbage/marks.ts';
-import { publishChunk } from './publish-chunk.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
 
 const NOTHING = new Uint8Array();
 const GROUP = 1_000; // hashes in one step of a listing: some milliseconds of work
@@ -120,4 +120,22 @@ export async function readFromEngine(
     onPresent: (_, bytes) => void (found = bytes.slice()),
   });
   return found;
+}
+
+/** @throws DroverError BROKER_UNREACHABLE, UPLOAD_INCOMPLETE when the engine does not answer */
+export async function publishChunk(wire: Wire, hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const why = `no acknowledgement for ${LIMITS.uploadAckMsMax / 1000} s`;
+    const fail = (): void =>
+      reject(new DroverError('UPLOAD_INCOMPLETE', `publish chunk ${shortHash(hash)}: ${why}`));
+    timer = setTimeout(fail, LIMITS.uploadAckMsMax);
+  });
+  const sent = wire.send(chunkTopic(hash), bytes, { retain: true, qos: 1 });
+  try {
+    await Promise.race([sent, late]);
+  } finally {
+    clearTimeout(timer);
+    sent.catch(() => undefined); // when the deadline won, nobody else is waiting for this
+  }
 }

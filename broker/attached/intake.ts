@@ -5,13 +5,13 @@
  * verified is put back. Only signed documents are: a robot says its own state again by itself.
  */
 
-import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
-import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { parseOnline, parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import { parseOnline, parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import {
   parseTopic,
@@ -24,16 +24,15 @@ import {
   type Topic,
 } from '../../shared/formats/topics.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
-import type { Heard } from '../mqtt/engine-port.ts';
+import type { ControlStore } from '../control/control-store.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { planIngest, vouchForSigned } from '../control/ingest.ts';
-import { LaterTrusts } from '../control/pending-trust.ts';
-import { Presence } from './presence.ts';
-import type { ControlStore } from '../control/control-store.ts';
-import type { EventJournal } from './event-journal.ts';
-import type { Metrics } from '../http/metrics.ts';
 import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
-import { walkTrust } from '../control/trust.ts';
+import { LaterTrusts, walkTrust } from '../control/trust.ts';
+import type { Metrics } from '../http/metrics.ts';
+import type { Heard } from '../mqtt/engine-port.ts';
+import type { EventJournal } from './event-journal.ts';
+import { Presence } from './presence.ts';
 
 export interface AttachedIntakeOptions {
   readonly control: ControlStore;

@@ -17,14 +17,14 @@ import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
-import { termAt } from '../rollout/lease.ts';
-import { pauseRestored } from '../rollout/restore.ts';
+import { EventJournal } from '../attached/event-journal.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
-import { EventJournal } from '../attached/event-journal.ts';
-import { readBackup } from './read.ts';
-import { LevelRolloutStore } from '../rollout/store.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { termAt } from '../rollout/lease.ts';
+import { LevelRolloutStore } from '../rollout/store.ts';
+import { pauseRestored } from '../rollout/takeover.ts';
+import { readBackup } from './read.ts';
 
 export interface RestoreArgs {
   readonly file: string;

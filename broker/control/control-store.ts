@@ -6,7 +6,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { filterMatches } from '../mqtt/topic-filter.ts';
+import { filterMatches } from '../mqtt/session-filters.ts';
 import { SteadyDatabase } from './durable-level.ts';
 
 export interface RetainedMessage {

@@ -3,11 +3,10 @@
  * Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
  */
 
-import type { Announcement } from '../../shared/formats/announcement.ts';
-import type { Problem } from '../../shared/base/errors.ts';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 
 export interface ExpiryFacts {
@@ -81,4 +80,37 @@ function announcementProblems(
   if (renews || !isClose) return [];
   const why = `expires in ${days} days, at ${at}, and no controller here announces it again`;
   return [new DroverError('ANNOUNCEMENT_EXPIRING', `${what}: ${why}`)];
+}
+
+/**
+ * Decides when what is announced has to be announced again, and how: the same rollouts to the
+ * letter, the next `seq`, the same length of life.
+ *
+ * It never announces what has expired, and takes only `seq` + 1: whatever a publisher has announced
+ * in the meantime has a higher one as a rule, and where it has the same, the first one stands. So a
+ * rollout that was withdrawn cannot come back through a renewal.
+ */
+export interface Renewable {
+  readonly announcement: Announcement;
+  /** As it was written. */
+  readonly written: AnnouncementFields;
+}
+
+/** True from the middle of its life on, for a long life from `renewBeforeMsMax` before its end on. */
+export function isDue({ announcement }: Renewable, now: EpochMs): boolean {
+  const { issued_at: issued, expires_at: expires, rollouts } = announcement;
+  const lifeMs = expires - issued;
+  // Expired, or a clock that is wrong: a person has to look.
+  if (rollouts.length === 0 || lifeMs <= 0 || now >= expires) return false;
+  return expires - now <= Math.min(lifeMs / 2, LIMITS.renewBeforeMsMax);
+}
+
+export function renewed({ announcement, written }: Renewable, now: EpochMs): AnnouncementFields {
+  const { issued_at: issued, expires_at: expires, seq } = announcement;
+  return {
+    ...written,
+    seq: seq + 1,
+    issued_at: new Date(now).toISOString(),
+    expires_at: new Date(now + (expires - issued)).toISOString(),
+  };
 }

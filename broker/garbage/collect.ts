@@ -5,18 +5,21 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
-import type { ReadBackLink } from '../../shared/io/read-back.ts';
 import type { Log, PrunableChunkStore, WritableChunkStore } from '../../shared/base/ports.ts';
+import { openAnnouncement } from '../../shared/formats/announcement.ts';
+import { allChunksOf, type ReadChunk } from '../../shared/formats/bundle-chunks.ts';
+import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { EngineProfile } from '../mqtt/engine-profile.ts';
-import type { GarbageView } from './garbage-view.ts';
+import type { ReadBackLink } from '../../shared/io/read-back.ts';
 import { EngineChunks, readFromEngine } from '../attached/engine-chunks.ts';
-import { GarbageCollector, type GarbagePlace } from './collector.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import { GarbageBook } from './marks.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { GarbageCollector, type GarbagePlace, type NeededChunks } from './collector.ts';
 import { TendedChunks } from './guarded-store.ts';
-import { announcedChunks } from './needed-chunks.ts';
+import type { GarbageView } from './ledger.ts';
+import { GarbageBook } from './marks.ts';
 
 export interface CollectOptions {
   readonly dataFolder: string;
@@ -179,3 +182,20 @@ const NO_ENGINE = {
   settled: () => Promise.resolve(),
   close: () => Promise.resolve(),
 } as const;
+
+/** @param read a chunk of the announced, wherever it can be had */
+export function announcedChunks(
+  control: ControlStore,
+  trust: TrustRoot,
+  read: ReadChunk,
+): NeededChunks {
+  const stored = (): Uint8Array | null => control.get(UPDATES_TOPIC)?.payload ?? null;
+  return {
+    basis: stored, // each that is stored is an object of its own
+    read: async () => {
+      const bytes = stored();
+      if (!bytes) throw new DroverError('NOT_FOUND', 'read what is announced: nothing is, yet');
+      return await allChunksOf(openAnnouncement(bytes, trust).rollouts, read);
+    },
+  };
+}

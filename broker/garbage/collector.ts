@@ -16,10 +16,10 @@ import {
   type GarbageEffect,
   type GarbageEvent,
   type GarbageTerms,
+  type GarbageView,
   type Mark,
   type UptimeMs,
 } from './ledger.ts';
-import type { GarbageView } from './garbage-view.ts';
 import type { GarbageMarks } from './marks.ts';
 
 /** Where chunks are. */

@@ -1,7 +1,7 @@
 /** Removed and pending chunks for Prometheus. Counted where they are removed, read when asked for. */
 
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { GarbageView } from './garbage-view.ts';
+import type { GarbageView } from './ledger.ts';
 
 type Read = (one: GarbageView) => number;
 

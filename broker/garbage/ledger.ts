@@ -10,6 +10,7 @@
  * Sans-I/O.
  */
 
+import type { Problem } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 
 /** Milliseconds that a broker on this data folder has run. */
@@ -173,4 +174,18 @@ export class GarbageLedger {
       false,
     );
   }
+}
+
+/** Garbage as the API and Prometheus show it, one for each place where chunks are. */
+export interface GarbageView {
+  /** `store`: our own; `engine`: what an engine of somebody else retains; `copies`: of that. */
+  readonly place: 'store' | 'engine' | 'copies';
+  readonly keep_s: number;
+  /** Not needed, and waiting for the end of their keep time. */
+  readonly pending_chunks: number;
+  /** Since the start. */
+  readonly removed_chunks: number;
+  readonly removed_bytes: number;
+  /** Why nothing is removed; null while all is well. */
+  readonly problem: Problem | null;
 }

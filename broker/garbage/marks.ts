@@ -9,9 +9,8 @@
  */
 
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
-import type { Mark, UptimeMs } from './ledger.ts';
-import type { GarbageView } from './garbage-view.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import type { GarbageView, Mark, UptimeMs } from './ledger.ts';
 
 type Place = GarbageView['place'];
 

@@ -5,33 +5,33 @@
  * technician or a publisher.
  */
 
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { RobotEvent } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import type { RobotEvent } from '../../shared/formats/messages.ts';
 import type { Identity } from '../access/access.ts';
-import type { EngineStatus } from '../mqtt/engine-port.ts';
+import type { Certificates } from '../access/certificates.ts';
+import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
+import type { Credentials } from '../access/credentials.ts';
+import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
 import { showEngine } from '../attached/engine-view.ts';
 import type { ExpiryView } from '../control/expiry.ts';
-import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
-import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
-import { showUpstream, type UpstreamStatus } from '../relay/relay-view.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
-import type { GarbageView } from '../garbage/garbage-view.ts';
+import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import type { GarbageView } from '../garbage/ledger.ts';
+import type { EngineStatus } from '../mqtt/engine-port.ts';
+import { listenFailure } from '../mqtt/listeners.ts';
+import { showUpstream, type UpstreamStatus } from '../relay/relay-view.ts';
 import type { ControllerPort } from '../rollout/rollout-view.ts';
 import type { RolloutView } from '../rollout/views.ts';
-import type { Certificates } from '../access/certificates.ts';
-import type { Credentials } from '../access/credentials.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
-import { listenFailure } from '../mqtt/listeners.ts';
 import type { Metrics } from './metrics.ts';
 import { addRolloutRoutes } from './rollout-routes.ts';
-import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
 
 export interface HttpApiOptions {
   readonly host: string;

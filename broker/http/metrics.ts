@@ -2,14 +2,14 @@
  * bytes and seconds. Gauges are read when they are asked for, so they cannot drift. */
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Fleet } from '../control/fleet.ts';
-import type { GarbageView } from '../garbage/garbage-view.ts';
-import type { UpstreamStatus } from '../relay/relay-view.ts';
 import { addEngineMetrics, type EngineSources } from '../attached/engine-metrics.ts';
-import type { ExpiryView } from '../control/expiry.ts';
 import { addExpiryMetrics } from '../control/expiry-metrics.ts';
+import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
+import type { Fleet } from '../control/fleet.ts';
 import { addGarbageMetrics } from '../garbage/garbage-metrics.ts';
+import type { GarbageView } from '../garbage/ledger.ts';
+import type { UpstreamStatus } from '../relay/relay-view.ts';
 import { addUpstreamMetrics } from '../relay/upstream-metrics.ts';
 import {
   addRolloutMetrics,

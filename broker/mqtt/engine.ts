@@ -12,12 +12,12 @@ import type { Duplex } from 'node:stream';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { isId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
-import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { encodeRefusal } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
+import { encodeRefusal } from '../../shared/formats/messages.ts';
 import { refusalsTopic } from '../../shared/formats/topics.ts';
+import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import {
   decideClientId,
   decidePublish,
@@ -25,10 +25,11 @@ import {
   decideSubscribe,
   type Identity,
 } from '../access/access.ts';
-import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
+import type { Credentials } from '../access/credentials.ts';
 import {
   clientOf,
   clientsOf,
+  CopyFilter,
   handTo,
   isAuthorized,
   isSubscribed,
@@ -37,9 +38,8 @@ import {
   wasGranted,
 } from './aedes-client.ts';
 import { ChunkDoor } from './chunk-subscriptions.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
 import type { ChunkTurns } from './fair-queue.ts';
-import { CopyFilter } from './copy-filter.ts';
-import type { Credentials } from '../access/credentials.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { TopicLanes } from './topic-mutex.ts';

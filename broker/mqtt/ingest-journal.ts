@@ -6,8 +6,8 @@
  * It shares the database of the sessions: one log, so the removal cannot outlive the queueing.
  */
 
-import { bytesToBase64, base64ToBytes } from '../../shared/crypto/bytes.ts';
-import type { SessionsDatabase } from './sessions.ts';
+import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
+import type { SessionsDatabase } from './persistence.ts';
 
 const PREFIX = 'journal:';
 const RANGE = { gte: PREFIX, lt: 'journal;', valueEncoding: 'utf8' } as const;

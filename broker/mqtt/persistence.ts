@@ -10,9 +10,9 @@ import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
-import { SessionFilters } from './session-filters.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import type { SessionsDatabase } from './sessions.ts';
+import { SteadyDatabase } from '../control/durable-level.ts';
+import { SessionFilters } from './session-filters.ts';
 
 export interface StoredPacket {
   cmd: 'publish';
@@ -233,4 +233,12 @@ export class DroverPersistence extends AsyncLevelPersistence {
     const queued = this.#queued.get(clientId);
     if (queued !== undefined) this.#queued.set(clientId, Math.max(0, queued + change));
   }
+}
+
+/** The database of sessions: subscriptions, queues, wills and the ingest journal, in one log. */
+export type SessionsDatabase = SteadyDatabase;
+
+/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+export async function openSessions(folder: string): Promise<SessionsDatabase> {
+  return await SteadyDatabase.open(folder, 'utf8');
 }

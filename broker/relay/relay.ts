@@ -22,18 +22,18 @@ import {
   type Topic,
 } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { readAnnouncement } from '../rollout/announced.ts';
-import type { Fleet } from '../control/fleet.ts';
-import { LaterTrusts } from '../control/pending-trust.ts';
-import { planDown, type DownPlan } from './downstream.ts';
-import type { UpstreamStatus } from './relay-view.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import type { Metrics } from '../http/metrics.ts';
-import { RelayBook } from './store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
+import type { Fleet } from '../control/fleet.ts';
+import { LaterTrusts } from '../control/trust.ts';
+import type { Metrics } from '../http/metrics.ts';
+import { readAnnouncement } from '../rollout/announced.ts';
+import { SiteChunks } from './chunks.ts';
+import { planDown, type DownPlan } from './downstream.ts';
 import { UpstreamLink, type UpstreamAddress } from './link.ts';
 import { UpstreamQueue } from './outbound-queue.ts';
-import { SiteChunks } from './chunks.ts';
+import type { UpstreamStatus } from './relay-view.ts';
+import { RelayBook } from './store.ts';
 import { Upward } from './upstream.ts';
 
 const NOTHING = new Uint8Array();

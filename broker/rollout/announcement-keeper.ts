@@ -1,23 +1,23 @@
 /**
  * Announces again, in time, what a fleet is told: a site whose publisher rests for longer than the
- * life of an announcement keeps its rollouts. Only who leads does it. When: renewal.ts.
+ * life of an announcement keeps its rollouts. Only who leads does it. When: control/expiry.ts.
  */
 
-import {
-  openAnnouncementPayload,
-  signAnnouncement,
-  type Announcement,
-} from '../../shared/formats/announcement.ts';
-import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import {
+  openAnnouncementPayload,
+  signAnnouncement,
+  type Announcement,
+  type AnnouncementFields,
+} from '../../shared/formats/announcement.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.ts';
-import { isDue, renewed, type Renewable } from './renewal.ts';
+import { isDue, renewed, type Renewable } from '../control/expiry.ts';
 
 export interface KeeperOptions {
   readonly trust: TrustRoot;

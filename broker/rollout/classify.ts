@@ -6,11 +6,16 @@
  * Sans-I/O.
  */
 
-import { cohortFraction } from '../../shared/rules/cohort.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
-import { isCanary, isTargeted, unfitFor, type Unfit } from '../../shared/rules/rollout-rules.ts';
+import {
+  cohortFraction,
+  isCanary,
+  isTargeted,
+  unfitFor,
+  type Unfit,
+} from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Plan, RolloutRun } from './record.ts';
 

@@ -5,13 +5,13 @@
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
-import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
-import { encodeMessage } from '../../shared/formats/messages.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
 import { chunkTopic, robotTopic } from '../../shared/formats/topics.ts';
 import { MemoryFloor } from '../../shared/io/memory-floor.ts';
-import { subscribeGently } from '../../shared/io/subscribe.ts';
+import { subscribeGently } from '../../shared/io/wait-up.ts';
 import type { PullLink, PullListener } from '../update/download.ts';
 
 export class ChunkLink implements PullLink {

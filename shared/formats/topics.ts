@@ -4,6 +4,9 @@
  */
 
 import { isId, isSha256Hex, type RobotId, type RolloutId, type Sha256Hex } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { utf8 } from '../crypto/bytes.ts';
+import { sha256Hex } from '../crypto/hash.ts';
 
 export const UPDATES_TOPIC = 'fleet/updates';
 /** A root of its own, so that `fleet/#` does not pull the store. */
@@ -100,4 +103,17 @@ export function filterSweepsChunks(filter: string): boolean {
   if (second === '#') return true;
   const matchesSecond = second === '+' || isSha256Hex(second);
   return matchesSecond && (rest.length === 0 || (rest.length === 1 && rest[0] === '#'));
+}
+
+/**
+ * The MQTT client id of a robot: brokers with credentials keep it for that robot alone.
+ */
+export const ROBOT_CLIENT_PREFIX = 'robot-';
+
+/** It must fit a topic level; a robot id that leaves no room for the prefix is hashed. */
+export function robotClientId(robot: RobotId): string {
+  const plain = `${ROBOT_CLIENT_PREFIX}${robot}`;
+  return plain.length <= LIMITS.idLengthMax
+    ? plain
+    : `${ROBOT_CLIENT_PREFIX}${sha256Hex(utf8(robot)).slice(0, 32)}`;
 }

@@ -7,7 +7,6 @@
 import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { DroverError, toProblem } from '../base/errors.ts';
-import { PRODUCT_VERSION } from '../base/product-version.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -101,3 +100,8 @@ export function readInput(path: string, what: string): Uint8Array {
     throw new DroverError('FILE_UNREADABLE', `read ${what}: ${why}`, { cause });
   }
 }
+
+/**
+ * Version of the three programs: that of the package, which a test compares with this one.
+ */
+export const PRODUCT_VERSION = '0.1.0';

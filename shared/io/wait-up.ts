@@ -1,6 +1,6 @@
 /** Waiting for a link that has listeners of its own to come back: what publisher and broker share. */
 
-import type { DroverError } from '../base/errors.ts';
+import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Wire } from '../base/ports.ts';
 
@@ -32,4 +32,19 @@ export async function waitUp(link: ReturningLink, whyNot: () => DroverError): Pr
       reject(whyNot());
     }, LIMITS.connectWaitMs);
   });
+}
+
+/**
+ * @returns the QoS that was granted
+ * @throws DroverError ACCESS_DENIED when both are refused, BROKER_UNREACHABLE
+ */
+export async function subscribeGently(wire: Wire, filters: readonly string[]): Promise<0 | 1> {
+  try {
+    await wire.subscribe(filters, 1);
+    return 1;
+  } catch (error) {
+    if (!(error instanceof DroverError) || error.code !== 'ACCESS_DENIED') throw error;
+  }
+  await wire.subscribe(filters, 0);
+  return 0;
 }

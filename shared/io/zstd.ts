@@ -9,6 +9,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { resolve } from 'node:path';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { PatchProgram } from '../base/ports.ts';
 import { printable } from '../base/printable.ts';
 
 export interface ZstdRun {
@@ -175,4 +176,36 @@ export async function probeZstd(program: string): Promise<string> {
 
 async function* nothing(): AsyncGenerator<Uint8Array> {
   // the version is asked for without any input
+}
+
+/** @param program `zstd`, or a path of one */
+export function zstdProgram(program: string): PatchProgram {
+  return {
+    unpack: ({ dictionary, frame, take, signal }) =>
+      runZstd({
+        program,
+        args: [
+          ...['-d', '-q', '-c', `--memory=${LIMITS.deltaFreshBytesMax}`],
+          ...(dictionary === null ? [] : [`--patch-from=${dictionary}`]),
+        ],
+        input: frame,
+        take,
+        timeoutMs: LIMITS.zstdDecodeMsMax,
+        signal,
+      }),
+  };
+}
+
+/** Null when there is none that can patch: the robot takes full payloads then, and says so. */
+export async function findZstdProgram(
+  program: string,
+  onMissing: (error: unknown) => void,
+): Promise<PatchProgram | null> {
+  try {
+    await probeZstd(program);
+    return zstdProgram(program);
+  } catch (error) {
+    onMissing(error);
+    return null;
+  }
 }

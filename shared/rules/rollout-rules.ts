@@ -4,14 +4,15 @@
  * robot obeys them, the controller counts by them, the publisher warns by them.
  */
 
-import type { Rollout, RolloutFields } from '../formats/announcement.ts';
-import { archFits } from './arch.ts';
-import { cohortFraction } from './cohort.ts';
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../base/errors.ts';
 import type { EpochMs, RobotId } from '../base/ids.ts';
+import { utf8 } from '../crypto/bytes.ts';
+import { sha256 } from '../crypto/hash.ts';
+import type { Rollout, RolloutFields } from '../formats/announcement.ts';
 import type { Manifest } from '../formats/manifest.ts';
 import type { Progress } from '../formats/progress.ts';
+import { archFits } from './arch.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { versionMeets } from './version.ts';
 
@@ -142,4 +143,16 @@ function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochM
   // A clock that was put back must not make it wait longer than the whole spread.
   const sinceMs = Math.min(facts.completeSinceMs ?? facts.now, facts.now);
   return sinceMs + Math.floor(cohortFraction(`${salt} late`, facts.robot) * spreadMs);
+}
+
+/**
+ * First 53 bits of SHA-256(salt || 0x00 || robot id) / 2^53: uniform in [0, 1), the same for ever,
+ * so a wave that widens only ever adds robots.
+ */
+export function cohortFraction(salt: string, robot: RobotId): number {
+  const digest = sha256(utf8(`${salt}\0${robot}`));
+  const view = new DataView(digest.buffer, digest.byteOffset, digest.byteLength);
+  const high = view.getUint32(0);
+  const low = view.getUint32(4) >>> 11;
+  return (high * 2 ** 21 + low) / 2 ** 53;
 }

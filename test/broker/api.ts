@@ -2,19 +2,19 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
-import type { GarbageView } from '../../broker/garbage/garbage-view.ts';
-import { Fleet } from '../../broker/control/fleet.ts';
-import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
-import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import { makeToken } from '../../broker/access/credentials.ts';
-import { startHttpApi } from '../../broker/http/http-api.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { Fleet } from '../../broker/control/fleet.ts';
+import type { GarbageView } from '../../broker/garbage/ledger.ts';
+import { startHttpApi } from '../../broker/http/http-api.ts';
 import { Metrics } from '../../broker/http/metrics.ts';
+import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
+import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
 import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
+import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import { peekAnnouncement } from '../../shared/formats/announcement.ts';
-import { makeLog } from '../../shared/io/cli.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
+import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';

@@ -8,9 +8,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Disk } from '../../robot-client/install/disk-port.ts';
-import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { zstdProgram } from '../../shared/io/zstd-program.ts';
 import type { PatchProgram } from '../../shared/base/ports.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { zstdProgram } from '../../shared/io/zstd.ts';
 
 const DICTIONARY_BYTES_MAX = 16 * 1024 * 1024;
 

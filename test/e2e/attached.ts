@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { EngineName } from '../../broker/mqtt/engine-profile.ts';
-import { cohortFraction } from '../../shared/rules/cohort.ts';
 import { parseRobotId } from '../../shared/base/ids.ts';
+import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild, type ApiRollout } from './attached-child.ts';
 import { Site, type Robot } from './site.ts';

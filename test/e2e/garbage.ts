@@ -1,7 +1,7 @@
 /** What a broker says of its garbage, asked over HTTP; and announcements signed by the test. */
 
 import { readFile } from 'node:fs/promises';
-import type { GarbageView } from '../../broker/garbage/garbage-view.ts';
+import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { signAnnouncement, type RolloutFields } from '../../shared/formats/announcement.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import type { Site } from './site.ts';

@@ -8,12 +8,12 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { cohortFraction } from '../../shared/rules/cohort.ts';
 import { parseRobotId, parseRolloutId } from '../../shared/base/ids.ts';
-import { makeLog } from '../../shared/io/cli.ts';
-import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { signProgress, type ProgressFields } from '../../shared/formats/progress.ts';
 import { progressTopic } from '../../shared/formats/topics.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
+import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { Site, type ComponentStatus, type Robot } from './site.ts';
 

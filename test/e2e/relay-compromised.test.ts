@@ -11,20 +11,20 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { Agent } from '../../robot-client/agent.ts';
 import { realDisk } from '../../robot-client/install/disk.ts';
-import { signAnnouncement, type AnnouncementFields } from '../../shared/formats/announcement.ts';
-import { cohortFraction } from '../../shared/rules/cohort.ts';
-import { sha256Hex } from '../../shared/crypto/hash.ts';
 import {
   parseRobotId,
   parseRolloutId,
   type RobotId,
   type Sha256Hex,
 } from '../../shared/base/ids.ts';
-import { makeLog } from '../../shared/io/cli.ts';
-import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import type { Wire } from '../../shared/base/ports.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { signAnnouncement, type AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { signProgress } from '../../shared/formats/progress.ts';
 import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
+import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { fixedSeed, makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';

@@ -4,11 +4,10 @@
  * form.
  */
 
-import { decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
-import { cohortFraction } from '../../shared/rules/cohort.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { LastUpdate, RobotState, Usage } from '../../shared/formats/messages.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
+import { cohortFraction, decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
 import type { Random } from './random.ts';
 
 export interface VersionTraits {

@@ -2,23 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
-import { archFits } from '../../shared/rules/arch.ts';
-import { signBundle, verifyBundle } from '../../shared/formats/bundle-signature.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
 import { base64ToBytes, concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
-import { cohortFraction } from '../../shared/rules/cohort.ts';
 import { signatureIsValid } from '../../shared/crypto/ed25519.ts';
+import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import { signBundle, verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import {
   openEnvelope,
   PAYLOAD_TYPES,
   preAuthEncoding,
   signEnvelope,
 } from '../../shared/formats/envelope.ts';
-import { parseRobotId } from '../../shared/base/ids.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import { parseTrust } from '../../shared/formats/trust.ts';
+import { archFits } from '../../shared/rules/arch.ts';
+import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions, isVersion } from '../../shared/rules/version.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 

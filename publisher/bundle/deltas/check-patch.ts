@@ -5,7 +5,7 @@
 
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { DroverError } from '../../../shared/base/errors.ts';
-import { zstdProgram } from '../../../shared/io/zstd-program.ts';
+import { zstdProgram } from '../../../shared/io/zstd.ts';
 import { applyPatch, type Readable } from '../../../shared/transfer/patch-apply.ts';
 import type { HashedTar } from './unpack-tar.ts';
 

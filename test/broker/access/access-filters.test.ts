@@ -1,7 +1,7 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
+import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 
 /** The rules of MQTT 3.1.1 §4.7 written once more, as one regular expression for each filter. */
 function referenceMatches(filter: string, topic: string): boolean {

@@ -1,17 +1,17 @@
 /** One table of rights, three engines: what is generated from it must decide as our own broker. */
 
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { decidePublish, decideReceive, type Identity } from '../../../broker/access/access.ts';
 import { ENGINE_USERS, type EngineUser } from '../../../broker/access/access-rules.ts';
+import { decidePublish, decideReceive, type Identity } from '../../../broker/access/access.ts';
 import { renderMosquittoAcl } from '../../../broker/access/acl-mosquitto.ts';
 import { renderNatsAuthorization, subjectsOf } from '../../../broker/access/acl-nats.ts';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
+import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
-import { parseTopic } from '../../../shared/formats/topics.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { parseTopic } from '../../../shared/formats/topics.ts';
 import { repositoryFile } from '../../helpers/repository.ts';
 
 const robot = (id: string): EngineUser => ({

@@ -1,15 +1,15 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import {
   decidePublish,
   decideSubscribe,
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
-import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
+import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { parseTopic } from '../../../shared/formats/topics.ts';
 
 const HASH = sha256Hex(Buffer.from('a chunk'));

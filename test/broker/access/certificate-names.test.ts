@@ -1,7 +1,7 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { robotOfCertificate } from '../../../broker/access/certificate-names.ts';
+import { robotOfCertificate } from '../../../broker/access/access.ts';
 import { isRobotId } from '../../../shared/base/ids.ts';
 
 const robotOf = (commonName: string | string[] | undefined, subjectAltName?: string) => {

@@ -1,6 +1,6 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import {
   decideClientId,
   decideReceive,
@@ -8,10 +8,10 @@ import {
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
-import { robotClientId } from '../../../shared/formats/client-id.ts';
-import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 import { isId, parseRobotId } from '../../../shared/base/ids.ts';
+import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { robotClientId } from '../../../shared/formats/topics.ts';
 
 const ANYONE: Identity = { kind: 'anyone' };
 const user = (role: Role, username: string, robot: string | null = null): Identity => ({

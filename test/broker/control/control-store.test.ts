@@ -1,8 +1,8 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import { ControlStore } from '../../../broker/control/control-store.ts';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
+import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -1,13 +1,15 @@
 /** What is told of expiry, and when a controller announces again. */
 
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { describeExpiry, isDue, renewed, type Renewable } from '../../../broker/control/expiry.ts';
 import { AnnouncementKeeper } from '../../../broker/rollout/announcement-keeper.ts';
-import { describeExpiry } from '../../../broker/control/expiry.ts';
-import { isDue, renewed, type Renewable } from '../../../broker/rollout/renewal.ts';
-import { openAnnouncement, signAnnouncement } from '../../../shared/formats/announcement.ts';
-import type { AnnouncementFields } from '../../../shared/formats/announcement.ts';
+import {
+  openAnnouncement,
+  signAnnouncement,
+  type AnnouncementFields,
+} from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 
 const fleet = makeFleet();

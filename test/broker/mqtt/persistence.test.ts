@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ControlStore } from '../../../broker/control/control-store.ts';
-import { DroverPersistence } from '../../../broker/mqtt/persistence.ts';
-import { openSessions } from '../../../broker/mqtt/sessions.ts';
-import { makeLog } from '../../../shared/io/cli.ts';
+import { DroverPersistence, openSessions } from '../../../broker/mqtt/persistence.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const SUB = { qos: 1 as const };

@@ -1,8 +1,7 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { SessionFilters } from '../../../broker/mqtt/session-filters.ts';
-import { filterMatches } from '../../../broker/mqtt/topic-filter.ts';
+import { filterMatches, SessionFilters } from '../../../broker/mqtt/session-filters.ts';
 
 const part = fc.constantFrom('fleet', 'robots', 'r1', 'events', '');
 const topic = fc

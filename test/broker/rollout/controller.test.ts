@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RolloutStore } from '../../../broker/rollout/store.ts';
-import type { RolloutFields } from '../../../shared/formats/announcement.ts';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
 

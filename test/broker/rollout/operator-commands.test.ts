@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '../../../broker/rollout/controller.ts';
-import { pauseRestored } from '../../../broker/rollout/restore.ts';
 import { obey } from '../../../broker/rollout/operator-commands.ts';
 import { beginRun } from '../../../broker/rollout/record.ts';
-import { openAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
-import { parseManifest } from '../../../shared/formats/manifest.ts';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
+import { pauseRestored } from '../../../broker/rollout/takeover.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
+import { openAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
+import { parseManifest } from '../../../shared/formats/manifest.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
 

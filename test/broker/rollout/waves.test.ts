@@ -1,12 +1,12 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import type { Member, MemberKind } from '../../../broker/rollout/classify.ts';
 import { planThreshold, somebodyIsLeft } from '../../../broker/rollout/waves.ts';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { parseRobotState } from '../../../shared/formats/messages.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 
 const WAVES = [0.01, 0.1, 0.5, 1];
 const [COMPONENT] = parseRobotState(

@@ -1,12 +1,12 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import { decideOffer, type Verdict } from '../../../robot-client/update/decide.ts';
-import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
+import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const world = makeWorld();

@@ -3,18 +3,18 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { explainComponent } from '../../../robot-client/local/explain.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
+import { explainComponent } from '../../../robot-client/local/explain.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import type { PatchProgram } from '../../../shared/base/ports.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { zstdProgram } from '../../../shared/io/zstd-program.ts';
-import { LIMITS } from '../../../shared/base/limits.ts';
+import { zstdProgram } from '../../../shared/io/zstd.ts';
 import {
   encodePatchHead,
   parsePatchHead,
   patchHeadBytes,
 } from '../../../shared/transfer/patch-plan.ts';
-import type { PatchProgram } from '../../../shared/base/ports.ts';
 import { makeDelta, patchBetween } from '../../helpers/delta.ts';
 import { payloadOf } from '../../helpers/tar.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';

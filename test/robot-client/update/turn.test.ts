@@ -1,14 +1,12 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import { decideOffer, decideRecall } from '../../../robot-client/update/decide.ts';
 import { step } from '../../../robot-client/update/machine.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
-import { parseRobotId, type RobotId } from '../../../shared/base/ids.ts';
+import { parseRobotId, type RobotId, type RolloutId } from '../../../shared/base/ids.ts';
 import { openProgress, type Progress } from '../../../shared/formats/progress.ts';
-import type { RolloutId } from '../../../shared/base/ids.ts';
-import { decideTurn, type TurnRules } from '../../../shared/rules/rollout-rules.ts';
+import { cohortFraction, decideTurn, type TurnRules } from '../../../shared/rules/rollout-rules.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 

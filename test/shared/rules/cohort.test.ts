@@ -1,9 +1,9 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { cohortFraction } from '../../../shared/rules/cohort.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 
 const ROBOTS = 100_000;
 const robots = Array.from({ length: ROBOTS }, (_, at) => parseRobotId(`robot-${at}`));

@@ -1,13 +1,12 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { open } from 'node:fs/promises';
-import fc from 'fast-check';
-import { sha256Hex } from '../../../../shared/crypto/hash.ts';
-import { zstdProgram } from '../../../../shared/io/zstd-program.ts';
 import { LIMITS } from '../../../../shared/base/limits.ts';
+import { sha256Hex } from '../../../../shared/crypto/hash.ts';
+import { zstdProgram } from '../../../../shared/io/zstd.ts';
 import {
   applyPatch,
   readPatchPlan,
