@@ -4,12 +4,12 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { StoreState } from './store-state.ts';
 
-export interface EngineSources {
+export interface EngineGauges {
   isUp(): boolean;
   stores(): readonly StoreState[];
 }
 
-export function addEngineMetrics(registry: Registry, { isUp, stores }: EngineSources): void {
+export function addEngineMetrics(registry: Registry, { isUp, stores }: EngineGauges): void {
   const registers = [registry];
   new Gauge({
     name: 'drover_engine_up',

@@ -24,7 +24,7 @@ import {
   TRUST_FILTER,
 } from '../../shared/formats/topics.ts';
 import { EchoWatch } from './echo-check.ts';
-import type { EnginePort, EngineStatus, Heard } from '../mqtt/engine-port.ts';
+import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { WantLedger } from './want-dedup.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
@@ -52,7 +52,7 @@ export interface AttachedEngineOptions {
   readonly chunks: ChunkStore;
   readonly log: Log;
   /** Durable when it resolves. It rejects only when that failed: the message comes again then. */
-  take(heard: Heard): Promise<void>;
+  take(heard: HeardMessage): Promise<void>;
   /** A new connection: what was heard on an earlier one may not be there any more. */
   onUp(): void;
   /** What the engine retains of announcement and progress has all come. */

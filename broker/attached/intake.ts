@@ -30,7 +30,7 @@ import { planIngest, vouchForSigned } from '../control/ingest.ts';
 import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
 import { LaterTrusts, walkTrust } from '../control/trust.ts';
 import type { Metrics } from '../http/metrics.ts';
-import type { Heard } from '../mqtt/engine-port.ts';
+import type { HeardMessage } from '../mqtt/engine-port.ts';
 import type { EventJournal } from './event-journal.ts';
 import { Presence } from './presence.ts';
 
@@ -128,7 +128,7 @@ export class AttachedIntake {
   }
 
   /** @throws only when an event could not be written: it must not be acknowledged then */
-  async take({ topic: text, payload, isReplay }: Heard): Promise<void> {
+  async take({ topic: text, payload, isReplay }: HeardMessage): Promise<void> {
     const topic = this.#ours(text, payload);
     if (!topic) return;
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);

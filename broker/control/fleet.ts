@@ -11,7 +11,7 @@ import type {
   ComponentState,
   RobotEvent,
   RobotState,
-  Want,
+  WantMessage,
 } from '../../shared/formats/messages.ts';
 import { isCopy, mark, type EventMarks } from './event-marks.ts';
 import { Twins, type TwinAlarm } from './twins.ts';
@@ -29,7 +29,7 @@ export interface RobotRecord {
 export interface PackageRequest {
   readonly robot: RobotId;
   readonly atMs: EpochMs;
-  readonly wanted: NonNullable<Want['package']>;
+  readonly wanted: NonNullable<WantMessage['package']>;
 }
 
 /** The component whose version stands for the robot in short lists: `app`, else its first. */
@@ -99,7 +99,7 @@ export class Fleet {
     return true;
   }
 
-  applyWant(want: Want, now: EpochMs): void {
+  applyWant(want: WantMessage, now: EpochMs): void {
     const wanted = want.package;
     if (!wanted) return;
     const key = `${want.robot_id} ${wanted.component}`;

@@ -9,7 +9,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { Log, PrunableChunkStore, WritableChunkStore } from '../../shared/base/ports.ts';
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
-import { allChunksOf, type ReadChunk } from '../../shared/formats/bundle-chunks.ts';
+import { allChunksOf, type ChunkReader } from '../../shared/formats/bundle-chunks.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ReadBackLink } from '../../shared/io/read-back.ts';
@@ -187,7 +187,7 @@ const NO_ENGINE = {
 export function announcedChunks(
   control: ControlStore,
   trust: TrustRoot,
-  read: ReadChunk,
+  read: ChunkReader,
 ): NeededChunks {
   const stored = (): Uint8Array | null => control.get(UPDATES_TOPIC)?.payload ?? null;
   return {

@@ -17,7 +17,7 @@ import {
   type GarbageEvent,
   type GarbageTerms,
   type GarbageView,
-  type Mark,
+  type GarbageMark,
   type UptimeMs,
 } from './ledger.ts';
 import type { GarbageMarks } from './marks.ts';
@@ -76,7 +76,7 @@ export class GarbageCollector {
   /** How often each chunk is being used now. */
   readonly #inUse = new Map<Sha256Hex, number>();
 
-  private constructor(options: GarbageOptions, marks: ReadonlyMap<Sha256Hex, Mark>) {
+  private constructor(options: GarbageOptions, marks: ReadonlyMap<Sha256Hex, GarbageMark>) {
     const { keepMs, isHeldBack, uptimeMs } = options;
     const earlyMs = Math.min(keepMs, LIMITS.garbageEarlyMs);
     const terms: GarbageTerms = {

@@ -16,7 +16,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 /** Milliseconds that a broker on this data folder has run. */
 export type UptimeMs = number;
 
-export interface Mark {
+export interface GarbageMark {
   /** Not needed, not touched and known to be there since then. */
   readonly sinceMs: UptimeMs;
   /** It belonged to a bundle that was announced: no upload is waiting for its announcement. */
@@ -36,7 +36,7 @@ export type GarbageEvent =
   | { readonly kind: 'removed'; readonly hash: Sha256Hex };
 
 export type GarbageEffect =
-  | { readonly kind: 'mark'; readonly hashes: readonly Sha256Hex[]; readonly mark: Mark }
+  | { readonly kind: 'mark'; readonly hashes: readonly Sha256Hex[]; readonly mark: GarbageMark }
   /** `isUrgent`: on the disk before who touched it goes on. */
   | {
       readonly kind: 'unmark';
@@ -57,14 +57,14 @@ const NOTHING: readonly GarbageEffect[] = [];
 
 export class GarbageLedger {
   readonly #terms: GarbageTerms;
-  readonly #marks: Map<Sha256Hex, Mark>;
+  readonly #marks: Map<Sha256Hex, GarbageMark>;
   #needed: ReadonlySet<Sha256Hex> | null = null;
   /** The same, also through a doubt: what was announced, and is no upload. */
   #wasNeeded: ReadonlySet<Sha256Hex> = new Set();
   #seen = new Set<Sha256Hex>();
 
   /** @param marks of an earlier run; none is older than `now` */
-  constructor(terms: GarbageTerms, marks: ReadonlyMap<Sha256Hex, Mark>, now: UptimeMs) {
+  constructor(terms: GarbageTerms, marks: ReadonlyMap<Sha256Hex, GarbageMark>, now: UptimeMs) {
     this.#terms = terms;
     this.#marks = new Map();
     for (const [hash, mark] of marks) {
@@ -155,7 +155,8 @@ export class GarbageLedger {
       .filter((hash) => !this.#marks.has(hash) && this.#isFree(hash))
       .slice(0, room);
     if (fresh.length === 0) return NOTHING;
-    const mark: Mark = { sinceMs: now, wasAnnounced }; // one object for all: there may be many
+    // One object for all: there may be many.
+    const mark: GarbageMark = { sinceMs: now, wasAnnounced };
     for (const hash of fresh) this.#marks.set(hash, mark);
     return [{ kind: 'mark', hashes: fresh, mark }];
   }

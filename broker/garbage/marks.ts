@@ -10,7 +10,7 @@
 
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
-import type { GarbageView, Mark, UptimeMs } from './ledger.ts';
+import type { GarbageView, GarbageMark, UptimeMs } from './ledger.ts';
 
 type Place = GarbageView['place'];
 
@@ -22,8 +22,8 @@ const WAS_ANNOUNCED = ' announced';
 
 /** The marks of one place where chunks are. */
 export interface GarbageMarks {
-  load(): Promise<Map<Sha256Hex, Mark>>;
-  put(hashes: readonly Sha256Hex[], mark: Mark): Promise<void>;
+  load(): Promise<Map<Sha256Hex, GarbageMark>>;
+  put(hashes: readonly Sha256Hex[], mark: GarbageMark): Promise<void>;
   delete(hashes: readonly Sha256Hex[], isUrgent: boolean): Promise<void>;
 }
 
@@ -68,7 +68,7 @@ export class GarbageBook {
     const database = this.#database;
     return {
       load: async () => {
-        const marks = new Map<Sha256Hex, Mark>();
+        const marks = new Map<Sha256Hex, GarbageMark>();
         for await (const [key, value] of database.entries(rangeOf(prefix))) {
           const hash = key.slice(prefix.length);
           const mark = parseMark(String(value));
@@ -116,7 +116,7 @@ export class GarbageBook {
 const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix}~` });
 
 /** Null for what another version wrote: the chunk's time begins anew. */
-function parseMark(text: string): Mark | null {
+function parseMark(text: string): GarbageMark | null {
   const wasAnnounced = text.endsWith(WAS_ANNOUNCED);
   const number = wasAnnounced ? text.slice(0, -WAS_ANNOUNCED.length) : text;
   const sinceMs = /^\d{1,15}$/.test(number) ? Number(number) : null;

@@ -2,7 +2,7 @@
  * bytes and seconds. Gauges are read when they are asked for, so they cannot drift. */
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import { addEngineMetrics, type EngineSources } from '../attached/engine-metrics.ts';
+import { addEngineMetrics, type EngineGauges } from '../attached/engine-metrics.ts';
 import { addExpiryMetrics } from '../control/expiry-metrics.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
@@ -89,7 +89,7 @@ export class Metrics {
   }
 
   /** An engine that somebody else runs, and what it holds of announced chunks. */
-  showEngine(sources: EngineSources): void {
+  showEngine(sources: EngineGauges): void {
     addEngineMetrics(this.#registry, sources);
   }
 

@@ -52,7 +52,7 @@ export const EMBEDDED: EngineStatus = {
 };
 
 /** What an engine of somebody else brought. */
-export interface Heard {
+export interface HeardMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
   /** It was retained before we asked: no sign that its writer lives. */

@@ -22,7 +22,7 @@ import type { Fleet } from '../control/fleet.ts';
 import type { LeaseTimes } from './lease.ts';
 import { lookAt, type Looked } from './reconcile.ts';
 import { countToRecall, membersOf } from './classify.ts';
-import type { Mark } from './counters.ts';
+import type { CounterMark } from './counters.ts';
 import { beginRun, isUnopened, plansOf, progressOf, type Plan, type RolloutRun } from './record.ts';
 import type {
   AuditEntry,
@@ -32,7 +32,7 @@ import type {
   Speaker,
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
-import { lookBack, openFirst, withdraw, type AuditDraft, type Step } from './transitions.ts';
+import { lookBack, openFirst, withdraw, type AuditDraft, type RolloutStep } from './transitions.ts';
 import type { Notify } from './notify.ts';
 import type { RolloutStore } from './store.ts';
 import { Leadership } from './election.ts';
@@ -68,7 +68,7 @@ export interface ControllerTimes extends LeaseTimes {
 
 interface Tracked {
   run: RolloutRun;
-  readonly marks: Map<RobotId, Mark>;
+  readonly marks: Map<RobotId, CounterMark>;
   looked: Looked | null;
   /** Robots may not have heard the last decision. */
   isUntold: boolean;
@@ -237,7 +237,7 @@ export class Controller implements ControllerPort {
   }
 
   #track(id: string, run: RolloutRun): Tracked {
-    const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, Mark>();
+    const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, CounterMark>();
     const tracked: Tracked = { run, marks, looked: null, isUntold: true };
     this.#tracked.set(id, tracked);
     return tracked;
@@ -267,8 +267,8 @@ export class Controller implements ControllerPort {
   /** Writes what a step has changed, then tells. */
   async #keep(
     tracked: Tracked,
-    step: Step,
-    marks: ReadonlyMap<RobotId, Mark> = new Map(),
+    step: RolloutStep,
+    marks: ReadonlyMap<RobotId, CounterMark> = new Map(),
   ): Promise<void> {
     const isDecision = step.isNews || step.audit.length > 0;
     const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Usage } from '../../shared/formats/messages.ts';
+import type { UsageReport } from '../../shared/formats/messages.ts';
 import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
 import type { Member } from './classify.ts';
@@ -33,14 +33,14 @@ export const markSchema = z.object({
   /** The stage in which it last said anything about the new version. */
   reportedInStage: z.number().int().default(-1),
 });
-export type Mark = z.output<typeof markSchema>;
+export type CounterMark = z.output<typeof markSchema>;
 
 export interface Observation {
   readonly increments: readonly Increment[];
   /** What the old version has done and was not counted yet. */
   readonly history: readonly PastTotals[];
   /** Only those that changed. */
-  readonly marks: ReadonlyMap<RobotId, Mark>;
+  readonly marks: ReadonlyMap<RobotId, CounterMark>;
 }
 
 const ZERO: Totals = { run_s: 0, completed: 0, failed: 0, crashes: 0 };
@@ -48,11 +48,11 @@ const ZERO: Totals = { run_s: 0, completed: 0, failed: 0, crashes: 0 };
 export function observe(
   run: RolloutRun,
   members: readonly Member[],
-  marks: ReadonlyMap<RobotId, Mark>,
+  marks: ReadonlyMap<RobotId, CounterMark>,
 ): Observation {
   const increments: Increment[] = [];
   const history: PastTotals[] = [];
-  const changed = new Map<RobotId, Mark>();
+  const changed = new Map<RobotId, CounterMark>();
   for (const member of members) {
     const before = marks.get(member.robot);
     const mark = markOf(member, before);
@@ -81,8 +81,8 @@ export function observe(
 }
 
 /** A copy to write to, with only the stints that are still reported. */
-function markOf(member: Member, before: Mark | undefined): Mark {
-  const fresh: Mark = {
+function markOf(member: Member, before: CounterMark | undefined): CounterMark {
+  const fresh: CounterMark = {
     epoch: member.counterEpoch,
     stints: {},
     crashedInStage: -1,
@@ -99,14 +99,14 @@ function markOf(member: Member, before: Mark | undefined): Mark {
 }
 
 /** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
-function groupOf(run: RolloutRun, member: Member, stint: Usage): Increment['group'] | null {
+function groupOf(run: RolloutRun, member: Member, stint: UsageReport): Increment['group'] | null {
   if (stint.version === run.version) return stint.rollout === run.rollout ? 'treated' : null;
   return member.kind === 'candidate' && stint.version === member.component.version
     ? 'control'
     : null;
 }
 
-const totalsOf = (stint: Usage): Totals => ({
+const totalsOf = (stint: UsageReport): Totals => ({
   run_s: stint.run_s,
   completed: stint.tasks_completed,
   failed: stint.tasks_failed,
@@ -130,7 +130,7 @@ const difference = (known: Totals, now: Totals): PastTotals => ({
 
 function incrementOf(
   group: Increment['group'],
-  { known, now, mark, stage }: { known: Totals; now: Totals; mark: Mark; stage: number },
+  { known, now, mark, stage }: { known: Totals; now: Totals; mark: CounterMark; stage: number },
 ): Increment | null {
   const more = difference(known, now);
   if (Object.values(more).every((one) => one === 0)) return null;

@@ -8,10 +8,10 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
-import { obey, type Heard, type Said } from './operator-commands.ts';
+import { obey, type CommandContext, type OperatorCommand } from './operator-commands.ts';
 import { beginRun, type Plan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
-import { announcedBy, type Step } from './transitions.ts';
+import { announcedBy, type RolloutStep } from './transitions.ts';
 
 const STOPS: readonly RolloutCommand[] = ['pause', 'abort', 'rollback'];
 
@@ -28,9 +28,9 @@ export interface TooEarly {
  */
 export function obeyEarly(
   plan: Plan,
-  said: Said,
-  { leftMs, by, now }: TooEarly & Pick<Heard, 'now'>,
-): { readonly run: RolloutRun; readonly step: Step } {
+  said: OperatorCommand,
+  { leftMs, by, now }: TooEarly & Pick<CommandContext, 'now'>,
+): { readonly run: RolloutRun; readonly step: RolloutStep } {
   const { command } = said;
   const { id } = plan.rollout;
   if (!STOPS.includes(command)) {

@@ -97,7 +97,7 @@ export interface MetricEvidence {
   readonly text: string;
 }
 
-export interface Verdict {
+export interface GateVerdict {
   readonly kind: 'pass' | 'hold' | 'halt';
   /** Sentences; never empty. */
   readonly reasons: readonly string[];

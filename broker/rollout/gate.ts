@@ -6,12 +6,12 @@
  */
 
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
-import type { GateInput, MetricEvidence, Verdict } from './gate-types.ts';
+import type { GateInput, MetricEvidence, GateVerdict } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
 import { evidenceWaitS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
-export function judge(input: GateInput): Verdict {
+export function judge(input: GateInput): GateVerdict {
   const eHalt = haltAt(input);
   const evidence = [
     ...againstBounds(input, eHalt),

@@ -11,9 +11,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { approvalOf } from './approval.ts';
 import type { Plan, RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
-import { stopped, type AuditKind, type Step } from './transitions.ts';
+import { stopped, type AuditKind, type RolloutStep } from './transitions.ts';
 
-export interface Said {
+export interface OperatorCommand {
   readonly command: RolloutCommand;
   readonly who: string;
   readonly reason: string;
@@ -21,7 +21,7 @@ export interface Said {
   readonly wave?: number | undefined;
 }
 
-export interface Heard {
+export interface CommandContext {
   /** Null when it is no longer announced. */
   readonly plan: Plan | null;
   readonly now: EpochMs;
@@ -43,7 +43,7 @@ const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
  * A command that came twice changes nothing the second time and leaves no second entry.
  * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY
  */
-export function obey(run: RolloutRun, said: Said, heard: Heard): Step {
+export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutStep {
   const next = change(run, said, heard);
   if (next === run) return { run, audit: [], isNews: false };
   const why = said.reason === '' ? '' : `: ${said.reason}`;
@@ -60,7 +60,7 @@ export function obey(run: RolloutRun, said: Said, heard: Heard): Step {
 
 type Refuse = (code: ErrorCode, why: string) => never;
 
-function change(run: RolloutRun, said: Said, heard: Heard): RolloutRun {
+function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutRun {
   const { command } = said;
   const refuse: Refuse = (code, why) => {
     throw new DroverError(code, `${command} rollout ${run.rollout}: ${why}`);
@@ -114,7 +114,12 @@ function resume(run: RolloutRun, now: EpochMs): RolloutRun {
 }
 
 /** A word about a wave whose gate passed. It opens nothing itself: the gate is asked once more. */
-function approve(run: RolloutRun, { wave }: Said, { plan }: Heard, refuse: Refuse): RolloutRun {
+function approve(
+  run: RolloutRun,
+  { wave }: OperatorCommand,
+  { plan }: CommandContext,
+  refuse: Refuse,
+): RolloutRun {
   const approval = approvalOf(run, plan, wave ?? null);
   switch (approval.state) {
     case 'given':
@@ -129,7 +134,12 @@ function approve(run: RolloutRun, { wave }: Said, { plan }: Heard, refuse: Refus
 }
 
 /** Ends the open wave without a verdict. It names its wave, so that a retry opens no other. */
-function forceOpen(run: RolloutRun, said: Said, { plan }: Heard, refuse: Refuse): RolloutRun {
+function forceOpen(
+  run: RolloutRun,
+  said: OperatorCommand,
+  { plan }: CommandContext,
+  refuse: Refuse,
+): RolloutRun {
   const { wave, reason } = said;
   const invalid = (why: string): never => refuse('ROLLOUT_COMMAND_INVALID', why);
   if (plan === null) return invalid('it is no longer announced');

@@ -8,27 +8,27 @@ import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { addHistory, addIncrements } from './evidence.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { judge } from './gate.ts';
-import type { Attempts, Verdict } from './gate-types.ts';
+import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
-import { countAttempts, observe, type Mark } from './counters.ts';
+import { countAttempts, observe, type CounterMark } from './counters.ts';
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
-import { look, type Step } from './transitions.ts';
+import { look, type RolloutStep } from './transitions.ts';
 
 export interface LookInput {
   readonly run: RolloutRun;
   readonly plan: Plan;
   readonly robots: readonly RobotRecord[];
-  readonly marks: ReadonlyMap<RobotId, Mark>;
+  readonly marks: ReadonlyMap<RobotId, CounterMark>;
   readonly now: EpochMs;
   readonly watchedSinceMs: EpochMs;
 }
 
 export interface Looked {
-  readonly step: Step;
+  readonly step: RolloutStep;
   /** Only those that changed. */
-  readonly marks: ReadonlyMap<RobotId, Mark>;
+  readonly marks: ReadonlyMap<RobotId, CounterMark>;
   readonly attempts: Attempts;
-  readonly verdict: Verdict;
+  readonly verdict: GateVerdict;
 }
 
 export function lookAt({ run, plan, robots, marks, now, watchedSinceMs }: LookInput): Looked {

@@ -4,7 +4,7 @@
  * Sans-I/O.
  */
 
-import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
 import type { RunStatus } from './record.ts';
 
@@ -75,7 +75,7 @@ export interface RunView {
   readonly evidence_until: string | null;
   readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | null;
   /** Null until the controller has looked at it. */
-  readonly gate: Verdict | null;
+  readonly gate: GateVerdict | null;
   readonly attempts: Attempts | null;
   /** Process that leads, as far as this one knows. */
   readonly controller: string;

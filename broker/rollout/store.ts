@@ -8,19 +8,19 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { markSchema, type Mark } from './counters.ts';
+import { markSchema, type CounterMark } from './counters.ts';
 import { encodeRun, parseRun, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
 
 export interface Saved {
   readonly run: RolloutRun;
-  readonly marks: ReadonlyMap<RobotId, Mark>;
+  readonly marks: ReadonlyMap<RobotId, CounterMark>;
 }
 
 export interface Save {
   readonly run: RolloutRun;
-  readonly marks?: ReadonlyMap<RobotId, Mark>;
+  readonly marks?: ReadonlyMap<RobotId, CounterMark>;
   readonly audit?: readonly AuditEntry[];
   /** Robots or people are about to be told: it must survive a power cut. */
   readonly isDecision: boolean;
@@ -125,8 +125,8 @@ export class LevelRolloutStore implements RolloutStore {
     await this.#database.close();
   }
 
-  async #marksOf(rollout: string): Promise<Map<RobotId, Mark>> {
-    const marks = new Map<RobotId, Mark>();
+  async #marksOf(rollout: string): Promise<Map<RobotId, CounterMark>> {
+    const marks = new Map<RobotId, CounterMark>();
     const prefix = `mark/${rollout}/`;
     for await (const [key, text] of this.#database.entries(rangeOf(prefix))) {
       const mark = this.#read(key, () => markSchema.parse(JSON.parse(text as string)));

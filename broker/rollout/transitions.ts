@@ -11,7 +11,7 @@
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { emptyEvidence } from './evidence.ts';
-import type { Attempts, MetricEvidence, Verdict } from './gate-types.ts';
+import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Member } from './classify.ts';
 import { countAll } from './counters.ts';
 import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
@@ -49,7 +49,7 @@ export interface AuditDraft {
   readonly evidence: readonly MetricEvidence[];
 }
 
-export interface Step {
+export interface RolloutStep {
   readonly run: RolloutRun;
   readonly audit: readonly AuditDraft[];
   /** Robots have to be told. */
@@ -60,12 +60,12 @@ export interface Look {
   readonly plan: Plan;
   readonly members: readonly Member[];
   readonly attempts: Attempts;
-  readonly verdict: Verdict;
+  readonly verdict: GateVerdict;
   readonly now: EpochMs;
 }
 
 /** A look at a rollout that is going back, announced or not: how many robots have not obeyed yet. */
-export function lookBack(run: RolloutRun, robotsLeft: number): Step {
+export function lookBack(run: RolloutRun, robotsLeft: number): RolloutStep {
   if (run.status !== 'rolling_back' || robotsLeft > 0) return stay(run);
   const text = 'every robot that took it is back on what it ran before';
   return {
@@ -78,7 +78,7 @@ export function lookBack(run: RolloutRun, robotsLeft: number): Step {
 const GATE = 'gate';
 const CONTROLLER = 'controller';
 
-const stay = (run: RolloutRun): Step => ({ run, audit: [], isNews: false });
+const stay = (run: RolloutRun): RolloutStep => ({ run, audit: [], isNews: false });
 const entry = (
   kind: AuditKind,
   text: string,
@@ -89,7 +89,7 @@ const entry = (
 export function openFirst(
   run: RolloutRun,
   input: { plan: Plan; members: readonly Member[]; by: string; now: EpochMs },
-): Step {
+): RolloutStep {
   const { plan, members, by, now } = input;
   const stage = stagesOf(plan)[0];
   if (!stage) throw new TypeError('openFirst: a rollout has a wave');
@@ -113,7 +113,7 @@ export function withdraw(
   run: RolloutRun,
   withdrawn: boolean,
   more: { by: string; successor: { id: string; emergency: boolean } | null },
-): Step {
+): RolloutStep {
   if (run.withdrawn === withdrawn) return stay(run);
   const { by, successor } = more;
   const what = successor?.emergency ? `the emergency ${successor.id}` : (successor?.id ?? '');
@@ -126,7 +126,7 @@ export function withdraw(
 }
 
 /** One look at the fleet. */
-export function look(run: RolloutRun, input: Look): Step {
+export function look(run: RolloutRun, input: Look): RolloutStep {
   if (run.status === 'halted' || run.status === 'rolling_back') return stay(run);
   if (input.verdict.kind === 'halt') return halt(run, input);
   if (run.noEffect) return reopen(run, input);
@@ -138,7 +138,7 @@ export function look(run: RolloutRun, input: Look): Step {
 }
 
 /** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
-function settle(step: Step, { plan, members }: Look): Step {
+function settle(step: RolloutStep, { plan, members }: Look): RolloutStep {
   const { run } = step;
   const isLast = stagesOf(plan).at(-1)?.wave === run.wave;
   const settled = run.status === 'rolling' && isLast && isSettled(members, run.threshold);
@@ -147,7 +147,7 @@ function settle(step: Step, { plan, members }: Look): Step {
 }
 
 /** It was over without an effect; a robot that came later takes it, in the wave that was open. */
-function reopen(run: RolloutRun, { plan, members, now }: Look): Step {
+function reopen(run: RolloutRun, { plan, members, now }: Look): RolloutStep {
   const last = stagesOf(plan).at(-1);
   const isLast = last === undefined || run.threshold >= last.share;
   if (isLast) {
@@ -168,7 +168,7 @@ function reopen(run: RolloutRun, { plan, members, now }: Look): Step {
 }
 
 /** A wave without robots enough reaches a little further; see waves.ts. */
-function raise(run: RolloutRun, { plan, members }: Look): Step | null {
+function raise(run: RolloutRun, { plan, members }: Look): RolloutStep | null {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   if (!stage) return null;
   const { min_canaries: minCanaries } = plan.rollout;
@@ -187,7 +187,7 @@ function soakOf(run: RolloutRun, { plan, attempts, now }: Look): Partial<Rollout
   return isEnough ? { soakSinceMs: now } : {};
 }
 
-function advance(run: RolloutRun, input: Look): Step {
+function advance(run: RolloutRun, input: Look): RolloutStep {
   const { plan, members, verdict, now } = input;
   const stages = stagesOf(plan);
   const at = stages.findIndex((one) => one.wave === run.wave);
@@ -214,7 +214,7 @@ function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }
 
-function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: Verdict): AuditDraft {
+function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
   const [first = ''] = reasons;
   return kind === 'pass'
     ? entry('passed', `wave ${wave} passed: ${first}`, { by: GATE, evidence })
@@ -224,7 +224,7 @@ function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: Verdict): Audi
 }
 
 /** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */
-function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): Step {
+function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): RolloutStep {
   const why = tellWhyNot(members);
   const next: RolloutRun = {
     ...fresh(run, members, now),
@@ -236,7 +236,7 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
   return { run: next, audit: [entry('no_effect', why)], isNews: true };
 }
 
-function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): Step {
+function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): RolloutStep {
   const soakedMs = run.soakSinceMs === null ? null : now - run.soakSinceMs;
   const waitsFor =
     soakedMs === null ? 'robots' : soakedMs < (stage?.soakS ?? 0) * 1000 ? 'soak' : 'evidence';
@@ -247,7 +247,7 @@ function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look)
   return { run: { ...run, waitsFor }, audit, isNews: false };
 }
 
-function awaitApproval(run: RolloutRun, { evidence }: Verdict): Step {
+function awaitApproval(run: RolloutRun, { evidence }: GateVerdict): RolloutStep {
   if (run.waitsFor === 'approval') return stay(run);
   const text = `wave ${run.wave} passed and waits for a person: drover rollout approve ${run.rollout} --wave ${run.wave}`;
   const audit = [entry('awaiting_approval', text, { by: GATE, evidence })];
@@ -258,7 +258,7 @@ function openWave(
   run: RolloutRun,
   stage: Stage,
   { plan, members, now }: Pick<Look, 'plan' | 'members' | 'now'>,
-): Step {
+): RolloutStep {
   const { min_canaries: minCanaries } = plan.rollout;
   const previous = run.threshold;
   const threshold = planThreshold({ members, share: stage.share, previous, minCanaries });
@@ -280,7 +280,7 @@ function complete(
   stages: readonly Stage[],
   members: readonly Member[],
   now: EpochMs,
-): Step {
+): RolloutStep {
   const last = stages.at(-1);
   const threshold = Math.max(run.threshold, last?.share ?? 0);
   const noEffect = !hasEffect(members);
@@ -312,7 +312,7 @@ function fresh(run: RolloutRun, members: readonly Member[], now: EpochMs): Rollo
   };
 }
 
-function halt(run: RolloutRun, { plan, verdict }: Look): Step {
+function halt(run: RolloutRun, { plan, verdict }: Look): RolloutStep {
   const goBack = plan.rollout.gates.auto_rollback;
   const after = goBack ? '; robots that took it go back' : '; robots that took it keep it';
   const [first = 'a gate said so'] = verdict.reasons;

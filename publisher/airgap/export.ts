@@ -28,7 +28,7 @@ import {
 } from './parcel.ts';
 import { bundleKey, chooseRollouts, exportIndex, type ExportChoice } from './plan-export.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
-import { BrokerLink, type BrokerOptions } from '../transfer/broker-link.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { bundleContents, contentOf } from './export-contents.ts';
 import { fetchBundle } from './fetch-bundle.ts';
 import { makeMeter } from '../transfer/progress-meter.ts';
@@ -37,7 +37,7 @@ import { writeParcel, type Content } from './parcel-writer.ts';
 export interface ExportJob {
   readonly folders: readonly string[];
   /** Null: only the folders, and no announcement. */
-  readonly broker: BrokerOptions | null;
+  readonly broker: BrokerLinkOptions | null;
   /** Only these announced rollouts; empty for all that were not stopped. */
   readonly rollouts: readonly string[];
   readonly trust: TrustRoot;
@@ -84,7 +84,7 @@ interface Announced {
 
 /** Adds to `bundles` what is announced and does not stand in a folder already. */
 async function takeAnnounced(job: ExportJob, bundles: Bundle[], work: string): Promise<Announced> {
-  const link = await BrokerLink.open(job.broker as BrokerOptions, job.log);
+  const link = await BrokerLink.open(job.broker as BrokerLinkOptions, job.log);
   try {
     const { bytes, statuses } = await readBoard(link, job);
     const announcement = openAnnouncement(bytes, job.trust);

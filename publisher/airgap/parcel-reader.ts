@@ -10,16 +10,16 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Role } from '../../shared/formats/trust.ts';
+import type { KeyRole } from '../../shared/formats/trust.ts';
 import {
-  indexFile,
+  parcelIndexFile,
   openIndex,
   parcelBytes,
   SUMS_FILE,
   sumsOf,
   tarBytes,
   type Authority,
-  type Member,
+  type ParcelMember,
   type ParcelIndex,
   type ParcelKind,
 } from './parcel.ts';
@@ -48,7 +48,7 @@ export class ParcelReader {
    * @throws DroverError FILE_UNREADABLE, PARCEL_INVALID, PARCEL_TRUNCATED, PARCEL_DAMAGED,
    *   ENVELOPE_*
    */
-  static async open(path: string, kind: ParcelKind, role: Role): Promise<ParcelReader> {
+  static async open(path: string, kind: ParcelKind, role: KeyRole): Promise<ParcelReader> {
     const file = await PartsReader.open(path);
     try {
       const indexBytes = await readIndex(file, kind);
@@ -72,12 +72,12 @@ export class ParcelReader {
     }
   }
 
-  member(name: string): Member | null {
+  member(name: string): ParcelMember | null {
     return this.index.members.find((one) => one.name === name) ?? null;
   }
 
   /** A member as it streams by. @throws DroverError PARCEL_DAMAGED, PARCEL_TRUNCATED */
-  async *pieces(member: Member): AsyncGenerator<Uint8Array> {
+  async *pieces(member: ParcelMember): AsyncGenerator<Uint8Array> {
     const { name, size, sha256 } = member;
     const start = this.#starts.get(name) ?? 0;
     await assertStands(this.#file, start, tarHeader(name, size));
@@ -99,7 +99,7 @@ export class ParcelReader {
   }
 
   /** A member that its index bounds to a few MiB. @throws DroverError as `pieces` */
-  async read(member: Member): Promise<Uint8Array> {
+  async read(member: ParcelMember): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     for await (const piece of this.pieces(member)) pieces.push(piece);
     return concatBytes(...pieces);
@@ -121,7 +121,7 @@ function truncated(got: number, want: number): DroverError {
 async function readIndex(file: PartsReader, kind: ParcelKind): Promise<Uint8Array> {
   const header = await file.read(0, BLOCK_BYTES);
   if (file.bytes < BLOCK_BYTES) throw truncated(file.bytes, BLOCK_BYTES);
-  const size = sizeInHeader(header, indexFile(kind));
+  const size = sizeInHeader(header, parcelIndexFile(kind));
   if (size === null) {
     throw new DroverError('PARCEL_INVALID', `open file: it does not begin like a ${kind}`);
   }

@@ -7,19 +7,19 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import {
-  indexFile,
+  parcelIndexFile,
   parcelBytes,
   SUMS_FILE,
   sumsOf,
-  type Member,
+  type ParcelMember,
   type ParcelKind,
 } from './parcel.ts';
 import { END_BYTES, paddingOf, tarHeader } from '../bundle/tar-block.ts';
-import { assertRoom, PartsWriter } from '../transfer/file-parts.ts';
+import { assertDiskRoom, PartsWriter } from '../transfer/file-parts.ts';
 import type { Meter } from '../transfer/progress-meter.ts';
 
 export interface Content {
-  readonly member: Member;
+  readonly member: ParcelMember;
   read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
@@ -42,11 +42,11 @@ export interface ParcelJob {
 export async function writeParcel(job: ParcelJob): Promise<string[]> {
   const members = job.contents.map(({ member }) => member);
   const bytesTotal = parcelBytes(job.kind, job.index, members);
-  await assertRoom(job.out, bytesTotal, job.split);
+  await assertDiskRoom(job.out, bytesTotal, job.split);
   const writer = new PartsWriter(job.out, job.split);
   const meter = job.meter(bytesTotal);
   try {
-    await writeSmall(writer, indexFile(job.kind), job.index);
+    await writeSmall(writer, parcelIndexFile(job.kind), job.index);
     await writeSmall(writer, SUMS_FILE, sumsOf(job.kind, job.index, members));
     for (const content of job.contents) await writeContent(writer, content, meter);
     await writer.write(new Uint8Array(END_BYTES));

@@ -28,7 +28,7 @@ import {
   sizeSchema,
 } from '../../shared/formats/schema.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
-import type { Role } from '../../shared/formats/trust.ts';
+import type { KeyRole } from '../../shared/formats/trust.ts';
 import { BLOCK_BYTES, END_BYTES, NAME_BYTES_MAX, paddingOf } from '../bundle/tar-block.ts';
 
 export type ParcelKind = 'drover-export';
@@ -37,9 +37,9 @@ export const PARCEL_FORMAT = 1;
 export const SUMS_FILE = 'SHA256SUMS';
 export const TRUST_MEMBER = 'trust.json';
 export const ANNOUNCEMENT_MEMBER = 'announcement.json';
-export const indexFile = (kind: ParcelKind): string => `${kind}.json`;
+export const parcelIndexFile = (kind: ParcelKind): string => `${kind}.json`;
 
-export interface Member {
+export interface ParcelMember {
   readonly name: string;
   readonly size: number;
   readonly sha256: Sha256Hex;
@@ -91,7 +91,7 @@ export function encodeIndex(fields: ParcelIndexFields, seeds: readonly Uint8Arra
  */
 export function openIndex(
   bytes: Uint8Array,
-  role: Role,
+  role: KeyRole,
 ): { index: ParcelIndex; authority: Authority } {
   const { payload, authority } = unwrap(bytes, role);
   const index = readAs(() => parseDocument(KIND, payload));
@@ -99,7 +99,7 @@ export function openIndex(
   return { index, authority };
 }
 
-function unwrap(bytes: Uint8Array, role: Role): { payload: Uint8Array; authority: Authority } {
+function unwrap(bytes: Uint8Array, role: KeyRole): { payload: Uint8Array; authority: Authority } {
   const bytesMax = LIMITS.parcelIndexBytesMax * 2;
   const value = readAs(() => parseStrictJson(bytes, KIND.what, bytesMax));
   const isSigned = typeof value === 'object' && value !== null && Object.hasOwn(value, 'payload');
@@ -158,10 +158,10 @@ function boundOf(name: string): number | null {
 export function sumsOf(
   kind: ParcelKind,
   index: Uint8Array,
-  members: readonly Member[],
+  members: readonly ParcelMember[],
 ): Uint8Array {
   const lines = [
-    { name: indexFile(kind), sha256: sha256Hex(index) },
+    { name: parcelIndexFile(kind), sha256: sha256Hex(index) },
     ...members.map(({ name, sha256 }) => ({ name, sha256 })),
   ];
   return utf8(lines.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join(''));
@@ -174,7 +174,7 @@ export const tarBytes = (size: number): number => BLOCK_BYTES + size + paddingOf
 export function parcelBytes(
   kind: ParcelKind,
   index: Uint8Array,
-  members: readonly Member[],
+  members: readonly ParcelMember[],
 ): number {
   const sums = sumsOf(kind, index, members);
   const sizes = [index.byteLength, sums.byteLength, ...members.map(({ size }) => size)];

@@ -9,7 +9,7 @@ import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import { PARCEL_FORMAT, type Member, type ParcelIndexFields } from './parcel.ts';
+import { PARCEL_FORMAT, type ParcelMember, type ParcelIndexFields } from './parcel.ts';
 
 export interface ExportChoice {
   readonly taken: readonly Rollout[];
@@ -51,7 +51,7 @@ export const bundleKey = (manifestBytes: Uint8Array): string => bytesToBase64(ma
 export function exportIndex(input: {
   readonly fleet: string;
   readonly announcement: Announcement | null;
-  readonly members: readonly Member[];
+  readonly members: readonly ParcelMember[];
   readonly now: EpochMs;
 }): ParcelIndexFields {
   const { announcement, now } = input;

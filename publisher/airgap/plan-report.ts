@@ -4,7 +4,7 @@ import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { gatesSchema } from '../../shared/rules/gates.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
-import type { Leader } from '../rollout/active-rollouts.ts';
+import type { LeaseHolder } from '../rollout/active-rollouts.ts';
 
 /** One line on the waves. */
 export function wavesLine({ emergency, waves }: RolloutFields): string {
@@ -38,7 +38,7 @@ export function stepLines(rollout: RolloutFields): string[] {
 }
 
 /** A note where robots would wait for a controller that is not there. */
-export function leaderLines(leader: Leader, rollout: RolloutFields): string[] {
+export function leaderLines(leader: LeaseHolder, rollout: RolloutFields): string[] {
   if (leader.kind === 'leads' || !needsController(rollout)) return [];
   const seen =
     leader.kind === 'none'

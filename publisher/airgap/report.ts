@@ -21,11 +21,11 @@ import {
   type ReportPlan,
   type SiteReport,
 } from './site-report.ts';
-import { BrokerLink, type BrokerOptions } from '../transfer/broker-link.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { readRetainedStates } from '../rollout/robot-states.ts';
 
 export interface ReportExport {
-  readonly broker: BrokerOptions;
+  readonly broker: BrokerLinkOptions;
   readonly trust: TrustRoot;
   readonly site: string;
   readonly seeds: readonly Uint8Array[];
@@ -56,7 +56,7 @@ export interface ReportImport {
   readonly file: string;
   readonly trust: TrustRoot;
   /** Null: it is read and shown, and goes nowhere. */
-  readonly broker: BrokerOptions | null;
+  readonly broker: BrokerLinkOptions | null;
   readonly dryRun: boolean;
   readonly log: Log;
 }

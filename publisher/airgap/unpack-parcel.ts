@@ -19,7 +19,7 @@ import { SIGNATURE_BYTES } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { bundlePartOf, type Member } from './parcel.ts';
+import { bundlePartOf, type ParcelMember } from './parcel.ts';
 import { writeFailure } from '../transfer/file-parts.ts';
 import type { Meter } from '../transfer/progress-meter.ts';
 import type { ParcelReader } from './parcel-reader.ts';
@@ -38,12 +38,12 @@ export interface UnpackJob {
 }
 
 /** Members of each bundle, in the order of the bundles. */
-function membersOf(reader: ParcelReader): Map<string, Member>[] {
-  const bundles = new Map<number, Map<string, Member>>();
+function membersOf(reader: ParcelReader): Map<string, ParcelMember>[] {
+  const bundles = new Map<number, Map<string, ParcelMember>>();
   for (const member of reader.index.members) {
     const place = bundlePartOf(member.name);
     if (place === null) continue;
-    const parts = bundles.get(place.at) ?? new Map<string, Member>();
+    const parts = bundles.get(place.at) ?? new Map<string, ParcelMember>();
     bundles.set(place.at, parts.set(place.part, member));
   }
   return [...bundles.values()];
@@ -51,14 +51,14 @@ function membersOf(reader: ParcelReader): Map<string, Member>[] {
 
 /** The release signatures hold before a byte of a payload is read. @throws DroverError */
 export async function verifyBundles(reader: ParcelReader, trust: TrustRoot) {
-  const found: { parts: ReadonlyMap<string, Member>; verified: VerifiedBundle }[] = [];
+  const found: { parts: ReadonlyMap<string, ParcelMember>; verified: VerifiedBundle }[] = [];
   for (const parts of membersOf(reader)) found.push(await verifyOne(reader, parts, trust));
   return found;
 }
 
 async function verifyOne(
   reader: ParcelReader,
-  parts: ReadonlyMap<string, Member>,
+  parts: ReadonlyMap<string, ParcelMember>,
   trust: TrustRoot,
 ) {
   const [manifest, signature] = [parts.get(MANIFEST_FILE), parts.get(SIGNATURE_FILE)];
@@ -106,7 +106,7 @@ export async function unpackBundles(
 
 async function unpackOne(
   job: UnpackJob,
-  parts: ReadonlyMap<string, Member>,
+  parts: ReadonlyMap<string, ParcelMember>,
   folder: string,
 ): Promise<void> {
   const isThere = existsSync(folder);
@@ -123,7 +123,7 @@ async function unpackOne(
   await syncFolder(dirname(folder));
 }
 
-async function copy(job: UnpackJob, member: Member, path: string | null): Promise<void> {
+async function copy(job: UnpackJob, member: ParcelMember, path: string | null): Promise<void> {
   if (path !== null) await mkdir(dirname(path), { recursive: true });
   const file = path === null ? null : await open(path, 'w');
   try {
@@ -138,7 +138,7 @@ async function copy(job: UnpackJob, member: Member, path: string | null): Promis
 }
 
 /** Same bytes in the file and in the folder, read side by side. */
-async function compare(job: UnpackJob, member: Member, path: string): Promise<void> {
+async function compare(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
     let at = 0;

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeLog, readInput } from '../../shared/io/cli.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import type { BrokerOptions } from '../transfer/broker-link.ts';
+import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 
 /** Options that may be given several times; every other one is refused the second time. */
@@ -94,7 +94,7 @@ export function brokerOptions(argv: {
   passwordFile?: string | undefined;
   ca?: string | undefined;
   chunkQos?: number | undefined;
-}): BrokerOptions {
+}): BrokerLinkOptions {
   const username = argv.username ?? process.env['DROVER_USERNAME'];
   const password =
     argv.passwordFile === undefined

@@ -8,7 +8,7 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { parseCommanded, parseRollout, type RolloutAnswer } from '../rollout/rollout-answer.ts';
-import { statusLines, statusOf } from '../rollout/rollout-report.ts';
+import { statusLines, statusWord } from '../rollout/rollout-report.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
 import { sayUntilLed } from '../rollout/say-until-led.ts';
@@ -68,7 +68,7 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   const after = printable(parseCommanded(answer)?.status ?? 'unknown');
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} was ${statusOf(before)}, is ${after}`,
+    `${verb}: rollout ${id} was ${statusWord(before)}, is ${after}`,
   ]);
 }
 

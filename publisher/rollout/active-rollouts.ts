@@ -58,7 +58,7 @@ export function openStatuses(
 }
 
 /** A controller that leads now, one that was there once, or none that this fleet knows of. */
-export type Leader =
+export type LeaseHolder =
   | { readonly kind: 'leads' }
   | { readonly kind: 'none' }
   | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
@@ -71,7 +71,7 @@ export function openLeader(
   lease: Uint8Array | null,
   trust: TrustRoot,
   { now, onInvalid }: { now: EpochMs; onInvalid: (error: unknown) => void },
-): Leader {
+): LeaseHolder {
   if (lease === null) return { kind: 'none' };
   try {
     const { issued_at: sinceMs } = openLease(lease, trust);

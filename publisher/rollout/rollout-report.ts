@@ -23,7 +23,7 @@ const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** The controller's own word first: progress on the wire lags behind it. */
-export const statusOf = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
+export const statusWord = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
 
 /** The whole of one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
@@ -31,7 +31,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
   return [
     `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
-    `status    ${statusOf(rollout)}${openTo(rollout)}`,
+    `status    ${statusWord(rollout)}${openTo(rollout)}`,
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...(run?.attempts ? [`this wave ${attemptCounts(run.attempts)}`] : []),
@@ -179,7 +179,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
   const rows = rollouts.map((one) => [
     word(one.id),
     `${word(one.component ?? 'unknown')} ${word(one.version ?? '?')}`,
-    statusOf(one),
+    statusWord(one),
     one.emergency ? 'emergency' : `${one.run?.wave ?? one.wave ?? '-'}/${one.waves.length}`,
     percent(one.run?.threshold ?? one.threshold ?? 0),
     `${one.robots.running}/${one.robots.targeted}`,
@@ -219,7 +219,7 @@ export function changeLine(rollout: RolloutAnswer): string {
   const gate = run?.gate ? `gate ${word(run.gate.kind)}` : '';
   const why = reasons.length > 0 ? `because ${sentence(reasons[0] ?? '')}` : '';
   const parts = [robotCounts(robots), waits(rollout), gate, why].filter((part) => part !== '');
-  return `${statusOf(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
+  return `${statusWord(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
 }
 
 function waits(rollout: RolloutAnswer): string {

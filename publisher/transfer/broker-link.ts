@@ -11,7 +11,7 @@ import type { MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { waitUp } from '../../shared/io/wait-up.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
 
-export interface BrokerOptions {
+export interface BrokerLinkOptions {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
@@ -19,7 +19,7 @@ export interface BrokerOptions {
   readonly chunkQos?: 0 | 1;
 }
 
-export interface LinkListener {
+export interface BrokerLinkListener {
   /** `payload` is only valid until the call returns or its promise settles. */
   onMessage?(topic: string, payload: Uint8Array): void | Promise<void>;
   onUp?(): void;
@@ -27,22 +27,22 @@ export interface LinkListener {
 }
 
 export class BrokerLink {
-  readonly #listeners: Set<LinkListener>;
+  readonly #listeners: Set<BrokerLinkListener>;
   readonly #wire: MqttWire;
 
-  private constructor(wire: MqttWire, listeners: Set<LinkListener>) {
+  private constructor(wire: MqttWire, listeners: Set<BrokerLinkListener>) {
     this.#wire = wire;
     this.#listeners = listeners;
   }
 
   /** @throws DroverError USAGE, FILE_UNREADABLE, BROKER_UNREACHABLE, BROKER_AUTH_REFUSED */
-  static async open(options: BrokerOptions, log: Log): Promise<BrokerLink> {
+  static async open(options: BrokerLinkOptions, log: Log): Promise<BrokerLink> {
     assertBrokerUrl(options.url);
     const { caFile } = options;
     if (caFile !== undefined && !existsSync(caFile)) {
       throw new DroverError('FILE_UNREADABLE', `read CA ${caFile}: there is no such file`);
     }
-    const listeners = new Set<LinkListener>();
+    const listeners = new Set<BrokerLinkListener>();
     const clientId = `drover-${randomBytes(6).toString('hex')}`;
     // Loaded here: a third of the time that `drover build` would take to start, for nothing.
     const { connectWire } = await import('../../shared/io/mqtt-wire.ts');
@@ -65,7 +65,7 @@ export class BrokerLink {
   }
 
   /** @returns a function that ends the listening */
-  listen(listener: LinkListener): () => void {
+  listen(listener: BrokerLinkListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

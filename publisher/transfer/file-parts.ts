@@ -18,7 +18,11 @@ const FAT_MAGIC = 0x4d44;
 
 /** Refuses what cannot fit before a byte is written. @throws DroverError DISK_FULL, FILE_TOO_LARGE,
  * FILE_EXISTS, FILE_UNREADABLE */
-export async function assertRoom(out: string, bytes: number, split: number | null): Promise<void> {
+export async function assertDiskRoom(
+  out: string,
+  bytes: number,
+  split: number | null,
+): Promise<void> {
   for (const path of [out, partPath(out, 1)]) {
     if (existsSync(path))
       throw new DroverError('FILE_EXISTS', `write ${path}: it is there already`);

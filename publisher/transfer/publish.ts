@@ -24,14 +24,14 @@ import {
   openActiveRollouts,
   openLeader,
   openStatuses,
-  type Leader,
+  type LeaseHolder,
 } from '../rollout/active-rollouts.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
 import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';
 import { assertChunkBytes, planRollout, type Audience } from '../rollout/plan-rollout.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
-import { BrokerLink, type BrokerOptions } from './broker-link.ts';
+import { BrokerLink, type BrokerLinkOptions } from './broker-link.ts';
 import { makeMeter } from './progress-meter.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
 import {
@@ -49,7 +49,7 @@ export interface PublishJob {
   readonly journalPath: string;
   readonly trust: TrustRoot;
   readonly seeds: readonly Uint8Array[];
-  readonly broker: BrokerOptions;
+  readonly broker: BrokerLinkOptions;
   readonly rolloutId: string;
   readonly audience: Audience;
   readonly chunkBytes: number;
@@ -90,7 +90,7 @@ export interface Published {
   /** What robots will make of it; null when that is not known. */
   readonly forecast: Forecast | null;
   /** Who leads rollouts on this fleet; null when nothing is announced. */
-  readonly leader: Leader | null;
+  readonly leader: LeaseHolder | null;
 }
 
 /** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
@@ -210,7 +210,7 @@ async function store(
 interface Planned {
   readonly plan: AnnouncementPlan;
   readonly forecast: Forecast | null;
-  readonly leader: Leader;
+  readonly leader: LeaseHolder;
 }
 
 function planNext(

@@ -8,7 +8,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
   parseTrust,
-  type Role,
+  type KeyRole,
   type RoleName,
   type TrustRoot,
 } from '../../shared/formats/trust.ts';
@@ -17,7 +17,7 @@ export interface TrustDocument {
   readonly version: number;
   readonly fleet: string;
   readonly expires: string;
-  readonly roles: Readonly<Record<RoleName, Role>>;
+  readonly roles: Readonly<Record<RoleName, KeyRole>>;
 }
 
 /** @throws DroverError USAGE when the roles do not make sense */
@@ -25,7 +25,7 @@ export function planTrust(input: {
   version?: number;
   fleet: string;
   expiresAtMs: number;
-  roles: Readonly<Record<RoleName, Role>>;
+  roles: Readonly<Record<RoleName, KeyRole>>;
 }): { document: TrustDocument; bytes: Uint8Array } {
   const document: TrustDocument = {
     version: input.version ?? 1,
@@ -44,7 +44,7 @@ export function planTrust(input: {
 }
 
 /** What changes in a role; what is left out stays. */
-export type RoleChange = Partial<Role>;
+export type RoleChange = Partial<KeyRole>;
 
 /** @throws DroverError USAGE when the roles do not make sense */
 export function planNextTrust(input: {
@@ -53,7 +53,7 @@ export function planNextTrust(input: {
   changes: Readonly<Record<RoleName, RoleChange>>;
 }): { document: TrustDocument; bytes: Uint8Array } {
   const { current, expiresAtMs, changes } = input;
-  const role = (name: RoleName): Role => {
+  const role = (name: RoleName): KeyRole => {
     const { keys, threshold } = current.roles[name];
     return {
       keys: changes[name].keys ?? keys,

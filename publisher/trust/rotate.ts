@@ -20,11 +20,11 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
 import { nextSeq } from '../rollout/plan-announcement.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
-import { BrokerLink, type BrokerOptions } from '../transfer/broker-link.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 
 export interface RotationJob {
-  readonly broker: BrokerOptions;
+  readonly broker: BrokerLinkOptions;
   readonly update: Uint8Array;
   /** The root before the update. */
   readonly trust: TrustRoot;

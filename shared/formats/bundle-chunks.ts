@@ -18,7 +18,7 @@ export interface ChunkedBundle {
 }
 
 /** The bytes at a content address; null when they are not there. */
-export type ReadChunk = (hash: Sha256Hex) => Promise<Uint8Array | null>;
+export type ChunkReader = (hash: Sha256Hex) => Promise<Uint8Array | null>;
 
 /** The indexes are chunks themselves. */
 export function indexesOf({ artifacts }: ChunkedBundle): Set<Sha256Hex> {
@@ -41,7 +41,7 @@ export function chunksOfIndex(
  */
 export async function allChunksOf(
   bundles: readonly ChunkedBundle[],
-  read: ReadChunk,
+  read: ChunkReader,
 ): Promise<Set<Sha256Hex>> {
   const all = new Set<Sha256Hex>();
   for (const bundle of bundles) {

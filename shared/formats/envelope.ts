@@ -16,7 +16,7 @@ import {
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { base64Schema, parseDocument } from './schema.ts';
-import type { Role } from './trust.ts';
+import type { KeyRole } from './trust.ts';
 
 export const PAYLOAD_TYPES = {
   announcement: 'application/vnd.drover.announcement+json',
@@ -109,7 +109,7 @@ function openParts(bytes: Uint8Array, type: PayloadType): Envelope {
  * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG,
  *   ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURE_BAD, ENVELOPE_SIGNATURES_TOO_FEW
  */
-export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: Role): Uint8Array {
+export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: KeyRole): Uint8Array {
   const envelope = openParts(bytes, type);
   const message = preAuthEncoding(type, envelope.payload);
   const good = role.keys.filter((key) =>
@@ -120,7 +120,7 @@ export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: Role): 
 }
 
 /** Which keys of the role signed: for the audit log, after `openEnvelope` has accepted it. */
-export function signersOf(bytes: Uint8Array, role: Role): string[] {
+export function signersOf(bytes: Uint8Array, role: KeyRole): string[] {
   const envelope = parseDocument(KIND, bytes);
   const message = preAuthEncoding(envelope.payloadType, envelope.payload);
   return role.keys
@@ -128,7 +128,7 @@ export function signersOf(bytes: Uint8Array, role: Role): string[] {
     .map(keyIdOf);
 }
 
-function thresholdMissed(envelope: Envelope, role: Role, good: number): DroverError {
+function thresholdMissed(envelope: Envelope, role: KeyRole, good: number): DroverError {
   if (good > 0) {
     return new DroverError(
       'ENVELOPE_SIGNATURES_TOO_FEW',

@@ -159,11 +159,11 @@ const wantSchema = z.object({
 
 export type RobotState = z.output<typeof stateSchema>;
 export type ComponentState = RobotState['components'][number];
-export type LastUpdate = NonNullable<ComponentState['last_update']>;
-export type Usage = ComponentState['usage'][number];
+export type ReportedUpdate = NonNullable<ComponentState['last_update']>;
+export type UsageReport = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
-export type Presence = z.output<typeof onlineSchema>;
-export type Want = z.output<typeof wantSchema>;
+export type OnlineMessage = z.output<typeof onlineSchema>;
+export type WantMessage = z.output<typeof wantSchema>;
 /** As written: instants are text. */
 export type RobotStateFields = z.input<typeof stateSchema>;
 export type ComponentStateFields = RobotStateFields['components'][number];
@@ -182,12 +182,12 @@ const WANT = kind('want message', wantSchema);
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
 export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
 export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
-export const parsePresence = (bytes: Uint8Array): Presence => parseDocument(ONLINE, bytes);
-export const parseWant = (bytes: Uint8Array): Want => parseDocument(WANT, bytes);
+export const parsePresence = (bytes: Uint8Array): OnlineMessage => parseDocument(ONLINE, bytes);
+export const parseWant = (bytes: Uint8Array): WantMessage => parseDocument(WANT, bytes);
 
 /** UTF-8 JSON of any message of this file. */
 export function encodeMessage(
-  message: RobotStateFields | RobotEventFields | WantFields | Presence,
+  message: RobotStateFields | RobotEventFields | WantFields | OnlineMessage,
 ): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }

@@ -33,7 +33,7 @@ const trustSchema = z.object({
 });
 
 export type RoleName = 'root' | 'release' | 'rollout';
-export interface Role {
+export interface KeyRole {
   readonly keys: readonly PublicKeyHex[];
   readonly threshold: number;
 }
@@ -41,7 +41,7 @@ export interface TrustRoot {
   readonly version: number;
   readonly fleet: string;
   readonly expires: EpochMs;
-  readonly roles: Readonly<Record<RoleName, Role>>;
+  readonly roles: Readonly<Record<RoleName, KeyRole>>;
 }
 
 const KIND = {

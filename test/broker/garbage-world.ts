@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Mark } from '../../broker/garbage/ledger.ts';
+import type { GarbageMark } from '../../broker/garbage/ledger.ts';
 import { GarbageCollector } from '../../broker/garbage/collector.ts';
 import type { GarbageMarks } from '../../broker/garbage/marks.ts';
 import { TendedChunks } from '../../broker/garbage/guarded-store.ts';
@@ -30,8 +30,8 @@ export class GarbageWorld {
   readonly #turns: () => number;
   readonly #used = new Map<Sha256Hex, number>();
   #promised: readonly Sha256Hex[] = [];
-  #durable = new Map<Sha256Hex, Mark>();
-  #written = new Map<Sha256Hex, Mark>();
+  #durable = new Map<Sha256Hex, GarbageMark>();
+  #written = new Map<Sha256Hex, GarbageMark>();
   #savedUptime = 0;
   #uptimeAtStart = 0;
   #startedAt = 0;

@@ -5,7 +5,7 @@
  */
 
 import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/rollout/evidence.ts';
-import type { Increment, Verdict } from '../../broker/rollout/gate-types.ts';
+import type { Increment, GateVerdict } from '../../broker/rollout/gate-types.ts';
 import { judge } from '../../broker/rollout/gate.ts';
 import { gatesSchema, type GatesFields } from '../../shared/rules/gates.ts';
 
@@ -47,7 +47,7 @@ export interface Outcome {
   readonly hours: number;
   /** Robots that had the new version at the end. */
   readonly exposed: number;
-  readonly verdict: Verdict;
+  readonly verdict: GateVerdict;
 }
 
 const LOOK_S = 60;
@@ -81,7 +81,7 @@ export function simulateRollout(world: World, seed: number): Outcome {
 }
 
 function playWave(run: { world: World; random: Random; robots: Robot[]; exposed: number }): {
-  verdict: Verdict;
+  verdict: GateVerdict;
   looks: number;
 } {
   const { world, random, robots, exposed } = run;

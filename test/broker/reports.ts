@@ -12,7 +12,7 @@ import {
   type RobotEventFields,
   type RobotState,
   type RobotStateFields,
-  type Want,
+  type WantMessage,
 } from '../../shared/formats/messages.ts';
 
 export const AT = '2026-05-04T10:00:00Z';
@@ -48,7 +48,7 @@ export function encodeEvent(
 }
 
 /** A robot that is too old for what is announced asks for a full package. */
-export function makeWant(robot: string, current: string | null, component = 'app'): Want {
+export function makeWant(robot: string, current: string | null, component = 'app'): WantMessage {
   const wanted = { wanted_version: '2.0.0', min_current_version: '1.5.0' };
   const asked = { component, arch: 'x86_64', current_version: current, ...wanted };
   return parseWant(encodeMessage({ robot_id: robot, at: AT, package: asked }));

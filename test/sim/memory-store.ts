@@ -5,7 +5,7 @@
 
 import type { RobotId } from '../../shared/base/ids.ts';
 import { encodeRun, parseRun } from '../../broker/rollout/record.ts';
-import type { Mark } from '../../broker/rollout/counters.ts';
+import type { CounterMark } from '../../broker/rollout/counters.ts';
 import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
 import type { RolloutStore, Save, Saved } from '../../broker/rollout/store.ts';
 
@@ -28,9 +28,9 @@ export class MemoryStore implements RolloutStore {
   load(): Promise<Map<string, Saved>> {
     const found = new Map<string, Saved>();
     for (const [id, bytes] of this.#runs) {
-      const marks = new Map<RobotId, Mark>();
+      const marks = new Map<RobotId, CounterMark>();
       for (const [robot, text] of this.#marks.get(id) ?? []) {
-        marks.set(robot, JSON.parse(text) as Mark);
+        marks.set(robot, JSON.parse(text) as CounterMark);
       }
       found.set(id, { run: parseRun(bytes), marks });
     }

@@ -5,7 +5,7 @@
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';
-import type { LastUpdate, RobotState, Usage } from '../../shared/formats/messages.ts';
+import type { ReportedUpdate, RobotState, UsageReport } from '../../shared/formats/messages.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import { cohortFraction, decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
 import type { Random } from './random.ts';
@@ -36,8 +36,8 @@ export class SimRobot {
   isDead = false;
   heard: Progress | null = null;
   blocked: string[] = [];
-  #stints: Usage[] = [{ ...PAST }];
-  #last: LastUpdate | null = null;
+  #stints: UsageReport[] = [{ ...PAST }];
+  #last: ReportedUpdate | null = null;
   #completeSinceMs: number | undefined;
   #updating: { rollout: SimRollout; stepsLeft: number; sinceMs: number } | null = null;
   /** When it began each take: for the judge. */
@@ -180,13 +180,13 @@ export class SimRobot {
   }
 }
 
-function makeStint(stint: number, version: string, rollout: string | null): Usage {
+function makeStint(stint: number, version: string, rollout: string | null): UsageReport {
   const counts = { tasks_completed: 0, tasks_failed: 0, crashes: 0, restarts: 0 };
   return { stint, version, rollout, run_s: 0, ...counts, health_failures: 0 };
 }
 
 /** Twenty hours on the old version before the simulation begins. */
-const PAST: Usage = {
+const PAST: UsageReport = {
   ...makeStint(1, OLD, null),
   run_s: 72_000,
   tasks_completed: 21_492,

@@ -2,7 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GarbageLedger, type GarbageTerms, type Mark } from '../../../broker/garbage/ledger.ts';
+import {
+  GarbageLedger,
+  type GarbageTerms,
+  type GarbageMark,
+} from '../../../broker/garbage/ledger.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 
@@ -14,7 +18,11 @@ const [a, b, c] = ['a', 'b', 'c'].map((one) => sha256Hex(Buffer.from(one))) as [
 ];
 const none = new Set<Sha256Hex>();
 
-function ledgerOf(terms: Partial<GarbageTerms> = {}, marks = new Map<Sha256Hex, Mark>(), now = 0) {
+function ledgerOf(
+  terms: Partial<GarbageTerms> = {},
+  marks = new Map<Sha256Hex, GarbageMark>(),
+  now = 0,
+) {
   const all = { keepMs: KEEP, earlyMs: 100, marksMax: 10, isHeldBack: () => false, ...terms };
   return new GarbageLedger(all, marks, now);
 }

@@ -9,7 +9,7 @@ import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { announcedChunks, collectFromStore } from '../../../broker/garbage/collect.ts';
 import { GarbageCollector } from '../../../broker/garbage/collector.ts';
-import type { Mark } from '../../../broker/garbage/ledger.ts';
+import type { GarbageMark } from '../../../broker/garbage/ledger.ts';
 import { GarbageBook } from '../../../broker/garbage/marks.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
@@ -58,7 +58,7 @@ async function openGated(isDiskFull = false) {
     },
     needed: { basis: () => announcement, read: () => Promise.resolve(new Set<Sha256Hex>()) },
     marks: {
-      load: () => Promise.resolve(new Map<Sha256Hex, Mark>()),
+      load: () => Promise.resolve(new Map<Sha256Hex, GarbageMark>()),
       put: () => (isDiskFull ? Promise.reject(full()) : Promise.resolve()),
       delete: async (_, isUrgent) => {
         if (isDiskFull) throw full();

@@ -7,7 +7,7 @@ import type { RobotRecord } from '../../../broker/control/fleet.ts';
 import type { Increment } from '../../../broker/rollout/gate-types.ts';
 import { lookAt, type Looked } from '../../../broker/rollout/reconcile.ts';
 import { membersOf } from '../../../broker/rollout/classify.ts';
-import { observe, type Mark } from '../../../broker/rollout/counters.ts';
+import { observe, type CounterMark } from '../../../broker/rollout/counters.ts';
 import { beginRun, type Plan, type RolloutRun } from '../../../broker/rollout/record.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
@@ -64,7 +64,7 @@ const waiting = (robot: string, did: Did): RobotRecord => record(robot, { usage:
 
 /** Reports one after the other, as the controller takes them in; sums of both groups. */
 class Counter {
-  #marks: ReadonlyMap<RobotId, Mark> = new Map();
+  #marks: ReadonlyMap<RobotId, CounterMark> = new Map();
   readonly increments: Increment[] = [];
   pastCrashes = 0;
 
@@ -183,7 +183,7 @@ describe('the control group', () => {
 /** Looks at one fleet again and again, time passing in between. */
 class Watch {
   run: RolloutRun = { ...beginRun(plan, AT_MS), stage: 1, threshold: 1 };
-  #marks: ReadonlyMap<RobotId, Mark> = new Map();
+  #marks: ReadonlyMap<RobotId, CounterMark> = new Map();
   #now = AT_MS;
 
   look(...robots: RobotRecord[]): Looked {

@@ -8,7 +8,7 @@ import { judge } from '../../../broker/rollout/gate.ts';
 import type {
   GroupTotals,
   Increment,
-  Verdict,
+  GateVerdict,
   WaveEvidence,
 } from '../../../broker/rollout/gate-types.ts';
 import { gatesSchema, type Gates } from '../../../shared/rules/gates.ts';
@@ -46,7 +46,7 @@ interface Asked {
   readonly gates?: Gates;
 }
 
-function ask(evidence: WaveEvidence, asked: Asked = {}): Verdict {
+function ask(evidence: WaveEvidence, asked: Asked = {}): GateVerdict {
   const { installed = 10, failed = 0, gates = GATES } = asked;
   const reachable = 10 + failed;
   return judge({

@@ -12,7 +12,7 @@ import {
   type GroupTotals,
   type Increment,
   type MetricEvidence,
-  type Verdict,
+  type GateVerdict,
   type WaveEvidence,
 } from '../../../broker/rollout/gate-types.ts';
 import { gatesSchema, type GatesFields } from '../../../shared/rules/gates.ts';
@@ -32,7 +32,7 @@ interface Question {
   readonly soakS?: number;
 }
 
-function ask(question: Question): Verdict {
+function ask(question: Question): GateVerdict {
   const { elapsedS = SOAK_S, soakS = SOAK_S } = question;
   return judge({
     gates: gatesSchema.parse(question.gates ?? {}),
@@ -71,7 +71,7 @@ function crashes(group: Increment['group'], hours: number, count: number): Incre
 }
 
 function line(
-  verdict: Verdict,
+  verdict: GateVerdict,
   metric: MetricEvidence['metric'],
   against: MetricEvidence['against'],
 ): MetricEvidence {
@@ -332,7 +332,7 @@ describe('whatever robots claim', () => {
 });
 
 describe('a gate that was given no evidence', () => {
-  const lineOf = (verdict: Verdict, metric: string, against: string) =>
+  const lineOf = (verdict: GateVerdict, metric: string, against: string) =>
     verdict.evidence.find((one) => one.metric === metric && one.against === against);
 
   it('holds on a bound that was asked for, however late it is', () => {
