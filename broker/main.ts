@@ -314,7 +314,7 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
   };
 }
 
-await runProgram({ program: PROGRAM, commands: COMMANDS }, async () => {
+await runProgram({ program: PROGRAM, commands: COMMANDS, runsWithout: true }, async () => {
   await withDataCommands(yargs(hideBin(process.argv)))
     .scriptName(PROGRAM)
     .usage('$0 [command]: carries signed updates to robots, and knows what each of them runs')

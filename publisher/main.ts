@@ -19,21 +19,30 @@ import { signVerb } from './commands/sign.ts';
 import { trustVerb } from './commands/trust.ts';
 import { verifyVerb } from './commands/verify.ts';
 
-const VERBS = [
-  keygenVerb,
-  trustVerb,
-  buildVerb,
-  signVerb,
-  verifyVerb,
-  inspectVerb,
-  packVerb,
-  publishVerb,
-  rolloutVerb,
-  fleetVerb,
-  exportVerb,
-  importVerb,
-  reportVerb,
-];
+const VERBS = {
+  keygen: keygenVerb,
+  trust: trustVerb,
+  build: buildVerb,
+  sign: signVerb,
+  verify: verifyVerb,
+  inspect: inspectVerb,
+  pack: packVerb,
+  publish: publishVerb,
+  rollout: rolloutVerb,
+  fleet: fleetVerb,
+  export: exportVerb,
+  import: importVerb,
+  report: reportVerb,
+};
+
+const GROUPS = {
+  trust: ['init', 'rotate', 'sign', 'publish'],
+  rollout: [
+    ...['list', 'status', 'watch', 'history', 'withdraw'],
+    ...['pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
+  ],
+  fleet: ['versions', 'robots', 'requests'],
+};
 
 /** A second value for an option that takes one is a mistake, never "the last one wins". */
 function assertGivenOnce(argv: Record<string, unknown>): void {
@@ -71,8 +80,11 @@ async function main(words: readonly string[]): Promise<void> {
     .fail((message, error) => {
       throw asUsage(message, error);
     });
-  for (const verb of VERBS) verb(parser);
+  for (const verb of Object.values(VERBS)) verb(parser);
   await parser.parseAsync();
 }
 
-await runProgram('drover', () => main(process.argv.slice(2)));
+await runProgram(
+  { program: 'drover', commands: Object.keys(VERBS), groups: GROUPS, runsWithout: false },
+  () => main(process.argv.slice(2)),
+);

@@ -288,7 +288,7 @@ async function adopt(
   makeOutput(args.json).result({ dry_run: isDryRun, components }, lines);
 }
 
-await runProgram({ program: PROGRAM, commands: COMMANDS }, async () => {
+await runProgram({ program: PROGRAM, commands: COMMANDS, runsWithout: true }, async () => {
   await yargs(hideBin(process.argv))
     .scriptName(PROGRAM)
     .usage('$0 [command]: updates this robot, and says what it is doing')

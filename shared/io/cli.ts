@@ -49,17 +49,22 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
   return thrown instanceof DroverError ? thrown.exit : 1;
 }
 
+export interface Program {
+  readonly program: string;
+  readonly commands: readonly string[];
+  /** Commands of a command: `trust` has `init`, `rotate` and others. */
+  readonly groups?: Readonly<Record<string, readonly string[]>>;
+  /** It has work without a command as well. */
+  readonly runsWithout: boolean;
+}
+
 /**
  * Runs a program to its exit code; the process ends when its work has. `--version` alone is
- * answered here.
- * @param on its name; with the commands of a program that also works without one, so that an
- *   unknown word is named before options are missed
+ * answered here. An unknown command is named before options are missed.
+ * @param on its name alone when it names its commands itself
  */
-export async function runProgram(
-  on: string | { readonly program: string; readonly commands: readonly string[] },
-  run: () => Promise<void>,
-): Promise<void> {
-  const { program, commands = null } = typeof on === 'string' ? { program: on } : on;
+export async function runProgram(on: string | Program, run: () => Promise<void>): Promise<void> {
+  const program = typeof on === 'string' ? on : on.program;
   const json = process.argv.includes('--json');
   const [word, ...more] = process.argv.slice(2);
   for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
@@ -68,7 +73,7 @@ export async function runProgram(
     return;
   }
   try {
-    if (commands) assertKnownCommand(process.argv.slice(2), commands);
+    if (typeof on !== 'string') assertKnownCommand(process.argv.slice(2), on);
     await run();
   } catch (thrown) {
     process.exitCode = printFailure(program, thrown, json);
@@ -84,11 +89,20 @@ function onLostReader(error: NodeJS.ErrnoException): void {
 }
 
 /** @throws DroverError USAGE */
-function assertKnownCommand(words: readonly string[], known: readonly string[]): void {
-  const [first] = words;
-  if (first === undefined || first.startsWith('-') || known.includes(first)) return;
-  const hint = `give one of ${known.join(', ')}, or none; --help says what each does`;
-  throw new DroverError('USAGE', `unknown command: ${first.slice(0, 80)}`, { hint });
+function assertKnownCommand(words: readonly string[], on: Program): void {
+  const [first, second] = words.filter((word) => word !== '--json' && word !== '--debug');
+  if (first === undefined || first.startsWith('-')) return;
+  if (!on.commands.includes(first)) {
+    throw unknownCommand(first, on.commands, on.runsWithout ? ', or none' : '');
+  }
+  const group = on.groups && Object.hasOwn(on.groups, first) ? on.groups[first] : undefined;
+  if (!group || second === undefined || second.startsWith('-') || group.includes(second)) return;
+  throw unknownCommand(`${first} ${second}`, group, '');
+}
+
+function unknownCommand(got: string, known: readonly string[], orNone: string): DroverError {
+  const hint = `give one of ${known.join(', ')}${orNone}; --help says what each does`;
+  return new DroverError('USAGE', `unknown command: ${got.slice(0, 80)}`, { hint });
 }
 
 /** @throws DroverError FILE_UNREADABLE */

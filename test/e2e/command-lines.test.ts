@@ -25,6 +25,17 @@ function run(program: keyof typeof PROGRAMS, ...args: string[]) {
   return { status, stdout, stderr, all: stdout + stderr };
 }
 
+/** Those of the hint. */
+const listedIn = (stderr: string): string[] =>
+  (/give one of (.*?)(?:, or none)?;/.exec(stderr)?.[1] ?? '').split(', ');
+
+/** Those of `--help`, sorted. */
+function commandsOf(program: keyof typeof PROGRAMS, group: string[]): string[] {
+  const { stdout } = run(program, ...group, '--help');
+  const line = new RegExp(`^ *${[program, ...group].join(' ')} ([a-z-]+)`, 'gm');
+  return [...stdout.matchAll(line)].map(([, name]) => name ?? '').sort();
+}
+
 /** A root that Drover made once, with releases of two versions. */
 async function makeRoot(t: TestContext): Promise<string> {
   const root = join(await tempFolder(t), 'app');
@@ -53,15 +64,20 @@ describe('each program', () => {
     });
   }
 
-  it('names a command that it does not know', () => {
-    for (const [program, words] of [
-      ['drover', /unknown argument: foo \(USAGE\)/],
-      ['drover-broker', /unknown command: foo \(USAGE\)/],
-      ['drover-robot', /unknown command: foo \(USAGE\)/],
-    ] as const) {
-      const { status, stderr } = run(program, 'foo');
+  it('names a command that it does not know, and lists those that there are', () => {
+    for (const program of Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[]) {
+      for (const words of [['foo'], ['--json', 'foo']]) {
+        const { status, stderr } = run(program, ...words);
+        assert.equal(status, 2);
+        assert.match(stderr, /unknown command: foo \(USAGE\)/);
+        assert.deepEqual(listedIn(stderr).sort(), commandsOf(program, []));
+      }
+    }
+    for (const group of ['trust', 'rollout', 'fleet']) {
+      const { status, stderr } = run('drover', group, 'foo');
       assert.equal(status, 2);
-      assert.match(stderr, words);
+      assert.match(stderr, new RegExp(`unknown command: ${group} foo`));
+      assert.deepEqual(listedIn(stderr).sort(), commandsOf('drover', [group]));
     }
   });
 });
