@@ -80,7 +80,13 @@ class Site {
     const app = { name: 'app', version: '1.0.0', phase: 'idle', ...component } as const;
     const at = new Date().toISOString();
     const state = { robot_id: robot, at, arch: 'x86_64', components: [app] };
-    await this.#wire.send(`fleet/robots/${robot}/state`, encodeMessage(state), RETAINED);
+    const topic = `fleet/robots/${robot}/state`;
+    // After a restart of the broker the link may wait for its next try.
+    await waitUntil(
+      'the broker to take it',
+      () => this.#wire.send(topic, encodeMessage(state), RETAINED).then(() => true),
+      { timeoutMs: 60_000 },
+    );
   }
 
   /** The robot has taken a rollout of 2.0.0, or has gone back from it. */
