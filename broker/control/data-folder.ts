@@ -62,6 +62,9 @@ export async function leveldbsIn(folder: string): Promise<string[]> {
 export const isOfLevel = (name: string): boolean =>
   name === 'CURRENT' || /^(?:MANIFEST-\d+|\d+\.(?:ldb|sst|log))$/.test(name);
 
+/** A name of one of its tables. */
+export const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name);
+
 /** Names of the databases in it. @throws DroverError FILE_UNREADABLE */
 export async function databasesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {

@@ -8,11 +8,12 @@
  */
 
 import { Level } from 'level';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isOfLevel } from './data-folder.ts';
+import { isOfLevel, isTable } from './data-folder.ts';
+import { isWholeTable } from './table-check.ts';
 
 type Encoding = 'utf8' | 'buffer' | 'view';
 
@@ -77,6 +78,7 @@ export class SteadyDatabase {
   /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, FILE_UNREADABLE */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
     await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
+    const suspects = await brokenTables(folder);
     const database = new SteadyDatabase(folder, valueEncoding);
     try {
       await rm(join(folder, PROBE), { force: true });
@@ -84,7 +86,12 @@ export class SteadyDatabase {
     } catch (cause) {
       throw openFailure(folder, cause);
     }
-    return database;
+    // LevelDB has removed by now what a kill left half written and nothing names.
+    const names = suspects.length === 0 ? [] : await readdir(folder);
+    const broken = suspects.filter((name) => names.includes(name));
+    if (broken.length === 0) return database;
+    await database.#level.close();
+    throw damaged(folder, `checksums of ${broken.join(', ')} do not fit`);
   }
 
   /** Rejects while the disk takes nothing; asks it anew after a failed write. */
@@ -275,6 +282,17 @@ async function assertNotHeadless(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
   if (names.includes('CURRENT') || !names.some(isOfLevel)) return;
   throw damaged(folder, 'its file CURRENT is missing');
+}
+
+/** Names of its tables that are not whole by their checksums; those that cannot be read are not. */
+export async function brokenTables(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const broken: string[] = [];
+  for (const name of names.filter(isTable)) {
+    const table = await readFile(join(folder, name)).catch(() => null);
+    if (table && !isWholeTable(table)) broken.push(name);
+  }
+  return broken;
 }
 
 async function* reading<T>(folder: string, entries: AsyncIterable<T>): AsyncGenerator<T> {

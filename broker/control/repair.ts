@@ -7,16 +7,18 @@
  * above all that can have been used.
  */
 
-import { cp, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { termAt } from '../rollout/lease.ts';
-import { asOwnerOf, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
+import { asOwnerOf, isTable, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
-import { repairLevel, SteadyDatabase } from './durable-level.ts';
+import { brokenTables, repairLevel, SteadyDatabase } from './durable-level.ts';
 
 export interface RepairArgs {
   readonly data: string;
@@ -62,7 +64,9 @@ export async function repairFolder(data: string, wasCutOff: boolean): Promise<Ex
   for (const one of found) {
     done.push('problem' in one ? await repairOne(data, one.database) : one);
   }
-  if (done.some(({ status }) => status === 'repaired')) await goOnFromAbove(data, names);
+  // One that was cut off may have been so before this.
+  if (wasCutOff || done.some(({ status }) => status === 'repaired'))
+    await goOnFromAbove(data, names);
   await rm(join(data, REPAIRING), { recursive: true, force: true });
   return done;
 }
@@ -122,8 +126,10 @@ async function repairOne(data: string, database: string): Promise<Examined> {
   const original = join(data, database);
   const copy = join(data, REPAIRING, database);
   try {
+    await assertRoom(original);
     await mkdir(join(data, REPAIRING), { recursive: true });
     await cp(original, copy, { recursive: true });
+    await setAsideBroken(copy);
     await repairLevel(copy);
     const read = await readAll(copy, database);
     const lostFiles = await lostTables(copy);
@@ -140,20 +146,50 @@ async function repairOne(data: string, database: string): Promise<Examined> {
   }
 }
 
+/**
+ * LevelDB's repair passes over what it could not write, so the room is asked for beforehand: for
+ * the copy, and for what is written of it again.
+ * @throws DroverError DISK_FULL
+ */
+async function assertRoom(folder: string): Promise<void> {
+  let bytes: number = LIMITS.databaseRoomBytes;
+  for (const name of await readdir(folder)) {
+    bytes += 2 * (await stat(join(folder, name)).then(({ size }) => size));
+  }
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= bytes) return;
+  const [got, want] = [formatBytes(bavail * bsize), formatBytes(bytes)];
+  throw new DroverError('DISK_FULL', `not enough room for a copy (got ${got}, want ${want})`);
+}
+
+/** LevelDB would take changed values from them, or end this process. */
+async function setAsideBroken(folder: string): Promise<void> {
+  for (const name of await brokenTables(folder)) {
+    await mkdir(join(folder, LOST), { recursive: true });
+    await rename(join(folder, name), join(folder, LOST, name));
+  }
+}
+
 /** Old logs and manifests are put aside as well, after all of them was read: only tables count. */
 async function lostTables(folder: string): Promise<string[]> {
   const names = await readdir(join(folder, LOST)).catch(() => [] as string[]);
-  return names.filter((name) => /\.(?:ldb|sst)$/.test(name));
+  return names.filter(isTable);
 }
 
 function repairFailure(folder: string, cause: unknown): DroverError {
   const why = toProblem(cause).message;
   const { code } = cause as { code?: unknown };
   const isFull =
-    code === 'ENOSPC' || code === 'EDQUOT' || /No space left|quota exceeded/.test(String(cause));
+    code === 'DISK_FULL' ||
+    code === 'ENOSPC' ||
+    code === 'EDQUOT' ||
+    /No space left|quota exceeded/.test(String(cause));
   if (isFull) {
     const hint = 'make room for a copy of the folder, then run drover-broker repair again';
-    return new DroverError('DISK_FULL', `repair ${folder}: ${why}`, { cause, hint });
+    return new DroverError('DISK_FULL', `repair ${folder}: nothing was changed: ${why}`, {
+      cause,
+      hint,
+    });
   }
   const text = cause instanceof DroverError ? why : String(cause);
   return new DroverError('REPAIR_FAILED', `repair ${folder}: nothing was changed: ${text}`, {

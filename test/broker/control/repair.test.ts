@@ -1,19 +1,25 @@
 /** Damaged databases of LevelDB's: each is named, none is taken for an empty one, and repaired. */
 
 import assert from 'node:assert/strict';
-import { cp, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { openDataFolder } from '../../../broker/control/data-folder.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { repairFolder } from '../../../broker/control/repair.ts';
-import { startDrover } from '../../helpers/child.ts';
+import { runTool } from '../../helpers/block-device.ts';
+import { startDrover, type Child } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const ROBOTS = 40;
 
 async function makeData(t: TestContext): Promise<string> {
   const data = await tempFolder(t);
+  await fillData(data);
+  return data;
+}
+
+async function fillData(data: string): Promise<void> {
   const store = await ControlStore.open(join(data, 'control'));
   const payload = new TextEncoder().encode('{}');
   await store.put({ topic: 'fleet/updates', payload, qos: 1 });
@@ -21,7 +27,6 @@ async function makeData(t: TestContext): Promise<string> {
     await store.put({ topic: `fleet/robots/r${at}/state`, payload, qos: 1 });
   }
   await store.close();
-  return data;
 }
 
 async function manifestOf(folder: string): Promise<string> {
@@ -62,6 +67,69 @@ describe('a damaged database', () => {
       assert.ok((await readdir(join(data, done.kept ?? ''))).length > 0, 'the damaged one is kept');
     });
   }
+});
+
+/** The log is in a table after the database was opened once more. */
+async function makeTable(data: string): Promise<string> {
+  const folder = join(data, 'control');
+  await (await ControlStore.open(folder)).close();
+  const name = (await readdir(folder)).find((one) => one.endsWith('.ldb'));
+  assert.ok(name);
+  return join(folder, name);
+}
+
+const TABLE_DAMAGES: readonly [string, (table: Buffer) => Buffer][] = [
+  ['one changed byte', (table) => table.fill((table[200] ?? 0) ^ 1, 200, 201)],
+  ['a zeroed piece', (table) => table.fill(0, 100, 300)], // ended the process in LevelDB's repair
+  ['zeroes throughout', (table) => table.fill(0)],
+  ['half of its bytes', (table) => table.subarray(0, table.length >> 1)],
+  ['no bytes', (table) => table.subarray(0, 0)],
+];
+
+describe('a table of a database', () => {
+  for (const [what, damage] of TABLE_DAMAGES) {
+    it(`with ${what} is refused, set aside by a repair and told as lost`, async (t) => {
+      const data = await makeData(t);
+      const table = await makeTable(data);
+      const bytes = damage(await readFile(table));
+      await writeFile(table, bytes);
+      await assert.rejects(ControlStore.open(join(data, 'control')), { code: 'DATABASE_DAMAGED' });
+      const child = startDrover(t, 'broker', ['repair', '--data', data, '--json']);
+      assert.equal((await child.exit).code, 0, child.describe());
+      const { databases } = JSON.parse(child.stdout) as {
+        databases: { status: string; kept: string; lost_files: string[] }[];
+      };
+      const [done] = databases;
+      assert.equal(done?.status, 'repaired');
+      assert.deepEqual(done.lost_files, [basename(table)]);
+      assert.deepEqual(await readFile(join(data, done.kept, basename(table))), bytes);
+      await (await ControlStore.open(join(data, 'control'))).close();
+    });
+  }
+
+  it('stays as it is on a disk that has no room for a copy, and is repaired with room', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('mounting wants root');
+    const data = await tempFolder(t);
+    runTool('mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', data);
+    try {
+      await fillData(data);
+      const table = await makeTable(data);
+      const bytes = (await readFile(table)).fill(0, 100, 300);
+      await writeFile(table, bytes);
+      const repair = (): Child => startDrover(t, 'broker', ['repair', '--data', data]);
+      const full = repair();
+      assert.equal((await full.exit).code, 3, full.describe());
+      assert.match(full.stderr, /nothing was changed: not enough room .*\(DISK_FULL\)/);
+      assert.match(full.stderr, /hint: make room for a copy of the folder/);
+      assert.deepEqual(await readdir(data), ['control']);
+      assert.deepEqual(await readFile(table), bytes);
+      runTool('mount', '-o', 'remount,size=40m', data);
+      const done = repair();
+      assert.equal((await done.exit).code, 0, done.describe());
+    } finally {
+      runTool('umount', data);
+    }
+  });
 });
 
 describe('drover-broker repair', () => {
