@@ -168,7 +168,7 @@ async function serve(args: BrokerArgs): Promise<void> {
   // The last line of defence: a site must not lose its broker to one failure without an owner.
   process.on('unhandledRejection', (reason) => {
     const stack = reason instanceof Error ? reason.stack : undefined;
-    log.error({ error: String(reason), stack }, 'a failure had no owner: please report this');
+    log.error({ error: String(reason), stack }, 'unhandled failure, please report this');
   });
   const close = args.engine === undefined ? await embed(args) : await attach(args, args.engine);
   await new Promise<void>((resolve) => {

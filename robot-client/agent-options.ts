@@ -1,4 +1,4 @@
-/** What an agent is made of: options.ts reads them from a command line, tests write them down. */
+/** Options of an agent: options.ts reads them from a command line, tests write them down. */
 
 import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';
 import type { EpochMs, RobotId } from '../shared/base/ids.ts';

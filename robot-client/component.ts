@@ -318,7 +318,7 @@ export class Component {
       const { phase, job } = this.#state;
       if (forRollout !== undefined && job?.rollout !== forRollout) return;
       if (!accepts(phase, event.kind)) {
-        this.#options.log.debug({ phase, event: event.kind }, 'late event dropped');
+        this.#options.log.debug({ phase, event: event.kind }, 'dropped a late event');
         return;
       }
       await this.#apply(event);

@@ -1,9 +1,8 @@
 /**
- * Who may publish and subscribe what on our own broker: the rules of access-rules.ts, and what
- * only it can tell. Pure, and closed by default: what no rule allows is denied with its reason.
- * Nobody, whatever the role, may subscribe to a filter that would sweep the chunk store, since one
- * such subscription asks for everything that is stored.
- * Sans-I/O.
+ * Decides what each client may publish and subscribe on our own broker: the rules of
+ * access-rules.ts, and what only it can tell. Pure, and closed by default: what no rule allows is
+ * denied with its reason. Nobody, whatever the role, may subscribe to a filter that would sweep the
+ * chunk store, since one such subscription asks for everything that is stored. Sans-I/O.
  */
 
 import { isRobotId, type RobotId } from '../../shared/base/ids.ts';

@@ -97,10 +97,10 @@ export class LiveCredentials implements Credentials {
       this.#set = await this.#readSet();
     } catch (error) {
       const problem = toProblem(error);
-      this.#log.error({ problem }, 'credentials not read again: those from before stay in force');
+      this.#log.error({ problem }, 'could not reload credentials, the previous ones stay in force');
       return;
     }
-    this.#log.info({}, 'credentials read again');
+    this.#log.info({}, 'reloaded credentials');
     for (const listener of this.#onChange) listener();
   }
 

@@ -145,7 +145,10 @@ export class StoreCheck {
     } catch (error) {
       if (this.#isClosed) return false;
       if (this.#states.has(id)) this.#states.set(id, { ...before, status: 'unchecked' });
-      log.warn({ rollout: id, problem: toProblem(error) }, 'chunks could not be looked for');
+      log.warn(
+        { rollout: id, problem: toProblem(error) },
+        'could not check which chunks the engine holds',
+      );
       return false;
     }
   }

@@ -58,7 +58,10 @@ export class EngineChunks implements GarbagePlace {
   note(hash: Sha256Hex): void {
     if (this.#held.has(hash)) return;
     this.#hold([hash]).catch((error: unknown) => {
-      this.#options.log.warn({ problem: toProblem(error) }, 'not noted as held by the engine');
+      this.#options.log.warn(
+        { problem: toProblem(error) },
+        'could not record that the engine holds a chunk',
+      );
     });
   }
 

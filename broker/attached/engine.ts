@@ -249,7 +249,7 @@ export class AttachedEngine implements EnginePort {
 
   #note(error: unknown): void {
     this.#problem = toProblem(error);
-    this.#options.log.error({ problem: this.#problem }, 'the engine needs a person');
+    this.#options.log.error({ problem: this.#problem }, 'the engine needs an operator');
   }
 
   async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {
@@ -275,7 +275,10 @@ export class AttachedEngine implements EnginePort {
       try {
         return await this.#options.take({ topic, payload, isReplay: false });
       } catch (error) {
-        this.#options.log.error({ topic, problem: toProblem(error) }, 'event not kept: again');
+        this.#options.log.error(
+          { topic, problem: toProblem(error) },
+          'could not store event, retrying',
+        );
         await new Promise((resolve) => setTimeout(resolve, LIMITS.eventRetryMs));
         if (epoch !== this.#eventsEpoch) throw error;
       }
@@ -290,7 +293,7 @@ export class AttachedEngine implements EnginePort {
     // again on another connection, and an access list is not.
     if (!this.#isRenewed) {
       this.#isRenewed = true;
-      this.#options.log.warn({ topic }, 'own word not heard again: connecting anew');
+      this.#options.log.warn({ topic }, 'published message was not echoed, reconnecting');
       const why = `${topic} was published and not heard again`;
       for (const link of [this.#control, this.#events, this.#chunks]) link?.renew(why);
       return;

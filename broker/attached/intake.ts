@@ -1,7 +1,7 @@
 /**
- * What an engine of somebody else brings becomes our picture: verified documents into a mirror in
- * --data, robots into the fleet, events into the journal. Anybody who may write to that engine can
- * write anything there, and it may lose what it had; so what is not the newest that we have
+ * Turns what an engine of somebody else brings into our picture: verified documents into a mirror
+ * in --data, robots into the fleet, events into the journal. Anybody who may write to that engine
+ * can write anything there, and it may lose what it had; so what is not the newest that we have
  * verified is put back. Only signed documents are: a robot says its own state again by itself.
  */
 
@@ -73,7 +73,7 @@ export class AttachedIntake {
     for (const filter of [UPDATES_TOPIC, PROGRESS_FILTER]) {
       for (const { topic, payload } of [...control.match(filter)]) {
         if (this.#holds(topic, payload)) continue;
-        log.warn({ topic }, 'kept under another trust file: forgotten');
+        log.warn({ topic }, 'dropped state that was kept under another trust file');
         await control.put({ topic, payload: NOTHING, qos: 1 });
       }
     }
@@ -123,7 +123,7 @@ export class AttachedIntake {
     const names = online.map((one) => one.robot);
     for (const robot of this.#presence.sweep(names, performance.now())) {
       fleet.applyOnline(robot, false, null);
-      log.warn({ robot }, 'said to be online and silent for long: counts as gone');
+      log.warn({ robot }, 'robot is silent for too long, marked as offline');
     }
   }
 
@@ -196,7 +196,7 @@ export class AttachedIntake {
     } catch (error) {
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
-      log.warn({ topic: text, problem }, 'the engine holds what no robot would take');
+      log.warn({ topic: text, problem }, 'rejected a retained message of the engine');
       if (this.#refused.size < LIMITS.rolloutsMax * 2) {
         this.#refused.set(text, { topic, payload: payload.slice() });
       }
@@ -265,10 +265,10 @@ export class AttachedIntake {
     // What has expired is of no use to a robot: not looked at again on this connection.
     if (!this.#holds(topic, stored.payload, Date.now())) return void this.#confirmed.add(topic);
     this.#restoredMs.set(topic, now);
-    log.warn({ topic }, 'the engine has lost this or holds another: put back');
+    log.warn({ topic }, 'put a lost or changed message back on the engine');
     restore(topic, stored.payload).catch((error: unknown) => {
       // The next connection asks again what the engine holds.
-      log.warn({ topic, problem: toProblem(error) }, 'not put back');
+      log.warn({ topic, problem: toProblem(error) }, 'could not put a message back on the engine');
     });
   }
 

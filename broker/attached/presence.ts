@@ -1,9 +1,8 @@
 /**
- * Who is still there, on an engine that forgets the wills of its connections when it is killed: a
- * robot that was said to be online and has said nothing for several heartbeats is not, until it
- * speaks again. It errs towards absent: a rollout then waits for a robot that was there, and
- * never counts on one that was not.
- * Sans-I/O.
+ * Tells which robots are still there on an engine that forgets the wills of its connections when it
+ * is killed: a robot that was said to be online and has said nothing for several heartbeats is not,
+ * until it speaks again. It errs towards absent: a rollout then waits for a robot that was there,
+ * and never counts on one that was not. Sans-I/O.
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';

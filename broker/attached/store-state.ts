@@ -1,7 +1,6 @@
 /**
- * What is known of the chunks of an announced rollout on an engine that we do not own: all there,
- * being looked for, or lost. Pure: the fold of one check and the words for it.
- * Sans-I/O.
+ * State of the chunks of an announced rollout on an engine that we do not own: all there, being
+ * looked for, or lost. Pure: the fold of one check and the words for it. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

@@ -1,8 +1,7 @@
 /**
- * Which wanted chunks are published again now. A whole fleet may miss one chunk at once, and
- * the answer to the first of them is an answer to all: the same chunk goes out again only after a
- * while, and a stranger who asks for everything cannot keep us busy.
- * Sans-I/O.
+ * Decides which wanted chunks are published again now. A whole fleet may miss one chunk at once,
+ * and the answer to the first of them is an answer to all: the same chunk goes out again only after
+ * a while, and a stranger who asks for everything cannot keep us busy. Sans-I/O.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';

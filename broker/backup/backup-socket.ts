@@ -1,8 +1,9 @@
 /**
- * How `drover-broker backup` reaches the broker that runs on a data folder: a Unix socket in that
- * folder, mode 0600. Whoever may open it could read the folder anyway, so it asks for no token, and
- * a timer of the system needs none. One backup at a time; a reader that takes nothing for a minute
- * is ended, since a snapshot keeps the databases from freeing what was removed.
+ * Socket by which `drover-broker backup` reaches the broker that runs on a data folder: a Unix
+ * socket in that folder, mode 0600. Whoever may open it could read the folder anyway, so it asks
+ * for no token, and a timer of the system needs none. One backup at a time; a reader that takes
+ * nothing for a minute is ended, since a snapshot keeps the databases from freeing what was
+ * removed.
  */
 
 import { chmod, rm } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * What a backup of a data folder looks like: a plain tar, so that any tool lists it. Sans-I/O.
+ * Format of a backup of a data folder: a plain tar, so that any tool lists it. Sans-I/O.
  *
  *   backup.json                 first: what this is and what it holds
  *   databases/<name>/<number>   records of one database, in the order of their keys

@@ -1,6 +1,6 @@
 /**
- * How long trust.json and what is announced still hold, and what a person should do about it.
- * Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
+ * Computes how long trust.json and what is announced still hold, and what a person should do about
+ * it. Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

@@ -1,5 +1,7 @@
-/** What robots say becomes the fleet's picture: one place for every engine. It is no reason to
- * install anything, so a report that cannot be read is only missing from the picture. */
+/**
+ * Turns reports of robots into the picture of the fleet: one place for every engine. It is no
+ * reason to install anything, so a report that cannot be read is only missing from the picture.
+ */
 
 import { toProblem } from '../../shared/base/errors.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';

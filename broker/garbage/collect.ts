@@ -142,7 +142,8 @@ async function openParts(
 ): Promise<{ book: GarbageBook; open: Open } | null> {
   const folder = join(dataFolder, 'garbage');
   if (keepMs === null || !trust) {
-    if (!trust) log.info({}, 'no --trust: nobody can say which chunks are needed, all are kept');
+    if (!trust)
+      log.info({}, 'no --trust: all chunks are kept, because it is unknown which are needed');
     // What is used from now on is noted nowhere, so old marks must not come back.
     await rm(folder, { recursive: true, force: true });
     return null;

@@ -168,7 +168,10 @@ export class GarbageCollector {
       try {
         await this.look();
       } catch (error) {
-        log.error({ place: place.name, problem: toProblem(error) }, 'garbage not looked for');
+        log.error(
+          { place: place.name, problem: toProblem(error) },
+          'could not collect unreferenced chunks',
+        );
       }
       // News that came meanwhile are read at once.
       if (this.#options.needed.basis() === basis) await this.#sleep(everyMs);
@@ -191,7 +194,7 @@ export class GarbageCollector {
     const chunks = this.#removed.chunks - before.chunks;
     const bytes = this.#removed.bytes - before.bytes;
     const facts = { place: place.name, chunks, bytes };
-    if (chunks > 0) log.info(facts, 'chunks that nobody needs: gone');
+    if (chunks > 0) log.info(facts, 'removed unreferenced chunks');
   }
 
   async #removeAll(due: readonly Sha256Hex[]): Promise<void> {
@@ -224,7 +227,10 @@ export class GarbageCollector {
 
   #note(error: unknown): number {
     const { place, log } = this.#options;
-    log.warn({ place: place.name, problem: toProblem(error) }, 'chunk not removed: later');
+    log.warn(
+      { place: place.name, problem: toProblem(error) },
+      'could not remove chunk, trying later',
+    );
     return 0;
   }
 
@@ -256,7 +262,8 @@ export class GarbageCollector {
       // A fresh broker has nothing announced: no chunk goes, and there is nothing to warn of.
       const isFresh = problem.code === 'NOT_FOUND';
       const facts = { place: place.name, problem };
-      if (isNews && !isFresh) log.warn(facts, 'no chunk is removed: in doubt');
+      if (isNews && !isFresh)
+        log.warn(facts, 'no chunk is removed while it is unknown which are needed');
       this.#problem = problem;
       await this.#step({ kind: 'doubt' });
       return false;
@@ -295,7 +302,7 @@ export class GarbageCollector {
 
   #noteDisk(error: unknown): false {
     const { log, place } = this.#options;
-    log.warn({ place: place.name, problem: toProblem(error) }, 'notes on garbage not written');
+    log.warn({ place: place.name, problem: toProblem(error) }, 'could not write garbage marks');
     return false;
   }
 

@@ -1,7 +1,7 @@
 /**
- * Which chunks may go. Pure: events in, effects out, and one question that is asked again right
- * before each removal. A chunk is garbage when no announced bundle needs it and nobody has written,
- * read or wanted it for the whole keep time. Time is that of a broker which runs (see
+ * Decides which chunks may go. Pure: events in, effects out, and one question that is asked again
+ * right before each removal. A chunk is garbage when no announced bundle needs it and nobody has
+ * written, read or wanted it for the whole keep time. Time is that of a broker which runs (see
  * marks.ts), never the clock on the wall: a clock that jumps makes nothing older.
  *
  * It must never call a chunk garbage while it does not know what is announced. A mark says "since

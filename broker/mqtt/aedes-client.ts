@@ -1,4 +1,4 @@
-/** What we need of Aedes beyond its published types, in one place. */
+/** Access to parts of Aedes beyond its published types, in one place. */
 
 import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacket } from 'aedes';
 import type { EventEmitter } from 'node:events';

@@ -1,9 +1,9 @@
 /**
- * Where clients ask for chunks, in front of Aedes on the same connection: see
+ * Subscriptions of clients to chunks, in front of Aedes on the same connection: see
  * docs/decisions/0012-chunk-serving.md. A SUBSCRIBE of nothing but chunks is granted, noted and
- * answered here, and Aedes, to whom it would be a subscription like any other, never sees it.
- * What Aedes has to know (filters of both kinds in one packet, a session that it keeps) goes its
- * usual way and comes here afterwards by `subscribed`.
+ * answered here, and Aedes, to whom it would be a subscription like any other, never sees it. What
+ * Aedes has to know (filters of both kinds in one packet, a session that it keeps) goes its usual
+ * way and comes here afterwards by `subscribed`.
  *
  * Chunks are granted with QoS 0, whatever was asked for: TCP carries them, who pulls knows each by
  * its hash and asks again, and an acknowledgement for each would tell nobody anything.

@@ -1,6 +1,6 @@
 /**
- * Who asked for which chunk and may still be waiting for it. A chunk that comes is never queued for
- * who is away: it is asked for again when it is missed.
+ * Remembers which client asked for which chunk and may still wait for it. A chunk that comes is
+ * never queued for who is away: it is asked for again when it is missed.
  */
 
 import type { Client } from 'aedes';

@@ -1,8 +1,7 @@
 /**
- * What engines do differently, as data and nowhere else: a branch on the name of an engine in any
+ * Differences between engines, as data and nowhere else: a branch on the name of an engine in any
  * other file is a mistake. A field is here because some code asks for it; each value was seen on
- * the version that docs/engines.md names.
- * Sans-I/O.
+ * the version that docs/engines.md names. Sans-I/O.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';

@@ -1,7 +1,7 @@
 /**
- * What Aedes remembers, as Aedes asks for it. Retained control messages come from a store of ours;
- * chunks are never asked for here: the engine sends them by itself (chunk-sender.ts). Sessions,
- * queues and wills are kept by aedes-persistence-level. See
+ * The memory of Aedes, in the form that Aedes asks for. Retained control messages come from a store
+ * of ours; chunks are never asked for here: the engine sends them by itself (chunk-sender.ts).
+ * Sessions, queues and wills are kept by aedes-persistence-level. See
  * docs/decisions/0002-control-persistence.md.
  */
 

@@ -1,7 +1,7 @@
 /**
- * Whose chunk goes next when all readers together may take only so many bytes a second: a bucket of
- * bytes, and turns of equal weight (deficit round robin), so that a robot that asks for much takes
- * nothing from one that asks for little.
+ * Decides whose chunk goes next when all readers together may take only so many bytes a second: a
+ * bucket of bytes, and turns of equal weight (deficit round robin), so that a robot that asks for
+ * much takes nothing from one that asks for little.
  *
  * Pure: time is a parameter. It must never let more go than the rate, a burst and one chunk, never
  * hold a turn back while the rate would let it go, and never serve a reader out of its order.

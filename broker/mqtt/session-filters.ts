@@ -1,9 +1,8 @@
 /**
- * Which sessions a message has to be kept for: their filters with a QoS, found by the topic.
- * Aedes' own index drops a wide filter when the same session adds a narrow one of another QoS
- * within it, and with it messages that were acknowledged; here each filter stands by itself, and a
- * session counts with the highest QoS of those that match (MQTT 3.1.1 §3.3.5).
- * Sans-I/O.
+ * Finds the sessions that a message has to be kept for: their filters with a QoS, found by the
+ * topic. Aedes' own index drops a wide filter when the same session adds a narrow one of another
+ * QoS within it, and with it messages that were acknowledged; here each filter stands by itself,
+ * and a session counts with the highest QoS of those that match (MQTT 3.1.1 §3.3.5). Sans-I/O.
  */
 
 interface Level {

@@ -1,7 +1,7 @@
 /**
- * What waits to be said upstream, by number: in which order it goes, what is on its way, and what
- * has to go when there is too much. Pure; the messages themselves are on the disk. It must never
- * name one twice at a time, nor pass one by: a robot's events go up in the order they came.
+ * The messages that wait to go upstream, by number: in which order it goes, what is on its way, and
+ * what has to go when there is too much. Pure; the messages themselves are on the disk. It must
+ * never name one twice at a time, nor pass one by: a robot's events go up in the order they came.
  * Sans-I/O.
  */
 

@@ -235,7 +235,7 @@ export class SiteChunks {
   /** A store without room: nothing more is fetched that could not be kept. */
   #halt(error: unknown): void {
     this.#problem = toProblem(error);
-    this.#options.log.error({ problem: this.#problem }, 'chunk not kept: the pull rests');
+    this.#options.log.error({ problem: this.#problem }, 'could not store chunk, download paused');
     this.#pull = null;
     this.#setTimer();
     if (this.#isUp && this.#subscribed.size > 0) this.#unsubscribe([...this.#subscribed]);

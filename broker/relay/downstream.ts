@@ -1,9 +1,8 @@
 /**
- * What a relay does with a control message of its upstream: hand it on to its robots byte for byte,
- * or not. The upstream is not believed: what robots would refuse is not handed on, floors of
- * `seq` never fall, and nothing that is unsigned (such as an empty message that clears a topic) takes
- * away what was signed.
- * Sans-I/O.
+ * Decides what a relay does with a control message of its upstream: hand it on to its robots byte
+ * for byte, or not. The upstream is not believed: what robots would refuse is not handed on, floors
+ * of `seq` never fall, and nothing that is unsigned (such as an empty message that clears a topic)
+ * takes away what was signed. Sans-I/O.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';

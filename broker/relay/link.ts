@@ -101,7 +101,8 @@ export class UpstreamLink {
   /** Something that was asked of the upstream and that it does not allow; null when it does. */
   note(refusal: unknown): void {
     this.#refusal = refusal === null ? null : toProblem(refusal);
-    if (this.#refusal) this.#log.error({ problem: this.#refusal }, 'the upstream refuses');
+    if (this.#refusal)
+      this.#log.error({ problem: this.#refusal }, 'the upstream refused the connection');
   }
 
   /** From now on what is known of robots here is what they say. */

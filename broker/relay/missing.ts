@@ -1,9 +1,8 @@
 /**
- * Which chunks a site lacks of what is announced, which of them a robot waits for, and which the
- * upstream does not have. Pure: hashes only. A chunk that is here is never wished for again, and
- * one that nobody announced never at all, whoever asks: otherwise a single robot could fill the
- * store.
- * Sans-I/O.
+ * Tracks which chunks a site lacks of what is announced, which of them a robot waits for, and which
+ * the upstream does not have. Pure: hashes only. A chunk that is here is never wished for again,
+ * and one that nobody announced never at all, whoever asks: otherwise a single robot could fill the
+ * store. Sans-I/O.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';

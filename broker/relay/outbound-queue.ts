@@ -1,8 +1,8 @@
 /**
- * What robots of this site said and the upstream has not acknowledged: events and requests, on the
- * disk before the robot gets its PUBACK, removed when the upstream gave its own. So no restart of
- * either and no cut loses one. What was kept once is known again by its number, also after a start:
- * a robot that sends an event twice does not have it told twice.
+ * Queue of what robots of this site said and the upstream has not acknowledged: events and
+ * requests, on the disk before the robot gets its PUBACK, removed when the upstream gave its own.
+ * So no restart of either and no cut loses one. What was kept once is known again by its number,
+ * also after a start: a robot that sends an event twice does not have it told twice.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -129,7 +129,7 @@ export class UpstreamQueue {
     if (excess.length === 0) return;
     for (const at of excess) this.#backlog.removed(at);
     this.#dropped += excess.length;
-    this.#log.warn({ events: excess.length }, 'too much waits for the upstream: the oldest went');
+    this.#log.warn({ events: excess.length }, 'upstream queue is full, dropped the oldest entry');
     await this.#database.batch(excess.map((at) => ({ type: 'del', key: keyOf(at) }) as const));
   }
 

@@ -220,7 +220,7 @@ export class Relay {
     } catch (error) {
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
-      log.warn({ topic: text, problem }, 'the upstream says what no robot would take');
+      log.warn({ topic: text, problem }, 'rejected a message from upstream');
     }
   }
 

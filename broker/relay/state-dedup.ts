@@ -1,8 +1,8 @@
 /**
- * Which robots the upstream has to hear of, and when. Of each robot only the latest state counts: a
- * change of version, phase or problem goes up at once, progress and counters now and then, so that
- * a site's reports do not crowd out its chunks. Pure: it knows robots and instants, no bytes.
- * Sans-I/O.
+ * Decides which robots the upstream has to hear of, and when. Of each robot only the latest state
+ * counts: a change of version, phase or problem goes up at once, progress and counters now and
+ * then, so that a site's reports do not crowd out its chunks. Pure: it knows robots and instants,
+ * no bytes. Sans-I/O.
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';

@@ -1,5 +1,5 @@
 /**
- * What a relay must not forget: the name it goes by upstream, and the highest `seq` of each
+ * Stores what a relay must not forget: the name it goes by upstream, and the highest `seq` of each
  * rollout's progress that it handed on. Progress may be cleared; its floor may not be, or an old
  * one could be played again.
  */

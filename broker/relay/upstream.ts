@@ -1,8 +1,8 @@
 /**
- * What robots of this site say, on its way up. Events and requests are on the disk before their
- * robot hears an acknowledgement, and go up in their order; of states and presence only the latest
- * counts, and what the upstream has acknowledged is not said again. Who is there is what THIS
- * broker knows, marked with our name: when our link is gone, the upstream knows nobody here.
+ * Carries what robots of this site say to the upstream. Events and requests are on the disk before
+ * their robot hears an acknowledgement, and go up in their order; of states and presence only the
+ * latest counts, and what the upstream has acknowledged is not said again. Who is there is what
+ * THIS broker knows, marked with our name: when our link is gone, the upstream knows nobody here.
  */
 
 import { nullIfRefused, toProblem } from '../../shared/base/errors.ts';
@@ -210,7 +210,7 @@ export class Upward {
         queue.back(at);
         throw error;
       }
-      log.error({ robot, problem }, 'refused upstream for what it is: left out');
+      log.error({ robot, problem }, 'upstream rejected an entry, dropped it');
     }
     await queue.remove(at);
   }

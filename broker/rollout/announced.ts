@@ -1,5 +1,7 @@
-/** What is announced now, out of the store of control messages. What cannot be read is shown as
- * nothing: a broker without a trust file carries it all the same. */
+/**
+ * Reads what is announced now out of the store of control messages. What cannot be read is shown as
+ * nothing: a broker without a trust file carries it all the same.
+ */
 
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';

@@ -127,7 +127,7 @@ export class Controller implements ControllerPort {
       if (isBusy) return; // a slow disk must not pile looks up
       isBusy = true;
       this.tick()
-        .catch((error: unknown) => log.error({ error: String(error) }, 'look failed'))
+        .catch((error: unknown) => log.error({ error: String(error) }, 'reconcile pass failed'))
         .finally(() => (isBusy = false));
     }, everyMs);
   }
@@ -332,7 +332,10 @@ export class Controller implements ControllerPort {
       );
     } catch (error) {
       tracked.isUntold = true;
-      log.warn({ rollout: tracked.run.rollout, problem: toProblem(error) }, 'progress not told');
+      log.warn(
+        { rollout: tracked.run.rollout, problem: toProblem(error) },
+        'could not publish progress',
+      );
     }
   }
 

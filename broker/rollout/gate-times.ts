@@ -1,6 +1,6 @@
 /**
- * When a wave can pass: the end of its soak, and the moment from which it waits for no more
- * evidence. Sans-I/O. The gate decides by these functions and people are told what they say.
+ * Computes when a wave can pass: the end of its soak, and the moment from which it waits for no
+ * more evidence. Sans-I/O. The gate decides by these functions and people are told what they say.
  */
 
 import type { Gates } from '../../shared/rules/gates.ts';

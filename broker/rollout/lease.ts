@@ -1,5 +1,5 @@
 /**
- * Who leads: (state, event, now) -> (state, what to publish).
+ * Decides which controller leads: (state, event, now) -> (state, what to publish).
  *
  * A controller leads while it hears its own renewals come back, follows while it hears another's,
  * and claims the next term when it has heard nothing new for a whole `leaseMs` of its own clock. Two

@@ -1,6 +1,6 @@
 /**
- * What a rollout has come to on the robots that it means: whether any runs it, whether those that
- * are on are done with it, and in one sentence why none runs it. Sans-I/O.
+ * Tells what a rollout has come to on the robots that it means: whether any runs it, whether those
+ * that are on are done with it, and in one sentence why none runs it. Sans-I/O.
  */
 
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';

@@ -1,8 +1,6 @@
 /**
- * What the controller remembers of one rollout: the record that survives it. Whatever decides about
- * a rollout reads and returns this; it is written whole, before anything is published on its
- * account.
- * Sans-I/O.
+ * The record of one rollout, which survives the controller. Whatever decides about a rollout reads
+ * and returns this; it is written whole, before anything is published on its account. Sans-I/O.
  */
 
 import { z } from 'zod';

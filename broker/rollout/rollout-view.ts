@@ -1,7 +1,6 @@
 /**
- * What the controller shows and takes, as JSON over HTTP: the contract between it, the API and
- * `drover rollout`. Types only; instants are ISO text.
- * Sans-I/O.
+ * JSON over HTTP that the controller shows and takes: the contract between it, the API and `drover
+ * rollout`. Types only; instants are ISO text. Sans-I/O.
  */
 
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';

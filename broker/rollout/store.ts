@@ -1,5 +1,5 @@
 /**
- * What the controller remembers, in `level`: one record for each rollout, what was counted of each
+ * Memory of the controller, in `level`: one record for each rollout, what was counted of each
  * robot, and the audit log. A decision, its entries in the log and its counts are one atomic batch;
  * a decision is fsynced before anybody is told of it, mere counting is not.
  */

@@ -1,6 +1,6 @@
 /**
- * How far a wave opens: the share that was announced, raised until it has robots enough to tell
- * anything. Sans-I/O. A threshold never falls, because robots that were let in stay in.
+ * Decides how far a wave opens: the share that was announced, raised until it has robots enough to
+ * tell anything. Sans-I/O. A threshold never falls, because robots that were let in stay in.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';

@@ -1,4 +1,4 @@
-/** How a rollout goes from wave to wave, as people read it before they say yes. Sans-I/O. */
+/** Tells how a rollout goes from wave to wave, as people read it before they say yes. Sans-I/O. */
 
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';

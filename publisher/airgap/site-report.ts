@@ -1,6 +1,6 @@
 /**
- * What `drover report export` carries back from a site: the last words of its robots, each as the
- * robot said it, under one signature of the site's rollout key. Sans-I/O.
+ * Report of a site, as `drover report export` carries it back: the last words of its robots, each
+ * as the robot said it, under one signature of the site's rollout key. Sans-I/O.
  *
  * A text file: the first line is a signed envelope that holds the hash of all the rest, and each
  * further line is one robot's state. Robots order what they say by their own `at`, so an older

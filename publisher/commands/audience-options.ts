@@ -1,4 +1,6 @@
-/** Who takes a rollout, when, and what it has to prove: options of `publish` and `import`. */
+/**
+ * Options of `publish` and `import`: the robots of a rollout, its times, and what it has to prove.
+ */
 
 import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';

@@ -1,8 +1,7 @@
 /**
- * What a fleet looks like from its robots' own last words: counts by version, a table, and the
- * robots that ask for a full package. A message that does not parse is counted, never fatal:
- * one broken robot must not hide the others.
- * Sans-I/O.
+ * Shows a fleet by the last reports of its robots: counts by version, a table, and the robots that
+ * ask for a full package. A message that does not parse is counted, never fatal: one broken robot
+ * must not hide the others. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';

@@ -41,7 +41,7 @@ export async function readRobots(link: BrokerLink, log: Log): Promise<RobotState
     found = await readRetainedStates(link);
   } catch (error) {
     if (!(error instanceof DroverError) || error.code !== 'ACCESS_DENIED') throw error;
-    log.warn({ reason: error.message }, 'robots cannot be read: what they will make of it is open');
+    log.warn({ reason: error.message }, 'could not read robots, so the forecast is unknown');
     return null;
   }
   if (!found.isWhole) return null;

@@ -1,7 +1,7 @@
 /**
- * What the HTTP API of a broker answers about rollouts, read as a stranger's words: only the fields
- * that are shown, each with its type. A newer broker may say more; that passes through `--json`.
- * Sans-I/O.
+ * Reads what the HTTP API of a broker answers about rollouts, as input that is not trusted: only
+ * the fields that are shown, each with its type. A newer broker may say more; that passes through
+ * `--json`. Sans-I/O.
  */
 
 import { z } from 'zod';

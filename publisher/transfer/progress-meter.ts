@@ -1,6 +1,6 @@
 /**
- * How far a long transfer is: a bar on a terminal, a line for each tenth in a pipe, nothing with
- * --json. It goes to stderr or through the Output, never into a result.
+ * Shows how far a long transfer is: a bar on a terminal, a line for each tenth in a pipe, nothing
+ * with --json. It goes to stderr or through the Output, never into a result.
  */
 
 import { SingleBar } from 'cli-progress';

@@ -269,7 +269,10 @@ export function openPrevious(
         hint: 'find out who wrote fleet/updates; to start a fresh list without it: --replace-invalid',
       });
     }
-    job.log.warn({ reason: cause.message }, 'what is announced now does not verify: replaced');
+    job.log.warn(
+      { reason: cause.message },
+      'the current announcement does not verify, replacing it',
+    );
     return null;
   }
 }

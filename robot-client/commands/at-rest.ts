@@ -1,4 +1,7 @@
-/** What can be said of a robot whose agent does not run: the state files and the links, read only. */
+/**
+ * Tells the state of a robot whose agent does not run, from the state files and the links, read
+ * only.
+ */
 
 import { explainComponent } from '../local/explain.ts';
 import { layoutOf } from '../install/layout.ts';

@@ -43,7 +43,7 @@ export class HealthWatch {
     this.#timer = setInterval(() => {
       this.look().catch((error: unknown) => {
         // Stepping aside is no failure; what is one is not worth an update.
-        log.debug({ error: String(error) }, 'health was not looked at');
+        log.debug({ error: String(error) }, 'could not check health');
       });
     }, everyMs);
   }

@@ -1,7 +1,7 @@
 /**
- * What the robot has accepted of what carriers brought: the one door for announcements and
- * progress. Signature first, then shape, fleet and freshness; the floor is written before anybody
- * acts on the document, so that no crash can lower it.
+ * Accepts what carriers bring: the one door for announcements and progress. Signature first, then
+ * shape, fleet and freshness; the floor is written before anybody acts on the document, so that no
+ * crash can lower it.
  */
 
 import {

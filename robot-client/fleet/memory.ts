@@ -1,5 +1,5 @@
 /**
- * What the agent itself remembers, in the state folder of its first root: trust, floors, events and
+ * Memory of the agent itself, in the state folder of its first root: trust, floors, events and
  * counters. While that root cannot be claimed nothing of it is known, so nothing that comes may be
  * judged: a document that is older than the floor on the disk would pass.
  */

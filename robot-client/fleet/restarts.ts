@@ -1,8 +1,7 @@
 /**
- * How often the application's process was restarted, from what the `health` hook prints. The
- * hook gives a total of its own (systemd's NRestarts), which begins anew when the unit or the
- * machine does; what counts are the rises.
- * Sans-I/O.
+ * Counts how often the process of the application was restarted, from what the `health` hook
+ * prints. The hook gives a total of its own (systemd's NRestarts), which begins anew when the unit
+ * or the machine does; what counts are the rises. Sans-I/O.
  */
 
 /** The last line `restarts=N` of a hook's words; null when it says nothing of the kind. */

@@ -1,5 +1,5 @@
 /**
- * What each version of a component has done on this robot: totals that only rise, by stint.
+ * Counts what each version of a component has done on this robot: totals that only rise, by stint.
  * Totals rather than differences, because a reader of totals loses nothing when a message is lost
  * and counts nothing twice when one comes twice. A stint ends when another version becomes active.
  * Sans-I/O.

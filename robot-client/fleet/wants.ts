@@ -39,7 +39,7 @@ export class Wants {
     wire
       .send(robotTopic(robot, 'want'), bytes, { retain: false, qos: 1 })
       .catch((error: unknown) => {
-        log.debug({ error: String(error) }, 'wish for a package not sent');
+        log.debug({ error: String(error) }, 'could not request a package');
       });
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Whether somebody waits for what an idle robot counts. While a rollout that is announced is
- * not over, its gate compares robots by the hour, those that take no part in it as well. When all
- * are over, a heartbeat now and then is enough: what is worth a look (a crash, a transition) is
+ * Decides whether the fleet waits for what an idle robot counts. While a rollout that is announced
+ * is not over, its gate compares robots by the hour, those that take no part in it as well. When
+ * all are over, a heartbeat now and then is enough: what is worth a look (a crash, a transition) is
  * reported at once anyway. A robot that has just been updated is watched on: late robots are judged
  * after a rollout is complete, and hours that come late must not make a crash look more frequent.
  * Sans-I/O.

@@ -1,4 +1,4 @@
-/** Where things are under a component's root. Pure paths; DESIGN §6 is the picture. Sans-I/O. */
+/** Paths under the root of a component. Pure paths; DESIGN §6 is the picture. Sans-I/O. */
 
 export interface Layout {
   readonly root: string;

@@ -1,6 +1,6 @@
 /**
- * What a component knows of its slots and of what else stands in its root. People change them while
- * the agent runs, so they are looked at again before anything is decided on them.
+ * Keeps what a component knows of its slots and of what else stands in its root. People change them
+ * while the agent runs, so they are looked at again before anything is decided on them.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';

@@ -1,9 +1,9 @@
 /**
- * Whether the robot may be taken out of service now. Three things can hold an update that is ready:
- * the maintenance window, the application (POST /ready) and the `ready` hook. A busy robot is not
- * an error, so by default it is waited for without end; a site that wants to be told instead sets a
- * deadline, after which the update is given up for now. Nothing here ever swaps under a busy robot.
- * Sans-I/O.
+ * Decides whether the robot may be taken out of service now. Three things can hold an update that
+ * is ready: the maintenance window, the application (POST /ready) and the `ready` hook. A busy
+ * robot is not an error, so by default it is waited for without end; a site that wants to be told
+ * instead sets a deadline, after which the update is given up for now. Nothing here ever swaps
+ * under a busy robot. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

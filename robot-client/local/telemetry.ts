@@ -1,4 +1,7 @@
-/** What the robot's application counts: totals since the agent's start, and reports of each part. */
+/**
+ * Counters of the application of the robot: totals since the agent's start, and reports of each
+ * part.
+ */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Counts } from '../fleet/usage.ts';

@@ -1,5 +1,5 @@
 /**
- * Which rollout of an announcement a component takes, and why not the others. Pure: the
+ * Decides which rollout of an announcement a component takes, and why not the others. Pure: the
  * announcement has been verified, the bundle signatures are verified here, before a byte is
  * downloaded. Every answer carries its reason, because "nothing happened" is not an explanation.
  * Sans-I/O.

@@ -1,8 +1,8 @@
 /**
- * Which way a payload comes to a robot: whole, or as a delta from a release that is installed. Only
- * what a release key signed in the manifest counts as a delta; the rollout's artifacts say no more
- * than where its chunks are. A bundle whose delta failed here once is taken whole from then on.
- * Sans-I/O.
+ * Decides which way a payload comes to a robot: whole, or as a delta from a release that is
+ * installed. Only what a release key signed in the manifest counts as a delta; the rollout's
+ * artifacts say no more than where its chunks are. A bundle whose delta failed here once is taken
+ * whole from then on. Sans-I/O.
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';

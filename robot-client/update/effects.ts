@@ -1,5 +1,5 @@
 /**
- * What each effect of the machine does to the world, and which event came of it. No decision is
+ * Carries out each effect of the machine and returns the event that came of it. No decision is
  * taken here that the machine could take: an effect ends in exactly one event.
  */
 

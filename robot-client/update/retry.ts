@@ -1,7 +1,7 @@
 /**
- * When a bundle that failed may be tried again. The instant was written by a clock that may have
- * been wrong: robots without a battery for theirs start years in the past and jump when the network
- * is there. Sans-I/O.
+ * Decides when a bundle that failed may be tried again. The instant was written by a clock that may
+ * have been wrong: robots without a battery for theirs start years in the past and jump when the
+ * network is there. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';

@@ -1,7 +1,6 @@
 /**
- * What a robot remembers of one component across power cuts: the contents of
- * `<root>/state/machine.json`. It is written whole before anything is done on its account.
- * Sans-I/O.
+ * State of one component, kept across power cuts: the contents of `<root>/state/machine.json`. It
+ * is written whole before anything is done on its account. Sans-I/O.
  */
 
 import { z } from 'zod';

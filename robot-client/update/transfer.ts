@@ -1,5 +1,5 @@
 /**
- * What a job downloads, and into which files: the full payload, or the delta that was chosen.
+ * Plans what a job downloads, and into which files: the full payload, or the delta that was chosen.
  * Sans-I/O.
  */
 

@@ -1,5 +1,5 @@
 /**
- * Where a broker is: one URL, or several of one cluster with commas between them. The first is
+ * Address of a broker: one URL, or several of one cluster with commas between them. The first is
  * tried first, the next one when a connection cannot be made or has ended. Sans-I/O.
  */
 

@@ -1,6 +1,6 @@
 /**
- * What is thrown when something is refused or goes wrong; `error-catalogue.ts` has every code.
- * Sans-I/O.
+ * Errors that are thrown when something is refused or goes wrong; `error-catalogue.ts` has every
+ * code. Sans-I/O.
  */
 
 import { CATALOGUE, type ErrorCode, type Exit, type Fault, type Retry } from './error-catalogue.ts';

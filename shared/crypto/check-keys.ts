@@ -1,4 +1,4 @@
-/** Whether the private keys at hand can say what they are about to say. Sans-I/O. */
+/** Checks whether the private keys at hand may sign what they are about to sign. Sans-I/O. */
 
 import { keyIdOf, publicKeyOf } from './ed25519.ts';
 import { DroverError } from '../base/errors.ts';

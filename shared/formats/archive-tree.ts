@@ -1,8 +1,8 @@
 /**
- * What the entries of an archive have made so far, so that each path is made once and nothing is
- * ever made through something that is not a folder: a link planted by one entry cannot redirect the
- * next. Folders share their prefixes, which keeps the largest archive allowed within tens of MiB.
- * Sans-I/O.
+ * Tracks what the entries of an archive have made so far, so that each path is made once and
+ * nothing is ever made through something that is not a folder: a link planted by one entry cannot
+ * redirect the next. Folders share their prefixes, which keeps the largest archive allowed within
+ * tens of MiB. Sans-I/O.
  */
 
 import { assertEntriesWithin, unsafeEntry, type ArchiveAction } from './archive-entry.ts';

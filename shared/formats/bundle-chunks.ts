@@ -1,9 +1,8 @@
 /**
- * Which chunks a bundle is made of, as its announcement says: the index of each artifact and all
- * that the index names. Whoever checks, carries or removes chunks asks here, so that a new kind of
- * artifact is known to all of them at once. It must never leave one out: what is not named here is
- * garbage to a broker.
- * Sans-I/O.
+ * Lists the chunks that a bundle is made of, as its announcement says: the index of each artifact
+ * and all that the index names. Whoever checks, carries or removes chunks asks here, so that a new
+ * kind of artifact is known to all of them at once. It must never leave one out: what is not named
+ * here is garbage to a broker. Sans-I/O.
  */
 
 import type { Artifact } from './announcement.ts';

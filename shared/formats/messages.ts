@@ -1,7 +1,6 @@
 /**
- * What robots say. Reports are not signed: they are evidence for people and gates, never a reason
- * to install anything, so a forged one can mislead a dashboard and nothing else.
- * Sans-I/O.
+ * Messages of robots. Reports are not signed: they are evidence for people and gates, never a
+ * reason to install anything, so a forged one can mislead a dashboard and nothing else. Sans-I/O.
  */
 
 import { z } from 'zod';

@@ -198,7 +198,7 @@ export class MqttWire implements Wire {
       // Read anew for each connection, since they are renewed: perhaps at this very moment.
       const why = error instanceof Error ? error.message : String(error);
       this.#lastError = new DroverError('FILE_UNREADABLE', `read certificate: ${why}`);
-      this.#log.warn({ problem: this.#lastError.message }, 'no connection tried');
+      this.#log.warn({ problem: this.#lastError.message }, 'could not try a connection');
       return this.#connectLater();
     }
     const { clientId, username, password, will, keepsSession = false } = this.#options;

@@ -1,7 +1,7 @@
 /**
- * What a rollout has to prove before it may widen: the `gates` of an announcement. Only the numbers
- * live here; the judge is broker/rollout/gate.ts. Every field has a default, so that `{}` is a gate.
- * Sans-I/O.
+ * Conditions that a rollout has to meet before it may widen: the `gates` of an announcement. Only
+ * the numbers live here; the judge is broker/rollout/gate.ts. Every field has a default, so that
+ * `{}` is a gate. Sans-I/O.
  */
 
 import { z } from 'zod';

@@ -1,5 +1,5 @@
 /**
- * What stands before the pieces of a delta: how a tar is put together from the one before it.
+ * Plan at the head of a delta: how a tar is put together from the one before it.
  *
  * A delta is a file of zstd frames. The first is a skippable one and holds this plan; `zstd -l` and
  * `zstd -t` take the file for what it is. The history is the base tar followed by what was made so

@@ -77,7 +77,7 @@ async function assertComes(wire: Wire, got: Got, hash: Sha256Hex, chunk: Buffer)
 
 function assertUnharmed({ child }: BrokerChild): void {
   assert.equal(child.ended, null, child.describe());
-  assert.doesNotMatch(child.stderr, /a failure had no owner/);
+  assert.doesNotMatch(child.stderr, /unhandled failure/);
 }
 
 /** Calls that read or change files; a question mark passes over what a processor does not have. */

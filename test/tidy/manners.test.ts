@@ -20,6 +20,18 @@ test('no file has a default export', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('a header says what the file does or is, in a sentence that begins with it', () => {
+  const riddle =
+    /^(?:#!.*\n)?\/\*\*\s*(?:\* )?(?:What|Who|Whom|Whose|Whether|Which|How|Where|When|Whatever)\b/;
+  const wrong = productSources()
+    .filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path))
+    .filter(({ text }) => riddle.test(text));
+  assert.deepEqual(
+    wrong.map(({ path }) => path),
+    [],
+  );
+});
+
 test('files are kebab-case and named after what they are about', () => {
   const vague = /\/(?:utils?|index|helpers?|misc|common|types|constants)\.ts$/;
   const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.slow)?\.test|\.d)?\.ts$/;

@@ -1,5 +1,5 @@
 /**
- * What the dashboard does in the browser: it asks the API, follows /events, and writes all it hears
+ * Script of the dashboard in the browser: it asks the API, follows /events, and writes all it hears
  * with textContent. A page may show a hostile robot's words; it must never run or format them.
  */
 

@@ -1,4 +1,4 @@
-/** How the dashboard looks: light and dark, from a wall screen down to a phone. */
+/** Style of the dashboard: light and dark, from a wall screen down to a phone. */
 
 export const DASHBOARD_STYLE = `
 :root {

@@ -1,5 +1,5 @@
 /**
- * What a delta is made from: an older bundle, or a bare tar with the version that it was. A bundle
+ * Reads the base of a delta: an older bundle, or a bare tar with the version that it was. A bundle
  * is checked against its manifest first: a delta from other bytes than robots run helps nobody.
  */
 

@@ -1,7 +1,6 @@
 /**
- * Which versions a bundle may have deltas from. Pure: a base that no robot could ever patch from is
- * told before gigabytes are read.
- * Sans-I/O.
+ * Decides which versions a bundle may have deltas from. Pure: a base that no robot could ever patch
+ * from is told before gigabytes are read. Sans-I/O.
  */
 
 import { archFits } from '../../../shared/rules/arch.ts';
