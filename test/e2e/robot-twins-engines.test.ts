@@ -1,0 +1,64 @@
+/** Two robots with one id on engines of somebody else and behind a relay: the fleet is told. */
+
+import assert from 'node:assert/strict';
+import { cp, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { startDrover } from '../helpers/child.ts';
+import { startMosquitto } from '../helpers/mosquitto.ts';
+import { startNats } from '../helpers/nats.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { AttachedChild } from './attached-child.ts';
+import { startBrokerChild } from './broker-child.ts';
+import { startRelayChild } from './relay-child.ts';
+import { Site } from './site.ts';
+
+/** The agent r1 on two roots, as two cards that were copied from one. */
+async function startTwins(t: TestContext, site: Site, url: string): Promise<void> {
+  const first = site.path('one');
+  await mkdir(join(first, 'active'), { recursive: true });
+  await cp(first, site.path('two'), { recursive: true });
+  for (const root of [first, site.path('two')]) {
+    const args = ['--id', 'r1', '--root', root, '--hooks', site.path('hooks'), '--broker', url];
+    startDrover(t, 'robot-client', [...args, '--trust', site.path('trust.json')]);
+  }
+}
+
+async function assertTold(httpUrl: string): Promise<void> {
+  const get = async (path: string): Promise<string> => (await fetch(`${httpUrl}${path}`)).text();
+  let last = '';
+  await waitUntil(
+    'the API to tell it',
+    async () => {
+      last = await get('/robots/r1');
+      return last.includes('ROBOT_ID_TWICE');
+    },
+    { timeoutMs: 180_000, look: () => last },
+  );
+  assert.match(await get('/metrics'), /^drover_robot_clones 1$/m);
+}
+
+describe('two robots with one id', { concurrency: true }, () => {
+  for (const [name, start] of [
+    ['mosquitto', startMosquitto],
+    ['nats', startNats],
+  ] as const) {
+    it(`are told by a broker that is attached to ${name}`, async (t) => {
+      const engine = await start(t);
+      if (!engine) return;
+      const site = await Site.open(t);
+      const args = ['--engine-profile', name];
+      const attached = await AttachedChild.start(t, site, { engine: engine.url, data: 'a', args });
+      await startTwins(t, site, engine.url);
+      await assertTold(attached.url);
+    });
+  }
+
+  it('are told by the broker above their relay', async (t) => {
+    const site = await Site.open(t);
+    const above = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
+    const relay = await startRelayChild(t, site, { upstream: above.url, name: 'hall' });
+    await startTwins(t, site, relay.url);
+    await Promise.all([relay.httpUrl, above.httpUrl].map(assertTold));
+  });
+});
