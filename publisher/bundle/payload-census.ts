@@ -33,7 +33,10 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
       const { name, type, linkname, mode, size } = entry.header;
       const header = { name, type: String(type), linkname: linkname ?? null, mode, size };
       const action = checkArchiveEntry(header, census, payloadBytes);
-      const names = attributesOf(entry.header.pax as Record<string, string> | null | undefined);
+      const names = attributesOf({
+        ...globalRecords(extract),
+        ...(entry.header.pax as object | null | undefined),
+      });
       if (names.length > 0 && attributed.length < LIMITS.attributedMax) {
         attributed.push({ path: name, names });
       }
@@ -72,8 +75,15 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
   throw new DroverError('ARCHIVE_CORRUPT', `read payload ${payloadPath}: ${why}`, { cause });
 }
 
+/**
+ * The PAX records that hold for every entry from here on. tar-stream passes them on only with
+ * entries that have records of their own.
+ */
+const globalRecords = (extract: object): Record<string, string> | null =>
+  (extract as { _paxGlobal?: Record<string, string> | null })._paxGlobal ?? null;
+
 /** Names of attributes in the PAX records of an entry, without those that belong to a machine. */
-function attributesOf(pax: Record<string, string> | null | undefined): string[] {
-  const names = Object.keys(pax ?? {}).flatMap((key) => paxXattr(key) ?? []);
-  return names.filter((name) => !isMachineXattr(name));
-}
+const attributesOf = (pax: object): string[] =>
+  Object.keys(pax)
+    .flatMap((key) => paxXattr(key) ?? [])
+    .filter((name) => !isMachineXattr(name));

@@ -12,6 +12,7 @@ import {
 } from '../../../publisher/bundle/xattr-policy.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { startBrokerChild } from '../../e2e/broker-child.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { findPeer, requirePeer } from '../../helpers/peer.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
@@ -108,4 +109,43 @@ test('a tar of another tool with attributes is not signed, unless a person says 
   assert.match((await drover('inspect', bundle)).stdout, /attributes +of 1 entries/);
   const signed = await drover(...sign, '--drop-xattrs');
   assert.equal(signed.ended?.code, 0, signed.describe());
+});
+
+test('attributes in global PAX records are found, and publish tells those of a signed bundle', async (t) => {
+  const python = requirePeer(t, 'python3');
+  if (!python) return;
+  const folder = await tempFolder(t);
+  const payload = join(folder, 'payload.tar.gz');
+  const script = [
+    'import io, sys, tarfile',
+    'head = {"SCHILY.xattr.user.note": "hello"}',
+    'tar = tarfile.open(sys.argv[1], "w:gz", format=tarfile.PAX_FORMAT, pax_headers=head)',
+    'entry = tarfile.TarInfo("run"); entry.size = 1',
+    'tar.addfile(entry, io.BytesIO(b"x")); tar.close()',
+  ];
+  execFileSync(python, ['-c', script.join('\n'), payload]);
+  const manifest = {
+    ...{ name: 'app', version: '1.0.0', target_arch: 'any', min_current_version: '0.0.0' },
+    ...{ rollback_version: '0.0.0', apply_strategy: 'atomic_swap' },
+    payload_sha256: sha256Hex(readFileSync(payload)),
+  };
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  const drover = async (...args: string[]) => {
+    const child = startDrover(t, 'publisher', args);
+    await child.exit;
+    return child;
+  };
+  const key = join(folder, 'key');
+  await drover('keygen', '--out', key);
+  const sign = ['sign', folder, '--key', `${key}.key`];
+  assert.match((await drover(...sign)).stderr, /"run" \(user\.note\) \(XATTRS_REFUSED\)/);
+  await drover(...sign, '--drop-xattrs');
+  const trust = join(folder, 'trust.json');
+  const keys = ['--release', `${key}.pub`, '--rollout', `${key}.pub`];
+  await drover('trust', 'init', ...keys, '--fleet', 'test', '--out', trust);
+  const { url } = await startBrokerChild(t);
+  const words = ['--broker', url, '--trust', trust, '--upload-only'];
+  const published = await drover('publish', folder, ...words);
+  assert.equal(published.ended?.code, 0, published.describe());
+  assert.match(published.stderr, /user\.note.*no robot restores \(XATTRS_REFUSED\)/);
 });
