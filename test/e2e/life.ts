@@ -34,17 +34,32 @@ async function inject(url: string, payload: Uint8Array): Promise<void> {
   await wire.close();
 }
 
-export function describeLife(engine: string, start: StartEngine): void {
-  describe(`an update on ${engine}`, () => describeUpdate(start));
-  describe(`a transfer on ${engine}`, () => describeTransfer(start));
-  describe(`a refusal on ${engine}`, () => describeRefusals(start));
+/** The robots have these components; the last one lives the life, the others stand beside it. */
+export function describeLife(
+  engine: string,
+  start: StartEngine,
+  components: readonly string[] = ['app'],
+): void {
+  describeUpdates(engine, start, components);
+  describe(`an interlock on ${engine}`, () => describeInterlock(start, components));
+  describe(`a transfer on ${engine}`, () => describeTransfer(start, components));
+  describe(`a refusal on ${engine}`, () => describeRefusals(start, components));
 }
 
-function describeUpdate(start: StartEngine): void {
+/** The part of that life in which versions come and go. */
+export function describeUpdates(
+  engine: string,
+  start: StartEngine,
+  components: readonly string[] = ['app'],
+): void {
+  describe(`an update on ${engine}`, () => describeUpdate(start, components));
+}
+
+function describeUpdate(start: StartEngine, components: readonly string[]): void {
   it('installs a first version, updates it, and keeps the way back', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const robot = site.robot('r1', carrier.url);
     await site.publish(carrier.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
@@ -62,7 +77,7 @@ function describeUpdate(start: StartEngine): void {
   it('goes back by itself when a version is not healthy, and does not try it again', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const robot = site.robot('r1', carrier.url);
     await robot.hook('health', 'test "$DROVER_VERSION" != 1.1.0');
     await site.publish(carrier.url, await site.bundle('1.0.0'));
@@ -78,11 +93,13 @@ function describeUpdate(start: StartEngine): void {
     await site.publish(carrier.url, await site.bundle('1.1.1'));
     await robot.runs('1.1.1');
   });
+}
 
+function describeInterlock(start: StartEngine, components: readonly string[]): void {
   it('stays on its version while the robot is busy, and swaps when it is ready', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const robot = site.robot('r1', carrier.url);
     await robot.hook('ready', 'if [ -f "$DROVER_ROOT/busy" ]; then echo lifting; exit 75; fi');
     await site.publish(carrier.url, await site.bundle('1.0.0'));
@@ -100,11 +117,11 @@ function describeUpdate(start: StartEngine): void {
   });
 }
 
-function describeTransfer(start: StartEngine): void {
+function describeTransfer(start: StartEngine, components: readonly string[]): void {
   it('is killed in mid-transfer and goes on where it was', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const noise = randomBytes(3 * 1024 * 1024);
     await site.publish(carrier.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
     const robot = site.robot('r1', carrier.url, ['--max-rate', '1M']);
@@ -123,7 +140,7 @@ function describeTransfer(start: StartEngine): void {
   it('fetches no verified chunk twice over a link that is cut again and again', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const noise = randomBytes(4 * 1024 * 1024);
     await site.publish(carrier.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
     const proxy = await startTcpProxy(t, carrier.port);
@@ -165,11 +182,11 @@ function forgeries(seed: Uint8Array): { good: Uint8Array; cases: [string, Uint8A
   return { good, cases };
 }
 
-function describeRefusals(start: StartEngine): void {
+function describeRefusals(start: StartEngine, components: readonly string[]): void {
   it('refuses announcements that are forged, of another fleet, expired, replayed or garbage', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const robot = site.robot('r1', carrier.url);
     await site.publish(carrier.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
@@ -189,7 +206,7 @@ function describeRefusals(start: StartEngine): void {
   it('says with its own code why it takes a bundle not', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t);
+    const site = await Site.open(t, [], components);
     const robot = site.robot('r1', carrier.url, ['--arch', 'aarch64', '--tags', 'blue']);
     await site.publish(carrier.url, await site.bundle('1.5.0'));
     await robot.runs('1.5.0');
@@ -204,6 +221,8 @@ function describeRefusals(start: StartEngine): void {
       '1.6.0',
       '--arch',
       'x86_64',
+      '--name',
+      components.at(-1) ?? 'app',
       '--out',
       wrongArch,
     );

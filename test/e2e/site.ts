@@ -41,7 +41,10 @@ export class Robot {
   readonly #args: readonly string[];
   readonly #env: Record<string, string>;
   readonly id: string;
+  /** Of the component that the test is about. */
   readonly root: string;
+  readonly #subject: string;
+  readonly #socket: string;
   readonly hooks: string;
   child: Child;
 
@@ -51,13 +54,21 @@ export class Robot {
     folder: string,
     args: readonly string[],
     env: Record<string, string>,
+    components: readonly string[] = ['app'],
   ) {
     this.#scope = scope;
     this.id = id;
-    this.root = join(folder, id);
+    this.#subject = components.at(-1) ?? 'app';
+    const rootOf = (name: string) => join(folder, name === 'app' ? id : `${id}-${name}`);
+    this.root = rootOf(this.#subject);
+    this.#socket = join(rootOf(components[0] ?? 'app'), 'state/agent.sock');
+    const roots = components.flatMap((name) => [
+      '--root',
+      name === 'app' ? rootOf(name) : `${name}=${rootOf(name)}`,
+    ]);
     this.hooks = join(folder, `${id}-hooks`);
     this.#env = env;
-    this.#args = ['--id', id, '--root', this.root, '--hooks', this.hooks, ...args];
+    this.#args = ['--id', id, ...roots, '--hooks', this.hooks, ...args];
     this.child = this.#start();
   }
 
@@ -82,14 +93,13 @@ export class Robot {
 
   /** Of all components, in the order of `--root`. */
   async statuses(): Promise<ComponentStatus[]> {
-    const socket = join(this.root, 'state/agent.sock');
-    const status = (await callLocalApi(socket, 'GET', '/status')) as unknown as {
+    const status = (await callLocalApi(this.#socket, 'GET', '/status')) as unknown as {
       components: ComponentStatus[];
     };
     return status.components;
   }
 
-  async status(name = 'app'): Promise<ComponentStatus> {
+  async status(name = this.#subject): Promise<ComponentStatus> {
     const component = (await this.statuses()).find((one) => one.name === name);
     if (!component) throw new Error(`no component ${name}`);
     return component;
@@ -105,20 +115,20 @@ export class Robot {
   }
 
   async call(path: string, body: object): Promise<unknown> {
-    return await callLocalApi(join(this.root, 'state/agent.sock'), 'POST', path, body);
+    return await callLocalApi(this.#socket, 'POST', path, body);
   }
 
-  /** Waits for a state of this robot's component `app` and returns it. */
+  /** Waits for a state of the component that the test is about and returns it. */
   async until(
     what: string,
     holds: (status: ComponentStatus) => boolean,
     timeoutMs?: number,
   ): Promise<ComponentStatus> {
-    return await this.#until({ name: 'app', what, holds, timeoutMs });
+    return await this.#until({ name: this.#subject, what, holds, timeoutMs });
   }
 
   async runs(version: string, timeoutMs?: number): Promise<ComponentStatus> {
-    return await this.component('app').runs(version, timeoutMs);
+    return await this.component(this.#subject).runs(version, timeoutMs);
   }
 
   async #until(wait: {
@@ -150,15 +160,22 @@ export class Robot {
 export class Site {
   readonly #scope: Scope;
   readonly folder: string;
+  /** Of each robot; the last is the one that bundles are for unless they say `--name`. */
+  readonly #components: readonly string[];
 
-  private constructor(scope: Scope, folder: string) {
+  private constructor(scope: Scope, folder: string, components: readonly string[]) {
     this.#scope = scope;
     this.folder = folder;
+    this.#components = components;
   }
 
   /** Keys and trust are there when it resolves. */
-  static async open(scope: Scope, more: readonly string[] = []): Promise<Site> {
-    const site = new Site(scope, await tempFolder(scope));
+  static async open(
+    scope: Scope,
+    more: readonly string[] = [],
+    components: readonly string[] = ['app'],
+  ): Promise<Site> {
+    const site = new Site(scope, await tempFolder(scope), components);
     for (const key of ['release', 'rollout']) {
       await site.drover('keygen', '--out', site.path(key));
     }
@@ -208,6 +225,8 @@ export class Site {
       await writeFile(join(app, name), content);
     }
     const bundle = this.path('bundles', folder);
+    const subject = this.#components.at(-1) ?? 'app';
+    const named = at < 0 && subject !== 'app' ? ['--name', subject] : [];
     await this.drover(
       'build',
       app,
@@ -215,6 +234,7 @@ export class Site {
       version,
       '--arch',
       'any',
+      ...named,
       ...more,
       '--out',
       bundle,
@@ -241,6 +261,6 @@ export class Site {
     env: Record<string, string> = {},
   ): Robot {
     const args = ['--broker', url, '--trust', this.path('trust.json'), ...more];
-    return new Robot(this.#scope, id, this.folder, args, env);
+    return new Robot(this.#scope, id, this.folder, args, env, this.#components);
   }
 }
