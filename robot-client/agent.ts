@@ -31,7 +31,7 @@ import { Outbox } from './fleet/outbox.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
-import { SecondLook } from './fleet/retry-refused.ts';
+import { problemOf, SecondLook } from './fleet/retry-refused.ts';
 import { TrustFile } from './fleet/trust-store.ts';
 import { TwinWatch } from './fleet/twin-watch.ts';
 import { Wants } from './fleet/wants.ts';
@@ -42,11 +42,13 @@ import { layoutOf } from './install/layout.ts';
 import { explainRobot } from './local/explain.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
+import { SwapTurns } from './update/swap-turns.ts';
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #components: ComponentSet;
+  readonly #turns = new SwapTurns();
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -229,6 +231,7 @@ export class Agent {
       hookTimeoutMs,
       bytesPerSecondMax,
       interlock,
+      turn: this.#turns.of(component),
       bootsMax,
       adoptVersion,
       facts: { robot, arch, tags },
@@ -301,7 +304,7 @@ export class Agent {
     try {
       if (!(await this.#trustFile.take(version, payload))) return;
     } catch (thrown) {
-      const problem = this.#problemOf(thrown);
+      const problem = problemOf(thrown, this.#log);
       this.#lookAgain(problem, topic, payload);
       return this.#components.refuse(problem, { stays: true });
     }
@@ -319,7 +322,7 @@ export class Agent {
       this.#orders.follow(expires_at);
       if (this.#twins.endings === 0) this.#log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
-      const problem = this.#problemOf(thrown);
+      const problem = problemOf(thrown, this.#log);
       this.#lookAgain(problem, topic, payload);
       return this.#components.refuse(problem, { stays: true });
     }
@@ -332,7 +335,7 @@ export class Agent {
     try {
       await this.#inbox.acceptProgress(payload, this.#now());
     } catch (thrown) {
-      const problem = this.#problemOf(thrown);
+      const problem = problemOf(thrown, this.#log);
       this.#lookAgain(problem, topic, payload);
       this.#log.warn({ problem }, 'progress refused');
       return;
@@ -345,14 +348,6 @@ export class Agent {
     if (CATALOGUE[problem.code].retry === 'later') this.#secondLook.keep(topic, payload);
   }
 
-  /** A bug of ours in handling a message must not take the agent down: it is told like any other. */
-  #problemOf(thrown: unknown): Problem {
-    if (!(thrown instanceof DroverError)) {
-      this.#log.error({ error: String(thrown) }, 'unexpected failure on a message');
-    }
-    return toProblem(thrown);
-  }
-
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
@@ -362,7 +357,7 @@ export class Agent {
       const announcement = this.#inbox.currentAnnouncement(this.#now());
       if (announcement) await this.#components.consider(announcement, { progress, completeSince });
     } catch (thrown) {
-      const problem = this.#problemOf(thrown);
+      const problem = problemOf(thrown, this.#log);
       const bytes = this.#inbox.announcementBytes;
       if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
       await this.#components.refuse(problem, { stays: false });

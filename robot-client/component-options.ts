@@ -20,6 +20,7 @@ export interface ComponentOptions extends Pick<
   | 'healthIntervalMs'
   | 'bytesPerSecondMax'
   | 'interlock'
+  | 'turn'
 > {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
   readonly bootsMax: number;

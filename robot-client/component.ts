@@ -9,9 +9,9 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Progress } from '../shared/formats/progress.ts';
 import { decideRecall, type Decision, type RobotFacts } from './update/decide.ts';
-import { accepts, isLooping, loopProblem, step } from './update/machine.ts';
+import { accepts, orLoop, step } from './update/machine.ts';
 import type { Effect, MachineEvent } from './update/machine.ts';
-import { busyWhile, type ComponentView, type Held, type Live } from './fleet/report.ts';
+import { busyWhile, QUIET, type ComponentView, type Held, type Live } from './fleet/report.ts';
 import { decideOffered } from './update/offered.ts';
 import { startEvent } from './install/recovery.ts';
 import { retryWaitMs } from './update/retry.ts';
@@ -25,9 +25,8 @@ import { RootOpener } from './install/open-root.ts';
 import { keepMachineState, writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './install/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
+import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
 import { tellTransition } from './fleet/tell.ts';
-
-const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -36,7 +35,8 @@ export class Component {
   readonly #root: RootOpener;
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
-  readonly #effects = new RunningEffects((error) => this.#failed(error));
+  readonly #turn: SwapTurn;
+  readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
   #retryTimer: NodeJS.Timeout | null = null;
   /** Considered last; and the one beside which another document was refused, until a newer. */
   #considered: Announcement | null = null;
@@ -51,6 +51,7 @@ export class Component {
     this.#options = options;
     this.#slots = new SlotWatch(options);
     this.#root = new RootOpener(options);
+    this.#turn = options.turn ?? new SwapTurns().of(options.component);
   }
 
   #now(): EpochMs {
@@ -85,6 +86,7 @@ export class Component {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     await this.#slots.read(); // before the state: what is told never mixes old and new
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
+    this.#turn.recover(this.#state.phase); // before any component starts
     this.#loaded = true;
   }
 
@@ -109,7 +111,8 @@ export class Component {
     this.#effects.abort('agent stops'); // what the last event began
     if (this.#retryTimer) clearTimeout(this.#retryTimer);
     const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
-    if (!hasEnded) this.#options.log.warn({ component: this.name }, 'an effect has not ended');
+    if (hasEnded) this.#turn.release();
+    else this.#options.log.warn({ component: this.name }, 'an effect has not ended');
     return hasEnded;
   }
 
@@ -148,7 +151,7 @@ export class Component {
     if (!isNew) return;
     if (problem) {
       this.#options.log.warn({ component: this.name, problem }, 'slots are not as they were left');
-      await this.#tell('refused', this.#state, problem, null);
+      await this.#tell({ event: 'refused', before: this.#state, problem, version: null });
     }
     this.#options.onChange(true);
   }
@@ -187,7 +190,10 @@ export class Component {
   /** Nothing is swapped while there is a problem; it is told and shown. */
   async hold(problem: Problem | null): Promise<void> {
     this.#held = problem && { problem, atMs: this.#now() };
-    if (problem) await this.#enqueue(() => this.#tell('refused', this.#state, problem, null));
+    if (problem)
+      await this.#enqueue(() =>
+        this.#tell({ event: 'refused', before: this.#state, problem, version: null }),
+      );
     this.#options.onChange(true);
   }
 
@@ -229,9 +235,8 @@ export class Component {
   }
 
   async #act(decision: Decision, now: number): Promise<void> {
-    const { verdict } = decision;
+    const { verdict, wantedPackage: wanted } = decision;
     const { phase, job, retry } = this.#state;
-    const { wantedPackage: wanted } = decision;
     if (wanted) this.#options.wantPackage(wanted, this.#slots.active);
     if (verdict.kind === 'take') {
       const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
@@ -248,8 +253,8 @@ export class Component {
       await this.#apply({ kind: isHeld ? 'held' : 'withdrawn' });
     }
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
-    const [waitingFor, wakeAtMs] =
-      verdict.kind === 'wait' ? [verdict.problem.message, verdict.untilMs] : [null, null];
+    const waits = verdict.kind === 'wait' ? verdict : null;
+    const [waitingFor, wakeAtMs] = [waits?.problem.message ?? null, waits?.untilMs ?? null];
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     const refusal = isBeside ? this.#live.refusal : null;
     this.#live = { ...this.#live, refusal, waitingFor, wakeAtMs };
@@ -289,7 +294,7 @@ export class Component {
     if (known?.problem.code === problem.code && known.version === version) return;
     this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#now() } };
     this.#options.log.warn({ component: this.name, version, problem }, 'refused');
-    await this.#tell('refused', this.#state, problem, version);
+    await this.#tell({ event: 'refused', before: this.#state, problem, version });
     this.#options.onChange(true);
   }
 
@@ -301,7 +306,8 @@ export class Component {
   }
 
   /** Shown in what is reported, logged once for each new reason, and tried again after a while. */
-  #failed(error: unknown): void {
+  #failed(error: unknown, how = { hasEffectEnded: false }): void {
+    this.#turn.failed(this.#state.phase, how);
     const problem = toProblem(error);
     const known = this.#live.refusal?.problem;
     if (known?.code !== problem.code || known.message !== problem.message) {
@@ -328,11 +334,7 @@ export class Component {
   async #apply(event: MachineEvent): Promise<void> {
     const { disk, layout, log } = this.#options;
     const before = this.#state;
-    const looping = isLooping(before) && accepts(before.phase, 'looping');
-    const taken: MachineEvent =
-      looping && event.kind !== 'superseded' && event.kind !== 'withdrawn'
-        ? { kind: 'looping', problem: loopProblem(before) }
-        : event;
+    const taken = orLoop(before, event);
     const { state: after, effects } = step(before, taken, this.#now());
     const unkept = await keepMachineState(disk, layout, { state: after, log });
     // Nothing may be swapped that the disk does not remember.
@@ -340,6 +342,7 @@ export class Component {
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(); // before the state: a report never shows a phase with older slots
     this.#state = after;
+    this.#turn.follow(after.phase);
     this.#live = { ...QUIET, refusal: this.#live.refusal };
     const problem = 'problem' in taken ? taken.problem : lossOf(after);
     const { phase: to, job } = after;
@@ -348,7 +351,8 @@ export class Component {
     log.info({ ...told, ...(problem && { problem }) }, said);
     for (const effect of effects) this.#start(effect);
     const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
-    if (!isRestAtBoot) await this.#tell(taken.kind, before, problem, this.#slots.active);
+    if (!isRestAtBoot)
+      await this.#tell({ event: taken.kind, before, problem, version: this.#slots.active });
     else if (unkept) await this.#noteRefusal(unkept, null);
     this.#options.onChange(true);
   }
@@ -369,6 +373,7 @@ export class Component {
     });
     return {
       ...this.#options,
+      turn: this.#turn,
       signal,
       now: () => this.#now(),
       confirmed,
@@ -389,12 +394,7 @@ export class Component {
     };
   }
 
-  async #tell(
-    event: string,
-    before: MachineState,
-    problem: Problem | null,
-    version: string | null,
-  ): Promise<void> {
-    await tellTransition(this.#options, { event, before, after: this.#state, problem, version });
+  async #tell(told: Omit<Parameters<typeof tellTransition>[1], 'after'>): Promise<void> {
+    await tellTransition(this.#options, { ...told, after: this.#state });
   }
 }

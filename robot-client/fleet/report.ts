@@ -26,6 +26,9 @@ export interface Live {
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
 }
 
+/** Of a component that does nothing and waits for nothing. */
+export const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
+
 export interface ComponentView {
   readonly name: string;
   readonly version: string | null;

@@ -7,7 +7,17 @@
  * is kept, and only in memory: after a start the carrier delivers anyway.
  */
 
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+
+/** A bug of ours in handling a message must not take the agent down: it is told like any other. */
+export function problemOf(thrown: unknown, log: Log): Problem {
+  if (!(thrown instanceof DroverError)) {
+    log.error({ error: String(thrown) }, 'unexpected failure on a message');
+  }
+  return toProblem(thrown);
+}
 
 export class SecondLook {
   readonly #kept = new Map<string, Uint8Array>();

@@ -38,7 +38,8 @@ import { stageArchive } from './stage.ts';
 import { pruneReleases } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
-import { untilReady } from '../local/until-ready.ts';
+import { untilOutOfService } from './out-of-service.ts';
+import { SwapTurns, type SwapTurn } from './swap-turns.ts';
 import { verifyPayload } from './verify.ts';
 
 export interface EffectContext {
@@ -57,6 +58,8 @@ export interface EffectContext {
   readonly healthIntervalMs?: number | undefined;
   /** `ALWAYS_OPEN` when it is left out. */
   readonly interlock?: InterlockRules | undefined;
+  /** The claim among the components of this robot; left out where there is one. */
+  readonly turn?: SwapTurn | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */
@@ -232,22 +235,27 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const problem = await ready(job, on, { what: `swap to ${job.version}`, isUrgent: job.emergency });
+  const problem = await ready(job, on, {
+    what: `swap to ${job.version}`,
+    isUrgent: job.emergency,
+    kind: 'swap',
+  });
   if (problem) return { kind: 'refused', problem };
   const slots = await readSlots(on.disk, on.layout);
   assertOwnSlots(slots);
   return { kind: 'ready', previousVersion: wayBackOf(slots) };
 }
 
-/** Null when the robot may be taken out of service. */
+/** Null when the component may be stopped. */
 async function ready(
   job: Job,
   on: EffectContext,
-  { what, isUrgent }: { what: string; isUrgent: boolean },
+  asked: { what: string; isUrgent: boolean; kind: 'swap' | 'rollback' },
 ): Promise<Problem | null> {
-  return await untilReady({
-    what,
-    ignoresWindows: isUrgent,
+  return await untilOutOfService({
+    ...asked,
+    turn: on.turn ?? new SwapTurns().of(on.component),
+    ignoresWindows: asked.isUrgent,
     rules: on.interlock ?? ALWAYS_OPEN,
     signal: on.signal,
     now: () => on.now(),
@@ -303,9 +311,10 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
       await ready(
         job,
         { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
-        { what, isUrgent: true },
+        { what, isUrgent: true, kind: 'rollback' },
       );
     }
+    await on.turn?.take('rollback', on);
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const { version, previousVersion: previous } = job;

@@ -142,6 +142,13 @@ export function isLooping(state: MachineState): boolean {
   return (state.job?.persists ?? 0) >= LIMITS.persistsPerJobMax;
 }
 
+/** The event that is taken: a job that goes in circles ends, unless the event ends it anyway. */
+export function orLoop(state: MachineState, event: MachineEvent): MachineEvent {
+  if (event.kind === 'superseded' || event.kind === 'withdrawn') return event;
+  if (!isLooping(state) || !accepts(state.phase, 'looping')) return event;
+  return { kind: 'looping', problem: loopProblem(state) };
+}
+
 export function loopProblem(state: MachineState): Problem {
   const writes = state.job?.persists ?? 0;
   return problemOf(

@@ -1,0 +1,47 @@
+/**
+ * Decides which component of a robot may stop and start its application: one at a time, so that a
+ * robot of two components never has both of them down, and none is judged while another restarts.
+ * A rollback goes before a swap, of the same kind the oldest wish goes first. What was interrupted
+ * by a power cut or a restart of the agent is not asked: it is half done, and goes on at once.
+ * Sans-I/O.
+ */
+
+import type { Phase } from '../../shared/formats/phases.ts';
+
+export interface SwapWish {
+  readonly component: string;
+  readonly kind: 'swap' | 'rollback';
+  /** Counts up with each wish on this robot. */
+  readonly nth: number;
+}
+
+export interface SwapFacts {
+  /** Components in the middle of a swap or a rollback; several only after a restart. */
+  readonly busy: ReadonlySet<string>;
+  /** All that wait, this one among them. */
+  readonly wishes: readonly SwapWish[];
+}
+
+/** @returns the component that goes first; null when this wish may begin */
+export function goesFirst(wish: SwapWish, { busy, wishes }: SwapFacts): string | null {
+  for (const component of busy) if (component !== wish.component) return component;
+  const first = wishes
+    .filter((other) => other.component !== wish.component && isBefore(other, wish))
+    .reduce<SwapWish | null>((best, one) => (best && isBefore(best, one) ? best : one), null);
+  return first?.component ?? null;
+}
+
+function isBefore(a: SwapWish, b: SwapWish): boolean {
+  if (a.kind !== b.kind) return a.kind === 'rollback';
+  return a.nth < b.nth;
+}
+
+/** The application of a component may be down or on trial. `stuck` waits and is none of it. */
+export function isMidSwap(phase: Phase): boolean {
+  return phase === 'swapping' || phase === 'probation' || phase === 'rolling_back';
+}
+
+/** Where a claim that was taken may live on: `waiting` is where a swap takes it. */
+export function mayKeepClaim(phase: Phase): boolean {
+  return phase === 'waiting' || isMidSwap(phase);
+}

@@ -1,0 +1,119 @@
+/**
+ * The one claim of a robot under which a component swaps or rolls back: `goesFirst` decides, this
+ * waits. A claim lives no longer than the phases of its component that need it, and ends with it.
+ */
+
+import type { Phase } from '../../shared/formats/phases.ts';
+import { goesFirst, isMidSwap, mayKeepClaim, type SwapWish } from './swap-order.ts';
+
+export interface Waiting {
+  readonly signal: AbortSignal;
+  /** Null when nothing is waited for any more. */
+  onWaiting(reason: string | null, wakeAtMs: null): void;
+}
+
+/** Of all components of one robot. */
+export class SwapTurns {
+  readonly #busy = new Set<string>();
+  readonly #wishes = new Set<SwapWish>();
+  readonly #waiters = new Set<() => void>();
+  #nth = 0;
+
+  of(component: string): SwapTurn {
+    return new SwapTurn(this, component);
+  }
+
+  has(component: string): boolean {
+    return this.#busy.has(component);
+  }
+
+  claim(component: string): void {
+    this.#busy.add(component);
+  }
+
+  release(component: string): void {
+    if (this.#busy.delete(component)) this.#wake();
+  }
+
+  /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
+  async take(component: string, kind: SwapWish['kind'], on: Waiting): Promise<boolean> {
+    if (this.has(component)) return false;
+    const wish = { component, kind, nth: (this.#nth += 1) };
+    this.#wishes.add(wish);
+    let said: string | null = null;
+    try {
+      for (;;) {
+        on.signal.throwIfAborted();
+        const first = goesFirst(wish, { busy: this.#busy, wishes: [...this.#wishes] });
+        if (first === null) break;
+        if (first !== said) on.onWaiting(reasonOf(first), null);
+        said = first;
+        await this.#changed(on.signal);
+      }
+      this.claim(component);
+      if (said !== null) on.onWaiting(null, null);
+      return said !== null;
+    } finally {
+      this.#wishes.delete(wish);
+      this.#wake();
+    }
+  }
+
+  async #changed(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        this.#waiters.delete(end);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      this.#waiters.add(end);
+      signal.addEventListener('abort', end);
+    });
+  }
+
+  #wake(): void {
+    for (const end of [...this.#waiters]) end();
+  }
+}
+
+const reasonOf = (first: string): string =>
+  `another component of this robot to end its swap (${first})`;
+
+/** The claim as one component sees it. */
+export class SwapTurn {
+  readonly #turns: SwapTurns;
+  readonly #component: string;
+
+  constructor(turns: SwapTurns, component: string) {
+    this.#turns = turns;
+    this.#component = component;
+  }
+
+  get isHeld(): boolean {
+    return this.#turns.has(this.#component);
+  }
+
+  /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
+  async take(kind: SwapWish['kind'], on: Waiting): Promise<boolean> {
+    return await this.#turns.take(this.#component, kind, on);
+  }
+
+  release(): void {
+    this.#turns.release(this.#component);
+  }
+
+  /** What the disk says was interrupted goes on without asking. */
+  recover(phase: Phase): void {
+    if (isMidSwap(phase)) this.#turns.claim(this.#component);
+  }
+
+  /** The component has entered this phase. */
+  follow(phase: Phase): void {
+    if (!mayKeepClaim(phase)) this.release();
+  }
+
+  /** The component failed; what is in the middle of a swap keeps its claim while its effect runs. */
+  failed(phase: Phase, { hasEffectEnded }: { hasEffectEnded: boolean }): void {
+    if (hasEffectEnded || !isMidSwap(phase)) this.release();
+  }
+}
