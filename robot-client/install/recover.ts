@@ -25,6 +25,7 @@ import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-file.ts';
 import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
+import { assertWayBack } from '../update/way-back.ts';
 
 export interface Recovery {
   readonly component: string;
@@ -216,7 +217,7 @@ class Recoverer {
         const { version, previousVersion: previous } = job;
         this.#note(notCounted(version));
         const isBack = await this.#tried(async () => {
-          await swapBack(this.#disk, this.#layout, { version, previous });
+          await this.#swapBack(version, previous);
           return true;
         });
         if (isBack) this.#actions.push(`went back from ${version} to ${previous}`);
@@ -267,12 +268,20 @@ class Recoverer {
     }
   }
 
+  /** @throws DroverError RELEASE_DAMAGED when that would leave a whole version for a damaged one */
+  async #swapBack(version: string, previous: string | null): Promise<void> {
+    const [disk, layout] = [this.#disk, this.#layout];
+    const from = versionOf((await readSlots(disk, layout)).active);
+    await assertWayBack(disk, layout, { from, to: previous });
+    await swapBack(disk, layout, { version, previous });
+  }
+
   async #finishRollback(): Promise<void> {
     const { phase, job } = this.#state;
     if (phase !== 'rolling_back' || !job) return;
     const { version, previousVersion: previous } = job;
     const isBack = await this.#tried(async () => {
-      await swapBack(this.#disk, this.#layout, { version, previous });
+      await this.#swapBack(version, previous);
       return true;
     });
     if (!isBack) return;

@@ -143,6 +143,8 @@ export interface CheckInput {
   readonly mayHash: () => boolean;
   /** Files that differed before: the application writes them itself. */
   readonly known: ReadonlySet<string>;
+  /** True: only what is gone or empty is damage, not what the application may have written. */
+  readonly isOnlyLost?: boolean;
 }
 
 /** Never throws for what stands on the disk: what cannot be read of a release is damage. */
@@ -227,10 +229,12 @@ class Checker {
     const want = { f: 'file', d: 'folder', l: 'link' }[entry[0]];
     if (kind !== want) return `got ${kind}, want a ${want}`;
     if (entry[0] === 'l') {
+      if (this.#input.isOnlyLost === true) return null;
       const target = await this.#disk.readlink(at);
       return target === entry[2] ? null : `leads to ${target}, want ${entry[2]}`;
     }
     if (entry[0] === 'd') return null;
+    if (this.#input.isOnlyLost === true && bytes > 0) return null;
     if (bytes !== entry[3]) return `got ${bytes} bytes, want ${entry[3]}`;
     if (!this.#input.mayHash()) {
       this.#isHashed = false;

@@ -41,6 +41,7 @@ import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from 
 import { untilOutOfService } from './out-of-service.ts';
 import { SwapTurns, type SwapTurn } from './swap-turns.ts';
 import { verifyPayload } from './verify.ts';
+import { assertWayBack } from './way-back.ts';
 
 export interface EffectContext {
   readonly component: string;
@@ -305,6 +306,7 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
   if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
   try {
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
+    await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
     // A version that works is taken back: the robot may be in the middle of a task.
     if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) {
       const what = `go back from ${job.version}`;
@@ -331,8 +333,8 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
   } catch (thrown) {
     on.signal.throwIfAborted();
     const cause = toProblem(thrown);
-    const problem: Problem = toProblem(new DroverError('ROLLBACK_FAILED', cause.message));
-    return rollbackFailure(on.state(), problem);
+    const code = cause.code === 'RELEASE_DAMAGED' ? cause.code : 'ROLLBACK_FAILED';
+    return rollbackFailure(on.state(), toProblem(new DroverError(code, cause.message)));
   }
 }
 

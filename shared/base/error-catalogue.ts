@@ -297,7 +297,11 @@ export const CATALOGUE = {
     'operator',
     'go to the robot: drover-robot explain says what is in the way',
   ),
-  RELEASE_DAMAGED: refused('operator', 'look at the disk of the robot: it lost bytes', 'later'),
+  RELEASE_DAMAGED: refused(
+    'operator',
+    'the disk of the robot lost bytes: look at it, then publish a version or run drover-robot retry',
+    'later',
+  ),
   BOOT_NOT_COUNTED: refused('operator', 'make room on the disk of the robot, or mend it', 'later'),
   STATE_CORRUPT: refused(
     'operator',

@@ -244,7 +244,7 @@ describe('recover', () => {
     const layout = await installed();
     await recoverOn(realDisk, layout);
     const recovery = await recoverOn(realDisk, layout);
-    const nothing = { actions: [], problems: [] };
+    const nothing = { bootsForeign: false, actions: [], problems: [] };
     assert.deepEqual(recovery, { component: 'app', version: '1.0.0', phase: 'idle', ...nothing });
   });
 });
