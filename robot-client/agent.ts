@@ -16,7 +16,7 @@ import {
   robotTopic,
   UPDATES_TOPIC,
 } from '../shared/formats/topics.ts';
-import { isSameRole, LiveTrust } from '../shared/formats/trust-chain.ts';
+import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
 import { subscribeGently } from '../shared/io/wait-up.ts';
@@ -32,6 +32,7 @@ import { iso, type ComponentView } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, SecondLook } from './fleet/retry-refused.ts';
+import { StateCopies } from './fleet/state-copies.ts';
 import { TrustFile } from './fleet/trust-store.ts';
 import { TwinWatch } from './fleet/twin-watch.ts';
 import { Wants } from './fleet/wants.ts';
@@ -77,8 +78,9 @@ export class Agent {
     if (!first) throw new TypeError('Agent: no component');
     const { state } = layoutOf(first.root);
     this.#trust = new LiveTrust(options.trust);
-    this.#trustFile = new TrustFile(options.disk, `${state}/trust.json`, this.#trust);
-    this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust);
+    const copies = new StateCopies(options);
+    this.#trustFile = new TrustFile(options.disk, `${state}/trust.json`, this.#trust, copies);
+    this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust, copies);
     this.#outbox = new Outbox(options.disk, `${state}/outbox.json`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
@@ -309,7 +311,7 @@ export class Agent {
       return this.#components.refuse(problem, { stays: true });
     }
     this.#log.info({ version }, 'new trust root accepted');
-    if (!isSameRole(before, this.#trust, 'rollout')) this.#inbox.forget();
+    await this.#inbox.followTrust(before);
     this.#reporter.soon(true);
     this.#askAgain(); // what was refused under the old keys may hold now
   }

@@ -9,13 +9,15 @@ import {
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
-import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.ts';
+import { isSameRole } from '../../shared/formats/trust-chain.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readSeen, writeSeen, type Seen } from './seen-file.ts';
+import { mergeSeen, readSeen, writeSeen, type Seen } from './seen-file.ts';
+import type { StateCopies } from './state-copies.ts';
 
 export class Inbox {
   readonly #disk: Disk;
@@ -28,17 +30,78 @@ export class Inbox {
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
 
-  constructor(disk: Disk, seenPath: string, trust: TrustRoot) {
+  readonly #imageVersion: number;
+  readonly #copies: StateCopies | null;
+  /** State folders whose floors are known, so that none is lowered by a write. */
+  readonly #merged = new Set<string>();
+
+  /**
+   * @param trust holds the root of the image until it is loaded
+   * @param copies where the file stands as well
+   */
+  constructor(disk: Disk, seenPath: string, trust: TrustRoot, copies: StateCopies | null = null) {
     this.#disk = disk;
     this.#seenPath = seenPath;
     this.#trust = trust;
+    this.#imageVersion = trust.version;
+    this.#copies = copies;
   }
 
-  /** @returns what was wrong with the file of floors; null when nothing */
+  /** To be loaded behind the trust. @returns what is wrong with floors or trust; null when nothing */
   async load(): Promise<Problem | null> {
     const { seen, problem } = await readSeen(this.#disk, this.#seenPath);
     this.#seen = seen;
-    return problem;
+    await this.#copies?.each((folder) => this.#merge(folder));
+    const all = this.#withTrust(this.#seen);
+    // A disk that refuses is told by its component.
+    await writeIfOther(this.#disk, this.#seenPath, { was: seen, is: all }).catch(() => {});
+    this.#seen = all;
+    await this.#copy();
+    return problem ?? this.#trustLoss();
+  }
+
+  async #merge(folder: string): Promise<void> {
+    if (this.#merged.has(folder)) return;
+    const { seen } = await readSeen(this.#disk, `${folder}/seen.json`);
+    this.#seen = mergeSeen(this.#seen, seen, this.#trust.fleet);
+    this.#merged.add(folder);
+  }
+
+  async #copy(): Promise<void> {
+    await this.#copies?.each(async (folder) => {
+      await this.#merge(folder);
+      await writeSeen(this.#disk, `${folder}/seen.json`, this.#seen);
+    });
+  }
+
+  /** With the root in force as the floor of trust, unless it is the one of the image. */
+  #withTrust(before: Seen): Seen {
+    const { fleet, version } = this.#trust;
+    const seen = { ...before, fleet };
+    const floor = seen.trust?.fleet === fleet ? seen.trust.version : 0;
+    if (version <= this.#imageVersion || version <= floor) return seen;
+    return { ...seen, trust: { fleet, version } };
+  }
+
+  /** Keys that were rotated away may be those of the root that is left: nothing is taken under it. */
+  #trustLoss(): Problem | null {
+    const { fleet, version } = this.#trust;
+    const floor = this.#seen.trust;
+    if (floor?.fleet !== fleet || version >= floor.version) return null;
+    const message = `check trust.json: it was lost (got version ${version}, want at least ${floor.version}, which this robot had accepted)`;
+    return toProblem(new DroverError('TRUST_LOST', message));
+  }
+
+  #assertTrust(now: EpochMs): void {
+    const loss = this.#trustLoss();
+    if (loss) throw new DroverError('TRUST_LOST', loss.message);
+    assertTrustCurrent(this.#trust, now);
+  }
+
+  /** Another root is in force. Under other keys what was accepted has to come again; floors stay. */
+  async followTrust(before: TrustRoot): Promise<void> {
+    if (!isSameRole(before, this.#trust, 'rollout')) this.forget();
+    await this.#keep((seen) => seen).catch(() => {}); // with the next document that is accepted
   }
 
   /** The newest accepted announcement, expired or not. */
@@ -73,9 +136,9 @@ export class Inbox {
     this.#progress.clear();
   }
 
-  /** @throws DroverError TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
+  /** @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
   async acceptAnnouncement(bytes: Uint8Array, now: EpochMs): Promise<Announcement> {
-    assertTrustCurrent(this.#trust, now);
+    this.#assertTrust(now);
     const announcement = openAnnouncement(bytes, this.#trust);
     assertFresh(announcement, this.#seen.announcement, now);
     // Progress may have come first: a broker keeps no order between topics.
@@ -90,9 +153,9 @@ export class Inbox {
     return announcement;
   }
 
-  /** @throws DroverError TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
+  /** @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
   async acceptProgress(bytes: Uint8Array, now: EpochMs): Promise<void> {
-    assertTrustCurrent(this.#trust, now);
+    this.#assertTrust(now);
     const progress = openProgress(bytes, this.#trust);
     const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
     assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, now);
@@ -101,8 +164,8 @@ export class Inbox {
     const only = <T>(record: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
     try {
-      await this.#keep(({ announcement, progress: floors, completeSince }) => {
-        const seen = { announcement, progress: only(floors), completeSince: only(completeSince) };
+      await this.#keep(({ progress: floors, completeSince, ...others }) => {
+        const seen = { ...others, progress: only(floors), completeSince: only(completeSince) };
         return withFloors(seen, [progress], now);
       });
     } finally {
@@ -114,10 +177,11 @@ export class Inbox {
 
   #keep(change: (seen: Seen) => Seen): Promise<void> {
     const written = this.#written.then(async () => {
-      const seen = change(this.#seen);
+      const seen = this.#withTrust(change(this.#seen));
       if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
       await writeSeen(this.#disk, this.#seenPath, seen);
       this.#seen = seen;
+      await this.#copy();
     });
     this.#written = written.catch(() => {}); // told to whoever asked for it
     return written;
@@ -147,4 +211,12 @@ function withFloors(seen: Seen, heard: readonly Progress[], now: EpochMs): Seen 
     if (status === 'complete') completeSince[rollout] ??= now;
   }
   return { ...seen, progress, completeSince };
+}
+
+async function writeIfOther(
+  disk: Disk,
+  path: string,
+  { was, is }: { readonly was: Seen; readonly is: Seen },
+): Promise<void> {
+  if (JSON.stringify(was) !== JSON.stringify(is)) await writeSeen(disk, path, is);
 }

@@ -15,6 +15,10 @@ const seenSchema = z.object({
   progress: z.record(idSchema, sizeSchema),
   /** When each announced rollout was first heard to be complete. */
   completeSince: z.record(idSchema, sizeSchema).default({}),
+  /** Whose floors these are: a disk of another fleet may be mounted as a second root. */
+  fleet: idSchema.optional(),
+  /** The newest trust root that was taken from a carrier: an older one of this fleet was put back. */
+  trust: z.object({ fleet: idSchema, version: sizeSchema }).optional(),
 });
 
 export type Seen = z.output<typeof seenSchema>;
@@ -37,4 +41,25 @@ export async function readSeen(
 
 export async function writeSeen(disk: Disk, path: string, seen: Seen): Promise<void> {
   await writeWhole(disk, path, new TextEncoder().encode(`${JSON.stringify(seen)}\n`));
+}
+
+/**
+ * The higher floor of each document, and the earliest instant at which a rollout was complete.
+ * @param b of another root: it counts only when it says that it is of the same fleet
+ */
+export function mergeSeen(a: Seen, b: Seen, fleet: string): Seen {
+  if (b.fleet !== fleet) return a;
+  const progress = { ...b.progress };
+  for (const [id, seq] of Object.entries(a.progress)) {
+    progress[id] = Math.max(seq, progress[id] ?? 0);
+  }
+  const completeSince = { ...b.completeSince };
+  for (const [id, at] of Object.entries(a.completeSince)) {
+    completeSince[id] = Math.min(at, completeSince[id] ?? at);
+  }
+  const isHigher =
+    b.trust?.fleet === a.trust?.fleet && (b.trust?.version ?? 0) > (a.trust?.version ?? 0);
+  const trust = isHigher ? b.trust : (a.trust ?? b.trust);
+  const announcement = Math.max(a.announcement, b.announcement);
+  return { announcement, progress, completeSince, fleet, ...(trust && { trust }) };
 }

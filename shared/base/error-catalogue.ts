@@ -100,6 +100,11 @@ export const CATALOGUE = {
     'publish a newer root in time with drover trust rotate and drover trust publish',
     'later',
   ),
+  TRUST_LOST: refused(
+    'operator',
+    'publish the updates of trust.json (drover trust publish), or give the robot the newest with --trust',
+    'later',
+  ),
   TRUST_VERSION_WRONG: refused(
     'operator',
     'publish the updates of trust.json one after the other, none left out',

@@ -1,6 +1,7 @@
 /** Other keys for a fleet that is out there, with the real programs: who follows, and who is out. */
 
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { callLocalApi } from '../../robot-client/local/client.ts';
 import { trustTopic } from '../../shared/formats/topics.ts';
@@ -112,6 +113,23 @@ describe('a fleet whose keys are replaced', () => {
       };
       return robots.robots.map((one) => one.trust_version).join() === '2,2';
     });
+  });
+
+  it('takes nothing under old keys when trust.json of a robot is lost, and walks to the new ones', async (t) => {
+    const { site, broker, robot } = await openStage(t);
+    await rotate(site, ['rollout']);
+    await publishUpdate(site, broker.url, '--key', site.path('rollout-2.key'));
+    await follows(robot);
+    await robot.runs('1.0.0');
+    await robot.kill();
+    await rm(`${robot.root}/state/trust.json`);
+    robot.start();
+    await robot.child.waitForOutput(/TRUST_LOST/);
+    await follows(robot);
+    const bundle = await site.bundle('1.1.0');
+    const by = ['--key', site.path('rollout-2.key'), '--trust', site.path('trust-2.json')];
+    await site.drover('publish', bundle, '--broker', broker.url, '--waves', '100', ...by);
+    await robot.runs('1.1.0');
   });
 
   it('keeps its rollouts when only the rollout key is another', async (t) => {

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { Inbox } from '../../../robot-client/fleet/inbox.ts';
+import { mergeSeen, type Seen } from '../../../robot-client/fleet/seen-file.ts';
+import { StateCopies } from '../../../robot-client/fleet/state-copies.ts';
+import { TrustFile } from '../../../robot-client/fleet/trust-store.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { LiveTrust } from '../../../shared/formats/trust-chain.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { updateTo, rootOf } from '../../helpers/trust-roots.ts';
+
+const fleet = makeFleet();
+const NOW = Date.now();
+
+/** The memory of an agent with these roots, in their order. */
+async function boot(roots: readonly string[], more: { fleet?: string } = {}) {
+  for (const root of roots) await mkdir(`${root}/state`, { recursive: true });
+  const first = `${roots[0]}/state`;
+  const image = { version: 1, seeds: SEEDS, ...more };
+  const trust = new LiveTrust(rootOf(image));
+  const log = makeLog('copies', 'silent');
+  const copies = new StateCopies({ disk: realDisk, roots: roots.map((root) => ({ root })), log });
+  const file = new TrustFile(realDisk, `${first}/trust.json`, trust, copies);
+  await file.load();
+  const inbox = new Inbox(realDisk, `${first}/seen.json`, trust, copies);
+  const problem = await inbox.load();
+  return { trust, file, inbox, problem };
+}
+
+const SEEDS = {
+  root: [fleet.seeds.release],
+  release: [fleet.seeds.release],
+  rollout: [fleet.seeds.rollout],
+};
+const next = (version: number) => updateTo({ version, seeds: SEEDS }, SEEDS.root);
+const announce = (seq: number) => fleet.announce(seq, []);
+
+async function twoRoots(t: TestContext): Promise<[string, string]> {
+  const folder = await tempFolder(t);
+  return [`${folder}/app`, `${folder}/nav`];
+}
+
+describe('floors and trust of a robot with two roots', () => {
+  it('hold when the first root is lost, or named second', async (t) => {
+    const [app, nav] = await twoRoots(t);
+    const one = await boot([app, nav]);
+    await one.file.take(2, next(2));
+    await one.inbox.acceptAnnouncement(announce(7), NOW);
+    await rm(app, { recursive: true });
+    for (const roots of [
+      [app, nav],
+      [nav, app],
+    ]) {
+      const { trust, inbox, problem } = await boot(roots);
+      assert.deepEqual([trust.version, problem], [2, null]);
+      await assert.rejects(inbox.acceptAnnouncement(announce(6), NOW), {
+        code: 'ANNOUNCEMENT_REPLAYED',
+      });
+    }
+  });
+
+  it('do not take the floors of another fleet, whose disk is the second root', async (t) => {
+    const [app, nav] = await twoRoots(t);
+    await mkdir(`${nav}/state`, { recursive: true });
+    for (const fleetOf of ['other', undefined]) {
+      const foreign = { announcement: 1e9, progress: {}, completeSince: {}, fleet: fleetOf };
+      await writeFile(`${nav}/state/seen.json`, JSON.stringify(foreign));
+      const { inbox } = await boot([app, nav]);
+      assert.equal((await inbox.acceptAnnouncement(announce(8), NOW)).seq, 8);
+      await rm(app, { recursive: true });
+    }
+  });
+});
+
+describe('a robot whose trust.json is lost', () => {
+  it('takes nothing under the keys of its image, and goes on when the updates come', async (t) => {
+    const [app] = await twoRoots(t);
+    const one = await boot([app]);
+    await one.file.take(2, next(2));
+    await one.file.take(3, next(3));
+    await one.inbox.acceptAnnouncement(announce(7), NOW);
+    await rm(`${app}/state/trust.json`);
+    const { file, inbox, problem, trust } = await boot([app]);
+    assert.deepEqual([trust.version, problem?.code], [1, 'TRUST_LOST']);
+    const refused = { code: 'TRUST_LOST' };
+    await assert.rejects(inbox.acceptAnnouncement(announce(9), NOW), refused);
+    await file.take(2, next(2));
+    await assert.rejects(inbox.acceptAnnouncement(announce(9), NOW), refused);
+    await file.take(3, next(3));
+    assert.equal((await inbox.acceptAnnouncement(announce(9), NOW)).seq, 9);
+  });
+
+  it('is no robot that was given an image of another fleet', async (t) => {
+    const [app] = await twoRoots(t);
+    const one = await boot([app]);
+    await one.file.take(2, next(2));
+    await one.inbox.acceptAnnouncement(announce(7), NOW);
+    await rm(`${app}/state/trust.json`);
+    assert.equal((await boot([app], { fleet: 'other' })).problem, null);
+    assert.match(await readFile(`${app}/state/seen.json`, 'utf8'), /"announcement":7/);
+  });
+});
+
+describe('floors of two roots', () => {
+  const seen = fc.record({
+    announcement: fc.nat(20),
+    progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20)),
+    completeSince: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20)),
+    fleet: fc.constant('f'),
+    trust: fc.option(fc.record({ fleet: fc.constant('f'), version: fc.nat(5) }), {
+      nil: undefined,
+    }),
+  }) as fc.Arbitrary<Seen>;
+
+  it('are never lowered by merging, in any order', () => {
+    fc.assert(
+      fc.property(seen, seen, (a, b) => {
+        const [ab, ba] = [mergeSeen(a, b, 'f'), mergeSeen(b, a, 'f')];
+        for (const from of [a, b]) {
+          assert.ok(ab.announcement >= from.announcement);
+          assert.ok((ab.trust?.version ?? 0) >= (from.trust?.version ?? 0));
+          for (const [id, seq] of Object.entries(from.progress)) {
+            assert.ok((ab.progress[id] ?? 0) >= seq);
+          }
+        }
+        assert.deepEqual(
+          [ab.announcement, ab.progress, ab.completeSince, ab.trust?.version ?? 0],
+          [ba.announcement, ba.progress, ba.completeSince, ba.trust?.version ?? 0],
+        );
+      }),
+    );
+  });
+});
