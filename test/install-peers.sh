@@ -24,6 +24,8 @@ util-linux: command -v nsenter
 mount: command -v mount && command -v umount
 qemu-system-common: command -v qemu-storage-daemon
 libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
+exfatprogs: command -v mkfs.exfat || test -x /usr/sbin/mkfs.exfat
+exfat-fuse: command -v mount.exfat-fuse || test -x /usr/sbin/mount.exfat-fuse
 attr: command -v setfattr
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"

@@ -95,6 +95,16 @@ export async function adoptFolders(
   return finish(disk, layout, intent);
 }
 
+/** A disk that makes no link here, such as one with FAT, is no disk to adopt on. */
+async function orImpossible(run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code !== 'DISK_WRITE_FAILED') throw thrown;
+    throw new DroverError('ADOPT_IMPOSSIBLE', thrown.message, { cause: thrown });
+  }
+}
+
 /** The links are made beside, and stay there: after this nothing more has to be made. */
 async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
   const { bytes, inodes } = await disk.free(layout.root);
@@ -113,8 +123,10 @@ async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void>
       const [trial, ready] = [`${layout[slot]}.trial`, `${layout[slot]}.new`];
       for (const path of [trial, ready]) await disk.unlink(path);
       made.push(trial, ready);
-      await disk.symlink(linkTarget(version), trial);
-      await disk.rename(trial, ready);
+      await orImpossible(async () => {
+        await disk.symlink(linkTarget(version), trial);
+        await disk.rename(trial, ready);
+      });
     }
     await disk.syncFolder(layout.root);
   } catch (thrown) {
