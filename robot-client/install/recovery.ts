@@ -48,7 +48,16 @@ export function decideBoot({ slots, active, rollback, state }: BootFacts): BootD
     active.kind === 'damaged' && version !== null ? { version, path: active.path } : null;
   const back = versionOf(slots.rollback);
   const isBetter = back !== null && back !== version && RANK[rollback.kind] > RANK[active.kind];
-  return { problem, damage, goesBackTo: isBetter ? back : null };
+  if (!isBetter) return { problem, damage, goesBackTo: null };
+  if (rollback.kind !== 'damaged') return { problem, damage, goesBackTo: back };
+  // Better than nothing, and not whole: that is what the fleet has to know.
+  const { path, why } = rollback;
+  const message = `${problem.message}, and what is left, ${back}, lost bytes: ${path}: ${why}`;
+  return {
+    problem: toProblem(new DroverError('RELEASE_DAMAGED', message)),
+    damage: { version: back, path },
+    goesBackTo: back,
+  };
 }
 
 /** A swap or a rollback that is under way says itself where it leads. */

@@ -103,28 +103,37 @@ class SealWriter {
   }
 }
 
-async function* walk(disk: Disk, tree: string, below: string): AsyncGenerator<SealEntry> {
+/** @param buffer for the bytes of one file after the other: one for each file would pile up */
+async function* walk(
+  disk: Disk,
+  tree: string,
+  below: string,
+  buffer = new Uint8Array(LIMITS.stageReadBytes),
+): AsyncGenerator<SealEntry> {
   for (const name of await disk.list(below === '' ? tree : `${tree}/${below}`)) {
     const path = below === '' ? name : `${below}/${name}`;
     const at = `${tree}/${path}`;
     const { kind, mode } = await disk.stat(at);
     if (kind === 'folder') {
       yield ['d', path, mode];
-      yield* walk(disk, tree, path);
+      yield* walk(disk, tree, path, buffer);
     } else if (kind === 'link') {
       yield ['l', path, (await disk.readlink(at)) ?? ''];
     } else if (kind === 'file' && !isByteCode(path)) {
-      const { bytes, sha256 } = await hashFile(disk, at);
+      const { bytes, sha256 } = await hashFile(disk, at, buffer);
       yield ['f', path, mode, bytes, sha256];
     }
   }
 }
 
-async function hashFile(disk: Disk, path: string): Promise<{ bytes: number; sha256: string }> {
+async function hashFile(
+  disk: Disk,
+  path: string,
+  buffer: Uint8Array,
+): Promise<{ bytes: number; sha256: string }> {
   const file = await disk.open(path, 'read');
   const hash = new Sha256Stream();
   try {
-    const buffer = new Uint8Array(LIMITS.stageReadBytes);
     for (let got = -1; got !== 0;) {
       got = await file.read(buffer, hash.bytes);
       hash.update(buffer.subarray(0, got));
@@ -179,6 +188,8 @@ class Checker {
   readonly #hash = new Sha256Stream();
   #damage: Extract<ReleaseCheck, { kind: 'damaged' }> | null = null;
   #isHashed = true;
+  /** As many as files were hashed at once: used again and again. */
+  readonly #buffers: Uint8Array[] = [];
 
   constructor(disk: Disk, input: CheckInput) {
     this.#disk = disk;
@@ -240,7 +251,10 @@ class Checker {
       this.#isHashed = false;
       return null;
     }
-    const { sha256 } = await hashFile(this.#disk, at);
+    const buffer = this.#buffers.pop() ?? new Uint8Array(LIMITS.stageReadBytes);
+    const { sha256 } = await hashFile(this.#disk, at, buffer).finally(() =>
+      this.#buffers.push(buffer),
+    );
     return sha256 === entry[4] ? null : 'its bytes are others than were installed';
   }
 }

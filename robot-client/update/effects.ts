@@ -317,6 +317,8 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
       );
     }
     await on.turn?.take('rollback', on);
+    // Once more: the wait may have been long, and nothing was stopped yet.
+    await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const { version, previousVersion: previous } = job;

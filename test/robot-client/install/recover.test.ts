@@ -115,6 +115,15 @@ describe('recover', () => {
     assert.equal((await other.recover()).version, OLD);
   });
 
+  it('goes back to a release that lost bytes when nothing else is left, and says so', async (t) => {
+    const { layout, recover } = await installed(t);
+    await rm(layout.active);
+    await truncate(join(releaseFolder(layout, OLD), 'bin/run'), 3);
+    assert.equal((await recover()).version, OLD);
+    const { lastProblem } = await readMachineState(realDisk, layout, NOW);
+    assert.equal(lastProblem?.code, 'RELEASE_DAMAGED');
+  });
+
   it('stays where it is when the release before is not whole either', async (t) => {
     const { layout, recover, at } = await installed(t);
     await truncate(at('bin/run'), 3);
