@@ -1,4 +1,4 @@
 import { startNats } from '../helpers/nats.ts';
-import { describeLife } from './life.ts';
+import { describeUpdates } from './life.ts';
 
-describeLife('one nats-server with its MQTT gateway', startNats);
+describeUpdates('one nats-server with its MQTT gateway', startNats);

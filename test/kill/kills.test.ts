@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { runCampaign } from './campaign.ts';
 import { planUpdate } from './kill-plan.ts';
 
-const KILLS = 25;
+const KILLS = 15;
 /** Seeds are what people type again: short ones. */
 const SEEDS = 1_000_000;
 

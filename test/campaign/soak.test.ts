@@ -1,5 +1,5 @@
 /**
- * The short soak of every test run; `npm run soak` takes thousands of updates. The first half fills
+ * The short soak of the campaign; `npm run soak` takes thousands of updates. The first half fills
  * what has a bound (blocked versions, usage) and what the engine learns; the second must be flat.
  */
 
@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
-import { growthIn, riseOf, type Books } from './soak-books.ts';
-import { Soak } from './soak.ts';
+import { growthIn, riseOf, type Books } from '../robot-client/soak-books.ts';
+import { Soak } from '../robot-client/soak.ts';
 
 const UPDATES = 252;
 const WARM_UP = 144;
