@@ -353,7 +353,9 @@ export class Agent {
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
-      const { progress, completeSince } = this.#inbox;
+      // Both of one instant: a progress without its `completeSince` would count from now on.
+      const { completeSince } = this.#inbox;
+      const progress = new Map(this.#inbox.progress);
       // A recall holds without an announcement: it undoes what was announced once.
       await this.#components.consider(null, { progress, completeSince });
       const announcement = this.#inbox.currentAnnouncement(this.#now());

@@ -28,6 +28,8 @@ const APP = { fileCount: 12, fileBytes: 9_000, chunkBytes: 32 * 1024 };
 const STEP_TIMEOUT_MS = 60_000;
 /** The journal is committed every second, by itself, when no fsync asks for it. */
 const COMMIT_MS = 1_500;
+const SETTLE_MS = 500;
+const SETTLE_ROUNDS = 20;
 
 export type StepName = 'adoption' | 'install' | 'delta' | 'rollback';
 
@@ -66,7 +68,7 @@ export async function recordLife(
   let from = disk.entries().length;
   const endStep = async (name: StepName, ...may: AppVersion[]): Promise<void> => {
     if (isWithoutFsync) await sleep(COMMIT_MS);
-    const to = disk.entries().length;
+    const to = await settledEnd(disk);
     steps.push({ name, from, to, may: may.map(({ version }) => version) });
     from = to;
   };
@@ -90,6 +92,21 @@ export async function recordLife(
   await site.announce(EVERY_ROBOT, next);
   const known = [adopted, first, second, bad, next];
   return { fileSystem, logPath: disk.logPath, entries, steps, known, next, site };
+}
+
+/**
+ * The end of the log once nothing is added to it. The log ends at the first write under way: on a
+ * busy machine that one may hide writes of the step that were answered long ago.
+ */
+async function settledEnd(disk: LoggedDisk): Promise<number> {
+  let end = disk.entries().length;
+  for (let rounds = 0; rounds < SETTLE_ROUNDS; rounds += 1) {
+    await sleep(SETTLE_MS);
+    const before = end;
+    end = disk.entries().length;
+    if (end === before) break;
+  }
+  return end;
 }
 
 class Life {
