@@ -28,7 +28,7 @@ export interface ComponentOptions extends Pick<
   /** Lock of the root; left out by who has no other agent to fear. */
   readonly claims?: Claims | undefined;
   readonly log: Log;
-  /** How long `close` waits for an effect that runs; `closeWaitMs` when it is left out. */
+  /** Time that `close` waits for an effect that runs; `closeWaitMs` when it is left out. */
   readonly closeWaitMs?: number | undefined;
   /** The wall clock; it may be wrong by years and jump. */
   now(): EpochMs;

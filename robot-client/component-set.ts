@@ -32,7 +32,7 @@ export class ComponentSet {
     await this.#each('consider', (component) => component.consider(...heard));
   }
 
-  /** For who is about to be told of the slots. Never rejects. */
+  /** Reads the slots again before they are reported. Never rejects. */
   async look(): Promise<void> {
     await this.#each('look', (component) => component.look());
   }

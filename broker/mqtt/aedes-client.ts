@@ -208,11 +208,11 @@ export function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0):
 }
 
 /**
- * Which messages are second copies, for clients with overlapping filters. Aedes numbers messages
- * and takes one for a copy when its number is below the last that the client was sent. But messages
- * overtake each other: one has to be written for a session that is away, the next goes straight on.
- * Then Aedes drops what was acknowledged and never delivered. Copies of one message reach a client
- * right after each other, so only a number equal to the last one is a copy.
+ * Finds messages that are second copies, for clients with overlapping filters. Aedes numbers
+ * messages and takes one for a copy when its number is below the last that the client was sent. But
+ * messages overtake each other: one has to be written for a session that is away, the next goes
+ * straight on. Then Aedes drops what was acknowledged and never delivered. Copies of one message
+ * reach a client right after each other, so only a number equal to the last one is a copy.
  */
 interface Numbered {
   readonly brokerId?: string | null;

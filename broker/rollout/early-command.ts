@@ -1,9 +1,8 @@
 /**
  * A command to a rollout that is announced and has no record yet: its controller has just started,
- * or does not lead. Words that stop are carried out at once, because stopping is always safe
- * and an operator who sees that the wrong thing was published says so in the first seconds; the
- * others need to know the robots first.
- * Sans-I/O.
+ * or does not lead. Commands that stop are carried out at once, because stopping is always safe and
+ * an operator who sees a wrong publish stops it in the first seconds. The other commands need to
+ * know the robots first. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -16,9 +15,9 @@ import { announcedBy, type RolloutStep } from './transitions.ts';
 const STOPS: readonly RolloutCommand[] = ['pause', 'abort', 'rollback'];
 
 export interface TooEarly {
-  /** How long until the first wave opens; milliseconds. */
+  /** Time until the first wave opens, in milliseconds. */
   readonly leftMs: number;
-  /** Who signed the announcement. */
+  /** Names the signer of the announcement. */
   readonly by: string;
 }
 
@@ -42,7 +41,7 @@ export function obeyEarly(
   return { run, step: { ...step, audit: [announcedBy(plan, by), ...step.audit] } };
 }
 
-/** What a controller answers that may not act now. */
+/** The refusal of a controller that may not act now. */
 export function notLeading(
   what: string,
   leader: { kind: 'other'; controller: string } | { kind: 'none'; leftMs: number },

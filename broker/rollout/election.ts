@@ -31,7 +31,7 @@ export interface LeadershipOptions {
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
-/** Who leads, as far as this process can tell while it does not. */
+/** The controller that leads, as far as this process can tell while it does not lead. */
 export type Leader =
   | { readonly kind: 'other'; readonly controller: string }
   /** This one claims after so long, unless another does. */

@@ -107,7 +107,7 @@ export interface GateVerdict {
 export interface GateInput {
   readonly gates: Gates;
   readonly evidence: WaveEvidence;
-  /** What the old version has done; asked where no robot of the control group reports. */
+  /** Totals of the old version, used where no robot of the control group reports. */
   readonly history: GroupTotals;
   readonly now: EpochMs;
   readonly attempts: Attempts;

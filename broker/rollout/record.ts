@@ -63,7 +63,7 @@ const runSchema = z.object({
     .default([]),
   /** A soak stands still while the rollout is paused. */
   pausedAtMs: sizeSchema.nullable().default(null),
-  /** What it was when it was paused, and is again when it goes on. */
+  /** Status before the pause; `resume` puts it back. */
   pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
 });
 

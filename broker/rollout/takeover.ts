@@ -52,9 +52,9 @@ export function adopt(
 }
 
 /**
- * What becomes of a rollout that comes out of a backup. Since the backup it may have been
- * halted and its robots called back; rolling on would take them forward again. So it waits for a
- * person. What was over stays over, a recall goes on: going back is what the lost broker told too.
+ * Pauses a rollout that comes out of a backup. It may have been halted since, and its robots called
+ * back; rolling on would take them forward again, so it waits for an operator. A rollout that was
+ * over stays over, and a recall goes on: the lost broker told the robots to go back as well.
  */
 const RESTORE = 'restore';
 
@@ -63,7 +63,7 @@ export function pauseRestored(
   before: RolloutRun,
   { backupAt, at }: { backupAt: string; at: string },
 ): { run: RolloutRun; audit: AuditEntry } | null {
-  // What left the announcement is joined by nobody until a person announces it again.
+  // No robot joins a rollout that left the announcement until it is announced again.
   if (before.status !== 'rolling' || before.withdrawn) return null;
   const reason = `from a backup of ${backupAt}, it may have been halted since`;
   const { run, audit } = obey(

@@ -18,7 +18,7 @@ export interface Census {
   readonly files: number;
   /** Sum of the files, unpacked. */
   readonly bytes: number;
-  /** What has extended attributes, which robots do not restore; `attributedMax` at most. */
+  /** Entries with extended attributes, which robots do not restore; `attributedMax` at most. */
   readonly attributed: readonly Attributed[];
 }
 

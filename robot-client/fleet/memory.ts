@@ -40,7 +40,7 @@ export class Memory {
     return await this.#opening;
   }
 
-  /** What was wrong with the files; each is given once. */
+  /** Damages of the files; each is given once. */
   takeDamages(): Problem[] {
     return this.#damages.splice(0);
   }

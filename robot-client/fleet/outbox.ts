@@ -36,7 +36,7 @@ export class Outbox {
   #events: RobotEventFields[] = [];
   #saving: Promise<void> = Promise.resolve();
   #flushing = false;
-  /** Until then the file may hold events that are not known yet. */
+  /** False while the file may hold events that are not known yet. */
   #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {

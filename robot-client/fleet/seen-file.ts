@@ -15,7 +15,7 @@ const seenSchema = z.object({
   progress: z.record(idSchema, sizeSchema),
   /** When each announced rollout was first heard to be complete. */
   completeSince: z.record(idSchema, sizeSchema).default({}),
-  /** Whose floors these are: a disk of another fleet may be mounted as a second root. */
+  /** The fleet of these floors: a disk of another fleet may be mounted as a second root. */
   fleet: idSchema.optional(),
   /** The newest trust root that was taken from a carrier: an older one of this fleet was put back. */
   trust: z.object({ fleet: idSchema, version: sizeSchema }).optional(),

@@ -39,7 +39,7 @@ export class UsageBook {
   #saved: Usage = this.#usage;
   #saving: Promise<void> = Promise.resolve();
   #countedMs = performance.now();
-  /** Until then the file may hold totals that are not known yet. */
+  /** False while the file may hold totals that are not known yet. */
   #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {

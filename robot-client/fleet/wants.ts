@@ -9,7 +9,7 @@ import { reportWant } from './report.ts';
 export interface Want {
   readonly component: string;
   readonly wanted: { readonly version: string; readonly minCurrentVersion: string };
-  /** What runs; null for nothing. */
+  /** Version that runs; null for none. */
   readonly version: string | null;
 }
 

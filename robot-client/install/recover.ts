@@ -29,7 +29,7 @@ import { assertWayBack } from '../update/way-back.ts';
 
 export interface Recovery {
   readonly component: string;
-  /** What boots now; null when it is no release of Drover's. */
+  /** Version that boots now; null when it is no release of Drover's. */
   readonly version: string | null;
   /** True when `active` leads to a folder that Drover did not install: that is what boots. */
   readonly bootsForeign: boolean;
@@ -103,7 +103,7 @@ class Recoverer {
     return { component, ...bootsOf(slots.active), phase, actions, problems };
   }
 
-  /** What boots is left as it is: the state is of a version that knows more. */
+  /** Leaves the slots as they are: the state is of a later version, which knows more. */
   async #leave(problem: Problem): Promise<Recovery> {
     this.#note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);

@@ -7,14 +7,14 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { lockRoot, type RootLock } from './lock.ts';
 
-/** What a component needs of it. */
+/** The part of the claims that a component needs. */
 export interface Claims {
   /** @throws DroverError of `lockRoot` while the root is not ours */
   take(root: string): Promise<void>;
   has(root: string): boolean;
 }
 
-/** For who has no other agent to fear: a test, or `recover`, which locks by itself. */
+/** Claims for a caller without a rival: a test, or `recover`, which takes its own lock. */
 export const UNCLAIMED: Claims = { take: () => Promise.resolve(), has: () => true };
 
 const SICK = ['EIO', 'ENXIO', 'EUCLEAN', 'ESTALE', 'ETIMEDOUT'];

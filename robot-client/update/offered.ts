@@ -23,7 +23,7 @@ export interface Offered {
   readonly now: EpochMs;
 }
 
-/** What the announcement means for this component. */
+/** Judges the announcement for this component. */
 export function decideOffered(announcement: Announcement, on: Offered): Decision {
   const { state, slots, heard, component, trust, now } = on;
   const version = versionOf(slots.active);

@@ -138,7 +138,7 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
 
 const SCHEMA = 1;
 
-/** What a later version wrote is not damaged: it may say what this one cannot read. */
+/** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
   const schema = schemaOf(bytes);
   if (typeof schema !== 'number' || schema <= SCHEMA) return;

@@ -41,7 +41,7 @@ export function isMidSwap(phase: Phase): boolean {
   return phase === 'swapping' || phase === 'probation' || phase === 'rolling_back';
 }
 
-/** Where a claim that was taken may live on: `waiting` is where a swap takes it. */
+/** True for phases in which a claim is kept: a swap takes it in `waiting`. */
 export function mayKeepClaim(phase: Phase): boolean {
   return phase === 'waiting' || isMidSwap(phase);
 }

@@ -102,7 +102,7 @@ export class SwapTurn {
     this.#turns.release(this.#component);
   }
 
-  /** What the disk says was interrupted goes on without asking. */
+  /** A swap that the disk says was interrupted goes on without asking. */
   recover(phase: Phase): void {
     if (isMidSwap(phase)) this.#turns.claim(this.#component);
   }

@@ -80,7 +80,7 @@ class Stage {
     return await this.site.drover('rollout', ...words, '--api', this.broker.httpUrl);
   }
 
-  /** What was held goes on. */
+  /** Lets the robots that were held go on. */
   async letGo(): Promise<void> {
     this.robots.stages.child.kill('SIGCONT');
     await writeFile(this.site.path('well'), '');
