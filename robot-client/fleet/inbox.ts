@@ -32,8 +32,8 @@ export class Inbox {
 
   readonly #imageVersion: number;
   readonly #copies: StateCopies | null;
-  /** State folders whose floors are known, so that none is lowered by a write. */
-  readonly #merged = new Set<string>();
+  /** Floors as each file has them: known before it is written, and written only when they differ. */
+  readonly #stands = new Map<string, string>();
 
   /**
    * @param trust holds the root of the image until it is loaded
@@ -49,33 +49,45 @@ export class Inbox {
 
   /** To be loaded behind the trust. @returns what is wrong with floors or trust; null when nothing */
   async load(): Promise<Problem | null> {
-    const { seen, problem } = await readSeen(this.#disk, this.#seenPath);
+    const { seen, problem } = await this.#read(this.#seenPath);
     this.#seen = seen;
-    await this.#copies?.each((folder) => this.#merge(folder));
-    const all = this.#withTrust(this.#seen);
+    await this.#copies?.each((folder) => this.#merge(`${folder}/seen.json`));
+    this.#seen = this.#stamped(this.#seen);
     // A disk that refuses is told by its component.
-    await writeIfOther(this.#disk, this.#seenPath, { was: seen, is: all }).catch(() => {});
-    this.#seen = all;
+    await this.#write(this.#seenPath, this.#seen).catch(() => {});
     await this.#copy();
-    return problem ?? this.#trustLoss();
+    const loss = this.#trustLoss();
+    return problem ?? (loss && toProblem(loss));
   }
 
-  async #merge(folder: string): Promise<void> {
-    if (this.#merged.has(folder)) return;
-    const { seen } = await readSeen(this.#disk, `${folder}/seen.json`);
+  async #read(path: string): ReturnType<typeof readSeen> {
+    const read = await readSeen(this.#disk, path);
+    this.#stands.set(path, JSON.stringify(read.seen));
+    return read;
+  }
+
+  async #write(path: string, seen: Seen): Promise<void> {
+    const text = JSON.stringify(seen);
+    if (this.#stands.get(path) === text) return;
+    await writeSeen(this.#disk, path, seen);
+    this.#stands.set(path, text);
+  }
+
+  async #merge(path: string): Promise<void> {
+    if (this.#stands.has(path)) return;
+    const { seen } = await this.#read(path);
     this.#seen = mergeSeen(this.#seen, seen, this.#trust.fleet);
-    this.#merged.add(folder);
   }
 
   async #copy(): Promise<void> {
     await this.#copies?.each(async (folder) => {
-      await this.#merge(folder);
-      await writeSeen(this.#disk, `${folder}/seen.json`, this.#seen);
+      await this.#merge(`${folder}/seen.json`);
+      await this.#write(`${folder}/seen.json`, this.#seen);
     });
   }
 
-  /** With the root in force as the floor of trust, unless it is the one of the image. */
-  #withTrust(before: Seen): Seen {
+  /** With our fleet, and the root in force as the floor of trust unless it is that of the image. */
+  #stamped(before: Seen): Seen {
     const { fleet, version } = this.#trust;
     const seen = { ...before, fleet };
     const floor = seen.trust?.fleet === fleet ? seen.trust.version : 0;
@@ -84,17 +96,17 @@ export class Inbox {
   }
 
   /** Keys that were rotated away may be those of the root that is left: nothing is taken under it. */
-  #trustLoss(): Problem | null {
+  #trustLoss(): DroverError | null {
     const { fleet, version } = this.#trust;
     const floor = this.#seen.trust;
     if (floor?.fleet !== fleet || version >= floor.version) return null;
     const message = `check trust.json: it was lost (got version ${version}, want at least ${floor.version}, which this robot had accepted)`;
-    return toProblem(new DroverError('TRUST_LOST', message));
+    return new DroverError('TRUST_LOST', message);
   }
 
   #assertTrust(now: EpochMs): void {
     const loss = this.#trustLoss();
-    if (loss) throw new DroverError('TRUST_LOST', loss.message);
+    if (loss) throw loss;
     assertTrustCurrent(this.#trust, now);
   }
 
@@ -177,9 +189,9 @@ export class Inbox {
 
   #keep(change: (seen: Seen) => Seen): Promise<void> {
     const written = this.#written.then(async () => {
-      const seen = this.#withTrust(change(this.#seen));
+      const seen = this.#stamped(change(this.#seen));
       if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
-      await writeSeen(this.#disk, this.#seenPath, seen);
+      await this.#write(this.#seenPath, seen);
       this.#seen = seen;
       await this.#copy();
     });
@@ -211,12 +223,4 @@ function withFloors(seen: Seen, heard: readonly Progress[], now: EpochMs): Seen 
     if (status === 'complete') completeSince[rollout] ??= now;
   }
   return { ...seen, progress, completeSince };
-}
-
-async function writeIfOther(
-  disk: Disk,
-  path: string,
-  { was, is }: { readonly was: Seen; readonly is: Seen },
-): Promise<void> {
-  if (JSON.stringify(was) !== JSON.stringify(is)) await writeSeen(disk, path, is);
 }

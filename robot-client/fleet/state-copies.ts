@@ -7,6 +7,7 @@
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { endsWithin } from '../../shared/io/within.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { layoutOf } from '../install/layout.ts';
 import { UNCLAIMED, type Claims } from '../install/root-claims.ts';
@@ -37,13 +38,8 @@ export class StateCopies {
   async #bounded(root: string, run: (stateFolder: string) => Promise<void>): Promise<void> {
     if (this.#busy.has(root)) return; // a disk that hangs: the next write brings it up to date
     this.#busy.add(root);
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LIMITS.secondLookMs);
-    });
     const running = this.#run(root, run).finally(() => this.#busy.delete(root));
-    await Promise.race([running, over]);
-    clearTimeout(timer);
+    await endsWithin(running, LIMITS.secondLookMs);
   }
 
   async #run(root: string, run: (stateFolder: string) => Promise<void>): Promise<void> {

@@ -308,7 +308,8 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
     await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
     // A version that works is taken back: the robot may be in the middle of a task.
-    if (job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version) {
+    const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
+    if (isTakenBack) {
       const what = `go back from ${job.version}`;
       await ready(
         job,
@@ -316,9 +317,11 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
         { what, isUrgent: true, kind: 'rollback' },
       );
     }
-    await on.turn?.take('rollback', on);
-    // Once more: the wait may have been long, and nothing was stopped yet.
-    await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
+    const hasWaited = (await on.turn?.take('rollback', on)) ?? false;
+    // Once more after a wait, which may have been long: nothing was stopped yet.
+    if (isTakenBack || hasWaited) {
+      await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
+    }
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const { version, previousVersion: previous } = job;

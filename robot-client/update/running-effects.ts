@@ -4,6 +4,8 @@
  * still be in the middle of a write.
  */
 
+import { endsWithin } from '../../shared/io/within.ts';
+
 export class RunningEffects {
   readonly #runs = new Set<Promise<void>>();
   readonly #onFailure: (error: unknown) => void;
@@ -33,12 +35,7 @@ export class RunningEffects {
 
   /** True when none runs any more; false when one still did after `withinMs`. */
   async settle(withinMs: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, withinMs);
-    });
-    await Promise.race([Promise.all(this.#runs), over]);
-    clearTimeout(timer);
+    await endsWithin(Promise.all(this.#runs), withinMs);
     return this.#runs.size === 0;
   }
 }
