@@ -17,6 +17,7 @@ import { recoverComponent } from '../../robot-client/install/recover.ts';
 import { bytesToHex } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { makeFleet } from '../helpers/fleet.ts';
+import { inLanes } from '../helpers/lanes.ts';
 import { checkBoot, readActive, type Update } from './boot-check.ts';
 import { installOnce, type Offer } from './install-once.ts';
 import { LoopImage } from './loop-image.ts';
@@ -120,15 +121,10 @@ class Bench {
     const visited = new Map<string, number>();
     for (let from = 0; from < points.length; from += CHECK_EVERY) {
       const batch = points.slice(from, from + CHECK_EVERY);
-      const lane = async (_: unknown, at: number): Promise<void> => {
-        for (let point = batch.shift(); point; point = batch.shift()) {
-          await this.#killOnce(scenario, point, at);
-          visited.set(point.syscall, (visited.get(point.syscall) ?? 0) + 1);
-        }
-      };
-      // A lane that failed must not leave the other one at work on what is being unmounted.
-      const ends = await Promise.allSettled(Array.from({ length: LANES }, lane));
-      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+      await inLanes(LANES, batch, async (point, lane) => {
+        await this.#killOnce(scenario, point, lane);
+        visited.set(point.syscall, (visited.get(point.syscall) ?? 0) + 1);
+      });
       this.#image.check();
     }
     return visited;

@@ -6,6 +6,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inLanes } from '../helpers/lanes.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -69,14 +70,10 @@ export async function runPowerCuts(scope: Scope, options: PowerOptions): Promise
   const home = await tempFolder(scope);
   const crashes = new CrashDisk(fileSystem, { path: logPath, entries }, join(home, 'base.img'));
   const cuts = new PowerCuts(recording, { crashes, options, result });
-  const lane = async (_: unknown, at: number): Promise<void> => {
-    const folder = join(home, `disk-${at}`);
-    await mkdir(folder);
-    for (let plan = plans.shift(); plan; plan = plans.shift()) await cuts.cut(plan, folder);
-  };
+  const folderOf = (lane: number): string => join(home, `disk-${lane}`);
   try {
-    const ends = await Promise.allSettled(Array.from({ length: LANES[fileSystem] }, lane));
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    for (let lane = 0; lane < LANES[fileSystem]; lane += 1) await mkdir(folderOf(lane));
+    await inLanes(LANES[fileSystem], plans, (plan, lane) => cuts.cut(plan, folderOf(lane)));
   } finally {
     crashes.close();
   }

@@ -17,6 +17,7 @@ import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
+import { inLanes } from '../../helpers/lanes.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from '../bench.ts';
 import { faultyDisk, isChange, type DiskOperation } from '../faulty-disk.ts';
@@ -124,11 +125,8 @@ describe('a disk that stops in the middle of an update', { concurrency: 3 }, () 
       await whole.runs(NEW);
       const operations = count();
       assert.ok(operations > 20, `${operations} operations`);
-      const all = Array.from({ length: operations }, (_, n) => n).values();
-      const lane = async (): Promise<void> => {
-        for (const n of all) await playBrokenAt(t, cause, n);
-      };
-      await Promise.all(Array.from({ length: ROBOTS_AT_ONCE }, lane));
+      const all = Array.from({ length: operations }, (_, n) => n);
+      await inLanes(ROBOTS_AT_ONCE, all, (n) => playBrokenAt(t, cause, n));
       t.diagnostic(`${operations} operations, each the first that failed`);
     });
   }
