@@ -113,12 +113,18 @@ function unwrap(bytes: Uint8Array, role: KeyRole): { payload: Uint8Array; author
   }
 }
 
-/** Text that is no JSON is no index: one code for both, whatever byte it was. */
+const NO_INDEX: ReadonlySet<string> = new Set([
+  'JSON_INVALID',
+  'SIGNATURE_MALFORMED',
+  'BUNDLE_INCOMPLETE',
+]);
+
+/** An index with one wrong byte has one code, whether it is no JSON or a size that cannot be. */
 function readAs<T>(read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    if (!(cause instanceof DroverError) || cause.code !== 'JSON_INVALID') throw cause;
+    if (!(cause instanceof DroverError) || !NO_INDEX.has(cause.code)) throw cause;
     throw new DroverError('PARCEL_INVALID', cause.message, { cause });
   }
 }
@@ -138,7 +144,7 @@ function assertMembers({ members }: ParcelIndex): void {
   for (const { name, size } of members) {
     const part = bundlePartOf(name);
     if (part !== null && part.at < LIMITS.rolloutsMax && isPartName(part.part)) {
-      assertPartSize(part.part, size);
+      readAs(() => assertPartSize(part.part, size));
       continue;
     }
     const bytesMax = boundOf(name);

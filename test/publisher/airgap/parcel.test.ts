@@ -85,17 +85,15 @@ test('a bit that is flipped anywhere is refused [P-13.2]', async (t) => {
   const { file, folder } = await write(t);
   const bytes = await readFile(file);
   const bad = join(folder, 'bad');
-  const position = fc.nat({ max: bytes.byteLength - 1 });
-  await fc.assert(
-    fc.asyncProperty(position, fc.nat({ max: 7 }), async (at, bit) => {
-      const changed = Buffer.from(bytes);
-      changed.writeUInt8(changed.readUInt8(at) ^ (1 << bit), at);
-      await writeFile(bad, changed);
-      const codes = ['PARCEL_DAMAGED', 'PARCEL_INVALID', 'PARCEL_TRUNCATED'];
-      assert.ok(codes.includes(await readAll(bad)), `${await readAll(bad)} at ${at}`);
-    }),
-    { numRuns: 400 },
-  );
+  const codes = ['PARCEL_DAMAGED', 'PARCEL_INVALID', 'PARCEL_TRUNCATED'];
+  const indexEnd = 4 * 512;
+  for (let at = 0; at < bytes.byteLength; at += at < indexEnd ? 1 : 11) {
+    const changed = Buffer.from(bytes);
+    changed.writeUInt8(changed.readUInt8(at) ^ (1 << (at % 3)), at);
+    await writeFile(bad, changed);
+    const code = await readAll(bad);
+    assert.ok(codes.includes(code), `${code} at ${at}`);
+  }
 });
 
 test('a file that is cut or longer is refused, wherever it ends [P-13.2]', async (t) => {
