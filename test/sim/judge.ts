@@ -15,13 +15,15 @@ export class Judge {
   #last: Progress | null = null;
   #highest = 0;
   #stopped = false;
+  #wasComplete = false;
 
   constructor(rollout: SimRollout, robots: readonly SimRobot[]) {
     this.#rollout = rollout;
     this.#robots = robots;
   }
 
-  onTold(progress: Progress, logs: readonly (readonly AuditEntry[])[]): void {
+  /** @param log of the controller that tells it, as it was at that moment */
+  onTold(progress: Progress, log: readonly AuditEntry[]): void {
     const last = this.#last;
     if (last && progress.seq <= last.seq) {
       // An old leader may still speak, but nobody listens to it: robots have a floor.
@@ -36,24 +38,30 @@ export class Judge {
     if (last && progress.threshold < last.threshold) {
       this.#break('a threshold never falls', progress);
     }
-    if (last && isOpen && progress.wave > last.wave) {
-      const isForced = wasForced(logs, last.wave);
-      if (!isForced && !hasPassed(logs, last.wave)) {
-        this.#break(
-          'no wave opens without a gate that passed, or a person who forced it',
-          progress,
-        );
-      }
-      // Whatever the logs say: somewhere a robot must have taken it before.
-      if (!isForced && !this.#robots.some((one) => one.took.length > 0)) {
-        this.#break('no wave opens while nothing was ever installed', progress);
-      }
+    const isDone = progress.status === 'complete' && !this.#wasComplete;
+    if (last && isOpen && (progress.wave > last.wave || isDone)) {
+      this.#onOpened(last.wave, progress, log);
     }
+    this.#wasComplete ||= progress.status === 'complete';
     // Waves that have no robot left are not opened: the rollout is complete then.
     if (last && progress.wave > last.wave + 1 && progress.status !== 'complete') {
       this.#break('no wave is left out', progress);
     }
     this.#highest = Math.max(this.#highest, progress.threshold);
+  }
+
+  /** Judges by the log of the one that opened it: what another one saw is no reason for this one. */
+  #onOpened(before: number, progress: Progress, log: readonly AuditEntry[]): void {
+    const isForced = wasForced(log, before);
+    // Nobody runs it and nobody can: that ends a rollout, and opens nothing.
+    if (progress.wave === before && endedWithoutEffect(log)) return;
+    if (!isForced && !hasPassed(log, before)) {
+      this.#break('no wave opens without a gate that passed, or a person who forced it', progress);
+    }
+    // Whatever the log says: somewhere a robot must have taken it before.
+    if (!isForced && !this.#robots.some((one) => one.took.length > 0)) {
+      this.#break('no wave opens while nothing was ever installed', progress);
+    }
   }
 
   onTake(robot: SimRobot): void {
@@ -67,16 +75,27 @@ export class Judge {
   }
 }
 
-function hasPassed(logs: readonly (readonly AuditEntry[])[], wave: number): boolean {
-  return logs.some((log) =>
-    log.some((one, at) => {
-      const opened = log[at - 1];
-      // `passed` is written with the wave that it opens; it names the one that passed in its text.
-      const isIt = one.kind === 'passed' && one.text.startsWith(`wave ${wave} passed: `);
-      return isIt && one.evidence.length > 0 && opened !== undefined;
-    }),
-  );
-}
+/** `passed` stands right before what it opened, and names in its text the wave that passed. */
+const hasPassed = (log: readonly AuditEntry[], wave: number): boolean =>
+  log.some((one, at) => {
+    const isIt = one.kind === 'passed' && one.text.startsWith(`wave ${wave} passed: `);
+    const next = log[at + 1]?.kind ?? '';
+    return isIt && one.evidence.length > 0 && OPENINGS.includes(next);
+  });
 
-const wasForced = (logs: readonly (readonly AuditEntry[])[], wave: number): boolean =>
-  logs.some((log) => log.some((one) => one.kind === 'forced' && one.wave === wave));
+const OPENINGS: readonly string[] = ['opened', 'completed', 'no_effect'];
+
+const endedWithoutEffect = (log: readonly AuditEntry[]): boolean =>
+  log.filter(({ kind }) => OPENINGS.includes(kind)).at(-1)?.kind === 'no_effect';
+
+/** A person forced this wave, with a reason, and it ended on that account. */
+const wasForced = (log: readonly AuditEntry[], wave: number): boolean =>
+  log.some((one, at) => {
+    const isIt = one.kind === 'forced' && one.text.startsWith(`force-open of wave ${wave} by `);
+    return isIt && log.slice(at + 1).some(({ kind, text }) => isEnd(kind, text, wave));
+  });
+
+/** The gate may have passed as well by the time that the wave ends. */
+const isEnd = (kind: string, text: string, wave: number): boolean =>
+  (kind === 'ended' && text.startsWith(`wave ${wave} ended without a verdict, forced`)) ||
+  (kind === 'passed' && text.startsWith(`wave ${wave} passed: `));

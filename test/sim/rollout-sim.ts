@@ -136,7 +136,7 @@ class World {
 
   async begin(): Promise<void> {
     const { fleet } = this.#ground;
-    await this.#publish('fleet/updates', fleet.announce(1, [this.#fields]));
+    await this.#publish('fleet/updates', fleet.announce(1, [this.#fields]), null);
     for (const robot of this.#robots) this.#deliver(robot.report(this.#nowMs));
     await this.#switchOn(0);
     if (this.#random.chance(0.3)) await this.#switchOn(1);
@@ -296,7 +296,7 @@ class World {
       mono: () => this.#nowMs,
       publish: async (topic, payload) => {
         cut();
-        await this.#publish(topic, payload);
+        await this.#publish(topic, payload, seat);
         cut();
       },
     });
@@ -306,14 +306,12 @@ class World {
     for (const [topic, payload] of this.#retained) this.#hear(controller, topic, payload);
   }
 
-  #publish(topic: string, payload: Uint8Array): Promise<void> {
+  /** @param by the seat of the controller that speaks; null for the publisher */
+  #publish(topic: string, payload: Uint8Array, by: Seat | null): Promise<void> {
     this.#retained.set(topic, payload);
     if (topic === progressTopic(ID)) {
       const progress = openProgress(payload, this.#ground.fleet.trust);
-      this.#judge.onTold(
-        progress,
-        this.#seats.map(({ store }) => store.entries(ID)),
-      );
+      this.#judge.onTold(progress, by?.store.entries(ID) ?? []);
       // A robot takes only what is newer than all that it has accepted.
       if (!this.#progress || progress.seq > this.#progress.seq) this.#progress = progress;
     }
