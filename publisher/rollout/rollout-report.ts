@@ -195,13 +195,18 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   if (!found) return [];
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left }: { expires_at: string; days_left: number }): string =>
-    `until ${word(expires_at)}, ${days_left} days left`;
+    `until ${word(expires_at)}, ${daysLeft(days_left)}`;
   const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
   return [
     ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
     ...(trust ? [`trust.json ${until(trust)}`] : []),
     ...problems.map((one) => `${word(one.code)}: ${sentence(one.message)}; ${sentence(one.hint)}`),
   ];
+}
+
+function daysLeft(days: number): string {
+  if (days < 0) return 'expired';
+  return days === 1 ? '1 day left' : `${days} days left`;
 }
 
 /** A decision, and below it the evidence that it was made on. */

@@ -1,7 +1,7 @@
 /** `drover-broker --engine` as a real process, and what its API says. */
 
 import { join } from 'node:path';
-import { startDrover, type Child } from '../helpers/child.ts';
+import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import type { EngineView, StoreView } from '../../broker/attached/engine-view.ts';
@@ -26,6 +26,15 @@ export interface ApiRobot {
 /** Short times, so that a takeover fits into a test; the defaults are a minute each. */
 const TIMES = ['--lease', '8s', '--controller-start', '1s'];
 
+interface AttachedOptions {
+  readonly engine: string;
+  readonly data: string;
+  readonly args?: readonly string[];
+  readonly leads?: boolean;
+  /** Of `withClock`. */
+  readonly clock?: Pick<ChildOptions, 'under' | 'env'>;
+}
+
 export class AttachedChild {
   readonly child: Child;
   #url = '';
@@ -35,11 +44,7 @@ export class AttachedChild {
   }
 
   /** Attached when it resolves. */
-  static async start(
-    scope: Scope,
-    site: Site,
-    options: { engine: string; data: string; args?: readonly string[]; leads?: boolean },
-  ): Promise<AttachedChild> {
+  static async start(scope: Scope, site: Site, options: AttachedOptions): Promise<AttachedChild> {
     const child = AttachedChild.spawn(scope, site, options);
     const attached = new AttachedChild(child);
     const [line] = await child.waitForOutput(/^\{"engine":.*\}$/m, 40_000);
@@ -47,17 +52,14 @@ export class AttachedChild {
     return attached;
   }
 
-  static spawn(
-    scope: Scope,
-    site: Site,
-    options: { engine: string; data: string; args?: readonly string[]; leads?: boolean },
-  ): Child {
-    const { engine, data, args = [], leads = true } = options;
+  static spawn(scope: Scope, site: Site, options: AttachedOptions): Child {
+    const { engine, data, args = [], leads = true, clock = {} } = options;
     const lead = leads ? ['--rollout-key', site.path('rollout.key'), ...TIMES] : [];
-    return startDrover(scope, 'broker', [
+    const all = [
       ...['--engine', engine, '--data', join(site.folder, data), '--http', '0', '--json'],
       ...['--trust', site.path('trust.json'), ...lead, ...args],
-    ]);
+    ];
+    return startDrover(scope, 'broker', all, clock);
   }
 
   get url(): string {

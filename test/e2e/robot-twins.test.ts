@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict';
 import { cp, rm } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
-import { startDrover, type Child } from '../helpers/child.ts';
+import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';
+import { withClock } from '../helpers/faketime.ts';
 import { requirePeer } from '../helpers/peer.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { Site, type Robot } from './site.ts';
 
-/** Not by the program `faketime`: that stays between a signal and the agent. */
-const IN_1970 = [
-  ...['sh', '-c', 'LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1) exec "$0" "$@"'],
-];
+const IN_1970 = withClock('@1970-01-02 00:00:00');
 
 /** As a card is copied; a socket is no part of one. */
 const COPY = {
@@ -39,12 +37,11 @@ function startTwin(
   t: TestContext,
   site: Site,
   broker: BrokerChild,
-  under?: readonly string[],
+  clock: Pick<ChildOptions, 'under' | 'env'> = {},
 ): Child {
   const own = ['--id', 'r1', '--root', site.path('twin'), '--hooks', site.path('r1-hooks')];
   const args = [...own, '--broker', broker.url, '--trust', site.path('trust.json')];
-  const env = { FAKETIME: '@1970-01-02 00:00:00' };
-  return startDrover(t, 'robot-client', args, under ? { under, env } : {});
+  return startDrover(t, 'robot-client', args, clock);
 }
 
 async function updated(t: TestContext): Promise<[BrokerChild, Site, Robot]> {

@@ -110,7 +110,7 @@ test('package-lock.json names packages and hashes, not where they were fetched',
 
 /** Started by people or by npm, so nothing imports them. */
 const ENTRY =
-  /^(?:[a-z-]+\/main|test\/(?:run|sim\/main|e2e\/site-robots)|docs\/generate|examples\/(?:[a-z-]+|demo\/fleet-worker)|bench\/[a-z-]+)\.ts$/;
+  /^(?:[a-z-]+\/main|test\/(?:run|sim\/main|sim\/early-approvals|e2e\/site-robots)|docs\/generate|examples\/(?:[a-z-]+|demo\/fleet-worker)|bench\/[a-z-]+)\.ts$/;
 
 test('each source file is imported by another or is an entry point', () => {
   const sources = allSources();

@@ -111,7 +111,7 @@ test('a tar of another tool with attributes is not signed, unless a person says 
   assert.equal(signed.ended?.code, 0, signed.describe());
 });
 
-test('attributes in global PAX records are found, and publish tells those of a signed bundle', async (t) => {
+test('attributes in global PAX records are found; publish and import tell those of a signed bundle', async (t) => {
   const python = requirePeer(t, 'python3');
   if (!python) return;
   const folder = await tempFolder(t);
@@ -148,4 +148,11 @@ test('attributes in global PAX records are found, and publish tells those of a s
   const published = await drover('publish', folder, ...words);
   assert.equal(published.ended?.code, 0, published.describe());
   assert.match(published.stderr, /user\.note.*no robot restores \(XATTRS_REFUSED\)/);
+
+  const parcel = join(folder, 'stick.drover-export');
+  const exported = await drover('export', folder, '--trust', trust, '--out', parcel);
+  assert.equal(exported.ended?.code, 0, exported.describe());
+  const imported = await drover('import', parcel, ...words, '--into', join(folder, 'kept'));
+  assert.equal(imported.ended?.code, 0, imported.describe());
+  assert.match(imported.stderr, /user\.note.*no robot restores \(XATTRS_REFUSED\)/);
 });
