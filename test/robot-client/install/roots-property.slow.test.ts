@@ -1,0 +1,246 @@
+/**
+ * Neither `recover` nor the start and clean-up of an agent nor `adopt` may take away what boots, or
+ * what can be gone back to, on any generated root (root-worlds.ts).
+ */
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { Component } from '../../../robot-client/component.ts';
+import { layoutOf } from '../../../robot-client/install/layout.ts';
+import type { PullLink } from '../../../robot-client/update/download.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { requireBlockDevices } from '../../helpers/block-device.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { makeWorld } from '../world.ts';
+import {
+  build,
+  makeSpecials,
+  mountedWorlds,
+  NEW,
+  OLD,
+  PHASES,
+  Stage,
+  worlds,
+  type STEPS,
+  type World,
+} from './root-worlds.ts';
+
+const RUNS = 50;
+/** Each has several mounts. */
+const MOUNTED_RUNS = 10;
+/** Lengths of each state file, spread evenly. */
+const CUTS = 3;
+
+/** One hash over names, kinds, link texts and bytes; null when there is no folder. */
+async function treeHash(path: Buffer): Promise<string | null> {
+  const found = await lstat(path).catch(() => null);
+  if (!found?.isDirectory()) return null;
+  const hash = createHash('sha256');
+  for (const name of (await readdir(path, { encoding: 'buffer' })).sort(Buffer.compare)) {
+    const below = Buffer.concat([path, Buffer.from('/'), name]);
+    const { mode } = await lstat(below);
+    const kind = (mode & 0o170000).toString(8);
+    const content = await contentOf(below, kind);
+    hash.update(JSON.stringify([name.toString('hex'), kind, content]));
+  }
+  return hash.digest('hex');
+}
+
+/** Nothing is read of a socket, a FIFO or a device: it is there, and of its kind. */
+async function contentOf(path: Buffer, kind: string): Promise<string | null> {
+  if (kind === '40000') return await treeHash(path);
+  if (kind === '120000') return await readlink(path);
+  return kind === '100000' ? await readFile(path, 'hex') : '';
+}
+
+const hashAt = (path: string): Promise<string | null> => treeHash(Buffer.from(path));
+
+interface Boots {
+  readonly path: string;
+  readonly hash: string;
+}
+
+async function resolved(path: string): Promise<Boots | null> {
+  const end = await realpath(path).catch(() => null);
+  const hash = end === null ? null : await hashAt(end);
+  return end === null || hash === null ? null : { path: end, hash };
+}
+
+interface Before {
+  readonly active: Boots | null;
+  readonly rollback: Boots | null;
+  /** Trees that a rule may lead to, with their bytes. */
+  readonly good: readonly string[];
+  readonly outside: string | null;
+}
+
+async function lookAt(root: string): Promise<Before> {
+  const trees = [OLD, NEW].map((version) => hashAt(join(root, 'releases', version)));
+  const rollback = await resolved(join(root, 'rollback'));
+  const good = [...(await Promise.all(trees)), rollback?.hash ?? null];
+  return {
+    active: await resolved(join(root, 'active')),
+    rollback,
+    good: good.filter((hash) => hash !== null),
+    outside: await hashAt(join(root, '../outside')),
+  };
+}
+
+/** @throws AssertionError when something was taken away that a robot could boot */
+async function check(root: string, before: Before, world: World): Promise<void> {
+  const after = await lookAt(root);
+  assert.equal(after.outside, before.outside, 'what lies outside is as it was');
+  for (const path of world.foreign) {
+    assert.ok(await lstat(join(root, path)).catch(() => null), `${path} was not made by Drover`);
+  }
+  if (before.active === null) return;
+  assert.ok(after.active, 'active leads somewhere, as before');
+  if (after.active.hash !== before.active.hash) {
+    assert.ok(before.good.includes(after.active.hash), 'active leads to a release that was there');
+    return; // a rule took the robot there: what it left may be collected
+  }
+  if (before.rollback === null) return;
+  const kept = await hashAt(before.rollback.path);
+  const moved = after.rollback?.hash === before.rollback.hash;
+  assert.ok(kept === before.rollback.hash || moved, 'rollback has its bytes');
+}
+
+/** Up, and without an answer: a download begins and waits. */
+const SILENT_LINK: PullLink = {
+  isUp: true,
+  attach: () => () => {},
+  subscribeChunks: () => {},
+  unsubscribeChunks: () => {},
+  wantChunks: () => {},
+};
+
+async function runAgent(root: string): Promise<void> {
+  let rests = 0;
+  const component = new Component({
+    component: 'app',
+    layout: layoutOf(root),
+    disk: realDisk,
+    link: SILENT_LINK,
+    trust: makeWorld().trust,
+    hooksFolder: join(root, 'hooks'),
+    bytesPerSecondMax: null,
+    bootsMax: 3,
+    adoptVersion: '0.0.0',
+    facts: { robot: 'r1' as never, arch: 'x86_64', tags: [] },
+    log: makeLog('roots', 'silent'),
+    now: () => Date.now(),
+    onChange: () => {},
+    tell: () => Promise.resolve(),
+    wantPackage: () => {},
+    onIdle: () => {
+      rests += 1;
+    },
+  });
+  try {
+    await component.open();
+    // A rollback that failed once sleeps before the next try, and is let go of there.
+    const isOver = (): boolean => {
+      const { state, live } = component.view;
+      const waits = ['stuck', 'downloading', 'waiting'].includes(state.phase);
+      const hasFailed = live.refusal !== null || (state.job?.rollbackAttempts ?? 0) > 0;
+      return rests > 0 || waits || hasFailed;
+    };
+    await waitUntil('the agent to rest', isOver, { timeoutMs: 20_000 });
+  } finally {
+    await component.close();
+  }
+}
+
+async function take(step: (typeof STEPS)[number], root: string): Promise<void> {
+  if (step === 'agent') return await runAgent(root);
+  try {
+    if (step === 'adopt') {
+      const roots = [{ component: 'app', root }];
+      return void (await adoptRoots({ disk: realDisk, roots, version: '0.0.0', isDryRun: false }));
+    }
+    await recoverComponent({
+      ...{ component: 'app', root, disk: realDisk, hooksFolder: join(root, 'hooks') },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown; // refused, and said
+  }
+}
+
+/** In memory where there is such a place: hundreds of worlds, each with dozens of fsyncs. */
+async function manyFolders(t: TestContext): Promise<string> {
+  const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const folder = await mkdtemp(join(base, 'drover-roots-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function holds(folder: string, world: World): Promise<void> {
+  const specials = join(folder, 'specials');
+  if (!existsSync(specials)) {
+    await mkdir(specials);
+    makeSpecials(specials);
+  }
+  const stage = new Stage(specials);
+  const own = await mkdtemp(join(folder, 'w'));
+  try {
+    const root = await build(own, world, stage);
+    for (const step of world.steps) {
+      const before = await lookAt(root);
+      await take(step, root);
+      await check(root, before, world);
+    }
+  } finally {
+    stage.tearDown();
+    await rm(own, { recursive: true, force: true });
+  }
+}
+
+const PLAIN: World = {
+  ...{ active: 'releases/V', rollback: 'releases/V', activeVersion: NEW, records: 'seal' },
+  ...{ state: 'idle', cutAt: null, hooks: null, mounts: 'none', leftovers: [], foreign: [] },
+  ...{ odd: [], steps: ['recover', 'agent'] },
+};
+
+describe('a root that Drover did not make', () => {
+  it('keeps what boots through starts, clean-ups, recoveries and adoptions', async (t) => {
+    const folder = await manyFolders(t);
+    const property = fc.asyncProperty(worlds, (world) => holds(folder, world));
+    await fc.assert(property, { numRuns: RUNS });
+  });
+
+  it('keeps what boots when releases or slots are bind mounts, and files cannot be removed', async (t) => {
+    if (!requireBlockDevices(t, ['mount', 'umount'])) return;
+    const folder = await manyFolders(t);
+    const property = fc.asyncProperty(mountedWorlds, (world) => holds(folder, world));
+    await fc.assert(property, { numRuns: MOUNTED_RUNS });
+  });
+
+  it('keeps what boots wherever the state file of a phase is cut', async (t) => {
+    const folder = await manyFolders(t);
+    for (const state of PHASES) {
+      for (let cut = 0; cut < CUTS; cut += 1) {
+        const cutAt = Math.floor((1000 * cut) / CUTS);
+        await holds(folder, { ...PLAIN, state, cutAt });
+      }
+    }
+  });
+
+  it('is checked by a judge that sees a release go', async (t) => {
+    const world: World = { ...PLAIN, active: 'ROOT/releases/V', rollback: 'absent' };
+    const root = await build(await manyFolders(t), world, new Stage(await manyFolders(t)));
+    const before = await lookAt(root);
+    await rm(join(root, 'releases', NEW), { recursive: true });
+    await assert.rejects(check(root, before, world), /active leads somewhere/);
+  });
+});
