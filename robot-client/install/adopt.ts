@@ -18,6 +18,7 @@ import type { SlotName } from './slots.ts';
 import { freshState } from '../update/state.ts';
 import { copyDurably, isCrossDevice, removeCopied } from './copy-tree.ts';
 import { readSlots } from './read-slots.ts';
+import { sealAdopted } from './seal-file.ts';
 import { readOrSetAside, writeMachineState, writeWhole } from '../update/state-file.ts';
 
 const intentSchema = z.object({
@@ -161,6 +162,10 @@ async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<strin
   } catch (thrown) {
     if (!(await isHalfRemoved(disk, layout, intent))) await disk.unlink(layout.adoptFile);
     throw thrown;
+  }
+  for (const { version } of targetsOf(intent)) {
+    const tree = releaseFolder(layout, version);
+    if ((await disk.kind(tree)) === 'folder') await sealAdopted(disk, layout, { version, tree });
   }
   // Not synced: an intent that comes back finds nothing to do, and the next state file ends it.
   await disk.unlink(layout.adoptFile);

@@ -69,6 +69,10 @@ export const releaseFolder = (layout: Layout, version: string): string =>
 export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
 export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
+/** Seal of what was adopted. Its name is no version: it does not say that Drover made the release. */
+export const adoptedSealFile = (layout: Layout, version: string): string =>
+  `${layout.seals}/${ADOPTED_SEAL}${version}`;
+export const ADOPTED_SEAL = '.adopted-';
 /** Links are relative, so that a root can be mounted elsewhere. */
 export const linkTarget = (version: string): string => `releases/${version}`;
 

@@ -23,6 +23,8 @@ export interface RootFacts {
   /** Versions with a recipe, and those with a seal. */
   readonly recipes: readonly string[];
   readonly seals: readonly string[];
+  /** Versions that have a seal of their adoption, which is no record. */
+  readonly adopted: readonly string[];
   /** Name in staging/ that is needed still. */
   readonly keepStaging: string | null;
 }
@@ -37,11 +39,16 @@ export interface PrunePlan {
   readonly staging: readonly string[];
   readonly recipes: readonly string[];
   readonly seals: readonly string[];
+  readonly adopted: readonly string[];
   /** What stands in releases/ and is not needed by a slot. */
   readonly left: readonly Left[];
 }
 
-const NOTHING: PrunePlan = { releases: [], staging: [], recipes: [], seals: [], left: [] };
+const NONE: readonly string[] = [];
+const NOTHING: PrunePlan = {
+  ...{ releases: NONE, staging: NONE, recipes: NONE, seals: NONE, adopted: NONE },
+  left: [],
+};
 
 export function planPrune(facts: RootFacts): PrunePlan {
   const { slots } = facts;
@@ -66,6 +73,7 @@ export function planPrune(facts: RootFacts): PrunePlan {
     staging: facts.staging.filter((entry) => isOldJob(entry, facts)).map(({ name }) => name),
     recipes: facts.recipes.filter(isSpare),
     seals: facts.seals.filter(isSpare),
+    adopted: facts.adopted.filter(isSpare),
     left,
   };
 }

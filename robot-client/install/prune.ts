@@ -1,7 +1,15 @@
 /** Removes what is not needed of a root, as prune-plan.ts decides. */
 
 import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
-import { keptFolder, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';
+import {
+  ADOPTED_SEAL,
+  adoptedSealFile,
+  keptFolder,
+  recipeFile,
+  releaseFolder,
+  sealFile,
+  type Layout,
+} from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { followPath, readSlots } from './read-slots.ts';
 
@@ -22,6 +30,7 @@ export async function pruneReleases(
   for (const version of gone) await disk.removeTree(keptFolder(layout, version));
   for (const version of plan.recipes) await disk.unlink(recipeFile(layout, version));
   for (const version of plan.seals) await disk.unlink(sealFile(layout, version));
+  for (const version of plan.adopted) await disk.unlink(adoptedSealFile(layout, version));
   for (const name of plan.staging) await disk.removeTree(`${layout.staging}/${name}`);
   return plan.left;
 }
@@ -52,12 +61,15 @@ async function readRoot(
   layout: Layout,
   keepStaging: string | null,
 ): Promise<RootFacts> {
+  const seals = await disk.list(layout.seals);
+  const adopted = seals.filter((name) => name.startsWith(ADOPTED_SEAL));
   return {
     slots: await readSlots(disk, layout),
     releases: await entriesOf(disk, layout.releases),
     staging: await entriesOf(disk, layout.staging),
     recipes: await disk.list(layout.bases),
-    seals: await disk.list(layout.seals),
+    seals,
+    adopted: adopted.map((name) => name.slice(ADOPTED_SEAL.length)),
     keepStaging: keepStaging?.slice(keepStaging.lastIndexOf('/') + 1) ?? null,
   };
 }

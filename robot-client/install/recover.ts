@@ -22,7 +22,7 @@ import { takeCleanMark } from './clean-mark.ts';
 import { runHook } from './hooks.ts';
 import { clearStaging } from './prune.ts';
 import { readSlots } from './read-slots.ts';
-import { checkRelease } from './seal-file.ts';
+import { checkRelease } from './seal-check.ts';
 import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
 import { assertWayBack } from '../update/way-back.ts';
@@ -90,8 +90,10 @@ class Recoverer {
     const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
     // A file that can neither be read nor set aside counts as lost: what runs is on probation.
     this.#state = read ?? stateAfterLoss(await readSlots(disk, layout), null, Date.now());
+    // What was adopted a moment ago was read for its seal.
+    const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
-    await this.#lookAtReleases(wasClean);
+    await this.#lookAtReleases(wasClean || isRead);
     await this.#begin();
     await this.#finishSwap();
     await this.#finishRollback();
@@ -193,6 +195,11 @@ class Recoverer {
     const active = await check(slots.active, !wasClean);
     if (active.kind === 'whole' && !wasClean && !active.isHashed) {
       this.#actions.push(`hashing took too long: not all files of the release were looked into`);
+    }
+    if (active.kind === 'whole' && active.lost) {
+      const { count, path } = active.lost;
+      const what = `${count} of its files are gone or empty, such as ${path}`;
+      this.#actions.push(`since the release was adopted, ${what}: taken for the application's own`);
     }
     const isBad = active.kind === 'absent' || active.kind === 'damaged';
     // Only where it is needed: a robot that boots well does not pay for the release before.

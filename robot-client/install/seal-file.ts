@@ -1,24 +1,17 @@
 /**
- * Writes the seal of a release and looks at a release by its seal. Both walk as a stream: memory
- * does not grow with the number of files. Nothing is followed out of the release.
+ * Writes the seal of a release. The tree is walked as a stream: memory does not grow with the
+ * number of files. Nothing is followed out of the release.
  */
 
+import { performance } from 'node:perf_hooks';
 import { isByteCode } from '../../shared/rules/byte-code.ts';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { recipeFile, sealFile, type Layout } from './layout.ts';
+import { adoptedSealFile, recipeFile, sealFile, type Layout } from './layout.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
 import { readSlots } from './read-slots.ts';
-import {
-  encodeSealEnd,
-  encodeSealEntry,
-  parseSealEnd,
-  parseSealEntry,
-  SEAL_MARK,
-  type ReleaseCheck,
-  type SealEntry,
-} from './seal.ts';
+import { encodeSealEnd, encodeSealEntry, SEAL_MARK, type SealEntry } from './seal.ts';
 
 /**
  * Seals the tree of a release; durable when this resolves. A seal that is there is replaced.
@@ -30,14 +23,25 @@ export async function writeSeal(
   { version, tree, signal }: { version: string; tree: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
   await disk.mkdir(layout.seals);
-  const path = sealFile(layout, version);
-  const beside = `${layout.seals}/.new`;
+  await keepSeal(disk, layout, {
+    path: sealFile(layout, version),
+    entries: walk({ disk, tree, buffer: newBuffer() }, ''),
+    signal,
+  });
+}
+
+async function keepSeal(
+  disk: Disk,
+  layout: Layout,
+  on: { path: string; entries: AsyncIterable<SealEntry>; signal?: AbortSignal | undefined },
+): Promise<void> {
+  const beside = besideOf(layout);
   const file = await disk.open(beside, 'create', 0o600);
   try {
     const writer = new SealWriter(file);
     await writer.put(`${SEAL_MARK}\n`);
-    for await (const entry of walk(disk, tree, '')) {
-      signal?.throwIfAborted();
+    for await (const entry of on.entries) {
+      on.signal?.throwIfAborted();
       await writer.put(encodeSealEntry(entry));
     }
     await writer.end();
@@ -45,7 +49,7 @@ export async function writeSeal(
   } finally {
     await file.close();
   }
-  await disk.rename(beside, path);
+  await disk.rename(beside, on.path);
   await disk.syncFolder(layout.seals);
 }
 
@@ -73,6 +77,43 @@ export async function sealOldReleases(
     }
   }
 }
+
+/**
+ * Seals a release that was adopted, as it was found: `adoptSealMs` at most, and without the hashes
+ * of what is left after half of it. A robot whose release gets no seal runs on as before.
+ * @returns false when there is none: the tree is too large, or the disk refused
+ */
+export async function sealAdopted(
+  disk: Disk,
+  layout: Layout,
+  { version, tree }: { readonly version: string; readonly tree: string },
+): Promise<boolean> {
+  const path = adoptedSealFile(layout, version);
+  const hashUntil = performance.now() + LIMITS.adoptSealHashMs;
+  const on = { disk, tree, buffer: newBuffer(), mayHash: () => performance.now() < hashUntil };
+  const kept = await orNone(async () => {
+    await disk.mkdir(layout.seals);
+    await disk.unlink(path); // of a tree that had that name before
+    await keepSeal(disk, layout, { path, entries: inTime(walkFound(on, '')) });
+    return true;
+  });
+  if (!kept) await orNone(() => disk.unlink(besideOf(layout)));
+  return kept ?? false;
+}
+
+async function* inTime(entries: AsyncIterable<SealEntry>): AsyncGenerator<SealEntry> {
+  const until = performance.now() + LIMITS.adoptSealMs;
+  for await (const entry of entries) {
+    if (performance.now() > until) {
+      throw new DroverError('ADOPT_IMPOSSIBLE', 'seal what was adopted: the tree is too large');
+    }
+    yield entry;
+  }
+}
+
+const newBuffer = (): Uint8Array => new Uint8Array(LIMITS.stageReadBytes);
+
+const besideOf = (layout: Layout): string => `${layout.seals}/.new`;
 
 class SealWriter {
   readonly #file: DiskFile;
@@ -103,20 +144,25 @@ class SealWriter {
   }
 }
 
-/** @param buffer for the bytes of one file after the other: one for each file would pile up */
-async function* walk(
-  disk: Disk,
-  tree: string,
-  below: string,
-  buffer = new Uint8Array(LIMITS.stageReadBytes),
-): AsyncGenerator<SealEntry> {
+/** How a tree is read for its seal. */
+interface Walk {
+  readonly disk: Disk;
+  readonly tree: string;
+  /** For the bytes of one file after the other: one for each file would pile up. */
+  readonly buffer: Uint8Array;
+  /** False from when on the hash of a file stays empty; a walk that has none takes all hashes. */
+  readonly mayHash?: () => boolean;
+}
+
+async function* walk(on: Walk, below: string): AsyncGenerator<SealEntry> {
+  const { disk, tree, buffer } = on;
   for (const name of await disk.list(below === '' ? tree : `${tree}/${below}`)) {
     const path = below === '' ? name : `${below}/${name}`;
     const at = `${tree}/${path}`;
     const { kind, mode } = await disk.stat(at);
     if (kind === 'folder') {
       yield ['d', path, mode];
-      yield* walk(disk, tree, path, buffer);
+      yield* walk(on, path);
     } else if (kind === 'link') {
       yield ['l', path, (await disk.readlink(at)) ?? ''];
     } else if (kind === 'file' && !isByteCode(path)) {
@@ -126,7 +172,37 @@ async function* walk(
   }
 }
 
-async function hashFile(
+/** As `walk`, of a tree that Drover did not make: what cannot be read of it is left out. */
+async function* walkFound(on: Walk, below: string): AsyncGenerator<SealEntry> {
+  const { disk, tree } = on;
+  const names = await orNone(() => disk.list(below === '' ? tree : `${tree}/${below}`));
+  for (const name of names ?? []) {
+    const path = below === '' ? name : `${below}/${name}`;
+    const found = await orNone(() => disk.stat(`${tree}/${path}`));
+    if (found?.kind === 'folder') yield* walkFound(on, path);
+    if (found?.kind !== 'file' || isByteCode(path)) continue;
+    yield ['f', path, found.mode, found.bytes, await foundHash(on, path)];
+  }
+}
+
+async function foundHash(on: Walk, path: string): Promise<string> {
+  if (on.mayHash?.() === false) return '';
+  const hashed = await orNone(() => hashFile(on.disk, `${on.tree}/${path}`, on.buffer));
+  return hashed?.sha256 ?? '';
+}
+
+/** Null when the disk refused. */
+async function orNone<T>(run: () => Promise<T>): Promise<T | null> {
+  try {
+    return await run();
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    return null;
+  }
+}
+
+/** @throws DroverError DISK_WRITE_FAILED when the disk cannot read it */
+export async function hashFile(
   disk: Disk,
   path: string,
   buffer: Uint8Array,
@@ -142,135 +218,4 @@ async function hashFile(
     await file.close();
   }
   return { bytes: hash.bytes, sha256: hash.digestHex() };
-}
-
-export interface CheckInput {
-  readonly version: string;
-  /** Path of the tree, without links. */
-  readonly tree: string;
-  /** With the hashes of the files, for as long as `mayHash` says. */
-  readonly mayHash: () => boolean;
-  /** Files that differed before: the application writes them itself. */
-  readonly known: ReadonlySet<string>;
-  /** True: only what is gone or empty is damage, not what the application may have written. */
-  readonly isOnlyLost?: boolean;
-}
-
-/** Never throws for what stands on the disk: what cannot be read of a release is damage. */
-export async function checkRelease(
-  disk: Disk,
-  layout: Layout,
-  input: CheckInput,
-): Promise<ReleaseCheck> {
-  try {
-    if ((await disk.kind(input.tree)) !== 'folder') return { kind: 'absent' };
-  } catch (thrown) {
-    return { kind: 'damaged', path: '.', why: toProblem(thrown).message };
-  }
-  try {
-    const path = sealFile(layout, input.version);
-    if ((await disk.kind(path)) !== 'file') return { kind: 'unknown' };
-    const seal = await disk.open(path, 'read');
-    try {
-      return await new Checker(disk, input).run(seal);
-    } finally {
-      await seal.close();
-    }
-  } catch (thrown) {
-    if (thrown instanceof DroverError) return { kind: 'unknown' }; // a seal that cannot be read
-    throw thrown;
-  }
-}
-
-class Checker {
-  readonly #disk: Disk;
-  readonly #input: CheckInput;
-  readonly #hash = new Sha256Stream();
-  #damage: Extract<ReleaseCheck, { kind: 'damaged' }> | null = null;
-  #isHashed = true;
-  /** As many as files were hashed at once: used again and again. */
-  readonly #buffers: Uint8Array[] = [];
-
-  constructor(disk: Disk, input: CheckInput) {
-    this.#disk = disk;
-    this.#input = input;
-  }
-
-  async run(seal: DiskFile): Promise<ReleaseCheck> {
-    let isFirst = true;
-    let batch: SealEntry[] = [];
-    for await (const line of linesOf(seal)) {
-      const end = parseSealEnd(line);
-      if (end !== null) {
-        await this.#look(batch);
-        if (end !== this.#hash.digestHex()) break;
-        return this.#damage ?? { kind: 'whole', isHashed: this.#isHashed };
-      }
-      this.#hash.update(Buffer.from(`${line}\n`));
-      const entry = isFirst ? null : parseSealEntry(line);
-      if (isFirst ? line !== SEAL_MARK : entry === null) break;
-      isFirst = false;
-      if (entry) batch.push(entry);
-      if (batch.length < LIMITS.sealLooksMax) continue;
-      await this.#look(batch);
-      batch = [];
-    }
-    return { kind: 'unknown' };
-  }
-
-  async #look(batch: readonly SealEntry[]): Promise<void> {
-    if (this.#damage) return;
-    await Promise.all(batch.map((entry) => this.#lookAt(entry)));
-  }
-
-  async #lookAt(entry: SealEntry): Promise<void> {
-    const [, path] = entry;
-    if (this.#input.known.has(path)) return;
-    try {
-      const why = await this.#wrong(entry);
-      if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
-    } catch (thrown) {
-      this.#damage ??= { kind: 'damaged', path, why: toProblem(thrown).message };
-    }
-  }
-
-  async #wrong(entry: SealEntry): Promise<string | null> {
-    const at = `${this.#input.tree}/${entry[1]}`;
-    const { kind, bytes } = await this.#disk.stat(at);
-    const want = { f: 'file', d: 'folder', l: 'link' }[entry[0]];
-    if (kind !== want) return `got ${kind}, want a ${want}`;
-    if (entry[0] === 'l') {
-      if (this.#input.isOnlyLost === true) return null;
-      const target = await this.#disk.readlink(at);
-      return target === entry[2] ? null : `leads to ${target}, want ${entry[2]}`;
-    }
-    if (entry[0] === 'd') return null;
-    if (this.#input.isOnlyLost === true && bytes > 0) return null;
-    if (bytes !== entry[3]) return `got ${bytes} bytes, want ${entry[3]}`;
-    if (!this.#input.mayHash()) {
-      this.#isHashed = false;
-      return null;
-    }
-    const buffer = this.#buffers.pop() ?? new Uint8Array(LIMITS.stageReadBytes);
-    const { sha256 } = await hashFile(this.#disk, at, buffer).finally(() =>
-      this.#buffers.push(buffer),
-    );
-    return sha256 === entry[4] ? null : 'its bytes are others than were installed';
-  }
-}
-
-/** Lines of a seal; one that is longer than any of ours ends it. */
-async function* linesOf(file: DiskFile): AsyncGenerator<string> {
-  const buffer = new Uint8Array(LIMITS.stageInflateBytes);
-  let rest = Buffer.alloc(0);
-  for (let atByte = 0; rest.byteLength <= LIMITS.sealLineBytesMax;) {
-    const got = await file.read(buffer, atByte);
-    if (got === 0) return;
-    atByte += got;
-    rest = Buffer.concat([rest, buffer.subarray(0, got)]);
-    for (let cut = rest.indexOf(10); cut >= 0; cut = rest.indexOf(10)) {
-      yield rest.subarray(0, cut).toString('utf8');
-      rest = rest.subarray(cut + 1);
-    }
-  }
 }

@@ -4,6 +4,10 @@
  * left out: the interpreter writes it in place while a version runs. Files that are not in the seal
  * are the application's own. Sans-I/O.
  *
+ * What was adopted has a seal of another name: of what was found there. Nobody knows which of its
+ * files the application writes, removes or empties, so only a program that is gone or empty, or a
+ * file that the disk cannot read any more, is damage. A hash that was not taken is empty.
+ *
  * A seal is a mark, JSON lines, and the SHA-256 of all before; a torn one counts as none.
  */
 
@@ -19,6 +23,12 @@ const entrySchema = z.union([
 
 /** `['f', path, mode, bytes, sha256]`, `['d', path, mode]` or `['l', path, target]`. */
 export type SealEntry = z.output<typeof entrySchema>;
+
+const EXECUTABLE = 0o111;
+
+/** True for a file that an application does not remove or empty by itself. */
+export const isProgram = (entry: SealEntry): boolean =>
+  entry[0] === 'f' && (entry[2] & EXECUTABLE) !== 0 && entry[3] > 0;
 
 export const encodeSealEntry = (entry: SealEntry): string => `${JSON.stringify(entry)}\n`;
 
@@ -42,5 +52,10 @@ export type ReleaseCheck =
   | { readonly kind: 'absent' }
   /** Without a seal that can be read, as releases of 0.1 are: its folder is there. */
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'whole'; readonly isHashed: boolean }
+  | {
+      readonly kind: 'whole';
+      readonly isHashed: boolean;
+      /** Of an adopted release: files that the application may have removed or emptied itself. */
+      readonly lost?: { readonly count: number; readonly path: string } | undefined;
+    }
   | { readonly kind: 'damaged'; readonly path: string; readonly why: string };

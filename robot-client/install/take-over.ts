@@ -12,6 +12,7 @@ import { slotProblem, versionOf, type SlotName } from './slots.ts';
 import { freshState, parseMachineState } from '../update/state.ts';
 import { adoptFolders } from './adopt.ts';
 import { readSlots } from './read-slots.ts';
+import { sealAdopted } from './seal-file.ts';
 import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
 import { pointLink } from '../update/swap.ts';
 
@@ -69,6 +70,7 @@ async function linkRelease(
   await disk.syncFolder(layout.releases);
   await pointLink(disk, layout[slot], linkTarget(version));
   await disk.syncFolder(layout.root);
+  await sealAdopted(disk, layout, { version, tree: to });
 }
 
 async function putAside(

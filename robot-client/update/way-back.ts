@@ -7,7 +7,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { releaseFolder, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { ReleaseCheck } from '../install/seal.ts';
-import { checkRelease } from '../install/seal-file.ts';
+import { checkRelease } from '../install/seal-check.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 

@@ -263,6 +263,8 @@ export const LIMITS = {
   sealLooksMax: 32, // entries of a seal that are looked at side by side
   sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
+  adoptSealHashMs: 10 * SECOND, // hashing of what is adopted: a boot waits for it; sizes after that
+  adoptSealMs: 20 * SECOND, // an adopted tree that takes longer to walk through gets no seal
   damagesMax: 8, // files remembered that differed from what was installed
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 

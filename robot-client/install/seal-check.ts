@@ -1,0 +1,191 @@
+/**
+ * Looks at a release by its seal, as a stream: memory does not grow with the number of files.
+ * Nothing is followed out of the release.
+ */
+
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { Sha256Stream } from '../../shared/crypto/hash.ts';
+import type { Disk, DiskFile } from './disk-port.ts';
+import { adoptedSealFile, sealFile, type Layout } from './layout.ts';
+import {
+  isProgram,
+  parseSealEnd,
+  parseSealEntry,
+  SEAL_MARK,
+  type ReleaseCheck,
+  type SealEntry,
+} from './seal.ts';
+import { hashFile } from './seal-file.ts';
+
+export interface CheckInput {
+  readonly version: string;
+  /** Path of the tree, without links. */
+  readonly tree: string;
+  /** With the hashes of the files, for as long as `mayHash` says. */
+  readonly mayHash: () => boolean;
+  /** Files that differed before: the application writes them itself. */
+  readonly known: ReadonlySet<string>;
+  /** True: only what is gone or empty is damage, not what the application may have written. */
+  readonly isOnlyLost?: boolean;
+}
+
+/** Never throws for what stands on the disk: what cannot be read of a release is damage. */
+export async function checkRelease(
+  disk: Disk,
+  layout: Layout,
+  input: CheckInput,
+): Promise<ReleaseCheck> {
+  try {
+    if ((await disk.kind(input.tree)) !== 'folder') return { kind: 'absent' };
+  } catch (thrown) {
+    return { kind: 'damaged', path: '.', why: toProblem(thrown).message };
+  }
+  try {
+    const own = sealFile(layout, input.version);
+    const isAdopted = (await disk.kind(own)) !== 'file';
+    const path = isAdopted ? adoptedSealFile(layout, input.version) : own;
+    if ((await disk.kind(path)) !== 'file') return { kind: 'unknown' };
+    const seal = await disk.open(path, 'read');
+    try {
+      return await new Checker(disk, input, isAdopted).run(seal);
+    } finally {
+      await seal.close();
+    }
+  } catch (thrown) {
+    if (thrown instanceof DroverError) return { kind: 'unknown' }; // a seal that cannot be read
+    throw thrown;
+  }
+}
+
+class Checker {
+  readonly #disk: Disk;
+  readonly #input: CheckInput;
+  readonly #hash = new Sha256Stream();
+  #damage: Extract<ReleaseCheck, { kind: 'damaged' }> | null = null;
+  #isHashed = true;
+  /** As many as files were hashed at once: used again and again. */
+  readonly #buffers: Uint8Array[] = [];
+
+  /** Of an adopted release: how many of its files are there, and which are not. */
+  readonly #isAdopted: boolean;
+  #there = 0;
+  #lost: { count: number; path: string } | null = null;
+
+  constructor(disk: Disk, input: CheckInput, isAdopted: boolean) {
+    this.#disk = disk;
+    this.#input = input;
+    this.#isAdopted = isAdopted;
+  }
+
+  async run(seal: DiskFile): Promise<ReleaseCheck> {
+    let isFirst = true;
+    let batch: SealEntry[] = [];
+    for await (const line of linesOf(seal)) {
+      const end = parseSealEnd(line);
+      if (end !== null) {
+        await this.#look(batch);
+        if (end !== this.#hash.digestHex()) break;
+        return this.#verdict();
+      }
+      this.#hash.update(Buffer.from(`${line}\n`));
+      const entry = isFirst ? null : parseSealEntry(line);
+      if (isFirst ? line !== SEAL_MARK : entry === null) break;
+      isFirst = false;
+      if (entry) batch.push(entry);
+      if (batch.length < LIMITS.sealLooksMax) continue;
+      await this.#look(batch);
+      batch = [];
+    }
+    return { kind: 'unknown' };
+  }
+
+  #verdict(): ReleaseCheck {
+    const [lost, isHashed] = [this.#lost ?? undefined, this.#isHashed];
+    if (lost && this.#there === 0) {
+      return { kind: 'damaged', path: '.', why: `all ${lost.count} files are gone or empty` };
+    }
+    return this.#damage ?? { kind: 'whole', isHashed, lost };
+  }
+
+  async #look(batch: readonly SealEntry[]): Promise<void> {
+    if (this.#damage) return;
+    await Promise.all(batch.map((entry) => this.#lookAt(entry)));
+  }
+
+  async #lookAt(entry: SealEntry): Promise<void> {
+    const [, path] = entry;
+    if (this.#input.known.has(path)) return;
+    try {
+      const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
+      if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
+    } catch (thrown) {
+      this.#damage ??= { kind: 'damaged', path, why: toProblem(thrown).message };
+    }
+  }
+
+  async #wrong(entry: SealEntry): Promise<string | null> {
+    const at = `${this.#input.tree}/${entry[1]}`;
+    const { kind, bytes } = await this.#disk.stat(at);
+    const want = { f: 'file', d: 'folder', l: 'link' }[entry[0]];
+    if (kind !== want) return `got ${kind}, want a ${want}`;
+    if (entry[0] === 'l') {
+      if (this.#input.isOnlyLost === true) return null;
+      const target = await this.#disk.readlink(at);
+      return target === entry[2] ? null : `leads to ${target}, want ${entry[2]}`;
+    }
+    if (entry[0] === 'd') return null;
+    if (this.#input.isOnlyLost === true && bytes > 0) return null;
+    if (bytes !== entry[3]) return `got ${bytes} bytes, want ${entry[3]}`;
+    if (!this.#input.mayHash()) {
+      this.#isHashed = false;
+      return null;
+    }
+    return (await this.#hashOf(at)) === entry[4]
+      ? null
+      : 'its bytes are others than were installed';
+  }
+
+  /** Of an adopted release: other bytes are the application's, bytes that cannot be read are not. */
+  async #wrongFound(entry: SealEntry): Promise<string | null> {
+    if (entry[0] !== 'f') return null;
+    const [, path, , bytesBefore] = entry;
+    const at = `${this.#input.tree}/${path}`;
+    const { kind, bytes } = await this.#disk.stat(at);
+    if (kind === 'file' && (bytes > 0 || bytesBefore === 0)) {
+      this.#there += 1;
+      if (this.#input.isOnlyLost === true) return null;
+      if (this.#input.mayHash()) await this.#hashOf(at);
+      else this.#isHashed = false;
+      return null;
+    }
+    this.#lost = { count: (this.#lost?.count ?? 0) + 1, path: this.#lost?.path ?? path };
+    if (!isProgram(entry)) return null;
+    return kind === 'file' ? `got 0 bytes, want ${bytesBefore}` : `got ${kind}, want a file`;
+  }
+
+  async #hashOf(path: string): Promise<string> {
+    const buffer = this.#buffers.pop() ?? new Uint8Array(LIMITS.stageReadBytes);
+    try {
+      return (await hashFile(this.#disk, path, buffer)).sha256;
+    } finally {
+      this.#buffers.push(buffer);
+    }
+  }
+}
+
+/** Lines of a seal; one that is longer than any of ours ends it. */
+async function* linesOf(file: DiskFile): AsyncGenerator<string> {
+  const buffer = new Uint8Array(LIMITS.stageInflateBytes);
+  let rest = Buffer.alloc(0);
+  for (let atByte = 0; rest.byteLength <= LIMITS.sealLineBytesMax;) {
+    const got = await file.read(buffer, atByte);
+    if (got === 0) return;
+    atByte += got;
+    rest = Buffer.concat([rest, buffer.subarray(0, got)]);
+    for (let cut = rest.indexOf(10); cut >= 0; cut = rest.indexOf(10)) {
+      yield rest.subarray(0, cut).toString('utf8');
+      rest = rest.subarray(cut + 1);
+    }
+  }
+}
