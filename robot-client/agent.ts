@@ -28,7 +28,7 @@ import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { Memory } from './fleet/memory.ts';
 import { Outbox } from './fleet/outbox.ts';
-import { iso, type ComponentView } from './fleet/report.ts';
+import { iso } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, SecondLook } from './fleet/retry-refused.ts';
@@ -41,6 +41,7 @@ import { isWatched } from './fleet/watched.ts';
 import { setCleanMark } from './install/clean-mark.ts';
 import { layoutOf } from './install/layout.ts';
 import { explainRobot } from './local/explain.ts';
+import type { ClosedDoor } from './local/ready-word.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
 import { SwapTurns } from './update/swap-turns.ts';
@@ -90,16 +91,18 @@ export class Agent {
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
       now: () => this.#now(),
       facts: () => this.#facts(),
-      views: () => this.#views(),
+      views: () => this.#components.views,
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => {
         void this.#components.look();
+        void this.#tolerate('floors', this.#memory.settle());
       },
-      isWatched: () => isWatched(this.#inbox, this.#views(), this.#now()),
+      isWatched: () => isWatched(this.#inbox, this.#components.views, this.#now()),
       send: (state) => this.#sendRetained('state', state),
     });
-    const files = [this.#trustFile, this.#inbox, this.#outbox, this.#reporter];
-    this.#memory = new Memory({ ...options, root: first.root, files });
+    const [trust, trustFile, inbox] = [this.#trust, this.#trustFile, this.#inbox];
+    const files = [this.#outbox, this.#reporter];
+    this.#memory = new Memory({ ...options, root: first.root, trust, trustFile, inbox, files });
     const names = options.roots.map(({ component }) => component);
     this.telemetry = new Telemetry(names, this.#reporter);
     this.#wants = new Wants(options, () => this.#wire);
@@ -167,9 +170,9 @@ export class Agent {
     return ended.size === this.#options.roots.length;
   }
 
-  /** Nothing is swapped while there is a problem; it is told and shown. Null when it is over. */
-  hold(problem: Problem | null): void {
-    void this.#components.hold(problem);
+  /** Nothing is swapped where the application cannot be heard. Null when the usual socket is open. */
+  hold(door: ClosedDoor | null): void {
+    void this.#components.hold(door);
   }
 
   get components(): readonly Component[] {
@@ -201,7 +204,7 @@ export class Agent {
       eventsWaiting: this.#outbox.waiting,
       endings: this.#twins.endings,
     };
-    return explainRobot(facts, this.#views(), this.#now());
+    return explainRobot(facts, this.#components.views, this.#now());
   }
 
   #now(): EpochMs {
@@ -211,10 +214,6 @@ export class Agent {
   #link(): Wire {
     if (!this.#wire) throw new DroverError('BROKER_UNREACHABLE', 'reach broker: not connected yet');
     return this.#wire;
-  }
-
-  #views(): ComponentView[] {
-    return this.#components.views;
   }
 
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {

@@ -7,6 +7,7 @@ import type { Problem } from '../shared/base/errors.ts';
 import type { Log } from '../shared/base/ports.ts';
 import type { Component } from './component.ts';
 import type { ComponentView } from './fleet/report.ts';
+import type { ClosedDoor } from './local/ready-word.ts';
 
 export class ComponentSet {
   readonly all: readonly Component[];
@@ -38,8 +39,8 @@ export class ComponentSet {
   }
 
   /** Never rejects. */
-  async hold(problem: Problem | null): Promise<void> {
-    await this.#each('hold', (component) => component.hold(problem));
+  async hold(door: ClosedDoor | null): Promise<void> {
+    await this.#each('hold', (component) => component.hold(door));
   }
 
   /** Never rejects. */

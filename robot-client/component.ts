@@ -11,9 +11,10 @@ import type { Progress } from '../shared/formats/progress.ts';
 import { decideRecall, type Decision, type RobotFacts } from './update/decide.ts';
 import { accepts, orLoop, step } from './update/machine.ts';
 import type { Effect, MachineEvent } from './update/machine.ts';
-import { busyWhile, QUIET, type ComponentView, type Held, type Live } from './fleet/report.ts';
+import { QUIET, type ComponentView, type Live } from './fleet/report.ts';
 import { decideOffered } from './update/offered.ts';
 import { startEvent } from './install/recovery.ts';
+import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
 import { retryWaitMs } from './update/retry.ts';
 import { lossOf } from './update/lost-state.ts';
 import { foreignProblem } from './install/slots.ts';
@@ -28,6 +29,8 @@ import { RunningEffects } from './update/running-effects.ts';
 import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
 import { tellTransition } from './fleet/tell.ts';
 
+type Heard = Pick<RobotFacts, 'progress' | 'completeSince'>;
+
 export class Component {
   readonly #options: ComponentOptions;
   #state: MachineState = freshState();
@@ -36,14 +39,13 @@ export class Component {
   #live: Live = QUIET;
   #queue: Promise<void> = Promise.resolve();
   readonly #turn: SwapTurn;
+  readonly #word: ReadyWord;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
   #retryTimer: NodeJS.Timeout | null = null;
   /** Considered last; and the one beside which another document was refused, until a newer. */
   #considered: Announcement | null = null;
   #refusedBeside: Announcement | null = null;
-  #readySaid: { ready: boolean; reason: string } | null = null;
   #confirm: (() => void) | null = null;
-  #held: Held | null = null;
   #loaded = false;
   #closed = false;
 
@@ -51,6 +53,7 @@ export class Component {
     this.#options = options;
     this.#slots = new SlotWatch(options);
     this.#root = new RootOpener(options);
+    this.#word = new ReadyWord(options);
     this.#turn = options.turn ?? new SwapTurns().of(options.component);
   }
 
@@ -77,7 +80,7 @@ export class Component {
       left: this.#slots.left,
       state: this.#state,
       live: this.#live,
-      held: this.#held,
+      held: this.#word.held,
     };
   }
 
@@ -87,6 +90,7 @@ export class Component {
     await this.#slots.read(); // before the state: what is told never mixes old and new
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     this.#turn.recover(this.#state.phase); // before any component starts
+    if (this.#root.isOpen) await this.#word.load();
     this.#loaded = true;
   }
 
@@ -117,10 +121,7 @@ export class Component {
   }
 
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
-  consider(
-    announcement: Announcement | null,
-    heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
-  ): Promise<void> {
+  consider(announcement: Announcement | null, heard: Heard): Promise<void> {
     return this.#enqueue(async () => {
       if (!this.isOpen) return void (await this.#hasRoot());
       await this.#look();
@@ -134,10 +135,7 @@ export class Component {
     });
   }
 
-  async #judge(
-    announcement: Announcement,
-    heard: Pick<RobotFacts, 'progress' | 'completeSince'>,
-  ): Promise<void> {
+  async #judge(announcement: Announcement, heard: Heard): Promise<void> {
     const { facts, component, trust, patchProgram } = this.#options;
     const [now, canPatch] = [this.#now(), Boolean(patchProgram)];
     const [state, { slots }] = [this.#state, this.#slots];
@@ -187,9 +185,10 @@ export class Component {
     });
   }
 
-  /** Nothing is swapped while there is a problem; it is told and shown. */
-  async hold(problem: Problem | null): Promise<void> {
-    this.#held = problem && { problem, atMs: this.#now() };
+  /** Nothing is swapped while the application cannot be heard; it is told and shown. */
+  async hold(door: ClosedDoor | null): Promise<void> {
+    this.#word.hold(door, this.#now());
+    const problem = this.#word.held?.problem;
     if (problem)
       await this.#enqueue(() =>
         this.#tell({ event: 'refused', before: this.#state, problem, version: null }),
@@ -197,8 +196,9 @@ export class Component {
     this.#options.onChange(true);
   }
 
-  ready(said: { ready: boolean; reason: string }): void {
-    this.#readySaid = said;
+  /** Resolves when a later start knows that the application says so here. */
+  ready(said: Ready): Promise<void> {
+    return this.#word.say(said, this.isOpen);
   }
 
   /** True when there was a probation to confirm. */
@@ -378,7 +378,7 @@ export class Component {
       now: () => this.#now(),
       confirmed,
       state: () => this.#state,
-      readySaid: () => (this.#held ? busyWhile(this.#held) : this.#readySaid),
+      readySaid: () => this.#word.said,
       onLeft: (left) => {
         this.#slots.left = left;
       },

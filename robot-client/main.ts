@@ -18,7 +18,7 @@ import { adoptRoots } from './commands/adopt.ts';
 import { explainAtRest } from './commands/at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './install/adoption.ts';
 import { realDisk } from './install/disk.ts';
-import { callLocalApi } from './local/client.ts';
+import { callAgent } from './commands/call-agent.ts';
 import { RootClaims } from './install/root-claims.ts';
 import { assertRootsApart, lockRoot } from './install/lock.ts';
 import { findZstdProgram } from '../shared/io/zstd.ts';
@@ -33,6 +33,7 @@ import {
   parseTags,
   readPassword,
   socketPathOf,
+  spareSocketsOf,
 } from './commands/options.ts';
 import { recoverComponent, type Recovery } from './install/recover.ts';
 import { recoverRoots } from './commands/recover-roots.ts';
@@ -53,7 +54,7 @@ const withRoots = <T>(args: Argv<T>) =>
     })
     .option('socket', {
       type: 'string',
-      describe: 'local API socket (default: state/agent.sock of the first root)',
+      describe: 'local API socket (default: state/agent.sock of each root)',
     })
     .option('json', { type: 'boolean', default: false });
 
@@ -194,7 +195,9 @@ async function runAgent(args: AgentArgs): Promise<void> {
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  await serveAgent(agent, { roots, claims, socketPath: socketPathOf(roots, args.socket), log });
+  const socketPath = socketPathOf(roots, args.socket);
+  const spareSockets = spareSocketsOf(roots, args.socket);
+  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
 }
 
 /** Without `version(false)` yargs takes the name for its own --version, a switch. */
@@ -216,11 +219,16 @@ interface AskArgs {
   json: boolean;
 }
 
+const agentOf = ({ root, socket }: Pick<AskArgs, 'root' | 'socket'>) => ({
+  roots: parseRoots(root),
+  socket,
+});
+
 async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   const out = makeOutput(args.json);
   const roots = parseRoots(args.root);
   try {
-    const answer = await callLocalApi(socketPathOf(roots, args.socket), 'GET', path);
+    const answer = await callAgent({ roots, socket: args.socket }, 'GET', path);
     const { lines } = answer as { lines?: string[] };
     out.result(answer as object, lines ?? [JSON.stringify(answer, null, 2)]);
   } catch (thrown) {
@@ -320,8 +328,7 @@ await runProgram({ program: PROGRAM, commands: COMMANDS, runsWithout: true }, as
       'try now what failed and waits for another try, also a rollback that is stuck',
       withComponent,
       async (args) => {
-        const path = socketPathOf(parseRoots(args.root), args.socket);
-        const answer = await callLocalApi(path, 'POST', '/retry', componentOf(args));
+        const answer = await callAgent(agentOf(args), 'POST', '/retry', componentOf(args));
         makeOutput(args.json).result(answer as object, ['it is tried again now']);
       },
     )
@@ -330,8 +337,7 @@ await runProgram({ program: PROGRAM, commands: COMMANDS, runsWithout: true }, as
       'let a version that failed here be tried again',
       withVersion,
       async (args) => {
-        const path = socketPathOf(parseRoots(args.root), args.socket);
-        const answer = await callLocalApi(path, 'POST', '/unblock', {
+        const answer = await callAgent(agentOf(args), 'POST', '/unblock', {
           version: args.version,
           ...componentOf(args),
         });

@@ -93,6 +93,16 @@ export function socketPathOf(roots: readonly ComponentRoot[], given: string | un
   return resolve(given ?? `${layoutOf(first.root).state}/agent.sock`);
 }
 
+/** Sockets beside the state of the other components, which answer as well; none beside `--socket`. */
+export function spareSocketsOf(
+  roots: readonly ComponentRoot[],
+  given: string | undefined,
+): string[] {
+  if (given !== undefined) return [];
+  const paths = roots.slice(1).map(({ root }) => `${layoutOf(root).state}/agent.sock`);
+  return paths.filter((path) => Buffer.byteLength(path) <= LIMITS.socketPathBytesMax);
+}
+
 /** A password never stands on a command line, where every user of the machine can read it. */
 export function readPassword(file: string | undefined): string | undefined {
   const fromEnvironment = process.env['DROVER_PASSWORD'];

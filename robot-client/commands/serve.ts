@@ -5,7 +5,7 @@
  * every swap. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
  */
 
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Agent } from '../agent.ts';
 import { layoutOf } from '../install/layout.ts';
@@ -14,7 +14,7 @@ import { assertSocketPath } from '../local/api.ts';
 import { callLocalApi } from '../local/client.ts';
 import { isSickDisk, type RootClaims } from '../install/root-claims.ts';
 import { serveLocalApi } from '../local/serve.ts';
-import { LocalDoor } from '../local/door.ts';
+import { LocalDoor, type LocalDoorOptions } from '../local/door.ts';
 import type { ComponentRoot } from './options.ts';
 
 export interface ServeOptions {
@@ -22,38 +22,74 @@ export interface ServeOptions {
   /** The same that the agent has. */
   readonly claims: RootClaims;
   readonly socketPath: string;
+  /** In the other roots: they answer as well, and alone while the disk keeps the first one closed. */
+  readonly spareSockets?: readonly string[];
   readonly log: Log;
 }
 
 /** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
 export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
-  const { roots, claims, socketPath, log } = on;
+  const { roots, claims, socketPath } = on;
   let hasEnded = true;
   assertSocketPath(socketPath);
-  const door = new LocalDoor({
-    open: async () => {
-      await makeSocketFolder(on);
-      return await serveLocalApi(agent, socketPath, log);
-    },
-    mayPass: (thrown) => isSickDisk(thrown) || !isRootClaimed(on),
-    onChange: (problem) => agent.hold(problem),
-    log,
-  });
+  const doors = openableDoors(agent, on);
   try {
     await claims.takeAll(roots);
     await assertNoAgent(socketPath);
-    await door.open();
+    await doors.open();
     try {
       await agent.open();
       await untilTold();
     } finally {
-      await door.close();
+      await doors.close();
       hasEnded = await agent.close();
     }
   } finally {
     // A lock under which something still writes goes with the process, not before.
     if (hasEnded) claims.release();
   }
+}
+
+/** The usual socket and the spare ones; the agent hears of what is closed once all were tried. */
+function openableDoors(agent: Agent, on: ServeOptions) {
+  const { socketPath, spareSockets = [], log } = on;
+  let usual: Problem | null = null;
+  let wereTried = false;
+  const told = (): void => {
+    const isReachable = spares.some(({ isOpen }) => isOpen);
+    if (wereTried) agent.hold(usual && { problem: usual, isReachable });
+  };
+  const makeDoor = (path: string, more: Omit<LocalDoorOptions, 'open' | 'log'>): LocalDoor =>
+    new LocalDoor({
+      open: async () => {
+        await makeSocketFolder(path, on);
+        return await serveLocalApi(agent, path, log);
+      },
+      log,
+      ...more,
+    });
+  const door = makeDoor(socketPath, {
+    mayPass: (thrown) => isSickDisk(thrown) || !isRootClaimed(socketPath, on),
+    onChange: (problem) => {
+      usual = problem;
+      told();
+    },
+    closed: 'local socket is closed: nothing is swapped that it could hold',
+  });
+  const spares = spareSockets.map((path) =>
+    makeDoor(path, { mayPass: () => true, onChange: told, closed: 'spare local socket is closed' }),
+  );
+  return {
+    open: async (): Promise<void> => {
+      await door.open(); // what is set wrong ends the agent before anything is made
+      for (const spare of spares) await spare.open();
+      wereTried = true;
+      if (usual) told();
+    },
+    close: async (): Promise<void> => {
+      for (const one of [door, ...spares]) await one.close();
+    },
+  };
 }
 
 /** An agent of 0.1 takes no lock: it is known by its socket. */
@@ -68,8 +104,8 @@ export async function assertNoAgent(socketPath: string): Promise<void> {
 }
 
 /** The state folder of a fresh root is ours to make; a folder that --socket names is not. */
-async function makeSocketFolder(on: ServeOptions): Promise<void> {
-  const root = socketRoot(on);
+async function makeSocketFolder(socketPath: string, on: ServeOptions): Promise<void> {
+  const root = socketRoot(socketPath, on);
   if (root === null) return;
   await on.claims.take(root);
   const { state } = layoutOf(root);
@@ -79,18 +115,18 @@ async function makeSocketFolder(on: ServeOptions): Promise<void> {
     if (isSickDisk(thrown)) throw thrown;
     const { message } = toProblem(thrown);
     const hint = `${state} must be a folder of the agent: move away what stands there`;
-    throw new DroverError('SOCKET_UNUSABLE', `listen on ${on.socketPath}: ${message}`, { hint });
+    throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${message}`, { hint });
   }
 }
 
 /** The root in whose state folder the socket lies; null when it lies elsewhere. */
-function socketRoot({ socketPath, roots }: ServeOptions): string | null {
+function socketRoot(socketPath: string, { roots }: ServeOptions): string | null {
   const found = roots.find(({ root }) => socketPath.startsWith(`${layoutOf(root).state}/`));
   return found?.root ?? null;
 }
 
-function isRootClaimed(on: ServeOptions): boolean {
-  const root = socketRoot(on);
+function isRootClaimed(socketPath: string, on: ServeOptions): boolean {
+  const root = socketRoot(socketPath, on);
   return root === null || on.claims.has(root);
 }
 

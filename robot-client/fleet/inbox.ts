@@ -17,11 +17,12 @@ import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.t
 import { isSameRole } from '../../shared/formats/trust-chain.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { mergeSeen, readSeen, writeSeen, type Seen } from './seen-file.ts';
-import type { StateCopies } from './state-copies.ts';
+import { keepIn, onlyIn, type Copies } from './state-copies.ts';
 
 export class Inbox {
   readonly #disk: Disk;
-  readonly #seenPath: string;
+  /** Of the file in each state folder. */
+  readonly #name: string;
   readonly #trust: TrustRoot;
   readonly #progress = new Map<string, Progress>();
   #seen: Seen = { announcement: 0, progress: {}, completeSince: {} };
@@ -30,60 +31,93 @@ export class Inbox {
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
 
+  /** True once the floors of the first root were read. */
+  hasFirst = false;
   readonly #imageVersion: number;
-  readonly #copies: StateCopies | null;
+  readonly #copies: Copies;
   /** Floors as each file has them: known before it is written, and written only when they differ. */
   readonly #stands = new Map<string, string>();
+  /** Floors of roots that could not be read at the start. */
+  #late: Seen[] = [];
 
   /**
+   * @param seenPath in the first root
    * @param trust holds the root of the image until it is loaded
-   * @param copies where the file stands as well
+   * @param copies where the file stands; beside `seenPath` alone when it is left out
    */
-  constructor(disk: Disk, seenPath: string, trust: TrustRoot, copies: StateCopies | null = null) {
+  constructor(disk: Disk, seenPath: string, trust: TrustRoot, copies: Copies | null = null) {
+    const at = seenPath.lastIndexOf('/');
     this.#disk = disk;
-    this.#seenPath = seenPath;
+    this.#name = seenPath.slice(at + 1);
     this.#trust = trust;
     this.#imageVersion = trust.version;
-    this.#copies = copies;
+    this.#copies = copies ?? onlyIn(seenPath.slice(0, at));
   }
 
-  /** To be loaded behind the trust. @returns what is wrong with floors or trust; null when nothing */
-  async load(): Promise<Problem | null> {
-    const { seen, problem } = await this.#read(this.#seenPath);
-    this.#seen = seen;
-    await this.#copies?.each((folder) => this.#merge(`${folder}/seen.json`));
-    this.#seen = this.#stamped(this.#seen);
+  /**
+   * To be loaded behind the trust, and again when a first root can be read that could not.
+   * @returns what is wrong with floors or trust; null when nothing
+   * @throws DroverError when the first root cannot be read and no other knows floors of this fleet
+   */
+  load(): Promise<Problem | null> {
+    return this.#inTurn(() => this.#load());
+  }
+
+  async #load(): Promise<Problem | null> {
+    const { fleet } = this.#trust;
+    let problem: Problem | null = null;
+    let copiesKnown = 0;
+    const failure = await failureOf(
+      this.#copies.first(async (folder) => {
+        const read = await this.#read(folder);
+        problem = read.problem;
+        this.hasFirst = true;
+        // Floors of 0.1 do not say of which fleet they are.
+        this.#seen = { ...mergeSeen({ ...read.seen, fleet }, this.#seen, fleet), fleet };
+      }),
+    );
+    await this.#copies.others(async (folder) => {
+      const { seen } = await this.#read(folder);
+      if (seen.fleet === fleet) copiesKnown += 1;
+      this.#seen = mergeSeen(this.#seen, seen, fleet);
+    });
+    if (failure && copiesKnown === 0 && !(await this.#copies.isFirstAbsent())) throw failure;
     // A disk that refuses is told by its component.
-    await this.#write(this.#seenPath, this.#seen).catch(() => {});
-    await this.#copy();
+    await this.#writeAll(this.#stamped(this.#seen)).catch(() => {});
     const loss = this.#trustLoss();
     return problem ?? (loss && toProblem(loss));
   }
 
-  async #read(path: string): ReturnType<typeof readSeen> {
-    const read = await readSeen(this.#disk, path);
-    this.#stands.set(path, JSON.stringify(read.seen));
+  /** Brings each root up to date that has other floors. */
+  async settle(): Promise<void> {
+    await this.#keep((seen) => seen).catch(() => {}); // its component tells it
+  }
+
+  async #read(folder: string): ReturnType<typeof readSeen> {
+    const read = await readSeen(this.#disk, `${folder}/${this.#name}`);
+    this.#stands.set(folder, JSON.stringify(read.seen));
     return read;
   }
 
-  async #write(path: string, seen: Seen): Promise<void> {
+  /** @throws DroverError when no root has kept it */
+  async #writeAll(seen: Seen): Promise<void> {
+    await keepIn(this.#copies, (folder) => this.#write(folder, seen));
+    const { fleet } = this.#trust;
+    const late = this.#late.splice(0);
+    this.#seen = late.reduce((merged, one) => mergeSeen(merged, one, fleet), seen);
+  }
+
+  async #write(folder: string, floors: Seen): Promise<void> {
+    let seen = floors;
+    if (!this.#stands.has(folder)) {
+      const read = await this.#read(folder);
+      this.#late.push(read.seen);
+      seen = mergeSeen(floors, read.seen, this.#trust.fleet);
+    }
     const text = JSON.stringify(seen);
-    if (this.#stands.get(path) === text) return;
-    await writeSeen(this.#disk, path, seen);
-    this.#stands.set(path, text);
-  }
-
-  async #merge(path: string): Promise<void> {
-    if (this.#stands.has(path)) return;
-    const { seen } = await this.#read(path);
-    this.#seen = mergeSeen(this.#seen, seen, this.#trust.fleet);
-  }
-
-  async #copy(): Promise<void> {
-    await this.#copies?.each(async (folder) => {
-      await this.#merge(`${folder}/seen.json`);
-      await this.#write(`${folder}/seen.json`, this.#seen);
-    });
+    if (this.#stands.get(folder) === text) return;
+    await writeSeen(this.#disk, `${folder}/${this.#name}`, seen);
+    this.#stands.set(folder, text);
   }
 
   /** With our fleet, and the root in force as the floor of trust unless it is that of the image. */
@@ -113,7 +147,7 @@ export class Inbox {
   /** Another root is in force. Under other keys what was accepted has to come again; floors stay. */
   async followTrust(before: TrustRoot): Promise<void> {
     if (!isSameRole(before, this.#trust, 'rollout')) this.forget();
-    await this.#keep((seen) => seen).catch(() => {}); // with the next document that is accepted
+    await this.settle(); // or with the next document that is accepted
   }
 
   /** The newest accepted announcement, expired or not. */
@@ -188,15 +222,16 @@ export class Inbox {
   }
 
   #keep(change: (seen: Seen) => Seen): Promise<void> {
-    const written = this.#written.then(async () => {
-      const seen = this.#stamped(change(this.#seen));
-      if (JSON.stringify(seen) === JSON.stringify(this.#seen)) return;
-      await this.#write(this.#seenPath, seen);
-      this.#seen = seen;
-      await this.#copy();
-    });
-    this.#written = written.catch(() => {}); // told to whoever asked for it
-    return written;
+    return this.#inTurn(() => this.#writeAll(this.#stamped(change(this.#seen))));
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const running = this.#written.then(run);
+    this.#written = running.then(
+      () => {},
+      () => {}, // told to whoever asked for it
+    );
+    return running;
   }
 
   /**
@@ -212,6 +247,16 @@ export class Inbox {
       if (this.#progress.size <= LIMITS.rolloutsMax * 2) return;
       if (!active.has(id)) this.#progress.delete(id);
     }
+  }
+}
+
+async function failureOf(work: Promise<void>): Promise<DroverError | null> {
+  try {
+    await work;
+    return null;
+  } catch (thrown) {
+    if (thrown instanceof DroverError) return thrown;
+    throw thrown;
   }
 }
 

@@ -1,13 +1,16 @@
 /**
- * Memory of the agent itself, in the state folder of its first root: trust, floors, events and
- * counters. While that root cannot be claimed nothing of it is known, so nothing that comes may be
- * judged: a document that is older than the floor on the disk would pass.
+ * Memory of the agent itself. Trust and floors stand in every root: while none is known nothing
+ * that comes may be judged, since a document that is older than the floor would pass. Events and
+ * counters stand in the first root alone, are read when that is ours, and hold up nothing.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { UNCLAIMED, type Claims } from '../install/root-claims.ts';
+import type { Inbox } from './inbox.ts';
+import type { TrustFile } from './trust-store.ts';
 
 /** A file of the memory; `load` returns what was wrong with it. */
 export interface MemoryFile {
@@ -19,23 +22,27 @@ export interface MemoryOptions {
   /** Of the first component. */
   readonly root: string;
   readonly claims?: Claims | undefined;
-  /** Read in this order. */
+  readonly trust: LiveTrust;
+  readonly trustFile: TrustFile;
+  readonly inbox: Inbox;
+  /** In the first root alone; read in this order. */
   readonly files: readonly MemoryFile[];
 }
 
 export class Memory {
   readonly #options: MemoryOptions;
   readonly #damages: Problem[] = [];
-  #isLoaded = false;
+  #isKnown = false;
+  #isWhole = false;
   #opening: Promise<Problem | null> | null = null;
 
   constructor(options: MemoryOptions) {
     this.#options = options;
   }
 
-  /** @returns why nothing is known; null when all is at hand */
+  /** @returns why nothing is known; null when trust and floors are at hand */
   async open(): Promise<Problem | null> {
-    if (this.#isLoaded) return null;
+    if (this.#isWhole) return null;
     this.#opening ??= this.#load().finally(() => (this.#opening = null));
     return await this.#opening;
   }
@@ -45,20 +52,51 @@ export class Memory {
     return this.#damages.splice(0);
   }
 
-  async #load(): Promise<Problem | null> {
-    const { disk, root, claims = UNCLAIMED, files } = this.#options;
-    try {
-      await claims.take(root);
-      await disk.mkdir(layoutOf(root).state).catch(() => {}); // the component makes it, and tells
-      for (const file of files) {
-        const damage = await file.load();
-        if (damage) this.#damages.push(damage);
-      }
-      this.#isLoaded = true;
-      return null;
-    } catch (thrown) {
-      if (!(thrown instanceof DroverError)) throw thrown;
-      return toProblem(thrown);
-    }
+  /** Brings roots up to date that could not be written or read before. */
+  async settle(): Promise<void> {
+    if ((await this.open()) !== null) return;
+    await this.#options.trustFile.settle();
+    await this.#options.inbox.settle();
   }
+
+  async #load(): Promise<Problem | null> {
+    try {
+      if (!this.#isKnown) await this.#loadFloors();
+    } catch (thrown) {
+      return diskProblem(thrown);
+    }
+    try {
+      await this.#loadFirst();
+    } catch (thrown) {
+      diskProblem(thrown); // the component of the first root tells it
+    }
+    return null;
+  }
+
+  async #loadFloors(): Promise<void> {
+    const { trust, trustFile, inbox } = this.#options;
+    const before = trust.current;
+    const damage = await trustFile.load();
+    this.#note(damage, await inbox.load());
+    if (before.version !== trust.version) await inbox.followTrust(before);
+    this.#isKnown = true;
+  }
+
+  async #loadFirst(): Promise<void> {
+    const { disk, root, claims = UNCLAIMED, files, inbox } = this.#options;
+    await claims.take(root);
+    await disk.mkdir(layoutOf(root).state).catch(() => {}); // the component makes it, and tells
+    if (!inbox.hasFirst) await this.#loadFloors();
+    for (const file of files) this.#note(await file.load());
+    this.#isWhole = true;
+  }
+
+  #note(...damages: readonly (Problem | null)[]): void {
+    for (const one of damages) if (one) this.#damages.push(one);
+  }
+}
+
+function diskProblem(thrown: unknown): Problem {
+  if (!(thrown instanceof DroverError)) throw thrown;
+  return toProblem(thrown);
 }

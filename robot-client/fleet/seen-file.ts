@@ -57,9 +57,8 @@ export function mergeSeen(a: Seen, b: Seen, fleet: string): Seen {
   for (const [id, at] of Object.entries(a.completeSince)) {
     completeSince[id] = Math.min(at, completeSince[id] ?? at);
   }
-  const isHigher =
-    b.trust?.fleet === a.trust?.fleet && (b.trust?.version ?? 0) > (a.trust?.version ?? 0);
-  const trust = isHigher ? b.trust : (a.trust ?? b.trust);
+  const floorOf = ({ trust }: Seen): number => (trust?.fleet === fleet ? trust.version : 0);
+  const trust = floorOf(b) > floorOf(a) ? b.trust : (a.trust ?? b.trust);
   const announcement = Math.max(a.announcement, b.announcement);
   return { announcement, progress, completeSince, fleet, ...(trust && { trust }) };
 }

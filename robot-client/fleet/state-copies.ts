@@ -1,10 +1,10 @@
 /**
- * The state folders of the other roots of this robot, where floors and trust stand as well: a first
- * root that is lost, replaced or named second takes neither with it. A root that fails holds up
- * nothing; it is logged once for each reason, and its component tells the fleet of the disk.
+ * The state folders of all roots of this robot, where floors and trust stand: a root that is lost,
+ * replaced, read-only or full takes neither with it, and holds up no other root. A root that fails
+ * is logged once for each reason, and its component tells the fleet of the disk.
  */
 
-import { toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { endsWithin } from '../../shared/io/within.ts';
@@ -15,12 +15,47 @@ import { UNCLAIMED, type Claims } from '../install/root-claims.ts';
 export interface StateCopiesOptions {
   readonly disk: Disk;
   readonly claims?: Claims | undefined;
-  /** Of all components; the first one holds the originals. */
+  /** Of all components, in the order of the command line. */
   readonly roots: readonly { readonly root: string }[];
   readonly log: Log;
 }
 
-export class StateCopies {
+type Run = (stateFolder: string) => Promise<void>;
+
+/** Where one file of the memory stands. */
+export interface Copies {
+  /** In the first root. @throws DroverError of the disk */
+  first(run: Run): Promise<void>;
+  /**
+   * In each other root that is ours; waits for none longer than `secondLookMs`. Never rejects.
+   * @returns in how many of them it ended well
+   */
+  others(run: Run): Promise<number>;
+  /** True when there is no first root at all, as on a fresh robot: nothing can stand in it. */
+  isFirstAbsent(): Promise<boolean>;
+}
+
+/**
+ * A write that one root has kept is kept: what is durable there is found at the next start.
+ * @throws DroverError of the first root when no root has kept it
+ */
+export async function keepIn(copies: Copies, run: Run): Promise<void> {
+  const failing = copies.first(run).then(
+    () => null,
+    (thrown: unknown) => ({ thrown }),
+  );
+  const [failure, kept] = await Promise.all([failing, copies.others(run)]);
+  if (failure && (kept === 0 || !(failure.thrown instanceof DroverError))) throw failure.thrown;
+}
+
+/** A memory with one folder, which is there. */
+export const onlyIn = (stateFolder: string): Copies => ({
+  first: (run) => run(stateFolder),
+  others: () => Promise.resolve(0),
+  isFirstAbsent: () => Promise.resolve(false),
+});
+
+export class StateCopies implements Copies {
   readonly #options: StateCopiesOptions;
   readonly #busy = new Set<string>();
   readonly #said = new Map<string, string>();
@@ -29,32 +64,58 @@ export class StateCopies {
     this.#options = options;
   }
 
-  /** Runs it in each other root that is ours; never rejects, and waits for none longer than `secondLookMs`. */
-  async each(run: (stateFolder: string) => Promise<void>): Promise<void> {
+  async first(run: Run): Promise<void> {
+    const [first, ...others] = this.#options.roots;
+    if (!first) throw new TypeError('StateCopies: no root');
+    // Where there is nothing else to write to, a slow disk is waited for.
+    if (others.length === 0) return await this.#run(first.root, run);
+    const failed = await this.#bounded(first.root, run);
+    if (failed) throw failed.thrown;
+  }
+
+  async others(run: Run): Promise<number> {
     const others = this.#options.roots.slice(1);
-    await Promise.all(others.map(({ root }) => this.#bounded(root, run)));
+    const failures = await Promise.all(others.map(({ root }) => this.#bounded(root, run)));
+    return failures.filter((failure) => failure === null).length;
   }
 
-  async #bounded(root: string, run: (stateFolder: string) => Promise<void>): Promise<void> {
-    if (this.#busy.has(root)) return; // a disk that hangs: the next write brings it up to date
+  async isFirstAbsent(): Promise<boolean> {
+    const [first] = this.#options.roots;
+    return first !== undefined && (await this.#options.disk.kind(first.root)) === 'absent';
+  }
+
+  /** @returns null when it ended well, and in time */
+  async #bounded(root: string, run: Run): Promise<{ thrown: unknown } | null> {
+    const late = `write to the state of ${root}: the disk does not answer`;
+    let failure: { thrown: unknown } | null = {
+      thrown: new DroverError('DISK_WRITE_FAILED', late),
+    };
+    if (this.#busy.has(root)) return failure; // the next write brings it up to date
     this.#busy.add(root);
-    const running = this.#run(root, run).finally(() => this.#busy.delete(root));
+    const running = this.#run(root, run)
+      .then(
+        () => (failure = null),
+        (thrown: unknown) => (failure = { thrown }),
+      )
+      .finally(() => this.#busy.delete(root));
     await endsWithin(running, LIMITS.secondLookMs);
+    if (failure) this.#warn(root, failure.thrown);
+    else this.#said.delete(root);
+    return failure;
   }
 
-  async #run(root: string, run: (stateFolder: string) => Promise<void>): Promise<void> {
-    const { disk, claims = UNCLAIMED, log } = this.#options;
+  async #run(root: string, run: Run): Promise<void> {
+    const { disk, claims = UNCLAIMED } = this.#options;
     const { state } = layoutOf(root);
-    try {
-      await claims.take(root);
-      await disk.mkdir(state).catch(() => {}); // the component makes it, and tells
-      await run(state);
-      this.#said.delete(root);
-    } catch (thrown) {
-      const problem = toProblem(thrown);
-      if (this.#said.get(root) === problem.message) return;
-      this.#said.set(root, problem.message);
-      log.warn({ root, problem }, 'floors and trust could not be kept in this root as well');
-    }
+    await claims.take(root);
+    await disk.mkdir(state).catch(() => {}); // the component makes it, and tells
+    await run(state);
+  }
+
+  #warn(root: string, thrown: unknown): void {
+    const problem = toProblem(thrown);
+    if (this.#said.get(root) === problem.message) return;
+    this.#said.set(root, problem.message);
+    this.#options.log.warn({ root, problem }, 'floors and trust could not be kept in this root');
   }
 }

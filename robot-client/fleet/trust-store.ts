@@ -6,41 +6,57 @@
  * The file is as trustworthy as the link `active`: who can write it can run anything already.
  */
 
-import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { openTrustUpdate, type LiveTrust } from '../../shared/formats/trust-chain.ts';
 import { peekEnvelope } from '../../shared/formats/envelope.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { readOrSetAside, writeWhole } from '../update/state-file.ts';
-import type { StateCopies } from './state-copies.ts';
+import { keepIn, onlyIn, type Copies } from './state-copies.ts';
 
 export class TrustFile {
   readonly #disk: Disk;
-  readonly #path: string;
+  readonly #name: string;
   readonly #trust: LiveTrust;
-  readonly #copies: StateCopies | null;
+  readonly #copies: Copies;
   /** Of the root in force, when it came from a file. */
   #bytes: Uint8Array | null = null;
 
   /**
+   * @param path in the first root
    * @param trust holds the root of the image until `load`
-   * @param copies where the file stands as well
+   * @param copies where the file stands; at `path` alone when it is left out
    */
-  constructor(disk: Disk, path: string, trust: LiveTrust, copies: StateCopies | null = null) {
+  constructor(disk: Disk, path: string, trust: LiveTrust, copies: Copies | null = null) {
+    const at = path.lastIndexOf('/');
     this.#disk = disk;
-    this.#path = path;
+    this.#name = path.slice(at + 1);
     this.#trust = trust;
-    this.#copies = copies;
+    this.#copies = copies ?? onlyIn(path.slice(0, at));
   }
 
-  /** @returns what was wrong with the first file; null when nothing */
+  /**
+   * May be called again, when a first root can be read that could not. A disk that refuses is told
+   * by its component; whether enough is known to go by is decided with the floors.
+   * @returns what was wrong with the first file; null when nothing
+   */
   async load(): Promise<Problem | null> {
-    const problem = await this.#read(this.#path);
-    await this.#copies?.each(async (folder) => void (await this.#read(`${folder}/trust.json`)));
-    await this.#copies?.each((folder) => this.#copyTo(`${folder}/trust.json`));
-    // A disk that refuses is told by its component; the copy is there.
-    await this.#copyTo(this.#path).catch(() => {});
+    let problem: Problem | null = null;
+    await unlessDisk(
+      this.#copies.first(async (folder) => void (problem = await this.#read(this.#in(folder)))),
+    );
+    await this.#copies.others(async (folder) => void (await this.#read(this.#in(folder))));
+    await this.settle();
     return problem;
+  }
+
+  /** Brings each root up to date that has an older one; what a disk refuses is left. */
+  async settle(): Promise<void> {
+    await unlessDisk(keepIn(this.#copies, (folder) => this.#copyTo(this.#in(folder))));
+  }
+
+  #in(folder: string): string {
+    return `${folder}/${this.#name}`;
   }
 
   async #read(path: string): Promise<Problem | null> {
@@ -57,12 +73,12 @@ export class TrustFile {
   }
 
   /** Never over a newer one of this fleet. */
-  async #copyTo(path: string): Promise<void> {
-    if (!this.#bytes) return;
+  async #copyTo(path: string, bytes = this.#bytes, version = this.#trust.version): Promise<void> {
+    if (!bytes) return;
     const parse = (read: Uint8Array): TrustRoot => parseTrust(read);
     const { value } = await readOrSetAside(this.#disk, path, parse);
-    if (value?.fleet !== this.#trust.fleet || value.version < this.#trust.version) {
-      await writeWhole(this.#disk, path, this.#bytes);
+    if (value?.fleet !== this.#trust.fleet || value.version < version) {
+      await writeWhole(this.#disk, path, bytes);
     }
   }
 
@@ -75,10 +91,18 @@ export class TrustFile {
   async take(version: number, bytes: Uint8Array): Promise<boolean> {
     if (version <= this.#trust.version || bytes.byteLength === 0) return false;
     const next = openTrustUpdate(bytes, this.#trust);
-    this.#bytes = peekEnvelope(bytes);
-    await writeWhole(this.#disk, this.#path, this.#bytes);
+    const root = peekEnvelope(bytes);
+    await keepIn(this.#copies, (folder) => this.#copyTo(this.#in(folder), root, next.version));
+    this.#bytes = root;
     this.#trust.moveTo(next);
-    await this.#copies?.each((folder) => this.#copyTo(`${folder}/trust.json`));
     return true;
+  }
+}
+
+async function unlessDisk(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
   }
 }

@@ -15,6 +15,8 @@ export interface LocalDoorOptions {
   mayPass(thrown: unknown): boolean;
   /** Why it is closed; null when it opens. Called for each new reason. */
   onChange(problem: Problem | null): void;
+  /** For the log, while it is closed. */
+  readonly closed: string;
   readonly log: Log;
 }
 
@@ -29,6 +31,10 @@ export class LocalDoor {
 
   constructor(options: LocalDoorOptions) {
     this.#options = options;
+  }
+
+  get isOpen(): boolean {
+    return this.#api !== null;
   }
 
   /** Resolves also while the disk refuses. @throws DroverError SOCKET_UNUSABLE, ROBOT_ALREADY_RUNNING */
@@ -53,7 +59,7 @@ export class LocalDoor {
     const key = problem && `${problem.code} ${problem.message}`;
     if (key === this.#told) return;
     this.#told = key;
-    if (problem) this.#options.log.warn({ problem }, 'local socket is closed: nothing is swapped');
+    if (problem) this.#options.log.warn({ problem }, this.#options.closed);
     else this.#options.log.info({}, 'local socket is open');
     this.#options.onChange(problem);
   }

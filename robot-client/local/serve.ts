@@ -22,8 +22,9 @@ export async function serveLocalApi(
         agent.telemetry.add(counts, component);
         return { ...agent.telemetry.totals };
       },
-      ready: ({ ready, reason, component }) => {
-        for (const one of chosen(agent, component)) one.ready({ ready, reason: reason ?? '' });
+      ready: async ({ ready, reason, component }) => {
+        const said = { ready, reason: reason ?? '' };
+        await Promise.all(chosen(agent, component).map((one) => one.ready(said)));
         return { ready };
       },
       confirm: ({ component }) => ({

@@ -5,83 +5,25 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readlink, rm, writeFile } from 'node:fs/promises';
+import { readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
-import { requireBlockDevices, runTool, unmountFolder } from '../helpers/block-device.ts';
-import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild, type BrokerChild } from './broker-child.ts';
-import { Site, type ComponentStatus, type Robot } from './site.ts';
-
-const IMAGE_BYTES = 128 * 1024 * 1024;
-/** An agent looks again after this at the latest, and a loaded machine takes its time. */
-const MEND_MS = 90_000;
-
-/** Mounts for one test. Made before any folder: what is mounted goes before what holds it. */
-function mounts(t: TestContext) {
-  const folders: string[] = [];
-  const unmount = (): void => folders.splice(0).forEach(unmountFolder);
-  t.after(unmount);
-  process.once('exit', unmount);
-  return {
-    ext4: async (folder: string): Promise<void> => {
-      const file = await open(`${folder}.img`, 'w');
-      await file.truncate(IMAGE_BYTES);
-      await file.close();
-      await mkdir(folder, { recursive: true });
-      runTool('mkfs.ext4', '-q', `${folder}.img`);
-      runTool('mount', '-o', 'loop', `${folder}.img`, folder);
-      folders.push(folder);
-    },
-    tmpfs: async (folder: string, options: string): Promise<void> => {
-      await mkdir(folder, { recursive: true });
-      runTool('mount', '-t', 'tmpfs', '-o', options, 'tmpfs', folder);
-      folders.push(folder);
-    },
-  };
-}
-
-const canMount = (t: TestContext): boolean =>
-  requireBlockDevices(t, ['mkfs.ext4', 'mount', 'umount']);
-
-const remount = (folder: string, how: 'ro' | 'rw'): void =>
-  void runTool('mount', '-o', `remount,${how}`, folder);
-
-/** What the fleet knows of the components of r1. */
-async function heard({ httpUrl }: BrokerChild): Promise<ComponentStatus[]> {
-  const answer = await fetch(`${httpUrl}/robots/r1`);
-  if (!answer.ok) return [];
-  const found = (await answer.json()) as { components?: ComponentStatus[] };
-  return found.components ?? [];
-}
-
-async function untilHeard(
-  [robot, broker]: [Robot, BrokerChild],
-  name: string,
-  code: string | null,
-): Promise<void> {
-  let last: unknown;
-  await waitUntil(
-    `the fleet to hear ${code} of ${name}`,
-    async () => {
-      if (robot.child.ended) throw new Error(`the agent ended\n${robot.child.describe()}`);
-      last = await heard(broker);
-      const found = (last as ComponentStatus[]).find((one) => one.name === name);
-      return found !== undefined && (found.last_error?.code ?? null) === code;
-    },
-    { timeoutMs: MEND_MS, look: () => `${JSON.stringify(last)}\n${robot.child.describe()}` },
-  );
-}
+import { describe, it } from 'node:test';
+import { runTool } from '../helpers/block-device.ts';
+import { startBrokerChild } from './broker-child.ts';
+import { canMount, MEND_MS, mounts, remount, untilHeard } from './mounted-roots.ts';
+import { Site } from './site.ts';
 
 describe('an agent whose disk refuses at the start', { concurrency: 3 }, () => {
-  it('stays on a read-only first root, swaps nothing, and goes on when it is writable', async (t) => {
+  it('swaps nothing while its only socket is on a read-only disk, and goes on when it is writable', async (t) => {
     if (!canMount(t)) return;
     const disks = mounts(t);
     const broker = await startBrokerChild(t);
     const site = await Site.open(t);
     const root = site.path('r1');
     await disks.ext4(root);
-    const robot = site.robot('r1', broker.url, ['--root', `nav=${site.path('nav')}`]);
+    const only = ['--socket', join(root, 'state/agent.sock')];
+    const nav = ['--root', `nav=${site.path('nav')}`];
+    const robot = site.robot('r1', broker.url, [...nav, ...only]);
     await site.publish(broker.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
     await robot.child.stop();

@@ -1,0 +1,73 @@
+/**
+ * The word of an application on whether its robot may be taken out of service (POST /ready), and
+ * what counts while it cannot say it: an agent whose usual socket is closed swaps nothing. Where
+ * another socket is open, only those components wait whose application has ever used POST /ready
+ * and has not found that socket yet; a mark in the state folder remembers that they use it.
+ */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import { busyWhile, type Held } from '../fleet/report.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import { writeWhole } from '../update/state-file.ts';
+
+export interface Ready {
+  readonly ready: boolean;
+  readonly reason: string;
+}
+
+/** Why the usual socket is closed, and whether another one is open. */
+export interface ClosedDoor {
+  readonly problem: Problem;
+  readonly isReachable: boolean;
+}
+
+export class ReadyWord {
+  readonly #disk: Disk;
+  readonly #mark: string;
+  #said: Ready | null = null;
+  #door: (ClosedDoor & { readonly atMs: EpochMs }) | null = null;
+  #usesSocket = false;
+
+  constructor(on: { disk: Disk; layout: Layout }) {
+    this.#disk = on.disk;
+    this.#mark = `${on.layout.state}/says-ready`;
+  }
+
+  /** What keeps the component from a swap; null when nothing of this does. */
+  get held(): Held | null {
+    if (!this.#door) return null;
+    const isHeard = !this.#usesSocket || this.#said !== null;
+    return this.#door.isReachable && isHeard ? null : this.#door;
+  }
+
+  /** Null when the application said nothing. */
+  get said(): Ready | null {
+    const { held } = this;
+    return held ? busyWhile(held) : this.#said;
+  }
+
+  /** Looks for the mark, in a root that is open; before that nothing is swapped. */
+  async load(): Promise<void> {
+    // A mark that cannot be looked for counts as there.
+    this.#usesSocket ||= (await this.#disk.kind(this.#mark).catch(() => 'file')) !== 'absent';
+  }
+
+  /** @param mayWrite false while the root is not ours */
+  async say(said: Ready, mayWrite: boolean): Promise<void> {
+    this.#said = said;
+    if (this.#usesSocket || !mayWrite) return;
+    try {
+      await writeWhole(this.#disk, this.#mark, new Uint8Array());
+      this.#usesSocket = true;
+    } catch {
+      // The disk refuses, which its component tells: tried again with the next word.
+    }
+  }
+
+  /** @param door null when the usual socket is open */
+  hold(door: ClosedDoor | null, atMs: EpochMs): void {
+    this.#door = door && { ...door, atMs };
+  }
+}
