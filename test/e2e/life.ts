@@ -41,6 +41,15 @@ export function describeLife(
   components: readonly string[] = ['app'],
 ): void {
   describeUpdates(engine, start, components);
+  describeRest(engine, start, components);
+}
+
+/** The part of that life in which a version waits, comes slowly, or is refused. */
+export function describeRest(
+  engine: string,
+  start: StartEngine,
+  components: readonly string[] = ['app'],
+): void {
   describe(`an interlock on ${engine}`, () => describeInterlock(start, components));
   describe(`a transfer on ${engine}`, () => describeTransfer(start, components));
   describe(`a refusal on ${engine}`, () => describeRefusals(start, components));

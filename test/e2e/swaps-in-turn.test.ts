@@ -52,4 +52,26 @@ describe('two components of one robot', () => {
     assert.ok(lines.includes('nav rolled-back') && lines.includes('app start-ends'));
     assertInTurn(lines);
   });
+
+  it('wait for each other while one of them is on probation, and say so', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robot = site.robot('r1', broker.url, ['--root', `nav=${site.path('nav')}`]);
+    for (const name of ['app', 'nav']) {
+      await site.publish(broker.url, await site.bundle('1.0.0', {}, '--name', name));
+    }
+    for (const name of ['app', 'nav']) await robot.component(name).runs('1.0.0');
+    // It has started, and is not yet known to be well.
+    await robot.hook('health', `[ "$DROVER_COMPONENT" != app ] || [ -e ${site.path('well')} ]`);
+    await site.publish(broker.url, await site.bundle('2.0.0', {}, '--name', 'app'));
+    await robot.component('app').until('is on trial', ({ phase }) => phase === 'probation');
+    await site.publish(broker.url, await site.bundle('2.0.0', {}, '--name', 'nav'));
+    const waiting = await robot
+      .component('nav')
+      .until('waits for app', ({ waiting_for }) => waiting_for?.includes('(app)') ?? false);
+    assert.deepEqual([waiting.phase, waiting.version], ['waiting', '1.0.0']);
+    assert.equal((await robot.status('app')).phase, 'probation');
+    await writeFile(site.path('well'), '');
+    for (const name of ['app', 'nav']) await robot.component(name).runs('2.0.0');
+  });
 });
