@@ -13,6 +13,7 @@ import { startChild, type Child, type DroverProgram } from '../helpers/child.ts'
 import { requirePeer } from '../helpers/peer.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { Site } from './site.ts';
+import { makeKey } from './site-making.ts';
 
 /** A namespace with nothing but its loopback. */
 class Island {
@@ -88,7 +89,7 @@ interface Stage {
 async function openStage(t: TestContext, robots: number): Promise<Stage | null> {
   if (requirePeer(t, 'ip') === null) return null;
   const fleet = await Site.open(t);
-  await fleet.drover('keygen', '--out', fleet.path('site'));
+  await makeKey(fleet.path('site'));
   const rollout = ['--rollout', fleet.path('rollout.pub'), '--rollout', fleet.path('site.pub')];
   const trust = fleet.path('both.json');
   const release = ['--release', fleet.path('release.pub')];
@@ -213,7 +214,7 @@ test('a file that was changed, cut or is for others is refused, and nothing is p
     return await site.refused('import', file, ...other, '--trust', trust);
   };
   assert.equal(await strangers('release', 'site'), 'ENVELOPE_KEY_UNKNOWN');
-  await fleet.drover('keygen', '--out', fleet.path('other'));
+  await makeKey(fleet.path('other'));
   assert.equal(await strangers('other', 'rollout'), 'BUNDLE_SIGNATURE_BAD');
   await copyFile(file, bad);
   assert.equal((await site.drover('import', bad, ...at, '--dry-run')).dry_run, true);

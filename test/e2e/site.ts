@@ -1,6 +1,6 @@
 /**
- * A site for end-to-end tests: keys, trust and bundles made by the real `drover`, robots as real
- * processes. What a test needs to know it asks the robot, over its own socket.
+ * A site for end-to-end tests: keys, trust, bundles, and robots as real processes. What a test needs
+ * to know it asks the robot, over its own socket.
  */
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import { startDrover, type Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
+import { makeBundle, makeKey, makeTrust } from './site-making.ts';
 
 export interface ComponentStatus {
   readonly name: string;
@@ -176,20 +177,14 @@ export class Site {
     components: readonly string[] = ['app'],
   ): Promise<Site> {
     const site = new Site(scope, await tempFolder(scope), components);
-    for (const key of ['release', 'rollout']) {
-      await site.drover('keygen', '--out', site.path(key));
+    const [release, rollout] = [site.path('release'), site.path('rollout')];
+    for (const key of [release, rollout]) await makeKey(key);
+    const out = site.path('trust.json');
+    if (more.length === 0) await makeTrust({ release, rollout, out });
+    else {
+      const keys = ['--release', `${release}.pub`, '--rollout', `${rollout}.pub`];
+      await site.drover('trust', 'init', ...keys, '--fleet', 'test', ...more, '--out', out);
     }
-    const keys = ['--release', site.path('release.pub'), '--rollout', site.path('rollout.pub')];
-    await site.drover(
-      'trust',
-      'init',
-      ...keys,
-      '--fleet',
-      'test',
-      ...more,
-      '--out',
-      site.path('trust.json'),
-    );
     return site;
   }
 
@@ -227,19 +222,8 @@ export class Site {
     const bundle = this.path('bundles', folder);
     const subject = this.#components.at(-1) ?? 'app';
     const named = at < 0 && subject !== 'app' ? ['--name', subject] : [];
-    await this.drover(
-      'build',
-      app,
-      '--version',
-      version,
-      '--arch',
-      'any',
-      ...named,
-      ...more,
-      '--out',
-      bundle,
-    );
-    await this.drover('sign', bundle, '--key', this.path('release.key'));
+    const key = this.path('release');
+    await makeBundle({ app, version, options: [...named, ...more], out: bundle, key });
     return bundle;
   }
 

@@ -11,6 +11,7 @@ import { AttachedChild } from './attached-child.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { connectStranger } from './loss-stage.ts';
 import { Site, type Robot } from './site.ts';
+import { makeKey } from './site-making.ts';
 
 const UPDATE = 'trust-2.json.update';
 
@@ -33,7 +34,7 @@ type RoleName = 'root' | 'release' | 'rollout';
 async function rotate(site: Site, roles: readonly RoleName[]): Promise<string> {
   const keys: string[] = [];
   for (const role of roles) {
-    await site.drover('keygen', '--out', site.path(`${role}-2`));
+    await makeKey(site.path(`${role}-2`));
     keys.push(`--${role}`, site.path(`${role}-2.pub`));
   }
   const by = ['--trust', site.path('trust.json'), '--key', site.path('release.key')];
