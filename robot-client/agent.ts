@@ -4,6 +4,7 @@
  */
 
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
+import { inBackground } from '../shared/base/in-background.ts';
 import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
@@ -94,8 +95,8 @@ export class Agent {
       views: () => this.#components.views,
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => {
-        void this.#components.look();
-        void this.#tolerate('floors', this.#memory.settle());
+        inBackground(this.#log, 'look at the slots', this.#components.look());
+        this.#memory.settle().catch(this.#untold('floors'));
       },
       isWatched: () => isWatched(this.#inbox, this.#components.views, this.#now()),
       send: (state) => this.#sendRetained('state', state),
@@ -172,7 +173,7 @@ export class Agent {
 
   /** Nothing is swapped where the application cannot be heard. Null when the usual socket is open. */
   hold(door: ClosedDoor | null): void {
-    void this.#components.hold(door);
+    inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
 
   get components(): readonly Component[] {
@@ -245,7 +246,7 @@ export class Agent {
       onIdle: () => void this.#consider(),
       tell: async (event) => {
         await this.#outbox.add(event);
-        void this.#flush();
+        inBackground(this.#log, 'send events', this.#flush());
       },
       wantPackage: (wanted, version) =>
         this.#wants.ask({ component, wanted, version }, this.#now()),
@@ -267,12 +268,12 @@ export class Agent {
     this.#chunks.up();
     this.#wants.forget();
     this.#reporter.soon(true);
-    void this.#flush();
+    inBackground(this.#log, 'send events', this.#flush());
   }
 
   /** The broker delivers orders once more. Never waited for in a message: it comes behind that. */
   #askAgain(): void {
-    if (this.#wire?.isUp) void this.#tolerate('subscription', this.#listen());
+    if (this.#wire?.isUp) this.#listen().catch(this.#untold('subscription'));
   }
 
   async #listen(): Promise<void> {
@@ -389,10 +390,9 @@ export class Agent {
 
   /** What could not be told now is told by the next report: an install never waits for it. */
   async #tolerate(what: string, request: Promise<unknown>): Promise<void> {
-    try {
-      await request;
-    } catch (error) {
-      this.#log.debug({ what, error: String(error) }, 'not sent');
-    }
+    await request.catch(this.#untold(what));
   }
+
+  readonly #untold = (what: string) => (error: unknown) =>
+    this.#log.debug({ what, error: String(error) }, 'not done now');
 }

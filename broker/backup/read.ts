@@ -73,9 +73,7 @@ class Checker {
     }
     const { end } = this.#digest;
     this.#digest.add(name, bytes);
-    return known.kind === 'end'
-      ? this.#takeEnd(bytes, end)
-      : this.#read(known as Exclude<EntryName, { kind: 'end' }>, name, bytes);
+    return known.kind === 'end' ? this.#takeEnd(bytes, end) : this.#read(known, name, bytes);
   }
 
   assertEnded(): void {
@@ -119,7 +117,7 @@ class Checker {
 type Entry = AsyncIterable<unknown> & { readonly header: Header };
 
 async function readEntry(file: string, entry: Entry): Promise<Uint8Array> {
-  const { name, type, size = 0 } = entry.header;
+  const { name, type, size } = entry.header;
   if (type !== 'file' || size > LIMITS.backupEntryBytesMax) {
     const shown = `${String(type)} of ${size} bytes`;
     const want = `want a file of at most ${LIMITS.backupEntryBytesMax} bytes`;

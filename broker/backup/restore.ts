@@ -142,7 +142,11 @@ async function becomeAnother(
 ): Promise<string[]> {
   if (databases.includes('journal')) {
     const journal = await EventJournal.open(join(below, 'journal'));
-    await journal.forgetClientId().finally(() => journal.close());
+    try {
+      await journal.forgetClientId();
+    } finally {
+      await journal.close();
+    }
   }
   if (!databases.includes('rollouts')) return [];
   const store = await LevelRolloutStore.open(join(below, 'rollouts'), makeLog('drover-broker'));

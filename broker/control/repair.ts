@@ -201,7 +201,11 @@ function repairFailure(folder: string, cause: unknown): DroverError {
 async function goOnFromAbove(data: string, names: readonly string[]): Promise<void> {
   if (!names.includes('rollouts')) return;
   const store = await LevelRolloutStore.open(join(data, 'rollouts'), makeLog('drover-broker'));
-  await store.becomeAnother(termAt(Date.now())).finally(() => store.close());
+  try {
+    await store.becomeAnother(termAt(Date.now()));
+  } finally {
+    await store.close();
+  }
 }
 
 const fieldsOf = ({ lostFiles, ...one }: Examined): object => ({ ...one, lost_files: lostFiles });

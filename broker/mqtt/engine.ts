@@ -248,7 +248,7 @@ export class Engine implements EnginePort {
   ): Promise<AuthenticateError | null> {
     const { credentials, needsName } = this.#options;
     const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
-    const certified = this.#options.certified(client.conn as Duplex);
+    const certified = this.#options.certified(client.conn);
     const identity =
       certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
     if (!identity) return refusedLogin(4);
@@ -258,7 +258,7 @@ export class Engine implements EnginePort {
       return refusedLogin(5);
     }
     if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
-    if (!this.#options.hasShare(client.conn as Duplex, identity)) {
+    if (!this.#options.hasShare(client.conn, identity)) {
       const user = identity.kind === 'user' ? identity.username : null;
       this.#seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');
       return refusedLogin(3);

@@ -5,6 +5,7 @@
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -83,7 +84,7 @@ export class SiteChunks {
 
   /** Something else is announced. */
   announced(): void {
-    this.#inLane(async () => {
+    this.#enqueue(async () => {
       this.#rollouts = this.#options.rollouts();
       const ids: readonly string[] = this.#rollouts.map(({ id }) => id);
       this.#drop(this.#wishes.keepOnly(ids));
@@ -99,7 +100,7 @@ export class SiteChunks {
 
   /** Robots lack these and say so; what is here they get from the store. */
   wanted(hashes: readonly Sha256Hex[]): void {
-    this.#inLane(async () => {
+    this.#enqueue(async () => {
       for (const hash of hashes) {
         if (this.#wishes.isMissing(hash)) this.asked(hash);
         else if (this.#wishes.isNeeded(hash) && !(await this.#options.chunks.has(hash))) {
@@ -113,7 +114,7 @@ export class SiteChunks {
   /** Somebody on this site has brought it. */
   stored(hash: Sha256Hex): void {
     if (!this.#wishes.isMissing(hash)) return;
-    this.#inLane(async () => await this.#here(hash, 0));
+    this.#enqueue(async () => await this.#here(hash, 0));
   }
 
   /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
@@ -224,7 +225,7 @@ export class SiteChunks {
 
   /** What the upstream lacked may be there now; what found no room may find it. */
   #again(): void {
-    this.#inLane(async () => {
+    this.#enqueue(async () => {
       await this.#lookAtNew(); // the store may have failed us the last time
       const again = this.#wishes.retry();
       if (this.#pull) this.#add(again, 'last');
@@ -303,11 +304,15 @@ export class SiteChunks {
     });
   }
 
-  #inLane(task: () => Promise<void>): Promise<void> {
-    const mine = this.#lane.then(task);
-    this.#lane = mine.catch((error: unknown) => {
+  #enqueue(task: () => Promise<void>): void {
+    inBackground(this.#options.log, 'chunks of the site', this.#inLane(task));
+  }
+
+  /** Never rejects: a failure is logged. */
+  async #inLane(task: () => Promise<void>): Promise<void> {
+    this.#lane = this.#lane.then(task).catch((error: unknown) => {
       this.#options.log.error({ problem: toProblem(error) }, 'chunks of the site');
     });
-    return mine.catch(() => undefined); // it was logged, and the next look goes on
+    await this.#lane;
   }
 }

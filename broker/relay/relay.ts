@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { toProblem } from '../../shared/base/errors.ts';
-import type { RolloutId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
 import {
   parseTopic,
@@ -231,7 +231,7 @@ export class Relay {
     return planDown({
       ...{ topic, payload, trust, now: Date.now() },
       stored: control.get(text)?.payload ?? null,
-      floor: rollout === null ? 0 : this.#book.floorOf(rollout as RolloutId),
+      floor: rollout === null ? 0 : this.#book.floorOf(rollout),
       isAnnounced: announced.some(({ id }) => id === rollout),
     });
   }

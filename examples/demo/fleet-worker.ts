@@ -66,5 +66,8 @@ process.stdout.write('ready\n');
 // Whoever started us is gone: so are we.
 process.stdin.resume().once('end', () => process.exit(0));
 process.once('SIGTERM', () => {
-  void Promise.all(agents.map((agent) => agent.close())).then(() => process.exit(0));
+  Promise.all(agents.map((agent) => agent.close())).then(
+    () => process.exit(0),
+    () => process.exit(1),
+  );
 });

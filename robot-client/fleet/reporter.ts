@@ -5,6 +5,7 @@
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeMessage, type RobotStateFields } from '../../shared/formats/messages.ts';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -87,7 +88,7 @@ export class Reporter {
       this.#timer = null;
       if (!this.#options.canSend()) return;
       this.#lastAtMs = performance.now();
-      void this.#tell();
+      inBackground(this.#options.log, 'report', this.#tell());
     }, waitMs);
   }
 

@@ -20,7 +20,7 @@ export type Takeover =
   /** A link in releases/ leads to where the slot led; nothing moves. */
   | { readonly slot: SlotName; readonly how: 'link'; readonly version: string; readonly to: string }
   /** What can be no release is renamed beside; `active` then leads to the release of `rollback`. */
-  | { readonly slot: SlotName; readonly how: 'aside'; readonly then: string | null };
+  | { readonly slot: SlotName; readonly how: 'aside'; readonly next: string | null };
 
 /**
  * A robot from before Drover has plain folders, and nothing in releases/. Everything else that is
@@ -70,7 +70,7 @@ function planSlot(
     case 'SLOT_DANGLING':
     case 'SLOT_LOOP':
     case 'SLOT_NO_RELEASE':
-      return [{ slot, how: 'aside', then: spare }];
+      return [{ slot, how: 'aside', next: spare }];
     default:
       return [];
   }
@@ -98,8 +98,8 @@ export function describeTakeover(takeover: Takeover): string {
     case 'link':
       return `${slot}: make releases/${takeover.version} a link to ${takeover.to}, and lead ${slot} there`;
     case 'aside':
-      return takeover.then === null
+      return takeover.next === null
         ? `${slot}: rename it to ${slot}.aside`
-        : `${slot}: rename it to ${slot}.aside, and lead ${slot} to releases/${takeover.then}`;
+        : `${slot}: rename it to ${slot}.aside, and lead ${slot} to releases/${takeover.next}`;
   }
 }

@@ -76,10 +76,10 @@ async function linkRelease(
 async function putAside(
   disk: Disk,
   layout: Layout,
-  { slot, then }: Takeover & { how: 'aside' },
+  { slot, next }: Takeover & { how: 'aside' },
 ): Promise<void> {
   await disk.rename(layout[slot], await freeAside(disk, layout, slot));
-  if (then !== null) await pointLink(disk, layout[slot], linkTarget(then));
+  if (next !== null) await pointLink(disk, layout[slot], linkTarget(next));
   await disk.syncFolder(layout.root);
 }
 

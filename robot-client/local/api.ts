@@ -206,7 +206,7 @@ function refuse(response: ServerResponse, thrown: unknown, status?: number): voi
     message: 'local call: failed inside the agent; its log says how',
     hint: CATALOGUE.INTERNAL.hint,
   };
-  send(response, status ?? HTTP_STATUS[code as ErrorCode] ?? REFUSED_STATUS, {
+  send(response, status ?? HTTP_STATUS[code] ?? REFUSED_STATUS, {
     error: { code, message, hint },
   });
 }

@@ -71,7 +71,7 @@ function parseDays(days: string, text: string): number[] {
     const count = ((to - from + 7) % 7) + 1;
     return Array.from({ length: count }, (_, at) => (from + at) % 7);
   });
-  return [...new Set(chosen)].sort();
+  return [...new Set(chosen)].sort((a, b) => a - b);
 }
 
 function unreadable(text: string, why: string): DroverError {

@@ -38,9 +38,10 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   }
   const deadline = performance.now() + input.healthTimeoutMs;
   let isConfirmed = false;
-  void input.confirmed.then(() => {
+  const confirm = (): void => {
     isConfirmed = true;
-  });
+  };
+  input.confirmed.then(confirm, () => undefined); // without a word of it the hooks decide
   let last: HookResult | null = null;
   let streak = 0;
   // A short probation is probed more often, so that there is time for a whole streak.

@@ -183,15 +183,15 @@ function pullAll(input: PullAll): Promise<void> {
     let timer: NodeJS.Timeout | null = null;
     let ended = false;
     let detach = (): void => {};
-    const finish = (error?: unknown): void => {
+    const finish = (error?: Error): void => {
       ended = true;
       if (timer) clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       detach();
       if (error === undefined) resolve();
-      else reject(error instanceof Error ? error : new Error(String(error)));
+      else reject(error);
     };
-    const onAbort = (): void => finish(signal.reason);
+    const onAbort = (): void => finish(signal.reason as Error);
     const run = (effects: readonly PullEffect[]): void => {
       if (ended) return; // a chunk that was being written when the pull was stopped
       for (const effect of effects) {
@@ -217,7 +217,7 @@ function pullAll(input: PullAll): Promise<void> {
           input.onMissing?.(0);
           run(pull.kept(hash, bytes.byteLength, clock()));
         } catch (error) {
-          finish(error);
+          finish(error as Error);
         }
       },
       onUp: () => run(pull.up(clock())),

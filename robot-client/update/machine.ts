@@ -36,10 +36,6 @@ export const TABLE = {
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
 } as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
 
-export type EventKind = {
-  [P in Phase]: keyof (typeof TABLE)[P];
-}[Phase];
-
 export type MachineEvent =
   | { readonly kind: 'offered' | 'superseded'; readonly job: Job }
   | {

@@ -4,7 +4,6 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { rankRoutes } from './delta.ts';
 import {
   keptFolder,
@@ -90,7 +89,7 @@ async function whyNoBase(input: RouteInput, delta: DeltaOffer): Promise<Problem 
     const base = await openBase(disk, layout, delta);
     if (!base) return 'absent';
     try {
-      await base.assertIs(delta.fromTarSha256 as Sha256Hex, signal);
+      await base.assertIs(delta.fromTarSha256, signal);
       return null;
     } finally {
       await base.close();

@@ -117,7 +117,6 @@ const stateSchema = z.object({
     .nullable(),
 });
 
-export type StoredProblem = z.output<typeof problemSchema>;
 export type DeltaOffer = z.output<typeof deltaOfferSchema>;
 export type Job = z.output<typeof jobSchema>;
 export type LastUpdate = z.output<typeof lastUpdateSchema>;

@@ -4,14 +4,7 @@
  * Sans-I/O.
  */
 
-import type { EpochMs, Sha256Hex } from './ids.ts';
-
-export interface Clock {
-  now(): EpochMs;
-}
-
-/** Uniform in [0, 1). */
-export type Random = () => number;
+import type { Sha256Hex } from './ids.ts';
 
 export interface Log {
   debug(facts: object, message: string): void;

@@ -108,7 +108,6 @@ export type AnnouncementFields = z.input<typeof announcementSchema>;
 export type Rollout = Announcement['rollouts'][number];
 export type RolloutFields = AnnouncementFields['rollouts'][number];
 export type Artifact = Rollout['artifacts'][number];
-export type Target = Rollout['target'];
 
 const KIND = {
   what: 'announcement',

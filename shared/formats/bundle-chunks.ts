@@ -21,7 +21,7 @@ export type ChunkReader = (hash: Sha256Hex) => Promise<Uint8Array | null>;
 
 /** The indexes are chunks themselves. */
 export function indexesOf({ artifacts }: ChunkedBundle): Set<Sha256Hex> {
-  return new Set(artifacts.map((one) => one.chunk_index as Sha256Hex));
+  return new Set(artifacts.map((one) => one.chunk_index));
 }
 
 /** What one index names, for every artifact that has it. @throws DroverError CHUNK_INDEX_INVALID */

@@ -168,7 +168,6 @@ export type RobotStateFields = z.input<typeof stateSchema>;
 export type ComponentStateFields = RobotStateFields['components'][number];
 export type RobotEventFields = z.input<typeof eventSchema>;
 export type WantFields = z.input<typeof wantSchema>;
-export type ProblemFields = z.input<typeof problemSchema>;
 
 const kind = <S extends z.ZodType>(what: string, schema: S) =>
   ({ what, schema, bytesMax: LIMITS.reportBytesMax, code: 'JSON_INVALID' }) as const;

@@ -33,7 +33,7 @@ export async function unpackBundleTar(folder: string, path: string): Promise<voi
   const taken = new Set<string>();
   const take = async (): Promise<void> => {
     for await (const entry of extract) {
-      const { type, size = 0 } = entry.header;
+      const { type, size } = entry.header;
       const name = entry.header.name.replace(/^\.\//, '').replace(/\/$/, '');
       if (type === 'directory' && (name === '' || name === '.' || name === DELTAS_FOLDER)) {
         entry.resume();

@@ -3,9 +3,8 @@
  * Sans-I/O.
  */
 
-// The four that are used, not the package: it loads fifty files, at each start of a program.
+// The three that are used, not the package: it loads fifty files, at each start of a program.
 import compare from 'semver/functions/compare.js';
-import gt from 'semver/functions/gt.js';
 import gte from 'semver/functions/gte.js';
 import valid from 'semver/functions/valid.js';
 import { LIMITS } from '../base/limits.ts';
@@ -22,10 +21,6 @@ export function isVersion(text: string): boolean {
 /** Negative, zero or positive as `a` is below, equal to or above `b`. Build metadata does not count. */
 export function compareVersions(a: string, b: string): number {
   return compare(a, b);
-}
-
-export function versionIsNewer(candidate: string, than: string): boolean {
-  return gt(candidate, than);
 }
 
 export function versionMeets(version: string, minimum: string): boolean {

@@ -29,8 +29,3 @@ function rank({ phase, last_error: error }: Judged): number {
 export function worstFirst<T extends Judged>(components: readonly T[]): T[] {
   return components.toSorted((a, b) => rank(a) - rank(b));
 }
-
-/** Null for a robot that has not said what it runs. */
-export function worstComponent<T extends Judged>(components: readonly T[]): T | null {
-  return worstFirst(components)[0] ?? null;
-}

@@ -79,10 +79,10 @@ describe('half a request on each of thousands of sockets', () => {
 describe('a web page', () => {
   const opens = async (url: string, origin?: string): Promise<string> => {
     const socket = new WebSocket(url, 'mqtt', origin === undefined ? {} : { origin });
-    return await new Promise<string>((resolve) => {
+    return await new Promise<string>((resolve, reject) => {
       socket.once('open', () => resolve('open'));
       socket.once('unexpected-response', (_request, response) => {
-        void text(response).then((body) => resolve(`${response.statusCode} ${body}`));
+        text(response).then((body) => resolve(`${response.statusCode} ${body}`), reject);
       });
       socket.once('error', (error) => resolve(error.message));
     }).finally(() => socket.terminate());

@@ -30,5 +30,8 @@ for (let at = 1; at <= Number(count); at += 1) {
 }
 process.stdout.write('ready\n');
 process.once('SIGTERM', () => {
-  void Promise.all(agents.map((agent) => agent.close())).then(() => process.removeAllListeners());
+  Promise.all(agents.map((agent) => agent.close())).then(
+    () => process.removeAllListeners(),
+    () => (process.exitCode = 1),
+  );
 });

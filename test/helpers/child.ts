@@ -108,7 +108,7 @@ export class Child {
       },
       { look: () => this.describe(), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
     );
-    if (Array.isArray(found)) return found as RegExpExecArray;
+    if (Array.isArray(found)) return found;
     throw new Error(`ended before it printed ${String(pattern)}\n${this.describe()}`);
   }
 
@@ -134,7 +134,10 @@ export function startChild(
   const [program = command, ...rest] = [...(options.under ?? []), command, ...args];
   const child = new Child(program, rest, options);
   running.add(child);
-  void child.exit.then(() => running.delete(child));
+  child.exit.then(
+    () => running.delete(child),
+    () => undefined, // it never rejects
+  );
   scope.after(async () => {
     await child.stop();
   });

@@ -229,7 +229,8 @@ async function strike(bench: Bench, [phase, kind]: Row): Promise<void> {
   else assert.fail(`${phase}: ${kind} does not strike at an instant`);
 }
 
-async function play(bench: Bench, row: Row): Promise<void> {
+/** Resolves to the end of what strikes at an instant of its own. */
+async function play(bench: Bench, row: Row): Promise<() => Promise<void>> {
   const [phase, kind, when] = row;
   const isInstant = kind === 'power cut' || kind === 'superseded' || kind === 'halted';
   if (phase === 'rolling_back' || phase === 'stuck') await sick(bench);
@@ -240,17 +241,21 @@ async function play(bench: Bench, row: Row): Promise<void> {
     await bring?.(bench, phase);
   }
   let struck = false;
+  let stricken: Promise<void> = Promise.resolve();
+  const end = () => stricken;
   bench.onPhase = (told) => {
     if (!isInstant || struck || told !== phase) return;
     struck = true;
-    void strike(bench, row);
+    stricken = strike(bench, row);
+    stricken.catch(() => undefined); // it is awaited in the end
   };
   if (isInstant && phase === 'idle') {
     struck = true;
     await strike(bench, row);
-    if (kind === 'superseded') return;
+    if (kind === 'superseded') return end;
   }
   bench.announce(await bundleFor(when), NEW, { health_timeout_s: 1 });
+  return end;
 }
 
 /** Robots that update at one instant: more would wait for the disk and the two cores. */
@@ -261,13 +266,14 @@ describe('in every phase', { concurrency: ROWS_AT_ONCE }, () => {
     const [phase, , when, chain, codes, version] = row;
     it(`${phase}, when ${when}: runs ${version}${codes && `, says ${codes}`}`, async (t) => {
       const bench = await Bench.open(t);
-      await play(bench, row);
+      const struck = await play(bench, row);
       const want = { phases: phasesOf(chain).join(' '), codes };
       const got = () => ({ phases: bench.phases.join(' '), codes: bench.codes.join(' ') });
       const arrived = (): boolean => JSON.stringify(got()) === JSON.stringify(want);
       // What comes in time decides nothing here; what is still different after it fails below.
       await waitUntil('the chain', arrived, { timeoutMs: 25_000 }).catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 100));
+      await struck();
       assert.deepEqual(got(), want, bench.describe());
       assert.equal(bench.component.view.version, version);
       const file = join(bench.root, 'active/VERSION.txt');

@@ -70,35 +70,6 @@ function objection(from: End, to: End): string | null {
   return null;
 }
 
-/** Groups of files that reach each other by imports (Kosaraju). Types count: a reader follows them. */
-function circlesOf(imports: ReadonlyMap<string, readonly string[]>): string[][] {
-  const order: string[] = [];
-  const seen = new Set<string>();
-  const visit = (path: string): void => {
-    if (seen.has(path)) return;
-    seen.add(path);
-    for (const target of imports.get(path) ?? []) visit(target);
-    order.push(path);
-  };
-  for (const path of imports.keys()) visit(path);
-  const importers = new Map<string, string[]>();
-  for (const [path, targets] of imports) {
-    for (const target of targets) importers.set(target, [...(importers.get(target) ?? []), path]);
-  }
-  const taken = new Set<string>();
-  const collect = (path: string, into: string[]): string[] => {
-    if (taken.has(path)) return into;
-    taken.add(path);
-    into.push(path);
-    for (const importer of importers.get(path) ?? []) collect(importer, into);
-    return into;
-  };
-  return order
-    .reverse()
-    .map((path) => collect(path, []))
-    .filter((circle) => circle.length > 1);
-}
-
 function relativeImports(source: Source): string[] {
   return importsOf(source)
     .filter((one) => one.isRelative)
@@ -135,21 +106,6 @@ test('the rule about imports can tell right from wrong', () => {
   assert.ok(objection(pure('shared/transfer/pull.ts'), io('shared/io/mqtt-wire.ts')));
   assert.ok(objection(io('shared/io/cli.ts'), io('publisher/bundle/build.ts')));
   assert.ok(objection(io('broker/main.ts'), io('test/helpers/child.ts')));
-});
-
-test('no files import each other in a circle', () => {
-  const imports = productSources().map((source) => [source.path, relativeImports(source)] as const);
-  assert.deepEqual(circlesOf(new Map(imports)), []);
-});
-
-test('the search for circles finds one', () => {
-  const imports = new Map([
-    ['a', ['b']],
-    ['b', ['c']],
-    ['c', ['b', 'd']],
-    ['d', []],
-  ]);
-  assert.deepEqual(circlesOf(imports), [['b', 'c']]);
 });
 
 test('relative imports end in .ts and lead to a file that exists', () => {

@@ -4,21 +4,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { repositoryFile } from '../helpers/repository.ts';
-import {
-  allSources,
-  allTextFiles,
-  importsOf,
-  placesOf,
-  productSources,
-} from '../helpers/sources.ts';
+import { allSources, allTextFiles, placesOf, productSources } from '../helpers/sources.ts';
 
 /** Words put together here, so that this file does not find itself. */
 const word = (...parts: string[]): string => parts.join('');
-
-test('no file has a default export', () => {
-  const wrong = allSources().flatMap((source) => placesOf(source, /^export default\b/));
-  assert.deepEqual(wrong, []);
-});
 
 test('a header says what the file does or is, in a sentence that begins with it', () => {
   const riddle =
@@ -62,26 +51,6 @@ test('no failure is swallowed without a word about it', () => {
   assert.deepEqual(wrong, []);
 });
 
-/** Methods that return no promise: `void` only drops their value there. */
-const PLAIN =
-  /void (?:\(\w+ = |await |process\.stderr\.write\()|void [\w.#?]*\.(?:add|clear|code|delete|destroy|header|headers|push|set|stop|type|writeHead)\(|void resolve\(|void reject\(/;
-
-test('no promise is dropped with `void`: inBackground owns it, or a catch', () => {
-  const dropped = /(?:^\s*|=> |return |\? )void [\w.#(!?]+.*\(/;
-  const wrong = productSources()
-    .filter(({ path }) => OWNED.test(path))
-    .flatMap(({ path, code }) =>
-      code.split('\n').flatMap((line, at) => {
-        const isPromise =
-          dropped.test(line) && !PLAIN.test(line) && !/: void|\) => void;/.test(line);
-        return isPromise ? [`${path}:${at + 1}: ${line.trim()}`] : [];
-      }),
-    );
-  assert.deepEqual(wrong, []);
-});
-/** Where the rule holds. */
-const OWNED = /^(?:broker|shared)\//;
-
 test('nothing is left for later in the sources', () => {
   const marks = new RegExp(
     `\\b(?:${['TO', 'FIX', 'XX'].map((a, i) => a + ['DO', 'ME', 'X'][i]).join('|')})\\b`,
@@ -106,29 +75,6 @@ test('package-lock.json names packages and hashes, not where they were fetched',
   const lock = readFileSync(repositoryFile('package-lock.json'), 'utf8');
   assert.doesNotMatch(lock, new RegExp(word('"resol', 'ved": "http')));
   assert.match(lock, /"integrity"/);
-});
-
-/** Started by people or by npm, so nothing imports them. */
-const ENTRY =
-  /^(?:[a-z-]+\/main|test\/(?:run|sim\/main|sim\/early-approvals|e2e\/site-robots)|docs\/generate|examples\/(?:[a-z-]+|demo\/fleet-worker)|bench\/[a-z-]+)\.ts$/;
-
-test('each source file is imported by another or is an entry point', () => {
-  const sources = allSources();
-  const product = new Set(productSources().map(({ path }) => path));
-  const used = new Set(
-    sources
-      // A file that only tests import is dead weight in the product.
-      .filter(({ path }) => product.has(path) || path.startsWith('test/'))
-      .flatMap((source) =>
-        importsOf(source)
-          .map((one) => one.target)
-          .filter((target) => product.has(source.path) || !product.has(target)),
-      ),
-  );
-  const dead = sources
-    .map(({ path }) => path)
-    .filter((path) => !used.has(path) && !/\.(?:test|d)\.ts$/.test(path) && !ENTRY.test(path));
-  assert.deepEqual(dead, []);
 });
 
 test('the README tells the command that CI runs', () => {

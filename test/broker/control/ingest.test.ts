@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { planIngest, vouchForSigned } from '../../../broker/control/ingest.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import type { EpochMs } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { parseTopic } from '../../../shared/formats/topics.ts';
 import { fixedSeed, makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
@@ -10,7 +9,7 @@ import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 import { updateTo, type RootInput } from '../../helpers/trust-roots.ts';
 
 const HASH = sha256Hex(Buffer.from('a chunk'));
-const NOW = Date.parse('2026-06-01T00:00:00Z') as EpochMs;
+const NOW = Date.parse('2026-06-01T00:00:00Z');
 const fleet = makeFleet();
 const EMPTY = new Uint8Array(0);
 

@@ -17,6 +17,8 @@ import { makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
+const turnOfLoop = () => new Promise((resolve) => setImmediate(resolve));
+
 /** Retains, and gives to who subscribes. */
 class MemoryEngine implements ReadBackLink {
   readonly retained = new Map<string, Uint8Array>();
@@ -33,7 +35,7 @@ class MemoryEngine implements ReadBackLink {
       return Promise.resolve();
     },
     subscribe: (filters) => {
-      for (const filter of filters) setImmediate(() => this.#give(filter));
+      for (const filter of filters) this.#give(filter).catch(assert.ifError);
       return Promise.resolve();
     },
     unsubscribe: () => Promise.resolve(),
@@ -49,10 +51,11 @@ class MemoryEngine implements ReadBackLink {
     return Promise.resolve();
   }
 
-  #give(topic: string): void {
+  async #give(topic: string): Promise<void> {
+    await turnOfLoop();
     const payload = this.retained.get(topic);
     if (!payload) return;
-    for (const one of this.#listeners) void one.onMessage(topic, payload);
+    for (const one of this.#listeners) await one.onMessage(topic, payload);
   }
 }
 

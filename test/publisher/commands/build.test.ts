@@ -291,7 +291,7 @@ test('labels that no robot could act on are told by their option', async (t) => 
   ];
   for (const [label, words] of wrong) {
     await assert.rejects(
-      build(join(folder, 'app'), join(folder, 'b'), { ...LABELS, ...label } as never),
+      build(join(folder, 'app'), join(folder, 'b'), { ...LABELS, ...label }),
       (error) => {
         assert.ok(error instanceof DroverError && error.code === 'USAGE', String(error));
         assert.match(error.message, words);

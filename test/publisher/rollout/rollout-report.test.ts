@@ -70,7 +70,9 @@ const withRun = (more: object): RolloutAnswer => read({ run: { ...RUN, ...more }
 test('status says what an engine of somebody else holds, and what it has lost', () => {
   const store = { status: 'complete', chunks: 9, present: 9, restored: 0, problem: null };
   const line = (more: object): string | undefined =>
-    statusLines(read({ store: { ...store, ...more } }), NOW).find((one) => /^chunks/.test(one));
+    statusLines(read({ store: { ...store, ...more } }), NOW).find((one) =>
+      one.startsWith('chunks'),
+    );
   assert.equal(line({}), 'chunks    complete, 9 of 9 on the engine');
   assert.equal(line({ restored: 2 }), 'chunks    complete, 9 of 9 on the engine, 2 put back');
   const problem = { code: 'CHUNKS_LOST', message: 'it has lost 1\u001b[2J' };

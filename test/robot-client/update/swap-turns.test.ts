@@ -110,9 +110,9 @@ describe('the claim of a swap', () => {
         const runs = steps.map(async ({ name, what, isAborted }, at) => {
           const component = `${name}-${at}`;
           const { done, stop } = start(turns, component, what);
-          if (isAborted) void turnOfLoop().then(stop);
+          const stopped = isAborted ? turnOfLoop().then(stop) : null;
           try {
-            await done;
+            await Promise.all([done, stopped]);
           } catch {
             return;
           }

@@ -47,7 +47,7 @@ test('whatever is thrown becomes a problem that can travel', () => {
 /** An object whose own toString is broken cannot be shown by anybody. */
 function isUnprintable(value: unknown): boolean {
   try {
-    return String(value) === undefined;
+    return String(value).length < 0;
   } catch {
     return true; // this is the question that was asked
   }

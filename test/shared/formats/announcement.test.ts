@@ -6,7 +6,6 @@ import {
   openAnnouncement,
   openAnnouncementPayload,
   signAnnouncement,
-  type RolloutFields,
 } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64, utf8 } from '../../../shared/crypto/bytes.ts';
 import { PAYLOAD_TYPES, signEnvelope } from '../../../shared/formats/envelope.ts';
@@ -22,8 +21,7 @@ import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 const fleet = makeFleet();
 const { trust, seeds } = fleet;
 const bundle = await fleet.makeBundle({ version: '1.4.2' });
-const rollout = (more: Record<string, unknown> = {}) =>
-  fleet.makeRollout('app-1', bundle, more as Partial<RolloutFields>);
+const rollout = (more: Record<string, unknown> = {}) => fleet.makeRollout('app-1', bundle, more);
 const announce = (more: Record<string, unknown>) => () => fleet.announce(1, [rollout()], more);
 const rolls = (more: Record<string, unknown>) => () => fleet.announce(1, [rollout(more)]);
 
