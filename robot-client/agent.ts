@@ -373,7 +373,8 @@ export class Agent {
     const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
-    const told = { trustVersion, instance, metrics: this.telemetry.totals };
+    const { seq: announcementSeq } = this.#inbox;
+    const told = { trustVersion, announcementSeq, instance, metrics: this.telemetry.totals };
     return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
   }
 

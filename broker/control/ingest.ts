@@ -4,10 +4,10 @@
  * Sans-I/O.
  */
 
-import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import { openAnnouncement } from '../../shared/formats/announcement.ts';
 import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
-import { openEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts';
+import { openEnvelope, PAYLOAD_TYPES, proofOf } from '../../shared/formats/envelope.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -19,6 +19,15 @@ import {
   peekTrustUpdate,
 } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import {
+  clockOf,
+  isAhead,
+  judgeOrder,
+  NO_FLOOR,
+  raisedFloor,
+  type Said,
+} from '../../shared/rules/freshness.ts';
+import type { SeqKind } from '../../shared/rules/terms.ts';
 
 export type IngestPlan =
   | { readonly kind: 'chunk'; readonly hash: Sha256Hex }
@@ -78,9 +87,8 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
       );
     }
     const announcement = openAnnouncement(payload, trust);
-    const floor = seqOf(stored, (bytes) => openAnnouncement(bytes, trust));
-    assertFresh(announcement, floor, now);
-    assertNoTwin(announcement.seq, floor, payload, stored);
+    const before = stored && nullIfRefused(() => openAnnouncement(stored, trust));
+    assertInOrder('announcement', announcement, before, { payload, stored, trust, now });
     for (const rollout of announcement.rollouts) verifyRollout(rollout, trust);
   }
   if (topic.kind === 'trust') vouchForTrust({ version: topic.version, payload, stored, trust });
@@ -92,9 +100,8 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
         `take progress: of another rollout (got ${progress.rollout}, want ${topic.rollout})`,
       );
     }
-    const floor = seqOf(stored, (bytes) => openProgress(bytes, trust));
-    assertFresh(progress, floor, now);
-    assertNoTwin(progress.seq, floor, payload, stored);
+    const before = stored && nullIfRefused(() => openProgress(stored, trust));
+    assertInOrder('progress', progress, before, { payload, stored, trust, now });
   }
 }
 
@@ -125,20 +132,28 @@ function vouchForTrust(input: {
   );
 }
 
-/** What was stored under another trust file counts for nothing. */
-function seqOf(stored: Uint8Array | null, open: (bytes: Uint8Array) => { seq: number }): number {
-  return (stored && nullIfRefused(() => open(stored).seq)) ?? 0;
-}
+type Dated = Pick<Said, 'seq' | 'issued_at' | 'expires_at'>;
 
-function assertNoTwin(
-  seq: number,
-  floor: number,
-  payload: Uint8Array,
-  stored: Uint8Array | null,
+/**
+ * The floor is what is stored, for the keys that signed it: nothing when they have no say any more.
+ * @param before what is stored, null when it does not hold under the trust in force
+ * @throws DroverError ANNOUNCEMENT_*, SEQ_CONFLICT
+ */
+function assertInOrder(
+  kind: SeqKind,
+  document: Dated,
+  before: Dated | null,
+  { payload, stored, trust, now }: Omit<VouchInput, 'topic'>,
 ): void {
-  if (seq !== floor || !stored || bytesEqual(payload, stored)) return;
-  throw new DroverError(
-    'SEQ_CONFLICT',
-    `take message: another one with seq ${seq} was stored first`,
-  );
+  const role = trust.roles.rollout;
+  const saidOf = ({ seq, issued_at, expires_at }: Dated, bytes: Uint8Array): Said => ({
+    ...{ kind, seq, issued_at, expires_at },
+    ...proofOf(bytes, role),
+  });
+  const known = before && stored && saidOf(before, stored);
+  const wasAhead = known !== null && isAhead(known, now);
+  const floor = known ? raisedFloor(NO_FLOOR, known, wasAhead ? 'ahead' : 'counts') : NO_FLOOR;
+  const life = known && !wasAhead ? { fromMs: known.issued_at, untilMs: known.expires_at } : null;
+  const clock = clockOf(now, trust, life);
+  judgeOrder(saidOf(document, payload), { floor, keys: role.keys, clock, now, isStrict: true });
 }

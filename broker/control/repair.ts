@@ -15,7 +15,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
-import { termAt } from '../rollout/lease.ts';
+import { termAt } from '../../shared/rules/terms.ts';
 import { asOwnerOf, isTable, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
 import { brokenTables, repairLevel, SteadyDatabase } from './durable-level.ts';

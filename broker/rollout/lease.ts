@@ -10,9 +10,7 @@
  * Sans-I/O.
  */
 
-import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Lease } from '../../shared/formats/lease.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 
 /** A clock that never jumps; milliseconds. */
 type Mono = number;
@@ -66,19 +64,6 @@ export interface LeaseContext {
   /** Terms up to this may have been used by a broker that this one was restored from. */
   readonly termFloor?: number;
 }
-
-/** No fleet of Drover is older. */
-const FIRST_DAY: EpochMs = Date.UTC(2026, 0, 1);
-
-/**
- * The floor for a store that was restored at this time: as if there had been a change of leader
- * every `leaseRestoreMs` since the first fleet, which is more than any had.
- */
-export const termAt = (now: EpochMs): number =>
-  Math.min(
-    Math.max(Math.floor((now - FIRST_DAY) / LIMITS.leaseRestoreMs), 0),
-    LIMITS.leaseTermMax / 2,
-  );
 
 export function stepLease(state: LeaseState, event: LeaseEvent, context: LeaseContext): LeaseStep {
   return event.kind === 'heard'

@@ -68,6 +68,7 @@ export async function runRotate(
   const { document, bytes } = planNextTrust({
     current,
     expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    issuedAtMs: Date.now(),
     changes: {
       root: change('root', argv.rootThreshold),
       release: change('release', argv.releaseThreshold),
@@ -126,6 +127,11 @@ export function withPublishOptions(argv: Argv) {
   return withKeys(withBroker(withDryRun(withJson(argv))))
     .positional('update', { type: 'string', demandOption: true })
     .option('trust', FORMER)
+    .option('fresh', {
+      type: 'boolean',
+      default: false,
+      describe: 'end all rollouts: after a theft, since the thief may have announced them',
+    })
     .example(
       '$0 trust publish trust-2.json.update --trust trust.json --broker mqtt://host --key keys/new.key',
       'a rollout key of the new root signs again what is announced',
@@ -142,6 +148,7 @@ export async function runPublish(
     trust: readRoot(argv.trust),
     seeds: hasKeys || sources.environment !== undefined ? await readSeeds(sources, warn) : [],
     broker: brokerOptions(argv),
+    fresh: argv.fresh,
     dryRun: argv.dryRun,
     log: commandLog(),
   });
@@ -149,8 +156,10 @@ export async function runPublish(
   makeOutput(argv.json).result(result, [
     `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}`,
     ...aboutAnnouncement(announcement),
-    ...ended.map(
-      (id) => `rollout ${id} ends: its bundle has no release signature that still counts`,
+    ...ended.map((id) =>
+      argv.fresh
+        ? `rollout ${id} ends`
+        : `rollout ${id} ends: its bundle has no release signature that still counts`,
     ),
   ]);
 }

@@ -59,6 +59,7 @@ async function runInit(argv: InitArgs): Promise<void> {
   const { document, bytes } = planTrust({
     fleet: argv.fleet,
     expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    issuedAtMs: Date.now(),
     roles: { root: { keys: rootKeys, threshold: argv.rootThreshold }, release, rollout },
   });
   if (sharedKeys(release.keys, rollout.keys).length > 0) {

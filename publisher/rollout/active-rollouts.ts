@@ -17,11 +17,15 @@ import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ActiveRollout, LedStatus } from './plan-announcement.ts';
 
+export interface OpenedRollouts {
+  readonly seq: number;
+  readonly issued_at: EpochMs;
+  readonly imported?: { seq: number };
+  readonly rollouts: ActiveRollout[];
+}
+
 /** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, JSON_INVALID */
-export function openActiveRollouts(
-  bytes: Uint8Array,
-  trust: TrustRoot,
-): { seq: number; imported?: { seq: number }; rollouts: ActiveRollout[] } {
+export function openActiveRollouts(bytes: Uint8Array, trust: TrustRoot): OpenedRollouts {
   const announcement = openAnnouncement(bytes, trust);
   const payload = openAnnouncementPayload(bytes, trust);
   // Of this shape: openAnnouncement has just parsed the same bytes.
@@ -32,8 +36,8 @@ export function openActiveRollouts(
     rollout,
     written: raw.rollouts[at] as RolloutFields,
   }));
-  const { seq, imported } = announcement;
-  return { seq, ...(imported && { imported }), rollouts };
+  const { seq, issued_at, imported } = announcement;
+  return { seq, issued_at, ...(imported && { imported }), rollouts };
 }
 
 /**

@@ -19,6 +19,7 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
+import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
@@ -48,6 +49,8 @@ export interface AnnouncementPlanInput {
   readonly alongside: boolean;
   /** What robots last reported; null when that cannot be read. */
   readonly robots: readonly RobotState[] | null;
+  /** The highest `seq` that robots report to have accepted. */
+  readonly reportedSeq?: number;
   /** The file of an air gap that the bundle came in. */
   readonly imported?: { readonly seq: number };
 }
@@ -78,7 +81,7 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
   return {
     fields: {
       fleet: input.fleet,
-      seq: nextSeq(input.previous?.seq ?? 0, input.now),
+      seq: nextSeq(input.previous?.seq ?? 0, input.now, input.reportedSeq),
       issued_at: new Date(input.now).toISOString(),
       expires_at: new Date(input.now + input.lifeMs).toISOString(),
       ...importedOf(input),
@@ -203,10 +206,6 @@ function importedOf({ previous, imported }: Pick<AnnouncementPlanInput, 'previou
   const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
   return seq === 0 ? {} : { imported: { seq } };
 }
-
-/** Above the one before it, and above what any other list of this second before can have had. */
-export const nextSeq = (previous: number, now: EpochMs): number =>
-  Math.max(previous + 1, Math.floor(now / 1000));
 
 function assertRoom(count: number): void {
   if (count <= LIMITS.rolloutsMax) return;

@@ -6,6 +6,7 @@
 import { signAnnouncement } from '../../shared/formats/announcement.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { openStatuses } from './active-rollouts.ts';
+import { seqToFollow } from './next-seq.ts';
 import { planWithdrawal, type AnnouncementPlan } from './plan-announcement.ts';
 import { AnnouncementBoard } from './announcements.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
@@ -45,12 +46,14 @@ function plan(board: AnnouncementBoard, job: WithdrawJob): AnnouncementPlan {
   const statuses = openStatuses(board.progress, job.trust, (error) =>
     job.log.warn({ reason: String(error) }, 'a progress message does not verify: ignored'),
   );
+  const now = Date.now();
+  const previous = openPrevious(board.current, { ...job, replaceInvalid: false });
   return planWithdrawal({
     id: job.id,
-    now: Date.now(),
+    now,
     fleet: job.trust.fleet,
     lifeMs: job.lifeMs,
-    previous: openPrevious(board.current, { ...job, replaceInvalid: false }),
+    previous: previous && { ...previous, seq: seqToFollow(previous, { robots: [], now }) },
     statuses,
   });
 }

@@ -28,6 +28,7 @@ import {
 } from '../rollout/active-rollouts.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
+import { reportedSeq, seqToFollow } from '../rollout/next-seq.ts';
 import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';
 import { assertChunkBytes, planRollout, type Audience } from '../rollout/plan-rollout.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
@@ -239,11 +240,22 @@ function planNext(
     job.log.warn({ reason: String(error) }, 'a message of a controller does not verify: ignored');
   const statuses = openStatuses(board.progress, job.trust, onInvalid);
   const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
+  const now = Date.now();
+  const previous = openPrevious(board.current, job);
+  const reported = reportedSeq(robots ?? [], job.trust, now);
+  if (reported.ahead.length > 0) {
+    const facts = { code: 'ANNOUNCEMENT_AHEAD', robots: reported.ahead.slice(0, NAMES_TOLD_MAX) };
+    job.log.warn(facts, 'robots report a seq that is ahead of this clock: it is not followed');
+  }
   const plan = planAnnouncement({
-    now: Date.now(),
+    now,
     fleet: job.trust.fleet,
     lifeMs: job.lifeMs,
-    previous: openPrevious(board.current, job),
+    previous: previous && {
+      ...previous,
+      seq: seqToFollow(previous, { robots: robots ?? [], now }),
+    },
+    reportedSeq: reported.seq,
     rollout,
     manifest: verified.manifest,
     statuses,

@@ -17,6 +17,7 @@ export interface TrustDocument {
   readonly version: number;
   readonly fleet: string;
   readonly expires: string;
+  readonly issued_at: string;
   readonly roles: Readonly<Record<RoleName, KeyRole>>;
 }
 
@@ -25,12 +26,14 @@ export function planTrust(input: {
   version?: number;
   fleet: string;
   expiresAtMs: number;
+  issuedAtMs: number;
   roles: Readonly<Record<RoleName, KeyRole>>;
 }): { document: TrustDocument; bytes: Uint8Array } {
   const document: TrustDocument = {
     version: input.version ?? 1,
     fleet: input.fleet,
-    expires: `${new Date(input.expiresAtMs).toISOString().slice(0, 19)}Z`,
+    expires: secondsOf(input.expiresAtMs),
+    issued_at: secondsOf(input.issuedAtMs),
     roles: input.roles,
   };
   const bytes = utf8(`${JSON.stringify(document, null, 2)}\n`);
@@ -43,6 +46,8 @@ export function planTrust(input: {
   return { document, bytes };
 }
 
+const secondsOf = (at: EpochMs): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
+
 /** What changes in a role; what is left out stays. */
 export type RoleChange = Partial<KeyRole>;
 
@@ -50,9 +55,10 @@ export type RoleChange = Partial<KeyRole>;
 export function planNextTrust(input: {
   current: TrustRoot;
   expiresAtMs: number;
+  issuedAtMs: number;
   changes: Readonly<Record<RoleName, RoleChange>>;
 }): { document: TrustDocument; bytes: Uint8Array } {
-  const { current, expiresAtMs, changes } = input;
+  const { current, expiresAtMs, issuedAtMs, changes } = input;
   const role = (name: RoleName): KeyRole => {
     const { keys, threshold } = current.roles[name];
     return {
@@ -61,7 +67,8 @@ export function planNextTrust(input: {
     };
   };
   const roles = { root: role('root'), release: role('release'), rollout: role('rollout') };
-  return planTrust({ version: current.version + 1, fleet: current.fleet, expiresAtMs, roles });
+  const { fleet } = current;
+  return planTrust({ version: current.version + 1, fleet, expiresAtMs, issuedAtMs, roles });
 }
 
 /** How many signatures an update still lacks: of the root before it, and of its own. */

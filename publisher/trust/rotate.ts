@@ -13,12 +13,14 @@ import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { seqAt } from '../../shared/rules/terms.ts';
 import { trustTopic } from '../../shared/formats/topics.ts';
 import { openTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
-import { nextSeq } from '../rollout/plan-announcement.ts';
+import { seqUnderNextRoot } from '../rollout/next-seq.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
@@ -30,6 +32,8 @@ export interface RotationJob {
   readonly trust: TrustRoot;
   /** Rollout keys of the new root; without any, what is announced stays as it is. */
   readonly seeds: readonly Uint8Array[];
+  /** The list begins empty: a stolen key may have written what is announced. */
+  readonly fresh?: boolean;
   readonly dryRun: boolean;
   readonly log: Log;
 }
@@ -75,28 +79,43 @@ interface Again extends Pick<Rotated, 'announcement' | 'ended'> {
 /** What is announced, word for word, as the new root lets it stand. */
 function planAgain(
   current: Uint8Array | null,
-  { trust, seeds }: RotationJob,
+  { trust, seeds, fresh = false }: RotationJob,
   next: TrustRoot,
 ): Again {
   const leave = (announcement: Rotated['announcement']): Again => ({
     ...{ announcement, ended: [], bytes: null },
   });
   if (current === null) return leave('none');
-  if (holdsUnder(current, next)) return leave('holds');
+  if (!fresh && holdsUnder(current, next)) return leave('holds');
   if (seeds.length === 0) return leave('not taken any more');
-  const { issued_at, expires_at } = openAnnouncement(current, trust);
-  const { seq, rollouts } = openActiveRollouts(current, trust);
-  const kept = rollouts.filter(({ rollout }) => isSignedUnder(rollout, next));
   const now = Date.now();
+  // Who has stolen a key may have written anything there: nothing of it may stand in the way.
+  const before = nullIfRefused(() => openActiveRollouts(current, trust));
+  const kept = (before?.rollouts ?? []).filter(
+    ({ rollout }) => !fresh && isSignedUnder(rollout, next),
+  );
+  const imported = before?.imported;
+  const isImported =
+    imported !== undefined && imported.seq <= seqAt('announcement', now + LIMITS.aheadMsMax);
   const fields = {
     fleet: next.fleet,
-    seq: nextSeq(seq, now),
+    seq: seqUnderNextRoot(before?.seq ?? 0, now),
     issued_at: new Date(now).toISOString(),
-    expires_at: new Date(now + (expires_at - issued_at)).toISOString(),
+    expires_at: new Date(now + lifeOf(current, trust)).toISOString(),
+    ...(isImported && { imported }),
     rollouts: kept.map(({ written }) => written),
   };
-  const ended = rollouts.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
-  return { announcement: 'signed again', ended, bytes: signAnnouncement(fields, seeds) };
+  const ended = (before?.rollouts ?? []).filter((one) => !kept.includes(one));
+  const names = ended.map(({ rollout }) => rollout.id);
+  return { announcement: 'signed again', ended: names, bytes: signAnnouncement(fields, seeds) };
+}
+
+/** As long as the one before it, within reason. */
+function lifeOf(current: Uint8Array, trust: TrustRoot): number {
+  const before = nullIfRefused(() => openAnnouncement(current, trust));
+  const lifeMs = before ? before.expires_at - before.issued_at : 0;
+  const isSane = lifeMs >= LIMITS.aheadMsMax && lifeMs <= LIMITS.keepUnannouncedMsMax;
+  return isSane ? lifeMs : LIMITS.announcementLifeMsDefault;
 }
 
 /** Every rollout of it as well: a broker that verifies takes all of an announcement or nothing. */

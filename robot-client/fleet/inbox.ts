@@ -9,14 +9,35 @@ import {
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
+import { proofOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.ts';
 import { isSameRole } from '../../shared/formats/trust-chain.ts';
+import {
+  clockOf,
+  countedSeq,
+  floorUnder,
+  judgeOrder,
+  mergedFloor,
+  NO_FLOOR,
+  raisedFloor,
+  sortedFloor,
+  type Floor,
+  type Order,
+  type Said,
+} from '../../shared/rules/freshness.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { mergeSeen, readSeen, writeSeen, type Seen } from './seen-file.ts';
+import {
+  encodeSeen,
+  mergeSeen,
+  NOTHING_SEEN,
+  readSeen,
+  writeSeen,
+  type Seen,
+} from './seen-file.ts';
 import { keepIn, onlyIn, type Copies } from './state-copies.ts';
 
 export class Inbox {
@@ -25,7 +46,9 @@ export class Inbox {
   readonly #name: string;
   readonly #trust: TrustRoot;
   readonly #progress = new Map<string, Progress>();
-  #seen: Seen = { announcement: 0, progress: {}, completeSince: {} };
+  /** Of the progress of each rollout, announced or not. */
+  readonly #heard = new Map<string, Heard>();
+  #seen: Seen = NOTHING_SEEN;
   /** The last write of the floors: one after the other, so that none is lost. */
   #written: Promise<void> = Promise.resolve();
   #announcement: Announcement | null = null;
@@ -94,8 +117,8 @@ export class Inbox {
   }
 
   async #read(folder: string): ReturnType<typeof readSeen> {
-    const read = await readSeen(this.#disk, `${folder}/${this.#name}`);
-    this.#stands.set(folder, JSON.stringify(read.seen));
+    const read = await readSeen(this.#disk, `${folder}/${this.#name}`, this.#keys);
+    this.#stands.set(folder, encodeSeen(read.seen, this.#keys));
     return read;
   }
 
@@ -114,19 +137,32 @@ export class Inbox {
       this.#late.push(read.seen);
       seen = mergeSeen(floors, read.seen, this.#trust.fleet);
     }
-    const text = JSON.stringify(seen);
+    const text = encodeSeen(seen, this.#keys);
     if (this.#stands.get(folder) === text) return;
-    await writeSeen(this.#disk, `${folder}/${this.#name}`, seen);
+    await writeSeen(this.#disk, `${folder}/${this.#name}`, text);
     this.#stands.set(folder, text);
   }
 
   /** With our fleet, and the root in force as the floor of trust unless it is that of the image. */
   #stamped(before: Seen): Seen {
     const { fleet, version } = this.#trust;
-    const seen = { ...before, fleet };
+    const seen = this.#underKeys({ ...before, fleet });
     const floor = seen.trust?.fleet === fleet ? seen.trust.version : 0;
     if (version <= this.#imageVersion || version <= floor) return seen;
     return { ...seen, trust: { fleet, version } };
+  }
+
+  /** What keys have said that have no say any more counts for nothing: a stolen one may have. */
+  #underKeys(seen: Seen): Seen {
+    if (this.#trustLoss()) return seen; // keys of the root that is to come again
+    const all = Object.entries(seen.progress);
+    const progress = all.map(([id, floor]) => [id, floorUnder(floor, this.#keys)] as const);
+    const announcement = floorUnder(seen.announcement, this.#keys);
+    return { ...seen, announcement, progress: Object.fromEntries(progress) };
+  }
+
+  get #keys() {
+    return this.#trust.roles.rollout.keys;
   }
 
   /** Keys that were rotated away may be those of the root that is left: nothing is taken under it. */
@@ -144,7 +180,7 @@ export class Inbox {
     assertTrustCurrent(this.#trust, now);
   }
 
-  /** Another root is in force. Under other keys what was accepted has to come again; floors stay. */
+  /** Another root is in force. Under other keys what was accepted has to come again. */
   async followTrust(before: TrustRoot): Promise<void> {
     if (!isSameRole(before, this.#trust, 'rollout')) this.forget();
     await this.settle(); // or with the next document that is accepted
@@ -164,6 +200,11 @@ export class Inbox {
     return this.#progress;
   }
 
+  /** The highest `seq` of announcements that counts under the keys in force; 0 for none. */
+  get seq(): number {
+    return countedSeq(this.#seen.announcement, this.#keys);
+  }
+
   get completeSince(): ReadonlyMap<string, EpochMs> {
     return new Map(Object.entries(this.#seen.completeSince));
   }
@@ -175,24 +216,43 @@ export class Inbox {
     return announcement;
   }
 
-  /** Other keys are in force: what was accepted under the old ones has to come again. Floors stay. */
+  /** Other keys are in force: what was accepted under the old ones has to come again. */
   forget(): void {
     this.#announcement = null;
     this.#announcementBytes = null;
     this.#progress.clear();
+    this.#heard.clear();
+  }
+
+  /** @throws DroverError ANNOUNCEMENT_*, SEQ_CONFLICT */
+  #judge(said: Said, floor: Floor, now: EpochMs): Judged {
+    const { kind } = said;
+    const keys = this.#keys;
+    const clock = clockOf(now, this.#trust, this.#seen.life ?? null);
+    const sorted = (one: Floor): Floor => sortedFloor(one, kind, now, clock);
+    // The clock of a robot may be behind, and it must take news all the same: never strict.
+    const issuedBefore = this.#trust.expires;
+    const facts = { floor: sorted(floor), keys, clock, now, isStrict: false, issuedBefore };
+    const order = judgeOrder(said, facts);
+    return { order, raise: (one) => raisedFloor(sorted(one), said, order) };
   }
 
   /** @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
   async acceptAnnouncement(bytes: Uint8Array, now: EpochMs): Promise<Announcement> {
     this.#assertTrust(now);
     const announcement = openAnnouncement(bytes, this.#trust);
-    assertFresh(announcement, this.#seen.announcement, now);
+    const { seq, issued_at, expires_at } = announcement;
+    const proof = proofOf(bytes, this.#trust.roles.rollout);
+    const said: Said = { kind: 'announcement', seq, issued_at, expires_at, ...proof };
+    const judged = this.#judge(said, this.#seen.announcement, now);
     // Progress may have come first: a broker keeps no order between topics.
-    const heard = announcement.rollouts.flatMap(({ id }) => this.#progress.get(id) ?? []);
+    const heard = announcement.rollouts.flatMap(({ id }) => this.#heardOf(id));
     // In this order: a floor that is not on the disk must not let the same bytes in next time.
     await this.#keep((seen) => {
-      const seq = Math.max(announcement.seq, seen.announcement);
-      return withFloors({ ...seen, announcement: seq }, heard, now);
+      const raised = judged.raise(seen.announcement);
+      const life = { fromMs: issued_at, untilMs: expires_at };
+      const isTimely = judged.order === 'counts';
+      return withFloors({ ...seen, announcement: raised, ...(isTimely && { life }) }, heard, now);
     });
     this.#announcement = announcement;
     this.#announcementBytes = bytes;
@@ -203,21 +263,25 @@ export class Inbox {
   async acceptProgress(bytes: Uint8Array, now: EpochMs): Promise<void> {
     this.#assertTrust(now);
     const progress = openProgress(bytes, this.#trust);
+    const { rollout, seq, issued_at, expires_at } = progress;
+    const proof = proofOf(bytes, this.#trust.roles.rollout);
+    const said: Said = { kind: 'progress', seq, issued_at, expires_at, ...proof };
     const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
-    assertFresh(progress, this.#seen.progress[progress.rollout] ?? 0, now);
-    if (!active.has(progress.rollout)) return this.#remember(progress, active);
+    const known = this.#seen.progress[rollout] ?? NO_FLOOR;
+    const judged = this.#judge(said, this.#floorBeside(rollout, known), now);
+    if (!active.has(rollout)) return this.#remember(progress, judged, active);
     // Only rollouts that are announced keep a floor: the file stays small for ever.
     const only = <T>(record: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
     try {
       await this.#keep(({ progress: floors, completeSince, ...others }) => {
         const seen = { ...others, progress: only(floors), completeSince: only(completeSince) };
-        return withFloors(seen, [progress], now);
+        return withFloors(seen, [{ ...judged, progress }], now);
       });
     } finally {
       // Not before: who acts on it at once would count from a moment that a power cut forgets. But
       // also when the disk is full: a stop or a recall holds without a floor.
-      this.#remember(progress, active);
+      this.#remember(progress, judged, active);
     }
   }
 
@@ -238,15 +302,27 @@ export class Inbox {
    * Newest last. Of rollouts that are announced no more the longest unheard are forgotten: one that
    * was taken back is acted on when it is heard, and what stands at the broker comes again.
    */
-  #remember(progress: Progress, active: ReadonlySet<string>): void {
-    // Rollouts that are announced no more keep no floor on the disk, but none to go below here.
-    if ((this.#progress.get(progress.rollout)?.seq ?? 0) > progress.seq) return;
+  #remember(progress: Progress, judged: Judged, active: ReadonlySet<string>): void {
     this.#progress.delete(progress.rollout);
     this.#progress.set(progress.rollout, progress);
+    this.#heard.set(progress.rollout, { ...judged, progress });
     for (const id of this.#progress.keys()) {
       if (this.#progress.size <= LIMITS.rolloutsMax * 2) return;
-      if (!active.has(id)) this.#progress.delete(id);
+      if (active.has(id)) continue;
+      this.#progress.delete(id);
+      this.#heard.delete(id);
     }
+  }
+
+  #heardOf(rollout: string): Heard[] {
+    const heard = this.#heard.get(rollout);
+    return heard ? [heard] : [];
+  }
+
+  /** Rollouts that are announced no more keep no floor on the disk, but one here. */
+  #floorBeside(rollout: string, known: Floor): Floor {
+    const [heard] = this.#heardOf(rollout);
+    return heard ? mergedFloor(known, heard.raise(NO_FLOOR)) : known;
   }
 }
 
@@ -260,11 +336,22 @@ async function failureOf(work: Promise<void>): Promise<DroverError | null> {
   }
 }
 
-/** What was heard of rollouts that are announced: its `seq`, and since when they are complete. */
-function withFloors(seen: Seen, heard: readonly Progress[], now: EpochMs): Seen {
+interface Judged {
+  readonly order: Order;
+  /** The floor that follows from this one. */
+  readonly raise: (floor: Floor) => Floor;
+}
+
+interface Heard extends Judged {
+  readonly progress: Progress;
+}
+
+/** What was heard of rollouts that are announced: its floor, and since when they are complete. */
+function withFloors(seen: Seen, heard: readonly Heard[], now: EpochMs): Seen {
   const [progress, completeSince] = [{ ...seen.progress }, { ...seen.completeSince }];
-  for (const { rollout, seq, status } of heard) {
-    progress[rollout] = Math.max(seq, progress[rollout] ?? 0);
+  for (const { progress: document, raise } of heard) {
+    const { rollout, status } = document;
+    progress[rollout] = raise(progress[rollout] ?? NO_FLOOR);
     if (status === 'complete') completeSince[rollout] ??= now;
   }
   return { ...seen, progress, completeSince };

@@ -153,6 +153,7 @@ export interface RobotFactsForReport {
   /** What it can do beyond what every robot can. */
   readonly caps: readonly string[];
   readonly trustVersion: number;
+  readonly announcementSeq: number;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -170,6 +171,7 @@ export function reportRobot(
     tags: [...facts.tags],
     caps: [...facts.caps],
     trust_version: facts.trustVersion,
+    announcement_seq: facts.announcementSeq,
     components: components.map((view) => ({
       ...reportComponent(view),
       usage: [...counted.told(view.name)],

@@ -131,6 +131,11 @@ export const CATALOGUE = {
     'peer',
     'a newer announcement was seen before; if this is not an attack, publish again',
   ),
+  ANNOUNCEMENT_AHEAD: refused(
+    'operator',
+    'set the clock of the machine that signed it, or of the one that refuses it, then publish again; when neither is wrong a key is stolen: drover trust rotate without it',
+    'later',
+  ),
   ANNOUNCEMENT_EXPIRING: refused(
     'operator',
     'publish again, or run a controller (drover-broker --rollout-key), which announces again in time',

@@ -33,6 +33,7 @@ export const LIMITS = {
   brokerUrlsMax: 8, // nodes of one cluster that a client is told of
   trustUpdatesAheadMax: 16, // that came before the one that they follow: many years of rotations
   reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
+  seenBytesMax: 256 * KiB, // floors of 32 rollouts under 16 keys: 130 KiB
   jsonDepthMax: 16, // our deepest document nests 6
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
   keysPerRoleMax: 16, // keys in one role
@@ -44,6 +45,8 @@ export const LIMITS = {
   lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span
   lateSpreadSecondsMax: 86_400, // and never later than a day
   usageStintsMax: 4, // versions of one component whose counters a report carries
+  aheadMsMax: DAY, // a document may be so far ahead of a right clock: none is more wrong unnoticed
+  seqReportedAheadMsMax: 23 * 60 * MINUTE, // what a robot reports may take `seq` so far: below a day
   announcementLifeMsDefault: 30 * DAY, // a withheld newer announcement is noticed after this
 
   // Archive

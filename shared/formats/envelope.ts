@@ -12,8 +12,11 @@ import {
   signatureIsValid,
   signBytes,
   SIGNATURE_BYTES,
+  type PublicKeyHex,
 } from '../crypto/ed25519.ts';
+import { sha256Hex } from '../crypto/hash.ts';
 import { DroverError } from '../base/errors.ts';
+import type { Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { base64Schema, parseDocument } from './schema.ts';
 import type { KeyRole } from './trust.ts';
@@ -119,14 +122,22 @@ export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: KeyRole
   throw thresholdMissed(envelope, role, good);
 }
 
-/** Which keys of the role signed: for the audit log, after `openEnvelope` has accepted it. */
-export function signersOf(bytes: Uint8Array, role: KeyRole): string[] {
+/** Which keys of the role signed, and the hash of what they signed: for floors of `seq`. */
+export function proofOf(
+  bytes: Uint8Array,
+  role: KeyRole,
+): { signers: PublicKeyHex[]; sha256: Sha256Hex } {
   const envelope = parseDocument(KIND, bytes);
   const message = preAuthEncoding(envelope.payloadType, envelope.payload);
-  return role.keys
-    .filter((key) => envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)))
-    .map(keyIdOf);
+  const signers = role.keys.filter((key) =>
+    envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)),
+  );
+  return { signers, sha256: sha256Hex(envelope.payload) };
 }
+
+/** Ids of the keys of the role that signed: for the audit log, after `openEnvelope` accepted it. */
+export const signersOf = (bytes: Uint8Array, role: KeyRole): string[] =>
+  proofOf(bytes, role).signers.map(keyIdOf);
 
 function thresholdMissed(envelope: Envelope, role: KeyRole, good: number): DroverError {
   if (good > 0) {

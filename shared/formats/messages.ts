@@ -110,6 +110,8 @@ const stateSchema = z.object({
   caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
   /** Of the trust root in force; absent from robots that do not say it. */
   trust_version: sizeSchema.optional(),
+  /** The highest `seq` of announcements that it accepted under that root and its clock. */
+  announcement_seq: sizeSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */

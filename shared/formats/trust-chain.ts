@@ -71,6 +71,10 @@ export class LiveTrust implements TrustRoot {
     return this.#current.expires;
   }
 
+  get issued_at(): EpochMs | undefined {
+    return this.#current.issued_at;
+  }
+
   get roles(): TrustRoot['roles'] {
     return this.#current.roles;
   }

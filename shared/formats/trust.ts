@@ -29,6 +29,8 @@ const trustSchema = z.object({
   version: seqSchema,
   fleet: idSchema.default('default'),
   expires: instantSchema,
+  /** When it was made: a clock that shows less is behind. Absent from roots of older versions. */
+  issued_at: instantSchema.optional(),
   roles: z.object({ root: roleSchema, release: roleSchema, rollout: roleSchema }),
 });
 
@@ -41,6 +43,7 @@ export interface TrustRoot {
   readonly version: number;
   readonly fleet: string;
   readonly expires: EpochMs;
+  readonly issued_at?: EpochMs | undefined;
   readonly roles: Readonly<Record<RoleName, KeyRole>>;
 }
 

@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { decodeRecords, encodeRecord, readEntryName } from '../../../broker/backup/format.ts';
-import { termAt } from '../../../broker/rollout/lease.ts';
+import { termAt } from '../../../shared/rules/terms.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { openDataFolder, RESTORING } from '../../../broker/control/data-folder.ts';
 import { readBackup, type BackupPart } from '../../../broker/backup/read.ts';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { Inbox } from '../../../robot-client/fleet/inbox.ts';
+import { NO_FLOOR, seqOf } from '../../../shared/rules/freshness.ts';
 import { mergeSeen, type Seen } from '../../../robot-client/fleet/seen-file.ts';
 import { StateCopies } from '../../../robot-client/fleet/state-copies.ts';
 import { TrustFile } from '../../../robot-client/fleet/trust-store.ts';
@@ -195,9 +196,15 @@ describe('a robot whose trust.json is lost', () => {
 });
 
 describe('floors of two roots', () => {
+  const keys = ['1', '2'].map((digit) => digit.repeat(64));
+  const marks = fc.dictionary(
+    fc.constantFrom(...keys),
+    fc.record({ seq: fc.nat(20), sha256: fc.constant(null) }),
+  );
+  const floor = fc.record({ said: marks, ahead: marks });
   const seen = fc.record({
-    announcement: fc.nat(20),
-    progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20)),
+    announcement: floor,
+    progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), floor),
     completeSince: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20)),
     fleet: fc.constant('f'),
     trust: fc.option(fc.record({ fleet: fc.constant('f'), version: fc.nat(5) }), {
@@ -210,10 +217,13 @@ describe('floors of two roots', () => {
       fc.property(seen, seen, (a, b) => {
         const [ab, ba] = [mergeSeen(a, b, 'f'), mergeSeen(b, a, 'f')];
         for (const from of [a, b]) {
-          assert.ok(ab.announcement >= from.announcement);
+          for (const key of keys) {
+            const [is, was] = [ab, from].map((one) => seqOf(one.announcement, [key]));
+            assert.ok((is ?? 0) >= (was ?? 0));
+          }
           assert.ok((ab.trust?.version ?? 0) >= (from.trust?.version ?? 0));
-          for (const [id, seq] of Object.entries(from.progress)) {
-            assert.ok((ab.progress[id] ?? 0) >= seq);
+          for (const [id, one] of Object.entries(from.progress)) {
+            assert.ok(seqOf(ab.progress[id] ?? NO_FLOOR, keys) >= seqOf(one, keys));
           }
         }
         assert.deepEqual(

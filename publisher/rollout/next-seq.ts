@@ -1,0 +1,66 @@
+/**
+ * Decides the `seq` of the next announcement: above the one before it and above what robots report,
+ * and never so far ahead that robots, or brokers, would refuse it. Reports are not signed: one that
+ * is too far ahead is told to a person, and counts for nothing. Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { isAhead } from '../../shared/rules/freshness.ts';
+import { seqAt } from '../../shared/rules/terms.ts';
+
+/**
+ * Also above what any other list of the second before can have had.
+ * @param reported of robots, 0 for none
+ */
+export function nextSeq(previous: number, now: EpochMs, reported = 0): number {
+  return Math.max(previous + 1, reported + 1, seqAt('announcement', now));
+}
+
+export interface ReportedSeq {
+  /** The highest that counts; 0 for none. */
+  readonly seq: number;
+  /** Robots that report one further ahead, which counts for nothing. */
+  readonly ahead: readonly string[];
+}
+
+/** Of robots that follow this root: under another one their floor is another. */
+export function reportedSeq(
+  states: readonly RobotState[],
+  trust: Pick<TrustRoot, 'version'>,
+  now: EpochMs,
+): ReportedSeq {
+  const latest = seqAt('announcement', now + LIMITS.seqReportedAheadMsMax);
+  const told = states.filter((one) => one.trust_version === trust.version);
+  const numbers = told.map((one) => one.announcement_seq ?? 0).filter((seq) => seq <= latest);
+  const ahead = told.filter((one) => (one.announcement_seq ?? 0) > latest);
+  return { seq: Math.max(0, ...numbers), ahead: ahead.map((one) => one.robot_id) };
+}
+
+/**
+ * The `seq` that the next one has to be above: 0 when what is announced is ahead of the clock, since
+ * nobody whose clock is right has taken it.
+ * @throws DroverError ANNOUNCEMENT_AHEAD when robots have taken it all the same: our clock is wrong,
+ *   or a key is stolen
+ */
+export function seqToFollow(
+  previous: { readonly seq: number; readonly issued_at: EpochMs },
+  { robots, now }: { readonly robots: readonly RobotState[]; readonly now: EpochMs },
+): number {
+  if (!isAhead({ kind: 'announcement', ...previous }, now)) return previous.seq;
+  const taken = robots.find((one) => (one.announcement_seq ?? 0) >= previous.seq);
+  if (!taken) return 0;
+  const got = `got seq ${previous.seq}, now ${new Date(now).toISOString()}`;
+  const message = `announce: robot ${taken.robot_id} has taken an announcement that is ahead of this clock (${got})`;
+  throw new DroverError('ANNOUNCEMENT_AHEAD', message);
+}
+
+/** For a list that is signed again under another root: above the one before it, if that is no year away. */
+export function seqUnderNextRoot(previous: number, now: EpochMs): number {
+  const seq = nextSeq(previous, now);
+  const isFar = isAhead({ kind: 'announcement', seq, issued_at: now }, now);
+  return isFar ? seqAt('announcement', now) : seq;
+}

@@ -1,0 +1,232 @@
+/**
+ * Decides whether a signed document is the newest of its kind, by floors of `seq` that are bound to
+ * the keys that set them. A floor stands as long as one of its keys has a say: when a stolen key
+ * goes, what it said counts for nothing, and what the keys that stay have said cannot be played
+ * again. A `seq` or an instant further ahead than a day is refused by who knows the time, and raises
+ * no floor for good where the clock may be behind. Sans-I/O.
+ *
+ * Robot, broker, relay and controller apply this one rule; why: docs/decisions/0016-floors.md.
+ */
+
+import { DroverError } from '../base/errors.ts';
+import type { EpochMs, Sha256Hex } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { PublicKeyHex } from '../crypto/ed25519.ts';
+import { FIRST_DAY, seqAt, type SeqKind } from './terms.ts';
+
+/** The highest that one key has signed; `sha256` of that payload, null where it is not known. */
+export interface Mark {
+  readonly seq: number;
+  readonly sha256: Sha256Hex | null;
+}
+
+/** By the key that signed. */
+export type Marks = Readonly<Record<PublicKeyHex, Mark>>;
+
+export interface Floor {
+  readonly said: Marks;
+  /** From documents that were ahead of a clock that may have been behind. */
+  readonly ahead: Marks;
+}
+
+export const NO_FLOOR: Floor = { said: {}, ahead: {} };
+
+/** A document whose signatures hold. */
+export interface Said {
+  readonly kind: SeqKind;
+  readonly seq: number;
+  readonly issued_at: EpochMs;
+  readonly expires_at: EpochMs;
+  /** Keys of the role that signed it. */
+  readonly signers: readonly PublicKeyHex[];
+  /** Of the payload. */
+  readonly sha256: Sha256Hex;
+}
+
+/** From when to when a document held that was accepted and not ahead. */
+export interface Life {
+  readonly fromMs: EpochMs;
+  readonly untilMs: EpochMs;
+}
+
+/**
+ * - `behind`: something that is true is later than this clock
+ * - `known`: it lies within the life of a document that was accepted
+ * - `unsure`: nothing says that it is right or wrong
+ */
+export type Clock = 'behind' | 'unsure' | 'known';
+
+/** How far ahead of a right clock a document may be. */
+const AHEAD_MS = LIMITS.aheadMsMax;
+
+/**
+ * @param trust.issued_at when the root in force was made, where it says that
+ * @param life of the last document that was accepted and not ahead
+ */
+export function clockOf(
+  now: EpochMs,
+  trust: { readonly issued_at?: EpochMs | undefined },
+  life: Life | null,
+): Clock {
+  const notBefore = Math.max(FIRST_DAY, trust.issued_at ?? 0, life?.fromMs ?? 0) - AHEAD_MS;
+  if (now < notBefore) return 'behind';
+  return life !== null && now < life.untilMs ? 'known' : 'unsure';
+}
+
+/** Its `seq` or its instant is further ahead of this clock than a day. */
+export function isAhead(said: Pick<Said, 'kind' | 'seq' | 'issued_at'>, now: EpochMs): boolean {
+  return said.issued_at > now + AHEAD_MS || said.seq > seqAt(said.kind, now + AHEAD_MS);
+}
+
+export interface OrderFacts {
+  readonly floor: Floor;
+  /** Keys of the role in force. */
+  readonly keys: readonly PublicKeyHex[];
+  readonly clock: Clock;
+  readonly now: EpochMs;
+  /** What is ahead is refused unless the clock is behind; else only when the clock is known. */
+  readonly isStrict: boolean;
+  /** Nothing may say that it was made later: the end of the trust root, where that is asked. */
+  readonly issuedBefore?: EpochMs;
+}
+
+/** `counts`, or `ahead` of a clock that may be behind: accepted, and no floor for good. */
+export type Order = 'counts' | 'ahead';
+
+/**
+ * An equal `seq` is the same document again; another one with it is refused.
+ * @throws DroverError ANNOUNCEMENT_REPLAYED, SEQ_CONFLICT, ANNOUNCEMENT_AHEAD, ANNOUNCEMENT_EXPIRED
+ */
+export function judgeOrder(said: Said, facts: OrderFacts): Order {
+  const { floor, keys, clock, now, isStrict } = facts;
+  const ahead = isAhead(said, now);
+  assertAbove(said, topOf(floor.said, keys));
+  // A clock that is right shows which of the two is wrong: what is ahead of it.
+  if (ahead || clock === 'behind') assertAbove(said, topOf(floor.ahead, keys));
+  assertOwnInstant(said, facts.issuedBefore);
+  if (ahead && (clock === 'known' || (isStrict && clock === 'unsure'))) {
+    throw aheadOf(said, `now ${new Date(now).toISOString()}`);
+  }
+  assertNotExpired(said, now);
+  return ahead ? 'ahead' : 'counts';
+}
+
+/** The floor after it was accepted. It only rises, but for marks that were ahead of a right clock. */
+export function raisedFloor(floor: Floor, said: Said, order: Order): Floor {
+  if (order === 'ahead') return { ...floor, ahead: raisedMarks(floor.ahead, said) };
+  return { said: raisedMarks(floor.said, said), ahead: {} };
+}
+
+function raisedMarks(marks: Marks, { signers, seq, sha256 }: Said): Marks {
+  const raised: Record<PublicKeyHex, Mark> = { ...marks };
+  for (const key of signers) {
+    if ((raised[key]?.seq ?? 0) <= seq) raised[key] = { seq, sha256 };
+  }
+  return raised;
+}
+
+/** The higher mark of each key. */
+export function mergedFloor(a: Floor, b: Floor): Floor {
+  return { said: mergedMarks(a.said, b.said), ahead: mergedMarks(a.ahead, b.ahead) };
+}
+
+function mergedMarks(a: Marks, b: Marks): Marks {
+  const merged: Record<PublicKeyHex, Mark> = { ...a };
+  for (const [key, mark] of Object.entries(b)) {
+    const known = merged[key];
+    const isNews = !known || mark.seq > known.seq || (mark.seq === known.seq && !known.sha256);
+    if (isNews) merged[key] = mark;
+  }
+  return merged;
+}
+
+/** Without the marks of keys that have no say any more. */
+export function floorUnder(floor: Floor, keys: readonly PublicKeyHex[]): Floor {
+  const only = (marks: Marks): Marks =>
+    Object.fromEntries(Object.entries(marks).filter(([key]) => keys.includes(key)));
+  return { said: only(floor.said), ahead: only(floor.ahead) };
+}
+
+/** A floor whose signers were not kept: any of the keys may have set it. */
+export function floorOfUnknown(seq: number, keys: readonly PublicKeyHex[]): Floor {
+  if (seq === 0) return NO_FLOOR;
+  return { said: Object.fromEntries(keys.map((key) => [key, { seq, sha256: null }])), ahead: {} };
+}
+
+/**
+ * Marks that are ahead of this clock, put where a right clock can pass them: a program that knew no
+ * such bound has set them. A clock that is behind moves nothing.
+ */
+export function sortedFloor(floor: Floor, kind: SeqKind, now: EpochMs, clock: Clock): Floor {
+  if (clock === 'behind') return floor;
+  // What came under this rule has its hash, and was honest when it came.
+  const isHonest = ({ seq, sha256 }: Mark): boolean =>
+    sha256 !== null || seq <= seqAt(kind, now + AHEAD_MS);
+  const all = Object.entries(floor.said);
+  const [honest, odd] = [
+    all.filter((one) => isHonest(one[1])),
+    all.filter((one) => !isHonest(one[1])),
+  ];
+  if (odd.length === 0) return floor;
+  const ahead = mergedMarks(floor.ahead, Object.fromEntries(odd));
+  return { said: Object.fromEntries(honest), ahead };
+}
+
+/** The lowest `seq` that is not a replay, 0 for any: what people are told. */
+export function seqOf(floor: Floor, keys: readonly PublicKeyHex[]): number {
+  return Math.max(topOf(floor.said, keys)?.seq ?? 0, topOf(floor.ahead, keys)?.seq ?? 0);
+}
+
+export const countedSeq = ({ said }: Floor, keys: readonly PublicKeyHex[]): number =>
+  topOf(said, keys)?.seq ?? 0;
+
+function topOf(marks: Marks, keys: readonly PublicKeyHex[]): Mark | null {
+  let top: Mark | null = null;
+  for (const key of keys) {
+    const mark = Object.hasOwn(marks, key) ? marks[key] : undefined;
+    if (mark && (top === null || mark.seq > top.seq)) top = mark;
+  }
+  return top;
+}
+
+function assertAbove({ kind, seq, sha256 }: Said, top: Mark | null): void {
+  if (top === null || seq > top.seq) return;
+  if (seq < top.seq) {
+    throw new DroverError(
+      'ANNOUNCEMENT_REPLAYED',
+      `accept ${kind}: older than one seen before (got seq ${seq}, want at least ${top.seq})`,
+      { facts: { got: seq, want: top.seq } },
+    );
+  }
+  if (top.sha256 === null || top.sha256 === sha256) return;
+  throw new DroverError('SEQ_CONFLICT', `accept ${kind}: another one with seq ${seq} came first`);
+}
+
+/** Asks no clock: what contradicts itself is wrong whatever the time is. */
+function assertOwnInstant(said: Said, issuedBefore = Number.POSITIVE_INFINITY): void {
+  const { kind, seq, issued_at: issued } = said;
+  if (issued >= issuedBefore) {
+    throw aheadOf(said, `the end of trust.json, ${new Date(issuedBefore).toISOString()}`);
+  }
+  if (kind === 'announcement' && issued >= FIRST_DAY && seq > seqAt(kind, issued + AHEAD_MS)) {
+    throw aheadOf(said, 'its own issued_at');
+  }
+}
+
+function aheadOf({ kind, seq, issued_at: issued }: Said, of: string): DroverError {
+  const got = `got seq ${seq} of ${new Date(issued).toISOString()}`;
+  return new DroverError(
+    'ANNOUNCEMENT_AHEAD',
+    `accept ${kind}: too far ahead (${got}, want at most a day after ${of})`,
+    { facts: { got: seq } },
+  );
+}
+
+function assertNotExpired({ kind, seq, expires_at: expires }: Said, now: EpochMs): void {
+  if (now < expires) return;
+  const [got, want] = [new Date(now).toISOString(), new Date(expires).toISOString()];
+  throw new DroverError(
+    'ANNOUNCEMENT_EXPIRED',
+    `accept ${kind} ${seq}: expired (got now ${got}, want before ${want})`,
+  );
+}

@@ -1,0 +1,27 @@
+/**
+ * Numbers that documents can honestly have at an instant: the `seq` of an announcement is the second
+ * in which it was made, or one more than that of the one before it; the `seq` of progress begins with
+ * the term of the lease, and terms rise with each change of leader. Sans-I/O.
+ */
+
+import type { EpochMs } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+
+/** No fleet of Drover is older: a clock that shows less is wrong. */
+export const FIRST_DAY: EpochMs = Date.UTC(2026, 0, 1);
+
+/**
+ * More terms than any fleet had at this time: as if there had been a change of leader every
+ * `leaseRestoreMs` since the first fleet. Also where a store that was restored goes on from.
+ */
+export const termAt = (now: EpochMs): number =>
+  Math.min(
+    Math.max(Math.floor((now - FIRST_DAY) / LIMITS.leaseRestoreMs), 0),
+    LIMITS.leaseTermMax / 2,
+  );
+
+export type SeqKind = 'announcement' | 'progress';
+
+/** The highest `seq` of a document that was made at this instant. */
+export const seqAt = (kind: SeqKind, at: EpochMs): number =>
+  kind === 'announcement' ? Math.floor(at / 1000) : (termAt(at) + 2) * LIMITS.seqsPerTerm;
