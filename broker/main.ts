@@ -307,8 +307,10 @@ async function readLead(args: BrokerArgs): Promise<LeadOptions | null> {
   const leaseMs = readLease(args); // a typing error is told whether it matters today or not
   if (files.length === 0 && commands.length === 0 && environment === undefined) return null;
   const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  const read = () => readSeeds({ files, commands, environment }, warn);
   return {
-    seeds: await readSeeds({ files, commands, environment }, warn),
+    seeds: await read(),
+    readSeeds: read,
     notify: args.notify ?? null,
     times: { startMs: parseDurationMs(args['controller-start']), leaseMs },
   };

@@ -25,7 +25,7 @@ import {
   judgeOrder,
   NO_FLOOR,
   raisedFloor,
-  type Said,
+  type SeqDocument,
 } from '../../shared/rules/freshness.ts';
 import type { SeqKind } from '../../shared/rules/terms.ts';
 
@@ -132,7 +132,7 @@ function vouchForTrust(input: {
   );
 }
 
-type Dated = Pick<Said, 'seq' | 'issued_at' | 'expires_at'>;
+type Dated = Pick<SeqDocument, 'seq' | 'issued_at' | 'expires_at'>;
 
 /**
  * The floor is what is stored, for the keys that signed it: nothing when they have no say any more.
@@ -146,7 +146,7 @@ function assertInOrder(
   { payload, stored, trust, now }: Omit<VouchInput, 'topic'>,
 ): void {
   const role = trust.roles.rollout;
-  const saidOf = ({ seq, issued_at, expires_at }: Dated, bytes: Uint8Array): Said => ({
+  const saidOf = ({ seq, issued_at, expires_at }: Dated, bytes: Uint8Array): SeqDocument => ({
     ...{ kind, seq, issued_at, expires_at },
     ...proofOf(bytes, role),
   });

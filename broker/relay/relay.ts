@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { toProblem } from '../../shared/base/errors.ts';
+import { proofOf } from '../../shared/formats/envelope.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
 import {
@@ -104,7 +105,7 @@ export class Relay {
     const { dataFolder, log } = options;
     const database = await SteadyDatabase.open(join(dataFolder, 'upstream'), 'utf8');
     const makeName = (): string => `relay-${randomBytes(6).toString('hex')}`;
-    const book = await RelayBook.open(database, options.name, makeName);
+    const book = await RelayBook.open(database, options.name, makeName, rolloutKeys(options));
     const queue = await UpstreamQueue.open(database, log);
     return new Relay(options, { database, book, queue });
   }
@@ -231,7 +232,7 @@ export class Relay {
     return planDown({
       ...{ topic, payload, trust, now: Date.now() },
       stored: control.get(text)?.payload ?? null,
-      floor: rollout === null ? 0 : this.#book.floorOf(rollout),
+      floor: rollout === null ? 0 : this.#book.floorOf(rollout, rolloutKeys(this.#options)),
       isAnnounced: announced.some(({ id }) => id === rollout),
     });
   }
@@ -243,7 +244,10 @@ export class Relay {
     const engine = this.#engine as SiteEngine;
     switch (plan.kind) {
       case 'hand-on':
-        if (plan.floor) await this.#book.raise(plan.floor.rollout, plan.floor.seq);
+        if (plan.floor) {
+          const { signers } = proofOf(payload, this.#options.trust.roles.rollout);
+          await this.#book.raise(plan.floor.rollout, plan.floor.seq, signers);
+        }
         return await engine.publishOwn(text, payload.slice());
       case 'hand-on-trust':
         await engine.publishOwn(text, payload.slice());
@@ -265,3 +269,5 @@ export class Relay {
     if (payload) await this.#hear(trustTopic(version), payload);
   }
 }
+
+const rolloutKeys = ({ trust }: RelayOptions) => trust.roles.rollout.keys;

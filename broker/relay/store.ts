@@ -1,21 +1,32 @@
 /**
  * Stores what a relay must not forget: the name it goes by upstream, and the highest `seq` of each
- * rollout's progress that it handed on. Progress may be cleared; its floor may not be, or an old
- * one could be played again.
+ * rollout's progress that it handed on, for each key that signed it. Progress may be cleared; its
+ * floor may not be, or an old one could be played again.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RolloutId } from '../../shared/base/ids.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import {
+  floorOfUnknown,
+  mergedFloor,
+  NO_FLOOR,
+  seqOf,
+  type Floor,
+} from '../../shared/rules/freshness.ts';
 import type { SteadyDatabase } from '../control/durable-level.ts';
 
 const NAME_KEY = 'name';
 const FLOOR = 'floor/';
 const FLOORS = { gte: FLOOR, lt: 'floor0' };
+/** Beside the number that relays of 0.1 read: what each key has signed. */
+const MARKS = 'marks/';
+const ALL_MARKS = { gte: MARKS, lt: 'marks0' };
 
 export class RelayBook {
   readonly #database: SteadyDatabase;
   /** The longest unheard first. */
-  readonly #floors = new Map<RolloutId, number>();
+  readonly #floors = new Map<RolloutId, Floor>();
   readonly name: string;
 
   private constructor(database: SteadyDatabase, name: string) {
@@ -23,35 +34,56 @@ export class RelayBook {
     this.name = name;
   }
 
-  /** @param makeName for the first start; another `wished` one takes its place */
+  /**
+   * @param makeName for the first start; another `wished` one takes its place
+   * @param keys of the rollout role: a floor of 0.1 does not say which of them signed
+   */
   static async open(
     database: SteadyDatabase,
     wished: string | null,
     makeName: () => string,
+    keys: readonly PublicKeyHex[],
   ): Promise<RelayBook> {
     const known = await database.get(NAME_KEY);
     const name = wished ?? (typeof known === 'string' ? known : makeName());
     if (name !== known) await database.put(NAME_KEY, name, { sync: true });
     const book = new RelayBook(database, name);
     for await (const [key, value] of database.entries(FLOORS)) {
-      book.#floors.set(key.slice(FLOOR.length) as RolloutId, Number(value));
+      book.#floors.set(key.slice(FLOOR.length) as RolloutId, floorOfUnknown(Number(value), keys));
+    }
+    for await (const [key, value] of database.entries(ALL_MARKS)) {
+      book.#floors.set(key.slice(MARKS.length) as RolloutId, parseFloor(String(value)));
     }
     return book;
   }
 
-  floorOf(rollout: RolloutId): number {
-    return this.#floors.get(rollout) ?? 0;
+  /** @param keys that have a say now */
+  floorOf(rollout: RolloutId, keys: readonly PublicKeyHex[]): number {
+    return seqOf(this.#floors.get(rollout) ?? NO_FLOOR, keys);
   }
 
-  /** On the disk when it resolves; it never falls. */
-  async raise(rollout: RolloutId, seq: number): Promise<void> {
-    if (seq <= this.floorOf(rollout)) return;
-    await this.#database.put(`${FLOOR}${rollout}`, String(seq), { sync: true });
+  /** On the disk when it resolves; under one key it never falls. */
+  async raise(rollout: RolloutId, seq: number, signers: readonly PublicKeyHex[]): Promise<void> {
+    if (signers.every((key) => seq <= this.floorOf(rollout, [key]))) return;
+    const floor = mergedFloor(this.#floors.get(rollout) ?? NO_FLOOR, floorOfUnknown(seq, signers));
+    await this.#database.put(`${FLOOR}${rollout}`, String(seqOf(floor, signers)), { sync: true });
+    await this.#database.put(`${MARKS}${rollout}`, encodeFloor(floor), { sync: true });
     this.#floors.delete(rollout);
-    this.#floors.set(rollout, seq);
+    this.#floors.set(rollout, floor);
     const [oldest] = this.#floors.keys();
     if (this.#floors.size <= LIMITS.relayFloorsMax || oldest === undefined) return;
     this.#floors.delete(oldest);
     await this.#database.del(`${FLOOR}${oldest}`);
+    await this.#database.del(`${MARKS}${oldest}`);
   }
+}
+
+function encodeFloor(floor: Floor): string {
+  return JSON.stringify(Object.entries(floor.said).map(([key, { seq }]) => [key, seq]));
+}
+
+function parseFloor(text: string): Floor {
+  // Written by this program from typed values.
+  const pairs = JSON.parse(text) as [PublicKeyHex, number][];
+  return pairs.reduce((all, [key, seq]) => mergedFloor(all, floorOfUnknown(seq, [key])), NO_FLOOR);
 }

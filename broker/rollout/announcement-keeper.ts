@@ -47,6 +47,11 @@ export class AnnouncementKeeper {
     this.#triedAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  /** Other keys are in force: what was announced under the old ones has to come again. */
+  forget(): void {
+    this.#current = null;
+  }
+
   /** To be called often, by who leads. Never rejects: a failure is logged and tried again. */
   async renew(): Promise<void> {
     const { trust, seeds, log, now, mono, publish } = this.#options;

@@ -5,25 +5,32 @@
  */
 
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
-import { signersOf } from '../../shared/formats/envelope.ts';
+import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Log } from '../../shared/base/ports.ts';
-import { openProgress, signProgress, type Progress } from '../../shared/formats/progress.ts';
+import { openProgress, signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
-import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { assertTimely } from '../../shared/rules/freshness.ts';
+import { termAt } from '../../shared/rules/terms.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { adopt } from './takeover.ts';
+import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import type { Fleet } from '../control/fleet.ts';
-import type { LeaseTimes } from './lease.ts';
 import { lookAt, type Looked } from './reconcile.ts';
 import { countToRecall, membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
-import { beginRun, isUnopened, plansOf, progressOf, type Plan, type RolloutRun } from './record.ts';
+import {
+  beginRun,
+  isUnopened,
+  sameRun,
+  plansOf,
+  progressOf,
+  type Plan,
+  type RolloutRun,
+} from './record.ts';
 import type {
   AuditEntry,
   ControllerPort,
@@ -32,63 +39,29 @@ import type {
   Speaker,
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
-import { lookBack, openFirst, withdraw, type AuditDraft, type RolloutStep } from './transitions.ts';
-import type { Notify } from './notify.ts';
-import type { RolloutStore } from './store.ts';
+import { lookBack, openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import { entriesOf, KeyWatch, underNewKeys, type TakenOver, type Told } from './new-keys.ts';
+import { CALLS } from './notify.ts';
 import { Leadership } from './election.ts';
-
-export interface ControllerOptions {
-  /** Of this process; a topic level. */
-  readonly self: string;
-  readonly trust: TrustRoot;
-  /** Enough for the threshold of the rollout role. */
-  readonly seeds: readonly Uint8Array[];
-  readonly fleet: Fleet;
-  readonly store: RolloutStore;
-  /** What a lost broker may have said in its terms must not be believed after ours. */
-  readonly termFloor?: number;
-  /** Nobody else can lead on this carrier unless its lease is retained there already. */
-  readonly isAlone: boolean;
-  readonly times: ControllerTimes;
-  readonly notify: Notify | null;
-  /** Hears each entry of the audit log after it was written. */
-  readonly onDecision?: (entry: AuditEntry) => void;
-  readonly log: Log;
-  now(): EpochMs;
-  mono(): number;
-  /** Retained, QoS 1; resolves when the broker has it. */
-  publish(topic: string, payload: Uint8Array): Promise<void>;
-}
-
-export interface ControllerTimes extends LeaseTimes {
-  readonly lookMs: number;
-  /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
-  readonly startMs: number;
-}
 
 interface Tracked {
   run: RolloutRun;
   readonly marks: Map<RobotId, CounterMark>;
   looked: Looked | null;
+  over: TakenOver | null;
   /** Robots may not have heard the last decision. */
   isUntold: boolean;
 }
-
-/** Of these a person wants to hear at once. */
-const CALLS: readonly string[] = [
-  'halted',
-  'awaiting_approval',
-  'completed',
-  'no_effect',
-  'rolled_back',
-];
 
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
   readonly #leadership: Leadership;
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #told = new Map<string, Progress>();
+  readonly #told = new Map<string, Told>();
+  readonly #keys: KeyWatch;
+  /** Of other keys that sign now: to be kept before anything else is done. */
+  #isTurned = false;
   readonly #startedMs: number;
   readonly #startedAtMs: EpochMs;
   #plans: ReadonlyMap<string, Plan> = new Map();
@@ -105,6 +78,7 @@ export class Controller implements ControllerPort {
     this.#startedAtMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
     this.#keeper = new AnnouncementKeeper(options);
+    this.#keys = new KeyWatch(options.trust);
   }
 
   /** Remembers what the store holds; leads from the first `tick` on that may. */
@@ -112,7 +86,7 @@ export class Controller implements ControllerPort {
     const predecessor = await options.store.enter(options.self);
     const controller = new Controller(options, predecessor);
     for (const [id, { run, marks }] of await options.store.load()) {
-      const tracked = { run, marks: new Map(marks), looked: null, isUntold: true };
+      const tracked = { run, marks: new Map(marks), looked: null, over: null, isUntold: true };
       controller.#tracked.set(id, tracked);
     }
     return controller;
@@ -140,11 +114,12 @@ export class Controller implements ControllerPort {
   /** A control message that the carrier holds or has just taken. */
   hear(topic: Topic, payload: Uint8Array): void {
     if (payload.byteLength === 0) return;
+    this.#lookAtKeys();
     if (topic.kind === 'lease') return this.#leadership.hear(payload);
     if (topic.kind !== 'updates' && topic.kind !== 'progress') return;
     try {
       if (topic.kind === 'updates') this.#takeAnnouncement(payload);
-      else this.#takeProgress(openProgress(payload, this.#options.trust));
+      else this.#takeProgress(payload);
     } catch (error) {
       const problem = toProblem(error);
       this.#options.log.warn({ topic: topic.kind, problem }, 'control message refused');
@@ -154,6 +129,7 @@ export class Controller implements ControllerPort {
   #takeAnnouncement(payload: Uint8Array): void {
     const { trust } = this.#options;
     const announcement = openAnnouncement(payload, trust);
+    assertTimely({ kind: 'announcement', ...announcement }, trust, this.#options.now());
     // A carrier may bring yesterday's: it would end what was announced since.
     if (announcement.seq < this.#announcementSeq) return;
     this.#announcementSeq = announcement.seq;
@@ -162,9 +138,14 @@ export class Controller implements ControllerPort {
     this.#announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
   }
 
-  #takeProgress(progress: Progress): void {
-    const known = this.#told.get(progress.rollout);
-    if (!known || progress.seq >= known.seq) this.#told.set(progress.rollout, progress);
+  #takeProgress(payload: Uint8Array): void {
+    const { trust } = this.#options;
+    const progress = openProgress(payload, trust);
+    assertTimely({ kind: 'progress', ...progress }, trust, this.#options.now());
+    const known = this.#told.get(progress.rollout)?.progress;
+    const { signers } = proofOf(payload, trust.roles.rollout);
+    const isNews = !known || progress.seq >= known.seq;
+    if (isNews) this.#told.set(progress.rollout, { progress, signers });
     const tracked = this.#tracked.get(progress.rollout);
     // A controller that was stopped has overwritten what robots should find: say it again.
     if (tracked && progress.seq < tracked.run.seq) tracked.isUntold = true;
@@ -173,9 +154,35 @@ export class Controller implements ControllerPort {
     }
   }
 
+  /** Other keys: what was heard and told under those before has to come again, or be told again. */
+  #lookAtKeys(): void {
+    if (!this.#keys.hasTurned()) return;
+    this.#isTurned = true;
+    this.#told.clear();
+    [this.#announcementSeq, this.#toldInTerm] = [0, null];
+    this.#leadership.beginAnew(termAt(this.#options.now()));
+    this.#keeper.forget();
+  }
+
+  async #turn(): Promise<void> {
+    const { store, trust, now, onNewKeys } = this.#options;
+    await store.raiseTermFloor(termAt(now()));
+    for (const [id, tracked] of this.#tracked) {
+      const run = underNewKeys(tracked.run, tracked.over, trust);
+      if (run) await store.save({ run, isDecision: true });
+      else await store.remove(id);
+      if (run) Object.assign(tracked, { run, over: null, isUntold: true });
+      else this.#tracked.delete(id);
+    }
+    this.#isTurned = false;
+    await onNewKeys?.();
+  }
+
   /** One round: keeps the lease and, while it holds, looks once at every rollout. */
   tick(): Promise<void> {
     return this.#enqueue(async () => {
+      this.#lookAtKeys();
+      if (this.#isTurned) await this.#turn();
       await this.#leadership.tick();
       const { term } = this.#leadership;
       if (term === null) return void (this.#toldInTerm = null);
@@ -205,9 +212,13 @@ export class Controller implements ControllerPort {
     const { now, self, fleet } = this.#options;
     const known = this.#tracked.get(id);
     const told = this.#told.get(id);
-    const adopted = told ? adopt(known?.run ?? null, plan, told, now()) : null;
+    const adopted = told ? adopt(known?.run ?? null, plan, told.progress, now()) : null;
     if (adopted) {
       const tracked = this.#track(id, adopted);
+      tracked.over = {
+        before: known?.over ? known.over.before : (known?.run ?? null),
+        signers: told?.signers ?? [],
+      };
       const text = `taken over in wave ${adopted.wave}, ${adopted.status}`;
       const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
       return this.#keep(tracked, { run: adopted, audit, isNews: true });
@@ -238,7 +249,7 @@ export class Controller implements ControllerPort {
 
   #track(id: string, run: RolloutRun): Tracked {
     const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, CounterMark>();
-    const tracked: Tracked = { run, marks, looked: null, isUntold: true };
+    const tracked: Tracked = { run, marks, looked: null, over: null, isUntold: true };
     this.#tracked.set(id, tracked);
     return tracked;
   }
@@ -274,22 +285,12 @@ export class Controller implements ControllerPort {
     const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);
     if (!isDecision && !hasCounted) return;
     const run = step.isNews ? this.#numbered(step.run) : step.run;
-    const { run: next, entries } = this.#log(run, step.audit);
+    const at = new Date(this.#options.now()).toISOString();
+    const { run: next, entries } = entriesOf(run, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
     tracked.run = next;
     for (const entry of entries) this.#announce(tracked, entry);
     if (step.isNews) await this.#tell(tracked, true);
-  }
-
-  #log(run: RolloutRun, drafts: readonly AuditDraft[]): { run: RolloutRun; entries: AuditEntry[] } {
-    const at = new Date(this.#options.now()).toISOString();
-    const { rollout, wave, threshold, status } = run;
-    const entries = drafts.map((draft, index) => {
-      const evidence = [...draft.evidence];
-      const seq = run.auditSeq + index + 1;
-      return { ...draft, evidence, seq, at, rollout, wave, threshold, status };
-    });
-    return { run: { ...run, auditSeq: run.auditSeq + entries.length }, entries };
   }
 
   #announce(tracked: Tracked, entry: AuditEntry): void {
@@ -391,6 +392,3 @@ export class Controller implements ControllerPort {
     return next;
   }
 }
-
-const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
-  a === b || JSON.stringify(a) === JSON.stringify(b);

@@ -4,10 +4,12 @@
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
 import { openLease, signLease } from '../../shared/formats/lease.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { assertTimely } from '../../shared/rules/freshness.ts';
 import {
   mayAct,
   startFollowing,
@@ -26,6 +28,7 @@ export interface LeadershipOptions {
   readonly trust: TrustRoot;
   readonly seeds: readonly Uint8Array[];
   readonly log: Log;
+  now(): EpochMs;
   /** A clock that never jumps. */
   mono(): number;
   publish(topic: string, payload: Uint8Array): Promise<void>;
@@ -42,10 +45,13 @@ export class Leadership {
   #state: LeaseState;
   /** A lease that was not merely retained: its controller lives, or did then. */
   #aliveMs = -Infinity;
+  /** Terms up to this may have been used: the next one of ours is above. */
+  #termFloor: number;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
     this.#state = startFollowing(options.mono(), options.isAlone);
+    this.#termFloor = options.termFloor ?? 0;
   }
 
   /** Term of our lease while we may act; null otherwise. */
@@ -73,10 +79,22 @@ export class Leadership {
     return { kind: 'none', leftMs: claimsAt - now + times.settleMs };
   }
 
+  /**
+   * Other keys sign leases from now on: what was heard counts for nothing.
+   * @param termFloor above every term that keys which stay can have used
+   */
+  beginAnew(termFloor: number): void {
+    const { mono, isAlone } = this.#options;
+    this.#termFloor = Math.max(this.#termFloor, termFloor);
+    this.#state = startFollowing(mono(), isAlone);
+    this.#aliveMs = -Infinity;
+  }
+
   hear(payload: Uint8Array): void {
-    const { self, trust, mono, log } = this.#options;
+    const { self, trust, mono, now, log } = this.#options;
     try {
       const lease = openLease(payload, trust);
+      assertTimely({ kind: 'lease', seq: lease.term, issued_at: lease.issued_at }, trust, now());
       const before = this.#state;
       this.#step({ kind: 'heard', lease });
       const isFirst = before.kind === 'following' && before.heard === null;
@@ -89,23 +107,24 @@ export class Leadership {
 
   /** To be called several times in each `leaseMs`. */
   async tick(): Promise<void> {
-    const { self, trust, seeds, log } = this.#options;
+    const { self, trust, seeds, now, log } = this.#options;
     const say = this.#step({ kind: 'tick' });
     if (!say) return;
     const lease = signLease(
-      { fleet: trust.fleet, controller: self, ...say, issued_at: new Date().toISOString() },
+      { fleet: trust.fleet, controller: self, ...say, issued_at: new Date(now()).toISOString() },
       seeds,
     );
     try {
       await this.#options.publish(LEASE_TOPIC, lease);
     } catch (error) {
-      // Said again in a quarter of a lease; who is not heard stops leading.
+      // SeqDocument again in a quarter of a lease; who is not heard stops leading.
       log.debug({ error: String(error) }, 'lease not sent');
     }
   }
 
   #step(event: LeaseEvent): { term: number; beat: number } | null {
-    const { self, predecessor, termFloor = 0, times, mono, log } = this.#options;
+    const { self, predecessor, times, mono, log } = this.#options;
+    const termFloor = this.#termFloor;
     const before = this.#state.kind;
     const context = { self, predecessor, termFloor, times, now: mono() };
     const { state, say } = stepLease(this.#state, event, context);

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import {
@@ -13,7 +13,8 @@ import {
   UPDATES_TOPIC,
 } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { Controller, type ControllerTimes } from './controller.ts';
+import { Controller } from './controller.ts';
+import type { ControllerTimes } from './controller-options.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { makeNotifier } from './notify.ts';
@@ -22,6 +23,8 @@ import type { Snapshotted } from '../backup/write.ts';
 
 export interface LeadOptions {
   readonly seeds: readonly Uint8Array[];
+  /** Reads them again: the key files may hold the keys of a new root. */
+  readonly readSeeds?: () => Promise<readonly Uint8Array[]>;
   /** Program that calls a person; null for none. */
   readonly notify: string | null;
   readonly times: Partial<ControllerTimes>;
@@ -52,7 +55,7 @@ const DEFAULT_TIMES: ControllerTimes = {
  * @throws DroverError USAGE, ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
  */
 export async function openController(
-  { seeds, notify, times }: LeadOptions,
+  { seeds: first, readSeeds, notify, times }: LeadOptions,
   parts: LeadParts,
 ): Promise<{ controller: Controller; store: Snapshotted; close(): Promise<void> }> {
   const { dataFolder, trust, fleet, control, log } = parts;
@@ -60,7 +63,8 @@ export async function openController(
     throw new DroverError('USAGE', 'lead rollouts: --rollout-key needs --trust as well');
   }
   // Told at the start, not when the first wave should open.
-  assertKeysSatisfy(seeds, 'rollout', trust);
+  assertKeysSatisfy(first, 'rollout', trust);
+  const seeds = [...first]; // one list for all that signs: its keys may become others
   const store = await LevelRolloutStore.open(join(dataFolder, 'rollouts'), log);
   const controller = await Controller.open({
     self: `controller-${randomBytes(6).toString('hex')}`,
@@ -72,21 +76,49 @@ export async function openController(
     isAlone: parts.isAlone,
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
+    onNewKeys: async () => {
+      hearRetained();
+      await renewSeeds(seeds, readSeeds, { trust, log });
+    },
     onDecision: ({ kind }) => parts.onDecision(kind),
     log,
     now: Date.now,
     mono: () => performance.now(),
     publish: (topic, payload) => parts.publish(topic, payload),
   });
-  for (const filter of [LEASE_TOPIC, UPDATES_TOPIC, PROGRESS_FILTER]) {
-    for (const { topic, payload } of control.match(filter)) {
-      const parsed = parseTopic(topic);
-      if (parsed) controller.hear(parsed, payload);
+  const hearRetained = (): void => {
+    for (const filter of [LEASE_TOPIC, UPDATES_TOPIC, PROGRESS_FILTER]) {
+      for (const { topic, payload } of control.match(filter)) {
+        const parsed = parseTopic(topic);
+        if (parsed) controller.hear(parsed, payload);
+      }
     }
-  }
+  };
+  hearRetained();
   const close = async (): Promise<void> => {
     await controller.close();
     await store.close();
   };
   return { controller, store, close };
+}
+
+/** The keys of the new root, when ours are not; without them this controller can lead nothing. */
+async function renewSeeds(
+  seeds: Uint8Array[],
+  read: LeadOptions['readSeeds'],
+  { trust, log }: { readonly trust: TrustRoot; readonly log: Log },
+): Promise<void> {
+  try {
+    if (nullIfRefused(() => assertKeysSatisfy(seeds, 'rollout', trust) ?? true)) return;
+    const fresh = (await read?.()) ?? seeds;
+    assertKeysSatisfy(fresh, 'rollout', trust);
+    seeds.splice(0, seeds.length, ...fresh);
+    log.info({ version: trust.version }, 'the controller signs with the keys of the new root');
+  } catch (error) {
+    const problem = toProblem(error);
+    log.error(
+      { problem },
+      'the controller has no key of the new root: put it in place and restart',
+    );
+  }
 }

@@ -41,3 +41,12 @@ export function makeNotifier(command: string): Notify {
       child.stdin.end(`${JSON.stringify(entry)}\n`);
     });
 }
+
+/** Of these a person wants to hear at once. */
+export const CALLS: readonly string[] = [
+  'halted',
+  'awaiting_approval',
+  'completed',
+  'no_effect',
+  'rolled_back',
+];

@@ -72,6 +72,9 @@ export type RolloutRun = z.output<typeof runSchema>;
 /** No wave of it was ever opened: a person spoke before the controller knew its robots. */
 export const isUnopened = (run: RolloutRun): boolean => run.stage === 0;
 
+export const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
+  a === b || JSON.stringify(a) === JSON.stringify(b);
+
 /** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
 export type RunStatus = RolloutRun['status'] | 'no_effect';
 

@@ -33,6 +33,8 @@ export interface RolloutStore {
   remove(rollout: string): Promise<void>;
   /** @param after number of the last entry that was seen; 0 for none */
   history(rollout: string, after: number, limit: number): Promise<AuditEntry[]>;
+  /** Terms up to this may have been used; kept over restarts. */
+  raiseTermFloor(termFloor: number): Promise<void>;
   /** Notes who we are, and says who had this store before. */
   enter(self: string): Promise<string | null>;
 }
@@ -109,6 +111,10 @@ export class LevelRolloutStore implements RolloutStore {
   async termFloor(): Promise<number> {
     const text = await this.#database.get(TERM_FLOOR_KEY);
     return typeof text === 'string' ? Number(text) : 0;
+  }
+
+  async raiseTermFloor(termFloor: number): Promise<void> {
+    await this.#database.put(TERM_FLOOR_KEY, String(termFloor), { sync: true });
   }
 
   /** Whoever had this store before may live on: another one goes on from a higher term. */

@@ -43,8 +43,8 @@ export function reportedSeq(
 /**
  * The `seq` that the next one has to be above: 0 when what is announced is ahead of the clock, since
  * nobody whose clock is right has taken it.
- * @throws DroverError ANNOUNCEMENT_AHEAD when robots have taken it all the same: our clock is wrong,
- *   or a key is stolen
+ * @throws DroverError ANNOUNCEMENT_AHEAD when robots have taken it all the same: our clock is
+ *   wrong, or a key is stolen
  */
 export function seqToFollow(
   previous: { readonly seq: number; readonly issued_at: EpochMs },
@@ -58,7 +58,7 @@ export function seqToFollow(
   throw new DroverError('ANNOUNCEMENT_AHEAD', message);
 }
 
-/** For a list that is signed again under another root: above the one before it, if that is no year away. */
+/** For a list signed again under another root: above the one before, unless that is ahead. */
 export function seqUnderNextRoot(previous: number, now: EpochMs): number {
   const seq = nextSeq(previous, now);
   const isFar = isAhead({ kind: 'announcement', seq, issued_at: now }, now);

@@ -27,7 +27,7 @@ import {
   sortedFloor,
   type Floor,
   type Order,
-  type Said,
+  type SeqDocument,
 } from '../../shared/rules/freshness.ts';
 import type { Disk } from '../install/disk-port.ts';
 import {
@@ -225,7 +225,7 @@ export class Inbox {
   }
 
   /** @throws DroverError ANNOUNCEMENT_*, SEQ_CONFLICT */
-  #judge(said: Said, floor: Floor, now: EpochMs): Judged {
+  #judge(said: SeqDocument, floor: Floor, now: EpochMs): Judged {
     const { kind } = said;
     const keys = this.#keys;
     const clock = clockOf(now, this.#trust, this.#seen.life ?? null);
@@ -243,7 +243,7 @@ export class Inbox {
     const announcement = openAnnouncement(bytes, this.#trust);
     const { seq, issued_at, expires_at } = announcement;
     const proof = proofOf(bytes, this.#trust.roles.rollout);
-    const said: Said = { kind: 'announcement', seq, issued_at, expires_at, ...proof };
+    const said: SeqDocument = { kind: 'announcement', seq, issued_at, expires_at, ...proof };
     const judged = this.#judge(said, this.#seen.announcement, now);
     // Progress may have come first: a broker keeps no order between topics.
     const heard = announcement.rollouts.flatMap(({ id }) => this.#heardOf(id));
@@ -265,7 +265,7 @@ export class Inbox {
     const progress = openProgress(bytes, this.#trust);
     const { rollout, seq, issued_at, expires_at } = progress;
     const proof = proofOf(bytes, this.#trust.roles.rollout);
-    const said: Said = { kind: 'progress', seq, issued_at, expires_at, ...proof };
+    const said: SeqDocument = { kind: 'progress', seq, issued_at, expires_at, ...proof };
     const active = new Set<string>(this.#announcement?.rollouts.map((one) => one.id));
     const known = this.#seen.progress[rollout] ?? NO_FLOOR;
     const judged = this.#judge(said, this.#floorBeside(rollout, known), now);

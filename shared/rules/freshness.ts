@@ -32,7 +32,7 @@ export interface Floor {
 export const NO_FLOOR: Floor = { said: {}, ahead: {} };
 
 /** A document whose signatures hold. */
-export interface Said {
+export interface SeqDocument {
   readonly kind: SeqKind;
   readonly seq: number;
   readonly issued_at: EpochMs;
@@ -54,7 +54,7 @@ export interface Life {
  * - `known`: it lies within the life of a document that was accepted
  * - `unsure`: nothing says that it is right or wrong
  */
-export type Clock = 'behind' | 'unsure' | 'known';
+export type ClockState = 'behind' | 'unsure' | 'known';
 
 /** How far ahead of a right clock a document may be. */
 const AHEAD_MS = LIMITS.aheadMsMax;
@@ -67,14 +67,17 @@ export function clockOf(
   now: EpochMs,
   trust: { readonly issued_at?: EpochMs | undefined },
   life: Life | null,
-): Clock {
+): ClockState {
   const notBefore = Math.max(FIRST_DAY, trust.issued_at ?? 0, life?.fromMs ?? 0) - AHEAD_MS;
   if (now < notBefore) return 'behind';
   return life !== null && now < life.untilMs ? 'known' : 'unsure';
 }
 
 /** Its `seq` or its instant is further ahead of this clock than a day. */
-export function isAhead(said: Pick<Said, 'kind' | 'seq' | 'issued_at'>, now: EpochMs): boolean {
+export function isAhead(
+  said: Pick<SeqDocument, 'kind' | 'seq' | 'issued_at'>,
+  now: EpochMs,
+): boolean {
   return said.issued_at > now + AHEAD_MS || said.seq > seqAt(said.kind, now + AHEAD_MS);
 }
 
@@ -82,7 +85,7 @@ export interface OrderFacts {
   readonly floor: Floor;
   /** Keys of the role in force. */
   readonly keys: readonly PublicKeyHex[];
-  readonly clock: Clock;
+  readonly clock: ClockState;
   readonly now: EpochMs;
   /** What is ahead is refused unless the clock is behind; else only when the clock is known. */
   readonly isStrict: boolean;
@@ -97,7 +100,7 @@ export type Order = 'counts' | 'ahead';
  * An equal `seq` is the same document again; another one with it is refused.
  * @throws DroverError ANNOUNCEMENT_REPLAYED, SEQ_CONFLICT, ANNOUNCEMENT_AHEAD, ANNOUNCEMENT_EXPIRED
  */
-export function judgeOrder(said: Said, facts: OrderFacts): Order {
+export function judgeOrder(said: SeqDocument, facts: OrderFacts): Order {
   const { floor, keys, clock, now, isStrict } = facts;
   const ahead = isAhead(said, now);
   assertAbove(said, topOf(floor.said, keys));
@@ -112,12 +115,12 @@ export function judgeOrder(said: Said, facts: OrderFacts): Order {
 }
 
 /** The floor after it was accepted. It only rises, but for marks that were ahead of a right clock. */
-export function raisedFloor(floor: Floor, said: Said, order: Order): Floor {
+export function raisedFloor(floor: Floor, said: SeqDocument, order: Order): Floor {
   if (order === 'ahead') return { ...floor, ahead: raisedMarks(floor.ahead, said) };
   return { said: raisedMarks(floor.said, said), ahead: {} };
 }
 
-function raisedMarks(marks: Marks, { signers, seq, sha256 }: Said): Marks {
+function raisedMarks(marks: Marks, { signers, seq, sha256 }: SeqDocument): Marks {
   const raised: Record<PublicKeyHex, Mark> = { ...marks };
   for (const key of signers) {
     if ((raised[key]?.seq ?? 0) <= seq) raised[key] = { seq, sha256 };
@@ -157,7 +160,7 @@ export function floorOfUnknown(seq: number, keys: readonly PublicKeyHex[]): Floo
  * Marks that are ahead of this clock, put where a right clock can pass them: a program that knew no
  * such bound has set them. A clock that is behind moves nothing.
  */
-export function sortedFloor(floor: Floor, kind: SeqKind, now: EpochMs, clock: Clock): Floor {
+export function sortedFloor(floor: Floor, kind: SeqKind, now: EpochMs, clock: ClockState): Floor {
   if (clock === 'behind') return floor;
   // What came under this rule has its hash, and was honest when it came.
   const isHonest = ({ seq, sha256 }: Mark): boolean =>
@@ -189,7 +192,7 @@ function topOf(marks: Marks, keys: readonly PublicKeyHex[]): Mark | null {
   return top;
 }
 
-function assertAbove({ kind, seq, sha256 }: Said, top: Mark | null): void {
+function assertAbove({ kind, seq, sha256 }: SeqDocument, top: Mark | null): void {
   if (top === null || seq > top.seq) return;
   if (seq < top.seq) {
     throw new DroverError(
@@ -203,7 +206,7 @@ function assertAbove({ kind, seq, sha256 }: Said, top: Mark | null): void {
 }
 
 /** Asks no clock: what contradicts itself is wrong whatever the time is. */
-function assertOwnInstant(said: Said, issuedBefore = Number.POSITIVE_INFINITY): void {
+function assertOwnInstant(said: SeqDocument, issuedBefore = Number.POSITIVE_INFINITY): void {
   const { kind, seq, issued_at: issued } = said;
   if (issued >= issuedBefore) {
     throw aheadOf(said, `the end of trust.json, ${new Date(issuedBefore).toISOString()}`);
@@ -213,7 +216,10 @@ function assertOwnInstant(said: Said, issuedBefore = Number.POSITIVE_INFINITY): 
   }
 }
 
-function aheadOf({ kind, seq, issued_at: issued }: Said, of: string): DroverError {
+function aheadOf(
+  { kind, seq, issued_at: issued }: Pick<SeqDocument, 'kind' | 'seq' | 'issued_at'>,
+  of: string,
+): DroverError {
   const got = `got seq ${seq} of ${new Date(issued).toISOString()}`;
   return new DroverError(
     'ANNOUNCEMENT_AHEAD',
@@ -222,7 +228,20 @@ function aheadOf({ kind, seq, issued_at: issued }: Said, of: string): DroverErro
   );
 }
 
-function assertNotExpired({ kind, seq, expires_at: expires }: Said, now: EpochMs): void {
+/**
+ * For who keeps no floor of its own: nothing of the future.
+ * @throws DroverError ANNOUNCEMENT_AHEAD
+ */
+export function assertTimely(
+  said: Pick<SeqDocument, 'kind' | 'seq' | 'issued_at'>,
+  trust: { readonly issued_at?: EpochMs | undefined },
+  now: EpochMs,
+): void {
+  if (clockOf(now, trust, null) === 'behind' || !isAhead(said, now)) return;
+  throw aheadOf(said, `now ${new Date(now).toISOString()}`);
+}
+
+function assertNotExpired({ kind, seq, expires_at: expires }: SeqDocument, now: EpochMs): void {
   if (now < expires) return;
   const [got, want] = [new Date(now).toISOString(), new Date(expires).toISOString()];
   throw new DroverError(

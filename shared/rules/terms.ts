@@ -20,8 +20,12 @@ export const termAt = (now: EpochMs): number =>
     LIMITS.leaseTermMax / 2,
   );
 
-export type SeqKind = 'announcement' | 'progress';
+/** `lease`: its term. */
+export type SeqKind = 'announcement' | 'progress' | 'lease';
 
 /** The highest `seq` of a document that was made at this instant. */
-export const seqAt = (kind: SeqKind, at: EpochMs): number =>
-  kind === 'announcement' ? Math.floor(at / 1000) : (termAt(at) + 2) * LIMITS.seqsPerTerm;
+export function seqAt(kind: SeqKind, at: EpochMs): number {
+  if (kind === 'announcement') return Math.floor(at / 1000);
+  const term = termAt(at) + 1;
+  return kind === 'lease' ? term : (term + 1) * LIMITS.seqsPerTerm;
+}

@@ -5,7 +5,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { Controller, type ControllerTimes } from '../../broker/rollout/controller.ts';
+import { Controller } from '../../broker/rollout/controller.ts';
+import type { ControllerTimes } from '../../broker/rollout/controller-options.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';

@@ -12,6 +12,8 @@ import type { RolloutStore, Save, Saved } from '../../broker/rollout/store.ts';
 export class PowerCut extends Error {}
 
 export class MemoryStore implements RolloutStore {
+  async raiseTermFloor(): Promise<void> {}
+
   readonly #runs = new Map<string, Uint8Array>();
   readonly #marks = new Map<string, Map<RobotId, string>>();
   readonly #audit = new Map<string, AuditEntry[]>();

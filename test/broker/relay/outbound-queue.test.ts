@@ -54,6 +54,8 @@ async function listed(queue: UpstreamQueue, countMax = 100): Promise<string[]> {
   });
 }
 
+const KEYS = ['a'.repeat(64)];
+
 describe('the queue for the upstream', () => {
   it('holds what robots said in its order, until it is acknowledged, over restarts', async (t) => {
     const disk = await Disk.make(t);
@@ -132,7 +134,7 @@ describe('the book of a relay', () => {
   it('keeps its name, and takes another that is wished for', async (t) => {
     const disk = await Disk.make(t);
     const open = async (wished: string | null, made: string): Promise<string> =>
-      (await RelayBook.open(await disk.database(), wished, () => made)).name;
+      (await RelayBook.open(await disk.database(), wished, () => made, KEYS)).name;
     assert.equal(await open(null, 'first'), 'first');
     assert.equal(await open(null, 'second'), 'first');
     assert.equal(await open('hall-3', 'third'), 'hall-3');
@@ -142,13 +144,24 @@ describe('the book of a relay', () => {
   it('never lowers a floor, and has it after a restart', async (t) => {
     const disk = await Disk.make(t);
     const open = async (): Promise<RelayBook> =>
-      await RelayBook.open(await disk.database(), 'x', () => 'x');
+      await RelayBook.open(await disk.database(), 'x', () => 'x', KEYS);
     const rollout = parseRolloutId('r-1');
     let book = await open();
-    assert.equal(book.floorOf(rollout), 0);
-    await book.raise(rollout, 7);
-    await book.raise(rollout, 5);
+    assert.equal(book.floorOf(rollout, KEYS), 0);
+    await book.raise(rollout, 7, KEYS);
+    await book.raise(rollout, 5, KEYS);
     book = await open();
-    assert.equal(book.floorOf(rollout), 7);
+    assert.equal(book.floorOf(rollout, KEYS), 7);
+  });
+
+  it('forgets what a key has said that has no say any more, and keeps what the others said', async (t) => {
+    const disk = await Disk.make(t);
+    const book = await RelayBook.open(await disk.database(), 'x', () => 'x', KEYS);
+    const rollout = parseRolloutId('r-1');
+    const stolen = 'b'.repeat(64);
+    await book.raise(rollout, 7, KEYS);
+    await book.raise(rollout, 2 ** 50, [stolen]);
+    assert.equal(book.floorOf(rollout, [...KEYS, stolen]), 2 ** 50);
+    assert.equal(book.floorOf(rollout, KEYS), 7);
   });
 });

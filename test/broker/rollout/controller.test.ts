@@ -336,6 +336,7 @@ test('counts that a full disk did not take are counted when it has room again', 
       load: () => store.load(),
       remove: (id) => store.remove(id),
       history: (...page) => store.history(...page),
+      raiseTermFloor: (term) => store.raiseTermFloor(term),
       save: (what) => (isFull ? Promise.reject(new Error('ENOSPC')) : store.save(what)),
     };
     const controller = await world.start(disk);

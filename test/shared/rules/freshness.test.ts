@@ -13,9 +13,9 @@ import {
   raisedFloor,
   seqOf,
   sortedFloor,
-  type Clock,
+  type ClockState,
   type Floor,
-  type Said,
+  type SeqDocument,
 } from '../../../shared/rules/freshness.ts';
 
 const DAY = 86_400_000;
@@ -24,7 +24,11 @@ const S = Math.floor(NOW / 1000);
 const [A, K, N] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string];
 const hash = (digit: string): Sha256Hex => digit.repeat(64) as Sha256Hex;
 
-const said = (seq: number, signers: readonly string[], more: Partial<Said> = {}): Said => ({
+const said = (
+  seq: number,
+  signers: readonly string[],
+  more: Partial<SeqDocument> = {},
+): SeqDocument => ({
   kind: 'announcement',
   seq,
   issued_at: NOW,
@@ -37,13 +41,13 @@ const said = (seq: number, signers: readonly string[], more: Partial<Said> = {})
 interface On {
   readonly floor?: Floor;
   readonly keys?: readonly string[];
-  readonly clock?: Clock;
+  readonly clock?: ClockState;
   readonly now?: number;
   readonly isStrict?: boolean;
 }
 
 /** `counts`, `ahead`, or the code of the refusal. */
-function verdict(one: Said, { floor = NO_FLOOR, keys = [A, K], ...on }: On = {}): string {
+function verdict(one: SeqDocument, { floor = NO_FLOOR, keys = [A, K], ...on }: On = {}): string {
   const facts = { clock: 'known' as const, now: NOW, isStrict: false, ...on };
   try {
     return judgeOrder(one, { floor, keys, ...facts });

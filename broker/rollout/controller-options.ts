@@ -1,0 +1,41 @@
+/** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
+
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { Fleet } from '../control/fleet.ts';
+import type { LeaseTimes } from './lease.ts';
+import type { Notify } from './notify.ts';
+import type { AuditEntry } from './rollout-view.ts';
+import type { RolloutStore } from './store.ts';
+
+export interface ControllerOptions {
+  /** Of this process; a topic level. */
+  readonly self: string;
+  readonly trust: TrustRoot;
+  /** Enough for the threshold of the rollout role. */
+  readonly seeds: readonly Uint8Array[];
+  readonly fleet: Fleet;
+  readonly store: RolloutStore;
+  /** What a lost broker may have said in its terms must not be believed after ours. */
+  readonly termFloor?: number;
+  /** Nobody else can lead on this carrier unless its lease is retained there already. */
+  readonly isAlone: boolean;
+  readonly times: ControllerTimes;
+  readonly notify: Notify | null;
+  /** Other keys sign for the role: `seeds` may have to be others as well. */
+  readonly onNewKeys?: () => Promise<void>;
+  /** Hears each entry of the audit log after it was written. */
+  readonly onDecision?: (entry: AuditEntry) => void;
+  readonly log: Log;
+  now(): EpochMs;
+  mono(): number;
+  /** Retained, QoS 1; resolves when the broker has it. */
+  publish(topic: string, payload: Uint8Array): Promise<void>;
+}
+
+export interface ControllerTimes extends LeaseTimes {
+  readonly lookMs: number;
+  /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
+  readonly startMs: number;
+}

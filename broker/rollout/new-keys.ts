@@ -1,0 +1,78 @@
+/**
+ * Notices that other keys sign for the rollout role, and decides what of a rollout stands then. What
+ * a stolen key has said must not go on through us: where its progress was taken over, the record from
+ * before that counts again, and numbers begin anew. Sans-I/O.
+ */
+
+import type { Progress } from '../../shared/formats/progress.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { AuditEntry } from './rollout-view.ts';
+import type { RolloutRun } from './record.ts';
+import type { AuditDraft } from './transitions.ts';
+
+export class KeyWatch {
+  readonly #trust: TrustRoot;
+  #known: string;
+
+  constructor(trust: TrustRoot) {
+    this.#trust = trust;
+    this.#known = this.#text();
+  }
+
+  /** True once after each change of the role. */
+  hasTurned(): boolean {
+    const text = this.#text();
+    if (text === this.#known) return false;
+    this.#known = text;
+    return true;
+  }
+
+  #text(): string {
+    const { keys, threshold } = this.#trust.roles.rollout;
+    return JSON.stringify([threshold, ...keys].sort());
+  }
+}
+
+/** Progress as the carrier has it, and the keys that signed it. */
+export interface Told {
+  readonly progress: Progress;
+  readonly signers: readonly string[];
+}
+
+/** A rollout whose record was taken over from a document. */
+export interface TakenOver {
+  /** Our record from before that; null when there was none. */
+  readonly before: RolloutRun | null;
+  readonly signers: readonly string[];
+}
+
+/**
+ * The record as it goes on under the new keys; null to begin it anew.
+ * @param over null for a record that is all our own
+ */
+export function underNewKeys(
+  run: RolloutRun,
+  over: TakenOver | null,
+  trust: TrustRoot,
+): RolloutRun | null {
+  const { keys, threshold } = trust.roles.rollout;
+  const isGone =
+    over !== null && over.signers.filter((key) => keys.includes(key)).length < threshold;
+  if (!isGone) return { ...run, seq: 0 };
+  return over.before && { ...over.before, auditSeq: run.auditSeq, seq: 0 };
+}
+
+/** The entries of an audit log that a step adds, numbered. */
+export function entriesOf(
+  run: RolloutRun,
+  drafts: readonly AuditDraft[],
+  at: string,
+): { run: RolloutRun; entries: AuditEntry[] } {
+  const { rollout, wave, threshold, status } = run;
+  const entries = drafts.map((draft, index) => {
+    const evidence = [...draft.evidence];
+    const seq = run.auditSeq + index + 1;
+    return { ...draft, evidence, seq, at, rollout, wave, threshold, status };
+  });
+  return { run: { ...run, auditSeq: run.auditSeq + entries.length }, entries };
+}
