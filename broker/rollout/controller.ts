@@ -40,7 +40,13 @@ import type {
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
 import { lookBack, openFirst, withdraw, type RolloutStep } from './transitions.ts';
-import { entriesOf, KeyWatch, underNewKeys, type TakenOver, type Told } from './new-keys.ts';
+import {
+  entriesOf,
+  KeyWatch,
+  underNewKeys,
+  type ForeignRecord,
+  type SignedProgress,
+} from './new-keys.ts';
 import { CALLS } from './notify.ts';
 import { Leadership } from './election.ts';
 
@@ -48,7 +54,7 @@ interface Tracked {
   run: RolloutRun;
   readonly marks: Map<RobotId, CounterMark>;
   looked: Looked | null;
-  over: TakenOver | null;
+  over: ForeignRecord | null;
   /** Robots may not have heard the last decision. */
   isUntold: boolean;
 }
@@ -58,7 +64,7 @@ export class Controller implements ControllerPort {
   readonly #leadership: Leadership;
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #told = new Map<string, Told>();
+  readonly #told = new Map<string, SignedProgress>();
   readonly #keys: KeyWatch;
   /** Of other keys that sign now: to be kept before anything else is done. */
   #isTurned = false;

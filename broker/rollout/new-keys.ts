@@ -1,7 +1,7 @@
 /**
- * Notices that other keys sign for the rollout role, and decides what of a rollout stands then. What
- * a stolen key has said must not go on through us: where its progress was taken over, the record from
- * before that counts again, and numbers begin anew. Sans-I/O.
+ * Notices that other keys sign for the rollout role, and decides what of a rollout stands then.
+ * What a stolen key has said must not go on through us: where its progress was taken over, the
+ * record from before that counts again, and numbers begin anew. Sans-I/O.
  */
 
 import type { Progress } from '../../shared/formats/progress.ts';
@@ -34,13 +34,13 @@ export class KeyWatch {
 }
 
 /** Progress as the carrier has it, and the keys that signed it. */
-export interface Told {
+export interface SignedProgress {
   readonly progress: Progress;
   readonly signers: readonly string[];
 }
 
 /** A rollout whose record was taken over from a document. */
-export interface TakenOver {
+export interface ForeignRecord {
   /** Our record from before that; null when there was none. */
   readonly before: RolloutRun | null;
   readonly signers: readonly string[];
@@ -52,7 +52,7 @@ export interface TakenOver {
  */
 export function underNewKeys(
   run: RolloutRun,
-  over: TakenOver | null,
+  over: ForeignRecord | null,
   trust: TrustRoot,
 ): RolloutRun | null {
   const { keys, threshold } = trust.roles.rollout;
