@@ -353,13 +353,12 @@ export class Agent {
   async #consider(): Promise<void> {
     if (this.#closed) return;
     try {
-      // Both of one instant: a progress without its `completeSince` would count from now on.
-      const { completeSince } = this.#inbox;
-      const progress = new Map(this.#inbox.progress);
+      // All of one instant: a progress without its `completeSince` would count from now on.
+      const { heard } = this.#inbox;
       // A recall holds without an announcement: it undoes what was announced once.
-      await this.#components.consider(null, { progress, completeSince });
+      await this.#components.consider(null, heard);
       const announcement = this.#inbox.currentAnnouncement(this.#now());
-      if (announcement) await this.#components.consider(announcement, { progress, completeSince });
+      if (announcement) await this.#components.consider(announcement, heard);
     } catch (thrown) {
       const problem = problemOf(thrown, this.#log);
       const bytes = this.#inbox.announcementBytes;

@@ -7,8 +7,7 @@ import type { Announcement } from '../shared/formats/announcement.ts';
 import { toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
-import type { Progress } from '../shared/formats/progress.ts';
-import { decideRecall, type Decision, type RobotFacts } from './update/decide.ts';
+import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
 import { accepts, orLoop, step } from './update/machine.ts';
 import type { Effect, MachineEvent } from './update/machine.ts';
 import { QUIET, type ComponentView, type Live } from './fleet/report.ts';
@@ -18,7 +17,7 @@ import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
 import { retryWaitMs } from './update/retry.ts';
 import { lossOf } from './update/lost-state.ts';
 import { foreignProblem } from './install/slots.ts';
-import { freshState, type MachineState } from './update/state.ts';
+import { freshState, standing, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './update/effects.ts';
 import { splitProblem } from './install/one-filesystem.ts';
@@ -28,8 +27,6 @@ import { SlotWatch } from './install/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
 import { tellTransition } from './fleet/tell.ts';
-
-type Heard = Pick<RobotFacts, 'progress' | 'completeSince'>;
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -78,7 +75,7 @@ export class Component {
       slots: this.#slots.slots,
       slotsSinceMs: this.#slots.sinceMs,
       left: this.#slots.left,
-      state: this.#state,
+      state: standing(this.#state, this.#options.trust),
       live: this.#live,
       held: this.#word.held,
     };
@@ -121,11 +118,11 @@ export class Component {
   }
 
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
-  consider(announcement: Announcement | null, heard: Heard): Promise<void> {
+  consider(announcement: Announcement | null, heard: HeardFacts): Promise<void> {
     return this.#enqueue(async () => {
       if (!this.isOpen) return void (await this.#hasRoot());
       await this.#look();
-      if (await this.#obeyRecall(heard.progress)) return;
+      if (await this.#obeyRecall(heard)) return;
       if (foreignProblem(this.#slots.slots)) return;
       if (!(await this.#hasRoot())) return;
       const { phase } = this.#state;
@@ -135,7 +132,7 @@ export class Component {
     });
   }
 
-  async #judge(announcement: Announcement, heard: Heard): Promise<void> {
+  async #judge(announcement: Announcement, heard: HeardFacts): Promise<void> {
     const { facts, component, trust, patchProgram } = this.#options;
     const [now, canPatch] = [this.#now(), Boolean(patchProgram)];
     const [state, { slots }] = [this.#state, this.#slots];
@@ -164,12 +161,14 @@ export class Component {
   }
 
   /** A rollout that was taken back goes before everything that is offered. */
-  async #obeyRecall(progress: ReadonlyMap<string, Progress>): Promise<boolean> {
+  async #obeyRecall({ progress, toldBy }: HeardFacts): Promise<boolean> {
     const { active, rollback } = this.#slots;
-    const now = this.#now();
+    const [now, { job, installed }] = [this.#now(), this.#state];
+    const by = toldBy?.get((job ?? installed)?.rollout ?? '');
     const problem = decideRecall({ state: this.#state, active, rollback, progress, now });
     if (!problem) return false;
-    if (problem.code === 'ROLLOUT_RECALLED') await this.#apply({ kind: 'recalled', problem });
+    if (problem.code === 'ROLLOUT_RECALLED')
+      await this.#apply({ kind: 'recalled', problem, ...(by && { by }) });
     else await this.#noteRefusal(problem, active);
     return problem.code === 'ROLLOUT_RECALLED';
   }

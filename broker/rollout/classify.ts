@@ -75,7 +75,10 @@ export function membersOf(input: MembersInput): Member[] {
     const { arch, tags } = state;
     if (!isTargeted(rollout, { robot, arch, tags })) return [];
     const known = classify(component, { rollout: rollout.id, ...manifest });
-    const unfit = unfitFor(manifest, { arch, running: runningRelease(component) });
+    const unfit = unfitFor(manifest, {
+      ...{ arch, running: runningRelease(component) },
+      highest: component.highest_version,
+    });
     const isGone = known.kind === 'updating' && hasVanished(record, input);
     return {
       robot,
@@ -96,6 +99,8 @@ const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
 const NO_FAILURE: readonly string[] = [
   'READY_DEADLINE',
   'NOT_NEWER',
+  'BELOW_HIGHEST',
+  'RELEASE_BOUNDS',
   'TOO_OLD',
   'ARCH_WRONG',
   'FAILED_BEFORE',

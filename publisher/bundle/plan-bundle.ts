@@ -16,6 +16,10 @@ export interface BundleLabels {
   readonly arch: string;
   readonly minCurrent: string;
   readonly rollback: string;
+  /** Robots that run or ran up to this version may come down to the bundle. */
+  readonly downgradeFrom?: string | undefined;
+  /** What an announcement may not go below. */
+  readonly bounds?: ManifestFields['bounds'];
 }
 
 interface Payload {
@@ -50,10 +54,13 @@ export function planManifest(
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
     ...(deltas.length > 0 && { deltas }),
+    ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
+    ...(labels.bounds && { bounds: labels.bounds }),
   };
   assertLabels(fields);
   assertBelow('--min-current', labels.minCurrent, labels.version);
   assertBelow('--rollback', labels.rollback, labels.version);
+  assertDown(labels);
   return fields;
 }
 
@@ -63,6 +70,8 @@ const OPTION_OF_FIELD: Readonly<Record<string, string>> = {
   min_current_version: '--min-current',
   target_arch: '--arch',
   rollback_version: '--rollback',
+  downgrade_from: '--downgrade-from',
+  'bounds.health_timeout_min_s': '--min-health-timeout',
 };
 
 /** A label that the format refuses is the caller's to fix, so it is told by its option. */
@@ -82,6 +91,15 @@ function assertBelow(option: string, got: string, version: string): void {
   throw new DroverError(
     'USAGE',
     `build ${version}: ${option} is not below the version (got ${got}, want below ${version})`,
+  );
+}
+
+/** A word that allows nothing is a typing error. */
+function assertDown({ downgradeFrom: from, version }: BundleLabels): void {
+  if (from === undefined || compareVersions(from, version) > 0) return;
+  throw new DroverError(
+    'USAGE',
+    `build ${version}: --downgrade-from is not above the version (got ${from}, want above ${version})`,
   );
 }
 

@@ -8,6 +8,8 @@ import { printable } from '../../shared/base/printable.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
 import type { BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { parseGateBounds } from '../rollout/gate-words.ts';
 import { LIST, TEXT, withDryRun, withJson } from './options.ts';
 
 export function buildVerb(yargs: Argv): Argv {
@@ -26,6 +28,18 @@ function withOptions(argv: Argv) {
     .option('arch', { ...TEXT, demandOption: true, describe: 'aarch64, x86_64, … or any' })
     .option('min-current', { ...TEXT, default: '0.0.0', describe: 'lowest version to update' })
     .option('rollback', { ...TEXT, describe: 'version to fall back to; default: --min-current' })
+    .option('downgrade-from', {
+      ...TEXT,
+      describe: 'robots that run or ran versions up to this may come down to it',
+    })
+    .option('min-health-timeout', {
+      ...TEXT,
+      describe: 'shortest --health-timeout that a publish may give it',
+    })
+    .option('min-gate', {
+      ...LIST,
+      describe: 'NAME=VALUE that the gates of a publish may not be laxer than; may be given again',
+    })
     .option('name', { ...TEXT, default: 'app', describe: 'component' })
     .option('delta-from', {
       ...LIST,
@@ -57,6 +71,8 @@ async function runBuild(argv: BuildArgs): Promise<void> {
     arch: argv.arch,
     minCurrent: argv.minCurrent,
     rollback: argv.rollback ?? argv.minCurrent,
+    downgradeFrom: argv.downgradeFrom,
+    bounds: boundsOf(argv),
   };
   const { folder: appFolder, out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
@@ -64,6 +80,18 @@ async function runBuild(argv: BuildArgs): Promise<void> {
   const modes = { plainModes, dropXattrs };
   const job = { appFolder, out, labels, deltasFrom, zstd, ...modes, dryRun, output };
   report(output, labels, await buildBundle(job));
+}
+
+/** Signed with the manifest; undefined when nothing was asked for. */
+function boundsOf(argv: BuildArgs): BundleLabels['bounds'] {
+  const { minHealthTimeout, minGate = [] } = argv;
+  const gates = parseGateBounds(minGate);
+  const seconds = minHealthTimeout === undefined ? null : parseDurationMs(minHealthTimeout) / 1000;
+  if (seconds === null && minGate.length === 0) return undefined;
+  return {
+    ...(seconds !== null && { health_timeout_min_s: Math.ceil(seconds) }),
+    ...(minGate.length > 0 && { gates }),
+  };
 }
 
 /** What a person may not expect of the tree. */

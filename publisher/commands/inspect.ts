@@ -52,6 +52,8 @@ async function inspect(bundle: Bundle) {
     arch: manifest.target_arch,
     min_current_version: manifest.min_current_version,
     rollback_version: manifest.rollback_version,
+    downgrade_from: manifest.downgrade_from ?? null,
+    bounds: manifest.bounds ?? null,
     payload: {
       size: payload.bytes,
       sha256: payload.sha256,
@@ -104,6 +106,8 @@ function lines(facts: Facts): string[] {
   return [
     `${facts.name} ${facts.version} for ${facts.arch}`,
     `from        ${facts.min_current_version} or later, falls back to ${facts.rollback_version}`,
+    ...(facts.downgrade_from ? [`downgrade   from versions up to ${facts.downgrade_from}`] : []),
+    ...(facts.bounds ? [`bounds      of an announcement: ${JSON.stringify(facts.bounds)}`] : []),
     `payload     ${formatBytes(payload.size)}, ${hash}`,
     archive.problem
       ? `archive     refused: ${archive.problem.message} (${archive.problem.code})`

@@ -11,6 +11,7 @@ import { archFits } from '../../shared/rules/arch.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
 import { compareReleases, runningRelease } from '../../shared/rules/release-identity.ts';
+import { isBelowHighest, mayGoDown } from '../../shared/rules/release-word.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions, versionMeets } from '../../shared/rules/version.ts';
 
@@ -32,6 +33,7 @@ export const OUTLOOKS = [
   'steps',
   'runs',
   'NOT_NEWER',
+  'BELOW_HIGHEST',
   'TOO_OLD',
   'VERSION_REUSED',
   'FAILED_BEFORE',
@@ -148,7 +150,8 @@ function direct({ manifest }: Offer, component: ComponentState, arch: string): O
   const order = running && compareReleases(manifest, running);
   if (order === 'same') return 'runs';
   if (order === 'reused') return 'VERSION_REUSED';
-  if (order === 'older') return 'NOT_NEWER';
+  if (order === 'older' && !mayGoDown(manifest, running?.version ?? '')) return 'NOT_NEWER';
+  if (isBelowHighest(manifest, { highest: component.highest_version })) return 'BELOW_HIGHEST';
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
   if (running && !versionMeets(running.version, manifest.min_current_version)) return 'TOO_OLD';
   return 'takes';
@@ -164,6 +167,7 @@ const WORDS: Readonly<Record<Outlook, string>> = {
   steps: 'will take it after another rollout that is announced',
   runs: 'run it already',
   NOT_NEWER: 'run something newer (NOT_NEWER)',
+  BELOW_HIGHEST: 'have run something newer before (BELOW_HIGHEST)',
   TOO_OLD: 'are too old for it, and nothing that is announced leads there (TOO_OLD)',
   VERSION_REUSED: 'run other bytes under this version (VERSION_REUSED)',
   FAILED_BEFORE: 'have this version blocked: it failed there (FAILED_BEFORE)',

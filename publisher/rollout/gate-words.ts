@@ -6,7 +6,12 @@
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { gatesSchema, type GatesFields } from '../../shared/rules/gates.ts';
+import {
+  gateBoundsSchema,
+  gatesSchema,
+  type GateBounds,
+  type GatesFields,
+} from '../../shared/rules/gates.ts';
 
 const GATES = gatesSchema.shape;
 type GateName = keyof typeof GATES;
@@ -57,6 +62,18 @@ function assertDetectable(gates: GatesFields): void {
   throw usage(
     `ratio_detected must be above ratio_tolerated (got ${detected}, want > ${tolerated})`,
   );
+}
+
+/**
+ * `--min-gate name=value`: gates that a signed manifest may ask for.
+ * @throws DroverError USAGE
+ */
+export function parseGateBounds(words: readonly string[]): GateBounds {
+  const gates: Readonly<Record<string, unknown>> = parseGates(words);
+  const result = gateBoundsSchema.strict().safeParse(gates);
+  if (result.success) return result.data;
+  const names = Object.keys(gateBoundsSchema.shape).join(', ');
+  throw usage(`--min-gate cannot bound this (want one of ${names}, and a number, true or false)`);
 }
 
 const usage = (why: string): DroverError => new DroverError('USAGE', `read --gate: ${why}`);

@@ -18,6 +18,7 @@ import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
+import { mayGoDown } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
@@ -225,7 +226,8 @@ function isReplaced(old: Rollout, input: AnnouncementPlanInput): boolean {
   if (input.rollout.emergency) return true;
   if (manifest === null) throw overlap(old, input, 'its manifest cannot be read');
   const { version } = input.manifest;
-  if (compareVersions(version, manifest.version) <= 0) {
+  const isDown = mayGoDown(input.manifest, manifest.version);
+  if (compareVersions(version, manifest.version) <= 0 && !isDown) {
     const why = `its version is not below (got ${version}, want above ${manifest.version})`;
     throw overlap(old, input, why);
   }

@@ -9,6 +9,7 @@ import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { GatesFields } from '../../shared/rules/gates.ts';
+import { assertBounds } from '../../shared/rules/release-word.ts';
 import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
@@ -40,7 +41,7 @@ export interface StoredPayload {
 
 /**
  * @param stored the payload, and the deltas to it
- * @throws DroverError USAGE, CHUNK_TOO_LARGE
+ * @throws DroverError USAGE, CHUNK_TOO_LARGE, RELEASE_BOUNDS
  */
 export function planRollout(
   id: string,
@@ -51,7 +52,7 @@ export function planRollout(
   const [first, ...more] = bundle.signatures;
   if (!first) throw new TypeError('planRollout: a verified bundle has a signature');
   const target = { tags: parseTags('tags', audience.tags), robots: audience.robots };
-  return {
+  const rollout: RolloutFields = {
     id: parseRolloutId(id),
     manifest: bytesToBase64(bundle.manifestBytes),
     signature: bytesToBase64(first),
@@ -69,6 +70,8 @@ export function planRollout(
       : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
     min_canaries: audience.minCanaries,
   };
+  assertBounds(bundle.manifest, rollout);
+  return rollout;
 }
 
 function artifactOf(

@@ -9,6 +9,7 @@ import {
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { proofOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -30,6 +31,7 @@ import {
   type SeqDocument,
 } from '../../shared/rules/freshness.ts';
 import type { Disk } from '../install/disk-port.ts';
+import type { HeardFacts } from '../update/decide.ts';
 import {
   encodeSeen,
   mergeSeen,
@@ -53,6 +55,7 @@ export class Inbox {
   #written: Promise<void> = Promise.resolve();
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
+  #announcedBy: readonly PublicKeyHex[] = [];
 
   /** True once the floors of the first root were read. */
   hasFirst = false;
@@ -196,6 +199,19 @@ export class Inbox {
     return this.#announcementBytes;
   }
 
+  /** All that a component decides by, of one instant. */
+  get heard(): HeardFacts {
+    const toldBy = [...this.#heard].map(([id, { signers }]) => [id, signers] as const);
+    const { completeSince } = this;
+    const announcedBy = this.#announcedBy;
+    return {
+      progress: new Map(this.#progress),
+      completeSince,
+      announcedBy,
+      toldBy: new Map(toldBy),
+    };
+  }
+
   get progress(): ReadonlyMap<string, Progress> {
     return this.#progress;
   }
@@ -234,7 +250,8 @@ export class Inbox {
     const issuedBefore = this.#trust.expires;
     const facts = { floor: sorted(floor), keys, clock, now, isStrict: false, issuedBefore };
     const order = judgeOrder(said, facts);
-    return { order, raise: (one) => raisedFloor(sorted(one), said, order) };
+    const { signers } = said;
+    return { order, signers, raise: (one) => raisedFloor(sorted(one), said, order) };
   }
 
   /** @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
@@ -256,6 +273,7 @@ export class Inbox {
     });
     this.#announcement = announcement;
     this.#announcementBytes = bytes;
+    this.#announcedBy = proof.signers;
     return announcement;
   }
 
@@ -338,6 +356,7 @@ async function failureOf(work: Promise<void>): Promise<DroverError | null> {
 
 interface Judged {
   readonly order: Order;
+  readonly signers: readonly PublicKeyHex[];
   /** The floor that follows from this one. */
   readonly raise: (floor: Floor) => Floor;
 }

@@ -79,6 +79,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     last_error: lastError(view),
     blocked: state.blocked.map((one) => one.version),
+    highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
   };
 }

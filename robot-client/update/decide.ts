@@ -9,11 +9,13 @@ import type { Announcement, Rollout } from '../../shared/formats/announcement.ts
 import { verifyRollout, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { OfferedRelease, RunningRelease } from '../../shared/rules/release-identity.ts';
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import { brokenBound } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
 import { LOST_PAYLOAD, makeJob, type Job, type MachineState } from './state.ts';
@@ -30,6 +32,11 @@ export interface RobotFacts {
   /** Payload that it was installed from; null or absent when that is not known. */
   readonly payloadSha256?: string | null;
   readonly blocked: MachineState['blocked'];
+  /** What it confirmed before; absent where that is not known. */
+  readonly highest?: string | null;
+  readonly ran?: readonly string[];
+  /** Keys that signed the announcement. */
+  readonly announcedBy?: readonly PublicKeyHex[];
   readonly trust: TrustRoot;
   /** Newest accepted progress of each rollout. */
   readonly progress: ReadonlyMap<string, Progress>;
@@ -40,6 +47,12 @@ export interface RobotFacts {
   /** What it can patch from; null when it cannot patch. */
   readonly patching?: PatchFacts | null;
   readonly now: EpochMs;
+}
+
+/** What carriers brought, as it stands at one instant. */
+export interface HeardFacts extends Pick<RobotFacts, 'progress' | 'completeSince' | 'announcedBy'> {
+  /** Keys that signed the progress of each rollout. */
+  readonly toldBy?: ReadonlyMap<string, readonly PublicKeyHex[]>;
 }
 
 /** What this bundle is to this robot. */
@@ -73,7 +86,11 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
     rollout: rollout.id as string,
     ...judge(rollout, announcement.seq, facts),
   }));
-  const takes = judged.flatMap((one) => (one.verdict.kind === 'take' ? [one.verdict.job] : []));
+  const isAnnounced = judged.some((one) => one.verdict.kind === 'runs');
+  const takes = judged
+    .flatMap((one) => (one.verdict.kind === 'take' ? [one.verdict.job] : []))
+    // Down from what is announced as well it would come up again, for ever.
+    .filter((job) => !isAnnounced || !facts.version || !isLower(job.version, facts.version));
   takes.sort((a, b) => compareVersions(b.version, a.version));
   const best = takes[0];
   if (best) return { ...NOTHING, verdict: { kind: 'take', job: best }, rollout: best.rollout };
@@ -86,6 +103,8 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
   }
   return NOTHING;
 }
+
+const isLower = (one: string, than: string): boolean => compareVersions(one, than) < 0;
 
 /** A lower version beside the one that runs here is an older rollout, not worth a refusal. */
 function isOldNews(verdict: Verdict, all: readonly { verdict: Verdict }[]): boolean {
@@ -130,7 +149,8 @@ function judgeBundle(
   });
   const { arch, version: current, payloadSha256 = null } = facts;
   const running = current === null ? null : { version: current, payloadSha256 };
-  const unfit = unfitFor(manifest, { arch, running });
+  const { highest = null, ran = [] } = facts;
+  const unfit = unfitFor(manifest, { arch, running, highest, ran });
   if (unfit === 'ARCH_WRONG') {
     return no(unfit, `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
   }
@@ -138,6 +158,10 @@ function judgeBundle(
   if (unfit === 'VERSION_REUSED' && running) return no(unfit, reusedText(manifest, running));
   if (unfit === 'NOT_NEWER') {
     return no(unfit, `not newer than what runs (got ${version}, want above ${facts.version})`);
+  }
+  if (unfit === 'BELOW_HIGHEST') {
+    const why = `lower than what was confirmed here, and never ran here (got ${version}, want at least ${highest})`;
+    return no(unfit, why);
   }
   const failed = facts.blocked.find((one) =>
     one.payloadSha256 === LOST_PAYLOAD
@@ -153,6 +177,8 @@ function judgeBundle(
   if (!artifact) return no('ANNOUNCEMENT_INVALID', 'the rollout offers no full artifact');
   const mismatch = artifactMismatch(manifest, artifact);
   if (mismatch) return no('ANNOUNCEMENT_INVALID', mismatch);
+  const broken = brokenBound(manifest, rollout);
+  if (broken) return no('RELEASE_BOUNDS', `its manifest does not allow it: ${broken}`);
   const turn = decideTurn(rollout, {
     robot: facts.robot,
     tags: facts.tags,
@@ -163,7 +189,8 @@ function judgeBundle(
   });
   if (turn) return { kind: 'wait', version, ...turn };
   const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
-  return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, seq, now: facts.now }) };
+  const { announcedBy: by = [], now } = facts;
+  return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, by, seq, now }) };
 }
 
 function reusedText(offered: OfferedRelease, { version, payloadSha256 }: RunningRelease): string {

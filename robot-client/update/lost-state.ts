@@ -55,6 +55,8 @@ function lostJob(version: string, previousVersion: string, now: EpochMs): Job {
     delta: null,
     patchStarts: 0,
     deltaFailed: null,
+    downgradeFrom: null,
+    by: [],
     emergency: false,
     healthTimeoutMs: LIMITS.healthTimeoutMsDefault,
     previousVersion,

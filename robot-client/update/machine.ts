@@ -16,6 +16,7 @@ import type { Phase } from '../../shared/formats/phases.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import {
   isLostJob,
+  withConfirmed,
   type DeltaOffer,
   type Job,
   type LastUpdate,
@@ -48,10 +49,11 @@ export type MachineEvent =
         | 'boots_exhausted'
         | 'rollback_failed'
         | 'rollback_exhausted'
-        | 'recalled'
         | 'looping';
       readonly problem: Problem;
     }
+  /** By the keys that signed the progress which says so. */
+  | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
   | { readonly kind: 'ready'; readonly previousVersion: string | null }
@@ -190,7 +192,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
         ? failing(state, event.problem, now)
         : ended(state, event.problem, now, false);
     case 'recalled':
-      return recalled(state, event.problem, now);
+      return recalled(withConfirmed(state, state.job ? null : state.installed), event, now);
     case 'swap_failed':
     case 'unhealthy':
     case 'boots_exhausted':
@@ -206,7 +208,10 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return afterRollback(state, now);
     case 'healthy':
       return finished(
-        { ...state, installed: job && known(job), job: null, retry: null, lastProblem: null },
+        {
+          ...withConfirmed(withConfirmed(state, state.installed), job),
+          ...{ installed: job && known(job), job: null, retry: null, lastProblem: null },
+        },
         job,
         { outcome: 'installed', code: null, now },
       );
@@ -271,10 +276,21 @@ function failing(state: MachineState, problem: Problem, now: EpochMs): MachineSt
 }
 
 /** The job that brought the active version is taken up again, to be undone. */
-function recalled(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+function recalled(
+  state: MachineState,
+  { problem, by }: Extract<MachineEvent, { kind: 'recalled' }>,
+  now: EpochMs,
+): MachineState {
   const job = state.job ?? state.installed;
   if (!job) throw new TypeError('machine: nothing was installed that could be recalled');
-  const again = { ...job, rollbackAttempts: 0, stuckCount: 0, persists: 0, startedAtMs: now };
+  const again = {
+    ...job,
+    ...(by && { by: [...by] }),
+    rollbackAttempts: 0,
+    stuckCount: 0,
+    persists: 0,
+    startedAtMs: now,
+  };
   return failing({ ...state, job: again }, problem, now);
 }
 
@@ -337,7 +353,8 @@ function ended(state: MachineState, problem: Problem, now: EpochMs, again: boole
   const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
   const { version, payloadSha256 } = job;
   if (!again) {
-    const entry = { version, payloadSha256, code: problem.code };
+    const { by } = job;
+    const entry = { version, payloadSha256, code: problem.code, ...(by.length > 0 && { by }) };
     const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
     return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
   }

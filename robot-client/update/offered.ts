@@ -6,11 +6,11 @@
 import type { Announcement } from '../../shared/formats/announcement.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { decideOffer, type Decision, type RobotFacts } from './decide.ts';
+import { decideOffer, type Decision, type HeardFacts, type RobotFacts } from './decide.ts';
 import { patchFacts } from './delta.ts';
 import { payloadOf } from '../fleet/report.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
-import { blockedOf, type MachineState } from './state.ts';
+import { blockedOf, standing, type MachineState } from './state.ts';
 
 export interface Offered {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
@@ -19,7 +19,7 @@ export interface Offered {
   readonly canPatch: boolean;
   readonly state: MachineState;
   readonly slots: Slots;
-  readonly heard: Pick<RobotFacts, 'progress' | 'completeSince'>;
+  readonly heard: HeardFacts;
   readonly now: EpochMs;
 }
 
@@ -33,7 +33,9 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     trust,
     version,
     payloadSha256: payloadOf(state, version),
-    blocked: blockedOf(state),
+    blocked: blockedOf(standing(state, trust)),
+    highest: state.highest,
+    ran: state.ran,
     patching: on.canPatch
       ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) })
       : null,

@@ -6,6 +6,9 @@
 import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
@@ -55,6 +58,10 @@ const jobSchema = z.object({
   patchStarts: sizeSchema.default(0),
   /** Why the delta was given up; null when none was. */
   deltaFailed: z.string().nullable().default(null),
+  /** From the manifest: robots that confirmed up to this may come down; null for no such word. */
+  downgradeFrom: versionSchema.nullable().default(null),
+  /** Rollout keys that asked for it, or took it back: a block goes when they have no say any more. */
+  by: z.array(z.string()).max(LIMITS.keysPerRoleMax).default([]),
   emergency: z.boolean(),
   healthTimeoutMs: sizeSchema,
   /** Version that `active` led to before the swap; null for a first install. */
@@ -96,8 +103,19 @@ const stateSchema = z.object({
   installed: jobSchema.nullable().default(null),
   lastUpdate: lastUpdateSchema.nullable().default(null),
   blocked: z
-    .array(z.object({ version: versionSchema, payloadSha256: sha256Schema, code: z.string() }))
+    .array(
+      z.object({
+        version: versionSchema,
+        payloadSha256: sha256Schema,
+        code: z.string(),
+        by: z.array(z.string()).max(LIMITS.keysPerRoleMax).optional(),
+      }),
+    )
     .max(LIMITS.blockedBundlesMax),
+  /** The highest version that was confirmed, less what a signed downgrade took back. */
+  highest: versionSchema.nullable().default(null),
+  /** Payloads that ran here and were confirmed, newest last. */
+  ran: z.array(sha256Schema).max(LIMITS.ranPayloadsMax).default([]),
   /** A bundle that may be tried again, and not before when. */
   retry: z
     .object({ payloadSha256: sha256Schema, attempts: sizeSchema, notBeforeMs: sizeSchema })
@@ -169,9 +187,22 @@ export function freshState(): MachineState {
     blocked: [],
     deltaFailures: [],
     damages: [],
+    highest: null,
+    ran: [],
     retry: null,
     lastProblem: null,
   };
+}
+
+/**
+ * Without the blocks that keys have caused which were replaced since: a stolen one may have ruined a
+ * release, so it is tried again.
+ */
+export function standing(state: MachineState, trust: TrustRoot): MachineState {
+  const { keys, threshold } = trust.roles.rollout;
+  const stands = ({ by = [] }: MachineState['blocked'][number]): boolean =>
+    by.length === 0 || by.filter((key) => keys.includes(key)).length >= threshold;
+  return { ...state, blocked: state.blocked.filter(stands) };
 }
 
 /** What is not tried again by itself, also while a rollback from it is stuck. */
@@ -179,6 +210,15 @@ export function blockedOf({ phase, job, blocked }: MachineState): MachineState['
   if (phase !== 'stuck' || !job) return blocked;
   const { version, payloadSha256 } = job;
   return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
+}
+
+/** With one version more that was confirmed here. */
+export function withConfirmed(state: MachineState, job: Job | null): MachineState {
+  if (!job) return state;
+  const highest = highestAfter(state.highest, job);
+  if (isLostJob(job)) return { ...state, highest };
+  const others = state.ran.filter((one) => one !== job.payloadSha256);
+  return { ...state, highest, ran: [...others, job.payloadSha256].slice(-LIMITS.ranPayloadsMax) };
 }
 
 /** Rollout of the job that stands for an update whose state was lost (lost-state.ts). */
@@ -195,12 +235,16 @@ export function makeJob(input: {
   artifact: Artifact;
   offers?: readonly DeltaOffer[];
   bundle: VerifiedBundle;
+  /** Keys that signed the announcement. */
+  by?: readonly PublicKeyHex[];
   seq: number;
   now: EpochMs;
 }): Job {
   const { rollout, artifact, bundle } = input;
   const { manifest } = bundle;
   const timeoutS = rollout.health_timeout_s;
+  const timeoutMs = timeoutS === undefined ? LIMITS.healthTimeoutMsDefault : timeoutS * 1000;
+  const leastMs = (manifest.bounds?.health_timeout_min_s ?? 0) * 1000;
   return {
     rollout: rollout.id,
     seq: input.seq,
@@ -216,8 +260,10 @@ export function makeJob(input: {
     delta: null,
     patchStarts: 0,
     deltaFailed: null,
+    downgradeFrom: manifest.downgrade_from ?? null,
+    by: [...(input.by ?? [])],
     emergency: rollout.emergency,
-    healthTimeoutMs: timeoutS === undefined ? LIMITS.healthTimeoutMsDefault : timeoutS * 1000,
+    healthTimeoutMs: Math.max(timeoutMs, leastMs),
     previousVersion: null,
     startedAtMs: input.now,
     boots: 0,

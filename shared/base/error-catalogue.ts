@@ -154,7 +154,18 @@ export const CATALOGUE = {
     'operator',
     'publish a full package or a stepping-stone version this robot can take',
   ),
-  NOT_NEWER: refused('operator', 'publish a higher version; going back is drover rollout rollback'),
+  NOT_NEWER: refused(
+    'operator',
+    'publish a higher version; going back is drover rollout rollback, or a release that was built with --downgrade-from',
+  ),
+  BELOW_HIGHEST: refused(
+    'operator',
+    'publish a higher version; to go down on purpose: drover build --downgrade-from VERSION, signed by a release key',
+  ),
+  RELEASE_BOUNDS: refused(
+    'operator',
+    'publish with what the manifest asks for (drover inspect BUNDLE), or let a release key sign one that asks for less',
+  ),
   VERSION_REUSED: refused(
     'operator',
     'build it again under a higher version: a version names the same bytes for ever, and build metadata (+x) does not make it another one',

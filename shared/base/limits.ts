@@ -225,6 +225,7 @@ export const LIMITS = {
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
   blockedBundlesMax: 64, // bundles remembered as failed
+  ranPayloadsMax: 64, // releases remembered that ran here: a robot may go down to those
   eventEpochsMax: 8, // starts of one agent whose events are still told from copies
   twinReturnsMin: 2, // one return may be a message that was delivered late
   twinNamesMax: 4, // agents that take turns under one id

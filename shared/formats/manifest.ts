@@ -6,6 +6,7 @@
 
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
+import { gateBoundsSchema } from '../rules/gates.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
 
@@ -14,6 +15,16 @@ const deltaSchema = z.object({
   from_tar_sha256: sha256Schema,
   sha256: sha256Schema,
   size: sizeSchema.min(1).max(LIMITS.payloadBytesMax),
+});
+
+const boundsSchema = z.object({
+  health_timeout_min_s: z
+    .number()
+    .int()
+    .min(1)
+    .max(LIMITS.healthTimeoutMsMax / 1000)
+    .optional(),
+  gates: gateBoundsSchema.optional(),
 });
 
 const manifestSchema = z.object({
@@ -28,6 +39,10 @@ const manifestSchema = z.object({
   payload_tar_sha256: sha256Schema.optional(),
   payload_tar_size: sizeSchema.max(LIMITS.archiveBytesMax).optional(),
   deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
+  /** Robots that run or ran versions up to this may come down to this release. */
+  downgrade_from: versionSchema.optional(),
+  /** What an announcement of this release may not go below. */
+  bounds: boundsSchema.optional(),
 });
 
 export type Manifest = z.output<typeof manifestSchema>;

@@ -94,6 +94,8 @@ const componentSchema = z.object({
   wake_at: instantSchema.nullish(),
   last_error: problemSchema.nullish(),
   blocked: z.array(versionSchema).max(LIMITS.blockedBundlesMax).default([]),
+  /** The highest that was confirmed: lower ones are refused that never ran there. */
+  highest_version: versionSchema.nullish(),
   last_update: lastUpdateSchema.nullish(),
   /** The current stint and those before it, newest first. */
   usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),

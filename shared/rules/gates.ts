@@ -39,3 +39,17 @@ export const gatesSchema = z.object({
 
 export type Gates = z.output<typeof gatesSchema>;
 export type GatesFields = z.input<typeof gatesSchema>;
+
+/** Gates that a signed manifest may ask for: as strict as this at least. */
+export const gateBoundsSchema = z
+  .object({
+    apply_success_min: shareSchema,
+    task_success_min: shareSchema,
+    report_share_min: shareSchema,
+    crashes_per_hour_max: z.number().min(0).max(1_000_000),
+    ratio_tolerated: z.number().min(1).max(10),
+    auto_rollback: z.boolean(),
+  })
+  .partial();
+
+export type GateBounds = z.output<typeof gateBoundsSchema>;

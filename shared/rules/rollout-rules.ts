@@ -14,6 +14,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { Progress } from '../formats/progress.ts';
 import { archFits } from './arch.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
+import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from './version.ts';
 
 /** A robot, as far as targeting asks for it. */
@@ -62,15 +63,19 @@ export const hasTurn = (
   threshold: number,
 ): boolean => one.isCanary || one.fraction < threshold;
 
-export type Unfit = 'ARCH_WRONG' | 'RUNS_IT' | 'VERSION_REUSED' | 'NOT_NEWER' | 'TOO_OLD';
+export type Unfit =
+  'ARCH_WRONG' | 'RUNS_IT' | 'VERSION_REUSED' | 'NOT_NEWER' | 'BELOW_HIGHEST' | 'TOO_OLD';
 
 /**
  * Why a robot of this arch that runs this release cannot take a bundle; null when it can.
  * @param robot.running null when nothing is installed
  */
 export function unfitFor(
-  bundle: Pick<Manifest, 'version' | 'target_arch' | 'min_current_version' | 'payload_sha256'>,
-  robot: { readonly arch: string; readonly running: RunningRelease | null },
+  bundle: Pick<
+    Manifest,
+    'version' | 'target_arch' | 'min_current_version' | 'payload_sha256' | 'downgrade_from'
+  >,
+  robot: { readonly arch: string; readonly running: RunningRelease | null } & Confirmed,
 ): Unfit | null {
   if (!archFits(bundle.target_arch, robot.arch)) return 'ARCH_WRONG';
   const { running } = robot;
@@ -79,7 +84,8 @@ export function unfitFor(
   const order = compareReleases(bundle, running);
   if (order === 'same') return 'RUNS_IT';
   if (order === 'reused') return 'VERSION_REUSED';
-  if (order === 'older') return 'NOT_NEWER';
+  if (order === 'older' && !mayGoDown(bundle, running.version)) return 'NOT_NEWER';
+  if (isBelowHighest(bundle, robot)) return 'BELOW_HIGHEST';
   return versionMeets(running.version, bundle.min_current_version) ? null : 'TOO_OLD';
 }
 

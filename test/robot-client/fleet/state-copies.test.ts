@@ -200,12 +200,15 @@ describe('floors of two roots', () => {
   const marks = fc.dictionary(
     fc.constantFrom(...keys),
     fc.record({ seq: fc.nat(20), sha256: fc.constant(null) }),
+    { noNullPrototype: true },
   );
   const floor = fc.record({ said: marks, ahead: marks });
   const seen = fc.record({
     announcement: floor,
-    progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), floor),
-    completeSince: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20)),
+    progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), floor, { noNullPrototype: true }),
+    completeSince: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.nat(20), {
+      noNullPrototype: true,
+    }),
     fleet: fc.constant('f'),
     trust: fc.option(fc.record({ fleet: fc.constant('f'), version: fc.nat(5) }), {
       nil: undefined,

@@ -1,0 +1,86 @@
+/**
+ * Decides what only a release key may say: how far down a robot may go, and what an announcement may
+ * not go below. Who has stolen a rollout key can offer anything that was ever released; with these
+ * rules that delays, and neither takes robots down nor ruins a release for them. Sans-I/O.
+ */
+
+import { DroverError } from '../base/errors.ts';
+import type { RolloutFields } from '../formats/announcement.ts';
+import type { Manifest } from '../formats/manifest.ts';
+import { gatesSchema, type Gates } from './gates.ts';
+import { compareVersions } from './version.ts';
+
+/** The release key says that robots which run or ran up to `from` may come down to this. */
+export function mayGoDown(
+  { downgrade_from: bound }: Pick<Manifest, 'downgrade_from'>,
+  from: string,
+): boolean {
+  return bound !== undefined && compareVersions(bound, from) >= 0;
+}
+
+/** What a robot confirmed before, as far as it is known. */
+export interface Confirmed {
+  /** The highest version, less what a signed downgrade took back; null or absent for unknown. */
+  readonly highest?: string | null | undefined;
+  /** Payloads that ran here and were confirmed. */
+  readonly ran?: readonly string[];
+}
+
+/** Lower than what was confirmed, without having run here, and without the word of a release key. */
+export function isBelowHighest(
+  bundle: Pick<Manifest, 'version' | 'payload_sha256' | 'downgrade_from'>,
+  { highest, ran = [] }: Confirmed,
+): boolean {
+  if (highest === null || highest === undefined) return false;
+  if (compareVersions(bundle.version, highest) >= 0) return false;
+  return !ran.includes(bundle.payload_sha256) && !mayGoDown(bundle, highest);
+}
+
+/** What was confirmed, after one version more was: a signed downgrade takes the highest down. */
+export function highestAfter(
+  highest: string | null,
+  confirmed: { readonly version: string; readonly downgradeFrom: string | null },
+): string {
+  const { version, downgradeFrom } = confirmed;
+  if (highest === null || compareVersions(version, highest) >= 0) return version;
+  return mayGoDown({ downgrade_from: downgradeFrom ?? undefined }, highest) ? version : highest;
+}
+
+type Bounded = Pick<RolloutFields, 'health_timeout_s' | 'gates'>;
+
+/** How an announcement goes below what the manifest asks for; null when it does not. */
+export function brokenBound({ bounds }: Pick<Manifest, 'bounds'>, rollout: Bounded): string | null {
+  if (bounds === undefined) return null;
+  const { health_timeout_s: asked } = rollout;
+  const { health_timeout_min_s: least = 0, gates: floor = {} } = bounds;
+  if (asked !== undefined && asked < least) {
+    return `health_timeout_s is too short (got ${asked}, want at least ${least})`;
+  }
+  const gates = gatesSchema.parse(rollout.gates ?? {});
+  const lax = (Object.keys(floor) as (keyof typeof floor)[]).find(
+    (name) => !isAsStrict(name, gates, floor[name]),
+  );
+  return lax ? `gate ${lax} is too lax (got ${gates[lax]}, want ${floor[lax]})` : null;
+}
+
+/** More is stricter, less is stricter, or it has to be on. */
+function isAsStrict(name: keyof Gates, gates: Gates, bound: number | boolean | undefined): boolean {
+  const got = gates[name];
+  if (bound === undefined || bound === false) return true;
+  if (bound === true) return got === true;
+  if (typeof got !== 'number') return false;
+  return name === 'crashes_per_hour_max' || name === 'ratio_tolerated'
+    ? got <= bound
+    : got >= bound;
+}
+
+/** @throws DroverError RELEASE_BOUNDS */
+export function assertBounds(
+  manifest: Pick<Manifest, 'name' | 'version' | 'bounds'>,
+  rollout: Bounded,
+): void {
+  const broken = brokenBound(manifest, rollout);
+  if (broken === null) return;
+  const what = `announce ${manifest.name} ${manifest.version}`;
+  throw new DroverError('RELEASE_BOUNDS', `${what}: its manifest does not allow it: ${broken}`);
+}
