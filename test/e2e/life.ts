@@ -167,8 +167,8 @@ function describeTransfer(start: StartEngine, components: readonly string[]): vo
 function forgeries(seed: Uint8Array): { good: Uint8Array; cases: [string, Uint8Array][] } {
   const fields = {
     fleet: 'test',
-    seq: 4_000_000_000,
-    issued_at: '2026-01-01T00:00:00Z',
+    seq: Math.floor(Date.now() / 1000) + 3_600,
+    issued_at: new Date().toISOString(),
     expires_at: '2099-01-01T00:00:00Z',
     rollouts: [],
   };
@@ -184,6 +184,7 @@ function forgeries(seed: Uint8Array): { good: Uint8Array; cases: [string, Uint8A
       signAnnouncement({ ...fields, expires_at: '2026-01-02T00:00:00Z' }, [seed]),
     ],
     ['ANNOUNCEMENT_REPLAYED', signAnnouncement({ ...fields, seq: 5 }, [seed])],
+    ['ANNOUNCEMENT_AHEAD', signAnnouncement({ ...fields, seq: 2 ** 53 - 1 }, [seed])],
     ['ENVELOPE_MALFORMED', flipped],
     ['JSON_INVALID', randomBytes(500)],
     ['JSON_INVALID', new TextEncoder().encode('{"payload":"","payload":""}')],
