@@ -11,6 +11,7 @@ import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
 export const LIST_OPTIONS: readonly string[] = [
   'bundles', // the positionals of export
   'delta-from',
+  'min-gate',
   'gate',
   'key',
   'key-command',

@@ -33,6 +33,7 @@ export async function makeTrust(keys: {
   const { bytes } = planTrust({
     fleet: 'test',
     expiresAtMs: Date.now() + TRUST_LIFE_MS,
+    issuedAtMs: Date.now(),
     roles: { root: release, release, rollout },
   });
   await writeFile(keys.out, bytes, { flag: 'wx' });

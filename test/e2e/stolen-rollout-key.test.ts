@@ -10,7 +10,7 @@ import { AttachedChild } from './attached-child.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { startRelayChild } from './relay-child.ts';
 import { Site } from './site.ts';
-import { rotateOut, Thief, trustTwoKeys } from './thief.ts';
+import { buildWith, rotateOut, Thief, trustTwoKeys } from './thief.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -112,7 +112,7 @@ describe('a stolen rollout key', () => {
     assert.deepEqual((await robot.status()).blocked, []);
 
     const down = ['--downgrade-from', '2.0.0'];
-    const bundle = await site.bundle('1.5.0', {}, ...down);
+    const bundle = await buildWith(site, { from: '1.0.0', version: '1.5.0', options: down });
     await site.drover('publish', bundle, ...again, '--waves', '100');
     await robot.runs('1.5.0');
     assert.equal(broker.child.ended, null);
@@ -123,14 +123,9 @@ describe('a release with bounds', () => {
   it('is announced by nobody with less than its manifest asks for', async (t) => {
     const { site, trust } = await openSite(t);
     const { url } = await startBrokerChild(t, { args: ['--trust', trust] });
-    const bundle = await site.bundle(
-      '1.0.0',
-      {},
-      '--min-health-timeout',
-      '30s',
-      '--min-gate',
-      'auto_rollback=true',
-    );
+    await site.bundle('0.9.0');
+    const options = ['--min-health-timeout', '30s', '--min-gate', 'auto_rollback=true'];
+    const bundle = await buildWith(site, { from: '0.9.0', version: '1.0.0', options });
     const by = [
       '--broker',
       url,

@@ -69,6 +69,18 @@ export class Thief {
   }
 }
 
+/** A signed bundle of an application of `site.bundle`, built with more options. */
+export async function buildWith(
+  site: Site,
+  { from, version, options }: { from: string; version: string; options: readonly string[] },
+): Promise<string> {
+  const out = site.path('bundles', version);
+  const args = [site.path('apps', from), '--version', version, '--arch', 'any', ...options];
+  await site.drover('build', ...args, '--out', out);
+  await site.drover('sign', out, '--key', site.path('release.key'));
+  return out;
+}
+
 /** The stolen key goes, the other stays. @returns the trust.json of then */
 export async function rotateOut(site: Site, url: string): Promise<string> {
   const [old, next] = [site.path('trust.json'), site.path('trust-2.json')];
