@@ -207,14 +207,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'rolled_back':
       return afterRollback(state, now);
     case 'healthy':
-      return finished(
-        {
-          ...withConfirmed(withConfirmed(state, state.installed), job),
-          ...{ installed: job && known(job), job: null, retry: null, lastProblem: null },
-        },
-        job,
-        { outcome: 'installed', code: null, now },
-      );
+      return finished(confirmed(state), job, { outcome: 'installed', code: null, now });
     case 'withdrawn':
       return { ...state, job: null };
     case 'held':
@@ -292,6 +285,13 @@ function recalled(
     startedAtMs: now,
   };
   return failing({ ...state, job: again }, problem, now);
+}
+
+/** The job has brought what runs; what ran before was confirmed as well, maybe by an older agent. */
+function confirmed(state: MachineState): MachineState {
+  const { job, installed } = state;
+  const after = withConfirmed(withConfirmed(state, installed), job);
+  return { ...after, installed: job && known(job), job: null, retry: null, lastProblem: null };
 }
 
 /** Null for the stand-in of an update whose state was lost: no recall or report is about it. */

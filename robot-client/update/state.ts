@@ -195,8 +195,8 @@ export function freshState(): MachineState {
 }
 
 /**
- * Without the blocks that keys have caused which were replaced since: a stolen one may have ruined a
- * release, so it is tried again.
+ * Without the blocks that keys have caused which were replaced since: a stolen one may have ruined
+ * a release, so it is tried again.
  */
 export function standing(state: MachineState, trust: TrustRoot): MachineState {
   const { keys, threshold } = trust.roles.rollout;

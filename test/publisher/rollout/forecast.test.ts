@@ -70,6 +70,7 @@ describe('a forecast', () => {
       steps: [],
       runs: ['runs'],
       NOT_NEWER: ['newer'],
+      BELOW_HIGHEST: [],
       TOO_OLD: ['old'],
       VERSION_REUSED: ['reused', 'built-again'],
       FAILED_BEFORE: ['blocked'],

@@ -199,10 +199,10 @@ describe('floors of two roots', () => {
   const keys = ['1', '2'].map((digit) => digit.repeat(64));
   const marks = fc.dictionary(
     fc.constantFrom(...keys),
-    fc.record({ seq: fc.nat(20), sha256: fc.constant(null) }),
+    fc.record({ seq: fc.nat(20), sha256: fc.constant(null) }, { noNullPrototype: true }),
     { noNullPrototype: true },
   );
-  const floor = fc.record({ said: marks, ahead: marks });
+  const floor = fc.record({ said: marks, ahead: marks }, { noNullPrototype: true });
   const seen = fc.record({
     announcement: floor,
     progress: fc.dictionary(fc.constantFrom('a', 'b', 'c'), floor, { noNullPrototype: true }),
