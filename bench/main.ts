@@ -12,6 +12,7 @@ import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
 import { benchPower } from './power.ts';
 import { benchPull } from './pull.ts';
+import { benchRecover } from './recover.ts';
 import { benchScale } from './scale.ts';
 import { benchSoak } from './soak.ts';
 import { benchUplink } from './uplink.ts';
@@ -30,6 +31,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   payload: benchPayload,
   power: benchPower,
   pull: benchPull,
+  recover: benchRecover,
   scale: benchScale,
   soak: benchSoak,
   upload: benchUpload,

@@ -85,6 +85,7 @@ export class Bench {
   #announcement: Announcement | null = null;
   #progress = new Map<string, Progress>();
   #seq = 0;
+  #recalls = 0;
   #life = 0;
 
   private constructor(root: string, more: Partial<ComponentOptions>) {
@@ -177,6 +178,20 @@ export class Bench {
     const rollout = rolloutOf(version);
     const bytes = fleet.progress({ rollout, seq: 1, status: 'halted' });
     this.#progress.set(rollout, openProgress(bytes, fleet.trust));
+    this.offer();
+  }
+
+  /** The rollout of that version is taken back: who took it goes back. */
+  recall(version: string): void {
+    const rollout = rolloutOf(version);
+    this.#recalls += 1;
+    const fields = {
+      rollout,
+      seq: 1 + this.#recalls,
+      status: 'rolling_back',
+      recall: true,
+    } as const;
+    this.#progress.set(rollout, openProgress(fleet.progress(fields), fleet.trust));
     this.offer();
   }
 

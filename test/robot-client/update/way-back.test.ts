@@ -49,6 +49,39 @@ describe('a rollback to a release of which a file', () => {
     });
   }
 
+  it('is gone when the rollout is recalled: the healthy version runs on until it is mended', async (t) => {
+    const bench = await Bench.open(t);
+    bench.announce(await bundleOf('1.1.0'), '1.1.0');
+    await bench.runs('1.1.0');
+    bench.announce(await bundleOf('1.2.0'), '1.2.0');
+    await bench.runs('1.2.0');
+    await bench.hook('stop', 'echo "$DROVER_VERSION" >> "$DROVER_ROOT/stopped"');
+    const app = join(bench.root, 'releases/1.1.0/bin/app');
+    const copy = join(bench.root, 'app.copy');
+    await copyFile(app, copy);
+    await unlink(app);
+    bench.recall('1.2.0');
+    const isStuck = (): boolean => bench.component.view.state.phase === 'stuck';
+    await waitUntil('stuck', isStuck, { look: () => bench.describe(), timeoutMs: 30_000 });
+    assert.equal(bench.component.view.version, '1.2.0');
+    assert.ok(bench.codes.includes('RELEASE_DAMAGED'), bench.describe());
+    const { job } = bench.component.view.state;
+    assert.equal(job?.cause?.code, 'ROLLOUT_RECALLED', 'what is to be undone is known still');
+    await assert.rejects(readFile(join(bench.root, 'stopped')), { code: 'ENOENT' });
+    bench.recall('1.2.0'); // told again, as a controller does: nothing begins from the start
+    await bench.cutPower();
+    assert.ok(isStuck(), bench.describe());
+
+    await copyFile(copy, app);
+    assert.equal(await bench.component.retry(), true);
+    await bench.runs('1.1.0');
+    const { blocked } = bench.component.view.state;
+    assert.deepEqual(
+      blocked.map(({ version, code }) => [version, code]),
+      [['1.2.0', 'ROLLOUT_RECALLED']],
+    );
+  });
+
   it('was written by the application goes back as ever', async (t) => {
     const bench = await Bench.open(t);
     bench.announce(await bundleOf('1.1.0'), '1.1.0');
