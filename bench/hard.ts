@@ -46,7 +46,7 @@ export async function benchHard(args: readonly string[]): Promise<void> {
         return campaign.told.get(name) ?? 0;
       });
     }
-    const isDisk = name === 'disk full in mid-update' || name === 'disk read-only in mid-update';
+    const isDisk = name.startsWith('disk ') && name !== 'disk dead in mid-update';
     rows.push([name, rounds, isDisk ? told : '', violations.length - before]);
     console.log(rows.at(-1)?.join(' | '));
   }
@@ -55,7 +55,7 @@ export async function benchHard(args: readonly string[]): Promise<void> {
     await appendResult(
       `${rounds} rounds of each hard case (${seconds} s)`,
       `npm run bench -- hard ${rounds} --seed ${seed}`,
-      { columns: ['case', 'rounds', 'fleet told why', 'violations'], rows },
+      { columns: ['case', 'rounds', 'fleet told of that update', 'violations'], rows },
     );
   }
   if (violations.length > 0) throw new Error(violations.join('\n'));

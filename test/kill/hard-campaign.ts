@@ -11,7 +11,7 @@ import {
 import { HardRound } from './hard-round.ts';
 import { makeRandom } from './kill-plan.ts';
 import { KillSite } from './kill-site.ts';
-import { fillDisk, killDisk, remountReadOnly, type SickInput } from './sick-disks.ts';
+import { fillDisk, killDisk, refuseWrites, remountReadOnly, type SickInput } from './sick-disks.ts';
 
 /** 1 MiB in 60 files. */
 const APP = { fileCount: 60, fileBytes: 16_000, chunkBytes: 64 * 1024 };
@@ -32,6 +32,7 @@ export const HARD_CASES = {
   'agent stopped for longer than its keepalive': onRoot(stopAgent),
   'disk full in mid-update': fillDisk,
   'disk read-only in mid-update': remountReadOnly,
+  'disk refuses writes in mid-update': refuseWrites,
   'disk dead in mid-update': killDisk,
 } as const;
 
@@ -39,7 +40,7 @@ export type HardCase = keyof typeof HARD_CASES;
 
 export class HardCampaign {
   readonly #site: KillSite;
-  /** Rounds in which the fleet was told the reason, by case. */
+  /** Rounds in which the fleet was told of the very update, by case. */
   readonly told = new Map<HardCase, number>();
   #rounds = 0;
 
@@ -57,7 +58,7 @@ export class HardCampaign {
     const input = { site: this.#site, robot: `h${this.#rounds}`, random: makeRandom(seed) };
     try {
       const { violations, heard } = await HARD_CASES[name](scope, input);
-      if (heard === 'reason') this.told.set(name, (this.told.get(name) ?? 0) + 1);
+      if (heard === 'of it') this.told.set(name, (this.told.get(name) ?? 0) + 1);
       return violations.map((one) => `${name}, seed ${seed}: ${one}`);
     } catch (error) {
       return [`${name}, seed ${seed}: ${String(error)}`];

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { requireBlockDevices } from '../helpers/block-device.ts';
-import { LOGGED_DISK_PROGRAMS } from '../power/logged-disk.ts';
+import { FAILING_DISK_PROGRAMS } from '../power/failing-disk.ts';
 import { HardCampaign, type HardCase } from './hard-campaign.ts';
 
 const SEEDS = 1_000_000;
@@ -18,6 +18,7 @@ const ON_ANY_DISK: readonly HardCase[] = [
 const ON_OWN_DISK: readonly HardCase[] = [
   'disk full in mid-update',
   'disk read-only in mid-update',
+  'disk refuses writes in mid-update',
   'disk dead in mid-update',
 ];
 
@@ -29,7 +30,7 @@ test('a robot boots a whole version and ends its update after each of the hard c
 });
 
 test('a disk that turns full, read-only or dead leaves a robot that boots and is told', async (t) => {
-  if (!requireBlockDevices(t, [...LOGGED_DISK_PROGRAMS, 'mkfs.ext4'], ['/dev/fuse'])) return;
+  if (!requireBlockDevices(t, FAILING_DISK_PROGRAMS, ['/dev/fuse'])) return;
   const campaign = await HardCampaign.open(t);
   for (const name of ON_OWN_DISK) {
     assert.deepEqual(await campaign.round(t, name, randomInt(SEEDS)), []);

@@ -20,8 +20,8 @@ export class HardRound {
   readonly root: string;
   readonly random: () => number;
   readonly violations: string[] = [];
-  /** Whether the fleet was told the reason, or what went wrong came after the end of the update. */
-  heard: 'reason' | 'too late' | null = null;
+  /** The fleet was told the reason: of the update, or of the next one when it ended all the same. */
+  heard: 'of it' | 'of the next' | null = null;
   /** What may boot: all that was on this robot, and what is on its way. */
   readonly known: AppVersion[] = [];
   /** How long the first install took, without the start of the agent. */

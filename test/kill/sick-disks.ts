@@ -1,4 +1,8 @@
-/** A disk that turns full, read-only or dead in the middle of an update, on the real ext4. */
+/**
+ * A disk that turns full, read-only or dead, or refuses writes, in the middle of an update, on the
+ * real ext4. The fleet must hear why: of this update, or, where it ended with the room that it had
+ * set aside, of the next one.
+ */
 
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +12,7 @@ import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { withMounted } from '../power/crash-disk.ts';
+import { FailingDisk } from '../power/failing-disk.ts';
 import { LoggedDisk } from '../power/logged-disk.ts';
 import { isIdle } from './boot-check.ts';
 import { HardRound } from './hard-round.ts';
@@ -28,18 +33,17 @@ export interface SickInput {
 type SickCase = (scope: Scope, input: SickInput) => Promise<HardRound>;
 
 export const fillDisk: SickCase = (scope, input) =>
-  onSickDisk(scope, input, async (round, disk, to) => {
+  onSickDisk(scope, input, async (disk) => {
     const filler = join(disk.folder, 'filler');
     fill(filler);
     return {
       codes: ['DISK_FULL', 'DISK_SPACE_SHORT'],
       heal: async () => rmSync(filler),
-      isOver: () => isOver(round, to),
     };
   });
 
 export const remountReadOnly: SickCase = (scope, input) =>
-  onSickDisk(scope, input, async (round, disk, to) => {
+  onSickDisk(scope, input, async (disk) => {
     // Refused while a file is open for writing, which the agent has none of between two steps.
     const until = performance.now() + REMOUNT_MS;
     for (let isReadOnly = false; !isReadOnly && performance.now() < until;) {
@@ -53,34 +57,54 @@ export const remountReadOnly: SickCase = (scope, input) =>
     return {
       codes: ['DISK_READ_ONLY'],
       heal: async () => void runTool('mount', '-o', 'remount,rw', disk.folder),
-      isOver: () => isOver(round, to),
     };
   });
 
+/** Every write fails, while what was written can be read. */
+export const refuseWrites: SickCase = async (scope, input) => {
+  const disk = await FailingDisk.open(scope);
+  return await onDisk(input, disk, async () => {
+    await disk.fallSick({ kind: 'writes' });
+    return { codes: ['DISK_READ_ONLY', 'DISK_WRITE_FAILED'], heal: () => disk.mend() };
+  });
+};
+
 interface Sickness {
-  /** One of them is told to the fleet, unless the update was over before. */
+  /** One of them is told to the fleet. */
   readonly codes: readonly string[];
   heal(): Promise<void>;
-  isOver(): Promise<boolean>;
 }
 
 async function onSickDisk(
   scope: Scope,
-  { site, robot, random }: SickInput,
-  fallSick: (round: HardRound, disk: LoggedDisk, to: AppVersion) => Promise<Sickness>,
+  input: SickInput,
+  fallSick: (disk: LoggedDisk) => Promise<Sickness>,
 ): Promise<HardRound> {
   const disk = await LoggedDisk.open(scope, 'ext4');
+  return await onDisk(input, disk, () => fallSick(disk));
+}
+
+async function onDisk(
+  { site, robot, random }: SickInput,
+  disk: { readonly folder: string; close(): Promise<void> },
+  fallSick: () => Promise<Sickness>,
+): Promise<HardRound> {
   const round = new HardRound(site, robot, { root: join(disk.folder, ROOT), random });
   let agent: Child = await round.installed();
-  const to = await round.announce();
+  let to = await round.announce();
   await round.moment(to);
-  const sickness = await fallSick(round, disk, to);
+  const sickness = await fallSick();
+  let isNext = false;
   await waitUntil(
     `the fleet to hear ${sickness.codes.join(' or ')}`,
     async () => {
       if (agent.ended) throw new Error('the agent ended');
-      if (sickness.codes.includes((await site.codeOf(robot)) ?? '')) round.heard = 'reason';
-      else if (await sickness.isOver()) round.heard = 'too late';
+      if (sickness.codes.includes((await site.codeOf(robot)) ?? '')) {
+        round.heard = isNext ? 'of the next' : 'of it';
+      } else if (!isNext && (await isOver(round, to))) {
+        to = await round.announce();
+        isNext = true;
+      }
       return round.heard;
     },
     { timeoutMs: TOLD_TIMEOUT_MS, look: () => agent.describe() },
