@@ -25,7 +25,7 @@ const SECTOR_BYTES = 512;
 const QMP_MS = 10_000;
 
 /** What fails: reads of some sectors, or every write, or only what makes writes durable. */
-export type Sickness =
+type Sickness =
   | { readonly kind: 'reads'; readonly sectors: readonly number[] }
   | { readonly kind: 'writes' }
   | { readonly kind: 'flushes' };

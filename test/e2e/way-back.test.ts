@@ -1,0 +1,64 @@
+/** A way back that lost a file, with real agents: a rollback and a recall wait until it is mended. */
+
+import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { startDrover } from '../helpers/child.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { startBrokerChild } from './broker-child.ts';
+import { halfWay } from './recall.ts';
+import { Site, type ComponentStatus, type Robot } from './site.ts';
+
+const hasGoneBack = (s: ComponentStatus): boolean =>
+  s.version === '1.0.0' && s.phase === 'idle' && s.blocked.includes('1.1.0');
+const activeOf = (robot: Robot): Promise<string> =>
+  readFile(join(robot.root, 'active/VERSION'), 'utf8');
+
+describe('a way back that lost a file', () => {
+  const isStuck = (s: ComponentStatus): boolean => s.phase === 'stuck';
+  const file = (robot: Robot): string => join(robot.root, 'releases/1.0.0/bin/app');
+
+  it('keeps a robot on the version that is recalled, which runs well, until it is mended', async (t) => {
+    const { stage, robots } = await halfWay(t);
+    const [robot] = robots;
+    const bytes = await readFile(file(robot));
+    await rm(file(robot));
+    await stage.progress({ status: 'rolling_back', recall: true, reasons: ['crash rate'] });
+    const stuck = await robot.until('is stuck', isStuck, 90_000);
+    assert.deepEqual([stuck.version, stuck.last_error?.code], ['1.1.0', 'RELEASE_DAMAGED']);
+    await waitUntil('the fleet to hear of it', async () => {
+      const answer = await fetch(`${stage.broker.httpUrl}/robots/${robot.id}`);
+      return (await answer.text()).includes('RELEASE_DAMAGED');
+    });
+    await robot.kill();
+    const hooks = ['--hooks', robot.hooks];
+    const recover = startDrover(t, 'robot-client', ['recover', '--root', robot.root, ...hooks]);
+    await recover.exit;
+    assert.equal(await activeOf(robot), '1.1.0', recover.describe());
+    robot.start();
+    await robot.until('is stuck still', isStuck);
+    assert.equal(await activeOf(robot), '1.1.0');
+    await writeFile(file(robot), bytes, { mode: 0o755 });
+    await robot.call('/retry', {});
+    const back = await robot.until('is back', hasGoneBack, 90_000);
+    assert.equal(back.last_update?.outcome, 'recalled');
+  });
+
+  it('keeps a robot on a version that fails, and the next version ends that', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robot = site.robot('r1', broker.url);
+    await site.publish(broker.url, await site.bundle('1.0.0'));
+    await robot.runs('1.0.0');
+    await robot.hook('start', 'rm -f "$DROVER_ROOT/releases/1.0.0/bin/app"');
+    await robot.hook('health', 'if [ "$DROVER_VERSION" = 1.1.0 ]; then exit 70; fi');
+    await site.publish(broker.url, await site.bundle('1.1.0'), '--id', 'bad');
+    const stuck = await robot.until('is stuck', isStuck, 90_000);
+    assert.deepEqual([stuck.version, stuck.last_error?.code], ['1.1.0', 'RELEASE_DAMAGED']);
+    assert.equal(await activeOf(robot), '1.1.0');
+    await robot.hook('start', 'exit 0');
+    await site.publish(broker.url, await site.bundle('1.2.0'), '--supersede', 'bad');
+    await robot.runs('1.2.0', 60_000);
+  });
+});
