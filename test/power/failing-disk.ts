@@ -1,7 +1,7 @@
 /**
  * A real ext4 on a disk whose blocks can be made to fail while it is mounted: `qemu-storage-daemon`
- * exports a raw file over FUSE, a loop device stands on it, and qemu's driver `blkdebug` is put into
- * the middle and taken out again. What fails is EIO from the block layer up, as of a card that dies.
+ * exports a raw file over FUSE, a loop device stands on it, and qemu's driver `blkdebug` is put in
+ * the middle. What fails is EIO from the block layer up, as of a card that dies.
  */
 
 import { createConnection } from 'node:net';
@@ -165,7 +165,7 @@ export class FailingDisk {
     const failed = new Promise<never>((_, reject) => {
       socket.once('error', reject).once('close', () => reject(new Error(`${execute}: ${said}`)));
     });
-    failed.catch(() => {});
+    failed.catch(() => {}); // the race below tells it
     socket.on('data', (text: string) => void (said += text));
     const commands = [{ execute: 'qmp_capabilities' }, { execute, arguments: args, id: 'asked' }];
     for (const command of commands) socket.write(`${JSON.stringify(command)}\n`);
