@@ -373,7 +373,9 @@ export class Agent {
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
     const { seq: announcementSeq } = this.#inbox;
-    const told = { trustVersion, announcementSeq, instance, metrics: this.telemetry.totals };
+    const { endings } = this.#twins;
+    const metrics = this.telemetry.totals;
+    const told = { trustVersion, announcementSeq, instance, endings, metrics };
     return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
   }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Argv } from 'yargs';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { robotFilter } from '../../shared/formats/topics.ts';
@@ -12,6 +13,7 @@ import {
   FleetView,
   formatTable,
   packageRequests,
+  twinIds,
   type FleetRow,
 } from '../rollout/fleet-report.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
@@ -66,6 +68,9 @@ async function readFleet(args: FleetArgs): Promise<Fleet> {
     if (view.invalid.length > 0) {
       warn(`${view.invalid.length} reports could not be read, the first on ${view.invalid[0]}`);
     }
+    for (const id of twinIds(view.rows)) {
+      warn(`${id}: two robots use this id (ROBOT_ID_TWICE): ${CATALOGUE.ROBOT_ID_TWICE.hint}`);
+    }
     return { view, complete };
   } finally {
     await link.close();
@@ -113,9 +118,13 @@ function describe({ robot, component, online }: FleetRow) {
     waiting_for: component.waiting_for ?? null,
     wake_at: component.wake_at ? new Date(component.wake_at).toISOString() : null,
     last_error: component.last_error ?? null,
+    id_twice: robot.link_endings > 0,
     blocked: component.blocked,
   };
 }
+
+/** Goes first: with two robots behind one id, nothing else in the row is of one robot. */
+const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
 
 function doing({ component }: FleetRow): string {
   const { phase, target_version: target, transfer } = component;
@@ -134,7 +143,7 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.component.name,
     row.component.version ?? '-',
     doing(row),
-    row.component.last_error?.code ?? '',
+    [...twice(row), ...(row.component.last_error ? [row.component.last_error.code] : [])].join(' '),
     row.robot.arch,
     row.robot.tags.join(','),
     printable(row.component.waiting_for ?? ''),

@@ -57,6 +57,12 @@ export class FleetView {
   }
 }
 
+/** Ids that two robots use, as these say themselves: each ends the link of the other. */
+export function twinIds(rows: readonly FleetRow[]): string[] {
+  const ids = rows.filter(({ robot }) => robot.link_endings > 0).map(({ robot }) => robot.robot_id);
+  return [...new Set(ids)];
+}
+
 export interface FleetRow {
   readonly robot: RobotState;
   readonly component: ComponentState;

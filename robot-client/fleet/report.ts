@@ -148,6 +148,8 @@ export interface RobotFactsForReport {
   readonly agent: string;
   /** Of this start of the agent. */
   readonly instance: string;
+  /** Links in a row that the broker ended; 0 while that means nothing. */
+  readonly endings: number;
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
@@ -180,6 +182,7 @@ export function reportRobot(
     metrics: { ...facts.metrics },
     counter_epoch: counted.epoch,
     instance: facts.instance,
+    ...(facts.endings > 0 ? { link_endings: facts.endings } : {}),
   };
 }
 

@@ -12,25 +12,34 @@ export class TwinWatch {
   readonly #log: Log;
   readonly #seldom: SeldomLog;
   readonly #count: () => number;
+  readonly #mono: () => number;
+  #upAtMs: number | null = null;
 
-  /** @param count links in a row that the broker ended soon */
-  constructor(log: Log, count: () => number) {
+  /**
+   * @param count links in a row that the broker ended soon
+   * @param mono milliseconds of a clock that never jumps
+   */
+  constructor(log: Log, count: () => number, mono = (): number => performance.now()) {
     this.#log = log;
-    this.#seldom = new SeldomLog(log, LIMITS.twinWindowMs, () => performance.now());
+    this.#mono = mono;
+    this.#seldom = new SeldomLog(log, LIMITS.twinWindowMs, mono);
     this.#count = count;
   }
 
-  /** Links that the broker ended; 0 while that means nothing. */
+  /** Links that the broker ended; 0 while that means nothing, and once a link has lasted. */
   get endings(): number {
     const count = this.#count();
-    return count >= LIMITS.endingsOfTwins ? count : 0;
+    const livedMs = this.#upAtMs === null ? 0 : this.#mono() - this.#upAtMs;
+    return count >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? count : 0;
   }
 
   up(broker: string): void {
+    this.#upAtMs = this.#mono();
     if (this.endings === 0) this.#log.info({ broker }, 'link to the broker is up');
   }
 
   down(reason: string): void {
+    this.#upAtMs = null;
     const { endings } = this;
     if (endings === 0) return this.#log.warn({ reason }, 'link to the broker is down');
     const { hint } = CATALOGUE.ROBOT_ID_TWICE;

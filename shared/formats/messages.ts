@@ -120,6 +120,8 @@ const stateSchema = z.object({
   counter_epoch: z.string().max(32).default(''),
   /** Made by chance at each start of the agent: two that take turns are two robots with one id. */
   instance: z.string().max(32).default(''),
+  /** Links in a row that the broker ended soon; absent while they are too few to mean a twin. */
+  link_endings: sizeSchema.default(0),
 });
 
 const eventSchema = z.object({

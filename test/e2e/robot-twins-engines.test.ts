@@ -24,6 +24,21 @@ async function startTwins(t: TestContext, site: Site, url: string): Promise<void
   }
 }
 
+/** What both robots report carries it, so no broker of ours is needed. */
+async function assertListed(site: Site, url: string): Promise<void> {
+  let last = '';
+  await waitUntil(
+    'drover fleet robots to tell it',
+    async () => {
+      last = await site.drover('fleet', 'robots', '--broker', url);
+      return /^r1 .*ROBOT_ID_TWICE/m.test(last);
+    },
+    { timeoutMs: 180_000, look: () => last },
+  );
+  const all = await site.drover('fleet', 'robots', '--broker', url, '--json');
+  assert.match(all, /"id_twice": ?true/);
+}
+
 async function assertTold(httpUrl: string): Promise<void> {
   const get = async (path: string): Promise<string> => (await fetch(`${httpUrl}${path}`)).text();
   let last = '';
@@ -50,7 +65,7 @@ describe('two robots with one id', { concurrency: true }, () => {
       const args = ['--engine-profile', name];
       const attached = await AttachedChild.start(t, site, { engine: engine.url, data: 'a', args });
       await startTwins(t, site, engine.url);
-      await assertTold(attached.url);
+      await Promise.all([assertTold(attached.url), assertListed(site, engine.url)]);
     });
   }
 
@@ -60,5 +75,6 @@ describe('two robots with one id', { concurrency: true }, () => {
     const relay = await startRelayChild(t, site, { upstream: above.url, name: 'hall' });
     await startTwins(t, site, relay.url);
     await Promise.all([relay.httpUrl, above.httpUrl].map(assertTold));
+    await assertListed(site, above.url);
   });
 });

@@ -175,6 +175,7 @@ export class SimRobot {
       metrics: {},
       counter_epoch: 'e1',
       instance: '',
+      link_endings: 0,
       components: [component],
     };
   }
