@@ -1,0 +1,49 @@
+/**
+ * The commands that pages of this repository print, and which of them tests run as printed. A block
+ * that no test can run says why; a page or a block that is missing here fails test/tidy.
+ */
+
+import { readFileSync } from 'node:fs';
+import { repositoryFile } from './repository.ts';
+
+const SYSTEMD = 'needs a systemd that runs; test/packaging reads the units with systemd-analyze';
+const BUILDS = 'installs or builds this repository: CI does it before any test runs';
+const PACKAGES = 'installs a package on this machine; test/packaging unpacks and runs each';
+
+/** For each page its blocks of commands in their order: null where a test runs it, else why not. */
+export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
+  'README.md': [BUILDS, null, null],
+  'HACKING.md': [BUILDS, BUILDS],
+  'docs/guide.md': [null, null, null, null, null, null, null],
+  'docs/robot-integration.md': [null, null, null],
+  'docs/tls.md': [null, null, null],
+  'docs/sites.md': [null, null],
+  'docs/engines.md': [null],
+  'docs/air-gap.md': [null, null, null],
+  'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
+  'examples/hooks/README.md': [null, SYSTEMD, null],
+  'examples/ros2/README.md': [null, null],
+  'examples/nats-cluster/README.md': [
+    'is the environment of a node, no commands; test/campaign runs the node.conf beside it',
+    'wants three machines; test/campaign runs a cluster of three on one',
+  ],
+};
+
+const FENCE = /^( *)```(\S*)\n(.*?)^\1```$/gms;
+const COMMANDS =
+  /^(?:npm|node|bash|drover(?:-broker|-robot)?|dpkg|systemctl|curl|sudo|install)(?= )/;
+
+/** The text of each block of commands of a page, without its indentation. */
+export function printedBlocks(page: string): string[] {
+  const text = readFileSync(repositoryFile(page), 'utf8');
+  return [...text.matchAll(FENCE)].flatMap(([, indent = '', language, body = '']) => {
+    const block = body.replaceAll(new RegExp(`^${indent}`, 'gm'), '');
+    const isCommands = language === 'sh' || (language === '' && COMMANDS.test(block));
+    return isCommands ? [block] : [];
+  });
+}
+
+/** Those that a test runs. */
+export function runnableBlocks(page: string): string[] {
+  return printedBlocks(page).filter((_block, at) => PRINTED[page]?.[at] === null);
+}
