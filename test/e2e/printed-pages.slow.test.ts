@@ -58,7 +58,7 @@ describe('the commands of a page run as printed:', () => {
       before: `sed -i 's/ cloud.example//; $ a 10.0.0.1 cloud.example' /etc/hosts`,
       after: [
         cloud.join('\n'),
-        'until curl -s http://127.0.0.1:8080/healthz | tee health | grep \'"up":true\'; do sleep 0.5; done',
+        'until curl -s http://127.0.0.1:8080/healthz | grep \'"up":true\'; do sleep 0.5; done',
       ],
     });
     if (done) assert.match(done.child.stdout, /"up":true/);

@@ -1,6 +1,7 @@
 /**
- * Runs the commands of a page as they are printed: one bash, a network, processes and system folders
- * of its own, our programs on PATH. Nothing outside a temp folder is written, and no process is left.
+ * Runs the commands of a page as they are printed: one bash, a network, processes and system
+ * folders of its own, our programs on PATH. Nothing outside a temp folder is written, and no process
+ * is left.
  */
 
 import assert from 'node:assert/strict';
@@ -48,7 +49,7 @@ drover sign bundles/1.0.0 --key keys/release.key
 
 export const WAIT_FOR_HTTP = 'until curl -sf http://127.0.0.1:8080/healthz; do sleep 0.5; done\n';
 
-/** @returns a folder as the README leaves it, with nothing running: keys, trust.json, ./app and its bundle */
+/** @returns a folder as the README leaves it: keys, trust.json, ./app and its bundle */
 export async function folderAfterReadme(scope: Scope): Promise<string> {
   const folder = await tempFolder(scope);
   const env = { PATH: `${await putPrograms(folder)}:${process.env['PATH'] ?? ''}` };
@@ -70,7 +71,7 @@ export interface Around {
 }
 
 /**
- * @returns the shell at its end and its folder; null when a program is missing and the test was skipped
+ * @returns the shell at its end and its folder; null when the test was skipped
  * @throws AssertionError with its output when a command failed
  */
 export async function runPrinted(
