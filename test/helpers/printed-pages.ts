@@ -13,7 +13,7 @@ const PACKAGES = 'installs a package on this machine; test/packaging unpacks and
 /** For each page its blocks of commands in their order: null where a test runs it, else why not. */
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
-  'HACKING.md': [BUILDS, BUILDS],
+  'CONTRIBUTING.md': [BUILDS, BUILDS],
   'docs/guide.md': [null, null, null, null, null, null, null],
   'docs/robot-integration.md': [null, null, null],
   'docs/tls.md': [null, null, null],

@@ -1,7 +1,7 @@
 /**
  * Runs the commands of a page as they are printed: one bash, a network, processes and system
- * folders of its own, our programs on PATH. Nothing outside a temp folder is written, and no process
- * is left.
+ * folders of its own, our programs on PATH. It writes nothing outside a temp folder, and leaves no
+ * process.
  */
 
 import assert from 'node:assert/strict';
