@@ -29,7 +29,7 @@ export class KeyWatch {
 
   #text(): string {
     const { keys, threshold } = this.#trust.roles.rollout;
-    return JSON.stringify([threshold, ...keys].sort());
+    return JSON.stringify([threshold, ...[...keys].sort()]);
   }
 }
 
