@@ -9,9 +9,10 @@ import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/base/ports.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
+import { Closers } from '../shared/io/closers.ts';
 import { MemoryFloor } from '../shared/io/memory-floor.ts';
-import { Certificates, type CertificateFiles } from './access/certificates.ts';
-import { LiveCredentials } from './access/live-credentials.ts';
+import { openAdmission, type Admission } from './access/admission.ts';
+import type { Certificates, CertificateFiles } from './access/certificates.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import type { Snapshotted } from './backup/write.ts';
 import { HotChunks } from './chunks/chunk-cache.ts';
@@ -85,19 +86,14 @@ interface Stores {
   readonly sessions: SessionsDatabase;
 }
 
-async function openStores(
-  options: BrokerOptions,
-  onOpen: (closer: () => Promise<void>) => void,
-): Promise<Stores> {
+async function openStores(options: BrokerOptions, closers: Closers): Promise<Stores> {
   const { dataFolder } = options;
   await openDataFolder(dataFolder);
   // First the database with the lock: a second broker must not touch the chunks of the first.
-  const control = await ControlStore.open(join(dataFolder, 'control'));
-  onOpen(() => control.close());
+  const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
   const trust = options.trust && new LiveTrust(options.trust);
   if (trust) walkTrust(trust, control, options.log);
-  const sessions = await openSessions(join(dataFolder, 'sessions'));
-  onOpen(() => sessions.close());
+  const sessions = closers.with(await openSessions(join(dataFolder, 'sessions')));
   const bytesMax = options.storeBytesMax;
   const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
   const disk = new HotChunks({
@@ -105,41 +101,31 @@ async function openStores(
     bytesMax: LIMITS.hotChunkBytesMax,
   });
   const keepMs = options.keepUnannouncedMs;
-  const parts = { trust, control, store: disk, onOpen };
+  const parts = { trust, control, store: disk, closers };
   const garbage = await collectFromStore({ ...options, ...parts, keepMs });
   return { chunks: garbage.chunks, disk, memory, garbage, control, trust, sessions };
 }
 
 /** @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
-  const closers: (() => Promise<void>)[] = [];
-  const close = async (): Promise<void> => {
-    for (const one of closers.splice(0).reverse()) await one();
-  };
-  try {
-    return { ...(await openBroker(options, (closer) => closers.push(closer))), close };
-  } catch (error) {
-    await close(); // what was opened before the failure must not hold the process or the lock
-    throw error;
-  }
+  return await Closers.open((closers) => openBroker(options, closers));
 }
 
-/** Opens part by part; `onOpen` hears how each is closed, to be done in reverse. */
 async function openBroker(
   options: BrokerOptions,
-  onOpen: (closer: () => Promise<void>) => void,
+  closers: Closers,
 ): Promise<Omit<RunningBroker, 'close'>> {
   const { host, connectionsMax, log } = options;
-  const { credentials, certificates } = await openAdmission(options, onOpen);
-  const stores = await openStores(options, onOpen);
+  const { credentials, certificates } = await openAdmission(options, closers);
+  const stores = await openStores(options, closers);
   const fleet = new Fleet();
   const gauges = { connections: () => 0 };
   const metrics = openMetrics(stores, fleet, gauges);
   const lead = options.lead && (await openLead(options, { ...stores, fleet, metrics }));
-  if (lead) onOpen(() => lead.close());
+  if (lead) closers.with(lead);
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
-  onOpen(await openBackups(options, { ...stores, lead, relay }));
+  closers.add(await openBackups(options, { ...stores, lead, relay }));
   const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller, relay };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
@@ -147,17 +133,16 @@ async function openBroker(
     isLeading: () => controller?.isLeading ?? false,
   });
   metrics.showGarbage(() => stores.garbage.views());
-  onOpen(tellExpiry(parts, log));
-  const http = await openHttp(options, parts);
-  onOpen(() => http.close());
+  closers.add(tellExpiry(parts, log));
+  const http = closers.with(await openHttp(options, parts));
   const engine = await openEngine(options, parts, {
     http,
-    onOpen,
+    closers,
     certified: (connection) => listeners.identityOf(connection),
     hasShare: (connection, identity) => listeners.name(connection, identity),
   });
-  onOpen(() => engine.close());
-  if (relay) onOpen(() => relay.close());
+  closers.with(engine);
+  if (relay) closers.with(relay);
   credentials?.onChange(() => {
     engine.endOutdated();
     http.endOutdated();
@@ -173,7 +158,7 @@ async function openBroker(
     handle: (connection) => engine.handle(connection),
     isKnown: (connection) => engine.isKnown(connection),
   });
-  onOpen(() => listeners.close());
+  closers.with(listeners);
   gauges.connections = () => listeners.connections;
   stores.garbage.run();
   return {
@@ -217,24 +202,9 @@ async function openDoors(
   };
 }
 
-/** What says who may come in. */
-async function openAdmission(
-  { credentialsFile, certificateFiles, log }: BrokerOptions,
-  onOpen: (closer: () => Promise<void>) => void,
-): Promise<Pick<Parts, 'credentials' | 'certificates'>> {
-  const credentials =
-    credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
-  if (credentials) onOpen(() => credentials.close());
-  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
-  if (certificates) onOpen(async () => certificates.close());
-  return { credentials, certificates };
-}
-
-interface Parts extends Stores {
+interface Parts extends Stores, Admission {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
-  readonly credentials: LiveCredentials | null;
-  readonly certificates: Certificates | null;
   readonly controller: Controller | null;
   readonly relay: Relay | null;
 }
@@ -243,14 +213,14 @@ interface EngineNeeds {
   readonly http: HttpApi;
   readonly certified: EngineOptions['certified'];
   readonly hasShare: EngineOptions['hasShare'];
-  readonly onOpen: (closer: () => Promise<void>) => void;
+  readonly closers: Closers;
 }
 
 /** Intake and engine know each other: what is stored is delivered to who waits for it. */
 async function openEngine(
   options: BrokerOptions,
   parts: Parts,
-  { http, certified, hasShare, onOpen }: EngineNeeds,
+  { http, certified, hasShare, closers }: EngineNeeds,
 ): Promise<Engine> {
   const { log } = options;
   const { chunks, control, sessions, trust, fleet, metrics, credentials } = parts;
@@ -280,8 +250,7 @@ async function openEngine(
     onReport: async (topic, payload) => await relay?.report(topic, payload),
   });
   intake.remember();
-  const turns = openTurns(options, parts);
-  onOpen(async () => turns.close());
+  const turns = closers.with(openTurns(options, parts));
   const engine: Engine = await Engine.open({
     persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),

@@ -13,6 +13,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
+import { Closers } from '../../shared/io/closers.ts';
 import { LiveTrust } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { readAnnouncement, readRollouts, readExpiry } from '../rollout/announced.ts';
@@ -26,14 +27,14 @@ import { watchExpiry } from '../control/expiry-watch.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { AttachedEngine } from './engine.ts';
 import { openBackupDoor } from '../backup/backup-socket.ts';
-import { Certificates, type CertificateFiles } from '../access/certificates.ts';
+import { openAdmission, type Admission } from '../access/admission.ts';
+import type { CertificateFiles } from '../access/certificates.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { ControlStore } from '../control/control-store.ts';
 import { openDataFolder } from '../control/data-folder.ts';
 import type { EngineAddress } from './link.ts';
 import { EventJournal } from './event-journal.ts';
 import { startHttpApi, type HttpApi } from '../http/http-api.ts';
-import { LiveCredentials } from '../access/live-credentials.ts';
 import { Metrics } from '../http/metrics.ts';
 import { openController, type LeadOptions } from '../rollout/lead.ts';
 import { StoreCheck } from './chunk-check.ts';
@@ -65,23 +66,12 @@ export interface AttachedBroker {
   close(): Promise<void>;
 }
 
-type OnOpen = (closer: () => Promise<void>) => void;
-
 /**
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED, DATA_LOCKED,
  *   LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID
  */
 export async function attachBroker(options: AttachOptions): Promise<AttachedBroker> {
-  const closers: (() => Promise<void>)[] = [];
-  const close = async (): Promise<void> => {
-    for (const one of closers.splice(0).reverse()) await one();
-  };
-  try {
-    return { ...(await open(options, (closer) => closers.push(closer))), close };
-  } catch (error) {
-    await close(); // what was opened before the failure must not hold the process or the lock
-    throw error;
-  }
+  return await Closers.open((closers) => open(options, closers));
 }
 
 interface Stores {
@@ -108,19 +98,14 @@ interface Parts extends Stores {
   readonly controller: Controller | null;
 }
 
-/** Opens part by part; `onOpen` hears how each is closed, to be done in reverse. */
 async function open(
   options: AttachOptions,
-  onOpen: OnOpen,
+  closers: Closers,
 ): Promise<Omit<AttachedBroker, 'close'>> {
-  const { dataFolder, certificateFiles, credentialsFile, log } = options;
-  const credentials =
-    credentialsFile === null ? null : await LiveCredentials.open(credentialsFile, log);
-  if (credentials) onOpen(() => credentials.close());
-  const certificates = certificateFiles && Certificates.open(certificateFiles, log);
-  if (certificates) onOpen(async () => certificates.close());
+  const { dataFolder, log } = options;
+  const { credentials, certificates } = await openAdmission(options, closers);
   const late: Late = { engine: null, check: null, http: null };
-  const stores = await openStores(options, late, onOpen);
+  const stores = await openStores(options, late, closers);
   const { trust } = stores;
   const fleet = new Fleet();
   const metrics = makeMetrics(stores, fleet, late);
@@ -133,12 +118,12 @@ async function open(
       ...{ dataFolder, trust, log, fleet, control: stores.control, isAlone: false, publish },
       onDecision: (kind) => metrics.countDecision(kind),
     }));
-  if (lead) onOpen(() => lead.close());
+  if (lead) closers.with(lead);
   const { control, journal, disk: chunks } = stores;
   const databases = new Map(
     Object.entries({ control, journal, ...(lead && { rollouts: lead.store }) }),
   );
-  onOpen(await openBackupDoor({ ...options, source: { databases, chunks } }));
+  closers.add(await openBackupDoor({ ...options, source: { databases, chunks } }));
   const controller = lead?.controller ?? null;
   const parts: Parts = { ...stores, fleet, metrics, late, controller };
   metrics.showRollouts({
@@ -148,32 +133,29 @@ async function open(
   });
   const intake = makeIntake(options, parts, publish);
   await intake.remember();
-  await openEngine(options, parts, { intake, onOpen });
+  await openEngine(options, parts, { intake, closers });
   const expiry = () => readExpiry(parts, controller !== null);
   metrics.showExpiry(expiry);
-  onOpen(watchExpiry(expiry, options.log));
-  const http = await openHttp(options, parts, { certificates, credentials });
-  onOpen(() => http.close());
+  closers.add(watchExpiry(expiry, options.log));
+  const http = closers.with(await openHttp(options, parts, { certificates, credentials }));
   credentials?.onChange(() => http.endOutdated());
   late.http = http;
   lead?.controller.run();
   return { httpPort: http.port, reload: credentials && (() => credentials.reload()) };
 }
 
-async function openStores(options: AttachOptions, late: Late, onOpen: OnOpen): Promise<Stores> {
+async function openStores(options: AttachOptions, late: Late, closers: Closers): Promise<Stores> {
   const { dataFolder, storeBytesMax: bytesMax } = options;
   await openDataFolder(dataFolder);
   // First a database with a lock: two brokers with one client id would end each other's session.
-  const control = await ControlStore.open(join(dataFolder, 'control'));
-  onOpen(() => control.close());
+  const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
   const trust = new LiveTrust(options.trust);
   walkTrust(trust, control, options.log);
-  const journal = await EventJournal.open(join(dataFolder, 'journal'));
-  onOpen(() => journal.close());
+  const journal = closers.with(await EventJournal.open(join(dataFolder, 'journal')));
   const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   const garbage = await collectFromEngine({
     ...options,
-    ...{ trust, control, store: disk, onOpen, keepMs: options.keepUnannouncedMs },
+    ...{ trust, control, store: disk, closers, keepMs: options.keepUnannouncedMs },
     link: () => engineOf(late).chunkLink,
     isSettled: () => late.engine?.status.isUp === true,
   });
@@ -239,7 +221,7 @@ async function answerWant(
 async function openEngine(
   { address, profile, log }: AttachOptions,
   { control, journal, chunks, garbage, late }: Parts,
-  { intake, onOpen }: { intake: AttachedIntake; onOpen: OnOpen },
+  { intake, closers }: { intake: AttachedIntake; closers: Closers },
 ): Promise<void> {
   const engine = await AttachedEngine.open({
     address,
@@ -254,7 +236,7 @@ async function openEngine(
     onHeld: (hash) => garbage.held(hash),
     onUnanswered: () => late.check?.suspect(),
   });
-  onOpen(() => engine.close());
+  closers.with(engine);
   late.engine = engine;
   const check = new StoreCheck({
     link: engine.chunkLink,
@@ -269,7 +251,7 @@ async function openEngine(
   intake.tend(); // what should have been put back while there was no engine to put it to
   const tending = setInterval(() => intake.tend(), LIMITS.restoreMsMin);
   const sweeping = setInterval(() => intake.sweep(), LIMITS.presenceSilenceMs / 6);
-  onOpen(async () => {
+  closers.add(async () => {
     clearInterval(tending);
     clearInterval(sweeping);
     check.close();
@@ -281,7 +263,7 @@ async function openEngine(
 async function openHttp(
   options: AttachOptions,
   parts: Parts,
-  doors: { certificates: Certificates | null; credentials: LiveCredentials | null },
+  admission: Admission,
 ): Promise<HttpApi> {
   const { fleet, metrics, controller, late } = parts;
   const { host, httpPort: port, log } = options;
@@ -292,7 +274,7 @@ async function openHttp(
     fleet,
     metrics,
     controller,
-    ...doors,
+    ...admission,
     log,
     expiry: () => readExpiry(parts, parts.controller !== null),
     engine: () => engine.status,

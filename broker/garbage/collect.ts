@@ -3,6 +3,7 @@
  * somebody else and one for the copies that we keep of its chunks. No decision lives here.
  */
 
+import type { Closers } from '../../shared/io/closers.ts';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -30,8 +31,7 @@ export interface CollectOptions {
   readonly control: ControlStore;
   readonly store: PrunableChunkStore;
   readonly log: Log;
-  /** Hears how each part is closed, to be done in reverse. */
-  onOpen(closer: () => Promise<void>): void;
+  readonly closers: Closers;
 }
 
 export interface Collecting {
@@ -46,7 +46,7 @@ export interface Collecting {
 
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
 export async function collectFromStore(options: CollectOptions): Promise<Collecting> {
-  const { control, store, trust, onOpen } = options;
+  const { control, store, trust, closers } = options;
   const parts = await openParts(options, ['store']);
   if (!parts || !trust) return keepAll(store);
   const place = placeOf('store', store);
@@ -56,7 +56,7 @@ export async function collectFromStore(options: CollectOptions): Promise<Collect
     isHeldBack: () => false,
     isPaused: () => false,
   });
-  onOpen(() => collector.close());
+  closers.with(collector);
   return {
     chunks: new TendedChunks(store, collector),
     use: (hash, work) => collector.use(hash, work),
@@ -137,7 +137,7 @@ type Open = (
 
 /** Null: nothing is ever removed. */
 async function openParts(
-  { dataFolder, keepMs, trust, log, onOpen }: CollectOptions,
+  { dataFolder, keepMs, trust, log, closers }: CollectOptions,
   places: readonly GarbageView['place'][],
 ): Promise<{ book: GarbageBook; open: Open } | null> {
   const folder = join(dataFolder, 'garbage');
@@ -148,8 +148,7 @@ async function openParts(
     await rm(folder, { recursive: true, force: true });
     return null;
   }
-  const book = await GarbageBook.open(folder, places);
-  onOpen(() => book.close());
+  const book = closers.with(await GarbageBook.open(folder, places));
   const open: Open = async (options) =>
     await GarbageCollector.open({
       ...options,

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { Closers } from '../../../shared/io/closers.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { announcedChunks, collectFromStore } from '../../../broker/garbage/collect.ts';
@@ -315,16 +316,14 @@ describe('garbage on real stores', () => {
     const folder = await tempFolder(t);
     const bench = await Bench.open(t);
     const store = await FolderChunkStore.open({ folder, bytesMax: 1e9, reserveBytes: 0 });
-    const closers: (() => Promise<void>)[] = [];
+    const closers = new Closers();
     const garbage = await collectFromStore({
       ...{ dataFolder: folder, keepMs: 300, log, store },
       control: bench.control,
       trust: bench.signer.trust,
-      onOpen: (closer) => closers.push(closer),
+      closers,
     });
-    t.after(async () => {
-      for (const one of closers.reverse()) await one();
-    });
+    t.after(() => closers.close());
     for (let at = 0; at < 60; at += 1) {
       const bytes = Buffer.from(`chunk ${at}`);
       await garbage.chunks.put(sha256Hex(bytes), bytes);
@@ -344,7 +343,7 @@ describe('garbage on real stores', () => {
     const between = [
       async () => {
         const { control, store, signer } = bench;
-        const off = { keepMs: null, trust: signer.trust, onOpen: () => undefined };
+        const off = { keepMs: null, trust: signer.trust, closers: new Closers() };
         await collectFromStore({ ...off, dataFolder: bench.folder, control, store, log });
       },
       async () => await (await GarbageBook.open(folder, ['engine', 'copies'])).close(),
@@ -367,13 +366,14 @@ describe('garbage on real stores', () => {
     const bench = await Bench.open(t);
     const dataFolder = await tempFolder(t);
     const parts = { dataFolder, log, store: bench.store, control: bench.control };
-    const onOpen = (): void => assert.fail('nothing is opened');
+    const closers = new Closers();
+    closers.add = () => assert.fail('nothing is opened');
     const { trust } = bench.signer;
     for (const off of [
       { keepMs: null, trust },
       { keepMs: KEEP, trust: null },
     ]) {
-      const garbage = await collectFromStore({ ...parts, ...off, onOpen });
+      const garbage = await collectFromStore({ ...parts, ...off, closers });
       assert.equal(garbage.chunks, bench.store);
       assert.deepEqual(garbage.views(), []);
     }

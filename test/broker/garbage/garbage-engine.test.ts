@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { Closers } from '../../../shared/io/closers.ts';
 import { collectFromEngine, type CollectingFromEngine } from '../../../broker/garbage/collect.ts';
 import { engineProfile, type EngineName } from '../../../broker/mqtt/engine-profile.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
@@ -79,7 +80,8 @@ async function openBench(
   const control = await ControlStore.open(join(dataFolder, 'control'));
   const folder = join(dataFolder, 'chunks');
   const store = await FolderChunkStore.open({ folder, bytesMax: storeBytes, reserveBytes: 0 });
-  const closers = [() => control.close()];
+  const closers = new Closers();
+  closers.with(control);
   const said: string[] = [];
   const log: Log = { ...makeLog('test', 'silent'), warn: (_, message) => void said.push(message) };
   const engine = new MemoryEngine();
@@ -87,13 +89,13 @@ async function openBench(
   const garbage = await collectFromEngine({
     ...{ dataFolder, control, store, log, keepMs, trust: signer.trust },
     profile: engineProfile(profile),
-    onOpen: (closer) => closers.push(closer),
+    closers,
     link: () => engine,
     isSettled: () => state.isSettled,
   });
   t.after(async () => {
     await garbage.close();
-    for (const one of closers.reverse()) await one();
+    await closers.close();
   });
   const payload = randomBytes(60_000);
   const bundle = await signer.makeBundle({ version: '1.0.0', payload, chunkBytes: 16_384 });
