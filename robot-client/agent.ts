@@ -176,8 +176,8 @@ export class Agent {
     inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
 
-  get components(): readonly Component[] {
-    return this.#components.all;
+  get components(): ComponentSet {
+    return this.#components;
   }
 
   /** GET /status of the local API. */

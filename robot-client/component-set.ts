@@ -12,6 +12,11 @@ import type { ClosedDoor } from './local/ready-word.ts';
 export class ComponentSet {
   readonly all: readonly Component[];
   readonly #log: Log;
+  #noteRead = (): void => undefined;
+  /** Resolves when each component was read. Before that nothing is known of what the robot runs. */
+  readonly whenRead = new Promise<void>((resolve) => {
+    this.#noteRead = resolve;
+  });
 
   constructor(all: readonly Component[], log: Log) {
     this.all = all;
@@ -25,6 +30,7 @@ export class ComponentSet {
   /** No effect runs before all of them were read. Never rejects. */
   async open(): Promise<void> {
     await this.#each('read', (component) => component.load());
+    this.#noteRead();
     await this.#each('start', (component) => component.start());
   }
 

@@ -74,6 +74,7 @@ const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   LOCAL_API_INVALID: 400,
   NOT_FOUND: 404,
   INTERNAL: 500,
+  ROBOT_STARTING: 503,
 };
 const REFUSED_STATUS = 409;
 

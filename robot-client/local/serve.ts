@@ -1,10 +1,15 @@
-/** Joins the local socket to the agent: each route is one call. */
+/**
+ * Joins the local socket to the agent: each route is one call, answered when the roots were read. The
+ * socket is open before that, and what was not read yet is not "nothing".
+ */
 
 import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { endsWithin } from '../../shared/io/within.ts';
 import type { Agent } from '../agent.ts';
 import type { Component } from '../component.ts';
-import { startLocalApi } from './api.ts';
+import { startLocalApi, type LocalHandlers } from './api.ts';
 
 export async function serveLocalApi(
   agent: Agent,
@@ -14,7 +19,7 @@ export async function serveLocalApi(
   return await startLocalApi({
     socketPath,
     log,
-    handlers: {
+    handlers: onceRead(agent, {
       status: () => agent.status(),
       explain: () => ({ lines: agent.explain() }),
       telemetry: (delta) => {
@@ -42,15 +47,31 @@ export async function serveLocalApi(
         if (lifted > 0) return { unblocked: version };
         throw new DroverError('NOT_FOUND', `unblock ${version}: it is not blocked here`);
       },
-    },
+    }),
   });
 }
 
+/** @throws DroverError ROBOT_STARTING from each route while a disk does not answer */
+function onceRead(agent: Agent, handlers: LocalHandlers): LocalHandlers {
+  const read = async (): Promise<void> => {
+    if (await endsWithin(agent.components.whenRead, LIMITS.localReadMs)) return;
+    throw new DroverError('ROBOT_STARTING', 'answer: the disk of a root was not read yet');
+  };
+  const after = Object.entries(handlers).map(([route, answer]) => [
+    route,
+    async (request: never) => {
+      await read();
+      return await (answer as (request: never) => object | Promise<object>)(request);
+    },
+  ]);
+  return Object.fromEntries(after) as LocalHandlers;
+}
+
 /** All components, or the one that is named. @throws DroverError NOT_FOUND */
-function chosen({ components }: Agent, name: string | undefined): readonly Component[] {
-  if (name === undefined) return components;
-  const found = components.filter((one) => one.name === name);
+function chosen({ components: { all } }: Agent, name: string | undefined): readonly Component[] {
+  if (name === undefined) return all;
+  const found = all.filter((one) => one.name === name);
   if (found.length > 0) return found;
-  const known = components.map((one) => one.name).join(', ');
+  const known = all.map((one) => one.name).join(', ');
   throw new DroverError('NOT_FOUND', `component ${name}: not on this robot, which has ${known}`);
 }

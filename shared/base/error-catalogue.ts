@@ -355,6 +355,11 @@ export const CATALOGUE = {
     'operator',
     'stop the other first (fuser -v DIR names it); each agent needs a --root of its own',
   ),
+  ROBOT_STARTING: refused(
+    'operator',
+    'ask again in a moment; a disk that does not answer for minutes has to be looked at (dmesg)',
+    'later',
+  ),
   FLOCK_MISSING: usage('install util-linux, which brings flock: apt install util-linux'),
   ROOT_LOCK_FAILED: refused(
     'operator',

@@ -96,7 +96,7 @@ exit "$code"
   }
 
   get #view(): ComponentView {
-    const [component] = this.#agent.components;
+    const [component] = this.#agent.components.all;
     if (!component) throw new TypeError('Soak: no component');
     return component.view;
   }

@@ -35,7 +35,7 @@ it('takes an order that was never delivered to it when it asks anew, within 150 
     openWire: broker.openWire,
     log: makeLog('test', 'silent'),
   });
-  const version = (): string | null | undefined => agent.components[0]?.view.version;
+  const version = (): string | null | undefined => agent.components.all[0]?.view.version;
   const restoreClock = clock.install();
   try {
     await agent.open();

@@ -7,6 +7,8 @@ import { describe, it } from 'node:test';
 import { Agent } from '../../../robot-client/agent.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
+import { callLocalApi } from '../../../robot-client/local/client.ts';
+import { serveLocalApi } from '../../../robot-client/local/serve.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
@@ -16,8 +18,8 @@ import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet } from '../bench.ts';
 import { faultyDisk, isChange, type Gate } from '../faulty-disk.ts';
 
-/** An agent of two components without a broker; both roots hold a release 1.0.0. */
-async function openTwo(scope: Scope, gate: Gate): Promise<{ agent: Agent; folder: string }> {
+/** An agent of two components without a broker, not yet open; both roots hold a release 1.0.0. */
+async function makeTwo(scope: Scope, gate: Gate): Promise<{ agent: Agent; folder: string }> {
   const folder = await tempFolder(scope);
   const roots = ['app', 'nav'].map((component) => ({ component, root: join(folder, component) }));
   for (const { root } of roots) {
@@ -33,8 +35,13 @@ async function openTwo(scope: Scope, gate: Gate): Promise<{ agent: Agent; folder
     link: { url: 'mqtt://127.0.0.1:1' },
     log: makeLog('two', 'silent'),
   });
-  await agent.open();
   return { agent, folder };
+}
+
+async function openTwo(scope: Scope, gate: Gate): Promise<{ agent: Agent; folder: string }> {
+  const two = await makeTwo(scope, gate);
+  await two.agent.open();
+  return two;
 }
 
 describe('a component that is closed', () => {
@@ -89,12 +96,12 @@ describe('components of one robot', () => {
       if (fails && isChange({ name, path }) && path.includes('/nav/')) throw new TypeError('bug');
     });
     t.after(() => agent.close());
-    const views = new Map(agent.components.map(({ view }) => [view.name, view]));
+    const views = new Map(agent.components.all.map(({ view }) => [view.name, view]));
     assert.equal(views.get('app')?.version, '1.0.0');
     assert.equal(views.get('app')?.live.refusal, null);
     assert.equal(views.get('nav')?.live.refusal?.problem.code, 'INTERNAL');
     fails = false;
-    await waitUntil('nav to be read again', () => agent.components.every((one) => one.isOpen), {
+    await waitUntil('nav to be read again', () => agent.components.all.every((one) => one.isOpen), {
       timeoutMs: 30_000,
     });
     assert.equal(await realDisk.readlink(join(folder, 'nav/active')), 'releases/1.0.0');
@@ -110,5 +117,33 @@ describe('components of one robot', () => {
     });
     const { active } = await readSlots(disk, layoutOf(folder));
     assert.equal(active.kind, 'foreign');
+  });
+});
+
+describe('a local socket that is open before the roots were read', () => {
+  it('waits with its answers, and says ROBOT_STARTING while a disk hangs', async (t) => {
+    let letGo = (): void => undefined;
+    const hanging = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const { agent, folder } = await makeTwo(t, async ({ path }) => {
+      if (path.includes('/nav/')) await hanging;
+    });
+    const socket = join(folder, 'agent.sock');
+    const door = await serveLocalApi(agent, socket, makeLog('door', 'silent'));
+    t.after(() => door.close());
+    const opened = agent.open();
+    t.after(() => agent.close());
+    await assert.rejects(callLocalApi(socket, 'GET', '/status'), { code: 'ROBOT_STARTING' });
+    const unblock = callLocalApi(socket, 'POST', '/unblock', { version: '1.0.0' });
+    await assert.rejects(unblock, { code: 'ROBOT_STARTING' });
+    const status = callLocalApi(socket, 'GET', '/status');
+    letGo();
+    const { components } = (await status) as unknown as { components: { version: string }[] };
+    assert.deepEqual(
+      components.map(({ version }) => version),
+      ['1.0.0', '1.0.0'],
+    );
+    await opened;
   });
 });
