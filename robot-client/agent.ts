@@ -1,22 +1,15 @@
 /**
- * The robot's agent: one link, one memory of what was accepted, any number of components. It opens
- * what carriers bring (signatures first), hands it to the components, and tells the fleet.
+ * The robot's agent: one link, one memory of what was accepted, any number of components. It takes
+ * orders from the fleet (orders.ts) and reports to it.
  */
 
-import { CATALOGUE } from '../shared/base/error-catalogue.ts';
 import { inBackground } from '../shared/base/in-background.ts';
-import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
+import { DroverError, toProblem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import {
-  orderFilters,
-  parseTopic,
-  robotClientId,
-  robotTopic,
-  UPDATES_TOPIC,
-} from '../shared/formats/topics.ts';
+import { orderFilters, robotClientId, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -31,8 +24,6 @@ import { Memory } from './fleet/memory.ts';
 import { Outbox } from './fleet/outbox.ts';
 import { iso } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
-import { OrdersWatch } from './fleet/resubscribe.ts';
-import { problemOf, SecondLook } from './fleet/retry-refused.ts';
 import { StateCopies } from './fleet/state-copies.ts';
 import { TrustFile } from './fleet/trust-store.ts';
 import { TwinWatch } from './fleet/twin-watch.ts';
@@ -45,6 +36,7 @@ import { explainRobot } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
+import { Orders } from './orders.ts';
 import { SwapTurns } from './update/swap-turns.ts';
 
 export class Agent {
@@ -60,17 +52,11 @@ export class Agent {
   readonly #reporter: Reporter;
   readonly telemetry: Telemetry;
   readonly #watch: HealthWatch;
-  readonly #secondLook = new SecondLook((topic, bytes) => this.#onMessage(topic, bytes));
-  readonly #orders = new OrdersWatch({
-    now: () => this.#now(),
-    onExpired: () => void this.#consider(),
-    ask: () => this.#askAgain(),
-  });
+  readonly #orders: Orders;
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
   #wire: Wire | null = null;
   readonly #wants: Wants;
-  #closed = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -110,6 +96,14 @@ export class Agent {
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     const all = options.roots.map((one) => this.#makeComponent(one));
     this.#components = new ComponentSet(all, options.log);
+    this.#orders = new Orders({
+      ...{ components: this.#components, inbox, memory: this.#memory, trust, trustFile },
+      log: options.log,
+      now: () => this.#now(),
+      isTwin: () => this.#twins.endings > 0,
+      onTrust: () => this.#reporter.soon(true),
+      askAgain: () => this.#askAgain(),
+    });
     this.#watch = makeHealthWatch(options, {
       components: all,
       reporter: this.#reporter,
@@ -121,7 +115,7 @@ export class Agent {
     const unknown = await this.#memory.open();
     await this.#components.open();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
-    await this.#tellDamages();
+    await this.#orders.tellDamages();
     this.#reporter.start();
     this.#watch.start();
     this.#orders.start();
@@ -137,7 +131,9 @@ export class Agent {
         },
       },
       {
-        onMessage: (topic, payload) => this.#onMessage(topic, payload),
+        onMessage: async (topic, payload) => {
+          if (!(await this.#orders.take(topic, payload))) await this.#chunks.deliver(payload);
+        },
         onUp: () => void this.#onUp(),
         onDown: (reason) => {
           this.#twins.down(reason);
@@ -153,9 +149,7 @@ export class Agent {
    * @returns false when something still writes under a root: its lock has to stay
    */
   async close(): Promise<boolean> {
-    this.#closed = true;
     this.#watch.close();
-    this.#secondLook.close();
     this.#orders.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
@@ -243,7 +237,7 @@ export class Agent {
         if (urgent) this.#watch.stepAside();
         this.#reporter.soon(urgent);
       },
-      onIdle: () => void this.#consider(),
+      onIdle: () => void this.#orders.consider(),
       tell: async (event) => {
         await this.#outbox.add(event);
         inBackground(this.#log, 'send events', this.#flush());
@@ -278,93 +272,6 @@ export class Agent {
 
   async #listen(): Promise<void> {
     await subscribeGently(this.#link(), orderFilters(this.#trust.version + 1));
-  }
-
-  async #tellDamages(): Promise<void> {
-    for (const one of this.#memory.takeDamages())
-      await this.#components.refuse(one, { stays: true });
-  }
-
-  async #onMessage(topic: string, payload: Uint8Array): Promise<void> {
-    const parsed = parseTopic(topic);
-    const isJudged = parsed !== null && ['updates', 'progress', 'trust'].includes(parsed.kind);
-    const unknown = isJudged ? await this.#memory.open() : null;
-    if (unknown) {
-      this.#lookAgain(unknown, topic, payload);
-      return this.#components.refuse(unknown, { stays: true });
-    }
-    await this.#tellDamages();
-    if (parsed?.kind === 'updates') return this.#onAnnouncement(topic, payload);
-    if (parsed?.kind === 'progress') return this.#onProgress(topic, payload);
-    if (parsed?.kind === 'trust') return this.#onTrust(topic, parsed.version, payload);
-    return this.#chunks.deliver(payload);
-  }
-
-  async #onTrust(topic: string, version: number, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
-    const before = this.#trust.current;
-    try {
-      if (!(await this.#trustFile.take(version, payload))) return;
-    } catch (thrown) {
-      const problem = problemOf(thrown, this.#log);
-      this.#lookAgain(problem, topic, payload);
-      return this.#components.refuse(problem, { stays: true });
-    }
-    this.#log.info({ version }, 'new trust root accepted');
-    await this.#inbox.followTrust(before);
-    this.#reporter.soon(true);
-    this.#askAgain(); // what was refused under the old keys may hold now
-  }
-
-  async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
-    if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
-    try {
-      const { seq, expires_at } = await this.#inbox.acceptAnnouncement(payload, this.#now());
-      this.#orders.follow(expires_at);
-      if (this.#twins.endings === 0) this.#log.info({ seq }, 'announcement accepted');
-    } catch (thrown) {
-      const problem = problemOf(thrown, this.#log);
-      this.#lookAgain(problem, topic, payload);
-      return this.#components.refuse(problem, { stays: true });
-    }
-    await this.#consider();
-  }
-
-  async #onProgress(topic: string, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
-    if (payload.byteLength === 0) return;
-    try {
-      await this.#inbox.acceptProgress(payload, this.#now());
-    } catch (thrown) {
-      const problem = problemOf(thrown, this.#log);
-      this.#lookAgain(problem, topic, payload);
-      this.#log.warn({ problem }, 'progress refused');
-      return;
-    }
-    await this.#consider();
-  }
-
-  /** What is wrong with the robot and not with the document may be right in a while. */
-  #lookAgain(problem: Problem, topic: string, payload: Uint8Array): void {
-    if (CATALOGUE[problem.code].retry === 'later') this.#secondLook.keep(topic, payload);
-  }
-
-  async #consider(): Promise<void> {
-    if (this.#closed) return;
-    try {
-      // All of one instant: a progress without its `completeSince` would count from now on.
-      const { heard } = this.#inbox;
-      // A recall holds without an announcement: it undoes what was announced once.
-      await this.#components.consider(null, heard);
-      const announcement = this.#inbox.currentAnnouncement(this.#now());
-      if (announcement) await this.#components.consider(announcement, heard);
-    } catch (thrown) {
-      const problem = problemOf(thrown, this.#log);
-      const bytes = this.#inbox.announcementBytes;
-      if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
-      await this.#components.refuse(problem, { stays: false });
-    }
   }
 
   #facts() {

@@ -1,6 +1,6 @@
 /**
- * Joins the local socket to the agent: each route is one call, answered when the roots were read. The
- * socket is open before that, and what was not read yet is not "nothing".
+ * Joins the local socket to the agent: each route is one call, answered when the roots were read.
+ * The socket is open before that, and what was not read yet is not "nothing".
  */
 
 import { DroverError } from '../../shared/base/errors.ts';

@@ -1,0 +1,157 @@
+/**
+ * Orders of the fleet: announcements, progress and new trust roots. Each is opened (signatures
+ * first), remembered, and handed to the components. What is refused because of the robot itself,
+ * such as its clock or its disk, is looked at again.
+ */
+
+import { CATALOGUE } from '../shared/base/error-catalogue.ts';
+import { type Problem } from '../shared/base/errors.ts';
+import type { EpochMs } from '../shared/base/ids.ts';
+import type { Log } from '../shared/base/ports.ts';
+import { parseTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
+import type { LiveTrust } from '../shared/formats/trust-chain.ts';
+import type { ComponentSet } from './component-set.ts';
+import type { Inbox } from './fleet/inbox.ts';
+import type { Memory } from './fleet/memory.ts';
+import { OrdersWatch } from './fleet/resubscribe.ts';
+import { problemOf, SecondLook } from './fleet/retry-refused.ts';
+import type { TrustFile } from './fleet/trust-store.ts';
+
+export interface OrdersOptions {
+  readonly components: ComponentSet;
+  readonly inbox: Inbox;
+  readonly memory: Memory;
+  readonly trust: LiveTrust;
+  readonly trustFile: TrustFile;
+  readonly log: Log;
+  now(): EpochMs;
+  /** Another robot with this id takes turns on the link, and each turn brings the list again. */
+  isTwin(): boolean;
+  /** A new trust root was accepted. */
+  onTrust(): void;
+  /** Subscribes once more, so that the broker delivers again what it retains. */
+  askAgain(): void;
+}
+
+export class Orders {
+  readonly #options: OrdersOptions;
+  readonly #secondLook = new SecondLook(
+    async (topic, bytes) => void (await this.take(topic, bytes)),
+  );
+  readonly #watch: OrdersWatch;
+  #closed = false;
+
+  constructor(options: OrdersOptions) {
+    this.#options = options;
+    this.#watch = new OrdersWatch({
+      now: () => options.now(),
+      onExpired: () => void this.consider(),
+      ask: () => options.askAgain(),
+    });
+  }
+
+  start(): void {
+    this.#watch.start();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#secondLook.close();
+    this.#watch.close();
+  }
+
+  async tellDamages(): Promise<void> {
+    for (const one of this.#options.memory.takeDamages())
+      await this.#options.components.refuse(one, { stays: true });
+  }
+
+  /** @returns false for a topic that carries no order */
+  async take(topic: string, payload: Uint8Array): Promise<boolean> {
+    const parsed = parseTopic(topic);
+    if (parsed?.kind !== 'updates' && parsed?.kind !== 'progress' && parsed?.kind !== 'trust') {
+      return false;
+    }
+    const unknown = await this.#options.memory.open();
+    if (unknown) {
+      this.#lookAgain(unknown, topic, payload);
+      await this.#options.components.refuse(unknown, { stays: true });
+      return true;
+    }
+    await this.tellDamages();
+    if (parsed.kind === 'updates') await this.#onAnnouncement(topic, payload);
+    else if (parsed.kind === 'progress') await this.#onProgress(topic, payload);
+    else await this.#onTrust(topic, parsed.version, payload);
+    return true;
+  }
+
+  async #onTrust(topic: string, version: number, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
+    const before = this.#options.trust.current;
+    try {
+      if (!(await this.#options.trustFile.take(version, payload))) return;
+    } catch (thrown) {
+      const problem = problemOf(thrown, this.#options.log);
+      this.#lookAgain(problem, topic, payload);
+      return this.#options.components.refuse(problem, { stays: true });
+    }
+    this.#options.log.info({ version }, 'new trust root accepted');
+    await this.#options.inbox.followTrust(before);
+    this.#options.onTrust();
+    this.#options.askAgain(); // what was refused under the old keys may hold now
+  }
+
+  async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
+    if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
+    try {
+      const { seq, expires_at } = await this.#options.inbox.acceptAnnouncement(
+        payload,
+        this.#options.now(),
+      );
+      this.#watch.follow(expires_at);
+      if (!this.#options.isTwin()) this.#options.log.info({ seq }, 'announcement accepted');
+    } catch (thrown) {
+      const problem = problemOf(thrown, this.#options.log);
+      this.#lookAgain(problem, topic, payload);
+      return this.#options.components.refuse(problem, { stays: true });
+    }
+    await this.consider();
+  }
+
+  async #onProgress(topic: string, payload: Uint8Array): Promise<void> {
+    this.#secondLook.forget(topic);
+    if (payload.byteLength === 0) return;
+    try {
+      await this.#options.inbox.acceptProgress(payload, this.#options.now());
+    } catch (thrown) {
+      const problem = problemOf(thrown, this.#options.log);
+      this.#lookAgain(problem, topic, payload);
+      this.#options.log.warn({ problem }, 'progress refused');
+      return;
+    }
+    await this.consider();
+  }
+
+  /** What is wrong with the robot and not with the document may be right in a while. */
+  #lookAgain(problem: Problem, topic: string, payload: Uint8Array): void {
+    if (CATALOGUE[problem.code].retry === 'later') this.#secondLook.keep(topic, payload);
+  }
+
+  /** Hands what holds now to the components. */
+  async consider(): Promise<void> {
+    if (this.#closed) return;
+    try {
+      // All of one instant: a progress without its `completeSince` would count from now on.
+      const { heard } = this.#options.inbox;
+      // A recall holds without an announcement: it undoes what was announced once.
+      await this.#options.components.consider(null, heard);
+      const announcement = this.#options.inbox.currentAnnouncement(this.#options.now());
+      if (announcement) await this.#options.components.consider(announcement, heard);
+    } catch (thrown) {
+      const problem = problemOf(thrown, this.#options.log);
+      const bytes = this.#options.inbox.announcementBytes;
+      if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
+      await this.#options.components.refuse(problem, { stays: false });
+    }
+  }
+}
