@@ -61,6 +61,8 @@ export class AttachedIntake {
   readonly #laterTrusts = new LaterTrusts();
   /** What this connection brought and did not verify: it may under the next root. */
   readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
+  /** Being written to the disk: what is stored there now is not to be put in its place. */
+  readonly #underWay = new Set<string>();
   #isSettled = false;
 
   constructor(options: AttachedIntakeOptions) {
@@ -109,7 +111,9 @@ export class AttachedIntake {
   tend(): void {
     if (!this.#isSettled) return;
     const topics = this.#signedTopics();
-    for (const topic of topics) if (!this.#confirmed.has(topic)) this.#restore(topic);
+    for (const topic of topics) {
+      if (!this.#confirmed.has(topic) && !this.#underWay.has(topic)) this.#restore(topic);
+    }
     for (const topic of this.#restoredMs.keys()) {
       if (!topics.includes(topic)) this.#restoredMs.delete(topic);
     }
@@ -191,9 +195,11 @@ export class AttachedIntake {
     try {
       if (payload.byteLength === 0) throw emptied(text);
       vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
+      this.#underWay.add(text);
       await control.put({ topic: text, payload: payload.slice(), qos: 1 });
       this.#confirmed.add(text);
     } catch (error) {
+      this.#underWay.delete(text);
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a retained message of the engine');
@@ -202,6 +208,7 @@ export class AttachedIntake {
       }
       return this.tend();
     }
+    this.#underWay.delete(text);
     if (topic.kind === 'updates') this.#options.onAnnounced();
   }
 

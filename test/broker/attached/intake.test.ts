@@ -174,6 +174,17 @@ describe('what an engine of somebody else brings', () => {
     assert.equal(bench.restored.length, 1, 'it holds the newest');
   });
 
+  it('is never taken back while the newer one is still on its way to the disk', async (t) => {
+    const { bench, intake } = await Bench.open(t);
+    intake.settled();
+    await say(intake, 'fleet/updates', bench.signer.announce(7, []));
+    const newer = say(intake, 'fleet/updates', bench.signer.announce(8, []));
+    intake.tend();
+    await newer;
+    intake.tend();
+    assert.deepEqual(bench.restored, []);
+  });
+
   it('costs nothing when it is no topic of ours, a chunk, or too large', async (t) => {
     const { bench, intake } = await Bench.open(t);
     await say(intake, 'somebody/else', utf8('x'));
