@@ -1,5 +1,6 @@
 /** Removes what is not needed of a root, as prune-plan.ts decides. */
 
+import { DroverError } from '../../shared/base/errors.ts';
 import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
 import {
   ADOPTED_SEAL,
@@ -12,6 +13,7 @@ import {
 } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { followPath, readSlots } from './read-slots.ts';
+import { isSickDisk } from './root-claims.ts';
 
 /**
  * @param keepStaging path of the staging folder that is needed still
@@ -23,16 +25,39 @@ export async function pruneReleases(
   keepStaging: string | null,
 ): Promise<readonly Left[]> {
   const plan = planPrune(await readRoot(disk, layout, keepStaging));
-  for (const name of plan.releases) await disk.removeTree(releaseFolder(layout, name));
+  const stuck: Left[] = [];
+  const removed: string[] = [];
+  for (const name of plan.releases) {
+    const why = await triedToRemove(disk, releaseFolder(layout, name));
+    if (why === null) removed.push(name);
+    else stuck.push({ name, why });
+  }
   // A record must not go before its release: what then came back would count as not Drover's.
-  if (plan.releases.length > 0) await disk.syncFolder(layout.releases);
-  const gone = new Set([...plan.releases, ...plan.recipes, ...plan.seals]);
+  if (removed.length > 0) await disk.syncFolder(layout.releases);
+  const gone = new Set([...removed, ...plan.recipes, ...plan.seals]);
+  for (const { name } of stuck) gone.delete(name);
   for (const version of gone) await disk.removeTree(keptFolder(layout, version));
-  for (const version of plan.recipes) await disk.unlink(recipeFile(layout, version));
-  for (const version of plan.seals) await disk.unlink(sealFile(layout, version));
-  for (const version of plan.adopted) await disk.unlink(adoptedSealFile(layout, version));
+  const isGone = (version: string): boolean => stuck.every(({ name }) => name !== version);
+  for (const one of plan.recipes.filter(isGone)) await disk.unlink(recipeFile(layout, one));
+  for (const one of plan.seals.filter(isGone)) await disk.unlink(sealFile(layout, one));
+  for (const one of plan.adopted.filter(isGone)) await disk.unlink(adoptedSealFile(layout, one));
   for (const name of plan.staging) await disk.removeTree(`${layout.staging}/${name}`);
-  return plan.left;
+  return [...plan.left, ...stuck];
+}
+
+/**
+ * One release that cannot go (a mount in it, an immutable file) keeps no other from going.
+ * @returns why it stays; null when it is gone
+ * @throws DroverError of a disk that is full, read-only or broken: that holds for all of them
+ */
+async function triedToRemove(disk: Disk, folder: string): Promise<string | null> {
+  try {
+    await disk.removeTree(folder);
+    return null;
+  } catch (error) {
+    if (!(error instanceof DroverError) || isSickDisk(error)) throw error;
+    return `it cannot be removed: ${error.message}`;
+  }
 }
 
 /**

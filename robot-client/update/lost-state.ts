@@ -6,6 +6,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Phase } from '../../shared/formats/phases.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import {
   freshState,
@@ -37,6 +38,20 @@ export function stateAfterLoss(slots: Slots, damage: Problem | null, now: EpochM
   if (!hasWayBack) return { ...fresh, lastProblem };
   return { ...fresh, phase: 'probation', job: lostJob(version, previous, now), lastProblem };
 }
+
+/**
+ * A job that knows no way back has one when `rollback` leads to a release: the state may be older
+ * than the links, or of another robot. A rollback to nothing would leave a robot without software.
+ */
+export function withRollback(state: MachineState, slots: Slots): MachineState {
+  const { job, phase } = state;
+  if (!job || job.previousVersion !== null || !AFTER_SWAP.includes(phase)) return state;
+  const previousVersion = versionOf(slots.rollback);
+  if (previousVersion === null || previousVersion === job.version) return state;
+  return { ...state, job: { ...job, previousVersion } };
+}
+
+const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
 
 /** Stands for the update that is not known any more: its version, and what it replaced. */
 function lostJob(version: string, previousVersion: string, now: EpochMs): Job {

@@ -8,7 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { stateAfterLoss } from './lost-state.ts';
+import { stateAfterLoss, withRollback } from './lost-state.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -66,7 +66,8 @@ export async function readMachineState(
   now: number,
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
-  return value ?? stateAfterLoss(await readSlots(disk, layout), problem, now);
+  const slots = await readSlots(disk, layout);
+  return value ? withRollback(value, slots) : stateAfterLoss(slots, problem, now);
 }
 
 /**
@@ -80,8 +81,9 @@ export async function peekMachineState(
 ): Promise<{ state: MachineState; problem: Problem | null }> {
   try {
     const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
-    if (bytes !== null) return { state: parseMachineState(bytes), problem: null };
-    return { state: stateAfterLoss(await readSlots(disk, layout), null, now), problem: null };
+    const slots = await readSlots(disk, layout);
+    if (bytes === null) return { state: stateAfterLoss(slots, null, now), problem: null };
+    return { state: withRollback(parseMachineState(bytes), slots), problem: null };
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
     const cause = toProblem(thrown);

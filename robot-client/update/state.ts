@@ -140,9 +140,14 @@ export type Job = z.output<typeof jobSchema>;
 export type LastUpdate = z.output<typeof lastUpdateSchema>;
 export type MachineState = z.output<typeof stateSchema>;
 
+/** Each phase but `idle` is about a job: a file that names none is damaged, and set aside. */
+const wholeState = stateSchema.refine(({ phase, job }) => phase === 'idle' || job !== null, {
+  message: 'a phase without a job',
+});
+
 const KIND = {
   what: 'state file',
-  schema: stateSchema,
+  schema: wholeState,
   bytesMax: LIMITS.manifestBytesMax * 4,
   code: 'STATE_CORRUPT',
 } as const;

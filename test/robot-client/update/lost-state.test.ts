@@ -58,6 +58,11 @@ const DAMAGES: readonly [string, (layout: Layout) => Promise<unknown>][] = [
   ['is of something else', ({ machineFile }) => writeFile(machineFile, '{"schema":7}')],
   ['is a folder', ({ machineFile }) => mkdir(machineFile)],
   [
+    'names a phase and no job',
+    ({ machineFile }) =>
+      writeFile(machineFile, JSON.stringify({ ...freshState(), phase: 'probation' })),
+  ],
+  [
     'is a folder for the second time',
     async ({ machineFile }) => {
       await mkdir(join(`${machineFile}.corrupt`, 'x'), { recursive: true });
@@ -87,6 +92,19 @@ describe('a lost state', () => {
       assert.equal(await readlink(layout.active), 'releases/1.0.0');
     });
   }
+
+  it('of another robot, in its first install, goes back to the release that stands here', async () => {
+    const lost = await makeRoot('releases/1.0.0');
+    const { job } = await readMachineState(realDisk, lost, NOW);
+    assert.ok(job);
+    for (const phase of ['probation', 'rolling_back'] as const) {
+      const layout = await makeRoot('releases/1.0.0');
+      const copied = { ...freshState(), phase, job: { ...job, previousVersion: null, boots: 3 } };
+      await writeMachineState(realDisk, layout, copied);
+      assert.equal((await recoverOn(layout)).version, '1.0.0', phase);
+      assert.equal(await readlink(layout.active), 'releases/1.0.0', phase);
+    }
+  });
 
   it('is over when what runs is healthy, and is no update of any rollout', async () => {
     const layout = await makeRoot('releases/1.0.0');

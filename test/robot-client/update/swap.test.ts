@@ -13,7 +13,7 @@ import { step } from '../../../robot-client/update/machine.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
 import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
-import { realDisk } from '../../../robot-client/install/disk.ts';
+import { diskError, realDisk } from '../../../robot-client/install/disk.ts';
 import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
 import {
   admitRelease,
@@ -27,6 +27,7 @@ import { versionOf } from '../../../robot-client/install/slots.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
+import { faultyDisk } from '../faulty-disk.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const folders: string[] = [];
@@ -154,6 +155,25 @@ describe('swap', () => {
     assert.deepEqual(await realDisk.list(layout.releases), ['1.0.0']);
     assert.deepEqual(await realDisk.list(layout.bases), []);
     assert.deepEqual(await realDisk.list(layout.staging), [kept, 'tree']);
+  });
+
+  it('removes the others and keeps the records of one release that cannot go', async () => {
+    const layout = await installed();
+    for (const version of ['0.7.0', '0.8.0', '0.9.0']) await putRelease(layout, version);
+    const busy = Object.assign(new Error('EBUSY: resource busy'), { code: 'EBUSY' });
+    const disk = faultyDisk(({ name, path }) => {
+      if (name === 'removeTree' && path.endsWith('/0.8.0')) throw diskError('remove', path, busy);
+    });
+    const left = await pruneReleases(disk, layout, null);
+    assert.deepEqual(await realDisk.list(layout.releases), ['0.8.0', '1.0.0']);
+    assert.deepEqual(await realDisk.list(layout.bases), ['0.8.0']);
+    assert.deepEqual(
+      left.map(({ name }) => name),
+      ['0.8.0'],
+    );
+    assert.match(left[0]?.why ?? '', /it cannot be removed: .*EBUSY/);
+    await pruneReleases(realDisk, layout, null);
+    assert.deepEqual(await realDisk.list(layout.releases), ['1.0.0']);
   });
 
   it('always boots a complete old or new version, wherever the power is cut', async () => {
