@@ -120,7 +120,8 @@ export class Component {
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
   consider(announcement: Announcement | null, heard: HeardFacts): Promise<void> {
     return this.#enqueue(async () => {
-      if (!this.isOpen) return void (await this.#hasRoot());
+      const isOurs = this.isOpen && !(await this.#root.stray());
+      if (!isOurs && !(await this.#hasRoot())) return;
       await this.#look();
       if (await this.#obeyRecall(heard)) return;
       if (foreignProblem(this.#slots.slots)) return;
@@ -155,7 +156,7 @@ export class Component {
   look(): Promise<void> {
     return this.#enqueue(async () => {
       if (!this.isOpen) return;
-      await this.#look();
+      if (!(await this.#root.stray())) await this.#look();
       if (await this.#root.probe()) await this.#hasRoot();
     });
   }
@@ -265,7 +266,7 @@ export class Component {
   async #hasRoot(): Promise<boolean> {
     const [wasOpen, { problem: before }] = [this.isOpen, this.#root];
     if (wasOpen && !before) return true;
-    await (wasOpen ? this.#root.prepare() : this.load());
+    await (wasOpen ? this.#root.prepare(this.#state) : this.load());
     const [isOpen, { problem }] = [this.isOpen, this.#root];
     if (problem) {
       this.#wakeIn(LIMITS.secondLookMs);

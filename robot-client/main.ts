@@ -19,6 +19,7 @@ import { explainAtRest } from './commands/at-rest.ts';
 import { ADOPTED_VERSION_DEFAULT } from './install/adoption.ts';
 import { realDisk } from './install/disk.ts';
 import { callAgent } from './commands/call-agent.ts';
+import { claimedDisk } from './install/claimed-disk.ts';
 import { RootClaims } from './install/root-claims.ts';
 import { assertRootsApart, lockRoot } from './install/lock.ts';
 import { findZstdProgram } from '../shared/io/zstd.ts';
@@ -190,7 +191,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    disk: realDisk,
+    disk: claimedDisk(realDisk, claims),
     claims,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,

@@ -10,8 +10,9 @@
  */
 
 import { spawn } from 'node:child_process';
-import { closeSync, constants, openSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, constants, fstat, openSync, realpathSync, stat, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf } from './layout.ts';
@@ -20,6 +21,13 @@ import { makeRoot } from '../update/swap.ts';
 
 export interface RootLock {
   readonly root: string;
+  /** Null while the paths of root and `state/` lead to the folders that are locked. */
+  stray(): Promise<DroverError | null>;
+  /**
+   * Makes and locks `state/` when it is gone.
+   * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
+   */
+  takeState(): Promise<void>;
   /** Idempotent. The end of the process does the same. */
   release(): void;
 }
@@ -34,19 +42,77 @@ const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 export async function lockRoot(root: string): Promise<RootLock> {
   const layout = layoutOf(root);
   if (folderId(root) === null) await makeRoot(realDisk, layout);
-  const locks = [await lockFolder(root, root)];
-  const release = (): void => {
-    for (const fd of locks.splice(0)) closeSync(fd);
-  };
+  const lock = new FolderLock(root, layout.state, await lockFolder(root, root));
   try {
-    if ((await realDisk.kind(layout.state)) === 'folder') {
-      locks.push(await lockFolder(layout.state, root));
-    }
+    if ((await realDisk.kind(layout.state)) === 'folder') await lock.lockState();
   } catch (thrown) {
-    release();
+    lock.release();
     throw thrown;
   }
-  return { root, release };
+  return lock;
+}
+
+class FolderLock implements RootLock {
+  #fds: { readonly root: number; readonly state: number | null } | null;
+
+  readonly root: string;
+  readonly #state: string;
+
+  constructor(root: string, state: string, rootFd: number) {
+    this.root = root;
+    this.#state = state;
+    this.#fds = { root: rootFd, state: null };
+  }
+
+  async stray(): Promise<DroverError | null> {
+    const [fds, root, state] = [this.#fds, this.root, this.#state];
+    if (!fds) return null;
+    if (await leadsElsewhere(root, fds.root)) {
+      const why = 'another folder stands there than the one that the agent opened, or none';
+      return new DroverError('ROOT_REPLACED', `use ${root}: ${why}`);
+    }
+    if (fds.state === null || !(await leadsElsewhere(state, fds.state))) return null;
+    return new DroverError('STATE_GONE', `use ${state}: it was removed or replaced`);
+  }
+
+  async takeState(): Promise<void> {
+    const stray = await this.stray();
+    if (stray?.code === 'ROOT_REPLACED') throw stray;
+    if (!stray && this.#fds?.state !== null) return;
+    await realDisk.mkdir(this.#state);
+    if ((await realDisk.kind(this.#state)) === 'folder') await this.lockState();
+  }
+
+  async lockState(): Promise<void> {
+    const state = await lockFolder(this.#state, this.root);
+    const before = this.#fds;
+    if (!before) return closeSync(state);
+    if (before.state !== null) closeSync(before.state);
+    this.#fds = { root: before.root, state };
+  }
+
+  release(): void {
+    const fds = this.#fds;
+    this.#fds = null;
+    for (const fd of [fds?.root, fds?.state]) if (typeof fd === 'number') closeSync(fd);
+  }
+}
+
+const statFd = promisify(fstat);
+const statPath = promisify(stat);
+
+/** A path that cannot be looked at is for the operation on it to tell: its disk is to blame. */
+async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
+  try {
+    const [held, found] = await Promise.all([
+      statFd(fd, { bigint: true }),
+      statPath(path, { bigint: true }),
+    ]);
+    return held.dev !== found.dev || held.ino !== found.ino;
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    return code === 'ENOENT' || code === 'ENOTDIR';
+  }
 }
 
 /**

@@ -13,8 +13,10 @@ import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { readSlots } from './read-slots.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
-import { newerState, readMachineState } from '../update/state-file.ts';
+import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
+
+const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
 
 export class RootOpener {
   readonly #disk: Disk;
@@ -50,11 +52,25 @@ export class RootOpener {
     return { state, adoption: adopted?.problem ?? null };
   }
 
-  /** Makes what is missing; why that failed, or null. */
-  async prepare(): Promise<Problem | null> {
+  /**
+   * Makes what is missing; why that failed, or null.
+   * @param state written again when the root or its state folder was gone
+   */
+  async prepare(state?: MachineState): Promise<Problem | null> {
+    const [disk, layout] = [this.#disk, this.#layout];
+    const wasStray = STRAY.has(this.problem?.code);
     this.problem = null;
-    await this.#tried(() => prepareLayout(this.#disk, this.#layout));
+    await this.#tried(() => prepareLayout(disk, layout));
+    if (state && wasStray && !this.problem)
+      await this.#tried(() => writeMachineState(disk, layout, state));
     return await this.probe();
+  }
+
+  /** Why what stands at the path of the root is not what was opened; null when it is. */
+  async stray(): Promise<Problem | null> {
+    const stray = await this.#claims.stray?.(this.#layout.root);
+    if (!stray) return null;
+    return (this.problem = toProblem(stray));
   }
 
   /** A disk that turned read-only while nothing was written; why, or null. */

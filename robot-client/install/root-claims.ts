@@ -12,6 +12,8 @@ export interface Claims {
   /** @throws DroverError of `lockRoot` while the root is not ours */
   take(root: string): Promise<void>;
   has(root: string): boolean;
+  /** Why the path of a root leads to other folders than those that are claimed, or null. */
+  stray?(root: string): Promise<DroverError | null>;
 }
 
 /** Claims for a caller without a rival: a test, or `recover`, which takes its own lock. */
@@ -59,6 +61,27 @@ export class RootClaims implements Claims {
     const lock = await lockRoot(root);
     if (this.#isReleased) lock.release();
     else this.#locks.set(root, lock);
+  }
+
+  async stray(root: string): Promise<DroverError | null> {
+    return (await this.#locks.get(root)?.stray()) ?? null;
+  }
+
+  /**
+   * Makes and claims the state folder of a root that is claimed. Until this was called nothing is
+   * written to a root whose state folder is gone.
+   * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
+   */
+  async takeState(root: string): Promise<void> {
+    await this.#locks.get(root)?.takeState();
+  }
+
+  /** The root that is claimed and in which a path lies; null when there is none. */
+  rootOf(path: string): string | null {
+    for (const root of this.#locks.keys()) {
+      if (path === root || path.startsWith(`${root}/`)) return root;
+    }
+    return null;
   }
 
   has(root: string): boolean {

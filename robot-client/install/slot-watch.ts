@@ -10,10 +10,12 @@ import type { Disk } from './disk-port.ts';
 import type { Left } from './prune-plan.ts';
 import { NO_SLOTS, slotProblem, versionOf, type Slots } from './slots.ts';
 import { readSlots } from './read-slots.ts';
+import type { Claims } from './root-claims.ts';
 
 export class SlotWatch {
   readonly #disk: Disk;
   readonly #layout: Layout;
+  readonly #claims: Claims | undefined;
   slots: Slots = NO_SLOTS;
   /** As the last clean-up found it. */
   left: readonly Left[] = [];
@@ -22,9 +24,10 @@ export class SlotWatch {
   adoption: Problem | null = null;
   #told: string | null = null;
 
-  constructor({ disk, layout }: { disk: Disk; layout: Layout }) {
-    this.#disk = disk;
-    this.#layout = layout;
+  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+    this.#disk = on.disk;
+    this.#layout = on.layout;
+    this.#claims = on.claims;
   }
 
   get active(): string | null {
@@ -35,7 +38,10 @@ export class SlotWatch {
     return versionOf(this.slots.rollback);
   }
 
+  /** What stands at the path of a root that is not ours says nothing: the slots stay as known. */
   async read(): Promise<void> {
+    const stray = await this.#claims?.stray?.(this.#layout.root);
+    if (stray?.code === 'ROOT_REPLACED') return;
     const { active, rollback } = await readSlots(this.#disk, this.#layout);
     const { adoption } = this;
     const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';

@@ -1,7 +1,7 @@
 /**
  * Keeps the local socket of an agent open. One that is set wrong ends the process. One that its
  * disk keeps from being opened is tried again, and until it is open nothing may be swapped: the
- * application cannot say that the robot is busy.
+ * application cannot say that the robot is busy. The same holds for one that was removed.
  */
 
 import { backoffMs } from '../../shared/base/backoff.ts';
@@ -11,6 +11,8 @@ import type { Log } from '../../shared/base/ports.ts';
 
 export interface LocalDoorOptions {
   open(): Promise<{ close(): Promise<void> }>;
+  /** Why nobody can reach the socket that is open, or null. */
+  gone(): Promise<Problem | null>;
   /** True for a failure that may pass by itself; any other is thrown by the first `open`. */
   mayPass(thrown: unknown): boolean;
   /** Why it is closed; null when it opens. Called for each new reason. */
@@ -46,6 +48,17 @@ export class LocalDoor {
       if (!this.#options.mayPass(thrown)) throw thrown;
       this.#later(toProblem(thrown));
     }
+  }
+
+  /** A socket that was removed is told, and opened again later. */
+  async look(): Promise<void> {
+    const problem = this.#api && (await this.#options.gone());
+    const api = this.#api;
+    if (!problem || !api || this.#closed) return;
+    this.#api = null;
+    this.#tries = 0;
+    this.#later(problem);
+    await api.close();
   }
 
   async close(): Promise<void> {

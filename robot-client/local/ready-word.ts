@@ -2,7 +2,8 @@
  * The word of an application on whether its robot may be taken out of service (POST /ready), and
  * what counts while it cannot say it: an agent whose usual socket is closed swaps nothing. Where
  * another socket is open, only those components wait whose application has ever used POST /ready
- * and has not found that socket yet; a mark in the state folder remembers that they use it.
+ * and has not found that socket yet; a mark in the state folder remembers that they use it. An
+ * application that had spoken before its socket was removed has to say it again.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -28,6 +29,8 @@ export class ReadyWord {
   readonly #mark: string;
   #said: Ready | null = null;
   #door: (ClosedDoor & { readonly atMs: EpochMs }) | null = null;
+  /** The socket was removed after the application had spoken: a later word may not have come. */
+  #lost: Held | null = null;
   #usesSocket = false;
 
   constructor(on: { disk: Disk; layout: Layout }) {
@@ -37,7 +40,7 @@ export class ReadyWord {
 
   /** What keeps the component from a swap; null when nothing of this does. */
   get held(): Held | null {
-    if (!this.#door) return null;
+    if (!this.#door) return this.#lost;
     const isHeard = !this.#usesSocket || this.#said !== null;
     return this.#door.isReachable && isHeard ? null : this.#door;
   }
@@ -57,6 +60,7 @@ export class ReadyWord {
   /** @param mayWrite false while the root is not ours */
   async say(said: Ready, mayWrite: boolean): Promise<void> {
     this.#said = said;
+    this.#lost = null;
     if (this.#usesSocket || !mayWrite) return;
     try {
       await writeWhole(this.#disk, this.#mark, new Uint8Array());
@@ -68,6 +72,10 @@ export class ReadyWord {
 
   /** @param door null when the usual socket is open */
   hold(door: ClosedDoor | null, atMs: EpochMs): void {
+    const wasOpen = this.#door === null;
     this.#door = door && { ...door, atMs };
+    if (!this.#door || !wasOpen || !this.#said) return;
+    this.#lost = this.#door;
+    this.#said = null;
   }
 }

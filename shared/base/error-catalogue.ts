@@ -360,6 +360,16 @@ export const CATALOGUE = {
     'ask again in a moment; a disk that does not answer for minutes has to be looked at (dmesg)',
     'later',
   ),
+  ROOT_REPLACED: refused(
+    'operator',
+    'mount what belongs at the path of the message: the agent goes on by itself; to begin with what stands there now, restart the agent',
+    'later',
+  ),
+  STATE_GONE: refused(
+    'operator',
+    'remove nothing from state/ while the agent runs; it makes folder and socket again within two minutes, and an application that uses POST /ready has to say it again',
+    'later',
+  ),
   FLOCK_MISSING: usage('install util-linux, which brings flock: apt install util-linux'),
   ROOT_LOCK_FAILED: refused(
     'operator',
