@@ -237,10 +237,7 @@ async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
     const atRest = await explainAtRest(realDisk, roots);
     const { isWhole, ...told } = atRest;
     if (!isWhole) process.exitCode = 3;
-    out.result(told, [
-      'the agent is not running; this is what the disk remembers',
-      ...atRest.lines,
-    ]);
+    out.result(told, atRest.lines);
   }
 }
 

@@ -186,11 +186,12 @@ function announcedLines({ published, rolloutId, bundle, dryRun }: Report): strin
     `${dryRun ? 'would announce' : 'announced'} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
     ...stepLines(rollout),
   ];
-  if (plan.superseded.length > 0) lines.push(`ended ${plan.superseded.join(', ')}`);
-  if (plan.kept.length > 0) lines.push(`kept ${plan.kept.join(', ')}`);
+  const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
+  if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}`);
+  if (plan.kept.length > 0) lines.push(`${keep} ${plan.kept.join(', ')}`);
   if (plan.stones.length > 0) {
     const stones = plan.stones.join(', ');
-    lines.push(`kept ${stones} for robots that are too old for ${bundle.manifest.version}`);
+    lines.push(`${keep} ${stones} for robots that are too old for ${bundle.manifest.version}`);
   }
   if (dryRun) lines.push(...forecastLines(published.forecast));
   if (leader) lines.push(...leaderLines(leader, rollout));

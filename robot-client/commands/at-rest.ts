@@ -8,13 +8,15 @@ import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
 import { versionOf } from '../install/slots.ts';
+import { isRootLocked } from '../install/lock.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { peekMachineState } from '../update/state-file.ts';
 import type { ComponentRoot } from './options.ts';
 
 export interface AtRest {
-  readonly agent: 'not running';
+  /** `not answering`: an agent holds the lock of a root, and its socket is closed. */
+  readonly agent: 'not running' | 'not answering';
   /** False when a state was lost or cannot be read. */
   readonly isWhole: boolean;
   readonly components: object[];
@@ -45,5 +47,10 @@ export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[])
     components.push(reportComponent(view));
     lines.push(...explainComponent(view, Date.now()));
   }
-  return { agent: 'not running', isWhole, components, lines };
+  const isHeld = roots.some(({ root }) => isRootLocked(root));
+  const first = isHeld
+    ? 'an agent works on this root and its socket does not answer: a disk that is read-only or full closes it, and the fleet hears why; this is what the disk remembers'
+    : 'the agent is not running; this is what the disk remembers';
+  const agent = isHeld ? 'not answering' : 'not running';
+  return { agent, isWhole, components, lines: [first, ...lines] };
 }

@@ -19,7 +19,7 @@ export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
       for (const path of paths(...args)) await assertOurs(path);
       return await run(...args);
     };
-  const first = (path: string, ..._: unknown[]): string[] => [path];
+  const first = (...[path]: [string, ...unknown[]]): string[] => [path];
   const last = (_: string, path: string): string[] => [path];
   const both = (from: string, to: string): string[] => [from, to];
   return {

@@ -10,7 +10,16 @@
  */
 
 import { spawn } from 'node:child_process';
-import { closeSync, constants, fstat, openSync, realpathSync, stat, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstat,
+  openSync,
+  readFileSync,
+  realpathSync,
+  stat,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -112,6 +121,27 @@ async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
     return code === 'ENOENT' || code === 'ENOTDIR';
+  }
+}
+
+/**
+ * Whether the kernel lists a lock on this root, for telling only: taking the lock to find out would
+ * refuse an agent that starts at the same instant. False where the kernel shows no locks.
+ */
+export function isRootLocked(root: string): boolean {
+  const stat = statSync(root, { throwIfNoEntry: false, bigint: true });
+  if (!stat) return false;
+  const [major, minor] = [
+    (stat.dev >> 8n) & 0xfffn,
+    (stat.dev & 0xffn) | ((stat.dev >> 12n) & 0xfff00n),
+  ];
+  const hex = (number: bigint): string => number.toString(16).padStart(2, '0');
+  const id = `${hex(major)}:${hex(minor)}:${stat.ino}`;
+  try {
+    const locks = readFileSync('/proc/locks', 'utf8').split('\n');
+    return locks.some((line) => / FLOCK /.test(line) && line.split(/\s+/).includes(id));
+  } catch {
+    return false; // no /proc here
   }
 }
 

@@ -90,6 +90,8 @@ class Recoverer {
     const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
     // A file that can neither be read nor set aside counts as lost: what runs is on probation.
     this.#state = read ?? stateAfterLoss(await readSlots(disk, layout), null, Date.now());
+    const { lastProblem } = this.#state;
+    if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#say(lastProblem);
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
@@ -143,7 +145,7 @@ class Recoverer {
     this.#say(problem);
   }
 
-  #say({ message, code, hint }: Problem): void {
+  #say({ message, code, hint }: Omit<Problem, 'code'> & { readonly code: string }): void {
     this.#actions.push(`${message} (${code}): ${hint}`);
   }
 
@@ -305,3 +307,6 @@ class Recoverer {
     this.#actions.push(`rolled back from ${version} to ${previous ?? 'nothing'}`);
   }
 }
+
+/** Why a boot counts against a version that was confirmed once. */
+const TELLS_LOSS: readonly string[] = ['STATE_LOST', 'STATE_CORRUPT'];

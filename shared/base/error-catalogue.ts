@@ -92,7 +92,7 @@ export const CATALOGUE = {
   TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
   TRUST_EXPIRED: refused(
     'operator',
-    'publish a newer root with drover trust rotate and drover trust publish',
+    'use the newest trust.json (--trust); if there is none that is valid: drover trust rotate, then drover trust publish',
     'later',
   ),
   TRUST_EXPIRING: refused(
@@ -107,7 +107,7 @@ export const CATALOGUE = {
   ),
   TRUST_VERSION_WRONG: refused(
     'operator',
-    'publish the updates of trust.json one after the other, none left out',
+    'publish the updates of trust.json one after the other, none left out; a version that is in force needs no other: use its file with --trust',
   ),
   ENVELOPE_MALFORMED: refused(
     'peer',

@@ -53,7 +53,7 @@ async function assertWhole(site: Site, name: string, may: readonly string[]): Pr
 test('two components survive kills in the middle of an update of one of them', async (t) => {
   const broker = await startBrokerChild(t);
   const site = await Site.open(t, [], NAMES);
-  const robot = site.robot('r1', broker.url, ['--max-rate', '4M']);
+  const robot = site.robot('r1', broker.url, ['--max-rate', '600k']);
   const release = async (name: string, version: string): Promise<void> => {
     const bundle = await site.bundle(version, { noise: NOISE }, '--name', name);
     await site.publish(broker.url, bundle, '--chunk-size', '64k');

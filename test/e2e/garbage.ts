@@ -6,8 +6,8 @@ import { signAnnouncement, type RolloutFields } from '../../shared/formats/annou
 import { waitUntil } from '../helpers/wait-until.ts';
 import type { Site } from './site.ts';
 
-/** Above every number that `drover publish` takes, which is the second of the day. */
-export const LATER = 4_000_000_000;
+/** Above the numbers that `drover publish` takes, which are seconds, and no day ahead of them. */
+export const LATER = Math.floor(Date.now() / 1_000) + 6 * 3_600;
 
 export type Place = GarbageView['place'];
 
@@ -57,7 +57,7 @@ export async function announce(
   const fields = {
     fleet: 'test',
     seq,
-    issued_at: '2026-01-01T00:00:00Z',
+    issued_at: `${new Date().toISOString().slice(0, 19)}Z`,
     expires_at: '2099-01-01T00:00:00Z',
     rollouts: [...rollouts],
   };

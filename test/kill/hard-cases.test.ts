@@ -18,7 +18,6 @@ const ON_ANY_DISK: readonly HardCase[] = [
 const ON_OWN_DISK: readonly HardCase[] = [
   'disk full in mid-update',
   'disk read-only in mid-update',
-  'disk refuses writes in mid-update',
   'disk dead in mid-update',
 ];
 

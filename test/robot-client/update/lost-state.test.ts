@@ -79,6 +79,7 @@ describe('a lost state', () => {
       for (const boot of [1, 2, 3]) {
         const recovery = await recoverOn(layout);
         assert.equal(recovery.phase, 'probation', `boot ${boot}`);
+        assert.match(recovery.actions.join('\n'), /STATE_LOST/);
       }
       const state = await readMachineState(realDisk, layout, NOW);
       assert.equal(state.lastProblem?.code, 'STATE_LOST');
