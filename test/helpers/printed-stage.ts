@@ -31,7 +31,7 @@ const GROUND = `
 ip link set lo up
 for n in 1 2 3 5; do ip addr add 10.0.0.$n/32 dev lo; done
 mount -t tmpfs tmpfs /mnt
-for dir in etc opt media var/lib; do
+for dir in etc opt media backup var/lib; do
   mkdir -p /mnt/up/$dir /mnt/work/$dir /$dir
   mount -t overlay overlay -o lowerdir=/$dir,upperdir=/mnt/up/$dir,workdir=/mnt/work/$dir /$dir
 done
