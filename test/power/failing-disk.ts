@@ -7,12 +7,13 @@
 import { createConnection } from 'node:net';
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { attachLoop, detachLoop, runTool, unmountFolder } from '../helpers/block-device.ts';
-import { startChild, type Child } from '../helpers/child.ts';
+import { detachLoop, runTool, unmountFolder } from '../helpers/block-device.ts';
+import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { kindOf, makeFileSystem, mountFileSystem } from './file-systems.ts';
+import { exportLoop } from './fuse-export.ts';
 
 export const FAILING_DISK_PROGRAMS = [
   ...['qemu-storage-daemon', 'losetup', 'mount', 'umount', 'mkfs.ext4'],
@@ -88,20 +89,14 @@ export class FailingDisk {
   async #attach(sickness: Sickness | null = null): Promise<void> {
     const top = { driver: 'raw', 'node-name': 'top', file: sickness ? 'sick0' : 'well' };
     const sick = sickness ? ['--blockdev', JSON.stringify(nodeOf('sick0', sickness))] : [];
-    const daemon = startChild(this.#scope, 'qemu-storage-daemon', [
+    const { daemon, device } = await exportLoop(this.#scope, this.#export, [
       ...['--blockdev', `driver=file,node-name=well,filename=${this.#raw}`],
       ...sick,
       ...['--blockdev', JSON.stringify(top)],
       ...['--chardev', `socket,id=c,path=${this.#socket},server=on,wait=off`],
       ...['--monitor', 'chardev=c'],
-      ...['--export', `type=fuse,id=e,node-name=top,mountpoint=${this.#export},writable=on`],
     ]);
-    this.#daemon = daemon;
-    await waitUntil('the export of qemu-storage-daemon', () => {
-      if (daemon.ended) throw new Error(daemon.describe());
-      return runTool('stat', '-f', '-c', '%T', this.#export).startsWith('fuse');
-    });
-    this.#device = attachLoop(this.#export);
+    [this.#daemon, this.#device] = [daemon, device];
   }
 
   get #raw(): string {

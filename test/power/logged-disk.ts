@@ -8,12 +8,12 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { attachLoop, detachLoop, runTool, unmountFolder } from '../helpers/block-device.ts';
-import { startChild, type Child } from '../helpers/child.ts';
+import { detachLoop, unmountFolder } from '../helpers/block-device.ts';
+import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
-import { waitUntil } from '../helpers/wait-until.ts';
 import { kindOf, makeFileSystem, mountFileSystem, type FileSystem } from './file-systems.ts';
+import { exportLoop } from './fuse-export.ts';
 import { readEntries, SECTOR_BYTES, type LogEntry } from './write-log.ts';
 
 export const LOGGED_DISK_PROGRAMS = ['qemu-storage-daemon', 'losetup', 'mount', 'umount'];
@@ -68,18 +68,11 @@ export class LoggedDisk {
       `driver=file,node-name=log,filename=${this.logPath}`,
       'driver=blklogwrites,node-name=top,file=raw,log=log,log-sector-size=512',
     ];
-    const daemon = startChild(scope, 'qemu-storage-daemon', [
-      ...nodes.flatMap((node) => ['--blockdev', node]),
-      ...['--export', `type=fuse,id=e,node-name=top,mountpoint=${this.#export},writable=on`],
-    ]);
-    this.#daemon = daemon;
-    await waitUntil('the export of qemu-storage-daemon', () => {
-      if (daemon.ended) throw new Error(daemon.describe());
-      return runTool('stat', '-f', '-c', '%T', this.#export).startsWith('fuse');
-    });
-    this.#device = attachLoop(this.#export);
-    makeFileSystem(this.fileSystem, this.#device);
-    mountFileSystem(this.fileSystem, this.#device, this.folder);
+    const args = nodes.flatMap((node) => ['--blockdev', node]);
+    const { daemon, device } = await exportLoop(scope, this.#export, args);
+    [this.#daemon, this.#device] = [daemon, device];
+    makeFileSystem(this.fileSystem, device);
+    mountFileSystem(this.fileSystem, device, this.folder);
   }
 
   /** Every entry so far; what is still in the memory of this machine is not among them. */

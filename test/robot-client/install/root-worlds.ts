@@ -13,7 +13,7 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { encodeMachineState, freshState, makeJob } from '../../../robot-client/update/state.ts';
-import type { Phase } from '../../../shared/formats/phases.ts';
+import { PHASES, type Phase } from '../../../shared/formats/phases.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { announce, makeRollout, makeWorld, NOW } from '../world.ts';
 
@@ -43,18 +43,7 @@ const MOUNTED = ['mount of releases/V', 'mount of ../outside'] as const;
 const RELEASE_MOUNTS = ['none', 'each release is a mount', 'NEW is a mount of outside'] as const;
 const RECORDS = ['seal', 'recipe', 'none'] as const;
 
-export const PHASES = [
-  'checking',
-  'downloading',
-  'verifying',
-  'staging',
-  'waiting',
-  'swapping',
-  'probation',
-  'rolling_back',
-  'stuck',
-] as const satisfies readonly Phase[];
-const STATES = ['missing', 'empty', 'junk', 'folder', 'fifo', 'idle', ...PHASES] as const;
+const STATES = ['missing', 'empty', 'junk', 'folder', 'fifo', ...PHASES] as const;
 
 const JOB = 'staging/JOB';
 const LEFTOVERS = [
@@ -201,7 +190,7 @@ function jobTo(): ReturnType<typeof makeJob> {
 }
 const JOB_TO_NEW = jobTo();
 
-function stateText(state: (typeof PHASES)[number] | 'idle'): Uint8Array {
+function stateText(state: Phase): Uint8Array {
   if (state === 'idle') return encodeMachineState(freshState());
   return encodeMachineState({ ...freshState(), phase: state, job: JOB_TO_NEW });
 }

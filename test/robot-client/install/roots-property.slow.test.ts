@@ -22,13 +22,13 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import { requireBlockDevices } from '../../helpers/block-device.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { makeWorld } from '../world.ts';
+import { PHASES } from '../../../shared/formats/phases.ts';
 import {
   build,
   makeSpecials,
   mountedWorlds,
   NEW,
   OLD,
-  PHASES,
   Stage,
   worlds,
   type STEPS,
@@ -228,7 +228,7 @@ describe('a root that Drover did not make', () => {
 
   it('keeps what boots wherever the state file of a phase is cut', async (t) => {
     const folder = await manyFolders(t);
-    for (const state of PHASES) {
+    for (const state of PHASES.filter((phase) => phase !== 'idle')) {
       for (let cut = 0; cut < CUTS; cut += 1) {
         const cutAt = Math.floor((1000 * cut) / CUTS);
         await holds(folder, { ...PLAIN, state, cutAt });
