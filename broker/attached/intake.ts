@@ -195,11 +195,8 @@ export class AttachedIntake {
     try {
       if (payload.byteLength === 0) throw emptied(text);
       vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
-      this.#underWay.add(text);
-      await control.put({ topic: text, payload: payload.slice(), qos: 1 });
-      this.#confirmed.add(text);
+      await this.#store(text, payload);
     } catch (error) {
-      this.#underWay.delete(text);
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a retained message of the engine');
@@ -208,8 +205,17 @@ export class AttachedIntake {
       }
       return this.tend();
     }
-    this.#underWay.delete(text);
     if (topic.kind === 'updates') this.#options.onAnnounced();
+  }
+
+  async #store(text: string, payload: Uint8Array): Promise<void> {
+    this.#underWay.add(text);
+    try {
+      await this.#options.control.put({ topic: text, payload: payload.slice(), qos: 1 });
+      this.#confirmed.add(text);
+    } finally {
+      this.#underWay.delete(text);
+    }
   }
 
   async #takeReport(topic: RobotTopic, payload: Uint8Array, isReplay: boolean): Promise<void> {

@@ -5,7 +5,6 @@
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
-import { inBackground } from '../../shared/base/in-background.ts';
 import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -122,7 +121,7 @@ export class SiteChunks {
     const hash = sha256Hex(payload);
     if (!this.#wishes.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
     this.#heardAtMs = this.#now();
-    await this.#inLane(async () => {
+    this.#enqueue(async () => {
       if (!this.#wishes.isMissing(hash)) return;
       try {
         await this.#options.chunks.put(hash, payload);
@@ -133,6 +132,7 @@ export class SiteChunks {
       this.#options.onStored(hash, payload.byteLength);
       await this.#here(hash, payload.byteLength);
     });
+    await this.#lane;
     this.#heardAtMs = this.#now();
     this.#memory.passed(payload.byteLength);
   }
@@ -304,15 +304,10 @@ export class SiteChunks {
     });
   }
 
+  /** A failure is logged, and the next task runs all the same. */
   #enqueue(task: () => Promise<void>): void {
-    inBackground(this.#options.log, 'chunks of the site', this.#inLane(task));
-  }
-
-  /** Never rejects: a failure is logged. */
-  async #inLane(task: () => Promise<void>): Promise<void> {
     this.#lane = this.#lane.then(task).catch((error: unknown) => {
       this.#options.log.error({ problem: toProblem(error) }, 'chunks of the site');
     });
-    await this.#lane;
   }
 }

@@ -17,9 +17,9 @@ export interface ControllerOptions {
   readonly seeds: readonly Uint8Array[];
   readonly fleet: Fleet;
   readonly store: RolloutStore;
-  /** What a lost broker may have said in its terms must not be believed after ours. */
+  /** A broker that was lost may have used terms up to this; ours begin above. */
   readonly termFloor?: number;
-  /** Nobody else can lead on this carrier unless its lease is retained there already. */
+  /** True when another controller can lead on this carrier only if its lease is retained there. */
   readonly isAlone: boolean;
   readonly times: ControllerTimes;
   readonly notify: Notify | null;

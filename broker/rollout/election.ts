@@ -117,7 +117,7 @@ export class Leadership {
     try {
       await this.#options.publish(LEASE_TOPIC, lease);
     } catch (error) {
-      // SeqDocument again in a quarter of a lease; who is not heard stops leading.
+      // Sent again in a quarter of a lease; a leader that is not heard stops leading.
       log.debug({ error: String(error) }, 'lease not sent');
     }
   }

@@ -109,7 +109,11 @@ async function renewSeeds(
   { trust, log }: { readonly trust: TrustRoot; readonly log: Log },
 ): Promise<void> {
   try {
-    if (nullIfRefused(() => assertKeysSatisfy(seeds, 'rollout', trust) ?? true)) return;
+    const fits = nullIfRefused(() => {
+      assertKeysSatisfy(seeds, 'rollout', trust);
+      return true;
+    });
+    if (fits) return;
     const fresh = (await read?.()) ?? seeds;
     assertKeysSatisfy(fresh, 'rollout', trust);
     seeds.splice(0, seeds.length, ...fresh);

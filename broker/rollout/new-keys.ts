@@ -1,10 +1,11 @@
 /**
  * Notices that other keys sign for the rollout role, and decides what of a rollout stands then.
- * What a stolen key has said must not go on through us: where its progress was taken over, the
- * record from before that counts again, and numbers begin anew. Sans-I/O.
+ * A stolen key must not act through this controller: a record that was taken over from its progress
+ * is put back to the one before it, and numbers begin again. Sans-I/O.
  */
 
 import type { Progress } from '../../shared/formats/progress.ts';
+import { hasSay, isSameRole } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import type { RolloutRun } from './record.ts';
@@ -12,24 +13,19 @@ import type { AuditDraft } from './transitions.ts';
 
 export class KeyWatch {
   readonly #trust: TrustRoot;
-  #known: string;
+  #known: Pick<TrustRoot, 'roles'>;
 
   constructor(trust: TrustRoot) {
     this.#trust = trust;
-    this.#known = this.#text();
+    this.#known = { roles: trust.roles };
   }
 
   /** True once after each change of the role. */
   hasTurned(): boolean {
-    const text = this.#text();
-    if (text === this.#known) return false;
-    this.#known = text;
+    const { roles } = this.#trust;
+    if (isSameRole(this.#known, { roles }, 'rollout')) return false;
+    this.#known = { roles };
     return true;
-  }
-
-  #text(): string {
-    const { keys, threshold } = this.#trust.roles.rollout;
-    return JSON.stringify([threshold, ...[...keys].sort()]);
   }
 }
 
@@ -55,10 +51,7 @@ export function underNewKeys(
   over: ForeignRecord | null,
   trust: TrustRoot,
 ): RolloutRun | null {
-  const { keys, threshold } = trust.roles.rollout;
-  const isGone =
-    over !== null && over.signers.filter((key) => keys.includes(key)).length < threshold;
-  if (!isGone) return { ...run, seq: 0 };
+  if (over === null || hasSay(over.signers, trust.roles.rollout)) return { ...run, seq: 0 };
   return over.before && { ...over.before, auditSeq: run.auditSeq, seq: 0 };
 }
 

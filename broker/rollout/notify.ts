@@ -42,7 +42,7 @@ export function makeNotifier(command: string): Notify {
     });
 }
 
-/** Of these a person wants to hear at once. */
+/** Decisions that call a person at once. */
 export const CALLS: readonly string[] = [
   'halted',
   'awaiting_approval',

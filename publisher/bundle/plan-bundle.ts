@@ -18,7 +18,7 @@ export interface BundleLabels {
   readonly rollback: string;
   /** Robots that run or ran up to this version may come down to the bundle. */
   readonly downgradeFrom?: string | undefined;
-  /** What an announcement may not go below. */
+  /** Lower bounds for the health time-out and the gates of an announcement. */
   readonly bounds?: ManifestFields['bounds'];
 }
 

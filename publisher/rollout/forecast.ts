@@ -7,12 +7,10 @@
 import type { AnnouncementFields, Rollout } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
-import { archFits } from '../../shared/rules/arch.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
-import { compareReleases, runningRelease } from '../../shared/rules/release-identity.ts';
-import { isBelowHighest, mayGoDown } from '../../shared/rules/release-word.ts';
-import { isTargeted } from '../../shared/rules/rollout-rules.ts';
+import { runningRelease } from '../../shared/rules/release-identity.ts';
+import { isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions, versionMeets } from '../../shared/rules/version.ts';
 
 /** A rollout that is announced, or is about to be. */
@@ -145,16 +143,12 @@ function componentFor({ target, manifest }: Offer, state: RobotState): Component
 
 /** In the order in which a robot asks (P-10.2). */
 function direct({ manifest }: Offer, component: ComponentState, arch: string): Outlook {
-  if (!archFits(manifest.target_arch, arch)) return 'ARCH_WRONG';
   const running = runningRelease(component);
-  const order = running && compareReleases(manifest, running);
-  if (order === 'same') return 'runs';
-  if (order === 'reused') return 'VERSION_REUSED';
-  if (order === 'older' && !mayGoDown(manifest, running?.version ?? '')) return 'NOT_NEWER';
-  if (isBelowHighest(manifest, { highest: component.highest_version })) return 'BELOW_HIGHEST';
+  const unfit = unfitFor(manifest, { arch, running, highest: component.highest_version });
+  if (unfit === 'RUNS_IT') return 'runs';
+  if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
-  if (running && !versionMeets(running.version, manifest.min_current_version)) return 'TOO_OLD';
-  return 'takes';
+  return unfit ?? 'takes';
 }
 
 /** True when robots have reported and none of them runs it or ever will, as things stand. */

@@ -89,7 +89,7 @@ function planAgain(
   if (!fresh && holdsUnder(current, next)) return leave('holds');
   if (seeds.length === 0) return leave('not taken any more');
   const now = Date.now();
-  // Who has stolen a key may have written anything there: nothing of it may stand in the way.
+  // A thief of a key may have written anything there, and nothing of it may stop the rotation.
   const before = nullIfRefused(() => openActiveRollouts(current, trust));
   const kept = (before?.rollouts ?? []).filter(
     ({ rollout }) => !fresh && isSignedUnder(rollout, next),

@@ -11,7 +11,7 @@ import {
 } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { proofOf } from '../../shared/formats/envelope.ts';
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, failureOf, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress, type Progress } from '../../shared/formats/progress.ts';
@@ -47,7 +47,6 @@ export class Inbox {
   /** Of the file in each state folder. */
   readonly #name: string;
   readonly #trust: TrustRoot;
-  readonly #progress = new Map<string, Progress>();
   /** Of the progress of each rollout, announced or not. */
   readonly #heard = new Map<string, Heard>();
   #seen: Seen = NOTHING_SEEN;
@@ -155,7 +154,7 @@ export class Inbox {
     return { ...seen, trust: { fleet, version } };
   }
 
-  /** What keys have said that have no say any more counts for nothing: a stolen one may have. */
+  /** Drops the marks of keys that were replaced: one of them may have been stolen. */
   #underKeys(seen: Seen): Seen {
     if (this.#trustLoss()) return seen; // keys of the root that is to come again
     const all = Object.entries(seen.progress);
@@ -205,7 +204,7 @@ export class Inbox {
     const { completeSince } = this;
     const announcedBy = this.#announcedBy;
     return {
-      progress: new Map(this.#progress),
+      progress: this.progress,
       completeSince,
       announcedBy,
       toldBy: new Map(toldBy),
@@ -213,7 +212,7 @@ export class Inbox {
   }
 
   get progress(): ReadonlyMap<string, Progress> {
-    return this.#progress;
+    return new Map([...this.#heard].map(([id, { progress }]) => [id, progress]));
   }
 
   /** The highest `seq` of announcements that counts under the keys in force; 0 for none. */
@@ -236,7 +235,6 @@ export class Inbox {
   forget(): void {
     this.#announcement = null;
     this.#announcementBytes = null;
-    this.#progress.clear();
     this.#heard.clear();
   }
 
@@ -321,14 +319,11 @@ export class Inbox {
    * was taken back is acted on when it is heard, and what stands at the broker comes again.
    */
   #remember(progress: Progress, judged: Judged, active: ReadonlySet<string>): void {
-    this.#progress.delete(progress.rollout);
-    this.#progress.set(progress.rollout, progress);
+    this.#heard.delete(progress.rollout);
     this.#heard.set(progress.rollout, { ...judged, progress });
-    for (const id of this.#progress.keys()) {
-      if (this.#progress.size <= LIMITS.rolloutsMax * 2) return;
-      if (active.has(id)) continue;
-      this.#progress.delete(id);
-      this.#heard.delete(id);
+    for (const id of this.#heard.keys()) {
+      if (this.#heard.size <= LIMITS.rolloutsMax * 2) return;
+      if (!active.has(id)) this.#heard.delete(id);
     }
   }
 
@@ -344,16 +339,6 @@ export class Inbox {
   }
 }
 
-async function failureOf(work: Promise<void>): Promise<DroverError | null> {
-  try {
-    await work;
-    return null;
-  } catch (thrown) {
-    if (thrown instanceof DroverError) return thrown;
-    throw thrown;
-  }
-}
-
 interface Judged {
   readonly order: Order;
   readonly signers: readonly PublicKeyHex[];
@@ -365,7 +350,7 @@ interface Heard extends Judged {
   readonly progress: Progress;
 }
 
-/** What was heard of rollouts that are announced: its floor, and since when they are complete. */
+/** Adds the floors of rollouts that are announced, and the instants at which they were complete. */
 function withFloors(seen: Seen, heard: readonly Heard[], now: EpochMs): Seen {
   const [progress, completeSince] = [{ ...seen.progress }, { ...seen.completeSince }];
   for (const { progress: document, raise } of heard) {

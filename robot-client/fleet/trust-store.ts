@@ -6,7 +6,7 @@
  * The file is as trustworthy as the link `active`: who can write it can run anything already.
  */
 
-import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { failureOf, type Problem } from '../../shared/base/errors.ts';
 import { openTrustUpdate, type LiveTrust } from '../../shared/formats/trust-chain.ts';
 import { peekEnvelope } from '../../shared/formats/envelope.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
@@ -42,7 +42,7 @@ export class TrustFile {
    */
   async load(): Promise<Problem | null> {
     let problem: Problem | null = null;
-    await unlessDisk(
+    await failureOf(
       this.#copies.first(async (folder) => void (problem = await this.#read(this.#in(folder)))),
     );
     await this.#copies.others(async (folder) => void (await this.#read(this.#in(folder))));
@@ -52,7 +52,7 @@ export class TrustFile {
 
   /** Brings each root up to date that has an older one; what a disk refuses is left. */
   async settle(): Promise<void> {
-    await unlessDisk(keepIn(this.#copies, (folder) => this.#copyTo(this.#in(folder))));
+    await failureOf(keepIn(this.#copies, (folder) => this.#copyTo(this.#in(folder))));
   }
 
   #in(folder: string): string {
@@ -96,13 +96,5 @@ export class TrustFile {
     this.#bytes = root;
     this.#trust.moveTo(next);
     return true;
-  }
-}
-
-async function unlessDisk(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (thrown) {
-    if (!(thrown instanceof DroverError)) throw thrown;
   }
 }

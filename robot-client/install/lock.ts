@@ -110,7 +110,7 @@ class FolderLock implements RootLock {
 const statFd = promisify(fstat);
 const statPath = promisify(stat);
 
-/** A path that cannot be looked at is for the operation on it to tell: its disk is to blame. */
+/** False for a path that cannot be examined: the operation that follows reports the disk. */
 async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
   try {
     const [held, found] = await Promise.all([
@@ -125,8 +125,8 @@ async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
 }
 
 /**
- * Whether the kernel lists a lock on this root, for telling only: taking the lock to find out would
- * refuse an agent that starts at the same instant. False where the kernel shows no locks.
+ * True when the kernel lists a lock on this root. For telling only: taking the lock to find out
+ * would refuse an agent that starts at the same instant. False where the kernel shows no locks.
  */
 export function isRootLocked(root: string): boolean {
   const stat = statSync(root, { throwIfNoEntry: false, bigint: true });

@@ -1,6 +1,6 @@
 /** Removes what is not needed of a root, as prune-plan.ts decides. */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { failureOf } from '../../shared/base/errors.ts';
 import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
 import {
   ADOPTED_SEAL,
@@ -34,10 +34,9 @@ export async function pruneReleases(
   }
   // A record must not go before its release: what then came back would count as not Drover's.
   if (removed.length > 0) await disk.syncFolder(layout.releases);
-  const gone = new Set([...removed, ...plan.recipes, ...plan.seals]);
-  for (const { name } of stuck) gone.delete(name);
-  for (const version of gone) await disk.removeTree(keptFolder(layout, version));
   const isGone = (version: string): boolean => stuck.every(({ name }) => name !== version);
+  const gone = new Set([...removed, ...plan.recipes, ...plan.seals].filter(isGone));
+  for (const version of gone) await disk.removeTree(keptFolder(layout, version));
   for (const one of plan.recipes.filter(isGone)) await disk.unlink(recipeFile(layout, one));
   for (const one of plan.seals.filter(isGone)) await disk.unlink(sealFile(layout, one));
   for (const one of plan.adopted.filter(isGone)) await disk.unlink(adoptedSealFile(layout, one));
@@ -51,13 +50,9 @@ export async function pruneReleases(
  * @throws DroverError of a disk that is full, read-only or broken: that holds for all of them
  */
 async function triedToRemove(disk: Disk, folder: string): Promise<string | null> {
-  try {
-    await disk.removeTree(folder);
-    return null;
-  } catch (error) {
-    if (!(error instanceof DroverError) || isSickDisk(error)) throw error;
-    return `it cannot be removed: ${error.message}`;
-  }
+  const failure = await failureOf(disk.removeTree(folder));
+  if (isSickDisk(failure)) throw failure;
+  return failure && `it cannot be removed: ${failure.message}`;
 }
 
 /**

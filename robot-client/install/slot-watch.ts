@@ -38,7 +38,7 @@ export class SlotWatch {
     return versionOf(this.slots.rollback);
   }
 
-  /** What stands at the path of a root that is not ours says nothing: the slots stay as known. */
+  /** The slots stay as they were known while another folder stands at the path of the root. */
   async read(): Promise<void> {
     const stray = await this.#claims?.stray?.(this.#layout.root);
     if (stray?.code === 'ROOT_REPLACED') return;

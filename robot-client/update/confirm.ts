@@ -41,7 +41,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   const confirm = (): void => {
     isConfirmed = true;
   };
-  input.confirmed.then(confirm, () => undefined); // without a word of it the hooks decide
+  input.confirmed.then(confirm, () => undefined); // a promise that rejects confirms nothing
   let last: HookResult | null = null;
   let streak = 0;
   // A short probation is probed more often, so that there is time for a whole streak.

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { hasSay } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
@@ -204,9 +205,8 @@ export function freshState(): MachineState {
  * a release, so it is tried again.
  */
 export function standing(state: MachineState, trust: TrustRoot): MachineState {
-  const { keys, threshold } = trust.roles.rollout;
   const stands = ({ by = [] }: MachineState['blocked'][number]): boolean =>
-    by.length === 0 || by.filter((key) => keys.includes(key)).length >= threshold;
+    by.length === 0 || hasSay(by, trust.roles.rollout);
   return { ...state, blocked: state.blocked.filter(stands) };
 }
 

@@ -62,6 +62,17 @@ export function toProblem(thrown: unknown): Problem {
   return { code: 'INTERNAL', message, hint: CATALOGUE.INTERNAL.hint };
 }
 
+/** The refusal of work that nobody needs a result of; null when it ended well. A bug is thrown. */
+export async function failureOf(work: Promise<unknown>): Promise<DroverError | null> {
+  try {
+    await work;
+    return null;
+  } catch (thrown) {
+    if (thrown instanceof DroverError) return thrown;
+    throw thrown;
+  }
+}
+
 /** What is read; null for what cannot be read or does not hold. A bug of ours is no refusal. */
 export function nullIfRefused<T>(read: () => T): T | null {
   try {

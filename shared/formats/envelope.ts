@@ -122,7 +122,7 @@ export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: KeyRole
   throw thresholdMissed(envelope, role, good);
 }
 
-/** Which keys of the role signed, and the hash of what they signed: for floors of `seq`. */
+/** Finds the keys of the role that signed, and the hash of the payload: for floors of `seq`. */
 export function proofOf(
   bytes: Uint8Array,
   role: KeyRole,

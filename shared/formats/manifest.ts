@@ -41,7 +41,7 @@ const manifestSchema = z.object({
   deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
   /** Robots that run or ran versions up to this may come down to this release. */
   downgrade_from: versionSchema.optional(),
-  /** What an announcement of this release may not go below. */
+  /** Lower bounds for the health time-out and the gates of an announcement of this release. */
   bounds: boundsSchema.optional(),
 });
 

@@ -11,7 +11,7 @@
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope } from './envelope.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
-import { parseTrust, type RoleName, type TrustRoot } from './trust.ts';
+import { parseTrust, type KeyRole, type RoleName, type TrustRoot } from './trust.ts';
 
 /**
  * @param bytes the envelope of `fleet/trust/<current.version + 1>`
@@ -44,8 +44,14 @@ export function assertFollows(version: number, current: TrustRoot): void {
 /** The root in an update whose signatures nobody has checked. @throws DroverError ENVELOPE_*, TRUST_INVALID */
 export const peekTrustUpdate = (bytes: Uint8Array): TrustRoot => parseTrust(peekEnvelope(bytes));
 
+type HasRoles = Pick<TrustRoot, 'roles'>;
+
+/** Enough of the keys that signed still belong to the role. */
+export const hasSay = (signers: readonly string[], { keys, threshold }: KeyRole): boolean =>
+  signers.filter((key) => keys.includes(key)).length >= threshold;
+
 /** Both give the same keys the same say in a role. */
-export function isSameRole(a: TrustRoot, b: TrustRoot, name: RoleName): boolean {
+export function isSameRole(a: HasRoles, b: HasRoles, name: RoleName): boolean {
   const [one, other] = [a.roles[name], b.roles[name]];
   const isSubset = one.keys.every((key) => other.keys.includes(key));
   return isSubset && one.keys.length === other.keys.length && one.threshold === other.threshold;

@@ -162,7 +162,7 @@ export function floorOfUnknown(seq: number, keys: readonly PublicKeyHex[]): Floo
  */
 export function sortedFloor(floor: Floor, kind: SeqKind, now: EpochMs, clock: ClockState): Floor {
   if (clock === 'behind') return floor;
-  // What came under this rule has its hash, and was honest when it came.
+  // A mark with a hash was judged by this rule when it came.
   const isHonest = ({ seq, sha256 }: Mark): boolean =>
     sha256 !== null || seq <= seqAt(kind, now + AHEAD_MS);
   const all = Object.entries(floor.said);
@@ -229,7 +229,7 @@ function aheadOf(
 }
 
 /**
- * For who keeps no floor of its own: nothing of the future.
+ * Refuses documents of the future, for a program that keeps no floor of its own.
  * @throws DroverError ANNOUNCEMENT_AHEAD
  */
 export function assertTimely(

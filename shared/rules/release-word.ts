@@ -1,7 +1,7 @@
 /**
- * Decides what only a release key may say: how far down a robot may go, and what an announcement
- * may not go below. Who has stolen a rollout key can offer anything that was ever released; with
- * these rules that delays, and neither takes robots down nor ruins a release for them. Sans-I/O.
+ * Decides by what only a release key may say: how far down a robot may go, and how lax an
+ * announcement may be. A thief of a rollout key can offer anything that was ever released; these
+ * rules let that delay robots, and neither take them down nor ruin a release for them. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
