@@ -125,6 +125,7 @@ export class Reporter {
     const { heartbeatMs, isWatched } = this.#options;
     const dueMs = heartbeatMs * (isWatched() ? 1 : LIMITS.quietHeartbeats);
     const sinceMs = performance.now() - this.#lastAtMs;
-    if (sinceMs >= dueMs - heartbeatMs / HEARTBEAT_PIECES) this.soon(false);
+    // Half a beat early is in time: a timer's jitter must not choose between two beats.
+    if (sinceMs >= dueMs - heartbeatMs / HEARTBEAT_PIECES / 2) this.soon(false);
   }
 }
