@@ -6,11 +6,17 @@
 
 import type { AnnouncementFields, Rollout } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
 import { runningRelease } from '../../shared/rules/release-identity.ts';
 import { isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import {
+  STANDSTILL_CODES,
+  standstillOf,
+  type StandstillCode,
+} from '../../shared/rules/standstill.ts';
 import { compareVersions, versionMeets } from '../../shared/rules/version.ts';
 
 /** A rollout that is announced, or is about to be. */
@@ -24,9 +30,10 @@ export interface Offer {
  * - `takes`: as soon as it may
  * - `steps`: after another rollout that is announced as well
  * - `runs`: it runs this release already
- * - a code: it refuses, with this code
+ * - a code of a refusal: it never takes this release
+ * - a code of a standstill: it takes nothing until what the code names is mended
  */
-export const OUTLOOKS = [
+const ANSWERS = [
   'takes',
   'steps',
   'runs',
@@ -37,7 +44,11 @@ export const OUTLOOKS = [
   'FAILED_BEFORE',
   'ARCH_WRONG',
 ] as const;
-export type Outlook = (typeof OUTLOOKS)[number];
+export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
+export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
+
+const isStandstill = (one: Outlook): one is StandstillCode =>
+  STANDSTILL_CODES.some((code) => code === one);
 
 export interface Forecast {
   /** Robots whose reports were read. */
@@ -76,6 +87,8 @@ export function outlookOf(
   const component = componentFor(offer, state);
   if (!component) return null;
   const outlook = direct(offer, component, state.arch);
+  const still = standstillOf(component);
+  if (outlook === 'takes') return still ?? outlook;
   if (outlook !== 'TOO_OLD') return outlook;
   const reached = stonesFor(state, beside).map(({ manifest }) => manifest.version);
   const minimum = offer.manifest.min_current_version;
@@ -83,7 +96,7 @@ export function outlookOf(
     (version) =>
       versionMeets(version, minimum) && compareVersions(version, offer.manifest.version) < 0,
   );
-  return isReached ? 'steps' : 'TOO_OLD';
+  return isReached ? (still ?? 'steps') : 'TOO_OLD';
 }
 
 /**
@@ -151,12 +164,16 @@ function direct({ manifest }: Offer, component: ComponentState, arch: string): O
   return unfit ?? 'takes';
 }
 
-/** True when robots have reported and none of them runs it or ever will, as things stand. */
+/**
+ * True when robots have reported and none of them runs it or ever will. A robot that stands still
+ * takes it once it is mended.
+ */
 export function isUseless({ known, robots }: Forecast): boolean {
-  return known > 0 && robots.takes.length + robots.steps.length + robots.runs.length === 0;
+  const waiting = ['takes', 'steps', 'runs', ...STANDSTILL_CODES] as const;
+  return known > 0 && waiting.every((one) => robots[one].length === 0);
 }
 
-const WORDS: Readonly<Record<Outlook, string>> = {
+const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   takes: 'will take it',
   steps: 'will take it after another rollout that is announced',
   runs: 'run it already',
@@ -168,10 +185,13 @@ const WORDS: Readonly<Record<Outlook, string>> = {
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
 };
 
+const wordsOf = (one: Outlook): string =>
+  isStandstill(one) ? `take no update until this is mended (${one})` : WORDS[one];
+
 /** One sentence of counts, without a full stop: for messages. */
 export function forecastText(found: Forecast): string {
   const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
-    (one) => `${found.robots[one].length} ${WORDS[one]}`,
+    (one) => `${found.robots[one].length} ${wordsOf(one)}`,
   );
   if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
   return `of ${found.known} robots: ${parts.join('; ')}`;
@@ -187,7 +207,8 @@ export function forecastLines(found: Forecast | null): string[] {
     const named = robots.slice(0, EXAMPLES).join(', ');
     const more = robots.length > EXAMPLES ? ', …' : '';
     const which = one === 'takes' || one === 'runs' ? '' : `: ${named}${more}`;
-    return [`robots: ${robots.length} ${WORDS[one]}${which}`];
+    const help = isStandstill(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
+    return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
   return [...lines, ...rest];
@@ -197,7 +218,12 @@ export function forecastLines(found: Forecast | null): string[] {
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
   const { known, notTargeted, robots } = found;
-  const counts = Object.fromEntries(OUTLOOKS.map((one) => [one, robots[one].length]));
+  const counts = Object.fromEntries(
+    OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
+      one,
+      robots[one].length,
+    ]),
+  );
   const examples = Object.fromEntries(
     OUTLOOKS.filter((one) => robots[one].length > 0).map((one) => [
       one,

@@ -4,8 +4,8 @@
  * and nothing is swapped, rolled back or removed over it. Sans-I/O.
  */
 
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { ForeignSlotCode } from '../../shared/rules/standstill.ts';
 import { isVersion } from '../../shared/rules/version.ts';
 import { linkTarget, versionOfLink } from './layout.ts';
 import type { PathKind } from './disk-port.ts';
@@ -73,7 +73,7 @@ export const NO_SLOTS: Slots = { active: { kind: 'absent' }, rollback: { kind: '
 
 export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   const { name, kind, text, end, way } = facts;
-  const foreign = (code: ErrorCode, why: string): Slot => ({
+  const foreign = (code: ForeignSlotCode, why: string): Slot => ({
     kind: 'foreign',
     problem: toProblem(new DroverError(code, `read ${name}: ${why}`)),
     end: end.kind === 'there' && end.what === 'folder' ? end.path : null,

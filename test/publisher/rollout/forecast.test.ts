@@ -4,14 +4,21 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'node:test';
 import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
-import { forecastLines, forecastOf, isUseless } from '../../../publisher/rollout/forecast.ts';
+import {
+  forecastFields,
+  forecastLines,
+  forecastOf,
+  isUseless,
+} from '../../../publisher/rollout/forecast.ts';
 import {
   planAnnouncement,
   type AnnouncementPlanInput,
 } from '../../../publisher/rollout/plan-announcement.ts';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { parseManifest, type ManifestFields } from '../../../shared/formats/manifest.ts';
 import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import { STANDSTILL_CODES } from '../../../shared/rules/standstill.ts';
 import { makeState } from '../../broker/reports.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 
@@ -23,6 +30,8 @@ const bundle = (version: string, min = '0.0.0', more: Partial<ManifestFields> = 
 async function release(id: string, version: string, min = '0.0.0', more = {}) {
   return fleet.makeRollout(id, await bundle(version, min, more));
 }
+
+const isStandstill = (one: string): boolean => STANDSTILL_CODES.some((code) => code === one);
 
 const robot = (id: string, version: string | null, more: Partial<ComponentStateFields> = {}) =>
   makeState(id, { version, ...more });
@@ -65,7 +74,8 @@ describe('a forecast', () => {
     ];
     const found = forecastOf({ rollouts: [offer] }, 'new', states);
     assert.ok(found);
-    assert.deepEqual(found.robots, {
+    const seen = Object.entries(found.robots).filter(([one]) => !isStandstill(one));
+    assert.deepEqual(Object.fromEntries(seen), {
       takes: ['takes', 'empty'],
       steps: [],
       runs: ['runs'],
@@ -97,6 +107,47 @@ describe('a forecast', () => {
       'r1',
       'r0',
     ]);
+  });
+
+  it('names robots that take nothing until they are mended, with the code and what to do', async () => {
+    const offer = await release('new', '2.0.0', '1.5.0');
+    const told = (code: string, version: string | null = null) => ({
+      last_error: { code, message: 'm', hint: 'h', version, at: '2026-05-01T00:00:00Z' },
+    });
+    const states = [
+      robot('folder', null, told('SLOT_FOLDER')),
+      robot('trust', '1.5.0', told('TRUST_EXPIRED')),
+      robot('split', '1.5.0', told('ROOT_SPLIT', '1.9.0')),
+      robot('tried', '1.5.0', told('DISK_FULL', '1.9.0')),
+      robot('newer', '3.0.0', told('TRUST_EXPIRED')),
+      robot('runs', '2.0.0', told('SLOT_UNREADABLE')),
+    ];
+    const found = forecastOf({ rollouts: [offer] }, 'new', states);
+    assert.ok(found);
+    assert.deepEqual(found.robots.takes, ['tried']);
+    assert.deepEqual(found.robots.NOT_NEWER, ['newer']);
+    assert.deepEqual(found.robots.runs, ['runs']);
+    const lines = forecastLines(found).join('\n');
+    for (const [code, name] of [
+      ['SLOT_FOLDER', 'folder'],
+      ['TRUST_EXPIRED', 'trust'],
+      ['ROOT_SPLIT', 'split'],
+    ] as const) {
+      assert.deepEqual(found.robots[code], [name]);
+      const line = `robots: 1 take no update until this is mended (${code}): ${name}`;
+      assert.ok(lines.includes(`${line}\n  ${code}: ${CATALOGUE[code].hint}`), lines);
+    }
+    const fields = forecastFields(found) as Record<string, unknown>;
+    assert.deepEqual([fields['SLOT_FOLDER'], 'SLOT_LOOP' in fields], [1, false]);
+    const alone = forecastOf({ rollouts: [offer] }, 'new', states.slice(0, 2));
+    assert.equal(alone && isUseless(alone), false, 'they take it once they are mended');
+  });
+
+  it('says that a robot too old for it stands still on the way as well', async () => {
+    const rollouts = [await release('new', '2.0.0', '1.5.0'), await release('step', '1.5.0')];
+    const last_error = { code: 'INTERNAL', message: 'm', hint: 'h', at: '2026-05-01T00:00:00Z' };
+    const found = forecastOf({ rollouts }, 'new', [robot('r1', '1.0.0', { last_error })]);
+    assert.deepEqual([found?.robots.steps, found?.robots.INTERNAL], [[], ['r1']]);
   });
 
   it('is useless when no robot that has reported would take it, and open when none has', async () => {

@@ -1,0 +1,50 @@
+/**
+ * Codes of a component that takes no update at all, whichever is announced, until what they name is
+ * mended. The robot stands still by them and the publisher foresees by them. Sans-I/O.
+ */
+
+import type { ErrorCode } from '../base/error-catalogue.ts';
+import { SLOT_CODES } from './slot-codes.ts';
+
+type SlotCode = keyof typeof SLOT_CODES;
+
+/** A release that is gone, or a folder where one version should stand, leaves room for another. */
+const PASSABLE = ['RELEASE_LOST', 'RELEASE_IN_THE_WAY'] as const satisfies readonly SlotCode[];
+
+/** `active` or `rollback` is nothing that Drover may touch. */
+export type ForeignSlotCode = Exclude<SlotCode, (typeof PASSABLE)[number]>;
+
+const isForeign = (code: string): code is ForeignSlotCode =>
+  !PASSABLE.some((passable) => passable === code);
+
+const FOREIGN_SLOT_CODES = Object.keys(SLOT_CODES).filter(isForeign);
+
+/** Told of one version these are the end of one attempt; told of none they hold for every version. */
+const HELD_CODES = [
+  ...(['TRUST_EXPIRED', 'TRUST_LOST', 'STATE_NEWER', 'STATE_GONE', 'ROOT_REPLACED'] as const),
+  ...(['ROBOT_ALREADY_RUNNING', 'FLOCK_MISSING', 'ROOT_LOCK_FAILED', 'SOCKET_UNUSABLE'] as const),
+  ...(['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED', 'INTERNAL'] as const),
+] as const satisfies readonly ErrorCode[];
+
+/** Looked at before each download, so the version that it stopped does not matter. */
+const ALWAYS = ['ROOT_SPLIT'] as const satisfies readonly ErrorCode[];
+
+export type StandstillCode =
+  ForeignSlotCode | (typeof HELD_CODES)[number] | (typeof ALWAYS)[number];
+
+export const STANDSTILL_CODES: readonly StandstillCode[] = [
+  ...FOREIGN_SLOT_CODES,
+  ...HELD_CODES,
+  ...ALWAYS,
+];
+
+/** Null for a component that takes what is offered, as far as it tells. */
+export function standstillOf(told: {
+  readonly last_error?:
+    { readonly code: string; readonly version?: string | null | undefined } | null | undefined;
+}): StandstillCode | null {
+  const error = told.last_error ?? null;
+  const code = STANDSTILL_CODES.find((one) => one === error?.code) ?? null;
+  const isOfOneVersion = (error?.version ?? null) !== null;
+  return code !== null && isOfOneVersion && !ALWAYS.some((one) => one === code) ? null : code;
+}
