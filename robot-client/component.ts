@@ -10,7 +10,8 @@ import { LIMITS } from '../shared/base/limits.ts';
 import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
 import { accepts, orLoop, step } from './update/machine.ts';
 import type { Effect, MachineEvent } from './update/machine.ts';
-import { QUIET, type ComponentView, type Live } from './fleet/report.ts';
+import { LiveView } from './fleet/live-view.ts';
+import type { ComponentView } from './fleet/report.ts';
 import { decideOffered } from './update/offered.ts';
 import { startEvent } from './install/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
@@ -22,7 +23,8 @@ import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './update/effects.ts';
 import { splitProblem } from './install/one-filesystem.ts';
 import { RootOpener } from './install/open-root.ts';
-import { keepMachineState, writeMachineState } from './update/state-file.ts';
+import { StateKeeper } from './update/state-keeper.ts';
+import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './install/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
@@ -33,12 +35,12 @@ export class Component {
   #state: MachineState = freshState();
   readonly #slots: SlotWatch;
   readonly #root: RootOpener;
-  #live: Live = QUIET;
+  readonly #live: LiveView;
   #queue: Promise<void> = Promise.resolve();
   readonly #turn: SwapTurn;
   readonly #word: ReadyWord;
+  readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
-  #retryTimer: NodeJS.Timeout | null = null;
   /** Considered last; and the one beside which another document was refused, until a newer. */
   #considered: Announcement | null = null;
   #refusedBeside: Announcement | null = null;
@@ -51,6 +53,9 @@ export class Component {
     this.#slots = new SlotWatch(options);
     this.#root = new RootOpener(options);
     this.#word = new ReadyWord(options);
+    this.#live = new LiveView(options);
+    const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
+    this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // the queue tells
     this.#turn = options.turn ?? new SwapTurns().of(options.component);
   }
 
@@ -76,8 +81,9 @@ export class Component {
       slotsSinceMs: this.#slots.sinceMs,
       left: this.#slots.left,
       state: standing(this.#state, this.#options.trust),
-      live: this.#live,
+      live: this.#live.value,
       held: this.#word.held,
+      unkept: this.#keeper.unkept,
     };
   }
 
@@ -110,7 +116,8 @@ export class Component {
     this.#effects.abort('agent stops');
     await this.#queue;
     this.#effects.abort('agent stops'); // what the last event began
-    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    this.#live.close();
+    this.#keeper.close();
     const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
     if (hasEnded) this.#turn.release();
     else this.#options.log.warn({ component: this.name }, 'an effect has not ended');
@@ -158,6 +165,7 @@ export class Component {
       if (!this.isOpen) return;
       if (!(await this.#root.stray())) await this.#look();
       if (await this.#root.probe()) await this.#hasRoot();
+      await this.#keepAgain();
     });
   }
 
@@ -240,8 +248,8 @@ export class Component {
     if (wanted) this.#options.wantPackage(wanted, this.#slots.active);
     if (verdict.kind === 'take') {
       const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
-      if (waitMs > 0) return this.#waitForRetry(waitMs);
-      this.#live = { ...this.#live, refusal: null };
+      if (waitMs > 0) return this.#live.wait('another try after a failure', now + waitMs);
+      this.#live.accept();
       if (phase === 'idle' || phase === 'stuck') {
         return this.#apply({ kind: 'offered', job: verdict.job });
       }
@@ -256,10 +264,8 @@ export class Component {
     const waits = verdict.kind === 'wait' ? verdict : null;
     const [waitingFor, wakeAtMs] = [waits?.problem.message ?? null, waits?.untilMs ?? null];
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
-    const refusal = isBeside ? this.#live.refusal : null;
-    this.#live = { ...this.#live, refusal, waitingFor, wakeAtMs };
-    if (wakeAtMs !== null) this.#wakeIn(wakeAtMs - now);
-    this.#options.onChange(true);
+    if (!isBeside) this.#live.accept();
+    this.#live.wait(waitingFor, wakeAtMs);
   }
 
   /** False while the disk refuses: told, and looked at again. A root that opens is begun with. */
@@ -269,30 +275,15 @@ export class Component {
     await (wasOpen ? this.#root.prepare(this.#state) : this.load());
     const [isOpen, { problem }] = [this.isOpen, this.#root];
     if (problem) {
-      this.#wakeIn(LIMITS.secondLookMs);
+      this.#live.wakeIn(LIMITS.secondLookMs);
       await this.#noteRefusal(problem, null);
-    } else this.#live = { ...this.#live, refusal: null };
+    } else this.#live.accept();
     if (isOpen && !wasOpen) void this.start().catch(() => {}); // behind this; the queue tells
     return wasOpen && !problem;
   }
 
-  #wakeIn(waitMs: number): void {
-    if (this.#closed) return;
-    if (this.#retryTimer) clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.#options.onIdle(), waitMs);
-  }
-
-  #waitForRetry(waitMs: number): void {
-    const wakeAtMs = this.#now() + waitMs;
-    this.#live = { ...this.#live, waitingFor: 'another try after a failure', wakeAtMs };
-    this.#options.onChange(true);
-    this.#wakeIn(waitMs);
-  }
-
   async #noteRefusal(problem: Problem, version: string | null): Promise<void> {
-    const known = this.#live.refusal;
-    if (known?.problem.code === problem.code && known.version === version) return;
-    this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#now() } };
+    if (!this.#live.refuse(problem, version)) return;
     this.#options.log.warn({ component: this.name, version, problem }, 'refused');
     await this.#tell({ event: 'refused', before: this.#state, problem, version });
     this.#options.onChange(true);
@@ -309,13 +300,8 @@ export class Component {
   #failed(error: unknown, how = { hasEffectEnded: false }): void {
     this.#turn.failed(this.#state.phase, how);
     const problem = toProblem(error);
-    const known = this.#live.refusal?.problem;
-    if (known?.code !== problem.code || known.message !== problem.message) {
+    if (this.#live.fail(problem))
       this.#options.log.error({ component: this.name, error: String(error) }, 'component failed');
-      this.#live = { ...this.#live, refusal: { version: null, problem, atMs: this.#now() } };
-      this.#options.onChange(true);
-    }
-    this.#wakeIn(LIMITS.secondLookMs);
   }
 
   /** @param forRollout the rollout whose effect ended; results of an older job are dropped */
@@ -332,19 +318,19 @@ export class Component {
   }
 
   async #apply(event: MachineEvent): Promise<void> {
-    const { disk, layout, log } = this.#options;
+    const { log } = this.#options;
     const before = this.#state;
     const taken = orLoop(before, event);
     const { state: after, effects } = step(before, taken, this.#now());
-    const unkept = await keepMachineState(disk, layout, { state: after, log });
+    const unkept = await this.#keeper.keep(after);
     // Nothing may be swapped that the disk does not remember.
     if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(); // before the state: a report never shows a phase with older slots
     this.#state = after;
     this.#turn.follow(after.phase);
-    this.#live = { ...QUIET, refusal: this.#live.refusal };
-    const problem = 'problem' in taken ? taken.problem : lossOf(after);
+    this.#live.rest();
+    const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
     const { phase: to, job } = after;
     const told = { component: this.name, from: before.phase, to, event: taken.kind };
     const said = `${this.name}: ${to}${job ? ` ${job.version}` : ''}`;
@@ -355,6 +341,15 @@ export class Component {
       await this.#tell({ event: taken.kind, before, problem, version: this.#slots.active });
     else if (unkept) await this.#noteRefusal(unkept, null);
     this.#options.onChange(true);
+  }
+
+  /** A disk that is back gets the state that it refused; the fleet is told until it has it. */
+  async #keepAgain(): Promise<void> {
+    const { unkept } = this.#keeper;
+    if (!unkept || !this.isOpen) return;
+    const problem = await this.#keeper.keep(this.#state);
+    if (!problem) this.#live.accept(unkept.problem.code);
+    if (problem?.code !== unkept.problem.code) this.#options.onChange(true);
   }
 
   #start(effect: Effect): void {
@@ -382,15 +377,8 @@ export class Component {
       onLeft: (left) => {
         this.#slots.left = left;
       },
-      onProgress: (transfer) => {
-        this.#live = { ...this.#live, transfer: { ...transfer } };
-        this.#options.onChange(false);
-      },
-      onWaiting: (waitingFor, wakeAtMs) => {
-        const isNew = waitingFor !== this.#live.waitingFor;
-        this.#live = { ...this.#live, waitingFor, wakeAtMs };
-        this.#options.onChange(isNew);
-      },
+      onProgress: this.#live.onProgress,
+      onWaiting: this.#live.onWaiting,
     };
   }
 

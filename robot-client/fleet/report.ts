@@ -42,6 +42,8 @@ export interface ComponentView {
   readonly live: Live;
   /** Why nothing may be swapped; null when nothing stands in the way. */
   readonly held?: Held | null;
+  /** Why the disk does not have the state of the machine; null when it has. */
+  readonly unkept?: Held | null;
 }
 
 export interface Held {
@@ -124,10 +126,11 @@ function latest(state: MachineState, live: Live): Failure | null {
 }
 
 /** What stands in the way of everything goes before what failed once. */
-function lastError({ slots, slotsSinceMs, state, live, held }: ComponentView) {
-  const standing = slotProblem(slots);
-  if (standing) return reportFailure({ ...standing, version: null, atMs: slotsSinceMs });
-  if (held) return reportFailure({ ...held, version: null });
+function lastError({ slots, slotsSinceMs, state, live, held, unkept }: ComponentView) {
+  const foreign = slotProblem(slots);
+  if (foreign) return reportFailure({ ...foreign, version: null, atMs: slotsSinceMs });
+  const standing = held ?? unkept;
+  if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   return failure && reportFailure(failure);
 }

@@ -55,6 +55,10 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     const { message, code, hint } = view.held.problem;
     lines.push(`  nothing is swapped: ${message} (${code})`, `  hint: ${hint}`);
   }
+  if (view.unkept) {
+    const { message, code, hint } = view.unkept.problem;
+    lines.push(`  not kept on the disk: ${message} (${code})`, `  hint: ${hint}`);
+  }
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
     lines.push(`  stays in releases/: ${name}: ${why}`);
   }

@@ -5,7 +5,6 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Log } from '../../shared/base/ports.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withRollback } from './lost-state.ts';
@@ -113,13 +112,12 @@ export async function writeMachineState(
 export async function keepMachineState(
   disk: Disk,
   layout: Layout,
-  { state, log }: { readonly state: MachineState; readonly log: Log },
+  state: MachineState,
 ): Promise<Problem | null> {
   try {
     await writeMachineState(disk, layout, state);
     return null;
   } catch (error) {
-    log.error({ error: String(error) }, 'state could not be written');
     if (state.phase !== 'idle') return toDiskProblem(error);
   }
   try {
@@ -127,7 +125,6 @@ export async function keepMachineState(
     await writeMachineState(disk, layout, state);
     return null;
   } catch (error) {
-    log.error({ error: String(error) }, 'state could not be written again');
     return toDiskProblem(error);
   }
 }

@@ -18,6 +18,7 @@ const ON_ANY_DISK: readonly HardCase[] = [
 const ON_OWN_DISK: readonly HardCase[] = [
   'disk full in mid-update',
   'disk read-only in mid-update',
+  'disk refuses writes in mid-update',
   'disk dead in mid-update',
 ];
 
@@ -28,7 +29,7 @@ test('a robot boots a whole version and ends its update after each of the hard c
   }
 });
 
-test('a disk that turns full, read-only or dead leaves a robot that boots and is told', async (t) => {
+test('a disk that turns full, read-only or dead, or refuses writes, leaves a robot that boots and is told', async (t) => {
   if (!requireBlockDevices(t, FAILING_DISK_PROGRAMS, ['/dev/fuse'])) return;
   const campaign = await HardCampaign.open(t);
   for (const name of ON_OWN_DISK) {

@@ -1,0 +1,94 @@
+/**
+ * Keeps what a component is doing that its state file does not hold: a transfer, what it waits for,
+ * why nothing was taken. Each change asks for a report. No disk is read or written here.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { QUIET, type Live } from './report.ts';
+
+export interface LiveViewOptions {
+  now(): EpochMs;
+  onChange(urgent: boolean): void;
+  /** Something that was waited for may have come: what is announced should be looked at anew. */
+  onIdle(): void;
+}
+
+export class LiveView {
+  readonly #options: LiveViewOptions;
+  #live: Live = QUIET;
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  constructor(options: LiveViewOptions) {
+    this.#options = options;
+  }
+
+  get value(): Live {
+    return this.#live;
+  }
+
+  get refusal(): Live['refusal'] {
+    return this.#live.refusal;
+  }
+
+  /** Another phase begins: a refusal stays until something is taken. */
+  rest(): void {
+    this.#live = { ...QUIET, refusal: this.#live.refusal };
+  }
+
+  /** @returns false for what is shown already: the same code about the same version */
+  refuse(problem: Problem, version: string | null): boolean {
+    const known = this.#live.refusal;
+    if (known?.problem.code === problem.code && known.version === version) return false;
+    this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#options.now() } };
+    return true;
+  }
+
+  /** @returns false for a failure that is shown already */
+  fail(problem: Problem): boolean {
+    this.wakeIn(LIMITS.secondLookMs);
+    const known = this.#live.refusal?.problem;
+    if (known?.code === problem.code && known.message === problem.message) return false;
+    this.#live = { ...this.#live, refusal: { version: null, problem, atMs: this.#options.now() } };
+    this.#options.onChange(true);
+    return true;
+  }
+
+  /** @param code only a refusal with this code; any when it is left out */
+  accept(code?: string): void {
+    if (code !== undefined && this.#live.refusal?.problem.code !== code) return;
+    this.#live = { ...this.#live, refusal: null };
+  }
+
+  readonly onProgress = (transfer: NonNullable<Live['transfer']>): void => {
+    this.#live = { ...this.#live, transfer: { ...transfer } };
+    this.#options.onChange(false);
+  };
+
+  /** @param waitingFor null when nothing is waited for */
+  readonly onWaiting = (waitingFor: string | null, wakeAtMs: EpochMs | null): void => {
+    const isNew = waitingFor !== this.#live.waitingFor;
+    this.#live = { ...this.#live, waitingFor, wakeAtMs };
+    this.#options.onChange(isNew);
+  };
+
+  /** Shown, and what is announced is looked at anew at that time. */
+  wait(waitingFor: string | null, wakeAtMs: EpochMs | null): void {
+    this.#live = { ...this.#live, waitingFor, wakeAtMs };
+    if (wakeAtMs !== null) this.wakeIn(wakeAtMs - this.#options.now());
+    this.#options.onChange(true);
+  }
+
+  wakeIn(waitMs: number): void {
+    if (this.#closed) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#options.onIdle(), waitMs);
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Keeps the state of a component on the disk. A state that the disk refused is held as a problem,
+ * which the component tells, and is written again until the disk has it: until then a power cut
+ * would take the robot back to an older one.
+ */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import type { MachineState } from './state.ts';
+import { keepMachineState } from './state-file.ts';
+
+export interface StateKeeperOptions {
+  readonly disk: Disk;
+  readonly layout: Layout;
+  readonly log: Log;
+  now(): EpochMs;
+}
+
+export class StateKeeper {
+  readonly #options: StateKeeperOptions;
+  /** Calls `again` in the queue of the component. */
+  readonly #again: () => void;
+  #unkept: { readonly problem: Problem; readonly atMs: EpochMs } | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  /** @param again asks the component to keep its state once more */
+  constructor(options: StateKeeperOptions, again: () => void) {
+    this.#options = options;
+    this.#again = again;
+  }
+
+  /** Why the disk does not have the newest state, and since when; null when it has. */
+  get unkept(): { readonly problem: Problem; readonly atMs: EpochMs } | null {
+    return this.#unkept;
+  }
+
+  /** @returns why the state could not be written, even after making room; null when it was */
+  async keep(state: MachineState): Promise<Problem | null> {
+    const { disk, layout, log, now } = this.#options;
+    const known = this.#unkept;
+    const problem = await keepMachineState(disk, layout, state);
+    const isSame = known?.problem.message === problem?.message;
+    if (problem && !isSame) log.error({ problem }, 'state could not be written');
+    if (known && !problem) log.info({}, 'the state that the disk refused was written');
+    const isAsKnown = known && known.problem.code === problem?.code;
+    this.#unkept = problem && { problem, atMs: isAsKnown ? known.atMs : now() };
+    if (problem) this.#wake();
+    return problem;
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  #wake(): void {
+    if (this.#closed) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#again(), LIMITS.secondLookMs);
+  }
+}
