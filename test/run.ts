@@ -12,7 +12,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { LONG_FILES } from './helpers/long-files.ts';
 import { findRepository } from './helpers/repository.ts';
+import { SEED_VARIABLE, seedOfRun } from './helpers/run-seed.ts';
 import { Tally, type TestEnd } from './helpers/tally.ts';
 
 /** One file of tests may take this long: the slowest starts real brokers and moves real bytes. */
@@ -44,14 +46,23 @@ function areaNames(): string[] {
     .sort();
 }
 
-/** From the first on in equal distances, so that no two of the busy ones need the same core. */
+/** Of the others so many run beside each busy one; the last third of a run has none of those. */
 function spread(busy: readonly string[], others: readonly string[]): string[] {
-  const distance = Math.ceil(others.length / Math.max(1, busy.length));
+  const distance = Math.ceil((others.length * 2) / 3 / Math.max(1, busy.length));
   const groups = busy.map((file, at) => [
     file,
     ...others.slice(at * distance, (at + 1) * distance),
   ]);
-  return busy.length === 0 ? [...others] : groups.flat();
+  return [...groups.flat(), ...others.slice(busy.length * distance)];
+}
+
+/** Long ones first, the longest before all. */
+function byLength(files: readonly string[]): string[] {
+  const place = (file: string): number => {
+    const at = LONG_FILES.indexOf(relative(compiledTests, file).replace(/\.test\.js$/, ''));
+    return at < 0 ? LONG_FILES.length : at;
+  };
+  return files.toSorted((a, b) => place(a) - place(b));
 }
 
 function testFiles(area: string): string[] {
@@ -136,7 +147,10 @@ async function main({ areas: wanted, part }: Wanted): Promise<void> {
       .filter((area) => BUSY_AREAS.includes(area) === isBusy)
       .flatMap(testFiles)
       .filter(isWanted);
-  const files = spread(filesOf(true), filesOf(false));
+  const files = spread(byLength(filesOf(true)), byLength(filesOf(false)));
+  const seed = String(seedOfRun());
+  process.env[SEED_VARIABLE] = seed; // for each file
+  process.stdout.write(`${SEED_VARIABLE}=${seed}\n`);
   const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
   const times = new Times();
   // Without files node:test would look for some by itself.

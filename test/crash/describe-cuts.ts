@@ -2,19 +2,28 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it, mock } from 'node:test';
+import { seedOfRun } from '../helpers/run-seed.ts';
+import { Share } from '../helpers/share.ts';
 import { explore } from './explore.ts';
 import { Judge } from './judge.ts';
 import { NOW, Release } from './robot.ts';
 import { ANNOUNCED, type Scenario } from './scenarios.ts';
 import { sickHooks } from './sick-hooks.ts';
 
-/** @param isUpdateOnly of which scenarios no recovery is cut */
+/** In CI as well. */
+const STATES_MIN = 1000;
+
+/**
+ * @param oneIn of so many states one is judged, and one of each kind in each scenario
+ * @param isUpdateOnly of which scenarios no recovery is cut
+ */
 export function describeCuts(
   title: string,
   scenarios: readonly Scenario[],
-  isUpdateOnly: (scenario: Scenario) => boolean,
+  { oneIn, isUpdateOnly }: { oneIn: number; isUpdateOnly?: (scenario: Scenario) => boolean },
 ): void {
   describe(title, async () => {
+    const seed = seedOfRun();
     // What is written must not depend on when: two equal states are one state.
     before(() => mock.timers.enable({ apis: ['Date'], now: NOW }));
     after(() => mock.timers.reset());
@@ -23,16 +32,17 @@ export function describeCuts(
     for (const scenario of scenarios) {
       it(`leaves a complete old or new version: ${scenario.name}`, async (t) => {
         const hooksFolder = await sickHooks(t, scenario.sick);
-        const { operations, states, wrong } = await explore({
-          ...{ scenario, release, judge, hooksFolder, updateOnly: isUpdateOnly(scenario) },
+        const { operations, states, judged, wrong } = await explore({
+          ...{ scenario, release, judge, hooksFolder, share: new Share(oneIn, seed) },
+          updateOnly: isUpdateOnly?.(scenario) ?? false,
         });
-        t.diagnostic(`${states} states after ${operations} operations`);
+        t.diagnostic(`${judged} of ${states} states after ${operations} operations`);
         assert.deepEqual(wrong.slice(0, 5), []);
       });
     }
     it('and says how many states that were', (t) => {
-      t.diagnostic(`crash states visited: ${judge.states}`);
-      assert.ok(judge.states > 1000, `only ${judge.states} states`);
+      t.diagnostic(`crash states visited: ${judge.states} (${new Share(oneIn, seed).said})`);
+      assert.ok(judge.states > STATES_MIN, `only ${judge.states} states`);
     });
   });
 }

@@ -5,6 +5,7 @@
  * of a recovery that had something to do. Each state goes before the judge.
  */
 
+import { Share } from '../helpers/share.ts';
 import { imageKey, type FolderImage } from './disk-image.ts';
 import { crashStates, visibleImage } from './crash-states.ts';
 import { machineText, type Judge } from './judge.ts';
@@ -21,6 +22,8 @@ export interface ExploreInput {
   readonly judge: Judge;
   readonly hooksFolder: string;
   readonly skipSync?: SkipSync;
+  /** Of the states, kills and recoveries; all by default. */
+  readonly share?: Share;
   /** Without kills and cuts in the middle of a recovery. */
   readonly updateOnly?: boolean;
   /** A mutant is caught with the first state that is wrong. */
@@ -32,6 +35,8 @@ export interface Exploration {
   readonly operations: number;
   /** Different states of them. */
   readonly states: number;
+  /** Of them those that were judged. */
+  readonly judged: number;
   readonly wrong: readonly string[];
 }
 
@@ -57,15 +62,27 @@ interface Found {
   readonly at: string;
 }
 
+/** What was done there, whatever the versions and hashes; the last step of a longer way. */
+const kindOf = ({ at }: Found | Powered): string => {
+  const steps = at.split('; ');
+  const last = (steps.at(-1) ?? '')
+    .replaceAll(/[0-9a-f]{32}/g, '#')
+    .replaceAll(/\d+\.\d+\.\d+/g, '#');
+  return `${steps.length > 1 ? 'in recovery ' : ''}${last}`;
+};
+
 class Explorer {
   readonly #input: ExploreInput;
   readonly #states = new Set<string>();
   readonly #fresh: Found[] = [];
   readonly #wrong: string[] = [];
+  readonly #share: Share;
   #operations = 0;
+  #judged = 0;
 
   constructor(input: ExploreInput) {
     this.#input = input;
+    this.#share = input.share ?? new Share(1, 0);
   }
 
   get #isOver(): boolean {
@@ -77,16 +94,19 @@ class Explorer {
     const acted = await this.#judgeNew();
     if (this.#input.updateOnly !== true) await this.#cutRecoveries(killed, acted);
     const wrong = this.#wrong.map((one) => `${this.#input.scenario.name}: ${one}`);
-    return { operations: this.#operations, states: this.#states.size, wrong };
+    return {
+      ...{ operations: this.#operations, states: this.#states.size, judged: this.#judged },
+      wrong,
+    };
   }
 
   async #cutRecoveries(killed: readonly Powered[], acted: readonly Found[]): Promise<void> {
-    for (const powered of killed) {
+    for (const powered of this.#share.of(killed, kindOf)) {
       if (this.#isOver) break;
       await this.#cutRecovery({ ...powered, at: `${powered.at}, killed` });
       await this.#judgeNew();
     }
-    for (const { image, at } of acted) {
+    for (const { image, at } of this.#share.of(acted, kindOf)) {
       if (this.#isOver) break;
       const memory = { written: [machineText(image)], told: 0 };
       await this.#cutRecovery({ disk: new ModelDisk(image), memory, at: `${at}, cut` });
@@ -168,8 +188,9 @@ class Explorer {
   async #judgeNew(): Promise<Found[]> {
     const { judge, scenario } = this.#input;
     const acted: Found[] = [];
-    for (const found of this.#fresh.splice(0)) {
+    for (const found of this.#share.of(this.#fresh.splice(0), kindOf)) {
       if (this.#isOver) break;
+      this.#judged += 1;
       const judgement = await judge.judge(found.image, scenario);
       if (judgement.wrong !== null) this.#wrong.push(`${found.at}: ${judgement.wrong}`);
       if (judgement.acted) acted.push(found);

@@ -5,7 +5,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** The first pause between two looks; each is longer than the one before it, up to the last. */
 const POLL_MS = 20;
+const POLL_MS_MAX = 100;
+const POLL_GROWTH = 1.25;
+/** A look that starts a program costs a second: no more than a part of the time goes into looking. */
+const PAUSE_PER_LOOK = 3;
+const LOOK_PAUSE_MS_MAX = 3_000;
 const TIMEOUT_MS_DEFAULT = 15_000;
 /** Time-outs are as for a machine of one's own; in CI two cores are shared by several files. */
 const PATIENCE = process.env['CI'] === 'true' ? 4 : 1;
@@ -24,7 +30,9 @@ export async function waitUntil<T>(
   const { look } = options;
   const timeoutMs = (options.timeoutMs ?? TIMEOUT_MS_DEFAULT) * PATIENCE;
   const deadline = performance.now() + timeoutMs;
+  let pauseMs = POLL_MS;
   for (;;) {
+    const lookedAt = performance.now();
     let seen: string;
     let cause: unknown;
     try {
@@ -38,10 +46,12 @@ export async function waitUntil<T>(
       cause = error;
       seen = `last error: ${error instanceof Error ? error.message : String(error)}`;
     }
-    if (performance.now() > deadline) {
+    const now = performance.now();
+    if (now > deadline) {
       const around = look ? `\n${look()}` : '';
       throw new Error(`waited ${timeoutMs} ms for ${what}; ${seen}${around}`, { cause });
     }
-    await sleep(POLL_MS);
+    await sleep(Math.max(pauseMs, Math.min((now - lookedAt) * PAUSE_PER_LOOK, LOOK_PAUSE_MS_MAX)));
+    pauseMs = Math.min(pauseMs * POLL_GROWTH, POLL_MS_MAX);
   }
 }

@@ -5,7 +5,6 @@
  */
 
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -18,6 +17,8 @@ import { bytesToHex } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { inLanes } from '../helpers/lanes.ts';
+import { seedOfRun } from '../helpers/run-seed.ts';
+import { Share } from '../helpers/share.ts';
 import { checkBoot, readActive, type Update } from './boot-check.ts';
 import { installOnce, type Offer } from './install-once.ts';
 import { LoopImage } from './loop-image.ts';
@@ -110,14 +111,12 @@ class Bench {
     return root;
   }
 
-  async killAtCalls(
-    scenario: Scenario,
-    isWanted: (at: number) => boolean,
-  ): Promise<Map<string, number>> {
+  async killAtCalls(scenario: Scenario, share: Share): Promise<Map<string, number>> {
     const all = await this.census(scenario);
-    const points = all
-      .filter(({ syscall }) => !scenario.isNamesOnly || NAME_CALL.test(syscall))
-      .filter((_, at) => isWanted(at));
+    const points = share.of(
+      all.filter(({ syscall }) => !scenario.isNamesOnly || NAME_CALL.test(syscall)),
+      ({ syscall }) => syscall,
+    );
     const visited = new Map<string, number>();
     for (let from = 0; from < points.length; from += CHECK_EVERY) {
       const batch = points.slice(from, from + CHECK_EVERY);
@@ -220,22 +219,23 @@ async function makeScenarios(bench: Bench, made: Apps): Promise<Scenario[]> {
   ];
 }
 
-/** @param every 1: at each call; n: at one of n, from a random one on */
-export async function killAtCalls(t: TestContext, every: number): Promise<void> {
+/** @param oneIn 1: at each call; n: at one in n, and at one of each name in each scenario */
+export async function killAtCalls(t: TestContext, oneIn: number): Promise<void> {
   const image = await LoopImage.open(t);
   if (!image) return;
   const made = await makeApps();
   const bench = new Bench(t, image, made.next);
   await bench.prepare([made.good, made.bad]);
+  const seed = seedOfRun();
   for (const scenario of await makeScenarios(bench, made)) {
     const startedAt = performance.now();
-    const start = randomInt(every);
-    const visited = await bench.killAtCalls(scenario, (at) => at % every === start);
+    const share = new Share(oneIn, seed);
+    const visited = await bench.killAtCalls(scenario, share);
     const counts = [...visited].map(([syscall, count]) => `${syscall} ${count}`).join(', ');
     const total = [...visited.values()].reduce((sum, count) => sum + count, 0);
     assert.ok(total > 0, `${scenario.name} changes no file`);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
-    const which = every === 1 ? '' : `, calls ${start} of each ${every}`;
-    t.diagnostic(`${scenario.name}: ${total} kill points in ${seconds} s${which}: ${counts}`);
+    t.diagnostic(`${scenario.name}: ${total} kill points in ${seconds} s: ${counts}`);
   }
+  t.diagnostic(new Share(oneIn, seed).said);
 }

@@ -9,6 +9,7 @@ import { startChild, type Child } from '../helpers/child.ts';
 import { Tally, type TestEnd } from '../helpers/tally.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
+const HELPERS = ['long-files', 'repository', 'run-seed', 'tally'];
 const PASSING = `import { test } from 'node:test'; test('fine', () => {});`;
 const FAILING = `import { test } from 'node:test'; test('bad', () => { throw new Error('boom'); });`;
 const SKIPPING = `import { test } from 'node:test'; test('no', { skip: 'no nginx' }, () => {});`;
@@ -24,8 +25,8 @@ async function runOver(
   const root = await tempFolder(t);
   await writeFile(join(root, 'package.json'), '{"type":"module"}');
   const compiled = dirname(dirname(fileURLToPath(import.meta.url)));
-  for (const name of ['run.js', 'helpers/repository.js', 'helpers/tally.js']) {
-    await cp(join(compiled, name), join(root, 'dist/test', name));
+  for (const name of ['run', ...HELPERS.map((one) => `helpers/${one}`)]) {
+    await cp(join(compiled, `${name}.js`), join(root, `dist/test/${name}.js`));
   }
   for (const [name, text] of Object.entries(files)) {
     const [source, built] = [join(root, `test/${name}.ts`), join(root, `dist/test/${name}.js`)];
