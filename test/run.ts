@@ -80,23 +80,40 @@ function isQuick(file: string): boolean {
 }
 
 type NodeTestEnd = Omit<TestEnd, 'type' | 'failureType'> & {
-  details: { type?: string | undefined; error?: object; duration_ms?: number };
+  details: { type?: string | undefined; error?: object };
 };
 
-/** Time of each file's outermost tests, in milliseconds. */
+/** When files began and ended, in milliseconds. */
 class Times {
-  readonly #ms = new Map<string, number>();
+  readonly #began = new Map<string, number>();
+  readonly #took = new Map<string, number>();
+  readonly #ends: number[] = [];
 
-  add({ file = '', nesting, details }: NodeTestEnd): void {
-    if (nesting > 0) return;
-    this.#ms.set(file, (this.#ms.get(file) ?? 0) + (details.duration_ms ?? 0));
+  begin(file: string): void {
+    this.#began.set(file, performance.now());
+  }
+
+  end(file: string): void {
+    const now = performance.now();
+    this.#took.set(file, now - (this.#began.get(file) ?? now));
+    this.#ends.push(now);
   }
 
   get slowest(): string[] {
-    return [...this.#ms]
+    return [...this.#took]
       .sort((a, b) => b[1] - a[1])
       .slice(0, SLOWEST_SHOWN)
-      .map(([file, ms]) => `${Math.round(ms / 1000)} s ${relative(compiledTests, file)}`);
+      .map(([file, ms]) => `took ${Math.round(ms / 1000)} s ${relative(compiledTests, file)}`);
+  }
+
+  /** How long the last lane ran when another one had nothing left to do: empty with few files. */
+  get tail(): string[] {
+    const [first, last] = [this.#ends.at(-FILES_AT_ONCE), this.#ends.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    const file = relative(compiledTests, [...this.#took.keys()].at(-1) ?? '');
+    return [
+      `last lane: ${Math.round((last - first) / 1000)} s longer than the first, with ${file}`,
+    ];
   }
 }
 
@@ -113,7 +130,9 @@ async function runFiles(files: string[], tally: Tally, times: Times): Promise<vo
   const events = run({ files, concurrency: FILES_AT_ONCE, timeout: FILE_TIMEOUT_MS });
   events.on('test:pass', (end) => tally.pass(toTestEnd(end)));
   events.on('test:fail', (end) => tally.fail(toTestEnd(end)));
-  for (const kind of ['test:pass', 'test:fail'] as const) events.on(kind, (end) => times.add(end));
+  // A file is a test of its own, named by its path; these two come when they happen.
+  events.on('test:dequeue', ({ name, file }) => name === file && times.begin(name));
+  events.on('test:complete', ({ name, file }) => name === file && times.end(name));
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
   await finished(report);
@@ -156,7 +175,7 @@ async function main({ areas: wanted, part }: Wanted): Promise<void> {
   // Without files node:test would look for some by itself.
   if (files.length > 0) await runFiles(files, tally, times);
   else process.stdout.write('no test file found\n');
-  for (const line of times.slowest) process.stdout.write(`took ${line}\n`);
+  for (const line of [...times.slowest, ...times.tail]) process.stdout.write(`${line}\n`);
   for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);
   process.stdout.write(`${tally.line}\n`);
   process.exitCode = tally.isGood ? 0 : 1;

@@ -1,7 +1,7 @@
 /**
- * The share of a long walk that a run of CI takes: at least one point of each kind, and of the others
- * as many as chance wants. The seed is printed, and plays the same share again as DROVER_TEST_SEED;
- * the campaign takes everything. Pure.
+ * The share of a long walk that a run of CI takes: at least one point of each kind, and of the
+ * others as many as chance wants. The seed is printed, and DROVER_TEST_SEED plays the same share
+ * again; the campaign takes everything. Pure.
  */
 
 import { makeRandom } from '../kill/kill-plan.ts';
