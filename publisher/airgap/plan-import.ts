@@ -9,12 +9,14 @@ import {
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
-import { signersOf } from '../../shared/formats/envelope.ts';
+import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
 import { keyIdOf, publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { hasSay } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { seqAt } from '../../shared/rules/terms.ts';
 import type { Authority, ParcelIndex } from './parcel.ts';
 import { bundleKey } from './plan-export.ts';
 
@@ -60,6 +62,23 @@ export function importFloor(
   const own = seeds.map((seed) => keyIdOf(publicKeyOf(seed)));
   const isOwn = signersOf(current, trust.roles.rollout).some((key) => own.includes(key));
   return isOwn ? 0 : announcement.seq;
+}
+
+/**
+ * The floor of files, after a rotation of keys. It is kept, so that no file older than the newest
+ * can come in again; but what a replaced key said of it counts no further than now.
+ * @param current the announcement that is replaced, signed under the root before
+ */
+export function importedAfterRotation(
+  current: Uint8Array,
+  roots: { readonly before: TrustRoot; readonly after: TrustRoot },
+  now: EpochMs,
+): { readonly seq: number } | null {
+  const { imported } = openAnnouncement(current, roots.before);
+  if (imported === undefined) return null;
+  const { signers } = proofOf(current, roots.before.roles.rollout);
+  const aheadMs = hasSay(signers, roots.after.roles.rollout) ? LIMITS.aheadMsMax : 0;
+  return { seq: Math.min(imported.seq, seqAt('announcement', now + aheadMs)) };
 }
 
 /** @throws DroverError FLEET_WRONG, PARCEL_OLD, PARCEL_INVALID */

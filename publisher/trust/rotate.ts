@@ -15,10 +15,10 @@ import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { seqAt } from '../../shared/rules/terms.ts';
 import { trustTopic } from '../../shared/formats/topics.ts';
 import { openTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { importedAfterRotation } from '../airgap/plan-import.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
 import { seqUnderNextRoot } from '../rollout/next-seq.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
@@ -94,15 +94,14 @@ function planAgain(
   const kept = (before?.rollouts ?? []).filter(
     ({ rollout }) => !fresh && isSignedUnder(rollout, next),
   );
-  const imported = before?.imported;
-  const isImported =
-    imported !== undefined && imported.seq <= seqAt('announcement', now + LIMITS.aheadMsMax);
+  const roots = { before: trust, after: next };
+  const imported = nullIfRefused(() => importedAfterRotation(current, roots, now));
   const fields = {
     fleet: next.fleet,
     seq: seqUnderNextRoot(before?.seq ?? 0, now),
     issued_at: new Date(now).toISOString(),
     expires_at: new Date(now + lifeOf(current, trust)).toISOString(),
-    ...(isImported && { imported }),
+    ...(imported && { imported }),
     rollouts: kept.map(({ written }) => written),
   };
   const ended = (before?.rollouts ?? []).filter((one) => !kept.includes(one));

@@ -79,13 +79,14 @@ export function unfitFor(
 ): Unfit | null {
   if (!archFits(bundle.target_arch, robot.arch)) return 'ARCH_WRONG';
   const { running } = robot;
-  // A robot with nothing installed has nothing that a new version could be too new for.
-  if (running === null) return null;
+  const below = isBelowHighest(bundle, robot) ? 'BELOW_HIGHEST' : null;
+  // Nothing that is installed could be newer or too old; what was confirmed before counts on.
+  if (running === null) return below;
   const order = compareReleases(bundle, running);
   if (order === 'same') return 'RUNS_IT';
   if (order === 'reused') return 'VERSION_REUSED';
   if (order === 'older' && !mayGoDown(bundle, running.version)) return 'NOT_NEWER';
-  if (isBelowHighest(bundle, robot)) return 'BELOW_HIGHEST';
+  if (below !== null) return below;
   return versionMeets(running.version, bundle.min_current_version) ? null : 'TOO_OLD';
 }
 

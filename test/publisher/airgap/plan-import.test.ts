@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import {
   assertOrder,
   assertTogether,
+  importedAfterRotation,
   importFloor,
   judgeAnnouncement,
 } from '../../../publisher/airgap/plan-import.ts';
@@ -46,6 +48,36 @@ test('the floor is what came in before, or what others announced here [P-13.5]',
     const window = { issued_at: '2026-01-01T00:00:00Z', expires_at: '2099-01-01T00:00:00Z' };
     importFloor(signAnnouncement({ ...fields, ...window }, [fixedSeed(99)]), trust, []);
   });
+});
+
+test('a rotation keeps the floor of files, and what a replaced key said of it no further than now [P-13.5]', () => {
+  const kept = {
+    before: trust,
+    after: { ...trust, roles: { ...trust.roles, root: trust.roles.release } },
+  };
+  const gone = {
+    before: trust,
+    after: { ...trust, roles: { ...trust.roles, rollout: trust.roles.root } },
+  };
+  const [second, day] = [Math.floor(NOW / 1000), 86_400];
+  const after = (seq: number, roots: typeof kept): number | undefined =>
+    importedAfterRotation(fleet.announce(50, rollouts, { imported: { seq } }), roots, NOW)?.seq;
+  assert.equal(importedAfterRotation(fleet.announce(50, rollouts), kept, NOW), null);
+  for (const roots of [kept, gone]) assert.equal(after(second - 10, roots), second - 10);
+  assert.equal(after(second + 60, kept), second + 60);
+  assert.equal(after(second + 60, gone), second);
+  // Set up by a thief to be dropped, so that an old file could come in again.
+  assert.equal(after(2 ** 52, kept), second + day);
+  assert.equal(after(2 ** 52, gone), second);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 50 }), fc.boolean(), (seq, isGone) => {
+      const floor = after(seq, isGone ? gone : kept) ?? 0;
+      // No file that is made from now on is shut out for long, and none of before comes in again.
+      assert.ok(floor <= second + (isGone ? 0 : day));
+      assert.ok(floor >= Math.min(seq, second));
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test('an older file, one of another fleet and one from the future are refused [P-13.4]', () => {

@@ -41,6 +41,15 @@ describe('a robot that was taken back below what it confirmed', () => {
     assert.equal(unfitFor(offer('1.1.0', { downgrade_from: '1.9.0' }), robot), 'BELOW_HIGHEST');
   });
 
+  it('holds to that with nothing installed, as after the recall of its only release', () => {
+    const empty = { ...robot, running: null };
+    assert.equal(unfitFor(offer('1.1.0'), empty), 'BELOW_HIGHEST');
+    assert.equal(unfitFor(offer('2.0.0'), empty), null);
+    assert.equal(unfitFor(offer('1.5.0', { payload: '2' }), empty), null);
+    assert.equal(unfitFor(offer('1.1.0', { downgrade_from: '2.0.0' }), empty), null);
+    assert.equal(unfitFor(offer('1.1.0'), { arch: 'x86_64', running: null }), null);
+  });
+
   it('goes down from what runs with that word only, and no further than it says', () => {
     const at2 = { ...robot, running: { version: '2.0.0', payloadSha256: hash('2') } };
     assert.equal(unfitFor(offer('1.1.0'), at2), 'NOT_NEWER');
