@@ -5,11 +5,12 @@
  */
 
 import { parseMachineState, type MachineState } from '../../robot-client/update/state.ts';
-import { versionOfLink } from '../../robot-client/install/layout.ts';
+import { layoutOf, versionOfLink } from '../../robot-client/install/layout.ts';
+import { checkRelease } from '../../robot-client/install/seal-check.ts';
 import { imageAt, imageKey, type FolderImage } from './disk-image.ts';
 import { visibleImage } from './crash-states.ts';
 import { ModelDisk } from './model-disk.ts';
-import { recover, Robot, ROOT, treeOf, type Release } from './robot.ts';
+import { ADOPTED, recover, Robot, ROOT, treeOf, type Release } from './robot.ts';
 import { NEXT, type Scenario } from './scenarios.ts';
 
 export const machineText = (image: FolderImage): string | null => {
@@ -64,7 +65,10 @@ export class Judge {
     const { version, actions } = await recover(disk);
     const after = visibleImage(disk);
     const acted = actions.length > 0;
-    const wrong = this.#wrongSlots(after, scenario) ?? this.#wrongState(after, version);
+    const wrong =
+      this.#wrongSlots(after, scenario) ??
+      this.#wrongState(after, version) ??
+      (await this.#wrongSeal(disk, version, scenario));
     if (wrong !== null) return { wrong: `after recover: ${wrong}`, acted };
     return { wrong: await this.#continue(after, scenario), acted };
   }
@@ -88,6 +92,16 @@ export class Judge {
     const tree = imageAt(image, `${ROOT}/releases/${version}`);
     const isComplete = tree !== null && imageKey(tree) === known;
     return isComplete ? null : `release ${version} is ${tree ? 'not complete' : 'not there'}`;
+  }
+
+  /** What was installed here runs with its seal: `recover` could not tell damage without one. */
+  async #wrongSeal(disk: ModelDisk, version: string | null, { start }: Scenario) {
+    const isOurs = version !== null && version !== ADOPTED;
+    if (!isOurs || imageAt(start, `${ROOT}/releases/${version}`)) return null;
+    const tree = `${ROOT}/releases/${version}`;
+    const look = { version, tree, mayHash: () => true, known: new Set<string>() };
+    const { kind } = await checkRelease(disk, layoutOf(ROOT), look);
+    return kind === 'whole' ? null : `${version} runs and is ${kind} by its seal`;
   }
 
   /** What the state file says must be so. */

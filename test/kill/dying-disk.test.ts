@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { requireBlockDevices } from '../helpers/block-device.ts';
@@ -108,6 +108,32 @@ test('what runs stays when the disk cannot read the release before', async (t) =
   const { code, text } = await patient.recover();
   assert.equal(code, 0, text);
   assert.equal(await patient.boots(), after.version);
+  await patient.mends();
+});
+
+test('a damaged release stays when the disk cannot read the one before, and it is said', async (t) => {
+  if (!canRun(t)) return;
+  const patient = await Patient.open(t);
+  const [before, after] = await patient.withTwo();
+  await rm(patient.at('releases', after.version, 'VERSION'));
+  await patient.unreadable(patient.at('releases', before.version, 'VERSION'));
+  const links = () => Promise.all(['active', 'rollback'].map((one) => readlink(patient.at(one))));
+  const led = await links();
+  const { code, text } = await patient.recover();
+  assert.equal(code, 3, text);
+  assert.match(text, /RELEASE_DAMAGED/);
+  assert.deepEqual(await links(), led, 'a release that cannot be read is no better');
+  const agent = patient.round.start();
+  await waitUntil(
+    'the fleet to hear of the release',
+    async () => {
+      if (agent.ended) throw new Error('the agent ended');
+      return (await patient.site.codeOf('r1')) === 'RELEASE_DAMAGED';
+    },
+    { timeoutMs: 60_000, look: () => agent.describe() },
+  );
+  await patient.round.killed(agent);
+  assert.deepEqual(await links(), led);
   await patient.mends();
 });
 
