@@ -11,7 +11,7 @@ function findRepository(from: string): string {
 }
 
 const repository = findRepository(dirname(fileURLToPath(import.meta.url)));
-const pages = renderPages(readFileSync(join(repository, PROTOCOL_PAGE), 'utf8'));
+const pages = await renderPages(readFileSync(join(repository, PROTOCOL_PAGE), 'utf8'));
 for (const [path, text] of pages) {
   writeFileSync(join(repository, path), text);
   process.stdout.write(`${path}\n`);

@@ -1,18 +1,24 @@
 /**
- * The pages and parts of pages that are made from the code. Pure: `generate.ts` writes them, and a
- * test asks whether what stands in the repository is what would be written.
+ * The pages and parts of pages that are generated from the code. `generate.ts` writes them, and a
+ * test compares them with those in the repository.
  */
 
+import { renderCommandLines } from './cli-page.ts';
+import { renderEnvironment } from './environment-page.ts';
 import { renderErrors } from './errors-page.ts';
+import { renderMetrics } from './metrics-page.ts';
 import { renderRobotStates } from './state-diagram.ts';
 import { renderWorkedExample } from './worked-example-page.ts';
 
 export const PROTOCOL_PAGE = 'docs/protocol.md';
 
 /** @returns the text of each generated page by its path; the protocol page is filled in */
-export function renderPages(protocolText: string): ReadonlyMap<string, string> {
+export async function renderPages(protocolText: string): Promise<ReadonlyMap<string, string>> {
   return new Map([
+    ['docs/cli.md', await renderCommandLines()],
+    ['docs/environment.md', renderEnvironment()],
     ['docs/errors.md', renderErrors()],
+    ['docs/metrics.md', renderMetrics()],
     ['docs/robot-states.md', renderRobotStates()],
     [PROTOCOL_PAGE, replaceBlock(protocolText, 'worked example', renderWorkedExample())],
   ]);

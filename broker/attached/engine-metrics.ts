@@ -21,7 +21,7 @@ export function addEngineMetrics(registry: Registry, { isUp, stores }: EngineGau
   });
   new Gauge({
     name: 'drover_announced_chunks',
-    help: 'Chunks of announced rollouts by what the engine has made of them',
+    help: 'Chunks of announced rollouts by state on the engine',
     labelNames: ['state'],
     registers,
     collect() {

@@ -3,8 +3,9 @@
  * are in none of it: hashes of ours mean nothing to another engine, which has tools of its own.
  */
 
-import type { CommandModule } from 'yargs';
+import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
+import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { ENGINE_USERS, type EngineUser } from '../access/access-rules.ts';
 import { renderMosquittoAcl } from '../access/acl-mosquitto.ts';
 import { renderNatsAuthorization, type NatsIdentity } from '../access/acl-nats.ts';
@@ -18,7 +19,7 @@ interface AclArgs {
 }
 
 /** @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, USAGE */
-export async function runAcl(args: AclArgs): Promise<void> {
+async function runAcl(args: AclArgs): Promise<void> {
   const users = await readEngineUsers(args.credentials);
   const text =
     args.engine === 'nats'
@@ -41,21 +42,25 @@ async function readEngineUsers(file: string | undefined): Promise<EngineUser[]> 
   return [...missing, ...named];
 }
 
-export const ACL_COMMAND: CommandModule<object, AclArgs> = {
-  command: 'acl',
-  describe: 'print the access rules for mosquitto or NATS',
-  builder: (args) =>
-    args
-      .option('engine', { choices: ['mosquitto', 'nats'] as const, demandOption: true })
-      .option('credentials', {
-        type: 'string',
-        describe: 'file of passwd: whom to write rules for; NATS needs each robot in it',
-      })
-      .option('identity', {
-        choices: ['password', 'certificate'] as const,
-        default: 'password' as const,
-        describe: 'how users of NATS prove who they are; certificate is for verify_and_map',
-      })
-      .option('json', { type: 'boolean', default: false }),
-  handler: (args) => runAcl(args),
-};
+export const aclCommand = (argv: Argv): Argv =>
+  argv.command(
+    'acl',
+    'print the access rules for mosquitto or NATS',
+    (options) =>
+      withJson(options)
+        .option('engine', {
+          choices: ['mosquitto', 'nats'] as const,
+          demandOption: true,
+          describe: 'engine to write the rules for',
+        })
+        .option('credentials', {
+          ...TEXT,
+          describe: 'file of passwd with the users to write rules for; NATS needs each robot in it',
+        })
+        .option('identity', {
+          choices: ['password', 'certificate'] as const,
+          default: 'password' as const,
+          describe: 'how users of NATS prove who they are; certificate is for verify_and_map',
+        }),
+    (args) => runAcl(args),
+  );

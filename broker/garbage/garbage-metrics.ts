@@ -29,7 +29,7 @@ export function addGarbageMetrics(registry: Registry, views: () => readonly Garb
   );
   counter(
     'drover_garbage_removed_bytes_total',
-    'Bytes of those chunks',
+    'Bytes of chunks removed because nothing needed them',
     (one) => one.removed_bytes,
   );
   gauge(

@@ -1,5 +1,7 @@
-/** Prometheus metrics of the broker, under conventional names: counters end in `_total`, units are
- * bytes and seconds. Gauges are read when they are asked for, so they cannot drift. */
+/**
+ * Prometheus metrics of the broker, under conventional names: counters end in `_total`, units are
+ * bytes and seconds. Gauges are read at each scrape, so they cannot drift.
+ */
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { addEngineMetrics, type EngineGauges } from '../attached/engine-metrics.ts';
@@ -19,11 +21,20 @@ import {
 
 export interface MetricsSources {
   readonly fleet: Fleet;
-  /** Null where only the engine of somebody else knows. */
+  /** Null on a broker that is attached to another engine: only that one knows. */
   readonly connections: (() => number) | null;
   storeBytes(): number;
   storeChunks(): number;
 }
+
+export interface MetricDescription {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+/** Prometheus' own metrics of a Node process stand beside these. */
+const OWN = 'drover_';
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -42,19 +53,22 @@ export class Metrics {
     this.#chunksReceived = counter('drover_chunks_received_total', 'Chunks verified and stored');
     this.#chunkBytesReceived = counter(
       'drover_chunk_bytes_received_total',
-      'Bytes of those chunks',
+      'Bytes of chunks verified and stored',
     );
-    this.#chunksServed = counter('drover_chunks_served_total', 'Chunks sent to who asked for them');
-    this.#chunkBytesServed = counter('drover_chunk_bytes_served_total', 'Bytes of those chunks');
+    this.#chunksServed = counter('drover_chunks_served_total', 'Chunks sent to robots');
+    this.#chunkBytesServed = counter(
+      'drover_chunk_bytes_served_total',
+      'Bytes of chunks sent to robots',
+    );
     this.#messages = new Counter({
       name: 'drover_messages_received_total',
-      help: 'Messages published to this broker, by what they are',
+      help: 'Messages published to this broker, by kind',
       labelNames: ['kind'],
       registers: [this.#registry],
     });
     this.#refusals = new Counter({
       name: 'drover_refusals_total',
-      help: 'Messages and subscriptions that were not taken, by error code',
+      help: 'Messages and subscriptions that were refused, by error code',
       labelNames: ['code'],
       registers: [this.#registry],
     });
@@ -83,17 +97,17 @@ export class Metrics {
     this.#refusals.inc({ code });
   }
 
-  /** Rollouts as well, from now on; there is a broker before there is who leads. */
+  /** Called later: the controller is created after Metrics. */
   showRollouts(sources: RolloutSources): void {
     this.#rollouts = addRolloutMetrics(this.#registry, sources);
   }
 
-  /** An engine that somebody else runs, and what it holds of announced chunks. */
+  /** The engine that this broker is attached to, and the announced chunks that it holds. */
   showEngine(sources: EngineGauges): void {
     addEngineMetrics(this.#registry, sources);
   }
 
-  /** What may go out, and what waits for it. */
+  /** The bound on sent bytes, and the chunks that wait for it. */
   showRate(rate: { bytesPerSecondMax: number | null; waiting(): number }): void {
     this.#gauge('drover_chunk_turns_waiting', 'Chunks that wait for their turn', rate.waiting);
     this.#gauge(
@@ -103,23 +117,32 @@ export class Metrics {
     );
   }
 
-  /** The way up from a site. */
+  /** The link of a relay to its upstream. */
   showUpstream(status: () => UpstreamStatus): void {
     addUpstreamMetrics(this.#registry, status);
   }
 
-  /** What is removed as well, from now on. */
+  /** What garbage collection removed. */
   showGarbage(views: () => readonly GarbageView[]): void {
     addGarbageMetrics(this.#registry, views);
   }
 
-  /** Until when trust.json and what is announced hold. */
+  /** When trust.json and the announcement expire. */
   showExpiry(view: () => ExpiryView): void {
     addExpiryMetrics(this.#registry, view);
   }
 
   countDecision(kind: string): void {
     this.#rollouts?.countDecision(kind);
+  }
+
+  /** Each metric of Drover without its values: docs/metrics.md is generated from it. */
+  describe(): MetricDescription[] {
+    const own = this.#registry.getMetricsAsArray().filter(({ name }) => name.startsWith(OWN));
+    return own.map((metric) => {
+      const { labelNames = [] } = metric as { labelNames?: readonly string[] };
+      return { name: metric.name, help: metric.help, labels: labelNames };
+    });
   }
 
   get contentType(): string {

@@ -7,7 +7,8 @@ import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
-import { commaList, LIST, TEXT } from './options.ts';
+import { LIST, TEXT } from '../../shared/io/cli-options.ts';
+import { commaList } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
 

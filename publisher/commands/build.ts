@@ -10,9 +10,9 @@ import type { BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { parseGateBounds } from '../rollout/gate-words.ts';
-import { LIST, TEXT, withDryRun, withJson } from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 
-export function buildVerb(yargs: Argv): Argv {
+export function buildCommand(yargs: Argv): Argv {
   return yargs.command(
     'build <folder>',
     "pack an application's folder into a bundle",

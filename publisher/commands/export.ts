@@ -9,20 +9,17 @@ import { readSeeds } from '../../shared/io/key-file.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { exportParcel, type Exported } from '../airgap/export.ts';
 import { readTrust } from '../trust/read-trust.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {
   brokerOptions,
   commandLog,
   keySources,
-  LIST,
-  TEXT,
   warn,
-  withDryRun,
-  withJson,
   withKeys,
   withOptionalBroker,
 } from './options.ts';
 
-export function exportVerb(yargs: Argv): Argv {
+export function exportCommand(yargs: Argv): Argv {
   return yargs.command(
     'export [bundles..]',
     'write bundles and what is announced into one file for a stick',

@@ -18,11 +18,12 @@ import {
 } from '../rollout/fleet-report.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
-import { brokerOptions, commandLog, warn, withBroker, withJson } from './options.ts';
+import { withJson } from '../../shared/io/cli-options.ts';
+import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
 type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 
-export function fleetVerb(yargs: Argv): Argv {
+export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
     argv
@@ -44,7 +45,7 @@ export function fleetVerb(yargs: Argv): Argv {
         (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
         async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
       )
-      .demandCommand(1, 'name a verb: fleet versions, fleet robots or fleet requests'),
+      .demandCommand(1, 'name a command: fleet versions, fleet robots or fleet requests'),
   );
 }
 

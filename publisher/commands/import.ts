@@ -8,22 +8,12 @@ import { readSeeds } from '../../shared/io/key-file.ts';
 import { importParcel, type Imported } from '../airgap/import.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
-import {
-  brokerOptions,
-  commandLog,
-  keySources,
-  LIST,
-  TEXT,
-  warn,
-  withBroker,
-  withDryRun,
-  withJson,
-  withKeys,
-} from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
 
-export function importVerb(yargs: Argv): Argv {
+export function importCommand(yargs: Argv): Argv {
   return yargs.command(
     'import <file>',
     'verify a file of drover export and publish it at this site',

@@ -11,9 +11,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPayload } from '../bundle/payload-census.ts';
-import { withJson } from './options.ts';
+import { withJson } from '../../shared/io/cli-options.ts';
 
-export function inspectVerb(yargs: Argv): Argv {
+export function inspectCommand(yargs: Argv): Argv {
   return yargs.command(
     'inspect <bundle>',
     'show what a bundle holds, signed or not',

@@ -10,9 +10,9 @@ import {
   readPemSeed,
   writeKeyPair,
 } from '../../shared/io/key-file.ts';
-import { TEXT, withDryRun, withJson } from './options.ts';
+import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 
-export function keygenVerb(yargs: Argv): Argv {
+export function keygenCommand(yargs: Argv): Argv {
   return yargs.command(
     'keygen',
     'make a signing key: NAME.key (secret, 32 raw bytes) and NAME.pub (64 hex digits)',

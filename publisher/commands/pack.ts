@@ -9,9 +9,9 @@ import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { listParts, writeBundleTar } from '../../shared/io/bundle-tar.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { hashPayload } from '../bundle/payload.ts';
-import { TEXT, withDryRun, withJson } from './options.ts';
+import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 
-export function packVerb(yargs: Argv): Argv {
+export function packCommand(yargs: Argv): Argv {
   return yargs.command(
     'pack <bundle>',
     'make one .drover file of a signed bundle folder',

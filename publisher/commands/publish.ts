@@ -16,22 +16,12 @@ import { readTrust } from '../trust/read-trust.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type Published } from '../transfer/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
-import {
-  brokerOptions,
-  commandLog,
-  keySources,
-  LIST,
-  TEXT,
-  warn,
-  withBroker,
-  withDryRun,
-  withJson,
-  withKeys,
-} from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
 
-export function publishVerb(yargs: Argv): Argv {
+export function publishCommand(yargs: Argv): Argv {
   return yargs.command(
     'publish <bundle>',
     'upload a signed bundle and announce it to the fleet',

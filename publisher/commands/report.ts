@@ -10,27 +10,25 @@ import { formatTable } from '../rollout/fleet-report.ts';
 import type { SiteReport } from '../airgap/site-report.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { exportReport, importReport } from '../airgap/report.ts';
+import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {
   brokerOptions,
   commandLog,
   keySources,
-  TEXT,
   warn,
   withBroker,
-  withDryRun,
-  withJson,
   withKeys,
   withOptionalBroker,
 } from './options.ts';
 
 const TRUST = { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' } as const;
 
-export function reportVerb(yargs: Argv): Argv {
+export function reportCommand(yargs: Argv): Argv {
   return yargs.command('report', 'carry what robots say over an air gap', (argv) =>
     argv
       .command('export', 'write what the robots of a site say', withExport, runExport)
       .command('import <file>', 'take it to a broker that cannot hear them', withImport, runImport)
-      .demandCommand(1, 'name a verb: report export or report import'),
+      .demandCommand(1, 'name a command: report export or report import'),
   );
 }
 

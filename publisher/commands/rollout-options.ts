@@ -2,9 +2,9 @@
 
 import type { Argv } from 'yargs';
 import { parseRolloutId } from '../../shared/base/ids.ts';
-import { readInput } from '../../shared/io/cli.ts';
+import { readSecret } from '../../shared/io/cli.ts';
 import { ApiClient } from '../rollout/api-client.ts';
-import { TEXT, withJson } from './options.ts';
+import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 
 const API_DEFAULT = 'http://127.0.0.1:8080';
 
@@ -28,9 +28,7 @@ export function openApi({ api, tokenFile }: ApiArgs): ApiClient {
   const token =
     tokenFile === undefined
       ? process.env['DROVER_TOKEN']
-      : Buffer.from(readInput(tokenFile, `token ${tokenFile}`))
-          .toString('utf8')
-          .trimEnd();
+      : readSecret(tokenFile, 'token').trimEnd();
   const url = api ?? process.env['DROVER_API'] ?? API_DEFAULT;
   return new ApiClient({ url, token: token === undefined || token === '' ? null : token });
 }

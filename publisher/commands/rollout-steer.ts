@@ -22,7 +22,7 @@ export const STEERING = {
   approve: 'say yes to a wave whose gate has passed',
   'force-open': 'open the next wave without a verdict of the gate; --reason is required',
 } as const;
-export type SteerVerb = keyof typeof STEERING;
+export type SteerCommand = keyof typeof STEERING;
 
 interface SteerArgs extends ApiArgs {
   readonly id: string;
@@ -34,7 +34,7 @@ interface SteerArgs extends ApiArgs {
 }
 
 /** What a person has to be sure of; null for a word that another one undoes. */
-const FINAL: Readonly<Record<SteerVerb, string | null>> = {
+const FINAL: Readonly<Record<SteerCommand, string | null>> = {
   pause: null,
   resume: null,
   abort: 'stops for good; robots that took it keep it',
@@ -43,7 +43,7 @@ const FINAL: Readonly<Record<SteerVerb, string | null>> = {
   'force-open': 'opens its next wave although the gate has not passed',
 };
 
-export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> {
+export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<void> {
   const { id, dryRun, yes, reason, json } = args;
   const path = rolloutPath(id);
   const api = openApi(args);
@@ -78,7 +78,7 @@ export async function runSteer(verb: SteerVerb, args: SteerArgs): Promise<void> 
  * @throws DroverError USAGE, APPROVAL_TOO_EARLY
  */
 function waveOf(
-  verb: SteerVerb,
+  verb: SteerCommand,
   { reason, wave }: SteerArgs,
   before: RolloutAnswer,
 ): number | null {
@@ -111,7 +111,7 @@ const countsOf = ({ robots }: RolloutAnswer): string =>
 /** What the API would say, as far as it shows. @throws DroverError NO_CONTROLLER, NOT_LEADING */
 async function assertLed(
   api: ApiClient,
-  verb: SteerVerb,
+  verb: SteerCommand,
   { id, run }: RolloutAnswer,
 ): Promise<void> {
   // A controller that has not begun it yet has a history, if an empty one.

@@ -11,17 +11,8 @@ import { readSeeds } from '../../shared/io/key-file.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { withdrawRollout } from '../rollout/withdraw.ts';
-import {
-  brokerOptions,
-  commandLog,
-  keySources,
-  TEXT,
-  warn,
-  withBroker,
-  withDryRun,
-  withJson,
-  withKeys,
-} from './options.ts';
+import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
 import { withId } from './rollout-options.ts';
 
 export const withWithdraw = (argv: Argv) =>

@@ -16,7 +16,7 @@ import {
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
-import { TEXT, withDryRun } from './options.ts';
+import { TEXT, withDryRun } from '../../shared/io/cli-options.ts';
 import {
   openApi,
   rawObject,
@@ -25,14 +25,19 @@ import {
   withId,
   type ApiArgs,
 } from './rollout-options.ts';
-import { runSteer, STEERING, type SteerVerb } from './rollout-steer.ts';
+import { runSteer, STEERING, type SteerCommand } from './rollout-steer.ts';
 import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
 
-const withSteering = (argv: Argv, verb: SteerVerb) =>
+const withSteering = (argv: Argv, verb: SteerCommand) =>
   withId(withApi(withDryRun(argv)))
     .option('reason', { ...TEXT, default: '', describe: 'why; stands in the history' })
-    .option('by', { ...TEXT, default: process.env['USER'] ?? '', describe: 'who says so' })
+    .option('by', {
+      ...TEXT,
+      default: process.env['USER'] ?? '',
+      defaultDescription: 'the user of this shell',
+      describe: 'name of the operator, for the audit log',
+    })
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
     .option('wave', {
       type: 'number',
@@ -48,7 +53,7 @@ const withWatch = (argv: Argv) =>
       'exit 0 complete, 3 halted or without effect, 4 --timeout',
     );
 
-export function rolloutVerb(yargs: Argv): Argv {
+export function rolloutCommand(yargs: Argv): Argv {
   return yargs.command('rollout', 'see and steer rollouts', (argv) => {
     argv
       .command(
@@ -78,7 +83,7 @@ export function rolloutVerb(yargs: Argv): Argv {
       withWithdraw,
       (args) => runWithdraw(args),
     );
-    for (const [verb, describe] of Object.entries(STEERING) as [SteerVerb, string][]) {
+    for (const [verb, describe] of Object.entries(STEERING) as [SteerCommand, string][]) {
       argv.command(
         `${verb} <id>`,
         describe,
@@ -86,7 +91,7 @@ export function rolloutVerb(yargs: Argv): Argv {
         (args) => runSteer(verb, args),
       );
     }
-    return argv.demandCommand(1, 'name a verb: rollout list, status, watch, history, pause, …');
+    return argv.demandCommand(1, 'name a command: rollout list, status, watch, history, pause, …');
   });
 }
 

@@ -5,9 +5,10 @@ import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { signBundleFolder } from '../bundle/sign.ts';
-import { keySources, warn, withDryRun, withJson, withKeys } from './options.ts';
+import { withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { keySources, warn, withKeys } from './options.ts';
 
-export function signVerb(yargs: Argv): Argv {
+export function signCommand(yargs: Argv): Argv {
   return yargs.command(
     'sign <bundle>',
     'sign a bundle with a release key',

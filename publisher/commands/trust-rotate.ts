@@ -12,18 +12,8 @@ import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 import { missingSignatures, parsePublicKey, planNextTrust } from '../trust/plan-trust.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
-import {
-  brokerOptions,
-  commandLog,
-  keySources,
-  LIST,
-  TEXT,
-  warn,
-  withBroker,
-  withDryRun,
-  withJson,
-  withKeys,
-} from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
 
 const THRESHOLD = { type: 'number', requiresArg: true } as const;
 const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;

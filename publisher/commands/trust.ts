@@ -8,7 +8,8 @@ import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { parsePublicKey, planTrust, sharedKeys } from '../trust/plan-trust.ts';
-import { LIST, TEXT, warn, withDryRun, withJson } from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { warn } from './options.ts';
 import {
   runPublish,
   runRotate,
@@ -20,14 +21,14 @@ import {
 
 const THRESHOLD = { type: 'number', requiresArg: true, default: 1 } as const;
 
-export function trustVerb(yargs: Argv): Argv {
+export function trustCommand(yargs: Argv): Argv {
   return yargs.command('trust', 'say which keys robots believe', (argv) =>
     argv
       .command('init', 'write a first trust.json', withInitOptions, runInit)
       .command('rotate', 'write the next trust.json, signed', withRotateOptions, runRotate)
       .command('sign <update>', 'add signatures (thresholds above 1)', withSignOptions, runSign)
       .command('publish <update>', 'bring it to a fleet', withPublishOptions, runPublish)
-      .demandCommand(1, 'name a verb: trust init, rotate, sign or publish'),
+      .demandCommand(1, 'name a command: trust init, rotate, sign or publish'),
   );
 }
 

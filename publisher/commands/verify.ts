@@ -8,9 +8,9 @@ import { shortHash } from '../../shared/base/ids.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
 import { hashPayload } from '../bundle/payload.ts';
 import { readTrust } from '../trust/read-trust.ts';
-import { TEXT, withJson } from './options.ts';
+import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 
-export function verifyVerb(yargs: Argv): Argv {
+export function verifyCommand(yargs: Argv): Argv {
   return yargs.command(
     'verify <bundle>',
     'check signatures, payload and deltas of a bundle',

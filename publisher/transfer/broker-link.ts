@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { parseBrokerUrls } from '../../shared/base/broker-urls.ts';
+import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { waitUp } from '../../shared/io/wait-up.ts';
@@ -83,16 +83,4 @@ export class BrokerLink {
   async close(): Promise<void> {
     await this.#wire.close();
   }
-}
-
-/**
- * Credentials in a URL would show in the list of processes and in messages.
- * @throws DroverError USAGE
- */
-export function assertBrokerUrl(text: string): void {
-  const urls = parseBrokerUrls(text, '--broker');
-  if (urls.every((url) => url.username === '' && url.password === '')) return;
-  throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
-    hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
-  });
 }

@@ -1,46 +1,40 @@
-/** `drover-robot adopt`: takes over what stands in the slots of each root, or says what it would do. */
+/** `drover-robot adopt`: takes over what stands in the slots and Drover did not install. */
 
-import { DroverError } from '../../shared/base/errors.ts';
-import type { Disk } from '../install/disk-port.ts';
-import { layoutOf } from '../install/layout.ts';
-import { takeOver } from '../install/take-over.ts';
-import { newerState } from '../update/state-file.ts';
-import { prepareLayout } from '../update/swap.ts';
-import type { ComponentRoot } from './options.ts';
+import type { Argv } from 'yargs';
+import { withDryRun } from '../../shared/io/cli-options.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { realDisk } from '../install/disk.ts';
+import { assertRootsApart, lockRoot } from '../install/lock.ts';
+import { adoptRoots } from './adopt-roots.ts';
+import { withInstall, withRoots } from './declare-options.ts';
+import { parseAdoptVersion, parseRoots, socketPathOf } from './options.ts';
+import { assertNoAgent } from './serve-agent.ts';
 
-export interface AdoptInput {
-  readonly disk: Disk;
-  readonly roots: readonly ComponentRoot[];
-  readonly version: string;
-  readonly isDryRun: boolean;
+export const adoptCommand = (argv: Argv): Argv =>
+  argv.command(
+    'adopt',
+    "take over what stands at active or rollback and is not Drover's; removes nothing",
+    (options) => withDryRun(withInstall(withRoots(options))),
+    (args) => adopt(args),
+  );
+
+interface AdoptArgs {
+  readonly root: string[];
+  readonly socket: string | undefined;
+  readonly json: boolean;
+  readonly adoptVersion: string;
+  readonly dryRun: boolean;
 }
 
-/** @throws DroverError when a step fails; what was done before it holds */
-export async function adoptRoots(
-  input: AdoptInput,
-): Promise<{ components: object[]; lines: string[] }> {
-  const { disk, version, isDryRun } = input;
-  const components: object[] = [];
-  const lines: string[] = [];
-  for (const { component, root } of input.roots) {
-    const layout = layoutOf(root);
-    const newer = await newerState(disk, layout);
-    if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);
-    if (!isDryRun) await prepareLayout(disk, layout);
-    const { actions, active, rollback, problem } = await takeOver(disk, layout, {
-      version,
-      isDryRun,
-    });
-    components.push({ component, version: active, previous_version: rollback, actions, problem });
-    lines.push(`${component}: ${headOf(actions, isDryRun, active)}`);
-    lines.push(...actions.map((action) => `  ${action}`));
-    if (problem && !isDryRun)
-      lines.push(`  still in the way: ${problem.message} (${problem.code})`);
+async function adopt(args: AdoptArgs): Promise<void> {
+  const roots = parseRoots(args.root);
+  const { dryRun: isDryRun } = args;
+  assertRootsApart(roots);
+  if (!isDryRun) {
+    for (const { root } of roots) await lockRoot(root);
+    await assertNoAgent(socketPathOf(roots, args.socket));
   }
-  return { components, lines };
-}
-
-function headOf(actions: readonly string[], isDryRun: boolean, active: string | null): string {
-  if (actions.length === 0) return 'nothing to take over';
-  return isDryRun ? 'this would be done' : `runs ${active ?? 'nothing that Drover can name'}`;
+  const version = parseAdoptVersion(args.adoptVersion);
+  const { components, lines } = await adoptRoots({ disk: realDisk, roots, version, isDryRun });
+  makeOutput(args.json).result({ dry_run: isDryRun, components }, lines);
 }

@@ -6,7 +6,6 @@ import { canonicalArch } from '../../shared/rules/arch.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName } from '../../shared/base/ids.ts';
-import { readInput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/rules/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
@@ -101,13 +100,6 @@ export function spareSocketsOf(
   if (given !== undefined) return [];
   const paths = roots.slice(1).map(({ root }) => `${layoutOf(root).state}/agent.sock`);
   return paths.filter((path) => Buffer.byteLength(path) <= LIMITS.socketPathBytesMax);
-}
-
-/** A password never stands on a command line, where every user of the machine can read it. */
-export function readPassword(file: string | undefined): string | undefined {
-  const fromEnvironment = process.env['DROVER_PASSWORD'];
-  if (file === undefined) return fromEnvironment;
-  return new TextDecoder().decode(readInput(file, 'password file')).replace(/\r?\n$/, '');
 }
 
 /** `unknown` on machines that do not say. */

@@ -7,7 +7,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { lockRoot } from '../install/lock.ts';
 import type { ComponentRoot } from './options.ts';
 import type { Recovery } from '../install/recover.ts';
-import { assertNoAgent } from './serve.ts';
+import { assertNoAgent } from './serve-agent.ts';
 
 export interface RecoverFailure {
   readonly component: string;

@@ -1,214 +1,85 @@
-/**
- * Runs one agent as a process. The order matters: the roots are locked and the local socket is open
- * before anything is read or installed, so an agent that cannot be asked whether the robot is busy
- * never swaps. Only a disk that refuses is waited for: the agent stays, tells the fleet, and holds
- * every swap. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
- */
+/** `drover-robot` without a command: runs the agent. */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/ports.ts';
-import type { Agent } from '../agent.ts';
-import { layoutOf } from '../install/layout.ts';
+import { resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
+import { parseRate } from '../../shared/base/byte-sizes.ts';
+import { toProblem } from '../../shared/base/errors.ts';
+import { parseRobotId } from '../../shared/base/ids.ts';
+import type { Log, PatchProgram } from '../../shared/base/ports.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
+import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
+import { makeLog, readInput } from '../../shared/io/cli.ts';
+import { findZstdProgram } from '../../shared/io/zstd.ts';
+import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
-import { assertSocketPath } from '../local/api.ts';
-import { callLocalApi } from '../local/client.ts';
-import { isSickDisk, type RootClaims } from '../install/root-claims.ts';
-import { endsWithin } from '../../shared/io/within.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
-import { serveLocalApi } from '../local/serve.ts';
-import { LocalDoor, type LocalDoorOptions } from '../local/door.ts';
-import type { ComponentRoot } from './options.ts';
+import { assertRootsApart } from '../install/lock.ts';
+import { RootClaims } from '../install/root-claims.ts';
+import { withAgent, type AgentArgs } from './declare-options.ts';
+import {
+  machineModel,
+  parseAdoptVersion,
+  parseHookTimeout,
+  parseInterlock,
+  parseKeepalive,
+  parseRoots,
+  parseTags,
+  socketPathOf,
+  spareSocketsOf,
+} from './options.ts';
+import { serveAgent } from './serve-agent.ts';
 
-export interface ServeOptions {
-  readonly roots: readonly ComponentRoot[];
-  /** The same that the agent has. */
-  readonly claims: RootClaims;
-  readonly socketPath: string;
-  /** In the other roots: they answer as well, and alone while the disk keeps the first one closed. */
-  readonly spareSockets?: readonly string[];
-  readonly log: Log;
-}
+export const agentCommand = (argv: Argv): Argv =>
+  argv.command('$0', 'run the agent', withAgent, runAgent);
 
-/** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
-export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
-  const { roots, claims, socketPath } = on;
-  let hasEnded = true;
-  assertSocketPath(socketPath);
-  const doors = openableDoors(agent, on);
-  try {
-    await claims.takeAll(roots);
-    await assertNoAgent(socketPath);
-    await doors.open();
-    try {
-      await agent.open();
-      await untilTold();
-    } finally {
-      await doors.close();
-      hasEnded = await agent.close();
-    }
-  } finally {
-    // A lock under which something still writes goes with the process, not before.
-    if (hasEnded) claims.release();
-  }
-}
-
-/** The usual socket and the spare ones; the agent hears of what is closed once all were tried. */
-function openableDoors(agent: Agent, on: ServeOptions) {
-  const { socketPath, spareSockets = [], log } = on;
-  let usual: Problem | null = null;
-  let wereTried = false;
-  const told = (): void => {
-    const isReachable = spares.some(({ isOpen }) => isOpen);
-    if (wereTried) agent.hold(usual && { problem: usual, isReachable });
-  };
-  const makeDoor = (
-    path: string,
-    more: Omit<LocalDoorOptions, 'open' | 'gone' | 'log'>,
-  ): LocalDoor => {
-    let id: string | null = null;
-    return new LocalDoor({
-      open: async () => {
-        await makeSocketFolder(path, on);
-        const api = await serveLocalApi(agent, path, log);
-        id = await realDisk.identity(path).catch(() => null);
-        return api;
-      },
-      gone: () => goneSocket(path, id, on),
-      log,
-      ...more,
-    });
-  };
-  const door = makeDoor(socketPath, {
-    mayPass: (thrown) => isSickDisk(thrown) || !isRootClaimed(socketPath, on),
-    onChange: (problem) => {
-      usual = problem;
-      told();
+async function runAgent(args: AgentArgs): Promise<void> {
+  const log = makeLog('drover-robot');
+  const roots = parseRoots(args.root);
+  assertRootsApart(roots);
+  assertBrokerUrl(args.broker);
+  const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
+  // Loaded here: `recover` runs at each boot, before the application, and needs no link.
+  const { Agent } = await import('../agent.ts');
+  const claims = new RootClaims();
+  const agent = new Agent({
+    robot: parseRobotId(args.id),
+    roots,
+    trust: parseTrust(readInput(args.trust, 'trust file')),
+    arch: args.arch,
+    model: machineModel(),
+    tags: parseTags(args.tags),
+    hooksFolder: resolve(args.hooks),
+    hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
+    bytesPerSecondMax: parseRate(args['max-rate']),
+    interlock: parseInterlock({
+      windows: args.window,
+      zone: args['window-zone'],
+      readyDeadline: args['ready-deadline'],
+    }),
+    bootsMax: args['max-boots'],
+    adoptVersion: parseAdoptVersion(args['adopt-version']),
+    link: {
+      url: args.broker,
+      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
+      keepaliveS: parseKeepalive(args.keepalive),
+      ...login,
+      ...(args.ca === undefined ? {} : { caFile: args.ca }),
+      ...(args.cert === undefined ? {} : { certFile: args.cert }),
+      ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    closed: 'local socket is closed: nothing is swapped that it could hold',
+    disk: claimedDisk(realDisk, claims),
+    claims,
+    patchProgram: await patchProgramOf(args.zstd, log),
+    log,
   });
-  const spares = spareSockets.map((path) =>
-    makeDoor(path, { mayPass: () => true, onChange: told, closed: 'spare local socket is closed' }),
-  );
-  const watch = new FolderWatch(agent, [door, ...spares], on);
-  return {
-    open: async (): Promise<void> => {
-      await door.open(); // what is set wrong ends the agent before anything is made
-      for (const spare of spares) await spare.open();
-      wereTried = true;
-      if (usual) told();
-      watch.start();
-    },
-    close: async (): Promise<void> => {
-      await watch.close();
-      for (const one of [door, ...spares]) await one.close();
-    },
-  };
+  const socketPath = socketPathOf(roots, args.socket);
+  const spareSockets = spareSocketsOf(roots, args.socket);
+  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
 }
 
-/** Null while the socket stands where it was opened, or cannot be looked at. */
-async function goneSocket(
-  path: string,
-  id: string | null,
-  on: ServeOptions,
-): Promise<Problem | null> {
-  const found = await realDisk.identity(path).catch(() => id);
-  if (found === id) return null;
-  const root = socketRoot(path, on);
-  const stray = root === null ? null : await on.claims.stray(root);
-  return toProblem(
-    stray ?? new DroverError('STATE_GONE', `listen on ${path}: the socket was removed`),
-  );
-}
-
-/** Looks at the roots and the sockets between messages: people remove and unmount them. */
-class FolderWatch {
-  readonly #agent: Agent;
-  readonly #doors: readonly LocalDoor[];
-  readonly #on: ServeOptions;
-  #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> = Promise.resolve();
-  #isLooking = false;
-
-  constructor(agent: Agent, doors: readonly LocalDoor[], on: ServeOptions) {
-    this.#agent = agent;
-    this.#doors = doors;
-    this.#on = on;
-  }
-
-  start(): void {
-    this.#timer = setInterval(() => {
-      if (this.#isLooking) return; // a disk does not answer
-      this.#isLooking = true;
-      this.#looking = this.#look()
-        .catch((error: unknown) => this.#on.log.debug({ error: String(error) }, 'not looked at'))
-        .finally(() => (this.#isLooking = false));
-    }, LIMITS.secondLookMs);
-  }
-
-  async close(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await endsWithin(this.#looking, LIMITS.secondLookMs);
-  }
-
-  /** The door of a root makes its state folder again: while that is gone its socket is closed. */
-  async #look(): Promise<void> {
-    const { claims, roots, socketPath, spareSockets = [] } = this.#on;
-    const paths = [socketPath, ...spareSockets];
-    for (const { root } of roots) {
-      const stray = await claims.stray(root);
-      if (!stray) continue;
-      await this.#agent.components.look(); // they tell
-      const hasDoor = paths.some((path) => socketRoot(path, this.#on) === root);
-      if (stray.code === 'STATE_GONE' && !hasDoor) await claims.takeState(root);
-    }
-    for (const door of this.#doors) await door.look();
-  }
-}
-
-/** An agent of 0.1 takes no lock: it is known by its socket. */
-export async function assertNoAgent(socketPath: string): Promise<void> {
-  try {
-    await callLocalApi(socketPath, 'GET', '/status');
-  } catch (thrown) {
-    if (thrown instanceof DroverError && thrown.code === 'ROBOT_NOT_RUNNING') return;
-    throw thrown;
-  }
-  throw new DroverError('ROBOT_ALREADY_RUNNING', `use ${socketPath}: an agent answers there`);
-}
-
-/** The state folder of a fresh root is ours to make; a folder that --socket names is not. */
-async function makeSocketFolder(socketPath: string, on: ServeOptions): Promise<void> {
-  const root = socketRoot(socketPath, on);
-  if (root === null) return;
-  await on.claims.take(root);
-  const { state } = layoutOf(root);
-  try {
-    await on.claims.takeState(root);
-    await realDisk.mkdir(state);
-  } catch (thrown) {
-    if (isSickDisk(thrown) || !isDiskFailure(thrown)) throw thrown;
-    const { message } = toProblem(thrown);
-    const hint = `${state} must be a folder of the agent: move away what stands there`;
-    throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${message}`, { hint });
-  }
-}
-
-const isDiskFailure = (thrown: unknown): boolean =>
-  !(thrown instanceof DroverError) || thrown.code.startsWith('DISK_');
-
-/** The root in whose state folder the socket lies; null when it lies elsewhere. */
-function socketRoot(socketPath: string, { roots }: ServeOptions): string | null {
-  const found = roots.find(({ root }) => socketPath.startsWith(`${layoutOf(root).state}/`));
-  return found?.root ?? null;
-}
-
-function isRootClaimed(socketPath: string, on: ServeOptions): boolean {
-  const root = socketRoot(socketPath, on);
-  return root === null || on.claims.has(root);
-}
-
-async function untilTold(): Promise<void> {
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
+  if (program === 'none') return null;
+  return await findZstdProgram(program, (error) => {
+    log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
   });
 }

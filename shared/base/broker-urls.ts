@@ -20,6 +20,19 @@ export function parseBrokerUrls(text: string, what: string): URL[] {
   throw new DroverError('USAGE', `read ${what}: not the URL of a broker (${want})`);
 }
 
+/**
+ * The address as it was given, told wrong at the start and not after the first connection fails.
+ * Credentials in a URL would show in the list of processes and in messages.
+ * @throws DroverError USAGE
+ */
+export function assertBrokerUrl(text: string): void {
+  const urls = parseBrokerUrls(text, '--broker');
+  if (urls.every((url) => url.username === '' && url.password === '')) return;
+  throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
+    hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
+  });
+}
+
 const isBrokerUrl = ({ protocol, hostname }: URL): boolean =>
   SCHEMES.includes(protocol) && hostname !== '';
 

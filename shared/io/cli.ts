@@ -49,22 +49,11 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
   return thrown instanceof DroverError ? thrown.exit : 1;
 }
 
-export interface Program {
-  readonly program: string;
-  readonly commands: readonly string[];
-  /** Commands of a command: `trust` has `init`, `rotate` and others. */
-  readonly groups?: Readonly<Record<string, readonly string[]>>;
-  /** It has work without a command as well. */
-  readonly runsWithout: boolean;
-}
-
 /**
  * Runs a program to its exit code; the process ends when its work has. `--version` alone is
- * answered here. An unknown command is named before options are missed.
- * @param on its name alone when it names its commands itself
+ * answered here.
  */
-export async function runProgram(on: string | Program, run: () => Promise<void>): Promise<void> {
-  const program = typeof on === 'string' ? on : on.program;
+export async function runProgram(program: string, run: () => Promise<void>): Promise<void> {
   const json = process.argv.includes('--json');
   const [word, ...more] = process.argv.slice(2);
   for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
@@ -73,7 +62,6 @@ export async function runProgram(on: string | Program, run: () => Promise<void>)
     return;
   }
   try {
-    if (typeof on !== 'string') assertKnownCommand(process.argv.slice(2), on);
     await run();
   } catch (thrown) {
     process.exitCode = printFailure(program, thrown, json);
@@ -88,23 +76,6 @@ function onLostReader(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
 }
 
-/** @throws DroverError USAGE */
-function assertKnownCommand(words: readonly string[], on: Program): void {
-  const [first, second] = words.filter((word) => word !== '--json' && word !== '--debug');
-  if (first === undefined || first.startsWith('-')) return;
-  if (!on.commands.includes(first)) {
-    throw unknownCommand(first, on.commands, on.runsWithout ? ', or none' : '');
-  }
-  const group = on.groups && Object.hasOwn(on.groups, first) ? on.groups[first] : undefined;
-  if (!group || second === undefined || second.startsWith('-') || group.includes(second)) return;
-  throw unknownCommand(`${first} ${second}`, group, '');
-}
-
-function unknownCommand(got: string, known: readonly string[], orNone: string): DroverError {
-  const hint = `give one of ${known.join(', ')}${orNone}; --help says what each does`;
-  return new DroverError('USAGE', `unknown command: ${got.slice(0, 80)}`, { hint });
-}
-
 /** @throws DroverError FILE_UNREADABLE */
 export function readInput(path: string, what: string): Uint8Array {
   try {
@@ -113,6 +84,15 @@ export function readInput(path: string, what: string): Uint8Array {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `read ${what}: ${why}`, { cause });
   }
+}
+
+/**
+ * A password or token: never on a command line, where every user of the machine can read it. The
+ * line end that an editor leaves is no part of it.
+ * @throws DroverError FILE_UNREADABLE
+ */
+export function readSecret(path: string, what: string): string {
+  return new TextDecoder().decode(readInput(path, `${what} ${path}`)).replace(/\r?\n$/, '');
 }
 
 /**

@@ -7,17 +7,30 @@ import { test } from 'node:test';
 import { PROTOCOL_PAGE, renderPages } from '../../docs/pages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { ENVIRONMENT } from '../../docs/environment.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { allSources, allTextFiles, productSources } from '../helpers/sources.ts';
 
 const protocol = readFileSync(repositoryFile(PROTOCOL_PAGE), 'utf8');
 const codes = Object.keys(CATALOGUE);
+const read = (path: string): string => readFileSync(repositoryFile(path), 'utf8');
+/** Shell scripts that start Node with the options of each program. */
+const WRAPPERS = ['broker/drover-broker', 'robot-client/drover-robot'];
 
-for (const [path, text] of renderPages(protocol)) {
+for (const [path, text] of await renderPages(protocol)) {
   test(`${path} is what \`npm run docs\` would write`, () => {
     assert.equal(readFileSync(repositoryFile(path), 'utf8'), text);
   });
 }
+
+test('docs/environment.md lists each variable that a program names, and no other', () => {
+  const named = new Set(
+    [...productSources(), ...WRAPPERS.map((path) => ({ path, text: read(path) }))].flatMap(
+      ({ text }) => [...text.matchAll(/\bDROVER_[A-Z_]+\b/g)].map(([name]) => name),
+    ),
+  );
+  assert.deepEqual([...named].sort(), Object.keys(ENVIRONMENT).sort());
+});
 
 test('docs/errors.md lists the codes of the catalogue and no other', () => {
   const page = readFileSync(repositoryFile('docs/errors.md'), 'utf8');

@@ -30,7 +30,8 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   semver: /^shared\/rules\/version\.ts$/,
   'tar-stream': /^(?:shared|broker|publisher|robot-client)\//,
   ws: /^broker\/mqtt\//,
-  yargs: /^(?:broker|publisher|robot-client)\/(?:main\.ts|commands\/|access\/passwd\.ts)/,
+  yargs:
+    /^(?:(?:broker|publisher|robot-client)\/commands\/|shared\/io\/(?:command-line|cli-options)\.ts$)/,
   zod: /^(?:shared|broker|publisher|robot-client)\//,
 };
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { access, mkdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { adoptedSealFile, layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';

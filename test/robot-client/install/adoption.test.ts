@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { versionOf } from '../../../robot-client/install/slots.ts';

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { Component } from '../../../robot-client/component.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { PullLink } from '../../../robot-client/update/download.ts';

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { adoptRoots } from '../../../robot-client/commands/adopt.ts';
+import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import { step } from '../../../robot-client/update/machine.ts';

@@ -1,23 +1,50 @@
 /** `drover-broker passwd`: adds or renews one credential. A token is printed once and never stored. */
 
 import { readFileSync } from 'node:fs';
+import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isId } from '../../shared/base/ids.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import type { Role } from './access.ts';
+import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import type { Role } from '../access/access.ts';
 import {
   isTokenShaped,
   makeToken,
   readCredentialUsers,
   type CredentialUserFields,
-} from './credentials.ts';
-import { hashPassword } from './passwords.ts';
+} from '../access/credentials.ts';
+import { hashPassword } from '../access/passwords.ts';
 
 /** Shorter ones are guessed; NIST SP 800-63B asks for 8. */
 const PASSWORD_CHARS_MIN = 8;
 
-export interface PasswdArgs {
+export const passwdCommand = (argv: Argv): Argv =>
+  argv.command(
+    'passwd',
+    'add or renew a credential; prints its new token once',
+    (options) =>
+      withJson(options)
+        .option('file', { ...TEXT, demandOption: true, describe: 'file of users and roles' })
+        .option('user', { ...TEXT, demandOption: true, describe: 'name of the user' })
+        .option('role', {
+          choices: ['publisher', 'robot', 'technician', 'relay'] as const,
+          demandOption: true,
+          describe: 'what the user may do: docs/tls.md',
+        })
+        .option('robot-id', { ...TEXT, describe: 'for role robot (default: the user name)' })
+        .option('password-stdin', {
+          type: 'boolean',
+          default: false,
+          describe: 'a password from standard input instead of a token',
+        }),
+    ({ robotId, role, ...args }) => {
+      const id = robotId ?? (role === 'robot' ? args.user : undefined);
+      return runPasswd({ ...args, role, ...(id === undefined ? {} : { robotId: id }) });
+    },
+  );
+
+interface PasswdArgs {
   readonly file: string;
   readonly user: string;
   readonly role: Role;
@@ -30,7 +57,7 @@ export interface PasswdArgs {
  * Whatever the entry held before is void: renewing is how a leaked secret is taken back.
  * @throws DroverError USAGE, FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID
  */
-export async function runPasswd(args: PasswdArgs): Promise<void> {
+async function runPasswd(args: PasswdArgs): Promise<void> {
   for (const [what, text] of [
     ['--user', args.user],
     ['--robot-id', args.robotId],

@@ -2,11 +2,12 @@
 
 import type { Argv } from 'yargs';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { TEXT } from '../../shared/io/cli-options.ts';
 
-export const withDoors = <T>(args: Argv<T>) =>
+export const withListeners = <T>(args: Argv<T>) =>
   args
     .option('host', {
-      type: 'string',
+      ...TEXT,
       default: '127.0.0.1',
       describe: 'address to listen on; 0.0.0.0 for all',
     })
@@ -17,15 +18,15 @@ export const withDoors = <T>(args: Argv<T>) =>
     .option('mqtts', { type: 'number', describe: 'TLS port, 0 for any; needs --tls-cert' })
     .option('ws', { type: 'number', describe: 'WebSocket port, 0 for any' })
     .option('tls-cert', {
-      type: 'string',
+      ...TEXT,
       implies: 'tls-key',
       describe: "PEM of the broker's certificate; WebSocket and HTTP speak TLS then as well",
     })
-    .option('tls-key', { type: 'string', implies: 'tls-cert', describe: 'PEM of its key' })
+    .option('tls-key', { ...TEXT, implies: 'tls-cert', describe: 'PEM of its key' })
     .option('client-ca', {
-      type: 'string',
+      ...TEXT,
       implies: 'tls-cert',
-      describe: 'PEM of who signs the certificates of robots: nobody stays nameless then',
+      describe: 'CA of client certificates (PEM); every client must then authenticate',
     })
     .option('http', {
       type: 'number',
@@ -33,7 +34,7 @@ export const withDoors = <T>(args: Argv<T>) =>
       describe: 'API and dashboard port, 0 for any',
     })
     .option('credentials', {
-      type: 'string',
+      ...TEXT,
       describe: 'file of users and roles; see drover-broker passwd',
     })
     .option('allow-anonymous', {
@@ -41,7 +42,11 @@ export const withDoors = <T>(args: Argv<T>) =>
       default: false,
       describe: 'listen beyond loopback without credentials',
     })
-    .option('max-connections', { type: 'number', default: LIMITS.connectionsMaxDefault })
+    .option('max-connections', {
+      type: 'number',
+      default: LIMITS.connectionsMaxDefault,
+      describe: 'MQTT connections at once',
+    })
     .option('ws-origin', {
       type: 'string',
       array: true,

@@ -1,0 +1,23 @@
+/** The commands of `drover-broker`. */
+
+import type { CommandLine } from '../../shared/io/command-line.ts';
+import { aclCommand } from './acl.ts';
+import { backupCommand } from './backup.ts';
+import { passwdCommand } from './passwd.ts';
+import { repairCommand } from './repair.ts';
+import { restoreCommand } from './restore.ts';
+import { brokerCommand } from './serve.ts';
+
+export const BROKER_PROGRAM: CommandLine = {
+  program: 'drover-broker',
+  does: 'carries signed updates to robots, and knows what each of them runs',
+  main: brokerCommand,
+  commands: {
+    passwd: passwdCommand,
+    backup: backupCommand,
+    repair: repairCommand,
+    restore: restoreCommand,
+    acl: aclCommand,
+  },
+  lists: ['rollout-key', 'rollout-key-command', 'ws-origin'],
+};

@@ -1,0 +1,88 @@
+/** Reads the options of the broker as a process into the settings of its parts. */
+
+import { parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { isId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { readSeeds } from '../../shared/io/key-file.ts';
+import type { CertificateFiles } from '../access/certificates.ts';
+import { readUpstreamAddress } from '../attached/engine-address.ts';
+import type { UpstreamOptions } from '../relay/relay.ts';
+import type { LeadOptions } from '../rollout/lead.ts';
+import { ROLLOUT_KEY, type ServeArgs } from './serve-options.ts';
+
+/** Null: nobody stands above. */
+export function readUpstream(args: ServeArgs): UpstreamOptions | null {
+  const { upstream: url, 'upstream-name': name, 'max-upstream-rate': rate } = args;
+  if (url === undefined) return null;
+  if (process.env[ROLLOUT_KEY] !== undefined) {
+    const why = 'a relay carries rollouts and leads none';
+    throw new DroverError('USAGE', `read --upstream: ${why} (got ${ROLLOUT_KEY})`);
+  }
+  if (name !== undefined && (!isId(name) || name.length > LIMITS.relayNameMax)) {
+    const want = `1 to ${LIMITS.relayNameMax} of A-Z a-z 0-9 _ -`;
+    throw new DroverError('USAGE', `read --upstream-name: not a name (want ${want})`);
+  }
+  const address = readUpstreamAddress({
+    url,
+    username: args['upstream-username'],
+    passwordFile: args['upstream-password-file'],
+    caFile: args['upstream-ca'],
+    certFile: args['upstream-cert'],
+    keyFile: args['upstream-key'],
+    environment: process.env,
+  });
+  const bytesPerSecondMax = rate === undefined ? null : parseByteSize(rate);
+  return { address, name: name ?? null, bytesPerSecondMax };
+}
+
+export const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
+  trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
+
+/** Null: chunks are never removed. */
+export function readKeep(args: ServeArgs): number | null {
+  const keepMs = parseDurationMs(args['keep-unannounced']);
+  const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
+  if (keepMs >= least && keepMs <= most) return args.garbage ? keepMs : null;
+  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+  const got = args['keep-unannounced'];
+  const why = `out of range (got ${got}, want ${want}; --no-garbage keeps all)`;
+  throw new DroverError('USAGE', `read --keep-unannounced: ${why}`);
+}
+
+function readLease(args: ServeArgs): number {
+  const leaseMs = parseDurationMs(args.lease);
+  const [least, most] = [LIMITS.leaseMsMin, LIMITS.leaseMsMax];
+  if (leaseMs >= least && leaseMs <= most) return leaseMs;
+  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+  throw new DroverError('USAGE', `read --lease: out of range (got ${args.lease}, want ${want})`);
+}
+
+export function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
+  const { 'tls-cert': certFile, 'tls-key': keyFile } = args;
+  if (certFile !== undefined && keyFile !== undefined) {
+    return { certFile, keyFile, clientCaFile: args['client-ca'] ?? null };
+  }
+  if (args.mqtts === undefined) return null;
+  throw new DroverError('USAGE', 'listen on --mqtts: give --tls-cert and --tls-key');
+}
+
+/** Null when no key is given: the broker carries and shows rollouts, and leads none. */
+export async function readLead(args: ServeArgs): Promise<LeadOptions | null> {
+  const files = args['rollout-key'] ?? [];
+  const commands = args['rollout-key-command'] ?? [];
+  const environment = process.env[ROLLOUT_KEY];
+  const leaseMs = readLease(args); // a typing error is told whether it matters today or not
+  if (files.length === 0 && commands.length === 0 && environment === undefined) return null;
+  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  const read = () => readSeeds({ files, commands, environment }, warn);
+  return {
+    seeds: await read(),
+    readSeeds: read,
+    notify: args.notify ?? null,
+    times: { startMs: parseDurationMs(args['controller-start']), leaseMs },
+  };
+}

@@ -1,0 +1,117 @@
+/** Environment variables of the programs. docs/environment.md is generated from this table. */
+
+export interface EnvironmentVariable {
+  /** Programs that read it, or that pass it on. */
+  readonly programs: readonly ('drover' | 'drover-broker' | 'drover-robot')[];
+  /** `read` by a program, or `given` by it to a program of yours. */
+  readonly way: 'read' | 'given';
+  readonly meaning: string;
+}
+
+export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
+  DROVER_LOG: {
+    programs: ['drover', 'drover-broker', 'drover-robot'],
+    way: 'read',
+    meaning: 'level of the log on standard error: trace, debug, info, warn, error, fatal or silent',
+  },
+  DROVER_DEBUG: {
+    programs: ['drover', 'drover-broker', 'drover-robot'],
+    way: 'read',
+    meaning: 'when set, a bug of ours prints its stack trace; the same as --debug',
+  },
+  DROVER_NODE: {
+    programs: ['drover-broker', 'drover-robot'],
+    way: 'read',
+    meaning: 'Node.js to run with (default: node of the PATH)',
+  },
+  DROVER_KEY: {
+    programs: ['drover'],
+    way: 'read',
+    meaning: 'private key as 64 hex digits, where neither --key nor --key-command is given',
+  },
+  DROVER_USERNAME: {
+    programs: ['drover', 'drover-robot'],
+    way: 'read',
+    meaning: 'user at the broker, where --username is not given',
+  },
+  DROVER_PASSWORD: {
+    programs: ['drover', 'drover-robot'],
+    way: 'read',
+    meaning: 'password at the broker, where --password-file is not given',
+  },
+  DROVER_API: {
+    programs: ['drover'],
+    way: 'read',
+    meaning: 'URL of the HTTP API, where --api is not given',
+  },
+  DROVER_TOKEN: {
+    programs: ['drover'],
+    way: 'read',
+    meaning: 'bearer token for the HTTP API, where --token-file is not given',
+  },
+  DROVER_ROLLOUT_KEY: {
+    programs: ['drover-broker'],
+    way: 'read',
+    meaning: 'private key as 64 hex digits that this broker leads rollouts with; or --rollout-key',
+  },
+  DROVER_ENGINE_USERNAME: {
+    programs: ['drover-broker'],
+    way: 'read',
+    meaning: 'user at the engine, where --engine-username is not given',
+  },
+  DROVER_ENGINE_PASSWORD: {
+    programs: ['drover-broker'],
+    way: 'read',
+    meaning: 'password at the engine, where --engine-password-file is not given',
+  },
+  DROVER_UPSTREAM_USERNAME: {
+    programs: ['drover-broker'],
+    way: 'read',
+    meaning: 'user at the upstream broker, where --upstream-username is not given',
+  },
+  DROVER_UPSTREAM_PASSWORD: {
+    programs: ['drover-broker'],
+    way: 'read',
+    meaning: 'password at the upstream broker, where --upstream-password-file is not given',
+  },
+  DROVER_COMPONENT: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: name of the component',
+  },
+  DROVER_ROOT: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: root folder of the component',
+  },
+  DROVER_ACTIVE_DIR: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: path of the link to the active release',
+  },
+  DROVER_VERSION: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: version that the hook is about',
+  },
+  DROVER_PREVIOUS_VERSION: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: version to go back to, empty when there is none',
+  },
+  DROVER_TARGET_VERSION: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each hook: version that is being installed',
+  },
+  DROVER_EVENT: {
+    programs: ['drover-broker'],
+    way: 'given',
+    meaning: 'to the program of --notify: kind of the decision',
+  },
+  DROVER_ROLLOUT: {
+    programs: ['drover-broker'],
+    way: 'given',
+    meaning: 'to the program of --notify: id of the rollout',
+  },
+};

@@ -1,0 +1,50 @@
+/** The commands of `drover`. */
+
+import type { CommandLine } from '../../shared/io/command-line.ts';
+import { buildCommand } from './build.ts';
+import { exportCommand } from './export.ts';
+import { fleetCommand } from './fleet.ts';
+import { importCommand } from './import.ts';
+import { inspectCommand } from './inspect.ts';
+import { keygenCommand } from './keygen.ts';
+import { packCommand } from './pack.ts';
+import { publishCommand } from './publish.ts';
+import { reportCommand } from './report.ts';
+import { rolloutCommand } from './rollout.ts';
+import { signCommand } from './sign.ts';
+import { trustCommand } from './trust.ts';
+import { verifyCommand } from './verify.ts';
+
+export const PUBLISHER_PROGRAM: CommandLine = {
+  program: 'drover',
+  does: 'build, sign and publish software for robots',
+  main: null,
+  commands: {
+    keygen: keygenCommand,
+    trust: trustCommand,
+    build: buildCommand,
+    sign: signCommand,
+    verify: verifyCommand,
+    inspect: inspectCommand,
+    pack: packCommand,
+    publish: publishCommand,
+    rollout: rolloutCommand,
+    fleet: fleetCommand,
+    export: exportCommand,
+    import: importCommand,
+    report: reportCommand,
+  },
+  groups: {
+    trust: ['init', 'rotate', 'sign', 'publish'],
+    rollout: [
+      ...['list', 'status', 'watch', 'history', 'withdraw'],
+      ...['pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
+    ],
+    fleet: ['versions', 'robots', 'requests'],
+  },
+  lists: [
+    'bundles', // the positionals of export
+    ...['delta-from', 'gate', 'key', 'key-command', 'min-gate', 'only'],
+    ...['release', 'rollout', 'root', 'supersede'],
+  ],
+};

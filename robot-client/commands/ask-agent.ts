@@ -1,0 +1,31 @@
+/** Asks the agent of this robot, or reads what its disk remembers while none runs. */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { realDisk } from '../install/disk.ts';
+import { explainAtRest } from './at-rest.ts';
+import { callAgent } from './call-agent.ts';
+import { parseRoots } from './options.ts';
+
+export interface AskArgs {
+  root: string[];
+  socket: string | undefined;
+  json: boolean;
+}
+
+/** Exit code 3 when a state was lost or cannot be read. @throws DroverError as `callAgent` */
+export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
+  const out = makeOutput(args.json);
+  const roots = parseRoots(args.root);
+  try {
+    const answer = await callAgent({ roots, socket: args.socket }, 'GET', path);
+    const { lines } = answer as { lines?: string[] };
+    out.result(answer as object, lines ?? [JSON.stringify(answer, null, 2)]);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
+    const atRest = await explainAtRest(realDisk, roots);
+    const { isWhole, ...told } = atRest;
+    if (!isWhole) process.exitCode = 3;
+    out.result(told, atRest.lines);
+  }
+}

@@ -1,0 +1,113 @@
+/** Declares the options that several commands of `drover-robot` share; options.ts reads them. */
+
+import type { Argv } from 'yargs';
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { BROKER_URL, TEXT, withJson, withLogin } from '../../shared/io/cli-options.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
+import { defaultArch } from './options.ts';
+
+const DEFAULT_ROOT = '/opt/robot';
+const DEFAULT_HOOKS = '/etc/drover/hooks.d';
+
+export const withRoots = <T>(args: Argv<T>) =>
+  withJson(args)
+    .option('root', {
+      type: 'string',
+      array: true,
+      default: [DEFAULT_ROOT],
+      describe: 'DIR of component app, or NAME=DIR; repeatable',
+    })
+    .option('socket', {
+      ...TEXT,
+      describe: 'local API socket (default: state/agent.sock of each root)',
+    });
+
+export const withComponent = <T>(args: Argv<T>) =>
+  withRoots(args).option('component', {
+    ...TEXT,
+    describe: 'this component only (default: all of the robot)',
+  });
+
+export const componentOf = ({ component }: { component: string | undefined }) =>
+  component === undefined ? {} : { component };
+
+export const withInstall = <T>(args: Argv<T>) =>
+  args
+    .option('hooks', {
+      ...TEXT,
+      default: DEFAULT_HOOKS,
+      describe: 'folder of ready, stop, start, health, rolled-back',
+    })
+    .option('hook-timeout', {
+      ...TEXT,
+      default: formatDurationMs(LIMITS.hookTimeoutMsDefault),
+      describe: 'one run of a hook is killed after this',
+    })
+    .option('max-boots', {
+      type: 'number',
+      default: LIMITS.bootAttemptsMaxDefault,
+      describe: 'unconfirmed boots before a rollback',
+    })
+    .option('adopt-version', {
+      ...TEXT,
+      default: ADOPTED_VERSION_DEFAULT,
+      describe: 'version of a plain active/ folder found at first start',
+    });
+
+export const withAgentOptions = <T>(args: Argv<T>) =>
+  withLogin(withInstall(withRoots(args)))
+    .option('id', { ...TEXT, describe: 'robot id' })
+    .option('broker', BROKER_URL)
+    .option('trust', { ...TEXT, describe: 'trust.json of the image' })
+    .option('arch', {
+      ...TEXT,
+      default: defaultArch(),
+      defaultDescription: 'of this machine',
+      describe: 'architecture of the bundles that this robot takes',
+    })
+    .option('tags', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'groups of this robot, which rollouts can aim at; comma-separated',
+    })
+    .option('zstd', {
+      ...TEXT,
+      default: 'zstd',
+      describe: 'program that applies deltas, or none',
+    })
+    .option('max-rate', {
+      ...TEXT,
+      describe: 'download at most this many bytes per second, such as 2M',
+    })
+    .option('window', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'swap in this maintenance window only, such as "mon-fri 22:00-05:00"; repeatable',
+    })
+    .option('window-zone', {
+      ...TEXT,
+      describe: 'time zone of --window, such as Europe/Berlin (default: of this machine)',
+    })
+    .option('ready-deadline', {
+      ...TEXT,
+      describe: 'give an update up for now when the robot stays busy so long (default: wait)',
+    })
+    .option('keepalive', {
+      ...TEXT,
+      default: formatDurationMs(LIMITS.keepaliveS * 1000),
+      describe: 'a link over which nothing comes is given up after one and a half of it',
+    })
+    .option('cert', {
+      ...TEXT,
+      implies: 'key',
+      describe: "PEM of this robot's certificate, whose name is its --id; needs --key",
+    })
+    .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
+
+export const withAgent = <T>(args: Argv<T>) =>
+  withAgentOptions(args).demandOption(['id', 'broker', 'trust']);
+
+export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

@@ -1,0 +1,61 @@
+/** `drover-robot recover`: finishes at boot, before the application, what a power cut interrupted. */
+
+import { resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { realDisk } from '../install/disk.ts';
+import { assertRootsApart } from '../install/lock.ts';
+import { recoverComponent, type Recovery } from '../install/recover.ts';
+import { withAgentOptions } from './declare-options.ts';
+import { parseAdoptVersion, parseHookTimeout, parseRoots, socketPathOf } from './options.ts';
+import { recoverRoots } from './recover-roots.ts';
+
+export const recoverCommand = (argv: Argv): Argv =>
+  argv.command(
+    'recover',
+    'at boot, before the application: finish what a power cut interrupted',
+    // The agent's options are taken as well, so that both units can be given the same line.
+    (options) => withAgentOptions(options),
+    (args) => recover(args),
+  );
+
+interface RecoverArgs {
+  readonly root: string[];
+  readonly socket: string | undefined;
+  readonly json: boolean;
+  readonly hooks: string;
+  readonly hookTimeout: string;
+  readonly maxBoots: number;
+  readonly adoptVersion: string;
+}
+
+const bootsOf = ({ bootsForeign }: Recovery): string =>
+  bootsForeign ? 'what stands at active, which Drover did not install' : 'nothing';
+
+async function recover(args: RecoverArgs): Promise<void> {
+  const roots = parseRoots(args.root);
+  assertRootsApart(roots);
+  const install = {
+    disk: realDisk,
+    hooksFolder: resolve(args.hooks),
+    hookTimeoutMs: parseHookTimeout(args.hookTimeout),
+    bootsMax: args.maxBoots,
+    adoptVersion: parseAdoptVersion(args.adoptVersion),
+  };
+  const { recoveries, failures } = await recoverRoots(roots, {
+    socketPath: socketPathOf(roots, args.socket),
+    recover: (one) => recoverComponent({ ...install, ...one }),
+  });
+  const lines = [
+    ...recoveries.flatMap((one) => [
+      `${one.component}: boots ${one.version ?? bootsOf(one)} (${one.phase})`,
+      ...one.actions.map((action) => `  ${action}`),
+    ]),
+    ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
+  ];
+  makeOutput(args.json).result({ components: recoveries, failures }, lines);
+  // Where something is left to do. The application starts all the same: docs/recovery.md.
+  if (recoveries.some(({ problems }) => problems.length > 0)) process.exitCode = 3;
+  const [first] = failures;
+  if (first) throw first.thrown;
+}

@@ -1,0 +1,102 @@
+/** Options that the three programs share, and how a login is read from them. */
+
+import type { Argv } from 'yargs';
+import { DroverError } from '../base/errors.ts';
+import { readSecret } from './cli.ts';
+
+/** One option that takes one value each time it is given. */
+export const LIST = { type: 'string', array: true, nargs: 1 } as const;
+export const TEXT = { type: 'string', requiresArg: true } as const;
+
+export function withJson<T>(argv: Argv<T>) {
+  return argv.option('json', {
+    type: 'boolean',
+    default: false,
+    describe: 'print the result as one JSON object',
+  });
+}
+
+export function withDryRun<T>(argv: Argv<T>) {
+  return argv.option('dry-run', {
+    type: 'boolean',
+    default: false,
+    describe: 'check everything, change nothing',
+  });
+}
+
+export const BROKER_URL = {
+  ...TEXT,
+  describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
+} as const;
+
+/** The login at a broker, for a publisher and for a robot. */
+export function withLogin<T>(argv: Argv<T>) {
+  return argv
+    .option('chunk-qos', {
+      choices: [0, 1] as const,
+      default: 1 as const,
+      describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
+    })
+    .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
+    .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })
+    .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
+}
+
+/** How the options and variables of one login are called. */
+export interface LoginNames {
+  /** Of the thing that is connected to: `broker`, `engine`, `upstream`. */
+  readonly prefix: '' | 'engine-' | 'upstream-';
+  readonly username: string;
+  readonly password: string;
+}
+
+export const BROKER_LOGIN: LoginNames = {
+  prefix: '',
+  username: 'DROVER_USERNAME',
+  password: 'DROVER_PASSWORD',
+};
+export const ENGINE_LOGIN: LoginNames = {
+  prefix: 'engine-',
+  username: 'DROVER_ENGINE_USERNAME',
+  password: 'DROVER_ENGINE_PASSWORD',
+};
+export const UPSTREAM_LOGIN: LoginNames = {
+  prefix: 'upstream-',
+  username: 'DROVER_UPSTREAM_USERNAME',
+  password: 'DROVER_UPSTREAM_PASSWORD',
+};
+
+export interface LoginSources {
+  readonly username?: string | undefined;
+  readonly passwordFile?: string | undefined;
+  /** What an address of the same command line holds: it counts before the environment. */
+  readonly inUrl?: { readonly username: string; readonly password: string };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Login {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/**
+ * Options count before the URL, and the URL before the environment.
+ * @throws DroverError USAGE for a password without a user name, FILE_UNREADABLE
+ */
+export function readLogin(sources: LoginSources, names: LoginNames): Login {
+  const { passwordFile, inUrl = { username: '', password: '' }, environment } = sources;
+  const username = sources.username ?? (inUrl.username || environment[names.username]);
+  const password =
+    passwordFile === undefined
+      ? inUrl.password || environment[names.password]
+      : readSecret(passwordFile, 'password');
+  if (password !== undefined && username === undefined) {
+    throw new DroverError('USAGE', 'connect: a password without a user name', {
+      hint: `give --${names.prefix}username, or set ${names.username}`,
+    });
+  }
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
+}

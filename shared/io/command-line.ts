@@ -1,0 +1,99 @@
+/**
+ * Runs the command line of a program: the three programs differ in their commands and in nothing
+ * else. `parserOf` is what the programs run and what docs/cli.md is generated from.
+ */
+
+import yargs, { type Argv } from 'yargs';
+import { DroverError } from '../base/errors.ts';
+import { runProgram } from './cli.ts';
+
+/** Adds one command, with its options and its handler. */
+export type Command = (argv: Argv) => Argv;
+
+export interface CommandLine {
+  readonly program: string;
+  /** One sentence for `--help`. */
+  readonly does: string;
+  readonly commands: Readonly<Record<string, Command>>;
+  /** Commands of a command: `trust` has `init`, `rotate` and others. */
+  readonly groups?: Readonly<Record<string, readonly string[]>>;
+  /** The work without a command; null when a command must be named. */
+  readonly main: Command | null;
+  /** Options that may be given several times; every other one is refused the second time. */
+  readonly lists: readonly string[];
+}
+
+/** Columns of `--help` on a wide terminal and in docs/cli.md. */
+export const HELP_COLUMNS = 100;
+
+/** @throws DroverError USAGE when it parses what it does not understand */
+export function parserOf(
+  line: CommandLine,
+  words: readonly string[],
+  columns = Math.min(HELP_COLUMNS, process.stdout.columns || HELP_COLUMNS),
+): Argv {
+  const parser = yargs([...words])
+    .scriptName(line.program)
+    .usage(`$0${line.main ? ' [command]' : ''}: ${line.does}`)
+    .version(false) // `--version` is the version of a bundle in some commands
+    .option('debug', { type: 'boolean', hidden: true, describe: 'print the trace of a bug' })
+    .parserConfiguration({ 'parse-positional-numbers': false, 'duplicate-arguments-array': true })
+    .middleware((argv) => {
+      if (argv.debug === true) process.env['DROVER_DEBUG'] = '1';
+      assertGivenOnce(argv, line.lists);
+    }, true)
+    .strict()
+    .exitProcess(false)
+    .recommendCommands()
+    .wrap(columns)
+    .epilogue('Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable.')
+    .fail((message, error) => {
+      throw asUsage(message, error);
+    });
+  if (line.main) line.main(parser);
+  else parser.demandCommand(1, 'name a command');
+  for (const command of Object.values(line.commands)) command(parser);
+  return parser;
+}
+
+/** Runs the words of this process to an exit code; the process ends when its work has. */
+export async function runCommandLine(line: CommandLine): Promise<void> {
+  await runProgram(line.program, async () => {
+    const words = process.argv.slice(2);
+    assertKnownCommand(words, line);
+    await parserOf(line, words).parseAsync();
+  });
+}
+
+/** A second value for an option that takes one is a mistake, never "the last one wins". */
+function assertGivenOnce(argv: Record<string, unknown>, lists: readonly string[]): void {
+  for (const [name, value] of Object.entries(argv)) {
+    if (name === '_' || !Array.isArray(value)) continue;
+    const dashed = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (lists.includes(dashed)) continue;
+    throw new DroverError('USAGE', `read --${dashed}: given ${value.length} times (want once)`);
+  }
+}
+
+/** What yargs did not understand is usage; what a command threw stays as it is. */
+function asUsage(message: string | null, error: Error | undefined): Error {
+  if (error !== undefined && error.name !== 'YError') return error;
+  const text = message ?? error?.message ?? 'not understood';
+  return new DroverError('USAGE', text.charAt(0).toLowerCase() + text.slice(1));
+}
+
+/** An unknown command is named before options are missed. @throws DroverError USAGE */
+function assertKnownCommand(words: readonly string[], line: CommandLine): void {
+  const [first, second] = words.filter((word) => word !== '--json' && word !== '--debug');
+  if (first === undefined || first.startsWith('-')) return;
+  const known = Object.keys(line.commands);
+  if (!known.includes(first)) throw unknownCommand(first, known, line.main ? ', or none' : '');
+  const group = line.groups && Object.hasOwn(line.groups, first) ? line.groups[first] : undefined;
+  if (!group || second === undefined || second.startsWith('-') || group.includes(second)) return;
+  throw unknownCommand(`${first} ${second}`, group, '');
+}
+
+function unknownCommand(got: string, known: readonly string[], orNone: string): DroverError {
+  const hint = `give one of ${known.join(', ')}${orNone}; --help says what each does`;
+  return new DroverError('USAGE', `unknown command: ${got.slice(0, 80)}`, { hint });
+}
