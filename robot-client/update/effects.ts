@@ -25,6 +25,7 @@ import type { Left } from '../install/prune-plan.ts';
 import { assertOwnSlots, versionOf, wayBackOf } from '../install/slots.ts';
 import { jobBytes, type Job, type MachineState } from './state.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import { assertSwappable } from './assert-swappable.ts';
 import { describeHook, startAndProbe } from './confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './download.ts';
 import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
@@ -138,6 +139,7 @@ async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
   await assertAdmissible(disk, layout, job.version);
   await assertOneFilesystem(disk, layout);
+  await assertSwappable(disk, layout);
   const choice = await chooseRoute({ disk, layout, job, signal });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
   return { kind: 'delta_failed', problem: choice.problem };
@@ -242,9 +244,7 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
     kind: 'swap',
   });
   if (problem) return { kind: 'refused', problem };
-  const slots = await readSlots(on.disk, on.layout);
-  assertOwnSlots(slots);
-  return { kind: 'ready', previousVersion: wayBackOf(slots) };
+  return { kind: 'ready', previousVersion: wayBackOf(await assertSwappable(on.disk, on.layout)) };
 }
 
 /** Null when the component may be stopped. */

@@ -216,9 +216,12 @@ async function removeActive(
   await disk.unlink(layout.active);
 }
 
+/** Where a link is made before it is renamed over `link`. */
+export const besideOf = (link: string): string => `${link}.new`;
+
 /** A link appears whole or not at all: made beside, then renamed over. */
 export async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
-  const beside = `${link}.new`;
+  const beside = besideOf(link);
   await disk.unlink(beside);
   await disk.symlink(target, beside);
   await disk.rename(beside, link);

@@ -1,0 +1,51 @@
+/**
+ * Tries what a swap needs of the root before an application is stopped for it: that a link can be
+ * made and removed where the swap makes its own. A folder that stands there stays.
+ */
+
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { linkTarget, type Layout } from '../install/layout.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
+import { besideOf } from './swap.ts';
+
+/** Their own hints say more than that of a swap. */
+const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
+
+/**
+ * With nothing in `active` no application is stopped, so nothing is tried.
+ * @returns the slots as they are now
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED,
+ * DISK_FULL, DISK_READ_ONLY
+ */
+export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots> {
+  const slots = await readSlots(disk, layout);
+  assertOwnSlots(slots);
+  const active = versionOf(slots.active);
+  if (active === null) return slots;
+  // A link that a power cut leaves here leads to what runs, and the next swap replaces it.
+  for (const slot of ['rollback', 'active'] as const) await tryLink(disk, layout, slot, active);
+  return slots;
+}
+
+async function tryLink(disk: Disk, layout: Layout, slot: SlotName, version: string): Promise<void> {
+  const beside = besideOf(layout[slot]);
+  try {
+    await disk.unlink(beside);
+    await disk.symlink(linkTarget(version), beside);
+    await disk.unlink(beside);
+  } catch (thrown) {
+    const { code, message } = toProblem(thrown);
+    if (SAID_BETTER.includes(code)) throw thrown;
+    const isInTheWay = (await disk.kind(beside)) === 'folder';
+    const todo = isInTheWay
+      ? `move ${beside} away: a link is made there`
+      : `look with lsattr -d and ls -ld at ${layout.root}: links are made and removed in it`;
+    const hint = `${todo}; the update is tried again by itself`;
+    throw new DroverError('SWAP_FAILED', `try the swap, nothing was stopped: ${message}`, {
+      cause: thrown,
+      hint,
+    });
+  }
+}
