@@ -11,6 +11,7 @@ import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
 import { orderFilters, robotClientId, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
 import { subscribeGently } from '../shared/io/wait-up.ts';
@@ -32,7 +33,7 @@ import { makeHealthWatch } from './fleet/watch.ts';
 import { isWatched } from './fleet/watched.ts';
 import { setCleanMark } from './install/clean-mark.ts';
 import { layoutOf } from './install/layout.ts';
-import { explainRobot } from './local/explain.ts';
+import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
@@ -179,7 +180,7 @@ export class Agent {
     const { announcement } = this.#inbox;
     return {
       ...this.#reporter.state(),
-      trust: { version: this.#trust.version, expires_at: iso(this.#trust.expires) },
+      trust: showTrust(this.#trust, this.#now()),
       link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
       announcement: announcement && {
         seq: announcement.seq,
@@ -198,6 +199,7 @@ export class Agent {
       announcementSeq: this.#inbox.announcement?.seq ?? null,
       eventsWaiting: this.#outbox.waiting,
       endings: this.#twins.endings,
+      trust: this.#trust,
     };
     return explainRobot(facts, this.#components.views, this.#now());
   }
@@ -282,7 +284,9 @@ export class Agent {
     const { seq: announcementSeq } = this.#inbox;
     const { endings } = this.#twins;
     const metrics = this.telemetry.totals;
-    const told = { trustVersion, announcementSeq, instance, endings, metrics };
+    const isEnding = isTrustEnding(this.#trust, this.#now());
+    const trustEndsMs = isEnding ? this.#trust.expires : null;
+    const told = { trustVersion, trustEndsMs, announcementSeq, instance, endings, metrics };
     return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
   }
 

@@ -28,7 +28,7 @@ import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './install/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
-import { tellTransition } from './fleet/tell.ts';
+import { expiredTrust, tellTransition } from './fleet/tell.ts';
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -84,6 +84,7 @@ export class Component {
       live: this.#live.value,
       held: this.#word.held,
       unkept: this.#keeper.unkept,
+      expired: expiredTrust(this.#options.trust, this.#now()),
     };
   }
 

@@ -8,6 +8,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
 
 export interface ExpiryFacts {
   readonly trust: Pick<TrustRoot, 'version' | 'expires'> | null;
@@ -31,12 +32,11 @@ interface Left {
   readonly days_left: number;
 }
 
-const DAY_MS = 86_400_000;
-
 export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts): ExpiryView {
   const named = announcement && announcement.rollouts.length > 0 ? announcement : null;
+  const expiring = trust && trustProblem(trust, now);
   const problems = [
-    ...(trust ? trustProblems(trust, now) : []),
+    ...(expiring ? [expiring] : []),
     ...(named ? announcementProblems(named, renews, now) : []),
   ].map(toProblem);
   return {
@@ -51,18 +51,8 @@ function leftOf(expiresMs: EpochMs, now: EpochMs): Left {
   return {
     expires_at: new Date(expiresMs).toISOString(),
     seconds_left: Math.floor(leftMs / 1000),
-    days_left: Math.floor(leftMs / DAY_MS),
+    days_left: daysUntil(expiresMs, now),
   };
-}
-
-function trustProblems(trust: NonNullable<ExpiryFacts['trust']>, now: EpochMs): DroverError[] {
-  const { expires_at: at, seconds_left: left, days_left: days } = leftOf(trust.expires, now);
-  const what = `check trust.json version ${trust.version}`;
-  if (left <= 0) {
-    return [new DroverError('TRUST_EXPIRED', `${what}: expired at ${at}; robots take nothing new`)];
-  }
-  if (left * 1000 > LIMITS.trustNoticeMs) return [];
-  return [new DroverError('TRUST_EXPIRING', `${what}: expires in ${days} days, at ${at}`)];
 }
 
 function announcementProblems(

@@ -34,6 +34,7 @@ export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): 
     tags: state?.tags ?? [],
     caps: state?.caps ?? [],
     trust_version: state?.trust_version ?? null,
+    trust_expires_at: instant(state?.trust_expires_at),
     metrics: state?.metrics ?? {},
     ...(shown ? showComponent(shown) : SILENT),
     components: components.map(showComponent),

@@ -120,12 +120,25 @@ function describe({ robot, component, online }: FleetRow) {
     wake_at: component.wake_at ? new Date(component.wake_at).toISOString() : null,
     last_error: component.last_error ?? null,
     id_twice: robot.link_endings > 0,
+    trust_expires_at: robot.trust_expires_at
+      ? new Date(robot.trust_expires_at).toISOString()
+      : null,
     blocked: component.blocked,
   };
 }
 
 /** Goes first: with two robots behind one id, nothing else in the row is of one robot. */
 const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
+
+/** Of the robot itself; one that has expired is the last error of each component. */
+const expiring = ({ robot, component }: FleetRow): string[] =>
+  robot.trust_expires_at === undefined || component.last_error?.code === 'TRUST_EXPIRED'
+    ? []
+    : ['TRUST_EXPIRING'];
+
+/** Everything that is wrong with a robot, what is of the whole of it first. */
+const troubles = (row: FleetRow): string =>
+  [...twice(row), ...expiring(row), row.component.last_error?.code ?? ''].filter(Boolean).join(' ');
 
 function doing({ component }: FleetRow): string {
   const { phase, target_version: target, transfer } = component;
@@ -144,7 +157,7 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.component.name,
     row.component.version ?? '-',
     doing(row),
-    [...twice(row), ...(row.component.last_error ? [row.component.last_error.code] : [])].join(' '),
+    troubles(row),
     row.robot.arch,
     row.robot.tags.join(','),
     printable(row.component.waiting_for ?? ''),

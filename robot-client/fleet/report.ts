@@ -44,6 +44,8 @@ export interface ComponentView {
   readonly held?: Held | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
+  /** The trust that has expired: nothing new is taken; null while it holds. */
+  readonly expired?: Held | null;
 }
 
 export interface Held {
@@ -126,10 +128,11 @@ function latest(state: MachineState, live: Live): Failure | null {
 }
 
 /** What stands in the way of everything goes before what failed once. */
-function lastError({ slots, slotsSinceMs, state, live, held, unkept }: ComponentView) {
+function lastError(view: ComponentView) {
+  const { slots, slotsSinceMs, state, live } = view;
   const foreign = slotProblem(slots);
   if (foreign) return reportFailure({ ...foreign, version: null, atMs: slotsSinceMs });
-  const standing = held ?? unkept;
+  const standing = view.held ?? view.unkept ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   return failure && reportFailure(failure);
@@ -159,6 +162,8 @@ export interface RobotFactsForReport {
   /** What it can do beyond what every robot can. */
   readonly caps: readonly string[];
   readonly trustVersion: number;
+  /** When the trust ends, while that is close or over; null while it has long to go. */
+  readonly trustEndsMs: EpochMs | null;
   readonly announcementSeq: number;
   readonly metrics: Readonly<Record<string, number>>;
 }
@@ -177,6 +182,7 @@ export function reportRobot(
     tags: [...facts.tags],
     caps: [...facts.caps],
     trust_version: facts.trustVersion,
+    ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
     announcement_seq: facts.announcementSeq,
     components: components.map((view) => ({
       ...reportComponent(view),

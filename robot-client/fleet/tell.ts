@@ -1,8 +1,11 @@
 /** Tells the fleet one step of a component, as an event that waits in the outbox until it is sent. */
 
-import type { Problem } from '../../shared/base/errors.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { isTrustExpired, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentOptions } from '../component-options.ts';
-import { reportTransition } from './report.ts';
+import { reportTransition, type Held } from './report.ts';
 import type { MachineState } from '../update/state.ts';
 
 export interface Told {
@@ -20,4 +23,10 @@ export async function tellTransition(
 ): Promise<void> {
   const from = told.before.phase;
   await tell(reportTransition({ robot: facts.robot, component, from, ...told, now: now() }));
+}
+
+/** Told by each report while it lasts: a robot that takes nothing must not look like a healthy one. */
+export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
+  const problem = isTrustExpired(trust, now) ? trustProblem(trust, now) : null;
+  return problem && { problem: toProblem(problem), atMs: trust.expires };
 }

@@ -1,7 +1,10 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { iso } from '../fleet/report.ts';
 
@@ -18,6 +21,7 @@ export function explainRobot(
     readonly eventsWaiting: number;
     /** Links in a row that the broker ended soon; 0 while that means nothing. */
     readonly endings?: number;
+    readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -27,10 +31,31 @@ export function explainRobot(
   const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
     ...components.flatMap((view) => explainComponent(view, now)),
   ];
+}
+
+/** How long the keys hold, for GET /status. */
+export function showTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochMs): object {
+  const problem = trustProblem(trust, now);
+  return {
+    version: trust.version,
+    expires_at: iso(trust.expires),
+    days_left: daysUntil(trust.expires, now),
+    problem: problem && toProblem(problem),
+  };
+}
+
+function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochMs): string[] {
+  const days = daysUntil(trust.expires, now);
+  const problem = trustProblem(trust, now);
+  if (!problem) return [`  trust.json version ${trust.version} holds for ${days} days`];
+  const { message, code, hint } = toProblem(problem);
+  const since = days < 0 ? `, ${-days - 1} whole days ago by this clock (${iso(now)})` : '';
+  return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 
 function explainEndings(endings: number): string[] {

@@ -112,6 +112,8 @@ const stateSchema = z.object({
   caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
   /** Of the trust root in force; absent from robots that do not say it. */
   trust_version: sizeSchema.optional(),
+  /** When that root ends; only while the robot finds this close, or over. */
+  trust_expires_at: instantSchema.optional(),
   /** The highest `seq` of announcements that it accepted under that root and its clock. */
   announcement_seq: sizeSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),

@@ -1,0 +1,36 @@
+/**
+ * Computes how long trust.json still holds, and what is to be told about it: the same words for
+ * brokers, robots and people. Sans-I/O. The clock may be wrong, so nothing is refused here.
+ */
+
+import { DroverError } from '../base/errors.ts';
+import type { EpochMs } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { TrustRoot } from '../formats/trust.ts';
+
+type Life = Pick<TrustRoot, 'version' | 'expires'>;
+
+const DAY_MS = 86_400_000;
+
+/** Whole days until then; negative once it is over. */
+export const daysUntil = (atMs: EpochMs, now: EpochMs): number => Math.floor((atMs - now) / DAY_MS);
+
+export const isTrustExpired = ({ expires }: Life, now: EpochMs): boolean => now >= expires;
+
+/** True when a person should know: little of it is left, or nothing. */
+export const isTrustEnding = ({ expires }: Life, now: EpochMs): boolean =>
+  expires - now <= LIMITS.trustNoticeMs;
+
+/** TRUST_EXPIRED or TRUST_EXPIRING; null while it has long to go. */
+export function trustProblem(trust: Life, now: EpochMs): DroverError | null {
+  if (!isTrustEnding(trust, now)) return null;
+  const [what, at] = [
+    `check trust.json version ${trust.version}`,
+    new Date(trust.expires).toISOString(),
+  ];
+  if (isTrustExpired(trust, now)) {
+    return new DroverError('TRUST_EXPIRED', `${what}: expired at ${at}; robots take nothing new`);
+  }
+  const days = daysUntil(trust.expires, now);
+  return new DroverError('TRUST_EXPIRING', `${what}: expires in ${days} days, at ${at}`);
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import {
+  daysUntil,
+  isTrustEnding,
+  isTrustExpired,
+  trustProblem,
+} from '../../../shared/rules/trust-life.ts';
+
+const NOW = Date.parse('2026-06-01T00:00:00Z');
+const DAY_MS = 86_400_000;
+const codeAt = (leftMs: number): string | undefined =>
+  trustProblem({ version: 3, expires: NOW + leftMs }, NOW)?.code;
+
+test('a trust is told while little of it is left, and when it is over', () => {
+  assert.equal(codeAt(LIMITS.trustNoticeMs + 1), undefined);
+  assert.equal(codeAt(LIMITS.trustNoticeMs), 'TRUST_EXPIRING');
+  assert.equal(codeAt(1), 'TRUST_EXPIRING');
+  assert.equal(codeAt(0), 'TRUST_EXPIRED');
+  assert.match(
+    trustProblem({ version: 3, expires: NOW + 5 * DAY_MS }, NOW)?.message ?? '',
+    /5 days/,
+  );
+  assert.equal(daysUntil(NOW - 1, NOW), -1);
+});
+
+test('what has expired is ending too, and there are words for exactly what is ending', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: -400 * DAY_MS, max: 400 * DAY_MS }), (leftMs) => {
+      const trust = { version: 1, expires: NOW + leftMs };
+      if (isTrustExpired(trust, NOW)) assert.ok(isTrustEnding(trust, NOW));
+      assert.equal(trustProblem(trust, NOW) !== null, isTrustEnding(trust, NOW));
+    }),
+  );
+});
