@@ -91,7 +91,8 @@ export class Component {
   /** Reads what the disk remembers. No effect runs before all components are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
-    await this.#slots.read(); // before the state: what is told never mixes old and new
+    // Before the state: what is told never mixes old and new. Of another's root nothing is told.
+    if (this.#root.problem?.code !== 'ROOT_OTHER_COMPONENT') await this.#slots.read();
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     this.#turn.recover(this.#state.phase); // before any component starts
     if (this.#root.isOpen) await this.#word.load();

@@ -12,6 +12,7 @@ import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { readSlots } from './read-slots.ts';
+import { foreignRoot, nameRoot } from './root-name.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
 import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
@@ -22,12 +23,14 @@ export class RootOpener {
   readonly #disk: Disk;
   readonly #layout: Layout;
   readonly #claims: Claims;
+  readonly #component: string;
   /** What the disk refused; null when the root is as it must be. */
   problem: Problem | null = null;
   /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
 
-  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+  constructor(on: { component: string; disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+    this.#component = on.component;
     this.#disk = on.disk;
     this.#layout = on.layout;
     this.#claims = on.claims ?? UNCLAIMED;
@@ -42,9 +45,14 @@ export class RootOpener {
     this.problem = null;
     await this.#tried(() => this.#claims.take(layout.root));
     this.problem ??= await newerState(disk, layout);
+    await this.#tried(async () => {
+      const foreign = await foreignRoot(disk, layout, this.#component);
+      if (foreign) throw foreign;
+    });
     if (this.problem) return { state: freshState(), adoption: null };
     this.isOpen = true;
     await this.prepare();
+    await nameRoot(disk, layout, this.#component).catch(() => {}); // told by what follows, as below
     await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: told by what follows
     const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     const read = await this.#tried(() => readMachineState(disk, layout, now));

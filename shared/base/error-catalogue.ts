@@ -375,6 +375,11 @@ export const CATALOGUE = {
     'operator',
     'put the root on a file system that can lock a folder, such as ext4, btrfs, xfs or f2fs',
   ),
+  ROOT_OTHER_COMPONENT: refused(
+    'operator',
+    'give this root with the name that the message says it has (--root NAME=DIR); if the component was renamed: stop the agent, remove state/component from the root, start it again',
+    'later',
+  ),
   ROOTS_OVERLAP: usage('give each component a folder of its own, none of them inside another'),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',

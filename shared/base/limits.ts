@@ -243,6 +243,7 @@ export const LIMITS = {
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then
+  rootNameBytesMax: 256, // state/component: the name of one component and a newline
   claimLookMs: 20, // staging/ of a root that was unmounted takes no change that begins later
   flockMs: 10_000, // one question to the kernel; a disk that hangs is told
   reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents

@@ -8,6 +8,7 @@ import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { startBrokerChild } from './broker-child.ts';
+import { untilHeard } from './mounted-roots.ts';
 import { Site } from './site.ts';
 
 describe('a robot with several components', () => {
@@ -37,5 +38,38 @@ describe('a robot with several components', () => {
     await robot.component('nav').runs('2.0.0');
     assert.equal(await readlink(join(robot.root, 'active')), 'releases/1.0.0');
     assert.equal(await readlink(site.path('nav/active')), 'releases/2.0.0');
+  });
+
+  it('leaves two roots alone that are given with the names of each other, and goes on with the third', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const named = (nav: string, arm: string): string[] => [
+      '--root',
+      `nav=${site.path(nav)}`,
+      '--root',
+      `arm=${site.path(arm)}`,
+    ];
+    const robot = site.robot('r1', broker.url, named('one', 'two'));
+    const names = ['app', 'nav', 'arm'];
+    for (const name of names) {
+      await site.publish(broker.url, await site.bundle('1.0.0', {}, '--name', name));
+    }
+    for (const name of names) await robot.component(name).runs('1.0.0');
+    await robot.child.stop();
+    const swapped = site.robot('r1', broker.url, named('two', 'one'));
+    for (const name of names) {
+      await site.publish(broker.url, await site.bundle('2.0.0', {}, '--name', name));
+    }
+    await swapped.component('app').runs('2.0.0');
+    for (const name of ['nav', 'arm']) {
+      await untilHeard([swapped, broker], name, 'ROOT_OTHER_COMPONENT');
+      assert.equal((await swapped.status(name)).version, null);
+    }
+    for (const root of ['one', 'two']) {
+      assert.equal(await readlink(site.path(`${root}/active`)), 'releases/1.0.0');
+    }
+    await swapped.child.stop();
+    robot.start();
+    for (const name of names) await robot.component(name).runs('2.0.0');
   });
 });
