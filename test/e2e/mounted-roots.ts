@@ -32,6 +32,12 @@ export function mounts(t: TestContext) {
       runTool('mount', '-t', 'tmpfs', '-o', options, 'tmpfs', folder);
       folders.push(folder);
     },
+    /** What is at one path at another as well: the same device and the same inodes. */
+    bind: async (from: string, to: string): Promise<void> => {
+      await mkdir(to, { recursive: true });
+      runTool('mount', '--bind', from, to);
+      folders.push(to);
+    },
   };
 }
 
