@@ -25,7 +25,7 @@ export async function tellTransition(
   await tell(reportTransition({ robot: facts.robot, component, from, ...told, now: now() }));
 }
 
-/** Told by each report while it lasts: a robot that takes nothing must not look like a healthy one. */
+/** Told by each report while it lasts: a robot that takes nothing is no healthy one. */
 export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   const problem = isTrustExpired(trust, now) ? trustProblem(trust, now) : null;
   return problem && { problem: toProblem(problem), atMs: trust.expires };
