@@ -7,130 +7,35 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdtemp, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
-import { inLanes } from '../../helpers/lanes.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from '../bench.ts';
-import { faultyDisk, isChange, type DiskOperation } from '../faulty-disk.ts';
+import { faultyDisk } from '../faulty-disk.ts';
+import {
+  describeBrokenDisk,
+  healAndFinish,
+  makeSmallBundle,
+  NEW,
+  versionOnDisk,
+} from './broken-disk.ts';
 
-const NEW = '1.1.0';
-const HOUR_MS = 3_600_000;
-/** Robots of one cause that update at one instant: more would wait for the disk and the cores. */
-const ROBOTS_AT_ONCE = 4;
+/** Of the operations that fail first; the campaign takes all. */
+const ONE_IN = 4;
 let bundle: SignedBundle;
 before(async () => {
-  const files = { 'VERSION.txt': `${NEW}\n`, 'bin/app': { text: '#!/bin/sh\n', mode: 0o755 } };
-  bundle = await fleet.makeBundle({ version: NEW, payload: await tarGz(files) });
+  bundle = await makeSmallBundle();
 });
 
-interface Cause {
-  readonly name: string;
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly meets: (operation: DiskOperation) => boolean;
-}
+describeBrokenDisk(ONE_IN);
 
-const NEEDS_ROOM: readonly DiskOperation['name'][] = ['write', 'create', 'mkdir', 'symlink'];
-const isSync = ({ name }: DiskOperation): boolean => name === 'sync' || name === 'syncFolder';
-const isWrite = (operation: DiskOperation): boolean => isChange(operation) && !isSync(operation);
-
-const CAUSES: readonly Cause[] = [
-  {
-    name: 'full',
-    code: 'DISK_FULL',
-    why: 'ENOSPC: no space left on device',
-    meets: ({ name }) => NEEDS_ROOM.includes(name),
-  },
-  {
-    name: 'read-only',
-    code: 'DISK_READ_ONLY',
-    why: 'EROFS: read-only file system',
-    meets: isWrite,
-  },
-  {
-    name: 'forbidden',
-    code: 'DISK_WRITE_FAILED',
-    why: 'EACCES: permission denied',
-    meets: isWrite,
-  },
-];
-
-/** The trouble of the disk as the robot may report it, by where it was met. */
-const REPORTS = [
-  'DISK_FULL',
-  'DISK_READ_ONLY',
-  'DISK_WRITE_FAILED',
-  'SWAP_FAILED',
-  'ROLLBACK_FAILED',
-];
-
-/** From the n-th operation that it meets on, the disk refuses; returns how many there were. */
-function breakAt(bench: Bench, cause: Cause, n: number): () => number {
-  let met = 0;
-  bench.gate = (operation) => {
-    if (!cause.meets(operation)) return;
-    met += 1;
-    if (met > n) throw new DroverError(cause.code, `write ${operation.path}: ${cause.why}`);
-  };
-  return () => met;
-}
-
-const versionOnDisk = (bench: Bench): string =>
-  readFileSync(join(bench.root, 'active/VERSION.txt'), 'utf8').trim();
-
-const isDone = (bench: Bench): boolean =>
-  bench.component.view.version === NEW && bench.component.view.state.phase === 'idle';
-
-/** The cause is gone, and the wait after a failure is over. */
-async function healAndFinish(bench: Bench): Promise<void> {
-  await bench.heal();
-  bench.clockOffMs += HOUR_MS;
-  bench.offer();
-  await bench.runs(NEW);
-  await bench.cutPower();
-  await bench.runs(NEW);
-  assert.equal(versionOnDisk(bench), NEW);
-}
-
-async function playBrokenAt(t: TestContext, cause: Cause, n: number): Promise<void> {
-  const bench = await Bench.open(t);
-  breakAt(bench, cause, n);
-  bench.announce(bundle, NEW);
-  await waitUntil('a report or the end', () => bench.codes.length > 0 || isDone(bench), {
-    look: () => `operation ${n}\n${bench.describe()}`,
-  });
-  assert.ok([OLD, NEW].includes(versionOnDisk(bench)), `operation ${n}: ${versionOnDisk(bench)}`);
-  assert.ok(
-    isDone(bench) || bench.codes.every((code) => REPORTS.includes(code)),
-    `operation ${n}: ${bench.codes.join(' ')}`,
-  );
-  await healAndFinish(bench);
-}
-
-describe('a disk that stops in the middle of an update', { concurrency: 3 }, () => {
-  for (const cause of CAUSES) {
-    it(`is ${cause.name} from each operation on: reported, harmless, and made good later`, async (t) => {
-      const whole = await Bench.open(t);
-      const count = breakAt(whole, cause, Infinity);
-      whole.announce(bundle, NEW);
-      await whole.runs(NEW);
-      const operations = count();
-      assert.ok(operations > 20, `${operations} operations`);
-      const all = Array.from({ length: operations }, (_, n) => n);
-      await inLanes(ROBOTS_AT_ONCE, all, (n) => playBrokenAt(t, cause, n));
-      t.diagnostic(`${operations} operations, each the first that failed`);
-    });
-  }
-});
+const HOUR_MS = 3_600_000;
 
 describe('room for an update', () => {
   const withFree = (bytes: number, inodes: number | null) => ({

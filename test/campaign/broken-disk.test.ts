@@ -1,0 +1,3 @@
+import { describeBrokenDisk } from '../robot-client/install/broken-disk.ts';
+
+describeBrokenDisk(1);
