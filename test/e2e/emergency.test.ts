@@ -73,7 +73,8 @@ class Stage {
   }
 
   async publish(version: string, ...more: string[]): Promise<string> {
-    return await this.site.publish(this.broker.url, await this.site.bundle(version), ...more);
+    const bundle = await this.site.bundle(version);
+    return await this.site.drover(...this.site.publishArgs(this.broker.url, bundle, ...more));
   }
 
   async rollout(...words: string[]): Promise<string> {

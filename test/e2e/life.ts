@@ -34,6 +34,13 @@ async function inject(url: string, payload: Uint8Array): Promise<void> {
   await wire.close();
 }
 
+/** The publisher is a program where the life is of one component; beside others it is the same. */
+async function openSite(t: TestContext, components: readonly string[]): Promise<Site> {
+  const site = await Site.open(t, [], components);
+  site.isPublisherStarted = components.length === 1;
+  return site;
+}
+
 /** The robots have these components; the last one lives the life, the others stand beside it. */
 export function describeLife(
   engine: string,
@@ -68,7 +75,7 @@ function describeUpdate(start: StartEngine, components: readonly string[]): void
   it('installs a first version, updates it, and keeps the way back', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url);
     await site.publish(carrier.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
@@ -86,7 +93,7 @@ function describeUpdate(start: StartEngine, components: readonly string[]): void
   it('goes back by itself when a version is not healthy, and does not try it again', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url);
     await robot.hook('health', 'test "$DROVER_VERSION" != 1.1.0');
     await site.publish(carrier.url, await site.bundle('1.0.0'));
@@ -108,7 +115,7 @@ function describeInterlock(start: StartEngine, components: readonly string[]): v
   it('stays on its version while the robot is busy, and swaps when it is ready', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url);
     await robot.hook('ready', 'if [ -f "$DROVER_ROOT/busy" ]; then echo lifting; exit 75; fi');
     await site.publish(carrier.url, await site.bundle('1.0.0'));
@@ -130,7 +137,7 @@ function describeTransfer(start: StartEngine, components: readonly string[]): vo
   it('is killed in mid-transfer and goes on where it was', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const noise = randomBytes(3 * 1024 * 1024);
     await site.publish(carrier.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
     const robot = site.robot('r1', carrier.url, ['--max-rate', '1M']);
@@ -149,7 +156,7 @@ function describeTransfer(start: StartEngine, components: readonly string[]): vo
   it('fetches no verified chunk twice over a link that is cut again and again', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const noise = randomBytes(4 * 1024 * 1024);
     await site.publish(carrier.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
     const proxy = await startTcpProxy(t, carrier.port);
@@ -196,7 +203,7 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
   it('refuses announcements that are forged, of another fleet, expired, replayed or garbage', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url);
     await site.publish(carrier.url, await site.bundle('1.0.0'));
     await robot.runs('1.0.0');
@@ -216,7 +223,7 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
   it('says with its own code why it takes a bundle not', async (t) => {
     const carrier = await start(t);
     if (!carrier) return;
-    const site = await Site.open(t, [], components);
+    const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url, ['--arch', 'aarch64', '--tags', 'blue']);
     await site.publish(carrier.url, await site.bundle('1.5.0'));
     await robot.runs('1.5.0');

@@ -1,15 +1,34 @@
 /**
- * Keys, trust and bundles of a site, made in this process by what `drover keygen`, `trust init`,
- * `build` and `sign` call. A start of `drover` takes longer than their work, and hundreds of sites
- * are made; the command lines have tests of their own.
+ * Keys, trust and bundles of a site, made and published in this process by what `drover keygen`,
+ * `trust init`, `build`, `sign` and `publish` call. A start of `drover` takes longer than their work,
+ * and hundreds of sites are made; the command lines have tests of their own.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import yargs from 'yargs';
 import { buildBundle } from '../../publisher/bundle/build.ts';
 import { signBundleFolder } from '../../publisher/bundle/sign.ts';
+import { readAudience, withSteps, withWho } from '../../publisher/commands/audience-options.ts';
+import {
+  brokerOptions,
+  keySources,
+  LIST,
+  TEXT,
+  withBroker,
+  withKeys,
+} from '../../publisher/commands/options.ts';
+import { rolloutIdFor } from '../../publisher/rollout/plan-rollout.ts';
+import { JOURNAL_FILE } from '../../publisher/transfer/journal.ts';
+import { publishBundle } from '../../publisher/transfer/publish.ts';
 import { parsePublicKey, planTrust } from '../../publisher/trust/plan-trust.ts';
-import { newSeed, writeKeyPair } from '../../shared/io/key-file.ts';
+import { readTrust } from '../../publisher/trust/read-trust.ts';
+import { parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
+import { openBundle } from '../../shared/io/bundle-folder.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { newSeed, readSeeds, writeKeyPair } from '../../shared/io/key-file.ts';
 
 const TRUST_LIFE_MS = 365 * 24 * 3_600_000;
 const SILENT = { json: false, say: () => undefined, result: () => undefined };
@@ -69,4 +88,54 @@ export async function makeBundle(job: {
   });
   const seed = new Uint8Array(await readFile(`${job.key}.key`));
   await signBundleFolder({ folder: job.out, seeds: [seed], add: false, dryRun: false });
+}
+
+const FLAG = { type: 'boolean', default: false } as const;
+
+/** @param words of `drover publish`, without the verb; an emergency is not asked for */
+async function readPublish(words: readonly string[]) {
+  return await withSteps(withWho(withKeys(withBroker(yargs([...words])))))
+    .option('trust', { ...TEXT, demandOption: true })
+    .option('chunk-size', { ...TEXT, default: '256k' })
+    .option('expires', { ...TEXT, default: '30d' })
+    .option('id', TEXT)
+    .option('supersede', LIST)
+    .option('alongside', FLAG)
+    .option('anyway', FLAG)
+    .option('replace-invalid', FLAG)
+    .option('upload-only', FLAG)
+    .option('yes', FLAG)
+    .strictOptions()
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new Error(message);
+    })
+    .parseAsync();
+}
+
+/**
+ * Publishes a bundle folder.
+ *
+ * @throws DroverError what `drover publish` would end with
+ */
+export async function publish(folder: string, words: readonly string[]): Promise<void> {
+  const argv = await readPublish(words);
+  const trust = readTrust(argv.trust);
+  const bundle = await openBundle(folder);
+  try {
+    const { name, version } = bundle.manifest;
+    await publishBundle({
+      ...{ bundle, trust, journalPath: join(folder, JOURNAL_FILE), broker: brokerOptions(argv) },
+      seeds: argv.uploadOnly ? [] : await readSeeds(keySources(argv), () => undefined),
+      rolloutId: argv.id ?? rolloutIdFor(name, version, Math.random),
+      audience: readAudience(argv, trust.fleet),
+      chunkBytes: parseByteSize(argv.chunkSize),
+      lifeMs: parseDurationMs(argv.expires),
+      ...{ supersede: argv.supersede ?? [], alongside: argv.alongside, anyway: argv.anyway },
+      ...{ replaceInvalid: argv.replaceInvalid, uploadOnly: argv.uploadOnly, dryRun: false },
+      ...{ output: SILENT, log: makeLog('publisher', 'silent') },
+    });
+  } finally {
+    await bundle.close();
+  }
 }
