@@ -136,9 +136,8 @@ export function describeBrokenDisk(oneIn: number): void {
         const share = new Share(oneIn, seed);
         const chosen = share.of(all, ({ name }) => name);
         await inLanes(ROBOTS_AT_ONCE, chosen, ({ n }) => playBrokenAt(t, cause, { n, bundle }));
-        t.diagnostic(
-          `${chosen.length} of ${all.length} operations were the first to fail: ${share.said}`,
-        );
+        const count = `${chosen.length} of ${all.length}`;
+        t.diagnostic(`${count} operations were the first to fail: ${share.said}`);
       });
     }
   });
