@@ -65,7 +65,7 @@ describe('garbage of the embedded broker', () => {
   });
 
   it('lets an upload that was killed and goes on too late send again what is gone', async (t) => {
-    const { site, broker, storeChunks, removed } = await openStage(t, '--keep-unannounced', '2s');
+    const { site, broker, storeChunks, removed } = await openStage(t, '--keep-unannounced', '6s');
     await site.publish(broker.url, await site.bundle('0.9.0'));
     const needed = await storeChunks();
     const bundle = await site.bundle('1.0.0', noise(4_000_000));

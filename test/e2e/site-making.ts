@@ -14,8 +14,6 @@ import { readAudience, withSteps, withWho } from '../../publisher/commands/audie
 import {
   brokerOptions,
   keySources,
-  LIST,
-  TEXT,
   withBroker,
   withKeys,
 } from '../../publisher/commands/options.ts';
@@ -27,6 +25,7 @@ import { readTrust } from '../../publisher/trust/read-trust.ts';
 import { parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
+import { LIST, TEXT } from '../../shared/io/cli-options.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { newSeed, readSeeds, writeKeyPair } from '../../shared/io/key-file.ts';
 
