@@ -49,6 +49,7 @@ function waitOf(run: RolloutRun, plan: Plan): string {
   const soakS = stage?.soakS ?? 0;
   const untilMs: EpochMs | null = soakEndMs(run.soakSinceMs, soakS);
   if (untilMs === null) return `for robots to end their update, then for a soak of ${soakS} s`;
+  if (run.waitsFor === 'robots') return 'for robots to end their update';
   if (run.waitsFor === 'evidence') return 'for evidence';
   return `for its soak until ${new Date(untilMs).toISOString()}, or for evidence`;
 }

@@ -21,6 +21,12 @@ export const evidenceWaitS = (gates: Gates, soakS: number): number =>
 export const soakEndMs = (soakSinceMs: EpochMs | null, soakS: number): EpochMs | null =>
   soakSinceMs === null ? null : soakSinceMs + soakS * 1000;
 
+/** Seconds that the first batch takes: the first number where both versions report, else the other. */
+export const gatheringS = ({ batch_s }: Gates): readonly [number, number] => [
+  batch_s,
+  GATHERING_BATCHES * batch_s,
+];
+
 /** @param since when the first batch began to fill; 0 when it has not */
 export const gatheredByMs = (since: EpochMs, gates: Gates): EpochMs =>
   since + GATHERING_BATCHES * 1000 * gates.batch_s;
@@ -33,20 +39,22 @@ export interface WaitInput {
 }
 
 /**
- * The latest moment at which the wave passes when nothing more is reported and no harm shows up;
- * null while the soak has not begun.
+ * The latest moment at which the wave passes, whatever is reported until then, unless harm shows up
+ * or robots of the wave begin to update; null while the soak has not begun. Hours or tasks that are
+ * reported for the first time just before are gathered for two batches more.
  */
 export function evidenceEndMs({ gates, evidence, soakSinceMs, soakS }: WaitInput): EpochMs | null {
   if (soakSinceMs === null) return null;
   const { treated, pending } = evidence;
   const waited = soakSinceMs + evidenceWaitS(gates, soakS) * 1000;
-  const first = (total: number, waiting: number, since: number): number =>
-    total > 0 && total === waiting ? gatheredByMs(since, gates) : 0;
   const tasks = treated.tasks_completed + treated.tasks_failed;
   const waiting = pending.treated.tasks_completed + pending.treated.tasks_failed;
-  return Math.max(
-    waited,
-    first(treated.hours, pending.treated.hours, pending.sinceMs),
-    first(tasks, waiting, pending.tasksSinceMs),
-  );
+  const metrics = [
+    { total: treated.hours, waiting: pending.treated.hours, since: pending.sinceMs },
+    { total: tasks, waiting, since: pending.tasksSinceMs },
+  ];
+  const gathering = metrics.filter((one) => one.total > 0 && one.total === one.waiting);
+  const unreported = metrics.filter((one) => one.total <= 0);
+  const known = Math.max(waited, ...gathering.map((one) => gatheredByMs(one.since, gates)));
+  return unreported.reduce((end) => gatheredByMs(end, gates), known);
 }

@@ -8,7 +8,7 @@
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
 import type { GateInput, MetricEvidence, GateVerdict } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
-import { evidenceWaitS } from './gate-times.ts';
+import { evidenceWaitS, gatheringS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
 export function judge(input: GateInput): GateVerdict {
@@ -44,7 +44,8 @@ function soakReasons({ soak, gates, evidence, now }: GateInput): string[] {
   const reasons = leftS > 0 ? [`${Math.ceil(leftS)} s of the soak are left`] : [];
   // What is not in a batch yet has not been tested, however short the soak was meant to be.
   if (isGathering(evidence, { gates, now })) {
-    reasons.push(`the first reports are gathered for ${gates.batch_s} s`);
+    const [least, most] = gatheringS(gates);
+    reasons.push(`the first reports are gathered for ${least} s, at most ${most} s (batch_s)`);
   }
   return reasons;
 }

@@ -10,7 +10,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
-import { hasCanaries } from '../../shared/rules/rollout-rules.ts';
+import { canarySoakS, hasCanaries } from '../../shared/rules/rollout-rules.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
@@ -127,7 +127,7 @@ export function stagesOf({ rollout }: Plan): Stage[] {
     soakS: soak_s,
   }));
   if (!hasCanaries(rollout)) return waves;
-  return [{ wave: 0, share: 0, soakS: rollout.waves[0]?.soak_s ?? 0 }, ...waves];
+  return [{ wave: 0, share: 0, soakS: canarySoakS(rollout) }, ...waves];
 }
 
 export function beginRun(plan: Plan, now: EpochMs): RolloutRun {

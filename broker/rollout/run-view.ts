@@ -26,7 +26,7 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
   const isSoaking = run.status === 'rolling' && stage !== undefined;
   const soakUntil = isSoaking ? soakEndMs(soakSinceMs, soakS) : null;
   const evidenceUntil =
-    isSoaking && plan && !waitsForEver(looked)
+    isSoaking && plan && !hasNoEnd(looked)
       ? evidenceEndMs({ gates: plan.rollout.gates, evidence, soakSinceMs, soakS })
       : null;
   return {
@@ -43,7 +43,7 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: run.waitsFor,
-    gate: looked?.verdict ?? null,
+    gate: showGate(looked, { run, plan }),
     attempts: looked?.attempts ?? null,
     controller,
     leading,
@@ -53,11 +53,25 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
   };
 }
 
-/** A line that holds with nothing reported has no end: a person decides (force-open). */
-const waitsForEver = (looked: Looked | null): boolean =>
+/** A rollout that is over holds nothing back; one that a gate halted shows why. */
+function showGate(
+  looked: Looked | null,
+  { run, plan }: Pick<RunFacts, 'run' | 'plan'>,
+): RunView['gate'] {
+  const verdict = looked?.verdict ?? null;
+  const isOn = plan !== null && (run.status === 'rolling' || run.status === 'paused');
+  return !isOn && verdict?.kind === 'hold' ? null : verdict;
+}
+
+/**
+ * A line that holds with nothing reported has no end: a person decides (force-open). Nor has the
+ * wait for robots that came to the wave and have not ended their update.
+ */
+const hasNoEnd = (looked: Looked | null): boolean =>
   looked?.verdict.evidence.some(
     (one) =>
       one.verdict === 'hold' &&
-      one.treated === null &&
-      (one.metric === 'task' || (one.metric === 'crash' && one.against === 'bound')),
+      (one.metric === 'apply' ||
+        (one.treated === null &&
+          (one.metric === 'task' || (one.metric === 'crash' && one.against === 'bound')))),
   ) === true;

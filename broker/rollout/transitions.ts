@@ -238,14 +238,22 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
 
 function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): RolloutStep {
   const soakedMs = run.soakSinceMs === null ? null : now - run.soakSinceMs;
+  // Robots that came to the wave while it soaked have to end their update as well.
+  const isUpdating = verdict.evidence.some((one) => one.metric === 'apply' && isHold(one));
   const waitsFor =
-    soakedMs === null ? 'robots' : soakedMs < (stage?.soakS ?? 0) * 1000 ? 'soak' : 'evidence';
+    soakedMs === null || isUpdating
+      ? 'robots'
+      : soakedMs < (stage?.soakS ?? 0) * 1000
+        ? 'soak'
+        : 'evidence';
   if (waitsFor === run.waitsFor) return stay(run);
   const why = waitsFor === 'soak' ? `${stage?.soakS ?? 0} s from now` : (verdict.reasons[0] ?? '');
   const text = `wave ${run.wave} waits for ${waitsFor}: ${why}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor }, audit, isNews: false };
 }
+
+const isHold = ({ verdict }: MetricEvidence): boolean => verdict === 'hold';
 
 function awaitApproval(run: RolloutRun, { evidence }: GateVerdict): RolloutStep {
   if (run.waitsFor === 'approval') return stay(run);

@@ -3,7 +3,7 @@
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { gatesSchema } from '../../shared/rules/gates.ts';
-import { needsController } from '../../shared/rules/rollout-rules.ts';
+import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
 import type { LeaseHolder } from '../rollout/active-rollouts.ts';
 
 /** One line on the waves. */
@@ -25,7 +25,7 @@ export function stepLines(rollout: RolloutFields): string[] {
     ...(robots.length > 0 ? [robots.join(', ')] : []),
     ...(tags.length > 0 ? [`robots tagged ${tags.join(' and ')}`] : []),
   ];
-  if (who.length > 0) lines.push(`canaries first: ${who.join('; ')}`);
+  if (who.length > 0) lines.push(`canaries first: ${who.join('; ')}, soak ${canarySoak(rollout)}`);
   if (approve.length > 0) {
     lines.push(`waits for a person after wave ${approve.join(', ')}: drover rollout approve`);
   }
@@ -35,6 +35,11 @@ export function stepLines(rollout: RolloutFields): string[] {
     lines.push(`later robots start within ${formatDurationMs(spread * 1000)}`);
   }
   return lines;
+}
+
+function canarySoak(rollout: RolloutFields): string {
+  const soak = formatDurationMs(canarySoakS(rollout) * 1000);
+  return rollout.canaries?.soak_s === undefined ? `${soak} as the first wave` : soak;
 }
 
 /** A note where robots would wait for a controller that is not there. */
@@ -63,7 +68,11 @@ export function stepFields(rollout: RolloutFields): object {
     waves: rollout.waves.map(({ percent }) => percent),
     soak_s: rollout.waves.map(({ soak_s }) => soak_s ?? 0),
     emergency: rollout.emergency ?? false,
-    canaries: { robots: rollout.canaries?.robots ?? [], tags: rollout.canaries?.tags ?? [] },
+    canaries: {
+      robots: rollout.canaries?.robots ?? [],
+      tags: rollout.canaries?.tags ?? [],
+      soak_s: canarySoakS(rollout),
+    },
     approve_after: rollout.approve_after ?? [],
     gates: gatesSchema.parse(rollout.gates ?? {}),
     ...(rollout.late_spread_s !== undefined && { late_spread_s: rollout.late_spread_s }),

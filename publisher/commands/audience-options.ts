@@ -15,7 +15,12 @@ const FLAG = { type: 'boolean', default: false } as const;
 export function withWho<T>(argv: Argv<T>) {
   return argv
     .option('waves', { ...TEXT, default: '1,10,50,100', describe: 'percent of the fleet, rising' })
-    .option('soak', { ...TEXT, default: '30m', describe: 'wait after each wave, or 10m,1h,1h,0' })
+    .option('soak', {
+      ...TEXT,
+      default: '30m',
+      describe:
+        'wait after each wave, or one for each: 10m,1h,1h,0; with canaries theirs may stand first',
+    })
     .option('emergency', { ...FLAG, describe: 'everybody now: no waves, soak or windows' })
     .option('tags', { ...TEXT, describe: 'only robots that have all of these: a,b' })
     .option('robots', { ...TEXT, describe: 'only these robots: r1,r2' })

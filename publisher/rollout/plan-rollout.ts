@@ -18,7 +18,7 @@ export interface Audience {
   readonly robots: readonly string[];
   readonly salt: string;
   readonly waves: readonly number[];
-  /** One for all waves, or one for each. */
+  /** One for all, one for each wave, or with canaries one more, which is theirs and comes first. */
   readonly soaksMs: readonly number[];
   readonly emergency: boolean;
   /** Robots that come before the first wave. */
@@ -97,7 +97,7 @@ function planSteps(audience: Audience): Steps {
     );
   }
   assertApproved(approveAfter, { waves: waves.length, hasCanaries });
-  const soaks = soaksFor(waves.length, audience.soaksMs);
+  const { ofCanaries, ofWaves: soaks } = soaksFor(waves.length, hasCanaries, audience.soaksMs);
   return {
     waves: waves.map((percent, at) => ({ percent, soak_s: soaks[at] ?? 0 })),
     gates,
@@ -105,6 +105,7 @@ function planSteps(audience: Audience): Steps {
       canaries: {
         tags: parseTags('canary-tags', canaries.tags),
         robots: canaries.robots.map(parseRobotId),
+        ...(ofCanaries !== null && { soak_s: ofCanaries }),
       },
     }),
     ...(approveAfter.length > 0 && { approve_after: [...approveAfter] }),
@@ -112,12 +113,21 @@ function planSteps(audience: Audience): Steps {
   };
 }
 
-/** Whole seconds for each wave. */
-function soaksFor(waves: number, soaksMs: readonly number[]): number[] {
+/** Whole seconds for each wave; null for canaries that soak as long as the first wave. */
+function soaksFor(
+  waves: number,
+  hasCanaries: boolean,
+  soaksMs: readonly number[],
+): { ofCanaries: number | null; ofWaves: number[] } {
   const seconds = soaksMs.map((ms) => Math.round(ms / 1000));
-  if (seconds.length === waves) return seconds;
-  if (seconds.length === 1) return Array.from({ length: waves }, () => seconds[0] as number);
-  const want = waves === 1 ? '1' : `1 or ${waves}`;
+  const [first = 0, ...others] = seconds;
+  if (seconds.length === waves) return { ofCanaries: null, ofWaves: seconds };
+  if (hasCanaries && others.length === waves) return { ofCanaries: first, ofWaves: others };
+  if (seconds.length === 1) {
+    return { ofCanaries: null, ofWaves: Array.from({ length: waves }, () => first) };
+  }
+  const all = waves === 1 ? '1' : `1 or ${waves}`;
+  const want = hasCanaries ? `${all}, or ${waves + 1} with the canaries first` : all;
   throw new DroverError(
     'USAGE',
     `read --soak: want one span, or one for each wave (got ${seconds.length}, want ${want})`,

@@ -62,7 +62,11 @@ const rolloutSchema = z.object({
   version: textSchema.nullable(),
   waves: z.array(z.object({ percent: countSchema, soak_s: countSchema })),
   canaries: z
-    .object({ tags: z.array(textSchema), robots: z.array(textSchema) })
+    .object({
+      tags: z.array(textSchema),
+      robots: z.array(textSchema),
+      soak_s: countSchema.optional(),
+    })
     .default({ tags: [], robots: [] }),
   approve_after: z.array(countSchema).default([]),
   emergency: z.boolean(),

@@ -6,6 +6,7 @@
 
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
   ExpiryAnswer,
@@ -147,7 +148,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     approved(number),
   ];
   const rows = waves.map((one, at) => row(at + 1, percent(one.percent / 100), one.soak_s));
-  const first = hasCanaries ? [row(0, canaryNames(canaries), waves[0]?.soak_s ?? 0)] : [];
+  const first = hasCanaries ? [row(0, canaryNames(canaries), canarySoakS(rollout))] : [];
   return formatTable([...first, ...rows]);
 }
 
@@ -159,8 +160,12 @@ function canaryNames({ robots, tags }: RolloutAnswer['canaries']): string {
 
 function gateLines(run: RunAnswer | null): string[] {
   if (!run?.gate) return [];
-  const { kind, evidence } = run.gate;
-  return [`gate      ${word(kind)}`, ...evidenceLines(evidence)];
+  const { kind, reasons, evidence } = run.gate;
+  const told = new Set(evidence.map(({ text }) => text));
+  const waits = reasons
+    .filter((text) => !told.has(text))
+    .map((text) => ({ metric: 'wave', against: 'time', verdict: kind, text }));
+  return [`gate      ${word(kind)}`, ...evidenceLines([...waits, ...evidence])];
 }
 
 const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>

@@ -46,6 +46,8 @@ const targetSchema = z.object({
 const canariesSchema = z.object({
   tags: tagsSchema.default([]),
   robots: z.array(robotIdSchema).max(LIMITS.targetRobotsMax).default([]),
+  /** Absent: as long as the first wave. */
+  soak_s: sizeSchema.optional(),
 });
 
 const waveSchema = z.object({

@@ -37,6 +37,15 @@ export type StepRules = Pick<RolloutFields, 'waves' | 'emergency' | 'canaries' |
 export const hasCanaries = ({ canaries = {} }: Pick<RolloutFields, 'canaries'>): boolean =>
   (canaries.robots ?? []).length > 0 || (canaries.tags ?? []).length > 0;
 
+/** Seconds that the wave of the explicit canaries soaks. */
+export const canarySoakS = ({
+  canaries = {},
+  waves,
+}: {
+  readonly canaries?: { readonly soak_s?: number | undefined } | undefined;
+  readonly waves: readonly { readonly soak_s?: number | undefined }[];
+}): number => canaries.soak_s ?? waves[0]?.soak_s ?? 0;
+
 /** Named as a canary: it comes before the first wave. */
 export function isCanary(
   { canaries }: Pick<Rollout, 'canaries'>,

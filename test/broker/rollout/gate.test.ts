@@ -5,7 +5,6 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { addIncrements, emptyEvidence, emptyGroup } from '../../../broker/rollout/evidence.ts';
 import { judge } from '../../../broker/rollout/gate.ts';
-import { evidenceEndMs } from '../../../broker/rollout/gate-times.ts';
 import {
   waveEvidenceSchema,
   type Attempts,
@@ -355,35 +354,4 @@ describe('a gate that was given no evidence', () => {
     const verdict = ask({ gates: { task_success_min: 0.98 }, evidence });
     assert.equal(lineOf(verdict, 'task', 'bound')?.verdict, 'pass');
   });
-});
-
-it('the moment until which a wave waits at most is the one at which the gate passes', () => {
-  const gates = gatesSchema.parse({ batch_s: 120, evidence_wait_s: 600 });
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 0, max: 1_200 }),
-      fc.integer({ min: 1, max: 40 }),
-      fc.boolean(),
-      (reportedS, crashes, isControlSilent) => {
-        const firstAt = NOW + reportedS * 1000;
-        const both = [
-          increment('treated', { hours: 0.5, crashes: 0 }),
-          ...(isControlSilent ? [] : [increment('control', { hours: 0.5, crashes })]),
-        ];
-        const evidence = addIncrements(emptyEvidence(), both, { gates, now: firstAt });
-        const soak = { soakSinceMs: NOW, soakS: 60 };
-        const until = evidenceEndMs({ gates, evidence, ...soak });
-        assert.ok(until !== null);
-        const at = (now: number) =>
-          judge({
-            ...{ gates, now, history: emptyGroup(), stages: 2 },
-            // The look that hands the batch over comes before the verdict.
-            evidence: addIncrements(evidence, [], { gates, now }),
-            attempts: { ...ATTEMPTS, examples: [] },
-            soak: { elapsedS: (now - NOW) / 1000, soakS: soak.soakS },
-          }).kind;
-        assert.notEqual(at(Math.max(until, firstAt)), 'hold');
-      },
-    ),
-  );
 });

@@ -91,7 +91,9 @@ describe('a rollout over HTTP', () => {
     const { run } = await led.show();
     const beganMs = atMs(run?.soak_until) - 100_000;
     assert.ok(beganMs <= led.world.nowMs && beganMs > led.world.nowMs - 3_000);
-    assert.equal(atMs(run?.evidence_until), beganMs + 8 * 100_000, 'eight soaks');
+    const lastFirstReports = 2 * 120_000; // of tasks, for two batches; hours were reported
+    const endMs = beganMs + 8 * 100_000 + lastFirstReports;
+    assert.equal(atMs(run?.evidence_until), endMs, 'eight soaks, then what is gathered');
   });
 
   it('takes the wait for evidence that the rollout announces', async (t) => {
@@ -100,7 +102,7 @@ describe('a rollout over HTTP', () => {
     led.world.installed('r0', 'x-1', '2.0.0');
     await led.world.pass(led.controller, 2);
     const { run } = await led.show();
-    assert.equal(atMs(run?.evidence_until) - atMs(run?.soak_until), 4_900_000);
+    assert.equal(atMs(run?.evidence_until) - atMs(run?.soak_until), 4_900_000 + 240_000);
   });
 
   it('names no end where the new version does none of the tasks that the old one does', async (t) => {
@@ -110,6 +112,31 @@ describe('a rollout over HTTP', () => {
     assert.equal(run?.waits_for, 'evidence');
     assert.match(run.gate?.reasons.join('\n') ?? '', /the new version has reported nothing yet/);
     assert.equal(run.evidence_until, null);
+  });
+
+  it('waits for robots that came while it soaked, and names no moment for that', async (t) => {
+    const own = { canaries: { robots: [] }, approve_after: [], gates: { report_share_min: 0.8 } };
+    const led = await lead(t, { ...own, waves: [{ percent: 100, soak_s: 10 }] });
+    const { world, controller } = led;
+    for (let at = 0; at < 10; at += 1) world.installed(`r${at}`, 'x-1', '2.0.0');
+    await world.pass(controller, 3);
+    assert.equal((await led.show()).run?.waits_for, 'soak');
+    for (let at = 10; at < 20; at += 1) {
+      world.online(`r${at}`);
+      world.say(`r${at}`, {});
+    }
+    await world.pass(controller, 20);
+    const { run } = await led.show();
+    assert.deepEqual([run?.waits_for, run?.evidence_until], ['robots', null]);
+    assert.match(run?.approval.text ?? '', /it waits for robots to end their update;/);
+  });
+
+  it('has no gate that holds once it is over', async (t) => {
+    const led = await lead(t, { waves: [{ percent: 100, soak_s: 0 }] });
+    assert.equal((await led.show()).run?.gate?.kind, 'hold');
+    await led.controller.command('x-1', 'abort', { who: 'erin', reason: '' });
+    const { run } = await led.show();
+    assert.deepEqual([run?.status, run?.gate], ['halted', null]);
   });
 
   it('is still there when it is announced no more: what became of it, and whom it reached', async (t) => {

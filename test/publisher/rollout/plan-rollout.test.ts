@@ -88,6 +88,25 @@ test('one soak is for all waves, a list has one for each, and anything else is u
   assertRefused('USAGE', () => plan({ waves: [100], soaksMs: [1, 2] }), /got 2, want 1\)/);
 });
 
+test('canaries have a soak of their own, or that of the first wave, and the plan says which', () => {
+  const canaries = { robots: ['r1'], tags: [] };
+  const read = (soaksMs: number[]) => {
+    const rollout = plan({ canaries, soaksMs });
+    const { waves, canaries: own } = announced({ canaries, soaksMs });
+    const line = stepLines(rollout).find((one) => one.startsWith('canaries'));
+    return [own.soak_s, waves.map((one) => one.soak_s), line];
+  };
+  const first = 'canaries first: r1, soak';
+  assert.deepEqual(read([600_000, 60_000, 0]), [600, [60, 0], `${first} 10m`]);
+  assert.deepEqual(read([60_000, 0]), [undefined, [60, 0], `${first} 1m as the first wave`]);
+  assert.deepEqual(read([60_000]), [undefined, [60, 60], `${first} 1m as the first wave`]);
+  assertRefused(
+    'USAGE',
+    () => plan({ canaries, soaksMs: [1, 2, 3, 4] }),
+    /got 4, want 1 or 2, or 3 with the canaries first/,
+  );
+});
+
 test('an approval that no wave could wait for is refused', () => {
   const refused = (more: Partial<Audience>, words: RegExp) =>
     assertRefused('USAGE', () => plan(more), words);
@@ -187,7 +206,7 @@ test('a plan is told in lines that name only what differs from the default', () 
     }),
   );
   assert.deepEqual(lines, [
-    'canaries first: r1, r2; robots tagged lab and west',
+    'canaries first: r1, r2; robots tagged lab and west, soak 30m as the first wave',
     'waits for a person after wave 1: drover rollout approve',
     'gates: miss_max=0.2',
     'later robots start within 5m',

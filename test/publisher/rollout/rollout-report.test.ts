@@ -94,6 +94,7 @@ test('status says waves, robots, gate evidence, and what it waits for until when
     '  1  10 %                            soak 30m  open since 2026-11-23T17:40:00Z  then a person has to approve',
     '  2  100 %                           soak 0',
     'gate      hold',
+    ' wave   time     hold  600 s of the soak are left',
     ' apply  bound    pass  2 of 2 robots run it',
     ' crash  control  hold  3 robot-hours more',
   ]);
