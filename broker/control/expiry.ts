@@ -3,6 +3,7 @@
  * it. Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
  */
 
+import { timeLeft } from '../../shared/base/durations.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -60,7 +61,7 @@ function announcementProblems(
   renews: boolean,
   now: EpochMs,
 ): DroverError[] {
-  const { expires_at: at, seconds_left: left, days_left: days } = leftOf(expires, now);
+  const { expires_at: at, seconds_left: left } = leftOf(expires, now);
   const what = `check announcement ${seq}`;
   if (left <= 0) {
     const why = `expired at ${at}; robots take nothing from it`;
@@ -68,7 +69,7 @@ function announcementProblems(
   }
   const isClose = left * 1000 <= Math.min((expires - issued) / 4, LIMITS.announcementNoticeMs);
   if (renews || !isClose) return [];
-  const why = `expires in ${days} days, at ${at}, and no controller here announces it again`;
+  const why = `expires in ${timeLeft(left * 1000)}, at ${at}, and no controller here announces it again`;
   return [new DroverError('ANNOUNCEMENT_EXPIRING', `${what}: ${why}`)];
 }
 

@@ -40,7 +40,7 @@ const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
 const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
 
 /**
- * A command that came twice changes nothing the second time and leaves no second entry.
+ * An approval that came twice changes nothing the second time and leaves no second entry.
  * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY
  */
 export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutStep {
@@ -133,6 +133,8 @@ function approve(
   }
 }
 
+const HISTORY = 'drover rollout history';
+
 /** Ends the open wave without a verdict. It names its wave, so that a retry opens no other. */
 function forceOpen(
   run: RolloutRun,
@@ -145,7 +147,10 @@ function forceOpen(
   if (plan === null) return invalid('it is no longer announced');
   if (reason.trim() === '') return invalid('a reason is required');
   if (wave === undefined) return invalid(`the wave is required (wave ${run.wave} is open)`);
-  if (run.forced.includes(wave)) return run;
+  if (run.forced.includes(wave))
+    return invalid(
+      `wave ${wave} was forced open already: ${HISTORY} ${run.rollout} says by whom and when`,
+    );
   if (run.status !== 'rolling') return invalid(`it is ${run.status}`);
   if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
   return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };

@@ -2,7 +2,6 @@
 
 import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/base/durations.ts';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
@@ -10,7 +9,12 @@ import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
-import { missingSignatures, parsePublicKey, planNextTrust } from '../trust/plan-trust.ts';
+import {
+  missingSignatures,
+  parsePublicKey,
+  planNextTrust,
+  trustLifeMs,
+} from '../trust/plan-trust.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
@@ -57,7 +61,7 @@ export async function runRotate(
   };
   const { document, bytes } = planNextTrust({
     current,
-    expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    expiresAtMs: Date.now() + trustLifeMs(argv.expires),
     issuedAtMs: Date.now(),
     changes: {
       root: change('root', argv.rootThreshold),

@@ -3,11 +3,10 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/base/durations.ts';
 import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
-import { parsePublicKey, planTrust, sharedKeys } from '../trust/plan-trust.ts';
+import { parsePublicKey, planTrust, sharedKeys, trustLifeMs } from '../trust/plan-trust.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { warn } from './options.ts';
 import {
@@ -59,7 +58,7 @@ async function runInit(argv: InitArgs): Promise<void> {
   const rootKeys = argv.root === undefined ? release.keys : read(argv.root);
   const { document, bytes } = planTrust({
     fleet: argv.fleet,
-    expiresAtMs: Date.now() + parseDurationMs(argv.expires),
+    expiresAtMs: Date.now() + trustLifeMs(argv.expires),
     issuedAtMs: Date.now(),
     roles: { root: { keys: rootKeys, threshold: argv.rootThreshold }, release, rollout },
   });

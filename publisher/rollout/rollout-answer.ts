@@ -117,7 +117,11 @@ const kind = <S extends z.ZodType>(what: string, schema: S) =>
   ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
 
 const ONE = kind('answer on a rollout', rolloutSchema);
-const leftSchema = z.object({ expires_at: textSchema, days_left: z.number() });
+const leftSchema = z.object({
+  expires_at: textSchema,
+  days_left: z.number(),
+  seconds_left: z.number().optional(),
+});
 const expirySchema = z.object({
   trust: leftSchema.nullable(),
   announcement: leftSchema.extend({ renews: z.boolean().default(false) }).nullable(),

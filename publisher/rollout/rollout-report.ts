@@ -4,7 +4,7 @@
  * Sans-I/O.
  */
 
-import { formatDurationMs } from '../../shared/base/durations.ts';
+import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
@@ -199,8 +199,8 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
 export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   if (!found) return [];
   const { trust, announcement, problems } = found;
-  const until = ({ expires_at, days_left }: { expires_at: string; days_left: number }): string =>
-    `until ${word(expires_at)}, ${daysLeft(days_left)}`;
+  const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
+    `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
   const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
   return [
     ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
@@ -209,8 +209,11 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   ];
 }
 
-function daysLeft(days: number): string {
+type ExpiryLeft = NonNullable<ExpiryAnswer['trust']>;
+
+function daysLeft(days: number, seconds: number | undefined): string {
   if (days < 0) return 'expired';
+  if (days === 0 && seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
   return days === 1 ? '1 day left' : `${days} days left`;
 }
 

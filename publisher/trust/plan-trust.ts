@@ -2,6 +2,7 @@
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { parseDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { signersOf } from '../../shared/formats/envelope.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -19,6 +20,20 @@ export interface TrustDocument {
   readonly expires: string;
   readonly issued_at: string;
   readonly roles: Readonly<Record<RoleName, KeyRole>>;
+}
+
+/**
+ * From `--expires`. A shorter life ends before anybody can rotate it: the fleet takes nothing then.
+ * @throws DroverError USAGE
+ */
+export function trustLifeMs(text: string): number {
+  const lifeMs = parseDurationMs(text);
+  if (lifeMs >= LIMITS.trustLifeMsMin) return lifeMs;
+  const why = 'robots would take nothing before it can be rotated';
+  throw new DroverError(
+    'USAGE',
+    `read --expires: too short, ${why} (got ${text}, want at least 1d)`,
+  );
 }
 
 /** @throws DroverError USAGE when the roles do not make sense */
@@ -103,10 +118,8 @@ export function sharedKeys(a: readonly string[], b: readonly string[]): string[]
 export function trustEndLines({ version, expires }: TrustRoot, now: EpochMs): string[] {
   const leftMs = expires - now;
   if (leftMs <= 0 || leftMs > LIMITS.trustNoticeMs) return []; // what has expired is refused
-  const days = Math.floor(leftMs / 86_400_000);
-  const how = days < 30 ? 'warning' : 'note';
   const at = new Date(expires).toISOString();
   return [
-    `${how}: trust.json version ${version} expires in ${days} days, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
+    `trust.json version ${version} expires in ${timeLeft(leftMs)}, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
   ];
 }

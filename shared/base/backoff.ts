@@ -26,6 +26,19 @@ export function reconnectMs(unserved: number, bounds: BackoffBounds, random: num
 }
 
 /**
+ * How many connections count as unserved for the next wait. One or two that ended soon are a broker
+ * that restarts; more may be a robot with the same id. Until there are enough to tell, the wait stays
+ * short: twins that wait for each other would take the long links between for good ones.
+ * @param link.unserved connections in a row over which nothing came
+ * @param link.endings see `countEndings`
+ */
+export function waitsOf({ unserved, endings }: { unserved: number; endings: number }): number {
+  const { endingsOfTwins: enough } = LIMITS;
+  if (endings > 0 && endings < enough) return 0;
+  return Math.max(unserved, endings >= enough ? endings - enough + 2 : 0);
+}
+
+/**
  * @param attempt 0 for the first wait
  * @param random uniform in [0, 1)
  * @returns milliseconds in [minMs, min(maxMs, minMs * 2^(attempt+1)))
@@ -41,8 +54,11 @@ export function backoffMs(attempt: number, bounds: BackoffBounds, random: number
  * Once it looks like that, only a connection that lasted long begins at zero.
  * @param endings of the connections before
  * @param livedMs how long this one was up
+ * @param unserved see `waitsOf`: a twin that hears as little waits as long as this one does
  */
-export function countEndings(endings: number, livedMs: number): number {
-  if (livedMs < LIMITS.endedSoonMs) return endings + 1;
+export function countEndings(endings: number, livedMs: number, unserved = 0): number {
+  const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
+  const soonMs = unserved > 0 ? reconnectMs(unserved + 1, bounds, 1) : LIMITS.endedSoonMs;
+  if (livedMs < soonMs) return endings + 1;
   return endings >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? endings + 1 : 0;
 }

@@ -41,3 +41,12 @@ export function formatDurationMs(spanMs: number): string {
   }
   return `${Math.round(spanMs)}ms`;
 }
+
+/** Time until an end, as people read it: `71 days`, and hours or minutes once there is less. */
+export function timeLeft(leftMs: number): string {
+  const [days, hours] = [Math.floor(leftMs / 86_400_000), Math.floor(leftMs / 3_600_000)];
+  const minutes = Math.max(0, Math.floor(leftMs / 60_000));
+  const [count, unit] =
+    days >= 2 ? [days, 'day'] : hours >= 2 ? [hours, 'hour'] : [minutes, 'minute'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}

@@ -10,7 +10,7 @@ export const AIR_GAP_CODES = {
   ),
   PARCEL_DAMAGED: refused(
     'peer',
-    'the file is not what was written: export it again, and find out who had the stick',
+    'the file is not what was written: drover export it again, and ask who had the stick',
   ),
   PARCEL_OLD: refused('operator', 'a newer file was taken here before: bring the latest one'),
   PARCEL_INCOMPLETE: refused(

@@ -11,6 +11,8 @@ import { SLOT_CODES } from '../rules/slot-codes.ts';
 
 export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
 
+const LOOK_AT_DISK = 'look at the disk that the message names: dmesg, df -h PATH, df -i PATH';
+
 export const CATALOGUE = {
   // Command line and files
   INTERNAL: {
@@ -20,7 +22,7 @@ export const CATALOGUE = {
     hint: 'report this with the output of --debug',
   },
   USAGE: usage('run the command with --help'),
-  FILE_UNREADABLE: usage('check the path and its permissions'),
+  FILE_UNREADABLE: usage('look at the path in the message: ls -ld PATH'),
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),
@@ -111,11 +113,11 @@ export const CATALOGUE = {
   ),
   ENVELOPE_MALFORMED: refused(
     'peer',
-    'only drover publish writes this topic: find out who else does',
+    'only drover publish writes this topic: see who else may, in the credentials file or the ACL of the engine (drover-broker acl)',
   ),
   ENVELOPE_TYPE_WRONG: refused(
     'peer',
-    'a signed document of another kind was sent here: find out by whom',
+    'a signed document of another kind was sent here: see who may write this topic, in the credentials file or the ACL of the engine (drover-broker acl)',
   ),
   ENVELOPE_KEY_UNKNOWN: refused('peer', 'sign with a key of the role that trust.json names'),
   ENVELOPE_SIGNATURE_BAD: refused(
@@ -143,7 +145,7 @@ export const CATALOGUE = {
   ),
   ANNOUNCEMENT_EXPIRED: refused(
     'operator',
-    'publish again, and check the clocks of publisher and robot',
+    'publish again (drover publish); when that changes nothing, compare the clocks of publisher and robot: date -u, timedatectl',
     'later',
   ),
   FLEET_WRONG: refused('operator', 'publish with the trust.json of this fleet'),
@@ -187,7 +189,7 @@ export const CATALOGUE = {
   ),
   DISK_SPACE_SHORT: refused(
     'operator',
-    'free space on the robot; it tries again by itself',
+    'free space on the robot (df -h ROOT); it tries again by itself',
     'later',
   ),
 
@@ -209,9 +211,16 @@ export const CATALOGUE = {
     exit: 4,
     hint: 'run the same publish again: it sends only what is missing',
   },
-  BROKER_UNREACHABLE: unreachable('check the URL, the network and that the broker runs'),
-  LINK_SLOW: unreachable('wait, it goes on by itself; look at the network when this lasts'),
-  BROKER_AUTH_REFUSED: refused('operator', 'check user name and password or token'),
+  BROKER_UNREACHABLE: unreachable(
+    'see that the URL of --broker (drover, drover-robot), --engine or --upstream (drover-broker), or --api (drover rollout) is right and answers: curl http://HOST:8080/healthz',
+  ),
+  LINK_SLOW: unreachable(
+    'wait, it goes on by itself; when this lasts, measure the link (ping, docs/network.md)',
+  ),
+  BROKER_AUTH_REFUSED: refused(
+    'operator',
+    'give a user of the credentials file: --username NAME --password-file FILE (drover, drover-robot), --engine-username or --upstream-username and their -password-file (drover-broker); drover-broker passwd --file FILE --user NAME --role ROLE sets one',
+  ),
   TLS_INVALID: usage(
     'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',
   ),
@@ -219,7 +228,11 @@ export const CATALOGUE = {
     'operator',
     "have the site's authority sign a certificate for this robot: docs/tls.md",
   ),
-  BROKER_REFUSED: refused('peer', 'read the log of the broker', 'later'),
+  BROKER_REFUSED: refused(
+    'peer',
+    'read the log of the broker: journalctl -u drover-broker, or what it wrote on stderr',
+    'later',
+  ),
   ENGINE_TOPIC_DENIED: refused(
     'operator',
     'let this user read and write the topics that docs/engines.md lists for drover-broker --engine',
@@ -232,7 +245,10 @@ export const CATALOGUE = {
     'later',
   ),
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
-  ACCESS_DENIED: refused('operator', 'use a credential whose role may do this'),
+  ACCESS_DENIED: refused(
+    'operator',
+    'use a user whose role may do this (--username and --password-file, or --token-file): docs/operations.md lists roles; drover-broker passwd --file FILE --user NAME --role ROLE sets one',
+  ),
   NO_CONTROLLER: refused(
     'operator',
     'start the broker with --rollout-key, or ask the one that leads',
@@ -257,7 +273,10 @@ export const CATALOGUE = {
   ),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
-  LEASE_INVALID: refused('peer', 'find out who wrote fleet/controller'),
+  LEASE_INVALID: refused(
+    'peer',
+    'only a controller writes fleet/controller: see who else may, in the credentials file or the ACL of the engine (drover-broker acl)',
+  ),
   ROLLOUT_OVERLAP: refused(
     'operator',
     'replace the other rollout with --supersede ID, or stand beside it with --alongside',
@@ -291,7 +310,7 @@ export const CATALOGUE = {
     'operator',
     'the payload unpacks to more than the limits allow: split it',
   ),
-  SWAP_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
+  SWAP_FAILED: refused('operator', LOOK_AT_DISK, 'later'),
   ...SLOT_CODES,
   HOOK_FAILED: refused(
     'operator',
@@ -320,7 +339,7 @@ export const CATALOGUE = {
   ),
   RELEASE_DAMAGED: refused(
     'operator',
-    'the disk of the robot lost bytes: look at it, then publish a version or run drover-robot retry',
+    'the disk of the robot lost bytes: look at it (dmesg, smartctl -a DEVICE), then publish a version or run drover-robot retry',
     'later',
   ),
   BOOT_NOT_COUNTED: refused('operator', 'make room on the disk of the robot, or mend it', 'later'),
@@ -330,7 +349,7 @@ export const CATALOGUE = {
   ),
   STATE_LOST: refused(
     'operator',
-    'find out who removes or damages the state folder (a tmpfs, a cleaner); the robot watches the health of what runs as after an update',
+    'find out what removes or damages the state folder (findmnt -T ROOT shows a tmpfs; or a cleaner); the robot watches the health of what runs as after an update',
     'later',
   ),
   STATE_NEWER: refused(
@@ -343,7 +362,7 @@ export const CATALOGUE = {
     'something else stands where the message names a file: move it away',
     'later',
   ),
-  DISK_WRITE_FAILED: refused('operator', 'look at the disk that the message names', 'later'),
+  DISK_WRITE_FAILED: refused('operator', LOOK_AT_DISK, 'later'),
   DISK_READ_ONLY: refused(
     'operator',
     'mount the disk that the message names read-write (mount -o remount,rw); it is looked at again by itself',
@@ -394,12 +413,12 @@ export const CATALOGUE = {
   DELTA_INVALID: refused('peer', 'build the bundle again: the delta is not what its manifest says'),
   DELTA_BASE_CHANGED: refused(
     'operator',
-    'find out what writes into the release folder: a release is never changed in place',
+    'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
   ),
   DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
   DELTA_INTERRUPTED: refused(
     'operator',
-    'look whether the robot runs out of memory while it patches',
+    'see whether the robot runs out of memory while it patches: dmesg, free -m',
   ),
 
   ...AIR_GAP_CODES,
@@ -407,10 +426,13 @@ export const CATALOGUE = {
   // HTTP
   HTTP_UNAUTHORIZED: refused(
     'operator',
-    'send Authorization: Bearer TOKEN with a token of the credentials file',
+    'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
   ),
   CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
-  NOT_FOUND: refused('operator', 'list what exists first'),
+  NOT_FOUND: refused(
+    'operator',
+    'list what exists: drover rollout list --api URL (rollouts), drover fleet robots --broker URL (robots), drover-robot status --root DIR (components and blocked versions)',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof CATALOGUE;

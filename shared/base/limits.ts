@@ -163,6 +163,7 @@ export const LIMITS = {
   progressLifeMs: DAY, // a robot that has not heard of a rollout for this long joins it no more
   renewBeforeMsMax: 15 * DAY, // before the end of a long life a controller announces again
   renewRetryMs: MINUTE, // between two tries of that
+  trustLifeMsMin: DAY, // a shorter trust.json ends before its successor has come to every robot
   trustNoticeMs: 60 * DAY, // a trust.json that ends within this is told: rotating takes people
   announcementNoticeMs: 7 * DAY, // the same for an announcement that nobody announces again
   expiryTellMs: DAY, // between two lines in the log on it

@@ -10,7 +10,7 @@
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { countEndings, reconnectMs } from '../base/backoff.ts';
+import { countEndings, reconnectMs, waitsOf } from '../base/backoff.ts';
 import { splitBrokerUrls } from '../base/broker-urls.ts';
 import { DroverError } from '../base/errors.ts';
 import { inBackground } from '../base/in-background.ts';
@@ -320,7 +320,8 @@ export class MqttWire implements Wire {
     client.end(true);
     const isEndedByPeer = wasUp && this.#lastError === null;
     if (isEndedByPeer) {
-      this.#endings = countEndings(this.#endings, performance.now() - this.#upAtMs);
+      const livedMs = performance.now() - this.#upAtMs;
+      this.#endings = countEndings(this.#endings, livedMs, this.#unserved);
     }
     const reason = this.#lastError ?? this.#unreachable('connection closed');
     this.#lastError = reason;
@@ -332,17 +333,12 @@ export class MqttWire implements Wire {
   #connectLater(): void {
     if (this.#closed) return;
     const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
-    const waitMs = reconnectMs(this.#waits, bounds, Math.random());
+    const waits = waitsOf({ unserved: this.#unserved, endings: this.#endings });
+    const waitMs = reconnectMs(waits, bounds, Math.random());
     this.#attempt += 1;
     this.#unserved += 1;
     this.#at = (this.#at + 1) % this.#urls.length;
     this.#retryTimer = setTimeout(() => this.#connect(), waitMs);
-  }
-
-  /** One or two connections that ended soon are a broker that restarts. */
-  get #waits(): number {
-    const { endingsOfTwins: enough } = LIMITS;
-    return Math.max(this.#unserved, this.#endings >= enough ? this.#endings - enough + 2 : 0);
   }
 
   #failPending(error: DroverError): void {

@@ -96,6 +96,19 @@ describe('a robot that is replaced under its id', () => {
 });
 
 describe('two robots with one id', () => {
+  it('are named by drover fleet robots while nothing is announced', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    site.robot('r1', broker.url);
+    startTwin(t, site, broker);
+    const list = async (): Promise<boolean> => {
+      const fleet = startDrover(t, 'publisher', ['fleet', 'robots', '--broker', broker.url]);
+      await fleet.exit;
+      return /r1: two robots use this id \(ROBOT_ID_TWICE\)/.test(fleet.stderr);
+    };
+    await waitUntil('the list to name them', list, { timeoutMs: 180_000 });
+  });
+
   it('are noticed by the broker and by both robots, and no restart is taken for one', async (t) => {
     const [broker, site, robot] = await updated(t);
     await robot.killAndRestart();

@@ -94,10 +94,18 @@ test('only force-open goes on without a verdict, with a reason, once, and in the
     assert.equal(await refused(controller, 'force-open'), invalid, 'it wants a wave');
     assert.equal(await refused(controller, 'force-open', { wave: 2 }), invalid);
     assert.equal(await refused(controller, 'force-open', { wave: 1 }), 'taken');
-    assert.equal(await refused(controller, 'force-open', { wave: 1 }), 'taken', 'a retry');
+    assert.equal(
+      await refused(controller, 'force-open', { wave: 1 }),
+      invalid,
+      'it is open already',
+    );
     await world.pass(controller, 3);
     assert.equal(world.progress('x')?.wave, 2);
-    assert.equal(await refused(controller, 'force-open', { wave: 1 }), 'taken', 'a late retry');
+    assert.equal(
+      await refused(controller, 'force-open', { wave: 1 }),
+      invalid,
+      'long after as well',
+    );
     await world.pass(controller, 3);
     assert.equal(world.progress('x')?.wave, 2);
     const entries = await controller.history('x', 0, 100);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { backoffMs, reconnectMs } from '../../../shared/base/backoff.ts';
+import { backoffMs, countEndings, reconnectMs, waitsOf } from '../../../shared/base/backoff.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 
 const bounds = fc
   .tuple(fc.integer({ min: 1, max: 10_000 }), fc.nat(10_000_000))
@@ -49,6 +50,21 @@ test('a fleet that loses its broker at one instant does not return at one instan
   // 35 tenths of a second: the mean is 143, and 250 is more than eight deviations above it.
   assert.ok(Math.max(...perTenth.values()) < 250, 'no tenth of a second has more than its share');
   assert.ok(Math.min(...waits) >= 500 && Math.max(...waits) < 4_000);
+});
+
+test('two robots with one id find out although the broker has no message for them', () => {
+  const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
+  const chance = 1 - Number.EPSILON; // each waits as long as it ever may
+  let [unserved, endings] = [0, 0];
+  for (let turns = 0; endings < LIMITS.endingsOfTwins; turns += 1) {
+    assert.ok(turns < LIMITS.endingsOfTwins, 'each link that the other ended has counted');
+    unserved += 1;
+    // A link lasts until the other is back.
+    const livedMs = reconnectMs(waitsOf({ unserved, endings }), bounds, chance);
+    endings = countEndings(endings, livedMs, unserved);
+    if (turns === 0) assert.equal(waitsOf({ unserved: 0, endings: 1 }), 0);
+  }
+  assert.ok(waitsOf({ unserved, endings }) >= 2, 'then they wait longer and longer');
 });
 
 test('a broker that takes connections and drops them is asked less and less', () => {

@@ -12,6 +12,20 @@ test('every code has a hint that says what to do, and an exit that fits it', () 
   }
 });
 
+test('a hint that sends a person to look says with what', () => {
+  const looks =
+    /\b(check|look at|look whether|find out|read the|list what|see who|see that|see what)\b/;
+  const with_ =
+    /(--[a-z]|\bdrover\b|drover-|\bdmesg\b|\bdf -|\bls -|journalctl|findmnt|find |fuser|docs\/|message)/;
+  const vague = Object.entries(CATALOGUE)
+    .filter(([, { hint }]) => looks.test(hint) && !with_.test(hint))
+    .map(([code, { hint }]) => `${code}: ${hint}`);
+  assert.deepEqual(vague, []);
+  for (const code of ['HTTP_UNAUTHORIZED', 'BROKER_AUTH_REFUSED', 'NOT_FOUND'] as const) {
+    assert.match(CATALOGUE[code].hint, /--[a-z-]+ [A-Z]+/, code);
+  }
+});
+
 test('an error carries what its catalogue entry says, unless a better hint is given', () => {
   const error = new DroverError('TOO_OLD', 'take 2.0.0: too old', { facts: { got: '1.0.0' } });
   assert.deepEqual([error.fault, error.retry, error.exit], ['operator', 'never', 3]);

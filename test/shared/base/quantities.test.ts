@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
 import { formatBytes, parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
-import { formatDurationMs, parseDurationMs } from '../../../shared/base/durations.ts';
+import { formatDurationMs, parseDurationMs, timeLeft } from '../../../shared/base/durations.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 
 test('durations have a unit', () => {
@@ -22,6 +22,15 @@ test('a duration that was formatted is read back as what it was', () => {
       assert.equal(parseDurationMs(formatDurationMs(ms)), ms);
     }),
   );
+});
+
+test('what is left is told in days, and in hours and minutes once there is less', () => {
+  const DAY = 86_400_000;
+  const told = { '71 days': 71.5 * DAY, '2 days': 2 * DAY, '47 hours': 2 * DAY - 1 };
+  for (const [text, ms] of Object.entries(told)) assert.equal(timeLeft(ms), text);
+  assert.equal(timeLeft(90 * 60_000), '90 minutes');
+  assert.equal(timeLeft(60_000), '1 minute');
+  assert.equal(timeLeft(-5), '0 minutes');
 });
 
 test('amounts of bytes take powers of 1024', () => {
