@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DroverError } from '../shared/base/errors.ts';
+import { DroverError, type Problem } from '../shared/base/errors.ts';
 import { inBackground } from '../shared/base/in-background.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, WritableChunkStore } from '../shared/base/ports.ts';
@@ -126,7 +126,8 @@ async function openBroker(
   const controller = lead?.controller ?? null;
   const relay = await openRelay(options, { ...stores, fleet, metrics });
   closers.add(await openBackups(options, { ...stores, lead, relay }));
-  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, controller, relay };
+  const led = { controller, lead, relay };
+  const parts: Parts = { ...stores, fleet, metrics, credentials, certificates, ...led };
   metrics.showRollouts({
     rollouts: () => readRollouts({ ...options, ...parts }),
     run: (id) => controller?.view(id) ?? null,
@@ -182,7 +183,7 @@ function openMetrics(
 }
 
 function tellExpiry(parts: Parts, log: Log): () => Promise<void> {
-  const view = () => readExpiry(parts, parts.controller !== null);
+  const view = () => readExpiry(parts);
   parts.metrics.showExpiry(view);
   return watchExpiry(view, log);
 }
@@ -206,6 +207,7 @@ interface Parts extends Stores, Admission {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly controller: Controller | null;
+  readonly lead: Lead | null;
   readonly relay: Relay | null;
 }
 
@@ -286,6 +288,7 @@ function openTurns(
 interface Lead {
   readonly controller: Controller;
   readonly store: Snapshotted;
+  problem(): Problem | null;
   run(publish: Publish): void;
   close(): Promise<void>;
 }
@@ -311,7 +314,7 @@ async function openLead(
 ): Promise<Lead> {
   const { dataFolder, log } = options;
   let door: Publish | null = null;
-  const { controller, store, close } = await openController(options.lead as LeadOptions, {
+  const { controller, store, problem, close } = await openController(options.lead as LeadOptions, {
     ...parts,
     dataFolder,
     isAlone: true,
@@ -323,7 +326,7 @@ async function openLead(
     door = publish;
     controller.run();
   };
-  return { controller, store, run, close };
+  return { controller, store, problem, run, close };
 }
 
 type Publish = (topic: string, payload: Uint8Array) => Promise<void>;
@@ -352,7 +355,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     certificates: parts.certificates,
     controller: parts.controller,
     log: options.log,
-    expiry: () => readExpiry(parts, parts.controller !== null),
+    expiry: () => readExpiry(parts),
     engine: () => ({ ...EMBEDDED, sinceMs }),
     ...(relay ? { upstream: () => relay.status } : {}),
     garbage: () => parts.garbage.views(),

@@ -23,6 +23,7 @@ import type { Controller } from '../rollout/controller.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { showStore } from './engine-view.ts';
 import { Fleet } from '../control/fleet.ts';
+import type { ExpiryView } from '../control/expiry.ts';
 import { watchExpiry } from '../control/expiry-watch.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { AttachedEngine } from './engine.ts';
@@ -134,10 +135,10 @@ async function open(
   const intake = makeIntake(options, parts, publish);
   await intake.remember();
   await openEngine(options, parts, { intake, closers });
-  const expiry = () => readExpiry(parts, controller !== null);
+  const expiry = () => readExpiry({ ...stores, lead, expired: () => intake.expiredAnnouncement });
   metrics.showExpiry(expiry);
   closers.add(watchExpiry(expiry, options.log));
-  const http = closers.with(await openHttp(options, parts, { certificates, credentials }));
+  const http = closers.with(await openHttp(options, parts, { certificates, credentials, expiry }));
   credentials?.onChange(() => http.endOutdated());
   late.http = http;
   lead?.controller.run();
@@ -263,7 +264,7 @@ async function openEngine(
 async function openHttp(
   options: AttachOptions,
   parts: Parts,
-  admission: Admission,
+  { expiry, ...admission }: Admission & { expiry: () => ExpiryView },
 ): Promise<HttpApi> {
   const { fleet, metrics, controller, late } = parts;
   const { host, httpPort: port, log } = options;
@@ -276,7 +277,7 @@ async function openHttp(
     controller,
     ...admission,
     log,
-    expiry: () => readExpiry(parts, parts.controller !== null),
+    expiry,
     engine: () => engine.status,
     garbage: () => parts.garbage.views(),
     rollouts: () => viewRollouts(parts),

@@ -10,7 +10,11 @@ import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
-import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
+import {
+  assertFresh,
+  openAnnouncement,
+  type Announcement,
+} from '../../shared/formats/announcement.ts';
 import { parseOnline, parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import {
@@ -64,9 +68,23 @@ export class AttachedIntake {
   /** Being written to the disk: what is stored there now is not to be put in its place. */
   readonly #underWay = new Set<string>();
   #isSettled = false;
+  #expired: Announcement | null = null;
 
   constructor(options: AttachedIntakeOptions) {
     this.#options = options;
+  }
+
+  /**
+   * What the engine holds instead of what we could take over: signed for this fleet, and too old.
+   * Null when there is no such thing.
+   */
+  get expiredAnnouncement(): Announcement | null {
+    return this.#expired;
+  }
+
+  #ownOf(payload: Uint8Array): Announcement | null {
+    const found = nullIfRefused(() => openAnnouncement(payload, this.#options.trust));
+    return found && found.expires_at <= Date.now() ? found : null;
   }
 
   /** What was known before this start: robots, though not who is online, and their events. */
@@ -196,10 +214,12 @@ export class AttachedIntake {
       if (payload.byteLength === 0) throw emptied(text);
       vouchForSigned({ topic, payload, stored, trust, now: Date.now() });
       await this.#store(text, payload);
+      if (topic.kind === 'updates') this.#expired = null;
     } catch (error) {
       const problem = toProblem(error);
       metrics.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a retained message of the engine');
+      if (topic.kind === 'updates') this.#expired = this.#ownOf(payload);
       if (this.#refused.size < LIMITS.rolloutsMax * 2) {
         this.#refused.set(text, { topic, payload: payload.slice() });
       }

@@ -4,7 +4,7 @@
  */
 
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
-import { nullIfRefused } from '../../shared/base/errors.ts';
+import { nullIfRefused, type Problem } from '../../shared/base/errors.ts';
 import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
 import { PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -29,13 +29,22 @@ export function readRollouts(parts: {
   return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
 }
 
-/** Until when trust and announcement hold, by the clock of this machine. */
-export function readExpiry(
-  { trust, control }: { readonly trust: TrustRoot | null; readonly control: ControlStore },
-  renews: boolean,
-): ExpiryView {
-  const announcement = readAnnouncement(control);
-  return describeExpiry({ trust, announcement, renews, now: Date.now() });
+export interface ExpiryParts {
+  readonly trust: TrustRoot | null;
+  readonly control: ControlStore;
+  /** Null for a broker that leads no rollouts. */
+  readonly lead: { problem(): Problem | null } | null;
+  /** What the carrier holds, ours alone but expired, so that it was not taken over; else null. */
+  expired?(): Announcement | null;
+}
+
+/** Until when trust and announcement hold, by the clock of this machine, and who renews them. */
+export function readExpiry({ trust, control, lead, expired }: ExpiryParts): ExpiryView {
+  const announcement = readAnnouncement(control) ?? expired?.() ?? null;
+  const problem = lead?.problem() ?? null;
+  const renews = lead !== null && problem === null;
+  const view = describeExpiry({ trust, announcement, renews, now: Date.now() });
+  return problem ? { ...view, problems: [...view.problems, problem] } : view;
 }
 
 export function readAnnouncement(control: ControlStore): Announcement | null {

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import {
@@ -17,6 +17,7 @@ import { Controller } from './controller.ts';
 import type { ControllerTimes } from './controller-options.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ControlStore } from '../control/control-store.ts';
+import { KeyFiles } from './key-files.ts';
 import { makeNotifier } from './notify.ts';
 import { LevelRolloutStore } from './store.ts';
 import type { Snapshotted } from '../backup/write.ts';
@@ -50,6 +51,14 @@ const DEFAULT_TIMES: ControllerTimes = {
   settleMs: LIMITS.leaseSettleMs,
 };
 
+export interface OpenedController {
+  readonly controller: Controller;
+  readonly store: Snapshotted;
+  /** Why it can lead nothing: its key files hold no keys of the root in force. Null when they do. */
+  problem(): Problem | null;
+  close(): Promise<void>;
+}
+
 /**
  * Knows what the carrier retains; `run` starts it.
  * @throws DroverError USAGE, ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
@@ -57,7 +66,7 @@ const DEFAULT_TIMES: ControllerTimes = {
 export async function openController(
   { seeds: first, readSeeds, notify, times }: LeadOptions,
   parts: LeadParts,
-): Promise<{ controller: Controller; store: Snapshotted; close(): Promise<void> }> {
+): Promise<OpenedController> {
   const { dataFolder, trust, fleet, control, log } = parts;
   if (!trust) {
     throw new DroverError('USAGE', 'lead rollouts: --rollout-key needs --trust as well');
@@ -65,6 +74,7 @@ export async function openController(
   // Told at the start, not when the first wave should open.
   assertKeysSatisfy(first, 'rollout', trust);
   const seeds = [...first]; // one list for all that signs: its keys may become others
+  const keys = new KeyFiles({ seeds, read: readSeeds, trust, log });
   const store = await LevelRolloutStore.open(join(dataFolder, 'rollouts'), log);
   const controller = await Controller.open({
     self: `controller-${randomBytes(6).toString('hex')}`,
@@ -78,7 +88,7 @@ export async function openController(
     notify: notify === null ? null : makeNotifier(notify),
     onNewKeys: async () => {
       hearRetained();
-      await renewSeeds(seeds, readSeeds, { trust, log });
+      await keys.renew();
     },
     onDecision: ({ kind }) => parts.onDecision(kind),
     log,
@@ -95,34 +105,12 @@ export async function openController(
     }
   };
   hearRetained();
+  const looking = setInterval(() => void keys.retry(), LIMITS.keyFilesLookMs);
+  looking.unref();
   const close = async (): Promise<void> => {
+    clearInterval(looking);
     await controller.close();
     await store.close();
   };
-  return { controller, store, close };
-}
-
-/** The keys of the new root, when ours are not; without them this controller can lead nothing. */
-async function renewSeeds(
-  seeds: Uint8Array[],
-  read: LeadOptions['readSeeds'],
-  { trust, log }: { readonly trust: TrustRoot; readonly log: Log },
-): Promise<void> {
-  try {
-    const fits = nullIfRefused(() => {
-      assertKeysSatisfy(seeds, 'rollout', trust);
-      return true;
-    });
-    if (fits) return;
-    const fresh = (await read?.()) ?? seeds;
-    assertKeysSatisfy(fresh, 'rollout', trust);
-    seeds.splice(0, seeds.length, ...fresh);
-    log.info({ version: trust.version }, 'the controller signs with the keys of the new root');
-  } catch (error) {
-    const problem = toProblem(error);
-    log.error(
-      { problem },
-      'the controller has no key of the new root: put it in place and restart',
-    );
-  }
+  return { controller, store, problem: () => keys.problem, close };
 }

@@ -27,8 +27,8 @@ export function reconnectMs(unserved: number, bounds: BackoffBounds, random: num
 
 /**
  * How many connections count as unserved for the next wait. One or two that ended soon are a broker
- * that restarts; more may be a robot with the same id. Until there are enough to tell, the wait stays
- * short: twins that wait for each other would take the long links between for good ones.
+ * that restarts; more may be a robot with the same id. Until there are enough to tell, the wait
+ * stays short: twins that wait for each other would take the long links between for good ones.
  * @param link.unserved connections in a row over which nothing came
  * @param link.endings see `countEndings`
  */

@@ -156,6 +156,7 @@ export const LIMITS = {
   leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
+  keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not fit looks at them again
   lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
   examplesMax: 8, // robots named in a reason

@@ -3,6 +3,7 @@
  * brokers, robots and people. Sans-I/O. The clock may be wrong, so nothing is refused here.
  */
 
+import { timeLeft } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -31,6 +32,6 @@ export function trustProblem(trust: Life, now: EpochMs): DroverError | null {
   if (isTrustExpired(trust, now)) {
     return new DroverError('TRUST_EXPIRED', `${what}: expired at ${at}; robots take nothing new`);
   }
-  const days = daysUntil(trust.expires, now);
-  return new DroverError('TRUST_EXPIRING', `${what}: expires in ${days} days, at ${at}`);
+  const left = timeLeft(trust.expires - now);
+  return new DroverError('TRUST_EXPIRING', `${what}: expires in ${left}, at ${at}`);
 }

@@ -1,0 +1,75 @@
+/**
+ * Keeps the seeds of a controller those of the root in force: after a rotation they are read from
+ * the key files again, and now and then while these do not fit. Until they do it can lead nothing.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+
+interface KeyFilesOptions {
+  /** What signs; changed in place. */
+  readonly seeds: Uint8Array[];
+  readonly read: (() => Promise<readonly Uint8Array[]>) | undefined;
+  readonly trust: TrustRoot;
+  readonly log: Log;
+}
+
+/** Takes the keys of a new root from the key files, when ours are not those of the root in force. */
+export class KeyFiles {
+  readonly #options: KeyFilesOptions;
+  problem: Problem | null = null;
+
+  constructor(options: KeyFilesOptions) {
+    this.#options = options;
+  }
+
+  /** After a change of the root, and now and then while the files do not fit. It never rejects. */
+  async renew(): Promise<void> {
+    const { seeds, read, trust, log } = this.#options;
+    const before = this.problem;
+    try {
+      if (!this.#fits()) {
+        const all = (await read?.()) ?? seeds;
+        // Files of both roots may stand there while the rotation goes on.
+        const ours = all.filter((one) => trust.roles.rollout.keys.includes(publicKeyOf(one)));
+        const fresh = ours.length > 0 ? ours : all;
+        assertKeysSatisfy(fresh, 'rollout', trust);
+        seeds.splice(0, seeds.length, ...fresh);
+        log.info({ version: trust.version }, 'the controller signs with the keys of the new root');
+      }
+      this.problem = null;
+    } catch (error) {
+      this.problem = keysProblem(toProblem(error), trust);
+      if (before?.message === this.problem.message) return;
+      log.error({ problem: this.problem }, 'the controller has no key of the new root');
+    }
+  }
+
+  async retry(): Promise<void> {
+    if (this.problem !== null) await this.renew();
+  }
+
+  #fits(): boolean {
+    const { seeds, trust } = this.#options;
+    try {
+      assertKeysSatisfy(seeds, 'rollout', trust);
+      return true;
+    } catch (error) {
+      if (error instanceof DroverError) return false;
+      throw error;
+    }
+  }
+}
+
+function keysProblem({ code, message }: Problem, { version }: TrustRoot): Problem {
+  const everyMin = LIMITS.keyFilesLookMs / 60_000;
+  return {
+    code,
+    message: `lead rollouts under trust.json version ${version}: ${message}`,
+    hint: `put the keys of that version into the files of --rollout-key; they are read again every ${everyMin} minutes, without a restart`,
+  };
+}
