@@ -80,6 +80,7 @@ export class Component {
       slots: this.#slots.slots,
       slotsSinceMs: this.#slots.sinceMs,
       left: this.#slots.left,
+      damage: this.#slots.damage,
       state: standing(this.#state, this.#options.trust),
       live: this.#live.value,
       held: this.#word.held,
@@ -92,7 +93,8 @@ export class Component {
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     // Before the state: what is told never mixes old and new. Of another's root nothing is told.
-    if (this.#root.problem?.code !== 'ROOT_OTHER_COMPONENT') await this.#slots.read();
+    const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
+    if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     this.#turn.recover(this.#state.phase); // before any component starts
     if (this.#root.isOpen) await this.#word.load();
@@ -328,7 +330,7 @@ export class Component {
     // Nothing may be swapped that the disk does not remember.
     if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
     this.#effects.abort(`left phase ${before.phase}`);
-    await this.#slots.read(); // before the state: a report never shows a phase with older slots
+    await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
     this.#turn.follow(after.phase);
     this.#live.rest();
@@ -376,9 +378,7 @@ export class Component {
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#word.said,
-      onLeft: (left) => {
-        this.#slots.left = left;
-      },
+      onCleaned: (found) => this.#slots.cleaned(found),
       onProgress: this.#live.onProgress,
       onWaiting: this.#live.onWaiting,
     };

@@ -7,10 +7,11 @@ import { explainComponent } from '../local/explain.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
-import { versionOf } from '../install/slots.ts';
+import { versionOf, withExpected } from '../install/slots.ts';
 import { isRootLocked } from '../install/lock.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
+import { expectedOf, failedOf } from '../update/state.ts';
 import { peekMachineState } from '../update/state-file.ts';
 import type { ComponentRoot } from './options.ts';
 
@@ -30,8 +31,8 @@ export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[])
   let isWhole = true;
   for (const { component, root } of roots) {
     const layout = layoutOf(root);
-    const slots = await readSlots(disk, layout);
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
+    const slots = withExpected(await readSlots(disk, layout), expectedOf(state));
     isWhole &&= problem === null && state.lastProblem?.code !== 'STATE_LOST';
     const view = {
       name: component,
@@ -39,7 +40,7 @@ export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[])
       previousVersion: versionOf(slots.rollback),
       slots,
       slotsSinceMs: Date.now(),
-      left: await listLeft(disk, layout, state.job?.version ?? null),
+      left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state)),
       state,
       live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
       held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,

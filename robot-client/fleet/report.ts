@@ -38,6 +38,8 @@ export interface ComponentView {
   readonly slotsSinceMs: EpochMs;
   /** What stands in releases/ although no slot leads to it. */
   readonly left: readonly Left[];
+  /** A release in a slot that is not whole; null when none is known. */
+  readonly damage?: Problem | null;
   readonly state: MachineState;
   readonly live: Live;
   /** Why nothing may be swapped; null when nothing stands in the way. */
@@ -129,9 +131,9 @@ function latest(state: MachineState, live: Live): Failure | null {
 
 /** What stands in the way of everything goes before what failed once. */
 function lastError(view: ComponentView) {
-  const { slots, slotsSinceMs, state, live } = view;
-  const foreign = slotProblem(slots);
-  if (foreign) return reportFailure({ ...foreign, version: null, atMs: slotsSinceMs });
+  const { slots, slotsSinceMs, damage, state, live } = view;
+  const inSlots = slotProblem(slots) ?? damage;
+  if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
   const standing = view.held ?? view.unkept ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);

@@ -12,6 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { RECIPE_HASH_BYTES, RECIPE_MARK } from './recipe.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
+import { modeOfHeader, TAR_HEADER_BYTES, type RecipeEntry } from './recipe-check.ts';
 import { keptPath } from './kept-files.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -191,6 +192,34 @@ async function readParts(file: DiskFile): Promise<Part[] | null> {
     if (parts.length > LIMITS.archiveEntriesMax * 3) return null;
   }
   return parts;
+}
+
+/**
+ * The files with bytes that a recipe names, in its order, as a stream.
+ * @returns null when the recipe is torn or of another kind
+ */
+export async function filesOfRecipe(file: DiskFile): Promise<AsyncIterable<RecipeEntry> | null> {
+  if (!(await isWhole(file))) return null;
+  const reader = new RecipeReader(file, (await file.size()) - RECIPE_HASH_BYTES);
+  const isOurs = bytesEqual(await reader.bytes(RECIPE_MARK.byteLength), RECIPE_MARK);
+  return isOurs ? readFiles(file, reader) : null;
+}
+
+async function* readFiles(file: DiskFile, reader: RecipeReader): AsyncGenerator<RecipeEntry> {
+  const header = new Uint8Array(TAR_HEADER_BYTES);
+  while (!reader.isAtEnd) {
+    reader.skip(await reader.varint());
+    const bodyAt = reader.at; // the header of a file is the last block before its bytes
+    const name = new Uint8Array(await reader.varint());
+    const nameAt = reader.at;
+    reader.skip(name.byteLength);
+    const bytes = await reader.varint();
+    if (name.byteLength === 0 || bytes === 0) continue;
+    await file.read(name, nameAt);
+    const got = await file.read(header, Math.max(0, bodyAt - TAR_HEADER_BYTES));
+    const path = new TextDecoder().decode(name);
+    yield { path, bytes, mode: modeOfHeader(header.subarray(0, got)) };
+  }
 }
 
 class RecipeReader {

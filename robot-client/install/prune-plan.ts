@@ -4,8 +4,9 @@
  * What stays although it is not needed is said with its reason. Sans-I/O.
  */
 
-import { isVersion } from '../../shared/rules/version.ts';
+import { compareVersions, isVersion } from '../../shared/rules/version.ts';
 import type { PathKind } from './disk-port.ts';
+import type { ReleaseCheck } from './seal.ts';
 import { foreignProblem, isInUse, versionOf, type Slots } from './slots.ts';
 
 export interface FoundEntry {
@@ -27,6 +28,8 @@ export interface RootFacts {
   readonly adopted: readonly string[];
   /** Name in staging/ that is needed still. */
   readonly keepStaging: string | null;
+  /** Release that is kept because what the slots lead to is not whole. */
+  readonly spare?: string | null;
 }
 
 export interface Left {
@@ -86,6 +89,7 @@ function whyKept({ name, kind }: FoundEntry, facts: RootFacts): string | null {
   if (!recipes.includes(name) && !seals.includes(name)) {
     return 'no recipe or seal says that Drover made it';
   }
+  if (name === facts.spare) return 'kept as the last whole one: what the slots lead to is not';
   if (versionOf(slots.active) === null) return 'kept while active leads to no release';
   return slots.rollback.kind === 'lost' ? 'kept while the release of rollback is gone' : null;
 }
@@ -99,3 +103,29 @@ function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boole
 /** The names that `stagingFolder` and an adoption by copy give. */
 export const isJobFolder = (name: string): boolean =>
   /^(?:[0-9a-f]{32}|adopt-(?:active|rollback))$/.test(name);
+
+/** What is known of releases, to decide which one is kept although no slot leads to it. */
+export interface SpareFacts {
+  /** Of a slot that leads to no release: `absent`. */
+  readonly active: ReleaseCheck['kind'];
+  readonly rollback: ReleaseCheck['kind'];
+  /** Releases that are whole, that Drover made and that no slot leads to. */
+  readonly whole: readonly string[];
+  /** Versions that failed here: whole, and not known to work. */
+  readonly failed: readonly string[];
+}
+
+/**
+ * The last release known to be whole is kept while what the slots lead to is not.
+ * @returns null when what is in the slots is enough, or nothing else is whole
+ */
+export function chooseSpare({ active, rollback, whole, failed }: SpareFacts): string | null {
+  if (rollback === 'whole') return null;
+  const isShort = active !== 'whole' || rollback === 'damaged';
+  if (!isShort) return null;
+  const newestFirst = [...whole].sort((one, other) => compareVersions(other, one));
+  const works = newestFirst.find((version) => !failed.includes(version));
+  // One that failed is better than a release that lost bytes, and not than one that nobody knows.
+  const orFailed = active === 'damaged' ? newestFirst[0] : undefined;
+  return works ?? orFailed ?? null;
+}

@@ -1,7 +1,14 @@
 /** Removes what is not needed of a root, as prune-plan.ts decides. */
 
 import { failureOf } from '../../shared/base/errors.ts';
-import { planPrune, type FoundEntry, type Left, type RootFacts } from './prune-plan.ts';
+import {
+  chooseSpare,
+  planPrune,
+  type FoundEntry,
+  type Left,
+  type PrunePlan,
+  type RootFacts,
+} from './prune-plan.ts';
 import {
   ADOPTED_SEAL,
   adoptedSealFile,
@@ -14,17 +21,22 @@ import {
 import type { Disk } from './disk-port.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { isSickDisk } from './root-claims.ts';
+import type { ReleaseCheck } from './seal.ts';
+import { checkRelease } from './seal-check.ts';
+import type { Slot } from './slots.ts';
 
 /**
  * @param keepStaging path of the staging folder that is needed still
+ * @param failed versions that failed here
  * @returns what stays in releases/ although no slot leads to it
  */
 export async function pruneReleases(
   disk: Disk,
   layout: Layout,
   keepStaging: string | null,
+  failed: readonly string[] = [],
 ): Promise<readonly Left[]> {
-  const plan = planPrune(await readRoot(disk, layout, keepStaging));
+  const plan = await planWithSpare(disk, layout, { keepStaging, failed });
   const stuck: Left[] = [];
   const removed: string[] = [];
   for (const name of plan.releases) {
@@ -64,10 +76,36 @@ export async function listLeft(
   disk: Disk,
   layout: Layout,
   target: string | null,
+  failed: readonly string[] = [],
 ): Promise<readonly Left[]> {
-  const { left, releases } = planPrune(await readRoot(disk, layout, null));
+  const { left, releases } = await planWithSpare(disk, layout, { keepStaging: null, failed });
   const unneeded = releases.filter((name) => name !== target);
   return [...left, ...unneeded.map((name) => ({ name, why: 'removed at the next clean-up' }))];
+}
+
+/** Releases are looked at only when one of them would go. */
+async function planWithSpare(
+  disk: Disk,
+  layout: Layout,
+  { keepStaging, failed }: { keepStaging: string | null; failed: readonly string[] },
+): Promise<PrunePlan> {
+  const facts = await readRoot(disk, layout, keepStaging);
+  const plan = planPrune(facts);
+  if (plan.releases.length === 0) return plan;
+  const look = async (version: string, tree: string): Promise<ReleaseCheck['kind']> => {
+    const input = { version, tree, mayHash: () => false, known: new Set<string>() };
+    return (await checkRelease(disk, layout, input)).kind;
+  };
+  const lookAt = (slot: Slot): Promise<ReleaseCheck['kind']> =>
+    slot.kind === 'release' ? look(slot.version, slot.end.path) : Promise.resolve('absent');
+  const { slots } = facts;
+  const [active, rollback] = [await lookAt(slots.active), await lookAt(slots.rollback)];
+  const whole: string[] = [];
+  for (const name of plan.releases) {
+    if ((await look(name, releaseFolder(layout, name))) === 'whole') whole.push(name);
+  }
+  const spare = chooseSpare({ active, rollback, whole, failed });
+  return spare === null ? plan : planPrune({ ...facts, spare });
 }
 
 /** Makes room at once: everything that Drover keeps in staging/ goes, but for what a slot needs. */

@@ -11,11 +11,19 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf, releaseFolder, type Layout } from './layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
 import type { Disk } from './disk-port.ts';
-import { decideBoot, knownDamages, notCounted, startEvent, withDamage } from './recovery.ts';
+import {
+  decideBoot,
+  knownDamages,
+  notCounted,
+  startEvent,
+  withDamage,
+  type BootFacts,
+  type Spare,
+} from './recovery.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { slotProblem, versionOf, withExpected, type Slot, type Slots } from './slots.ts';
 import { stateAfterLoss } from '../update/lost-state.ts';
-import { freshState, type MachineState } from '../update/state.ts';
+import { expectedOf, freshState, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
@@ -99,12 +107,15 @@ class Recoverer {
     await this.#begin();
     await this.#finishSwap();
     await this.#finishRollback();
-    const slots = await readSlots(disk, layout);
+    const slots = withExpected(await readSlots(disk, layout), expectedOf(this.#state));
     const problem = slotProblem(slots);
-    if (problem) this.#say(problem);
+    const { version, bootsForeign } = bootsOf(slots.active);
+    // With nothing to boot something is left to do; what boots is no reason for another exit code.
+    if (problem && version === null && !bootsForeign) this.#note(problem);
+    else if (problem) this.#say(problem);
     const { phase } = this.#state;
     const [actions, problems] = [this.#actions, this.#problems];
-    return { component, ...bootsOf(slots.active), phase, actions, problems };
+    return { component, version, bootsForeign, phase, actions, problems };
   }
 
   /** Leaves the slots as they are: the state is of a later version, which knows more. */
@@ -146,15 +157,16 @@ class Recoverer {
   }
 
   #say({ message, code, hint }: Omit<Problem, 'code'> & { readonly code: string }): void {
-    this.#actions.push(`${message} (${code}): ${hint}`);
+    const line = `${message} (${code}): ${hint}`;
+    if (!this.#actions.includes(line)) this.#actions.push(line);
   }
 
   /** Goes back when what boots is not whole and what can be gone back to is better. */
   async #lookAtReleases(wasClean: boolean): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
-    const { active, rollback } = await this.#checks(slots, wasClean);
-    const facts = { state: this.#state, slots, active, rollback, bootsMax: this.#input.bootsMax };
-    const decision = decideBoot(facts);
+    const checks = await this.#checks(slots, wasClean);
+    const { bootsMax } = this.#input;
+    const decision = decideBoot({ state: this.#state, slots, ...checks, bootsMax });
     const { problem, goesBackTo } = decision;
     if (problem === null) return;
     this.#actions.push(`${problem.message} (${problem.code})`);
@@ -171,7 +183,9 @@ class Recoverer {
         await goBack(this.#disk, this.#layout, goesBackTo);
         return true;
       })) === true;
-    if (isBack) this.#actions.push(`went back to ${goesBackTo}`);
+    const done =
+      goesBackTo === versionOf(slots.rollback) ? 'went back to' : 'linked active again to';
+    if (isBack) this.#actions.push(`${done} ${goesBackTo}`);
     else this.#note(problem);
     this.#state = withDamage(
       this.#state,
@@ -183,7 +197,7 @@ class Recoverer {
   async #checks(
     slots: Slots,
     wasClean: boolean,
-  ): Promise<{ active: ReleaseCheck; rollback: ReleaseCheck }> {
+  ): Promise<Pick<BootFacts, 'active' | 'rollback' | 'spare'>> {
     const until = performance.now() + LIMITS.recoverHashMs;
     const check = async (slot: Slot, isDeep: boolean): Promise<ReleaseCheck> => {
       if (slot.kind !== 'release') return { kind: 'absent' };
@@ -195,7 +209,7 @@ class Recoverer {
       });
     };
     const active = await check(slots.active, !wasClean);
-    if (active.kind === 'whole' && !wasClean && !active.isHashed) {
+    if (active.kind === 'whole' && !wasClean && !active.isHashed && !active.isByRecipe) {
       this.#actions.push(`hashing took too long: not all files of the release were looked into`);
     }
     if (active.kind === 'whole' && active.lost) {
@@ -206,7 +220,20 @@ class Recoverer {
     const isBad = active.kind === 'absent' || active.kind === 'damaged';
     // Only where it is needed: a robot that boots well does not pay for the release before.
     const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
-    return { active, rollback };
+    const isGone = active.kind === 'absent' && slots.active.kind !== 'release';
+    return { active, rollback, spare: isGone ? await this.#spare(slots, until) : null };
+  }
+
+  /** What was installed when its link is gone; on probation, what ran before it. */
+  async #spare(slots: Slots, until: number): Promise<Spare | null> {
+    const { phase, job } = this.#state;
+    const version = phase === 'probation' ? job?.previousVersion : expectedOf(this.#state);
+    if (typeof version !== 'string' || version === versionOf(slots.rollback)) return null;
+    const check = await checkRelease(this.#disk, this.#layout, {
+      ...{ version, tree: releaseFolder(this.#layout, version) },
+      ...{ mayHash: () => performance.now() < until, known: knownDamages(this.#state, version) },
+    });
+    return { version, check };
   }
 
   /** Counts the boot. One on probation that cannot be counted leads back, not on. */

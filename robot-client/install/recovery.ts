@@ -10,15 +10,23 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { foreignProblem, versionOf, type Slots } from './slots.ts';
-import type { MachineState } from '../update/state.ts';
+import { foreignProblem, slotProblem, versionOf, withExpected, type Slots } from './slots.ts';
+import { expectedOf, type MachineState } from '../update/state.ts';
 
 export interface BootFacts {
   readonly state: MachineState;
   readonly slots: Slots;
   readonly active: ReleaseCheck;
   readonly rollback: ReleaseCheck;
+  /** Looked at when `active` leads to nothing and `rollback` to nothing whole. */
+  readonly spare?: Spare | null;
   readonly bootsMax: number;
+}
+
+/** What was installed, or ran before it, though no link leads to it. */
+export interface Spare {
+  readonly version: string;
+  readonly check: ReleaseCheck;
 }
 
 /** The better of two is what boots; one without a seal may be whole. */
@@ -38,15 +46,23 @@ export interface BootDecision {
 }
 
 /** What is wrong with the release that boots, and where to go back to. */
-export function decideBoot({ slots, active, rollback, state }: BootFacts): BootDecision {
+export function decideBoot(facts: BootFacts): BootDecision {
+  const { active, rollback, state } = facts;
   const nothing = { problem: null, damage: null, goesBackTo: null };
-  if (foreignProblem(slots) || isTurning(state)) return nothing;
+  if (foreignProblem(facts.slots) || isTurning(state)) return nothing;
+  const slots = withExpected(facts.slots, expectedOf(state));
   const problem = problemOf(slots, active);
   if (problem === null) return nothing;
   const version = versionOf(slots.active);
   const damage =
     active.kind === 'damaged' && version !== null ? { version, path: active.path } : null;
   const back = versionOf(slots.rollback);
+  // A release to which no link leads is taken when it is known to be whole, and rollback is not.
+  const { spare = null } = facts;
+  const isSpareBetter = spare?.check.kind === 'whole' && rollback.kind !== 'whole';
+  if (active.kind === 'absent' && spare && isSpareBetter) {
+    return { problem, damage, goesBackTo: spare.version };
+  }
   const isBetter = back !== null && back !== version && RANK[rollback.kind] > RANK[active.kind];
   if (!isBetter) return { problem, damage, goesBackTo: null };
   if (rollback.kind !== 'damaged') return { problem, damage, goesBackTo: back };
@@ -65,12 +81,9 @@ const isTurning = ({ phase }: MachineState): boolean =>
   phase === 'swapping' || phase === 'rolling_back';
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
-  const { active, rollback } = slots;
+  const { active } = slots;
   if (active.kind === 'lost') return active.problem;
-  if (active.kind === 'absent') {
-    if (rollback.kind !== 'release') return null;
-    return toProblem(new DroverError('RELEASE_LOST', 'read active: the link is gone'));
-  }
+  if (active.kind === 'absent') return slotProblem(slots);
   if (active.kind !== 'release' || check.kind !== 'damaged') return null;
   const message = `look at release ${active.version}: ${check.path}: ${check.why}`;
   return toProblem(new DroverError('RELEASE_DAMAGED', message));
@@ -106,8 +119,16 @@ export function withDamage(
   if (problem === null) return state;
   const version = damage?.version ?? null;
   const damages = damage ? [...state.damages, damage].slice(-LIMITS.damagesMax) : state.damages;
-  const installed = goesBackTo === null ? state.installed : null;
-  return { ...state, installed, damages, lastProblem: { ...problem, version, atMs: now } };
+  const stays = goesBackTo === null || goesBackTo === state.installed?.version;
+  const installed = stays ? state.installed : null;
+  const lastActive = goesBackTo ?? state.lastActive;
+  return {
+    ...state,
+    installed,
+    lastActive,
+    damages,
+    lastProblem: { ...problem, version, atMs: now },
+  };
 }
 
 /** Files of that version for which the robot went back once already. */

@@ -1,15 +1,19 @@
 /**
- * Looks at a release by its seal, as a stream: memory does not grow with the number of files.
- * Nothing is followed out of the release.
+ * Looks at a release by its seal, and by its recipe where no seal can be read, as a stream: memory
+ * does not grow with the number of files. Nothing is followed out of the release.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
-import { adoptedSealFile, sealFile, type Layout } from './layout.ts';
+import { filesOfRecipe } from './base-tar.ts';
+import { adoptedSealFile, recipeFile, sealFile, type Layout } from './layout.ts';
+import { wrongByRecipe, type RecipeEntry } from './recipe-check.ts';
 import {
   isProgram,
+  isProgramMode,
+  lostRights,
   parseSealEnd,
   parseSealEntry,
   SEAL_MARK,
@@ -25,7 +29,7 @@ export interface CheckInput {
   /** With the hashes of the files, for as long as `mayHash` says. */
   readonly mayHash: () => boolean;
   /** Files that differed before: the application writes them itself. */
-  readonly known: ReadonlySet<string>;
+  readonly known: Pick<ReadonlySet<string>, 'has'>;
   /** True: only what is gone or empty is damage, not what the application may have written. */
   readonly isOnlyLost?: boolean;
 }
@@ -41,21 +45,78 @@ export async function checkRelease(
   } catch (thrown) {
     return { kind: 'damaged', path: '.', why: toProblem(thrown).message };
   }
-  try {
-    const own = sealFile(layout, input.version);
-    const isAdopted = (await disk.kind(own)) !== 'file';
-    const path = isAdopted ? adoptedSealFile(layout, input.version) : own;
-    if ((await disk.kind(path)) !== 'file') return { kind: 'unknown' };
-    const seal = await disk.open(path, 'read');
+  for (const by of [bySeal, byAdoptedSeal, byRecipe]) {
     try {
-      return await new Checker(disk, input, isAdopted).run(seal);
-    } finally {
-      await seal.close();
+      const found = await by(disk, layout, input);
+      if (found) return found;
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown; // a record that cannot be read is none
     }
-  } catch (thrown) {
-    if (thrown instanceof DroverError) return { kind: 'unknown' }; // a seal that cannot be read
-    throw thrown;
   }
+  return { kind: 'unknown' };
+}
+
+type Look = (disk: Disk, layout: Layout, input: CheckInput) => Promise<ReleaseCheck | null>;
+
+const bySeal: Look = (disk, layout, input) =>
+  reading(disk, sealFile(layout, input.version), (seal) =>
+    new Checker(disk, input, false).run(seal),
+  );
+
+const byAdoptedSeal: Look = (disk, layout, input) =>
+  reading(disk, adoptedSealFile(layout, input.version), (seal) =>
+    new Checker(disk, input, true).run(seal),
+  );
+
+/** Null when the release has no recipe that can be read. */
+export const byRecipe: Look = (disk, layout, input) =>
+  reading(disk, recipeFile(layout, input.version), async (recipe) => {
+    const files = await filesOfRecipe(recipe);
+    return files && (await lookByRecipe(disk, input, files));
+  });
+
+/** True for a seal whose every line can be read. */
+export async function hasSeal(disk: Disk, layout: Layout, version: string): Promise<boolean> {
+  const nothing = { version, tree: '', mayHash: () => false, known: { has: () => true } };
+  const found = await reading(disk, sealFile(layout, version), (seal) =>
+    new Checker(disk, nothing, false).run(seal),
+  ).catch((thrown: unknown) => {
+    if (thrown instanceof DroverError) return null;
+    throw thrown;
+  });
+  return found !== null;
+}
+
+async function reading<T>(
+  disk: Disk,
+  path: string,
+  run: (file: DiskFile) => Promise<T | null>,
+): Promise<T | null> {
+  if ((await disk.kind(path)) !== 'file') return null;
+  const file = await disk.open(path, 'read');
+  try {
+    return await run(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function lookByRecipe(
+  disk: Disk,
+  { tree, known, isOnlyLost = false }: CheckInput,
+  files: AsyncIterable<RecipeEntry>,
+): Promise<ReleaseCheck> {
+  for await (const entry of files) {
+    const { path } = entry;
+    if (known.has(path)) continue;
+    try {
+      const why = wrongByRecipe(entry, await disk.stat(`${tree}/${path}`), { isOnlyLost });
+      if (why !== null) return { kind: 'damaged', path, why };
+    } catch (thrown) {
+      return { kind: 'damaged', path, why: toProblem(thrown).message };
+    }
+  }
+  return { kind: 'whole', isHashed: false, isByRecipe: true };
 }
 
 class Checker {
@@ -78,7 +139,8 @@ class Checker {
     this.#isAdopted = isAdopted;
   }
 
-  async run(seal: DiskFile): Promise<ReleaseCheck> {
+  /** Null for a seal that is torn. */
+  async run(seal: DiskFile): Promise<ReleaseCheck | null> {
     let isFirst = true;
     let batch: SealEntry[] = [];
     for await (const line of linesOf(seal)) {
@@ -97,7 +159,7 @@ class Checker {
       await this.#look(batch);
       batch = [];
     }
-    return { kind: 'unknown' };
+    return null;
   }
 
   #verdict(): ReleaseCheck {
@@ -126,7 +188,7 @@ class Checker {
 
   async #wrong(entry: SealEntry): Promise<string | null> {
     const at = `${this.#input.tree}/${entry[1]}`;
-    const { kind, bytes } = await this.#disk.stat(at);
+    const { kind, bytes, mode } = await this.#disk.stat(at);
     const want = { f: 'file', d: 'folder', l: 'link' }[entry[0]];
     if (kind !== want) return `got ${kind}, want a ${want}`;
     if (entry[0] === 'l') {
@@ -134,7 +196,8 @@ class Checker {
       const target = await this.#disk.readlink(at);
       return target === entry[2] ? null : `leads to ${target}, want ${entry[2]}`;
     }
-    if (entry[0] === 'd') return null;
+    const lost = lostRights(entry[2], mode);
+    if (lost !== null || entry[0] === 'd') return lost;
     if (this.#input.isOnlyLost === true && bytes > 0) return null;
     if (bytes !== entry[3]) return `got ${bytes} bytes, want ${entry[3]}`;
     if (!this.#input.mayHash()) {
@@ -149,11 +212,12 @@ class Checker {
   /** Of an adopted release: other bytes are the application's, bytes that cannot be read are not. */
   async #wrongFound(entry: SealEntry): Promise<string | null> {
     if (entry[0] !== 'f') return null;
-    const [, path, , bytesBefore] = entry;
+    const [, path, modeBefore, bytesBefore] = entry;
     const at = `${this.#input.tree}/${path}`;
-    const { kind, bytes } = await this.#disk.stat(at);
+    const { kind, bytes, mode } = await this.#disk.stat(at);
     if (kind === 'file' && (bytes > 0 || bytesBefore === 0)) {
       this.#there += 1;
+      if (isProgram(entry) && !isProgramMode(mode)) return lostRights(modeBefore, mode);
       if (this.#input.isOnlyLost === true) return null;
       if (this.#input.mayHash()) await this.#hashOf(at);
       else this.#isHashed = false;

@@ -8,9 +8,8 @@ import { isByteCode } from '../../shared/rules/byte-code.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { adoptedSealFile, recipeFile, sealFile, type Layout } from './layout.ts';
+import { adoptedSealFile, sealFile, type Layout } from './layout.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
-import { readSlots } from './read-slots.ts';
 import { encodeSealEnd, encodeSealEntry, SEAL_MARK, type SealEntry } from './seal.ts';
 
 /**
@@ -51,31 +50,6 @@ async function keepSeal(
   }
   await disk.rename(beside, on.path);
   await disk.syncFolder(layout.seals);
-}
-
-/**
- * Seals what runs, and what can be gone back to, of an agent that made no seals. What runs is
- * confirmed, so its bytes are the ones that work. Only what Drover unpacked is sealed: a seal says
- * that Drover made the release. A disk that refuses is asked again at the next clean-up.
- */
-export async function sealOldReleases(
-  disk: Disk,
-  layout: Layout,
-  { installed, signal }: { installed: { version: string } | null; signal: AbortSignal },
-): Promise<void> {
-  const slots = await readSlots(disk, layout);
-  for (const slot of [slots.active, slots.rollback]) {
-    if (slot.kind !== 'release' || !slot.isOurs) continue;
-    const { version, end } = slot;
-    try {
-      if ((await disk.kind(sealFile(layout, version))) !== 'absent') continue;
-      const isMade = (await disk.kind(recipeFile(layout, version))) === 'file';
-      if (!isMade && installed?.version !== version) continue;
-      await writeSeal(disk, layout, { version, tree: end.path, signal });
-    } catch (thrown) {
-      if (!(thrown instanceof DroverError)) throw thrown;
-    }
-  }
 }
 
 /**

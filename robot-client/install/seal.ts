@@ -25,10 +25,24 @@ const entrySchema = z.union([
 export type SealEntry = z.output<typeof entrySchema>;
 
 const EXECUTABLE = 0o111;
+const READABLE = 0o444;
+
+export const isProgramMode = (mode: number): boolean => (mode & EXECUTABLE) !== 0;
 
 /** True for a file that an application does not remove or empty by itself. */
 export const isProgram = (entry: SealEntry): boolean =>
-  entry[0] === 'f' && (entry[2] & EXECUTABLE) !== 0 && entry[3] > 0;
+  entry[0] === 'f' && isProgramMode(entry[2]) && entry[3] > 0;
+
+/**
+ * Why a file or folder cannot be read, run or entered any more by all that could; null when it can.
+ * A right to write that was taken away does not count: people make releases read-only.
+ */
+export function lostRights(want: number, got: number): string | null {
+  if ((want & ~got & (READABLE | EXECUTABLE)) === 0) return null;
+  return `got mode ${octal(got)}, want ${octal(want)}`;
+}
+
+const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 
 export const encodeSealEntry = (entry: SealEntry): string => `${JSON.stringify(entry)}\n`;
 
@@ -50,11 +64,13 @@ export const parseSealEnd = (line: string): string | null =>
 /** What a look at a release found. */
 export type ReleaseCheck =
   | { readonly kind: 'absent' }
-  /** Without a seal that can be read, as releases of 0.1 are: its folder is there. */
+  /** Without a seal or recipe that can be read, as some releases of 0.1 are: its folder is there. */
   | { readonly kind: 'unknown' }
   | {
       readonly kind: 'whole';
       readonly isHashed: boolean;
+      /** True when there is no seal and the recipe says so, which has no hashes. */
+      readonly isByRecipe?: boolean | undefined;
       /** Of an adopted release: files that the application may have removed or emptied itself. */
       readonly lost?: { readonly count: number; readonly path: string } | undefined;
     }

@@ -7,8 +7,11 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { expectedOf, type MachineState } from '../update/state.ts';
+import type { Cleaned } from '../update/clean-up.ts';
 import type { Left } from './prune-plan.ts';
-import { NO_SLOTS, slotProblem, versionOf, type Slots } from './slots.ts';
+import { NO_SLOTS, slotProblem, versionOf, withExpected, type Slots } from './slots.ts';
 import { readSlots } from './read-slots.ts';
 import type { Claims } from './root-claims.ts';
 
@@ -16,15 +19,21 @@ export class SlotWatch {
   readonly #disk: Disk;
   readonly #layout: Layout;
   readonly #claims: Claims | undefined;
+  readonly #log: Log | undefined;
   slots: Slots = NO_SLOTS;
+  /** Version that `active` has to lead to; null when it may be absent. */
+  #expected: string | null = null;
   /** As the last clean-up found it. */
   left: readonly Left[] = [];
   sinceMs: EpochMs = 0;
   /** Why a plain folder could not be taken over at the start. */
   adoption: Problem | null = null;
+  /** A release in a slot that is not whole, as the last clean-up found it. */
+  damage: Problem | null = null;
   #told: string | null = null;
 
-  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+  constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined; log?: Log }) {
+    this.#log = on.log;
     this.#disk = on.disk;
     this.#layout = on.layout;
     this.#claims = on.claims;
@@ -38,21 +47,33 @@ export class SlotWatch {
     return versionOf(this.slots.rollback);
   }
 
-  /** The slots stay as they were known while another folder stands at the path of the root. */
-  async read(): Promise<void> {
+  /**
+   * The slots stay as they were known while another folder stands at the path of the root.
+   * @param state that the component has from now on, when it is another
+   */
+  async read(state?: MachineState): Promise<void> {
+    if (state) this.#expected = expectedOf(state);
     const stray = await this.#claims?.stray?.(this.#layout.root);
     if (stray?.code === 'ROOT_REPLACED') return;
-    const { active, rollback } = await readSlots(this.#disk, this.#layout);
+    const found = await readSlots(this.#disk, this.#layout);
+    const { active, rollback } = withExpected(found, this.#expected);
     const { adoption } = this;
     const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';
     const told = isPlain && adoption ? { ...active, problem: adoption } : active;
     this.slots = { active: told, rollback };
   }
 
+  /** Keeps what a clean-up found. */
+  cleaned({ left, damage, sealedAsFound }: Cleaned): void {
+    [this.left, this.damage] = [left, damage];
+    if (sealedAsFound.length === 0) return;
+    this.#log?.warn({ sealedAsFound }, 'sealed as found: there is no recipe to compare with');
+  }
+
   /** Reads the slots again; true when what is wrong with them is not what it was. */
   async look(now: EpochMs): Promise<{ isNew: boolean; problem: Problem | null }> {
     await this.read();
-    const problem = slotProblem(this.slots);
+    const problem = slotProblem(this.slots) ?? this.damage;
     const key = problem && `${problem.code} ${problem.message}`;
     const isNew = key !== this.#told;
     if (isNew) this.sinceMs = now;

@@ -55,7 +55,7 @@ export type Slot =
       readonly end: { readonly path: string; readonly id: string };
       readonly way: readonly string[];
     }
-  /** A link that Drover made, to a release that is not there any more. */
+  /** A link that Drover made to a release that is not there any more, or a link that is gone. */
   | { readonly kind: 'lost'; readonly version: string; readonly problem: Problem }
   | {
       readonly kind: 'foreign';
@@ -123,6 +123,17 @@ export function isWithin(folder: string, path: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);
 }
 
+/**
+ * Without `active` nothing is installed, unless something was: then its link is lost, and it is told.
+ * @param expected version that `active` led to; null when it may be absent
+ */
+export function withExpected(slots: Slots, expected: string | null): Slots {
+  if (expected === null || slots.active.kind !== 'absent') return slots;
+  const message = `read active: the link is gone; it led to ${expected}`;
+  const problem = toProblem(new DroverError('RELEASE_LOST', message));
+  return { ...slots, active: { kind: 'lost', version: expected, problem } };
+}
+
 /** Version of a slot that leads to a release; null for every other. */
 export function versionOf(slot: Slot): string | null {
   return slot.kind === 'release' ? slot.version : null;
@@ -134,11 +145,15 @@ export function foreignProblem({ active, rollback }: Slots): Problem | null {
   return rollback.kind === 'foreign' ? rollback.problem : null;
 }
 
+/** There is a way back only from something. */
+const LINK_GONE = toProblem(new DroverError('RELEASE_LOST', 'read active: the link is gone'));
+
 /** What a person has to be told of the slots, a release that is gone included. */
 export function slotProblem(slots: Slots): Problem | null {
   const foreign = foreignProblem(slots);
   if (foreign) return foreign;
   if (slots.active.kind === 'lost') return slots.active.problem;
+  if (slots.active.kind === 'absent' && slots.rollback.kind === 'release') return LINK_GONE;
   return slots.rollback.kind === 'lost' ? slots.rollback.problem : null;
 }
 

@@ -95,6 +95,7 @@ async function freeAside(disk: Disk, layout: Layout, slot: SlotName): Promise<st
 async function endJob(disk: Disk, layout: Layout): Promise<void> {
   const { value } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   const state = value ?? freshState();
-  const idle = { ...state, phase: 'idle', job: null, installed: null, retry: null } as const;
+  const none = { job: null, installed: null, lastActive: null, retry: null };
+  const idle = { ...state, ...none, phase: 'idle' } as const;
   await writeMachineState(disk, layout, idle);
 }

@@ -76,6 +76,10 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     lines.push(`  in the way: ${slot.problem.message} (${slot.problem.code})`);
     lines.push(`  hint: ${slot.problem.hint}`);
   }
+  if (view.damage) {
+    const { message, code, hint } = view.damage;
+    lines.push(`  not whole: ${message} (${code})`, `  hint: ${hint}`);
+  }
   if (view.held) {
     const { message, code, hint } = view.held.problem;
     lines.push(`  nothing is swapped: ${message} (${code})`, `  hint: ${hint}`);

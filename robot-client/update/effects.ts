@@ -21,11 +21,11 @@ import {
 } from '../install/layout.ts';
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './machine.ts';
 import type { Disk } from '../install/disk-port.ts';
-import type { Left } from '../install/prune-plan.ts';
 import { assertOwnSlots, versionOf, wayBackOf } from '../install/slots.ts';
-import { jobBytes, type Job, type MachineState } from './state.ts';
+import { failedOf, jobBytes, type Job, type MachineState } from './state.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertSwappable } from './assert-swappable.ts';
+import { cleanUp, type Cleaned } from './clean-up.ts';
 import { describeHook, startAndProbe } from './confirm.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './download.ts';
 import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
@@ -34,9 +34,8 @@ import { assertOneFilesystem } from '../install/one-filesystem.ts';
 import { patchTar } from './patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
 import { chooseRoute, openBase } from './route.ts';
-import { sealOldReleases, writeSeal } from '../install/seal-file.ts';
+import { writeSeal } from '../install/seal-file.ts';
 import { stageArchive } from './stage.ts';
-import { pruneReleases } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
 import { untilOutOfService } from './out-of-service.ts';
@@ -67,8 +66,7 @@ export interface EffectContext {
   /** The machine's state as it is now. */
   state(): MachineState;
   onProgress: DownloadInput['onProgress'];
-  /** What a clean-up left in releases/, because Drover did not make it. */
-  onLeft?(left: readonly Left[]): void;
+  onCleaned?(found: Cleaned): void;
   /** Null when nothing is waited for. */
   onWaiting(reason: string | null, wakeAtMs: number | null): void;
   /** What the application said on POST /ready; null when it said nothing. */
@@ -148,7 +146,8 @@ async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
 async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, link, signal, bytesPerSecondMax, onProgress } = on;
   const folder = stagingFolder(on.layout, job.payloadSha256);
-  const reserve = (): Promise<void> => reserveRoom({ disk, layout: on.layout, job });
+  const reserve = (): Promise<void> =>
+    reserveRoom({ disk, layout: on.layout, job, failed: failedOf(on.state()) });
   const rate = { bytesPerSecondMax };
   const told = { reserve, onProgress, ...stallTeller(on) };
   // What a delta that failed left behind: the full payload may need the room.
@@ -345,15 +344,6 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
 
 /** A version that was taken back has to go, so the robot is waited for without a deadline. */
 const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });
-
-async function cleanUp(on: EffectContext): Promise<void> {
-  const { retry } = on.state();
-  // What was downloaded for a bundle that will be tried again is worth keeping.
-  const keep = retry === null ? null : stagingFolder(on.layout, retry.payloadSha256);
-  const left = await pruneReleases(on.disk, on.layout, keep);
-  on.onLeft?.(left);
-  await sealOldReleases(on.disk, on.layout, { installed: on.state().installed, signal: on.signal });
-}
 
 const hookTimeoutOf = (on: EffectContext): number =>
   on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;

@@ -51,6 +51,12 @@ export function withRollback(state: MachineState, slots: Slots): MachineState {
   return { ...state, job: { ...job, previousVersion } };
 }
 
+/** Remembers what runs: by it a link that is gone later is not taken for "nothing installed". */
+export function withActive(state: MachineState, slots: Slots): MachineState {
+  const version = versionOf(slots.active);
+  return state.phase === 'idle' && version !== null ? { ...state, lastActive: version } : state;
+}
+
 const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
 
 /** Stands for the update that is not known any more: its version, and what it replaced. */

@@ -291,7 +291,8 @@ function recalled(
 function confirmed(state: MachineState): MachineState {
   const { job, installed } = state;
   const after = withConfirmed(withConfirmed(state, installed), job);
-  return { ...after, installed: job && known(job), job: null, retry: null, lastProblem: null };
+  const now = { installed: job && known(job), lastActive: job && job.version };
+  return { ...after, ...now, job: null, retry: null, lastProblem: null };
 }
 
 /** Null for the stand-in of an update whose state was lost: no recall or report is about it. */
@@ -342,7 +343,8 @@ function afterRollback(state: MachineState, now: EpochMs): MachineState {
   // Undone is undone; what a failed update replaced stands again as it did before.
   const isUndone = state.installed?.rollout === state.job?.rollout;
   const installed = isUndone ? null : state.installed;
-  return finished({ ...after, installed }, state.job, { outcome, code, now });
+  const lastActive = state.job?.previousVersion ?? null;
+  return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });
 }
 
 /** The job is over: blocked when trying again cannot help, else to be tried after a wait. */

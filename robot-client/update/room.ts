@@ -22,6 +22,8 @@ export interface RoomInput {
   readonly disk: Disk;
   readonly layout: Layout;
   readonly job: Job;
+  /** Versions that failed here: the first to go. */
+  readonly failed?: readonly string[];
 }
 
 const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
@@ -54,7 +56,7 @@ export async function assertRoom(input: RoomInput): Promise<void> {
   };
   let found = await look();
   if (found.isShort) {
-    await pruneReleases(disk, layout, folder);
+    await pruneReleases(disk, layout, folder, input.failed);
     found = await look();
   }
   if (!found.isShort) return;

@@ -7,7 +7,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { stateAfterLoss, withRollback } from './lost-state.ts';
+import { stateAfterLoss, withActive, withRollback } from './lost-state.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -66,7 +66,8 @@ export async function readMachineState(
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   const slots = await readSlots(disk, layout);
-  return value ? withRollback(value, slots) : stateAfterLoss(slots, problem, now);
+  const state = value ? withRollback(value, slots) : stateAfterLoss(slots, problem, now);
+  return withActive(state, slots);
 }
 
 /**

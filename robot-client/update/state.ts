@@ -102,6 +102,8 @@ const stateSchema = z.object({
   job: jobSchema.nullable(),
   /** The job that brought the active version: what a recall goes back on. */
   installed: jobSchema.nullable().default(null),
+  /** Version that `active` led to when the robot was last at rest; null for nothing. */
+  lastActive: versionSchema.nullable().default(null),
   lastUpdate: lastUpdateSchema.nullable().default(null),
   blocked: z
     .array(
@@ -189,6 +191,7 @@ export function freshState(): MachineState {
     phase: 'idle',
     job: null,
     installed: null,
+    lastActive: null,
     lastUpdate: null,
     blocked: [],
     deltaFailures: [],
@@ -216,6 +219,20 @@ export function blockedOf({ phase, job, blocked }: MachineState): MachineState['
   const { version, payloadSha256 } = job;
   return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
 }
+
+/**
+ * Version that `active` has to lead to; null when it may be absent, or while a swap or a rollback is
+ * under way.
+ */
+export function expectedOf({ phase, job, installed, lastActive }: MachineState): string | null {
+  if (phase === 'probation') return job?.version ?? null;
+  const isTurning = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
+  return isTurning ? null : (installed?.version ?? lastActive);
+}
+
+/** Versions that failed here. */
+export const failedOf = ({ blocked }: MachineState): string[] =>
+  blocked.map(({ version }) => version);
 
 /** With one version more that was confirmed here. */
 export function withConfirmed(state: MachineState, job: Job | null): MachineState {

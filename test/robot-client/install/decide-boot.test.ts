@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decideBoot, withDamage, type BootFacts } from '../../../robot-client/install/recovery.ts';
 import type { ReleaseCheck } from '../../../robot-client/install/seal.ts';
-import type { Slot } from '../../../robot-client/install/slots.ts';
+import { versionOf, type Slot } from '../../../robot-client/install/slots.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
@@ -98,6 +98,22 @@ describe('the decision of a boot', () => {
         fc.pre(one.active.kind === 'damaged' || one.active.kind === 'absent');
         fc.pre(!(one.slots.active.kind === 'release' && one.active.kind === 'absent'));
         assert.equal(decideBoot(one).goesBackTo, OLD);
+      }),
+    );
+  });
+
+  it('links what was installed again only when it is whole, and nothing better stands in rollback', () => {
+    fc.assert(
+      fc.property(facts, checks, (one, check) => {
+        const state = { ...one.state, lastActive: NEW };
+        const given: BootFacts = { ...one, state, spare: { version: NEW, check } };
+        const { goesBackTo, problem: why } = decideBoot(given);
+        if (one.slots.active.kind === 'absent' && state.phase === 'idle') assert.ok(why);
+        const isOfRollback = versionOf(one.slots.rollback) === NEW;
+        if (goesBackTo !== NEW || isOfRollback) return;
+        assert.equal(check.kind, 'whole');
+        assert.equal(one.active.kind, 'absent');
+        assert.notEqual(one.rollback.kind, 'whole');
       }),
     );
   });

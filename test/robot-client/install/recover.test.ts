@@ -115,6 +115,56 @@ describe('recover', () => {
     assert.equal((await other.recover()).version, OLD);
   });
 
+  it('links the installed release again when both links are gone, and tells it', async (t) => {
+    const { layout, recover } = await installed(t);
+    await recover(); // as any boot before: it remembers what runs
+    await rm(layout.active);
+    await rm(layout.rollback);
+    const { version, problems, actions } = await recover();
+    assert.deepEqual([version, problems], [NEW, []]);
+    assert.ok(actions.join().includes('RELEASE_LOST'));
+    assert.equal((await readMachineState(realDisk, layout, NOW)).lastProblem?.code, 'RELEASE_LOST');
+    await rm(layout.active);
+    assert.equal((await recover()).version, NEW, 'it is known after that, too');
+  });
+
+  it('boots nothing, with a code, when the installed release is not whole either', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await recover();
+    await rm(layout.active);
+    await rm(layout.rollback);
+    await truncate(at('bin/run'), 3);
+    const { version, problems } = await recover();
+    assert.equal(version, null);
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['RELEASE_LOST'],
+    );
+  });
+
+  it('says nothing where nothing was ever installed', async (t) => {
+    const root = join(await tempFolder(t), 'app');
+    const boot = { component: 'app', root, disk: realDisk, hooksFolder: join(root, 'no-hooks') };
+    const { version, problems, actions } = await recoverComponent({
+      ...{ ...boot, bootsMax: 3, adoptVersion: '0.0.0' },
+    });
+    assert.deepEqual([version, problems, actions], [null, [], []]);
+  });
+
+  for (const mode of [0o000, 0o644, 0o700]) {
+    it(`goes back when a program lost its mode (${mode.toString(8)})`, async (t) => {
+      const { recover, at } = await installed(t);
+      await chmod(at('bin/run'), mode);
+      assert.equal((await recover()).version, OLD);
+    });
+  }
+
+  it('stays when a release was made read-only', async (t) => {
+    const { recover, at } = await installed(t);
+    await chmod(at('bin/run'), 0o555);
+    assert.equal((await recover()).version, NEW);
+  });
+
   it('goes back to a release that lost bytes when nothing else is left, and says so', async (t) => {
     const { layout, recover } = await installed(t);
     await rm(layout.active);

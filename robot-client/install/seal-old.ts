@@ -1,0 +1,66 @@
+/**
+ * Seals the releases in the slots that have no seal that can be read: those of an agent that made
+ * none, and those whose seal was lost. A release is compared with its recipe first, so that the
+ * seal of a damaged one does not say that it is whole.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { recipeFile, sealFile, type Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import { readSlots } from './read-slots.ts';
+import { byRecipe, hasSeal } from './seal-check.ts';
+import { writeSeal } from './seal-file.ts';
+
+export interface Unsealed {
+  /** Why a release in a slot is not whole: what runs goes first. Null when none is known. */
+  readonly damage: Problem | null;
+  /** Sealed as it is, for want of a recipe: nothing tells whether it is whole. */
+  readonly sealedAsFound: readonly string[];
+}
+
+/**
+ * What runs is confirmed, so without a recipe its bytes are the ones that work. Only what Drover
+ * unpacked is sealed: a seal says that Drover made the release. A disk that refuses is asked again
+ * at the next clean-up.
+ */
+export async function sealOldReleases(
+  disk: Disk,
+  layout: Layout,
+  { installed, signal }: { installed: { version: string } | null; signal: AbortSignal },
+): Promise<Unsealed> {
+  const slots = await readSlots(disk, layout);
+  const sealedAsFound: string[] = [];
+  let damage: Problem | null = null;
+  for (const slot of [slots.active, slots.rollback]) {
+    if (slot.kind !== 'release' || !slot.isOurs) continue;
+    const { version, end } = slot;
+    try {
+      const kind = await disk.kind(sealFile(layout, version));
+      if (kind === 'file' ? await hasSeal(disk, layout, version) : kind !== 'absent') continue;
+      const input = { version, tree: end.path, mayHash: () => false, known: new Set<string>() };
+      const found = await orNone(byRecipe(disk, layout, input));
+      if (found?.kind === 'damaged') {
+        const what = `look at release ${version}: ${found.path}: ${found.why}`;
+        damage ??= toProblem(new DroverError('RELEASE_DAMAGED', what));
+      }
+      // A recipe that is there and cannot be read: the disk lost bytes, maybe those of the release.
+      const hasRecipe = (await disk.kind(recipeFile(layout, version))) !== 'absent';
+      if (found ? found.kind !== 'whole' : hasRecipe || installed?.version !== version) continue;
+      await writeSeal(disk, layout, { version, tree: end.path, signal });
+      if (!found) sealedAsFound.push(version);
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+    }
+  }
+  return { damage, sealedAsFound };
+}
+
+/** Null for a recipe that cannot be read. */
+async function orNone<T>(found: Promise<T | null>): Promise<T | null> {
+  try {
+    return await found;
+  } catch (thrown) {
+    if (thrown instanceof DroverError) return null;
+    throw thrown;
+  }
+}
