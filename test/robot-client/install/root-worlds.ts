@@ -6,7 +6,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -97,6 +97,18 @@ const ODD = [
 ] as const;
 const FROZEN = ['immutable file in release', 'immutable release'] as const;
 type Odd = (typeof ODD)[number] | (typeof FROZEN)[number];
+/** What a disk lost of a root that Drover made: seals, files, modes, links. */
+const LOSSES = [
+  'seal of active',
+  'seal of active is junk',
+  'seal of rollback',
+  'file of active',
+  'file of rollback',
+  'mode of active',
+  'mode of rollback',
+  'link active',
+  'link rollback',
+] as const;
 export const STEPS = ['recover', 'agent', 'adopt'] as const;
 
 const world = {
@@ -113,6 +125,7 @@ const world = {
   leftovers: fc.subarray([...LEFTOVERS]),
   foreign: fc.subarray([...FOREIGN]),
   odd: fc.subarray<Odd>([...ODD], { maxLength: 4 }),
+  losses: fc.subarray([...LOSSES], { maxLength: 3 }),
   steps: fc.array(fc.constantFrom(...STEPS), { minLength: 1, maxLength: 4 }),
 };
 export const worlds = fc.record(world);
@@ -229,8 +242,24 @@ export async function build(folder: string, given: World, stage: Stage): Promise
   for (const odd of given.odd) await makeOdd(odd, { folder, layout, version, stage });
   await mkdir(layout.state, { recursive: true });
   await makeState(layout.machineFile, given, stage);
+  for (const loss of given.losses) await lose(loss, layout, { active: version, rollback: other });
   await makeHooks(join(root, 'hooks'), given.hooks);
   return root;
+}
+
+async function lose(
+  loss: World['losses'][number],
+  layout: Layout,
+  versions: { active: string; rollback: string },
+): Promise<void> {
+  const slot = loss.includes('rollback') ? 'rollback' : 'active';
+  const seal = join(layout.seals, versions[slot]);
+  const program = join(layout.releases, versions[slot], 'bin/run');
+  if (loss.startsWith('link')) return await unlink(layout[slot]).catch(() => {}); // no folder
+  if (loss.endsWith('junk')) return await put(seal, '{}');
+  if (loss.startsWith('seal')) return await rm(seal, { force: true });
+  const harm = loss.startsWith('mode') ? chmod(program, 0) : unlink(program);
+  await harm.catch(() => {}); // lost before, or immutable
 }
 
 async function makeSlot(

@@ -6,7 +6,17 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  stat,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -82,18 +92,29 @@ interface Before {
   /** Trees that a rule may lead to, with their bytes. */
   readonly good: readonly string[];
   readonly outside: string | null;
+  /** Versions whose release has all its bytes and rights. */
+  readonly whole: readonly string[];
 }
 
 async function lookAt(root: string): Promise<Before> {
   const trees = [OLD, NEW].map((version) => hashAt(join(root, 'releases', version)));
   const rollback = await resolved(join(root, 'rollback'));
   const good = [...(await Promise.all(trees)), rollback?.hash ?? null];
+  const whole: string[] = [];
+  for (const version of [OLD, NEW]) if (await isWhole(root, version)) whole.push(version);
   return {
+    whole,
     active: await resolved(join(root, 'active')),
     rollback,
     good: good.filter((hash) => hash !== null),
     outside: await hashAt(join(root, '../outside')),
   };
+}
+
+async function isWhole(root: string, version: string): Promise<boolean> {
+  const program = join(root, 'releases', version, 'bin/run');
+  const { mode } = await stat(program).catch(() => ({ mode: 0 }));
+  return (mode & 0o400) !== 0 && (await readFile(program, 'utf8')) === `echo ${version}`;
 }
 
 /** @throws AssertionError when something was taken away that a robot could boot */
@@ -103,6 +124,7 @@ async function check(root: string, before: Before, world: World): Promise<void> 
   for (const path of world.foreign) {
     assert.ok(await lstat(join(root, path)).catch(() => null), `${path} was not made by Drover`);
   }
+  if (before.whole.length > 0) assert.notEqual(after.whole.length, 0, 'a whole release is left');
   if (before.active === null) return;
   assert.ok(after.active, 'active leads somewhere, as before');
   if (after.active.hash !== before.active.hash) {
@@ -209,7 +231,7 @@ async function holds(folder: string, world: World): Promise<void> {
 const PLAIN: World = {
   ...{ active: 'releases/V', rollback: 'releases/V', activeVersion: NEW, records: 'seal' },
   ...{ state: 'idle', cutAt: null, hooks: null, mounts: 'none', leftovers: [], foreign: [] },
-  ...{ odd: [], steps: ['recover', 'agent'] },
+  ...{ odd: [], losses: [], steps: ['recover', 'agent'] },
 };
 
 describe('a root that Drover did not make', () => {
