@@ -9,9 +9,11 @@ import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
 import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
+import { ANYONE, queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
 import { SessionFilters } from './session-filters.ts';
 
 export interface StoredPacket {
@@ -37,6 +39,11 @@ const SUBSCRIPTIONS = {
   valueEncoding: 'buffer',
 } as const;
 
+/** Beside Aedes' own keys: whose session it is. */
+const OWNERS = { gte: 'owners:', lt: 'owners;', valueEncoding: 'utf8' } as const;
+const OUTGOING = { gte: 'outgoing:', lt: 'outgoing;', valueEncoding: 'buffer' } as const;
+const NO_OWNER: SessionRecord = { owner: null, awayMs: 0 };
+
 type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean };
 
 export interface PersistenceOptions {
@@ -50,9 +57,10 @@ export class DroverPersistence extends AsyncLevelPersistence {
   readonly #log: Log;
   readonly #sessions: SessionsDatabase;
   readonly #filters = new SessionFilters();
-  /** Messages in the queue of each session that was asked for it since the start. */
-  readonly #queued = new Map<string, number>();
+  readonly #book = new SessionBook();
+  readonly #seldom: SeldomLog;
   #mayKeep: (client: object, filter: string) => boolean = () => false;
+  #ownerOf: (client: object) => string = () => ANYONE;
   #enqueued: Promise<unknown> = Promise.resolve();
 
   constructor(options: PersistenceOptions) {
@@ -60,6 +68,12 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#sessions = options.sessions;
     this.#control = options.control;
     this.#log = options.log;
+    this.#seldom = new SeldomLog(options.log, LIMITS.readErrorLogMs, () => performance.now());
+  }
+
+  /** The account of all sessions, to be read. */
+  get book(): Pick<SessionBook, 'mayUse' | 'hasRoomFor' | 'list' | 'orphans'> {
+    return this.#book;
   }
 
   /** Ours were written before PUBACK, in ingest; Aedes' own ($SYS) are not worth keeping. */
@@ -84,8 +98,12 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /** Until this is called nothing is kept. */
-  keepSubscriptionsIf(mayKeep: (client: object, filter: string) => boolean): void {
+  keepSubscriptionsIf(
+    mayKeep: (client: object, filter: string) => boolean,
+    ownerOf: (client: object) => string = () => ANYONE,
+  ): void {
     this.#mayKeep = mayKeep;
+    this.#ownerOf = ownerOf;
   }
 
   /** Aedes hands over the whole packet as soon as one filter of it was granted. */
@@ -96,13 +114,62 @@ export class DroverPersistence extends AsyncLevelPersistence {
     const granted = subscriptions.filter(({ topic }) => this.#mayKeep(client, topic));
     // Also when the disk refuses it: what is kept in vain is better than what is lost.
     for (const { topic, qos } of granted) this.#filters.set(client.id, topic, qos);
+    if (granted.length > 0) await this.use(client.id, this.#ownerOf(client));
     await super.addSubscriptions(client, granted);
+  }
+
+  /** The client of a session is here: it is of this user, and no longer away. */
+  async use(session: string, owner: string): Promise<void> {
+    const record = this.#book.use(session, owner);
+    if (record) await this.#store([{ session, ...record }]);
+  }
+
+  /** True when something is kept for this client id. */
+  has(session: string): boolean {
+    return this.#filters.has(session);
+  }
+
+  /** Forgets a session: its filters, its queue and its owner. */
+  async removeSession(session: string): Promise<void> {
+    const client = { id: session };
+    await this.cleanSubscriptions(client);
+    await this.cleanIncoming(client);
+    await this.#forget(session);
+  }
+
+  /** Counts the time that clients are away, and ends sessions that nobody comes back for. */
+  async age(elapsedMs: number, isConnected: (session: string) => boolean): Promise<void> {
+    const { changed, expired } = this.#book.age(elapsedMs, isConnected);
+    await this.#store(changed);
+    for (const session of expired) {
+      await this.removeSession(session);
+      this.#log.info({ client: session }, 'removed a session whose client did not come back');
+    }
+  }
+
+  async #store(records: readonly (SessionRecord & { session: string })[]): Promise<void> {
+    if (records.length === 0) return;
+    const operations = records.map(({ session, ...record }) => ({
+      ...{ type: 'put' as const, key: ownerKey(session), value: JSON.stringify(record) },
+      valueEncoding: 'utf8' as const,
+    }));
+    await this.#sessions.batch(operations);
+  }
+
+  async #forget(session: string): Promise<void> {
+    this.#book.end(session);
+    await this.#sessions.del(ownerKey(session));
   }
 
   override async removeSubscriptions(client: ClientLike, topics: readonly string[]): Promise<void> {
     await super.removeSubscriptions(client, topics);
     for (const topic of topics) this.#filters.delete(client.id, topic);
-    if (!this.#filters.has(client.id)) this.#queued.delete(client.id);
+    await this.#forgetIfEmpty(client.id);
+  }
+
+  async #forgetIfEmpty(session: string): Promise<void> {
+    if (this.#filters.has(session) || this.#book.messages(session) > 0) return;
+    await this.#forget(session);
   }
 
   /**
@@ -117,12 +184,12 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   async #clearQueue(session: string): Promise<void> {
-    this.#queued.delete(session);
-    if ((await this.#countQueue(session, 1)) === 0) return;
+    if (this.#book.messages(session) === 0) return;
     for (const kind of ['outgoing', 'outgoing-id']) {
       const prefix = `${kind}:${encodeURIComponent(session)}`;
       await this.#sessions.clear({ gte: `${prefix}:`, lt: `${prefix};` });
     }
+    await this.#forget(session);
   }
 
   override async subscriptionsByTopic(
@@ -131,21 +198,22 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return this.#filters.match(topic);
   }
 
-  /** False for one session more than are kept; one that is there may always go on. */
-  hasRoomFor(session: string): boolean {
-    return this.#filters.has(session) || this.#filters.sessions < LIMITS.sessionsMax;
-  }
-
   override async setup(broker: object): Promise<void> {
     await super.setup(broker);
     const ids = new Set<string>();
     for await (const [key] of this.#sessions.entries(SUBSCRIPTIONS)) {
-      const [, id] = key.split(':', 2);
-      if (id !== undefined) ids.add(decodeURIComponent(id));
+      ids.add(sessionOf(key));
     }
     for (const id of ids) {
       const kept = await this.subscriptionsByClient({ id });
       for (const { topic, qos } of kept) this.#filters.set(id, topic, qos);
+      this.#book.load(id, NO_OWNER);
+    }
+    for await (const [key, text] of this.#sessions.entries(OWNERS)) {
+      this.#book.load(sessionOf(key), JSON.parse(text as string) as SessionRecord);
+    }
+    for await (const [key, value] of this.#sessions.entries(OUTGOING)) {
+      this.#book.loadMessage(sessionOf(key), (value as Uint8Array).length);
     }
   }
 
@@ -204,36 +272,29 @@ export class DroverPersistence extends AsyncLevelPersistence {
   override async outgoingClearMessageId(client: ClientLike, packet: object): Promise<unknown> {
     if (client.clean === true) return undefined;
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);
-    if (cleared) this.#count(client.id, -1);
+    if (!cleared) return cleared;
+    this.#book.unqueue(client.id, queuedBytes(cleared as Deliverable));
+    await this.#forgetIfEmpty(client.id);
     return cleared;
   }
 
   /** A session that never returns must not fill the disk: beyond the bound the newest are dropped. */
   override async outgoingEnqueue(sub: { clientId: string }, packet: Deliverable): Promise<void> {
     if (parseTopic(packet.topic)?.kind === 'chunk') return; // chunks are pulled, never queued
-    const queued = this.#queued.get(sub.clientId) ?? (await this.#countQueue(sub.clientId));
-    if (queued >= LIMITS.queuedPerSessionMax) {
-      this.#log.warn({ client: sub.clientId }, 'session queue is full: message dropped');
+    const { clientId } = sub;
+    if (!this.#book.queue(clientId, queuedBytes(packet))) {
+      const facts = { client: clientId };
+      this.#seldom.warn(`queue ${clientId}`, facts, 'session queue is full, message dropped');
       return;
     }
     await super.outgoingEnqueue(sub, packet);
-    this.#queued.set(sub.clientId, queued + 1);
-  }
-
-  async #countQueue(id: string, atMost: number = LIMITS.queuedPerSessionMax): Promise<number> {
-    let queued = 0;
-    for await (const _ of this.outgoingStream({ id })) {
-      queued += 1;
-      if (queued >= atMost) break;
-    }
-    return queued;
-  }
-
-  #count(clientId: string, change: number): void {
-    const queued = this.#queued.get(clientId);
-    if (queued !== undefined) this.#queued.set(clientId, Math.max(0, queued + change));
   }
 }
+
+const ownerKey = (session: string): string => `owners:${encodeURIComponent(session)}`;
+
+/** Client id of a key of the database: its second part, percent-encoded. */
+const sessionOf = (key: string): string => decodeURIComponent(key.split(':', 2)[1] ?? '');
 
 /** The database of sessions: subscriptions, queues, wills and the ingest journal, in one log. */
 export type SessionsDatabase = SteadyDatabase;

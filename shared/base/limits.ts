@@ -109,7 +109,13 @@ export const LIMITS = {
   connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
   drainTimeoutMs: 5 * MINUTE, // a reader is closed that takes longer for what it was sent
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
+  sessionsPerUserMax: 20, // of those: one credential must not take them all
+  sessionKeepMs: 30 * DAY, // a client that was away for so long starts over, as after a reinstall
+  sessionAgeMs: HOUR, // between two looks at who is away
+  clientIdLengthMax: 128, // longer than any of ours, and a key of the database
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
+  queuedBytesMax: 128 * MiB, // over all sessions, beside the chunks on an appliance's disk
+  queuedBytesPerUserMax: 32 * MiB, // of those: 10,000 reports of 3 KiB
   databaseGroupBytesMax: 1 * MiB, // written with one fsync: as much as LevelDB itself would group
   backupSegmentBytes: 1 * MiB, // records of a database in one entry of a backup
   backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth

@@ -1,0 +1,180 @@
+/**
+ * Keeps the account of sessions that outlive their connections: the user of each, how long its
+ * client has been away, and what is queued for it. One user has one share of them, so that no
+ * credential can take all sessions or fill the disk, and what nobody comes back for ends. Sans-I/O.
+ */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+
+/** As it is stored. */
+export interface SessionRecord {
+  /** Null when it was kept by a broker that wrote no owners: the next client of that id owns it. */
+  readonly owner: string | null;
+  /** Milliseconds that this broker ran while the client was away. */
+  readonly awayMs: number;
+}
+
+export interface SessionView extends SessionRecord {
+  readonly session: string;
+  readonly messages: number;
+  readonly bytes: number;
+  /** Messages that found no room since this broker started. */
+  readonly dropped: number;
+}
+
+interface Entry {
+  owner: string | null;
+  awayMs: number;
+  messages: number;
+  bytes: number;
+  dropped: number;
+}
+
+/** Queued message beyond topic and payload: its number, flags and key in the database. */
+const MESSAGE_OVERHEAD_BYTES = 100;
+
+export const queuedBytes = (packet: { topic: string; payload: Uint8Array }): number =>
+  Buffer.byteLength(packet.topic) + packet.payload.length + MESSAGE_OVERHEAD_BYTES;
+
+export class SessionBook {
+  readonly #entries = new Map<string, Entry>();
+  /** Sessions and queued bytes of each user. */
+  readonly #shares = new Map<string | null, { sessions: number; bytes: number }>();
+  #bytes = 0;
+
+  /** Queued bytes over all sessions. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What the disk remembers of one session. */
+  load(session: string, { owner, awayMs }: SessionRecord): void {
+    this.#own(this.#entry(session), owner, awayMs);
+  }
+
+  /** One message that was queued before this start. */
+  loadMessage(session: string, bytes: number): void {
+    this.#add(this.#entry(session), 1, bytes);
+  }
+
+  /** A session belongs to the user who made it, also while that client is away. */
+  mayUse(session: string, owner: string): boolean {
+    const known = this.#entries.get(session)?.owner ?? owner;
+    return known === owner;
+  }
+
+  /** False for one session more than all users or this one may have. */
+  hasRoomFor(session: string, owner: string): boolean {
+    if (this.#entries.has(session)) return true;
+    if (this.#entries.size >= LIMITS.sessionsMax) return false;
+    return owner === ANYONE || this.#share(owner).sessions < LIMITS.sessionsPerUserMax;
+  }
+
+  /** The client of a session is here. @returns the record to store; null when it is stored already */
+  use(session: string, owner: string): SessionRecord | null {
+    const entry = this.#entry(session);
+    if (entry.owner === owner && entry.awayMs === 0) return null;
+    this.#own(entry, owner, 0);
+    return { owner, awayMs: 0 };
+  }
+
+  end(session: string): void {
+    const entry = this.#entries.get(session);
+    if (!entry) return;
+    this.#add(entry, 0, -entry.bytes);
+    this.#entries.delete(session);
+    this.#leaveShare(entry.owner);
+  }
+
+  /** False when the message finds no room: the share of the session, its user or all is used up. */
+  queue(session: string, bytes: number): boolean {
+    const entry = this.#entry(session);
+    const isFull =
+      entry.messages >= LIMITS.queuedPerSessionMax ||
+      this.#bytes + bytes > LIMITS.queuedBytesMax ||
+      (entry.owner !== ANYONE &&
+        this.#share(entry.owner).bytes + bytes > LIMITS.queuedBytesPerUserMax);
+    if (isFull) entry.dropped += 1;
+    else this.#add(entry, 1, bytes);
+    return !isFull;
+  }
+
+  unqueue(session: string, bytes: number): void {
+    const entry = this.#entries.get(session);
+    if (entry) this.#add(entry, -1, -bytes);
+  }
+
+  /** @returns records to store, and the sessions whose client has been away for too long */
+  age(
+    elapsedMs: number,
+    isConnected: (session: string) => boolean,
+  ): { changed: (SessionRecord & { session: string })[]; expired: string[] } {
+    const changed: (SessionRecord & { session: string })[] = [];
+    const expired: string[] = [];
+    for (const [session, entry] of this.#entries) {
+      const awayMs = isConnected(session) ? 0 : entry.awayMs + elapsedMs;
+      if (awayMs === entry.awayMs) continue;
+      entry.awayMs = awayMs;
+      if (awayMs > LIMITS.sessionKeepMs) expired.push(session);
+      else changed.push({ session, owner: entry.owner, awayMs });
+    }
+    return { changed, expired };
+  }
+
+  /** Sessions of users that are not there any more. */
+  orphans(hasUser: (owner: string) => boolean): string[] {
+    return [...this.#entries].flatMap(([session, { owner }]) =>
+      owner === null || hasUser(owner) ? [] : [session],
+    );
+  }
+
+  list(): SessionView[] {
+    return [...this.#entries].map(([session, entry]) => ({ session, ...entry }));
+  }
+
+  messages(session: string): number {
+    return this.#entries.get(session)?.messages ?? 0;
+  }
+
+  #entry(session: string): Entry {
+    const known = this.#entries.get(session);
+    if (known) return known;
+    const entry: Entry = { owner: null, awayMs: 0, messages: 0, bytes: 0, dropped: 0 };
+    this.#entries.set(session, entry);
+    this.#share(null).sessions += 1;
+    return entry;
+  }
+
+  #own(entry: Entry, owner: string | null, awayMs: number): void {
+    const { bytes } = entry;
+    this.#share(entry.owner).bytes -= bytes;
+    this.#leaveShare(entry.owner);
+    Object.assign(entry, { owner, awayMs });
+    const share = this.#share(owner);
+    share.sessions += 1;
+    share.bytes += bytes;
+  }
+
+  #add(entry: Entry, messages: number, bytes: number): void {
+    const change = Math.max(0, entry.bytes + bytes) - entry.bytes;
+    entry.bytes += change;
+    this.#bytes += change;
+    this.#share(entry.owner).bytes += change;
+    entry.messages = Math.max(0, entry.messages + messages);
+  }
+
+  #share(owner: string | null): { sessions: number; bytes: number } {
+    const share = this.#shares.get(owner) ?? { sessions: 0, bytes: 0 };
+    this.#shares.set(owner, share);
+    return share;
+  }
+
+  #leaveShare(owner: string | null): void {
+    const share = this.#share(owner);
+    share.sessions -= 1;
+    if (share.sessions <= 0) this.#shares.delete(owner);
+  }
+}
+
+/** Owner on a broker without credentials, where no user can be told from another. */
+export const ANYONE = 'anyone';
