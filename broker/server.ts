@@ -25,6 +25,8 @@ import { Intake } from './control/intake.ts';
 import { walkTrust } from './control/trust.ts';
 import { collectFromStore, type Collecting } from './garbage/collect.ts';
 import { startHttpApi, type HttpApi } from './http/http-api.ts';
+import type { SessionsPort } from './http/session-routes.ts';
+import type { Sessions } from './mqtt/sessions.ts';
 import { Metrics } from './http/metrics.ts';
 import { EMBEDDED } from './mqtt/engine-port.ts';
 import { Engine, type EngineOptions } from './mqtt/engine.ts';
@@ -135,7 +137,8 @@ async function openBroker(
   });
   metrics.showGarbage(() => stores.garbage.views());
   closers.add(tellExpiry(parts, log));
-  const http = closers.with(await openHttp(options, parts));
+  const sessions = lateSessions();
+  const http = closers.with(await openHttp(options, parts, sessions));
   const engine = await openEngine(options, parts, {
     http,
     closers,
@@ -143,6 +146,7 @@ async function openBroker(
     hasShare: (connection, identity) => listeners.name(connection, identity),
   });
   closers.with(engine);
+  sessions.show(engine.sessions);
   if (relay) closers.with(relay);
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -166,6 +170,16 @@ async function openBroker(
     ...(await openDoors(options, listeners, certificates)),
     httpPort: http.port,
     reload: credentials && (() => credentials.reload()),
+  };
+}
+
+/** The API is there before the engine whose sessions it shows. */
+function lateSessions(): SessionsPort & { show(sessions: Sessions): void } {
+  let shown: Sessions | null = null;
+  return {
+    show: (sessions) => void (shown = sessions),
+    list: () => shown?.list() ?? [],
+    remove: async (id) => (await shown?.remove(id)) ?? false,
   };
 }
 
@@ -343,7 +357,11 @@ async function openRelay(
   return relay;
 }
 
-async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> {
+async function openHttp(
+  options: BrokerOptions,
+  parts: Parts,
+  kept: SessionsPort,
+): Promise<HttpApi> {
   const { fleet, metrics, control, sessions, credentials, relay } = parts;
   const sinceMs = Date.now();
   return await startHttpApi({
@@ -354,6 +372,7 @@ async function openHttp(options: BrokerOptions, parts: Parts): Promise<HttpApi> 
     credentials,
     certificates: parts.certificates,
     controller: parts.controller,
+    sessions: kept,
     log: options.log,
     expiry: () => readExpiry(parts),
     engine: () => ({ ...EMBEDDED, sinceMs }),

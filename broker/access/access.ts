@@ -10,6 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import {
   filterSweepsChunks,
   parseTopic,
+  RELAY_CLIENT_PREFIX,
   ROBOT_CLIENT_PREFIX,
   robotClientId,
 } from '../../shared/formats/topics.ts';
@@ -100,14 +101,35 @@ export function decideClientId(
   clientId: string,
   holder: Identity | null,
 ): AccessDecision {
+  if (clientId.length > LIMITS.clientIdLengthMax) return deny('it is too long');
   if (identity.kind === 'anyone') return ALLOW;
   if (holder?.kind === 'user' && !isSame(holder, identity)) {
     return deny('another user is connected with it');
+  }
+  if (clientId.startsWith(RELAY_CLIENT_PREFIX) && identity.role !== 'relay') {
+    return deny('it is kept for relays');
   }
   if (!clientId.startsWith(ROBOT_CLIENT_PREFIX)) return ALLOW;
   const isOwn = identity.robot !== null && clientId === robotClientId(identity.robot);
   return isOwn ? ALLOW : deny('it is kept for another robot');
 }
+
+/**
+ * The user that a session belongs to, as text. A robot that comes with a certificate has no user in
+ * any file.
+ */
+export function ownerOf(identity: Identity, isCertified: boolean): string {
+  if (identity.kind === 'anyone') return ANYONE;
+  return isCertified ? `certificate:${identity.username}` : `${USER}${identity.username}`;
+}
+
+/** Owner on a broker without credentials, where no user can be told from another. */
+export const ANYONE = 'anyone';
+const USER = 'user:';
+
+/** The user name of an owner; null when the owner is in no file of credentials. */
+export const userOfOwner = (owner: string): string | null =>
+  owner.startsWith(USER) ? owner.slice(USER.length) : null;
 
 /** A robot may come with a credential at one time and with a certificate at another. */
 type User = Extract<Identity, { kind: 'user' }>;

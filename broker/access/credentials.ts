@@ -83,6 +83,8 @@ export interface Credentials {
   authenticateToken(token: string): Identity | null;
   /** Whether who proved to be this could prove it again now, in the same way and the same role. */
   isCurrent(identity: Identity): boolean;
+  /** True while a user of this name is in the file. */
+  has(username: string): boolean;
 }
 
 /** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */

@@ -68,6 +68,10 @@ export class LiveCredentials implements Credentials {
     return proof !== null && proof === this.#set.describe(identity.username);
   }
 
+  has(username: string): boolean {
+    return this.#set.describe(username) !== null;
+  }
+
   /** Hears that other credentials are in force. */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);

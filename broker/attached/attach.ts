@@ -270,6 +270,7 @@ async function openHttp(
   const { host, httpPort: port, log } = options;
   const engine = late.engine as AttachedEngine;
   return await startHttpApi({
+    sessions: null,
     host,
     port,
     fleet,

@@ -32,6 +32,7 @@ import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
 import { addRolloutRoutes } from './rollout-routes.ts';
+import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions {
   readonly host: string;
@@ -44,6 +45,8 @@ export interface HttpApiOptions {
   /** Until when trust.json and what is announced hold. */
   expiry?(): ExpiryView;
   engine(): EngineStatus;
+  /** Null: the engine that this broker is attached to keeps them. */
+  readonly sessions: SessionsPort | null;
   /** On a relay: the way up. */
   upstream?(): UpstreamStatus;
   /** One for each place where chunks are removed. */
@@ -105,14 +108,17 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     const path = request.url.slice(0, 80);
     sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
   });
+  const identify = (request: FastifyRequest): Identity =>
+    identityOf(options.credentials, request) ?? { kind: 'anyone' };
   addRobotRoutes(app, options.fleet);
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,
     controller: options.controller,
-    identify: (request) => identityOf(options.credentials, request) ?? { kind: 'anyone' },
+    identify,
   });
+  if (options.sessions) addSessionRoutes(app, options.sessions, identify);
   addServiceRoutes(app, options, events);
   try {
     await app.listen({ host: options.host, port: options.port });

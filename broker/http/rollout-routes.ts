@@ -121,7 +121,7 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
 const EMPTY_OBJECT = new TextEncoder().encode('{}');
 
 /** A page of another origin cannot send this type without asking first, and is told no then. */
-function assertNotFromAPage({ headers }: FastifyRequest): void {
+export function assertNotFromAPage({ headers }: FastifyRequest): void {
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json') {
     throw new DroverError(

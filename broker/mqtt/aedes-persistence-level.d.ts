@@ -19,6 +19,7 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
       subscriptions: readonly { topic: string; qos: number }[],
     ): Promise<void>;
     cleanSubscriptions(client: { id: string }): Promise<void>;
+    cleanIncoming(client: { id: string }): Promise<void>;
     removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
     outgoingEnqueueCombi(
       subscriptions: readonly { clientId: string }[],

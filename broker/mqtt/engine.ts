@@ -18,13 +18,7 @@ import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { encodeRefusal } from '../../shared/formats/messages.ts';
 import { refusalsTopic } from '../../shared/formats/topics.ts';
 import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
-import {
-  decideClientId,
-  decidePublish,
-  decideReceive,
-  decideSubscribe,
-  type Identity,
-} from '../access/access.ts';
+import { decidePublish, decideReceive, decideSubscribe, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import {
   clientOf,
@@ -33,6 +27,7 @@ import {
   handTo,
   isAuthorized,
   isSubscribed,
+  keepsSession,
   neutralise,
   refusedLogin,
   wasGranted,
@@ -41,7 +36,9 @@ import { ChunkDoor } from './chunk-subscriptions.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
 import type { ChunkTurns } from './fair-queue.ts';
 import type { IngestJournal } from './ingest-journal.ts';
+import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
+import { Sessions } from './sessions.ts';
 import { TopicLanes } from './topic-mutex.ts';
 
 export interface Incoming {
@@ -78,12 +75,13 @@ export class Engine implements EnginePort {
   /** Named by a certificate: whom no file of credentials lets in or puts out. */
   readonly #certified = new WeakSet<Client>();
   readonly #chunks: ChunkDoor;
-  readonly #wills = new WeakMap<Client, string | null>();
+  readonly #logins: Logins;
   readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
   readonly #lanes = new TopicLanes();
   readonly #seldom: SeldomLog;
+  readonly sessions: Sessions;
   readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
@@ -91,6 +89,21 @@ export class Engine implements EnginePort {
     this.#options = options;
     const { turns, log } = options;
     this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
+    this.sessions = new Sessions({
+      persistence: options.persistence,
+      credentials: options.credentials,
+      clientOf: (id) => clientOf(this.#aedes, id),
+      log,
+    });
+    this.#logins = new Logins({
+      ...options,
+      sessions: this.sessions,
+      seldom: this.#seldom,
+      holderOf: (id) => {
+        const client = clientOf(this.#aedes, id);
+        return (client && this.#identities.get(client)) ?? null;
+      },
+    });
     this.#chunks = new ChunkDoor({
       turns,
       log,
@@ -106,6 +119,7 @@ export class Engine implements EnginePort {
     const engine = new Engine(options);
     options.persistence.keepSubscriptionsIf(
       (client, filter) => engine.#granted.get(client)?.has(filter) === true,
+      (client) => engine.sessions.ownerOf(client),
     );
     engine.#aedes = await Aedes.createBroker({
       persistence: options.persistence,
@@ -114,7 +128,7 @@ export class Engine implements EnginePort {
       drainTimeout: LIMITS.drainTimeoutMs,
       maxClientsIdLength: LIMITS.idLengthMax,
       preConnect: (client, packet, done) => {
-        engine.#wills.set(client, packet.will?.topic ?? null);
+        engine.#logins.asked(client, packet);
         engine.#copies.takeOver(client);
         engine.#chunks.watch(client);
         done(null, true);
@@ -152,6 +166,7 @@ export class Engine implements EnginePort {
     });
     engine.#listen();
     await engine.#replayJournal();
+    await engine.sessions.removeOrphans();
     return engine;
   }
 
@@ -167,6 +182,7 @@ export class Engine implements EnginePort {
   /** Other credentials are in force: whoever could not come in with them goes. */
   endOutdated(): void {
     for (const client of clientsOf(this.#aedes)) this.#endIfOutdated(client);
+    inBackground(this.#options.log, 'remove sessions of users', this.sessions.removeOrphans());
   }
 
   /** A new chunk was stored: who waits for it gets it. */
@@ -201,6 +217,7 @@ export class Engine implements EnginePort {
   }
 
   async close(): Promise<void> {
+    this.sessions.close();
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
   }
 
@@ -226,7 +243,10 @@ export class Engine implements EnginePort {
       }) as () => void,
     );
     // Who was on the way in when credentials changed was not yet among those that were looked at.
-    this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
+    this.#aedes.on('clientReady', (client) => {
+      this.#endIfOutdated(client);
+      this.sessions.use(client, this.#identities.get(client) ?? null);
+    });
     this.#aedes.on('subscribe', (subscriptions, client) => {
       const granted = subscriptions.filter((one) => wasGranted(one));
       this.#chunks.subscribed(
@@ -246,36 +266,12 @@ export class Engine implements EnginePort {
     username: string | undefined,
     password: Uint8Array | undefined,
   ): Promise<AuthenticateError | null> {
-    const { credentials, needsName } = this.#options;
-    const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
-    const certified = this.#options.certified(client.conn);
-    const identity =
-      certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
-    if (!identity) return refusedLogin(4);
-    const will = this.#wills.get(client) ?? null;
-    // A will is published when the client can no longer be asked, so it is judged now.
-    if (will !== null && decidePublish(identity, client.id, will).kind === 'deny') {
-      return refusedLogin(5);
-    }
-    if (!this.#mayUseClientId(identity, client.id)) return refusedLogin(2);
-    if (!this.#options.hasShare(client.conn, identity)) {
-      const user = identity.kind === 'user' ? identity.username : null;
-      this.#seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');
-      return refusedLogin(3);
-    }
-    this.#identities.set(client, identity);
-    if (certified) this.#certified.add(client);
+    const login = await this.#logins.judge(client, username, password);
+    if (login.kind === 'refused') return login.error;
+    this.#identities.set(client, login.identity);
+    this.sessions.own(client, login.owner);
+    if (login.isCertified) this.#certified.add(client);
     return null;
-  }
-
-  /** A second connection with the same id ends the first, so only its own user may make it. */
-  #mayUseClientId(identity: Identity, clientId: string): boolean {
-    const connected = clientOf(this.#aedes, clientId);
-    const holder = connected && this.#identities.get(connected);
-    const decision = decideClientId(identity, clientId, holder ?? null);
-    if (decision.kind === 'allow') return true;
-    this.#options.log.warn({ client: clientId, reason: decision.reason }, 'client id refused');
-    return false;
   }
 
   /** Also of what was queued for a session while it was away, perhaps for another user. */
@@ -297,17 +293,15 @@ export class Engine implements EnginePort {
       granted.add(filter);
       return true;
     }
-    this.#options.log.warn(
-      { client: client.id, filter, reason: decision.reason },
-      'subscription refused',
-    );
+    const facts = { client: client.id, filter: filter.slice(0, 200), reason: decision.reason };
+    this.#seldom.warn(`subscribe ${client.id}`, facts, 'subscription refused');
     this.#options.onRefused('ACCESS_DENIED');
     return false;
   }
 
   #hasRoom(client: Client): boolean {
-    const { clean } = client as Client & { clean: boolean };
-    return clean || this.#options.persistence.hasRoomFor(client.id);
+    if (!keepsSession(client)) return true;
+    return this.sessions.hasRoomFor(client);
   }
 
   /** Everything that must be true before PUBACK. Rejects to close the connection. */
@@ -375,8 +369,9 @@ export class Engine implements EnginePort {
   async #refuse(client: Client | null, packet: PublishPacket, error: unknown): Promise<void> {
     const problem = toProblem(error);
     const { log, onRefused } = this.#options;
+    const facts = { client: client?.id, topic: packet.topic.slice(0, 200), problem };
     if (error instanceof DroverError)
-      log.warn({ client: client?.id, topic: packet.topic, problem }, 'message refused');
+      this.#seldom.warn(`refuse ${client?.id} ${problem.code}`, facts, 'message refused');
     else
       log.error(
         { client: client?.id, topic: packet.topic, error: String(error) },

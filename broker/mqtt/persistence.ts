@@ -11,9 +11,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
+import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
-import { ANYONE, queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
+import { queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
 import { SessionFilters } from './session-filters.ts';
 
 export interface StoredPacket {

@@ -4,6 +4,7 @@
  * credential can take all sessions or fill the disk, and what nobody comes back for ends. Sans-I/O.
  */
 
+import { ANYONE } from '../access/access.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
 /** As it is stored. */
@@ -175,6 +176,3 @@ export class SessionBook {
     if (share.sessions <= 0) this.#shares.delete(owner);
   }
 }
-
-/** Owner on a broker without credentials, where no user can be told from another. */
-export const ANYONE = 'anyone';

@@ -18,6 +18,7 @@ import {
   parseTopic,
   PROGRESS_FILTER,
   TRUST_FILTER,
+  RELAY_CLIENT_PREFIX,
   trustTopic,
   UPDATES_TOPIC,
   type Topic,
@@ -104,7 +105,7 @@ export class Relay {
   static async open(options: RelayOptions): Promise<Relay> {
     const { dataFolder, log } = options;
     const database = await SteadyDatabase.open(join(dataFolder, 'upstream'), 'utf8');
-    const makeName = (): string => `relay-${randomBytes(6).toString('hex')}`;
+    const makeName = (): string => `${RELAY_CLIENT_PREFIX}${randomBytes(6).toString('hex')}`;
     const book = await RelayBook.open(database, options.name, makeName, rolloutKeys(options));
     const queue = await UpstreamQueue.open(database, log);
     return new Relay(options, { database, book, queue });

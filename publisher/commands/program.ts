@@ -40,7 +40,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       ...['list', 'status', 'watch', 'history', 'withdraw'],
       ...['pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
-    fleet: ['versions', 'robots', 'requests'],
+    fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session'],
   },
   lists: [
     'bundles', // the positionals of export

@@ -111,7 +111,7 @@ export const LIMITS = {
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   sessionsPerUserMax: 20, // of those: one credential must not take them all
   sessionKeepMs: 30 * DAY, // a client that was away for so long starts over, as after a reinstall
-  sessionAgeMs: HOUR, // between two looks at who is away
+  sessionAgeMs: 60 * MINUTE, // between two looks at who is away
   clientIdLengthMax: 128, // longer than any of ours, and a key of the database
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   queuedBytesMax: 128 * MiB, // over all sessions, beside the chunks on an appliance's disk

@@ -109,6 +109,8 @@ export function filterSweepsChunks(filter: string): boolean {
  * The MQTT client id of a robot: brokers with credentials keep it for that robot alone.
  */
 export const ROBOT_CLIENT_PREFIX = 'robot-';
+/** Client ids that relays use when their site has no name of its own. */
+export const RELAY_CLIENT_PREFIX = 'relay-';
 
 /** It must fit a topic level; a robot id that leaves no room for the prefix is hashed. */
 export function robotClientId(robot: RobotId): string {

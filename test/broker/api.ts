@@ -83,6 +83,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const api = await startHttpApi({
+    sessions: null,
     host: '127.0.0.1',
     port: 0,
     fleet,

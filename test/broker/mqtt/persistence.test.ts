@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { ANYONE } from '../../../broker/access/access.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { DroverPersistence, openSessions } from '../../../broker/mqtt/persistence.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -68,13 +69,13 @@ describe('the memory of sessions', () => {
     persistence.keepSubscriptionsIf(() => true);
     const topics = [{ topic: 'fleet/updates', ...SUB }];
     for (let at = 0; at < LIMITS.sessionsMax; at += 1) {
-      assert.ok(persistence.hasRoomFor(`s${at}`));
+      assert.ok(persistence.book.hasRoomFor(`s${at}`, ANYONE));
       await persistence.addSubscriptions({ id: `s${at}` }, topics);
     }
-    assert.ok(!persistence.hasRoomFor('one-more'));
-    assert.ok(persistence.hasRoomFor('s7'));
+    assert.ok(!persistence.book.hasRoomFor('one-more', ANYONE));
+    assert.ok(persistence.book.hasRoomFor('s7', ANYONE));
     await persistence.removeSubscriptions({ id: 's7' }, ['fleet/updates']);
-    assert.ok(persistence.hasRoomFor('one-more'));
+    assert.ok(persistence.book.hasRoomFor('one-more', ANYONE));
   });
 
   it('lets a message be sent that found no room in the queue', async (t) => {

@@ -1,0 +1,100 @@
+/** Judges each CONNECT: who the client is, whether it may use its client id, its will and a share. */
+
+import type { AuthenticateError, Client } from 'aedes';
+import type { Duplex } from 'node:stream';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { SeldomLog } from '../../shared/base/seldom-log.ts';
+import { decideClientId, decidePublish, ownerOf, type Identity } from '../access/access.ts';
+import type { Credentials } from '../access/credentials.ts';
+import { keepsSession, refusedLogin } from './aedes-client.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface LoginsOptions {
+  readonly credentials: Credentials | null;
+  /** True where nobody may stay nameless, credentials or not. */
+  readonly needsName: boolean;
+  readonly sessions: Sessions;
+  readonly seldom: SeldomLog;
+  /** The identity that its certificate names; null when it showed none. */
+  certified(connection: Duplex): Identity | null;
+  /** False when this user has its share of connections already. */
+  hasShare(connection: Duplex, identity: Identity): boolean;
+  /** The identity that is connected with this client id. */
+  holderOf(clientId: string): Identity | null;
+}
+
+export type JudgedLogin =
+  | { readonly kind: 'refused'; readonly error: AuthenticateError }
+  | {
+      readonly kind: 'known';
+      readonly identity: Identity;
+      readonly owner: string;
+      readonly isCertified: boolean;
+    };
+
+interface Asked {
+  readonly will: string | null;
+  readonly hasId: boolean;
+}
+
+/** CONNACK return codes of MQTT 3.1.1, table 3.1. */
+const [ID_REJECTED, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORIZED] = [2, 3, 4, 5] as const;
+
+export class Logins {
+  readonly #options: LoginsOptions;
+  readonly #asked = new WeakMap<Client, Asked>();
+
+  constructor(options: LoginsOptions) {
+    this.#options = options;
+  }
+
+  /** Notes what of a CONNECT packet is judged later. */
+  asked(client: Client, packet: { clientId?: string; will?: { topic: string } }): void {
+    const hasId = packet.clientId !== undefined && packet.clientId !== '';
+    this.#asked.set(client, { will: packet.will?.topic ?? null, hasId });
+  }
+
+  async judge(
+    client: Client,
+    username: string | undefined,
+    password: Uint8Array | undefined,
+  ): Promise<JudgedLogin> {
+    const { credentials, needsName, hasShare, seldom } = this.#options;
+    const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
+    const certified = this.#options.certified(client.conn);
+    const identity =
+      certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
+    if (!identity) return refused(BAD_CREDENTIALS);
+    const { will, hasId } = this.#asked.get(client) ?? { will: null, hasId: true };
+    // A kept session of a client without a name could never be found again [MQTT-3.1.3-8].
+    if (!hasId && keepsSession(client)) return refused(ID_REJECTED);
+    // A will is published when the client can no longer be asked, so it is judged now.
+    if (will !== null && decidePublish(identity, client.id, will).kind === 'deny') {
+      return refused(NOT_AUTHORIZED);
+    }
+    const owner = ownerOf(identity, certified !== null);
+    if (!this.#mayUseClientId(identity, client.id, owner)) return refused(ID_REJECTED);
+    if (!hasShare(client.conn, identity)) {
+      const user = identity.kind === 'user' ? identity.username : null;
+      seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');
+      return refused(UNAVAILABLE);
+    }
+    return { kind: 'known', identity, owner, isCertified: certified !== null };
+  }
+
+  /** A second connection with the same id ends the first, so only its own user may make it. */
+  #mayUseClientId(identity: Identity, clientId: string, owner: string): boolean {
+    const { holderOf, sessions, seldom } = this.#options;
+    const decision = decideClientId(identity, clientId, holderOf(clientId));
+    if (decision.kind === 'allow' && sessions.mayUse(clientId, owner)) return true;
+    const reason = decision.kind === 'deny' ? decision.reason : 'its session is of another user';
+    const client = clientId.slice(0, LIMITS.clientIdLengthMax);
+    seldom.warn(`id ${client}`, { client, reason }, 'client id refused');
+    return false;
+  }
+}
+
+const refused = (code: 2 | 3 | 4 | 5): JudgedLogin => ({
+  kind: 'refused',
+  error: refusedLogin(code),
+});

@@ -1,0 +1,68 @@
+/** `drover fleet sessions` and `remove-session`: MQTT sessions that a broker keeps for clients. */
+
+import type { Argv } from 'yargs';
+import { z } from 'zod';
+import { DroverError } from '../../shared/base/errors.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { formatTable } from '../rollout/fleet-report.ts';
+import { openApi, rawObject, withApi, type ApiArgs } from './rollout-options.ts';
+
+const answerSchema = z.object({
+  sessions: z.array(
+    z.object({
+      client_id: z.string(),
+      owner: z.string().nullable(),
+      connected: z.boolean(),
+      away_s: z.number(),
+      queued: z.number(),
+      queued_bytes: z.number(),
+      dropped: z.number(),
+    }),
+  ),
+});
+
+export const withSessionCommands = (argv: Argv): Argv =>
+  argv
+    .command(
+      'sessions',
+      'list MQTT sessions that a broker keeps for clients that are away',
+      (options) => withApi(options).example('$0 fleet sessions --api http://127.0.0.1:8080', ''),
+      (args) => showSessions(args),
+    )
+    .command(
+      'remove-session <client>',
+      'end such a session, what is queued for it and its connection',
+      (options) =>
+        withApi(options).positional('client', {
+          type: 'string',
+          demandOption: true,
+          describe: 'client id, as sessions lists it',
+        }),
+      (args) => removeSession(args),
+    );
+
+async function showSessions(args: ApiArgs): Promise<void> {
+  const bytes = await openApi(args).get('/sessions');
+  const answer = answerSchema.safeParse(rawObject(bytes));
+  if (!answer.success) {
+    throw new DroverError('BROKER_REFUSED', 'list sessions: the answer cannot be read');
+  }
+  const table = answer.data.sessions.map((one) => [
+    printable(one.client_id),
+    one.owner ?? '-',
+    one.connected ? 'here' : `away ${Math.round(one.away_s / 3600)} h`,
+    String(one.queued),
+    String(one.queued_bytes),
+    String(one.dropped),
+  ]);
+  const head = ['CLIENT', 'OWNER', 'IS', 'QUEUED', 'BYTES', 'DROPPED'];
+  const lines = table.length > 0 ? formatTable([head, ...table]) : ['no session is kept'];
+  makeOutput(args.json).result(rawObject(bytes), lines);
+}
+
+async function removeSession(args: ApiArgs & { client: string }): Promise<void> {
+  const path = `/sessions/${encodeURIComponent(args.client)}/remove`;
+  const bytes = await openApi(args).post(path, {});
+  makeOutput(args.json).result(rawObject(bytes), [`removed the session of ${args.client}`]);
+}

@@ -1,0 +1,184 @@
+/** Sessions that outlive their connections belong to a user, have a share, and end with the user. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { startDrover } from '../helpers/child.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { addUser, type Login } from './credentials.ts';
+
+const EVENTS = 'fleet/robots/+/events';
+
+interface Site {
+  readonly broker: BrokerChild;
+  readonly file: string;
+  readonly data: string;
+  readonly users: Readonly<Record<'pub' | 'tech' | 'r1' | 'site', Login>>;
+}
+
+async function makeSite(t: TestContext): Promise<Site> {
+  const folder = await tempFolder(t);
+  const file = join(folder, 'credentials.json');
+  const data = join(folder, 'data');
+  const users = {
+    pub: await addUser(t, file, 'pub', 'publisher'),
+    tech: await addUser(t, file, 'tech', 'technician'),
+    r1: await addUser(t, file, 'r1', 'robot'),
+    site: await addUser(t, file, 'site', 'relay'),
+  };
+  const broker = await startBrokerChild(t, { data, args: ['--credentials', file] });
+  return { broker, file, data, users };
+}
+
+/** @returns the client, or the return code of a CONNACK that refuses */
+async function connect(
+  t: TestContext,
+  url: string,
+  options: IClientOptions,
+): Promise<MqttClient | number> {
+  const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
+  t.after(() => client.endAsync(true));
+  return await new Promise((resolve) => {
+    client.once('connect', () => resolve(client));
+    client.on('error', (error) => resolve((error as { code?: number }).code ?? -1));
+  });
+}
+
+async function keep(
+  t: TestContext,
+  url: string,
+  options: IClientOptions,
+  filter = EVENTS,
+): Promise<number | undefined> {
+  const client = await connect(t, url, { clean: false, ...options });
+  assert.ok(typeof client !== 'number', `connected, not refused with ${String(client)}`);
+  const granted = new Promise<number | undefined>((resolve) => {
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'suback') resolve((packet.granted as number[])[0]);
+    });
+  });
+  client.subscribe(filter, { qos: 1 }, () => undefined);
+  const code = await granted;
+  await client.endAsync();
+  return code;
+}
+
+interface Listed {
+  readonly client_id: string;
+  readonly owner: string | null;
+  readonly queued: number;
+}
+
+async function listSessions({ broker, users }: Site): Promise<Listed[]> {
+  const headers = { authorization: `Bearer ${users.tech.password}` };
+  const response = await fetch(`${broker.httpUrl}/sessions`, { headers });
+  return ((await response.json()) as { sessions: Listed[] }).sessions;
+}
+
+describe('a session that outlives its connection', () => {
+  it('belongs to its user, also while that is away and after a restart', async (t) => {
+    const site = await makeSite(t);
+    const { url } = site.broker;
+    assert.equal(await keep(t, url, { clientId: 'desk', ...site.users.tech }), 1);
+    for (const clean of [true, false]) {
+      assert.equal(await connect(t, url, { clientId: 'desk', clean, ...site.users.pub }), 2);
+    }
+    site.broker.child.kill('SIGTERM');
+    await site.broker.child.exit;
+    const args = ['--credentials', site.file];
+    const again = await startBrokerChild(t, { data: site.data, args });
+    assert.equal(await connect(t, again.url, { clientId: 'desk', ...site.users.pub }), 2);
+    assert.equal(
+      typeof (await connect(t, again.url, { clientId: 'desk', ...site.users.tech })),
+      'object',
+    );
+  });
+
+  it('counts in the share of its user, which takes nothing from others', async (t) => {
+    const { broker, users } = await makeSite(t);
+    for (let at = 0; at < LIMITS.sessionsPerUserMax; at += 1) {
+      assert.equal(await keep(t, broker.url, { clientId: `t${at}`, ...users.tech }), 1);
+    }
+    assert.equal(await keep(t, broker.url, { clientId: 'one-more', ...users.tech }), 0x80);
+    assert.equal(await keep(t, broker.url, { clientId: 't3', ...users.tech }), 1);
+    assert.equal(await keep(t, broker.url, { clientId: 'other', ...users.pub }), 1);
+  });
+
+  it('is listed, and removed by its id or with its user', async (t) => {
+    const site = await makeSite(t);
+    const { broker, users, file } = site;
+    await keep(t, broker.url, { clientId: 'desk', ...users.tech });
+    await keep(t, broker.url, { clientId: 'ci', ...users.pub }, 'fleet/robots/+/state');
+    const names = (await listSessions(site)).map(({ client_id: id, owner }) => `${id} ${owner}`);
+    assert.deepEqual(names.sort(), ['ci user:pub', 'desk user:tech']);
+
+    const cli = startDrover(t, 'publisher', [
+      ...['fleet', 'remove-session', 'ci', '--api', broker.httpUrl, '--json'],
+      ...['--token-file', await tokenFile(t, users.pub)],
+    ]);
+    await cli.exit;
+    assert.equal(cli.ended?.code, 0, cli.describe());
+    assert.deepEqual(
+      (await listSessions(site)).map(({ client_id: id }) => id),
+      ['desk'],
+    );
+
+    const { users: all } = JSON.parse(await readFile(file, 'utf8')) as {
+      users: { username: string }[];
+    };
+    const left = all.filter(({ username }) => username !== 'tech');
+    await writeFile(file, JSON.stringify({ users: left }));
+    await waitUntil('the session to be removed', () => {
+      return broker.child.stderr.includes('removed the session of a user who is gone');
+    });
+  });
+});
+
+async function tokenFile(t: TestContext, { password }: Login): Promise<string> {
+  const path = join(await tempFolder(t), 'token');
+  await writeFile(path, password);
+  return path;
+}
+
+/** A CONNECT without an id that wants its session kept: our library sends none such. @returns code */
+async function connectNameless(port: number, { username, password }: Login): Promise<number> {
+  const text = (value: string): number[] => [0, value.length, ...Buffer.from(value)];
+  const [level, userAndPassword, keepalive] = [4, 0xc0, [0, 60]];
+  const header = [...text('MQTT'), level, userAndPassword, ...keepalive];
+  const rest = [...header, ...text(''), ...text(username), ...text(password)];
+  const socket = connectTcp(port, '127.0.0.1');
+  socket.write(Buffer.from([0x10, rest.length, ...rest]));
+  const [connack] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  return connack[3] ?? -1;
+}
+
+describe('a client id', () => {
+  it('is needed for a session that is kept [MQTT-3.1.3-8], and has a bound', async (t) => {
+    const { broker, users } = await makeSite(t);
+    assert.equal(await connectNameless(broker.port, users.tech), 2);
+    const long = 'x'.repeat(LIMITS.clientIdLengthMax + 1);
+    assert.equal(await connect(t, broker.url, { clientId: long, ...users.tech }), 2);
+    const fits = await connect(t, broker.url, { clientId: long.slice(1), ...users.tech });
+    assert.equal(typeof fits, 'object');
+  });
+
+  it('of a relay is kept for its user while the relay is away', async (t) => {
+    const { broker, users } = await makeSite(t);
+    const relay = await connect(t, broker.url, { clientId: 'north', ...users.site });
+    assert.ok(typeof relay !== 'number');
+    await relay.endAsync();
+    for (const clientId of ['north', 'relay-0123']) {
+      assert.equal(await connect(t, broker.url, { clientId, ...users.r1 }), 2, clientId);
+    }
+    const back = await connect(t, broker.url, { clientId: 'north', ...users.site });
+    assert.equal(typeof back, 'object');
+  });
+});
