@@ -191,7 +191,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
       ...site.publishWords('x-1', '--waves', '100', '--soak', '0', '--canaries', 'r1'),
       ...['--approve', '0', '--gate', 'batch_s=1', '--late-spread', '1m'],
     );
-    assert.match(said, /^canaries first: r1$/m);
+    assert.match(said, /^canaries first: r1, soak 0 as the first wave$/m);
     assert.match(said, /^gates: batch_s=1$/m);
     await site.until('x-1', 'waits for its canary', (run) => run?.waits_for === 'robots');
     const watch = site.start('rollout', 'watch', 'x-1');
