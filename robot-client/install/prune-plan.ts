@@ -125,7 +125,6 @@ export function chooseSpare({ active, rollback, whole, failed }: SpareFacts): st
   if (!isShort) return null;
   const newestFirst = [...whole].sort((one, other) => compareVersions(other, one));
   const works = newestFirst.find((version) => !failed.includes(version));
-  // One that failed is better than a release that lost bytes, and not than one that nobody knows.
-  const orFailed = active === 'damaged' ? newestFirst[0] : undefined;
-  return works ?? orFailed ?? null;
+  // One that failed is better than none, while nothing says that what runs has its bytes.
+  return works ?? (active === 'whole' ? null : (newestFirst[0] ?? null));
 }

@@ -18,7 +18,7 @@ import {
   stat,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
@@ -27,6 +27,7 @@ import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { PullLink } from '../../../robot-client/update/download.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { checkRelease } from '../../../robot-client/install/seal-check.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { requireBlockDevices } from '../../helpers/block-device.ts';
@@ -92,18 +93,27 @@ interface Before {
   /** Trees that a rule may lead to, with their bytes. */
   readonly good: readonly string[];
   readonly outside: string | null;
-  /** Versions whose release has all its bytes and rights. */
+  /** Versions whose release has all its bytes and rights; and those that a seal or recipe says so of. */
   readonly whole: readonly string[];
+  readonly known: readonly string[];
 }
 
 async function lookAt(root: string): Promise<Before> {
   const trees = [OLD, NEW].map((version) => hashAt(join(root, 'releases', version)));
   const rollback = await resolved(join(root, 'rollback'));
   const good = [...(await Promise.all(trees)), rollback?.hash ?? null];
-  const whole: string[] = [];
-  for (const version of [OLD, NEW]) if (await isWhole(root, version)) whole.push(version);
+  const [whole, known]: [string[], string[]] = [[], []];
+  for (const version of [OLD, NEW]) {
+    if (!(await isWhole(root, version))) continue;
+    whole.push(version);
+    const tree = join(root, 'releases', version);
+    const input = { version, tree, mayHash: () => true, known: new Set<string>() };
+    const { kind } = await checkRelease(realDisk, layoutOf(root), input);
+    if (kind === 'whole') known.push(version);
+  }
   return {
     whole,
+    known,
     active: await resolved(join(root, 'active')),
     rollback,
     good: good.filter((hash) => hash !== null),
@@ -124,7 +134,11 @@ async function check(root: string, before: Before, world: World): Promise<void> 
   for (const path of world.foreign) {
     assert.ok(await lstat(join(root, path)).catch(() => null), `${path} was not made by Drover`);
   }
-  if (before.whole.length > 0) assert.notEqual(after.whole.length, 0, 'a whole release is left');
+  // What was adopted from outside is whole by a seal of its own.
+  const isOfOurs = [OLD, NEW].includes(basename(after.active?.path ?? OLD));
+  if (before.known.length > 0 && isOfOurs) {
+    assert.notEqual(after.whole.length, 0, 'a whole release is left');
+  }
   if (before.active === null) return;
   assert.ok(after.active, 'active leads somewhere, as before');
   if (after.active.hash !== before.active.hash) {

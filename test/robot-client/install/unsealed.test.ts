@@ -98,12 +98,12 @@ const kinds = fc.constantFrom('absent', 'unknown', 'damaged', 'whole');
 const versions = fc.uniqueArray(fc.constantFrom<string>('1.0.0', '1.1.0', '1.2.0', '2.0.0'));
 
 describe('the release that is kept beside the slots', () => {
-  it('is there whenever what runs is damaged, rollback is not whole and one is whole', () => {
+  it('is there whenever nothing in the slots is known to be whole, and one beside them is', () => {
     fc.assert(
       fc.property(kinds, kinds, versions, versions, (active, rollback, whole, failed) => {
         const spare = chooseSpare({ active, rollback, whole, failed });
         if (spare !== null) assert.ok(whole.includes(spare));
-        const isNeeded = active === 'damaged' && rollback !== 'whole' && whole.length > 0;
+        const isNeeded = active !== 'whole' && rollback !== 'whole' && whole.length > 0;
         if (isNeeded) assert.notEqual(spare, null);
         if (rollback === 'whole') assert.equal(spare, null);
       }),
