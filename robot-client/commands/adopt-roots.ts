@@ -1,12 +1,15 @@
 /** Takes over what stands in the slots of each root, or says what it would do. */
 
+import { access, constants } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
+import { diskError } from '../install/disk.ts';
 import { layoutOf } from '../install/layout.ts';
 import { takeOver } from '../install/take-over.ts';
 import { newerState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
-import type { ComponentRoot } from './options.ts';
+import { rootAbsent, type ComponentRoot } from './options.ts';
 
 interface AdoptInput {
   readonly disk: Disk;
@@ -24,6 +27,8 @@ export async function adoptRoots(
   const lines: string[] = [];
   for (const { component, root } of input.roots) {
     const layout = layoutOf(root);
+    if ((await disk.kind(root)) === 'absent') throw rootAbsent('take over', root);
+    if (isDryRun) await assertWritable(root);
     const newer = await newerState(disk, layout);
     if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);
     if (!isDryRun) await prepareLayout(disk, layout);
@@ -34,6 +39,10 @@ export async function adoptRoots(
     components.push({ component, version: active, previous_version: rollback, actions, problem });
     lines.push(`${component}: ${headOf(actions, isDryRun, active)}`);
     lines.push(...actions.map((action) => `  ${action}`));
+    const isUnnamed = version === ADOPTED_VERSION_DEFAULT;
+    if (isUnnamed && actions.some((action) => action.includes(`releases/${version}`))) {
+      lines.push(`  ${version} stands for a version that is not known: --adopt-version names it`);
+    }
     if (problem && !isDryRun)
       lines.push(`  still in the way: ${problem.message} (${problem.code})`);
   }
@@ -43,4 +52,11 @@ export async function adoptRoots(
 function headOf(actions: readonly string[], isDryRun: boolean, active: string | null): string {
   if (actions.length === 0) return 'nothing to take over';
   return isDryRun ? 'this would be done' : `runs ${active ?? 'nothing that Drover can name'}`;
+}
+
+/** A dry run writes nothing, and must not promise what a read-only disk would refuse. */
+async function assertWritable(root: string): Promise<void> {
+  await access(root, constants.W_OK).catch((cause: unknown) => {
+    throw diskError('take over', root, cause);
+  });
 }

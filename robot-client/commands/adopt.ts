@@ -7,7 +7,7 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart, lockRoot } from '../install/lock.ts';
 import { adoptRoots } from './adopt-roots.ts';
 import { withInstall, withRoots } from './declare-options.ts';
-import { parseAdoptVersion, parseRoots, socketPathOf } from './options.ts';
+import { parseAdoptVersion, parseRoots, rootAbsent, socketPathOf } from './options.ts';
 import { assertNoAgent } from './serve-agent.ts';
 
 export const adoptCommand = (argv: Argv): Argv =>
@@ -31,7 +31,10 @@ async function adopt(args: AdoptArgs): Promise<void> {
   const { dryRun: isDryRun } = args;
   assertRootsApart(roots);
   if (!isDryRun) {
-    for (const { root } of roots) await lockRoot(root);
+    for (const { root } of roots) {
+      if ((await realDisk.kind(root)) === 'absent') throw rootAbsent('take over', root);
+      await lockRoot(root); // which would make it
+    }
     await assertNoAgent(socketPathOf(roots, args.socket));
   }
   const version = parseAdoptVersion(args.adoptVersion);

@@ -3,6 +3,7 @@
  * only.
  */
 
+import { toProblem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -13,12 +14,12 @@ import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { expectedOf, failedOf } from '../update/state.ts';
 import { peekMachineState } from '../update/state-file.ts';
-import type { ComponentRoot } from './options.ts';
+import { rootAbsent, type ComponentRoot } from './options.ts';
 
 export interface AtRest {
   /** `not answering`: an agent holds the lock of a root, and its socket is closed. */
   readonly agent: 'not running' | 'not answering';
-  /** False when a state was lost or cannot be read. */
+  /** False when a state was lost or cannot be read, or a root is not there. */
   readonly isWhole: boolean;
   readonly components: object[];
   readonly lines: string[];
@@ -31,6 +32,13 @@ export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[])
   let isWhole = true;
   for (const { component, root } of roots) {
     const layout = layoutOf(root);
+    if ((await disk.kind(root)) === 'absent') {
+      const absent = toProblem(rootAbsent('look at', root));
+      components.push({ name: component, last_error: absent });
+      lines.push(`${component}: ${absent.message} (${absent.code}): ${absent.hint}`);
+      isWhole = false;
+      continue;
+    }
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
     const slots = withExpected(await readSlots(disk, layout), expectedOf(state));
     isWhole &&= problem === null && state.lastProblem?.code !== 'STATE_LOST';

@@ -32,6 +32,10 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
   return parsed;
 }
 
+/** Only the agent makes a root: anywhere else a path that is not there is a typing error. */
+export const rootAbsent = (what: string, root: string): DroverError =>
+  new DroverError('ROOT_ABSENT', `${what} ${root}: there is no such folder`);
+
 export function parseTags(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(',')).filter((tag) => tag !== '');
 }

@@ -4,8 +4,9 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { realDisk } from '../install/disk.ts';
 import { lockRoot } from '../install/lock.ts';
-import type { ComponentRoot } from './options.ts';
+import { rootAbsent, type ComponentRoot } from './options.ts';
 import type { Recovery } from '../install/recover.ts';
 import { assertNoAgent } from './serve-agent.ts';
 
@@ -27,6 +28,10 @@ export async function recoverRoots(
   const locked: ComponentRoot[] = [];
   for (const one of roots) {
     try {
+      if ((await realDisk.kind(one.root)) === 'absent') {
+        recoveries.push(nothingThere(one));
+        continue;
+      }
       await lockRoot(one.root);
       locked.push(one);
     } catch (thrown) {
@@ -43,4 +48,11 @@ export async function recoverRoots(
     }
   }
   return { recoveries, failures };
+}
+
+/** As before the first start of the agent: nothing is made, and the application may start. */
+function nothingThere({ component, root }: ComponentRoot): Recovery {
+  const { message, code, hint } = toProblem(rootAbsent('recover', root));
+  const actions = [`${message} (${code}): ${hint}`];
+  return { component, version: null, bootsForeign: false, phase: 'idle', actions, problems: [] };
 }

@@ -26,6 +26,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf } from './layout.ts';
 import { diskError, realDisk } from './disk.ts';
+import { mountedPlace, overlaps } from './mounted-place.ts';
 import { makeRoot } from '../update/swap.ts';
 
 export interface RootLock {
@@ -151,15 +152,16 @@ export function isRootLocked(root: string): boolean {
  * @throws DroverError ROOTS_OVERLAP
  */
 export function assertRootsApart(roots: readonly { component: string; root: string }[]): void {
-  const found = roots.map(({ component, root }) => ({
-    component,
-    real: realPathOf(root),
-    id: folderId(root),
-  }));
+  const mounts = roots.length > 1 ? readMounts() : '';
+  const found = roots.map(({ component, root }) => {
+    const real = realPathOf(root);
+    return { component, real, id: folderId(root), place: mountedPlace(real, mounts) };
+  });
   for (const [at, one] of found.entries()) {
     for (const other of found.slice(at + 1)) {
       const isSame = one.real === other.real || (one.id !== null && one.id === other.id);
-      const isInside = isBelow(one.real, other.real) || isBelow(other.real, one.real);
+      const isMounted = one.place && other.place && overlaps(one.place, other.place);
+      const isInside = isMounted || isBelow(one.real, other.real) || isBelow(other.real, one.real);
       if (!isSame && !isInside) continue;
       const how = isSame ? 'are the same folder' : 'lie in each other';
       throw new DroverError(
@@ -167,6 +169,15 @@ export function assertRootsApart(roots: readonly { component: string; root: stri
         `read --root: ${one.component} and ${other.component} ${how} (${one.real}, ${other.real})`,
       );
     }
+  }
+}
+
+/** Empty where the kernel shows no mounts: paths and inodes are compared all the same. */
+function readMounts(): string {
+  try {
+    return readFileSync('/proc/self/mountinfo', 'utf8');
+  } catch {
+    return '';
   }
 }
 

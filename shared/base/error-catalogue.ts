@@ -399,6 +399,11 @@ export const CATALOGUE = {
     'give this root with the name that the message says it has (--root NAME=DIR); if the component was renamed: stop the agent, remove state/component from the root, start it again',
     'later',
   ),
+  ROOT_ABSENT: refused(
+    'operator',
+    'check the path of --root; a root that is new is made by the agent at its first start',
+    'later',
+  ),
   ROOTS_OVERLAP: usage('give each component a folder of its own, none of them inside another'),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
