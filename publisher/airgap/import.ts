@@ -10,6 +10,7 @@ import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { join } from 'node:path';
+import { PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
@@ -28,6 +29,7 @@ import { BrokerLink } from '../transfer/broker-link.ts';
 import { makeMeter } from '../transfer/progress-meter.ts';
 import { ParcelReader } from './parcel-reader.ts';
 import { chunkPayload } from '../bundle/payload.ts';
+import { countPacked, tellAttributes } from '../bundle/payload-census.ts';
 import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type PublishJob, type Published } from '../transfer/publish.ts';
@@ -120,10 +122,25 @@ async function unpack(job: ImportJob, reader: ParcelReader): Promise<Unpacked[]>
   const bytes = reader.index.members.reduce((sum, { size }) => sum + size, 0);
   const meter = makeMeter(job.output, dryRun ? 'verify' : 'unpack', bytes);
   try {
+    if (dryRun) for (const one of bundles) await tellOfPayload(job, reader, one);
     return await unpackBundles({ reader, trust, into, dryRun, meter }, bundles);
   } finally {
     meter.stop();
   }
+}
+
+/** What publishing it will say of its payload, before anything is unpacked. */
+async function tellOfPayload(
+  { log }: ImportJob,
+  reader: ParcelReader,
+  { parts, verified }: Awaited<ReturnType<typeof verifyBundles>>[number],
+): Promise<void> {
+  const payload = parts.get(PAYLOAD_FILE);
+  if (!payload) return;
+  const { name, size: bytes } = payload;
+  const pieces = reader.pieces(payload);
+  const census = await countPacked({ name, bytes, pieces }).catch(() => null);
+  tellAttributes(census, verified.manifest.version, log);
 }
 
 interface Cloud {

@@ -12,6 +12,10 @@ import { isMachineXattr, paxXattr, type Attributed } from './xattr-policy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+
+/** Attributes are told by their names, so many at most. */
+const NAMES_TOLD_MAX = 10;
 
 export interface Census {
   readonly entries: number;
@@ -22,9 +26,25 @@ export interface Census {
   readonly attributed: readonly Attributed[];
 }
 
-/** @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE */
-export async function countPayload(bundle: Bundle): Promise<Census> {
-  const { payloadPath, payloadBytes } = bundle;
+/** A packed payload, wherever it lies. */
+export interface PayloadPieces {
+  /** For messages. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** @throws DroverError as `countPacked` */
+export const countPayload = ({ payloadPath, payloadBytes }: Bundle): Promise<Census> =>
+  countPacked({
+    name: payloadPath,
+    bytes: payloadBytes,
+    pieces: createReadStream(payloadPath),
+  });
+
+/** @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE, those of the pieces */
+export async function countPacked(payload: PayloadPieces): Promise<Census> {
+  const { name: payloadPath, bytes: payloadBytes, pieces: packed } = payload;
   const extract = tar.extract();
   const count = async (): Promise<Census> => {
     const census = { entries: 0, files: 0, bytes: 0 };
@@ -52,7 +72,7 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
   let unpackedBytes = 0;
   const counting = count();
   const reading = pipeline(
-    createReadStream(payloadPath),
+    packed,
     createGunzip(),
     async function* bounded(pieces: AsyncIterable<Buffer>) {
       for await (const piece of pieces) {
@@ -73,6 +93,18 @@ export async function countPayload(bundle: Bundle): Promise<Census> {
   if (cause instanceof DroverError) throw cause;
   const why = cause instanceof Error ? cause.message : String(cause);
   throw new DroverError('ARCHIVE_CORRUPT', `read payload ${payloadPath}: ${why}`, { cause });
+}
+
+/**
+ * `drover sign` refuses such a payload; this one may have been signed by another tool. A payload
+ * that is no archive is judged by robots.
+ */
+export function tellAttributes(census: Census | null, version: string, log: Log): void {
+  const found = census?.attributed ?? [];
+  if (found.length === 0) return;
+  const names = [...new Set(found.flatMap((one) => one.names))].slice(0, NAMES_TOLD_MAX);
+  const facts = { version, entries: found.length, names };
+  log.warn(facts, 'the payload has extended attributes that no robot restores (XATTRS_REFUSED)');
 }
 
 /**

@@ -41,7 +41,7 @@ import {
   chunkPayload,
   type ChunkedPayload,
 } from '../bundle/payload.ts';
-import { countPayload } from '../bundle/payload-census.ts';
+import { countPayload, tellAttributes } from '../bundle/payload-census.ts';
 import { readRobots } from '../rollout/robot-states.ts';
 import { storeChunks, type StoredChunks } from './store-chunks.ts';
 import { UploadJournal } from './journal.ts';
@@ -97,27 +97,16 @@ export interface Published {
   readonly leader: LeaseHolder | null;
 }
 
-/**
- * `drover sign` refuses such a payload; this one may have been signed by another tool. A payload
- * that is no archive is judged by robots.
- */
-async function tellAttributes({ bundle, log }: PublishJob): Promise<void> {
-  const census = await countPayload(bundle).catch(() => null);
-  const found = census?.attributed ?? [];
-  if (found.length === 0) return;
-  const names = [...new Set(found.flatMap((one) => one.names))].slice(0, NAMES_TOLD_MAX);
-  const facts = { version: bundle.manifest.version, entries: found.length, names };
-  log.warn(facts, 'the payload has extended attributes that no robot restores (XATTRS_REFUSED)');
-}
-
 /** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
  * BROKER_REFUSED of the announcement itself */
+/** [P-5.7] */
 export async function publishBundle(job: PublishJob): Promise<Published> {
   assertChunkBytes(job.chunkBytes);
   if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
   const payload = await chunkPayload(job.bundle, job.chunkBytes);
   const verified = verifyAll(job, payload);
-  await tellAttributes(job);
+  const census = await countPayload(job.bundle).catch(() => null);
+  tellAttributes(census, job.bundle.manifest.version, job.log);
   const deltas: ChunkedPayload[] = [];
   for (const { path, delta } of await checkDeltas(job.bundle)) {
     deltas.push(await chunkFile(path, delta.size, job.chunkBytes));

@@ -152,7 +152,10 @@ test('attributes in global PAX records are found; publish and import tell those 
   const parcel = join(folder, 'stick.drover-export');
   const exported = await drover('export', folder, '--trust', trust, '--out', parcel);
   assert.equal(exported.ended?.code, 0, exported.describe());
-  const imported = await drover('import', parcel, ...words, '--into', join(folder, 'kept'));
-  assert.equal(imported.ended?.code, 0, imported.describe());
-  assert.match(imported.stderr, /user\.note.*no robot restores \(XATTRS_REFUSED\)/);
+  const into = ['--into', join(folder, 'kept')];
+  for (const how of [['--dry-run'], []]) {
+    const imported = await drover('import', parcel, ...words, ...into, ...how);
+    assert.equal(imported.ended?.code, 0, imported.describe());
+    assert.match(imported.stderr, /user\.note.*no robot restores \(XATTRS_REFUSED\)/);
+  }
 });
