@@ -51,7 +51,8 @@ export function backoffMs(attempt: number, bounds: BackoffBounds, random: number
 /**
  * Connections in a row that the peer ended soon after they were up. A broker ends one when another
  * client comes with its id: two robots with one id would do that to each other many times a minute.
- * Once it looks like that, only a connection that lasted long begins at zero.
+ * From the first one on, only a connection that lasted long begins at zero: the other robot may be
+ * the first to find out, and waits longer from then on.
  * @param endings of the connections before
  * @param livedMs how long this one was up
  * @param unserved see `waitsOf`: a twin that hears as little waits as long as this one does
@@ -60,5 +61,5 @@ export function countEndings(endings: number, livedMs: number, unserved = 0): nu
   const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
   const soonMs = unserved > 0 ? reconnectMs(unserved + 1, bounds, 1) : LIMITS.endedSoonMs;
   if (livedMs < soonMs) return endings + 1;
-  return endings >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? endings + 1 : 0;
+  return endings > 0 && livedMs < LIMITS.endedLateMs ? endings + 1 : 0;
 }

@@ -67,6 +67,31 @@ test('two robots with one id find out although the broker has no message for the
   assert.ok(waitsOf({ unserved, endings }) >= 2, 'then they wait longer and longer');
 });
 
+test('both of two robots with one id find out, also when one did before the other', () => {
+  const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };
+  const chances = fc.array(random, { minLength: 60, maxLength: 60 });
+  fc.assert(
+    fc.property(chances, (all) => {
+      const endings: [number, number] = [1, 1]; // each has ended the other once, soon
+      // Each returns after its wait, which is how long the link of the other lasts.
+      for (const [turn, chance] of all.entries()) {
+        const [ended, returning] = turn % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const);
+        const waits = waitsOf({ unserved: 0, endings: endings[returning] });
+        const livedMs = reconnectMs(waits, bounds, chance);
+        endings[ended] = countEndings(endings[ended], livedMs);
+      }
+      assert.ok(Math.min(...endings) >= LIMITS.endingsOfTwins, String(endings));
+    }),
+  );
+});
+
+test('a link that lasted is no sign of another robot', () => {
+  for (const endings of [0, 1, LIMITS.endingsOfTwins]) {
+    assert.equal(countEndings(endings, LIMITS.endedLateMs), 0);
+  }
+  assert.equal(countEndings(0, LIMITS.endedSoonMs), 0);
+});
+
 test('a broker that takes connections and drops them is asked less and less', () => {
   const between = { minMs: 500, maxMs: 60_000 };
   const longest = [0, 1, 2, 3, 4, 10].map((at) => reconnectMs(at, between, 1 - Number.EPSILON));
