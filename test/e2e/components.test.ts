@@ -7,8 +7,9 @@ import assert from 'node:assert/strict';
 import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
-import { untilHeard } from './mounted-roots.ts';
+import { heard, untilHeard } from './mounted-roots.ts';
 import { Site } from './site.ts';
 
 describe('a robot with several components', () => {
@@ -34,6 +35,9 @@ describe('a robot with several components', () => {
     await robot.kill();
     robot.start('--root', `nav=${site.path('nav')}`);
     await robot.runs('1.0.0');
+    await waitUntil('the fleet to know of nav', async () => {
+      return (await heard(broker)).some(({ name }) => name === 'nav');
+    });
     await site.publish(broker.url, await site.bundle('2.0.0', {}, '--name', 'nav'));
     await robot.component('nav').runs('2.0.0');
     assert.equal(await readlink(join(robot.root, 'active')), 'releases/1.0.0');

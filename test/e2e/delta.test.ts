@@ -103,7 +103,7 @@ describe('an update by a delta', () => {
     const wait = `case "$*" in --version) ;; *) touch ${gate}.waits; while [ ! -f ${gate} ]; do sleep 0.1; done;; esac`;
     await writeFile(slow, `#!/bin/sh\n${wait}\nexec zstd "$@"\n`);
     await chmod(slow, 0o755);
-    const robot = site.robot('r1', url, ['--zstd', slow, '--max-rate', '400k']);
+    const robot = site.robot('r1', url, ['--zstd', slow, '--max-rate', '100k']);
     await release('1.0.0');
     await robot.runs('1.0.0');
     world.news = randomBytes(600_000);

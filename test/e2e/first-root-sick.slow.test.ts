@@ -79,7 +79,8 @@ it('other components are updated while the first root is read-only, full or abse
   await fill(rootOf('filled'));
   await publish(site, broker, '2.0.0');
   for (const one of [sealed, filled, absent]) await untilNavRuns(one, broker, '2.0.0');
-  await untilHeard([filled, broker], 'app', 'DISK_SPACE_SHORT');
+  // Its state cannot be written either, and that goes before what an update would need.
+  await untilHeard([filled, broker], 'app', 'DISK_FULL');
   for (const id of ['sealed', 'talking', 'filled']) {
     assert.equal(await readlink(join(rootOf(id), 'active')), 'releases/1.0.0');
   }
