@@ -102,7 +102,7 @@ export class Orders {
 
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
     this.#secondLook.forget(topic);
-    if (payload.byteLength === 0) return; // retained message cleared: nothing new is offered
+    if (payload.byteLength === 0) return; // cleared: nothing new is offered [P-2.4]
     try {
       const { seq, expires_at } = await this.#options.inbox.acceptAnnouncement(
         payload,

@@ -133,6 +133,7 @@ export class AttachedEngine implements EnginePort {
     }
   }
 
+  /** [P-7.9] */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
     const { chunks, log, onHeld, onUnanswered } = this.#options;
     const unanswered: Sha256Hex[] = [];

@@ -139,6 +139,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       );
     }
     const actual = sha256Hex(bytes);
+    // [P-7.7]
     if (actual !== hash) {
       throw new DroverError(
         'CHUNK_HASH_MISMATCH',

@@ -192,6 +192,7 @@ export class Engine implements EnginePort {
 
   /** Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
    * sent: the others are, and the robot asks again. Never rejects. */
+  /** [P-7.6] */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
     for (const hash of hashes) {
       try {
@@ -366,6 +367,7 @@ export class Engine implements EnginePort {
     }
   }
 
+  /** [P-9.1] */
   async #refuse(client: Client | null, packet: PublishPacket, error: unknown): Promise<void> {
     const problem = toProblem(error);
     const { log, onRefused } = this.#options;

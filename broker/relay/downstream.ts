@@ -42,7 +42,11 @@ export interface DownInput {
 
 const KNOWN: DownPlan = { kind: 'known' };
 
-/** @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT, TRUST_VERSION_WRONG */
+/**
+ * [P-5.8]
+ * @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT,
+ *   TRUST_VERSION_WRONG
+ */
 export function planDown(input: DownInput): DownPlan {
   const { topic, payload, stored } = input;
   if (stored && bytesEqual(stored, payload)) return KNOWN;

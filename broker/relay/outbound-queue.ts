@@ -27,6 +27,7 @@ export interface Said {
   readonly payload: Uint8Array;
 }
 
+/** [P-8.10] */
 export class UpstreamQueue {
   readonly #database: SteadyDatabase;
   readonly #log: Log;

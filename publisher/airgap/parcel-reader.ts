@@ -26,6 +26,7 @@ import {
 import { BLOCK_BYTES, END_BYTES, paddingOf, sizeInHeader, tarHeader } from '../bundle/tar-block.ts';
 import { PartsReader } from '../transfer/file-parts.ts';
 
+/** [P-13.2] */
 export class ParcelReader {
   readonly #file: PartsReader;
   readonly #starts: ReadonlyMap<string, number>;

@@ -86,6 +86,7 @@ export function encodeIndex(fields: ParcelIndexFields, seeds: readonly Uint8Arra
 }
 
 /**
+ * [P-13.4]
  * @param role whose signature counts
  * @throws DroverError PARCEL_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_*
  */

@@ -81,7 +81,7 @@ export function importedAfterRotation(
   return { seq: Math.min(imported.seq, seqAt('announcement', now + aheadMs)) };
 }
 
-/** @throws DroverError FLEET_WRONG, PARCEL_OLD, PARCEL_INVALID */
+/** [P-13.5] @throws DroverError FLEET_WRONG, PARCEL_OLD, PARCEL_INVALID */
 export function assertOrder(
   index: ParcelIndex,
   { trust, floor }: { trust: TrustRoot; floor: number },

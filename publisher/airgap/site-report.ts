@@ -67,6 +67,7 @@ const oneLine = (payload: Uint8Array): Uint8Array => {
 };
 
 /**
+ * [P-13.6]
  * @throws DroverError ENVELOPE_*, REPORT_INVALID, FLEET_WRONG, DOCUMENT_TOO_LARGE, JSON_INVALID
  */
 export function openSiteReport(bytes: Uint8Array, trust: TrustRoot): SiteReport {

@@ -23,7 +23,7 @@ const BINARY_SIZE_MARK = 0x80;
 export const paddingOf = (bytes: number): number =>
   (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES;
 
-/** @throws TypeError for a name that does not fit */
+/** [P-13.1] @throws TypeError for a name that does not fit */
 export function tarHeader(name: string, bytes: number): Uint8Array {
   const block = new Uint8Array(BLOCK_BYTES);
   const put = (at: number, text: string): void => block.set(utf8(text), at);

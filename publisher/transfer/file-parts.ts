@@ -148,6 +148,7 @@ interface Part {
   readonly bytes: number;
 }
 
+/** [P-13.3] */
 export class PartsReader {
   readonly #parts: readonly Part[];
   readonly #path: string;

@@ -41,7 +41,7 @@ export class ChunkLink implements PullLink {
   /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
   async deliver(bytes: Uint8Array): Promise<void> {
     if (this.#listeners.size === 0) return;
-    const hash = sha256Hex(bytes);
+    const hash = sha256Hex(bytes); // [P-7.2]
     for (const listener of [...this.#listeners]) await listener.onChunk(hash, bytes);
     this.#memory.passed(bytes.byteLength);
   }

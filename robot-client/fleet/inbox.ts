@@ -252,7 +252,10 @@ export class Inbox {
     return { order, signers, raise: (one) => raisedFloor(sorted(one), said, order) };
   }
 
-  /** @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG */
+  /**
+   * [P-5.6] [P-10.1]
+   * @throws DroverError TRUST_LOST, TRUST_EXPIRED, ENVELOPE_*, ANNOUNCEMENT_*, FLEET_WRONG
+   */
   async acceptAnnouncement(bytes: Uint8Array, now: EpochMs): Promise<Announcement> {
     this.#assertTrust(now);
     const announcement = openAnnouncement(bytes, this.#trust);

@@ -16,6 +16,7 @@ export interface OrdersWatchOptions {
   ask(): void;
 }
 
+/** [P-5.9] */
 export class OrdersWatch {
   readonly #options: OrdersWatchOptions;
   #expiry: NodeJS.Timeout | null = null;

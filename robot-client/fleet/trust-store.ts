@@ -83,7 +83,7 @@ export class TrustFile {
   }
 
   /**
-   * Believes the next root, for good.
+   * Believes the next root, for good. [P-4.8]
    * @returns false for a root that is in force already, which comes with each subscription
    * @throws DroverError ENVELOPE_*, TRUST_INVALID, TRUST_VERSION_WRONG, FLEET_WRONG,
    *   DISK_WRITE_FAILED, DISK_FULL

@@ -80,7 +80,10 @@ export interface Decision {
 
 const NOTHING: Decision = { verdict: { kind: 'notForUs' }, rollout: null, wantedPackage: null };
 
-/** The best that an announcement offers: the highest version that can be taken now. */
+/**
+ * The best that an announcement offers: the highest version that can be taken now.
+ * [P-10.2] [P-10.3]
+ */
 export function decideOffer(announcement: Announcement, facts: RobotFacts): Decision {
   const judged = announcement.rollouts.map((rollout) => ({
     rollout: rollout.id as string,
@@ -221,7 +224,7 @@ export interface RecallFacts {
   readonly now: EpochMs;
 }
 
-/** Whether the rollout that brought what runs here has been taken back. */
+/** Whether the rollout that brought what runs here has been taken back. [P-6.4] */
 export function decideRecall(facts: RecallFacts): Problem | null {
   const { state, active, rollback, progress, now } = facts;
   const isProbation = state.phase === 'probation';

@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { DeltaOffer, Job, MachineState } from './state.ts';
 
-/** What `caps` of a robot's state says when it can take deltas. */
+/** What `caps` of a robot's state says when it can take deltas. [P-12.5] */
 export const PATCH_CAPABILITY = 'zstd-patch';
 
 export interface PatchFacts {
@@ -31,7 +31,7 @@ export function patchFacts(
 }
 
 /**
- * The deltas of a rollout that this robot could try, in the order of the manifest.
+ * The deltas of a rollout that this robot could try, in the order of the manifest. [P-12.3]
  * @param facts null for a robot that cannot patch
  */
 export function offersOf(
@@ -89,7 +89,10 @@ export function scratchBytesOf(delta: DeltaOffer | null): number {
   return delta === null ? 0 : delta.tarBytes + LIMITS.deltaDictionaryBytesMax;
 }
 
-/** The job goes on with the full payload, and this bundle's deltas are not tried here again. */
+/**
+ * The job goes on with the full payload, and this bundle's deltas are not tried here again.
+ * [P-12.4]
+ */
 export function withoutDelta(state: MachineState, problem: Problem): MachineState {
   const { job } = state;
   if (!job) return state;

@@ -40,7 +40,7 @@ function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] 
   return parts;
 }
 
-/** @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
+/** [P-10.4] @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
 export async function assertRoom(input: RoomInput): Promise<void> {
   const { disk, layout, job } = input;
   const folder = stagingFolder(layout, job.payloadSha256);

@@ -213,7 +213,7 @@ export function standing(state: MachineState, trust: TrustRoot): MachineState {
   return { ...state, blocked: state.blocked.filter(stands) };
 }
 
-/** What is not tried again by itself, also while a rollback from it is stuck. */
+/** What is not tried again by itself, also while a rollback from it is stuck. [P-10.5] */
 export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
   if (phase !== 'stuck' || !job) return blocked;
   const { version, payloadSha256 } = job;

@@ -13,7 +13,10 @@ import { jobBytes, type Job } from './state.ts';
 
 const READ_BYTES = 512 * 1024;
 
-/** @throws DroverError PAYLOAD_SIZE_MISMATCH, PAYLOAD_HASH_MISMATCH, or of the signatures */
+/**
+ * [P-3.6]
+ * @throws DroverError PAYLOAD_SIZE_MISMATCH, PAYLOAD_HASH_MISMATCH, or of the signatures
+ */
 export async function verifyPayload(input: {
   disk: Disk;
   payloadPath: string;

@@ -23,6 +23,7 @@ export type PublicKeyHex = string;
 
 export const PUBLIC_KEY_PATTERN = /^[0-9a-f]{64}$/;
 
+/** [P-4.1] */
 export function publicKeyOf(seed: Uint8Array): PublicKeyHex {
   return bytesToHex(ed.getPublicKey(seed));
 }
@@ -39,7 +40,7 @@ function isTorsionFree(point: Uint8Array): boolean {
   return ed.Point.fromBytes(point).isTorsionFree();
 }
 
-/** Never throws: malformed input of any kind is simply not a valid signature. */
+/** Never throws: malformed input of any kind is simply not a valid signature. [P-3.4] */
 export function signatureIsValid(
   signature: Uint8Array,
   message: Uint8Array,

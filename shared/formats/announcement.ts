@@ -29,6 +29,7 @@ const tagSchema = z
   .regex(/^[A-Za-z0-9_.:=-]{1,64}$/, 'want 1 to 64 of A-Z a-z 0-9 _ . : = -');
 export const tagsSchema = z.array(tagSchema).max(LIMITS.tagsMax);
 
+/** [P-5.3] */
 const artifactSchema = z.object({
   kind: z.enum(['full', 'zstd-patch']),
   sha256: sha256Schema,
@@ -55,6 +56,7 @@ const waveSchema = z.object({
   soak_s: sizeSchema.default(0),
 });
 
+/** [P-5.2] */
 const rolloutSchema = z.object({
   id: rolloutIdSchema,
   manifest: base64Schema(LIMITS.manifestBytesMax),
@@ -91,6 +93,7 @@ const rolloutSchema = z.object({
   min_canaries: z.number().int().min(1).max(1_000_000).default(1),
 });
 
+/** [P-5.1] */
 const announcementSchema = z.object({
   fleet: idSchema,
   seq: seqSchema,
@@ -153,6 +156,7 @@ export function peekAnnouncement(bytes: Uint8Array): Announcement {
 
 /**
  * An equal `seq` is the same announcement again (retained, re-sent); only a lower one is a replay.
+ * [P-5.5]
  * @param floor highest seq accepted before, 0 for none
  * @throws DroverError ANNOUNCEMENT_REPLAYED, ANNOUNCEMENT_EXPIRED
  */

@@ -22,7 +22,7 @@ export interface VerifiedBundle {
   readonly [verified]: true;
 }
 
-/** The bytes that a release key signs. */
+/** The bytes that a release key signs. [P-3.3] */
 export function bundleMessage(manifestBytes: Uint8Array, payloadSha256: Sha256Hex): Uint8Array {
   const digest = hexToBytes(payloadSha256);
   if (!digest || digest.byteLength !== 32) throw new TypeError('bundleMessage: not a SHA-256');
@@ -40,7 +40,7 @@ export function signBundle(
 
 /**
  * The manifest is read (strictly) for the hash it declares; nothing else of it is used, and nothing
- * is handed out, before enough signatures hold.
+ * is handed out, before enough signatures hold. [P-3.5]
  * @param payloadSha256 hash of the payload as received; left out when nothing was received yet,
  *   and then the hash that the manifest declares stands in for it
  * @throws DroverError SIGNATURE_MALFORMED, BUNDLE_SIGNATURE_BAD, BUNDLE_KEY_UNKNOWN,
@@ -74,7 +74,10 @@ export function verifyBundle(input: {
   return { manifest, manifestBytes, signatures } as unknown as VerifiedBundle;
 }
 
-/** Of a rollout as it is announced, before anything of its payload is there. @throws as verifyBundle */
+/**
+ * Of a rollout as it is announced, before anything of its payload is there. [P-3.6]
+ * @throws as verifyBundle
+ */
 export function verifyRollout(
   rollout: {
     readonly manifest: Uint8Array;

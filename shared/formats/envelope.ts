@@ -21,6 +21,7 @@ import { LIMITS } from '../base/limits.ts';
 import { base64Schema, parseDocument } from './schema.ts';
 import type { KeyRole } from './trust.ts';
 
+/** [P-4.4] */
 export const PAYLOAD_TYPES = {
   announcement: 'application/vnd.drover.announcement+json',
   progress: 'application/vnd.drover.progress+json',
@@ -49,7 +50,7 @@ const KIND = {
   code: 'ENVELOPE_MALFORMED',
 } as const;
 
-/** Pre-authentication encoding: what is really signed. */
+/** Pre-authentication encoding: what is really signed. [P-4.3] */
 export function preAuthEncoding(type: string, payload: Uint8Array): Uint8Array {
   const typeBytes = utf8(type);
   return concatBytes(
@@ -108,7 +109,7 @@ function openParts(bytes: Uint8Array, type: PayloadType): Envelope {
 
 /**
  * Checks type and signatures, and only then hands out the payload bytes.
- * A key counts once, however many signatures it made.
+ * A key counts once, however many signatures it made. [P-4.5]
  * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG,
  *   ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURE_BAD, ENVELOPE_SIGNATURES_TOO_FEW
  */

@@ -12,6 +12,7 @@ import { LIMITS } from '../base/limits.ts';
 import { idSchema, instantSchema, parseDocument, seqSchema } from './schema.ts';
 import type { TrustRoot } from './trust.ts';
 
+/** [P-6.7] */
 const leaseSchema = z.object({
   fleet: idSchema,
   controller: idSchema,

@@ -27,6 +27,7 @@ const boundsSchema = z.object({
   gates: gateBoundsSchema.optional(),
 });
 
+/** [P-3.1] [P-3.2] */
 const manifestSchema = z.object({
   version: versionSchema,
   min_current_version: versionSchema,

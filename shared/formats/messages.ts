@@ -20,7 +20,9 @@ import {
 
 const textSchema = z.string().max(1_000);
 const phaseSchema = z.enum(PHASES);
-/** A newer robot may send a code this program does not know: kept as text, never dropped. */
+/**
+ * A newer robot may send a code this program does not know: kept as text, never dropped. [P-8.6]
+ */
 const codeSchema = z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/, 'want an error code');
 
 const problemSchema = z.object({
@@ -37,7 +39,7 @@ const transferSchema = z.object({
   chunks_fetched: sizeSchema.default(0),
 });
 
-/** How the last update of a component ended; kept over restarts. */
+/** How the last update of a component ended; kept over restarts. [P-8.7] */
 const lastUpdateSchema = z.object({
   rollout: idSchema,
   version: versionSchema,
@@ -59,7 +61,7 @@ const lastUpdateSchema = z.object({
 /**
  * Totals of one stint: the time one version of a component has been active without another in
  * between. They only rise, so a reader that takes the highest it has seen neither loses nor doubles
- * anything when messages are lost, doubled or late.
+ * anything when messages are lost, doubled or late. [P-8.8]
  */
 const usageSchema = z.object({
   /** Rises by one with each change of version on this robot. */
@@ -101,6 +103,7 @@ const componentSchema = z.object({
   usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
 });
 
+/** [P-8.2] */
 const stateSchema = z.object({
   robot_id: robotIdSchema,
   at: instantSchema,
@@ -126,6 +129,7 @@ const stateSchema = z.object({
   link_endings: sizeSchema.default(0),
 });
 
+/** [P-8.4] */
 const eventSchema = z.object({
   robot_id: robotIdSchema,
   /** Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a copy. */
@@ -146,9 +150,13 @@ const eventSchema = z.object({
   problem: problemSchema.nullish(),
 });
 
-/** `via`: the relay that speaks for this robot, and without which nobody knows of it. */
+/**
+ * `via`: the relay that speaks for this robot, and without which nobody knows of it.
+ * [P-8.1] [P-8.9]
+ */
 const onlineSchema = z.object({ online: z.boolean(), via: idSchema.nullish() });
 
+/** [P-8.5] */
 const wantSchema = z.object({
   robot_id: robotIdSchema,
   at: instantSchema,

@@ -4,6 +4,7 @@
  * Sans-I/O.
  */
 
+/** [P-8.3] */
 export const PHASES = [
   'idle',
   'checking',

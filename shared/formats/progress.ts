@@ -11,6 +11,7 @@ import { LIMITS } from '../base/limits.ts';
 import { idSchema, instantSchema, parseDocument, rolloutIdSchema, seqSchema } from './schema.ts';
 import type { TrustRoot } from './trust.ts';
 
+/** [P-6.1] */
 const progressSchema = z.object({
   fleet: idSchema,
   rollout: rolloutIdSchema,

@@ -28,7 +28,7 @@ export interface DocumentKind<S extends z.ZodType> {
   readonly code: ErrorCode;
 }
 
-/** @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, or the code of the kind */
+/** [P-1.2] @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, or the code of the kind */
 export function parseDocument<S extends z.ZodType>(
   kind: DocumentKind<S>,
   bytes: Uint8Array,
@@ -45,9 +45,11 @@ export function parseDocument<S extends z.ZodType>(
   );
 }
 
+/** [P-1.4] */
 export const idSchema = z.string().regex(ID_PATTERN, 'want 1 to 64 of A-Z a-z 0-9 _ -');
 export const robotIdSchema = idSchema.transform((text) => text as RobotId);
 export const rolloutIdSchema = idSchema.transform((text) => text as RolloutId);
+/** [P-1.6] */
 export const sha256Schema = z
   .string()
   .regex(SHA256_PATTERN, 'want 64 lower-case hex digits')
@@ -56,7 +58,7 @@ export const versionSchema = z.string().refine(isVersion, 'want a semantic versi
 export const sizeSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 export const seqSchema = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
-/** RFC 3339 in UTC, whole seconds or milliseconds. Output: epoch milliseconds. */
+/** RFC 3339 in UTC, whole seconds or milliseconds. Output: epoch milliseconds. [P-1.7] */
 export const instantSchema = z
   .string()
   .regex(

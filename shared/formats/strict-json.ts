@@ -163,6 +163,7 @@ class Parser {
 }
 
 /**
+ * [P-1.1] [P-1.3]
  * @param what name of the document in messages, for example `manifest.json`
  * @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID
  */

@@ -9,7 +9,7 @@ import { utf8 } from '../crypto/bytes.ts';
 import { sha256Hex } from '../crypto/hash.ts';
 
 export const UPDATES_TOPIC = 'fleet/updates';
-/** A root of its own, so that `fleet/#` does not pull the store. */
+/** A root of its own, so that `fleet/#` does not pull the store. [P-2.2] */
 export const CHUNKS_ROOT = 'fleet-chunks';
 
 export type RobotLeaf = 'state' | 'online' | 'events' | 'want';
@@ -55,7 +55,7 @@ export const RELAY_FILTER = 'fleet/relays/+/online';
 /** `fleet/refusals/<client id>`: why the broker did not take a message of this connection. */
 export const refusalsTopic = (client: string): string => `fleet/refusals/${client}`;
 
-/** Null for every topic that is not ours. */
+/** Null for every topic that is not ours. [P-2.1] */
 export function parseTopic(text: string): Topic | null {
   const levels = text.split('/');
   const [root, group, id, leaf] = levels;
@@ -93,7 +93,7 @@ export function chunkOfFilter(filter: string): Sha256Hex | null {
 /**
  * True when a filter could match a chunk topic without naming one. Below the chunks' own root all
  * that is not one exact address counts; elsewhere only what really matches, so that a filter such
- * as `+/robots/+/state` stays allowed.
+ * as `+/robots/+/state` stays allowed. [P-2.3]
  */
 export function filterSweepsChunks(filter: string): boolean {
   const [root, second, ...rest] = filter.split('/');

@@ -14,6 +14,7 @@ import type { EpochMs } from '../base/ids.ts';
 import { parseTrust, type KeyRole, type RoleName, type TrustRoot } from './trust.ts';
 
 /**
+ * [P-4.6]
  * @param bytes the envelope of `fleet/trust/<current.version + 1>`
  * @throws DroverError ENVELOPE_*, TRUST_INVALID, TRUST_VERSION_WRONG, FLEET_WRONG
  */
@@ -31,7 +32,7 @@ export function openTrustUpdate(bytes: Uint8Array, current: TrustRoot): TrustRoo
   return next;
 }
 
-/** @throws DroverError TRUST_VERSION_WRONG */
+/** [P-4.7] @throws DroverError TRUST_VERSION_WRONG */
 export function assertFollows(version: number, current: TrustRoot): void {
   if (version === current.version + 1) return;
   throw new DroverError(

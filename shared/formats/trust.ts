@@ -25,6 +25,7 @@ const roleSchema = z
     'the threshold is above the number of keys',
   );
 
+/** [P-4.2] */
 const trustSchema = z.object({
   version: seqSchema,
   fleet: idSchema.default('default'),

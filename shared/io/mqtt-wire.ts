@@ -281,6 +281,7 @@ export class MqttWire implements Wire {
     else await this.#handlers.onMessage(topic, bytes, retain);
   }
 
+  /** [P-9.2] */
   #onRefusal(bytes: Uint8Array): void {
     const refusal = parseRefusal(bytes);
     const error = new DroverError(refusal.code, refusal.message);

@@ -15,6 +15,7 @@ const CANONICAL: ReadonlyMap<string, string> = new Map([
 /** `any` in a manifest: the payload holds nothing that depends on the CPU. */
 export const ARCH_ANY = 'any';
 
+/** [P-3.7] */
 export function canonicalArch(name: string): string {
   return CANONICAL.get(name) ?? name;
 }

@@ -24,7 +24,7 @@ export interface Asked {
   readonly tags: readonly string[];
 }
 
-/** Whether the rollout names this robot; its bundle may still be of another arch. */
+/** Whether the rollout names this robot; its bundle may still be of another arch. [P-5.4] */
 export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): boolean {
   if (target.arch !== undefined && !archFits(target.arch, asked.arch)) return false;
   if (target.robots.length > 0 && !target.robots.includes(asked.robot)) return false;
@@ -46,7 +46,7 @@ export const canarySoakS = ({
   readonly waves: readonly { readonly soak_s?: number | undefined }[];
 }): number => canaries.soak_s ?? waves[0]?.soak_s ?? 0;
 
-/** Named as a canary: it comes before the first wave. */
+/** Named as a canary: it comes before the first wave. [P-6.5] */
 export function isCanary(
   { canaries }: Pick<Rollout, 'canaries'>,
   { robot, tags }: Pick<Asked, 'robot' | 'tags'>,
@@ -117,7 +117,7 @@ export interface TurnFacts {
   readonly now: EpochMs;
 }
 
-/** Null when the robot's turn has come; else why not, and until when if that is known. */
+/** Null when the robot's turn has come; else why not, and until when if that is known. [P-6.3] */
 export function decideTurn(
   rollout: TurnRules,
   facts: TurnFacts,
@@ -153,7 +153,7 @@ export function decideTurn(
 const isOpen = ({ status, recall }: Progress): boolean =>
   !recall && (status === 'rolling' || status === 'complete');
 
-/** A moment of this robot's own, so that a hundred new robots do not all begin at once. */
+/** A moment of this robot's own, so that a hundred new robots do not all begin at once. [P-6.6] */
 function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochMs {
   const spreadMs = late_spread_s * 1000;
   // A clock that was put back must not make it wait longer than the whole spread.
@@ -163,7 +163,7 @@ function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochM
 
 /**
  * First 53 bits of SHA-256(salt || 0x00 || robot id) / 2^53: uniform in [0, 1), the same for ever,
- * so a wave that widens only ever adds robots.
+ * so a wave that widens only ever adds robots. [P-6.2]
  */
 export function cohortFraction(salt: string, robot: RobotId): number {
   const digest = sha256(utf8(`${salt}\0${robot}`));

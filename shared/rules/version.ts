@@ -12,7 +12,7 @@ import { LIMITS } from '../base/limits.ts';
 /** semver forgives a leading `v` and blanks or a line end around: none may enter a folder's name. */
 const VERSION_TEXT = /^\d[0-9A-Za-z.+-]*$/;
 
-/** Strict semver 2.0.0, no leading v, safe as a directory name. */
+/** Strict semver 2.0.0, no leading v, safe as a directory name. [P-1.5] */
 export function isVersion(text: string): boolean {
   if (text.length > LIMITS.versionLengthMax || !VERSION_TEXT.test(text)) return false;
   return valid(text) !== null;

@@ -18,6 +18,7 @@ export interface ChunkIndex {
   readonly bytes: number;
 }
 
+/** [P-7.1] */
 export function chunkCount(bytes: number, chunkBytes: number): number {
   return Math.ceil(bytes / chunkBytes);
 }
@@ -37,7 +38,7 @@ export function encodeChunkIndex(chunks: readonly Sha256Hex[]): Uint8Array {
   return bytes;
 }
 
-/** @throws DroverError CHUNK_INDEX_INVALID when the length does not fit the artifact */
+/** [P-7.3] @throws DroverError CHUNK_INDEX_INVALID when the length does not fit the artifact */
 export function parseChunkIndex(
   bytes: Uint8Array,
   artifact: { size: number; chunk_size: number },

@@ -14,6 +14,7 @@ export type GuardVerdict =
 
 const OK: GuardVerdict = { kind: 'ok' };
 
+/** [P-7.8] */
 export class PacketGuard {
   /** Largest whole packet by packet type (1 CONNECT … 14 DISCONNECT); asked for each packet. */
   readonly #bytesMaxFor: (packetType: number) => number;

@@ -107,6 +107,7 @@ export function patchHeadBytes(lead: Uint8Array): number {
 }
 
 /**
+ * [P-12.1]
  * @param head the first `patchHeadBytes` of the patch
  * @param patchBytes the whole patch, head included
  * @throws DroverError DELTA_INVALID for a plan that breaks any rule
@@ -140,6 +141,7 @@ interface Reading {
   copies: number;
 }
 
+/** [P-12.2] */
 function readSegment(reading: Reading): PatchSegment {
   const { from } = reading;
   const frameBytes = from.take();

@@ -48,6 +48,7 @@ interface Asked {
   attempts: number;
 }
 
+/** [P-7.4] [P-7.10] */
 export class ChunkPull {
   readonly #queue: Sha256Hex[];
   readonly #missing: Set<Sha256Hex>;
@@ -141,7 +142,7 @@ export class ChunkPull {
   }
 
   /**
-   * Call at `wakeAtMs`: asks again for what is late, and for what the rate held back.
+   * Call at `wakeAtMs`: asks again for what is late, and for what the rate held back. [P-7.5]
    * @param heardAtMs when a part of a message last came, for links that can tell
    */
   timer(now: EpochMs, heardAtMs: EpochMs = -Infinity): PullEffect[] {

@@ -90,22 +90,28 @@ test('clauses of the protocol are numbered once and in order', () => {
   assert.equal(new Set(clauses).size, clauses.length);
 });
 
-test('each clause of the protocol is named by a test, and no test names one that is not there', () => {
+const CLAUSE = /\[(P-\d+\.\d+)\]/g;
+
+/** Clauses that these files name, and those of the protocol that they leave out. */
+function compareClauses(sources: readonly { readonly text: string }[]): object {
   const named = new Set(
-    allSources()
-      .filter(({ path }) => path.startsWith('test/'))
-      .flatMap(({ text }) =>
-        [...text.matchAll(/\[(P-\d+\.\d+)\]/g)].map((match) => match[1] as string),
-      ),
+    sources.flatMap(({ text }) => [...text.matchAll(CLAUSE)].map((match) => match[1] as string)),
   );
-  assert.deepEqual(
-    [...named].filter((clause) => !clauses.includes(clause)),
-    [],
-  );
-  assert.deepEqual(
-    clauses.filter((clause) => !named.has(clause)),
-    [],
-  );
+  return {
+    unknown: [...named].filter((clause) => !clauses.includes(clause)),
+    missing: clauses.filter((clause) => !named.has(clause)),
+  };
+}
+
+const COMPLETE = { unknown: [], missing: [] };
+
+test('each clause of the protocol is named by a test, and no test names one that is not there', () => {
+  const tests = allSources().filter(({ path }) => path.startsWith('test/'));
+  assert.deepEqual(compareClauses(tests), COMPLETE);
+});
+
+test('each clause of the protocol stands beside the code that obeys it', () => {
+  assert.deepEqual(compareClauses(productSources()), COMPLETE);
 });
 
 /** Text of one clause, on one line. */
