@@ -3,7 +3,7 @@
  * the key files again, and now and then while these do not fit. Until they do it can lead nothing.
  */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
@@ -11,7 +11,7 @@ import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 
 interface KeyFilesOptions {
-  /** What signs; changed in place. */
+  /** The keys that sign; changed in place. */
   readonly seeds: Uint8Array[];
   readonly read: (() => Promise<readonly Uint8Array[]>) | undefined;
   readonly trust: TrustRoot;
@@ -55,13 +55,7 @@ export class KeyFiles {
 
   #fits(): boolean {
     const { seeds, trust } = this.#options;
-    try {
-      assertKeysSatisfy(seeds, 'rollout', trust);
-      return true;
-    } catch (error) {
-      if (error instanceof DroverError) return false;
-      throw error;
-    }
+    return nullIfRefused(() => assertKeysSatisfy(seeds, 'rollout', trust) ?? true) ?? false;
   }
 }
 

@@ -4,6 +4,7 @@ import { utf8 } from '../../shared/crypto/bytes.ts';
 import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { parseDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { isTrustEnding, isTrustExpired } from '../../shared/rules/trust-life.ts';
 import { signersOf } from '../../shared/formats/envelope.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -115,11 +116,11 @@ export function sharedKeys(a: readonly string[], b: readonly string[]): string[]
 }
 
 /** Lines to warn with while a trust.json is about to expire; none when it has long to go. */
-export function trustEndLines({ version, expires }: TrustRoot, now: EpochMs): string[] {
-  const leftMs = expires - now;
-  if (leftMs <= 0 || leftMs > LIMITS.trustNoticeMs) return []; // what has expired is refused
+export function trustEndLines(trust: TrustRoot, now: EpochMs): string[] {
+  const { version, expires } = trust;
+  if (!isTrustEnding(trust, now) || isTrustExpired(trust, now)) return []; // expired: refused
   const at = new Date(expires).toISOString();
   return [
-    `trust.json version ${version} expires in ${timeLeft(leftMs)}, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
+    `trust.json version ${version} expires in ${timeLeft(expires - now)}, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
   ];
 }

@@ -9,7 +9,7 @@ import { layoutOf } from '../install/layout.ts';
 import { takeOver } from '../install/take-over.ts';
 import { newerState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
-import { rootAbsent, type ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './options.ts';
 
 interface AdoptInput {
   readonly disk: Disk;
@@ -27,7 +27,6 @@ export async function adoptRoots(
   const lines: string[] = [];
   for (const { component, root } of input.roots) {
     const layout = layoutOf(root);
-    if ((await disk.kind(root)) === 'absent') throw rootAbsent('take over', root);
     if (isDryRun) await assertWritable(root);
     const newer = await newerState(disk, layout);
     if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);

@@ -30,11 +30,11 @@ async function adopt(args: AdoptArgs): Promise<void> {
   const roots = parseRoots(args.root);
   const { dryRun: isDryRun } = args;
   assertRootsApart(roots);
+  for (const { root } of roots) {
+    if ((await realDisk.kind(root)) === 'absent') throw rootAbsent('take over', root);
+  }
   if (!isDryRun) {
-    for (const { root } of roots) {
-      if ((await realDisk.kind(root)) === 'absent') throw rootAbsent('take over', root);
-      await lockRoot(root); // which would make it
-    }
+    for (const { root } of roots) await lockRoot(root); // makes a root that is absent
     await assertNoAgent(socketPathOf(roots, args.socket));
   }
   const version = parseAdoptVersion(args.adoptVersion);

@@ -29,10 +29,6 @@ export class LiveView {
     return this.#live;
   }
 
-  get refusal(): Live['refusal'] {
-    return this.#live.refusal;
-  }
-
   /** Another phase begins: a refusal stays until something is taken. */
   rest(): void {
     this.#live = { ...QUIET, refusal: this.#live.refusal };

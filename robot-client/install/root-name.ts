@@ -3,7 +3,7 @@
  * with each other's names would take each other's releases: a start with another name is refused.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { writeWhole } from '../update/state-file.ts';
 import type { Disk } from './disk-port.ts';
@@ -42,12 +42,7 @@ export async function nameRoot(disk: Disk, layout: Layout, component: string): P
 
 /** Null when there is none, or it cannot be read: what else is wrong with that disk is told. */
 async function readName(disk: Disk, layout: Layout): Promise<string | null> {
-  try {
-    const bytes = await disk.readFile(nameFile(layout), LIMITS.rootNameBytesMax);
-    const name = bytes === null ? '' : new TextDecoder().decode(bytes).trim();
-    return name === '' ? null : name;
-  } catch (thrown) {
-    if (!(thrown instanceof DroverError)) throw thrown;
-    return null;
-  }
+  const bytes = await nullIfFailed(disk.readFile(nameFile(layout), LIMITS.rootNameBytesMax));
+  const name = bytes === null ? '' : new TextDecoder().decode(bytes).trim();
+  return name === '' ? null : name;
 }

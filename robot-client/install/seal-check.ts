@@ -3,7 +3,7 @@
  * does not grow with the number of files. Nothing is followed out of the release.
  */
 
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { nullIfFailed, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
@@ -46,12 +46,8 @@ export async function checkRelease(
     return { kind: 'damaged', path: '.', why: toProblem(thrown).message };
   }
   for (const by of [bySeal, byAdoptedSeal, byRecipe]) {
-    try {
-      const found = await by(disk, layout, input);
-      if (found) return found;
-    } catch (thrown) {
-      if (!(thrown instanceof DroverError)) throw thrown; // a record that cannot be read is none
-    }
+    const found = await nullIfFailed(by(disk, layout, input)); // one that cannot be read is none
+    if (found) return found;
   }
   return { kind: 'unknown' };
 }
@@ -78,13 +74,7 @@ export const byRecipe: Look = (disk, layout, input) =>
 /** True for a seal whose every line can be read. */
 export async function hasSeal(disk: Disk, layout: Layout, version: string): Promise<boolean> {
   const nothing = { version, tree: '', mayHash: () => false, known: { has: () => true } };
-  const found = await reading(disk, sealFile(layout, version), (seal) =>
-    new Checker(disk, nothing, false).run(seal),
-  ).catch((thrown: unknown) => {
-    if (thrown instanceof DroverError) return null;
-    throw thrown;
-  });
-  return found !== null;
+  return (await nullIfFailed(bySeal(disk, layout, nothing))) !== null;
 }
 
 async function reading<T>(

@@ -4,7 +4,7 @@
  * seal of a damaged one does not say that it is whole.
  */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { recipeFile, sealFile, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { readSlots } from './read-slots.ts';
@@ -38,7 +38,7 @@ export async function sealOldReleases(
       const kind = await disk.kind(sealFile(layout, version));
       if (kind === 'file' ? await hasSeal(disk, layout, version) : kind !== 'absent') continue;
       const input = { version, tree: end.path, mayHash: () => false, known: new Set<string>() };
-      const found = await orNone(byRecipe(disk, layout, input));
+      const found = await nullIfFailed(byRecipe(disk, layout, input));
       if (found?.kind === 'damaged') {
         const what = `look at release ${version}: ${found.path}: ${found.why}`;
         damage ??= toProblem(new DroverError('RELEASE_DAMAGED', what));
@@ -53,14 +53,4 @@ export async function sealOldReleases(
     }
   }
   return { damage, sealedAsFound };
-}
-
-/** Null for a recipe that cannot be read. */
-async function orNone<T>(found: Promise<T | null>): Promise<T | null> {
-  try {
-    return await found;
-  } catch (thrown) {
-    if (thrown instanceof DroverError) return null;
-    throw thrown;
-  }
 }

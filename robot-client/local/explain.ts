@@ -1,7 +1,7 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { toProblem } from '../../shared/base/errors.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
@@ -73,21 +73,11 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
   for (const slot of [view.slots.active, view.slots.rollback]) {
     if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
-    lines.push(`  in the way: ${slot.problem.message} (${slot.problem.code})`);
-    lines.push(`  hint: ${slot.problem.hint}`);
+    lines.push(...problemLines('in the way', slot.problem));
   }
-  if (view.damage) {
-    const { message, code, hint } = view.damage;
-    lines.push(`  not whole: ${message} (${code})`, `  hint: ${hint}`);
-  }
-  if (view.held) {
-    const { message, code, hint } = view.held.problem;
-    lines.push(`  nothing is swapped: ${message} (${code})`, `  hint: ${hint}`);
-  }
-  if (view.unkept) {
-    const { message, code, hint } = view.unkept.problem;
-    lines.push(`  not kept on the disk: ${message} (${code})`, `  hint: ${hint}`);
-  }
+  if (view.damage) lines.push(...problemLines('not whole', view.damage));
+  if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
+  if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
     lines.push(`  stays in releases/: ${name}: ${why}`);
   }
@@ -98,25 +88,24 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
     lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
   }
-  if (live.refusal) {
-    const { problem } = live.refusal;
-    lines.push(`  refused: ${problem.message} (${problem.code})`, `  hint: ${problem.hint}`);
-  }
+  if (live.refusal) lines.push(...problemLines('refused', live.refusal.problem));
   const delta = deltaFailure(state);
   if (delta) lines.push(`  delta_failed: ${delta.code}: ${delta.message}`, `  hint: ${delta.hint}`);
   const failure = state.lastProblem;
   if (failure) {
     const what = failure.version === null ? '' : ` of ${failure.version}`;
-    lines.push(
-      `  last problem${what} at ${iso(failure.atMs)}: ${failure.message} (${failure.code})`,
-    );
-    lines.push(`  hint: ${failure.hint}`);
+    lines.push(...problemLines(`last problem${what} at ${iso(failure.atMs)}`, failure));
   }
   for (const { version, code } of state.blocked) {
     lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
   }
   return lines;
 }
+
+const problemLines = (
+  label: string,
+  { message, code, hint }: Pick<Problem, 'message' | 'hint'> & { readonly code: string },
+): string[] => [`  ${label}: ${message} (${code})`, `  hint: ${hint}`];
 
 function runsOf({ version, slots: { active } }: ComponentView): string {
   if (version !== null) return `runs ${version}`;

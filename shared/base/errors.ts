@@ -62,7 +62,7 @@ export function toProblem(thrown: unknown): Problem {
   return { code: 'INTERNAL', message, hint: CATALOGUE.INTERNAL.hint };
 }
 
-/** The refusal of work that nobody needs a result of; null when it ended well. A bug is thrown. */
+/** Resolves to why the work was refused, null when it ended well. A bug of ours is thrown. */
 export async function failureOf(work: Promise<unknown>): Promise<DroverError | null> {
   try {
     await work;
@@ -73,7 +73,17 @@ export async function failureOf(work: Promise<unknown>): Promise<DroverError | n
   }
 }
 
-/** What is read; null for what cannot be read or does not hold. A bug of ours is no refusal. */
+/** Resolves to the result of the work, null when it was refused. A bug of ours is thrown. */
+export async function nullIfFailed<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (thrown instanceof DroverError) return null;
+    throw thrown;
+  }
+}
+
+/** Reads; null for what cannot be read or does not hold. A bug of ours is thrown. */
 export function nullIfRefused<T>(read: () => T): T | null {
   try {
     return read();
