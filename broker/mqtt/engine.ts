@@ -166,7 +166,7 @@ export class Engine implements EnginePort {
     });
     engine.#listen();
     await engine.#replayJournal();
-    await engine.sessions.removeOrphans();
+    engine.sessions.removeOrphans();
     return engine;
   }
 
@@ -182,7 +182,7 @@ export class Engine implements EnginePort {
   /** Other credentials are in force: whoever could not come in with them goes. */
   endOutdated(): void {
     for (const client of clientsOf(this.#aedes)) this.#endIfOutdated(client);
-    inBackground(this.#options.log, 'remove sessions of users', this.sessions.removeOrphans());
+    this.sessions.removeOrphans();
   }
 
   /** A new chunk was stored: who waits for it gets it. */
@@ -190,9 +190,10 @@ export class Engine implements EnginePort {
     this.#chunks.deliver(hash);
   }
 
-  /** Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
-   * sent: the others are, and the robot asks again. Never rejects. */
-  /** [P-7.6] */
+  /**
+   * Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
+   * sent: the others are, and the robot asks again. Never rejects. [P-7.6]
+   */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
     for (const hash of hashes) {
       try {

@@ -73,7 +73,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /** The account of all sessions, to be read. */
-  get book(): Pick<SessionBook, 'mayUse' | 'hasRoomFor' | 'list' | 'orphans'> {
+  get book(): Pick<SessionBook, 'has' | 'mayUse' | 'hasRoomFor' | 'list' | 'orphans'> {
     return this.#book;
   }
 

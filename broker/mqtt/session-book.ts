@@ -48,7 +48,7 @@ export class SessionBook {
     return this.#bytes;
   }
 
-  /** What the disk remembers of one session. */
+  /** Takes in the record of a session that the disk has. */
   load(session: string, { owner, awayMs }: SessionRecord): void {
     this.#own(this.#entry(session), owner, awayMs);
   }
@@ -131,6 +131,10 @@ export class SessionBook {
 
   list(): SessionView[] {
     return [...this.#entries].map(([session, entry]) => ({ session, ...entry }));
+  }
+
+  has(session: string): boolean {
+    return this.#entries.has(session);
   }
 
   messages(session: string): number {

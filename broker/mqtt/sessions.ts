@@ -79,15 +79,19 @@ export class Sessions {
   /** Ends a session and the connection that uses it. @returns false when there is none */
   async remove(session: string): Promise<boolean> {
     const { persistence, clientOf } = this.#options;
-    if (!persistence.book.list().some((one) => one.session === session)) return false;
+    if (!persistence.book.has(session)) return false;
     const client = clientOf(session);
     if (client) await new Promise<void>((resolve) => client.close(() => resolve()));
     await persistence.removeSession(session);
     return true;
   }
 
-  /** Removes the sessions of users that are in the file of credentials no more. */
-  async removeOrphans(): Promise<void> {
+  /** Begins to remove the sessions of users that are in the file of credentials no more. */
+  removeOrphans(): void {
+    inBackground(this.#options.log, 'remove sessions of users', this.#removeOrphans());
+  }
+
+  async #removeOrphans(): Promise<void> {
     const { credentials, persistence, log } = this.#options;
     if (!credentials) return;
     const hasUser = (owner: string): boolean => {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import {
@@ -105,7 +106,8 @@ export async function openController(
     }
   };
   hearRetained();
-  const looking = setInterval(() => void keys.retry(), LIMITS.keyFilesLookMs);
+  const look = (): void => inBackground(log, 'read the key files again', keys.retry());
+  const looking = setInterval(look, LIMITS.keyFilesLookMs);
   looking.unref();
   const close = async (): Promise<void> => {
     clearInterval(looking);

@@ -133,8 +133,6 @@ function approve(
   }
 }
 
-const HISTORY = 'drover rollout history';
-
 /** Ends the open wave without a verdict. It names its wave, so that a retry opens no other. */
 function forceOpen(
   run: RolloutRun,
@@ -147,10 +145,10 @@ function forceOpen(
   if (plan === null) return invalid('it is no longer announced');
   if (reason.trim() === '') return invalid('a reason is required');
   if (wave === undefined) return invalid(`the wave is required (wave ${run.wave} is open)`);
-  if (run.forced.includes(wave))
-    return invalid(
-      `wave ${wave} was forced open already: ${HISTORY} ${run.rollout} says by whom and when`,
-    );
+  if (run.forced.includes(wave)) {
+    const who = `drover rollout history ${run.rollout} says by whom and when`;
+    return invalid(`wave ${wave} was forced open already: ${who}`);
+  }
   if (run.status !== 'rolling') return invalid(`it is ${run.status}`);
   if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
   return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };

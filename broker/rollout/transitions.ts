@@ -237,20 +237,24 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
 }
 
 function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): RolloutStep {
-  const soakedMs = run.soakSinceMs === null ? null : now - run.soakSinceMs;
-  // Robots that came to the wave while it soaked have to end their update as well.
-  const isUpdating = verdict.evidence.some((one) => one.metric === 'apply' && isHold(one));
-  const waitsFor =
-    soakedMs === null || isUpdating
-      ? 'robots'
-      : soakedMs < (stage?.soakS ?? 0) * 1000
-        ? 'soak'
-        : 'evidence';
+  const soakS = stage?.soakS ?? 0;
+  const waitsFor = waitOf(run, soakS, { verdict, now });
   if (waitsFor === run.waitsFor) return stay(run);
-  const why = waitsFor === 'soak' ? `${stage?.soakS ?? 0} s from now` : (verdict.reasons[0] ?? '');
+  const why = waitsFor === 'soak' ? `${soakS} s from now` : (verdict.reasons[0] ?? '');
   const text = `wave ${run.wave} waits for ${waitsFor}: ${why}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor }, audit, isNews: false };
+}
+
+function waitOf(
+  { soakSinceMs }: RolloutRun,
+  soakS: number,
+  { verdict, now }: Pick<Look, 'verdict' | 'now'>,
+): 'robots' | 'soak' | 'evidence' {
+  // Robots that came to the wave while it soaked have to end their update as well.
+  const isUpdating = verdict.evidence.some((one) => one.metric === 'apply' && isHold(one));
+  if (soakSinceMs === null || isUpdating) return 'robots';
+  return now - soakSinceMs < soakS * 1000 ? 'soak' : 'evidence';
 }
 
 const isHold = ({ verdict }: MetricEvidence): boolean => verdict === 'hold';
