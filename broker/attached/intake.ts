@@ -75,8 +75,8 @@ export class AttachedIntake {
   }
 
   /**
-   * What the engine holds instead of what we could take over: signed for this fleet, and too old.
-   * Null when there is no such thing.
+   * The announcement on the engine that was not taken over because it has expired. It is signed for
+   * this fleet. Null when the engine holds none.
    */
   get expiredAnnouncement(): Announcement | null {
     return this.#expired;

@@ -72,7 +72,6 @@ const withEngine = <T>(args: Argv<T>) =>
   args
     .option('engine', {
       ...TEXT,
-      requiresArg: true,
       describe: 'attach to the MQTT engine at this URL (nodes: URL,URL) instead of being one',
     })
     .option('engine-profile', {
@@ -96,7 +95,6 @@ const withUpstream = <T>(args: Argv<T>) =>
   args
     .option('upstream', {
       ...TEXT,
-      requiresArg: true,
       implies: 'trust',
       describe: 'be a site relay below the broker at this URL; leads no rollouts itself',
     })

@@ -122,7 +122,7 @@ export class Metrics {
     addUpstreamMetrics(this.#registry, status);
   }
 
-  /** What garbage collection removed. */
+  /** Chunks that garbage collection removed, and those that wait for it. */
   showGarbage(views: () => readonly GarbageView[]): void {
     addGarbageMetrics(this.#registry, views);
   }

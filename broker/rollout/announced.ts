@@ -34,7 +34,7 @@ export interface ExpiryParts {
   readonly control: ControlStore;
   /** Null for a broker that leads no rollouts. */
   readonly lead: { problem(): Problem | null } | null;
-  /** What the carrier holds, ours alone but expired, so that it was not taken over; else null. */
+  /** The announcement on the engine that was not taken over because it has expired; else null. */
   expired?(): Announcement | null;
 }
 

@@ -129,7 +129,7 @@ async function unpack(job: ImportJob, reader: ParcelReader): Promise<Unpacked[]>
   }
 }
 
-/** What publishing it will say of its payload, before anything is unpacked. */
+/** Warns in a dry run as publishing would: nothing is unpacked yet. */
 async function tellOfPayload(
   { log }: ImportJob,
   reader: ParcelReader,

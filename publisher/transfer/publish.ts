@@ -97,9 +97,11 @@ export interface Published {
   readonly leader: LeaseHolder | null;
 }
 
-/** @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
- * BROKER_REFUSED of the announcement itself */
-/** [P-5.7] */
+/**
+ * [P-5.7]
+ * @throws DroverError of any step; nothing is announced then, except after SEQ_CONFLICT or
+ *   BROKER_REFUSED of the announcement itself
+ */
 export async function publishBundle(job: PublishJob): Promise<Published> {
   assertChunkBytes(job.chunkBytes);
   if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);

@@ -104,7 +104,7 @@ function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boole
 export const isJobFolder = (name: string): boolean =>
   /^(?:[0-9a-f]{32}|adopt-(?:active|rollback))$/.test(name);
 
-/** What is known of releases, to decide which one is kept although no slot leads to it. */
+/** Facts that decide which release is kept although no slot leads to it. */
 export interface SpareFacts {
   /** Of a slot that leads to no release: `absent`. */
   readonly active: ReleaseCheck['kind'];

@@ -224,7 +224,7 @@ class Recoverer {
     return { active, rollback, spare: isGone ? await this.#spare(slots, until) : null };
   }
 
-  /** What was installed when its link is gone; on probation, what ran before it. */
+  /** Looks at the installed release when its link is gone; on probation, at the one before it. */
   async #spare(slots: Slots, until: number): Promise<Spare | null> {
     const { phase, job } = this.#state;
     const version = phase === 'probation' ? job?.previousVersion : expectedOf(this.#state);

@@ -23,7 +23,7 @@ export interface BootFacts {
   readonly bootsMax: number;
 }
 
-/** What was installed, or ran before it, though no link leads to it. */
+/** The installed release, or the one before it, when no link leads to it any more. */
 export interface Spare {
   readonly version: string;
   readonly check: ReleaseCheck;
