@@ -34,6 +34,7 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
   const { roots, claims, socketPath } = on;
   let hasEnded = true;
   assertSocketPath(socketPath);
+  claims.beforeStateIsMadeAgain(() => agent.components.look());
   const doors = openableDoors(agent, on);
   try {
     await claims.takeAll(roots);

@@ -35,6 +35,12 @@ const causeOf = ({ cause }: DroverError): string =>
 export class RootClaims implements Claims {
   readonly #locks = new Map<string, RootLock>();
   #isReleased = false;
+  #tellGone: () => Promise<void> = () => Promise.resolve();
+
+  /** @param tell awaited before a state folder that is gone is made again, so that it is told and written */
+  beforeStateIsMadeAgain(tell: () => Promise<void>): void {
+    this.#tellGone = tell;
+  }
 
   /**
    * Claims all roots, and leaves those whose disk refuses for later.
@@ -73,7 +79,9 @@ export class RootClaims implements Claims {
    * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
    */
   async takeState(root: string): Promise<void> {
-    await this.#locks.get(root)?.takeState();
+    const lock = this.#locks.get(root);
+    if ((await lock?.stray())?.code === 'STATE_GONE') await this.#tellGone();
+    await lock?.takeState();
   }
 
   /** The root that is claimed and in which a path lies; null when there is none. */

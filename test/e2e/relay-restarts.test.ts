@@ -81,12 +81,13 @@ class Sender {
   }
 
   async #run(): Promise<void> {
+    let event = eventOf(1);
     while (!this.#isStopped) {
-      const event = eventOf(this.#seq + 1);
       const topic = robotTopic(ROBOT, 'events');
       try {
         await this.#wire.send(topic, event, { retain: false, qos: 1 });
         this.#seq += 1;
+        event = eventOf(this.#seq + 1);
       } catch (error) {
         if (!(error instanceof DroverError)) throw error; // no link: the same event again
       }

@@ -110,6 +110,16 @@ describe('the component of a root that was taken away', () => {
     assert.ok(!on.phases.includes('swapping'), on.phases.join(' '));
   });
 
+  it('tells that state/ is gone before it is made again, whoever makes it, and writes it again', async (t) => {
+    const { root, claims, bench: on, look } = await bench(t);
+    claims.beforeStateIsMadeAgain(() => on.component.look());
+    await rm(join(root, 'state'), { recursive: true });
+    await claims.takeState(root); // as the door of the socket does, between two looks
+    assert.ok(on.codes.includes('STATE_GONE'), on.codes.join(' '));
+    await look(null);
+    assert.ok((await readdir(join(root, 'state'))).includes('machine.json'));
+  });
+
   it('keeps what it remembers when state/ was removed, and swaps once that is claimed', async (t) => {
     const { root, claims, bench: on, look } = await bench(t);
     await rm(join(root, 'state'), { recursive: true });
