@@ -33,6 +33,12 @@ const SLOW_AREAS: readonly string[] = ['e2e', 'packaging', ...BUSY_AREAS];
 const QUICK_LIVES = ['e2e/life-broker.test.js', 'e2e/life-mosquitto.test.js'];
 /** A file of a quick area that takes more than a few seconds says so in its name. */
 const SLOW_FILE = /\.slow\.test\.js$/;
+/**
+ * In CI a file with real programs, brokers and disks that failed runs again, alone: three of them
+ * share two cores there. It counts as its second run says, and is named, since it wants mending.
+ * More files than these are no chance.
+ */
+const TRIED_AGAIN_MAX = 5;
 /** So many files are named at the end with the time that they took. */
 const SLOWEST_SHOWN = 15;
 
@@ -88,15 +94,22 @@ class Times {
   readonly #began = new Map<string, number>();
   readonly #took = new Map<string, number>();
   readonly #ends: number[] = [];
+  readonly #failed: string[] = [];
 
   begin(file: string): void {
     this.#began.set(file, performance.now());
   }
 
-  end(file: string): void {
+  end(file: string, hasPassed: boolean): void {
     const now = performance.now();
     this.#took.set(file, now - (this.#began.get(file) ?? now));
     this.#ends.push(now);
+    if (!hasPassed) this.#failed.push(file);
+  }
+
+  /** Files in which a test failed, or that ended with another code than 0. */
+  get failed(): readonly string[] {
+    return this.#failed;
   }
 
   get slowest(): string[] {
@@ -126,16 +139,44 @@ function toTestEnd({ name, nesting, file, skip, todo, details }: NodeTestEnd): T
   return { name, nesting, file, skip, todo, type, failureType };
 }
 
-async function runFiles(files: string[], tally: Tally, times: Times): Promise<void> {
-  const events = run({ files, concurrency: FILES_AT_ONCE, timeout: FILE_TIMEOUT_MS });
+interface Run {
+  readonly files: readonly string[];
+  readonly filesAtOnce: number;
+  readonly tally: Tally;
+  readonly times: Times;
+}
+
+async function runFiles({ files, filesAtOnce, tally, times }: Run): Promise<void> {
+  const events = run({
+    files: [...files],
+    concurrency: filesAtOnce,
+    timeout: FILE_TIMEOUT_MS,
+  });
   events.on('test:pass', (end) => tally.pass(toTestEnd(end)));
   events.on('test:fail', (end) => tally.fail(toTestEnd(end)));
   // A file is a test of its own, named by its path; these two come when they happen.
   events.on('test:dequeue', ({ name, file }) => name === file && times.begin(name));
-  events.on('test:complete', ({ name, file }) => name === file && times.end(name));
+  events.on('test:complete', ({ name, file, details }) => {
+    // The types of Node 20 do not know `passed`.
+    if (name === file) times.end(name, (details as { passed?: boolean }).passed !== false);
+  });
   const report = events.compose(new spec());
   report.pipe(process.stdout, { end: false });
   await finished(report);
+}
+
+/** What failed only because it was not alone is named, and counts as passed. */
+async function tryAgain(tally: Tally, times: Times): Promise<void> {
+  const { failed } = times;
+  if (process.env['CI'] !== 'true' || failed.length === 0) return;
+  const isOfChance = failed.length <= TRIED_AGAIN_MAX && !failed.some(isQuick);
+  if (!isOfChance || tally.complaints.length > 0) return;
+  const [again, timesAgain] = [new Tally({ skipsFail: true }), new Times()];
+  process.stdout.write(`again, one by one: ${failed.length} files in which a test failed\n`);
+  await runFiles({ files: failed, filesAtOnce: 1, tally: again, times: timesAgain });
+  tally.replaceFailures(again);
+  for (const file of failed.filter((one) => !timesAgain.failed.includes(one)))
+    process.stdout.write(`unsteady: ${relative(compiledTests, file)} passed only alone\n`);
 }
 
 interface Wanted {
@@ -173,8 +214,10 @@ async function main({ areas: wanted, part }: Wanted): Promise<void> {
   const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
   const times = new Times();
   // Without files node:test would look for some by itself.
-  if (files.length > 0) await runFiles(files, tally, times);
-  else process.stdout.write('no test file found\n');
+  if (files.length > 0) {
+    await runFiles({ files, filesAtOnce: FILES_AT_ONCE, tally, times });
+    await tryAgain(tally, times);
+  } else process.stdout.write('no test file found\n');
   for (const line of [...times.slowest, ...times.tail]) process.stdout.write(`${line}\n`);
   for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);
   process.stdout.write(`${tally.line}\n`);

@@ -59,6 +59,21 @@ export class Tally {
     return this.#failed === 0 && this.#passed > 0;
   }
 
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /**
+   * Counts what failed by what came of it when its files ran again, alone.
+   * @param again of those files; one that ran nothing changes nothing
+   */
+  replaceFailures(again: Tally): void {
+    if (again.#passed + again.#failed === 0) return;
+    this.#passed += Math.max(0, this.#failed - again.#failed);
+    this.#failed = again.#failed;
+    this.#complaints.push(...again.#complaints);
+  }
+
   /** `3 passed, 0 failed`, with `, 1 skipped` when any was. */
   get line(): string {
     const skipped = this.#skipped > 0 ? `, ${this.#skipped} skipped` : '';

@@ -1,13 +1,12 @@
 /** The short version of what `npm run bench -- hard 100` does: a round or two of each hard case. */
 
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { requireBlockDevices } from '../helpers/block-device.ts';
+import { seedOfRun } from '../helpers/run-seed.ts';
 import { FAILING_DISK_PROGRAMS } from '../power/failing-disk.ts';
 import { HardCampaign, type HardCase } from './hard-campaign.ts';
 
-const SEEDS = 1_000_000;
 const ON_ANY_DISK: readonly HardCase[] = [
   'recover killed',
   'adoption killed',
@@ -25,7 +24,7 @@ const ON_OWN_DISK: readonly HardCase[] = [
 test('a robot boots a whole version and ends its update after each of the hard cases', async (t) => {
   const campaign = await HardCampaign.open(t);
   for (const name of ON_ANY_DISK) {
-    assert.deepEqual(await campaign.round(t, name, randomInt(SEEDS)), []);
+    assert.deepEqual(await campaign.round(t, name, seedOfRun()), []);
   }
 });
 
@@ -33,6 +32,6 @@ test('a disk that turns full, read-only or dead, or refuses writes, leaves a rob
   if (!requireBlockDevices(t, FAILING_DISK_PROGRAMS, ['/dev/fuse'])) return;
   const campaign = await HardCampaign.open(t);
   for (const name of ON_OWN_DISK) {
-    assert.deepEqual(await campaign.round(t, name, randomInt(SEEDS)), []);
+    assert.deepEqual(await campaign.round(t, name, seedOfRun()), []);
   }
 });

@@ -1,17 +1,15 @@
 /** The short version of `npm run bench -- kills 1000`: the same campaign, other kills every time. */
 
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
+import { seedOfRun } from '../helpers/run-seed.ts';
 import { runCampaign } from './campaign.ts';
 import { planUpdate } from './kill-plan.ts';
 
 const KILLS = 15;
-/** Seeds are what people type again: short ones. */
-const SEEDS = 1_000_000;
 
 test('an agent that is killed at any instant of an update boots the old or the new release', async (t) => {
-  const seed = randomInt(SEEDS);
+  const seed = seedOfRun();
   t.diagnostic(`seed ${seed}`);
   const result = await runCampaign(t, { kills: KILLS, seed, robots: 2 });
   assert.deepEqual(result.violations, []);

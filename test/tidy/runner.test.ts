@@ -92,6 +92,33 @@ test('quick and rest share all files between them', async (t) => {
   assert.deepEqual([second.code, second.lastLine], [1, '0 passed, 2 failed']);
 });
 
+/** Fails the first time that it runs in its folder, and passes from then on. */
+const UNSTEADY = `import { existsSync, writeFileSync } from 'node:fs'; import { test } from 'node:test';
+test('second', () => { if (existsSync('ran')) return; writeFileSync('ran', ''); throw new Error('first'); });
+test('other', () => {});`;
+
+test('in CI a file with real programs that failed runs again alone, and counts as it ends there', async (t) => {
+  const files = { 'a/1.test': PASSING, 'e2e/2.test': UNSTEADY, 'e2e/3.test': PASSING };
+  const desk = await runOver(t, files);
+  assert.deepEqual([desk.code, desk.lastLine], [1, '3 passed, 1 failed']);
+  const ci = await runOver(t, files, { ci: true });
+  assert.deepEqual([ci.code, ci.lastLine], [0, '4 passed, 0 failed']);
+  assert.match(ci.child.stdout, /^unsteady: e2e\/2.test.js passed only alone$/m);
+  const bad = await runOver(t, { ...files, 'kill/4.test': FAILING }, { ci: true });
+  assert.deepEqual([bad.code, bad.lastLine], [1, '4 passed, 1 failed']);
+});
+
+test('nothing runs again where a quick test failed, or a file was cut short, or many failed', async (t) => {
+  const quick = await runOver(t, { 'a/1.test': UNSTEADY, 'e2e/2.test': PASSING }, { ci: true });
+  assert.deepEqual([quick.code, quick.lastLine], [1, '2 passed, 1 failed']);
+  const crash = await runOver(t, { 'e2e/1.test': CRASHING, 'e2e/2.test': PASSING }, { ci: true });
+  assert.deepEqual([crash.code, crash.lastLine], [1, '1 passed, 1 failed']);
+  const six = [1, 2, 3, 4, 5, 6].map((at) => [`e2e/${at}.test`, FAILING] as const);
+  const many = await runOver(t, Object.fromEntries(six), { ci: true });
+  assert.deepEqual([many.code, many.lastLine], [1, '0 passed, 6 failed']);
+  assert.doesNotMatch(many.child.stdout, /again, one by one/);
+});
+
 const end = (more: Partial<TestEnd>): TestEnd => ({ name: 'x', nesting: 0, file: '/f', ...more });
 
 test('counts leaf tests, not the suites and tests around them', () => {
