@@ -23,17 +23,19 @@ import {
 import type { ReleaseCheck } from './seal.ts';
 import { slotProblem, versionOf, withExpected, type Slot, type Slots } from './slots.ts';
 import { stateAfterLoss } from '../update/lost-state.ts';
-import { expectedOf, freshState, type MachineState } from '../update/state.ts';
+import { expectedOf, failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { runHook } from './hooks.ts';
 import { clearStaging } from './prune.ts';
+import { wholeReleases } from './whole-releases.ts';
+import { chooseOlder } from '../update/way-back-plan.ts';
 import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-check.ts';
 import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
-import { assertWayBack } from '../update/way-back.ts';
+import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery {
   readonly component: string;
@@ -220,20 +222,32 @@ class Recoverer {
     const isBad = active.kind === 'absent' || active.kind === 'damaged';
     // Only where it is needed: a robot that boots well does not pay for the release before.
     const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
-    const isGone = active.kind === 'absent' && slots.active.kind !== 'release';
-    return { active, rollback, spare: isGone ? await this.#spare(slots, until) : null };
+    const isShort = isBad && rollback.kind !== 'whole';
+    return { active, rollback, spare: isShort ? await this.#spare(slots, until) : null };
   }
 
-  /** Looks at the installed release when its link is gone; on probation, at the one before it. */
+  /**
+   * Looks at the installed release when its link is gone; on probation, at the one before it. When
+   * that is not whole either, it is the newest whole one that is older.
+   */
   async #spare(slots: Slots, until: number): Promise<Spare | null> {
     const { phase, job } = this.#state;
-    const version = phase === 'probation' ? job?.previousVersion : expectedOf(this.#state);
-    if (typeof version !== 'string' || version === versionOf(slots.rollback)) return null;
-    const check = await checkRelease(this.#disk, this.#layout, {
-      ...{ version, tree: releaseFolder(this.#layout, version) },
-      ...{ mayHash: () => performance.now() < until, known: knownDamages(this.#state, version) },
-    });
-    return { version, check };
+    const installed = expectedOf(this.#state);
+    const version = phase === 'probation' ? job?.previousVersion : installed;
+    const mayHash = (): boolean => performance.now() < until;
+    const inSlots = [slots.active, slots.rollback].map(versionOf);
+    if (typeof version === 'string' && !inSlots.includes(version)) {
+      const check = await checkRelease(this.#disk, this.#layout, {
+        ...{ version, tree: releaseFolder(this.#layout, version) },
+        ...{ mayHash, known: knownDamages(this.#state, version) },
+      });
+      if (check.kind === 'whole') return { version, check };
+    }
+    const below = versionOf(slots.active) ?? installed;
+    if (below === null) return null;
+    const whole = await wholeReleases(this.#disk, this.#layout, mayHash);
+    const older = chooseOlder(whole, { below, failed: failedOf(this.#state) });
+    return older === null ? null : { version: older, check: { kind: 'whole', isHashed: false } };
   }
 
   /** Counts the boot. One on probation that cannot be counted leads back, not on. */
@@ -250,13 +264,9 @@ class Recoverer {
       if (isKept) {
         this.#actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
-        const { version, previousVersion: previous } = job;
-        this.#note(notCounted(version));
-        const isBack = await this.#tried(async () => {
-          await this.#swapBack(version, previous);
-          return true;
-        });
-        if (isBack) this.#actions.push(`went back from ${version} to ${previous}`);
+        this.#note(notCounted(job.version));
+        const back = await this.#swapBack(job);
+        if (back) this.#actions.push(`went back from ${job.version} to ${back.to}`);
       }
     }
   }
@@ -281,14 +291,13 @@ class Recoverer {
     const { phase, job } = this.#state;
     // A swap that cannot be remembered is not made: the boots after it could not be counted.
     if (phase !== 'swapping' || !job || this.#problems.length > 0) return;
-    const { version } = job;
-    const [disk, layout] = [this.#disk, this.#layout];
-    const outcome = await this.#swapOutcome(version, disk, layout);
+    const outcome = await this.#swapOutcome(job);
     await this.#keep(outcome);
-    if (outcome.kind === 'swapped') this.#actions.push(`finished the swap to ${version}`);
+    if (outcome.kind === 'swapped') this.#actions.push(`finished the swap to ${job.version}`);
   }
 
-  async #swapOutcome(version: string, disk: Disk, layout: Layout): Promise<MachineEvent> {
+  async #swapOutcome(job: Job): Promise<MachineEvent> {
+    const [disk, layout, { version }] = [this.#disk, this.#layout, job];
     try {
       const tree = releaseFolder(layout, version);
       const check = { version, tree, mayHash: () => true, known: new Set<string>() };
@@ -296,7 +305,7 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
-      await swapTo(disk, layout, version);
+      await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
@@ -304,34 +313,36 @@ class Recoverer {
     }
   }
 
-  /** @throws DroverError RELEASE_DAMAGED when that would leave a whole version for a damaged one */
-  async #swapBack(version: string, previous: string | null): Promise<void> {
-    const [disk, layout] = [this.#disk, this.#layout];
-    const from = versionOf((await readSlots(disk, layout)).active);
-    await assertWayBack(disk, layout, { from, to: previous });
-    await swapBack(disk, layout, { version, previous });
+  /**
+   * @returns the version that runs again, or null for none, in an object; null when that failed:
+   * also RELEASE_DAMAGED, when it would leave a whole version for a damaged one
+   */
+  async #swapBack(job: Job): Promise<{ readonly to: string | null } | null> {
+    const [disk, layout, failed] = [this.#disk, this.#layout, failedOf(this.#state)];
+    return await this.#tried(async () => {
+      const active = versionOf((await readSlots(disk, layout)).active);
+      const to = await returnFrom(disk, layout, { job, active, failed });
+      await swapBack(disk, layout, { ...job, previous: to });
+      return { to };
+    });
   }
 
   async #finishRollback(): Promise<void> {
     const { phase, job } = this.#state;
     if (phase !== 'rolling_back' || !job) return;
-    const { version, previousVersion: previous } = job;
-    const isBack = await this.#tried(async () => {
-      await this.#swapBack(version, previous);
-      return true;
-    });
-    if (!isBack) return;
+    const back = await this.#swapBack(job);
+    if (!back) return;
     const env = hookEnvironment({
       component: this.#input.component,
       layout: this.#layout,
-      version: previous ?? '',
-      previousVersion: previous,
-      targetVersion: version,
+      version: back.to ?? '',
+      previousVersion: job.previousVersion,
+      targetVersion: job.version,
     });
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
-    await this.#keep({ kind: 'rolled_back' });
-    this.#actions.push(`rolled back from ${version} to ${previous ?? 'nothing'}`);
+    await this.#keep({ kind: 'rolled_back', to: back.to });
+    this.#actions.push(`rolled back from ${job.version} to ${back.to ?? 'nothing'}`);
   }
 }
 

@@ -18,12 +18,12 @@ export interface BootFacts {
   readonly slots: Slots;
   readonly active: ReleaseCheck;
   readonly rollback: ReleaseCheck;
-  /** Looked at when `active` leads to nothing and `rollback` to nothing whole. */
+  /** Looked at when neither `active` nor `rollback` leads to something whole. */
   readonly spare?: Spare | null;
   readonly bootsMax: number;
 }
 
-/** The installed release, or the one before it, when no link leads to it any more. */
+/** The installed release, the one before it or an older one, when no link leads to it any more. */
 export interface Spare {
   readonly version: string;
   readonly check: ReleaseCheck;
@@ -60,7 +60,8 @@ export function decideBoot(facts: BootFacts): BootDecision {
   // A release to which no link leads is taken when it is known to be whole, and rollback is not.
   const { spare = null } = facts;
   const isSpareBetter = spare?.check.kind === 'whole' && rollback.kind !== 'whole';
-  if (active.kind === 'absent' && spare && isSpareBetter) {
+  const isBad = active.kind === 'absent' || active.kind === 'damaged';
+  if (isBad && spare && isSpareBetter) {
     return { problem, damage, goesBackTo: spare.version };
   }
   const isBetter = back !== null && back !== version && RANK[rollback.kind] > RANK[active.kind];
@@ -90,8 +91,8 @@ function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
 }
 
 /**
- * The event of a start. A robot on probation whose `active` is the release before went back at a
- * boot that could not be counted; that is finished now.
+ * The event of a start. A robot on probation whose `active` is another release went back at a boot
+ * that could not be counted; that is finished now.
  */
 export function startEvent(
   { state, slots, bootsMax }: Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>,
@@ -99,7 +100,7 @@ export function startEvent(
 ): MachineEvent {
   const { phase, job } = state;
   const active = versionOf(slots.active);
-  if (phase === 'probation' && job && active !== null && active === job.previousVersion) {
+  if (phase === 'probation' && job && active !== null && active !== job.version) {
     return { kind: 'boots_exhausted', problem: notCounted(job.version) };
   }
   return powerEvent(state, by, bootsMax);

@@ -21,7 +21,7 @@ import {
 } from '../install/layout.ts';
 import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './machine.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { assertOwnSlots, versionOf, wayBackOf } from '../install/slots.ts';
+import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { failedOf, jobBytes, type Job, type MachineState } from './state.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertSwappable } from './assert-swappable.ts';
@@ -41,7 +41,7 @@ import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from 
 import { untilOutOfService } from './out-of-service.ts';
 import { SwapTurns, type SwapTurn } from './swap-turns.ts';
 import { verifyPayload } from './verify.ts';
-import { assertWayBack } from './way-back.ts';
+import { returnFrom, wayBackFrom } from './way-back.ts';
 
 export interface EffectContext {
   readonly component: string;
@@ -243,7 +243,8 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
     kind: 'swap',
   });
   if (problem) return { kind: 'refused', problem };
-  return { kind: 'ready', previousVersion: wayBackOf(await assertSwappable(on.disk, on.layout)) };
+  const slots = await assertSwappable(on.disk, on.layout);
+  return { kind: 'ready', ...(await wayBackFrom(on.disk, on.layout, slots)) };
 }
 
 /** Null when the component may be stopped. */
@@ -270,16 +271,14 @@ async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
     const slots = await readSlots(on.disk, on.layout);
     const isDone = versionOf(slots.active) === job.version;
     if (!isDone) assertOwnSlots(slots);
-    if (!isDone && job.previousVersion !== null) {
-      const stopped = await hookOf(job, on, 'stop', job.previousVersion);
+    const leaves = job.leftVersion ?? job.previousVersion;
+    if (!isDone && leaves !== null) {
+      const stopped = await hookOf(job, on, 'stop', leaves);
       if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        throw new DroverError(
-          'SWAP_FAILED',
-          `stop ${job.previousVersion}: ${describeHook(stopped)}`,
-        );
+        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
       }
     }
-    await swapTo(on.disk, on.layout, job.version);
+    await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
   } catch (thrown) {
     on.signal.throwIfAborted();
@@ -305,7 +304,9 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
   if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
   try {
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
-    await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
+    const wayBack = (): Promise<string | null> =>
+      returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
+    let to = await wayBack();
     // A version that works is taken back: the robot may be in the middle of a task.
     const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
     if (isTakenBack) {
@@ -318,22 +319,18 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
     }
     const hasWaited = (await on.turn?.take('rollback', on)) ?? false;
     // Once more after a wait, which may have been long: nothing was stopped yet.
-    if (isTakenBack || hasWaited) {
-      await assertWayBack(on.disk, on.layout, { from: active, to: job.previousVersion });
-    }
+    if (isTakenBack || hasWaited) to = await wayBack();
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    const { version, previousVersion: previous } = job;
-    await swapBack(on.disk, on.layout, { version, previous });
-    if (job.previousVersion !== null) {
-      const started = await hookOf(job, on, 'start', job.previousVersion);
+    await swapBack(on.disk, on.layout, { ...job, previous: to });
+    if (to !== null) {
+      const started = await hookOf(job, on, 'start', to);
       if (started.kind !== 'ok' && started.kind !== 'absent') {
-        const why = describeHook(started);
-        throw new DroverError('ROLLBACK_FAILED', `start ${job.previousVersion} again: ${why}`);
+        throw new DroverError('ROLLBACK_FAILED', `start ${to} again: ${describeHook(started)}`);
       }
     }
-    await hookOf(job, on, 'rolled-back', job.previousVersion ?? '');
-    return { kind: 'rolled_back' };
+    await hookOf(job, on, 'rolled-back', to ?? '');
+    return { kind: 'rolled_back', to };
   } catch (thrown) {
     on.signal.throwIfAborted();
     const cause = toProblem(thrown);

@@ -81,6 +81,7 @@ function lostJob(version: string, previousVersion: string, now: EpochMs): Job {
     emergency: false,
     healthTimeoutMs: LIMITS.healthTimeoutMsDefault,
     previousVersion,
+    leftVersion: null,
     startedAtMs: now,
     boots: 0,
     bootCounted: false,

@@ -14,6 +14,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
+import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
   isLostJob,
   withConfirmed,
@@ -56,7 +57,9 @@ export type MachineEvent =
   | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
-  | { readonly kind: 'ready'; readonly previousVersion: string | null }
+  | ({ readonly kind: 'ready' } & WayBack)
+  /** With the version that runs again, when it is not the one of the job. */
+  | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
   | {
       readonly kind:
@@ -65,7 +68,6 @@ export type MachineEvent =
         | 'staged'
         | 'swapped'
         | 'healthy'
-        | 'rolled_back'
         | 'withdrawn'
         | 'held'
         | 'retried';
@@ -176,7 +178,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'delta_failed':
       return withoutDelta(state, event.problem);
     case 'ready':
-      return job ? { ...state, job: { ...job, previousVersion: event.previousVersion } } : state;
+      return job ? { ...state, job: { ...job, ...wayBackIn(event) } } : state;
     case 'corrupt':
       return noted(
         job ? { ...state, job: { ...job, corruptCount: job.corruptCount + 1 } } : state,
@@ -205,7 +207,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
         now,
       );
     case 'rolled_back':
-      return afterRollback(state, now);
+      return afterRollback(state, event.to ?? state.job?.previousVersion ?? null, now);
     case 'healthy':
       return finished(confirmed(state), job, { outcome: 'installed', code: null, now });
     case 'withdrawn':
@@ -334,7 +336,7 @@ const NOBODYS_FAULT: readonly string[] = [
 ];
 
 /** What ran and failed is blocked; only a swap that never happened is nobody's fault. */
-function afterRollback(state: MachineState, now: EpochMs): MachineState {
+function afterRollback(state: MachineState, lastActive: string | null, now: EpochMs): MachineState {
   const { cause } = state.job ?? { cause: null };
   if (!cause) return { ...state, job: null };
   const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
@@ -342,8 +344,8 @@ function afterRollback(state: MachineState, now: EpochMs): MachineState {
   const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
   // Undone is undone; what a failed update replaced stands again as it did before.
   const isUndone = state.installed?.rollout === state.job?.rollout;
-  const installed = isUndone ? null : state.installed;
-  const lastActive = state.job?.previousVersion ?? null;
+  const isThere = !isUndone && state.installed?.version === lastActive;
+  const installed = isThere ? state.installed : null;
   return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });
 }
 

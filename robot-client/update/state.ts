@@ -65,8 +65,10 @@ const jobSchema = z.object({
   by: z.array(z.string()).max(LIMITS.keysPerRoleMax).default([]),
   emergency: z.boolean(),
   healthTimeoutMs: sizeSchema,
-  /** Version that `active` led to before the swap; null for a first install. */
+  /** Version to go back to: what `active` leads to before the swap; null for a first install. */
   previousVersion: versionSchema.nullable(),
+  /** What `active` leads to instead, when that lost files and `previousVersion` did not; else null. */
+  leftVersion: versionSchema.nullable().default(null),
   startedAtMs: sizeSchema,
   /** Boots and agent starts since the swap without a confirmation. */
   boots: sizeSchema,
@@ -287,6 +289,7 @@ export function makeJob(input: {
     emergency: rollout.emergency,
     healthTimeoutMs: Math.max(timeoutMs, leastMs),
     previousVersion: null,
+    leftVersion: null,
     startedAtMs: input.now,
     boots: 0,
     bootCounted: false,

@@ -16,6 +16,7 @@ import {
 import type { Disk } from '../install/disk-port.ts';
 import { assertOwnSlots, isInUse, versionOf, type Slot } from '../install/slots.ts';
 import { followPath, readSlots } from '../install/read-slots.ts';
+import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
 export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
@@ -125,10 +126,15 @@ export async function removePatches(disk: Disk, folder: string): Promise<void> {
 }
 
 /**
- * `active` leads to `version`, `rollback` to what was active. The swap.
+ * `active` leads to `version`, `rollback` to what was active; when `rollback` is the way back of the
+ * job already, it stays. The swap.
  * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED
  */
-export async function swapTo(disk: Disk, layout: Layout, version: string): Promise<void> {
+export async function swapTo(
+  disk: Disk,
+  layout: Layout,
+  { version, previousVersion = null }: { readonly version: string } & Partial<WayBack>,
+): Promise<void> {
   if (!(await hasRelease(disk, layout, version))) {
     throw new DroverError('SWAP_FAILED', `swap to ${version}: no such release`);
   }
@@ -136,12 +142,18 @@ export async function swapTo(disk: Disk, layout: Layout, version: string): Promi
   const active = versionOf(slots.active);
   if (active === version) return;
   assertOwnSlots(slots);
-  if (active !== null) {
+  if (active !== null && !keepsRollback(slots, previousVersion)) {
     await pointLink(disk, layout.rollback, linkTarget(active));
     await disk.syncFolder(layout.root);
   }
   await pointLink(disk, layout.active, linkTarget(version));
   await disk.syncFolder(layout.root);
+}
+
+interface Undone {
+  readonly version: string;
+  readonly leftVersion?: string | null;
+  readonly previous: string | null;
 }
 
 async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<boolean> {
@@ -151,24 +163,20 @@ async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<
 
 /**
  * Takes `active` from `version` back to `previous`; with none, to nothing, as before a first
- * install. When something else than `version` stands there, it is left as it is: what was to be
- * undone does not run.
+ * install. When something else than `version`, or what was left for it, stands there, it is left as
+ * it is: what was to be undone does not run.
  * @throws DroverError ROLLBACK_FAILED
  */
-export async function swapBack(
-  disk: Disk,
-  layout: Layout,
-  { version, previous }: { readonly version: string; readonly previous: string | null },
-): Promise<void> {
+export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise<void> {
+  const { version, previous } = job;
   const slots = await readSlots(disk, layout);
   const { active } = slots;
   if (active.kind === 'foreign' && active.problem.code === 'SLOT_UNREADABLE') {
     throw new DroverError('ROLLBACK_FAILED', active.problem.message);
   }
-  const isOther = active.kind === 'release' && active.version !== version;
   if (previous === null) {
     await removeActive(disk, layout, { active, version });
-  } else if (active.kind !== 'foreign' && !isOther) {
+  } else if (active.kind !== 'foreign' && !isOther(versionOf(active), job)) {
     if (!(await hasRelease(disk, layout, previous))) {
       throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
     }

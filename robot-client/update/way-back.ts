@@ -1,35 +1,56 @@
-/**
- * Looks at a release before the robot goes back to it. A version that is whole is not left for one
- * that lost files, even if the whole one is not healthy: nobody could tell what the other would do.
- */
+/** Looks at the releases that an update can be undone to; way-back-plan.ts decides. */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { releaseFolder, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { ReleaseCheck } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
+import { versionOf, type Slots } from '../install/slots.ts';
+import { wholeReleases } from '../install/whole-releases.ts';
+import type { Job } from './state.ts';
+import { chooseOlder, isOther, planReturn, planWayBack, type WayBack } from './way-back-plan.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 
+/** Only lost files count, since the application may write its own. */
+const look = (disk: Disk, layout: Layout, version: string | null): Promise<ReleaseCheck> =>
+  version === null
+    ? Promise.resolve({ kind: 'absent' })
+    : checkRelease(disk, layout, {
+        ...{ version, tree: releaseFolder(layout, version), known: NONE },
+        ...{ mayHash: () => false, isOnlyLost: true },
+      });
+
+/** What an update that is about to swap can be undone to. */
+export async function wayBackFrom(disk: Disk, layout: Layout, slots: Slots): Promise<WayBack> {
+  const active = await look(disk, layout, versionOf(slots.active));
+  const isDamaged = active.kind === 'damaged';
+  const rollback = isDamaged ? await look(disk, layout, versionOf(slots.rollback)) : null;
+  return planWayBack(slots, { active: active.kind, rollback: rollback?.kind ?? 'unknown' });
+}
+
 /**
- * Only lost files count, since the application may write its own.
- * @param from what runs; when it lost files too, going back cannot be worse
- * @param to null: to nothing, as before a first install
- * @throws DroverError RELEASE_DAMAGED
+ * The version that a job is undone to; null for nothing, as before a first install.
+ * @param active what runs
+ * @param failed versions that failed here
+ * @throws DroverError RELEASE_DAMAGED when that would leave a whole version for a damaged one
  */
-export async function assertWayBack(
+export async function returnFrom(
   disk: Disk,
   layout: Layout,
-  { from, to }: { readonly from: string | null; readonly to: string | null },
-): Promise<void> {
-  if (from === null || to === null || from === to) return;
-  const look = (version: string): Promise<ReleaseCheck> =>
-    checkRelease(disk, layout, {
-      ...{ version, tree: releaseFolder(layout, version), known: NONE },
-      ...{ mayHash: () => false, isOnlyLost: true },
-    });
-  const target = await look(to);
-  if (target.kind !== 'damaged' || (await look(from)).kind === 'damaged') return;
-  const { path, why } = target;
-  throw new DroverError('RELEASE_DAMAGED', `roll back to ${to}: ${path}: ${why}; ${from} runs on`);
+  on: { readonly job: Job; readonly active: string | null; readonly failed: readonly string[] },
+): Promise<string | null> {
+  const { job, active, failed } = on;
+  const previous = job.previousVersion;
+  if (previous === null) return null;
+  if (isOther(active, job)) return active;
+  const target = await look(disk, layout, previous);
+  if (target.kind === 'whole' || target.kind === 'unknown') return previous;
+  const { kind: runs } = await look(disk, layout, active);
+  const whole = await wholeReleases(disk, layout);
+  const spare = chooseOlder(whole, { below: job.version, failed });
+  const to = planReturn({ previous, found: target.kind, runs, spare });
+  if (to !== null) return to;
+  const why = target.kind === 'damaged' ? `${target.path}: ${target.why}` : target.kind;
+  throw new DroverError('RELEASE_DAMAGED', `roll back to ${previous}: ${why}; ${active} runs on`);
 }

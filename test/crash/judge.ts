@@ -59,7 +59,8 @@ export class Judge {
   async #look(image: FolderImage, scenario: Scenario): Promise<Judgement> {
     const isAdopting = imageAt(image, `${ROOT}/state/adopting.json`) !== null;
     const isPlain = imageAt(image, `${ROOT}/active`)?.kind === 'folder';
-    const found = isAdopting || isPlain ? null : this.#wrongSlots(image, scenario);
+    const isDamaged = this.#isDamaged(image, scenario);
+    const found = isAdopting || isPlain || isDamaged ? null : this.#wrongSlots(image, scenario);
     if (found !== null) return { wrong: `as found: ${found}`, acted: false };
     const disk = new ModelDisk(image);
     const { version, actions } = await recover(disk);
@@ -78,6 +79,13 @@ export class Judge {
     const active = this.#slot(image, 'active');
     if (!mayRun.includes(active)) return `active leads to ${active}`;
     return this.#wrongTreeOf(image, 'active');
+  }
+
+  /** What boots is the release that was damaged before the update, as it was. */
+  #isDamaged(image: FolderImage, { start, damaged }: Scenario): boolean {
+    if (damaged === undefined || this.#slot(image, 'active') !== damaged) return false;
+    const [now, then] = [image, start].map((one) => imageAt(one, `${ROOT}/releases/${damaged}`));
+    return now != null && then != null && imageKey(now) === imageKey(then);
   }
 
   #slot(image: FolderImage, name: 'active' | 'rollback'): string | null {
@@ -127,23 +135,24 @@ export class Judge {
   }
 
   /** The agent starts: the update must end well by itself, and the next one as well. */
-  async #continue(image: FolderImage, { last }: Scenario): Promise<string | null> {
-    const key = `${last} ${imageKey(image)}`;
+  async #continue(image: FolderImage, { last, damaged }: Scenario): Promise<string | null> {
+    const key = `${last} ${damaged} ${imageKey(image)}`;
     const known = this.#continued.get(key);
     if (known !== undefined) return known;
-    const { wrong, after } = await this.#finish(image, last);
+    const { wrong, after } = await this.#finish(image, last, damaged);
     const later = wrong ?? (await this.#takeNext(after));
     this.#continued.set(key, later);
     return later;
   }
 
   /** What was interrupted ends by itself: no power cut is ever told as a failure of the update. */
-  async #finish(image: FolderImage, last: string) {
+  async #finish(image: FolderImage, last: string, damaged?: string) {
     const disk = new ModelDisk(image);
     const problems: string[] = [];
     const onTold = (_phase: string, problem: string | null): void => {
       // What was rolled back before the cut is refused when it is offered again.
-      if (problem !== null && problem !== 'FAILED_BEFORE') problems.push(problem);
+      const isKnown = problem === 'RELEASE_DAMAGED' && damaged !== undefined;
+      if (problem !== null && problem !== 'FAILED_BEFORE' && !isKnown) problems.push(problem);
     };
     const release = this.#release;
     const { component } = await letRun(new Robot({ disk, release, ...NO_HOOKS, onTold }), last);

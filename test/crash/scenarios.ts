@@ -15,6 +15,8 @@ export interface Scenario {
   readonly mayRun: readonly (string | null)[];
   /** Version that is announced last: what an interrupted update must still reach. */
   readonly last: string;
+  /** Version that lost a file before: a boot leaves it for the whole one. */
+  readonly damaged?: string;
   /** Version whose `start` hook fails, so that it is rolled back. */
   readonly sick?: string;
   /** Two updates, each a scenario of its own: cuts in mid-recovery are for the campaign. */
@@ -42,6 +44,29 @@ function installed(active: string, rollback?: string, recipe?: FileImage): Folde
   const bases = folder(recipe ? { [active]: recipe } : {});
   return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
 }
+
+/** What runs lost a file; `rollback` leads to a whole release. Both have their recipes. */
+async function damaged(active: string, rollback: string): Promise<FolderImage> {
+  const [lost, whole] = [treeOf(active), treeOf(rollback)];
+  const entries = new Map(lost.entries);
+  entries.delete('VERSION.txt');
+  const releases = folder({ [active]: { ...lost, entries }, [rollback]: whole });
+  const bases = folder({
+    [active]: await recipeOf(active),
+    [rollback]: await recipeOf(rollback),
+  });
+  const state = folder({ 'machine.json': file(encodeMachineState(freshState()), 0o600) });
+  const links = { active: link(`releases/${active}`), rollback: link(`releases/${rollback}`) };
+  return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
+}
+
+const OVER_DAMAGE = {
+  start: await damaged('1.0.0', '0.9.0'),
+  damaged: '1.0.0',
+  mayRun: ['0.9.0', '1.0.0', '1.1.0'],
+  last: '1.1.0',
+  run: (robot: Robot) => robot.open('1.1.0'),
+};
 
 export const SCENARIOS: readonly Scenario[] = [
   // First: it comes by every fsync that only a later delta needs, so those are missed soon.
@@ -84,6 +109,12 @@ export const SCENARIOS: readonly Scenario[] = [
     last: '1.1.0',
     sick: '1.1.0',
     run: (robot) => robot.open('1.1.0'),
+  },
+  { name: 'update over a release that lost a file', ...OVER_DAMAGE },
+  {
+    name: 'update over a release that lost a file, rolled back to the whole one',
+    ...OVER_DAMAGE,
+    sick: '1.1.0',
   },
   {
     name: 'first install that is rolled back',

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
@@ -128,12 +128,41 @@ describe('recover', () => {
     assert.equal((await recover()).version, NEW, 'it is known after that, too');
   });
 
-  it('boots nothing, with a code, when the installed release is not whole either', async (t) => {
+  it('links the older release that is whole when the installed one is not either', async (t) => {
     const { layout, recover, at } = await installed(t);
     await recover();
     await rm(layout.active);
     await rm(layout.rollback);
     await truncate(at('bin/run'), 3);
+    const { version, problems } = await recover();
+    assert.deepEqual([version, problems], [OLD, []]);
+    assert.equal((await readMachineState(realDisk, layout, NOW)).lastProblem?.code, 'RELEASE_LOST');
+  });
+
+  for (const phase of ['idle', 'probation', 'rolling_back'] as const) {
+    it(`goes to an older whole release when both that the links lead to lost bytes (${phase})`, async (t) => {
+      const { layout, recover, at } = await installed(t);
+      const older = releaseFolder(layout, '0.9.0');
+      await cp(releaseFolder(layout, OLD), older, { recursive: true });
+      await writeSeal(realDisk, layout, { version: '0.9.0', tree: older });
+      for (const version of [OLD, NEW]) await rm(join(releaseFolder(layout, version), 'bin/run'));
+      const state = phase === 'idle' ? freshState() : { ...onProbation(), phase };
+      await writeFile(layout.machineFile, encodeMachineState(state));
+      const { version, phase: after } = await recover();
+      assert.deepEqual([version, after], ['0.9.0', 'idle'], at('bin/run'));
+      assert.equal((await recover()).version, '0.9.0');
+      const { lastActive } = await readMachineState(realDisk, layout, NOW);
+      assert.equal(lastActive, '0.9.0');
+    });
+  }
+
+  it('boots nothing, with a code, when no release is whole', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await recover();
+    await rm(layout.active);
+    await rm(layout.rollback);
+    await truncate(at('bin/run'), 3);
+    await truncate(join(releaseFolder(layout, OLD), 'bin/run'), 3);
     const { version, problems } = await recover();
     assert.equal(version, null);
     assert.deepEqual(

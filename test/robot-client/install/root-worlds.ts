@@ -191,7 +191,7 @@ export class Stage {
 }
 
 /** A job to NEW with OLD to go back to. */
-function jobTo(): ReturnType<typeof makeJob> {
+export function jobTo(): ReturnType<typeof makeJob> {
   const signed = makeWorld();
   const rollout = announce(signed, [makeRollout(signed, { version: NEW })]).rollouts[0];
   const artifact = rollout?.artifacts[0];

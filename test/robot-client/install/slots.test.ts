@@ -135,7 +135,7 @@ describe('a slot', () => {
       assert.deepEqual(await realDisk.list(layout.releases), before);
       if (active.kind !== 'foreign') return;
       const identity = await realDisk.identity(layout.active);
-      await assert.rejects(swapTo(realDisk, layout, '1.0.0'), { code });
+      await assert.rejects(swapTo(realDisk, layout, { version: '1.0.0' }), { code });
       await swapBack(realDisk, layout, { version: '1.1.0', previous: null });
       await swapBack(realDisk, layout, { version: '1.1.0', previous: '1.0.0' });
       assert.equal(await realDisk.identity(layout.active), identity);

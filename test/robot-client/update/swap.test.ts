@@ -55,7 +55,7 @@ async function installed(): Promise<Layout> {
   const layout = await freshRoot();
   await prepareLayout(realDisk, layout);
   await putTree(releaseFolder(layout, '1.0.0'), '1.0.0');
-  await swapTo(realDisk, layout, '1.0.0');
+  await swapTo(realDisk, layout, { version: '1.0.0' });
   await putTree(`${layout.staging}/tree`, '1.1.0');
   return layout;
 }
@@ -114,7 +114,7 @@ describe('swap', () => {
   it('leads active to the new release and rollback to the old one, with relative links', async () => {
     const layout = await installed();
     await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
-    await swapTo(realDisk, layout, '1.1.0');
+    await swapTo(realDisk, layout, { version: '1.1.0' });
     assert.equal(await boots(layout), '1.1.0');
     assert.deepEqual(await versionsIn(layout), { active: '1.1.0', rollback: '1.0.0' });
     assert.equal(await readlink(layout.active), 'releases/1.1.0');
@@ -123,7 +123,7 @@ describe('swap', () => {
   it('goes back to exactly what ran before, and to nothing before a first install', async () => {
     const layout = await installed();
     await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
-    await swapTo(realDisk, layout, '1.1.0');
+    await swapTo(realDisk, layout, { version: '1.1.0' });
     await swapBack(realDisk, layout, { version: '1.1.0', previous: '1.0.0' });
     assert.deepEqual(await versionsIn(layout), { active: '1.0.0', rollback: null });
     await swapBack(realDisk, layout, { version: '1.0.0', previous: null });
@@ -132,7 +132,7 @@ describe('swap', () => {
 
   it('refuses a release that is not there and leaves active alone', async () => {
     const layout = await installed();
-    await assert.rejects(swapTo(realDisk, layout, '9.9.9'), { code: 'SWAP_FAILED' });
+    await assert.rejects(swapTo(realDisk, layout, { version: '9.9.9' }), { code: 'SWAP_FAILED' });
     await assert.rejects(swapBack(realDisk, layout, { version: '1.0.0', previous: '9.9.9' }), {
       code: 'ROLLBACK_FAILED',
     });
@@ -181,7 +181,7 @@ describe('swap', () => {
       installed,
       async (disk, layout) => {
         await admitRelease(disk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
-        await swapTo(disk, layout, '1.1.0');
+        await swapTo(disk, layout, { version: '1.1.0' });
         await swapBack(disk, layout, { version: '1.1.0', previous: '1.0.0' });
         await pruneReleases(disk, layout, null);
       },
@@ -213,7 +213,7 @@ describe('recover', () => {
     const prepare = async (): Promise<Layout> => {
       const layout = await installed();
       await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
-      await swapTo(realDisk, layout, '1.1.0');
+      await swapTo(realDisk, layout, { version: '1.1.0' });
       const cause = { code: 'HEALTH_FAILED', message: 'sick', hint: 'fix' };
       const state = stateIn('rolling_back');
       assert.ok(state.job);
@@ -235,7 +235,7 @@ describe('recover', () => {
   it('rolls back without any network after the limit of unconfirmed boots', async () => {
     const layout = await installed();
     await admitRelease(realDisk, layout, { tree: `${layout.staging}/tree`, version: '1.1.0' });
-    await swapTo(realDisk, layout, '1.1.0');
+    await swapTo(realDisk, layout, { version: '1.1.0' });
     await writeMachineState(realDisk, layout, stateIn('probation'));
     for (const boot of [1, 2, 3]) {
       const recovery = await recoverOn(realDisk, layout);

@@ -1,0 +1,80 @@
+/**
+ * Decides what an update can be undone to, before its swap and when it is undone. A release that
+ * lost files is no way back while a whole one is there. Sans-I/O.
+ */
+
+import { compareVersions } from '../../shared/rules/version.ts';
+import type { ReleaseCheck } from '../install/seal.ts';
+import { versionOf, wayBackOf, type Slots } from '../install/slots.ts';
+
+export interface WayBack {
+  readonly previousVersion: string | null;
+  /** What `active` leads to when that is not the way back. */
+  readonly leftVersion?: string | null;
+}
+
+export const wayBackIn = ({ previousVersion, leftVersion = null }: WayBack) => ({
+  previousVersion,
+  leftVersion,
+});
+
+type Found = ReleaseCheck['kind'];
+const isLost = (found: Found): boolean => found === 'damaged' || found === 'absent';
+
+/**
+ * Before the swap. What runs is the way back, but for one that lost files beside a `rollback` that
+ * is whole: the swap leaves `rollback` where it is then.
+ */
+export function planWayBack(slots: Slots, found: { active: Found; rollback: Found }): WayBack {
+  const [active, rollback] = [versionOf(slots.active), versionOf(slots.rollback)];
+  const isBetter = found.active === 'damaged' && found.rollback === 'whole';
+  if (active === null || rollback === null || rollback === active || !isBetter) {
+    return { previousVersion: wayBackOf(slots) };
+  }
+  return { previousVersion: rollback, leftVersion: active };
+}
+
+/** True when the swap to a version leaves `rollback` as it is: it is the way back of the job. */
+export function keepsRollback(slots: Slots, previousVersion: string | null): boolean {
+  const [active, rollback] = [versionOf(slots.active), versionOf(slots.rollback)];
+  return previousVersion !== null && rollback === previousVersion && active !== previousVersion;
+}
+
+/** True when `active` leads to something else than what is to be undone, or was left for it. */
+export function isOther(
+  active: string | null,
+  job: { readonly version: string; readonly leftVersion?: string | null },
+): boolean {
+  return active !== null && active !== job.version && active !== job.leftVersion;
+}
+
+export interface ReturnFacts {
+  /** The version to go back to, and what is left of it. */
+  readonly previous: string;
+  readonly found: Found;
+  /** What runs; `absent` when nothing does. */
+  readonly runs: Found;
+  /** Newest whole release that is older than what is undone; null when there is none. */
+  readonly spare: string | null;
+}
+
+/**
+ * When it is undone. A version that is whole is not left for one that lost files, even if the whole
+ * one is not healthy: nobody could tell what the other would do. What lost files itself goes to the
+ * whole release that is left, else to the one that it came from.
+ * @returns null to stay
+ */
+export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {
+  if (!isLost(found)) return previous;
+  if (isLost(runs)) return spare ?? previous;
+  return found === 'damaged' ? null : previous;
+}
+
+/** The newest of whole releases that is older than a version and did not fail here. */
+export function chooseOlder(
+  whole: readonly string[],
+  { below, failed }: { readonly below: string; readonly failed: readonly string[] },
+): string | null {
+  const older = whole.filter((one) => compareVersions(one, below) < 0 && !failed.includes(one));
+  return older.sort((one, other) => compareVersions(other, one))[0] ?? null;
+}
