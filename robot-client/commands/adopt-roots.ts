@@ -6,6 +6,7 @@ import type { Disk } from '../install/disk-port.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
 import { diskError } from '../install/disk.ts';
 import { layoutOf } from '../install/layout.ts';
+import { foreignRoot } from '../install/root-name.ts';
 import { takeOver } from '../install/take-over.ts';
 import { newerState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
@@ -28,6 +29,8 @@ export async function adoptRoots(
   for (const { component, root } of input.roots) {
     const layout = layoutOf(root);
     if (isDryRun) await assertWritable(root);
+    const other = await foreignRoot(disk, layout, component);
+    if (other) throw other;
     const newer = await newerState(disk, layout);
     if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);
     if (!isDryRun) await prepareLayout(disk, layout);

@@ -16,6 +16,7 @@ import {
   knownDamages,
   notCounted,
   startEvent,
+  unreadWayBack,
   withDamage,
   type BootFacts,
   type Spare,
@@ -32,6 +33,7 @@ import { clearStaging } from './prune.ts';
 import { wholeReleases } from './whole-releases.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
 import { readSlots } from './read-slots.ts';
+import { foreignRoot } from './root-name.ts';
 import { checkRelease } from './seal-check.ts';
 import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
@@ -89,8 +91,9 @@ class Recoverer {
   async run(): Promise<Recovery> {
     const [disk, layout] = [this.#disk, this.#layout];
     const { component, adoptVersion } = this.#input;
-    const newer = await newerState(disk, layout);
-    if (newer) return await this.#leave(newer);
+    const other = await foreignRoot(disk, layout, component);
+    const notOurs = other ? toProblem(other) : await newerState(disk, layout);
+    if (notOurs) return await this.#leave(notOurs);
     await this.#prepare();
     const adoption = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     if (adoption?.problem) this.#say(adoption.problem);
@@ -120,7 +123,7 @@ class Recoverer {
     return { component, version, bootsForeign, phase, actions, problems };
   }
 
-  /** Leaves the slots as they are: the state is of a later version, which knows more. */
+  /** Leaves the root as it is: its state is of a later version, or it is another component's. */
   async #leave(problem: Problem): Promise<Recovery> {
     this.#note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);
@@ -148,6 +151,7 @@ class Recoverer {
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
       this.#note(toProblem(thrown));
+      if (thrown.cause instanceof DroverError) this.#note(toProblem(thrown.cause));
       return null;
     }
   }
@@ -172,6 +176,9 @@ class Recoverer {
     const { problem, goesBackTo } = decision;
     if (problem === null) return;
     this.#actions.push(`${problem.message} (${problem.code})`);
+    const unread = unreadWayBack({ slots, rollback: checks.rollback }, goesBackTo);
+    if (unread?.isAllThereIs) this.#note(unread.problem);
+    else if (unread) this.#say(unread.problem);
     const { phase } = this.#state;
     if (phase === 'probation') {
       if (goesBackTo === null) return;

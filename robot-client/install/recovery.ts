@@ -77,6 +77,22 @@ export function decideBoot(facts: BootFacts): BootDecision {
   };
 }
 
+/**
+ * What the disk could not read of the release of `rollback`, and whether that leaves the robot with
+ * nothing better to boot.
+ */
+export function unreadWayBack(
+  { slots, rollback }: Pick<BootFacts, 'slots' | 'rollback'>,
+  goesBackTo: string | null,
+): { readonly problem: Problem; readonly isAllThereIs: boolean } | null {
+  const back = versionOf(slots.rollback);
+  const unread = 'unread' in rollback ? rollback.unread : undefined;
+  if (back === null || unread === undefined) return null;
+  const message = `look at ${back}, the way back: ${unread.message}`;
+  const problem = toProblem(new DroverError(unread.code, message));
+  return { problem, isAllThereIs: goesBackTo === null || goesBackTo === back };
+}
+
 /** A swap or a rollback that is under way says itself where it leads. */
 const isTurning = ({ phase }: MachineState): boolean =>
   phase === 'swapping' || phase === 'rolling_back';

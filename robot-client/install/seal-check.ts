@@ -3,7 +3,7 @@
  * does not grow with the number of files. Nothing is followed out of the release.
  */
 
-import { nullIfFailed, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
@@ -43,14 +43,28 @@ export async function checkRelease(
   try {
     if ((await disk.kind(input.tree)) !== 'folder') return { kind: 'absent' };
   } catch (thrown) {
-    return { kind: 'damaged', path: '.', why: toProblem(thrown).message };
+    return unreadable('.', thrown);
   }
+  let unread: Problem | null = null;
   for (const by of [bySeal, byAdoptedSeal, byRecipe]) {
-    const found = await nullIfFailed(by(disk, layout, input)); // one that cannot be read is none
-    if (found) return found;
+    try {
+      const found = await by(disk, layout, input);
+      if (found) return found;
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      unread ??= toProblem(thrown); // one that cannot be read is none
+    }
   }
-  return { kind: 'unknown' };
+  return { kind: 'unknown', ...(unread && { unread }) };
 }
+
+/** A part of the release that could not be looked at. */
+function unreadable(path: string, thrown: unknown): Damage {
+  const unread = toProblem(thrown);
+  return { kind: 'damaged', path, why: unread.message, unread };
+}
+
+type Damage = Extract<ReleaseCheck, { kind: 'damaged' }>;
 
 type Look = (disk: Disk, layout: Layout, input: CheckInput) => Promise<ReleaseCheck | null>;
 
@@ -103,7 +117,7 @@ async function lookByRecipe(
       const why = wrongByRecipe(entry, await disk.stat(`${tree}/${path}`), { isOnlyLost });
       if (why !== null) return { kind: 'damaged', path, why };
     } catch (thrown) {
-      return { kind: 'damaged', path, why: toProblem(thrown).message };
+      return unreadable(path, thrown);
     }
   }
   return { kind: 'whole', isHashed: false, isByRecipe: true };
@@ -113,7 +127,7 @@ class Checker {
   readonly #disk: Disk;
   readonly #input: CheckInput;
   readonly #hash = new Sha256Stream();
-  #damage: Extract<ReleaseCheck, { kind: 'damaged' }> | null = null;
+  #damage: Damage | null = null;
   #isHashed = true;
   /** As many as files were hashed at once: used again and again. */
   readonly #buffers: Uint8Array[] = [];
@@ -172,7 +186,7 @@ class Checker {
       const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
       if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
     } catch (thrown) {
-      this.#damage ??= { kind: 'damaged', path, why: toProblem(thrown).message };
+      this.#damage ??= unreadable(path, thrown);
     }
   }
 

@@ -12,6 +12,7 @@
  */
 
 import { z } from 'zod';
+import type { Problem } from '../../shared/base/errors.ts';
 
 export const SEAL_MARK = 'drover-seal 1';
 
@@ -61,11 +62,16 @@ export const encodeSealEnd = (sha256: string): string => `end ${sha256}\n`;
 export const parseSealEnd = (line: string): string | null =>
   /^end ([0-9a-f]{64})$/.exec(line)?.[1] ?? null;
 
+/** The disk could not read a part of the release, or its seal: the message of the disk. */
+interface Unread {
+  readonly unread: Problem;
+}
+
 /** What a look at a release found. */
 export type ReleaseCheck =
   | { readonly kind: 'absent' }
   /** Without a seal or recipe that can be read, as some releases of 0.1 are: its folder is there. */
-  | { readonly kind: 'unknown' }
+  | ({ readonly kind: 'unknown' } & Partial<Unread>)
   | {
       readonly kind: 'whole';
       readonly isHashed: boolean;
@@ -74,4 +80,4 @@ export type ReleaseCheck =
       /** Of an adopted release: files that the application may have removed or emptied itself. */
       readonly lost?: { readonly count: number; readonly path: string } | undefined;
     }
-  | { readonly kind: 'damaged'; readonly path: string; readonly why: string };
+  | ({ readonly kind: 'damaged'; readonly path: string; readonly why: string } & Partial<Unread>);

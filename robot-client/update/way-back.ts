@@ -52,5 +52,8 @@ export async function returnFrom(
   const to = planReturn({ previous, found: target.kind, runs, spare });
   if (to !== null) return to;
   const why = target.kind === 'damaged' ? `${target.path}: ${target.why}` : target.kind;
-  throw new DroverError('RELEASE_DAMAGED', `roll back to ${previous}: ${why}; ${active} runs on`);
+  const message = `roll back to ${previous}: ${why}; ${active} runs on`;
+  const unread = target.kind === 'damaged' ? target.unread : undefined;
+  const cause = unread && new DroverError(unread.code, unread.message);
+  throw new DroverError('RELEASE_DAMAGED', message, { cause });
 }

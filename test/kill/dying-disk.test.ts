@@ -122,6 +122,9 @@ test('a damaged release stays when the disk cannot read the one before, and it i
   const { code, text } = await patient.recover();
   assert.equal(code, 3, text);
   assert.match(text, /RELEASE_DAMAGED/);
+  const problem =
+    /"code": ?"DISK_WRITE_FAILED",\s*"message": ?"look at [\d.]+, the way back: [^"]*EIO/;
+  assert.match(text, problem, 'the disk could not read the way back');
   assert.deepEqual(await links(), led, 'a release that cannot be read is no better');
   const agent = patient.round.start();
   await waitUntil(

@@ -2,7 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, cp, mkdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  cp,
+  mkdir,
+  readdir,
+  readlink,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
@@ -238,6 +248,61 @@ describe('recover', () => {
     const { version, problems } = await recover(readOnly);
     assert.equal(version, NEW);
     assert.ok(problems.some(({ code }) => code === 'DISK_READ_ONLY'));
+  });
+
+  for (const [what, phase, boots] of [
+    ['that runs on a damaged release', 'idle', NEW],
+    ['with a rollback under way', 'rolling_back', NEW],
+    ['whose active is gone', 'gone', OLD],
+  ] as const) {
+    it(`says with the code of the disk that the way back cannot be read, of a robot ${what}`, async (t) => {
+      const { layout, recover, at } = await installed(t);
+      const file = join(releaseFolder(layout, OLD), 'bin/run');
+      if (phase === 'idle') await rm(at('bin/run'));
+      if (phase === 'gone') await rm(layout.active);
+      if (phase === 'rolling_back') {
+        await writeFile(layout.machineFile, encodeMachineState({ ...onProbation(), phase }));
+      }
+      const sick = faultyDisk(({ path }) => {
+        if (path === file) throw new DroverError('DISK_WRITE_FAILED', `read ${path}: EIO`);
+      });
+      const { version, problems } = await recover(sick);
+      assert.equal(version, boots);
+      const disk = problems.find(({ code }) => code === 'DISK_WRITE_FAILED');
+      assert.match(disk?.message ?? '', /1\.0\.0.*EIO/);
+    });
+  }
+
+  it('says that the way back cannot be read, and goes to an older release that is whole', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    const older = releaseFolder(layout, '0.9.0');
+    await cp(releaseFolder(layout, OLD), older, { recursive: true });
+    await writeSeal(realDisk, layout, { version: '0.9.0', tree: older });
+    await rm(at('bin/run'));
+    const file = join(releaseFolder(layout, OLD), 'bin/run');
+    const sick = faultyDisk(({ path }) => {
+      if (path === file) throw new DroverError('DISK_WRITE_FAILED', `read ${path}: EIO`);
+    });
+    const { version, problems, actions } = await recover(sick);
+    assert.deepEqual([version, problems], ['0.9.0', []], 'what boots is whole');
+    assert.match(actions.join('\n'), /EIO \(DISK_WRITE_FAILED\)/);
+  });
+
+  it('changes nothing in the root of another component, and says it', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeFile(join(layout.state, 'component'), 'nav\n');
+    await rm(at('bin/run'));
+    await mkdir(join(layout.root, 'active.aside'));
+    const before = await readdir(layout.root, { recursive: true });
+    const { version, problems } = await recover();
+    assert.equal(version, NEW, 'what boots starts');
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['ROOT_OTHER_COMPONENT'],
+    );
+    assert.match(problems[0]?.message ?? '', /it is a root of nav/);
+    assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+    assert.equal(await readlink(layout.active), `releases/${NEW}`);
   });
 
   it('counts a state that can neither be read nor set aside as lost', async (t) => {
