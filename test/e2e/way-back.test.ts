@@ -45,6 +45,22 @@ describe('a way back that lost a file', () => {
     assert.equal(back.last_update?.outcome, 'recalled');
   });
 
+  it('is no way back while rollback leads to a whole release: the next version keeps that', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robot = site.robot('r1', broker.url);
+    for (const version of ['1.0.0', '1.1.0']) {
+      await site.publish(broker.url, await site.bundle(version));
+      await robot.runs(version);
+    }
+    await rm(join(robot.root, 'releases/1.1.0/bin/app'));
+    await robot.hook('health', 'if [ "$DROVER_VERSION" = 1.2.0 ]; then exit 70; fi');
+    await robot.hook('rolled-back', 'echo "$DROVER_VERSION" > "$DROVER_ROOT/went-to"');
+    await site.publish(broker.url, await site.bundle('1.2.0'), '--id', 'bad');
+    await robot.until('gave 1.2.0 up', (s) => s.blocked.includes('1.2.0'), 60_000);
+    assert.equal(await readFile(join(robot.root, 'went-to'), 'utf8'), '1.0.0\n');
+  });
+
   it('keeps a robot on a version that fails, and the next version ends that', async (t) => {
     const broker = await startBrokerChild(t);
     const site = await Site.open(t);
