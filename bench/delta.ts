@@ -98,7 +98,7 @@ async function largePair(home: string): Promise<Pair> {
 }
 
 const drover = (...args: string[]): Promise<FamilyRun> =>
-  measureFamily(process.execPath, [join(REPOSITORY, 'dist/publisher/main.js'), ...args]);
+  measureFamily(process.execPath, [join(REPOSITORY, 'dist/drover.js'), ...args]);
 
 class Bench {
   readonly #folder: string;

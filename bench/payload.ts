@@ -25,7 +25,7 @@ interface Run {
 
 /** The commands that npm installs, as users start them: their flags are part of what is measured. */
 const COMMANDS = {
-  drover: 'dist/publisher/main.js',
+  drover: 'dist/drover.js',
   'drover-broker': 'broker/drover-broker',
   'drover-robot': 'robot-client/drover-robot',
 } as const;

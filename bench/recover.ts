@@ -28,7 +28,7 @@ type Tree = (typeof TREES)[number];
 const FILES_OF_FOLDER = 250;
 /** The robot's own: robot-client/drover-robot. */
 const FLAGS = ['--max-semi-space-size=1', '--no-opt'];
-const MAIN = fileURLToPath(new URL('../robot-client/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../drover-robot.js', import.meta.url));
 
 async function makeTree(folder: string, { files, bytes }: Tree): Promise<void> {
   const content = Buffer.alloc(bytes);

@@ -1,11 +1,13 @@
 /**
- * What of node_modules a program needs at run time: the packages that its compiled files import and
- * what those depend on, as Node itself would find them. Nothing is fetched. Left out is what no
- * program loads: types, source maps, sources of the native add-on, add-ons of other machines.
+ * What of node_modules a program needs beside its bundle at run time: packages with machine code and
+ * what those depend on, as Node itself would find them; and the licences of what is in the bundle.
+ * Nothing is fetched. Left out is what no program loads: types, source maps, sources of the native
+ * add-on, add-ons of other machines.
  */
 
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
+import { BUNDLE_LISTS, type BUNDLED, NATIVE_PACKAGE, type BundledPackages } from './bundled.ts';
 
 export interface ShippedFile {
   /** Below the folder of the package. */
@@ -16,13 +18,11 @@ export interface ShippedFile {
 export type Arch = 'amd64' | 'arm64';
 
 const PREBUILDS: Readonly<Record<Arch, string>> = { amd64: 'linux-x64', arm64: 'linux-arm64' };
-const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g;
 const LICENCE = /^(?:licen[cs]e|copying|notice)/i;
 const NOT_LOADED =
   /\.(?:[cm]?ts|map|md|markdown|cc|c|cpp|h|gyp|gypi|flow|yml|yaml|tgz|html|css|png|svg)$|^\.|^(?:tsconfig|biome|eslint).*\.json$/i;
 const FOLDERS_LEFT_OUT =
   /^(?:\.|node_modules$|tests?$|__tests__$|spec$|docs?$|examples?$|bench(?:mark)?s?$|coverage$|deps$)/;
-const NATIVE = 'classic-level';
 
 /** Files of a folder of node_modules, without packages nested in it. */
 function filesOf(folder: string, arch: Arch, below = ''): string[] {
@@ -34,7 +34,7 @@ function filesOf(folder: string, arch: Arch, below = ''): string[] {
       if (entry.isDirectory()) {
         if (FOLDERS_LEFT_OUT.test(entry.name)) return [];
         // Others are for other runtimes than Node, and would tie a package to one machine.
-        if (entry.name === 'prebuilds' && basename(folder) !== NATIVE) return [];
+        if (entry.name === 'prebuilds' && basename(folder) !== NATIVE_PACKAGE) return [];
         if (basename(below) === 'prebuilds' && entry.name !== PREBUILDS[arch]) return [];
         return filesOf(folder, arch, path);
       }
@@ -53,18 +53,32 @@ function findPackage(name: string, from: string, top: string): string | null {
   }
 }
 
-/** Dependencies of the tree that these compiled files import. */
-export function importedPackages(files: readonly string[], top: string): string[] {
-  const manifest = readFileSync(join(top, 'package.json'), 'utf8');
-  const { dependencies } = JSON.parse(manifest) as { dependencies: object };
-  const known = Object.keys(dependencies); // a comment may say `from` as well
-  const names = files.flatMap((file) =>
-    [...readFileSync(file, 'utf8').matchAll(IMPORT)].map(([, specifier = '']) => {
-      return known.find((name) => specifier === name || specifier.startsWith(`${name}/`)) ?? '';
-    }),
-  );
-  return [...new Set(names)].filter((name) => name !== '').sort();
+/** What `npm run build` wrote beside the bundle of a program. */
+export function bundledPackages(top: string, folder: keyof typeof BUNDLED): BundledPackages {
+  const lists = readFileSync(join(top, 'dist', BUNDLE_LISTS), 'utf8');
+  return (JSON.parse(lists) as Record<keyof typeof BUNDLED, BundledPackages>)[folder];
 }
+
+/** Licence files of packages that are in a bundle, below a folder named by each package. */
+export function licencesOf(folders: readonly string[], top: string): ShippedFile[] {
+  return folders.flatMap((folder) =>
+    readdirSync(join(top, folder))
+      .filter((name) => LICENCE.test(name))
+      .sort()
+      .map((name) => ({
+        from: join(top, folder, name),
+        to: join(folder.replaceAll('node_modules/', ''), name),
+      })),
+  );
+}
+
+/** Name, version and licence of each package, as its own manifest says. */
+export const namesOf = (folders: readonly string[], top: string): string[] =>
+  folders.map((folder) => {
+    const manifest = readFileSync(join(top, folder, 'package.json'), 'utf8');
+    const { name, version, license } = JSON.parse(manifest) as Record<string, string | undefined>;
+    return `${name} ${version ?? ''} (${license ?? 'see its files'})`;
+  });
 
 export interface Closure {
   readonly files: readonly ShippedFile[];
@@ -110,6 +124,6 @@ export function closureOf(names: readonly string[], top: string, arch: Arch): Cl
       const name = relative(join(root, 'node_modules'), folder);
       return `${name} ${one?.version ?? ''} (${one?.licence ?? ''})`;
     }),
-    hasNative: folders.some((folder) => basename(folder) === NATIVE),
+    hasNative: folders.some((folder) => basename(folder) === NATIVE_PACKAGE),
   };
 }

@@ -1,11 +1,13 @@
 /**
  * The packages: which program goes into which, what each needs, and where its files go. Each brings
- * the part of node_modules that it needs, below /usr/lib/<package>; none needs the network.
+ * its bundle and the part of node_modules that this needs, below /usr/lib/<package>; none needs the
+ * network.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { closureOf, importedPackages, type Arch } from './closure.ts';
+import { BUNDLED } from './bundled.ts';
+import { bundledPackages, closureOf, licencesOf, namesOf, type Arch } from './closure.ts';
 import type { Deb, PackedFile } from './deb.ts';
 import { launcher, maintainerScripts } from './scripts.ts';
 
@@ -19,7 +21,7 @@ interface Program {
   readonly name: string;
   /** What people type. */
   readonly command: string;
-  readonly folder: 'broker' | 'robot-client' | 'publisher';
+  readonly folder: keyof typeof BUNDLED;
   /** A shell script with the flags of Node that belong to it. */
   readonly script: string | null;
   readonly units: readonly string[];
@@ -71,15 +73,6 @@ const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** Without the compiled files whose source is gone: tsc leaves those behind. */
-function compiledFiles(top: string, folder: string): string[] {
-  return readdirSync(join(top, 'dist', folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.js'))
-    .map((name) => `${folder}/${name}`)
-    .filter((name) => existsSync(join(top, name.replace(/\.js$/, '.ts'))))
-    .sort();
-}
-
 /** @param arch for packages that hold something native; the others fit every machine */
 export function programPackages(tree: Tree, arch: Arch): Deb[] {
   return PROGRAMS.map((program) => makePackage(tree, program, arch));
@@ -87,19 +80,20 @@ export function programPackages(tree: Tree, arch: Arch): Deb[] {
 
 function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb {
   const { name, folder } = program;
-  const home = `usr/lib/${name}`;
-  const compiled = [...compiledFiles(top, folder), ...compiledFiles(top, 'shared')];
-  const inDist = compiled.map((path) => join(top, 'dist', path));
-  const closure = closureOf(importedPackages(inDist, top), top, arch);
-  const main = program.script ?? `dist/${folder}/main.js`;
+  const [home, doc] = [`usr/lib/${name}`, `usr/share/doc/${name}`];
+  const bundle = `dist/${BUNDLED[folder]}.js`;
+  const { inside, beside } = bundledPackages(top, folder);
+  const closure = closureOf(beside, top, arch);
+  const main = program.script ?? bundle;
   const started = program.script === null ? `"$node" /${home}/${main}` : `/${home}/${main}`;
   const manifest = { name, version, type: 'module', private: true };
   const files: PackedFile[] = [
-    ...compiled.map((path) => file(`${home}/dist/${path}`, join(top, 'dist', path))),
+    file(`${home}/${bundle}`, join(top, bundle)),
     ...closure.files.map(({ from, to }) => file(`${home}/${to}`, from)),
+    ...licencesOf(inside, top).map(({ from, to }) => file(`${doc}/licences/${to}`, from)),
     text(`${home}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`),
     text(`usr/bin/${program.command}`, launcher(program.command, started), 0o755),
-    text(`usr/share/doc/${name}/copyright`, copyright(top, closure.packages)),
+    text(`${doc}/copyright`, copyright(top, [...namesOf(inside, top), ...closure.packages])),
     ...(program.script === null
       ? []
       : [{ ...file(`${home}/${program.script}`, join(top, program.script)), mode: 0o755 }]),
@@ -166,7 +160,7 @@ const text = (to: string, content: string, mode = 0o644): PackedFile => ({
 function copyright(top: string, packages: readonly string[]): string {
   const list = packages.map((one) => `  ${one}\n`).join('');
   return `Drover is under the Apache License 2.0, which follows. It brings these packages; the licence of
-each stands in its folder below node_modules:
+each stands in licences/ beside this file, or in its folder below node_modules:
 
 ${list}
 ${readFileSync(join(top, 'LICENSE'), 'utf8')}`;

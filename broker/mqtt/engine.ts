@@ -115,7 +115,7 @@ export class Engine implements EnginePort {
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
-    keepNumbersOutOfMemory(import.meta.resolve('aedes'));
+    keepNumbersOutOfMemory();
     const engine = new Engine(options);
     options.persistence.keepSubscriptionsIf(
       (client, filter) => engine.#granted.get(client)?.has(filter) === true,

@@ -4,9 +4,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { BUNDLED } from '../../packaging/bundled.ts';
 import { REPOSITORY } from './workshop.ts';
 
-export type Program = 'publisher' | 'broker' | 'robot-client';
+export type Program = keyof typeof BUNDLED;
 
 export interface Started {
   readonly child: ChildProcess;
@@ -78,7 +79,7 @@ export class Processes {
     args: readonly string[],
     env: Record<string, string> = {},
   ): ChildProcess {
-    const main = join(REPOSITORY, 'dist', program, 'main.js');
+    const main = join(REPOSITORY, 'dist', `${BUNDLED[program]}.js`);
     const child = spawn(process.execPath, [main, ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

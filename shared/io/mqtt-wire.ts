@@ -74,7 +74,7 @@ export class MqttWire implements Wire {
     this.#handlers = handlers;
     this.#log = log;
     this.#urls = splitBrokerUrls(options.url);
-    keepNumbersOutOfMemory(import.meta.resolve('mqtt'));
+    keepNumbersOutOfMemory();
     this.#connect();
   }
 

@@ -7,10 +7,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { test, type TestContext } from 'node:test';
-import { startChild, type Child, type DroverProgram } from '../helpers/child.ts';
+import { startChild, type Child } from '../helpers/child.ts';
 import { requirePeer } from '../helpers/peer.ts';
+import { programFile, type DroverProgram } from '../helpers/program-file.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { Site } from './site.ts';
 import { makeKey } from './site-making.ts';
@@ -35,8 +35,7 @@ class Island {
   }
 
   start(program: DroverProgram, ...args: string[]): Child {
-    const main = fileURLToPath(new URL(`../../${program}/main.js`, import.meta.url));
-    const inside = ['netns', 'exec', this.#name, process.execPath, main];
+    const inside = ['netns', 'exec', this.#name, process.execPath, programFile(program)];
     return startChild(this.#scope, 'ip', [...inside, ...args]);
   }
 

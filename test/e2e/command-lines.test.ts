@@ -6,14 +6,16 @@ import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { programFile } from '../helpers/program-file.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
-const BUILT = fileURLToPath(new URL('../..', import.meta.url));
-const PROGRAMS = { drover: 'publisher', 'drover-broker': 'broker', 'drover-robot': 'robot-client' };
+const PROGRAMS = {
+  drover: 'publisher',
+  'drover-broker': 'broker',
+  'drover-robot': 'robot-client',
+} as const;
 
-const mainOf = (program: keyof typeof PROGRAMS): string =>
-  join(BUILT, PROGRAMS[program], 'main.js');
+const mainOf = (program: keyof typeof PROGRAMS): string => programFile(PROGRAMS[program]);
 
 function run(program: keyof typeof PROGRAMS, ...args: string[]) {
   const options = { encoding: 'utf8', timeout: 60_000 } as const;

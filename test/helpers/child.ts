@@ -4,7 +4,7 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { programFile, type DroverProgram } from './program-file.ts';
 import type { Scope } from './scope.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -27,8 +27,6 @@ export interface ChildOptions {
   /** What the program is run with, such as `nsenter` and its options. */
   readonly under?: readonly string[];
 }
-
-export type DroverProgram = 'publisher' | 'broker' | 'robot-client';
 
 export class Child {
   readonly #process: ChildProcess;
@@ -144,13 +142,12 @@ export function startChild(
   return child;
 }
 
-/** Starts one of our programs, the compiled one beside this file. */
+/** Starts one of our programs, built beside this file. */
 export function startDrover(
   scope: Scope,
   program: DroverProgram,
   args: readonly string[],
   options: ChildOptions = {},
 ): Child {
-  const main = fileURLToPath(new URL(`../../${program}/main.js`, import.meta.url));
-  return startChild(scope, process.execPath, [main, ...args], options);
+  return startChild(scope, process.execPath, [programFile(program), ...args], options);
 }

@@ -7,7 +7,8 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { startChild, type Child, type ChildOptions, type DroverProgram } from './child.ts';
+import { startChild, type Child, type ChildOptions } from './child.ts';
+import { programFile, type DroverProgram } from './program-file.ts';
 import type { Scope } from './scope.ts';
 
 export interface Place {
@@ -107,9 +108,8 @@ export class NetStage {
     args: readonly string[],
     options: ChildOptions = {},
   ): Child {
-    const at =
-      program instanceof URL ? program : new URL(`../../${program}/main.js`, import.meta.url);
-    const command = [process.execPath, fileURLToPath(at), ...args];
+    const file = program instanceof URL ? fileURLToPath(program) : programFile(program);
+    const command = [process.execPath, file, ...args];
     return startChild(
       this.#scope,
       'ip',

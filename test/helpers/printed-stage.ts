@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startChild, type Child } from './child.ts';
 import { requirePeer } from './peer.ts';
 import { runnableBlocks } from './printed-pages.ts';
+import { programFile } from './program-file.ts';
 import { repositoryFile } from './repository.ts';
 import type { Scope } from './scope.ts';
 import { tempFolder } from './temp-folder.ts';
@@ -115,8 +115,7 @@ async function putPrograms(folder: string): Promise<string> {
   };
   await put('sudo', 'exec env "$@"');
   for (const [name, program, first] of PROGRAMS) {
-    const main = fileURLToPath(new URL(`../../${program}/main.js`, import.meta.url));
-    await put(name, `${first}\nexec "${process.execPath}" "${main}" "$@"`);
+    await put(name, `${first}\nexec "${process.execPath}" "${programFile(program)}" "$@"`);
   }
   return bin;
 }

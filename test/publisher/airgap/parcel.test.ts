@@ -17,6 +17,7 @@ import { ParcelReader } from '../../../publisher/airgap/parcel-reader.ts';
 import { writeParcel } from '../../../publisher/airgap/parcel-writer.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
+import { programFile } from '../../helpers/program-file.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const fleet = makeFleet();
@@ -148,7 +149,7 @@ test('a file system that takes no larger file is told by its code, and leaves no
   await writeFile(trust, fleet.trustBytes);
   const { makeBundleFolder } = await import('../bundle-maker.ts');
   const bundle = await makeBundleFolder(folder, '1.0.0', 300_000);
-  const main = join(import.meta.dirname, '../../../publisher/main.js');
+  const main = programFile('publisher');
   const words = ['export', bundle, '--trust', trust, '--out', join(folder, 'out'), '--json'];
   const shell = ['-c', 'ulimit -f 100; exec "$@"', 'sh', process.execPath, main, ...words];
   const done = spawnSync('sh', shell);

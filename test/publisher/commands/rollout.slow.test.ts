@@ -7,7 +7,6 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { connectWire, type MqttWire } from '../../../shared/io/mqtt-wire.ts';
 import { encodeMessage, type ComponentStateFields } from '../../../shared/formats/messages.ts';
 import type { Log } from '../../../shared/base/ports.ts';
@@ -15,6 +14,7 @@ import { startBrokerChild, type BrokerChild } from '../../e2e/broker-child.ts';
 import { startChild, startDrover, type Child } from '../../helpers/child.ts';
 import { freePort, NOBODY_PORT } from '../../helpers/free-port.ts';
 import { requirePeer } from '../../helpers/peer.ts';
+import { programFile } from '../../helpers/program-file.ts';
 import { repositoryFile } from '../../helpers/repository.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
@@ -22,7 +22,7 @@ import { makeBundleFolder, writeFleetFiles } from '../bundle-maker.ts';
 
 const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const RETAINED = { retain: true, qos: 1 } as const;
-const MAIN = fileURLToPath(new URL('../../../publisher/main.js', import.meta.url));
+const MAIN = programFile('publisher');
 const CLEAN = { DROVER_KEY: undefined, DROVER_TOKEN: undefined, DROVER_API: undefined };
 
 interface Status {

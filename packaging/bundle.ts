@@ -1,0 +1,65 @@
+/**
+ * The second half of `npm run build`: each program as one file, `dist/drover.js`,
+ * `dist/drover-broker.js` and `dist/drover-robot.js`. A start then reads one file instead of some
+ * 440, and costs half the CPU: `recover` runs at each boot, before the application. Only the native
+ * add-on stays outside.
+ */
+
+import { rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { BUNDLE_LISTS, BUNDLED, NATIVE_PACKAGE, type BundledPackages } from './bundled.ts';
+
+/** Packages of the old module form ask for these. */
+const FOR_OLD_MODULES = [
+  `import { createRequire as requireOf } from 'node:module';`,
+  `import { dirname as folderOf } from 'node:path';`,
+  `import { fileURLToPath as pathOf } from 'node:url';`,
+  'const require = requireOf(import.meta.url);',
+  'const __filename = pathOf(import.meta.url);',
+  'const __dirname = folderOf(__filename);',
+].join(' ');
+
+/** Below `dist/`, as esbuild was given them. */
+const PACKAGE = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)\//;
+
+const dist = dirname(dirname(fileURLToPath(import.meta.url)));
+
+async function bundle(folder: string, name: string): Promise<BundledPackages> {
+  const outfile = join(dist, `${name}.js`);
+  const { metafile } = await build({
+    absWorkingDir: dirname(dist),
+    entryPoints: [join(dist, folder, 'main.js')],
+    outfile: `${outfile}.new`,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    external: [NATIVE_PACKAGE],
+    banner: { js: FOR_OLD_MODULES },
+    legalComments: 'none', // packages carry each licence whole
+    metafile: true,
+    logLevel: 'warning',
+  });
+  await rename(`${outfile}.new`, outfile);
+  const inside = Object.keys(metafile.inputs).flatMap((path) => {
+    const [found] = PACKAGE.exec(path) ?? [];
+    return found === undefined ? [] : [found.slice(0, -1)];
+  });
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  const isBeside = imports.some(
+    ({ path, external }) => external === true && path === NATIVE_PACKAGE,
+  );
+  return { inside: [...new Set(inside)].sort(), beside: isBeside ? [NATIVE_PACKAGE] : [] };
+}
+
+const lists = await Promise.all(
+  Object.entries(BUNDLED).map(
+    async ([folder, name]) => [folder, await bundle(folder, name)] as const,
+  ),
+);
+await writeFile(
+  join(dist, BUNDLE_LISTS),
+  `${JSON.stringify(Object.fromEntries(lists), null, 2)}\n`,
+);

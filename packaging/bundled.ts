@@ -1,0 +1,22 @@
+/** Names of what `bundle.ts` makes, for those who start or pack it. */
+
+/** Of each program's folder: the file below `dist/`, without `.js`. */
+export const BUNDLED = {
+  publisher: 'drover',
+  broker: 'drover-broker',
+  'robot-client': 'drover-robot',
+} as const;
+
+/** What of node_modules a bundle holds and what it needs beside it. */
+export interface BundledPackages {
+  /** Folders, below the repository. */
+  readonly inside: readonly string[];
+  /** Names. */
+  readonly beside: readonly string[];
+}
+
+/** Below `dist/`: `BundledPackages` by the folder of the program. */
+export const BUNDLE_LISTS = 'bundled-packages.json';
+
+/** It has machine code, and stays beside the bundle. */
+export const NATIVE_PACKAGE = 'classic-level';
