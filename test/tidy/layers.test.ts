@@ -25,6 +25,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   fastify: /^broker\/http\//,
   level: /^broker\/control\/durable-level\.ts$/,
   mqtt: /^shared\/io\/mqtt-wire\.ts$/,
+  'mqtt-packet': /^shared\/io\/packet-numbers\.ts$/,
   pino: /^shared\/io\/cli\.ts$/,
   'prom-client': /^broker\/[a-z]+\/(?:[a-z-]+-)?metrics\.ts$/,
   semver: /^shared\/rules\/version\.ts$/,
