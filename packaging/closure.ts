@@ -1,7 +1,7 @@
 /**
- * The part of node_modules that a program needs beside its bundle at run time: packages with machine
- * code and what those depend on, as Node itself would find them; and the licences of what is in the
- * bundle. Nothing is fetched. Left out is what no program loads: types, source maps, sources of the native
+ * The part of node_modules that a program needs beside its bundle: packages with machine code and
+ * what those depend on, as Node itself would find them; and the licences of what is in the bundle.
+ * Nothing is fetched. Left out is what no program loads: types, source maps, sources of the native
  * add-on, add-ons of other machines.
  */
 
