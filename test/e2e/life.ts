@@ -140,7 +140,7 @@ function describeTransfer(start: StartEngine, components: readonly string[]): vo
     const site = await openSite(t, components);
     const noise = randomBytes(3 * 1024 * 1024);
     await site.publish(carrier.url, await site.bundle('1.0.0', { noise }), '--chunk-size', '64k');
-    const robot = site.robot('r1', carrier.url, ['--max-rate', '1M']);
+    const robot = site.robot('r1', carrier.url, ['--max-rate', '400k']);
     const midway = await robot.until(
       'is half way',
       (s) => s.transfer !== null && s.transfer.bytes_done > s.transfer.bytes_total / 3,

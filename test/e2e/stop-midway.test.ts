@@ -39,7 +39,7 @@ async function endsInOrder(robot: Robot): Promise<void> {
 test('an agent that is told to stop in the middle of an update ends, and goes on later', async (t) => {
   const broker = await startBrokerChild(t);
   const site = await Site.open(t);
-  const robot = site.robot('r1', broker.url, ['--max-rate', '1M']);
+  const robot = site.robot('r1', broker.url, ['--max-rate', '400k']);
   await site.publish(broker.url, await site.bundle('1.0.0'));
   await robot.runs('1.0.0');
   const bundle = await site.bundle('2.0.0', manyFiles());
