@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
 import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
@@ -62,7 +63,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
   readonly #seldom: SeldomLog;
   #mayKeep: (client: object, filter: string) => boolean = () => false;
   #ownerOf: (client: object) => string = () => ANYONE;
-  #enqueued: Promise<unknown> = Promise.resolve();
+  readonly #queues = new SerialQueue();
 
   constructor(options: PersistenceOptions) {
     super(options.sessions);
@@ -179,9 +180,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
    */
   override async cleanSubscriptions(client: ClientLike): Promise<void> {
     await super.cleanSubscriptions(client);
-    const cleared = this.#enqueued.then(() => this.#clearQueue(client.id));
-    this.#enqueued = cleared.catch(() => undefined); // Aedes hears of the failure
-    await cleared;
+    await this.#queues.run(() => this.#clearQueue(client.id));
   }
 
   async #clearQueue(session: string): Promise<void> {
@@ -226,10 +225,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     subscriptions: readonly { clientId: string }[],
     packet: Deliverable,
   ): Promise<unknown> {
-    const before = this.#enqueued;
-    const mine = before.then(() => super.outgoingEnqueueCombi(subscriptions, packet));
-    this.#enqueued = mine.catch(() => undefined); // Aedes hears of the failure
-    return await mine;
+    return await this.#queues.run(() => super.outgoingEnqueueCombi(subscriptions, packet));
   }
 
   /**

@@ -4,19 +4,19 @@
  * older could overwrite the newer (MQTT 3.1.1 §4.6 wants the order of a topic kept as well).
  */
 
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
+
 export class TopicLanes {
-  readonly #last = new Map<string, Promise<unknown>>();
+  readonly #lanes = new Map<string, SerialQueue>();
 
   /** Runs `task` when every earlier one of this topic has ended, well or not. */
   async run<T>(topic: string, task: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(topic) ?? Promise.resolve();
-    const mine = before.then(task);
-    const ended = mine.catch(() => undefined); // its own caller hears of the failure
-    this.#last.set(topic, ended);
+    const lane = this.#lanes.get(topic) ?? new SerialQueue();
+    this.#lanes.set(topic, lane);
     try {
-      return await mine;
+      return await lane.run(task);
     } finally {
-      if (this.#last.get(topic) === ended) this.#last.delete(topic);
+      if (lane.size === 0) this.#lanes.delete(topic);
     }
   }
 }

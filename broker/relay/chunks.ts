@@ -13,6 +13,7 @@ import { MemoryFloor } from '../../shared/io/memory-floor.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
 import type { Log, Wire, WritableChunkStore } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { ChunkPull, type PullEffect } from '../../shared/transfer/pull.ts';
 import { chunkTopic, robotTopic } from '../../shared/formats/topics.ts';
 import { SiteWishes, type BundleView } from './missing.ts';
@@ -46,7 +47,7 @@ export class SiteChunks {
   #timer: NodeJS.Timeout | null = null;
   readonly #retry: NodeJS.Timeout;
   /** One at a time: what is looked for in the store must not arrive meanwhile. */
-  #lane: Promise<unknown> = Promise.resolve();
+  readonly #lane = new SerialQueue();
   #heardAtMs = -Infinity;
   #isUp = false;
   #isClosed = false;
@@ -132,7 +133,7 @@ export class SiteChunks {
       this.#options.onStored(hash, payload.byteLength);
       await this.#here(hash, payload.byteLength);
     });
-    await this.#lane;
+    await this.#lane.idle();
     this.#heardAtMs = this.#now();
     this.#memory.passed(payload.byteLength);
   }
@@ -141,7 +142,7 @@ export class SiteChunks {
     this.#isClosed = true;
     clearInterval(this.#retry);
     if (this.#timer) clearTimeout(this.#timer);
-    await this.#lane;
+    await this.#lane.idle();
   }
 
   async #here(hash: Sha256Hex, bytes: number): Promise<void> {
@@ -306,7 +307,7 @@ export class SiteChunks {
 
   /** A failure is logged, and the next task runs all the same. */
   #enqueue(task: () => Promise<void>): void {
-    this.#lane = this.#lane.then(task).catch((error: unknown) => {
+    this.#lane.run(task).catch((error: unknown) => {
       this.#options.log.error({ problem: toProblem(error) }, 'chunks of the site');
     });
   }

@@ -10,6 +10,7 @@ import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { openProgress, signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
@@ -75,7 +76,7 @@ export class Controller implements ControllerPort {
   #announcementSeq = 0;
   /** Term under which everything was told; null while we do not lead. */
   #toldInTerm: number | null = null;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #queue = new SerialQueue();
   #timer: NodeJS.Timeout | null = null;
 
   private constructor(options: ControllerOptions, predecessor: string | null) {
@@ -114,7 +115,7 @@ export class Controller implements ControllerPort {
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    await this.#queue.catch(() => undefined); // whoever asked for it has its failure
+    await this.#queue.idle();
   }
 
   /** A control message that the carrier holds or has just taken. */
@@ -186,7 +187,7 @@ export class Controller implements ControllerPort {
 
   /** One round: keeps the lease and, while it holds, looks once at every rollout. */
   tick(): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#queue.run(async () => {
       this.#lookAtKeys();
       if (this.#isTurned) await this.#turn();
       await this.#leadership.tick();
@@ -307,7 +308,7 @@ export class Controller implements ControllerPort {
     notify(entry).catch((error: unknown) => {
       const { message: text } = toProblem(error);
       const audit = [{ kind: 'notify_failed', by: 'controller', text, evidence: [] } as const];
-      const kept = this.#enqueue(() =>
+      const kept = this.#queue.run(() =>
         this.#keep(tracked, { run: tracked.run, audit, isNews: false }),
       );
       inBackground(log, 'note a failed notification', kept);
@@ -348,7 +349,7 @@ export class Controller implements ControllerPort {
 
   /** @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading` */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#queue.run(async () => {
       const plan = this.#plans.get(id) ?? null;
       const what = `${command} rollout ${id}`;
       if (!plan && !this.#tracked.has(id)) {
@@ -390,11 +391,5 @@ export class Controller implements ControllerPort {
       await this.#options.store.remove(run.rollout);
       this.#tracked.delete(run.rollout);
     }
-  }
-
-  #enqueue<T>(run: () => Promise<T>): Promise<T> {
-    const next = this.#queue.then(run, run);
-    this.#queue = next.catch(() => undefined); // the queue goes on; who asked has the failure
-    return next;
   }
 }

@@ -11,6 +11,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { parseDocument, sha256Schema } from '../../shared/formats/schema.ts';
 
 export const JOURNAL_FILE = '.drover-upload.json';
@@ -49,7 +50,7 @@ export class UploadJournal {
   readonly #log: Log;
   readonly #bits: Uint8Array;
   #changes = 0;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writing = new SerialQueue();
   #broken = false;
 
   constructor(path: string, key: JournalKey, log: Log) {
@@ -81,8 +82,7 @@ export class UploadJournal {
 
   /** Never throws. Calls queue up behind one another. */
   async flush(): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write());
-    await this.#writing;
+    await this.#writing.run(() => this.#write());
   }
 
   async #write(): Promise<void> {

@@ -10,6 +10,7 @@ import { encodeMessage, type RobotEventFields } from '../../shared/formats/messa
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { parseDocument, sizeSchema } from '../../shared/formats/schema.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { readOrSetAside, writeWhole } from '../update/state-file.ts';
@@ -34,7 +35,7 @@ export class Outbox {
   readonly epoch = randomBytes(8).toString('hex');
   #nextSeq = 1;
   #events: RobotEventFields[] = [];
-  #saving: Promise<void> = Promise.resolve();
+  readonly #saving = new SerialQueue();
   #flushing = false;
   /** False while the file may hold events that are not known yet. */
   #isLoaded = false;
@@ -93,7 +94,7 @@ export class Outbox {
   }
 
   #save(): Promise<void> {
-    this.#saving = this.#saving.then(async () => {
+    return this.#saving.run(async () => {
       if (!this.#isLoaded) return;
       const text = JSON.stringify({ nextSeq: this.#nextSeq, events: this.#events });
       try {
@@ -102,6 +103,5 @@ export class Outbox {
         this.#log.warn({ error: String(error) }, 'outbox could not be saved');
       }
     });
-    return this.#saving;
   }
 }

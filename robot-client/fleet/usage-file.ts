@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import {
   addCounts,
   beginStint,
@@ -37,7 +38,7 @@ export class UsageBook {
   #usage: Usage = freshUsage(randomBytes(8).toString('hex'));
   /** As it stands on the disk: the only thing that is ever told. */
   #saved: Usage = this.#usage;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #saving = new SerialQueue();
   #countedMs = performance.now();
   /** False while the file may hold totals that are not known yet. */
   #isLoaded = false;
@@ -77,7 +78,7 @@ export class UsageBook {
 
   /** Writes what is new. What could not be written is not told, and tried again with the next. */
   save(): Promise<void> {
-    this.#saving = this.#saving.then(async () => {
+    return this.#saving.run(async () => {
       const usage = this.#usage;
       if (usage === this.#saved || !this.#isLoaded) return;
       try {
@@ -87,7 +88,6 @@ export class UsageBook {
         this.#log.warn({ error: String(error) }, 'usage counters could not be saved');
       }
     });
-    return this.#saving;
   }
 
   get epoch(): string {

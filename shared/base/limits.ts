@@ -140,6 +140,7 @@ export const LIMITS = {
   garbageMarksMax: 200_000, // chunks that wait to be removed: 80 MB; the rest waits for them
   engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
   eventStreamClientsMax: 64, // dashboards on /events
+  serialTasksMax: 100_000, // of one SerialQueue: connections and requests bound them far below
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
   credentialsLookMs: 1 * SECOND, // how often the file is looked at: who is removed is out that soon
