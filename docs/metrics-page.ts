@@ -1,6 +1,6 @@
 /** `docs/metrics.md`, from the metrics that a broker registers. */
 
-import { Metrics } from '../broker/http/metrics.ts';
+import { Counters, Metrics, type MetricsSources } from '../broker/http/metrics.ts';
 
 /** Gauges are described and not read, so nothing is asked. */
 function notRead(): never {
@@ -9,22 +9,20 @@ function notRead(): never {
 
 /** Metrics of a broker with all of its parts: one that leads, one that is attached and a relay. */
 function allMetrics(): Metrics {
-  const fleet = new Proxy({}, { get: notRead }) as ConstructorParameters<
-    typeof Metrics
-  >[0]['fleet'];
-  const metrics = new Metrics({
-    fleet,
-    connections: notRead,
-    storeBytes: notRead,
-    storeChunks: notRead,
+  const part = new Proxy({}, { get: notRead });
+  return new Metrics(new Counters(), {
+    fleet: part as MetricsSources['fleet'],
+    chunks: part as MetricsSources['chunks'],
+    rollouts: { rollouts: notRead, run: notRead, isLeading: notRead },
+    garbage: notRead,
+    expiry: notRead,
+    engine: {
+      connections: notRead,
+      rate: { bytesPerSecondMax: null, waiting: notRead },
+      upstream: notRead,
+      attached: { isUp: notRead, stores: notRead },
+    },
   });
-  metrics.showRollouts({ rollouts: notRead, run: notRead, isLeading: notRead });
-  metrics.showEngine({ isUp: notRead, stores: notRead });
-  metrics.showRate({ bytesPerSecondMax: null, waiting: notRead });
-  metrics.showUpstream(notRead);
-  metrics.showGarbage(notRead);
-  metrics.showExpiry(notRead);
-  return metrics;
 }
 
 export function renderMetrics(): string {

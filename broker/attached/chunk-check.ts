@@ -18,7 +18,8 @@ import { publishChunk } from './engine-chunks.ts';
 import { afterCheck, UNCHECKED, type CheckOutcome, type StoreState } from './store-state.ts';
 
 export interface StoreCheckOptions {
-  readonly link: ReadBackLink;
+  /** Asked for from `run` on. */
+  link(): ReadBackLink;
   readonly chunks: WritableChunkStore;
   readonly profile: EngineProfile;
   readonly log: Log;
@@ -35,24 +36,33 @@ type OnChunk = (hash: Sha256Hex, bytes: Uint8Array) => void;
 export class StoreCheck {
   readonly #options: StoreCheckOptions;
   readonly #states = new Map<string, StoreState>();
-  readonly #stop: () => void;
-  readonly #timer: NodeJS.Timeout;
+  #running: { readonly link: ReadBackLink; stop(): void } | null = null;
   /** Counts connections: what was read on an earlier one may be gone. */
   #generation = 0;
-  #isRunning = false;
+  #isChecking = false;
   #isClosed = false;
   #isFull = false;
 
   constructor(options: StoreCheckOptions) {
     this.#options = options;
-    const none = (): Promise<void> => Promise.resolve();
-    this.#stop = options.link.listen({
-      onMessage: none,
+  }
+
+  /** Checks what is announced, now and whenever it may be otherwise. Before, it is only noted. */
+  run(): void {
+    const link = this.#options.link();
+    const unlisten = link.listen({
+      onMessage: () => Promise.resolve(),
       onUp: () => this.#linkUp(),
       onDown: () => undefined,
     });
-    this.#timer = setInterval(() => this.#lookAgain(), LIMITS.storeCheckMs);
-    this.#timer.unref();
+    const timer = setInterval(() => this.#lookAgain(), LIMITS.storeCheckMs);
+    timer.unref();
+    const stop = (): void => {
+      unlisten();
+      clearInterval(timer);
+    };
+    this.#running = { link, stop };
+    this.announced();
   }
 
   stateOf(rollout: string): StoreState {
@@ -87,8 +97,7 @@ export class StoreCheck {
 
   close(): void {
     this.#isClosed = true;
-    this.#stop();
-    clearInterval(this.#timer);
+    this.#running?.stop();
   }
 
   #linkUp(): void {
@@ -106,16 +115,16 @@ export class StoreCheck {
   }
 
   #run(): void {
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    const run = this.#checkAll().finally(() => (this.#isRunning = false));
+    if (this.#isChecking || !this.#running) return;
+    this.#isChecking = true;
+    const run = this.#checkAll(this.#running.link).finally(() => (this.#isChecking = false));
     inBackground(this.#options.log, 'check stored chunks', run);
   }
 
-  async #checkAll(): Promise<void> {
+  async #checkAll(link: ReadBackLink): Promise<void> {
     for (;;) {
       const due = [...this.#states].find(([, { status }]) => status === 'unchecked');
-      if (!due || this.#isClosed || !this.#options.link.wire.isUp) return;
+      if (!due || this.#isClosed || !link.wire.isUp) return;
       const [id, before] = due;
       const rollout = this.#options.rollouts().find((one) => one.id === id);
       if (!rollout) return void this.#states.delete(id);
@@ -200,7 +209,7 @@ export class StoreCheck {
     onChunk: OnChunk,
   ): Promise<Sha256Hex[]> {
     const { link, profile } = this.#options;
-    return await readBack(link, {
+    return await readBack(link(), {
       hashes,
       chunkBytes,
       qos: profile.pullQos,
@@ -216,7 +225,7 @@ export class StoreCheck {
   }
 
   async #putBack(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
-    await publishChunk(this.#options.link.wire, hash, bytes);
+    await publishChunk(this.#options.link().wire, hash, bytes);
     this.#options.onHeld(hash);
   }
 

@@ -20,32 +20,32 @@ import type { EngineProfile } from '../mqtt/engine-profile.ts';
 const NOTHING = new Uint8Array();
 const GROUP = 1_000; // hashes in one step of a listing: some milliseconds of work
 
-export interface EngineChunksOptions {
-  readonly book: GarbageBook;
+export interface EngineReading {
   readonly copies: WritableChunkStore;
   readonly profile: EngineProfile;
-  readonly log: Log;
   /** @throws DroverError BROKER_UNREACHABLE before there is one */
   link(): ReadBackLink;
 }
 
-export class EngineChunks implements GarbagePlace {
-  readonly name = 'engine';
-  readonly #options: EngineChunksOptions;
+/** The account of what the engine holds, kept in the data folder. */
+export class HeldChunks {
+  readonly #book: GarbageBook;
+  readonly #log: Log;
   readonly #held: Set<Sha256Hex>;
 
-  private constructor(options: EngineChunksOptions, held: Set<Sha256Hex>) {
-    this.#options = options;
+  private constructor(book: GarbageBook, log: Log, held: Set<Sha256Hex>) {
+    this.#book = book;
+    this.#log = log;
     this.#held = held;
   }
 
   /** @param first what is presumed to be there when nothing was ever noted */
   static async open(
-    options: EngineChunksOptions,
+    book: GarbageBook,
+    log: Log,
     first: AsyncIterable<readonly Sha256Hex[]>,
-  ): Promise<EngineChunks> {
-    const { book } = options;
-    const chunks = new EngineChunks(options, await book.held());
+  ): Promise<HeldChunks> {
+    const chunks = new HeldChunks(book, log, await book.held());
     if (book.isNew) for await (const hashes of first) await chunks.#hold(hashes);
     return chunks;
   }
@@ -58,10 +58,8 @@ export class EngineChunks implements GarbagePlace {
   note(hash: Sha256Hex): void {
     if (this.#held.has(hash)) return;
     this.#hold([hash]).catch((error: unknown) => {
-      this.#options.log.warn(
-        { problem: toProblem(error) },
-        'could not record that the engine holds a chunk',
-      );
+      const problem = toProblem(error);
+      this.#log.warn({ problem }, 'could not record that the engine holds a chunk');
     });
   }
 
@@ -73,29 +71,10 @@ export class EngineChunks implements GarbagePlace {
     }
   }
 
-  async remove(hash: Sha256Hex, mayRemove: () => boolean): Promise<number> {
-    const { book, link } = this.#options;
-    const bytes = await this.#copyOf(hash);
-    if (!mayRemove()) return 0;
-    if (bytes) await publishChunk(link().wire, hash, NOTHING);
+  /** It was cleared there. */
+  async release(hash: Sha256Hex): Promise<void> {
     this.#held.delete(hash);
-    await book.release(hash);
-    return bytes?.byteLength ?? 0;
-  }
-
-  /** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: not cleared then */
-  async #copyOf(hash: Sha256Hex): Promise<Uint8Array | null> {
-    const { copies, profile, link } = this.#options;
-    const copy = await copies.get(hash);
-    if (copy) return copy;
-    await readBack(link(), {
-      hashes: [hash],
-      chunkBytes: LIMITS.chunkBytesMax,
-      qos: profile.pullQos,
-      patienceMs: LIMITS.storeCheckPatienceMs,
-      onPresent: async (_, bytes) => await copies.put(hash, bytes),
-    });
-    return await copies.get(hash);
+    await this.#book.release(hash);
   }
 
   async #hold(hashes: readonly Sha256Hex[]): Promise<void> {
@@ -103,14 +82,46 @@ export class EngineChunks implements GarbagePlace {
     const fresh = hashes.filter((hash) => !this.#held.has(hash)).slice(0, room);
     if (fresh.length === 0) return;
     for (const hash of fresh) this.#held.add(hash);
-    await this.#options.book.hold(fresh);
+    await this.#book.hold(fresh);
   }
+}
+
+/** The engine as a place from which chunks are removed. */
+export function engineChunks(held: HeldChunks, reading: EngineReading): GarbagePlace {
+  return {
+    name: 'engine',
+    list: () => held.list(),
+    remove: async (hash, mayRemove) => {
+      const bytes = await copyOf(hash, reading);
+      if (!mayRemove()) return 0;
+      if (bytes) await publishChunk(reading.link().wire, hash, NOTHING);
+      await held.release(hash);
+      return bytes?.byteLength ?? 0;
+    },
+  };
+}
+
+/** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: not cleared then */
+async function copyOf(
+  hash: Sha256Hex,
+  { copies, profile, link }: EngineReading,
+): Promise<Uint8Array | null> {
+  const copy = await copies.get(hash);
+  if (copy) return copy;
+  await readBack(link(), {
+    hashes: [hash],
+    chunkBytes: LIMITS.chunkBytesMax,
+    qos: profile.pullQos,
+    patienceMs: LIMITS.storeCheckPatienceMs,
+    onPresent: async (_, bytes) => await copies.put(hash, bytes),
+  });
+  return await copies.get(hash);
 }
 
 /** A chunk of what is announced: our copy, or the engine's. */
 export async function readFromEngine(
   hash: Sha256Hex,
-  { copies, profile, link }: Omit<EngineChunksOptions, 'book'>,
+  { copies, profile, link }: EngineReading,
 ): Promise<Uint8Array | null> {
   const copy = await copies.get(hash);
   if (copy) return copy;

@@ -4,12 +4,12 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { StoreState } from './store-state.ts';
 
-export interface EngineGauges {
+export interface AttachedGauges {
   isUp(): boolean;
   stores(): readonly StoreState[];
 }
 
-export function addEngineMetrics(registry: Registry, { isUp, stores }: EngineGauges): void {
+export function addAttachedMetrics(registry: Registry, { isUp, stores }: AttachedGauges): void {
   const registers = [registry];
   new Gauge({
     name: 'drover_engine_up',

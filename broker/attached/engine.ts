@@ -48,9 +48,13 @@ export interface AttachedEngineOptions {
   readonly profile: EngineProfile;
   /** Of this data folder, on every start: the engine keeps a session under it. */
   readonly clientId: string;
-  /** Copies of chunks, to answer who lacks one. */
-  readonly chunks: ChunkStore;
   readonly log: Log;
+}
+
+/** What hears of the engine, from the moment in which it is attached. */
+export interface AttachedListener {
+  /** Copies of chunks, to answer who lacks one. */
+  readonly copies: ChunkStore;
   /** Durable when it resolves. It rejects only when that failed: the message comes again then. */
   take(heard: HeardMessage): Promise<void>;
   /** A new connection: what was heard on an earlier one may not be there any more. */
@@ -66,6 +70,7 @@ export interface AttachedEngineOptions {
 
 export class AttachedEngine implements EnginePort {
   readonly #options: AttachedEngineOptions;
+  #listener: AttachedListener | null = null;
   #control: EngineLink | null = null;
   #events: EngineLink | null = null;
   #chunks: EngineLink | null = null;
@@ -83,30 +88,29 @@ export class AttachedEngine implements EnginePort {
   #sinceMs = Date.now();
   #problem: Problem | null = null;
 
-  private constructor(options: AttachedEngineOptions) {
+  constructor(options: AttachedEngineOptions) {
     this.#options = options;
     this.#watch = setInterval(() => this.#listenForEchoes(), LIMITS.echoMsMax / 4);
     this.#watch.unref();
   }
 
   /**
-   * Attached, with what the engine retains, when it resolves.
+   * Attached, with what the engine retains, when it resolves. Closed again when it rejects.
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED
    */
-  static async open(options: AttachedEngineOptions): Promise<AttachedEngine> {
-    const engine = new AttachedEngine(options);
+  async attach(listener: AttachedListener): Promise<void> {
+    this.#listener = listener;
     try {
-      await engine.#attach();
-      return engine;
+      await this.#openLinks();
     } catch (error) {
-      await engine.close();
+      await this.close();
       throw inWordsOfEngines(error);
     }
   }
 
-  /** Where chunks are looked for and put back. */
+  /** Where chunks are looked for and put back. @throws DroverError BROKER_UNREACHABLE before `attach` */
   get chunkLink(): EngineLink {
-    return open(this.#chunks);
+    return attached(this.#chunks);
   }
 
   get status(): EngineStatus {
@@ -126,7 +130,7 @@ export class AttachedEngine implements EnginePort {
     const hasEcho = topic === LEASE_TOPIC || topic === UPDATES_TOPIC || isProgress(topic);
     if (hasEcho) this.#echo.sending(topic, payload, performance.now());
     try {
-      await open(this.#control).wire.send(topic, payload, { retain: true, qos: 1 });
+      await attached(this.#control).wire.send(topic, payload, { retain: true, qos: 1 });
     } catch (error) {
       this.#echo.forget(topic);
       throw error;
@@ -135,10 +139,10 @@ export class AttachedEngine implements EnginePort {
 
   /** [P-7.9] */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
-    const { chunks, log, onHeld, onUnanswered } = this.#options;
+    const { copies, onHeld, onUnanswered } = attached(this.#listener);
     const unanswered: Sha256Hex[] = [];
     for (const hash of this.#wants.take(hashes, performance.now())) {
-      const bytes = await chunks.get(hash);
+      const bytes = await copies.get(hash);
       if (!bytes) {
         unanswered.push(hash);
         continue;
@@ -146,7 +150,7 @@ export class AttachedEngine implements EnginePort {
       const again = { retain: true, qos: 1 } as const;
       await this.chunkLink.wire.send(chunkTopic(hash), bytes, again);
       onHeld(hash);
-      log.info({ hash }, 'wanted chunk published again');
+      this.#options.log.info({ hash }, 'wanted chunk published again');
     }
     if (unanswered.length > 0) onUnanswered(unanswered);
   }
@@ -159,7 +163,7 @@ export class AttachedEngine implements EnginePort {
     for (const link of [this.#control, this.#events, this.#chunks]) await link?.close();
   }
 
-  async #attach(): Promise<void> {
+  async #openLinks(): Promise<void> {
     const { address, clientId, log } = this.#options;
     const wire = (part: string, keepsSession = false) => ({
       ...address,
@@ -186,20 +190,21 @@ export class AttachedEngine implements EnginePort {
   }
 
   async #followEvents(): Promise<void> {
-    await open(this.#events).wire.subscribe([robotFilter('events')], 1);
+    await attached(this.#events).wire.subscribe([robotFilter('events')], 1);
   }
 
   /** One connection, from its first subscription to the whole picture. */
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
-    const { wire } = open(this.#control);
+    const { wire } = attached(this.#control);
+    const listener = attached(this.#listener);
     this.#echo.clear();
-    this.#options.onUp();
+    listener.onUp();
     const askedAtMs = performance.now();
     await wire.subscribe(CONTROL_FILTERS, 1);
     await this.#untilQuiet(epoch, performance.now() - askedAtMs);
     if (epoch !== this.#epoch) return;
-    this.#options.onSettled();
+    listener.onSettled();
     await wire.subscribe(ROBOT_FILTERS, 1);
     if (epoch !== this.#epoch) return;
     this.#problem = null;
@@ -228,7 +233,7 @@ export class AttachedEngine implements EnginePort {
     this.#epoch += 1;
     this.#turn(false);
     this.#options.log.warn({ engine: this.#options.address.url, reason }, 'lost the engine');
-    this.#options.onDown();
+    this.#listener?.onDown();
   }
 
   #turn(isUp: boolean): void {
@@ -262,7 +267,7 @@ export class AttachedEngine implements EnginePort {
       }
     }
     try {
-      await this.#options.take({ topic, payload, isReplay });
+      await attached(this.#listener).take({ topic, payload, isReplay });
     } catch (error) {
       // It is retained, or said again: what is missing in our copy comes with the next connection.
       this.#options.log.error({ topic, problem: toProblem(error) }, 'message not kept');
@@ -274,7 +279,7 @@ export class AttachedEngine implements EnginePort {
     const epoch = this.#eventsEpoch;
     for (;;) {
       try {
-        return await this.#options.take({ topic, payload, isReplay: false });
+        return await attached(this.#listener).take({ topic, payload, isReplay: false });
       } catch (error) {
         this.#options.log.error(
           { topic, problem: toProblem(error) },
@@ -306,9 +311,9 @@ export class AttachedEngine implements EnginePort {
   }
 }
 
-/** Links are there once `open` has resolved, and nobody has an engine before. */
-function open(link: EngineLink | null): EngineLink {
-  if (link) return link;
+/** Links and listener are there once `attach` was called. */
+function attached<T>(part: T | null): T {
+  if (part !== null) return part;
   throw new DroverError('BROKER_UNREACHABLE', 'reach engine: not attached yet');
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
-import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
@@ -15,7 +15,7 @@ import {
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
-import { parseOnline, parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
+import { parseOnline, parseRobotEvent } from '../../shared/formats/messages.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import {
   parseTopic,
@@ -33,7 +33,8 @@ import type { Fleet } from '../control/fleet.ts';
 import { planIngest, vouchForSigned } from '../control/ingest.ts';
 import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
 import { LaterTrusts, walkTrust } from '../control/trust.ts';
-import type { Metrics } from '../http/metrics.ts';
+import type { BrokerEvents } from '../events.ts';
+import type { Counters } from '../http/metrics.ts';
 import type { HeardMessage } from '../mqtt/engine-port.ts';
 import type { EventJournal } from './event-journal.ts';
 import { Presence } from './presence.ts';
@@ -42,16 +43,13 @@ export interface AttachedIntakeOptions {
   readonly control: ControlStore;
   readonly journal: EventJournal;
   readonly fleet: Fleet;
-  readonly metrics: Metrics;
+  readonly counters: Counters;
   readonly trust: LiveTrust;
   /** The engine reports by wills who is gone, even after it was killed. */
   readonly keepsWills: boolean;
   readonly log: Log;
-  onWant(hashes: readonly Sha256Hex[]): void;
-  onRobotEvent(event: RobotEvent): void;
-  /** Announcement, progress or lease, as the engine has it: not verified. */
-  onControl(topic: Topic, payload: Uint8Array): void;
-  onAnnounced(): void;
+  /** Of `control`: what the engine has, not verified. */
+  readonly events: BrokerEvents;
   /** To be retained by the engine again. */
   restore(topic: string, payload: Uint8Array): Promise<void>;
 }
@@ -99,7 +97,7 @@ export class AttachedIntake {
     }
     for (const { topic, payload } of control.match(robotFilter('state'))) {
       const parsed = parseTopic(topic);
-      if (parsed?.kind === 'robot') noteReport(this.#sinks(), parsed, { payload, now: null });
+      if (parsed?.kind === 'robot') noteReport(this.#options, parsed, { payload, now: null });
     }
     for await (const event of journal.events(log)) {
       // Who was cleared does not come back by what it said once.
@@ -159,7 +157,7 @@ export class AttachedIntake {
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
     }
-    this.#options.onControl(topic, payload);
+    this.#options.events.emit('control', topic, payload);
   }
 
   /** An engine brings them in any order: what is ahead waits for those before it. */
@@ -185,19 +183,19 @@ export class AttachedIntake {
     this.#refused.clear();
     for (const [text, { topic, payload }] of refused) {
       await this.#takeSigned(text, topic, payload);
-      this.#options.onControl(topic, payload);
+      this.#options.events.emit('control', topic, payload);
     }
   }
 
   #ours(text: string, payload: Uint8Array): Topic | null {
-    const { metrics, log } = this.#options;
+    const { counters, log } = this.#options;
     try {
       const plan = planIngest(text, payload.byteLength);
       if (plan.kind === 'chunk') return null;
-      metrics.countMessage(plan.topic.kind);
+      counters.countMessage(plan.topic.kind);
       return plan.topic;
     } catch (error) {
-      metrics.countRefusal(toProblem(error).code);
+      counters.countRefusal(toProblem(error).code);
       log.warn({ topic: text.slice(0, 200), problem: toProblem(error) }, 'message ignored');
       return null;
     }
@@ -205,7 +203,7 @@ export class AttachedIntake {
 
   /** Into the mirror when it is the newest that we could verify; else ours is put in its place. */
   async #takeSigned(text: string, topic: Topic, payload: Uint8Array): Promise<void> {
-    const { control, trust, metrics, log } = this.#options;
+    const { control, trust, counters, log } = this.#options;
     const stored = control.get(text)?.payload ?? null;
     if (stored && bytesEqual(stored, payload)) return void this.#confirmed.add(text);
     this.#confirmed.delete(text);
@@ -217,7 +215,7 @@ export class AttachedIntake {
       if (topic.kind === 'updates') this.#expired = null;
     } catch (error) {
       const problem = toProblem(error);
-      metrics.countRefusal(problem.code);
+      counters.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a retained message of the engine');
       if (topic.kind === 'updates') this.#expired = this.#ownOf(payload);
       if (this.#refused.size < LIMITS.rolloutsMax * 2) {
@@ -225,7 +223,7 @@ export class AttachedIntake {
       }
       return this.tend();
     }
-    if (topic.kind === 'updates') this.#options.onAnnounced();
+    if (topic.kind === 'updates') this.#options.events.emit('announced');
   }
 
   async #store(text: string, payload: Uint8Array): Promise<void> {
@@ -241,7 +239,7 @@ export class AttachedIntake {
   async #takeReport(topic: RobotTopic, payload: Uint8Array, isReplay: boolean): Promise<void> {
     if (topic.leaf === 'events') return await this.#takeEvent(topic, payload);
     const now = isReplay ? null : Date.now();
-    noteReport(this.#sinks(), topic, { payload, now });
+    noteReport(this.#options, topic, { payload, now });
     if (payload.byteLength === 0) this.#presence.forget(topic.robot);
     else if (topic.leaf === 'online') this.#noteOnline(topic.robot, payload);
     else if (!isReplay) this.#noteVoice(topic.robot);
@@ -268,7 +266,7 @@ export class AttachedIntake {
     const event = nullIfRefused(() => ({ ...parseRobotEvent(payload), robot_id: topic.robot }));
     if (event && fleet.hasSeen(event)) return;
     if (event) await journal.add(topic.robot, payload);
-    noteReport(this.#sinks(), topic, { payload, now: Date.now() });
+    noteReport(this.#options, topic, { payload, now: Date.now() });
   }
 
   #noteOnline(robot: RobotId, payload: Uint8Array): void {
@@ -315,11 +313,6 @@ export class AttachedIntake {
         return true;
       }) ?? false
     );
-  }
-
-  #sinks() {
-    const { fleet, log, onWant, onRobotEvent } = this.#options;
-    return { fleet, log, onWant, onRobotEvent };
   }
 }
 

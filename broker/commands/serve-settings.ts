@@ -1,21 +1,75 @@
 /** Reads the options of the broker as a process into the settings of its parts. */
 
-import { parseByteSize } from '../../shared/base/byte-sizes.ts';
+import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import { readInput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
-import { readUpstreamAddress } from '../attached/engine-address.ts';
+import { readEngineAddress, readUpstreamAddress } from '../attached/engine-address.ts';
+import { engineProfile } from '../mqtt/engine-profile.ts';
 import type { UpstreamOptions } from '../relay/relay.ts';
 import type { LeadOptions } from '../rollout/lead.ts';
+import type { AttachedSettings, BrokerSettings, EmbeddedSettings } from '../settings.ts';
 import { ROLLOUT_KEY, type ServeArgs } from './serve-options.ts';
 
+const MQTT_PORT = 1883;
+
+/** All that a broker is told on its command line. @throws DroverError USAGE, FILE_UNREADABLE and others */
+export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSettings> {
+  const trust = readTrustRoot(args);
+  if (args.engine !== undefined && !trust) {
+    const why = 'anybody may write there, and only what verifies is shown or put back';
+    throw new DroverError('USAGE', `attach: --engine needs --trust: ${why}`);
+  }
+  const engine = args.engine === undefined ? readEmbedded(args) : readAttached(args, args.engine);
+  return {
+    dataFolder: args.data,
+    host: args.host,
+    httpPort: args.http,
+    certificateFiles: certificateFilesOf(args),
+    credentialsFile: args.credentials ?? null,
+    trust,
+    storeBytesMax: parseByteSize(args['max-store']),
+    keepUnannouncedMs: readKeep(args),
+    lead: await readLead(args),
+    engine,
+    log,
+  };
+}
+
+function readEmbedded(args: ServeArgs): EmbeddedSettings {
+  return {
+    kind: 'embedded',
+    doors: {
+      mqttPort: args.mqtt ?? (args.mqtts === undefined ? MQTT_PORT : null),
+      mqttsPort: args.mqtts ?? null,
+      wsPort: args.ws ?? null,
+    },
+    connectionsMax: args['max-connections'],
+    wsOrigins: args['ws-origin'],
+    bytesPerSecondMax: parseRate(args['max-rate']),
+    upstream: readUpstream(args),
+  };
+}
+
+function readAttached(args: ServeArgs, url: string): AttachedSettings {
+  const address = readEngineAddress({
+    url,
+    username: args['engine-username'],
+    passwordFile: args['engine-password-file'],
+    caFile: args['engine-ca'],
+    environment: process.env,
+  });
+  return { kind: 'attached', address, profile: engineProfile(args['engine-profile']) };
+}
+
 /** Null: nobody stands above. */
-export function readUpstream(args: ServeArgs): UpstreamOptions | null {
+function readUpstream(args: ServeArgs): UpstreamOptions | null {
   const { upstream: url, 'upstream-name': name, 'max-upstream-rate': rate } = args;
   if (url === undefined) return null;
   if (process.env[ROLLOUT_KEY] !== undefined) {
@@ -39,11 +93,11 @@ export function readUpstream(args: ServeArgs): UpstreamOptions | null {
   return { address, name: name ?? null, bytesPerSecondMax };
 }
 
-export const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
+const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
   trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
 
 /** Null: chunks are never removed. */
-export function readKeep(args: ServeArgs): number | null {
+function readKeep(args: ServeArgs): number | null {
   const keepMs = parseDurationMs(args['keep-unannounced']);
   const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
   if (keepMs >= least && keepMs <= most) return args.garbage ? keepMs : null;
@@ -61,7 +115,7 @@ function readLease(args: ServeArgs): number {
   throw new DroverError('USAGE', `read --lease: out of range (got ${args.lease}, want ${want})`);
 }
 
-export function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
+function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
   const { 'tls-cert': certFile, 'tls-key': keyFile } = args;
   if (certFile !== undefined && keyFile !== undefined) {
     return { certFile, keyFile, clientCaFile: args['client-ca'] ?? null };
@@ -71,7 +125,7 @@ export function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
 }
 
 /** Null when no key is given: the broker carries and shows rollouts, and leads none. */
-export async function readLead(args: ServeArgs): Promise<LeadOptions | null> {
+async function readLead(args: ServeArgs): Promise<LeadOptions | null> {
   const files = args['rollout-key'] ?? [];
   const commands = args['rollout-key-command'] ?? [];
   const environment = process.env[ROLLOUT_KEY];

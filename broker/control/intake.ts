@@ -4,16 +4,17 @@
  */
 
 import { nullIfRefused } from '../../shared/base/errors.ts';
-import { parsePresence, type RobotEvent } from '../../shared/formats/messages.ts';
-import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
+import { parsePresence } from '../../shared/formats/messages.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
 import { parseTopic, robotFilter, type Topic } from '../../shared/formats/topics.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
+import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
 import { planIngest, vouchForSigned } from './ingest.ts';
 import type { ControlStore } from './control-store.ts';
 import type { Incoming } from '../mqtt/engine.ts';
-import type { Metrics } from '../http/metrics.ts';
+import type { Counters } from '../http/metrics.ts';
 import { noteRelay, noteReport } from './reports.ts';
 import { walkTrust } from './trust.ts';
 
@@ -21,17 +22,18 @@ export interface IntakeOptions {
   readonly chunks: WritableChunkStore;
   readonly control: ControlStore;
   readonly fleet: Fleet;
-  readonly metrics: Metrics;
+  readonly counters: Counters;
   /** Null: nothing is verified here, robots do it. */
   readonly trust: LiveTrust | null;
   readonly log: Log;
-  onChunkStored(hash: Sha256Hex): void;
-  onWant(hashes: readonly Sha256Hex[]): void;
-  onRobotEvent(event: RobotEvent): void;
-  /** Announcement, progress or lease: stored, and verified where there is a trust file. */
-  onControl(topic: Topic, payload: Uint8Array): void;
-  /** On a relay: what robots say goes up as well. Durable when it resolves. */
-  onReport?(topic: Topic, payload: Uint8Array): Promise<void>;
+  readonly events: BrokerEvents;
+  /** A relay; null where there is none. */
+  readonly upstream: ReportSink | null;
+}
+
+export interface ReportSink {
+  /** A robot or a relay below said something. Durable when it resolves. */
+  report(topic: Topic, payload: Uint8Array): Promise<void>;
 }
 
 export class Intake {
@@ -43,13 +45,13 @@ export class Intake {
 
   /** @throws DroverError when the message is not taken */
   async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
-    const { chunks, control, metrics, trust, log } = this.#options;
+    const { chunks, control, counters, trust, events, upstream, log } = this.#options;
     const plan = planIngest(topic, payload.byteLength);
-    metrics.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
+    counters.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
     if (plan.kind === 'chunk') {
       await chunks.put(plan.hash, payload);
-      metrics.countChunkReceived(payload.byteLength);
-      this.#options.onChunkStored(plan.hash);
+      counters.countChunkReceived(payload.byteLength);
+      events.emit('chunkStored', plan.hash);
       return 'stored-chunk';
     }
     if (trust) {
@@ -58,9 +60,10 @@ export class Intake {
     }
     if (retain) await control.put({ topic, payload, qos });
     if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
-    if (retain) this.#options.onControl(plan.topic, payload);
+    if (retain) events.emit('control', plan.topic, payload);
+    if (retain && plan.topic.kind === 'updates') events.emit('announced');
     this.#note(plan.topic, payload, Date.now());
-    await this.#options.onReport?.(plan.topic, payload);
+    await upstream?.report(plan.topic, payload);
     return 'pass-on';
   }
 

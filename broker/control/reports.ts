@@ -5,7 +5,7 @@
 
 import { toProblem } from '../../shared/base/errors.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import type { EpochMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
   parseOnline,
@@ -13,10 +13,10 @@ import {
   parseRobotEvent,
   parseRobotState,
   parseWant,
-  type RobotEvent,
 } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
+import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
 
@@ -25,8 +25,7 @@ export type RobotTopic = Extract<Topic, { kind: 'robot' }>;
 export interface ReportSinks {
   readonly fleet: Fleet;
   readonly log: Log;
-  onWant(hashes: readonly Sha256Hex[]): void;
-  onRobotEvent(event: RobotEvent): void;
+  readonly events: BrokerEvents;
 }
 
 /** A relay came or went. What cannot be read says nothing; nothing at all says that it went. */
@@ -63,7 +62,7 @@ function noteTwins(
 
 /** @param now null for what was retained before we listened */
 export function noteReport(
-  { fleet, log, onWant, onRobotEvent }: ReportSinks,
+  { fleet, log, events }: ReportSinks,
   topic: RobotTopic,
   said: { payload: Uint8Array; now: EpochMs | null },
 ): void {
@@ -82,11 +81,11 @@ export function noteReport(
       fleet.applyOnline(topic.robot, online, now, via ?? null);
     } else if (topic.leaf === 'events') {
       const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
-      if (fleet.applyEvent(event, now)) onRobotEvent(event);
+      if (fleet.applyEvent(event, now)) events.emit('robotEvent', event);
     } else {
       const want = { ...parseWant(payload), robot_id: topic.robot };
       fleet.applyWant(want, now ?? want.at);
-      onWant(want.chunks);
+      events.emit('wanted', want.chunks);
     }
   } catch (error) {
     log.warn(

@@ -14,7 +14,7 @@ import { allChunksOf, type ChunkReader } from '../../shared/formats/bundle-chunk
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ReadBackLink } from '../../shared/io/read-back.ts';
-import { EngineChunks, readFromEngine } from '../attached/engine-chunks.ts';
+import { engineChunks, HeldChunks, readFromEngine } from '../attached/engine-chunks.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { GarbageCollector, type GarbagePlace, type NeededChunks } from './collector.ts';
@@ -92,34 +92,29 @@ export async function collectFromEngine(
   const { control, store, trust, profile, log, link, isSettled } = options;
   const parts = await openParts(options, ['engine', 'copies']);
   if (!parts) return { ...keepAll(store), ...NO_ENGINE };
-  const reading = { copies: store, profile, log, link };
+  const reading = { copies: store, profile, link };
   const common = {
     needed: announcedChunks(control, trust, (hash) => readFromEngine(hash, reading)),
     isPaused: () => !isSettled(),
   };
-  const known: { engine: EngineChunks | null } = { engine: null };
+  const { book } = parts;
+  const held = profile.keepsGarbage ? await HeldChunks.open(book, log, store.list()) : null;
   const copies = await parts.open({
     ...common,
     place: placeOf('copies', store),
-    isHeldBack: (hash) => known.engine?.has(hash) === true,
+    isHeldBack: (hash) => held?.has(hash) === true,
   });
   const chunks = new TendedChunks(store, copies);
-  const collectors = [copies];
-  let engine: GarbageCollector | null = null;
-  if (profile.keepsGarbage) {
-    const { book } = parts;
-    known.engine = await EngineChunks.open({ ...reading, copies: chunks, book }, store.list());
-    const place = known.engine;
-    engine = await parts.open({ ...common, place, isHeldBack: () => false });
-    collectors.push(engine);
-  }
+  const place = held && engineChunks(held, { ...reading, copies: chunks });
+  const engine = place && (await parts.open({ ...common, place, isHeldBack: () => false }));
+  const collectors = engine ? [copies, engine] : [copies];
   return {
     chunks,
     use: (hash, work) => copies.use(hash, work),
     run: () => collectors.forEach((one) => one.run()),
     announced: () => collectors.forEach((one) => one.announced()),
     views: () => collectors.map((one) => one.view()),
-    held: (hash) => known.engine?.note(hash),
+    held: (hash) => held?.note(hash),
     wanted: async (hash) => await engine?.touch(hash),
     settled: async () => await engine?.settled(),
     close: async () => {

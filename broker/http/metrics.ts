@@ -4,7 +4,7 @@
  */
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import { addEngineMetrics, type EngineGauges } from '../attached/engine-metrics.ts';
+import { addAttachedMetrics, type AttachedGauges } from '../attached/engine-metrics.ts';
 import { addExpiryMetrics } from '../control/expiry-metrics.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
@@ -13,18 +13,29 @@ import { addGarbageMetrics } from '../garbage/garbage-metrics.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import type { UpstreamStatus } from '../relay/relay-view.ts';
 import { addUpstreamMetrics } from '../relay/upstream-metrics.ts';
-import {
-  addRolloutMetrics,
-  type RolloutMetrics,
-  type RolloutSources,
-} from '../rollout/rollout-metrics.ts';
+import { addRolloutMetrics, type RolloutSources } from '../rollout/rollout-metrics.ts';
 
 export interface MetricsSources {
   readonly fleet: Fleet;
+  readonly chunks: { readonly bytesStored: number; readonly chunksStored: number };
+  readonly rollouts: RolloutSources;
+  readonly engine: EngineGauges;
+  /** One for each place where chunks are removed. */
+  garbage(): readonly GarbageView[];
+  /** When trust.json and the announcement expire. */
+  expiry(): ExpiryView;
+}
+
+/** What a broker can show depends on its engine: null is left out. */
+export interface EngineGauges {
   /** Null on a broker that is attached to another engine: only that one knows. */
   readonly connections: (() => number) | null;
-  storeBytes(): number;
-  storeChunks(): number;
+  /** The bound on sent bytes, and the chunks that wait for it. */
+  readonly rate: { readonly bytesPerSecondMax: number | null; waiting(): number } | null;
+  /** The link of a relay to its upstream. */
+  readonly upstream: (() => UpstreamStatus) | null;
+  /** The engine that this broker is attached to, and the announced chunks that it holds. */
+  readonly attached: AttachedGauges | null;
 }
 
 export interface MetricDescription {
@@ -36,20 +47,20 @@ export interface MetricDescription {
 /** Prometheus' own metrics of a Node process stand beside these. */
 const OWN = 'drover_';
 
-export class Metrics {
-  readonly #registry = new Registry();
+/** Counts what happens. It is made before the parts that count. */
+export class Counters {
+  readonly registry = new Registry();
   readonly #chunksReceived: Counter;
   readonly #chunkBytesReceived: Counter;
   readonly #chunksServed: Counter;
   readonly #chunkBytesServed: Counter;
   readonly #messages: Counter<'kind'>;
   readonly #refusals: Counter<'code'>;
-  #rollouts: RolloutMetrics | null = null;
+  readonly #decisions: Counter<'kind'>;
 
-  constructor(sources: MetricsSources) {
-    collectDefaultMetrics({ register: this.#registry });
-    const counter = (name: string, help: string): Counter =>
-      new Counter({ name, help, registers: [this.#registry] });
+  constructor() {
+    const counter = <L extends string>(name: string, help: string, ...labels: L[]): Counter<L> =>
+      new Counter({ name, help, labelNames: labels, registers: [this.registry] });
     this.#chunksReceived = counter('drover_chunks_received_total', 'Chunks verified and stored');
     this.#chunkBytesReceived = counter(
       'drover_chunk_bytes_received_total',
@@ -60,23 +71,21 @@ export class Metrics {
       'drover_chunk_bytes_served_total',
       'Bytes of chunks sent to robots',
     );
-    this.#messages = new Counter({
-      name: 'drover_messages_received_total',
-      help: 'Messages published to this broker, by kind',
-      labelNames: ['kind'],
-      registers: [this.#registry],
-    });
-    this.#refusals = new Counter({
-      name: 'drover_refusals_total',
-      help: 'Messages and subscriptions that were refused, by error code',
-      labelNames: ['code'],
-      registers: [this.#registry],
-    });
-    const { connections } = sources;
-    if (connections) this.#gauge('drover_mqtt_connections', 'Open MQTT connections', connections);
-    this.#gauge('drover_store_bytes', 'Bytes of chunks stored', () => sources.storeBytes());
-    this.#gauge('drover_store_chunks', 'Chunks stored', () => sources.storeChunks());
-    addFleetMetrics(this.#registry, sources.fleet);
+    this.#messages = counter(
+      'drover_messages_received_total',
+      'Messages published to this broker, by kind',
+      'kind',
+    );
+    this.#refusals = counter(
+      'drover_refusals_total',
+      'Messages and subscriptions that were refused, by error code',
+      'code',
+    );
+    this.#decisions = counter(
+      'drover_rollout_decisions_total',
+      'Decisions on rollouts since this process started, by kind',
+      'kind',
+    );
   }
 
   countChunkReceived(bytes: number): void {
@@ -97,43 +106,40 @@ export class Metrics {
     this.#refusals.inc({ code });
   }
 
-  /** Called later: the controller is created after Metrics. */
-  showRollouts(sources: RolloutSources): void {
-    this.#rollouts = addRolloutMetrics(this.#registry, sources);
-  }
-
-  /** The engine that this broker is attached to, and the announced chunks that it holds. */
-  showEngine(sources: EngineGauges): void {
-    addEngineMetrics(this.#registry, sources);
-  }
-
-  /** The bound on sent bytes, and the chunks that wait for it. */
-  showRate(rate: { bytesPerSecondMax: number | null; waiting(): number }): void {
-    this.#gauge('drover_chunk_turns_waiting', 'Chunks that wait for their turn', rate.waiting);
-    this.#gauge(
-      'drover_chunk_bytes_per_second_max',
-      'Bytes of chunks that may go out each second to all clients together, 0 for no bound',
-      () => rate.bytesPerSecondMax ?? 0,
-    );
-  }
-
-  /** The link of a relay to its upstream. */
-  showUpstream(status: () => UpstreamStatus): void {
-    addUpstreamMetrics(this.#registry, status);
-  }
-
-  /** Chunks that garbage collection removed, and those that wait for it. */
-  showGarbage(views: () => readonly GarbageView[]): void {
-    addGarbageMetrics(this.#registry, views);
-  }
-
-  /** When trust.json and the announcement expire. */
-  showExpiry(view: () => ExpiryView): void {
-    addExpiryMetrics(this.#registry, view);
-  }
-
   countDecision(kind: string): void {
-    this.#rollouts?.countDecision(kind);
+    this.#decisions.inc({ kind });
+  }
+}
+
+/** The page of Prometheus: the counters, and gauges that are read from the parts at each scrape. */
+export class Metrics {
+  readonly #registry: Registry;
+  readonly #refreshRollouts: () => void;
+
+  constructor({ registry }: Counters, sources: MetricsSources) {
+    const { fleet, chunks, rollouts, engine } = sources;
+    const { connections, rate, upstream, attached } = engine;
+    this.#registry = registry;
+    collectDefaultMetrics({ register: registry });
+    if (connections) this.#gauge('drover_mqtt_connections', 'Open MQTT connections', connections);
+    this.#gauge('drover_store_bytes', 'Bytes of chunks stored', () => chunks.bytesStored);
+    this.#gauge('drover_store_chunks', 'Chunks stored', () => chunks.chunksStored);
+    if (rate) {
+      this.#gauge('drover_chunk_turns_waiting', 'Chunks that wait for their turn', () =>
+        rate.waiting(),
+      );
+      this.#gauge(
+        'drover_chunk_bytes_per_second_max',
+        'Bytes of chunks that may go out each second to all clients together, 0 for no bound',
+        () => rate.bytesPerSecondMax ?? 0,
+      );
+    }
+    addFleetMetrics(registry, fleet);
+    this.#refreshRollouts = addRolloutMetrics(registry, rollouts);
+    addGarbageMetrics(registry, () => sources.garbage());
+    addExpiryMetrics(registry, () => sources.expiry());
+    if (upstream) addUpstreamMetrics(registry, upstream);
+    if (attached) addAttachedMetrics(registry, attached);
   }
 
   /** Each metric of Drover without its values: docs/metrics.md is generated from it. */
@@ -150,7 +156,7 @@ export class Metrics {
   }
 
   async text(): Promise<string> {
-    this.#rollouts?.refresh();
+    this.#refreshRollouts();
     return await this.#registry.metrics();
   }
 

@@ -85,7 +85,7 @@ export class Engine implements EnginePort {
   readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
   #aedes!: Aedes;
 
-  private constructor(options: EngineOptions) {
+  constructor(options: EngineOptions) {
     this.#options = options;
     const { turns, log } = options;
     this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
@@ -114,60 +114,60 @@ export class Engine implements EnginePort {
     });
   }
 
-  static async open(options: EngineOptions): Promise<Engine> {
+  /** Knows its sessions and takes connections and messages when it resolves. */
+  async start(): Promise<void> {
     keepNumbersOutOfMemory();
-    const engine = new Engine(options);
-    options.persistence.keepSubscriptionsIf(
-      (client, filter) => engine.#granted.get(client)?.has(filter) === true,
-      (client) => engine.sessions.ownerOf(client),
+    const { persistence, log } = this.#options;
+    persistence.keepSubscriptionsIf(
+      (client, filter) => this.#granted.get(client)?.has(filter) === true,
+      (client) => this.sessions.ownerOf(client),
     );
-    engine.#aedes = await Aedes.createBroker({
-      persistence: options.persistence,
+    this.#aedes = await Aedes.createBroker({
+      persistence,
       concurrency: LIMITS.deliverySlots,
       connectTimeout: LIMITS.connectTimeoutMs,
       drainTimeout: LIMITS.drainTimeoutMs,
       maxClientsIdLength: LIMITS.idLengthMax,
       preConnect: (client, packet, done) => {
-        engine.#logins.asked(client, packet);
-        engine.#copies.takeOver(client);
-        engine.#chunks.watch(client);
+        this.#logins.asked(client, packet);
+        this.#copies.takeOver(client);
+        this.#chunks.watch(client);
         done(null, true);
       },
       authenticate: (client, username, password, done) => {
-        const judged = engine.#authenticate(client, username, password).then(
+        const judged = this.#authenticate(client, username, password).then(
           (error) => done(error, error === null),
           (error: unknown) => {
             // Too many at once is for the one who waits; a flood of them must not flood the log.
             const level = error instanceof DroverError ? 'debug' : 'error';
-            options.log[level]({ error: String(error) }, 'login not judged');
+            log[level]({ error: String(error) }, 'login not judged');
             done(refusedLogin(3), null);
           },
         );
-        inBackground(options.log, 'answer a login', judged);
+        inBackground(log, 'answer a login', judged);
       },
       authorizePublish: (client, packet, done) => {
-        const judged = engine.#admit(client, packet).then(
+        const judged = this.#admit(client, packet).then(
           () => done(null),
           (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
         );
-        inBackground(options.log, 'answer a message', judged);
+        inBackground(log, 'answer a message', judged);
       },
       authorizeSubscribe: (client, subscription, done) => {
-        done(null, engine.#maySubscribe(client, subscription.topic) ? subscription : null);
+        done(null, this.#maySubscribe(client, subscription.topic) ? subscription : null);
       },
       authorizeForward: (client, packet) => {
-        const may = engine.#mayReceive(client, packet.topic);
-        return may && !engine.#copies.isCopy(client, packet) ? packet : null;
+        const may = this.#mayReceive(client, packet.topic);
+        return may && !this.#copies.isCopy(client, packet) ? packet : null;
       },
       published: (packet, _client, done) => {
-        engine.#forgetJournal(packet);
+        this.#forgetJournal(packet);
         done(null);
       },
     });
-    engine.#listen();
-    await engine.#replayJournal();
-    engine.sessions.removeOrphans();
-    return engine;
+    this.#listen();
+    await this.#replayJournal();
+    this.sessions.removeOrphans();
   }
 
   handle(connection: Duplex): void {

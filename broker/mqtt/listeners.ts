@@ -41,7 +41,20 @@ export interface ListenerOptions {
   /** Null: no door speaks TLS. */
   readonly certificates: Certificates | null;
   readonly log: Log;
-  /** Hands a guarded connection to the engine. */
+}
+
+/** Ports; 0 lets the system choose, null leaves the listener out. */
+export interface Doors {
+  readonly mqttPort: number | null;
+  /** MQTT over TLS; needs certificates. */
+  readonly mqttsPort: number | null;
+  /** With certificates WebSocket speaks TLS as well. */
+  readonly wsPort: number | null;
+}
+
+/** What serves connections behind the doors. */
+export interface ConnectionEngine {
+  /** Takes a connection that is guarded. */
   handle(connection: Duplex): void;
   /** True once the peer of this connection is known. */
   isKnown(connection: Duplex): boolean;
@@ -73,24 +86,43 @@ export class Listeners {
     return this.#open.size;
   }
 
-  /** @returns the real port, for a wish of 0 */
-  async listenTcp(port: number): Promise<number> {
-    const server = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket, socket));
+  /**
+   * Lets connections in from now on.
+   * @returns the real ports, for wishes of 0
+   * @throws DroverError LISTEN_FAILED
+   */
+  async open({ mqttPort, mqttsPort, wsPort }: Doors, engine: ConnectionEngine): Promise<Doors> {
+    const { certificates } = this.#options;
+    const hasTls = mqttsPort !== null && certificates !== null;
+    return {
+      mqttPort: mqttPort === null ? null : await this.#listenTcp(mqttPort, engine),
+      mqttsPort: hasTls ? await this.#listenTls(mqttsPort, certificates, engine) : null,
+      wsPort: wsPort === null ? null : await this.#listenWebSocket(wsPort, engine),
+    };
+  }
+
+  async #listenTcp(port: number, engine: ConnectionEngine): Promise<number> {
+    const server = createTcpServer({ noDelay: true }, (socket) =>
+      this.#accept(engine, socket, socket),
+    );
     return await this.#listen(server, port);
   }
 
-  async listenTls(port: number, certificates: Certificates): Promise<number> {
+  async #listenTls(
+    port: number,
+    certificates: Certificates,
+    engine: ConnectionEngine,
+  ): Promise<number> {
     const server = createTlsServer(certificates.serverOptions, (socket) => {
       socket.setNoDelay(true);
-      this.#accept(socket, socket);
+      this.#accept(engine, socket, socket);
     });
     server.on('tlsClientError', (error) => this.#noHandshake(error));
     certificates.keepFresh(server);
     return await this.#listen(server, port);
   }
 
-  /** With TLS when there are certificates. */
-  async listenWebSocket(port: number): Promise<number> {
+  async #listenWebSocket(port: number, engine: ConnectionEngine): Promise<number> {
     const { certificates } = this.#options;
     const answer = (_request: IncomingMessage, response: ServerResponse): void => {
       response.writeHead(426, { 'content-type': 'text/plain' }).end('MQTT over WebSocket only\n');
@@ -112,7 +144,7 @@ export class Listeners {
     });
     sockets.on('connection', (socket, request) => {
       request.socket.setNoDelay(true);
-      this.#accept(createWebSocketStream(socket), request.socket);
+      this.#accept(engine, createWebSocketStream(socket), request.socket);
     });
     return await this.#listen(server, port);
   }
@@ -150,7 +182,7 @@ export class Listeners {
     return (server.address() as AddressInfo).port;
   }
 
-  #accept(connection: Duplex, socket: Socket): void {
+  #accept(engine: ConnectionEngine, connection: Duplex, socket: Socket): void {
     const { log } = this.#options;
     connection.on('error', (error) => log.debug({ error: error.message }, 'connection error'));
     if (connection.destroyed) return; // refused by the gate
@@ -158,8 +190,8 @@ export class Listeners {
     this.#open.add(connection);
     this.#sockets.set(connection, socket);
     connection.once('close', () => this.#open.delete(connection));
-    this.#guard(connection, socket.remoteAddress ?? 'unknown');
-    this.#options.handle(connection);
+    this.#guard(engine, connection, socket.remoteAddress ?? 'unknown');
+    engine.handle(connection);
   }
 
   /**
@@ -193,9 +225,9 @@ export class Listeners {
   }
 
   /** Aedes reads with `read()`: seeing the bytes there is seeing them before its parser. */
-  #guard(connection: Duplex, from: string): void {
+  #guard(engine: ConnectionEngine, connection: Duplex, from: string): void {
     const guard = new PacketGuard(() =>
-      this.#options.isKnown(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,
+      engine.isKnown(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,
     );
     const read = connection.read.bind(connection);
     connection.read = (size?: number): unknown => {

@@ -28,7 +28,8 @@ import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
-import type { Metrics } from '../http/metrics.ts';
+import type { ReportSink } from '../control/intake.ts';
+import type { Counters } from '../http/metrics.ts';
 import { readAnnouncement } from '../rollout/announced.ts';
 import { SiteChunks } from './chunks.ts';
 import { planDown, type DownPlan } from './downstream.ts';
@@ -53,7 +54,7 @@ export interface RelayOptions extends UpstreamOptions {
   readonly control: ControlStore;
   readonly chunks: WritableChunkStore;
   readonly fleet: Fleet;
-  readonly metrics: Metrics;
+  readonly counters: Counters;
   readonly log: Log;
 }
 
@@ -64,7 +65,7 @@ export interface SiteEngine {
   deliverToWaiting(hash: Sha256Hex): void;
 }
 
-export class Relay {
+export class Relay implements ReportSink {
   readonly #options: RelayOptions;
   readonly #database: SteadyDatabase;
   readonly #book: RelayBook;
@@ -74,6 +75,7 @@ export class Relay {
   #link: UpstreamLink | null = null;
   #engine: SiteEngine | null = null;
   #bytesPulled = 0;
+  #closing: Promise<void> | null = null;
 
   private constructor(
     options: RelayOptions,
@@ -144,7 +146,6 @@ export class Relay {
     this.#chunks.announced();
   }
 
-  /** A robot or a relay below said something. Durable when it resolves. */
   async report(topic: Topic, payload: Uint8Array): Promise<void> {
     if (topic.kind === 'robot') await this.#upward.report(topic, payload);
     if (topic.kind === 'relay') this.#upward.lookAtAll();
@@ -178,7 +179,13 @@ export class Relay {
     return this.#database.snapshot();
   }
 
+  /** Idempotent. */
   async close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    await this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
     this.#upward.close();
     await this.#link?.close();
     await this.#chunks.close();
@@ -207,13 +214,13 @@ export class Relay {
 
   #onStored(hash: Sha256Hex, bytes: number): void {
     this.#bytesPulled += bytes;
-    this.#options.metrics.countChunkReceived(bytes);
+    this.#options.counters.countChunkReceived(bytes);
     this.#engine?.deliverToWaiting(hash);
   }
 
   /** Never rejects: what is not taken here is not acknowledged less by it. */
   async #hear(text: string, payload: Uint8Array): Promise<void> {
-    const { metrics, log } = this.#options;
+    const { counters, log } = this.#options;
     const topic = parseTopic(text);
     if (!topic) return;
     try {
@@ -221,7 +228,7 @@ export class Relay {
       await this.#carryOut(plan, { text, topic, payload });
     } catch (error) {
       const problem = toProblem(error);
-      metrics.countRefusal(problem.code);
+      counters.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a message from upstream');
     }
   }

@@ -1,10 +1,12 @@
 /**
  * Reads what is announced now out of the store of control messages. What cannot be read is shown as
- * nothing: a broker without a trust file carries it all the same.
+ * nothing: a broker without a trust file carries it all the same. Tells in time what expires.
  */
 
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { nullIfRefused, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
 import { PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -45,6 +47,23 @@ export function readExpiry({ trust, control, lead, expired }: ExpiryParts): Expi
   const renews = lead !== null && problem === null;
   const view = describeExpiry({ trust, announcement, renews, now: Date.now() });
   return problem ? { ...view, problems: [...view.problems, problem] } : view;
+}
+
+/**
+ * Tells the log now, and once a day, what expires soon or has expired.
+ * @returns what ends it
+ */
+export function watchExpiry(view: () => ExpiryView, log: Log): () => void {
+  const tell = (): void => {
+    for (const problem of view().problems) {
+      const isOver = problem.code.endsWith('_EXPIRED');
+      log[isOver ? 'error' : 'warn']({ problem }, problem.message);
+    }
+  };
+  tell();
+  const timer = setInterval(tell, LIMITS.expiryTellMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 export function readAnnouncement(control: ControlStore): Announcement | null {

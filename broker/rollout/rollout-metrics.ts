@@ -1,10 +1,9 @@
 /**
  * Rollouts for Prometheus. What is, is read when it is asked for, all from one view, so that the
- * gauges of a scrape agree and a rollout that is gone leaves no label behind. What happened is
- * counted as it happens.
+ * gauges of a scrape agree and a rollout that is gone leaves no label behind.
  */
 
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { RunView } from './rollout-view.ts';
 import type { RolloutView } from './views.ts';
 
@@ -28,13 +27,8 @@ const STATUSES = [
 ] as const;
 const ROBOT_STATES = ['running', 'in_progress', 'failed', 'waiting', 'recalled'] as const;
 
-export interface RolloutMetrics {
-  /** To be called at each scrape, before the registry is read. */
-  refresh(): void;
-  countDecision(kind: string): void;
-}
-
-export function addRolloutMetrics(registry: Registry, sources: RolloutSources): RolloutMetrics {
+/** @returns to be called at each scrape, before the registry is read */
+export function addRolloutMetrics(registry: Registry, sources: RolloutSources): () => void {
   const registers = [registry];
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> =>
     new Gauge({ name, help, labelNames, registers });
@@ -52,12 +46,6 @@ export function addRolloutMetrics(registry: Registry, sources: RolloutSources): 
     'status',
   ]);
   const leading = gauge('drover_controller_leading', '1 while this process leads rollouts', []);
-  const decisions = new Counter({
-    name: 'drover_rollout_decisions_total',
-    help: 'Decisions on rollouts since this process started, by kind',
-    labelNames: ['kind'],
-    registers,
-  });
   const show = (rollout: RolloutView): void => {
     const { id } = rollout;
     const now = sources.run(id) ?? rollout;
@@ -74,12 +62,9 @@ export function addRolloutMetrics(registry: Registry, sources: RolloutSources): 
     if (now.wave !== null) wave.set({ rollout: id }, now.wave);
     if (now.threshold !== null) threshold.set({ rollout: id }, now.threshold);
   };
-  return {
-    refresh: () => {
-      for (const one of [robots, wave, threshold, status]) one.reset();
-      sources.rollouts().forEach(show);
-      leading.set(sources.isLeading() ? 1 : 0);
-    },
-    countDecision: (kind) => decisions.inc({ kind }),
+  return () => {
+    for (const one of [robots, wave, threshold, status]) one.reset();
+    sources.rollouts().forEach(show);
+    leading.set(sources.isLeading() ? 1 : 0);
   };
 }

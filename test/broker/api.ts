@@ -7,7 +7,7 @@ import { LiveCredentials } from '../../broker/access/live-credentials.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
-import { Metrics } from '../../broker/http/metrics.ts';
+import { Counters, Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
 import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
 import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
@@ -52,7 +52,7 @@ export interface Follower {
 export interface TestApi {
   readonly url: string;
   readonly port: number;
-  readonly metrics: Metrics;
+  readonly counters: Counters;
   readonly tokens: Tokens;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
@@ -72,14 +72,17 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   }));
   const file = join(await tempFolder(scope), 'credentials.json');
   await writeFile(file, JSON.stringify({ users }));
-  const metrics = new Metrics({
-    fleet,
-    connections: () => 3,
-    storeBytes: () => 4096,
-    storeChunks: () => 2,
-  });
-  if (input.upstream) metrics.showUpstream(input.upstream);
+  const counters = new Counters();
+  const upstream = input.upstream ?? null;
   const views = await announced(fleet, input.rollouts ?? []);
+  const rollouts = (): RolloutView[] => input.views?.() ?? views;
+  const garbage = (): readonly GarbageView[] => [GARBAGE];
+  const metrics = new Metrics(counters, {
+    ...{ fleet, garbage, chunks: { bytesStored: 4096, chunksStored: 2 } },
+    rollouts: { rollouts, run: () => null, isLeading: () => false },
+    engine: { connections: () => 3, rate: null, upstream, attached: null },
+    expiry: () => ({ trust: null, announcement: null, problems: [] }),
+  });
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const api = await startHttpApi({
@@ -87,14 +90,14 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     host: '127.0.0.1',
     port: 0,
     fleet,
-    rollouts: () => input.views?.() ?? views,
+    rollouts,
     controller: input.controller ?? null,
     metrics,
     certificates: null,
     credentials,
     engine: () => EMBEDDED,
-    ...(input.upstream ? { upstream: input.upstream } : {}),
-    garbage: () => [GARBAGE],
+    ...(upstream ? { upstream } : {}),
+    garbage,
     isHealthy,
     log,
   });
@@ -106,7 +109,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   return {
     url,
     port: api.port,
-    metrics,
+    counters,
     tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
     get,
     follow: async () => await follow(await get('/events')),

@@ -7,7 +7,8 @@ import { AttachedIntake } from '../../../broker/attached/intake.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { EventJournal } from '../../../broker/attached/event-journal.ts';
-import { Metrics } from '../../../broker/http/metrics.ts';
+import { BrokerEvents } from '../../../broker/events.ts';
+import { Counters } from '../../../broker/http/metrics.ts';
 import { walkTrust } from '../../../broker/control/trust.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
@@ -49,17 +50,15 @@ class Bench {
       await journal.close();
     };
     t.after(() => this.stop());
-    const none = (): number => 0;
-    const metrics = new Metrics({ fleet, connections: null, storeBytes: none, storeChunks: none });
+    const counters = new Counters();
+    const events = new BrokerEvents();
+    events.on('robotEvent', (event) => this.told.push(event));
+    events.on('control', (topic) => this.heard.push(topic.kind));
     const trust = new LiveTrust(signer.trust);
     this.trust = trust;
     walkTrust(trust, control, log);
     const intake = new AttachedIntake({
-      ...{ control, journal, fleet, metrics, log, trust, keepsWills: false },
-      onWant: () => undefined,
-      onRobotEvent: (event) => this.told.push(event),
-      onControl: (topic) => this.heard.push(topic.kind),
-      onAnnounced: () => undefined,
+      ...{ control, journal, fleet, counters, events, log, trust, keepsWills: false },
       restore: (topic) => {
         this.restored.push(topic);
         return Promise.resolve();

@@ -169,11 +169,11 @@ describe('the fleet over HTTP', () => {
     const fleet = smallFleet();
     fleet.applyOnline(robotId('r1'), true, AT_MS);
     const api = await startApi(t, { fleet });
-    api.metrics.countChunkReceived(100);
-    api.metrics.countChunkReceived(20);
-    api.metrics.countChunkServed(7);
-    api.metrics.countMessage('updates');
-    api.metrics.countRefusal('ACCESS_DENIED');
+    api.counters.countChunkReceived(100);
+    api.counters.countChunkReceived(20);
+    api.counters.countChunkServed(7);
+    api.counters.countMessage('updates');
+    api.counters.countRefusal('ACCESS_DENIED');
     const response = await api.get('/metrics');
     assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
     const text = await response.text();

@@ -14,7 +14,7 @@ import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import { connectWire } from '../../../shared/io/mqtt-wire.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { chunkTopic } from '../../../shared/formats/topics.ts';
-import { startBroker } from '../../../broker/server.ts';
+import { startBroker } from '../../../broker/compose.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
@@ -28,20 +28,21 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
   const broker = await startBroker({
     dataFolder: await tempFolder(t),
     host: '127.0.0.1',
-    mqttPort: 0,
-    mqttsPort: null,
-    wsPort: null,
     httpPort: 0,
     certificateFiles: null,
     credentialsFile: null,
     trust: null,
     storeBytesMax: 1e9,
-    bytesPerSecondMax: null,
     keepUnannouncedMs: null,
-    connectionsMax: 100,
-    wsOrigins: [],
     lead: null,
-    upstream: null,
+    engine: {
+      kind: 'embedded',
+      doors: { mqttPort: 0, mqttsPort: null, wsPort: null },
+      connectionsMax: 100,
+      wsOrigins: [],
+      bytesPerSecondMax: null,
+      upstream: null,
+    },
     log,
   });
   t.after(() => broker.close());

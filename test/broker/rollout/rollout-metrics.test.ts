@@ -5,7 +5,7 @@ import { it } from 'node:test';
 import type { RolloutSources } from '../../../broker/rollout/rollout-metrics.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
 import { describeRollouts, type RolloutView } from '../../../broker/rollout/views.ts';
-import { Metrics } from '../../../broker/http/metrics.ts';
+import { Counters, Metrics } from '../../../broker/http/metrics.ts';
 import { peekAnnouncement } from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT_MS, makeState } from '../reports.ts';
@@ -20,12 +20,18 @@ async function views(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[
   return describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
 }
 
-function open(fleet: Fleet, sources: Partial<RolloutSources> = {}): Metrics {
+function open(
+  fleet: Fleet,
+  sources: Partial<RolloutSources> = {},
+  counters = new Counters(),
+): Metrics {
   const none = { rollouts: () => [], run: () => null, isLeading: () => false };
-  const counts = { connections: () => 0, storeBytes: () => 0, storeChunks: () => 0 };
-  const metrics = new Metrics({ fleet, ...counts });
-  metrics.showRollouts({ ...none, ...sources });
-  return metrics;
+  return new Metrics(counters, {
+    ...{ fleet, chunks: { bytesStored: 0, chunksStored: 0 }, rollouts: { ...none, ...sources } },
+    garbage: () => [],
+    expiry: () => ({ trust: null, announcement: null, problems: [] }),
+    engine: { connections: null, rate: null, upstream: null, attached: null },
+  });
 }
 
 const linesOf = async (metrics: Metrics): Promise<string[]> =>
@@ -74,11 +80,12 @@ it('forgets a rollout that is no longer announced', async () => {
 });
 
 it('counts decisions by kind, also of rollouts that are gone, and says that nobody leads', async () => {
-  const metrics = open(new Fleet());
-  for (const kind of ['opened', 'opened', 'halted']) metrics.countDecision(kind);
+  const counters = new Counters();
+  const metrics = open(new Fleet(), {}, counters);
+  for (const kind of ['opened', 'opened', 'halted']) counters.countDecision(kind);
   assert.deepEqual(await linesOf(metrics), [
-    'drover_controller_leading 0',
     'drover_rollout_decisions_total{kind="opened"} 2',
     'drover_rollout_decisions_total{kind="halted"} 1',
+    'drover_controller_leading 0',
   ]);
 });

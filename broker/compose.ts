@@ -1,0 +1,178 @@
+/**
+ * Puts a broker together, on either engine: what both have is made here once, what differs by
+ * mqtt/embed.ts (the engine in this process) and attached/attach.ts (one of somebody else). Parts
+ * tell each other by events; the last that was opened is closed first. No decision lives here.
+ */
+
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { Closers } from '../shared/io/closers.ts';
+import { Certificates } from './access/certificates.ts';
+import { LiveCredentials } from './access/live-credentials.ts';
+import { makeAttached } from './attached/attach.ts';
+import { showStore } from './attached/engine-view.ts';
+import { openBackupDoor } from './backup/backup-socket.ts';
+import { ControlStore } from './control/control-store.ts';
+import { openDataFolder } from './control/data-folder.ts';
+import type { ExpiryView } from './control/expiry.ts';
+import { Fleet } from './control/fleet.ts';
+import { walkTrust } from './control/trust.ts';
+import { BrokerEvents } from './events.ts';
+import { startHttpApi, type HttpApi } from './http/http-api.ts';
+import { Counters, Metrics } from './http/metrics.ts';
+import { makeEmbedded } from './mqtt/embed.ts';
+import type { Doors } from './mqtt/listeners.ts';
+import type { BrokerEngine, Parts } from './parts.ts';
+import { readExpiry, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { openController, type OpenedController } from './rollout/lead.ts';
+import type { RolloutView } from './rollout/views.ts';
+import type { BrokerSettings } from './settings.ts';
+
+/** Its ports; those of MQTT are null on an engine of somebody else. */
+export interface RunningBroker extends Doors {
+  readonly httpPort: number;
+  /** Reads the credentials file now; null: there is none. It never rejects: the log says what failed. */
+  readonly reload: (() => Promise<void>) | null;
+  close(): Promise<void>;
+}
+
+/**
+ * @throws DroverError DATA_LOCKED, LISTEN_FAILED, FILE_UNREADABLE, CREDENTIALS_INVALID; attached
+ *   also BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED
+ */
+export async function startBroker(settings: BrokerSettings): Promise<RunningBroker> {
+  return await Closers.open((closers) => compose(settings, closers));
+}
+
+async function compose(
+  settings: BrokerSettings,
+  closers: Closers,
+): Promise<Omit<RunningBroker, 'close'>> {
+  const parts = await openParts(settings, closers);
+  const { credentials, events } = parts;
+  const engine = await makeEngine(parts);
+  events.on('announced', () => engine.garbage.announced());
+  const lead = await openLead(parts, engine);
+  closers.add(await openBackups(parts, engine, lead));
+  await engine.start();
+  const views = viewsOf(parts, engine, lead);
+  closers.add(watchExpiry(views.expiry, settings.log));
+  const http = closers.with(await openHttp(parts, { engine, lead, views }));
+  events.on('robotEvent', (event) => http.publishEvent(event));
+  credentials?.onChange(() => {
+    engine.endOutdated();
+    http.endOutdated();
+  });
+  lead?.controller.run();
+  engine.garbage.run();
+  const doors = await engine.listen();
+  return { ...doors, httpPort: http.port, reload: credentials && (() => credentials.reload()) };
+}
+
+/** What is there before an engine. */
+async function openParts(settings: BrokerSettings, closers: Closers): Promise<Parts> {
+  const { dataFolder, credentialsFile, certificateFiles, log } = settings;
+  const credentials =
+    credentialsFile === null
+      ? null
+      : closers.with(await LiveCredentials.open(credentialsFile, log));
+  const certificates = certificateFiles && closers.with(Certificates.open(certificateFiles, log));
+  await openDataFolder(dataFolder);
+  // First the database with the lock: a second broker must not touch the chunks of the first, or
+  // end its session on an engine.
+  const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
+  const trust = settings.trust && new LiveTrust(settings.trust);
+  if (trust) walkTrust(trust, control, log);
+  const made = { fleet: new Fleet(), counters: new Counters(), events: new BrokerEvents() };
+  return { settings, closers, credentials, certificates, control, trust, ...made };
+}
+
+async function makeEngine(parts: Parts): Promise<BrokerEngine> {
+  const { engine } = parts.settings;
+  if (engine.kind === 'embedded') return await makeEmbedded(engine, parts);
+  const { trust } = parts;
+  if (!trust) throw new TypeError('compose: attached without a trust root'); // serve-settings.ts
+  return await makeAttached(engine, { ...parts, trust });
+}
+
+/** Null: this broker leads no rollouts. */
+async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedController | null> {
+  const { settings, closers, control, trust, fleet, counters, events } = parts;
+  const { dataFolder, log } = settings;
+  if (!settings.lead) return null;
+  const lead = await openController(settings.lead, {
+    ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
+    onDecision: (kind) => counters.countDecision(kind),
+    publish: async (topic, payload) => await engine.port.publishOwn(topic, payload),
+  });
+  events.on('control', (topic, payload) => lead.controller.hear(topic, payload));
+  return closers.with(lead);
+}
+
+/** All databases but `garbage/`, whose marks may be lost: a restored broker waits its keep time. */
+async function openBackups(
+  { settings, control }: Parts,
+  { databases, disk: chunks }: BrokerEngine,
+  lead: OpenedController | null,
+): Promise<() => Promise<void>> {
+  const named = { control, ...databases, ...(lead && { rollouts: lead.store }) };
+  const source = { databases: new Map(Object.entries(named)), chunks };
+  return await openBackupDoor({ ...settings, source });
+}
+
+/** What the API and the metrics show alike. */
+interface Views {
+  rollouts(): RolloutView[];
+  expiry(): ExpiryView;
+}
+
+function viewsOf(
+  { control, trust, fleet }: Parts,
+  engine: BrokerEngine,
+  lead: OpenedController | null,
+): Views {
+  const withStore = (view: RolloutView): RolloutView => {
+    const store = engine.storeOf(view.id);
+    return store ? { ...view, store: showStore(store) } : view;
+  };
+  return {
+    rollouts: () => readRollouts({ control, trust, fleet }).map(withStore),
+    expiry: () => readExpiry({ control, trust, lead, expired: () => engine.expired() }),
+  };
+}
+
+interface Shown {
+  readonly engine: BrokerEngine;
+  readonly lead: OpenedController | null;
+  readonly views: Views;
+}
+
+async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<HttpApi> {
+  const { settings, control, fleet, credentials, certificates } = parts;
+  const { dataFolder, host, httpPort: port, log } = settings;
+  const { upstream } = engine.gauges;
+  const controller = lead?.controller ?? null;
+  const garbage = () => engine.garbage.views();
+  const metrics = new Metrics(parts.counters, {
+    ...{ fleet, garbage, chunks: engine.disk, engine: engine.gauges, expiry: views.expiry },
+    rollouts: {
+      rollouts: views.rollouts,
+      run: (id) => controller?.view(id) ?? null,
+      isLeading: () => controller?.isLeading ?? false,
+    },
+  });
+  return await startHttpApi({
+    ...{ host, port, log, fleet, controller, metrics, credentials, certificates, garbage },
+    ...views,
+    ...(upstream && { upstream }),
+    sessions: engine.sessions,
+    engine: () => engine.port.status,
+    isHealthy: async () => {
+      await access(dataFolder, constants.W_OK);
+      await control.assertWritable();
+      return await engine.isHealthy();
+    },
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * Settings of a broker. The command line resolves them once (commands/serve-settings.ts); the parts
+ * take what they need of them by reference.
+ */
+
+import type { Log } from '../shared/base/ports.ts';
+import type { TrustRoot } from '../shared/formats/trust.ts';
+import type { CertificateFiles } from './access/certificates.ts';
+import type { EngineAddress } from './attached/link.ts';
+import type { EngineProfile } from './mqtt/engine-profile.ts';
+import type { Doors } from './mqtt/listeners.ts';
+import type { UpstreamOptions } from './relay/relay.ts';
+import type { LeadOptions } from './rollout/lead.ts';
+
+export interface BrokerSettings {
+  readonly dataFolder: string;
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly httpPort: number;
+  /** With them WebSocket and HTTP speak TLS as well. */
+  readonly certificateFiles: CertificateFiles | null;
+  readonly credentialsFile: string | null;
+  /** An attached engine needs one: anybody may write there, and only what verifies is shown. */
+  readonly trust: TrustRoot | null;
+  readonly storeBytesMax: number;
+  /** How long chunks that nothing announced needs are kept; null: for ever. */
+  readonly keepUnannouncedMs: number | null;
+  /** Null: this broker leads no rollouts. */
+  readonly lead: LeadOptions | null;
+  readonly engine: EmbeddedSettings | AttachedSettings;
+  readonly log: Log;
+}
+
+/** The engine in this process. */
+export interface EmbeddedSettings {
+  readonly kind: 'embedded';
+  readonly doors: Doors;
+  readonly connectionsMax: number;
+  /** Origins of web pages that may connect over WebSocket. */
+  readonly wsOrigins: readonly string[];
+  /** Of chunks, to all clients together; null for as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
+  /** Null: no broker stands above this one. */
+  readonly upstream: UpstreamOptions | null;
+}
+
+/** An engine of somebody else. */
+export interface AttachedSettings {
+  readonly kind: 'attached';
+  readonly address: EngineAddress;
+  readonly profile: EngineProfile;
+}
