@@ -5,18 +5,16 @@
  * Sans-I/O.
  */
 
+import type { MonoMs } from '../../shared/base/ids.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
-
 export class EchoWatch {
   /** One for each topic: a later word replaces an earlier one, as it does on the engine. */
-  readonly #expected = new Map<string, { payload: Uint8Array; sinceMs: Mono }>();
+  readonly #expected = new Map<string, { payload: Uint8Array; sinceMs: MonoMs }>();
 
   /** Call before it is sent: an echo may be faster than the acknowledgement. */
-  sending(topic: string, payload: Uint8Array, now: Mono): void {
+  sending(topic: string, payload: Uint8Array, now: MonoMs): void {
     const first = this.#expected.get(topic)?.sinceMs;
     this.#expected.set(topic, { payload: payload.slice(), sinceMs: first ?? now });
   }
@@ -38,7 +36,7 @@ export class EchoWatch {
   }
 
   /** Topics whose word should have come back by now. */
-  late(now: Mono): string[] {
+  late(now: MonoMs): string[] {
     return [...this.#expected]
       .filter(([, { sinceMs }]) => now - sinceMs >= LIMITS.echoMsMax)
       .map(([topic]) => topic);

@@ -5,19 +5,16 @@
  * and never counts on one that was not. Sans-I/O.
  */
 
-import type { RobotId } from '../../shared/base/ids.ts';
+import type { MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
-
 export class Presence {
-  readonly #heardMs = new Map<RobotId, Mono>();
+  readonly #heardMs = new Map<RobotId, MonoMs>();
   readonly #missed = new Set<RobotId>();
   /** Since when there has been a link; null without one, when nobody can be heard. */
-  #upSinceMs: Mono | null = null;
+  #upSinceMs: MonoMs | null = null;
 
-  up(now: Mono): void {
+  up(now: MonoMs): void {
     this.#upSinceMs = now;
   }
 
@@ -26,20 +23,20 @@ export class Presence {
   }
 
   /** @returns true when it was missed and is there after all */
-  spoke(robot: RobotId, now: Mono): boolean {
+  spoke(robot: RobotId, now: MonoMs): boolean {
     this.#heardMs.set(robot, now);
     return this.#missed.delete(robot);
   }
 
   /** Its own word or its will decides from now on. */
-  told(robot: RobotId, online: boolean, now: Mono): void {
+  told(robot: RobotId, online: boolean, now: MonoMs): void {
     this.#missed.delete(robot);
     if (online) this.#heardMs.set(robot, now);
     else this.#heardMs.delete(robot);
   }
 
   /** Of those that count as online, the ones that no longer do. */
-  sweep(online: readonly RobotId[], now: Mono): RobotId[] {
+  sweep(online: readonly RobotId[], now: MonoMs): RobotId[] {
     const since = this.#upSinceMs;
     if (since === null) return [];
     const gone = online.filter((robot) => {

@@ -4,18 +4,15 @@
  * a while, and a stranger who asks for everything cannot keep us busy. Sans-I/O.
  */
 
-import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { MonoMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
 
 export class WantLedger {
   /** Oldest answer first. */
-  readonly #answeredMs = new Map<Sha256Hex, Mono>();
+  readonly #answeredMs = new Map<Sha256Hex, MonoMs>();
 
   /** Of those that are wanted, the ones to answer; they count as answered from now on. */
-  take(wanted: readonly Sha256Hex[], now: Mono): Sha256Hex[] {
+  take(wanted: readonly Sha256Hex[], now: MonoMs): Sha256Hex[] {
     for (const [hash, atMs] of this.#answeredMs) {
       if (now - atMs < LIMITS.wantAnswerMsMin) break;
       this.#answeredMs.delete(hash);

@@ -7,7 +7,7 @@
 
 import type { Readable } from 'node:stream';
 import { pack, type Pack } from 'tar-stream';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
   CHUNKS_FOLDER,
@@ -37,7 +37,7 @@ export interface BackupSource {
 
 export interface BackupOptions {
   readonly hasChunks: boolean;
-  readonly now: number;
+  readonly now: EpochMs;
 }
 
 /** The stream fails when a store does; without its last entry it is no backup. */

@@ -5,6 +5,7 @@
  * no epoch; of theirs a lower number with a later date is new. Sans-I/O.
  */
 
+import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 
@@ -12,7 +13,7 @@ import type { RobotEvent } from '../../shared/formats/messages.ts';
 export interface EventMarks {
   /** Of events without an epoch: the number of the last one, and the latest instant that any had. */
   readonly seq: number;
-  readonly atMs: number;
+  readonly atMs: EpochMs;
   /** The epoch that was heard of last is at the end. */
   readonly epochs: readonly (readonly [epoch: string, seq: number])[];
 }

@@ -11,10 +11,10 @@
  */
 
 import type { Problem } from '../../shared/base/errors.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { ClockMs, Sha256Hex } from '../../shared/base/ids.ts';
 
 /** Milliseconds that a broker on this data folder has run. */
-export type UptimeMs = number;
+export type UptimeMs = ClockMs<'UptimeMs'>;
 
 export interface GarbageMark {
   /** Not needed, not touched and known to be there since then. */

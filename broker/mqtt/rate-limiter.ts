@@ -8,10 +8,8 @@
  * Sans-I/O.
  */
 
+import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
 
 export interface Turn<Reader> {
   readonly reader: Reader;
@@ -29,7 +27,7 @@ export class RateBudget<Reader, T extends Turn<Reader>> {
   readonly #bytesPerMs: number;
   /** Readers that wait, in the order in which they are next. */
   readonly #lines = new Map<Reader, Line<T>>();
-  #freeAtMs: Mono = 0;
+  #freeAtMs: MonoMs = 0;
   #waiting = 0;
 
   constructor(bytesPerSecond: number) {
@@ -60,7 +58,7 @@ export class RateBudget<Reader, T extends Turn<Reader>> {
   }
 
   /** What goes now, in this order; its bytes are spent. */
-  take(now: Mono): T[] {
+  take(now: MonoMs): T[] {
     const taken: T[] = [];
     while (this.#waiting > 0 && this.#freeAtMs <= now) {
       const turn = this.#next();
@@ -81,7 +79,7 @@ export class RateBudget<Reader, T extends Turn<Reader>> {
   }
 
   /** When `take` has something next; null while nobody waits. */
-  get wakeAtMs(): Mono | null {
+  get wakeAtMs(): MonoMs | null {
     return this.#waiting === 0 ? null : this.#freeAtMs;
   }
 

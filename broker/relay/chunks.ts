@@ -8,7 +8,7 @@ import type { Rollout } from '../../shared/formats/announcement.ts';
 import { chunksOfIndex, indexesOf } from '../../shared/formats/bundle-chunks.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import type { RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { MemoryFloor } from '../../shared/io/memory-floor.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
@@ -25,7 +25,7 @@ export interface SiteChunksOptions {
   readonly bytesPerSecondMax: number | null;
   readonly log: Log;
   /** A clock that never jumps; milliseconds. */
-  now(): number;
+  now(): MonoMs;
   wire(): Wire;
   /** What is announced here now, verified. */
   rollouts(): readonly Rollout[];
@@ -48,7 +48,7 @@ export class SiteChunks {
   readonly #retry: NodeJS.Timeout;
   /** One at a time: what is looked for in the store must not arrive meanwhile. */
   readonly #lane = new SerialQueue();
-  #heardAtMs = -Infinity;
+  #heardAtMs: MonoMs = -Infinity;
   #isUp = false;
   #isClosed = false;
   #problem: Problem | null = null;
@@ -202,7 +202,7 @@ export class SiteChunks {
     for (const hash of hashes) this.#effects(this.#pull?.kept(hash, 0, this.#now()) ?? []);
   }
 
-  #now(): number {
+  #now(): MonoMs {
     return this.#options.now();
   }
 

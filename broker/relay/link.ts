@@ -5,6 +5,7 @@
  */
 
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
 import { MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
@@ -87,7 +88,7 @@ export class UpstreamLink {
   }
 
   /** Of the last change of `isUp`. */
-  get sinceMs(): number {
+  get sinceMs(): EpochMs {
     return this.#sinceMs;
   }
 

@@ -5,11 +5,8 @@
  * no bytes. Sans-I/O.
  */
 
-import type { RobotId } from '../../shared/base/ids.ts';
+import type { MonoMs, RobotId } from '../../shared/base/ids.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
-
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
 
 /** What a person or a controller must not wait for. */
 export function newsOf(state: RobotState): string {
@@ -21,7 +18,7 @@ export function newsOf(state: RobotState): string {
 }
 
 interface Told {
-  readonly atMs: Mono;
+  readonly atMs: MonoMs;
   readonly news: string | null;
 }
 
@@ -29,7 +26,7 @@ export class ReportBook {
   readonly #everyMs: number;
   /** What of each robot was acknowledged upstream. */
   readonly #told = new Map<RobotId, Told>();
-  readonly #dueMs = new Map<RobotId, Mono>();
+  readonly #dueMs = new Map<RobotId, MonoMs>();
 
   constructor(everyMs: number) {
     this.#everyMs = everyMs;
@@ -41,14 +38,14 @@ export class ReportBook {
   }
 
   /** @param news null for a robot that is taken out of service */
-  changed(robot: RobotId, news: string | null, now: Mono): void {
+  changed(robot: RobotId, news: string | null, now: MonoMs): void {
     const told = this.#told.get(robot);
     const dueMs = !told || told.news !== news ? now : told.atMs + this.#everyMs;
     this.#dueMs.set(robot, Math.min(dueMs, this.#dueMs.get(robot) ?? Infinity));
   }
 
   /** Those whose time has come, longest due first; they are no longer waiting. */
-  take(countMax: number, now: Mono): RobotId[] {
+  take(countMax: number, now: MonoMs): RobotId[] {
     const due = [...this.#dueMs].filter(([, dueMs]) => dueMs <= now);
     due.sort(([, a], [, b]) => a - b);
     const taken = due.slice(0, countMax).map(([robot]) => robot);
@@ -57,13 +54,13 @@ export class ReportBook {
   }
 
   /** Acknowledged. What changed since `take` is waiting again by itself. */
-  told(robot: RobotId, news: string | null, now: Mono): void {
+  told(robot: RobotId, news: string | null, now: MonoMs): void {
     if (news === null) this.#told.delete(robot);
     else this.#told.set(robot, { atMs: now, news });
   }
 
   /** Not acknowledged: due at once when there is a link again. */
-  failed(robot: RobotId, now: Mono): void {
+  failed(robot: RobotId, now: MonoMs): void {
     this.#dueMs.set(robot, Math.min(now, this.#dueMs.get(robot) ?? Infinity));
   }
 }

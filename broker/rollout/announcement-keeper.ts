@@ -4,7 +4,7 @@
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
-import type { EpochMs } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
@@ -24,14 +24,14 @@ export interface KeeperOptions {
   readonly seeds: readonly Uint8Array[];
   readonly log: Log;
   now(): EpochMs;
-  mono(): number;
+  mono(): MonoMs;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
 export class AnnouncementKeeper {
   readonly #options: KeeperOptions;
   #current: Renewable | null = null;
-  #triedAtMs = Number.NEGATIVE_INFINITY;
+  #triedAtMs: MonoMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: KeeperOptions) {
     this.#options = options;

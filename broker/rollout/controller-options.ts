@@ -1,6 +1,6 @@
 /** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
 
-import type { EpochMs } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { Fleet } from '../control/fleet.ts';
@@ -29,7 +29,7 @@ export interface ControllerOptions {
   readonly onDecision?: (entry: AuditEntry) => void;
   readonly log: Log;
   now(): EpochMs;
-  mono(): number;
+  mono(): MonoMs;
   /** Retained, QoS 1; resolves when the broker has it. */
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }

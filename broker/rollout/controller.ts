@@ -7,7 +7,7 @@
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
 import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
-import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
@@ -69,7 +69,7 @@ export class Controller implements ControllerPort {
   readonly #keys: KeyWatch;
   /** Of other keys that sign now: to be kept before anything else is done. */
   #isTurned = false;
-  readonly #startedMs: number;
+  readonly #startedMs: MonoMs;
   readonly #startedAtMs: EpochMs;
   #plans: ReadonlyMap<string, Plan> = new Map();
   #announcedBy = '';

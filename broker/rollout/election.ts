@@ -4,7 +4,7 @@
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
-import type { EpochMs } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { openLease, signLease } from '../../shared/formats/lease.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
@@ -30,7 +30,7 @@ export interface LeadershipOptions {
   readonly log: Log;
   now(): EpochMs;
   /** A clock that never jumps. */
-  mono(): number;
+  mono(): MonoMs;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 

@@ -10,10 +10,8 @@
  * Sans-I/O.
  */
 
+import type { MonoMs } from '../../shared/base/ids.ts';
 import type { Lease } from '../../shared/formats/lease.ts';
-
-/** A clock that never jumps; milliseconds. */
-type Mono = number;
 
 export interface LeaseTimes {
   readonly leaseMs: number;
@@ -21,19 +19,19 @@ export interface LeaseTimes {
 }
 
 export type LeaseState =
-  | { readonly kind: 'following'; readonly heard: Heard | null; readonly quietSinceMs: Mono }
+  | { readonly kind: 'following'; readonly heard: Heard | null; readonly quietSinceMs: MonoMs }
   | {
       readonly kind: 'claiming';
       readonly mine: Mine;
-      readonly untilMs: Mono;
+      readonly untilMs: MonoMs;
       /** The last word on the topic in this term, our own included. */
       readonly last: Heard | null;
     }
   | {
       readonly kind: 'leading';
       readonly mine: Mine;
-      readonly heardMs: Mono;
-      readonly saidMs: Mono;
+      readonly heardMs: MonoMs;
+      readonly saidMs: MonoMs;
     };
 
 type Heard = Pick<Lease, 'controller' | 'term' | 'beat'>;
@@ -49,7 +47,7 @@ export interface LeaseStep {
 }
 
 /** @param isAlone the carrier is our own and holds no lease: nobody has to be waited for */
-export const startFollowing = (now: Mono, isAlone = false): LeaseState => ({
+export const startFollowing = (now: MonoMs, isAlone = false): LeaseState => ({
   kind: 'following',
   heard: null,
   quietSinceMs: isAlone ? -Infinity : now,
@@ -60,7 +58,7 @@ export interface LeaseContext {
   /** Id of the process that had our store before: its lock is ours, so it is gone. */
   readonly predecessor: string | null;
   readonly times: LeaseTimes;
-  readonly now: Mono;
+  readonly now: MonoMs;
   /** Terms up to this may have been used by a broker that this one was restored from. */
   readonly termFloor?: number;
 }
@@ -72,7 +70,7 @@ export function stepLease(state: LeaseState, event: LeaseEvent, context: LeaseCo
 }
 
 /** True while a decision of this controller may be published. */
-export function mayAct(state: LeaseState, times: LeaseTimes, now: Mono): boolean {
+export function mayAct(state: LeaseState, times: LeaseTimes, now: MonoMs): boolean {
   return state.kind === 'leading' && now - state.heardMs < actingMs(times);
 }
 
@@ -125,7 +123,7 @@ function tick(state: LeaseState, context: LeaseContext): LeaseStep {
   return now - state.saidMs >= times.leaseMs / 4 ? renew(state, now) : { state, say: null };
 }
 
-function renew(state: Extract<LeaseState, { kind: 'leading' }>, now: Mono): LeaseStep {
+function renew(state: Extract<LeaseState, { kind: 'leading' }>, now: MonoMs): LeaseStep {
   const mine = { ...state.mine, beat: state.mine.beat + 1 };
   return { state: { ...state, mine, saidMs: now }, say: mine };
 }

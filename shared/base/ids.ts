@@ -13,8 +13,15 @@ export type RolloutId = Branded<string, 'RolloutId'>;
 export type ComponentName = Branded<string, 'ComponentName'>;
 /** Lower-case hex of a SHA-256. */
 export type Sha256Hex = Branded<string, 'Sha256Hex'>;
-/** Milliseconds since 1970-01-01 UTC. */
-export type EpochMs = number;
+
+declare const clock: unique symbol;
+/** Milliseconds of one clock. A plain number fits any clock, a value of another clock does not. */
+export type ClockMs<Name> = number & { readonly [clock]?: Name };
+
+/** Milliseconds since 1970-01-01 UTC (`Date.now()`): it jumps when the clock of the machine is set. */
+export type EpochMs = ClockMs<'EpochMs'>;
+/** Milliseconds since a start (`performance.now()`): it never jumps, and means nothing elsewhere. */
+export type MonoMs = ClockMs<'MonoMs'>;
 
 export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 export const SHA256_PATTERN = /^[0-9a-f]{64}$/;

@@ -4,7 +4,7 @@
  * Sans-I/O.
  */
 
-import type { Sha256Hex } from './ids.ts';
+import type { MonoMs, Sha256Hex } from './ids.ts';
 
 export interface Log {
   debug(facts: object, message: string): void;
@@ -24,9 +24,9 @@ export interface SendOptions {
  */
 export interface Wire {
   readonly isUp: boolean;
-  /** When bytes of a message last came (`performance.now()`): it may be slow, but it is on its way.
+  /** When bytes of a message last came: it may be slow, but it is on its way.
    * -Infinity when none ever did; left out by a wire that sees whole messages only. */
-  readonly bodyAtMs?: number;
+  readonly bodyAtMs?: MonoMs;
   /** Connections in a row that the broker ended soon after they were up; see `countEndings`. */
   readonly endings?: number;
   /** Resolves at PUBACK (QoS 1) or when written (QoS 0); rejects BROKER_UNREACHABLE when the link

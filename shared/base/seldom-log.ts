@@ -4,23 +4,23 @@
  * Sans-I/O.
  */
 
+import type { MonoMs } from './ids.ts';
 import { LIMITS } from './limits.ts';
 import type { Log } from './ports.ts';
 
 interface Told {
-  atMs: number;
+  atMs: MonoMs;
   withheld: number;
 }
 
 export class SeldomLog {
   readonly #log: Log;
   readonly #everyMs: number;
-  readonly #now: () => number;
+  readonly #now: () => MonoMs;
   /** The longest untold first. */
   readonly #told = new Map<string, Told>();
 
-  /** @param now a clock that never jumps, in milliseconds */
-  constructor(log: Log, everyMs: number, now: () => number) {
+  constructor(log: Log, everyMs: number, now: () => MonoMs) {
     this.#log = log;
     this.#everyMs = everyMs;
     this.#now = now;

@@ -13,6 +13,7 @@ import { readFileSync } from 'node:fs';
 import { countEndings, reconnectMs, waitsOf } from '../base/backoff.ts';
 import { splitBrokerUrls } from '../base/broker-urls.ts';
 import { DroverError } from '../base/errors.ts';
+import type { MonoMs } from '../base/ids.ts';
 import { inBackground } from '../base/in-background.ts';
 import { LIMITS } from '../base/limits.ts';
 import { parseRefusal } from '../formats/messages.ts';
@@ -63,9 +64,9 @@ export class MqttWire implements Wire {
   /** Connections in a row over which no message came. */
   #unserved = 0;
   #endings = 0;
-  #upAtMs = -Infinity;
-  #heardAtMs = -Infinity;
-  #bodyAtMs = -Infinity;
+  #upAtMs: MonoMs = -Infinity;
+  #heardAtMs: MonoMs = -Infinity;
+  #bodyAtMs: MonoMs = -Infinity;
   #retryTimer: NodeJS.Timeout | null = null;
   #lastError: DroverError | null = null;
 
@@ -87,7 +88,7 @@ export class MqttWire implements Wire {
     return this.#up;
   }
 
-  get bodyAtMs(): number {
+  get bodyAtMs(): MonoMs {
     return this.#bodyAtMs;
   }
 
@@ -362,12 +363,12 @@ export async function connectWire(
   log: Log,
 ): Promise<MqttWire> {
   return await new Promise((resolve, reject) => {
-    const startedAtMs = Date.now();
+    const startedAtMs = performance.now();
     const wire: MqttWire = new MqttWire(options, handlers, log);
     const poll = setInterval(() => {
       const refused = wire.lastError?.code === 'BROKER_AUTH_REFUSED';
       const late =
-        Date.now() - startedAtMs > LIMITS.connectWaitMs ||
+        performance.now() - startedAtMs > LIMITS.connectWaitMs ||
         wire.failedAttempts >= LIMITS.connectAttemptsMax;
       if (!wire.isUp && !refused && !late) return;
       clearInterval(poll);

@@ -6,7 +6,7 @@
 
 import { DroverError } from '../base/errors.ts';
 import { sha256Hex } from '../crypto/hash.ts';
-import type { Sha256Hex } from '../base/ids.ts';
+import type { MonoMs, Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Wire } from '../base/ports.ts';
 import { ChunkPull, type PullEffect, type PullOptions } from '../transfer/pull.ts';
@@ -55,7 +55,7 @@ class ReadBack {
   readonly #link: ReadBackLink;
   readonly #job: ReadBackJob;
   readonly #pull: ChunkPull;
-  readonly #askedAtMs = new Map<Sha256Hex, number>();
+  readonly #askedAtMs = new Map<Sha256Hex, MonoMs>();
   readonly #absent = new Set<Sha256Hex>();
   readonly #unseen: Set<Sha256Hex>;
   readonly #stop: () => void;
@@ -63,7 +63,7 @@ class ReadBack {
   #reject: (error: unknown) => void = () => undefined;
   #timer: NodeJS.Timeout | null = null;
   readonly #silenceTimer: NodeJS.Timeout;
-  #lastPresentAtMs = 0;
+  #lastPresentAtMs: MonoMs = -Infinity;
   #cutsInARow = 0;
   #closed = false;
 
@@ -74,10 +74,13 @@ class ReadBack {
     this.#pull = new ChunkPull({ ...job, missing: job.hashes });
     this.#stop = link.listen({
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
-      onUp: () => this.#effects(this.#pull.up(Date.now())),
+      onUp: () => this.#effects(this.#pull.up(performance.now())),
       onDown: () => this.#onDown(),
     });
-    this.#silenceTimer = setInterval(() => this.#onSilence(Date.now()), LIMITS.readBackCheckMs);
+    this.#silenceTimer = setInterval(
+      () => this.#onSilence(performance.now()),
+      LIMITS.readBackCheckMs,
+    );
   }
 
   async run(): Promise<Sha256Hex[]> {
@@ -85,7 +88,7 @@ class ReadBack {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    if (this.#link.wire.isUp) this.#effects(this.#pull.up(Date.now()));
+    if (this.#link.wire.isUp) this.#effects(this.#pull.up(performance.now()));
     else this.#onDown();
     return await done;
   }
@@ -103,7 +106,7 @@ class ReadBack {
     if (!this.#pull.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
     this.#unseen.delete(hash);
     this.#askedAtMs.delete(hash);
-    this.#lastPresentAtMs = Date.now();
+    this.#lastPresentAtMs = performance.now();
     this.#cutsInARow = 0;
     try {
       await this.#job.onPresent(hash, payload);
@@ -132,8 +135,8 @@ class ReadBack {
     const wakeAtMs = this.#pull.wakeAtMs;
     if (wakeAtMs === null) return;
     this.#timer = setTimeout(
-      () => this.#effects(this.#pull.timer(Date.now())),
-      Math.max(0, wakeAtMs - Date.now()),
+      () => this.#effects(this.#pull.timer(performance.now())),
+      Math.max(0, wakeAtMs - performance.now()),
     );
   }
 
@@ -141,7 +144,7 @@ class ReadBack {
     switch (effect.kind) {
       case 'subscribe':
         for (const hash of effect.hashes) {
-          if (!this.#askedAtMs.has(hash)) this.#askedAtMs.set(hash, Date.now());
+          if (!this.#askedAtMs.has(hash)) this.#askedAtMs.set(hash, performance.now());
         }
         this.#subscribe(effect.hashes);
         return;
@@ -168,7 +171,7 @@ class ReadBack {
   }
 
   /** What has not come within the patience is noted as missing, and the reading goes on without. */
-  #onSilence(now: number): void {
+  #onSilence(now: MonoMs): void {
     const late = [...this.#askedAtMs].filter(([, at]) => now - at >= this.#job.patienceMs);
     if (late.length === 0) return;
     const askedAtMs = Math.min(...late.map(([, at]) => at));

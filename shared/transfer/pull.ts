@@ -11,7 +11,7 @@
  * Sans-I/O.
  */
 
-import type { EpochMs, Sha256Hex } from '../base/ids.ts';
+import type { MonoMs, Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 
 export type PullEffect =
@@ -35,16 +35,16 @@ export interface PullOptions {
 /** A chunk whose answer takes longer than any before it, while bytes come. */
 export interface SlowChunk {
   readonly hash: Sha256Hex;
-  readonly sinceMs: EpochMs;
+  readonly sinceMs: MonoMs;
 }
 
 interface Asked {
-  readonly firstAskedAtMs: EpochMs;
+  readonly firstAskedAtMs: MonoMs;
   /** The how manyth question of the pull this is. */
   turn: number;
   /** How many that were asked later were answered sooner. */
   overtakenBy: number;
-  askedAtMs: EpochMs;
+  askedAtMs: MonoMs;
   attempts: number;
 }
 
@@ -66,9 +66,9 @@ export class ChunkPull {
   #ended = false;
   #smoothMs: number | null = null;
   #deviationMs = 0;
-  #nextAskAtMs: EpochMs = 0;
+  #nextAskAtMs: MonoMs = 0;
   #turn = 0;
-  #heardAtMs: EpochMs = -Infinity;
+  #heardAtMs: MonoMs = -Infinity;
 
   constructor(options: PullOptions) {
     this.#missing = new Set(options.missing);
@@ -95,7 +95,7 @@ export class ChunkPull {
   }
 
   /** More to pull before it is done. `first` brings forward what still waits to be asked for. */
-  add(hashes: readonly Sha256Hex[], place: 'first' | 'last', now: EpochMs): PullEffect[] {
+  add(hashes: readonly Sha256Hex[], place: 'first' | 'last', now: MonoMs): PullEffect[] {
     const mine = new Set(hashes.filter((hash) => !this.#asked.has(hash)));
     const others = this.#queue.filter((hash) => !mine.has(hash));
     const fresh = [...mine].filter((hash) => place === 'first' || !this.#missing.has(hash));
@@ -107,7 +107,7 @@ export class ChunkPull {
   }
 
   /** The link is up and knows no subscription. */
-  up(now: EpochMs): PullEffect[] {
+  up(now: MonoMs): PullEffect[] {
     this.#up = true;
     if (this.#ended) return [];
     return this.#missing.size === 0 ? this.#end({ kind: 'done' }) : this.#fill(now);
@@ -123,7 +123,7 @@ export class ChunkPull {
   }
 
   /** A chunk whose bytes hash to `hash` is safely kept. Unknown and repeated ones change nothing. */
-  kept(hash: Sha256Hex, bytes: number, now: EpochMs): PullEffect[] {
+  kept(hash: Sha256Hex, bytes: number, now: MonoMs): PullEffect[] {
     if (this.#ended || !this.#missing.delete(hash)) return [];
     const asked = this.#asked.get(hash);
     this.#heardAtMs = now;
@@ -145,7 +145,7 @@ export class ChunkPull {
    * Call at `wakeAtMs`: asks again for what is late, and for what the rate held back. [P-7.5]
    * @param heardAtMs when a part of a message last came, for links that can tell
    */
-  timer(now: EpochMs, heardAtMs: EpochMs = -Infinity): PullEffect[] {
+  timer(now: MonoMs, heardAtMs: MonoMs = -Infinity): PullEffect[] {
     if (!this.#up || this.#ended) return [];
     const effects: PullEffect[] = [];
     this.#heardAtMs = Math.max(this.#heardAtMs, heardAtMs);
@@ -179,7 +179,7 @@ export class ChunkPull {
   }
 
   /** The next instant `timer` has something to do; null while down or ended. */
-  get wakeAtMs(): EpochMs | null {
+  get wakeAtMs(): MonoMs | null {
     if (!this.#up || this.#ended) return null;
     const deadlines = [...this.#asked.values()].map((asked) => this.#deadlineOf(asked));
     const roomLeft = this.#asked.size < this.#window && this.#queue.length > 0;
@@ -195,7 +195,7 @@ export class ChunkPull {
   }
 
   /** The oldest question whose answer is overdue and excused; what a person wants to know. */
-  slowest(now: EpochMs): SlowChunk | null {
+  slowest(now: MonoMs): SlowChunk | null {
     if (!this.#up || this.#ended) return null;
     for (const [hash, asked] of this.#asked) {
       const isOverdue = asked.askedAtMs + this.#patienceWith(asked) <= now;
@@ -205,7 +205,7 @@ export class ChunkPull {
     return null;
   }
 
-  #deadlineOf(asked: Asked): EpochMs {
+  #deadlineOf(asked: Asked): MonoMs {
     const isOvertaken = asked.overtakenBy >= LIMITS.pullOvertakenMin;
     const sinceMs = isOvertaken ? asked.askedAtMs : Math.max(asked.askedAtMs, this.#heardAtMs);
     return sinceMs + this.#patienceWith(asked);
@@ -235,7 +235,7 @@ export class ChunkPull {
     this.#window = Math.min(this.#window, Math.max(2, Math.floor(this.#window / 2)));
   }
 
-  #fill(now: EpochMs): PullEffect[] {
+  #fill(now: MonoMs): PullEffect[] {
     if (!this.#up || this.#ended) return [];
     if (this.#everyMs > 0 && now < this.#nextAskAtMs) return [];
     const room = Math.max(0, this.#window - this.#asked.size);
@@ -252,7 +252,7 @@ export class ChunkPull {
   }
 
   /** A question is paid for when it is asked: with the answer, each round trip would be lost. */
-  #charge(chunks: number, now: EpochMs): void {
+  #charge(chunks: number, now: MonoMs): void {
     const dueAtMs = Math.max(this.#nextAskAtMs, now - LIMITS.rateBurstMs); // a timer may be late
     this.#nextAskAtMs = dueAtMs + chunks * this.#everyMs;
   }
