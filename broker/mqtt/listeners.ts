@@ -142,6 +142,8 @@ export class Listeners {
         this.#judgeOrigin(req, answerWith),
       handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
     });
+    // It repeats what the server says: without a listener that would end the process.
+    sockets.on('error', (error) => this.#options.log.debug({ error: error.message }, 'WebSocket'));
     sockets.on('connection', (socket, request) => {
       request.socket.setNoDelay(true);
       this.#accept(engine, createWebSocketStream(socket), request.socket);
