@@ -55,7 +55,7 @@ const PROGRAMS: readonly Program[] = [
     units: ['drover-robot.service', 'drover-recover.service'],
     defaults: ['drover-robot'],
     user: null,
-    data: [],
+    data: ['/var/lib/drover'], // what was mounted; roots of robots are never removed
     recommends: 'zstd', // deltas; without it robots take full payloads
     title: 'agent that keeps a robot on signed releases',
   },

@@ -2,12 +2,14 @@
 
 import type { Argv } from 'yargs';
 import { withDryRun } from '../../shared/io/cli-options.ts';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart, lockRoot } from '../install/lock.ts';
+import { notMounted } from '../install/mount-memory.ts';
 import { adoptRoots } from './adopt-roots.ts';
 import { withInstall, withRoots } from './declare-options.ts';
 import { parseAdoptVersion, parseRoots, rootAbsent, socketPathOf } from './options.ts';
+import { findOwnFolders, openOwnFolders } from './own-folders.ts';
 import { assertNoAgent } from './serve-agent.ts';
 
 export const adoptCommand = (argv: Argv): Argv =>
@@ -31,10 +33,13 @@ async function adopt(args: AdoptArgs): Promise<void> {
   const { dryRun: isDryRun } = args;
   assertRootsApart(roots);
   for (const { root } of roots) {
+    const away = notMounted(root, findOwnFolders());
+    if (away) throw away;
     if ((await realDisk.kind(root)) === 'absent') throw rootAbsent('take over', root);
   }
   if (!isDryRun) {
-    for (const { root } of roots) await lockRoot(root); // makes a root that is absent
+    const own = openOwnFolders(makeLog('drover-robot'));
+    for (const { root } of roots) await lockRoot(root, own);
     await assertNoAgent(socketPathOf(roots, args.socket));
   }
   const version = parseAdoptVersion(args.adoptVersion);

@@ -6,6 +6,7 @@ import { realDisk } from '../install/disk.ts';
 import { explainAtRest } from './at-rest.ts';
 import { callAgent } from './call-agent.ts';
 import { parseRoots } from './options.ts';
+import { findOwnFolders } from './own-folders.ts';
 
 export interface AskArgs {
   root: string[];
@@ -23,7 +24,7 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
     out.result(answer as object, lines ?? [JSON.stringify(answer, null, 2)]);
   } catch (thrown) {
     if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
-    const atRest = await explainAtRest(realDisk, roots);
+    const atRest = await explainAtRest(realDisk, roots, findOwnFolders());
     const { isWhole, ...told } = atRest;
     if (!isWhole) process.exitCode = 3;
     out.result(told, atRest.lines);

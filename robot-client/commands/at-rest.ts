@@ -9,7 +9,10 @@ import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
 import { versionOf, withExpected } from '../install/slots.ts';
-import { isRootLocked } from '../install/lock.ts';
+import { isLocked } from '../install/lock.ts';
+import { notMounted } from '../install/mount-memory.ts';
+import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
+import { lockFilesOf } from '../install/path-lock.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { expectedOf, failedOf } from '../update/state.ts';
@@ -26,16 +29,22 @@ export interface AtRest {
 }
 
 /** Changes nothing, and says what the agent would go on from. */
-export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[]): Promise<AtRest> {
+export async function explainAtRest(
+  disk: Disk,
+  roots: readonly ComponentRoot[],
+  own: OwnFolders = NO_FOLDERS,
+): Promise<AtRest> {
   const components: object[] = [];
   const lines: string[] = [];
   let isWhole = true;
   for (const { component, root } of roots) {
     const layout = layoutOf(root);
-    if ((await disk.kind(root)) === 'absent') {
-      const absent = toProblem(rootAbsent('look at', root));
-      components.push({ name: component, last_error: absent });
-      lines.push(`${component}: ${absent.message} (${absent.code}): ${absent.hint}`);
+    const isAbsent = (await disk.kind(root)) === 'absent';
+    const away = notMounted(root, own) ?? (isAbsent ? rootAbsent('look at', root) : null);
+    if (away) {
+      const problem = toProblem(away);
+      components.push({ name: component, last_error: problem });
+      lines.push(`${component}: ${problem.message} (${problem.code}): ${problem.hint}`);
       isWhole = false;
       continue;
     }
@@ -56,9 +65,9 @@ export async function explainAtRest(disk: Disk, roots: readonly ComponentRoot[])
     components.push(reportComponent(view));
     lines.push(...explainComponent(view, Date.now()));
   }
-  const isHeld = roots.some(({ root }) => isRootLocked(root));
+  const isHeld = roots.some(({ root }) => [root, ...lockFilesOf(root, own)].some(isLocked));
   const first = isHeld
-    ? 'an agent works on this root and its socket does not answer: a disk that is read-only or full closes it, and the fleet hears why; this is what the disk remembers'
+    ? 'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers'
     : 'the agent is not running; this is what the disk remembers';
   const agent = isHeld ? 'not answering' : 'not running';
   return { agent, isWhole, components, lines: [first, ...lines] };

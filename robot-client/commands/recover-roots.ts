@@ -6,6 +6,8 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { realDisk } from '../install/disk.ts';
 import { lockRoot } from '../install/lock.ts';
+import { notMounted } from '../install/mount-memory.ts';
+import type { OwnFolders } from '../install/outside-root.ts';
 import { rootAbsent, type ComponentRoot } from './options.ts';
 import type { Recovery } from '../install/recover.ts';
 import { assertNoAgent } from './serve-agent.ts';
@@ -19,7 +21,7 @@ export interface RecoverFailure {
 /** @throws DroverError ROBOT_ALREADY_RUNNING when an agent works on one of them; none was touched */
 export async function recoverRoots(
   roots: readonly ComponentRoot[],
-  on: { socketPath: string; recover(one: ComponentRoot): Promise<Recovery> },
+  on: { socketPath: string; own: OwnFolders; recover(one: ComponentRoot): Promise<Recovery> },
 ): Promise<{ recoveries: Recovery[]; failures: RecoverFailure[] }> {
   const recoveries: Recovery[] = [];
   const failures: RecoverFailure[] = [];
@@ -28,11 +30,11 @@ export async function recoverRoots(
   const locked: ComponentRoot[] = [];
   for (const one of roots) {
     try {
-      if ((await realDisk.kind(one.root)) === 'absent') {
+      if ((await realDisk.kind(one.root)) === 'absent' && !notMounted(one.root, on.own)) {
         recoveries.push(nothingThere(one));
         continue;
       }
-      await lockRoot(one.root);
+      await lockRoot(one.root, on.own);
       locked.push(one);
     } catch (thrown) {
       if (thrown instanceof DroverError && thrown.code === 'ROBOT_ALREADY_RUNNING') throw thrown;

@@ -2,12 +2,13 @@
 
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/lock.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
 import { withAgentOptions } from './declare-options.ts';
 import { parseAdoptVersion, parseHookTimeout, parseRoots, socketPathOf } from './options.ts';
+import { openOwnFolders } from './own-folders.ts';
 import { recoverRoots } from './recover-roots.ts';
 
 export const recoverCommand = (argv: Argv): Argv =>
@@ -44,6 +45,7 @@ async function recover(args: RecoverArgs): Promise<void> {
   };
   const { recoveries, failures } = await recoverRoots(roots, {
     socketPath: socketPathOf(roots, args.socket),
+    own: openOwnFolders(makeLog('drover-robot')),
     recover: (one) => recoverComponent({ ...install, ...one }),
   });
   const lines = [

@@ -15,6 +15,7 @@ import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/lock.ts';
 import { RootClaims } from '../install/root-claims.ts';
+import { openOwnFolders } from './own-folders.ts';
 import { withAgent, type AgentArgs } from './declare-options.ts';
 import {
   machineModel,
@@ -40,7 +41,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
-  const claims = new RootClaims();
+  const claims = new RootClaims(openOwnFolders(log));
   const agent = new Agent({
     robot: parseRobotId(args.id),
     roots,

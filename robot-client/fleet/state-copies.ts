@@ -31,7 +31,10 @@ export interface Copies {
    * @returns in how many of them it ended well
    */
   others(run: Run): Promise<number>;
-  /** True when there is no first root at all, as on a fresh robot: nothing can stand in it. */
+  /**
+   * True when there is no first root at all, as on a fresh robot: nothing can stand in it. False
+   * while its disk is not mounted.
+   */
   isFirstAbsent(): Promise<boolean>;
 }
 
@@ -81,7 +84,8 @@ export class StateCopies implements Copies {
 
   async isFirstAbsent(): Promise<boolean> {
     const [first] = this.#options.roots;
-    return first !== undefined && (await this.#options.disk.kind(first.root)) === 'absent';
+    if (first === undefined || (await this.#options.claims?.stray?.(first.root))) return false;
+    return (await this.#options.disk.kind(first.root)) === 'absent';
   }
 
   /** @returns null when it ended well, and in time */

@@ -6,27 +6,19 @@
  * and holds between containers that share the folder. `state/` is locked beside it when it is there:
  * a container may have been given that folder alone. A lock belongs to the open file description:
  * the program `flock` takes it on a descriptor that it inherits, and it stays while ours is open.
+ * The path is locked as well, outside of the root (path-lock.ts): a root may be unmounted under us.
  * Node opens with O_CLOEXEC, so no hook, and no daemon that a hook leaves behind, keeps it.
  */
 
-import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  fstat,
-  openSync,
-  readFileSync,
-  realpathSync,
-  stat,
-  statSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, fstat, openSync, readFileSync, stat, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf } from './layout.ts';
 import { diskError, realDisk } from './disk.ts';
+import { notMounted, rememberMount } from './mount-memory.ts';
 import { mountedPlace, overlaps } from './mounted-place.ts';
+import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
+import { flock, lockPaths, realPathOf } from './path-lock.ts';
 import { makeRoot } from '../update/swap.ts';
 
 export interface RootLock {
@@ -45,21 +37,44 @@ export interface RootLock {
 const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 
 /**
- * Locks a root, which is made when it is absent.
- * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED, DISK_READ_ONLY,
- *   DISK_FULL, DISK_WRITE_FAILED
+ * Locks a root, which is made when it is absent: first its path, since another may hold the root of
+ * this path that was unmounted, then the folder.
+ * @param own left out: the folder alone is locked, and no mount is remembered
+ * @throws DroverError ROBOT_ALREADY_RUNNING, ROOT_NOT_MOUNTED, FLOCK_MISSING, ROOT_LOCK_FAILED,
+ *   DISK_READ_ONLY, DISK_FULL, DISK_WRITE_FAILED
  */
-export async function lockRoot(root: string): Promise<RootLock> {
+export async function lockRoot(root: string, own: OwnFolders = NO_FOLDERS): Promise<RootLock> {
+  const paths = await lockPaths(root, own);
+  try {
+    const lock = await lockFolders(root, own);
+    return {
+      ...{ root, stray: () => lock.stray(), takeState: () => lock.takeState() },
+      release: () => {
+        lock.release();
+        paths.release();
+      },
+    };
+  } catch (thrown) {
+    paths.release();
+    throw thrown;
+  }
+}
+
+/** The same for a caller that holds the lock of the path. @throws DroverError as `lockRoot` */
+export async function lockFolders(root: string, own: OwnFolders): Promise<RootLock> {
+  const away = notMounted(root, own);
+  if (away) throw away;
   const layout = layoutOf(root);
   if (folderId(root) === null) await makeRoot(realDisk, layout);
   const lock = new FolderLock(root, layout.state, await lockFolder(root, root));
   try {
     if ((await realDisk.kind(layout.state)) === 'folder') await lock.lockState();
+    await rememberMount(root, own);
+    return lock;
   } catch (thrown) {
     lock.release();
     throw thrown;
   }
-  return lock;
 }
 
 class FolderLock implements RootLock {
@@ -126,11 +141,12 @@ async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
 }
 
 /**
- * True when the kernel lists a lock on this root. For telling only: taking the lock to find out
- * would refuse an agent that starts at the same instant. False where the kernel shows no locks.
+ * True when the kernel lists a lock on this root, or on another file. For telling only: taking the
+ * lock to find out would refuse an agent that starts at the same instant. False where the kernel
+ * shows no locks.
  */
-export function isRootLocked(root: string): boolean {
-  const stat = statSync(root, { throwIfNoEntry: false, bigint: true });
+export function isLocked(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
   if (!stat) return false;
   const [major, minor] = [
     (stat.dev >> 8n) & 0xfffn,
@@ -184,18 +200,6 @@ function readMounts(): string {
 const isBelow = (path: string, above: string): boolean =>
   path.startsWith(above === '/' ? '/' : `${above}/`);
 
-/** The real path of what exists of a path, with the rest behind it. */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    const above = dirname(path);
-    if (above === path) return path;
-    const real = realPathOf(above);
-    return `${real === '/' ? '' : real}${path.slice(above === '/' ? 0 : above.length)}`;
-  }
-}
-
 /** The same for one folder under two names, also over a bind mount; null when there is none. */
 function folderId(path: string): string | null {
   const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
@@ -216,33 +220,4 @@ async function lockFolder(folder: string, root: string): Promise<number> {
     closeSync(fd);
     throw thrown;
   }
-}
-
-/** `flock -n` ends with 1 and without a word when another holds the lock, also that of busybox. */
-function flock(fd: number, root: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (
-      code: 'ROBOT_ALREADY_RUNNING' | 'FLOCK_MISSING' | 'ROOT_LOCK_FAILED',
-      why: string,
-    ) => reject(new DroverError(code, `lock ${root}: ${why}`));
-    const child = spawn('flock', ['-n', '3'], {
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', 'ignore', 'pipe', fd],
-      timeout: LIMITS.flockMs,
-    });
-    let said = '';
-    child.stderr?.on('data', (bytes: Buffer) => (said = (said + bytes).slice(0, 500)));
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return fail('FLOCK_MISSING', 'there is no program flock here');
-      fail('ROOT_LOCK_FAILED', `could not run flock: ${error.message}`);
-    });
-    child.once('close', (exitCode, signal) => {
-      if (exitCode === 0) return resolve();
-      const words = said.trim();
-      if (exitCode === 1 && words === '') {
-        return fail('ROBOT_ALREADY_RUNNING', 'another drover-robot works on it');
-      }
-      fail('ROOT_LOCK_FAILED', words === '' ? `flock ended with ${exitCode ?? signal}` : words);
-    });
-  });
 }

@@ -1,11 +1,14 @@
 /**
- * The locks of one agent, one for each root. A disk that refuses does not end the agent: its root
- * is claimed later, and until then nothing is read from it or written to it. Any other failure ends
- * the agent before anything is touched.
+ * The locks of one agent, one for each root. A disk that refuses, or is not mounted yet, does not
+ * end the agent: its root is claimed later, and until then nothing is read from it or written to
+ * it. Any other failure ends the agent before anything is touched.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
-import { lockRoot, type RootLock } from './lock.ts';
+import { lockFolders, type RootLock } from './lock.ts';
+import { notMounted } from './mount-memory.ts';
+import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
+import { lockPaths, type PathLock } from './path-lock.ts';
 
 /** The part of the claims that a component needs. */
 export interface Claims {
@@ -29,13 +32,25 @@ export function isSickDisk(thrown: unknown): boolean {
   return thrown.code === 'DISK_WRITE_FAILED' && SICK.includes(causeOf(thrown));
 }
 
+const mayPass = ({ code }: DroverError): boolean =>
+  code === 'ROOT_NOT_MOUNTED' || code.startsWith('DISK_');
+
 const causeOf = ({ cause }: DroverError): string =>
   cause instanceof Error && 'code' in cause ? String(cause.code) : '';
 
 export class RootClaims implements Claims {
   readonly #locks = new Map<string, RootLock>();
+  /** Held also while a root cannot be claimed yet: no other agent may come before us. */
+  readonly #paths = new Map<string, PathLock>();
+  readonly #taking = new Map<string, Promise<void>>();
+  readonly #own: OwnFolders;
   #isReleased = false;
   #tellGone: () => Promise<void> = () => Promise.resolve();
+
+  /** @param own left out: only the folders are locked, and no mount is remembered */
+  constructor(own: OwnFolders = NO_FOLDERS) {
+    this.#own = own;
+  }
 
   /** @param tell awaited before a state folder that is gone is made again, so that it is told and written */
   beforeStateIsMadeAgain(tell: () => Promise<void>): void {
@@ -54,7 +69,7 @@ export class RootClaims implements Claims {
       try {
         await this.take(root);
       } catch (thrown) {
-        if (!(thrown instanceof DroverError) || !thrown.code.startsWith('DISK_')) throw thrown;
+        if (!(thrown instanceof DroverError) || !mayPass(thrown)) throw thrown;
         if (nth === 0 && FORBIDDEN.includes(causeOf(thrown))) throw thrown;
         if (nth === 0) first = thrown;
       }
@@ -62,15 +77,28 @@ export class RootClaims implements Claims {
     return first;
   }
 
+  /** Whoever asks while a root is being claimed waits for that: two locks of ours exclude each other. */
   async take(root: string): Promise<void> {
     if (this.has(root)) return;
-    const lock = await lockRoot(root);
-    if (this.#isReleased) lock.release();
-    else this.#locks.set(root, lock);
+    let taking = this.#taking.get(root);
+    if (!taking) {
+      taking = this.#take(root).finally(() => this.#taking.delete(root));
+      this.#taking.set(root, taking);
+    }
+    await taking;
+  }
+
+  async #take(root: string): Promise<void> {
+    const paths = this.#paths.get(root) ?? (await lockPaths(root, this.#own));
+    this.#paths.set(root, paths);
+    const lock = await lockFolders(root, this.#own);
+    this.#locks.set(root, lock);
+    if (this.#isReleased) this.release();
   }
 
   async stray(root: string): Promise<DroverError | null> {
-    return (await this.#locks.get(root)?.stray()) ?? null;
+    const lock = this.#locks.get(root);
+    return lock ? await lock.stray() : notMounted(root, this.#own);
   }
 
   /**
@@ -98,7 +126,9 @@ export class RootClaims implements Claims {
 
   release(): void {
     this.#isReleased = true;
-    for (const lock of this.#locks.values()) lock.release();
-    this.#locks.clear();
+    for (const held of [this.#locks, this.#paths]) {
+      for (const lock of held.values()) lock.release();
+      held.clear();
+    }
   }
 }

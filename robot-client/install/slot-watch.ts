@@ -48,13 +48,14 @@ export class SlotWatch {
   }
 
   /**
-   * The slots stay as they were known while another folder stands at the path of the root.
+   * The slots stay as they were known while another folder, or a bare mount point, stands at the
+   * path of the root.
    * @param state that the component has from now on, when it is another
    */
   async read(state?: MachineState): Promise<void> {
     if (state) this.#expected = expectedOf(state);
     const stray = await this.#claims?.stray?.(this.#layout.root);
-    if (stray?.code === 'ROOT_REPLACED') return;
+    if (stray?.code === 'ROOT_REPLACED' || stray?.code === 'ROOT_NOT_MOUNTED') return;
     const found = await readSlots(this.#disk, this.#layout);
     const { active, rollback } = withExpected(found, this.#expected);
     const { adoption } = this;

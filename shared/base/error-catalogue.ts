@@ -384,6 +384,11 @@ export const CATALOGUE = {
     'mount what belongs at the path of the message: the agent goes on by itself; to begin with what stands there now, restart the agent',
     'later',
   ),
+  ROOT_NOT_MOUNTED: refused(
+    'operator',
+    'mount what the message names: the agent goes on by itself; if the root was moved on purpose, remove the file that the message names',
+    'later',
+  ),
   STATE_GONE: refused(
     'operator',
     'remove nothing from state/ while the agent runs; it makes folder and socket again within two minutes, and an application that uses POST /ready has to say it again',

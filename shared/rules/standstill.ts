@@ -23,7 +23,7 @@ const FOREIGN_SLOT_CODES = Object.keys(SLOT_CODES).filter(isForeign);
 const HELD_CODES = [
   ...(['TRUST_EXPIRED', 'TRUST_LOST', 'STATE_NEWER', 'STATE_GONE', 'ROOT_REPLACED'] as const),
   ...(['ROBOT_ALREADY_RUNNING', 'FLOCK_MISSING', 'ROOT_LOCK_FAILED', 'SOCKET_UNUSABLE'] as const),
-  'ROOT_OTHER_COMPONENT' as const,
+  ...(['ROOT_OTHER_COMPONENT', 'ROOT_NOT_MOUNTED'] as const),
   ...(['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED', 'INTERNAL'] as const),
 ] as const satisfies readonly ErrorCode[];
 

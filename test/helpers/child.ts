@@ -4,6 +4,9 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { programFile, type DroverProgram } from './program-file.ts';
 import type { Scope } from './scope.ts';
 import { waitUntil } from './wait-until.ts';
@@ -28,6 +31,17 @@ export interface ChildOptions {
   readonly under?: readonly string[];
 }
 
+let folder: string | null = null;
+
+/** Folders that agents keep for themselves: for this test file, not those of the machine. */
+function ownFolders(): Record<string, string> {
+  if (folder === null) {
+    const made = (folder = mkdtempSync(join(tmpdir(), 'drover-own-')));
+    process.once('exit', () => rmSync(made, { recursive: true, force: true }));
+  }
+  return { RUNTIME_DIRECTORY: join(folder, 'run'), STATE_DIRECTORY: join(folder, 'lib') };
+}
+
 export class Child {
   readonly #process: ChildProcess;
   readonly #name: string;
@@ -41,7 +55,7 @@ export class Child {
     this.#name = [command, ...args].join(' ');
     this.#process = spawn(command, [...args], {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...ownFolders(), ...options.env },
       stdio: 'pipe',
     });
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => {

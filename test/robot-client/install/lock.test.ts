@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runHook } from '../../../robot-client/install/hooks.ts';
-import { assertRootsApart, isRootLocked, lockRoot } from '../../../robot-client/install/lock.ts';
+import { assertRootsApart, isLocked, lockRoot } from '../../../robot-client/install/lock.ts';
 import { startChild, type Child } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import type { Scope } from '../../helpers/scope.ts';
@@ -47,12 +47,12 @@ describe('the lock of a root', () => {
 
   it('is seen by whoever only asks, who takes none for it', async (t) => {
     const root = await tempFolder(t);
-    assert.equal(isRootLocked(root), false);
+    assert.equal(isLocked(root), false);
     const lock = await lockRoot(root);
-    assert.equal(isRootLocked(root), true);
+    assert.equal(isLocked(root), true);
     lock.release();
-    assert.equal(isRootLocked(root), false);
-    assert.equal(isRootLocked(join(root, 'absent')), false);
+    assert.equal(isLocked(root), false);
+    assert.equal(isLocked(join(root, 'absent')), false);
   });
 
   it('has exactly one winner of four that come at one instant', async (t) => {

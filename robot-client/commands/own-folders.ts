@@ -1,0 +1,19 @@
+/** The folders outside of all roots that this process uses. */
+
+import type { Log } from '../../shared/base/ports.ts';
+import { ownFolders, type OwnFolders } from '../install/outside-root.ts';
+import { openRuntime } from '../install/path-lock.ts';
+
+/** For commands that change nothing: none is made. */
+export const findOwnFolders = (): OwnFolders => ownFolders(process.env, process.getuid?.() === 0);
+
+/** Makes the folder for locks; where that fails the roots alone are locked. */
+export function openOwnFolders(log: Log): OwnFolders {
+  const found = findOwnFolders();
+  const { own, problem } = openRuntime(found);
+  if (own.runtime === null) {
+    const reason = problem ?? { message: 'neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set' };
+    log.info({ reason: reason.message }, 'no folder for locks by path: the roots alone are locked');
+  }
+  return own;
+}

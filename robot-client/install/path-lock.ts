@@ -1,0 +1,135 @@
+/**
+ * Locks the paths that lead to a root, outside of it. The lock on the root folder goes away with
+ * its file system when that is unmounted: a second program would then find an empty folder and lock
+ * that. The files stay behind, empty, one for each path; a lock ends with its process.
+ */
+
+import { spawn } from 'node:child_process';
+import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { OwnFolders } from './outside-root.ts';
+
+/** Only its owner may enter: whoever can open the file of a lock can hold it. */
+const FOLDER_MODE = 0o700;
+const HASH_CHARS = 32;
+
+/** The real path of what exists of a path, with the rest behind it. */
+export function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const above = dirname(path);
+    if (above === path) return path;
+    const real = realPathOf(above);
+    return `${real === '/' ? '' : real}${path.slice(above === '/' ? 0 : above.length)}`;
+  }
+}
+
+/** A root as it was given, and as it is without links: both may lead to it at another start. */
+export const pathsOf = (root: string): string[] => [...new Set([root, realPathOf(root)])];
+
+/** A name for a path that fits in a file name, whatever the path is. */
+export const nameOfPath = (path: string): string =>
+  sha256Hex(new TextEncoder().encode(path)).slice(0, HASH_CHARS);
+
+const lockFile = (folder: string, path: string): string => `${folder}/${nameOfPath(path)}.lock`;
+
+/** Files of the locks of a root; none without a folder for them. */
+export const lockFilesOf = (root: string, { runtime }: OwnFolders): string[] =>
+  runtime === null ? [] : pathsOf(root).map((path) => lockFile(runtime, path));
+
+/**
+ * Makes the folder for locks.
+ * @returns the same folders, without that one where it cannot be made, and why
+ */
+export function openRuntime(own: OwnFolders): { own: OwnFolders; problem: Problem | null } {
+  const { runtime } = own;
+  if (runtime === null) return { own, problem: null };
+  try {
+    mkdirSync(runtime, { recursive: true, mode: FOLDER_MODE });
+    return { own, problem: null };
+  } catch (cause) {
+    const why = `make ${runtime}: ${(cause as Error).message}`;
+    const problem = toProblem(new DroverError('ROOT_LOCK_FAILED', why, { cause }));
+    return { own: { ...own, runtime: null }, problem };
+  }
+}
+
+export interface PathLock {
+  /** Idempotent. The end of the process does the same. */
+  release(): void;
+}
+
+/**
+ * A file that cannot be opened or locked is left out: the lock of the root folder holds without it.
+ * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING
+ */
+export async function lockPaths(root: string, own: OwnFolders): Promise<PathLock> {
+  const fds: number[] = [];
+  const release = (): void => fds.splice(0).forEach((fd) => closeSync(fd));
+  for (const file of lockFilesOf(root, own)) {
+    try {
+      const fd = await lockOne(file, root);
+      if (fd !== null) fds.push(fd);
+    } catch (thrown) {
+      release();
+      throw thrown;
+    }
+  }
+  return { release };
+}
+
+async function lockOne(file: string, root: string): Promise<number | null> {
+  let fd: number;
+  try {
+    fd = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
+  } catch {
+    return null;
+  }
+  try {
+    await flock(fd, root);
+    return fd;
+  } catch (thrown) {
+    closeSync(fd);
+    if (!(thrown instanceof DroverError) || thrown.code === 'ROOT_LOCK_FAILED') return null;
+    if (thrown.code !== 'ROBOT_ALREADY_RUNNING') throw thrown;
+    const hint = `stop the other first (fuser -v ${file} names it); it may hold a root of this path that was unmounted`;
+    throw new DroverError('ROBOT_ALREADY_RUNNING', thrown.message, { hint, cause: thrown });
+  }
+}
+
+/**
+ * `flock -n` ends with 1 and without a word when another holds the lock, also that of busybox.
+ * @param root for the message
+ * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED
+ */
+export function flock(fd: number, root: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (
+      code: 'ROBOT_ALREADY_RUNNING' | 'FLOCK_MISSING' | 'ROOT_LOCK_FAILED',
+      why: string,
+    ) => reject(new DroverError(code, `lock ${root}: ${why}`));
+    const child = spawn('flock', ['-n', '3'], {
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+      stdio: ['ignore', 'ignore', 'pipe', fd],
+      timeout: LIMITS.flockMs,
+    });
+    let said = '';
+    child.stderr?.on('data', (bytes: Buffer) => (said = (said + bytes).slice(0, 500)));
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return fail('FLOCK_MISSING', 'there is no program flock here');
+      fail('ROOT_LOCK_FAILED', `could not run flock: ${error.message}`);
+    });
+    child.once('close', (exitCode, signal) => {
+      if (exitCode === 0) return resolve();
+      const words = said.trim();
+      if (exitCode === 1 && words === '') {
+        return fail('ROBOT_ALREADY_RUNNING', 'another drover-robot works on it');
+      }
+      fail('ROOT_LOCK_FAILED', words === '' ? `flock ended with ${exitCode ?? signal}` : words);
+    });
+  });
+}
