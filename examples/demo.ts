@@ -1,8 +1,9 @@
 /**
  * `npm run demo`: the whole life of a bundle on this machine, with real processes, in under two
- * minutes. Five robots take 1.0.0; then 1.1.0 comes: two take it, one is killed in mid-transfer and
- * goes on where it was, one fails its health check and goes back, one is busy until it is told
- * otherwise. A forged announcement is refused by all. Exit 0 only if all of that happened.
+ * minutes on a quiet machine. Five robots take 1.0.0; then 1.1.0 comes: two take it, one is killed
+ * in mid-transfer and goes on where it was, one fails its health check and goes back, one is busy
+ * until it is told otherwise. A forged announcement is refused by all. Exit 0 only if all of that
+ * happened.
  */
 
 import { prepareReleases, prepareTrust, publish, startCarrier } from './demo/prepare.ts';
@@ -11,7 +12,8 @@ import { ROBOTS_DEFAULT, runScenario } from './demo/rollout-scenario.ts';
 import { cutAndResume, refuseForgery } from './demo/trials.ts';
 import { BUSY_ROBOT, OLD_ROBOT, ROBOTS, SLOW_ROBOT, World, type Carrier } from './demo/world.ts';
 
-const DEMO_MS_MAX = 115_000;
+/** A demo that hangs ends here. A machine with nothing else to do needs less than two minutes. */
+const DEMO_MS_MAX = 600_000;
 
 async function firstRelease(world: World, carrier: Carrier): Promise<Map<string, Started>> {
   world.title('Release 1.0.0 to five robots that have nothing yet');
@@ -19,7 +21,7 @@ async function firstRelease(world: World, carrier: Carrier): Promise<Map<string,
   const started = new Map<string, Started>();
   for (const id of ROBOTS) started.set(id, await world.startRobot(carrier, id));
   const { watch } = carrier;
-  await watch.until('all run 1.0.0', () => ROBOTS.every((id) => watch.runs(id, '1.0.0')), 60_000);
+  await watch.until('all run 1.0.0', () => ROBOTS.every((id) => watch.runs(id, '1.0.0')));
   world.check('five robots run 1.0.0', true);
   return started;
 }
@@ -39,19 +41,15 @@ async function secondRelease(
   const code = 'HEALTH_DEADLINE';
   const isBack = (): boolean =>
     watch.runs(OLD_ROBOT, '1.0.0') && watch.row(OLD_ROBOT)?.last_error?.code === code;
-  await watch.until(`${OLD_ROBOT} goes back`, isBack, 40_000);
+  await watch.until(`${OLD_ROBOT} goes back`, isBack);
   world.check(`${OLD_ROBOT} failed its health check and went back to 1.0.0 (${code})`, true);
-  await watch.until('the busy one waits', () => watch.row(BUSY_ROBOT)?.phase === 'waiting', 20_000);
+  await watch.until('the busy one waits', () => watch.row(BUSY_ROBOT)?.phase === 'waiting');
   await world.processes.run('robot-client', ['explain', '--root', world.path(BUSY_ROBOT)], {
     show: true,
   });
   await world.askRobot(BUSY_ROBOT, 'POST', '/ready', { ready: true });
   const others = ROBOTS.filter((id) => id !== OLD_ROBOT);
-  await watch.until(
-    'the others run 1.1.0',
-    () => others.every((id) => watch.runs(id, '1.1.0')),
-    40_000,
-  );
+  await watch.until('the others run 1.1.0', () => others.every((id) => watch.runs(id, '1.1.0')));
   world.check('the other four run 1.1.0', true);
 }
 

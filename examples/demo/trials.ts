@@ -75,7 +75,7 @@ export async function refuseForgery(world: World, carrier: Carrier): Promise<voi
   const code = 'ENVELOPE_KEY_UNKNOWN';
   const { watch } = carrier;
   const refused = () => ROBOTS.every((id) => watch.row(id)?.last_error?.code === code);
-  await watch.until('every robot refuses it', refused, 20_000);
+  await watch.until('every robot refuses it', refused);
   world.check(
     `all five robots refused it (${code}) and run what they ran`,
     watch.row('r1')?.version === '1.1.0',
