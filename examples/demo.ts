@@ -69,12 +69,14 @@ async function showVersions(world: World, carrier: Carrier): Promise<void> {
 
 async function runStory(): Promise<void> {
   const world = await World.open();
-  const overtime = setTimeout(() => {
-    console.error(
-      `demo: error: not done within ${DEMO_MS_MAX / 1000} s; see ${world.path('logs')}`,
-    );
-    process.exit(1);
-  }, DEMO_MS_MAX);
+  // Nothing that the demo started outlives it.
+  const giveUp = (why: string): void => {
+    console.error(`demo: error: ${why}; see ${world.path('logs')}`);
+    void world.close(true).finally(() => process.exit(1));
+  };
+  const overtime = setTimeout(() => giveUp(`not done within ${DEMO_MS_MAX / 1000} s`), DEMO_MS_MAX);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => giveUp(`ended by ${signal}`));
   try {
     await prepareTrust(world);
     await prepareReleases(world);
