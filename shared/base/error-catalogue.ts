@@ -381,7 +381,7 @@ export const CATALOGUE = {
   ),
   ROOT_REPLACED: refused(
     'operator',
-    'mount what belongs at the path of the message: the agent goes on by itself; to begin with what stands there now, restart the agent',
+    'mount what belongs at the path of the message: the agent goes on by itself; to begin with what stands there now, restart the agent (a disk that is not mounted is then ROOT_NOT_MOUNTED)',
     'later',
   ),
   ROOT_NOT_MOUNTED: refused(
