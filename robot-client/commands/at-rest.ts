@@ -8,14 +8,15 @@ import { explainComponent } from '../local/explain.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
-import { versionOf, withExpected } from '../install/slots.ts';
+import { versionOf } from '../install/slots.ts';
+import { slotsWith } from '../install/unlinked.ts';
 import { isLocked } from '../install/lock.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
-import { expectedOf, failedOf } from '../update/state.ts';
+import { failedOf } from '../update/state.ts';
 import { peekMachineState } from '../update/state-file.ts';
 import { rootAbsent, type ComponentRoot } from './options.ts';
 
@@ -49,8 +50,9 @@ export async function explainAtRest(
       continue;
     }
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
-    const slots = withExpected(await readSlots(disk, layout), expectedOf(state));
-    isWhole &&= problem === null && state.lastProblem?.code !== 'STATE_LOST';
+    const slots = slotsWith(await readSlots(disk, layout), state);
+    isWhole &&=
+      problem === null && state.unlinked.length === 0 && state.lastProblem?.code !== 'STATE_LOST';
     const view = {
       name: component,
       version: versionOf(slots.active),

@@ -85,6 +85,12 @@ export function parseAdoptVersion(text: string): string {
   throw new DroverError('USAGE', `read --adopt-version: not a version (got ${text}, want 1.2.3)`);
 }
 
+/** Version of a release on this robot. */
+export function parseRelease(text: string): string {
+  if (isVersion(text)) return text;
+  throw new DroverError('USAGE', `read --release: not a version (got ${text}, want 1.2.3)`);
+}
+
 export function defaultArch(): string {
   return canonicalArch(process.arch);
 }

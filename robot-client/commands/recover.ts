@@ -7,7 +7,16 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/lock.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
 import { withAgentOptions } from './declare-options.ts';
-import { parseAdoptVersion, parseHookTimeout, parseRoots, socketPathOf } from './options.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { TEXT } from '../../shared/io/cli-options.ts';
+import { layoutOf } from '../install/layout.ts';
+import {
+  parseAdoptVersion,
+  parseHookTimeout,
+  parseRelease,
+  parseRoots,
+  socketPathOf,
+} from './options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { recoverRoots } from './recover-roots.ts';
 
@@ -16,7 +25,11 @@ export const recoverCommand = (argv: Argv): Argv =>
     'recover',
     'at boot, before the application: finish what a power cut interrupted',
     // The agent's options are taken as well, so that both units can be given the same line.
-    (options) => withAgentOptions(options),
+    (options) =>
+      withAgentOptions(options).option('release', {
+        ...TEXT,
+        describe: 'of releases/: link active to it, when active leads to nothing whole',
+      }),
     (args) => recover(args),
   );
 
@@ -28,6 +41,7 @@ interface RecoverArgs {
   readonly hookTimeout: string;
   readonly maxBoots: number;
   readonly adoptVersion: string;
+  readonly release: string | undefined;
 }
 
 const bootsOf = ({ bootsForeign }: Recovery): string =>
@@ -36,12 +50,17 @@ const bootsOf = ({ bootsForeign }: Recovery): string =>
 async function recover(args: RecoverArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
+  if (args.release !== undefined && roots.length > 1) {
+    throw new DroverError('USAGE', 'read --release: give the one --root that it is for');
+  }
   const install = {
     disk: realDisk,
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args.hookTimeout),
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
+    ...(args.release !== undefined && { release: parseRelease(args.release) }),
+    stateFolders: roots.map(({ root }) => layoutOf(root).state),
   };
   const { recoveries, failures } = await recoverRoots(roots, {
     socketPath: socketPathOf(roots, args.socket),

@@ -6,15 +6,18 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Layout } from './layout.ts';
-import { stateAfterLoss } from '../update/lost-state.ts';
 import type { Disk } from './disk-port.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
-import { readSlots } from './read-slots.ts';
 import { foreignRoot, nameRoot } from './root-name.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
-import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
+import {
+  lostState,
+  newerState,
+  readMachineState,
+  writeMachineState,
+} from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
 
 const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
@@ -56,7 +59,7 @@ export class RootOpener {
     await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: told by what follows
     const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     const read = await this.#tried(() => readMachineState(disk, layout, now));
-    const state = read ?? stateAfterLoss(await readSlots(disk, layout), this.problem, now);
+    const state = read ?? (await lostState(disk, layout, this.problem, now));
     return { state, adoption: adopted?.problem ?? null };
   }
 

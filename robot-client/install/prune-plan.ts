@@ -67,7 +67,7 @@ export function planPrune(facts: RootFacts): PrunePlan {
   const stays = new Set(facts.releases.map(({ name }) => name));
   for (const name of removed) stays.delete(name);
   const lost = [slots.active, slots.rollback].flatMap((slot) =>
-    slot.kind === 'lost' ? [slot.version] : [],
+    slot.kind === 'lost' && slot.version !== null ? [slot.version] : [],
   );
   const isSpare = (name: string): boolean =>
     isVersion(name) && !stays.has(name) && !lost.includes(name);

@@ -22,8 +22,10 @@ import {
   type Spare,
 } from './recovery.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { slotProblem, versionOf, withExpected, type Slot, type Slots } from './slots.ts';
-import { stateAfterLoss } from '../update/lost-state.ts';
+import { linkAgain, linkBeside, planRelink } from './relink.ts';
+import { slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { slotsWith } from './unlinked.ts';
+import { relinked } from '../update/lost-state.ts';
 import { expectedOf, failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
@@ -35,7 +37,12 @@ import { chooseOlder } from '../update/way-back-plan.ts';
 import { readSlots } from './read-slots.ts';
 import { foreignRoot } from './root-name.ts';
 import { checkRelease } from './seal-check.ts';
-import { newerState, readMachineState, writeMachineState } from '../update/state-file.ts';
+import {
+  lostState,
+  newerState,
+  readMachineState,
+  writeMachineState,
+} from '../update/state-file.ts';
 import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
 import { returnFrom } from '../update/way-back.ts';
 
@@ -61,6 +68,10 @@ export interface RecoverInput {
   readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
   readonly adoptVersion: string;
+  /** Release that a technician chose for `active`. */
+  readonly release?: string | undefined;
+  /** State folders of all roots of the robot. */
+  readonly stateFolders?: readonly string[];
 }
 
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
@@ -102,17 +113,18 @@ class Recoverer {
     }
     const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
     // A file that can neither be read nor set aside counts as lost: what runs is on probation.
-    this.#state = read ?? stateAfterLoss(await readSlots(disk, layout), null, Date.now());
+    this.#state = read ?? (await lostState(disk, layout, null, Date.now()));
     const { lastProblem } = this.#state;
     if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#say(lastProblem);
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
+    await this.#relink();
     await this.#lookAtReleases(wasClean || isRead);
     await this.#begin();
     await this.#finishSwap();
     await this.#finishRollback();
-    const slots = withExpected(await readSlots(disk, layout), expectedOf(this.#state));
+    const slots = slotsWith(await readSlots(disk, layout), this.#state);
     const problem = slotProblem(slots);
     const { version, bootsForeign } = bootsOf(slots.active);
     // With nothing to boot something is left to do; what boots is no reason for another exit code.
@@ -167,6 +179,25 @@ class Recoverer {
     if (!this.#actions.includes(line)) this.#actions.push(line);
   }
 
+  /** Links a release again when nothing says which one ran, or a technician chose one. */
+  async #relink(): Promise<void> {
+    const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
+    const { component, release, stateFolders = [] } = this.#input;
+    const on = { component, release, stateFolders, state };
+    const plan = await this.#tried(() => planRelink(disk, layout, on));
+    if (plan === null) return;
+    if ('ask' in plan) return this.#note(plan.ask);
+    // The state comes first: a link that it does not know would count as one of the image.
+    this.#state = relinked(state, plan, Date.now());
+    if (!(await this.#write())) return;
+    const isLinked = await this.#tried(async () => {
+      await linkAgain(disk, layout, plan);
+      return true;
+    });
+    const { lastProblem } = this.#state;
+    if (isLinked && lastProblem) this.#say(lastProblem);
+  }
+
   /** Goes back when what boots is not whole and what can be gone back to is better. */
   async #lookAtReleases(wasClean: boolean): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
@@ -196,6 +227,9 @@ class Recoverer {
       goesBackTo === versionOf(slots.rollback) ? 'went back to' : 'linked active again to';
     if (isBack) this.#actions.push(`${done} ${goesBackTo}`);
     else this.#note(problem);
+    if (isBack && slots.active.kind !== 'release') {
+      await this.#tried(() => linkBeside(this.#disk, this.#layout, this.#state, goesBackTo));
+    }
     this.#state = withDamage(
       this.#state,
       isBack ? decision : { ...decision, damage: null, goesBackTo: null },
@@ -281,6 +315,10 @@ class Recoverer {
   /** Steps and persists; false when the state could not be written, even after making room. */
   async #keep(event: MachineEvent): Promise<boolean> {
     this.#state = step(this.#state, event, Date.now()).state;
+    return await this.#write();
+  }
+
+  async #write(): Promise<boolean> {
     const write = async (): Promise<boolean> => {
       await writeMachineState(this.#disk, this.#layout, this.#state);
       return true;

@@ -10,8 +10,9 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { foreignProblem, slotProblem, versionOf, withExpected, type Slots } from './slots.ts';
-import { expectedOf, type MachineState } from '../update/state.ts';
+import { foreignProblem, slotProblem, versionOf, type Slots } from './slots.ts';
+import { slotsWith } from './unlinked.ts';
+import type { MachineState } from '../update/state.ts';
 
 export interface BootFacts {
   readonly state: MachineState;
@@ -50,7 +51,7 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const { active, rollback, state } = facts;
   const nothing = { problem: null, damage: null, goesBackTo: null };
   if (foreignProblem(facts.slots) || isTurning(state)) return nothing;
-  const slots = withExpected(facts.slots, expectedOf(state));
+  const slots = slotsWith(facts.slots, state);
   const problem = problemOf(slots, active);
   if (problem === null) return nothing;
   const version = versionOf(slots.active);

@@ -8,10 +8,11 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { expectedOf, type MachineState } from '../update/state.ts';
+import type { MachineState } from '../update/state.ts';
 import type { Cleaned } from '../update/clean-up.ts';
 import type { Left } from './prune-plan.ts';
-import { NO_SLOTS, slotProblem, versionOf, withExpected, type Slots } from './slots.ts';
+import { NO_SLOTS, slotProblem, versionOf, type Slots } from './slots.ts';
+import { slotsWith } from './unlinked.ts';
 import { readSlots } from './read-slots.ts';
 import type { Claims } from './root-claims.ts';
 
@@ -21,8 +22,8 @@ export class SlotWatch {
   readonly #claims: Claims | undefined;
   readonly #log: Log | undefined;
   slots: Slots = NO_SLOTS;
-  /** Version that `active` has to lead to; null when it may be absent. */
-  #expected: string | null = null;
+  /** Says what `active` has to lead to. */
+  #state: MachineState | null = null;
   /** As the last clean-up found it. */
   left: readonly Left[] = [];
   sinceMs: EpochMs = 0;
@@ -53,11 +54,11 @@ export class SlotWatch {
    * @param state that the component has from now on, when it is another
    */
   async read(state?: MachineState): Promise<void> {
-    if (state) this.#expected = expectedOf(state);
+    if (state) this.#state = state;
     const stray = await this.#claims?.stray?.(this.#layout.root);
     if (stray?.code === 'ROOT_REPLACED' || stray?.code === 'ROOT_NOT_MOUNTED') return;
     const found = await readSlots(this.#disk, this.#layout);
-    const { active, rollback } = withExpected(found, this.#expected);
+    const { active, rollback } = this.#state ? slotsWith(found, this.#state) : found;
     const { adoption } = this;
     const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';
     const told = isPlain && adoption ? { ...active, problem: adoption } : active;

@@ -55,8 +55,11 @@ export type Slot =
       readonly end: { readonly path: string; readonly id: string };
       readonly way: readonly string[];
     }
-  /** A link that Drover made to a release that is not there any more, or a link that is gone. */
-  | { readonly kind: 'lost'; readonly version: string; readonly problem: Problem }
+  /**
+   * A link that Drover made to a release that is not there any more, or a link that is gone; null
+   * when nothing says where it led.
+   */
+  | { readonly kind: 'lost'; readonly version: string | null; readonly problem: Problem }
   | {
       readonly kind: 'foreign';
       readonly problem: Problem;

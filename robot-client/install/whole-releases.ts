@@ -1,9 +1,10 @@
-/** Finds the releases that are known to be whole, whatever leads to them. */
+/** Finds the releases that Drover made, and those known to be whole, whatever leads to them. */
 
+import { nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/rules/version.ts';
 import type { Disk } from './disk-port.ts';
-import { releaseFolder, type Layout } from './layout.ts';
+import { ADOPTED_SEAL, releaseFolder, type Layout } from './layout.ts';
 import { checkRelease } from './seal-check.ts';
 
 const NONE: ReadonlySet<string> = new Set();
@@ -24,4 +25,18 @@ export async function wholeReleases(
     if ((await checkRelease(disk, layout, input)).kind === 'whole') whole.push(version);
   }
   return whole;
+}
+
+/** Versions with a folder in releases/ and a record of Drover's: a recipe or a seal. */
+export async function ourReleases(disk: Disk, layout: Layout): Promise<string[]> {
+  const list = async (folder: string): Promise<string[]> =>
+    (await nullIfFailed(disk.list(folder))) ?? [];
+  const records = new Set([...(await list(layout.bases)), ...(await list(layout.seals))]);
+  const found: string[] = [];
+  for (const name of (await list(layout.releases)).filter(isVersion)) {
+    if (!records.has(name) && !records.has(`${ADOPTED_SEAL}${name}`)) continue;
+    const kind = await nullIfFailed(disk.kind(releaseFolder(layout, name)));
+    if (kind === 'folder') found.push(name);
+  }
+  return found.slice(0, LIMITS.unlinkedMax);
 }

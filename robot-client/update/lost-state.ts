@@ -8,6 +8,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
+import { leadNowhere, unlinkedProblem } from '../install/unlinked.ts';
 import {
   freshState,
   isLostJob,
@@ -19,10 +20,20 @@ import {
 
 /**
  * @param damage what was wrong with the file; null when there was none
+ * @param releases that Drover made and that stand in the root
  * @returns the state to begin with; on probation when both slots lead to releases
  */
-export function stateAfterLoss(slots: Slots, damage: Problem | null, now: EpochMs): MachineState {
+export function stateAfterLoss(
+  slots: Slots,
+  damage: Problem | null,
+  now: EpochMs,
+  releases: readonly string[] = [],
+): MachineState {
   const fresh = freshState();
+  if (releases.length > 0 && leadNowhere(slots)) {
+    const lastProblem = { ...unlinkedProblem(releases), version: null, atMs: now };
+    return { ...fresh, unlinked: [...releases], lastProblem };
+  }
   const version = versionOf(slots.active);
   const previous = versionOf(slots.rollback);
   // A root with one release may have come with the image: nothing says that a state was lost.
@@ -54,13 +65,34 @@ export function withRollback(state: MachineState, slots: Slots): MachineState {
 /** Remembers what runs: by it a link that is gone later is not taken for "nothing installed". */
 export function withActive(state: MachineState, slots: Slots): MachineState {
   const version = versionOf(slots.active);
-  return state.phase === 'idle' && version !== null ? { ...state, lastActive: version } : state;
+  const isAtRest = state.phase === 'idle' && version !== null;
+  return isAtRest ? { ...state, lastActive: version, unlinked: [] } : state;
+}
+
+/** A release was linked again: it is on probation, with the one before it as the way back. */
+export function relinked(
+  state: MachineState,
+  { version, previous }: { readonly version: string; readonly previous: string | null },
+  now: EpochMs,
+): MachineState {
+  const back =
+    previous === null ? 'there is no release to go back to' : `${previous} to go back to`;
+  const message = `read active: the link was gone; it leads to ${version} again, on probation: ${back}`;
+  const problem = toProblem(new DroverError('RELEASE_LOST', message));
+  return {
+    ...state,
+    phase: 'probation',
+    job: lostJob(version, previous, now),
+    installed: null,
+    retry: null,
+    lastProblem: { ...problem, version, atMs: now },
+  };
 }
 
 const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
 
 /** Stands for the update that is not known any more: its version, and what it replaced. */
-function lostJob(version: string, previousVersion: string, now: EpochMs): Job {
+function lostJob(version: string, previousVersion: string | null, now: EpochMs): Job {
   return {
     rollout: LOST_ROLLOUT,
     seq: 0,
@@ -99,6 +131,7 @@ export const rolloutOf = (job: Job | null): string | null =>
 
 /** Told with each start until what runs is confirmed again. */
 export function lossOf({ job, lastProblem }: MachineState): Problem | null {
-  const isLoss = job !== null && isLostJob(job) && lastProblem?.code === 'STATE_LOST';
-  return isLoss ? toProblem(new DroverError('STATE_LOST', lastProblem.message)) : null;
+  if (job === null || !isLostJob(job) || !lastProblem) return null;
+  const code = (['STATE_LOST', 'RELEASE_LOST'] as const).find((one) => one === lastProblem.code);
+  return code ? toProblem(new DroverError(code, lastProblem.message)) : null;
 }

@@ -293,7 +293,7 @@ function recalled(
 function confirmed(state: MachineState): MachineState {
   const { job, installed } = state;
   const after = withConfirmed(withConfirmed(state, installed), job);
-  const now = { installed: job && known(job), lastActive: job && job.version };
+  const now = { installed: job && known(job), lastActive: job && job.version, unlinked: [] };
   return { ...after, ...now, job: null, retry: null, lastProblem: null };
 }
 
@@ -340,6 +340,8 @@ function afterRollback(state: MachineState, lastActive: string | null, now: Epoc
   const { cause } = state.job ?? { cause: null };
   if (!cause) return { ...state, job: null };
   const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
+  if (state.job?.version === lastActive)
+    return { ...noted(state, { ...cause, code }, now), job: null };
   const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
   const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
   // Undone is undone; what a failed update replaced stands again as it did before.

@@ -10,6 +10,7 @@ import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withActive, withRollback } from './lost-state.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
+import { ourReleases } from '../install/whole-releases.ts';
 import { readSlots } from '../install/read-slots.ts';
 
 export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
@@ -66,8 +67,19 @@ export async function readMachineState(
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   const slots = await readSlots(disk, layout);
-  const state = value ? withRollback(value, slots) : stateAfterLoss(slots, problem, now);
+  const state = value ? withRollback(value, slots) : await lostState(disk, layout, problem, now);
   return withActive(state, slots);
+}
+
+/** The state to begin with where none can be read. @param damage what was wrong with the file */
+export async function lostState(
+  disk: Disk,
+  layout: Layout,
+  damage: Problem | null,
+  now: number,
+): Promise<MachineState> {
+  const slots = await readSlots(disk, layout);
+  return stateAfterLoss(slots, damage, now, await ourReleases(disk, layout));
 }
 
 /**
@@ -82,7 +94,7 @@ export async function peekMachineState(
   try {
     const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
     const slots = await readSlots(disk, layout);
-    if (bytes === null) return { state: stateAfterLoss(slots, null, now), problem: null };
+    if (bytes === null) return { state: await lostState(disk, layout, null, now), problem: null };
     return { state: withRollback(parseMachineState(bytes), slots), problem: null };
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
@@ -91,7 +103,7 @@ export async function peekMachineState(
     const hint = 'nothing was changed; the agent and drover-robot recover set the file aside';
     const message = `read machine.json: ${cause.message}`;
     const damage = toProblem(new DroverError('STATE_CORRUPT', message, { hint }));
-    return { state: stateAfterLoss(await readSlots(disk, layout), damage, now), problem: damage };
+    return { state: await lostState(disk, layout, damage, now), problem: damage };
   }
 }
 

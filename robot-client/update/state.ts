@@ -106,6 +106,8 @@ const stateSchema = z.object({
   installed: jobSchema.nullable().default(null),
   /** Version that `active` led to when the robot was last at rest; null for nothing. */
   lastActive: versionSchema.nullable().default(null),
+  /** Releases that stood here when neither a state nor a link said which of them ran. */
+  unlinked: z.array(versionSchema).max(LIMITS.unlinkedMax).default([]),
   lastUpdate: lastUpdateSchema.nullable().default(null),
   blocked: z
     .array(
@@ -194,6 +196,7 @@ export function freshState(): MachineState {
     job: null,
     installed: null,
     lastActive: null,
+    unlinked: [],
     lastUpdate: null,
     blocked: [],
     deltaFailures: [],

@@ -7,7 +7,7 @@ import type { ReleaseCheck } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { wholeReleases } from '../install/whole-releases.ts';
-import type { Job } from './state.ts';
+import { isLostJob, type Job } from './state.ts';
 import { chooseOlder, isOther, planReturn, planWayBack, type WayBack } from './way-back-plan.ts';
 
 const NONE: ReadonlySet<string> = new Set();
@@ -42,7 +42,8 @@ export async function returnFrom(
 ): Promise<string | null> {
   const { job, active, failed } = on;
   const previous = job.previousVersion;
-  if (previous === null) return null;
+  // A release that was linked again and has no way back stays: nothing would boot.
+  if (previous === null) return isLostJob(job) ? job.version : null;
   if (isOther(active, job)) return active;
   const target = await look(disk, layout, previous);
   if (target.kind === 'whole' || target.kind === 'unknown') return previous;

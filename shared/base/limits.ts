@@ -281,6 +281,7 @@ export const LIMITS = {
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
   adoptSealHashMs: 10 * SECOND, // hashing of what is adopted: a boot waits for it; sizes after that
   adoptSealMs: 20 * SECOND, // an adopted tree that takes longer to walk through gets no seal
+  unlinkedMax: 32, // releases that a state names when the links to them are gone: kept and told
   damagesMax: 8, // files remembered that differed from what was installed
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 

@@ -134,7 +134,9 @@ describe('recover', () => {
     assert.deepEqual([version, problems], [NEW, []]);
     assert.ok(actions.join().includes('RELEASE_LOST'));
     assert.equal((await readMachineState(realDisk, layout, NOW)).lastProblem?.code, 'RELEASE_LOST');
+    assert.equal(await readlink(layout.rollback), `releases/${OLD}`, 'the way back as well');
     await rm(layout.active);
+    await rm(layout.rollback);
     assert.equal((await recover()).version, NEW, 'it is known after that, too');
   });
 

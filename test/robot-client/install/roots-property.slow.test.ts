@@ -139,6 +139,13 @@ async function check(root: string, before: Before, world: World): Promise<void> 
   if (before.known.length > 0 && isOfOurs) {
     assert.notEqual(after.whole.length, 0, 'a whole release is left');
   }
+  // With both links gone what is whole stays: one of them is what ran, and the state may name none.
+  const isGone =
+    before.active === null && before.rollback === null && !world.steps.includes('adopt');
+  if (isGone && ['idle', 'missing', 'empty', 'junk'].includes(world.state)) {
+    const isLeft = (version: string): boolean => after.whole.includes(version);
+    assert.ok(before.known.every(isLeft), 'with both links gone, each whole release is left');
+  }
   if (before.active === null) return;
   assert.ok(after.active, 'active leads somewhere, as before');
   if (after.active.hash !== before.active.hash) {
@@ -260,6 +267,20 @@ describe('a root that Drover did not make', () => {
     const folder = await manyFolders(t);
     const property = fc.asyncProperty(mountedWorlds, (world) => holds(folder, world));
     await fc.assert(property, { numRuns: MOUNTED_RUNS });
+  });
+
+  it('keeps what is whole when both links are gone, whatever is left of the state', async (t) => {
+    const folder = await manyFolders(t);
+    const gone = fc.record({
+      losses: fc.subarray(['seal of active', 'file of active', 'file of rollback'] as const),
+      state: fc.constantFrom('idle', 'missing', 'empty', 'junk'),
+      records: fc.constantFrom('seal', 'none'),
+      steps: fc.array(fc.constantFrom('recover', 'agent'), { minLength: 1, maxLength: 4 }),
+    });
+    const property = fc.asyncProperty(gone, ({ losses, ...rest }) =>
+      holds(folder, { ...PLAIN, ...rest, losses: [...losses, 'link active', 'link rollback'] }),
+    );
+    await fc.assert(property, { numRuns: RUNS / 2 });
   });
 
   it('keeps what boots wherever the state file of a phase is cut', async (t) => {

@@ -1,0 +1,149 @@
+/**
+ * Links a release again in a root of which the links are gone: the one that is whole, the one that
+ * other files name, or the one that a technician chose. unlinked.ts decides.
+ */
+
+import { performance } from 'node:perf_hooks';
+import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseUsage, stintsOf } from '../fleet/usage.ts';
+import { expectedOf, failedOf, parseMachineState, type MachineState } from '../update/state.ts';
+import { pointLink } from '../update/swap.ts';
+import { chooseOlder } from '../update/way-back-plan.ts';
+import type { Disk } from './disk-port.ts';
+import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { readSlots } from './read-slots.ts';
+import { checkRelease } from './seal-check.ts';
+import { assertOwnSlots, versionOf, type Slots } from './slots.ts';
+import { askWhich, chooseUnlinked, isUnlinked, leadNowhere } from './unlinked.ts';
+import { wholeReleases } from './whole-releases.ts';
+
+export interface RelinkInput {
+  readonly component: string;
+  readonly state: MachineState;
+  /** Chosen by a technician; undefined for none. */
+  readonly release?: string | undefined;
+  /** State folders of the robot: what ran is named in `usage.json` of one of them. */
+  readonly stateFolders: readonly string[];
+}
+
+export interface Relink {
+  readonly version: string;
+  /** Whole, and older; null when there is none. */
+  readonly previous: string | null;
+}
+
+/**
+ * @returns null when there is nothing to link; a problem when a person has to choose
+ * @throws DroverError USAGE, RELEASE_DAMAGED, SLOT_… for a choice that cannot be followed
+ */
+export async function planRelink(
+  disk: Disk,
+  layout: Layout,
+  input: RelinkInput,
+): Promise<Relink | { readonly ask: Problem } | null> {
+  const slots = await readSlots(disk, layout);
+  const { release, state } = input;
+  if (release === undefined && !isUnlinked(slots, state)) return null;
+  const until = performance.now() + LIMITS.recoverHashMs;
+  const whole = await wholeReleases(disk, layout, () => performance.now() < until);
+  if (release !== undefined) {
+    if (versionOf(slots.active) === release) return null;
+    await assertMayChoose(disk, layout, { slots, whole, release });
+  }
+  const named = release === undefined ? await namesOf(disk, layout, input) : [];
+  const version = release ?? chooseUnlinked({ whole, named });
+  if (version === null) return whole.length > 1 ? { ask: askWhich(whole) } : null;
+  const back = versionOf(slots.rollback);
+  const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
+  return { version, previous: back !== null && back !== version ? back : older };
+}
+
+async function assertMayChoose(
+  disk: Disk,
+  layout: Layout,
+  on: { slots: Slots; whole: readonly string[]; release: string },
+): Promise<void> {
+  const { slots, whole, release } = on;
+  assertOwnSlots(slots);
+  const runs = versionOf(slots.active);
+  if (runs !== null && whole.includes(runs)) {
+    throw new DroverError('USAGE', `link ${release}: active leads to ${runs}, which is whole`);
+  }
+  const tree = releaseFolder(layout, release);
+  const look = { version: release, tree, mayHash: () => true, known: new Set<string>() };
+  const found = await checkRelease(disk, layout, look);
+  if (found.kind === 'absent') {
+    const there = whole.length > 0 ? `whole are ${whole.join(', ')}` : 'none is whole';
+    throw new DroverError('USAGE', `link ${release}: there is no such release (${there})`);
+  }
+  if (found.kind === 'damaged') {
+    throw new DroverError('RELEASE_DAMAGED', `link ${release}: ${found.path}: ${found.why}`);
+  }
+}
+
+/** Versions that other files name as what ran here, the surest first. */
+async function namesOf(
+  disk: Disk,
+  layout: Layout,
+  { component, stateFolders, state }: RelinkInput,
+): Promise<string[]> {
+  const names: (string | null)[] = [state.job?.version ?? null];
+  const unfinished = await parsed(disk, `${layout.machineFile}.new`, parseMachineState);
+  if (unfinished) names.push(expectedOf(unfinished));
+  for (const folder of new Set([layout.state, ...stateFolders])) {
+    const usage = await parsed(disk, `${folder}/usage.json`, parseUsage);
+    if (usage) names.push(...stintsOf(usage, component).map(({ version }) => version));
+  }
+  return names.filter((name) => name !== null);
+}
+
+async function parsed<T>(
+  disk: Disk,
+  path: string,
+  parse: (bytes: Uint8Array) => T,
+): Promise<T | null> {
+  return await nullIfFailed(
+    (async () => {
+      const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
+      return bytes && parse(bytes);
+    })(),
+  );
+}
+
+/** `active` first: a robot that boots comes before one that can go back. */
+export async function linkAgain(
+  disk: Disk,
+  layout: Layout,
+  { version, previous }: Relink,
+): Promise<void> {
+  await pointLink(disk, layout.active, linkTarget(version));
+  await linkBack(disk, layout, previous);
+}
+
+/** `rollback` leads to that release, where it leads to none. */
+async function linkBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
+  const { rollback } = await readSlots(disk, layout);
+  if (previous !== null && leadNowhere({ active: rollback, rollback })) {
+    await pointLink(disk, layout.rollback, linkTarget(previous));
+  }
+  await disk.syncFolder(layout.root);
+}
+
+/**
+ * After `active` was linked again to what was installed: with `rollback` gone as well, the way back
+ * is what the state names, or the newest whole release that is older. No clean-up removes it then.
+ */
+export async function linkBeside(
+  disk: Disk,
+  layout: Layout,
+  state: MachineState,
+  version: string,
+): Promise<void> {
+  const whole = await wholeReleases(disk, layout);
+  const { installed } = state;
+  const before = installed?.version === version ? installed.previousVersion : null;
+  const isBefore = before !== null && before !== version && whole.includes(before);
+  const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
+  await linkBack(disk, layout, isBefore ? before : older);
+}

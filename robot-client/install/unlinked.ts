@@ -1,0 +1,59 @@
+/**
+ * Decides what a root is in which releases stand although neither a link nor a state says which of
+ * them ran. That is told, and never taken for "nothing is installed". Sans-I/O.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+import { expectedOf, type MachineState } from '../update/state.ts';
+import { withExpected, type Slots } from './slots.ts';
+
+/** True when neither slot leads to a release, or to anything that Drover did not make. */
+export const leadNowhere = ({ active, rollback }: Slots): boolean =>
+  [active, rollback].every(({ kind }) => kind === 'absent' || kind === 'lost');
+
+const HINT =
+  'drover-robot recover --root DIR links the release that is whole; of several: drover-robot recover --root DIR --release VERSION; or publish a version';
+
+/** @param versions releases that stand there */
+export function unlinkedProblem(versions: readonly string[]): Problem {
+  const which = versions.join(', ');
+  const message = `read active: the link is gone, and nothing says which release it led to (there: ${which})`;
+  return toProblem(new DroverError('RELEASE_LOST', message, { hint: HINT }));
+}
+
+/** True while the state says so, and nothing was linked since. */
+export const isUnlinked = (slots: Slots, { unlinked }: Pick<MachineState, 'unlinked'>): boolean =>
+  unlinked.length > 0 && leadNowhere(slots);
+
+/** The slots as a component knows them: an `active` that has to be there and is not, is lost. */
+export function slotsWith(slots: Slots, state: MachineState): Slots {
+  const { phase, unlinked } = state;
+  const isTurning = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
+  if (isTurning || phase === 'probation' || !isUnlinked(slots, state)) {
+    return withExpected(slots, expectedOf(state));
+  }
+  const problem = unlinkedProblem(unlinked);
+  return { ...slots, active: { kind: 'lost', version: null, problem } };
+}
+
+export interface UnlinkedFacts {
+  /** Releases that are whole. */
+  readonly whole: readonly string[];
+  /** Versions that other files name as what ran, the best first. */
+  readonly named: readonly string[];
+}
+
+/** The release to link; null when there is none, or several and nothing names one. */
+export function chooseUnlinked({ whole, named }: UnlinkedFacts): string | null {
+  const known = named.find((version) => whole.includes(version));
+  return known ?? (whole.length === 1 ? (whole[0] ?? null) : null);
+}
+
+/** Of several, to be asked for. Newest first. */
+export function askWhich(whole: readonly string[]): Problem {
+  const versions = [...whole].sort((one, other) => compareVersions(other, one));
+  const message = `read active: the link is gone, and several releases are whole: ${versions.join(', ')}`;
+  const hint = `choose the one that ran: drover-robot recover --root DIR --release ${versions[0]}; or publish a version`;
+  return toProblem(new DroverError('RELEASE_LOST', message, { hint }));
+}
