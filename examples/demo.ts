@@ -72,7 +72,8 @@ async function runStory(): Promise<void> {
   // Nothing that the demo started outlives it.
   const giveUp = (why: string): void => {
     console.error(`demo: error: ${why}; see ${world.path('logs')}`);
-    void world.close(true).finally(() => process.exit(1));
+    const exit = (): never => process.exit(1);
+    world.close(true).then(exit, exit);
   };
   const overtime = setTimeout(() => giveUp(`not done within ${DEMO_MS_MAX / 1000} s`), DEMO_MS_MAX);
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
