@@ -7,6 +7,7 @@ import type { Announcement } from '../shared/formats/announcement.ts';
 import { toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
+import { SerialQueue } from '../shared/base/serial-queue.ts';
 import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
 import { accepts, orLoop, step } from './update/machine.ts';
 import type { Effect, MachineEvent } from './update/machine.ts';
@@ -36,7 +37,7 @@ export class Component {
   readonly #slots: SlotWatch;
   readonly #root: RootOpener;
   readonly #live: LiveView;
-  #queue: Promise<void> = Promise.resolve();
+  readonly #queue = new SerialQueue();
   readonly #turn: SwapTurn;
   readonly #word: ReadyWord;
   readonly #keeper: StateKeeper;
@@ -118,7 +119,7 @@ export class Component {
   async close(): Promise<boolean> {
     this.#closed = true;
     this.#effects.abort('agent stops');
-    await this.#queue;
+    await this.#queue.idle();
     this.#effects.abort('agent stops'); // what the last event began
     this.#live.close();
     this.#keeper.close();
@@ -294,10 +295,14 @@ export class Component {
   }
 
   #enqueue(run: () => Promise<void>): Promise<void> {
-    const next = this.#queue.then(() => (this.#closed ? undefined : run()));
-    // The queue itself must survive a failure; whoever enqueued gets it too.
-    this.#queue = next.catch((error: unknown) => this.#failed(error));
-    return next;
+    return this.#queue.run(async () => {
+      try {
+        if (!this.#closed) await run();
+      } catch (error) {
+        this.#failed(error);
+        throw error;
+      }
+    });
   }
 
   /** Shown in what is reported, logged once for each new reason, and tried again after a while. */
