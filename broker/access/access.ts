@@ -35,6 +35,11 @@ export type AccessDecision =
 const ALLOW: AccessDecision = { kind: 'allow' };
 const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
 
+const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+
+/** Only this machine reaches it, so a broker without credentials may listen there. */
+export const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
+
 const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
 
 /** Why a role may not publish what it has no rule for. */

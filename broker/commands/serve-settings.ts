@@ -9,6 +9,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import { readInput } from '../../shared/io/cli.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
+import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
 import { readEngineAddress, readUpstreamAddress } from '../attached/engine-address.ts';
 import { engineProfile } from '../mqtt/engine-profile.ts';
@@ -21,6 +22,10 @@ const MQTT_PORT = 1883;
 
 /** All that a broker is told on its command line. @throws DroverError USAGE, FILE_UNREADABLE and others */
 export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSettings> {
+  if (!isLoopback(args.host) && !args.credentials && !args['allow-anonymous']) {
+    const why = 'anybody there could publish and read';
+    throw new DroverError('BIND_UNSAFE', `listen on ${args.host}: ${why}`);
+  }
   const trust = readTrustRoot(args);
   if (args.engine !== undefined && !trust) {
     const why = 'anybody may write there, and only what verifies is shown or put back';

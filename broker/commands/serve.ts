@@ -1,7 +1,6 @@
 /** `drover-broker` without a command: runs the broker until it is told to end. */
 
 import type { Argv } from 'yargs';
-import { DroverError } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { startBroker, type RunningBroker } from '../compose.ts';
@@ -10,18 +9,11 @@ import { withServeOptions, type ServeArgs } from './serve-options.ts';
 import { readSettings } from './serve-settings.ts';
 
 const PROGRAM = 'drover-broker';
-const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
 
 export const brokerCommand = (argv: Argv): Argv =>
   argv.command('$0', 'run the broker', withServeOptions, serve);
 
 async function serve(args: ServeArgs): Promise<void> {
-  if (!LOOPBACK.includes(args.host) && !args.credentials && !args['allow-anonymous']) {
-    throw new DroverError(
-      'BIND_UNSAFE',
-      `listen on ${args.host}: anybody there could publish and read`,
-    );
-  }
   const log = makeLog(PROGRAM);
   // The last line of defence: a site must not lose its broker to one failure without an owner.
   process.on('unhandledRejection', (reason) => {

@@ -13,7 +13,7 @@ import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
-import type { Identity } from '../access/access.ts';
+import { isLoopback, type Identity } from '../access/access.ts';
 import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
 import type { Credentials } from '../access/credentials.ts';
@@ -154,9 +154,6 @@ function assertLocalName(request: FastifyRequest): void {
   if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
   throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback');
 }
-
-const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
-const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
 
 function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
   const path = request.url.split('?', 1)[0] ?? '';
