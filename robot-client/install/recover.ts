@@ -255,6 +255,7 @@ class Recoverer {
     if (active.kind === 'whole' && !wasClean && !active.isHashed && !active.isByRecipe) {
       this.#actions.push(`hashing took too long: not all files of the release were looked into`);
     }
+    if (active.kind === 'whole' && active.unread) this.#say(active.unread);
     if (active.kind === 'whole' && active.lost) {
       const { count, path } = active.lost;
       const what = `${count} of its files are gone or empty, such as ${path}`;

@@ -87,7 +87,8 @@ export function unreadWayBack(
   goesBackTo: string | null,
 ): { readonly problem: Problem; readonly isAllThereIs: boolean } | null {
   const back = versionOf(slots.rollback);
-  const unread = 'unread' in rollback ? rollback.unread : undefined;
+  const isUnsure = rollback.kind === 'damaged' || rollback.kind === 'unknown';
+  const unread = isUnsure ? rollback.unread : undefined;
   if (back === null || unread === undefined) return null;
   const message = `look at ${back}, the way back: ${unread.message}`;
   const problem = toProblem(new DroverError(unread.code, message));

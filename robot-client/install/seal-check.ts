@@ -49,6 +49,7 @@ export async function checkRelease(
   for (const by of [bySeal, byAdoptedSeal, byRecipe]) {
     try {
       const found = await by(disk, layout, input);
+      if (found?.kind === 'whole' && unread) return { ...found, unread };
       if (found) return found;
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
@@ -107,15 +108,18 @@ async function reading<T>(
 
 async function lookByRecipe(
   disk: Disk,
-  { tree, known, isOnlyLost = false }: CheckInput,
+  { tree, known, mayHash, isOnlyLost = false }: CheckInput,
   files: AsyncIterable<RecipeEntry>,
 ): Promise<ReleaseCheck> {
+  const buffer = new Uint8Array(LIMITS.stageReadBytes);
   for await (const entry of files) {
     const { path } = entry;
     if (known.has(path)) continue;
     try {
       const why = wrongByRecipe(entry, await disk.stat(`${tree}/${path}`), { isOnlyLost });
       if (why !== null) return { kind: 'damaged', path, why };
+      // There is no hash to compare: read all the same, since a dying disk shows in nothing else.
+      if (!isOnlyLost && mayHash()) await hashFile(disk, `${tree}/${path}`, buffer);
     } catch (thrown) {
       return unreadable(path, thrown);
     }

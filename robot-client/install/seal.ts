@@ -62,7 +62,7 @@ export const encodeSealEnd = (sha256: string): string => `end ${sha256}\n`;
 export const parseSealEnd = (line: string): string | null =>
   /^end ([0-9a-f]{64})$/.exec(line)?.[1] ?? null;
 
-/** The disk could not read a part of the release, or its seal: the message of the disk. */
+/** The disk could not read a part of the release or its seal. A whole one is so by its recipe then. */
 interface Unread {
   readonly unread: Problem;
 }
@@ -72,12 +72,12 @@ export type ReleaseCheck =
   | { readonly kind: 'absent' }
   /** Without a seal or recipe that can be read, as some releases of 0.1 are: its folder is there. */
   | ({ readonly kind: 'unknown' } & Partial<Unread>)
-  | {
+  | ({
       readonly kind: 'whole';
       readonly isHashed: boolean;
       /** True when there is no seal and the recipe says so, which has no hashes. */
       readonly isByRecipe?: boolean | undefined;
       /** Of an adopted release: files that the application may have removed or emptied itself. */
       readonly lost?: { readonly count: number; readonly path: string } | undefined;
-    }
+    } & Partial<Unread>)
   | ({ readonly kind: 'damaged'; readonly path: string; readonly why: string } & Partial<Unread>);

@@ -7,7 +7,8 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import type { PathStat } from '../../../robot-client/install/disk-port.ts';
+import type { Disk, PathStat } from '../../../robot-client/install/disk-port.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { wrongByRecipe } from '../../../robot-client/install/recipe-check.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
@@ -80,6 +81,42 @@ describe('a release whose seal was lost', () => {
       ...{ bootsMax: 3, adoptVersion: '0.0.0' },
     });
     assert.equal(version, '1.0.0');
+  });
+
+  it('leads back at a boot when the disk can read neither its seal nor one of its files', async (t) => {
+    const { bench, layout, tree } = await unsealed(t);
+    await bench.component.close();
+    await rm(join(layout.state, 'clean'), { force: true });
+    const fail = (path: string): void => {
+      if (path === join(layout.seals, '1.1.0') || path === join(tree, 'log.txt'))
+        throw new DroverError('DISK_WRITE_FAILED', `read ${path}: EIO`);
+    };
+    await writeFile(join(layout.seals, '1.1.0'), 'of no use');
+    const open: Disk['open'] = (path, use, mode) => {
+      fail(path);
+      return realDisk.open(path, use, mode);
+    };
+    const on = { component: 'app', root: bench.root, hooksFolder: '/none' };
+    const rest = { bootsMax: 3, adoptVersion: '0.0.0', disk: { ...realDisk, open } };
+    const { version, actions } = await recoverComponent({ ...on, ...rest });
+    assert.equal(version, '1.0.0', actions.join('\n'));
+    assert.match(actions.join('\n'), /log\.txt/);
+  });
+
+  it('is taken as whole by its recipe when only its seal cannot be read, which is said', async (t) => {
+    const { bench, layout } = await unsealed(t);
+    await bench.component.close();
+    const seal = join(layout.seals, '1.1.0');
+    await writeFile(seal, 'of no use');
+    const open: Disk['open'] = (path, use, mode) => {
+      if (path === seal) throw new DroverError('DISK_WRITE_FAILED', `read ${path}: EIO`);
+      return realDisk.open(path, use, mode);
+    };
+    const on = { component: 'app', root: bench.root, hooksFolder: '/none' };
+    const rest = { bootsMax: 3, adoptVersion: '0.0.0', disk: { ...realDisk, open } };
+    const { version, actions } = await recoverComponent({ ...on, ...rest });
+    assert.equal(version, '1.1.0');
+    assert.match(actions.join('\n'), /seals.*EIO/);
   });
 
   it('is sealed when it is whole, whatever Python and the application wrote', async (t) => {
