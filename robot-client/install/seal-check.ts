@@ -3,7 +3,7 @@
  * does not grow with the number of files. Nothing is followed out of the release.
  */
 
-import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
@@ -69,7 +69,8 @@ type Damage = Extract<ReleaseCheck, { kind: 'damaged' }>;
 
 type Look = (disk: Disk, layout: Layout, input: CheckInput) => Promise<ReleaseCheck | null>;
 
-const bySeal: Look = (disk, layout, input) =>
+/** Null when the release has no seal whose every line can be read. */
+export const bySeal: Look = (disk, layout, input) =>
   reading(disk, sealFile(layout, input.version), (seal) =>
     new Checker(disk, input, false).run(seal),
   );
@@ -85,12 +86,6 @@ export const byRecipe: Look = (disk, layout, input) =>
     const files = await filesOfRecipe(recipe);
     return files && (await lookByRecipe(disk, input, files));
   });
-
-/** True for a seal whose every line can be read. */
-export async function hasSeal(disk: Disk, layout: Layout, version: string): Promise<boolean> {
-  const nothing = { version, tree: '', mayHash: () => false, known: { has: () => true } };
-  return (await nullIfFailed(bySeal(disk, layout, nothing))) !== null;
-}
 
 async function reading<T>(
   disk: Disk,

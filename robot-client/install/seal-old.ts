@@ -1,15 +1,21 @@
 /**
- * Seals the releases in the slots that have no seal that can be read: those of an agent that made
- * none, and those whose seal was lost. A release is compared with its recipe first, so that the
+ * Looks at the releases in the slots while nothing is going on. One that lost files is told: the
+ * next boot would leave it. Those without a seal that can be read get one: those of an agent that
+ * made none, and those whose seal was lost. They are compared with their recipe first, so that the
  * seal of a damaged one does not say that it is whole.
  */
 
 import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { recipeFile, sealFile, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
+import type { MachineState } from '../update/state.ts';
 import { readSlots } from './read-slots.ts';
-import { byRecipe, hasSeal } from './seal-check.ts';
+import { knownDamages } from './recovery.ts';
+import { byRecipe, bySeal } from './seal-check.ts';
+import type { ReleaseCheck } from './seal.ts';
 import { writeSeal } from './seal-file.ts';
+
+const NONE: ReadonlySet<string> = new Set();
 
 export interface Unsealed {
   /** Why a release in a slot is not whole: what runs goes first. Null when none is known. */
@@ -19,33 +25,41 @@ export interface Unsealed {
 }
 
 /**
- * What runs is confirmed, so without a recipe its bytes are the ones that work. Only what Drover
- * unpacked is sealed: a seal says that Drover made the release. A disk that refuses is asked again
- * at the next clean-up.
+ * Presence and rights of files that are sealed are looked at, not their bytes. What runs is
+ * confirmed, so without a recipe its bytes are the ones that work. Only what Drover unpacked is
+ * sealed: a seal says that Drover made the release. A disk that refuses is asked again at the next
+ * clean-up.
  */
 export async function sealOldReleases(
   disk: Disk,
   layout: Layout,
-  { installed, signal }: { installed: { version: string } | null; signal: AbortSignal },
+  { state, signal }: { state: MachineState; signal: AbortSignal },
 ): Promise<Unsealed> {
   const slots = await readSlots(disk, layout);
   const sealedAsFound: string[] = [];
   let damage: Problem | null = null;
+  const told = (version: string, found: ReleaseCheck | null): void => {
+    if (found?.kind !== 'damaged') return;
+    const what = `look at release ${version}: ${found.path}: ${found.why}`;
+    damage ??= toProblem(new DroverError('RELEASE_DAMAGED', what));
+  };
   for (const slot of [slots.active, slots.rollback]) {
     if (slot.kind !== 'release' || !slot.isOurs) continue;
     const { version, end } = slot;
     try {
       const kind = await disk.kind(sealFile(layout, version));
-      if (kind === 'file' ? await hasSeal(disk, layout, version) : kind !== 'absent') continue;
-      const input = { version, tree: end.path, mayHash: () => false, known: new Set<string>() };
-      const found = await nullIfFailed(byRecipe(disk, layout, input));
-      if (found?.kind === 'damaged') {
-        const what = `look at release ${version}: ${found.path}: ${found.why}`;
-        damage ??= toProblem(new DroverError('RELEASE_DAMAGED', what));
-      }
+      if (kind !== 'file' && kind !== 'absent') continue;
+      const known = knownDamages(state, version);
+      const input = { version, tree: end.path, mayHash: () => false, known };
+      const sealed = await nullIfFailed(bySeal(disk, layout, { ...input, isOnlyLost: true }));
+      told(version, sealed);
+      if (sealed) continue;
+      const found = await nullIfFailed(byRecipe(disk, layout, { ...input, known: NONE }));
+      told(version, found);
       // A recipe that is there and cannot be read: the disk lost bytes, maybe those of the release.
       const hasRecipe = (await disk.kind(recipeFile(layout, version))) !== 'absent';
-      if (found ? found.kind !== 'whole' : hasRecipe || installed?.version !== version) continue;
+      if (found ? found.kind !== 'whole' : hasRecipe || state.installed?.version !== version)
+        continue;
       await writeSeal(disk, layout, { version, tree: end.path, signal });
       if (!found) sealedAsFound.push(version);
     } catch (thrown) {

@@ -21,10 +21,10 @@ export async function cleanUp(on: {
 }): Promise<void> {
   const { disk, layout, signal } = on;
   const state = on.state();
-  const { retry, installed } = state;
+  const { retry } = state;
   // What was downloaded for a bundle that will be tried again is worth keeping.
   const keep = retry === null ? null : stagingFolder(layout, retry.payloadSha256);
   const left = await pruneReleases(disk, layout, keep, failedOf(state));
-  const unsealed = await sealOldReleases(disk, layout, { installed, signal });
+  const unsealed = await sealOldReleases(disk, layout, { state, signal });
   on.onCleaned?.({ left, ...unsealed });
 }

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { findPeer } from './peer.ts';
 
@@ -31,10 +31,14 @@ export function detachLoop(device: string): void {
   succeeds('losetup', '--detach', device);
 }
 
+/** `mountpoint` knows folders only, and a file may be mounted over as well. */
+const isMounted = (path: string): boolean =>
+  readFileSync('/proc/self/mounts', 'utf8').includes(` ${path} `);
+
 /** Never throws: what stays busy is taken out of sight and goes with its last user. */
 export function unmountFolder(folder: string): void {
   for (let tries = 0; tries < UNMOUNT_TRIES; tries += 1) {
-    if (succeeds('umount', folder) || !succeeds('mountpoint', '-q', folder)) return;
+    if (succeeds('umount', folder) || !isMounted(folder)) return;
     spawnSync('sleep', ['0.05'], { env: { PATH } });
   }
   succeeds('umount', '--lazy', folder);

@@ -131,6 +131,33 @@ describe('a release whose seal was lost', () => {
   });
 });
 
+describe('a release with its seal', () => {
+  it('is told at the next start when it lost a file or a right, and not when the file is back', async (t) => {
+    const { bench, layout, tree } = await unsealed(t);
+    await bench.cutPower();
+    await waitUntil('the seal', async () => (await readdir(layout.seals)).includes('1.1.0'));
+    const damaged = (code: string | null) =>
+      waitUntil(`the damage to be ${code}`, () => {
+        const { damage } = bench.component.view;
+        return (damage?.code ?? null) === code;
+      });
+    const program = join(tree, 'bin/app');
+    await chmod(program, 0o644);
+    await bench.cutPower();
+    await damaged('RELEASE_DAMAGED');
+    await chmod(program, 0o755);
+    await bench.cutPower();
+    await damaged(null);
+    await writeFile(join(tree, 'log.txt'), 'begins\nand goes on\n');
+    await rm(join(tree, 'VERSION.txt'));
+    await bench.cutPower();
+    await damaged('RELEASE_DAMAGED');
+    await writeFile(join(tree, 'VERSION.txt'), 'other bytes');
+    await bench.cutPower();
+    await damaged(null);
+  });
+});
+
 const kinds = fc.constantFrom('absent', 'unknown', 'damaged', 'whole');
 const versions = fc.uniqueArray(fc.constantFrom<string>('1.0.0', '1.1.0', '1.2.0', '2.0.0'));
 
