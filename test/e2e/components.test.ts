@@ -44,6 +44,50 @@ describe('a robot with several components', () => {
     assert.equal(await readlink(site.path('nav/active')), 'releases/2.0.0');
   });
 
+  it('keeps a halt to the component that it is about, and both go on', async (t) => {
+    const site = await Site.open(t);
+    const lead = ['--rollout-key', site.path('rollout.key'), '--controller-start', '1s'];
+    const broker = await startBrokerChild(t, {
+      args: ['--trust', site.path('trust.json'), ...lead],
+    });
+    const robots = ['r1', 'r2'].map((id) =>
+      site.robot(id, broker.url, ['--root', `nav=${site.path(`${id}-nav`)}`]),
+    );
+    const publish = async (name: string, version: string, ...more: string[]): Promise<void> =>
+      site.publish(broker.url, await site.bundle(version, {}, '--name', name), ...more);
+    const rollout = (...words: string[]): Promise<string> =>
+      site.drover('rollout', ...words, '--api', broker.httpUrl);
+    for (const name of ['app', 'nav']) {
+      await publish(name, '1.0.0', '--id', `${name}-first`, '--soak', '0');
+      for (const robot of robots) await robot.component(name).runs('1.0.0');
+    }
+    const isBad = '[ "$DROVER_COMPONENT $DROVER_VERSION" = "nav 2.0.0" ]';
+    for (const robot of robots) await robot.hook('health', `if ${isBad}; then exit 70; fi`);
+    const waves = ['--waves', '50,100', '--soak', '0', '--anyway'];
+    await publish('nav', '2.0.0', '--id', 'bad', '--supersede', 'nav-first', ...waves);
+    await waitUntil(
+      'the halt',
+      async () => {
+        return /halted/.test(await rollout('status', 'bad'));
+      },
+      { timeoutMs: 60_000 },
+    );
+    for (const robot of robots) {
+      const { version } = await robot.component('nav').runs('1.0.0');
+      assert.equal(version, '1.0.0');
+    }
+    await publish('app', '1.1.0', '--supersede', 'app-first');
+    for (const robot of robots) {
+      await robot.component('app').runs('1.1.0');
+      await robot.component('nav').runs('1.0.0');
+    }
+    await publish('nav', '2.1.0', '--supersede', 'bad');
+    for (const robot of robots) {
+      await robot.component('nav').runs('2.1.0');
+      await robot.component('app').runs('1.1.0');
+    }
+  });
+
   it('leaves two roots alone that are given with the names of each other, and goes on with the third', async (t) => {
     const broker = await startBrokerChild(t);
     const site = await Site.open(t);
