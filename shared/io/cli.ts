@@ -61,10 +61,17 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
     process.stdout.write(`${PRODUCT_VERSION}\n`);
     return;
   }
+  // Work that waits for nothing any more never ends: a bug, which Node would tell with exit code 13.
+  const isStranded = (): void => {
+    process.exitCode = printFailure(program, new Error('the work stopped before its end'), json);
+  };
+  process.once('beforeExit', isStranded);
   try {
     await run();
   } catch (thrown) {
     process.exitCode = printFailure(program, thrown, json);
+  } finally {
+    process.off('beforeExit', isStranded);
   }
 }
 
