@@ -50,7 +50,7 @@ export class ComponentSet {
   }
 
   /** Never rejects. */
-  async refuse(problem: Problem, how: { stays: boolean }): Promise<void> {
+  async refuse(problem: Problem, how: { stays: boolean; isTold?: boolean }): Promise<void> {
     await this.#each('refuse', (component) => component.refuse(problem, how));
   }
 

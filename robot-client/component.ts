@@ -191,10 +191,13 @@ export class Component {
    * The agent refused a whole announcement: shown and told once for each new reason.
    * @param stays shown until an announcement is accepted, whatever the one that holds says
    */
-  refuse(problem: Problem, { stays }: { stays: boolean }): Promise<void> {
+  refuse(
+    problem: Problem,
+    { stays, isTold = true }: { stays: boolean; isTold?: boolean },
+  ): Promise<void> {
     return this.#enqueue(async () => {
       this.#refusedBeside = stays ? this.#considered : null;
-      await this.#noteRefusal(problem, null);
+      await this.#noteRefusal(problem, null, isTold);
     });
   }
 
@@ -287,8 +290,8 @@ export class Component {
     return wasOpen && !problem;
   }
 
-  async #noteRefusal(problem: Problem, version: string | null): Promise<void> {
-    if (!this.#live.refuse(problem, version)) return;
+  async #noteRefusal(problem: Problem, version: string | null, isTold = true): Promise<void> {
+    if (!this.#live.refuse(problem, version) || !isTold) return;
     this.#options.log.warn({ component: this.name, version, problem }, 'refused');
     await this.#tell({ event: 'refused', before: this.#state, problem, version });
     this.#options.onChange(true);

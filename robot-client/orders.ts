@@ -4,6 +4,7 @@
  * such as its clock or its disk, is looked at again.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
 import { type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
@@ -13,6 +14,7 @@ import type { LiveTrust } from '../shared/formats/trust-chain.ts';
 import type { ComponentSet } from './component-set.ts';
 import type { Inbox } from './fleet/inbox.ts';
 import type { Memory } from './fleet/memory.ts';
+import { OrderBounds } from './fleet/order-bounds.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, SecondLook } from './fleet/retry-refused.ts';
 import type { TrustFile } from './fleet/trust-store.ts';
@@ -39,6 +41,7 @@ export class Orders {
     async (topic, bytes) => void (await this.take(topic, bytes)),
   );
   readonly #watch: OrdersWatch;
+  readonly #bounds = new OrderBounds();
   #closed = false;
 
   constructor(options: OrdersOptions) {
@@ -71,10 +74,13 @@ export class Orders {
     if (parsed?.kind !== 'updates' && parsed?.kind !== 'progress' && parsed?.kind !== 'trust') {
       return false;
     }
+    const waitMs = this.#bounds.waitMs(performance.now());
+    if (waitMs > 0) await sleep(waitMs, undefined, { ref: false });
+    if (this.#closed) return true;
     const unknown = await this.#options.memory.open();
     if (unknown) {
       this.#lookAgain(unknown, topic, payload);
-      await this.#options.components.refuse(unknown, { stays: true });
+      await this.#refuse(unknown);
       return true;
     }
     await this.tellDamages();
@@ -92,7 +98,7 @@ export class Orders {
     } catch (thrown) {
       const problem = problemOf(thrown, this.#options.log);
       this.#lookAgain(problem, topic, payload);
-      return this.#options.components.refuse(problem, { stays: true });
+      return this.#refuse(problem);
     }
     this.#options.log.info({ version }, 'new trust root accepted');
     await this.#options.inbox.followTrust(before);
@@ -113,7 +119,7 @@ export class Orders {
     } catch (thrown) {
       const problem = problemOf(thrown, this.#options.log);
       this.#lookAgain(problem, topic, payload);
-      return this.#options.components.refuse(problem, { stays: true });
+      return this.#refuse(problem);
     }
     await this.consider();
   }
@@ -126,10 +132,17 @@ export class Orders {
     } catch (thrown) {
       const problem = problemOf(thrown, this.#options.log);
       this.#lookAgain(problem, topic, payload);
-      this.#options.log.warn({ problem }, 'progress refused');
+      if (this.#bounds.mayTell(`progress ${problem.code}`, performance.now()))
+        this.#options.log.warn({ problem }, 'progress refused');
       return;
     }
     await this.consider();
+  }
+
+  /** Shown at once; told to the fleet once a while for each code. */
+  async #refuse(problem: Problem): Promise<void> {
+    const isTold = this.#bounds.mayTell(problem.code, performance.now());
+    await this.#options.components.refuse(problem, { stays: true, isTold });
   }
 
   /** What is wrong with the robot and not with the document may be right in a while. */

@@ -249,6 +249,9 @@ export const LIMITS = {
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
+  ordersPerSecondMax: 10, // each costs a robot milliseconds of signatures; more than that waits
+  ordersBurstMax: 160, // announcement, progress of twice rolloutsMax, a long chain of trust
+  refusalToldAgainMs: 10 * MINUTE, // one kind of refused order: an event on the robot's flash each
   secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then

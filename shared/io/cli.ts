@@ -61,7 +61,7 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
     process.stdout.write(`${PRODUCT_VERSION}\n`);
     return;
   }
-  // Work that waits for nothing any more never ends: a bug, which Node would tell with exit code 13.
+  // Work that waits for nothing any more never ends: a bug, and Node would only end with code 13.
   const isStranded = (): void => {
     process.exitCode = printFailure(program, new Error('the work stopped before its end'), json);
   };

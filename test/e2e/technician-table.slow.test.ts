@@ -1,6 +1,6 @@
 /**
- * The first table of docs/recovery.md, row by row: real robots are brought into what a row says, and
- * what it prints is typed. In the end all of them take the next version.
+ * The first table of docs/recovery.md, row by row: real robots are brought into what a row says,
+ * and what it prints is typed. In the end all of them take the next version.
  */
 
 import assert from 'node:assert/strict';

@@ -1,0 +1,35 @@
+/**
+ * Bounds the work and the wear that a carrier can cause with orders. Each order costs signatures,
+ * and each refusal a line in the log and an event on the flash of the robot. A burst as large as an
+ * honest one passes at once. A flood waits, so that the link holds it up. Sans-I/O.
+ */
+
+import type { MonoMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+const MS_PER_ORDER = 1000 / LIMITS.ordersPerSecondMax;
+
+export class OrderBounds {
+  /** When the orders so far would all have come, had they come evenly. */
+  #dueMs: MonoMs = -Infinity;
+  /** Of each kind of refusal; the longest untold first. */
+  readonly #toldMs = new Map<string, MonoMs>();
+
+  /** Counts one order. @returns how long it has to wait, in milliseconds */
+  waitMs(now: MonoMs): number {
+    this.#dueMs = Math.max(this.#dueMs, now) + MS_PER_ORDER;
+    return Math.max(0, this.#dueMs - now - MS_PER_ORDER * LIMITS.ordersBurstMax);
+  }
+
+  /** False while a refusal of this kind was told a short time ago: it is shown, and told no more. */
+  mayTell(kind: string, now: MonoMs): boolean {
+    const told = this.#toldMs.get(kind);
+    if (told !== undefined && now - told < LIMITS.refusalToldAgainMs) return false;
+    this.#toldMs.delete(kind);
+    this.#toldMs.set(kind, now);
+    const [oldest] = this.#toldMs.keys();
+    if (this.#toldMs.size > LIMITS.seldomKeysMax && oldest !== undefined)
+      this.#toldMs.delete(oldest);
+    return true;
+  }
+}
