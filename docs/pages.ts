@@ -20,7 +20,7 @@ export async function renderPages(protocolText: string): Promise<ReadonlyMap<str
     ['docs/errors.md', renderErrors()],
     ['docs/metrics.md', renderMetrics()],
     ['docs/robot-states.md', renderRobotStates()],
-    [PROTOCOL_PAGE, replaceBlock(protocolText, 'worked example', renderWorkedExample())],
+    [PROTOCOL_PAGE, replaceBlock(protocolText, 'worked example', await renderWorkedExample())],
   ]);
 }
 

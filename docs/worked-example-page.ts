@@ -13,8 +13,8 @@ function keyRows(keys: WorkedExample['keys']): string[] {
   );
 }
 
-export function renderWorkedExample(): string {
-  const { keys, trust_json, bundle, announcement, progress, cohort } = makeWorkedExample();
+export async function renderWorkedExample(): Promise<string> {
+  const { keys, trust_json, bundle, announcement, progress, cohort } = await makeWorkedExample();
   return [
     '',
     '| role | seed | public key | keyid |',

@@ -18,6 +18,7 @@ import { signProgress } from '../shared/formats/progress.ts';
 import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
 import { cohortFraction } from '../shared/rules/rollout-rules.ts';
 import { encodeChunkIndex } from '../shared/transfer/chunk-index.ts';
+import { seedSigner } from '../shared/crypto/signer.ts';
 
 /** payload.tar.gz: one file VERSION.txt that holds `1.1.0` and a line feed. */
 const PAYLOAD_HEX =
@@ -36,9 +37,9 @@ function keyOf(byte: number) {
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-export function makeWorkedExample() {
+export async function makeWorkedExample() {
   const keys = { root: keyOf(1), release: keyOf(2), rollout: keyOf(3) };
-  const bundle = makeBundle();
+  const bundle = await makeBundle();
   const announcement = makeAnnouncement(bundle);
   const progress = {
     fleet: FLEET,
@@ -59,12 +60,12 @@ export function makeWorkedExample() {
       topic: UPDATES_TOPIC,
       payload: textOf(announcementBytes),
       signed_bytes_sha256: sha256Hex(announcementSigned),
-      message: textOf(signAnnouncement(announcement, [seedOf(3)])),
+      message: textOf(await signAnnouncement(announcement, [seedSigner(seedOf(3))])),
     },
     progress: {
       topic: progressTopic(ROLLOUT),
       payload: JSON.stringify(progress),
-      message: textOf(signProgress(progress, [seedOf(3)])),
+      message: textOf(await signProgress(progress, [seedSigner(seedOf(3))])),
     },
     cohort: ['r1', 'r2', 'r13'].map((robot) => ({
       salt: SALT,
@@ -75,7 +76,7 @@ export function makeWorkedExample() {
   };
 }
 
-export type WorkedExample = ReturnType<typeof makeWorkedExample>;
+export type WorkedExample = Awaited<ReturnType<typeof makeWorkedExample>>;
 
 function makeTrust(keys: Record<'root' | 'release' | 'rollout', { public_key: string }>): string {
   const role = (key: string) => ({ keys: [key], threshold: 1 });
@@ -91,7 +92,7 @@ function makeTrust(keys: Record<'root' | 'release' | 'rollout', { public_key: st
   });
 }
 
-function makeBundle() {
+async function makeBundle() {
   const payload = hexToBytes(PAYLOAD_HEX);
   if (!payload) throw new TypeError('makeBundle: PAYLOAD_HEX is not hex');
   const payloadSha256 = sha256Hex(payload);
@@ -112,7 +113,7 @@ function makeBundle() {
     payload_topic: chunkTopic(payloadSha256),
     manifest_json: textOf(manifest),
     manifest_hex: bytesToHex(manifest),
-    signature_hex: bytesToHex(signBundle(manifest, payloadSha256, seedOf(2))),
+    signature_hex: bytesToHex(await signBundle(manifest, payloadSha256, seedSigner(seedOf(2)))),
     chunk_size: LIMITS.chunkBytesDefault,
     chunk_index_hex: bytesToHex(index),
     chunk_index_sha256: indexSha256,
@@ -120,7 +121,7 @@ function makeBundle() {
   };
 }
 
-function makeAnnouncement(bundle: ReturnType<typeof makeBundle>): AnnouncementFields {
+function makeAnnouncement(bundle: Awaited<ReturnType<typeof makeBundle>>): AnnouncementFields {
   const base64 = (hex: string): string => bytesToBase64(hexToBytes(hex) ?? new Uint8Array());
   return {
     fleet: FLEET,

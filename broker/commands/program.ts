@@ -19,5 +19,5 @@ export const BROKER_PROGRAM: CommandLine = {
     restore: restoreCommand,
     acl: aclCommand,
   },
-  lists: ['rollout-key', 'rollout-key-command', 'ws-origin'],
+  lists: ['rollout-key', 'rollout-key-command', 'rollout-sign-command', 'ws-origin'],
 };

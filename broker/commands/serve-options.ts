@@ -52,6 +52,12 @@ const withBroker = <T>(args: Argv<T>) =>
       requiresArg: true,
       describe: 'command that prints the rollout key',
     })
+    .option('rollout-sign-command', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'command that signs with a rollout key that stays on its device, within 5 s',
+    })
     .option('notify', {
       ...TEXT,
       describe: 'program that calls a person; gets a decision as JSON on standard input',
@@ -125,7 +131,12 @@ const withUpstream = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'bytes a second that chunks may take of the link, such as 500k',
     })
-    .conflicts('upstream', ['engine', 'rollout-key', 'rollout-key-command']);
+    .conflicts('upstream', [
+      'engine',
+      'rollout-key',
+      'rollout-key-command',
+      'rollout-sign-command',
+    ]);
 
 export const withServeOptions = <T>(args: Argv<T>) => withUpstream(withEngine(withBroker(args)));
 export type ServeArgs = Awaited<ReturnType<typeof withServeOptions>['argv']>;

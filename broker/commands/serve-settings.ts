@@ -8,7 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import { readInput } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { readSigners } from '../../shared/io/signers.ts';
 import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
 import { readEngineAddress, readUpstreamAddress } from '../attached/engine-address.ts';
@@ -41,7 +41,7 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     trust,
     storeBytesMax: parseByteSize(args['max-store']),
     keepUnannouncedMs: readKeep(args),
-    lead: await readLead(args),
+    lead: await readLead(args, trust),
     engine,
     log,
   };
@@ -130,17 +130,28 @@ function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
 }
 
 /** Null when no key is given: the broker carries and shows rollouts, and leads none. */
-async function readLead(args: ServeArgs): Promise<LeadOptions | null> {
+async function readLead(args: ServeArgs, trust: TrustRoot | null): Promise<LeadOptions | null> {
   const files = args['rollout-key'] ?? [];
   const commands = args['rollout-key-command'] ?? [];
+  const signCommands = args['rollout-sign-command'] ?? [];
   const environment = process.env[ROLLOUT_KEY];
   const leaseMs = readLease(args); // a typing error is told whether it matters today or not
-  if (files.length === 0 && commands.length === 0 && environment === undefined) return null;
+  const named = files.length + commands.length + signCommands.length;
+  if (named === 0 && environment === undefined) return null;
+  if (!trust) {
+    throw new DroverError('USAGE', 'lead rollouts: a rollout key needs --trust as well');
+  }
   const warn = (line: string): void => void process.stderr.write(`${line}\n`);
-  const read = () => readSeeds({ files, commands, environment }, warn);
+  const sources = { files, commands, signCommands, environment };
+  const read = ({ roles }: TrustRoot) =>
+    readSigners(
+      sources,
+      { candidates: roles.rollout.keys, signMsMax: LIMITS.leaseSignMsMax },
+      warn,
+    );
   return {
-    seeds: await read(),
-    readSeeds: read,
+    signers: await read(trust),
+    readSigners: read,
     notify: args.notify ?? null,
     times: { startMs: parseDurationMs(args['controller-start']), leaseMs },
   };

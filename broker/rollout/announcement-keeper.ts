@@ -3,6 +3,7 @@
  * life of an announcement keeps its rollouts. Only who leads does it. When: control/expiry.ts.
  */
 
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -21,7 +22,7 @@ import { isDue, renewed, type Renewable } from '../control/expiry.ts';
 
 export interface KeeperOptions {
   readonly trust: TrustRoot;
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   readonly log: Log;
   now(): EpochMs;
   mono(): MonoMs;
@@ -54,16 +55,16 @@ export class AnnouncementKeeper {
 
   /** To be called often, by who leads. Never rejects: a failure is logged and tried again. */
   async renew(): Promise<void> {
-    const { trust, seeds, log, now, mono, publish } = this.#options;
+    const { trust, signers, log, now, mono, publish } = this.#options;
     const current = this.#current;
     if (!current || !isDue(current, now())) return;
     if (mono() - this.#triedAtMs < LIMITS.renewRetryMs) return;
     this.#triedAtMs = mono();
     try {
       assertTrustCurrent(trust, now());
-      assertKeysSatisfy(seeds, 'rollout', trust);
+      assertKeysSatisfy(signers, 'rollout', trust);
       const fields = renewed(current, now());
-      await publish(UPDATES_TOPIC, signAnnouncement(fields, seeds));
+      await publish(UPDATES_TOPIC, await signAnnouncement(fields, signers));
       log.info(
         { seq: fields.seq, expires: fields.expires_at },
         'announced again before it expired',

@@ -1,5 +1,6 @@
 /** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
 
+import type { Signer } from '../../shared/crypto/signer.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -14,7 +15,7 @@ export interface ControllerOptions {
   readonly self: string;
   readonly trust: TrustRoot;
   /** Enough for the threshold of the rollout role. */
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   readonly fleet: Fleet;
   readonly store: RolloutStore;
   /** A broker that was lost may have used terms up to this; ours begin above. */
@@ -23,7 +24,7 @@ export interface ControllerOptions {
   readonly isAlone: boolean;
   readonly times: ControllerTimes;
   readonly notify: Notify | null;
-  /** Other keys sign for the role: `seeds` may have to be others as well. */
+  /** Other keys sign for the role: `signers` may have to be others as well. */
   readonly onNewKeys?: () => Promise<void>;
   /** Hears each entry of the audit log after it was written. */
   readonly onDecision?: (entry: AuditEntry) => void;

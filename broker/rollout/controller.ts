@@ -324,16 +324,16 @@ export class Controller implements ControllerPort {
 
   /** @param isNumbered it has been saved with a number of its own for this */
   async #tell(tracked: Tracked, isNumbered = false): Promise<void> {
-    const { trust, seeds, store, now, log } = this.#options;
+    const { trust, signers, store, now, log } = this.#options;
     if (!isNumbered) {
       tracked.run = this.#numbered(tracked.run);
       await store.save({ run: tracked.run, isDecision: true });
     }
-    // The last moment: who has lost the lease while it was writing must not speak.
-    if (this.#leadership.term === null) return void (tracked.isUntold = true);
-    const bytes = signProgress(progressOf(tracked.run, trust.fleet, now()), seeds);
-    tracked.isUntold = false;
     try {
+      const bytes = await signProgress(progressOf(tracked.run, trust.fleet, now()), signers);
+      // The last moment: who has lost the lease while it was writing must not speak.
+      if (this.#leadership.term === null) return void (tracked.isUntold = true);
+      tracked.isUntold = false;
       await this.#options.publish(
         progressTopic(tracked.run.rollout as Plan['rollout']['id']),
         bytes,

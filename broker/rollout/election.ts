@@ -3,6 +3,7 @@
  * every moment whether it may act. The rules are in lease.ts; here are clock, signature, link.
  */
 
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { openLease, signLease } from '../../shared/formats/lease.ts';
@@ -26,7 +27,7 @@ export interface LeadershipOptions {
   readonly isAlone: boolean;
   readonly times: LeaseTimes;
   readonly trust: TrustRoot;
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   readonly log: Log;
   now(): EpochMs;
   /** A clock that never jumps. */
@@ -107,13 +108,18 @@ export class Leadership {
 
   /** To be called several times in each `leaseMs`. */
   async tick(): Promise<void> {
-    const { self, trust, seeds, now, log } = this.#options;
+    const { self, trust, signers, now, log } = this.#options;
     const say = this.#step({ kind: 'tick' });
     if (!say) return;
-    const lease = signLease(
-      { fleet: trust.fleet, controller: self, ...say, issued_at: new Date(now()).toISOString() },
-      seeds,
-    );
+    const at = new Date(now()).toISOString();
+    const fields = { fleet: trust.fleet, controller: self, ...say, issued_at: at };
+    let lease;
+    try {
+      lease = await signLease(fields, signers);
+    } catch (error) {
+      log.error({ problem: toProblem(error) }, 'could not sign the lease: rollouts are not led');
+      return;
+    }
     try {
       await this.#options.publish(LEASE_TOPIC, lease);
     } catch (error) {

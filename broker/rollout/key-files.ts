@@ -1,5 +1,5 @@
 /**
- * Keeps the seeds of a controller those of the root in force: after a rotation they are read from
+ * Keeps the keys of a controller those of the root in force: after a rotation they are read from
  * the key files again, and now and then while these do not fit. Until they do it can lead nothing.
  */
 
@@ -7,13 +7,13 @@ import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 
 interface KeyFilesOptions {
   /** The keys that sign; changed in place. */
-  readonly seeds: Uint8Array[];
-  readonly read: (() => Promise<readonly Uint8Array[]>) | undefined;
+  readonly signers: Signer[];
+  readonly read: ((trust: TrustRoot) => Promise<readonly Signer[]>) | undefined;
   readonly trust: TrustRoot;
   readonly log: Log;
 }
@@ -29,16 +29,16 @@ export class KeyFiles {
 
   /** After a change of the root, and now and then while the files do not fit. It never rejects. */
   async renew(): Promise<void> {
-    const { seeds, read, trust, log } = this.#options;
+    const { signers, read, trust, log } = this.#options;
     const before = this.problem;
     try {
       if (!this.#fits()) {
-        const all = (await read?.()) ?? seeds;
+        const all = (await read?.(trust)) ?? signers;
         // Files of both roots may stand there while the rotation goes on.
-        const ours = all.filter((one) => trust.roles.rollout.keys.includes(publicKeyOf(one)));
+        const ours = all.filter((one) => trust.roles.rollout.keys.includes(one.publicKey));
         const fresh = ours.length > 0 ? ours : all;
         assertKeysSatisfy(fresh, 'rollout', trust);
-        seeds.splice(0, seeds.length, ...fresh);
+        signers.splice(0, signers.length, ...fresh);
         log.info({ version: trust.version }, 'the controller signs with the keys of the new root');
       }
       this.problem = null;
@@ -54,8 +54,8 @@ export class KeyFiles {
   }
 
   #fits(): boolean {
-    const { seeds, trust } = this.#options;
-    return nullIfRefused(() => assertKeysSatisfy(seeds, 'rollout', trust) ?? true) ?? false;
+    const { signers, trust } = this.#options;
+    return nullIfRefused(() => assertKeysSatisfy(signers, 'rollout', trust) ?? true) ?? false;
   }
 }
 

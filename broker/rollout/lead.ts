@@ -2,8 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -24,9 +25,9 @@ import { LevelRolloutStore } from './store.ts';
 import type { Snapshotted } from '../backup/write.ts';
 
 export interface LeadOptions {
-  readonly seeds: readonly Uint8Array[];
-  /** Reads them again: the key files may hold the keys of a new root. */
-  readonly readSeeds?: () => Promise<readonly Uint8Array[]>;
+  readonly signers: readonly Signer[];
+  /** Reads them again, for a new root: the key files may hold its keys. */
+  readonly readSigners?: (trust: TrustRoot) => Promise<readonly Signer[]>;
   /** Program that calls a person; null for none. */
   readonly notify: string | null;
   readonly times: Partial<ControllerTimes>;
@@ -62,25 +63,23 @@ export interface OpenedController {
 
 /**
  * Knows what the carrier retains; `run` starts it.
- * @throws DroverError USAGE, ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
  */
 export async function openController(
-  { seeds: first, readSeeds, notify, times }: LeadOptions,
+  { signers: first, readSigners, notify, times }: LeadOptions,
   parts: LeadParts,
 ): Promise<OpenedController> {
   const { dataFolder, trust, fleet, control, log } = parts;
-  if (!trust) {
-    throw new DroverError('USAGE', 'lead rollouts: --rollout-key needs --trust as well');
-  }
+  if (!trust) throw new TypeError('openController: no trust root'); // serve-settings.ts
   // Told at the start, not when the first wave should open.
   assertKeysSatisfy(first, 'rollout', trust);
-  const seeds = [...first]; // one list for all that signs: its keys may become others
-  const keys = new KeyFiles({ seeds, read: readSeeds, trust, log });
+  const signers = [...first]; // one list for all that signs: its keys may become others
+  const keys = new KeyFiles({ signers, read: readSigners, trust, log });
   const store = await LevelRolloutStore.open(join(dataFolder, 'rollouts'), log);
   const controller = await Controller.open({
     self: `controller-${randomBytes(6).toString('hex')}`,
     trust,
-    seeds,
+    signers,
     fleet,
     store,
     termFloor: await store.termFloor(),

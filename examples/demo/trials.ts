@@ -8,6 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { Started } from './processes.ts';
 import { ROBOTS, SLOW_ROBOT, type Carrier, type World } from './world.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
 
 interface Transfer {
   readonly bytes_done: number;
@@ -60,7 +61,7 @@ export async function refuseForgery(world: World, carrier: Carrier): Promise<voi
     makeLog('demo', 'silent'),
   );
   const now = Date.now();
-  const forged = signAnnouncement(
+  const forged = await signAnnouncement(
     {
       fleet: 'demo',
       seq: now,
@@ -68,7 +69,7 @@ export async function refuseForgery(world: World, carrier: Carrier): Promise<voi
       expires_at: new Date(now + LIMITS.announcementLifeMsDefault).toISOString(),
       rollouts: [],
     },
-    [new Uint8Array(randomBytes(32))],
+    [seedSigner(new Uint8Array(randomBytes(32)))],
   );
   await wire.send(UPDATES_TOPIC, forged, { retain: true, qos: 1 });
   await wire.close();

@@ -7,6 +7,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import {
   assertFresh,
   openAnnouncement,
@@ -43,7 +44,7 @@ export interface ExportJob {
   readonly trust: TrustRoot;
   readonly trustBytes: Uint8Array;
   /** Keys that sign the index; none leaves it unsigned. */
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   readonly out: string;
   readonly split: number | null;
   readonly dryRun: boolean;
@@ -63,7 +64,7 @@ export interface Exported {
 
 /** @throws DroverError of any step; nothing is left behind then */
 export async function exportParcel(job: ExportJob): Promise<Exported> {
-  if (job.seeds.length > 0) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  if (job.signers.length > 0) assertKeysSatisfy(job.signers, 'rollout', job.trust);
   const work = await mkdtemp(join(tmpdir(), 'drover-export-'));
   const bundles: Bundle[] = [];
   try {
@@ -145,7 +146,7 @@ async function pack(
     members: contents.map(({ member }) => member),
     now: Date.now(),
   });
-  const index = encodeIndex(fields, job.seeds);
+  const index = await encodeIndex(fields, job.signers);
   const kind = 'drover-export';
   const parts = job.dryRun
     ? [job.out]

@@ -63,14 +63,14 @@ export interface Imported {
 
 /** @throws DroverError of any step; nothing is published unless all of the file was verified */
 export async function importParcel(job: ImportJob): Promise<Imported> {
-  const isResigned = job.seeds.length > 0;
-  if (isResigned && !job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  const isResigned = job.signers.length > 0;
+  if (isResigned && !job.uploadOnly) assertKeysSatisfy(job.signers, 'rollout', job.trust);
   const reader = await ParcelReader.open(job.file, 'drover-export', job.trust.roles.rollout);
   try {
     const current = await readCurrent(job);
     const read = await readSmall(job, reader, isResigned || job.uploadOnly);
     const proof = { isProven: isOrderProven(reader.authority, read.announcement), now: Date.now() };
-    const floor = importFloor(current, job.trust, job.seeds);
+    const floor = importFloor(current, job.trust, job.signers);
     assertOrder(reader.index, { trust: job.trust, floor }, proof);
     const mode = modeOf(job, read.bytes);
     const unpacked = await unpack(job, reader);
@@ -88,7 +88,7 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
 
 function modeOf(job: ImportJob, announcement: Uint8Array | null): Imported['mode'] {
   if (job.uploadOnly) return 'uploaded';
-  if (job.seeds.length > 0) return 'announced';
+  if (job.signers.length > 0) return 'announced';
   if (announcement !== null) return 'republished';
   throw new DroverError('KEY_MISSING', 'import file: it holds no announcement', {
     hint: "announce with the site's own rollout key (--key), or store only: --upload-only",

@@ -7,6 +7,7 @@
  */
 
 import { z } from 'zod';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { assertPartSize, isPartName } from '../../shared/formats/bundle-parts.ts';
 import {
@@ -78,11 +79,15 @@ const KIND = {
   code: 'PARCEL_INVALID',
 } as const;
 
-/** @param seeds none for an index that nobody signs */
-export function encodeIndex(fields: ParcelIndexFields, seeds: readonly Uint8Array[]): Uint8Array {
+/** @param signers none for an index that nobody signs */
+export async function encodeIndex(
+  fields: ParcelIndexFields,
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const bytes = utf8(`${JSON.stringify(fields, null, 1)}\n`);
   assertMembers(parseDocument(KIND, bytes));
-  return seeds.length === 0 ? bytes : signEnvelope(PAYLOAD_TYPES.parcel, bytes, seeds);
+  if (signers.length === 0) return bytes;
+  return await signEnvelope(PAYLOAD_TYPES.parcel, bytes, signers);
 }
 
 /**

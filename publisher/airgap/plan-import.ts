@@ -4,13 +4,14 @@
  * signature can delay a site by a day and never more.
  */
 
+import type { Signer } from '../../shared/crypto/signer.ts';
 import {
   assertFresh,
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
 import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
-import { keyIdOf, publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -47,19 +48,19 @@ export function judgeAnnouncement(
 
 /**
  * The lowest seq that may still come in.
- * @param seeds keys of the site's own; what they signed counts only for the files that went into it
+ * @param signers keys of the site's own; what they signed counts only for the files that went into it
  */
 export function importFloor(
   current: Uint8Array | null,
   trust: TrustRoot,
-  seeds: readonly Uint8Array[],
+  signers: readonly Pick<Signer, 'publicKey'>[],
 ): number {
   if (current === null) return 0;
   const announcement = openAnnouncement(current, trust);
   // What is put up as it is has to follow what robots of this site have accepted already.
-  if (seeds.length === 0) return announcement.seq;
+  if (signers.length === 0) return announcement.seq;
   if (announcement.imported !== undefined) return announcement.imported.seq;
-  const own = seeds.map((seed) => keyIdOf(publicKeyOf(seed)));
+  const own = signers.map(({ publicKey }) => keyIdOf(publicKey));
   const isOwn = signersOf(current, trust.roles.rollout).some((key) => own.includes(key));
   return isOwn ? 0 : announcement.seq;
 }

@@ -5,6 +5,7 @@
  */
 
 import { stat } from 'node:fs/promises';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
@@ -28,7 +29,7 @@ export interface ReportExport {
   readonly broker: BrokerLinkOptions;
   readonly trust: TrustRoot;
   readonly site: string;
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   readonly out: string;
   readonly dryRun: boolean;
   readonly log: Log;
@@ -39,12 +40,12 @@ export interface ReportExport {
  * @throws DroverError ENVELOPE_KEY_UNKNOWN, BROKER_UNREACHABLE, ACCESS_DENIED, DISK_WRITE_FAILED
  */
 export async function exportReport(job: ReportExport): Promise<number> {
-  assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  assertKeysSatisfy(job.signers, 'rollout', job.trust);
   const link = await BrokerLink.open(job.broker, job.log);
   try {
     const states = [...(await readStates(link)).values()].filter((one) => isState(one, job.log));
     const about = { fleet: job.trust.fleet, site: job.site, nowMs: Date.now() };
-    const bytes = encodeSiteReport(about, states, job.seeds);
+    const bytes = await encodeSiteReport(about, states, job.signers);
     if (!job.dryRun) await writeFileAtomic(job.out, bytes);
     return states.length;
   } finally {

@@ -8,6 +8,7 @@
  */
 
 import { z } from 'zod';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { bytesEqual, concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
@@ -45,18 +46,18 @@ export interface SiteReport {
 }
 
 /** @param states payloads of `fleet/robots/+/state`; what cannot be read stays at the site */
-export function encodeSiteReport(
+export async function encodeSiteReport(
   { fleet, site, nowMs }: { fleet: string; site: string; nowMs: number },
   states: readonly Uint8Array[],
-  seeds: readonly Uint8Array[],
-): Uint8Array {
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const lines = states.map((payload) => concatBytes(oneLine(payload), new Uint8Array([LINE_END])));
   const body = concatBytes(...lines);
   const index = {
     ...{ kind: 'drover-report', format: 1, fleet, site, at: new Date(nowMs).toISOString() },
     ...{ robots: states.length, bytes: body.byteLength, sha256: sha256Hex(body) },
   };
-  const head = signEnvelope(PAYLOAD_TYPES.report, utf8(JSON.stringify(index)), seeds);
+  const head = await signEnvelope(PAYLOAD_TYPES.report, utf8(JSON.stringify(index)), signers);
   return concatBytes(head, new Uint8Array([LINE_END]), body);
 }
 

@@ -4,12 +4,13 @@
  * together; what is signed are the bytes of manifest.json as they stand.
  */
 
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { COSIGNATURES_FILE, SIGNATURE_FILE } from '../../shared/formats/bundle-parts.ts';
 import { signBundle } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual, concatBytes } from '../../shared/crypto/bytes.ts';
-import { publicKeyOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
@@ -21,7 +22,7 @@ import { countPayload } from './payload-census.ts';
 
 export interface SignJob {
   readonly folder: string;
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   /** Keep the signatures that are there and add ours. */
   readonly add: boolean;
   /** Signs a payload of another tool although robots will not restore its attributes. */
@@ -39,12 +40,6 @@ export interface SignedBundle {
 /** @throws DroverError USAGE, PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, DELTA_INVALID,
  * XATTRS_REFUSED, those of `openBundle` and of `countPayload` */
 export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
-  const found = await stat(job.folder).catch(() => null); // openBundle tells an absent one better
-  if (found?.isFile()) {
-    throw new DroverError('USAGE', `sign ${job.folder}: not a folder`, {
-      hint: 'sign the bundle folder, then drover pack it',
-    });
-  }
   const bundle = await openBundle(job.folder, { unsigned: !job.add });
   try {
     await hashPayload(bundle);
@@ -52,15 +47,15 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
     if (job.dropXattrs !== true) assertNoXattrs(attributed, 'sign');
     await checkDeltas(bundle);
     const signatures = job.add ? [...bundle.signatures] : [];
-    for (const seed of job.seeds) {
-      const made = signBundle(bundle.manifestBytes, bundle.manifest.payload_sha256, seed);
+    for (const signer of job.signers) {
+      const made = await signBundle(bundle.manifestBytes, bundle.manifest.payload_sha256, signer);
       if (!signatures.some((one) => bytesEqual(one, made))) signatures.push(made);
     }
     assertSignatureCount(signatures.length);
     if (!job.dryRun) await writeSignatures(bundle, signatures);
     return {
       version: bundle.manifest.version,
-      keys: job.seeds.map(publicKeyOf),
+      keys: job.signers.map(({ publicKey }) => publicKey),
       signatures: signatures.length,
     };
   } finally {

@@ -5,7 +5,7 @@ import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput, type Output } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { exportParcel, type Exported } from '../airgap/export.ts';
 import { readTrust } from '../trust/read-trust.ts';
@@ -13,8 +13,8 @@ import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts
 import {
   brokerOptions,
   commandLog,
-  keySources,
-  warn,
+  namesKeys,
+  openSigners,
   withKeys,
   withOptionalBroker,
 } from './options.ts';
@@ -47,14 +47,14 @@ async function runExport(argv: ExportArgs): Promise<void> {
     throw new DroverError('USAGE', 'export: nothing to take (want --broker URL or bundles)');
   }
   const trust = readTrust(argv.trust);
-  const isSigned = (argv.key ?? argv.keyCommand) !== undefined;
+  const isSigned = namesKeys(argv);
   const exported = await exportParcel({
     folders,
     broker: argv.broker === undefined ? null : brokerOptions({ ...argv, broker: argv.broker }),
     rollouts: argv.only ?? [],
     trust,
     trustBytes: readInput(argv.trust, `trust ${argv.trust}`),
-    seeds: isSigned ? await readSeeds(keySources(argv), warn) : [],
+    signers: isSigned ? await openSigners(argv, keysOf(trust)) : [],
     out: argv.out,
     split: readSplit(argv.split),
     dryRun: argv.dryRun,

@@ -4,12 +4,19 @@ import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 import { importParcel, type Imported } from '../airgap/import.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
+import {
+  brokerOptions,
+  commandLog,
+  namesKeys,
+  openSigners,
+  withBroker,
+  withKeys,
+} from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
 
@@ -44,13 +51,13 @@ type ImportArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 async function runImport(argv: ImportArgs): Promise<void> {
   const trust = readTrust(argv.trust);
-  const isResigned = (argv.key ?? argv.keyCommand) !== undefined;
+  const isResigned = namesKeys(argv);
   const output = makeOutput(argv.json);
   const imported = await importParcel({
     file: argv.file,
     into: argv.into,
     trust,
-    seeds: isResigned ? await readSeeds(keySources(argv), warn) : [],
+    signers: isResigned ? await openSigners(argv, keysOf(trust)) : [],
     broker: brokerOptions(argv),
     audience: readAudience(argv, trust.fleet),
     chunkBytes: parseByteSize(argv.chunkSize),

@@ -6,12 +6,19 @@ import {
   BROKER_LOGIN,
   BROKER_URL,
   LIST,
+  TEXT,
   readLogin,
   withLogin,
 } from '../../shared/io/cli-options.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
-import { KEY_ENVIRONMENT, type KeySources } from '../../shared/io/key-file.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
+import { readSigners } from '../../shared/io/signers.ts';
+import { parsePublicKey } from '../trust/public-key.ts';
 
 export function withKeys<T>(argv: Argv<T>) {
   return argv
@@ -19,7 +26,23 @@ export function withKeys<T>(argv: Argv<T>) {
     .option('key-command', {
       ...LIST,
       describe: 'command that prints the seed, raw or as 64 hex digits',
+    })
+    .option('sign-command', {
+      ...LIST,
+      describe: 'command that signs: message on its standard input, 64 bytes on standard output',
+    })
+    .option('public-key', {
+      ...LIST,
+      describe: '.pub file of the key that --sign-command signs with; default: those of --trust',
     });
+}
+
+/** For thresholds above 1: the announcement goes to a file that others sign as well. */
+export function withAnnouncementOut<T>(argv: Argv<T>) {
+  return argv.option('announcement-out', {
+    ...TEXT,
+    describe: 'announce nothing yet: write the signed announcement to this file',
+  });
 }
 
 export function withBroker<T>(argv: Argv<T>) {
@@ -31,15 +54,35 @@ export function withOptionalBroker<T>(argv: Argv<T>) {
   return withLogin(argv.option('broker', BROKER_URL));
 }
 
-export function keySources(argv: {
-  key?: string[] | undefined;
-  keyCommand?: string[] | undefined;
-}): KeySources {
-  return {
-    files: argv.key ?? [],
-    commands: argv.keyCommand ?? [],
-    environment: process.env[KEY_ENVIRONMENT],
-  };
+export interface KeyWords {
+  readonly key?: string[] | undefined;
+  readonly keyCommand?: string[] | undefined;
+  readonly signCommand?: string[] | undefined;
+  readonly publicKey?: string[] | undefined;
+}
+
+/** False when at most the environment holds a key. */
+export function namesKeys({ key, keyCommand, signCommand }: KeyWords): boolean {
+  return (key ?? keyCommand ?? signCommand) !== undefined;
+}
+
+/**
+ * @param known keys that a sign command may sign with when `--public-key` names none
+ * @throws DroverError KEY_*, SIGN_COMMAND_FAILED, FILE_UNREADABLE, USAGE
+ */
+export async function openSigners(
+  argv: KeyWords,
+  known: readonly PublicKeyHex[],
+): Promise<Signer[]> {
+  const { key: files = [], keyCommand: commands = [], signCommand: signCommands = [] } = argv;
+  const named = argv.publicKey?.map((path) =>
+    parsePublicKey(readInput(path, `public key ${path}`), path),
+  );
+  return await readSigners(
+    { files, commands, signCommands, environment: process.env[KEY_ENVIRONMENT] },
+    { candidates: named ?? known, signMsMax: LIMITS.keyCommandMsMax },
+    warn,
+  );
 }
 
 /** @throws DroverError FILE_UNREADABLE, USAGE */

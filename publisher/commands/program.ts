@@ -1,6 +1,7 @@
 /** The commands of `drover`. */
 
 import type { CommandLine } from '../../shared/io/command-line.ts';
+import { announceCommand } from './announce.ts';
 import { buildCommand } from './build.ts';
 import { exportCommand } from './export.ts';
 import { fleetCommand } from './fleet.ts';
@@ -28,6 +29,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     inspect: inspectCommand,
     pack: packCommand,
     publish: publishCommand,
+    announce: announceCommand,
     rollout: rolloutCommand,
     fleet: fleetCommand,
     export: exportCommand,
@@ -44,7 +46,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
   },
   lists: [
     'bundles', // the positionals of export
-    ...['delta-from', 'gate', 'key', 'key-command', 'min-gate', 'only'],
-    ...['release', 'rollout', 'root', 'supersede'],
+    ...['delta-from', 'gate', 'key', 'key-command', 'min-gate', 'only', 'public-key'],
+    ...['release', 'rollout', 'root', 'sign-command', 'supersede'],
   ],
 };

@@ -6,18 +6,28 @@ import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../airgap/plan-report.ts';
 import { forecastFields, forecastLines } from '../rollout/forecast.ts';
 import { trustEndLines } from '../trust/plan-trust.ts';
+import type { AnnounceWith } from '../rollout/announce.ts';
+import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type Published } from '../transfer/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
+import {
+  brokerOptions,
+  commandLog,
+  openSigners,
+  withAnnouncementOut,
+  warn,
+  withBroker,
+  withKeys,
+} from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
 
@@ -31,7 +41,7 @@ export function publishCommand(yargs: Argv): Argv {
 }
 
 function withOptions(argv: Argv) {
-  return withSteps(withWho(withKeys(withBroker(withDryRun(withJson(argv))))))
+  return withSteps(withWho(withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv)))))))
     .positional('bundle', { type: 'string', demandOption: true })
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('chunk-size', { ...TEXT, default: '256k', describe: '16k to 512k' })
@@ -47,6 +57,7 @@ function withOptions(argv: Argv) {
     .option('upload-only', { ...FLAG, describe: 'store the chunks, announce nothing' })
     .option('yes', { ...FLAG, describe: 'do not ask before an emergency' })
     .example('$0 publish bundles/1.4.2 --broker mqtt://host --key keys/rollout.key --trust t', '')
+    .conflicts('announcement-out', 'upload-only')
     .example('$0 publish b --waves 100 … ', 'everybody at once, no controller needed')
     .example('$0 publish b --canaries r1,r2 --approve 0 …', 'two robots first, then a person')
     .example('$0 publish b --gate task_success_min=0.98 …', 'a bound of your own');
@@ -59,7 +70,8 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const trust = readTrust(argv.trust);
   for (const line of trustEndLines(trust, Date.now())) warn(line);
   const audience = readAudience(argv, trust.fleet);
-  const seeds = argv.uploadOnly ? [] : await readSeeds(keySources(argv), warn);
+  const signers = argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust));
+  const signing = { trust, signers, announcementOut: argv.announcementOut };
   const bundle = await openBundle(argv.bundle);
   try {
     const { name, version } = bundle.manifest;
@@ -70,8 +82,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
     const published = await publishBundle({
       bundle,
       journalPath: journalPathOf(argv.bundle, bundle),
-      trust,
-      seeds,
+      ...signing,
       broker: brokerOptions(argv),
       rolloutId,
       audience,
@@ -93,7 +104,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       output,
       log: commandLog(),
     });
-    report(output, { bundle, rolloutId, published, dryRun: argv.dryRun });
+    report(output, { bundle, rolloutId, published, dryRun: argv.dryRun, signing });
   } finally {
     await bundle.close();
   }
@@ -122,6 +133,7 @@ interface Report {
   readonly rolloutId: string;
   readonly published: Published;
   readonly dryRun: boolean;
+  readonly signing: AnnounceWith;
 }
 
 function report(output: Output, facts: Report): void {
@@ -151,7 +163,11 @@ function report(output: Output, facts: Report): void {
         robots: forecastFields(published.forecast),
       }),
     },
-    [...storedLines(facts), ...announcedLines(facts)],
+    [
+      ...storedLines(facts),
+      ...announcedLines(facts),
+      ...(dryRun ? [] : writtenLines(facts.signing)),
+    ],
   );
 }
 
@@ -168,12 +184,13 @@ function storedLines({ published: { payload, deltas, stored } }: Report): string
 const sum = (all: Published['deltas'], of: 'chunks' | 'bytes'): number =>
   all.reduce((total, one) => total + one[of], 0);
 
-function announcedLines({ published, rolloutId, bundle, dryRun }: Report): string[] {
+function announcedLines(facts: Report): string[] {
+  const { published, rolloutId, bundle, dryRun } = facts;
   const { announced, leader } = published;
   if (announced === null) return [];
   const { fields, plan, rollout } = announced;
   const lines = [
-    `${dryRun ? 'would announce' : 'announced'} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
+    `${announcedVerb(facts)} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
     ...stepLines(rollout),
   ];
   const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
@@ -186,4 +203,9 @@ function announcedLines({ published, rolloutId, bundle, dryRun }: Report): strin
   if (dryRun) lines.push(...forecastLines(published.forecast));
   if (leader) lines.push(...leaderLines(leader, rollout));
   return lines;
+}
+
+function announcedVerb({ dryRun, signing }: Report): string {
+  if (dryRun) return 'would announce';
+  return signing.announcementOut === undefined ? 'announced' : 'signed, not announced yet:';
 }

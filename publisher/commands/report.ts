@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 import { isId } from '../../shared/base/ids.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
@@ -14,8 +14,7 @@ import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {
   brokerOptions,
   commandLog,
-  keySources,
-  warn,
+  openSigners,
   withBroker,
   withKeys,
   withOptionalBroker,
@@ -42,11 +41,12 @@ function withExport(argv: Argv) {
 
 async function runExport(argv: Awaited<ReturnType<typeof withExport>['argv']>): Promise<void> {
   const site = siteOf(argv.site);
+  const trust = readTrust(argv.trust);
   const robots = await exportReport({
     broker: brokerOptions(argv),
-    trust: readTrust(argv.trust),
+    trust,
     site,
-    seeds: await readSeeds(keySources(argv), warn),
+    signers: await openSigners(argv, keysOf(trust)),
     out: argv.out,
     dryRun: argv.dryRun,
     log: commandLog(),

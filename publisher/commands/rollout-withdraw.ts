@@ -7,16 +7,24 @@ import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { parseRolloutId } from '../../shared/base/ids.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { readTrust } from '../trust/read-trust.ts';
+import { writtenLines } from '../rollout/announcement-report.ts';
 import { withdrawRollout } from '../rollout/withdraw.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
+import {
+  brokerOptions,
+  commandLog,
+  openSigners,
+  withAnnouncementOut,
+  withBroker,
+  withKeys,
+} from './options.ts';
 import { withId } from './rollout-options.ts';
 
 export const withWithdraw = (argv: Argv) =>
-  withId(withKeys(withBroker(withDryRun(withJson(argv)))))
+  withId(withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv))))))
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('expires', { ...TEXT, default: '30d', describe: 'life of the announcement' })
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
@@ -26,23 +34,30 @@ type WithdrawArgs = Awaited<ReturnType<typeof withWithdraw>['argv']>;
 
 export async function runWithdraw(argv: WithdrawArgs): Promise<void> {
   const id = parseRolloutId(argv.id);
+  const trust = readTrust(argv.trust);
   const verb = 'rollout withdraw';
   const what = `Rollout ${id} leaves the announcement: robots keep it, no other robot takes it`;
   if (!argv.dryRun) assertTerminal({ verb, what }, argv.yes);
+  const signers = await openSigners(argv, keysOf(trust));
+  const signing = { trust, signers, announcementOut: argv.announcementOut };
   const { fields, kept } = await withdrawRollout({
     id,
-    trust: readTrust(argv.trust),
-    seeds: await readSeeds(keySources(argv), warn),
+    ...signing,
     broker: brokerOptions(argv),
     lifeMs: parseDurationMs(argv.expires),
     dryRun: argv.dryRun,
     confirm: () => confirmTyped({ verb, what, word: id, wordIs: 'id' }, argv.yes),
     log: commandLog(),
   });
-  const would = argv.dryRun ? 'would withdraw' : 'withdrew';
+  const isWaiting = argv.announcementOut !== undefined;
+  const did = isWaiting ? 'signed, not announced yet: withdraw' : 'withdrew';
+  const would = argv.dryRun ? 'would withdraw' : did;
   const left = kept.length > 0 ? `kept ${kept.join(', ')}` : 'nothing is announced any more';
   makeOutput(argv.json).result(
     { dry_run: argv.dryRun, rollout: id, seq: fields.seq, expires_at: fields.expires_at, kept },
-    [`${would} rollout ${id}, seq ${fields.seq}: ${left}`],
+    [
+      `${would} rollout ${id}, seq ${fields.seq}: ${left}`,
+      ...(argv.dryRun ? [] : writtenLines(signing)),
+    ],
   );
 }

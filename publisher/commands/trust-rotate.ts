@@ -6,24 +6,35 @@ import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/format
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
-import { readSeeds } from '../../shared/io/key-file.ts';
+import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
-import {
-  missingSignatures,
-  parsePublicKey,
-  planNextTrust,
-  trustLifeMs,
-} from '../trust/plan-trust.ts';
+import { missingSignatures, planNextTrust, trustLifeMs } from '../trust/plan-trust.ts';
+import { parsePublicKey } from '../trust/public-key.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
+import { writtenLines } from '../rollout/announcement-report.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { brokerOptions, commandLog, keySources, warn, withBroker, withKeys } from './options.ts';
+import {
+  brokerOptions,
+  commandLog,
+  namesKeys,
+  openSigners,
+  withBroker,
+  withKeys,
+  withAnnouncementOut,
+} from './options.ts';
 
 const THRESHOLD = { type: 'number', requiresArg: true } as const;
 const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;
 
 /** Where the signed update of a trust file stands: what `trust publish` takes. */
 const updatePath = (trustPath: string): string => `${trustPath}.update`;
+
+/** Both sign an update: the root before it, and its own. */
+const rootKeysOf = (current: TrustRoot, next: TrustRoot): PublicKeyHex[] => [
+  ...new Set([...current.roles.root.keys, ...next.roles.root.keys]),
+];
 
 /** Not asked whether it has expired: an update is the way back from that. */
 const readRoot = (path: string): TrustRoot => parseTrust(readInput(path, `trust ${path}`));
@@ -69,13 +80,14 @@ export async function runRotate(
       rollout: change('rollout', argv.rolloutThreshold),
     },
   });
-  const seeds = await readSeeds(keySources(argv), warn);
-  const update = signEnvelope(PAYLOAD_TYPES.trust, bytes, seeds);
+  const next = parseTrust(bytes);
+  const signers = await openSigners(argv, rootKeysOf(current, next));
+  const update = await signEnvelope(PAYLOAD_TYPES.trust, bytes, signers);
   if (!argv.dryRun) {
     await writeNew(argv.out, bytes);
     await writeNew(updatePath(argv.out), update);
   }
-  const missing = missingSignatures(update, { current, next: parseTrust(bytes) });
+  const missing = missingSignatures(update, { current, next });
   makeOutput(argv.json).result(
     { dry_run: argv.dryRun, out: argv.out, update: updatePath(argv.out), trust: document, missing },
     [
@@ -97,8 +109,8 @@ export async function runSign(
   const current = readRoot(argv.trust);
   const before = readInput(argv.update, `trust update ${argv.update}`);
   const next = peekTrustUpdate(before);
-  const seeds = await readSeeds(keySources(argv), warn);
-  const update = coSignEnvelope(before, PAYLOAD_TYPES.trust, seeds);
+  const signers = await openSigners(argv, rootKeysOf(current, next));
+  const update = await coSignEnvelope(before, PAYLOAD_TYPES.trust, signers);
   if (!argv.dryRun) await writeFileAtomic(argv.update, update);
   const missing = missingSignatures(update, { current, next });
   makeOutput(argv.json).result({ dry_run: argv.dryRun, update: argv.update, missing }, [
@@ -118,7 +130,7 @@ function whatIsMissing(path: string, missing: { current: number; next: number })
 }
 
 export function withPublishOptions(argv: Argv) {
-  return withKeys(withBroker(withDryRun(withJson(argv))))
+  return withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv)))))
     .positional('update', { type: 'string', demandOption: true })
     .option('trust', FORMER)
     .option('fresh', {
@@ -135,21 +147,24 @@ export function withPublishOptions(argv: Argv) {
 export async function runPublish(
   argv: Awaited<ReturnType<typeof withPublishOptions>['argv']>,
 ): Promise<void> {
-  const sources = keySources(argv);
-  const hasKeys = sources.files.length + sources.commands.length > 0;
+  const update = readInput(argv.update, `trust update ${argv.update}`);
+  const hasKeys = namesKeys(argv) || process.env[KEY_ENVIRONMENT] !== undefined;
+  const { announcementOut } = argv;
+  const known = peekTrustUpdate(update).roles.rollout.keys;
+  const signers = hasKeys ? await openSigners(argv, known) : [];
   const { next, announcement, ended } = await publishTrustUpdate({
-    update: readInput(argv.update, `trust update ${argv.update}`),
-    trust: readRoot(argv.trust),
-    seeds: hasKeys || sources.environment !== undefined ? await readSeeds(sources, warn) : [],
+    ...{ update, signers, announcementOut, trust: readRoot(argv.trust) },
     broker: brokerOptions(argv),
     fresh: argv.fresh,
     dryRun: argv.dryRun,
     log: commandLog(),
   });
+  const isWritten = announcement === 'signed again' && !argv.dryRun;
   const result = { dry_run: argv.dryRun, version: next.version, announcement, ended };
   makeOutput(argv.json).result(result, [
     `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}`,
     ...aboutAnnouncement(announcement),
+    ...(isWritten ? writtenLines({ trust: next, signers, announcementOut }) : []),
     ...ended.map((id) =>
       argv.fresh
         ? `rollout ${id} ends`

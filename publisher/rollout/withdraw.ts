@@ -3,9 +3,8 @@
  * put in its place, as `publish` does. Robots keep what they run.
  */
 
-import { signAnnouncement } from '../../shared/formats/announcement.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { openStatuses } from './active-rollouts.ts';
+import { assertMayAnnounce, bringOut } from './announce.ts';
 import { seqToFollow } from './next-seq.ts';
 import { planWithdrawal, type AnnouncementPlan } from './plan-announcement.ts';
 import { AnnouncementBoard } from './announcements.ts';
@@ -14,7 +13,7 @@ import { openPrevious, type PublishJob } from '../transfer/publish.ts';
 
 export interface WithdrawJob extends Pick<
   PublishJob,
-  'trust' | 'seeds' | 'broker' | 'lifeMs' | 'dryRun' | 'log'
+  'trust' | 'signers' | 'announcementOut' | 'broker' | 'lifeMs' | 'dryRun' | 'log'
 > {
   readonly id: string;
   /** Asked before it is announced. @throws DroverError USAGE unless a person says yes */
@@ -23,7 +22,7 @@ export interface WithdrawJob extends Pick<
 
 /** @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP, SEQ_CONFLICT, BROKER_REFUSED and others */
 export async function withdrawRollout(job: WithdrawJob): Promise<AnnouncementPlan> {
-  assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  assertMayAnnounce(job);
   const link = await BrokerLink.open(job.broker, job.log);
   try {
     const board = await AnnouncementBoard.open(link);
@@ -32,7 +31,7 @@ export async function withdrawRollout(job: WithdrawJob): Promise<AnnouncementPla
       if (!job.dryRun) await job.confirm();
       const { current } = board;
       const next = plan(board, job);
-      if (!job.dryRun) await board.replace(current, signAnnouncement(next.fields, job.seeds));
+      if (!job.dryRun) await bringOut(next.fields, { board, current }, job);
       return next;
     } finally {
       board.close();

@@ -7,11 +7,8 @@
  * planned before a byte is uploaded, and once more just before it is announced.
  */
 
-import {
-  signAnnouncement,
-  type AnnouncementFields,
-  type RolloutFields,
-} from '../../shared/formats/announcement.ts';
+import { encodeAnnouncement } from '../../shared/formats/announcement.ts';
+import { type AnnouncementFields, type RolloutFields } from '../../shared/formats/announcement.ts';
 import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
@@ -19,14 +16,13 @@ import type { Output } from '../../shared/io/cli.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import type { TrustRoot } from '../../shared/formats/trust.ts';
 import {
   openActiveRollouts,
   openLeader,
   openStatuses,
   type LeaseHolder,
 } from '../rollout/active-rollouts.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertMayAnnounce, bringOut, type AnnounceWith } from '../rollout/announce.ts';
 import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
 import { reportedSeq, seqToFollow } from '../rollout/next-seq.ts';
 import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';
@@ -48,11 +44,9 @@ import { UploadJournal } from './journal.ts';
 
 const NAMES_TOLD_MAX = 10;
 
-export interface PublishJob {
+export interface PublishJob extends AnnounceWith {
   readonly bundle: Bundle;
   readonly journalPath: string;
-  readonly trust: TrustRoot;
-  readonly seeds: readonly Uint8Array[];
   readonly broker: BrokerLinkOptions;
   readonly rolloutId: string;
   readonly audience: Audience;
@@ -104,7 +98,7 @@ export interface Published {
  */
 export async function publishBundle(job: PublishJob): Promise<Published> {
   assertChunkBytes(job.chunkBytes);
-  if (!job.uploadOnly) assertKeysSatisfy(job.seeds, 'rollout', job.trust);
+  if (!job.uploadOnly) assertMayAnnounce(job);
   const payload = await chunkPayload(job.bundle, job.chunkBytes);
   const verified = verifyAll(job, payload);
   const census = await countPayload(job.bundle).catch(() => null);
@@ -161,13 +155,13 @@ async function publishOver(
     assertWanted(before.forecast, job, prepared.verified.manifest);
     if (job.dryRun) return published(before, prepared, null);
     await job.confirm?.(before.plan.superseded);
-    signAnnouncement(before.plan.fields, job.seeds); // so is an announcement that is too large
+    encodeAnnouncement(before.plan.fields); // refuses one that is too large
     const stored = await storeAll(link, job, prepared);
     const { current } = board;
     const next = planNext(board, job, { ...prepared, robots });
     const isMore = next.plan.superseded.some((id) => !before.plan.superseded.includes(id));
     if (isMore) await job.confirm?.(next.plan.superseded);
-    await board.replace(current, signAnnouncement(next.plan.fields, job.seeds));
+    await bringOut(next.plan.fields, { board, current }, job);
     return published(next, prepared, stored);
   } finally {
     board.close();

@@ -1,7 +1,6 @@
 /** Decides the bytes of a trust.json: the first one, and the one that follows another. Sans-I/O. */
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
-import { PUBLIC_KEY_PATTERN, SEED_BYTES, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { parseDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isTrustEnding, isTrustExpired } from '../../shared/rules/trust-life.ts';
@@ -95,20 +94,6 @@ export function missingSignatures(
   const lacks = ({ roles: { root } }: TrustRoot): number =>
     Math.max(0, root.threshold - signersOf(update, root).length);
   return { current: lacks(roots.current), next: lacks(roots.next) };
-}
-
-/** The content of a .pub file: 64 hex digits. @throws DroverError USAGE */
-export function parsePublicKey(bytes: Uint8Array, path: string): PublicKeyHex {
-  const text = Buffer.from(bytes).toString('latin1').trim().toLowerCase();
-  if (PUBLIC_KEY_PATTERN.test(text)) return text;
-  const isSeed = bytes.byteLength === SEED_BYTES;
-  throw new DroverError(
-    'USAGE',
-    isSeed
-      ? `read public key ${path}: this is a private key`
-      : `read public key ${path}: not 64 hex digits (got ${bytes.byteLength} bytes)`,
-    { hint: 'give the .pub file that drover keygen wrote beside the .key' },
-  );
 }
 
 export function sharedKeys(a: readonly string[], b: readonly string[]): string[] {

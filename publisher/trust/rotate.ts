@@ -4,6 +4,7 @@
  * takes nothing that the root it has would refuse.
  */
 
+import type { Signer } from '../../shared/crypto/signer.ts';
 import {
   openAnnouncement,
   signAnnouncement,
@@ -11,7 +12,6 @@ import {
 } from '../../shared/formats/announcement.ts';
 import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -21,17 +21,18 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { importedAfterRotation } from '../airgap/plan-import.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
 import { seqUnderNextRoot } from '../rollout/next-seq.ts';
+import { assertMayAnnounce, place, type AnnounceWith } from '../rollout/announce.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 
-export interface RotationJob {
+export interface RotationJob extends Pick<AnnounceWith, 'announcementOut'> {
   readonly broker: BrokerLinkOptions;
   readonly update: Uint8Array;
   /** The root before the update. */
   readonly trust: TrustRoot;
   /** Rollout keys of the new root; without any, what is announced stays as it is. */
-  readonly seeds: readonly Uint8Array[];
+  readonly signers: readonly Signer[];
   /** The list begins empty: a stolen key may have written what is announced. */
   readonly fresh?: boolean;
   readonly dryRun: boolean;
@@ -52,15 +53,16 @@ export interface Rotated {
  */
 export async function publishTrustUpdate(job: RotationJob): Promise<Rotated> {
   const next = openTrustUpdate(job.update, job.trust);
-  if (job.seeds.length > 0) assertKeysSatisfy(job.seeds, 'rollout', next);
+  if (job.signers.length > 0) assertMayAnnounce({ ...job, trust: next });
   const link = await BrokerLink.open(job.broker, job.log);
   try {
     const board = await AnnouncementBoard.open(link);
     try {
-      const { announcement, bytes, ended } = planAgain(board.current, job, next);
+      const { current } = board;
+      const { announcement, bytes, ended } = await planAgain(current, job, next);
       if (!job.dryRun) {
         await putUpdate(link, next.version, job.update);
-        if (bytes) await board.replace(board.current, bytes);
+        if (bytes) await place(bytes, { board, current }, job);
       }
       return { next, announcement, ended };
     } finally {
@@ -77,17 +79,17 @@ interface Again extends Pick<Rotated, 'announcement' | 'ended'> {
 }
 
 /** What is announced, word for word, as the new root lets it stand. */
-function planAgain(
+async function planAgain(
   current: Uint8Array | null,
-  { trust, seeds, fresh = false }: RotationJob,
+  { trust, signers, fresh = false }: RotationJob,
   next: TrustRoot,
-): Again {
+): Promise<Again> {
   const leave = (announcement: Rotated['announcement']): Again => ({
     ...{ announcement, ended: [], bytes: null },
   });
   if (current === null) return leave('none');
   if (!fresh && holdsUnder(current, next)) return leave('holds');
-  if (seeds.length === 0) return leave('not taken any more');
+  if (signers.length === 0) return leave('not taken any more');
   const now = Date.now();
   // A thief of a key may have written anything there, and nothing of it may stop the rotation.
   const before = nullIfRefused(() => openActiveRollouts(current, trust));
@@ -106,7 +108,8 @@ function planAgain(
   };
   const ended = (before?.rollouts ?? []).filter((one) => !kept.includes(one));
   const names = ended.map(({ rollout }) => rollout.id);
-  return { announcement: 'signed again', ended: names, bytes: signAnnouncement(fields, seeds) };
+  const bytes = await signAnnouncement(fields, signers);
+  return { announcement: 'signed again', ended: names, bytes };
 }
 
 /** As long as the one before it, within reason. */

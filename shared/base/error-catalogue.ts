@@ -26,7 +26,9 @@ export const CATALOGUE = {
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),
-  KEY_MISSING: usage('give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command'),
+  KEY_MISSING: usage(
+    'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
+  ),
   KEY_IS_PEM: usage(
     'convert it: openssl pkey -in key.pem -outform DER | tail -c 32 > key.raw, or drover keygen --from-pem key.pem --out NAME',
   ),
@@ -34,6 +36,9 @@ export const CATALOGUE = {
   KEY_WRONG_KIND: usage('Drover signs with Ed25519 only: make a key with drover keygen --out NAME'),
   KEY_COMMAND_FAILED: usage(
     'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',
+  ),
+  SIGN_COMMAND_FAILED: usage(
+    'run the command by hand: it reads the message from standard input and prints the 64 bytes of its Ed25519 signature, raw or as 128 hex digits',
   ),
   CREDENTIALS_INVALID: usage('make the file with drover-broker passwd'),
   LISTEN_FAILED: usage('give another port (0 for any), or stop the program that uses this one'),

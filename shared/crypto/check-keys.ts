@@ -1,19 +1,42 @@
 /** Checks whether the private keys at hand may sign what they are about to sign. Sans-I/O. */
 
-import { keyIdOf, publicKeyOf } from './ed25519.ts';
+import { keyIdOf } from './ed25519.ts';
+import type { Signer } from './signer.ts';
 import { DroverError } from '../base/errors.ts';
 import { rolesOfKey, type RoleName, type TrustRoot } from '../formats/trust.ts';
+
+type PublicHalf = Pick<Signer, 'publicKey'>;
 
 /**
  * Asked before anything is uploaded: an announcement that no robot accepts is worse than none.
  * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW
  */
 export function assertKeysSatisfy(
-  seeds: readonly Uint8Array[],
+  signers: readonly PublicHalf[],
   name: RoleName,
   trust: TrustRoot,
 ): void {
-  const keys = [...new Set(seeds.map(publicKeyOf))];
+  const got = assertKeysOfRole(signers, name, trust);
+  const { threshold: want } = trust.roles[name];
+  if (got >= want) return;
+  throw new DroverError(
+    'ENVELOPE_SIGNATURES_TOO_FEW',
+    `sign as ${name}: too few keys (got ${got}, want ${want})`,
+    { facts: { got, want } },
+  );
+}
+
+/**
+ * For who signs beside others: the threshold is not asked for.
+ * @returns how many different keys there are
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN
+ */
+export function assertKeysOfRole(
+  signers: readonly PublicHalf[],
+  name: RoleName,
+  trust: TrustRoot,
+): number {
+  const keys = [...new Set(signers.map(({ publicKey }) => publicKey))];
   for (const key of keys) {
     if (trust.roles[name].keys.includes(key)) continue;
     const roles = rolesOfKey(trust, key);
@@ -23,11 +46,5 @@ export function assertKeysSatisfy(
       `use key ${keyIdOf(key)}: trust.json does not give it the ${name} role (got ${got})`,
     );
   }
-  const { threshold } = trust.roles[name];
-  if (keys.length >= threshold) return;
-  throw new DroverError(
-    'ENVELOPE_SIGNATURES_TOO_FEW',
-    `sign as ${name}: too few keys (got ${keys.length}, want ${threshold})`,
-    { facts: { got: keys.length, want: threshold } },
-  );
+  return keys.length;
 }

@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import type { Signer } from '../crypto/signer.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import { gatesSchema } from '../rules/gates.ts';
@@ -121,24 +122,34 @@ const KIND = {
   code: 'ANNOUNCEMENT_INVALID',
 } as const;
 
-/** @throws DroverError of the document or ENVELOPE_* kind */
-export function signAnnouncement(
-  fields: AnnouncementFields,
-  seeds: readonly Uint8Array[],
-): Uint8Array {
+/** @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE */
+export function encodeAnnouncement(fields: AnnouncementFields): Uint8Array {
   const payload = new TextEncoder().encode(JSON.stringify(fields));
   parseDocument(KIND, payload);
-  return signEnvelope(PAYLOAD_TYPES.announcement, payload, seeds);
+  return payload;
+}
+
+/** @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE, SIGN_COMMAND_FAILED */
+export async function signAnnouncement(
+  fields: AnnouncementFields,
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
+  const payload = encodeAnnouncement(fields);
+  return await signEnvelope(PAYLOAD_TYPES.announcement, payload, signers);
 }
 
 /** Signatures, shape and fleet; freshness is asked separately because it needs a memory. */
 export function openAnnouncement(bytes: Uint8Array, trust: TrustRoot): Announcement {
   const announcement = parseDocument(KIND, openAnnouncementPayload(bytes, trust));
-  if (announcement.fleet === trust.fleet) return announcement;
-  throw new DroverError(
-    'FLEET_WRONG',
-    `accept announcement ${announcement.seq}: other fleet (got ${announcement.fleet}, want ${trust.fleet})`,
-  );
+  assertFleet(announcement, trust);
+  return announcement;
+}
+
+/** @throws DroverError FLEET_WRONG */
+export function assertFleet({ seq, fleet }: Announcement, trust: Pick<TrustRoot, 'fleet'>): void {
+  if (fleet === trust.fleet) return;
+  const numbers = `got ${fleet}, want ${trust.fleet}`;
+  throw new DroverError('FLEET_WRONG', `accept announcement ${seq}: other fleet (${numbers})`);
 }
 
 /** The verified payload bytes as they were signed, for whoever has to carry rollouts over unread. */

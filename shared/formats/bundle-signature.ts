@@ -8,7 +8,8 @@
 
 import { concatBytes, hexToBytes } from '../crypto/bytes.ts';
 import { DroverError } from '../base/errors.ts';
-import { SIGNATURE_BYTES, signatureIsValid, signBytes } from '../crypto/ed25519.ts';
+import { SIGNATURE_BYTES, signatureIsValid } from '../crypto/ed25519.ts';
+import type { Signer } from '../crypto/signer.ts';
 import type { Sha256Hex } from '../base/ids.ts';
 import { parseManifest, type Manifest } from './manifest.ts';
 import { rolesOfKey, type TrustRoot } from './trust.ts';
@@ -30,12 +31,12 @@ export function bundleMessage(manifestBytes: Uint8Array, payloadSha256: Sha256He
 }
 
 /** @returns 64 raw bytes, equal to what Python's cryptography makes of the same seed and bundle */
-export function signBundle(
+export async function signBundle(
   manifestBytes: Uint8Array,
   payloadSha256: Sha256Hex,
-  seed: Uint8Array,
-): Uint8Array {
-  return signBytes(bundleMessage(manifestBytes, payloadSha256), seed);
+  signer: Signer,
+): Promise<Uint8Array> {
+  return await signer.sign(bundleMessage(manifestBytes, payloadSha256));
 }
 
 /**

@@ -8,13 +8,12 @@ import { z } from 'zod';
 import { bytesToBase64, concatBytes, utf8 } from '../crypto/bytes.ts';
 import {
   keyIdOf,
-  publicKeyOf,
   signatureIsValid,
-  signBytes,
   SIGNATURE_BYTES,
   type PublicKeyHex,
 } from '../crypto/ed25519.ts';
 import { sha256Hex } from '../crypto/hash.ts';
+import type { Signer } from '../crypto/signer.ts';
 import { DroverError } from '../base/errors.ts';
 import type { Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -61,36 +60,48 @@ export function preAuthEncoding(type: string, payload: Uint8Array): Uint8Array {
   );
 }
 
-/** One envelope, signed by each seed in turn. */
-export function signEnvelope(
+/**
+ * One envelope, signed by each key in turn.
+ * @throws DroverError SIGN_COMMAND_FAILED
+ */
+export async function signEnvelope(
   type: PayloadType,
   payload: Uint8Array,
-  seeds: readonly Uint8Array[],
-): Uint8Array {
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const message = preAuthEncoding(type, payload);
-  const signatures = seeds.map((seed) => ({
-    keyid: keyIdOf(publicKeyOf(seed)),
-    sig: bytesToBase64(signBytes(message, seed)),
-  }));
+  const signatures: WrittenSignature[] = [];
+  for (const signer of signers) signatures.push(await signatureBy(signer, message));
   return utf8(JSON.stringify({ payloadType: type, payload: bytesToBase64(payload), signatures }));
+}
+
+interface WrittenSignature {
+  readonly keyid: string;
+  readonly sig: string;
+}
+
+async function signatureBy(signer: Signer, message: Uint8Array): Promise<WrittenSignature> {
+  return { keyid: keyIdOf(signer.publicKey), sig: bytesToBase64(await signer.sign(message)) };
 }
 
 /**
  * The same envelope with signatures of further keys; one that signed already signs no second time.
- * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG
+ * @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_MALFORMED, ENVELOPE_TYPE_WRONG,
+ *   SIGN_COMMAND_FAILED
  */
-export function coSignEnvelope(
+export async function coSignEnvelope(
   bytes: Uint8Array,
   type: PayloadType,
-  seeds: readonly Uint8Array[],
-): Uint8Array {
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const { payloadType, payload, signatures } = openParts(bytes, type);
   const message = preAuthEncoding(type, payload);
   const written = signatures.map(({ keyid, sig }) => ({ keyid, sig: bytesToBase64(sig) }));
-  for (const seed of seeds) {
-    const key = publicKeyOf(seed);
-    if (signatures.some(({ sig }) => signatureIsValid(sig, message, key))) continue;
-    written.push({ keyid: keyIdOf(key), sig: bytesToBase64(signBytes(message, seed)) });
+  for (const signer of signers) {
+    const hasSigned = signatures.some(({ sig }) =>
+      signatureIsValid(sig, message, signer.publicKey),
+    );
+    if (!hasSigned) written.push(await signatureBy(signer, message));
   }
   const made = { payloadType, payload: bytesToBase64(payload), signatures: written };
   const signed = utf8(JSON.stringify(made));

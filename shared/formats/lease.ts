@@ -6,6 +6,7 @@
  */
 
 import { z } from 'zod';
+import type { Signer } from '../crypto/signer.ts';
 import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -33,10 +34,13 @@ const KIND = {
   code: 'LEASE_INVALID',
 } as const;
 
-export function signLease(fields: LeaseFields, seeds: readonly Uint8Array[]): Uint8Array {
+export async function signLease(
+  fields: LeaseFields,
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const payload = new TextEncoder().encode(JSON.stringify(fields));
   parseDocument(KIND, payload);
-  return signEnvelope(PAYLOAD_TYPES.lease, payload, seeds);
+  return await signEnvelope(PAYLOAD_TYPES.lease, payload, signers);
 }
 
 /** @throws DroverError ENVELOPE_*, LEASE_INVALID, FLEET_WRONG */

@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import type { Signer } from '../crypto/signer.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -43,10 +44,13 @@ const KIND = {
   code: 'ANNOUNCEMENT_INVALID',
 } as const;
 
-export function signProgress(fields: ProgressFields, seeds: readonly Uint8Array[]): Uint8Array {
+export async function signProgress(
+  fields: ProgressFields,
+  signers: readonly Signer[],
+): Promise<Uint8Array> {
   const payload = new TextEncoder().encode(JSON.stringify(fields));
   parseDocument(KIND, payload);
-  return signEnvelope(PAYLOAD_TYPES.progress, payload, seeds);
+  return await signEnvelope(PAYLOAD_TYPES.progress, payload, signers);
 }
 
 /** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG */

@@ -55,6 +55,11 @@ const KIND = {
   code: 'TRUST_INVALID',
 } as const;
 
+/** Keys of all roles, each once. */
+export function keysOf({ roles }: Pick<TrustRoot, 'roles'>): PublicKeyHex[] {
+  return [...new Set([...roles.root.keys, ...roles.release.keys, ...roles.rollout.keys])];
+}
+
 /** @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, TRUST_INVALID */
 export function parseTrust(bytes: Uint8Array): TrustRoot {
   return parseDocument(KIND, bytes);

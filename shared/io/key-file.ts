@@ -7,7 +7,6 @@
  * seed would go through without a word.
  */
 
-import { spawn } from 'node:child_process';
 import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, open, unlink } from 'node:fs/promises';
@@ -18,6 +17,7 @@ import { DroverError } from '../base/errors.ts';
 import { syncFolder } from './atomic-file.ts';
 import { readInput } from './cli.ts';
 import { LIMITS } from '../base/limits.ts';
+import { runCommand } from './run-command.ts';
 
 export const KEY_ENVIRONMENT = 'DROVER_KEY';
 
@@ -113,8 +113,9 @@ function seedFromEnvironment(text: string): Uint8Array {
 
 async function readKeyCommand(command: string): Promise<Uint8Array> {
   const failed = (why: string) => new DroverError('KEY_COMMAND_FAILED', `run key command: ${why}`);
-  const { output, end } = await runCommand(command);
-  if (end !== null) throw failed(end);
+  const bounds = { msMax: LIMITS.keyCommandMsMax, bytesMax: LIMITS.keyCommandBytesMax };
+  const { output, failure } = await runCommand(command, null, bounds);
+  if (failure !== null) throw failed(failure);
   const text = output.toString('latin1').trim();
   if (text.includes(PEM_START))
     throw new DroverError('KEY_IS_PEM', 'run key command: it printed PEM');
@@ -122,41 +123,6 @@ async function readKeyCommand(command: string): Promise<Uint8Array> {
   const seed = hexToBytes(text.toLowerCase());
   if (seed?.byteLength === SEED_BYTES) return seed;
   throw failed(`wrong output (got ${output.byteLength} bytes, want 32 raw bytes or 64 hex digits)`);
-}
-
-/** @returns what it printed, and how it failed (null for exit 0). Its stderr and stdin are ours, so
- * that it can ask for a passphrase. */
-async function runCommand(command: string): Promise<{ output: Buffer; end: string | null }> {
-  return await new Promise((resolve) => {
-    const child = spawn(command, { shell: true, stdio: ['inherit', 'pipe', 'inherit'] });
-    const pieces: Buffer[] = [];
-    let bytes = 0;
-    let stopped: string | null = null;
-    // The shell's own children may outlive it: without a reader they end as well, and are not
-    // waited for.
-    const stop = (why: string): void => {
-      stopped = why;
-      child.stdout.destroy();
-      child.kill();
-    };
-    const late = `it took more than ${LIMITS.keyCommandMsMax / 1000} s`;
-    const timer = setTimeout(() => stop(late), LIMITS.keyCommandMsMax);
-    child.stdout.on('data', (piece: Buffer) => {
-      bytes += piece.byteLength;
-      if (bytes <= LIMITS.keyCommandBytesMax) pieces.push(piece);
-      else stop(`it printed more than ${LIMITS.keyCommandBytesMax} bytes`);
-    });
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      resolve({ output: Buffer.alloc(0), end: error.message });
-    });
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      const failed = code === 0 ? null : `it ended with ${signal ?? `exit code ${code}`}`;
-      const end = stopped ?? failed;
-      resolve({ output: Buffer.concat(pieces), end });
-    });
-  });
 }
 
 function privateKeyOf(pem: Uint8Array): KeyObject {

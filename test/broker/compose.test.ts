@@ -6,6 +6,7 @@ import type { BrokerSettings, EmbeddedSettings } from '../../broker/settings.ts'
 import { makeLog } from '../../shared/io/cli.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
 
 const HOST = '127.0.0.1';
 
@@ -38,7 +39,7 @@ it('a broker that cannot start gives its data folder and its ports back', async 
   const port = await takenPort(t);
   const { trust } = makeFleet();
   const upstream = { address: { url: `mqtt://${HOST}:${port}` }, name: null };
-  const lead = { seeds: [fixedSeed(99)], notify: null, times: {} };
+  const lead = { signers: [seedSigner(fixedSeed(99))], notify: null, times: {} };
   for (const [code, wrong] of [
     ['LISTEN_FAILED', { ...settings, httpPort: port }],
     ['LISTEN_FAILED', settingsOf(folder, { doors: { ...ENGINE.doors, wsPort: port } })],

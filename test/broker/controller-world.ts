@@ -18,6 +18,7 @@ import { openAnnouncement, type RolloutFields } from '../../shared/formats/annou
 import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
 
 export const TIMES: ControllerTimes = {
   lookMs: 1_000,
@@ -149,7 +150,7 @@ export class ControllerWorld {
     const controller = await Controller.open({
       self: `controller-${randomBytes(4).toString('hex')}`,
       trust: this.fleet.trust,
-      seeds: [this.fleet.seeds.rollout],
+      signers: [seedSigner(this.fleet.seeds.rollout)],
       fleet: this.robots,
       store,
       isAlone: more.isAlone ?? true,

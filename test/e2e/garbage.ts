@@ -2,9 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
-import { signAnnouncement, type RolloutFields } from '../../shared/formats/announcement.ts';
+import { type RolloutFields } from '../../shared/formats/announcement.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import type { Site } from './site.ts';
+import { announcementNow } from '../helpers/sign-now.ts';
 
 /** Above the numbers that `drover publish` takes, which are seconds, and no day ahead of them. */
 export const LATER = Math.floor(Date.now() / 1_000) + 6 * 3_600;
@@ -61,5 +62,5 @@ export async function announce(
     expires_at: '2099-01-01T00:00:00Z',
     rollouts: [...rollouts],
   };
-  return signAnnouncement(fields, [new Uint8Array(await readFile(site.path('rollout.key')))]);
+  return announcementNow(fields, [new Uint8Array(await readFile(site.path('rollout.key')))]);
 }

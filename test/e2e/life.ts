@@ -11,10 +11,10 @@ import { describe, it, type TestContext } from 'node:test';
 import { fixedSeed } from '../helpers/fleet.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { signAnnouncement } from '../../shared/formats/announcement.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 import { Site, type Robot } from './site.ts';
+import { announcementNow } from '../helpers/sign-now.ts';
 
 /** Starts an engine; null when its program is missing and the test was skipped. */
 export type StartEngine = (t: TestContext) => Promise<{ url: string; port: number } | null>;
@@ -179,19 +179,19 @@ function forgeries(seed: Uint8Array): { good: Uint8Array; cases: [string, Uint8A
     expires_at: '2099-01-01T00:00:00Z',
     rollouts: [],
   };
-  const good = signAnnouncement(fields, [seed]);
+  const good = announcementNow(fields, [seed]);
   const flipped = new TextEncoder().encode(
     new TextDecoder().decode(good).replace('"sig":"', '"sig":"AAAA'),
   );
   const cases: [string, Uint8Array][] = [
-    ['ENVELOPE_KEY_UNKNOWN', signAnnouncement(fields, [fixedSeed(9)])],
-    ['FLEET_WRONG', signAnnouncement({ ...fields, fleet: 'other' }, [seed])],
+    ['ENVELOPE_KEY_UNKNOWN', announcementNow(fields, [fixedSeed(9)])],
+    ['FLEET_WRONG', announcementNow({ ...fields, fleet: 'other' }, [seed])],
     [
       'ANNOUNCEMENT_EXPIRED',
-      signAnnouncement({ ...fields, expires_at: '2026-01-02T00:00:00Z' }, [seed]),
+      announcementNow({ ...fields, expires_at: '2026-01-02T00:00:00Z' }, [seed]),
     ],
-    ['ANNOUNCEMENT_REPLAYED', signAnnouncement({ ...fields, seq: 5 }, [seed])],
-    ['ANNOUNCEMENT_AHEAD', signAnnouncement({ ...fields, seq: 2 ** 53 - 1 }, [seed])],
+    ['ANNOUNCEMENT_REPLAYED', announcementNow({ ...fields, seq: 5 }, [seed])],
+    ['ANNOUNCEMENT_AHEAD', announcementNow({ ...fields, seq: 2 ** 53 - 1 }, [seed])],
     ['ENVELOPE_MALFORMED', flipped],
     ['JSON_INVALID', randomBytes(500)],
     ['JSON_INVALID', new TextEncoder().encode('{"payload":"","payload":""}')],

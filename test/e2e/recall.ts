@@ -9,13 +9,14 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { parseRobotId, parseRolloutId } from '../../shared/base/ids.ts';
-import { signProgress, type ProgressFields } from '../../shared/formats/progress.ts';
+import { type ProgressFields } from '../../shared/formats/progress.ts';
 import { progressTopic } from '../../shared/formats/topics.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { Site, type ComponentStatus, type Robot } from './site.ts';
+import { progressNow } from '../helpers/sign-now.ts';
 
 const ROLLOUT = parseRolloutId('app-1-1-0');
 const FLEET = 'test';
@@ -42,7 +43,7 @@ export class Stage {
     this.#seq += 1;
     const seed = new Uint8Array(await readFile(this.site.path('rollout.key')));
     const [from, to] = [Date.now(), Date.now() + 3_600_000];
-    const bytes = signProgress(
+    const bytes = progressNow(
       {
         ...{ fleet: FLEET, rollout: ROLLOUT, seq: this.#seq, wave: 1, threshold: 0 },
         ...{ issued_at: new Date(from).toISOString(), expires_at: new Date(to).toISOString() },

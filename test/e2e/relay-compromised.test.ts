@@ -19,8 +19,7 @@ import {
 } from '../../shared/base/ids.ts';
 import type { Wire } from '../../shared/base/ports.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { signAnnouncement, type AnnouncementFields } from '../../shared/formats/announcement.ts';
-import { signProgress } from '../../shared/formats/progress.ts';
+import { type AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
@@ -32,6 +31,7 @@ import { startBrokerChild } from './broker-child.ts';
 import { FalseRelay } from './false-relay.ts';
 import { startRelayChild, type RelayChild } from './relay-child.ts';
 import { Site } from './site.ts';
+import { announcementNow, progressNow } from '../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const LOG = makeLog('test', 'silent');
@@ -204,8 +204,8 @@ describe('a compromised relay', () => {
 
     const fields = { fleet: 'test', issued_at: '2026-01-01T00:00:00Z', reasons: [] };
     const all = { ...fields, ...signed, expires_at: '2099-01-01T00:00:00Z', seq: 9, threshold: 1 };
-    const strangers = signProgress(all, [fixedSeed(9)]);
-    const releases = signProgress(all, [fleet.seeds.release]);
+    const strangers = progressNow(all, [fixedSeed(9)]);
+    const releases = progressNow(all, [fleet.seeds.release]);
     const widened = withPayload(true7, (text) => text.replace('"threshold":0.5', '"threshold":1'));
     const ofAnother = fleet.progress({ ...signed, rollout: 'other', seq: 9, threshold: 1 });
     for (const forged of [strangers, releases, widened, ofAnother, Buffer.from('{}')]) {
@@ -263,7 +263,7 @@ it('a relay of ours hands on nothing of what a false one above makes up, nor for
 
   await above.say(UPDATES_TOPIC, fleet.announce(4, []));
   await refused('ANNOUNCEMENT_REPLAYED');
-  await above.say(UPDATES_TOPIC, signAnnouncement(strangers(9), [fixedSeed(9)]));
+  await above.say(UPDATES_TOPIC, announcementNow(strangers(9), [fixedSeed(9)]));
   await refused('ENVELOPE_KEY_UNKNOWN');
   await above.say(UPDATES_TOPIC, new Uint8Array());
   await above.say(topic, new Uint8Array()); // nobody announces it: it may be cleared

@@ -13,21 +13,24 @@ import { signBundleFolder } from '../../publisher/bundle/sign.ts';
 import { readAudience, withSteps, withWho } from '../../publisher/commands/audience-options.ts';
 import {
   brokerOptions,
-  keySources,
+  openSigners,
   withBroker,
   withKeys,
 } from '../../publisher/commands/options.ts';
 import { rolloutIdFor } from '../../publisher/rollout/plan-rollout.ts';
 import { JOURNAL_FILE } from '../../publisher/transfer/journal.ts';
 import { publishBundle } from '../../publisher/transfer/publish.ts';
-import { parsePublicKey, planTrust } from '../../publisher/trust/plan-trust.ts';
+import { planTrust } from '../../publisher/trust/plan-trust.ts';
+import { parsePublicKey } from '../../publisher/trust/public-key.ts';
 import { readTrust } from '../../publisher/trust/read-trust.ts';
 import { parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { LIST, TEXT } from '../../shared/io/cli-options.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import { newSeed, readSeeds, writeKeyPair } from '../../shared/io/key-file.ts';
+import { newSeed, writeKeyPair } from '../../shared/io/key-file.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
+import { keysOf } from '../../shared/formats/trust.ts';
 
 const TRUST_LIFE_MS = 365 * 24 * 3_600_000;
 const SILENT = { json: false, say: () => undefined, result: () => undefined };
@@ -86,7 +89,12 @@ export async function makeBundle(job: {
     output: SILENT,
   });
   const seed = new Uint8Array(await readFile(`${job.key}.key`));
-  await signBundleFolder({ folder: job.out, seeds: [seed], add: false, dryRun: false });
+  await signBundleFolder({
+    folder: job.out,
+    signers: [seedSigner(seed)],
+    add: false,
+    dryRun: false,
+  });
 }
 
 const FLAG = { type: 'boolean', default: false } as const;
@@ -125,7 +133,7 @@ export async function publish(folder: string, words: readonly string[]): Promise
     const { name, version } = bundle.manifest;
     await publishBundle({
       ...{ bundle, trust, journalPath: join(folder, JOURNAL_FILE), broker: brokerOptions(argv) },
-      seeds: argv.uploadOnly ? [] : await readSeeds(keySources(argv), () => undefined),
+      signers: argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust)),
       rolloutId: argv.id ?? rolloutIdFor(name, version, Math.random),
       audience: readAudience(argv, trust.fleet),
       chunkBytes: parseByteSize(argv.chunkSize),

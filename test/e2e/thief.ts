@@ -2,13 +2,13 @@
 
 import { readFile, rm } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
-import { signAnnouncement, type AnnouncementFields } from '../../shared/formats/announcement.ts';
-import { signLease } from '../../shared/formats/lease.ts';
-import { signProgress, type ProgressFields } from '../../shared/formats/progress.ts';
+import { type AnnouncementFields } from '../../shared/formats/announcement.ts';
+import { type ProgressFields } from '../../shared/formats/progress.ts';
 import { LEASE_TOPIC, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import type { Site } from './site.ts';
+import { announcementNow, leaseNow, progressNow } from '../helpers/sign-now.ts';
 
 const DAY = 86_400_000;
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -45,12 +45,12 @@ export class Thief {
     fields: Pick<AnnouncementFields, 'seq'> & Partial<AnnouncementFields>,
   ): Promise<void> {
     const document = { fleet: 'test', ...life(), rollouts: [], ...fields };
-    await this.#say(UPDATES_TOPIC, signAnnouncement(document, [this.#seed]));
+    await this.#say(UPDATES_TOPIC, announcementNow(document, [this.#seed]));
   }
 
   async progress(rollout: string, fields: Pick<ProgressFields, 'seq' | 'status'>): Promise<void> {
     const document = { fleet: 'test', rollout, ...life(), wave: 1, threshold: 1, ...fields };
-    await this.#say(`fleet/rollouts/${rollout}`, signProgress(document, [this.#seed]));
+    await this.#say(`fleet/rollouts/${rollout}`, progressNow(document, [this.#seed]));
   }
 
   async lease(term: number): Promise<void> {
@@ -61,7 +61,7 @@ export class Thief {
       beat: 1,
       issued_at: iso(Date.now()),
     };
-    await this.#say(LEASE_TOPIC, signLease(document, [this.#seed]));
+    await this.#say(LEASE_TOPIC, leaseNow(document, [this.#seed]));
   }
 
   async #say(topic: string, payload: Uint8Array): Promise<void> {

@@ -6,12 +6,7 @@
 
 import { pack } from 'tar-stream';
 import { gzipSync } from 'node:zlib';
-import {
-  signAnnouncement,
-  type AnnouncementFields,
-  type RolloutFields,
-} from '../../shared/formats/announcement.ts';
-import { signBundle } from '../../shared/formats/bundle-signature.ts';
+import { type AnnouncementFields, type RolloutFields } from '../../shared/formats/announcement.ts';
 import { bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
 import { encodeChunkIndex } from '../../shared/transfer/chunk-index.ts';
 import { publicKeyOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
@@ -19,8 +14,9 @@ import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
-import { signProgress, type ProgressFields } from '../../shared/formats/progress.ts';
+import { type ProgressFields } from '../../shared/formats/progress.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
+import { announcementNow, bundleSignatureNow, progressNow } from './sign-now.ts';
 
 const ISSUED_AT = '2026-01-01T00:00:00Z';
 /** Far away: tests do not depend on the day they run. */
@@ -82,11 +78,9 @@ export function makeFleet(fleet = 'test'): TestFleet {
     makeBundle: (input) => makeBundle(input, seeds.release),
     makeRollout,
     announce: (seq, rollouts, more = {}) =>
-      signAnnouncement({ fleet, seq, ...window, rollouts: [...rollouts], ...more }, [
-        seeds.rollout,
-      ]),
+      announcementNow({ fleet, seq, ...window, rollouts: [...rollouts], ...more }, [seeds.rollout]),
     progress: (fields) =>
-      signProgress({ fleet, ...window, wave: 0, threshold: 1, status: 'rolling', ...fields }, [
+      progressNow({ fleet, ...window, wave: 0, threshold: 1, status: 'rolling', ...fields }, [
         seeds.rollout,
       ]),
   };
@@ -109,7 +103,7 @@ async function makeBundle(input: BundleInput, seed: Uint8Array): Promise<SignedB
   const { index, chunks } = cutChunks(payload, chunkBytes);
   return {
     manifestBytes,
-    signature: signBundle(manifestBytes, payloadSha256, seed),
+    signature: bundleSignatureNow(manifestBytes, payloadSha256, seed),
     payload,
     chunks,
     artifact: {

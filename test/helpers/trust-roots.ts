@@ -2,8 +2,9 @@
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
-import { PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
+import { PAYLOAD_TYPES } from '../../shared/formats/envelope.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
+import { envelopeNow } from './sign-now.ts';
 
 export interface RootInput {
   readonly version: number;
@@ -32,4 +33,4 @@ export const rootOf = (input: RootInput): TrustRoot => parseTrust(rootBytes(inpu
 
 /** The update that leads to a root, signed by these seeds. */
 export const updateTo = (input: RootInput, signers: readonly Uint8Array[]): Uint8Array =>
-  signEnvelope(PAYLOAD_TYPES.trust, rootBytes(input), signers);
+  envelopeNow(PAYLOAD_TYPES.trust, rootBytes(input), signers);

@@ -7,6 +7,7 @@ import { signBundleFolder } from '../../publisher/bundle/sign.ts';
 import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
 
 /** Keys and trust of test/helpers/fleet.ts as files: release.key, rollout.key, trust.json, … */
 export async function writeFleetFiles(folder: string): Promise<void> {
@@ -33,7 +34,12 @@ export async function makeBundleFolder(
   const output = makeOutput(true);
   await buildBundle({ appFolder: app, out, labels, dryRun: false, output });
   const { release } = makeFleet().seeds;
-  await signBundleFolder({ folder: out, seeds: [release], add: false, dryRun: false });
+  await signBundleFolder({
+    folder: out,
+    signers: [seedSigner(release)],
+    add: false,
+    dryRun: false,
+  });
   return out;
 }
 

@@ -103,7 +103,7 @@ describe('the command line', { concurrency: 2 }, () => {
     await writeFleetFiles(cwd);
     const cases: [string, RegExp][] = [
       ['--release release.key --rollout rollout.pub', /private key/],
-      ['--release trust.json --rollout rollout.pub', /not 64 hex digits/],
+      ['--release trust.json --rollout rollout.pub', /neither 64 hex digits, PEM nor OpenSSH/],
       ['--release release.pub --rollout rollout.pub --rollout-threshold 2', /threshold/],
       ['--release release.pub --release release.pub --rollout rollout.pub', /twice/],
       ['--release release.pub --rollout rollout.pub --expires 30', /number with a unit/],

@@ -3,18 +3,17 @@
 import { randomBytes } from 'node:crypto';
 import {
   openAnnouncement,
-  signAnnouncement,
   type Announcement,
   type RolloutFields,
 } from '../../shared/formats/announcement.ts';
 import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
-import { signBundle } from '../../shared/formats/bundle-signature.ts';
 import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import type { RobotFacts } from '../../robot-client/update/decide.ts';
+import { announcementNow, bundleSignatureNow } from '../helpers/sign-now.ts';
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 
@@ -54,7 +53,7 @@ export function makeRollout(
     apply_strategy: 'atomic_swap',
     ...manifest,
   });
-  const signature = signBundle(manifestBytes, payloadSha256, world.releaseSeed);
+  const signature = bundleSignatureNow(manifestBytes, payloadSha256, world.releaseSeed);
   return {
     id: `app-${manifest.version.replaceAll(/[.+]/g, '-')}`,
     manifest: bytesToBase64(manifestBytes),
@@ -83,7 +82,7 @@ export function announce(world: World, rollouts: RolloutFields[], seq = 7): Anno
     expires_at: '2026-07-01T00:00:00Z',
     rollouts,
   };
-  return openAnnouncement(signAnnouncement(fields, [world.rolloutSeed]), world.trust);
+  return openAnnouncement(announcementNow(fields, [world.rolloutSeed]), world.trust);
 }
 
 export function factsOf(world: World, more: Partial<RobotFacts> = {}): RobotFacts {

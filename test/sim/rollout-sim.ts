@@ -20,6 +20,7 @@ import { Judge } from './judge.ts';
 import { MemoryStore, PowerCut } from './memory-store.ts';
 import { Random } from './random.ts';
 import { SimRobot, type SimRollout, type VersionTraits } from './sim-robot.ts';
+import { seedSigner } from '../../shared/crypto/signer.ts';
 
 const STEP_MS = 10_000;
 const FAULT_STEPS = 500;
@@ -285,7 +286,7 @@ class World {
     const controller = await Controller.open({
       self: `c${this.#process}`,
       trust: fleet.trust,
-      seeds: [fleet.seeds.rollout],
+      signers: [seedSigner(fleet.seeds.rollout)],
       fleet: registry,
       store: seat.store,
       isAlone: this.#process === 1,

@@ -6,13 +6,8 @@ import { parseRobotId } from '../../shared/base/ids.ts';
 import { base64ToBytes, concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { signatureIsValid } from '../../shared/crypto/ed25519.ts';
 import { assertFresh, openAnnouncement } from '../../shared/formats/announcement.ts';
-import { signBundle, verifyBundle } from '../../shared/formats/bundle-signature.ts';
-import {
-  openEnvelope,
-  PAYLOAD_TYPES,
-  preAuthEncoding,
-  signEnvelope,
-} from '../../shared/formats/envelope.ts';
+import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
+import { openEnvelope, PAYLOAD_TYPES, preAuthEncoding } from '../../shared/formats/envelope.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
@@ -21,6 +16,7 @@ import { archFits } from '../../shared/rules/arch.ts';
 import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
 import { compareVersions, isVersion } from '../../shared/rules/version.ts';
 import { makeFleet } from '../helpers/fleet.ts';
+import { bundleSignatureNow, envelopeNow } from '../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const KiB = 1024;
@@ -61,7 +57,7 @@ test('a document above its size is refused before it is parsed [P-1.3]', () => {
   assert.throws(() => parseTrust(spaces(64 * KiB + 1)), tooLarge);
   assert.throws(() => openAnnouncement(spaces(512 * KiB + 1), fleet.trust), tooLarge);
   const payload = spaces(16 * KiB + 1);
-  const long = signEnvelope(PAYLOAD_TYPES.progress, payload, [fleet.seeds.rollout]);
+  const long = envelopeNow(PAYLOAD_TYPES.progress, payload, [fleet.seeds.rollout]);
   assert.throws(() => openProgress(long, fleet.trust), tooLarge);
 });
 
@@ -141,7 +137,7 @@ test('bundle signatures are counted by key, and refusals tell why [P-3.5]', asyn
   const code = (want: string) => ({ code: want });
   assert.throws(() => verify([signature, signature], two), code('BUNDLE_SIGNATURES_TOO_FEW'));
   const payloadSha256 = parseManifest(manifestBytes).payload_sha256;
-  const byRoot = signBundle(manifestBytes, payloadSha256, fleet.seeds.root);
+  const byRoot = bundleSignatureNow(manifestBytes, payloadSha256, fleet.seeds.root);
   assert.throws(() => verify([byRoot]), code('BUNDLE_KEY_UNKNOWN'));
   assert.throws(() => verify([new Uint8Array(64)]), code('BUNDLE_SIGNATURE_BAD'));
   assert.throws(() => verify([new Uint8Array(63)]), code('SIGNATURE_MALFORMED'));
@@ -201,7 +197,7 @@ test('a document of one type never passes for another [P-4.4]', () => {
 test('signatures of an envelope are counted before its payload is parsed [P-4.5]', () => {
   const role = fleet.trust.roles.rollout;
   const type = PAYLOAD_TYPES.announcement;
-  const sign = (...seeds: Uint8Array[]) => signEnvelope(type, utf8('no JSON at all'), seeds);
+  const sign = (...seeds: Uint8Array[]) => envelopeNow(type, utf8('no JSON at all'), seeds);
   const { rollout, release } = fleet.seeds;
   assert.equal(openEnvelope(sign(rollout), type, role).byteLength, 14);
   assert.throws(() => openEnvelope(sign(release), type, role), { code: 'ENVELOPE_KEY_UNKNOWN' });

@@ -5,12 +5,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describeExpiry, isDue, renewed, type Renewable } from '../../../broker/control/expiry.ts';
 import { AnnouncementKeeper } from '../../../broker/rollout/announcement-keeper.ts';
-import {
-  openAnnouncement,
-  signAnnouncement,
-  type AnnouncementFields,
-} from '../../../shared/formats/announcement.ts';
+import { openAnnouncement, type AnnouncementFields } from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
+import { announcementNow } from '../../helpers/sign-now.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const fleet = makeFleet();
 const DAY = 86_400_000;
@@ -28,7 +26,7 @@ function fieldsOf(lifeMs: number, seq = 7): AnnouncementFields {
 }
 
 function renewableOf(written: AnnouncementFields): Renewable {
-  const bytes = signAnnouncement(written, [fleet.seeds.rollout]);
+  const bytes = announcementNow(written, [fleet.seeds.rollout]);
   return { written, announcement: openAnnouncement(bytes, fleet.trust) };
 }
 
@@ -76,7 +74,7 @@ describe('announcing again', () => {
     const quiet = { debug() {}, info() {}, error() {} };
     const keeper = new AnnouncementKeeper({
       trust: fleet.trust,
-      seeds: [fleet.seeds.rollout],
+      signers: [seedSigner(fleet.seeds.rollout)],
       log: { ...quiet, warn: (_fields: object, text?: string) => void warned.push(text ?? '') },
       now: () => now,
       mono: () => mono,
@@ -85,7 +83,7 @@ describe('announcing again', () => {
         sent.push(payload);
       },
     });
-    const bytes = signAnnouncement(fieldsOf(20_000), [fleet.seeds.rollout]);
+    const bytes = announcementNow(fieldsOf(20_000), [fleet.seeds.rollout]);
     keeper.heard(openAnnouncement(bytes, fleet.trust), bytes);
     await keeper.renew();
     assert.equal(warned.length, 0, 'it is not due');
@@ -104,7 +102,7 @@ describe('announcing again', () => {
 
 describe('what expires', () => {
   const announcement = openAnnouncement(
-    signAnnouncement(fieldsOf(30 * DAY), [fleet.seeds.rollout]),
+    announcementNow(fieldsOf(30 * DAY), [fleet.seeds.rollout]),
     fleet.trust,
   );
   const trust = { version: 3, expires: NOW + 100 * DAY };

@@ -5,12 +5,13 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { planDown, type DownInput } from '../../../broker/relay/downstream.ts';
 import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
-import { PAYLOAD_TYPES, signEnvelope } from '../../../shared/formats/envelope.ts';
+import { PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { openTrustUpdate } from '../../../shared/formats/trust-chain.ts';
 import { parseTopic, type Topic } from '../../../shared/formats/topics.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
+import { envelopeNow } from '../../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const NOW = Date.UTC(2026, 5, 1);
@@ -121,7 +122,7 @@ describe('a trust root from above', () => {
       }),
     );
   const sign = (payload: Uint8Array, ...seeds: Uint8Array[]): Uint8Array =>
-    signEnvelope(PAYLOAD_TYPES.trust, payload, seeds);
+    envelopeNow(PAYLOAD_TYPES.trust, payload, seeds);
   const two = sign(rootFields(2, NEXT_ROOT), fleet.seeds.root, NEXT_ROOT);
   const three = sign(rootFields(3, fixedSeed(8)), NEXT_ROOT, fixedSeed(8));
 

@@ -5,19 +5,22 @@ import { test } from 'node:test';
 import { KeyFiles } from '../../../broker/rollout/key-files.ts';
 import type { Log } from '../../../shared/base/ports.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
+import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const QUIET: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 function open(files: () => Uint8Array[]) {
   const { trust, seeds: own } = makeFleet();
-  const seeds: Uint8Array[] = [fixedSeed(9)];
-  const read = async (): Promise<Uint8Array[]> => files();
-  return { own: own.rollout, seeds, keys: new KeyFiles({ seeds, read, trust, log: QUIET }) };
+  const signers = [seedSigner(fixedSeed(9))];
+  const read = async () => files().map(seedSigner);
+  const keys = new KeyFiles({ signers, read, trust, log: QUIET });
+  return { own: own.rollout, signers, keys };
 }
 
 test('keys that come into the files after the rotation are taken, and until then it says why', async () => {
   let files = [fixedSeed(9)];
-  const { own, seeds, keys } = open(() => files);
+  const { own, signers, keys } = open(() => files);
   await keys.renew();
   assert.equal(keys.problem?.code, 'ENVELOPE_KEY_UNKNOWN');
   assert.match(keys.problem.message, /^lead rollouts under trust.json version \d+: use key/);
@@ -25,18 +28,20 @@ test('keys that come into the files after the rotation are taken, and until then
   files = [fixedSeed(9), own]; // both, while the rotation goes on
   await keys.retry();
   assert.equal(keys.problem, null);
-  assert.deepEqual(seeds, [own], 'the list itself was changed');
+  const [signer, ...more] = signers;
+  assert.equal(signer?.publicKey, publicKeyOf(own), 'the list itself was changed');
+  assert.deepEqual(more, []);
 });
 
 test('files that cannot be read are a reason as well, and nothing is read while all fits', async () => {
   let reads = 0;
-  const { own, seeds, keys } = open(() => {
+  const { own, signers, keys } = open(() => {
     reads += 1;
     throw new Error('gone');
   });
   await keys.renew();
   assert.match(keys.problem?.message ?? '', /gone/);
-  seeds.splice(0, 1, own);
+  signers.splice(0, 1, seedSigner(own));
   await keys.retry();
   assert.deepEqual([keys.problem, reads], [null, 1]);
   await keys.retry();

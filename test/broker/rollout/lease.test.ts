@@ -9,8 +9,9 @@ import {
   type LeaseState,
 } from '../../../broker/rollout/lease.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
-import { openLease, signLease } from '../../../shared/formats/lease.ts';
+import { openLease } from '../../../shared/formats/lease.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
+import { leaseNow } from '../../helpers/sign-now.ts';
 
 const TIMES = { leaseMs: 10_000, settleMs: 1_000 };
 
@@ -121,7 +122,7 @@ test('a lease is signed by the rollout role of this fleet, or it is none [P-6.7]
     beat: 1,
     issued_at: '2026-06-01T00:00:00Z',
   };
-  assert.equal(openLease(signLease(fields, [fleet.seeds.rollout]), fleet.trust).term, 1);
+  assert.equal(openLease(leaseNow(fields, [fleet.seeds.rollout]), fleet.trust).term, 1);
   const refused = (bytes: Uint8Array): string => {
     try {
       openLease(bytes, fleet.trust);
@@ -130,8 +131,8 @@ test('a lease is signed by the rollout role of this fleet, or it is none [P-6.7]
     }
     return 'accepted';
   };
-  assert.equal(refused(signLease(fields, [fleet.seeds.release])), 'ENVELOPE_KEY_UNKNOWN');
-  const foreign = signLease({ ...fields, fleet: 'other' }, [fleet.seeds.rollout]);
+  assert.equal(refused(leaseNow(fields, [fleet.seeds.release])), 'ENVELOPE_KEY_UNKNOWN');
+  const foreign = leaseNow({ ...fields, fleet: 'other' }, [fleet.seeds.rollout]);
   assert.equal(refused(foreign), 'FLEET_WRONG');
   const progress = fleet.progress({ rollout: 'x', seq: 1 });
   assert.equal(refused(progress), 'ENVELOPE_TYPE_WRONG');

@@ -19,6 +19,7 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { programFile } from '../../helpers/program-file.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const fleet = makeFleet();
 const role = fleet.trust.roles.rollout;
@@ -47,7 +48,7 @@ async function write(
     out: file,
     split: more.split ?? null,
     kind: 'drover-export',
-    index: encodeIndex(FIELDS, more.seeds ?? []),
+    index: await encodeIndex(FIELDS, (more.seeds ?? []).map(seedSigner)),
     contents,
     meter: () => ({ add: () => undefined, stop: () => undefined }),
   });
@@ -121,18 +122,19 @@ test('a file in parts is read as one, and one part too few is noticed [P-13.3]',
   assert.equal(await readAll(file), 'PARCEL_TRUNCATED');
 });
 
-test('an index counts as signed only by a rollout key that the reader trusts [P-13.4]', () => {
-  const authority = (seeds: Uint8Array[]) => openIndex(encodeIndex(FIELDS, seeds), role).authority;
-  assert.equal(authority([fleet.seeds.rollout]), 'trusted');
-  assert.equal(authority([fixedSeed(99)]), 'stranger');
-  assert.equal(authority([]), 'nobody');
+test('an index counts as signed only by a rollout key that the reader trusts [P-13.4]', async () => {
+  const authority = async (seeds: Uint8Array[]) =>
+    openIndex(await encodeIndex(FIELDS, seeds.map(seedSigner)), role).authority;
+  assert.equal(await authority([fleet.seeds.rollout]), 'trusted');
+  assert.equal(await authority([fixedSeed(99)]), 'stranger');
+  assert.equal(await authority([]), 'nobody');
 });
 
-test('names that lead elsewhere are no members [P-13.1]', () => {
+test('names that lead elsewhere are no members [P-13.1]', async () => {
   for (const name of ['../x', '/etc/passwd', 'bundles/0/../x', 'bundles/32/manifest.json', 'a']) {
     const members = [{ name, size: 1, sha256: 'ab'.repeat(32) }];
     const encode = () => encodeIndex({ ...FIELDS, members }, []);
-    assert.throws(encode, { code: 'PARCEL_INVALID' }, name);
+    await assert.rejects(encode, { code: 'PARCEL_INVALID' }, name);
   }
 });
 

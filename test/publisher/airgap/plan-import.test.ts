@@ -13,10 +13,12 @@ import {
 import type { ParcelIndex } from '../../../publisher/airgap/parcel.ts';
 import { chooseRollouts } from '../../../publisher/airgap/plan-export.ts';
 import { planAnnouncement } from '../../../publisher/rollout/plan-announcement.ts';
-import { openAnnouncement, signAnnouncement } from '../../../shared/formats/announcement.ts';
+import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
+import { announcementNow } from '../../helpers/sign-now.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const fleet = makeFleet();
 const { trust, seeds } = fleet;
@@ -37,16 +39,16 @@ test('the floor is what came in before, or what others announced here [P-13.5]',
   assert.equal(importFloor(null, trust, []), 0);
   const current = fleet.announce(50, rollouts);
   assert.equal(importFloor(current, trust, []), 50);
-  assert.equal(importFloor(current, trust, [fixedSeed(99)]), 50);
-  assert.equal(importFloor(current, trust, [seeds.rollout]), 0);
+  assert.equal(importFloor(current, trust, [seedSigner(fixedSeed(99))]), 50);
+  assert.equal(importFloor(current, trust, [seedSigner(seeds.rollout)]), 0);
   const own = fleet.announce(50, rollouts, { imported: { seq: 7 } });
-  assert.equal(importFloor(own, trust, [seeds.rollout]), 7);
+  assert.equal(importFloor(own, trust, [seedSigner(seeds.rollout)]), 7);
   // Without a key the file's own announcement is put up: robots have accepted 50 already.
   assert.equal(importFloor(own, trust, []), 50);
   assertRefused('ENVELOPE_KEY_UNKNOWN', () => {
     const fields = { fleet: 'test', seq: 1, rollouts: [] };
     const window = { issued_at: '2026-01-01T00:00:00Z', expires_at: '2099-01-01T00:00:00Z' };
-    importFloor(signAnnouncement({ ...fields, ...window }, [fixedSeed(99)]), trust, []);
+    importFloor(announcementNow({ ...fields, ...window }, [fixedSeed(99)]), trust, []);
   });
 });
 

@@ -10,6 +10,7 @@ import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { encodeMessage } from '../../../shared/formats/messages.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const { seeds, trust } = makeFleet();
 const ABOUT = { fleet: 'test', site: 'hall-2', nowMs: Date.parse('2026-05-04T12:00:00Z') };
@@ -23,10 +24,11 @@ const STATES = [
   state('r2', 2),
   utf8(new TextDecoder().decode(state('r3', 3)).replace(',', ',\n')),
 ];
-const written = encodeSiteReport(ABOUT, STATES, [seeds.rollout]);
+const signers = [seedSigner(seeds.rollout)];
+const written = await encodeSiteReport(ABOUT, STATES, signers);
 
 describe('the report of a site', () => {
-  it('says what the robots said, whoever carried it [P-13.6]', () => {
+  it('says what the robots said, whoever carried it [P-13.6]', async () => {
     const { site, atMs, states } = openSiteReport(written, trust);
     assert.deepEqual([site, atMs], ['hall-2', ABOUT.nowMs]);
     assert.deepEqual(
@@ -34,10 +36,7 @@ describe('the report of a site', () => {
       ['r1', 'r2', 'r3'],
     );
     assert.deepEqual(states[0]?.payload, STATES[0]);
-    assert.deepEqual(
-      openSiteReport(encodeSiteReport(ABOUT, [], [seeds.rollout]), trust).states,
-      [],
-    );
+    assert.deepEqual(openSiteReport(await encodeSiteReport(ABOUT, [], signers), trust).states, []);
   });
 
   it('is refused when any byte of it is another, or one is missing [P-13.6]', () => {
@@ -65,10 +64,10 @@ describe('the report of a site', () => {
     );
   });
 
-  it('is signed by a rollout key of this fleet [P-13.6]', () => {
-    const stranger = encodeSiteReport(ABOUT, STATES, [fixedSeed(9)]);
+  it('is signed by a rollout key of this fleet [P-13.6]', async () => {
+    const stranger = await encodeSiteReport(ABOUT, STATES, [seedSigner(fixedSeed(9))]);
     assertRefused('ENVELOPE_KEY_UNKNOWN', () => openSiteReport(stranger, trust));
-    const other = encodeSiteReport({ ...ABOUT, fleet: 'other' }, STATES, [seeds.rollout]);
+    const other = await encodeSiteReport({ ...ABOUT, fleet: 'other' }, STATES, signers);
     assertRefused('FLEET_WRONG', () => openSiteReport(other, trust));
   });
 

@@ -17,6 +17,7 @@ import { repositoryFile } from '../../helpers/repository.ts';
 import { realTar } from '../../helpers/tar.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { makeBundleFolder, writeFleetFiles } from '../bundle-maker.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 function ask(python: string, verb: 'sign' | 'verify', bundle: string, key: string): unknown {
   const input = JSON.stringify({ verb, bundle, key });
@@ -86,7 +87,12 @@ test('our signature equals that of Python byte for byte, and Python verifies it'
   const signaturePath = join(bundle, 'signature.sig');
   for (let round = 0; round < 4; round += 1) {
     const seed = new Uint8Array(randomBytes(32));
-    await signBundleFolder({ folder: bundle, seeds: [seed], add: false, dryRun: false });
+    await signBundleFolder({
+      folder: bundle,
+      signers: [seedSigner(seed)],
+      add: false,
+      dryRun: false,
+    });
     const ours = (await readFile(signaturePath)).toString('hex');
     assert.equal(ask(python, 'sign', bundle, bytesToHex(seed)), ours, bytesToHex(seed));
     assert.equal(ask(python, 'verify', bundle, publicKeyOf(seed)), true);

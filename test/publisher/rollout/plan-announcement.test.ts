@@ -13,11 +13,12 @@ import {
 import { parseWaves, rolloutIdFor } from '../../../publisher/rollout/plan-rollout.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
-import { signEnvelope, PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
+import { PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
 import { isId } from '../../../shared/base/ids.ts';
 import { parseManifest, type ManifestFields } from '../../../shared/formats/manifest.ts';
 import { makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+import { envelopeNow } from '../../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const NOW = Date.parse('2026-05-01T00:00:00Z');
@@ -146,7 +147,7 @@ test('kept rollouts stay to the letter, unknown fields included', async () => {
     expires_at: '2026-01-02T00:00:00Z',
     rollouts: [strange],
   });
-  const bytes = signEnvelope(PAYLOAD_TYPES.announcement, Buffer.from(text), [fleet.seeds.rollout]);
+  const bytes = envelopeNow(PAYLOAD_TYPES.announcement, Buffer.from(text), [fleet.seeds.rollout]);
   const previous = openActiveRollouts(bytes, fleet.trust);
   const { fields } = plan([], await bundleOf('1.0.0'), { previous });
   assert.equal(JSON.stringify(fields.rollouts[0]), JSON.stringify(strange));

@@ -8,7 +8,6 @@ import { openAnnouncement, type Announcement } from '../../../shared/formats/ann
 import { parseChunkIndex } from '../../../shared/transfer/chunk-index.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { connectWire, type MqttWire } from '../../../shared/io/mqtt-wire.ts';
-import { signBundle } from '../../../shared/formats/bundle-signature.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import type { Log } from '../../../shared/base/ports.ts';
 import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../../../shared/formats/topics.ts';
@@ -21,6 +20,7 @@ import { startTcpProxy } from '../../helpers/tcp-proxy.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { makeBundleFolder, writeFleetFiles } from '../bundle-maker.ts';
+import { bundleSignatureNow } from '../../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -184,7 +184,7 @@ describe('publish over a stock mosquitto', { concurrency: 3 }, () => {
     );
     await writeFile(join(bundle, 'payload.tar.gz'), payload);
     await writeFile(join(bundle, 'manifest.json'), manifest);
-    const signature = signBundle(manifest, payloadSha256, fleet.seeds.release);
+    const signature = bundleSignatureNow(manifest, payloadSha256, fleet.seeds.release);
     await writeFile(join(bundle, 'signature.sig'), signature);
     const pack = startDrover(t, 'publisher', [
       'pack',

@@ -5,18 +5,14 @@ import {
   assertFresh,
   openAnnouncement,
   openAnnouncementPayload,
-  signAnnouncement,
 } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64, utf8 } from '../../../shared/crypto/bytes.ts';
-import { PAYLOAD_TYPES, signEnvelope } from '../../../shared/formats/envelope.ts';
+import { PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import {
-  openProgress,
-  signProgress,
-  type ProgressFields,
-} from '../../../shared/formats/progress.ts';
+import { openProgress, type ProgressFields } from '../../../shared/formats/progress.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+import { announcementNow, envelopeNow, progressNow } from '../../helpers/sign-now.ts';
 
 const fleet = makeFleet();
 const { trust, seeds } = fleet;
@@ -41,14 +37,14 @@ test('an announcement comes back as it was signed, with its defaults filled in',
 test('rollouts can be carried over unread: the payload is the bytes that were signed', () => {
   const envelope = fleet.announce(3, [rollout()]);
   const carried = openAnnouncementPayload(envelope, trust);
-  const again = signEnvelope(PAYLOAD_TYPES.announcement, carried, [seeds.rollout]);
+  const again = envelopeNow(PAYLOAD_TYPES.announcement, carried, [seeds.rollout]);
   assert.deepEqual(again, envelope);
 });
 
 test('only a rollout key speaks here, not even the release or root key', () => {
   const fields = { seq: 1, fleet: 'test', issued_at: '2026-01-01T00:00:00Z', rollouts: [] };
   const sign = (seed: Uint8Array) =>
-    signAnnouncement({ ...fields, expires_at: '2099-01-01T00:00:00Z' }, [seed]);
+    announcementNow({ ...fields, expires_at: '2099-01-01T00:00:00Z' }, [seed]);
   for (const seed of [seeds.release, seeds.root, fixedSeed(77)]) {
     assertRefused('ENVELOPE_KEY_UNKNOWN', () => openAnnouncement(sign(seed), trust));
   }
@@ -61,8 +57,8 @@ test('an announcement of another fleet is refused, whoever signed it', () => {
 });
 
 test('a document of the wrong shape is refused by field, also when it is signed', () => {
-  const refused = (run: () => unknown, words: RegExp) =>
-    assertRefused('ANNOUNCEMENT_INVALID', run, words);
+  const refused = (make: () => Uint8Array, words: RegExp) =>
+    assertRefused('ANNOUNCEMENT_INVALID', () => openAnnouncement(make(), trust), words);
   refused(announce({ seq: 0 }), /field seq/);
   refused(announce({ seq: 1.5 }), /field seq/);
   refused(announce({ expires_at: '2026-02-30T00:00:00Z' }), /field expires_at/);
@@ -92,7 +88,7 @@ test('a document of the wrong shape is refused by field, also when it is signed'
 test('any signed payload is an announcement or a typed refusal', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string({ minLength: 1 })), (payload) => {
-      const envelope = signEnvelope(PAYLOAD_TYPES.announcement, utf8(payload), [seeds.rollout]);
+      const envelope = envelopeNow(PAYLOAD_TYPES.announcement, utf8(payload), [seeds.rollout]);
       assert.notEqual(
         verdictOf(() => openAnnouncement(envelope, trust)),
         'taken',
@@ -127,7 +123,7 @@ const progressFields: ProgressFields = {
 
 test('progress comes back as it was signed, and only from a rollout key of this fleet', () => {
   const sign = (more: object, seed = seeds.rollout) =>
-    signProgress({ ...progressFields, ...more }, [seed]);
+    progressNow({ ...progressFields, ...more }, [seed]);
   const opened = openProgress(sign({}), trust);
   assert.deepEqual([opened.threshold, opened.status, opened.reasons], [0.25, 'rolling', []]);
   assertRefused('FLEET_WRONG', () => openProgress(sign({ fleet: 'other' }), trust));
@@ -144,6 +140,7 @@ test('progress comes back as it was signed, and only from a rollout key of this 
     { seq: 0 },
   ]) {
     const [field] = Object.keys(wrong);
-    assertRefused('ANNOUNCEMENT_INVALID', () => sign(wrong), new RegExp(`field ${field}`));
+    const open = () => openProgress(sign(wrong), trust);
+    assertRefused('ANNOUNCEMENT_INVALID', open, new RegExp(`field ${field}`));
   }
 });

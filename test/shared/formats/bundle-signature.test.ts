@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  bundleMessage,
-  signBundle,
-  verifyBundle,
-} from '../../../shared/formats/bundle-signature.ts';
+import { bundleMessage, verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { concatBytes, hexToBytes, utf8 } from '../../../shared/crypto/bytes.ts';
 import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
@@ -13,6 +9,7 @@ import { encodeManifest } from '../../../shared/formats/manifest.ts';
 import type { TrustRoot } from '../../../shared/formats/trust.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+import { bundleSignatureNow } from '../../helpers/sign-now.ts';
 
 const { trust, seeds } = makeFleet();
 const payload = utf8('the payload');
@@ -25,14 +22,16 @@ const manifestBytes = encodeManifest({
   rollback_version: '1.4.1',
   apply_strategy: 'atomic_swap',
 });
-const signature = signBundle(manifestBytes, payloadSha256, seeds.release);
+const signature = bundleSignatureNow(manifestBytes, payloadSha256, seeds.release);
 const GOOD = { manifestBytes, signatures: [signature], trust };
 
 function trustOf(keys: readonly string[], threshold: number): TrustRoot {
   return { ...trust, roles: { ...trust.roles, release: { keys, threshold } } };
 }
 const twoSeeds = [fixedSeed(11), fixedSeed(12)] as const;
-const [first, second] = twoSeeds.map((seed) => signBundle(manifestBytes, payloadSha256, seed));
+const [first, second] = twoSeeds.map((seed) =>
+  bundleSignatureNow(manifestBytes, payloadSha256, seed),
+);
 assert.ok(first && second);
 const twoOfTwo = trustOf(twoSeeds.map(publicKeyOf), 2);
 
@@ -80,14 +79,14 @@ test('bytes added to the manifest, even blanks that change no field, are refused
 
 test('a key of another role is told from one that nobody knows', () => {
   for (const seed of [seeds.rollout, seeds.root]) {
-    const signatures = [signBundle(manifestBytes, payloadSha256, seed)];
+    const signatures = [bundleSignatureNow(manifestBytes, payloadSha256, seed)];
     assertRefused(
       'BUNDLE_KEY_UNKNOWN',
       () => verifyBundle({ ...GOOD, signatures }),
       /want release/,
     );
   }
-  const stranger = [signBundle(manifestBytes, payloadSha256, fixedSeed(99))];
+  const stranger = [bundleSignatureNow(manifestBytes, payloadSha256, fixedSeed(99))];
   assertRefused('BUNDLE_SIGNATURE_BAD', () => verifyBundle({ ...GOOD, signatures: stranger }));
   assertRefused('BUNDLE_SIGNATURE_BAD', () => verifyBundle({ ...GOOD, signatures: [] }));
 });

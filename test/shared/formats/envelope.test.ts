@@ -7,15 +7,19 @@ import {
   openEnvelope,
   PAYLOAD_TYPES,
   preAuthEncoding,
+  type PayloadType,
   signEnvelope,
 } from '../../../shared/formats/envelope.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { fixedSeed } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const seeds = [fixedSeed(1), fixedSeed(2), fixedSeed(3)] as const;
 const keys = seeds.map(publicKeyOf);
 const [one] = seeds;
+const sign = (type: PayloadType, bytes: Uint8Array, ...by: Uint8Array[]) =>
+  signEnvelope(type, bytes, by.map(seedSigner));
 const TYPE = PAYLOAD_TYPES.announcement;
 const payload = utf8('{"seq":1}');
 const role = (threshold: number, count = 2) => ({ keys: keys.slice(0, count), threshold });
@@ -26,8 +30,8 @@ interface Written {
   payload: string;
   signatures: { keyid?: string; sig: string }[];
 }
-const written = (...by: readonly Uint8Array[]) =>
-  JSON.parse(text(signEnvelope(TYPE, payload, by))) as Written;
+const written = async (...by: Uint8Array[]) =>
+  JSON.parse(text(await sign(TYPE, payload, ...by))) as Written;
 const open = (envelope: unknown, threshold = 1) =>
   openEnvelope(utf8(JSON.stringify(envelope)), TYPE, role(threshold));
 
@@ -50,29 +54,29 @@ test('no two pairs of type and payload have one encoding', () => {
   );
 });
 
-test('what was sealed comes out byte for byte, whatever it is', () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ minLength: 1, maxLength: 100 }), (bytes) => {
-      assert.deepEqual(openEnvelope(signEnvelope(TYPE, bytes, [one]), TYPE, role(1)), bytes);
+test('what was sealed comes out byte for byte, whatever it is', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 100 }), async (bytes) => {
+      assert.deepEqual(openEnvelope(await sign(TYPE, bytes, one), TYPE, role(1)), bytes);
     }),
     { numRuns: 30 },
   );
 });
 
-test('a signed document of one kind does not pass for another', () => {
-  const progress = signEnvelope(PAYLOAD_TYPES.progress, payload, [one]);
+test('a signed document of one kind does not pass for another', async () => {
+  const progress = await sign(PAYLOAD_TYPES.progress, payload, one);
   assertRefused('ENVELOPE_TYPE_WRONG', () => openEnvelope(progress, TYPE, role(1)), /progress/);
   const renamed = { ...(JSON.parse(text(progress)) as Written), payloadType: TYPE };
   assertRefused('ENVELOPE_SIGNATURE_BAD', () => open(renamed));
-  const bare = written(one);
+  const bare = await written(one);
   bare.signatures = [
     { keyid: keyIdOf(keys[0] ?? ''), sig: bytesToBase64(signBytes(payload, one)) },
   ];
   assertRefused('ENVELOPE_SIGNATURE_BAD', () => open(bare));
 });
 
-test('a threshold counts keys, not signatures', () => {
-  const once = written(seeds[0]);
+test('a threshold counts keys, not signatures', async () => {
+  const once = await written(seeds[0]);
   assertRefused('ENVELOPE_SIGNATURES_TOO_FEW', () => open(once, 2), /got 1, want 2/);
   const doubled = { ...once, signatures: [...once.signatures, ...once.signatures] };
   assertRefused('ENVELOPE_SIGNATURES_TOO_FEW', () => open(doubled, 2));
@@ -80,21 +84,23 @@ test('a threshold counts keys, not signatures', () => {
   assertRefused('ENVELOPE_SIGNATURES_TOO_FEW', () =>
     open({ ...once, signatures: [...once.signatures, ...disguised] }, 2),
   );
-  assertRefused('ENVELOPE_SIGNATURES_TOO_FEW', () => open(written(seeds[0], seeds[2]), 2));
-  assert.deepEqual(open(written(seeds[1], seeds[2], seeds[0]), 2), payload);
+  const [few, enough] = [await written(seeds[0], seeds[2]), await written(seeds[1], seeds[2], one)];
+  assertRefused('ENVELOPE_SIGNATURES_TOO_FEW', () => open(few, 2));
+  assert.deepEqual(open(enough, 2), payload);
 });
 
-test('the key id is a hint only: what counts is the key that signed', () => {
-  const unnamed = written(one);
+test('the key id is a hint only: what counts is the key that signed', async () => {
+  const unnamed = await written(one);
   delete unnamed.signatures[0]?.keyid;
   assert.deepEqual(open(unnamed), payload);
   const misnamed = { ...unnamed, signatures: [{ ...unnamed.signatures[0], keyid: 'nobody' }] };
   assert.deepEqual(open(misnamed), payload);
-  assertRefused('ENVELOPE_KEY_UNKNOWN', () => open(written(seeds[2])), /outside the role/);
+  const strange = await written(seeds[2]);
+  assertRefused('ENVELOPE_KEY_UNKNOWN', () => open(strange), /outside the role/);
 });
 
-test('an envelope that is not one is malformed', () => {
-  const good = written(one);
+test('an envelope that is not one is malformed', async () => {
+  const good = await written(one);
   const malformed = (more: object) =>
     assertRefused('ENVELOPE_MALFORMED', () => open({ ...good, ...more }));
   malformed({ signatures: [] });
@@ -108,14 +114,14 @@ test('an envelope that is not one is malformed', () => {
   malformed({ payloadType: 7 });
   malformed({ payload: bytesToBase64(new Uint8Array(LIMITS.announcementBytesMax + 1)) });
   assertRefused('ENVELOPE_MALFORMED', () => open([good]));
-  const twice = utf8(text(signEnvelope(TYPE, payload, [one])).replace('{', '{"payload":"e30=",'));
+  const twice = utf8(text(await sign(TYPE, payload, one)).replace('{', '{"payload":"e30=",'));
   assertRefused('JSON_INVALID', () => openEnvelope(twice, TYPE, role(1)), /duplicate/);
   const huge = new Uint8Array(LIMITS.announcementBytesMax * 2 + 1);
   assertRefused('DOCUMENT_TOO_LARGE', () => openEnvelope(huge, TYPE, role(1)));
 });
 
-test('any change to a good envelope is refused or changes nothing that was signed', () => {
-  const good = signEnvelope(TYPE, payload, [one]);
+test('any change to a good envelope is refused or changes nothing that was signed', async () => {
+  const good = await sign(TYPE, payload, one);
   fc.assert(
     fc.property(fc.nat(good.length - 1), fc.nat(255), (at, byte) => {
       const changed = good.slice();

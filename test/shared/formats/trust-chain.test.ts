@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../../shared/formats/envelope.ts';
+import { coSignEnvelope, PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { isSameRole, LiveTrust, openTrustUpdate } from '../../../shared/formats/trust-chain.ts';
 import { fixedSeed } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 import { rootBytes, rootOf, updateTo, type RootInput } from '../../helpers/trust-roots.ts';
+import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { envelopeNow } from '../../helpers/sign-now.ts';
 
 const [a, b, c, d] = [1, 2, 3, 4].map(fixedSeed) as [
   Uint8Array,
@@ -53,7 +55,7 @@ describe('the next trust root', () => {
     assertRefused('TRUST_VERSION_WRONG', () => openTrustUpdate(again, current), /got version 1/);
     const foreign = updateTo({ ...second, fleet: 'other' }, [a, b, c]);
     assertRefused('FLEET_WRONG', () => openTrustUpdate(foreign, current));
-    const other = signEnvelope(PAYLOAD_TYPES.progress, rootBytes(second), [a, b, c]);
+    const other = envelopeNow(PAYLOAD_TYPES.progress, rootBytes(second), [a, b, c]);
     assertRefused('ENVELOPE_TYPE_WRONG', () => openTrustUpdate(other, current));
     assertRefused('JSON_INVALID', () => openTrustUpdate(new Uint8Array(), current));
   });
@@ -88,17 +90,18 @@ describe('a trust root in force', () => {
   });
 });
 
+const readJson = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));
+
 describe('an update that several people sign', () => {
-  it('takes signatures one after the other, none twice, no more than anybody reads', () => {
+  it('takes signatures one after the other, none twice, no more than anybody reads', async () => {
     const alone = updateTo(second, [a]);
-    const all = coSignEnvelope(
-      coSignEnvelope(alone, PAYLOAD_TYPES.trust, [b]),
-      PAYLOAD_TYPES.trust,
-      [c, a, b],
-    );
-    assert.deepEqual(all, updateTo(second, [a, b, c]));
-    assertRefused('ENVELOPE_TYPE_WRONG', () => coSignEnvelope(alone, PAYLOAD_TYPES.lease, [b]));
+    const coSign = (bytes: Uint8Array, ...by: Uint8Array[]) =>
+      coSignEnvelope(bytes, PAYLOAD_TYPES.trust, by.map(seedSigner));
+    const all = readJson(await coSign(await coSign(alone, b), c, a, b));
+    assert.deepEqual(all, readJson(updateTo(second, [a, b, c])));
+    const lease = coSignEnvelope(alone, PAYLOAD_TYPES.lease, [seedSigner(b)]);
+    await assert.rejects(lease, { code: 'ENVELOPE_TYPE_WRONG' });
     const many = Array.from({ length: LIMITS.signaturesMax + 1 }, (_, at) => fixedSeed(at + 1));
-    assertRefused('ENVELOPE_MALFORMED', () => coSignEnvelope(alone, PAYLOAD_TYPES.trust, many));
+    await assert.rejects(coSign(alone, ...many), { code: 'ENVELOPE_MALFORMED' });
   });
 });

@@ -4,7 +4,6 @@ import { classify } from '../../../broker/rollout/classify.ts';
 import { openLeader } from '../../../publisher/rollout/active-rollouts.ts';
 import { leaderLines } from '../../../publisher/airgap/plan-report.ts';
 import type { ComponentState } from '../../../shared/formats/messages.ts';
-import { signLease } from '../../../shared/formats/lease.ts';
 import {
   decideTurn,
   needsController,
@@ -13,6 +12,7 @@ import {
 } from '../../../shared/rules/rollout-rules.ts';
 import type { RobotId, RolloutId, Sha256Hex } from '../../../shared/base/ids.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
+import { leaseNow } from '../../helpers/sign-now.ts';
 
 const WHOLE: StepRules = { waves: [{ percent: 100 }] };
 
@@ -88,7 +88,7 @@ describe('the publisher sees who leads', () => {
   const fleet = makeFleet();
   const now = Date.parse('2026-06-01T00:00:00Z');
   const lease = (agoMs: number) =>
-    signLease(
+    leaseNow(
       {
         ...{ fleet: fleet.trust.fleet, controller: 'c1', term: 1, beat: 1 },
         issued_at: new Date(now - agoMs).toISOString(),
@@ -111,7 +111,7 @@ describe('the publisher sees who leads', () => {
   });
   it('never in one that no key of this fleet signed', () => {
     const fields = { fleet: fleet.trust.fleet, controller: 'c1', term: 1, beat: 1 };
-    const bytes = signLease({ ...fields, issued_at: new Date(now).toISOString() }, [
+    const bytes = leaseNow({ ...fields, issued_at: new Date(now).toISOString() }, [
       new Uint8Array(32).fill(9),
     ]);
     assert.equal(of(bytes).kind, 'none');

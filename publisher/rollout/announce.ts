@@ -1,0 +1,156 @@
+/**
+ * Brings an announcement out: onto the broker, or into a file when further people have to sign it
+ * first, and from that file onto the broker.
+ */
+
+import { statSync } from 'node:fs';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { assertKeysOfRole, assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
+import {
+  assertFresh,
+  signAnnouncement,
+  type Announcement,
+  type AnnouncementFields,
+} from '../../shared/formats/announcement.ts';
+import { coSignEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { assertTimely } from '../../shared/rules/freshness.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
+import { AnnouncementBoard } from './announcements.ts';
+import {
+  encodePending,
+  assertPendingSize,
+  mayReplace,
+  parsePending,
+  readPending,
+  replacing,
+  signaturesOf,
+} from './pending-announcement.ts';
+
+export interface AnnounceWith {
+  readonly signers: readonly Signer[];
+  readonly trust: TrustRoot;
+  /** The file for an announcement that others sign as well; left out: it is announced. */
+  readonly announcementOut?: string | undefined;
+}
+
+/**
+ * Asked before anything is sent.
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW
+ */
+export function assertMayAnnounce({ signers, trust, announcementOut }: AnnounceWith): void {
+  if (announcementOut === undefined) assertKeysSatisfy(signers, 'rollout', trust);
+  else assertKeysOfRole(signers, 'rollout', trust);
+}
+
+export interface Base {
+  readonly board: AnnouncementBoard;
+  /** The envelope on which the new one was planned; null for none. */
+  readonly current: Uint8Array | null;
+}
+
+/** @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, SIGN_COMMAND_FAILED, DISK_WRITE_FAILED */
+export async function bringOut(
+  fields: AnnouncementFields,
+  base: Base,
+  job: Pick<AnnounceWith, 'signers' | 'announcementOut'>,
+): Promise<void> {
+  await place(await signAnnouncement(fields, job.signers), base, job);
+}
+
+/**
+ * A signed one.
+ * @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, DISK_WRITE_FAILED
+ */
+export async function place(
+  envelope: Uint8Array,
+  { board, current }: Base,
+  { announcementOut }: Pick<AnnounceWith, 'announcementOut'>,
+): Promise<void> {
+  if (announcementOut === undefined) return await board.replace(current, envelope);
+  await writeFileAtomic(announcementOut, encodePending(replacing(current, envelope)));
+}
+
+/** What a person is asked to sign, and how many have. */
+export interface ReadAnnouncement {
+  readonly announcement: Announcement;
+  readonly signatures: { readonly got: number; readonly want: number };
+}
+
+export interface AnnounceSignJob {
+  readonly file: string;
+  readonly trust: TrustRoot;
+  readonly signers: readonly Signer[];
+  readonly dryRun: boolean;
+}
+
+/**
+ * Adds signatures to the file. The bundles in it are verified first.
+ * @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, BUNDLE_*, FILE_UNREADABLE
+ */
+export async function signAnnouncementFile(job: AnnounceSignJob): Promise<ReadAnnouncement> {
+  const { file, trust, signers, dryRun } = job;
+  const before = readFile(file);
+  const announcement = readPending(before, trust);
+  assertKeysOfRole(signers, 'rollout', trust);
+  const envelope = await coSignEnvelope(before.envelope, PAYLOAD_TYPES.announcement, signers);
+  const after = { ...before, envelope };
+  if (!dryRun) await writeFileAtomic(file, encodePending(after));
+  return { announcement, signatures: signaturesOf(after, trust) };
+}
+
+export interface AnnounceJob {
+  readonly file: string;
+  readonly trust: TrustRoot;
+  readonly broker: BrokerLinkOptions;
+  readonly dryRun: boolean;
+  readonly log: Log;
+}
+
+/**
+ * @returns what is announced; `isNew` is false when it was already
+ * @throws DroverError ENVELOPE_*, SEQ_CONFLICT, ANNOUNCEMENT_EXPIRED, ANNOUNCEMENT_AHEAD,
+ *   BROKER_REFUSED, BROKER_UNREACHABLE, ACCESS_DENIED, as `signAnnouncementFile`
+ */
+export async function announceFile(
+  job: AnnounceJob,
+): Promise<ReadAnnouncement & { isNew: boolean }> {
+  const { file, trust, dryRun } = job;
+  const pending = readFile(file);
+  const announcement = readPending(pending, trust);
+  const now = Date.now();
+  assertFresh(announcement, 0, now);
+  assertTimely({ kind: 'announcement', ...announcement }, trust, now);
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    const board = await AnnouncementBoard.open(link);
+    try {
+      const { current } = board;
+      const isNew = mayReplace(pending, current, trust);
+      if (isNew && !dryRun) await board.replace(current, pending.envelope);
+      return { announcement, signatures: signaturesOf(pending, trust), isNew };
+    } finally {
+      board.close();
+    }
+  } finally {
+    await link.close();
+  }
+}
+
+function readFile(file: string) {
+  const what = `announcement ${file}`;
+  try {
+    assertPendingSize(statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+    return parsePending(readInput(file, what));
+  } catch (cause) {
+    if (!(cause instanceof DroverError) || cause.code === 'FILE_UNREADABLE') throw cause;
+    throw new DroverError(cause.code, `read ${what}: ${cause.message}`, {
+      cause,
+      hint: 'name the file that --announcement-out wrote',
+    });
+  }
+}

@@ -1,0 +1,80 @@
+/** Shows an announcement to a person who is asked to sign it, or has brought it out. Sans-I/O. */
+
+import type { Rollout } from '../../shared/formats/announcement.ts';
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import { parseManifest } from '../../shared/formats/manifest.ts';
+import type { AnnounceWith, ReadAnnouncement } from './announce.ts';
+
+/** Each rollout on a line, and until when the announcement counts. */
+export function announcementLines({ announcement }: ReadAnnouncement): string[] {
+  const { rollouts, expires_at } = announcement;
+  const lines = rollouts.map(
+    (rollout) =>
+      `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesOf(rollout)}, ${whoOf(rollout)}`,
+  );
+  if (rollouts.length === 0) lines.push('  no rollout');
+  return [...lines, `  counts until ${new Date(expires_at).toISOString()}`];
+}
+
+/** The same for `--json`. */
+export function announcementFields({ announcement, signatures }: ReadAnnouncement): object {
+  const { fleet, seq, expires_at } = announcement;
+  return {
+    ...{ fleet, seq, expires_at: new Date(expires_at).toISOString() },
+    rollouts: announcement.rollouts.map((rollout) => ({
+      id: rollout.id,
+      ...versionOf(rollout),
+      waves: rollout.waves.map(({ percent }) => percent),
+      emergency: rollout.emergency,
+      target: rollout.target,
+    })),
+    signatures: signatures.got,
+    signatures_wanted: signatures.want,
+  };
+}
+
+/** What to do next with a file of it. */
+export function nextLine(
+  file: string,
+  { signatures: { got, want } }: Pick<ReadAnnouncement, 'signatures'>,
+): string {
+  const count = `${got} of ${want} signatures`;
+  return got < want
+    ? `${count}; next: drover sign ${file} --add --trust … --key …`
+    : `${count}; next: drover announce ${file} --trust … --broker …`;
+}
+
+/** Told by the command that wrote the file. */
+export function writtenLines({ announcementOut, signers, trust }: AnnounceWith): string[] {
+  if (announcementOut === undefined) return [];
+  const got = new Set(signers.map(({ publicKey }) => publicKey)).size;
+  const signatures = { got, want: trust.roles.rollout.threshold };
+  return [`wrote ${announcementOut}: ${nextLine(announcementOut, { signatures })}`];
+}
+
+const versionOf = ({ manifest }: Rollout): { name: string; version: string } => {
+  const { name, version } = parseManifest(manifest);
+  return { name, version };
+};
+
+const nameOf = (rollout: Rollout): string => {
+  const { name, version } = versionOf(rollout);
+  return `${name} ${version}`;
+};
+
+function wavesOf({ emergency, waves }: Rollout): string {
+  if (emergency) return 'emergency, everybody now';
+  const steps = waves.map(
+    ({ percent, soak_s }) => `${percent} % soak ${formatDurationMs(soak_s * 1000)}`,
+  );
+  return `waves ${steps.join(', ')}`;
+}
+
+function whoOf({ target: { robots, tags } }: Rollout): string {
+  if (robots.length + tags.length === 0) return 'all robots';
+  const parts = [
+    ...(robots.length > 0 ? [`robots ${robots.join(', ')}`] : []),
+    ...(tags.length > 0 ? [`tags ${tags.join(', ')}`] : []),
+  ];
+  return parts.join('; ');
+}
