@@ -27,7 +27,8 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
   DROVER_KEY: {
     programs: ['drover'],
     way: 'read',
-    meaning: 'private key as 64 hex digits, where neither --key nor --key-command is given',
+    meaning:
+      'private key as 64 hex digits, where neither --key, --key-command nor --sign-command is given',
   },
   DROVER_USERNAME: {
     programs: ['drover', 'drover-robot'],

@@ -27,6 +27,9 @@ libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
 exfatprogs: command -v mkfs.exfat || test -x /usr/sbin/mkfs.exfat
 exfat-fuse: command -v mount.exfat-fuse || test -x /usr/sbin/mount.exfat-fuse
 attr: command -v setfattr
+softhsm2: command -v softhsm2-util
+opensc: command -v pkcs11-tool
+openssh-client: command -v ssh-agent && command -v ssh-keygen
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '

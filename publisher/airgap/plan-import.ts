@@ -48,7 +48,7 @@ export function judgeAnnouncement(
 
 /**
  * The lowest seq that may still come in.
- * @param signers keys of the site's own; what they signed counts only for the files that went into it
+ * @param signers keys of the site's own; what they signed counts only for files that went into it
  */
 export function importFloor(
   current: Uint8Array | null,

@@ -3,7 +3,8 @@
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { announceFile, type ReadAnnouncement } from '../rollout/announce.ts';
+import { announceFile } from '../rollout/announce.ts';
+import type { ReadAnnouncement } from '../rollout/pending-announcement.ts';
 import { announcementFields, announcementLines } from '../rollout/announcement-report.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { brokerOptions, commandLog, withBroker } from './options.ts';

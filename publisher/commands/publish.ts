@@ -4,13 +4,14 @@ import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../airgap/plan-report.ts';
 import { forecastFields, forecastLines } from '../rollout/forecast.ts';
 import { trustEndLines } from '../trust/plan-trust.ts';
-import type { AnnounceWith } from '../rollout/announce.ts';
+import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
@@ -57,7 +58,6 @@ function withOptions(argv: Argv) {
     .option('upload-only', { ...FLAG, describe: 'store the chunks, announce nothing' })
     .option('yes', { ...FLAG, describe: 'do not ask before an emergency' })
     .example('$0 publish bundles/1.4.2 --broker mqtt://host --key keys/rollout.key --trust t', '')
-    .conflicts('announcement-out', 'upload-only')
     .example('$0 publish b --waves 100 … ', 'everybody at once, no controller needed')
     .example('$0 publish b --canaries r1,r2 --approve 0 …', 'two robots first, then a person')
     .example('$0 publish b --gate task_success_min=0.98 …', 'a bound of your own');
@@ -67,6 +67,9 @@ type PublishArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 async function runPublish(argv: PublishArgs): Promise<void> {
   const output = makeOutput(argv.json);
+  if (argv.uploadOnly && argv.announcementOut !== undefined) {
+    throw new DroverError('USAGE', 'publish: --upload-only makes no announcement to write');
+  }
   const trust = readTrust(argv.trust);
   for (const line of trustEndLines(trust, Date.now())) warn(line);
   const audience = readAudience(argv, trust.fleet);

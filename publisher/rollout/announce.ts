@@ -11,7 +11,6 @@ import type { Signer } from '../../shared/crypto/signer.ts';
 import {
   assertFresh,
   signAnnouncement,
-  type Announcement,
   type AnnouncementFields,
 } from '../../shared/formats/announcement.ts';
 import { coSignEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts';
@@ -29,14 +28,9 @@ import {
   readPending,
   replacing,
   signaturesOf,
+  type AnnounceWith,
+  type ReadAnnouncement,
 } from './pending-announcement.ts';
-
-export interface AnnounceWith {
-  readonly signers: readonly Signer[];
-  readonly trust: TrustRoot;
-  /** The file for an announcement that others sign as well; left out: it is announced. */
-  readonly announcementOut?: string | undefined;
-}
 
 /**
  * Asked before anything is sent.
@@ -73,12 +67,6 @@ export async function place(
 ): Promise<void> {
   if (announcementOut === undefined) return await board.replace(current, envelope);
   await writeFileAtomic(announcementOut, encodePending(replacing(current, envelope)));
-}
-
-/** What a person is asked to sign, and how many have. */
-export interface ReadAnnouncement {
-  readonly announcement: Announcement;
-  readonly signatures: { readonly got: number; readonly want: number };
 }
 
 export interface AnnounceSignJob {

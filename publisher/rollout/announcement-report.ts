@@ -3,7 +3,7 @@
 import type { Rollout } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
-import type { AnnounceWith, ReadAnnouncement } from './announce.ts';
+import type { AnnounceWith, ReadAnnouncement } from './pending-announcement.ts';
 
 /** Each rollout on a line, and until when the announcement counts. */
 export function announcementLines({ announcement }: ReadAnnouncement): string[] {

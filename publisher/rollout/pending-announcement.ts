@@ -10,6 +10,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { bytesEqual, bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
 import {
   assertFleet,
   openAnnouncement,
@@ -25,6 +26,20 @@ export interface PendingAnnouncement {
   /** SHA-256 of the envelope that it replaces; null when nothing was announced. */
   readonly replaces: Sha256Hex | null;
   readonly envelope: Uint8Array;
+}
+
+/** Who signs, under which root, and where the announcement goes. */
+export interface AnnounceWith {
+  readonly signers: readonly Signer[];
+  readonly trust: TrustRoot;
+  /** The file for an announcement that others sign as well; left out: it is announced. */
+  readonly announcementOut?: string | undefined;
+}
+
+/** What a person is asked to sign, and how many have. */
+export interface ReadAnnouncement {
+  readonly announcement: Announcement;
+  readonly signatures: { readonly got: number; readonly want: number };
 }
 
 const ENVELOPE_BYTES_MAX = LIMITS.announcementBytesMax * 2;
@@ -59,7 +74,8 @@ export function assertPendingSize(bytes: number): void {
 
 /** @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE, JSON_INVALID */
 export function parsePending(bytes: Uint8Array): PendingAnnouncement {
-  return parseDocument(KIND, bytes);
+  const { replaces, envelope } = parseDocument(KIND, bytes);
+  return { replaces, envelope };
 }
 
 /** @param current the envelope that is announced, null for none */

@@ -22,7 +22,8 @@ import {
   openStatuses,
   type LeaseHolder,
 } from '../rollout/active-rollouts.ts';
-import { assertMayAnnounce, bringOut, type AnnounceWith } from '../rollout/announce.ts';
+import { assertMayAnnounce, bringOut } from '../rollout/announce.ts';
+import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
 import { reportedSeq, seqToFollow } from '../rollout/next-seq.ts';
 import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';

@@ -320,7 +320,7 @@ export const LIMITS = {
   uploadWindow: 8, // unacknowledged chunks of a publisher
   uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
-  leaseSignMsMax: 5 * SECOND, // a device that signs for a controller: the shortest lease outlives it
+  leaseSignMsMax: 5 * SECOND, // a device signs for a controller: shorter than any lease
   keyCommandBytesMax: 4 * KiB, // a seed in hex is 65 bytes; a PEM is recognised within this
   journalEveryChunks: 64, // acknowledged chunks between two writes of the upload journal
   journalUploadsMax: 34, // a payload and its deltas on two brokers: one bundle's journal

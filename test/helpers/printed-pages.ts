@@ -10,11 +10,14 @@ const SYSTEMD = 'needs a systemd that runs; test/packaging reads the units with 
 const BUILDS = 'installs or builds this repository: CI does it before any test runs';
 const PACKAGES = 'installs a package on this machine; test/packaging unpacks and runs each';
 
+const TWO_PEOPLE =
+  'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
+
 /** For each page its blocks of commands in their order: null where a test runs it, else why not. */
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
-  'docs/guide.md': [null, null, null, null, null, null, null],
+  'docs/guide.md': [null, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, null],
   'docs/tls.md': [null, null, null],
   'docs/sites.md': [null, null],
