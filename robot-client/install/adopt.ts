@@ -12,7 +12,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 import { planFirstStart } from './adoption.ts';
-import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { linkTarget, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import type { SlotName } from './slots.ts';
 import { freshState } from '../update/state.ts';
@@ -55,6 +55,8 @@ export async function adoptActiveFolder(
 ): Promise<Adoption> {
   const parse = (bytes: Uint8Array): Intent => parseDocument(KIND, bytes);
   const { value: begun, problem } = await readOrSetAside(disk, layout.adoptFile, parse);
+  const stranger = begun && (await strangerIn(disk, layout, begun));
+  if (begun && stranger) return await dropIntent(disk, layout, { intent: begun, stranger });
   if (begun) return orProblem(() => finish(disk, layout, begun));
   if (problem) await takeReadyLink(disk, layout);
   const plan = planFirstStart(
@@ -64,6 +66,33 @@ export async function adoptActiveFolder(
   );
   if (plan === null) return { adopted: null, problem };
   return orProblem(() => adoptFolders(disk, layout, plan));
+}
+
+/**
+ * An intent of another root, or of a backup, may name a release that Drover installed: no adoption
+ * of this root made that one. Null when there is none.
+ */
+async function strangerIn(disk: Disk, layout: Layout, intent: Intent): Promise<string | null> {
+  for (const { version } of targetsOf(intent)) {
+    for (const record of [recipeFile(layout, version), sealFile(layout, version)]) {
+      if ((await disk.kind(record)) !== 'absent') return version;
+    }
+  }
+  return null;
+}
+
+async function dropIntent(
+  disk: Disk,
+  layout: Layout,
+  { intent, stranger }: { intent: Intent; stranger: string },
+): Promise<Adoption> {
+  for (const { slot, version } of targetsOf(intent)) {
+    const ready = `${layout[slot]}.new`;
+    if ((await disk.readlink(ready)) === linkTarget(version)) await disk.unlink(ready);
+  }
+  await disk.unlink(layout.adoptFile);
+  const message = `read adopting.json: release ${stranger} was installed, not adopted: it is of another root or time`;
+  return { adopted: null, problem: toProblem(new DroverError('STATE_CORRUPT', message)) };
 }
 
 async function orProblem(run: () => Promise<string | null>): Promise<Adoption> {
@@ -148,7 +177,9 @@ async function writeIntent(disk: Disk, layout: Layout, intent: Intent): Promise<
   await writeWhole(disk, layout.adoptFile, new TextEncoder().encode(JSON.stringify(intent)));
 }
 
+/** @returns the version that `active` leads to by this; null when there was nothing left to do */
 async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<string | null> {
+  let isDone = false;
   try {
     for (const target of targetsOf(intent)) {
       const { slot } = target;
@@ -156,7 +187,8 @@ async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<strin
         await moveFolder(disk, layout, { ...target, intent });
         await disk.syncFolder(layout.releases);
       }
-      await setLink(disk, layout, target);
+      const isLinked = await setLink(disk, layout, target);
+      isDone ||= slot === 'active' && isLinked;
       await disk.syncFolder(layout.root);
     }
   } catch (thrown) {
@@ -169,7 +201,7 @@ async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<strin
   }
   // Not synced: an intent that comes back finds nothing to do, and the next state file ends it.
   await disk.unlink(layout.adoptFile);
-  return intent.version;
+  return isDone ? intent.version : null;
 }
 
 /** The copy is whole and the folder may not be: the intent stays, so that the next start goes on. */
@@ -233,15 +265,16 @@ async function setLink(
   disk: Disk,
   layout: Layout,
   { slot, version }: { slot: SlotName; version: string },
-): Promise<void> {
-  if ((await disk.kind(layout[slot])) !== 'absent') return;
-  if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return;
+): Promise<boolean> {
+  if ((await disk.kind(layout[slot])) !== 'absent') return false;
+  if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return false;
   const ready = `${layout[slot]}.new`;
   if ((await disk.readlink(ready)) !== linkTarget(version)) {
     await disk.unlink(ready);
     await disk.symlink(linkTarget(version), ready);
   }
   await disk.rename(ready, layout[slot]);
+  return true;
 }
 
 /** The intent was damaged between the two steps: the link that was made beside says the rest. */

@@ -103,8 +103,12 @@ class Recoverer {
     const [disk, layout] = [this.#disk, this.#layout];
     const { component, adoptVersion } = this.#input;
     const other = await foreignRoot(disk, layout, component);
-    const notOurs = other ? toProblem(other) : await newerState(disk, layout);
-    if (notOurs) return await this.#leave(notOurs);
+    if (other) return await this.#leave(toProblem(other));
+    const newer = await newerState(disk, layout);
+    if (newer) {
+      await this.#lookAtReleases(false); // links alone: a robot without software helps nobody
+      return await this.#leave(newer);
+    }
     await this.#prepare();
     const adoption = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     if (adoption?.problem) this.#say(adoption.problem);
@@ -135,7 +139,7 @@ class Recoverer {
     return { component, version, bootsForeign, phase, actions, problems };
   }
 
-  /** Leaves the root as it is: its state is of a later version, or it is another component's. */
+  /** Leaves the state as it is: a later version wrote it, or it is another component's. */
   async #leave(problem: Problem): Promise<Recovery> {
     this.#note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);

@@ -7,6 +7,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { leadNowhere, unlinkedProblem } from '../install/unlinked.ts';
 import {
@@ -62,6 +63,35 @@ export function withRollback(state: MachineState, slots: Slots): MachineState {
   return { ...state, job: { ...job, previousVersion } };
 }
 
+/**
+ * A state that is older than the links, as from a backup: nothing in it says that what `active`
+ * leads to was ever confirmed, so it is on probation again. A person may link a release that was.
+ */
+export function withNewerLinks(state: MachineState, slots: Slots, now: EpochMs): MachineState {
+  const version = versionOf(slots.active);
+  const previous = versionOf(slots.rollback);
+  if (!BEFORE_SWAP.includes(state.phase) || version === null || wasConfirmed(state, version)) {
+    return state;
+  }
+  if (previous === null || previous === version) return state;
+  const message = `read state: machine.json is older than the links: active leads to ${version}, which was never confirmed here; ${version} is on probation again, with ${previous} to go back to`;
+  const problem = toProblem(new DroverError('STATE_LOST', message));
+  return {
+    ...state,
+    phase: 'probation',
+    job: lostJob(version, previous, now),
+    retry: null,
+    lastProblem: { ...problem, version, atMs: now },
+  };
+}
+
+/** As far as the state can tell; one that remembers no version at all says nothing against any. */
+function wasConfirmed({ installed, lastActive, highest }: MachineState, version: string): boolean {
+  const known = [installed?.version ?? null, lastActive].filter((one) => one !== null);
+  if (known.length === 0 && highest === null) return true;
+  return known.includes(version) || (highest !== null && compareVersions(version, highest) <= 0);
+}
+
 /** Remembers what runs: by it a link that is gone later is not taken for "nothing installed". */
 export function withActive(state: MachineState, slots: Slots): MachineState {
   const version = versionOf(slots.active);
@@ -90,6 +120,9 @@ export function relinked(
 }
 
 const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
+const BEFORE_SWAP: readonly Phase[] = [
+  ...(['idle', 'checking', 'downloading', 'verifying', 'staging', 'waiting'] as const),
+];
 
 /** Stands for the update that is not known any more: its version, and what it replaced. */
 function lostJob(version: string, previousVersion: string | null, now: EpochMs): Job {

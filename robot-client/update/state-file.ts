@@ -7,7 +7,8 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { stateAfterLoss, withActive, withRollback } from './lost-state.ts';
+import { stateAfterLoss, withActive, withNewerLinks, withRollback } from './lost-state.ts';
+import type { Slots } from '../install/slots.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
 import { ourReleases } from '../install/whole-releases.ts';
@@ -67,9 +68,13 @@ export async function readMachineState(
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   const slots = await readSlots(disk, layout);
-  const state = value ? withRollback(value, slots) : await lostState(disk, layout, problem, now);
+  const state = value ? withLinks(value, slots, now) : await lostState(disk, layout, problem, now);
   return withActive(state, slots);
 }
+
+/** What the links say that the state does not. */
+const withLinks = (state: MachineState, slots: Slots, now: number): MachineState =>
+  withNewerLinks(withRollback(state, slots), slots, now);
 
 /** The state to begin with where none can be read. @param damage what was wrong with the file */
 export async function lostState(
@@ -95,7 +100,7 @@ export async function peekMachineState(
     const bytes = await disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4);
     const slots = await readSlots(disk, layout);
     if (bytes === null) return { state: await lostState(disk, layout, null, now), problem: null };
-    return { state: withRollback(parseMachineState(bytes), slots), problem: null };
+    return { state: withLinks(parseMachineState(bytes), slots, now), problem: null };
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
     const cause = toProblem(thrown);

@@ -137,6 +137,32 @@ describe('adoption', () => {
     assert.equal(await realDisk.kind(`${layout.adoptFile}.corrupt`), 'file');
   });
 
+  it('believes no intent that names a release which was installed, and links nothing by it', async () => {
+    for (const record of ['bases', 'seals'] as const) {
+      const layout = await makeRoot([]);
+      await mkdir(join(layout.releases, '1.0.0/bin'), { recursive: true });
+      await writeFile(join(layout[record], '1.0.0'), 'a record');
+      await symlink('releases/1.0.0', `${layout.active}.new`);
+      await writeFile(layout.adoptFile, JSON.stringify({ version: '1.0.0' }));
+      const { adopted, problem } = await adoptActiveFolder(realDisk, layout, '0.0.0');
+      assert.deepEqual([adopted, problem?.code], [null, 'STATE_CORRUPT'], record);
+      assert.equal(await realDisk.kind(layout.active), 'absent', record);
+      assert.equal(await realDisk.kind(`${layout.active}.new`), 'absent', record);
+      assert.equal(await realDisk.kind(layout.adoptFile), 'absent', record);
+    }
+  });
+
+  it('says nothing of an intent that comes back after its end, or names nothing', async () => {
+    for (const version of ['0.0.0', '9.9.9']) {
+      const layout = await makeRoot(['active']);
+      await adoptActiveFolder(realDisk, layout, '0.0.0');
+      await writeFile(layout.adoptFile, JSON.stringify({ version }));
+      const again = await adoptActiveFolder(realDisk, layout, '0.0.0');
+      assert.deepEqual(again, { adopted: null, problem: null }, version);
+      assert.deepEqual(await versions(layout), ['0.0.0', null], version);
+    }
+  });
+
   it('never touches a plain folder beside releases', async () => {
     const layout = await makeRoot(['active']);
     await mkdir(join(layout.releases, '1.0.0'));

@@ -132,6 +132,52 @@ describe('a lost state', () => {
   });
 });
 
+describe('a state that is older than the links', () => {
+  const older = { ...freshState(), lastActive: '1.0.0', highest: '1.0.0' };
+
+  it('puts what was never confirmed on probation, in every phase before a swap', async () => {
+    for (const phase of ['idle', 'downloading', 'waiting'] as const) {
+      const layout = await makeRoot('releases/1.0.0');
+      const lost = await readMachineState(realDisk, layout, NOW);
+      assert.ok(lost.job);
+      const job = phase === 'idle' ? null : { ...lost.job, version: '1.1.0' };
+      await writeMachineState(realDisk, layout, { ...older, phase, job });
+      for (const boot of [1, 2, 3]) {
+        const recovery = await recoverOn(layout);
+        assert.equal(recovery.phase, 'probation', `${phase}, boot ${boot}`);
+        if (boot === 1)
+          assert.match(recovery.actions.join('\n'), /older than the links.*STATE_LOST/);
+      }
+      const { version } = await recoverOn(layout);
+      assert.equal(version, '1.0.0', phase);
+      const { blocked } = await readMachineState(realDisk, layout, NOW);
+      assert.deepEqual(
+        blocked.map((one) => one.version),
+        ['1.1.0'],
+      );
+    }
+  });
+
+  it('says nothing against a release that was confirmed, or below one that was', async () => {
+    for (const known of [
+      { lastActive: '1.1.0' },
+      { lastActive: '1.0.0', highest: '1.2.0' },
+      { lastActive: null, highest: null },
+    ]) {
+      const layout = await makeRoot('releases/1.0.0');
+      await writeMachineState(realDisk, layout, { ...older, ...known });
+      const state = await readMachineState(realDisk, layout, NOW);
+      assert.deepEqual([state.phase, state.lastActive], ['idle', '1.1.0'], JSON.stringify(known));
+    }
+  });
+
+  it('stays at rest without another release to go back to', async () => {
+    const layout = await makeRoot(null);
+    await writeMachineState(realDisk, layout, older);
+    assert.equal((await readMachineState(realDisk, layout, NOW)).phase, 'idle');
+  });
+});
+
 describe('a robot at rest', () => {
   const atRest = (layout: Layout) =>
     explainAtRest(realDisk, [{ component: 'app', root: layout.root }]);
@@ -176,6 +222,20 @@ describe('a state of a newer drover-robot', () => {
     await assert.rejects(adoptRoots(input), { code: 'STATE_NEWER' });
     assert.equal(await readFile(layout.machineFile, 'utf8'), newer);
     assert.deepEqual(await readdir(layout.root, { recursive: true }), before);
+  });
+
+  it('leads back by the links alone when what boots is gone, and leaves the state', async () => {
+    const layout = await makeRoot('releases/1.0.0');
+    await writeFile(layout.machineFile, newer);
+    await rm(layout.active);
+    const { version, problems, actions } = await recoverOn(layout);
+    assert.equal(version, '1.0.0', actions.join('\n'));
+    assert.equal(await readlink(layout.active), 'releases/1.0.0');
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['STATE_NEWER'],
+    );
+    assert.equal(await readFile(layout.machineFile, 'utf8'), newer);
   });
 
   it('keeps an agent from changing anything until it is another one', async (t) => {
