@@ -354,7 +354,7 @@ export const CATALOGUE = {
   ),
   STATE_LOST: refused(
     'operator',
-    'find out what removes or damages the state folder (findmnt -T ROOT shows a tmpfs; or a cleaner); the robot watches the health of what runs as after an update',
+    'find out what removes, damages or replaces the state folder (findmnt -T ROOT shows a tmpfs; or a cleaner); the robot watches the health of what runs as after an update',
     'later',
   ),
   STATE_NEWER: refused(
