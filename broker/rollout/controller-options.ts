@@ -1,6 +1,7 @@
 /** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -26,6 +27,8 @@ export interface ControllerOptions {
   readonly notify: Notify | null;
   /** Other keys sign for the role: `signers` may have to be others as well. */
   readonly onNewKeys?: () => Promise<void>;
+  /** Why it cannot sign under the root in force; null when it can. */
+  readonly keysProblem?: () => Problem | null;
   /** Hears each entry of the audit log after it was written. */
   readonly onDecision?: (entry: AuditEntry) => void;
   readonly log: Log;

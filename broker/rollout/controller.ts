@@ -355,7 +355,10 @@ export class Controller implements ControllerPort {
       if (!plan && !this.#tracked.has(id)) {
         throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
       }
-      if (this.#leadership.term === null) throw notLeading(what, this.#leadership.leader());
+      if (this.#leadership.term === null) {
+        const problem = this.#options.keysProblem?.() ?? null;
+        throw notLeading(what, this.#leadership.leader(), problem);
+      }
       if (plan) await this.#meet(plan);
       const said = { command, ...by };
       const now = this.#options.now();

@@ -5,7 +5,7 @@
  * know the robots first. Sans-I/O.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { obey, type CommandContext, type OperatorCommand } from './operator-commands.ts';
 import { beginRun, type Plan, type RolloutRun } from './record.ts';
@@ -45,7 +45,13 @@ export function obeyEarly(
 export function notLeading(
   what: string,
   leader: { kind: 'other'; controller: string } | { kind: 'none'; leftMs: number },
+  keysProblem: Problem | null = null,
 ): DroverError {
+  // To be told instead of a take-over that cannot come.
+  if (keysProblem) {
+    const { message, hint } = keysProblem;
+    return new DroverError('NOT_LEADING', `${what}: this controller cannot: ${message}`, { hint });
+  }
   if (leader.kind === 'other') {
     return new DroverError('NOT_LEADING', `${what}: ${leader.controller} leads, not this one`);
   }

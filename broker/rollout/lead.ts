@@ -90,6 +90,7 @@ export async function openController(
       hearRetained();
       await keys.renew();
     },
+    keysProblem: () => keys.problem,
     onDecision: ({ kind }) => parts.onDecision(kind),
     log,
     now: Date.now,

@@ -173,7 +173,8 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     expires_at: new Date(run.expiresAtMs).toISOString(),
     wave: run.wave,
     threshold: run.threshold,
-    status: run.status,
+    // Explicit canaries begin with wave 0, and none is open yet.
+    status: isUnopened(run) && run.status === 'rolling' ? 'paused' : run.status,
     reasons: run.reasons,
     recall: run.recall,
     wave_opened_at: new Date(run.waveOpenedAtMs).toISOString(),

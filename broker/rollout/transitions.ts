@@ -93,7 +93,10 @@ export function openFirst(
   const { plan, members, by, now } = input;
   const stage = stagesOf(plan)[0];
   if (!stage) throw new TypeError('openFirst: a rollout has a wave');
-  const opened = openWave(run, stage, { plan, members, now });
+  const step = openWave(run, stage, { plan, members, now });
+  // Nothing came before it: a canary that had begun already is of this wave.
+  const base = { installed: 0, failed: 0, vanished: 0 };
+  const opened = { ...step, run: { ...step.run, base } };
   if (run.auditSeq > 0) return opened;
   return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { notLeading } from '../../../broker/rollout/early-command.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import { sayUntilLed } from '../../../publisher/rollout/say-until-led.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -57,6 +58,26 @@ test('a pause right after publish holds the first wave until a person resumes it
   });
 });
 
+test('canaries begin with wave 0 and count in it, also after a pause and a resume before it opened', async () => {
+  await early(async (world, controller) => {
+    const rollout = await world.rollout('x', '1.1.0', {
+      gates: GATES,
+      canaries: { robots: ['r7'], tags: [], soak_s: 2 },
+      approve_after: [0],
+    });
+    await world.announce(rollout);
+    for (const word of ['pause', 'resume'] as const) {
+      await controller.command('x', word, { who: 'kim', reason: '' });
+    }
+    assert.equal(world.progress('x')?.status, 'paused', 'no wave is open yet');
+    world.installed('r7', 'x', '1.1.0'); // it had heard another controller
+    await world.pass(controller, 100);
+    assert.equal(world.progress('x')?.status, 'rolling');
+    const view = controller.view('x');
+    assert.deepEqual([view?.attempts?.installed, view?.waits_for], [1, 'approval']);
+  });
+});
+
 test('a rollback right after publish ends as halted, and other words are asked to wait', async () => {
   await early(async (world, controller) => {
     for (const word of ['approve', 'resume', 'force-open'] as const) {
@@ -69,6 +90,17 @@ test('a rollback right after publish ends as halted, and other words are asked t
     await world.pass(controller, 2);
     assert.deepEqual([world.progress('x')?.status, world.progress('x')?.recall], ['halted', true]);
   });
+});
+
+test('a controller without a key of the root in force says so, and promises no take-over', async () => {
+  const problem = {
+    code: 'ENVELOPE_KEY_UNKNOWN',
+    message: 'no key',
+    hint: 'put it there',
+  } as const;
+  const error = notLeading('pause rollout x', { kind: 'none', leftMs: 4_000 }, problem);
+  assert.deepEqual([error.code, error.hint], ['NOT_LEADING', 'put it there']);
+  assert.match(error.message, /^pause rollout x: this controller cannot: no key$/);
 });
 
 test('who follows nobody says when it takes over, who follows another names it', async () => {
