@@ -6,6 +6,7 @@
  */
 
 import { existsSync, readdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run } from 'node:test';
@@ -130,6 +131,23 @@ class Times {
   }
 }
 
+/** Milliseconds of all cores: all of them, and those without work. */
+function coreTimes(): { all: number; idle: number } {
+  const times = cpus().map(({ times: of }) => of);
+  const sum = (all: readonly number[]): number => all.reduce((total, one) => total + one, 0);
+  return {
+    all: sum(times.flatMap((of) => Object.values(of))),
+    idle: sum(times.map((of) => of.idle)),
+  };
+}
+
+/** How busy the machine was: lanes that wait for each other, or more work than it can bear. */
+function busyLine(before: ReturnType<typeof coreTimes>): string {
+  const after = coreTimes();
+  const [all, idle] = [after.all - before.all, after.idle - before.idle];
+  return `cores were busy for ${Math.round((1 - idle / Math.max(1, all)) * 100)} % of the time`;
+}
+
 function toTestEnd({ name, nesting, file, skip, todo, details }: NodeTestEnd): TestEnd {
   const { type, error } = details;
   const failureType =
@@ -213,12 +231,14 @@ async function main({ areas: wanted, part }: Wanted): Promise<void> {
   process.stdout.write(`${SEED_VARIABLE}=${seed}\n`);
   const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
   const times = new Times();
+  const before = coreTimes();
   // Without files node:test would look for some by itself.
   if (files.length > 0) {
     await runFiles({ files, filesAtOnce: FILES_AT_ONCE, tally, times });
     await tryAgain(tally, times);
   } else process.stdout.write('no test file found\n');
-  for (const line of [...times.slowest, ...times.tail]) process.stdout.write(`${line}\n`);
+  for (const line of [...times.slowest, ...times.tail, busyLine(before)])
+    process.stdout.write(`${line}\n`);
   for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);
   process.stdout.write(`${tally.line}\n`);
   process.exitCode = tally.isGood ? 0 : 1;

@@ -7,7 +7,7 @@ import { folderAfterReadme, runPrinted } from '../helpers/printed-stage.ts';
 test('the commands of the guide run as printed, one section after the other', async (t) => {
   const done = await runPrinted(t, 'docs/guide.md', {
     from: await folderAfterReadme(t),
-    after: ['', 'sh robot/active/bin/run', '', '', '', '', 'kill %1; wait'],
+    after: ['', 'sh guide-robot/active/bin/run', '', '', '', '', 'kill %1; wait'],
   });
   if (!done) return;
   const { stdout } = done.child;
