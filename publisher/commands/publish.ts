@@ -147,6 +147,7 @@ function report(output: Output, facts: Report): void {
         ...stepFields(announced.rollout),
         kept: announced.plan.kept,
         superseded: announced.plan.superseded,
+        beside: announced.plan.beside,
         stones: announced.plan.stones,
         robots: forecastFields(published.forecast),
       }),
@@ -178,7 +179,13 @@ function announcedLines({ published, rolloutId, bundle, dryRun }: Report): strin
   ];
   const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
   if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}`);
-  if (plan.kept.length > 0) lines.push(`${keep} ${plan.kept.join(', ')}`);
+  const told = [...plan.beside, ...plan.stones];
+  const others = plan.kept.filter((id) => !told.includes(id));
+  if (others.length > 0) lines.push(`${keep} ${others.join(', ')}`);
+  if (plan.beside.length > 0) {
+    const beside = plan.beside.join(', ');
+    lines.push(`${keep} ${beside} for the robots that ${rolloutId} is not for`);
+  }
   if (plan.stones.length > 0) {
     const stones = plan.stones.join(', ');
     lines.push(`${keep} ${stones} for robots that are too old for ${bundle.manifest.version}`);
