@@ -12,7 +12,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { emptyEvidence } from './evidence.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
-import type { Member } from './classify.ts';
+import { isUnable, type Member } from './classify.ts';
 import { countAll } from './counters.ts';
 import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
 import { stagesOf, type Plan, type RolloutRun, type Stage } from './record.ts';
@@ -210,7 +210,9 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
 /** No robot is left that could take part, and none of those whose turn has come runs it. */
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
-  const isOpen = members.some(({ kind }) => kind === 'candidate' || kind === 'updating');
+  const isOpen = members.some(
+    (one) => one.kind === 'candidate' || one.kind === 'updating' || isUnable(one),
+  );
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }
 

@@ -25,6 +25,7 @@ const attemptsSchema = z.object({
   failed: countSchema,
   vanished: countSchema,
   examples: z.array(textSchema).default([]),
+  unable: z.array(textSchema).default([]),
 });
 
 const runSchema = z.object({

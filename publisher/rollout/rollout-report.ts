@@ -114,9 +114,17 @@ function robotCounts(robots: RolloutAnswer['robots']): string {
 
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const { cohort, reachable, installed, failed, vanished, examples } = attempts;
-  const which = examples.length > 0 ? ` (${examples.slice(0, 8).map(word).join(', ')})` : '';
-  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed, ${vanished} vanished${which}`;
+  const which = examples.length > 0 ? ` (${named(examples)})` : '';
+  // Behind the number that they belong to; behind both where there are robots of both kinds.
+  const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
+  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
+
+const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
+
+/** By name: each waits for somebody who mends its disk. */
+const cannot = (attempts: RunAnswer['attempts']): string =>
+  attempts && attempts.unable.length > 0 ? `; cannot take it: ${named(attempts.unable)}` : '';
 
 /** One line for each wave: share, soak, and where the rollout stands. */
 function waveLines(rollout: RolloutAnswer): string[] {
@@ -231,8 +239,14 @@ export function changeLine(rollout: RolloutAnswer): string {
   const reasons = run?.reasons ?? rollout.reasons;
   const gate = run?.gate ? `gate ${word(run.gate.kind)}` : '';
   const why = reasons.length > 0 ? `because ${sentence(reasons[0] ?? '')}` : '';
-  const parts = [robotCounts(robots), waits(rollout), gate, why].filter((part) => part !== '');
-  return `${statusWord(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
+  const parts = [
+    `${robotCounts(robots)}${cannot(run?.attempts ?? null)}`,
+    waits(rollout),
+    gate,
+    why,
+  ];
+  const told = parts.filter((part) => part !== '').join('; ');
+  return `${statusWord(rollout)}${openTo(rollout)}; ${told}`;
 }
 
 function waits(rollout: RolloutAnswer): string {

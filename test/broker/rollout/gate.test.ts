@@ -38,7 +38,7 @@ function ask(question: Question): GateVerdict {
     evidence: question.evidence ?? emptyEvidence(),
     history: question.history ?? emptyGroup(),
     now: NOW + BATCH_MS,
-    attempts: { ...ATTEMPTS, examples: [], ...question.attempts },
+    attempts: { ...ATTEMPTS, examples: [], unable: [], ...question.attempts },
     stages: 5,
     soak: { elapsedS, soakS },
   });
