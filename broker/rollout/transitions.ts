@@ -122,7 +122,8 @@ export function withdraw(
     : successor
       ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
       : entry('withdrawn', 'it is no longer announced', { by });
-  return { run: { ...run, withdrawn }, audit: [audit], isNews: !withdrawn };
+  const supersededBy = withdrawn ? (successor?.id ?? null) : null;
+  return { run: { ...run, withdrawn, supersededBy }, audit: [audit], isNews: !withdrawn };
 }
 
 /** One look at the fleet. */

@@ -29,6 +29,7 @@ const attemptsSchema = z.object({
 });
 
 const runSchema = z.object({
+  superseded_by: textSchema.nullable().default(null),
   status: textSchema,
   wave: countSchema,
   stages: countSchema,

@@ -24,7 +24,14 @@ const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** The controller's own word first: progress on the wire lags behind it. */
-export const statusWord = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
+export function statusWord({ run, status }: RolloutAnswer): string {
+  const by = run?.superseded_by ?? null;
+  const found = word(run?.status ?? status);
+  if (by === null) return found;
+  return found === 'superseded'
+    ? `superseded by ${word(by)}`
+    : `${found}, superseded by ${word(by)}`;
+}
 
 /** The whole of one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
@@ -65,7 +72,8 @@ function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): stri
   const share = run?.threshold ?? threshold ?? 0;
   const of = waves.length > 0 ? ` of ${waves.length}` : '';
   const which = number === 0 ? 'canaries' : `wave ${number}${of}`;
-  const gone = announced ? '' : '; no longer announced';
+  const isNamed = run !== null && run.superseded_by !== null;
+  const gone = announced || isNamed ? '' : '; no longer announced';
   return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
 }
 
@@ -257,9 +265,10 @@ function waits(rollout: RolloutAnswer): string {
 /** Over: nothing more will happen by itself. Null while it goes on. */
 export function endOf(
   rollout: RolloutAnswer,
-): 'complete' | 'no_effect' | 'halted' | 'withdrawn' | null {
+): 'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | null {
   const status = rollout.run?.status ?? rollout.status;
   if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
+  if (status === 'superseded') return status;
   // Without an announcement no robot joins it; only those that have to go back still do.
   return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
 }

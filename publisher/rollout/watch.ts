@@ -51,7 +51,7 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   }
 }
 
-/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, NOT_FOUND */
+/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, ROLLOUT_SUPERSEDED, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
   if (end === 'halted') {
@@ -62,6 +62,13 @@ function hasEnded(rollout: RolloutAnswer): boolean {
     const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
     const what = `watch rollout ${rollout.id.slice(0, 64)}`;
     throw new DroverError('ROLLOUT_NO_EFFECT', `${what}: it is over and no robot runs it${why}`);
+  }
+  const by = printable(rollout.run?.superseded_by ?? 'another rollout', 64);
+  if (end === 'superseded') {
+    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
+    throw new DroverError('ROLLOUT_SUPERSEDED', `${what}: it was superseded by ${by}`, {
+      hint: `watch the one that took its place: drover rollout watch ${by}`,
+    });
   }
   if (end === 'withdrawn') {
     const id = rollout.id.slice(0, 64);

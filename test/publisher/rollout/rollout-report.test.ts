@@ -144,6 +144,19 @@ test('a rollout that is announced no more waits for nothing but its recall', () 
   assert.equal(endOf(back), null);
 });
 
+test('a rollout whose place another one took says which, and is over', () => {
+  const gone = { announced: false, waves: [], approve_after: [] };
+  const run = { ...RUN, status: 'superseded', superseded_by: 'app-2', waits_for: null };
+  const shown = read({ ...gone, run });
+  const status = 'status    superseded by app-2, wave 1, open to 10 % of the fleet';
+  assert.ok(statusLines(shown, NOW).includes(status));
+  assert.equal(endOf(shown), 'superseded');
+  // What it ended as before is not lost.
+  const done = read({ ...gone, run: { ...run, status: 'complete' } });
+  assert.match(statusLines(done, NOW).join('\n'), /complete, superseded by app-2/);
+  assert.equal(endOf(done), 'complete');
+});
+
 test('a list has one row for each rollout', () => {
   assert.deepEqual(listLines([]), ['no rollout is announced']);
   assert.deepEqual(listLines([read(), read({ id: 'b', emergency: true, run: null })]), [
