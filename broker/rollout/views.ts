@@ -49,6 +49,9 @@ export interface RolloutView {
   readonly store?: StoreView;
 }
 
+/** What an emergency makes of its waves. */
+const EVERYBODY: Rollout['waves'] = [{ percent: 100, soak_s: 0 }];
+
 export function describeRollouts(input: {
   announcement: Announcement | null;
   progress: ReadonlyMap<string, Progress>;
@@ -64,7 +67,7 @@ export function describeRollouts(input: {
       component: manifest?.name ?? null,
       version: manifest?.version ?? null,
       target: rollout.target,
-      waves: rollout.waves,
+      waves: rollout.emergency ? EVERYBODY : rollout.waves,
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
       emergency: rollout.emergency,

@@ -11,7 +11,7 @@ import { forecastFields, forecastLines } from '../rollout/forecast.ts';
 import { trustEndLines } from '../trust/plan-trust.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { readSeeds } from '../../shared/io/key-file.ts';
-import { assertTerminal, confirmTyped } from './confirm.ts';
+import { confirmTyped } from './confirm.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type Published } from '../transfer/publish.ts';
@@ -63,9 +63,6 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const bundle = await openBundle(argv.bundle);
   try {
     const { name, version } = bundle.manifest;
-    if (argv.emergency && !argv.dryRun) {
-      assertTerminal({ verb: 'publish', what: emergency(version, []) }, argv.yes);
-    }
     const rolloutId = argv.id ?? rolloutIdFor(name, version, Math.random);
     const published = await publishBundle({
       bundle,
@@ -106,7 +103,7 @@ function journalPathOf(path: string, bundle: Bundle): string {
 }
 
 const emergency = (version: string, ended: readonly string[]): string =>
-  `An emergency: every robot takes ${version} now, without waves or soak${ended.length > 0 ? `; it ends ${ended.join(', ')}` : ''}`;
+  `An emergency: every robot that it is for takes ${version} now, without waves or soak${ended.length > 0 ? `; it ends ${ended.join(', ')}` : ''}`;
 
 async function confirmEmergency(
   version: string,

@@ -66,12 +66,13 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
   return emergency ? `${name}, an emergency` : name;
 }
 
-function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): string {
+function openTo({ run, wave, threshold, waves, announced, emergency }: RolloutAnswer): string {
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
   const of = waves.length > 0 ? ` of ${waves.length}` : '';
-  const which = number === 0 ? 'canaries' : `wave ${number}${of}`;
+  const step = number === 0 ? 'canaries' : `wave ${number}${of}`;
+  const which = emergency ? 'everybody at once' : step;
   const isNamed = run !== null && run.superseded_by !== null;
   const gone = announced || isNamed ? '' : '; no longer announced';
   return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
