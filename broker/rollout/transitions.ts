@@ -220,10 +220,19 @@ function isOver(run: RolloutRun, members: readonly Member[]): boolean {
 function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
   const [first = ''] = reasons;
   return kind === 'pass'
-    ? entry('passed', `wave ${wave} passed: ${first}`, { by: GATE, evidence })
+    ? entry('passed', `wave ${wave} passed: ${first}${unjudged(evidence)}`, { by: GATE, evidence })
     : entry('ended', `wave ${wave} ended without a verdict, forced by a person: ${first}`, {
         evidence,
       });
+}
+
+/** What nobody reported enough of was not judged: a pass does not speak for it. */
+function unjudged(evidence: readonly MetricEvidence[]): string {
+  const isJudged = (metric: string): boolean =>
+    evidence.some((one) => one.metric === metric && one.verdict === 'pass');
+  const left = (['crash', 'task'] as const).filter((metric) => !isJudged(metric));
+  const names = { crash: 'crashes', task: 'tasks' };
+  return left.length === 0 ? '' : `; not judged: ${left.map((one) => names[one]).join(', ')}`;
 }
 
 /** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */

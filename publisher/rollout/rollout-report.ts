@@ -190,7 +190,7 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
     evidence.map((one) => [
       ` ${word(one.metric)}`,
       word(one.against),
-      word(one.verdict),
+      one.verdict === 'none' ? 'not judged' : word(one.verdict),
       sentence(one.text),
     ]),
   );
