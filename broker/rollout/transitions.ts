@@ -196,8 +196,11 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
   if (isOver(run, members)) return endWithoutEffect(run, members, now);
   // A person forced this wave: it goes on without a verdict, never against a halt.
   const isForced = run.forced.includes(run.wave);
-  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
   const isApproved = run.approved.includes(run.wave) || isForced;
+  // It has passed, and a person was told so. Reports that are only being gathered, and robots that
+  // came to the wave since, take nothing back: after the approval the gate is asked once more.
+  if (run.waitsFor === 'approval' && !isApproved && !isDoubted(verdict)) return stay(run);
+  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
     return awaitApproval(run, verdict);
   }
@@ -268,6 +271,10 @@ function waitOf(
   if (soakSinceMs === null || isUpdating) return 'robots';
   return now - soakSinceMs < soakS * 1000 ? 'soak' : 'evidence';
 }
+
+/** A metric cannot tell any more whether the new version is as good: harm may be on its way. */
+const isDoubted = ({ evidence }: GateVerdict): boolean =>
+  evidence.some((one) => one.metric !== 'apply' && isHold(one));
 
 const isHold = ({ verdict }: MetricEvidence): boolean => verdict === 'hold';
 

@@ -1,15 +1,21 @@
-/** What the fault of one robot, and what a robot that starts nothing, mean for a rollout. */
+/** What the fault of one robot, a robot that starts nothing, and late reports mean for a rollout. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '../../../broker/rollout/controller.ts';
+import type { RobotId } from '../../../shared/base/ids.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
 
 type Play = (world: ControllerWorld, controller: Controller) => Promise<void>;
 
-/** Robots that run 1.0.0, and a controller that leads `x` 1.1.0 for all of them at once. */
-async function play(robots: readonly string[], run: Play): Promise<void> {
+/** Robots that run 1.0.0, and a controller that leads `x` 1.1.0. */
+async function play(
+  robots: readonly string[],
+  ...[more, run]: [more: Partial<RolloutFields>, run: Play]
+): Promise<void> {
   await withTempFolder(async (folder) => {
     const world = new ControllerWorld();
     const store = await openStore(folder);
@@ -17,15 +23,18 @@ async function play(robots: readonly string[], run: Play): Promise<void> {
       world.online(robot);
       world.say(robot, {});
     }
-    const gates = { batch_s: 2, evidence_wait_s: 12 };
-    const whole = { waves: [{ percent: 100, soak_s: 5 }], gates };
-    await world.announce(await world.rollout('x', '1.1.0', whole));
+    await world.announce(await world.rollout('x', '1.1.0', more));
     const controller = await world.start(store);
     await world.pass(controller, 3);
     await run(world, controller);
     await store.close();
   });
 }
+
+const WHOLE = {
+  waves: [{ percent: 100, soak_s: 5 }],
+  gates: { batch_s: 2, evidence_wait_s: 12 },
+};
 
 function full(world: ControllerWorld, robot: string): void {
   const at = new Date(world.nowMs).toISOString();
@@ -35,7 +44,7 @@ function full(world: ControllerWorld, robot: string): void {
 }
 
 test('a full disk of the only robot halts nothing, and with room it goes on', async () => {
-  await play(['r1'], async (world, controller) => {
+  await play(['r1'], WHOLE, async (world, controller) => {
     full(world, 'r1');
     await world.pass(controller, 10);
     const run = controller.view('x');
@@ -51,7 +60,7 @@ test('a full disk of the only robot halts nothing, and with room it goes on', as
 });
 
 test('a full disk of one of three does not hold up the others', async () => {
-  await play(['r1', 'r2', 'r3'], async (world, controller) => {
+  await play(['r1', 'r2', 'r3'], WHOLE, async (world, controller) => {
     full(world, 'r1');
     for (const robot of ['r2', 'r3']) world.installed(robot, 'x', '1.1.0');
     await world.pass(controller, 60);
@@ -61,7 +70,7 @@ test('a full disk of one of three does not hold up the others', async () => {
 });
 
 test('a robot that starts neither version has failed at once', async () => {
-  await play(['r1', 'r2'], async (world, controller) => {
+  await play(['r1', 'r2'], WHOLE, async (world, controller) => {
     const failure = { code: 'ROLLBACK_FAILED', message: 'no start', version: '1.1.0' };
     for (const robot of ['r1', 'r2']) {
       world.say(robot, { phase: 'stuck', rollout: 'x', last_error: failure });
@@ -73,8 +82,32 @@ test('a robot that starts neither version has failed at once', async () => {
   });
 });
 
+test('a wave that passed and waits for a person still does when fresh reports are gathered', async () => {
+  const waves = [50, 100].map((percent) => ({ percent, soak_s: 0 }));
+  const more = { waves, approve_after: [1], gates: { batch_s: 20, evidence_wait_s: 5 } };
+  await play(['r1', 'r2', 'r3', 'r4'], more, async (world, controller) => {
+    const open = world.progress('x')?.threshold ?? 0;
+    const isOpen = (robot: string): boolean => cohortFraction('test', robot as RobotId) < open;
+    const wave = ['r1', 'r2', 'r3', 'r4'].filter(isOpen);
+    for (const robot of wave) world.installed(robot, 'x', '1.1.0', { run_s: 0 });
+    await world.pass(controller, 3);
+    assert.equal(controller.view('x')?.waits_for, 'approval');
+    const did = { run_s: 60, tasks_completed: 1 };
+    for (const robot of wave) world.installed(robot, 'x', '1.1.0', did);
+    await world.pass(controller, 3);
+    const run = controller.view('x');
+    assert.deepEqual([run?.gate?.kind, run?.waits_for], ['hold', 'approval']);
+    // What is being gathered is asked about once more before the next wave opens.
+    await controller.command('x', 'approve', { who: 'kim', reason: '', wave: 1 });
+    await world.pass(controller, 1);
+    assert.deepEqual([world.progress('x')?.wave, controller.view('x')?.approved], [1, [1]]);
+    await world.pass(controller, 60);
+    assert.equal(world.progress('x')?.wave, 2);
+  });
+});
+
 test('robots that went on to a newer rollout beside it leave nothing to wait for', async () => {
-  await play(['r1', 'r2'], async (world, controller) => {
+  await play(['r1', 'r2'], WHOLE, async (world, controller) => {
     world.online('r2', false);
     world.installed('r1', 'x', '1.1.0');
     await world.pass(controller, 2);
