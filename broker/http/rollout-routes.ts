@@ -132,6 +132,9 @@ export function assertNotFromAPage({ headers }: FastifyRequest): void {
     throw new DroverError(
       'ROLLOUT_COMMAND_INVALID',
       `steer rollouts: want content-type application/json (got ${type?.slice(0, 60) ?? 'none'})`,
+      {
+        hint: "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL",
+      },
     );
   }
   const site = headers['sec-fetch-site'];

@@ -301,7 +301,9 @@ function openWave(
     reasons: [],
     waitsFor: 'robots',
   };
-  const who = stage.wave === 0 ? 'the explicit canaries' : percent(threshold);
+  const asked = stage.wave > 0 && threshold > Math.max(stage.share, previous);
+  const why = asked ? ` (${percent(stage.share)} had too few robots that are on)` : '';
+  const who = stage.wave === 0 ? 'the explicit canaries' : `${percent(threshold)}${why}`;
   return { run: next, audit: [entry('opened', `wave ${stage.wave}: ${who}`)], isNews: true };
 }
 

@@ -157,7 +157,9 @@ function storedLines({ published: { payload, deltas, stored } }: Report): string
   const all = [payload, ...deltas];
   const [chunks, bytes] = [sum(all, 'chunks'), sum(all, 'bytes')];
   const among = deltas.length === 0 ? '' : `, ${deltas.length} deltas among them`;
-  const size = `${chunks} chunks, ${formatBytes(bytes)}${among}`;
+  const counted = chunks === 1 ? '1 chunk' : `${chunks} chunks`;
+  const indexes = all.length === 1 ? 'its index' : `${all.length} indexes`;
+  const size = `${counted}, ${formatBytes(bytes)}${among}, and ${indexes}`;
   if (stored === null) return [`would store ${size}`];
   const healed = stored.healed === 0 ? '' : `, ${stored.healed} of them again`;
   return [`stored ${size}: sent ${stored.sent} (${formatBytes(stored.sentBytes)})${healed}`];

@@ -75,7 +75,11 @@ function openTo({ run, wave, threshold, waves, announced, emergency }: RolloutAn
   const which = emergency ? 'everybody at once' : step;
   const isNamed = run !== null && run.superseded_by !== null;
   const gone = announced || isNamed ? '' : '; no longer announced';
-  return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
+  const asked = emergency ? 1 : (waves[number - 1]?.percent ?? 100) / 100;
+  // A wave has at least min_canaries robots that are on.
+  const more =
+    number > 0 && share > asked ? ` (${percent(asked)} had too few robots that are on)` : '';
+  return `, ${which}, open to ${percent(share)} of the fleet${more}${gone}`;
 }
 
 /** One sentence: what has to happen next, and when if that is known. */
