@@ -75,6 +75,11 @@ export class SteadyDatabase {
     this.#level = new Level(folder, { valueEncoding });
   }
 
+  /** On purpose: nothing is expected of it any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, FILE_UNREADABLE */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
     await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made

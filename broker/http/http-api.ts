@@ -9,7 +9,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
@@ -173,13 +173,22 @@ function identityOf(credentials: Credentials | null, request: FastifyRequest): I
   return token === undefined ? null : (credentials?.authenticateToken(token) ?? null);
 }
 
+/** The catalogue speaks to a command line; here it was a request. */
+const withHint = (problem: Problem): Problem =>
+  problem.hint === CATALOGUE.USAGE.hint ? { ...problem, hint: hintOf(400) } : problem;
+
+const hintOf = (status: number): string =>
+  status === 415
+    ? "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL"
+    : 'mend the request: docs/guide.md lists the routes';
+
 function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
   const { statusCode } = thrown as { statusCode?: number };
   const isClients =
     !(thrown instanceof DroverError) && statusCode !== undefined && statusCode < 500;
   const problem = isClients
-    ? { code: 'USAGE', message: (thrown as Error).message, hint: CATALOGUE.USAGE.hint }
-    : toProblem(thrown);
+    ? { code: 'USAGE', message: (thrown as Error).message, hint: hintOf(statusCode) }
+    : withHint(toProblem(thrown));
   if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
   if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
   const status = isClients ? statusCode : (STATUS[problem.code as ErrorCode] ?? 400);

@@ -53,13 +53,14 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     const expires = options.expiry?.();
     return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
   });
+  const notFound = (id: string): DroverError =>
+    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
     const run = controller?.view(params.id);
     if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run };
-    const id = params.id.slice(0, 80);
-    throw new DroverError('NOT_FOUND', `find rollout ${id}: it is not announced`);
+    throw notFound(params.id);
   });
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
     '/rollouts/:id/history',
@@ -69,7 +70,11 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
         readCount('limit', query.limit, LIMITS.historyPageMax),
         LIMITS.historyPageMax,
       );
-      const entries = await theController(controller).history(params.id, after, limit);
+      const { id } = params;
+      const entries = await theController(controller).history(id, after, limit);
+      const isKnown = (): boolean =>
+        options.rollouts().some((one) => one.id === id) || controller?.view(id) != null;
+      if (entries.length === 0 && !isKnown()) throw notFound(id);
       return { entries };
     },
   );
@@ -127,6 +132,9 @@ export function assertNotFromAPage({ headers }: FastifyRequest): void {
     throw new DroverError(
       'ROLLOUT_COMMAND_INVALID',
       `steer rollouts: want content-type application/json (got ${type?.slice(0, 60) ?? 'none'})`,
+      {
+        hint: "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL",
+      },
     );
   }
   const site = headers['sec-fetch-site'];

@@ -248,6 +248,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
     try {
       return await super.delWill(client);
     } catch (error) {
+      // The engine tells of its last clients when it has ended.
+      if (this.#sessions.isClosed) return undefined;
       this.#log.warn({ client: client.id, error: String(error) }, 'will could not be removed');
       return undefined;
     }

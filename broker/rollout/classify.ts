@@ -6,6 +6,7 @@
  * Sans-I/O.
  */
 
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
@@ -34,8 +35,26 @@ export type MemberKind =
   /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
   | 'excluded';
 
+/**
+ * A disk that is full, read-only or broken is a fault of that robot. It tries again by itself, and
+ * counts again from then on.
+ */
+const DISK_CODES = [
+  'DISK_SPACE_SHORT',
+  'DISK_FULL',
+  'DISK_READ_ONLY',
+  'DISK_WRITE_FAILED',
+] as const satisfies readonly ErrorCode[];
+type DiskCode = (typeof DISK_CODES)[number];
+
 /** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
-export type Exclusion = Unfit | 'FAILED_BEFORE';
+export type Exclusion = Unfit | 'FAILED_BEFORE' | DiskCode;
+
+const diskCode = (code: string | null | undefined): DiskCode | null =>
+  DISK_CODES.find((one) => one === code) ?? null;
+
+/** It would take the version, and cannot until a person has mended its disk. */
+export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => diskCode(why) !== null;
 
 export interface Class {
   readonly kind: MemberKind;
@@ -116,7 +135,12 @@ export function classify(
   to: { readonly rollout: string; readonly version: string; readonly payload_sha256?: string },
 ): Class {
   const { rollout, version, payload_sha256 } = to;
+  const last = component.last_update;
+  const disk = last?.rollout === rollout ? diskCode(last.code) : null;
   if (component.rollout === rollout && component.phase !== 'idle') {
+    if (isStuck(component)) return { kind: 'failed', why: null };
+    // It looks whether there is room by now, every few minutes.
+    if (component.phase === 'checking' && disk !== null) return excluded(disk);
     return { kind: 'updating', why: null };
   }
   const isAlike =
@@ -124,14 +148,18 @@ export function classify(
       ? component.version === version
       : runsRelease(component, { version, payload_sha256 });
   if (isAlike && tookIt(component, rollout, version)) return { kind: 'installed', why: null };
-  const last = component.last_update;
   const isOver = last?.rollout === rollout && last.outcome !== 'installed';
   if (isOver && last.outcome === 'recalled') return { kind: 'recalled', why: null };
+  if (isOver && disk !== null && !isAlike) return excluded(disk);
   if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
   if (isAlike) return excluded('RUNS_IT');
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
 }
+
+/** Neither the new version nor the one before starts: that is a failure long before it is over. */
+const isStuck = ({ phase, last_error }: ComponentState): boolean =>
+  phase === 'stuck' || (phase === 'rolling_back' && last_error?.code === 'ROLLBACK_FAILED');
 
 /** Runs the version, and this rollout brought it. */
 export function tookIt(component: ComponentState, rollout: string, version: string): boolean {

@@ -383,7 +383,10 @@ export class Controller implements ControllerPort {
     const tracked = this.#tracked.get(id);
     const plan = this.#plans.get(id) ?? null;
     const { self: controller } = this.#options;
-    return tracked ? showRun({ ...tracked, plan, controller, leading: this.isLeading }) : null;
+    if (!tracked) return null;
+    // Said at once, though it is written at the next look.
+    const run = plan ? tracked.run : withdraw(tracked.run, true, this.#endOf(tracked.run)).run;
+    return showRun({ ...tracked, run, plan, controller, leading: this.isLeading });
   }
 
   async #forgetOldest(): Promise<void> {

@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { UsageReport } from '../../shared/formats/messages.ts';
 import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
-import type { Member } from './classify.ts';
+import { isUnable, type Member } from './classify.ts';
 import type { RolloutRun } from './record.ts';
 
 const totalsSchema = z.object({
@@ -157,6 +157,7 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
     failed: since('failed'),
     vanished: since('vanished'),
     examples: total.examples,
+    unable: total.unable,
   };
 }
 
@@ -164,7 +165,11 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
 export function countAll(members: readonly Member[], threshold: number): Attempts {
   const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
   const examples: string[] = [];
+  const unable: string[] = [];
   for (const member of members) {
+    if (isUnable(member) && hasTurn(member, threshold) && unable.length < LIMITS.examplesMax) {
+      unable.push(`${member.robot} ${member.why}`);
+    }
     if (member.kind === 'excluded' || member.kind === 'recalled') continue;
     if (!hasTurn(member, threshold)) continue;
     counts.cohort += 1;
@@ -175,5 +180,5 @@ export function countAll(members: readonly Member[], threshold: number): Attempt
       if (examples.length < LIMITS.examplesMax) examples.push(member.robot);
     }
   }
-  return { ...counts, examples };
+  return { ...counts, examples, unable };
 }

@@ -8,6 +8,7 @@
 import { isAlone, tasksOf } from './evidence.ts';
 import { gatheredByMs } from './gate-times.ts';
 import type { GateInput, MetricEvidence } from './gate-types.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
 
 export function againstBounds(input: GateInput, eHalt: number): MetricEvidence[] {
@@ -46,7 +47,9 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   const missing = wanted - ended;
   const robots = missing === 1 ? '1 more is needed' : `${missing} more are needed`;
   const offline = cohort - reachable > 0 ? `; ${cohort - reachable} are away` : '';
-  const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}`;
+  const { unable } = attempts;
+  const disks = unable.length > 0 ? `; cannot take it: ${unable.join(', ')}` : '';
+  const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}${disks}`;
   return { ...base, verdict: 'hold', missing, missing_unit: 'robots', text };
 }
 
@@ -57,7 +60,8 @@ function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEviden
   const eValue = rateEValue(crashes, hours, bound);
   const rate = hours > 0 ? crashes / hours : null;
   const told = `${crashes} crashes in ${Math.round(hours * 100) / 100} robot-hours, ${bound} an hour allowed`;
-  const missing = hours > 0 ? null : ({ amount: 1 / 60, unit: 'robot_hours' } as const);
+  const amount = LIMITS.judgedHoursMin - hours;
+  const missing = amount > 0 ? ({ amount, unit: 'robot_hours' } as const) : null;
   return [boundLine({ metric: 'crash', rate, bound, eValue, eHalt, told, missing })];
 }
 
@@ -93,7 +97,8 @@ export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[
     const rate = treated.crashes / treated.hours;
     const told = `${treated.crashes} crashes in ${hours(treated.hours)} robot-hours, ${history.crashes} in ${hours(history.hours)} before`;
     const isHarm = isOnly || treated.robots_crashed >= 2;
-    lines.push(historyLine({ metric: 'crash', rate, bound, eValue, eHalt, told, isHarm }));
+    const isShort = treated.hours < LIMITS.judgedHoursMin;
+    lines.push(historyLine({ metric: 'crash', rate, bound, eValue, eHalt, told, isHarm, isShort }));
   }
   const [tasks, before] = [tasksOf(treated), tasksOf(history)];
   const noTasks = isMissing(tasksOf(control), tasksOf(pending.control), pending.tasksSinceMs);
@@ -119,27 +124,36 @@ interface Line {
   readonly missing?: { readonly amount: number; readonly unit: 'robot_hours' | 'tasks' } | null;
 }
 
-/** @param line.isHarm more than one sick robot, or the only one there is */
-function historyLine({ isHarm, ...line }: Line & { isHarm: boolean }): MetricEvidence {
+/**
+ * @param line.isHarm more than one sick robot, or the only one there is
+ * @param line.isShort too little was reported to judge by
+ */
+function historyLine(input: Line & { isHarm: boolean; isShort?: boolean }): MetricEvidence {
+  const { isHarm, isShort = false, ...line } = input;
   const eValue = isHarm ? line.eValue : Math.min(line.eValue, line.eHalt / 2);
-  return { ...boundLine({ ...line, eValue }), against: 'history' };
+  const found = { ...boundLine({ ...line, eValue }), against: 'history' } as const;
+  if (!isShort || found.verdict === 'halt') return found;
+  return { ...found, verdict: 'none', text: `${found.text}: too short a time to judge by` };
 }
 
 /** A bound that was asked for and has nothing to judge holds: no evidence is not a pass. */
 function boundLine(input: Line): MetricEvidence {
-  const { missing = null } = input;
-  const judged = input.eValue >= input.eHalt ? 'halt' : 'pass';
+  const isHalt = input.eValue >= input.eHalt;
+  const missing = isHalt ? null : (input.missing ?? null);
+  const judged = isHalt ? 'halt' : 'pass';
+  const yet = input.rate === null ? 'nothing has been reported yet' : 'too little to judge by yet';
   return {
     metric: input.metric,
     against: 'bound',
     verdict: missing ? 'hold' : judged,
-    treated: input.rate,
+    // Null also says that no time is known at which this wait ends.
+    treated: missing ? null : input.rate,
     reference: input.bound,
     e_value: input.eValue,
     e_halt: input.eHalt,
     missing: missing?.amount ?? 0,
     missing_unit: missing?.unit ?? null,
-    text: missing ? `${input.told}: nothing has been reported yet` : input.told,
+    text: missing ? `${input.told}: ${yet}` : input.told,
   };
 }
 

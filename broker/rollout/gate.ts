@@ -8,6 +8,7 @@
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
 import type { GateInput, MetricEvidence, GateVerdict } from './gate-types.ts';
 import { againstBounds, againstHistory } from './gate-bounds.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { evidenceWaitS, gatheringS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
@@ -115,16 +116,19 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
   return { ...base, verdict: 'hold', missing: missing.amount, missing_unit: one.unit, text };
 }
 
-/** With one side silent nothing was compared: that is no pass. */
-const hasEvidence = ({ exposure }: Comparison): boolean =>
-  exposure.treated > 0 && exposure.control > 0;
+/** With one side silent, or as good as silent, nothing was compared: that is no pass. */
+function hasEvidence({ exposure, metric }: Comparison): boolean {
+  const least = metric === 'crash' ? LIMITS.judgedHoursMin : 1;
+  return exposure.treated >= least && exposure.control >= least;
+}
 
 /** How much more has to be seen before a pass means something, and why when it is nothing. */
 function missingExposure(
-  { metric, events, exposure }: Comparison,
+  one: Comparison,
   { gates, soak }: GateInput,
   eHalt: number,
 ): { amount: number; why: string } {
+  const { metric, events, exposure } = one;
   const none = (why: string) => ({ amount: 0, why });
   const isLate = soak.elapsedS !== null && soak.elapsedS >= evidenceWaitS(gates, soak.soakS);
   if (exposure.treated <= 0) {
@@ -134,8 +138,13 @@ function missingExposure(
       : none('nothing was reported by the new version');
   }
   if (exposure.control <= 0) return none('there is no control group to compare with');
-  if (events.control + events.treated === 0)
-    return none('neither had one: no wait would tell more');
+  if (events.control + events.treated === 0) {
+    return none(
+      hasEvidence(one)
+        ? 'neither had one: no wait would tell more'
+        : 'neither had one, in too short a time to judge by',
+    );
+  }
   const odds = exposure.treated / exposure.control;
   const { ratio_tolerated: tolerated, ratio_detected: detected, miss_max: miss } = gates;
   const wanted =

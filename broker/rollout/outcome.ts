@@ -11,7 +11,8 @@ export const hasEffect = (members: readonly Member[]): boolean =>
   members.some(({ kind, why }) => kind === 'installed' || why === 'RUNS_IT');
 
 /**
- * Every robot that is on and whose turn has come runs it. A robot that is away changes nothing: it
+ * Every robot that is on and whose turn has come runs it, or has gone on to something newer from
+ * another rollout that stands beside it. A robot that is away changes nothing: it
  * would take a higher version as well. One that failed does: the gate has a say then.
  */
 export function isSettled(members: readonly Member[], threshold: number): boolean {
@@ -23,7 +24,7 @@ export function isSettled(members: readonly Member[], threshold: number): boolea
       kind === 'failed' ||
       kind === 'vanished',
   );
-  return !isOpen && hasEffect(turn);
+  return !isOpen && (hasEffect(turn) || turn.some(({ why }) => why === 'NOT_NEWER'));
 }
 
 const WORDS = {

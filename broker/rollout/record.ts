@@ -47,6 +47,8 @@ const runSchema = z.object({
   expiresAtMs: sizeSchema,
   /** It is no longer announced: nobody may join it, and only a recall is still told. */
   withdrawn: z.boolean(),
+  /** The rollout that took its place in the announcement; null when none did. */
+  supersededBy: idSchema.nullable().default(null),
   evidence: waveEvidenceSchema,
   /** What the old version has done, before and beside the rollout. */
   history: groupSchema,
@@ -77,6 +79,17 @@ export const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
 
 /** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
 export type RunStatus = RolloutRun['status'] | 'no_effect';
+
+/**
+ * As people read it once it may have left the announcement: nobody joins it any more, so it rolls no
+ * longer. What it ended as before stays, and so does a recall that goes on.
+ */
+export type ShownStatus = RunStatus | 'superseded' | 'withdrawn';
+export function shownStatusOf(run: RolloutRun): ShownStatus {
+  const status = statusOf({ status: run.status, no_effect: run.noEffect });
+  if (!run.withdrawn || (status !== 'rolling' && status !== 'paused')) return status;
+  return run.supersededBy === null ? 'withdrawn' : 'superseded';
+}
 
 /** Old robots know no such status: on the wire it is `complete` with a field of its own. */
 export const statusOf = (of: Pick<Progress, 'status' | 'no_effect'>): RunStatus =>
@@ -152,6 +165,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     approved: [],
     expiresAtMs: 0,
     withdrawn: false,
+    supersededBy: null,
     evidence: emptyEvidence(),
     history: emptyGroup(),
     auditSeq: 0,

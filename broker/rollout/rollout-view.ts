@@ -5,7 +5,7 @@
 
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
-import type { RunStatus } from './record.ts';
+import type { ShownStatus } from './record.ts';
 
 export const ROLLOUT_COMMANDS = [
   'pause',
@@ -59,7 +59,9 @@ export interface RunView {
   readonly version: string;
   /** It left the announcement: nobody joins it any more, only a recall goes on. */
   readonly withdrawn: boolean;
-  readonly status: RunStatus;
+  /** The rollout that took its place in the announcement. */
+  readonly superseded_by: string | null;
+  readonly status: ShownStatus;
   readonly wave: number;
   readonly stages: number;
   readonly threshold: number;

@@ -3,7 +3,7 @@
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
 import type { Looked } from './reconcile.ts';
-import { stagesOf, statusOf, type Plan, type RolloutRun } from './record.ts';
+import { shownStatusOf, stagesOf, type Plan, type RolloutRun } from './record.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RunFacts {
@@ -33,7 +33,8 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     component: run.component,
     version: run.version,
     withdrawn: run.withdrawn,
-    status: statusOf({ status: run.status, no_effect: run.noEffect }),
+    superseded_by: run.supersededBy,
+    status: shownStatusOf(run),
     wave: run.wave,
     stages: stages.length,
     threshold: run.threshold,
@@ -42,7 +43,7 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     wave_opened_at: iso(run.waveOpenedAtMs),
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
-    waits_for: run.waitsFor,
+    waits_for: run.withdrawn && run.waitsFor !== 'recall' ? null : run.waitsFor,
     gate: showGate(looked, { run, plan }),
     attempts: looked?.attempts ?? null,
     controller,

@@ -12,7 +12,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { emptyEvidence } from './evidence.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
-import type { Member } from './classify.ts';
+import { isUnable, type Member } from './classify.ts';
 import { countAll } from './counters.ts';
 import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
 import { stagesOf, type Plan, type RolloutRun, type Stage } from './record.ts';
@@ -125,7 +125,8 @@ export function withdraw(
     : successor
       ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
       : entry('withdrawn', 'it is no longer announced', { by });
-  return { run: { ...run, withdrawn }, audit: [audit], isNews: !withdrawn };
+  const supersededBy = withdrawn ? (successor?.id ?? null) : null;
+  return { run: { ...run, withdrawn, supersededBy }, audit: [audit], isNews: !withdrawn };
 }
 
 /** One look at the fleet. */
@@ -198,8 +199,11 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
   if (isOver(run, members)) return endWithoutEffect(run, members, now);
   // A person forced this wave: it goes on without a verdict, never against a halt.
   const isForced = run.forced.includes(run.wave);
-  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
   const isApproved = run.approved.includes(run.wave) || isForced;
+  // It has passed, and a person was told so. Reports that are only being gathered, and robots that
+  // came to the wave since, take nothing back: after the approval the gate is asked once more.
+  if (run.waitsFor === 'approval' && !isApproved && !isDoubted(verdict)) return stay(run);
+  if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
     return awaitApproval(run, verdict);
   }
@@ -213,17 +217,28 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
 /** No robot is left that could take part, and none of those whose turn has come runs it. */
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
-  const isOpen = members.some(({ kind }) => kind === 'candidate' || kind === 'updating');
+  const isOpen = members.some(
+    (one) => one.kind === 'candidate' || one.kind === 'updating' || isUnable(one),
+  );
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }
 
 function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
   const [first = ''] = reasons;
   return kind === 'pass'
-    ? entry('passed', `wave ${wave} passed: ${first}`, { by: GATE, evidence })
+    ? entry('passed', `wave ${wave} passed: ${first}${unjudged(evidence)}`, { by: GATE, evidence })
     : entry('ended', `wave ${wave} ended without a verdict, forced by a person: ${first}`, {
         evidence,
       });
+}
+
+/** What nobody reported enough of was not judged: a pass does not speak for it. */
+function unjudged(evidence: readonly MetricEvidence[]): string {
+  const isJudged = (metric: string): boolean =>
+    evidence.some((one) => one.metric === metric && one.verdict === 'pass');
+  const left = (['crash', 'task'] as const).filter((metric) => !isJudged(metric));
+  const names = { crash: 'crashes', task: 'tasks' };
+  return left.length === 0 ? '' : `; not judged: ${left.map((one) => names[one]).join(', ')}`;
 }
 
 /** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */
@@ -260,6 +275,10 @@ function waitOf(
   return now - soakSinceMs < soakS * 1000 ? 'soak' : 'evidence';
 }
 
+/** A metric cannot tell any more whether the new version is as good: harm may be on its way. */
+const isDoubted = ({ evidence }: GateVerdict): boolean =>
+  evidence.some((one) => one.metric !== 'apply' && isHold(one));
+
 const isHold = ({ verdict }: MetricEvidence): boolean => verdict === 'hold';
 
 function awaitApproval(run: RolloutRun, { evidence }: GateVerdict): RolloutStep {
@@ -285,7 +304,9 @@ function openWave(
     reasons: [],
     waitsFor: 'robots',
   };
-  const who = stage.wave === 0 ? 'the explicit canaries' : percent(threshold);
+  const asked = stage.wave > 0 && threshold > Math.max(stage.share, previous);
+  const why = asked ? ` (${percent(stage.share)} had too few robots that are on)` : '';
+  const who = stage.wave === 0 ? 'the explicit canaries' : `${percent(threshold)}${why}`;
   return { run: next, audit: [entry('opened', `wave ${stage.wave}: ${who}`)], isNews: true };
 }
 

@@ -10,7 +10,7 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import type { StoreView } from '../attached/engine-view.ts';
 import type { Fleet, RobotRecord } from '../control/fleet.ts';
 import { classify, membersOf, type Class, type Exclusion } from './classify.ts';
-import { statusOf, type RunStatus } from './record.ts';
+import { statusOf, type ShownStatus } from './record.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RolloutView {
@@ -25,7 +25,7 @@ export interface RolloutView {
   readonly approve_after: Rollout['approve_after'];
   readonly emergency: boolean;
   /** From the controller's progress; `announced` while there is none. */
-  readonly status: RunStatus | 'announced';
+  readonly status: ShownStatus | 'announced';
   readonly wave: number | null;
   readonly threshold: number | null;
   readonly reasons: readonly string[];
@@ -49,6 +49,9 @@ export interface RolloutView {
   readonly store?: StoreView;
 }
 
+/** What an emergency makes of its waves. */
+const EVERYBODY: Rollout['waves'] = [{ percent: 100, soak_s: 0 }];
+
 export function describeRollouts(input: {
   announcement: Announcement | null;
   progress: ReadonlyMap<string, Progress>;
@@ -64,7 +67,7 @@ export function describeRollouts(input: {
       component: manifest?.name ?? null,
       version: manifest?.version ?? null,
       target: rollout.target,
-      waves: rollout.waves,
+      waves: rollout.emergency ? EVERYBODY : rollout.waves,
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
       emergency: rollout.emergency,

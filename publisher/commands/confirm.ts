@@ -26,7 +26,9 @@ export async function confirmTyped(asked: Confirmation, isSure: boolean): Promis
   const question = `${asked.what}.\nType the ${asked.wordIs} to go on: `;
   const answer = await ask(question);
   if (answer?.trim() === asked.word) return;
-  throw new DroverError('USAGE', `${asked.verb}: not confirmed (want ${asked.word} typed)`);
+  throw new DroverError('USAGE', `${asked.verb}: not confirmed (want ${asked.word} typed)`, {
+    hint: `nothing was done; to go on, run it again and type ${asked.word}, or add --yes`,
+  });
 }
 
 /** To be asked before anything is sent. @throws DroverError USAGE */

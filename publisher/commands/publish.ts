@@ -14,7 +14,7 @@ import { trustEndLines } from '../trust/plan-trust.ts';
 import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
-import { assertTerminal, confirmTyped } from './confirm.ts';
+import { confirmTyped } from './confirm.ts';
 import { readTrust } from '../trust/read-trust.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type Published } from '../transfer/publish.ts';
@@ -78,9 +78,6 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const bundle = await openBundle(argv.bundle);
   try {
     const { name, version } = bundle.manifest;
-    if (argv.emergency && !argv.dryRun) {
-      assertTerminal({ verb: 'publish', what: emergency(version, []) }, argv.yes);
-    }
     const rolloutId = argv.id ?? rolloutIdFor(name, version, Math.random);
     const published = await publishBundle({
       bundle,
@@ -120,7 +117,7 @@ function journalPathOf(path: string, bundle: Bundle): string {
 }
 
 const emergency = (version: string, ended: readonly string[]): string =>
-  `An emergency: every robot takes ${version} now, without waves or soak${ended.length > 0 ? `; it ends ${ended.join(', ')}` : ''}`;
+  `An emergency: every robot that it is for takes ${version} now, without waves or soak${ended.length > 0 ? `; it ends ${ended.join(', ')}` : ''}`;
 
 async function confirmEmergency(
   version: string,
@@ -162,6 +159,7 @@ function report(output: Output, facts: Report): void {
         ...stepFields(announced.rollout),
         kept: announced.plan.kept,
         superseded: announced.plan.superseded,
+        beside: announced.plan.beside,
         stones: announced.plan.stones,
         robots: forecastFields(published.forecast),
       }),
@@ -178,7 +176,9 @@ function storedLines({ published: { payload, deltas, stored } }: Report): string
   const all = [payload, ...deltas];
   const [chunks, bytes] = [sum(all, 'chunks'), sum(all, 'bytes')];
   const among = deltas.length === 0 ? '' : `, ${deltas.length} deltas among them`;
-  const size = `${chunks} chunks, ${formatBytes(bytes)}${among}`;
+  const counted = chunks === 1 ? '1 chunk' : `${chunks} chunks`;
+  const indexes = all.length === 1 ? 'its index' : `${all.length} indexes`;
+  const size = `${counted}, ${formatBytes(bytes)}${among}, and ${indexes}`;
   if (stored === null) return [`would store ${size}`];
   const healed = stored.healed === 0 ? '' : `, ${stored.healed} of them again`;
   return [`stored ${size}: sent ${stored.sent} (${formatBytes(stored.sentBytes)})${healed}`];
@@ -198,7 +198,13 @@ function announcedLines(facts: Report): string[] {
   ];
   const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
   if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}`);
-  if (plan.kept.length > 0) lines.push(`${keep} ${plan.kept.join(', ')}`);
+  const told = [...plan.beside, ...plan.stones];
+  const others = plan.kept.filter((id) => !told.includes(id));
+  if (others.length > 0) lines.push(`${keep} ${others.join(', ')}`);
+  if (plan.beside.length > 0) {
+    const beside = plan.beside.join(', ');
+    lines.push(`${keep} ${beside} for the robots that ${rolloutId} is not for`);
+  }
   if (plan.stones.length > 0) {
     const stones = plan.stones.join(', ');
     lines.push(`${keep} ${stones} for robots that are too old for ${bundle.manifest.version}`);

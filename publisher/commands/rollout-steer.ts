@@ -7,7 +7,12 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { parseCommanded, parseRollout, type RolloutAnswer } from '../rollout/rollout-answer.ts';
+import {
+  parseCommanded,
+  parseRollout,
+  type RolloutAnswer,
+  type RunAnswer,
+} from '../rollout/rollout-answer.ts';
 import { statusLines, statusWord } from '../rollout/rollout-report.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
@@ -66,10 +71,29 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const body = { reason, by, ...(meant !== null && { wave: meant }) };
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
-  const after = printable(parseCommanded(answer)?.status ?? 'unknown');
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} was ${statusWord(before)}, is ${after}`,
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}`,
   ]);
+}
+
+/** What the word has done, as far as the answer says it. */
+function outcomeOf(
+  verb: SteerCommand,
+  {
+    before,
+    after,
+    meant,
+  }: { before: RolloutAnswer; after: RunAnswer | null; meant: number | null },
+): string {
+  const [was, is] = [statusWord(before), printable(after?.status ?? 'unknown')];
+  if (verb !== 'approve' && verb !== 'force-open') return `was ${was}, is ${is}`;
+  const wave = meant ?? before.run?.wave;
+  const which = wave === undefined ? 'its open wave' : `wave ${wave}`;
+  const isGiven = verb === 'approve' && before.run?.approved.includes(wave ?? -1) === true;
+  if (isGiven) return `${which} was approved before, nothing changed`;
+  return verb === 'approve'
+    ? `${which} is approved: its gate is asked once more, then the next one opens`
+    : `${which} ends without a verdict: the next one opens`;
 }
 
 /**

@@ -24,6 +24,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
   });
   await watchRollout({
     api: openApi(args),
+    id: args.id,
     path: rolloutPath(args.id),
     timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
     isWanted: () => isRead,

@@ -15,7 +15,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { ActiveRollout, LedStatus } from './plan-announcement.ts';
+import type { LedStatus } from './overlap.ts';
+import type { ActiveRollout } from './plan-announcement.ts';
 
 export interface OpenedRollouts {
   readonly seq: number;

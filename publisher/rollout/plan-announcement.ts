@@ -14,14 +14,12 @@ import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
-import type { Progress } from '../../shared/formats/progress.ts';
+import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
-import { needsController } from '../../shared/rules/rollout-rules.ts';
-import { mayGoDown } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
+import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
 export interface ActiveRollout {
@@ -29,10 +27,7 @@ export interface ActiveRollout {
   readonly written: RolloutFields;
 }
 
-/** How far a controller has told that a rollout is. */
-export type LedStatus = Pick<Progress, 'status' | 'settled'>;
-
-export interface AnnouncementPlanInput {
+export interface AnnouncementPlanInput extends Newcomer {
   readonly now: EpochMs;
   readonly fleet: string;
   readonly lifeMs: number;
@@ -42,12 +37,6 @@ export interface AnnouncementPlanInput {
     readonly imported?: { readonly seq: number };
     readonly rollouts: readonly ActiveRollout[];
   } | null;
-  readonly rollout: RolloutFields;
-  readonly manifest: Manifest;
-  /** Status of the rollouts that a controller leads. */
-  readonly statuses: ReadonlyMap<string, LedStatus>;
-  readonly supersede: readonly string[];
-  readonly alongside: boolean;
   /** What robots last reported; null when that cannot be read. */
   readonly robots: readonly RobotState[] | null;
   /** The highest `seq` that robots report to have accepted. */
@@ -60,6 +49,8 @@ export interface AnnouncementPlan {
   readonly fields: AnnouncementFields;
   readonly kept: readonly string[];
   readonly superseded: readonly string[];
+  /** Of those kept: they go on for the robots that the new rollout is not for. */
+  readonly beside: readonly string[];
   /** Of those kept: robots that are too old for the new rollout go through them. */
   readonly stones: readonly string[];
 }
@@ -70,9 +61,11 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
   for (const id of input.supersede) assertActive('supersede', id, active);
   for (const { rollout } of active) assertSameBytes(rollout, input);
   const leading = leadingUp(active, input);
-  const stones: string[] = [];
+  const [stones, beside]: [string[], string[]] = [[], []];
   const kept = active.filter(({ rollout }) => {
-    if (!isReplaced(rollout, input)) return true;
+    const fate = fateOf(rollout, input);
+    if (fate === 'beside') beside.push(rollout.id);
+    if (fate !== 'ends') return true;
     const isStone = leading.has(rollout.id) && !input.supersede.includes(rollout.id);
     if (isStone) stones.push(rollout.id);
     return isStone;
@@ -90,6 +83,7 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
     },
     kept: kept.map(({ rollout }) => rollout.id),
     superseded,
+    beside,
     stones,
   };
 }
@@ -166,7 +160,7 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
   const { id, previous, now } = input;
   const active = previous?.rollouts ?? [];
   const { rollout } = assertActive('withdraw', id, active);
-  const why = whyUnfinished(rollout, input.statuses.get(id));
+  const why = whyGoingOn(rollout, input.statuses.get(id));
   if (why !== null) {
     throw new DroverError('ROLLOUT_OVERLAP', `withdraw ${id}: ${why}`, {
       facts: { rollout: id },
@@ -185,6 +179,7 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
     },
     kept: kept.map((one) => one.rollout.id),
     superseded: [id],
+    beside: [],
     stones: [],
   };
 }
@@ -215,79 +210,4 @@ function assertRoom(count: number): void {
     `plan announcement: too many active rollouts (got ${count}, want at most ${LIMITS.rolloutsMax})`,
     { hint: 'end old ones with --supersede ID' },
   );
-}
-
-/** @throws DroverError ROLLOUT_OVERLAP when the two must not stand beside each other */
-function isReplaced(old: Rollout, input: AnnouncementPlanInput): boolean {
-  if (input.supersede.includes(old.id)) return true;
-  const manifest = manifestOf(old);
-  if (input.alongside || !canMeet(old, manifest, input)) return false;
-  // It is there to replace what goes wrong, whatever state that is in.
-  if (input.rollout.emergency) return true;
-  if (manifest === null) throw overlap(old, input, 'its manifest cannot be read');
-  const { version } = input.manifest;
-  const isDown = mayGoDown(input.manifest, manifest.version);
-  if (compareVersions(version, manifest.version) <= 0 && !isDown) {
-    const why = `its version is not below (got ${version}, want above ${manifest.version})`;
-    throw overlap(old, input, why);
-  }
-  const why = whyUnfinished(old, input.statuses.get(old.id));
-  if (why === null) return true;
-  throw overlap(old, input, why);
-}
-
-/** Null for a manifest that no robot would read either; such a rollout is judged with caution. */
-function manifestOf(rollout: Rollout): Manifest | null {
-  try {
-    return parseManifest(rollout.manifest);
-  } catch {
-    return null;
-  }
-}
-
-function overlap(old: Rollout, { rollout }: AnnouncementPlanInput, why: string): DroverError {
-  return new DroverError(
-    'ROLLOUT_OVERLAP',
-    `announce ${rollout.id}: it meets rollout ${old.id} on the same robots: ${why}`,
-    {
-      facts: { rollout: rollout.id, other: old.id },
-      hint: `replace the other rollout with --supersede ${old.id}, or stand beside it with --alongside`,
-    },
-  );
-}
-
-/** Whether one robot could be asked by both. A robot may have any set of tags, so tags never part. */
-function canMeet(
-  old: Rollout,
-  oldManifest: Manifest | null,
-  input: AnnouncementPlanInput,
-): boolean {
-  const target = input.rollout.target ?? {};
-  const robots = target.robots ?? [];
-  if (robots.length > 0 && old.target.robots.length > 0) {
-    if (!old.target.robots.some((robot) => robots.includes(robot))) return false;
-  }
-  if (oldManifest === null) return true;
-  if (oldManifest.name !== input.manifest.name) return false;
-  const arches = [
-    input.manifest.target_arch,
-    target.arch ?? ARCH_ANY,
-    oldManifest.target_arch,
-    old.target.arch ?? ARCH_ANY,
-  ];
-  const named = arches.filter((arch) => arch !== ARCH_ANY).map(canonicalArch);
-  return new Set(named).size <= 1;
-}
-
-/** Null when the rollout has nothing left to do that a higher version, or its end, would disturb. */
-function whyUnfinished(old: Rollout, led: LedStatus | undefined): string | null {
-  const status = led?.status;
-  // Robots that go back are told so as long as it takes, announced or not.
-  if (status === 'complete' || status === 'halted' || status === 'rolling_back') return null;
-  if (status === 'rolling' && led?.settled) return null;
-  if (status === undefined) {
-    // Nobody leads it, so it is as far as it will ever get.
-    return needsController(old) ? 'it is staged and no controller has begun it' : null;
-  }
-  return `it is ${status}`;
 }

@@ -25,9 +25,11 @@ const attemptsSchema = z.object({
   failed: countSchema,
   vanished: countSchema,
   examples: z.array(textSchema).default([]),
+  unable: z.array(textSchema).default([]),
 });
 
 const runSchema = z.object({
+  superseded_by: textSchema.nullable().default(null),
   status: textSchema,
   wave: countSchema,
   stages: countSchema,

@@ -24,7 +24,14 @@ const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** The controller's own word first: progress on the wire lags behind it. */
-export const statusWord = ({ run, status }: RolloutAnswer): string => word(run?.status ?? status);
+export function statusWord({ run, status }: RolloutAnswer): string {
+  const by = run?.superseded_by ?? null;
+  const found = word(run?.status ?? status);
+  if (by === null) return found;
+  return found === 'superseded'
+    ? `superseded by ${word(by)}`
+    : `${found}, superseded by ${word(by)}`;
+}
 
 /** The whole of one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
@@ -59,14 +66,20 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
   return emergency ? `${name}, an emergency` : name;
 }
 
-function openTo({ run, wave, threshold, waves, announced }: RolloutAnswer): string {
+function openTo({ run, wave, threshold, waves, announced, emergency }: RolloutAnswer): string {
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
   const of = waves.length > 0 ? ` of ${waves.length}` : '';
-  const which = number === 0 ? 'canaries' : `wave ${number}${of}`;
-  const gone = announced ? '' : '; no longer announced';
-  return `, ${which}, open to ${percent(share)} of the fleet${gone}`;
+  const step = number === 0 ? 'canaries' : `wave ${number}${of}`;
+  const which = emergency ? 'everybody at once' : step;
+  const isNamed = run !== null && run.superseded_by !== null;
+  const gone = announced || isNamed ? '' : '; no longer announced';
+  const asked = emergency ? 1 : (waves[number - 1]?.percent ?? 100) / 100;
+  // A wave has at least min_canaries robots that are on.
+  const more =
+    number > 0 && share > asked ? ` (${percent(asked)} had too few robots that are on)` : '';
+  return `, ${which}, open to ${percent(share)} of the fleet${more}${gone}`;
 }
 
 /** One sentence: what has to happen next, and when if that is known. */
@@ -114,9 +127,17 @@ function robotCounts(robots: RolloutAnswer['robots']): string {
 
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const { cohort, reachable, installed, failed, vanished, examples } = attempts;
-  const which = examples.length > 0 ? ` (${examples.slice(0, 8).map(word).join(', ')})` : '';
-  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed, ${vanished} vanished${which}`;
+  const which = examples.length > 0 ? ` (${named(examples)})` : '';
+  // Behind the number that they belong to; behind both where there are robots of both kinds.
+  const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
+  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
+
+const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
+
+/** By name: each waits for somebody who mends its disk. */
+const cannot = (attempts: RunAnswer['attempts']): string =>
+  attempts && attempts.unable.length > 0 ? `; cannot take it: ${named(attempts.unable)}` : '';
 
 /** One line for each wave: share, soak, and where the rollout stands. */
 function waveLines(rollout: RolloutAnswer): string[] {
@@ -173,7 +194,7 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
     evidence.map((one) => [
       ` ${word(one.metric)}`,
       word(one.against),
-      word(one.verdict),
+      one.verdict === 'none' ? 'not judged' : word(one.verdict),
       sentence(one.text),
     ]),
   );
@@ -231,8 +252,14 @@ export function changeLine(rollout: RolloutAnswer): string {
   const reasons = run?.reasons ?? rollout.reasons;
   const gate = run?.gate ? `gate ${word(run.gate.kind)}` : '';
   const why = reasons.length > 0 ? `because ${sentence(reasons[0] ?? '')}` : '';
-  const parts = [robotCounts(robots), waits(rollout), gate, why].filter((part) => part !== '');
-  return `${statusWord(rollout)}${openTo(rollout)}; ${parts.join('; ')}`;
+  const parts = [
+    `${robotCounts(robots)}${cannot(run?.attempts ?? null)}`,
+    waits(rollout),
+    gate,
+    why,
+  ];
+  const told = parts.filter((part) => part !== '').join('; ');
+  return `${statusWord(rollout)}${openTo(rollout)}; ${told}`;
 }
 
 function waits(rollout: RolloutAnswer): string {
@@ -243,9 +270,10 @@ function waits(rollout: RolloutAnswer): string {
 /** Over: nothing more will happen by itself. Null while it goes on. */
 export function endOf(
   rollout: RolloutAnswer,
-): 'complete' | 'no_effect' | 'halted' | 'withdrawn' | null {
+): 'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | null {
   const status = rollout.run?.status ?? rollout.status;
   if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
+  if (status === 'superseded') return status;
   // Without an announcement no robot joins it; only those that have to go back still do.
   return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
 }

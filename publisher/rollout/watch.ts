@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../shared/base/backoff.ts';
+import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
@@ -14,6 +15,7 @@ import type { ApiClient } from './api-client.ts';
 
 export interface WatchJob {
   readonly api: ApiClient;
+  readonly id: string;
   readonly path: string;
   /** Null waits for ever. */
   readonly timeoutMs: number | null;
@@ -51,17 +53,29 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   }
 }
 
-/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, NOT_FOUND */
+/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, ROLLOUT_SUPERSEDED, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
   if (end === 'halted') {
-    throw new DroverError('ROLLOUT_HALTED', `watch rollout ${rollout.id.slice(0, 64)}: it halted`);
+    const what = `watch rollout ${rollout.id.slice(0, 64)}: it halted`;
+    throw new DroverError('ROLLOUT_HALTED', what, hintFor('ROLLOUT_HALTED', rollout.id));
   }
   if (end === 'no_effect') {
     const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
     const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
     const what = `watch rollout ${rollout.id.slice(0, 64)}`;
-    throw new DroverError('ROLLOUT_NO_EFFECT', `${what}: it is over and no robot runs it${why}`);
+    throw new DroverError(
+      'ROLLOUT_NO_EFFECT',
+      `${what}: it is over and no robot runs it${why}`,
+      hintFor('ROLLOUT_NO_EFFECT', rollout.id),
+    );
+  }
+  const by = printable(rollout.run?.superseded_by ?? 'another rollout', 64);
+  if (end === 'superseded') {
+    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
+    throw new DroverError('ROLLOUT_SUPERSEDED', `${what}: it was superseded by ${by}`, {
+      hint: `watch the one that took its place: drover rollout watch ${by}`,
+    });
   }
   if (end === 'withdrawn') {
     const id = rollout.id.slice(0, 64);
@@ -73,21 +87,28 @@ function hasEnded(rollout: RolloutAnswer): boolean {
 const isPassing = (error: unknown): error is DroverError =>
   error instanceof DroverError && error.retry !== 'never';
 
+/** What is to be typed, with the id that is known here. */
+const hintFor = (code: ErrorCode, id: string): { hint: string } => ({
+  hint: CATALOGUE[code].hint.replaceAll(/\bID\b/g, () => printable(id, 64)),
+});
+
 interface Pause {
+  readonly id: string;
   readonly timeoutMs: number | null;
   readonly startedMs: number;
   readonly attempt: number;
   readonly last: string;
 }
 
-async function pause({ timeoutMs, startedMs, attempt, last }: Pause): Promise<void> {
+async function pause({ id, timeoutMs, startedMs, attempt, last }: Pause): Promise<void> {
   const bounds = { minMs: LIMITS.watchIntervalMs, maxMs: LIMITS.watchRetryMsMax };
   const waitMs =
     attempt === 0 ? LIMITS.watchIntervalMs : backoffMs(attempt - 1, bounds, Math.random());
   const leftMs =
     timeoutMs === null ? Number.POSITIVE_INFINITY : startedMs + timeoutMs - performance.now();
   if (leftMs <= 0) {
-    throw new DroverError('WATCH_TIMEOUT', `watch rollout: not over within --timeout (${last})`);
+    const what = `watch rollout: not over within --timeout (${last})`;
+    throw new DroverError('WATCH_TIMEOUT', what, hintFor('WATCH_TIMEOUT', id));
   }
   await sleep(Math.min(waitMs, leftMs));
 }

@@ -1,5 +1,6 @@
 /** Stage report: what a robot says of itself, built from what it knows. Sans-I/O. */
 
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type {
@@ -119,6 +120,8 @@ function reportDelta(job: MachineState['job']) {
 
 type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
 
+const FOR_OTHERS = ['ARCH_WRONG', 'NOT_NEWER'] as const satisfies readonly ErrorCode[];
+
 function latest(state: MachineState, live: Live): Failure | null {
   const { lastProblem } = state;
   if (!lastProblem) return live.refusal;
@@ -126,6 +129,8 @@ function latest(state: MachineState, live: Live): Failure | null {
   // "Failed before" says less than the failure itself.
   const isEcho = live.refusal.problem.code === 'FAILED_BEFORE';
   if (isEcho && live.refusal.version === lastProblem.version) return lastProblem;
+  // A rollout that is for others says nothing of this robot; what failed here does.
+  if (FOR_OTHERS.some((code) => code === live.refusal?.problem.code)) return lastProblem;
   return live.refusal.atMs > lastProblem.atMs ? live.refusal : lastProblem;
 }
 

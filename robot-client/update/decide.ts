@@ -98,21 +98,29 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
   const best = takes[0];
   if (best) return { ...NOTHING, verdict: { kind: 'take', job: best }, rollout: best.rollout };
   const tooOld = judged.find((one) => one.tooOld !== null)?.tooOld ?? null;
-  for (const kind of ['wait', 'refuse', 'runs'] as const) {
-    const found = judged.find(
-      (one) => one.verdict.kind === kind && !(kind === 'refuse' && isOldNews(one.verdict, judged)),
-    );
-    if (found) return { verdict: found.verdict, rollout: found.rollout, wantedPackage: tooOld };
-  }
-  return NOTHING;
+  const found =
+    judged.find((one) => one.verdict.kind === 'wait') ??
+    judged.find((one) => isWorthTelling(one.verdict)) ??
+    judged.find((one) => one.verdict.kind === 'runs') ??
+    judged.find((one) => codeOf(one.verdict) === 'NOT_NEWER') ??
+    judged.find((one) => one.verdict.kind === 'refuse');
+  return found
+    ? { verdict: found.verdict, rollout: found.rollout, wantedPackage: tooOld }
+    : NOTHING;
 }
 
 const isLower = (one: string, than: string): boolean => compareVersions(one, than) < 0;
 
-/** A lower version beside the one that runs here is an older rollout, not worth a refusal. */
-function isOldNews(verdict: Verdict, all: readonly { verdict: Verdict }[]): boolean {
-  const code = verdict.kind === 'refuse' ? verdict.problem.code : null;
-  return code === 'NOT_NEWER' && all.some((one) => one.verdict.kind === 'runs');
+const codeOf = (verdict: Verdict): ErrorCode | null =>
+  verdict.kind === 'refuse' ? verdict.problem.code : null;
+
+/**
+ * A lower version beside the one that runs here is an older rollout, and one for another CPU is for
+ * other robots: they are told only where nothing else is to be told, and hide nothing.
+ */
+function isWorthTelling(verdict: Verdict): boolean {
+  const code = codeOf(verdict);
+  return code !== null && code !== 'NOT_NEWER' && code !== 'ARCH_WRONG';
 }
 
 interface Judgement {

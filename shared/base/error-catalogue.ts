@@ -276,6 +276,10 @@ export const CATALOGUE = {
     'operator',
     'read the reasons: drover rollout status ID; publish something that these robots can take',
   ),
+  ROLLOUT_SUPERSEDED: refused(
+    'operator',
+    'watch the one that took its place: drover rollout list names what is announced',
+  ),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
   LEASE_INVALID: refused(

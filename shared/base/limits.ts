@@ -181,6 +181,7 @@ export const LIMITS = {
   countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
   countedTasksMax: 100_000, // tasks that one report of one robot can add
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
+  judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash tell nothing of a version
   countedHoursMax: 24, // hours of work that one report can add
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves

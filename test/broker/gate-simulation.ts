@@ -98,7 +98,7 @@ function playWave(run: { world: World; random: Random; robots: Robot[]; exposed:
     const verdict = judge({
       gates,
       evidence,
-      attempts: { ...attempts, failed: 0, vanished: 0, examples: [] },
+      attempts: { ...attempts, failed: 0, vanished: 0, examples: [], unable: [] },
       history: emptyGroup(),
       now,
       stages: STAGES,

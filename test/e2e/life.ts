@@ -225,7 +225,7 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
     if (!carrier) return;
     const site = await openSite(t, components);
     const robot = site.robot('r1', carrier.url, ['--arch', 'aarch64', '--tags', 'blue']);
-    await site.publish(carrier.url, await site.bundle('1.5.0'));
+    await site.publish(carrier.url, await site.bundle('1.5.0'), '--id', 'first');
     await robot.runs('1.5.0');
     const refuses = (code: string) =>
       robot.until(`says ${code}`, (s) => s.last_error?.code === code);
@@ -244,7 +244,8 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
       wrongArch,
     );
     await site.drover('sign', wrongArch, '--key', site.path('release.key'));
-    await site.publish(carrier.url, wrongArch, '--anyway');
+    // Beside one that fits it would be for others, and no refusal of this robot.
+    await site.publish(carrier.url, wrongArch, '--anyway', '--supersede', 'first');
     await refuses('ARCH_WRONG');
 
     const tooNew = await site.bundle('3.0.0', {}, '--min-current', '2.0.0');

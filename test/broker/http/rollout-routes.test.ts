@@ -118,6 +118,10 @@ describe('steering rollouts over HTTP', () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
       const got = await say(api, 'pause', { headers: { 'content-type': type } });
       assert.match(got, /^4(?:15|22) (?:USAGE|ROLLOUT_COMMAND_INVALID)$/, type);
+      const answer = await api.get('/rollouts/x-1/pause', {
+        ...{ method: 'POST', headers: { 'content-type': type }, body: '{}' },
+      });
+      assert.match(await answer.text(), /"hint":"send JSON and say so: .*application\/json/, type);
     }
     const bare = await api.get('/rollouts/x-1/pause', { method: 'POST' });
     assert.equal(bare.status, 422);

@@ -33,13 +33,36 @@ const ended = (outcome: 'installed' | 'rolled_back' | 'refused' | 'recalled', co
   },
 });
 
+const unable = { code: 'ROLLBACK_FAILED', message: 'no', version: '2.0.0' };
+
 describe('a robot in a rollout', () => {
   const cases: [string, Partial<ComponentStateFields>, MemberKind][] = [
     ['has not begun', {}, 'candidate'],
     ['is at it', { rollout: 'two', phase: 'waiting' }, 'updating'],
     ['runs it because of it', { version: '2.0.0', ...ended('installed', 'OK') }, 'installed'],
     ['went back', ended('rolled_back', 'HEALTH_FAILED'), 'failed'],
-    ['could not take it', ended('refused', 'DISK_FULL'), 'failed'],
+    ['could not take it', ended('refused', 'ARCHIVE_CORRUPT'), 'failed'],
+    ['has no room: a fault of its own', ended('refused', 'DISK_SPACE_SHORT'), 'excluded'],
+    ['has a full disk in mid-update', ended('refused', 'DISK_FULL'), 'excluded'],
+    ['has a read-only disk', ended('refused', 'DISK_READ_ONLY'), 'excluded'],
+    ['has a broken disk', ended('refused', 'DISK_WRITE_FAILED'), 'excluded'],
+    [
+      'looks once more whether there is room',
+      { ...ended('refused', 'DISK_FULL'), rollout: 'two', phase: 'checking' },
+      'excluded',
+    ],
+    [
+      'has room again and is at it',
+      { ...ended('refused', 'DISK_FULL'), rollout: 'two', phase: 'downloading' },
+      'updating',
+    ],
+    ['starts neither the new nor the old version', { rollout: 'two', phase: 'stuck' }, 'failed'],
+    [
+      'could not go back once and tries again',
+      { rollout: 'two', phase: 'rolling_back', last_error: unable },
+      'failed',
+    ],
+    ['is going back', { rollout: 'two', phase: 'rolling_back' }, 'updating'],
     ['gave it back', ended('recalled', 'ROLLOUT_RECALLED'), 'recalled'],
     [
       'stayed busy and tries again: that says nothing of the version',

@@ -51,7 +51,15 @@ function ask(evidence: WaveEvidence, asked: Asked = {}): GateVerdict {
   const reachable = 10 + failed;
   return judge({
     ...{ gates, evidence, history: asked.history ?? emptyGroup(), stages: 5 },
-    attempts: { cohort: reachable, reachable, installed, failed, vanished: 0, examples: [] },
+    attempts: {
+      cohort: reachable,
+      reachable,
+      installed,
+      failed,
+      vanished: 0,
+      examples: [],
+      unable: [],
+    },
     now: NOW + BATCH_MS + (asked.laterMs ?? 0),
     soak: { elapsedS: 600, soakS: 600 },
   });

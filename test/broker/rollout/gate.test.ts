@@ -38,7 +38,7 @@ function ask(question: Question): GateVerdict {
     evidence: question.evidence ?? emptyEvidence(),
     history: question.history ?? emptyGroup(),
     now: NOW + BATCH_MS,
-    attempts: { ...ATTEMPTS, examples: [], ...question.attempts },
+    attempts: { ...ATTEMPTS, examples: [], unable: [], ...question.attempts },
     stages: 5,
     soak: { elapsedS, soakS },
   });
@@ -347,6 +347,19 @@ describe('a gate that was given no evidence', () => {
     assert.equal(lineOf(verdict, 'task', 'control')?.verdict, 'none');
     assert.equal(lineOf(verdict, 'crash', 'control')?.verdict, 'none');
     assert.equal(verdict.kind, 'pass', 'nothing was asked for beyond that');
+    // Two seconds without a crash on either side are as good as none.
+    const hours = 2 / 3600;
+    const seconds = (['treated', 'control'] as const).map((group) => increment(group, { hours }));
+    const short = ask({ evidence: seen(seconds) });
+    assert.equal(lineOf(short, 'crash', 'control')?.verdict, 'none');
+    const history = { ...emptyGroup(), hours: 1 };
+    const alone = ask({ evidence: seen([increment('treated', { hours })]), history });
+    assert.equal(lineOf(alone, 'crash', 'history')?.verdict, 'none');
+    const bound = ask({ gates: { crashes_per_hour_max: 0.1 }, evidence: seen(seconds) });
+    assert.equal(lineOf(bound, 'crash', 'bound')?.verdict, 'hold');
+    const crashes = seen([increment('treated', { hours, crashes: 10, firstCrash: true })]);
+    const harm = ask({ gates: { crashes_per_hour_max: 0.1 }, evidence: crashes });
+    assert.equal(harm.kind, 'halt', 'too little for a pass is enough for a halt');
   });
 
   it('passes the bound with the first tasks that are good', () => {

@@ -155,7 +155,8 @@ describe('a rollout over HTTP', () => {
     const ended = await led.show();
     assert.equal(ended.announced, false);
     assert.deepEqual([ended.component, ended.version], ['app', '2.0.0']);
-    assert.deepEqual([ended.status, ended.run?.withdrawn], ['rolling', true]);
+    assert.deepEqual([ended.status, ended.run?.withdrawn], ['withdrawn', true]);
+    assert.deepEqual([ended.run?.status, ended.run?.waits_for], ['withdrawn', null]);
     assert.deepEqual(ended.waves, []);
     const counts = {
       targeted: 2,
@@ -168,6 +169,25 @@ describe('a rollout over HTTP', () => {
     };
     assert.deepEqual(ended.robots, counts);
     assert.equal((await led.api.get('/rollouts/x-3')).status, 404);
+    assert.equal((await led.api.get('/rollouts/x-3/history')).status, 404);
+    assert.equal((await led.api.get('/rollouts/x-1/history?after=99999')).status, 200);
+  });
+
+  it('says what took its place, also after what it had come to before', async (t) => {
+    const led = await lead(t, { approve_after: [] });
+    const { world, controller } = led;
+    await world.announce(await world.rollout('x-2', '3.0.0', { supersedes: ['x-1'] }));
+    await world.pass(controller, 2);
+    const ended = await led.show();
+    assert.deepEqual([ended.status, ended.run?.superseded_by], ['superseded', 'x-2']);
+    assert.equal(ended.run?.waits_for, null);
+    await controller.command('x-1', 'abort', { who: 'kim', reason: '' });
+    const halted = await led.show();
+    assert.deepEqual([halted.status, halted.run?.superseded_by], ['halted', 'x-2']);
+    // It came back into the list: it goes on where it was.
+    await world.announce(await world.rollout('x-1', '2.0.0'));
+    await world.pass(controller, 2);
+    assert.equal((await led.show()).run?.superseded_by, null);
   });
 });
 

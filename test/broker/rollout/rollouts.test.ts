@@ -43,7 +43,7 @@ describe('the list of rollouts', () => {
 
   it('says what is rolled out, to whom and how', () => {
     const waves = [{ percent: 10, soak_s: 60 }, { percent: 100 }];
-    const view = describeOne(new Fleet(), { waves, emergency: true, target: { tags: ['lab'] } });
+    const view = describeOne(new Fleet(), { waves, target: { tags: ['lab'] } });
     assert.equal(view.id, 'x-1');
     assert.equal(view.component, 'app');
     assert.equal(view.version, '2.0.0');
@@ -52,7 +52,10 @@ describe('the list of rollouts', () => {
       view.waves.map((wave) => wave.percent),
       [10, 100],
     );
-    assert.equal(view.emergency, true);
+    assert.equal(view.emergency, false);
+    const sos = describeOne(new Fleet(), { waves, emergency: true });
+    assert.equal(sos.emergency, true);
+    assert.deepEqual(sos.waves, [{ percent: 100, soak_s: 0 }]);
     assert.equal(view.verified, true);
     assert.equal(view.status, 'announced');
     assert.equal(view.error, null);

@@ -331,10 +331,15 @@ describe('drover rollout', { concurrency: 2 }, () => {
     if (python === null) return;
     const site = await Site.open(t);
     const words = site.publishWords('sos', '--emergency');
+    // Without a terminal and --yes nothing happens, and what it would end is named all the same.
+    await site.ok(...site.publishWords('x-9', '--waves', '100'));
+    const unasked = await site.refused(2, 'USAGE', ...words);
+    assert.match(unasked.stderr, /not confirmed, nothing was done: .* it ends x-9/);
     const prompt = 'Type the version to go on: ';
     const wrong = site.terminal(python, prompt, 'yes', ...words);
     assert.equal((await wrong.exit).code, 2, wrong.describe());
-    assert.match(await site.ok('rollout', 'list'), /^no rollout is announced$/m);
+    assert.match(wrong.stdout, /hint: nothing was done; .*--yes/);
+    assert.doesNotMatch(await site.ok('rollout', 'list'), /^sos/m);
     const typed = site.terminal(python, prompt, '2.0.0', ...words);
     assert.deepEqual(await typed.exit, { code: 0, signal: null }, typed.describe());
     assert.match(await site.ok('rollout', 'list'), /^sos +app 2\.0\.0 .*emergency/m);
@@ -388,11 +393,12 @@ describe('drover rollout', { concurrency: 2 }, () => {
     // What another rollout has replaced is not announced any more; its robots can still go back.
     await site.ok(...site.publishWords('x-4', '--waves', '100', '--supersede', 'x-3'));
     const left = await site.ok('rollout', 'status', 'x-3');
-    assert.match(left, /^status +paused, wave 1, .*; no longer announced$/m);
+    assert.match(left, /^status +superseded by x-4, wave 1, /m);
     assert.match(left, /^waits +for nothing$/m);
-    const gone = await site.refused(3, 'NOT_FOUND', 'rollout', 'watch', 'x-3');
-    assert.match(gone.stderr, /x-3: it is no longer announced/);
+    const gone = await site.refused(3, 'ROLLOUT_SUPERSEDED', 'rollout', 'watch', 'x-3');
+    assert.match(gone.stderr, /x-3: it was superseded by x-4/);
+    await site.refused(3, 'NOT_FOUND', 'rollout', 'history', 'never');
     const back = await site.ok('rollout', 'rollback', 'x-3', '--yes');
-    assert.match(back, /^rollback: rollout x-3 was paused, is rolling_back$/m);
+    assert.match(back, /^rollback: rollout x-3 was superseded by x-4, is rolling_back$/m);
   });
 });

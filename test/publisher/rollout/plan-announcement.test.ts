@@ -10,6 +10,7 @@ import {
   type AnnouncementPlan,
   type AnnouncementPlanInput,
 } from '../../../publisher/rollout/plan-announcement.ts';
+import type { LedStatus } from '../../../publisher/rollout/overlap.ts';
 import { parseWaves, rolloutIdFor } from '../../../publisher/rollout/plan-rollout.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
@@ -111,11 +112,15 @@ test('a staged rollout is in the way until its controller says complete or halte
   assert.equal(withStatus('halted'), 'taken');
 });
 
-test('a version that is not above needs --supersede or --alongside', async () => {
+test('a version that is not above is refused, unless --supersede or --alongside says so', async () => {
   const old = [fleet.makeRollout('old', await bundleOf('2.0.0'))];
   for (const version of ['1.0.0', '2.0.0', '2.0.0-rc.1']) {
     const bundle = await bundleOf(version);
-    assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /want above 2\.0\.0/);
+    assertRefused(
+      'ROLLOUT_OVERLAP',
+      () => plan(old, bundle),
+      /has announced 2\.0\.0 already|is older than .*announced 2\.0\.0/,
+    );
     assert.deepEqual(plan(old, bundle, { supersede: ['old'] }).superseded, ['old']);
     assert.deepEqual(plan(old, bundle, { alongside: true }).kept, ['old']);
   }
@@ -219,9 +224,9 @@ test('an ended rollout is withdrawn, one that goes on is not, and none that is n
     fleet.makeRollout('busy', await bundleOf('1.1.0'), STAGED),
   ]);
   const previous = openActiveRollouts(bytes, fleet.trust);
-  const statuses = new Map([
-    ['done', { status: 'complete' as const, settled: false }],
-    ['busy', { status: 'rolling' as const, settled: false }],
+  const statuses = new Map<string, LedStatus>([
+    ['done', { status: 'complete', settled: false }],
+    ['busy', { status: 'rolling', settled: false }],
   ]);
   const withdraw = (id: string) =>
     planWithdrawal({
@@ -233,5 +238,8 @@ test('an ended rollout is withdrawn, one that goes on is not, and none that is n
   assert.deepEqual(fields.rollouts, [previous.rollouts[1]?.written]);
   assert.ok(fields.seq > 5);
   assertRefused('ROLLOUT_OVERLAP', () => withdraw('busy'), /busy.*it is rolling/);
+  // Robots that are away have not got it, and the gate still watches the others.
+  statuses.set('busy', { status: 'rolling', settled: true });
+  assertRefused('ROLLOUT_OVERLAP', () => withdraw('busy'), /busy.*its last wave soaks/);
   assertRefused('NOT_FOUND', () => withdraw('other'), /got done, busy/);
 });

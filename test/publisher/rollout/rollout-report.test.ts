@@ -88,7 +88,7 @@ test('status says waves, robots, gate evidence, and what it waits for until when
     'status    rolling, wave 1 of 2, open to 10 % of the fleet',
     'waits     for the soak, until 2026-11-23T18:10:00Z (in 10m)',
     'robots    20 targeted: 1 run it, 0 in progress, 1 failed, 18 waiting',
-    'this wave 2 robots, 2 reachable: 1 installed, 1 failed, 0 vanished (r7)',
+    'this wave 2 robots, 2 reachable: 1 installed, 1 failed (r7), 0 vanished',
     'waves',
     '  0  canaries: 2 robots; all of lab  soak 30m  passed                           approved',
     '  1  10 %                            soak 30m  open since 2026-11-23T17:40:00Z  then a person has to approve',
@@ -142,6 +142,19 @@ test('a rollout that is announced no more waits for nothing but its recall', () 
   const back = read({ ...gone, run: { ...RUN, status: 'rolling_back', waits_for: 'recall' } });
   assert.match(waitsFor(back, NOW), /go back/);
   assert.equal(endOf(back), null);
+});
+
+test('a rollout whose place another one took says which, and is over', () => {
+  const gone = { announced: false, waves: [], approve_after: [] };
+  const run = { ...RUN, status: 'superseded', superseded_by: 'app-2', waits_for: null };
+  const shown = read({ ...gone, run });
+  const status = 'status    superseded by app-2, wave 1, open to 10 % of the fleet';
+  assert.ok(statusLines(shown, NOW).includes(status));
+  assert.equal(endOf(shown), 'superseded');
+  // What it ended as before is not lost.
+  const done = read({ ...gone, run: { ...run, status: 'complete' } });
+  assert.match(statusLines(done, NOW).join('\n'), /complete, superseded by app-2/);
+  assert.equal(endOf(done), 'complete');
 });
 
 test('a list has one row for each rollout', () => {

@@ -32,3 +32,18 @@ it('what was refused beside an announcement that holds is told until another is 
   bench.offer();
   await waitUntil('a look to end it', () => told() === null);
 });
+
+it('a rollout that is for other robots does not hide what failed here', async (t) => {
+  const { view } = (await Bench.open(t)).component;
+  const told = (code: 'ARCH_WRONG' | 'NOT_NEWER' | 'RELEASE_BOUNDS'): string | undefined => {
+    const problem = toProblem(new DroverError(code, 'a test'));
+    const refusal = { version: '1.2.0', problem, atMs: 2000 };
+    const failed = toProblem(new DroverError('HEALTH_FAILED', 'a test'));
+    const lastProblem = { ...failed, version: '1.1.0', atMs: 1000 };
+    const state = { ...view.state, lastProblem };
+    return reportComponent({ ...view, state, live: { ...view.live, refusal } }).last_error?.code;
+  };
+  assert.equal(told('ARCH_WRONG'), 'HEALTH_FAILED');
+  assert.equal(told('NOT_NEWER'), 'HEALTH_FAILED');
+  assert.equal(told('RELEASE_BOUNDS'), 'RELEASE_BOUNDS');
+});

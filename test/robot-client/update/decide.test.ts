@@ -146,6 +146,24 @@ describe('decideOffer refuses', () => {
     const same = makeRollout(world, { version: '1.0.0' });
     assert.equal(decide([old, same]).verdict.kind, 'runs');
   });
+
+  it('not because of a rollout for another arch, where one for its own is announced', () => {
+    const foreign = makeRollout(world, { version: '1.0.1', target_arch: 'x86_64' });
+    const own = makeRollout(world, { version: '1.0.0' });
+    assert.equal(decide([foreign, own]).verdict.kind, 'runs');
+    const older = makeRollout(world, { version: '0.9.0' });
+    assert.equal(codeOf(decide([foreign, older]).verdict), 'NOT_NEWER');
+  });
+
+  it('and tells what is wrong here before rollouts that are for others', () => {
+    const foreign = makeRollout(world, { version: '1.3.0', target_arch: 'x86_64' });
+    const older = makeRollout(world, { version: '0.9.0' });
+    const bad = makeRollout(world, { version: '1.1.0' });
+    const payloadSha256 = bad.artifacts[0]!.sha256 as never;
+    const blocked = [{ version: '1.1.0', payloadSha256, code: 'HEALTH_DEADLINE' }];
+    const { verdict } = decide([foreign, older, bad], factsOf(world, { blocked }));
+    assert.equal(codeOf(verdict), 'FAILED_BEFORE');
+  });
 });
 
 describe('decideOffer keeps to the target', () => {

@@ -1,0 +1,171 @@
+/**
+ * Decides what a new rollout does to one that is announced already: end it, stand beside it, or be
+ * refused. It ends another by itself only where it is for every robot that the other is for: who
+ * comes later, was off or has another CPU must not be left without an offer. Sans-I/O.
+ */
+
+import type { Rollout, RolloutFields } from '../../shared/formats/announcement.ts';
+import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
+import { mayGoDown } from '../../shared/rules/release-word.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+
+/** How far a controller has told that a rollout is. */
+export type LedStatus = Pick<Progress, 'status' | 'settled'>;
+
+/** The rollout that is about to be announced. */
+export interface Newcomer {
+  readonly rollout: RolloutFields;
+  readonly manifest: Manifest;
+  /** Ids that a person named to be ended. */
+  readonly supersede: readonly string[];
+  /** A person said that it may stand beside what it meets. */
+  readonly alongside: boolean;
+  /** Status of the rollouts that a controller leads. */
+  readonly statuses: ReadonlyMap<string, LedStatus>;
+}
+
+/**
+ * - `apart`: no robot is asked by both, or somebody said that both are meant
+ * - `beside`: it goes on for the robots that the new one is not for; robots that both are for take
+ *   the higher version by themselves
+ * - `ends`
+ */
+export type Fate = 'apart' | 'beside' | 'ends';
+
+/** @throws DroverError ROLLOUT_OVERLAP when the two must not stand beside each other */
+export function fateOf(old: Rollout, next: Newcomer): Fate {
+  if (next.supersede.includes(old.id)) return 'ends';
+  const manifest = manifestOf(old);
+  if (next.alongside || !canMeet(old, manifest, next)) return 'apart';
+  const led = next.statuses.get(old.id);
+  const isCovered = covers(next, old, manifest);
+  const isStopped = led?.status === 'halted' || led?.status === 'rolling_back';
+  // Nobody joins what was stopped, and its robots are told to go back as long as it takes.
+  const ending = isCovered || isStopped ? 'ends' : 'beside';
+  if (next.rollout.emergency === true) {
+    // It is there to replace what goes wrong, whatever state that is in.
+    if (ending === 'ends' || manifest === null) return ending;
+    if (compareVersions(next.manifest.version, manifest.version) >= 0) return ending;
+    throw drawnUp(old, manifest, next);
+  }
+  if (manifest === null) {
+    throw overlap(old, next, 'its manifest cannot be read', waysOut(old, isCovered));
+  }
+  const isUp = compareVersions(next.manifest.version, manifest.version) > 0;
+  if (!isUp && !mayGoDown(next.manifest, manifest.version)) {
+    throw notAbove(old, manifest, next, isStopped);
+  }
+  const why = whyUnfinished(old, led);
+  if (why !== null) throw overlap(old, next, why, waysOut(old, isCovered));
+  if (!isUp && ending === 'beside') throw drawnUp(old, manifest, next);
+  return ending;
+}
+
+/** Null for a manifest that no robot would read either; such a rollout is judged with caution. */
+export const manifestOf = (rollout: Rollout): Manifest | null =>
+  nullIfRefused(() => parseManifest(rollout.manifest));
+
+/** Whether one robot could be asked by both. A robot may have any set of tags, so tags never part. */
+function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): boolean {
+  const robots = next.rollout.target?.robots ?? [];
+  if (robots.length > 0 && old.target.robots.length > 0) {
+    if (!old.target.robots.some((robot) => robots.includes(robot))) return false;
+  }
+  if (oldManifest === null) return true;
+  if (oldManifest.name !== next.manifest.name) return false;
+  return new Set([...archesOf(next), ...archesAsked(old, oldManifest)]).size <= 1;
+}
+
+/** Whether every robot that the old rollout is for is one that the new rollout is for. */
+function covers(next: Newcomer, old: Rollout, oldManifest: Manifest | null): boolean {
+  const { tags = [], robots = [] } = next.rollout.target ?? {};
+  const { target } = old;
+  // Who has all tags of the old one has to have all of the new one.
+  if (!tags.every((tag) => target.tags.includes(tag))) return false;
+  if (robots.length > 0) {
+    const named: ReadonlySet<string> = new Set(robots);
+    const isNamed = target.robots.length > 0 && target.robots.every((robot) => named.has(robot));
+    if (!isNamed) return false;
+  }
+  const asked: ReadonlySet<string> = new Set(oldManifest ? archesAsked(old, oldManifest) : []);
+  return archesOf(next).every((arch) => asked.has(arch));
+}
+
+const archesOf = ({ rollout, manifest }: Newcomer): string[] =>
+  named([manifest.target_arch, rollout.target?.arch]);
+const archesAsked = ({ target }: Rollout, manifest: Manifest): string[] =>
+  named([manifest.target_arch, target.arch]);
+const named = (arches: readonly (string | undefined)[]): string[] =>
+  arches
+    .filter((arch) => arch !== undefined && arch !== ARCH_ANY)
+    .map((arch) => canonicalArch(arch ?? ARCH_ANY));
+
+/** Null when the rollout has nothing left to do that a higher version, or its end, would disturb. */
+function whyUnfinished(old: Rollout, led: LedStatus | undefined): string | null {
+  // Every robot that is on runs it: only the soak of the last wave is left.
+  if (led?.status === 'rolling' && led.settled) return null;
+  return whyGoingOn(old, led);
+}
+
+/** Null when no controller does anything more for it than to watch, or to call robots back. */
+export function whyGoingOn(old: Rollout, led: LedStatus | undefined): string | null {
+  const status = led?.status;
+  // Robots that go back are told so as long as it takes, announced or not.
+  if (status === 'complete' || status === 'halted' || status === 'rolling_back') return null;
+  if (status === undefined) {
+    // Nobody leads it, so it is as far as it will ever get.
+    return needsController(old) ? 'it is staged and no controller has begun it' : null;
+  }
+  return status === 'rolling' && led?.settled
+    ? 'it is rolling: its last wave soaks'
+    : `it is ${status}`;
+}
+
+const waysOut = ({ id }: Rollout, isCovered: boolean): string =>
+  isCovered
+    ? `replace the other rollout with --supersede ${id}, or stand beside it with --alongside`
+    : `${id} is for robots that this one is not for: keep it for them with --alongside, or end it for all with --supersede ${id}`;
+
+/** Robots take the highest that they are offered, so a lower one beside it would be for nobody. */
+function drawnUp(old: Rollout, { version }: Manifest, next: Newcomer): DroverError {
+  const { id } = old;
+  const why = `robots that both are for would keep or take the higher ${version}`;
+  return overlap(
+    old,
+    next,
+    why,
+    `publish this for every robot that ${id} is for, or end ${id} for all of them with --supersede ${id}`,
+  );
+}
+
+/** @param isStopped robots that went back from the old one may well take it */
+function notAbove(
+  old: Rollout,
+  { version: theirs, payload_sha256: bytes }: Manifest,
+  next: Newcomer,
+  isStopped: boolean,
+): DroverError {
+  const { version, payload_sha256 } = next.manifest;
+  const isSame = compareVersions(version, theirs) === 0;
+  const why = isSame
+    ? `it has announced ${theirs} already`
+    : `this version is older than what that announces (got ${version}, announced ${theirs})`;
+  const supersede = `--supersede ${old.id}`;
+  const down = `robots that run ${theirs} refuse an older version; to go down on purpose: drover build --downgrade-from ${theirs} (docs/guide.md)`;
+  const back = `${old.id} was stopped: for robots that went back from ${theirs}, replace it with ${supersede}`;
+  const again = `nothing is to be done: drover rollout status ${old.id}; to begin it anew as another rollout: ${supersede}`;
+  const hint = isSame && bytes === payload_sha256 ? again : isStopped ? back : down;
+  return overlap(old, next, why, hint);
+}
+
+function overlap(old: Rollout, { rollout }: Newcomer, why: string, hint: string): DroverError {
+  return new DroverError(
+    'ROLLOUT_OVERLAP',
+    `announce ${rollout.id}: it meets rollout ${old.id} on the same robots: ${why}`,
+    { facts: { rollout: rollout.id, other: old.id }, hint },
+  );
+}

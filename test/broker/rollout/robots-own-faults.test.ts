@@ -1,0 +1,122 @@
+/** What the fault of one robot, a robot that starts nothing, and late reports mean for a rollout. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Controller } from '../../../broker/rollout/controller.ts';
+import type { RobotId } from '../../../shared/base/ids.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
+import { withTempFolder } from '../../helpers/temp-folder.ts';
+import { ControllerWorld, openStore } from '../controller-world.ts';
+
+type Play = (world: ControllerWorld, controller: Controller) => Promise<void>;
+
+/** Robots that run 1.0.0, and a controller that leads `x` 1.1.0. */
+async function play(
+  robots: readonly string[],
+  ...[more, run]: [more: Partial<RolloutFields>, run: Play]
+): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    const store = await openStore(folder);
+    for (const robot of robots) {
+      world.online(robot);
+      world.say(robot, {});
+    }
+    await world.announce(await world.rollout('x', '1.1.0', more));
+    const controller = await world.start(store);
+    await world.pass(controller, 3);
+    await run(world, controller);
+    await store.close();
+  });
+}
+
+const WHOLE = {
+  waves: [{ percent: 100, soak_s: 5 }],
+  gates: { batch_s: 2, evidence_wait_s: 12 },
+};
+
+function full(world: ControllerWorld, robot: string): void {
+  const at = new Date(world.nowMs).toISOString();
+  const failure = { rollout: 'x', version: '1.1.0', outcome: 'refused' as const };
+  const took = { started_at: at, ended_at: at, took_s: 1, bytes: 1 };
+  world.say(robot, { last_update: { ...failure, ...took, code: 'DISK_SPACE_SHORT' } });
+}
+
+test('a full disk of the only robot halts nothing, and with room it goes on', async () => {
+  await play(['r1'], WHOLE, async (world, controller) => {
+    full(world, 'r1');
+    await world.pass(controller, 10);
+    const run = controller.view('x');
+    assert.deepEqual([run?.status, run?.attempts?.failed], ['rolling', 0]);
+    assert.deepEqual(run?.attempts?.unable, ['r1 DISK_SPACE_SHORT']);
+    assert.match(run?.gate?.reasons.join() ?? '', /cannot take it: r1 DISK_SPACE_SHORT/);
+    const [view] = world.views();
+    assert.deepEqual([view?.robots.failed, view?.robots.excluded], [0, { DISK_SPACE_SHORT: 1 }]);
+    world.installed('r1', 'x', '1.1.0');
+    await world.pass(controller, 60);
+    assert.equal(controller.view('x')?.status, 'complete');
+  });
+});
+
+test('a full disk of one of three does not hold up the others', async () => {
+  await play(['r1', 'r2', 'r3'], WHOLE, async (world, controller) => {
+    full(world, 'r1');
+    for (const robot of ['r2', 'r3']) world.installed(robot, 'x', '1.1.0');
+    await world.pass(controller, 60);
+    const run = controller.view('x');
+    assert.deepEqual([run?.status, run?.attempts?.unable], ['complete', ['r1 DISK_SPACE_SHORT']]);
+  });
+});
+
+test('a robot that starts neither version has failed at once', async () => {
+  await play(['r1', 'r2'], WHOLE, async (world, controller) => {
+    const failure = { code: 'ROLLBACK_FAILED', message: 'no start', version: '1.1.0' };
+    for (const robot of ['r1', 'r2']) {
+      world.say(robot, { phase: 'stuck', rollout: 'x', last_error: failure });
+    }
+    assert.equal(world.views()[0]?.robots.failed, 2);
+    await world.pass(controller, 1);
+    assert.equal(controller.view('x')?.status, 'rolling_back');
+    assert.match(controller.view('x')?.reasons.join() ?? '', /0 of 2 updates succeeded/);
+  });
+});
+
+test('a wave that passed and waits for a person still does when fresh reports are gathered', async () => {
+  const waves = [50, 100].map((percent) => ({ percent, soak_s: 0 }));
+  const more = { waves, approve_after: [1], gates: { batch_s: 20, evidence_wait_s: 5 } };
+  await play(['r1', 'r2', 'r3', 'r4'], more, async (world, controller) => {
+    const open = world.progress('x')?.threshold ?? 0;
+    const isOpen = (robot: string): boolean => cohortFraction('test', robot as RobotId) < open;
+    const wave = ['r1', 'r2', 'r3', 'r4'].filter(isOpen);
+    for (const robot of wave) world.installed(robot, 'x', '1.1.0', { run_s: 0 });
+    await world.pass(controller, 3);
+    assert.equal(controller.view('x')?.waits_for, 'approval');
+    const did = { run_s: 60, tasks_completed: 1 };
+    for (const robot of wave) world.installed(robot, 'x', '1.1.0', did);
+    await world.pass(controller, 3);
+    const run = controller.view('x');
+    assert.deepEqual([run?.gate?.kind, run?.waits_for], ['hold', 'approval']);
+    // What is being gathered is asked about once more before the next wave opens.
+    await controller.command('x', 'approve', { who: 'kim', reason: '', wave: 1 });
+    await world.pass(controller, 1);
+    assert.deepEqual([world.progress('x')?.wave, controller.view('x')?.approved], [1, [1]]);
+    await world.pass(controller, 60);
+    assert.equal(world.progress('x')?.wave, 2);
+  });
+});
+
+test('robots that went on to a newer rollout beside it leave nothing to wait for', async () => {
+  await play(['r1', 'r2'], WHOLE, async (world, controller) => {
+    world.online('r2', false);
+    world.installed('r1', 'x', '1.1.0');
+    await world.pass(controller, 2);
+    assert.equal(world.progress('x')?.settled, true);
+    world.installed('r1', 'y', '1.2.0');
+    await world.pass(controller, 3);
+    assert.deepEqual(
+      [world.progress('x')?.status, world.progress('x')?.settled],
+      ['rolling', true],
+    );
+  });
+});
