@@ -356,8 +356,7 @@ export class Controller implements ControllerPort {
         throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
       }
       if (this.#leadership.term === null) {
-        const problem = this.#options.keysProblem?.() ?? null;
-        throw notLeading(what, this.#leadership.leader(), problem);
+        throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
       }
       if (plan) await this.#meet(plan);
       const said = { command, ...by };

@@ -45,7 +45,7 @@ export function obeyEarly(
 export function notLeading(
   what: string,
   leader: { kind: 'other'; controller: string } | { kind: 'none'; leftMs: number },
-  keysProblem: Problem | null = null,
+  keysProblem?: Problem | null,
 ): DroverError {
   // To be told instead of a take-over that cannot come.
   if (keysProblem) {

@@ -281,7 +281,7 @@ export function openPrevious(
     if (!job.replaceInvalid) {
       throw new DroverError(cause.code, `read what is announced now: ${cause.message}`, {
         cause,
-        hint: 'find out who wrote fleet/updates; to start a fresh list without it: --replace-invalid',
+        hint: 'after a rotation of keys give the newest trust.json and its key; else find out who wrote fleet/updates, and start a fresh list without it: --replace-invalid',
       });
     }
     job.log.warn(
