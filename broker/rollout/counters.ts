@@ -143,6 +143,19 @@ function incrementOf(
   };
 }
 
+/**
+ * What had ended when the stage began, less robots that have left since for something newer: they
+ * are counted no more, and must not be taken off those of this stage. One that still proves the newer
+ * version may come back, and has not left.
+ */
+export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
+  const isProving = ({ why, component }: Member): boolean =>
+    why === 'NOT_NEWER' && component.phase !== 'idle';
+  const { installed } = countAll(members, run.threshold);
+  const most = installed + members.filter(isProving).length;
+  return run.base.installed <= most ? run.base : { ...run.base, installed: most };
+}
+
 /** How the update went, since the stage began, for the robots whose turn has come. */
 export function countAttempts(run: RolloutRun, members: readonly Member[]): Attempts {
   const total = countAll(members, run.threshold);

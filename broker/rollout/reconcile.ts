@@ -10,7 +10,7 @@ import type { RobotRecord } from '../control/fleet.ts';
 import { judge } from './gate.ts';
 import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
-import { countAttempts, observe, type CounterMark } from './counters.ts';
+import { baseWithout, countAttempts, observe, type CounterMark } from './counters.ts';
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
 import { look, type RolloutStep } from './transitions.ts';
 
@@ -37,7 +37,8 @@ export function lookAt({ run, plan, robots, marks, now, watchedSinceMs }: LookIn
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
   const history = addHistory(run.history, observed.history);
-  const counted: RolloutRun = { ...run, evidence, history };
+  const base = baseWithout(run, members);
+  const counted: RolloutRun = { ...run, base, evidence, history };
   const attempts = countAttempts(counted, members);
   const stages = stagesOf(plan);
   const stage = stages.find((one) => one.wave === run.wave);

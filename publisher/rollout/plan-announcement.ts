@@ -208,6 +208,6 @@ function assertRoom(count: number): void {
   throw new DroverError(
     'DOCUMENT_TOO_LARGE',
     `plan announcement: too many active rollouts (got ${count}, want at most ${LIMITS.rolloutsMax})`,
-    { hint: 'end old ones with --supersede ID' },
+    { hint: 'end old ones with --supersede ID, or drover rollout withdraw ID' },
   );
 }

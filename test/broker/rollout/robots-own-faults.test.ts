@@ -120,3 +120,24 @@ test('robots that went on to a newer rollout beside it leave nothing to wait for
     );
   });
 });
+
+test('robots that left for a newer rollout beside it do not stand for those of the open wave', async () => {
+  const waves = [50, 100].map((percent) => ({ percent, soak_s: 0 }));
+  const more = { waves, min_canaries: 1, gates: { batch_s: 2, evidence_wait_s: 4 } };
+  const robots = ['r1', 'r2', 'r3', 'r4'];
+  await play(robots, more, async (world, controller) => {
+    const open = world.progress('x')?.threshold ?? 0;
+    const isOpen = (robot: string): boolean => cohortFraction('test', robot as RobotId) < open;
+    const [first, later] = [robots.filter(isOpen), robots.filter((one) => !isOpen(one))];
+    assert.ok(first.length > 0 && later.length > 0);
+    for (const robot of first) world.installed(robot, 'x', '1.1.0');
+    await world.pass(controller, 30);
+    assert.equal(world.progress('x')?.wave, 2);
+    for (const robot of first) world.installed(robot, 'y', '1.2.0');
+    await world.pass(controller, 3);
+    for (const robot of later) world.installed(robot, 'x', '1.1.0');
+    await world.pass(controller, 30);
+    const { status, attempts } = controller.view('x') ?? {};
+    assert.equal(status, 'complete', JSON.stringify(attempts));
+  });
+});
