@@ -39,7 +39,10 @@ export async function explainAtRest(
   const lines: string[] = [];
   let isWhole = true;
   for (const { component, root } of roots) {
-    const layout = layoutOf(root);
+    const layout = layoutOf(
+      root,
+      roots.map((one) => one.root),
+    );
     const isAbsent = (await disk.kind(root)) === 'absent';
     const away = notMounted(root, own) ?? (isAbsent ? rootAbsent('look at', root) : null);
     if (away) {

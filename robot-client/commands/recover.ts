@@ -9,7 +9,6 @@ import { recoverComponent, type Recovery } from '../install/recover.ts';
 import { withAgentOptions } from './declare-options.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
-import { layoutOf } from '../install/layout.ts';
 import {
   parseAdoptVersion,
   parseHookTimeout,
@@ -60,7 +59,7 @@ async function recover(args: RecoverArgs): Promise<void> {
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
-    stateFolders: roots.map(({ root }) => layoutOf(root).state),
+    siblings: roots.map(({ root }) => root),
   };
   const { recoveries, failures } = await recoverRoots(roots, {
     socketPath: socketPathOf(roots, args.socket),

@@ -17,7 +17,14 @@ const NAMES_TRIED_MAX = 100;
 export type Takeover =
   /** The folder itself moves to releases/. */
   | { readonly slot: SlotName; readonly how: 'move'; readonly version: string }
-  /** A link in releases/ leads to where the slot led; nothing moves. */
+  /** Of what stands outside of releases/, where nobody knows that it is needed: a copy of it. */
+  | {
+      readonly slot: SlotName;
+      readonly how: 'copy';
+      readonly version: string;
+      readonly from: string;
+    }
+  /** A link in releases/ leads to where the slot led, also in releases/; nothing moves. */
   | { readonly slot: SlotName; readonly how: 'link'; readonly version: string; readonly to: string }
   /** What can be no release is renamed beside; `active` then leads to the release of `rollback`. */
   | { readonly slot: SlotName; readonly how: 'aside'; readonly next: string | null };
@@ -59,12 +66,17 @@ function planSlot(
   version: string,
   spare: string | null,
 ): readonly Takeover[] {
+  // A link that an older `adopt` made.
+  if (found.kind === 'release' && found.isOutside) {
+    return [{ slot, how: 'copy', version, from: found.end.path }];
+  }
   if (found.kind !== 'foreign') return [];
   switch (found.problem.code) {
     case 'SLOT_FOLDER':
     case 'ADOPT_IMPOSSIBLE':
       return [{ slot, how: 'move', version }];
     case 'SLOT_OUTSIDE':
+      return found.end === null ? [] : [{ slot, how: 'copy', version, from: found.end }];
     case 'SLOT_NAME':
       return found.end === null ? [] : [{ slot, how: 'link', version, to: found.end }];
     case 'SLOT_DANGLING':
@@ -95,6 +107,8 @@ export function describeTakeover(takeover: Takeover): string {
   switch (takeover.how) {
     case 'move':
       return `${slot}: move the folder to releases/${takeover.version}, and make ${slot} a link to it`;
+    case 'copy':
+      return `${slot}: copy ${takeover.from} to releases/${takeover.version}, and lead ${slot} there; the original stays as it is`;
     case 'link':
       return `${slot}: make releases/${takeover.version} a link to ${takeover.to}, and lead ${slot} there`;
     case 'aside':

@@ -23,7 +23,7 @@ import {
 } from './recovery.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { linkAgain, linkBeside, planRelink } from './relink.ts';
-import { slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { outsideProblems, slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
 import { expectedOf, failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
@@ -70,8 +70,8 @@ export interface RecoverInput {
   readonly adoptVersion: string;
   /** Release that a technician chose for `active`. */
   readonly release?: string | undefined;
-  /** State folders of all roots of the robot. */
-  readonly stateFolders?: readonly string[];
+  /** Roots of the robot. */
+  readonly siblings?: readonly string[];
 }
 
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
@@ -96,7 +96,7 @@ class Recoverer {
   constructor(input: RecoverInput) {
     this.#input = input;
     this.#disk = input.disk;
-    this.#layout = layoutOf(input.root);
+    this.#layout = layoutOf(input.root, input.siblings);
   }
 
   async run(): Promise<Recovery> {
@@ -130,6 +130,7 @@ class Recoverer {
     // With nothing to boot something is left to do; what boots is no reason for another exit code.
     if (problem && version === null && !bootsForeign) this.#note(problem);
     else if (problem) this.#say(problem);
+    for (const outside of outsideProblems(slots)) this.#say(outside);
     const { phase } = this.#state;
     const [actions, problems] = [this.#actions, this.#problems];
     return { component, version, bootsForeign, phase, actions, problems };
@@ -182,7 +183,8 @@ class Recoverer {
   /** Links a release again when nothing says which one ran, or a technician chose one. */
   async #relink(): Promise<void> {
     const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
-    const { component, release, stateFolders = [] } = this.#input;
+    const { component, release, siblings = [] } = this.#input;
+    const stateFolders = siblings.map((root) => layoutOf(root).state);
     const on = { component, release, stateFolders, state };
     const plan = await this.#tried(() => planRelink(disk, layout, on));
     if (plan === null) return;

@@ -7,6 +7,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { iso } from '../fleet/report.ts';
+import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
 /** Of what stays in releases/: a person who sees so many goes and looks. */
@@ -74,6 +75,9 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   for (const slot of [view.slots.active, view.slots.rollback]) {
     if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
     lines.push(...problemLines('in the way', slot.problem));
+  }
+  for (const outside of outsideProblems(view.slots)) {
+    lines.push(...problemLines('not kept by Drover', outside));
   }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
