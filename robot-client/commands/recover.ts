@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
-import { assertRootsApart } from '../install/lock.ts';
+import { assertRootsApart } from '../install/roots-apart.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
 import { withAgentOptions } from './declare-options.ts';
 import { DroverError } from '../../shared/base/errors.ts';
