@@ -38,6 +38,7 @@ export const LIMITS = {
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
   keysPerRoleMax: 16, // keys in one role
   rolloutsMax: 32, // active rollouts in one announcement
+  minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes that are told of one payload
   deltasMax: 16, // base versions of one bundle
@@ -96,6 +97,7 @@ export const LIMITS = {
   // Broker
   connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
   packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
+  connectionsMax: 1_000_000, // --max-connections: what one machine has file descriptors for at most
   connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
   connectionsUnsharedMax: 32, // a door of so few keeps none back for clients that are known
   connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
@@ -215,6 +217,7 @@ export const LIMITS = {
   relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
 
   // Robot
+  bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
