@@ -7,7 +7,7 @@ import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared
 import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
 import { defaultArch } from './options.ts';
 
-const DEFAULT_ROOT = '/opt/robot';
+export const DEFAULT_ROOT = '/opt/robot';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>

@@ -102,18 +102,34 @@ function freeVersion(taken: readonly string[], wanted: string): string {
   return `${stem}.${NAMES_TRIED_MAX}`;
 }
 
-export function describeTakeover(takeover: Takeover): string {
+/** @param isDone false: what would be done */
+export function describeTakeover(takeover: Takeover, isDone: boolean): string {
   const { slot } = takeover;
+  const say = (would: string, done: string): string => `${slot}: ${isDone ? done : would}`;
+  if (takeover.how === 'aside') {
+    const { next } = takeover;
+    const [lead, led] =
+      next === null
+        ? ['', '']
+        : [`, and lead ${slot} to releases/${next}`, `; ${slot} leads to releases/${next}`];
+    return say(`rename it to ${slot}.aside${lead}`, `was renamed to ${slot}.aside${led}`);
+  }
+  const release = `releases/${takeover.version}`;
   switch (takeover.how) {
     case 'move':
-      return `${slot}: move the folder to releases/${takeover.version}, and make ${slot} a link to it`;
+      return say(
+        `move the folder to ${release}, and make ${slot} a link to it`,
+        `the folder was moved to ${release}, and ${slot} is a link to it`,
+      );
     case 'copy':
-      return `${slot}: copy ${takeover.from} to releases/${takeover.version}, and lead ${slot} there; the original stays as it is`;
+      return say(
+        `copy ${takeover.from} to ${release}, and lead ${slot} there; the original stays as it is`,
+        `${takeover.from} was copied to ${release}, and ${slot} leads there; the original stays as it is`,
+      );
     case 'link':
-      return `${slot}: make releases/${takeover.version} a link to ${takeover.to}, and lead ${slot} there`;
-    case 'aside':
-      return takeover.next === null
-        ? `${slot}: rename it to ${slot}.aside`
-        : `${slot}: rename it to ${slot}.aside, and lead ${slot} to releases/${takeover.next}`;
+      return say(
+        `make ${release} a link to ${takeover.to}, and lead ${slot} there`,
+        `${release} is a link to ${takeover.to}, and ${slot} leads there`,
+      );
   }
 }

@@ -186,7 +186,9 @@ class Recoverer {
     const { component, release, siblings = [] } = this.#input;
     const stateFolders = siblings.map((root) => layoutOf(root).state);
     const on = { component, release, stateFolders, state };
-    const plan = await this.#tried(() => planRelink(disk, layout, on));
+    const find = () => planRelink(disk, layout, on);
+    // What a person asked for and cannot be done ends it, before a boot is counted.
+    const plan = release === undefined ? await this.#tried(find) : await find();
     if (plan === null) return;
     if ('ask' in plan) return this.#note(plan.ask);
     // The state comes first: a link that it does not know would count as one of the image.

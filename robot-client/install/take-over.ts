@@ -41,7 +41,7 @@ export async function takeOver(
   }
   const slots = isDryRun ? before : await readSlots(disk, layout);
   return {
-    actions: plan.map(describeTakeover),
+    actions: plan.map((one) => describeTakeover(one, !isDryRun)),
     active: versionOf(slots.active),
     rollback: versionOf(slots.rollback),
     problem: slotProblem(slots),

@@ -114,9 +114,10 @@ const problemLines = (
 function runsOf({ version, slots: { active } }: ComponentView): string {
   if (version !== null) return `runs ${version}`;
   if (active.kind === 'foreign') return 'runs what Drover did not install';
-  return active.kind === 'lost'
-    ? `has lost the release ${active.version} that it ran`
-    : 'has nothing installed';
+  if (active.kind !== 'lost') return 'has nothing installed';
+  return active.version === null
+    ? 'has lost the link to the release that it ran'
+    : `has lost the release ${active.version} that it ran`;
 }
 
 /** Why the bundle that is being taken, or that runs, came whole although there was a delta. */
