@@ -217,9 +217,10 @@ export class Agent {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram } = this.#options;
+    const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
-      layout: layoutOf(root),
+      layout: layoutOf(root, siblings),
       disk,
       claims,
       link: this.#chunks,

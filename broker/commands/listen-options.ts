@@ -2,7 +2,7 @@
 
 import type { Argv } from 'yargs';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { TEXT } from '../../shared/io/cli-options.ts';
+import { port, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 
 export const withListeners = <T>(args: Argv<T>) =>
   args
@@ -12,11 +12,11 @@ export const withListeners = <T>(args: Argv<T>) =>
       describe: 'address to listen on; 0.0.0.0 for all',
     })
     .option('mqtt', {
-      type: 'number',
+      ...port('mqtt'),
       describe: 'TCP port, 0 for any (default: 1883, none with --mqtts)',
     })
-    .option('mqtts', { type: 'number', describe: 'TLS port, 0 for any; needs --tls-cert' })
-    .option('ws', { type: 'number', describe: 'WebSocket port, 0 for any' })
+    .option('mqtts', { ...port('mqtts'), describe: 'TLS port, 0 for any; needs --tls-cert' })
+    .option('ws', { ...port('ws'), describe: 'WebSocket port, 0 for any' })
     .option('tls-cert', {
       ...TEXT,
       implies: 'tls-key',
@@ -29,7 +29,7 @@ export const withListeners = <T>(args: Argv<T>) =>
       describe: 'CA of client certificates (PEM); every client must then authenticate',
     })
     .option('http', {
-      type: 'number',
+      ...port('http'),
       default: 8080,
       describe: 'API and dashboard port, 0 for any',
     })
@@ -43,7 +43,7 @@ export const withListeners = <T>(args: Argv<T>) =>
       describe: 'listen beyond loopback without credentials',
     })
     .option('max-connections', {
-      type: 'number',
+      ...wholeNumber('max-connections', { least: 1, most: LIMITS.connectionsMax }),
       default: LIMITS.connectionsMaxDefault,
       describe: 'MQTT connections at once',
     })

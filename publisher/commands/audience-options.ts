@@ -4,10 +4,10 @@
 
 import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
-import { LIST, TEXT } from '../../shared/io/cli-options.ts';
+import { LIST, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 import { commaList } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
@@ -26,8 +26,7 @@ export function withWho<T>(argv: Argv<T>) {
     .option('robots', { ...TEXT, describe: 'only these robots: r1,r2' })
     .option('health-timeout', { ...TEXT, describe: 'probation of a robot; default: its own' })
     .option('min-canaries', {
-      type: 'number',
-      requiresArg: true,
+      ...wholeNumber('min-canaries', { least: 1, most: LIMITS.minCanariesMax }),
       default: 1,
       describe: 'robots a wave has at least',
     })
@@ -49,15 +48,8 @@ export function withSteps<T>(argv: Argv<T>) {
 const withAudience = (argv: Argv) => withSteps(withWho(argv));
 type AudienceArgs = Awaited<ReturnType<typeof withAudience>['argv']>;
 
-/** @throws DroverError USAGE */
+/** @throws DroverError USAGE, of what cannot be read */
 export function readAudience(argv: AudienceArgs, fleet: string): Audience {
-  const { minCanaries } = argv;
-  if (!Number.isInteger(minCanaries) || minCanaries < 1) {
-    throw new DroverError(
-      'USAGE',
-      `read --min-canaries: want a whole number from 1 (got ${minCanaries})`,
-    );
-  }
   return {
     tags: commaList(argv.tags),
     robots: commaList(argv.robots),
@@ -70,6 +62,6 @@ export function readAudience(argv: AudienceArgs, fleet: string): Audience {
     gates: parseGates(argv.gate ?? []),
     lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
-    minCanaries,
+    minCanaries: argv.minCanaries,
   };
 }

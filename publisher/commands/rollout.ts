@@ -16,7 +16,7 @@ import {
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
-import { TEXT, withDryRun } from '../../shared/io/cli-options.ts';
+import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
   openApi,
   rawObject,
@@ -40,7 +40,7 @@ const withSteering = (argv: Argv, verb: SteerCommand) =>
     })
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
     .option('wave', {
-      type: 'number',
+      ...wholeNumber('wave', { least: 0, most: LIMITS.wavesMax }),
       describe: 'of approve and force-open; default: the open one',
     })
     .example(`$0 rollout ${verb} app-1-4-2-k3f9 --reason 'line 2 is down'`, '');

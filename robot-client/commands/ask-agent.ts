@@ -5,6 +5,8 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
 import { explainAtRest } from './at-rest.ts';
 import { callAgent } from './call-agent.ts';
+import { DEFAULT_ROOT } from './declare-options.ts';
+import { withGivenRoots } from './given-roots.ts';
 import { parseRoots } from './options.ts';
 import { findOwnFolders } from './own-folders.ts';
 
@@ -18,15 +20,20 @@ export interface AskArgs {
 export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   const out = makeOutput(args.json);
   const roots = parseRoots(args.root);
+  const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
   try {
     const answer = await callAgent({ roots, socket: args.socket }, 'GET', path);
     const { lines } = answer as { lines?: string[] };
-    out.result(answer as object, lines ?? [JSON.stringify(answer, null, 2)]);
+    out.result(answer as object, lines ? withGivenRoots(lines, given) : inLines(answer));
   } catch (thrown) {
     if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
     const atRest = await explainAtRest(realDisk, roots, findOwnFolders());
     const { isWhole, ...told } = atRest;
     if (!isWhole) process.exitCode = 3;
-    out.result(told, atRest.lines);
+    const lines = withGivenRoots(atRest.lines, given);
+    out.result({ ...told, lines }, path === '/status' ? inLines({ ...told, lines }) : lines);
   }
 }
+
+/** JSON for people to read. */
+const inLines = (answer: unknown): string[] => [JSON.stringify(answer, null, 2)];

@@ -5,7 +5,9 @@
 
 import { toProblem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
-import { layoutOf } from '../install/layout.ts';
+import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
+import { layoutOf, type Layout } from '../install/layout.ts';
+import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
 import { versionOf } from '../install/slots.ts';
@@ -39,14 +41,25 @@ export async function explainAtRest(
   const lines: string[] = [];
   let isWhole = true;
   for (const { component, root } of roots) {
-    const layout = layoutOf(root);
+    const layout = layoutOf(
+      root,
+      roots.map((one) => one.root),
+    );
     const isAbsent = (await disk.kind(root)) === 'absent';
-    const away = notMounted(root, own) ?? (isAbsent ? rootAbsent('look at', root) : null);
+    const away =
+      notMounted(root, own) ??
+      (isAbsent ? rootAbsent('look at', root) : await foreignRoot(disk, layout, component));
     if (away) {
       const problem = toProblem(away);
       components.push({ name: component, last_error: problem });
       lines.push(`${component}: ${problem.message} (${problem.code}): ${problem.hint}`);
       isWhole = false;
+      continue;
+    }
+    const untouched = await notTakenOver(disk, layout);
+    if (untouched !== null) {
+      components.push({ name: component, version: null, last_error: null, adopts: untouched });
+      lines.push(...untakenLines(component, untouched));
       continue;
     }
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
@@ -73,4 +86,20 @@ export async function explainAtRest(
     : 'the agent is not running; this is what the disk remembers';
   const agent = isHeld ? 'not answering' : 'not running';
   return { agent, isWhole, components, lines: [first, ...lines] };
+}
+
+/** The version that the first start makes of a plain active/ of a root without a state; else null. */
+async function notTakenOver(disk: Disk, layout: Layout): Promise<string | null> {
+  if ((await disk.kind(layout.machineFile)) !== 'absent') return null;
+  const slots = await readSlots(disk, layout);
+  const releases = await disk.list(layout.releases);
+  return planFirstStart(slots, releases, ADOPTED_VERSION_DEFAULT)?.version ?? null;
+}
+
+function untakenLines(component: string, version: string): string[] {
+  return [
+    `${component}: runs what Drover did not install`,
+    `  a plain active/ that was not taken over yet: the first start of the agent makes it release ${version} (--adopt-version names it)`,
+    '  hint: start the agent; or take it over now: drover-robot adopt',
+  ];
 }

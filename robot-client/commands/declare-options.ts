@@ -3,11 +3,11 @@
 import type { Argv } from 'yargs';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { BROKER_URL, TEXT, withJson, withLogin } from '../../shared/io/cli-options.ts';
+import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared/io/cli-options.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
 import { defaultArch } from './options.ts';
 
-const DEFAULT_ROOT = '/opt/robot';
+export const DEFAULT_ROOT = '/opt/robot';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
@@ -45,7 +45,7 @@ export const withInstall = <T>(args: Argv<T>) =>
       describe: 'one run of a hook is killed after this',
     })
     .option('max-boots', {
-      type: 'number',
+      ...wholeNumber('max-boots', { least: 1, most: LIMITS.bootAttemptsMax }),
       default: LIMITS.bootAttemptsMaxDefault,
       describe: 'unconfirmed boots before a rollback',
     })

@@ -21,7 +21,13 @@ export interface RecoverFailure {
 /** @throws DroverError ROBOT_ALREADY_RUNNING when an agent works on one of them; none was touched */
 export async function recoverRoots(
   roots: readonly ComponentRoot[],
-  on: { socketPath: string; own: OwnFolders; recover(one: ComponentRoot): Promise<Recovery> },
+  on: {
+    socketPath: string;
+    own: OwnFolders;
+    /** False: a root that is not there is a failure, since something was asked of it. */
+    mayBeAbsent?: boolean;
+    recover(one: ComponentRoot): Promise<Recovery>;
+  },
 ): Promise<{ recoveries: Recovery[]; failures: RecoverFailure[] }> {
   const recoveries: Recovery[] = [];
   const failures: RecoverFailure[] = [];
@@ -31,6 +37,7 @@ export async function recoverRoots(
   for (const one of roots) {
     try {
       if ((await realDisk.kind(one.root)) === 'absent' && !notMounted(one.root, on.own)) {
+        if (on.mayBeAbsent === false) throw rootAbsent('recover', one.root);
         recoveries.push(nothingThere(one));
         continue;
       }

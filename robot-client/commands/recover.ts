@@ -4,12 +4,13 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
-import { assertRootsApart } from '../install/lock.ts';
+import { bootIdentity } from '../install/boot-identity.ts';
+import { assertRootsApart } from '../install/roots-apart.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
-import { withAgentOptions } from './declare-options.ts';
+import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
+import { withGivenRoots } from './given-roots.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
-import { layoutOf } from '../install/layout.ts';
 import {
   parseAdoptVersion,
   parseHookTimeout,
@@ -60,11 +61,13 @@ async function recover(args: RecoverArgs): Promise<void> {
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
-    stateFolders: roots.map(({ root }) => layoutOf(root).state),
+    boot: bootIdentity(),
+    siblings: roots.map(({ root }) => root),
   };
   const { recoveries, failures } = await recoverRoots(roots, {
     socketPath: socketPathOf(roots, args.socket),
     own: openOwnFolders(makeLog('drover-robot')),
+    mayBeAbsent: args.release === undefined,
     recover: (one) => recoverComponent({ ...install, ...one }),
   });
   const lines = [
@@ -74,7 +77,9 @@ async function recover(args: RecoverArgs): Promise<void> {
     ]),
     ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
   ];
-  makeOutput(args.json).result({ components: recoveries, failures }, lines);
+  const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
+  const told = withGivenRoots(lines, given);
+  makeOutput(args.json).result({ components: recoveries, failures }, told);
   // Where something is left to do. The application starts all the same: docs/recovery.md.
   if (recoveries.some(({ problems }) => problems.length > 0)) process.exitCode = 3;
   const [first] = failures;

@@ -1,10 +1,28 @@
 /** `drover-robot retry`: tries again now what waits for another try. */
 
 import type { Argv } from 'yargs';
+import { z } from 'zod';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { callAgent } from './call-agent.ts';
 import { componentOf, withComponent } from './declare-options.ts';
 import { parseRoots } from './options.ts';
+
+/** An agent of 0.1 says `retried` alone, and refuses when that is none. */
+const answerSchema = z.object({
+  retried: z.number(),
+  problems: z
+    .array(z.object({ component: z.string(), code: z.string(), message: z.string() }))
+    .default([]),
+});
+
+function linesOf({ retried, problems }: z.output<typeof answerSchema>): string[] {
+  const head =
+    retried > 0
+      ? 'it is tried again now'
+      : 'nothing that failed waits for another try; the root was looked at again';
+  const seen = problems.map(({ component, message, code }) => `${component}: ${message} (${code})`);
+  return [head, ...seen];
+}
 
 export const retryCommand = (argv: Argv): Argv =>
   argv.command(
@@ -14,6 +32,6 @@ export const retryCommand = (argv: Argv): Argv =>
     async (args) => {
       const agent = { roots: parseRoots(args.root), socket: args.socket };
       const answer = await callAgent(agent, 'POST', '/retry', componentOf(args));
-      makeOutput(args.json).result(answer as object, ['it is tried again now']);
+      makeOutput(args.json).result(answer as object, linesOf(answerSchema.parse(answer)));
     },
   );

@@ -13,7 +13,7 @@ import { makeLog, readInput } from '../../shared/io/cli.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
-import { assertRootsApart } from '../install/lock.ts';
+import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { withAgent, type AgentArgs } from './declare-options.ts';

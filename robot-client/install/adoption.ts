@@ -17,7 +17,14 @@ const NAMES_TRIED_MAX = 100;
 export type Takeover =
   /** The folder itself moves to releases/. */
   | { readonly slot: SlotName; readonly how: 'move'; readonly version: string }
-  /** A link in releases/ leads to where the slot led; nothing moves. */
+  /** Of what stands outside of releases/, where nobody knows that it is needed: a copy of it. */
+  | {
+      readonly slot: SlotName;
+      readonly how: 'copy';
+      readonly version: string;
+      readonly from: string;
+    }
+  /** A link in releases/ leads to where the slot led, also in releases/; nothing moves. */
   | { readonly slot: SlotName; readonly how: 'link'; readonly version: string; readonly to: string }
   /** What can be no release is renamed beside; `active` then leads to the release of `rollback`. */
   | { readonly slot: SlotName; readonly how: 'aside'; readonly next: string | null };
@@ -39,17 +46,19 @@ export function planFirstStart(
   return { version, rollbackVersion };
 }
 
+/** @param ran version that ran last and is whole, by the state; null when that is not known */
 export function planTakeover(
   slots: Slots,
   releases: readonly string[],
   version: string,
+  ran: string | null = null,
 ): Takeover[] {
   const active = freeVersion(releases, version);
   const rollback = freeVersion([...releases, active], ROLLBACK_VERSION);
   const spare = slots.rollback.kind === 'release' ? slots.rollback.version : null;
   return [
     ...planSlot('rollback', slots.rollback, rollback, null),
-    ...planSlot('active', slots.active, active, spare),
+    ...planSlot('active', slots.active, active, ran ?? spare),
   ];
 }
 
@@ -59,12 +68,17 @@ function planSlot(
   version: string,
   spare: string | null,
 ): readonly Takeover[] {
+  // A link that an older `adopt` made.
+  if (found.kind === 'release' && found.isOutside) {
+    return [{ slot, how: 'copy', version, from: found.end.path }];
+  }
   if (found.kind !== 'foreign') return [];
   switch (found.problem.code) {
     case 'SLOT_FOLDER':
     case 'ADOPT_IMPOSSIBLE':
       return [{ slot, how: 'move', version }];
     case 'SLOT_OUTSIDE':
+      return found.end === null ? [] : [{ slot, how: 'copy', version, from: found.end }];
     case 'SLOT_NAME':
       return found.end === null ? [] : [{ slot, how: 'link', version, to: found.end }];
     case 'SLOT_DANGLING':
@@ -90,16 +104,34 @@ function freeVersion(taken: readonly string[], wanted: string): string {
   return `${stem}.${NAMES_TRIED_MAX}`;
 }
 
-export function describeTakeover(takeover: Takeover): string {
+/** @param isDone false: what would be done */
+export function describeTakeover(takeover: Takeover, isDone: boolean): string {
   const { slot } = takeover;
+  const say = (would: string, done: string): string => `${slot}: ${isDone ? done : would}`;
+  if (takeover.how === 'aside') {
+    const { next } = takeover;
+    const [lead, led] =
+      next === null
+        ? ['', '']
+        : [`, and lead ${slot} to releases/${next}`, `; ${slot} leads to releases/${next}`];
+    return say(`rename it to ${slot}.aside${lead}`, `was renamed to ${slot}.aside${led}`);
+  }
+  const release = `releases/${takeover.version}`;
   switch (takeover.how) {
     case 'move':
-      return `${slot}: move the folder to releases/${takeover.version}, and make ${slot} a link to it`;
+      return say(
+        `move the folder to ${release}, and make ${slot} a link to it`,
+        `the folder was moved to ${release}, and ${slot} is a link to it`,
+      );
+    case 'copy':
+      return say(
+        `copy ${takeover.from} to ${release}, and lead ${slot} there; the original stays as it is`,
+        `${takeover.from} was copied to ${release}, and ${slot} leads there; the original stays as it is`,
+      );
     case 'link':
-      return `${slot}: make releases/${takeover.version} a link to ${takeover.to}, and lead ${slot} there`;
-    case 'aside':
-      return takeover.next === null
-        ? `${slot}: rename it to ${slot}.aside`
-        : `${slot}: rename it to ${slot}.aside, and lead ${slot} to releases/${takeover.next}`;
+      return say(
+        `make ${release} a link to ${takeover.to}, and lead ${slot} there`,
+        `${release} is a link to ${takeover.to}, and ${slot} leads there`,
+      );
   }
 }

@@ -2,6 +2,8 @@
 
 export interface Layout {
   readonly root: string;
+  /** Roots of the other components of this robot: what their slots lead to stays as well. */
+  readonly siblings: readonly string[];
   /** One complete tree for each version that is kept. */
   readonly releases: string;
   /** Link to the release that boots. */
@@ -21,10 +23,12 @@ export interface Layout {
   readonly adoptFile: string;
 }
 
-export function layoutOf(root: string): Layout {
+/** @param siblings roots of the robot; this one among them counts for nothing */
+export function layoutOf(root: string, siblings: readonly string[] = []): Layout {
   const state = `${root}/state`;
   return {
     root,
+    siblings: siblings.filter((one) => one !== root),
     releases: `${root}/releases`,
     active: `${root}/active`,
     rollback: `${root}/rollback`,

@@ -4,19 +4,28 @@
  *
  * It is an flock(2) on the root folder itself, which also works when the disk is read-only or full,
  * and holds between containers that share the folder. `state/` is locked beside it when it is there:
- * a container may have been given that folder alone. A lock belongs to the open file description:
+ * a container may have been given that folder alone; and `releases/`, to which the link of another
+ * root may lead. A lock belongs to the open file description:
  * the program `flock` takes it on a descriptor that it inherits, and it stays while ours is open.
  * The path is locked as well, outside of the root (path-lock.ts): a root may be unmounted under us.
  * Node opens with O_CLOEXEC, so no hook, and no daemon that a hook leaves behind, keeps it.
  */
 
-import { closeSync, constants, fstat, openSync, readFileSync, stat, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  openSync,
+  readFileSync,
+  stat,
+  statSync,
+} from 'node:fs';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
-import { layoutOf } from './layout.ts';
+import { layoutOf, type Layout } from './layout.ts';
 import { diskError, realDisk } from './disk.ts';
 import { notMounted, rememberMount } from './mount-memory.ts';
-import { mountedPlace, overlaps } from './mounted-place.ts';
 import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
 import { flock, lockPaths, realPathOf } from './path-lock.ts';
 import { makeRoot } from '../update/swap.ts';
@@ -30,6 +39,11 @@ export interface RootLock {
    * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
    */
   takeState(): Promise<void>;
+  /**
+   * Locks `releases/` when it is there and is not the folder that is locked.
+   * @throws DroverError ROBOT_ALREADY_RUNNING: another root leads to the same folder
+   */
+  takeReleases(): Promise<void>;
   /** Idempotent. The end of the process does the same. */
   release(): void;
 }
@@ -48,7 +62,9 @@ export async function lockRoot(root: string, own: OwnFolders = NO_FOLDERS): Prom
   try {
     const lock = await lockFolders(root, own);
     return {
-      ...{ root, stray: () => lock.stray(), takeState: () => lock.takeState() },
+      ...{ root, stray: () => lock.stray() },
+      takeState: () => lock.takeState(),
+      takeReleases: () => lock.takeReleases(),
       release: () => {
         lock.release();
         paths.release();
@@ -66,9 +82,10 @@ export async function lockFolders(root: string, own: OwnFolders): Promise<RootLo
   if (away) throw away;
   const layout = layoutOf(root);
   if (folderId(root) === null) await makeRoot(realDisk, layout);
-  const lock = new FolderLock(root, layout.state, await lockFolder(root, root));
+  const lock = new FolderLock(layout, await lockFolder(root, root));
   try {
     if ((await realDisk.kind(layout.state)) === 'folder') await lock.lockState();
+    await lock.takeReleases();
     await rememberMount(root, own);
     return lock;
   } catch (thrown) {
@@ -78,15 +95,17 @@ export async function lockFolders(root: string, own: OwnFolders): Promise<RootLo
 }
 
 class FolderLock implements RootLock {
-  #fds: { readonly root: number; readonly state: number | null } | null;
+  #fds: { root: number; state: number | null; releases: number | null } | null;
 
   readonly root: string;
   readonly #state: string;
+  readonly #releases: string;
 
-  constructor(root: string, state: string, rootFd: number) {
+  constructor({ root, state, releases }: Layout, rootFd: number) {
     this.root = root;
     this.#state = state;
-    this.#fds = { root: rootFd, state: null };
+    this.#releases = releases;
+    this.#fds = { root: rootFd, state: null, releases: null };
   }
 
   async stray(): Promise<DroverError | null> {
@@ -113,13 +132,26 @@ class FolderLock implements RootLock {
     const before = this.#fds;
     if (!before) return closeSync(state);
     if (before.state !== null) closeSync(before.state);
-    this.#fds = { root: before.root, state };
+    this.#fds = { ...before, state };
+  }
+
+  async takeReleases(): Promise<void> {
+    const fds = this.#fds;
+    const held = fds && [fds.root, fds.state, fds.releases];
+    const found = folderId(this.#releases);
+    if (!held || found === null || held.some((fd) => fd !== null && idOf(fd) === found)) return;
+    const releases = await lockReleases(this.#releases);
+    if (releases === null) return;
+    const before = this.#fds;
+    if (!before) return closeSync(releases);
+    if (before.releases !== null) closeSync(before.releases);
+    this.#fds = { ...before, releases };
   }
 
   release(): void {
     const fds = this.#fds;
     this.#fds = null;
-    for (const fd of [fds?.root, fds?.state]) if (typeof fd === 'number') closeSync(fd);
+    for (const fd of Object.values(fds ?? {})) if (fd !== null) closeSync(fd);
   }
 }
 
@@ -162,48 +194,29 @@ export function isLocked(path: string): boolean {
   }
 }
 
-/**
- * Two roots that are one folder in two spellings, or of which one lies in the other, would undo
- * each other's work. They need not exist yet.
- * @throws DroverError ROOTS_OVERLAP
- */
-export function assertRootsApart(roots: readonly { component: string; root: string }[]): void {
-  const mounts = roots.length > 1 ? readMounts() : '';
-  const found = roots.map(({ component, root }) => {
-    const real = realPathOf(root);
-    return { component, real, id: folderId(root), place: mountedPlace(real, mounts) };
-  });
-  for (const [at, one] of found.entries()) {
-    for (const other of found.slice(at + 1)) {
-      const isSame = one.real === other.real || (one.id !== null && one.id === other.id);
-      const isMounted = one.place && other.place && overlaps(one.place, other.place);
-      const isInside = isMounted || isBelow(one.real, other.real) || isBelow(other.real, one.real);
-      if (!isSame && !isInside) continue;
-      const how = isSame ? 'are the same folder' : 'lie in each other';
-      throw new DroverError(
-        'ROOTS_OVERLAP',
-        `read --root: ${one.component} and ${other.component} ${how} (${one.real}, ${other.real})`,
-      );
-    }
-  }
-}
-
-/** Empty where the kernel shows no mounts: paths and inodes are compared all the same. */
-function readMounts(): string {
-  try {
-    return readFileSync('/proc/self/mountinfo', 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-const isBelow = (path: string, above: string): boolean =>
-  path.startsWith(above === '/' ? '/' : `${above}/`);
-
 /** The same for one folder under two names, also over a bind mount; null when there is none. */
-function folderId(path: string): string | null {
+export function folderId(path: string): string | null {
   const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
   return stat ? `${stat.dev}:${stat.ino}` : null;
+}
+
+function idOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+}
+
+/** Null for a folder that cannot be opened or locked: the lock of the root holds without it. */
+async function lockReleases(folder: string): Promise<number | null> {
+  try {
+    return await lockFolder(folder, folder);
+  } catch (thrown) {
+    const code = thrown instanceof DroverError ? thrown.code : null;
+    if (code !== 'ROBOT_ALREADY_RUNNING') return null;
+    const real = realPathOf(folder);
+    const hint = `give each root a releases/ of its own, or stop the other agent first: fuser -v ${real} names it`;
+    const why = `lock ${folder}: another drover-robot works on this folder (${real}), maybe from another root`;
+    throw new DroverError(code, why, { hint, cause: thrown });
+  }
 }
 
 async function lockFolder(folder: string, root: string): Promise<number> {

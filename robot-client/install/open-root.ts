@@ -72,6 +72,7 @@ export class RootOpener {
     const wasStray = STRAY.has(this.problem?.code);
     this.problem = null;
     await this.#tried(() => prepareLayout(disk, layout));
+    await this.#tried(async () => this.#claims.takeReleases?.(layout.root));
     if (state && wasStray && !this.problem)
       await this.#tried(() => writeMachineState(disk, layout, state));
     return await this.probe();

@@ -7,7 +7,14 @@
 import { compareVersions, isVersion } from '../../shared/rules/version.ts';
 import type { PathKind } from './disk-port.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { foreignProblem, isInUse, versionOf, type Slots } from './slots.ts';
+import {
+  foreignProblem,
+  isInUse,
+  leadsThrough,
+  versionOf,
+  type Lead,
+  type Slots,
+} from './slots.ts';
 
 export interface FoundEntry {
   readonly name: string;
@@ -19,6 +26,8 @@ export interface FoundEntry {
 
 export interface RootFacts {
   readonly slots: Slots;
+  /** Where slots of other components lead; null for one that cannot be looked at. */
+  readonly siblings?: readonly (Lead | null)[];
   readonly releases: readonly FoundEntry[];
   readonly staging: readonly FoundEntry[];
   /** Versions with a recipe, and those with a seal. */
@@ -81,8 +90,19 @@ export function planPrune(facts: RootFacts): PrunePlan {
   };
 }
 
+/** Why an entry stays for the sake of another component of this robot; null when none needs it. */
+function whyOfSibling({ path, id }: FoundEntry, { siblings = [] }: RootFacts): string | null {
+  if (siblings.some((lead) => lead && leadsThrough(lead, path, id))) {
+    return 'active or rollback of another component of this robot leads there';
+  }
+  return siblings.includes(null)
+    ? 'kept while active or rollback of another component cannot be looked at'
+    : null;
+}
+
 /** Null for a release that Drover made and that nothing needs any more. */
-function whyKept({ name, kind }: FoundEntry, facts: RootFacts): string | null {
+function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
+  const { name, kind } = entry;
   const { slots, recipes, seals } = facts;
   if (kind !== 'folder') return `a ${kind}, which Drover did not make`;
   if (!isVersion(name)) return 'its name is no version: Drover did not make it';
@@ -91,13 +111,15 @@ function whyKept({ name, kind }: FoundEntry, facts: RootFacts): string | null {
   }
   if (name === facts.spare) return 'kept as the last whole one: what the slots lead to is not';
   if (versionOf(slots.active) === null) return 'kept while active leads to no release';
-  return slots.rollback.kind === 'lost' ? 'kept while the release of rollback is gone' : null;
+  if (slots.rollback.kind === 'lost') return 'kept while the release of rollback is gone';
+  return whyOfSibling(entry, facts);
 }
 
 /** Folders of jobs have names of their own; what else stands in staging/ is not Drover's. */
 function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boolean {
   if (kind !== 'folder' || name === facts.keepStaging || !isJobFolder(name)) return false;
-  return !isInUse(facts.slots, path, id);
+  const isLedTo = facts.siblings?.some((lead) => lead && leadsThrough(lead, path, id)) ?? false;
+  return !isInUse(facts.slots, path, id) && !isLedTo;
 }
 
 /** The names that `stagingFolder` and an adoption by copy give. */

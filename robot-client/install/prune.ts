@@ -19,7 +19,7 @@ import {
   type Layout,
 } from './layout.ts';
 import type { Disk } from './disk-port.ts';
-import { followPath, readSlots } from './read-slots.ts';
+import { followPath, readSlots, siblingLeads } from './read-slots.ts';
 import { isSickDisk } from './root-claims.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { checkRelease } from './seal-check.ts';
@@ -123,6 +123,7 @@ async function readRoot(
   const adopted = seals.filter((name) => name.startsWith(ADOPTED_SEAL));
   return {
     slots: await readSlots(disk, layout),
+    siblings: await siblingLeads(disk, layout),
     releases: await entriesOf(disk, layout.releases),
     staging: await entriesOf(disk, layout.staging),
     recipes: await disk.list(layout.bases),

@@ -8,10 +8,11 @@ import { resolve } from 'node:path';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/rules/version.ts';
-import type { Layout } from './layout.ts';
+import { layoutOf, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import {
   classifySlot,
+  type Lead,
   type PathEnd,
   type ReleasesFacts,
   type Slot,
@@ -42,6 +43,23 @@ async function factsOf(disk: Disk, path: string, name: SlotName): Promise<SlotFa
     const end: PathEnd = { kind: 'unreadable', why: toProblem(thrown).message };
     return { name, kind: 'unreadable', text: null, end, way: [] };
   }
+}
+
+/**
+ * Where the slots of the other components lead, whatever they are: a person's link may lead from
+ * one root into another. Null for a slot that cannot be looked at: it may lead anywhere.
+ */
+export async function siblingLeads(disk: Disk, layout: Layout): Promise<(Lead | null)[]> {
+  const leads: (Lead | null)[] = [];
+  for (const root of layout.siblings) {
+    const { active, rollback } = layoutOf(root);
+    for (const slot of [active, rollback]) {
+      const { end, way } = await followPath(disk, slot);
+      const isUnread = end.kind === 'unreadable';
+      leads.push(isUnread ? null : { end: end.kind === 'there' ? end : null, way });
+    }
+  }
+  return leads;
 }
 
 /** Names in releases/ that lead to the same folder; asked only when its own place is elsewhere. */

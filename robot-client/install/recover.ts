@@ -13,27 +13,27 @@ import { step, type MachineEvent } from '../update/machine.ts';
 import type { Disk } from './disk-port.ts';
 import {
   decideBoot,
+  isCounted,
   knownDamages,
   notCounted,
   startEvent,
   unreadWayBack,
+  withBoot,
   withDamage,
   type BootFacts,
-  type Spare,
 } from './recovery.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { linkAgain, linkBeside, planRelink } from './relink.ts';
-import { slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { outsideProblems, slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
-import { expectedOf, failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
+import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
+import { findSpare } from './boot-spare.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { runHook } from './hooks.ts';
 import { clearStaging } from './prune.ts';
-import { wholeReleases } from './whole-releases.ts';
-import { chooseOlder } from '../update/way-back-plan.ts';
 import { readSlots } from './read-slots.ts';
 import { foreignRoot } from './root-name.ts';
 import { checkRelease } from './seal-check.ts';
@@ -67,11 +67,13 @@ export interface RecoverInput {
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
+  /** Of this boot; null or left out: each run counts as one. */
+  readonly boot?: string | null;
   readonly adoptVersion: string;
   /** Release that a technician chose for `active`. */
   readonly release?: string | undefined;
-  /** State folders of all roots of the robot. */
-  readonly stateFolders?: readonly string[];
+  /** Roots of the robot. */
+  readonly siblings?: readonly string[];
 }
 
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
@@ -96,7 +98,7 @@ class Recoverer {
   constructor(input: RecoverInput) {
     this.#input = input;
     this.#disk = input.disk;
-    this.#layout = layoutOf(input.root);
+    this.#layout = layoutOf(input.root, input.siblings);
   }
 
   async run(): Promise<Recovery> {
@@ -134,6 +136,7 @@ class Recoverer {
     // With nothing to boot something is left to do; what boots is no reason for another exit code.
     if (problem && version === null && !bootsForeign) this.#note(problem);
     else if (problem) this.#say(problem);
+    for (const outside of outsideProblems(slots)) this.#say(outside);
     const { phase } = this.#state;
     const [actions, problems] = [this.#actions, this.#problems];
     return { component, version, bootsForeign, phase, actions, problems };
@@ -186,9 +189,12 @@ class Recoverer {
   /** Links a release again when nothing says which one ran, or a technician chose one. */
   async #relink(): Promise<void> {
     const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
-    const { component, release, stateFolders = [] } = this.#input;
+    const { component, release, siblings = [] } = this.#input;
+    const stateFolders = siblings.map((root) => layoutOf(root).state);
     const on = { component, release, stateFolders, state };
-    const plan = await this.#tried(() => planRelink(disk, layout, on));
+    const find = () => planRelink(disk, layout, on);
+    // What a person asked for and cannot be done ends it, before a boot is counted.
+    const plan = release === undefined ? await this.#tried(find) : await find();
     if (plan === null) return;
     if ('ask' in plan) return this.#note(plan.ask);
     // The state comes first: a link that it does not know would count as one of the image.
@@ -268,32 +274,12 @@ class Recoverer {
     const isBad = active.kind === 'absent' || active.kind === 'damaged';
     // Only where it is needed: a robot that boots well does not pay for the release before.
     const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
-    const isShort = isBad && rollback.kind !== 'whole';
-    return { active, rollback, spare: isShort ? await this.#spare(slots, until) : null };
-  }
-
-  /**
-   * Looks at the installed release when its link is gone; on probation, at the one before it. When
-   * that is not whole either, it is the newest whole one that is older.
-   */
-  async #spare(slots: Slots, until: number): Promise<Spare | null> {
-    const { phase, job } = this.#state;
-    const installed = expectedOf(this.#state);
-    const version = phase === 'probation' ? job?.previousVersion : installed;
-    const mayHash = (): boolean => performance.now() < until;
-    const inSlots = [slots.active, slots.rollback].map(versionOf);
-    if (typeof version === 'string' && !inSlots.includes(version)) {
-      const check = await checkRelease(this.#disk, this.#layout, {
-        ...{ version, tree: releaseFolder(this.#layout, version) },
-        ...{ mayHash, known: knownDamages(this.#state, version) },
-      });
-      if (check.kind === 'whole') return { version, check };
-    }
-    const below = versionOf(slots.active) ?? installed;
-    if (below === null) return null;
-    const whole = await wholeReleases(this.#disk, this.#layout, mayHash);
-    const older = chooseOlder(whole, { below, failed: failedOf(this.#state) });
-    return older === null ? null : { version: older, check: { kind: 'whole', isHashed: false } };
+    const isShort = isBad && (rollback.kind !== 'whole' || active.kind === 'absent');
+    const on = { state: this.#state, slots, mayHash: () => performance.now() < until };
+    return {
+      ...{ active, rollback },
+      spare: isShort ? await findSpare(this.#disk, this.#layout, on) : null,
+    };
   }
 
   /** Counts the boot. One on probation that cannot be counted leads back, not on. */
@@ -304,7 +290,15 @@ class Recoverer {
         { state: this.#state, slots, bootsMax: this.#input.bootsMax },
         'recover',
       );
-      const isKept = await this.#keep(event);
+      const { boot = null } = this.#input;
+      const isOnIt = versionOf(slots.active) === this.#state.job?.version;
+      if (isOnIt && isCounted(this.#state, event, boot)) {
+        const { job } = this.#state;
+        this.#actions.push(`boot ${job?.boots} of ${job?.version}, which was counted before`);
+        return;
+      }
+      this.#state = withBoot(step(this.#state, event, Date.now()).state, boot);
+      const isKept = await this.#write();
       const { phase, job } = this.#state;
       if (phase !== 'probation' || !job) return;
       if (isKept) {

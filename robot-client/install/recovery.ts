@@ -12,14 +12,14 @@ import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { foreignProblem, slotProblem, versionOf, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
-import type { MachineState } from '../update/state.ts';
+import { expectedOf, type MachineState } from '../update/state.ts';
 
 export interface BootFacts {
   readonly state: MachineState;
   readonly slots: Slots;
   readonly active: ReleaseCheck;
   readonly rollback: ReleaseCheck;
-  /** Looked at when neither `active` nor `rollback` leads to something whole. */
+  /** Looked at when neither `active` nor `rollback` leads to something whole, or `active` to nothing. */
   readonly spare?: Spare | null;
   readonly bootsMax: number;
 }
@@ -60,7 +60,10 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const back = versionOf(slots.rollback);
   // A release to which no link leads is taken when it is known to be whole, and rollback is not.
   const { spare = null } = facts;
-  const isSpareBetter = spare?.check.kind === 'whole' && rollback.kind !== 'whole';
+  // With its link gone alone, so is what ran: no version is lost for a link.
+  const isWhatRan =
+    active.kind === 'absent' && state.phase !== 'probation' && spare?.version === expectedOf(state);
+  const isSpareBetter = spare?.check.kind === 'whole' && (rollback.kind !== 'whole' || isWhatRan);
   const isBad = active.kind === 'absent' || active.kind === 'damaged';
   if (isBad && spare && isSpareBetter) {
     return { problem, damage, goesBackTo: spare.version };
@@ -122,6 +125,20 @@ export function startEvent(
     return { kind: 'boots_exhausted', problem: notCounted(job.version) };
   }
   return powerEvent(state, by, bootsMax);
+}
+
+/** True when `recover` has counted this boot: a person who types it again does not boot again. */
+export function isCounted(state: MachineState, event: MachineEvent, boot: string | null): boolean {
+  const { phase, job } = state;
+  const isOfBoot = event.kind === 'power_returned' || event.kind === 'boots_exhausted';
+  return isOfBoot && phase === 'probation' && boot !== null && job?.countedBoot === boot;
+}
+
+/** Remembers with the count which boot it was. */
+export function withBoot(state: MachineState, boot: string | null): MachineState {
+  const { phase, job } = state;
+  if (phase !== 'probation' || !job || boot === null) return state;
+  return { ...state, job: { ...job, countedBoot: boot } };
 }
 
 export function notCounted(version: string): Problem {

@@ -68,14 +68,18 @@ async function assertMayChoose(
   assertOwnSlots(slots);
   const runs = versionOf(slots.active);
   if (runs !== null && whole.includes(runs)) {
-    throw new DroverError('USAGE', `link ${release}: active leads to ${runs}, which is whole`);
+    const hint = `nothing has to be linked; another version runs when it is published`;
+    const why = `link ${release}: active leads to ${runs}, which is whole`;
+    throw new DroverError('USAGE', why, { hint });
   }
   const tree = releaseFolder(layout, release);
   const look = { version: release, tree, mayHash: () => true, known: new Set<string>() };
   const found = await checkRelease(disk, layout, look);
   if (found.kind === 'absent') {
     const there = whole.length > 0 ? `whole are ${whole.join(', ')}` : 'none is whole';
-    throw new DroverError('USAGE', `link ${release}: there is no such release (${there})`);
+    const hint = 'name one that is whole; where none is, publish a version';
+    const why = `link ${release}: there is no such release (${there})`;
+    throw new DroverError('USAGE', why, { hint });
   }
   if (found.kind === 'damaged') {
     throw new DroverError('RELEASE_DAMAGED', `link ${release}: ${found.path}: ${found.why}`);

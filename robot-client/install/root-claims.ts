@@ -15,6 +15,8 @@ export interface Claims {
   /** @throws DroverError of `lockRoot` while the root is not ours */
   take(root: string): Promise<void>;
   has(root: string): boolean;
+  /** Locks `releases/` of a root that is claimed. @throws DroverError ROBOT_ALREADY_RUNNING */
+  takeReleases?(root: string): Promise<void>;
   /** Why the path of a root leads to other folders than those that are claimed, or null. */
   stray?(root: string): Promise<DroverError | null>;
 }
@@ -110,6 +112,10 @@ export class RootClaims implements Claims {
     const lock = this.#locks.get(root);
     if ((await lock?.stray())?.code === 'STATE_GONE') await this.#tellGone();
     await lock?.takeState();
+  }
+
+  async takeReleases(root: string): Promise<void> {
+    await this.#locks.get(root)?.takeReleases();
   }
 
   /** The root that is claimed and in which a path lies; null when there is none. */

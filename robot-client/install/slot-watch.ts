@@ -11,7 +11,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import type { MachineState } from '../update/state.ts';
 import type { Cleaned } from '../update/clean-up.ts';
 import type { Left } from './prune-plan.ts';
-import { NO_SLOTS, slotProblem, versionOf, type Slots } from './slots.ts';
+import { NO_SLOTS, outsideProblems, slotProblem, versionOf, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { readSlots } from './read-slots.ts';
 import type { Claims } from './root-claims.ts';
@@ -75,7 +75,8 @@ export class SlotWatch {
   /** Reads the slots again; true when what is wrong with them is not what it was. */
   async look(now: EpochMs): Promise<{ isNew: boolean; problem: Problem | null }> {
     await this.read();
-    const problem = slotProblem(this.slots) ?? this.damage;
+    const [outside = null] = outsideProblems(this.slots);
+    const problem = slotProblem(this.slots) ?? this.damage ?? outside;
     const key = problem && `${problem.code} ${problem.message}`;
     const isNew = key !== this.#told;
     if (isNew) this.sinceMs = now;

@@ -52,6 +52,8 @@ export type Slot =
       readonly version: string;
       /** The text of the link is the one that Drover writes. */
       readonly isOurs: boolean;
+      /** It leads out of releases/: who removes that does not know of us. */
+      readonly isOutside: boolean;
       readonly end: { readonly path: string; readonly id: string };
       readonly way: readonly string[];
     }
@@ -110,7 +112,8 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   }
   const { path, id } = end;
   const isOurs = text === linkTarget(version);
-  return { kind: 'release', version, isOurs, end: { path, id }, way };
+  const isOutside = releases.path !== null && !isWithin(releases.path, path);
+  return { kind: 'release', version, isOurs, isOutside, end: { path, id }, way };
 }
 
 /** The release that a folder is: by its place, or by a name in releases/ that leads to it. */
@@ -160,6 +163,19 @@ export function slotProblem(slots: Slots): Problem | null {
   return slots.rollback.kind === 'lost' ? slots.rollback.problem : null;
 }
 
+const OUTSIDE_HINT =
+  'drover-robot adopt copies it into releases/; until then nobody may remove or change it there';
+
+/** Of releases that are links out of releases/: they boot, and Drover cannot keep them. */
+export function outsideProblems(slots: Slots): Problem[] {
+  return (['active', 'rollback'] as const).flatMap((name) => {
+    const slot = slots[name];
+    if (slot.kind !== 'release' || !slot.isOutside) return [];
+    const message = `read ${name}: its release ${slot.version} is a link to ${slot.end.path}, outside of releases/`;
+    return [toProblem(new DroverError('SLOT_OUTSIDE', message, { hint: OUTSIDE_HINT }))];
+  });
+}
+
 /** @throws DroverError SLOT_… of the slot that is not Drover's */
 export function assertOwnSlots(slots: Slots): void {
   const problem = foreignProblem(slots);
@@ -174,11 +190,20 @@ export function wayBackOf({ active, rollback }: Slots): string | null {
   return versionOf(active) ?? versionOf(rollback);
 }
 
+/** A path that leads somewhere: its end, when there is one, and each link on the way. */
+export interface Lead {
+  readonly end: { readonly path: string; readonly id: string } | null;
+  readonly way: readonly string[];
+}
+
 /** True when removing `path` (without links, with its `id`) would take something from a slot. */
 export function isInUse(slots: Slots, path: string, id: string | null): boolean {
-  return [slots.active, slots.rollback].some((slot) => {
-    if (slot.kind !== 'release') return false;
-    if (id !== null && id === slot.end.id) return true;
-    return isWithin(path, slot.end.path) || slot.way.some((hop) => isWithin(path, hop));
-  });
+  const releases = [slots.active, slots.rollback].filter((slot) => slot.kind === 'release');
+  return releases.some((slot) => leadsThrough(slot, path, id));
+}
+
+/** True when removing `path` (without links, with its `id`) would take something from what leads on. */
+export function leadsThrough({ end, way }: Lead, path: string, id: string | null): boolean {
+  if (end && id !== null && id === end.id) return true;
+  return (end !== null && isWithin(path, end.path)) || way.some((hop) => isWithin(path, hop));
 }

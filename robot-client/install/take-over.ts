@@ -1,6 +1,6 @@
 /**
  * `drover-robot adopt`: makes Drover's own what stands at `active` and `rollback`, where that is
- * possible. It removes nothing: folders move to releases/, or a link in releases/ leads to them.
+ * possible. It removes nothing: folders move to releases/, and what stands elsewhere is copied.
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -8,12 +8,15 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
 import { linkTarget, releaseFolder, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
-import { slotProblem, versionOf, type SlotName } from './slots.ts';
-import { freshState, parseMachineState } from '../update/state.ts';
+import { isWithin, slotProblem, versionOf, type SlotName } from './slots.ts';
+import { expectedOf, freshState, parseMachineState } from '../update/state.ts';
 import { adoptFolders } from './adopt.ts';
-import { readSlots } from './read-slots.ts';
+import { copyDurably } from './copy-tree.ts';
+import { followPath, readSlots } from './read-slots.ts';
+import { knownDamages } from './recovery.ts';
+import { checkRelease } from './seal-check.ts';
 import { sealAdopted } from './seal-file.ts';
-import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
+import { peekMachineState, readOrSetAside, writeMachineState } from '../update/state-file.ts';
 import { pointLink } from '../update/swap.ts';
 
 export interface TakenOver {
@@ -32,22 +35,36 @@ export async function takeOver(
   { version, isDryRun }: { readonly version: string; readonly isDryRun: boolean },
 ): Promise<TakenOver> {
   const before = await readSlots(disk, layout);
-  const plan = planTakeover(before, await disk.list(layout.releases), version);
+  const ran = await lastWhole(disk, layout);
+  const plan = planTakeover(before, await disk.list(layout.releases), version, ran);
+  for (const one of plan) if (one.how === 'copy') await assertApart(disk, layout, one);
   if (!isDryRun) {
     await carryOut(disk, layout, plan);
     if (plan.some(({ slot }) => slot === 'active')) await endJob(disk, layout);
   }
   const slots = isDryRun ? before : await readSlots(disk, layout);
   return {
-    actions: plan.map(describeTakeover),
+    actions: plan.map((one) => describeTakeover(one, !isDryRun)),
     active: versionOf(slots.active),
     rollback: versionOf(slots.rollback),
     problem: slotProblem(slots),
   };
 }
 
+/** What ran last by the state, when that release is whole; null when that is not known. */
+async function lastWhole(disk: Disk, layout: Layout): Promise<string | null> {
+  const { state } = await peekMachineState(disk, layout, 0);
+  const version = state.phase === 'idle' ? expectedOf(state) : null;
+  if (version === null) return null;
+  const tree = releaseFolder(layout, version);
+  const known = knownDamages(state, version);
+  const { kind } = await checkRelease(disk, layout, { version, tree, mayHash: () => true, known });
+  return kind === 'whole' ? version : null;
+}
+
 async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): Promise<void> {
   for (const takeover of plan) {
+    if (takeover.how === 'copy') await copyRelease(disk, layout, takeover);
     if (takeover.how === 'link') await linkRelease(disk, layout, takeover);
     if (takeover.how === 'aside') await putAside(disk, layout, takeover);
   }
@@ -59,6 +76,30 @@ async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): 
     version: active?.version ?? null,
     rollbackVersion: rollback?.version ?? null,
   });
+}
+
+/** A copy of what the root lies in would be a copy of itself. */
+async function assertApart(
+  disk: Disk,
+  layout: Layout,
+  { slot, from }: Takeover & { how: 'copy' },
+): Promise<void> {
+  const { end } = await followPath(disk, layout.root);
+  if (end.kind !== 'there' || !isWithin(from, end.path)) return;
+  throw new DroverError('ADOPT_IMPOSSIBLE', `adopt ${slot}: ${from} has ${layout.root} in it`);
+}
+
+async function copyRelease(
+  disk: Disk,
+  layout: Layout,
+  { slot, version, from }: Takeover & { how: 'copy' },
+): Promise<void> {
+  const to = releaseFolder(layout, version);
+  await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to });
+  await disk.syncFolder(layout.releases);
+  await sealAdopted(disk, layout, { version, tree: to });
+  await pointLink(disk, layout[slot], linkTarget(version));
+  await disk.syncFolder(layout.root);
 }
 
 async function linkRelease(

@@ -7,6 +7,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { iso } from '../fleet/report.ts';
+import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
 /** Of what stays in releases/: a person who sees so many goes and looks. */
@@ -75,6 +76,9 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
     lines.push(...problemLines('in the way', slot.problem));
   }
+  for (const outside of outsideProblems(view.slots)) {
+    lines.push(...problemLines('not kept by Drover', outside));
+  }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
@@ -110,9 +114,10 @@ const problemLines = (
 function runsOf({ version, slots: { active } }: ComponentView): string {
   if (version !== null) return `runs ${version}`;
   if (active.kind === 'foreign') return 'runs what Drover did not install';
-  return active.kind === 'lost'
-    ? `has lost the release ${active.version} that it ran`
-    : 'has nothing installed';
+  if (active.kind !== 'lost') return 'has nothing installed';
+  return active.version === null
+    ? 'has lost the link to the release that it ran'
+    : `has lost the release ${active.version} that it ran`;
 }
 
 /** Why the bundle that is being taken, or that runs, came whole although there was a delta. */

@@ -3,12 +3,14 @@
  * The socket is open before that, and what was not read yet is not "nothing".
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { endsWithin } from '../../shared/io/within.ts';
 import type { Agent } from '../agent.ts';
 import type { Component } from '../component.ts';
+import type { ComponentView } from '../fleet/report.ts';
+import { slotProblem } from '../install/slots.ts';
 import { startLocalApi, type LocalHandlers } from './api.ts';
 
 export async function serveLocalApi(
@@ -20,8 +22,14 @@ export async function serveLocalApi(
     socketPath,
     log,
     handlers: onceRead(agent, {
-      status: () => agent.status(),
-      explain: () => ({ lines: agent.explain() }),
+      status: async () => {
+        await lookAgain(agent);
+        return agent.status();
+      },
+      explain: async () => {
+        await lookAgain(agent);
+        return { lines: agent.explain() };
+      },
       telemetry: (delta) => {
         const { component, ...counts } = delta;
         agent.telemetry.add(counts, component);
@@ -37,9 +45,14 @@ export async function serveLocalApi(
       }),
       retry: async ({ component }) => {
         let retried = 0;
-        for (const one of chosen(agent, component)) if (await one.retry()) retried += 1;
-        if (retried > 0) return { retried };
-        throw new DroverError('NOT_FOUND', 'retry: nothing that failed waits for another try here');
+        const problems: object[] = [];
+        for (const one of chosen(agent, component)) {
+          await one.look();
+          const problem = standingProblem(one.view);
+          if (problem) problems.push({ component: one.name, ...problem });
+          if (await one.retry()) retried += 1;
+        }
+        return { retried, looked: true, problems };
       },
       unblock: async ({ version, component }) => {
         let lifted = 0;
@@ -65,6 +78,16 @@ function onceRead(agent: Agent, handlers: LocalHandlers): LocalHandlers {
     },
   ]);
   return Object.fromEntries(after) as LocalHandlers;
+}
+
+/** People change links and disks while nothing happens: an answer is about what stands there now. */
+async function lookAgain({ components }: Agent): Promise<void> {
+  await endsWithin(components.look(), LIMITS.localLookMs);
+}
+
+/** What is in the way of everything, and not what failed once. */
+function standingProblem({ slots, live }: ComponentView): Problem | null {
+  return slotProblem(slots) ?? live.refusal?.problem ?? null;
 }
 
 /** All components, or the one that is named. @throws DroverError NOT_FOUND */

@@ -36,6 +36,7 @@ import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
 import { chooseRoute, openBase } from './route.ts';
 import { writeSeal } from '../install/seal-file.ts';
 import { stageArchive } from './stage.ts';
+import { assertStaged } from './staged-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
 import { untilOutOfService } from './out-of-service.ts';
@@ -237,12 +238,17 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const problem = await ready(job, on, {
-    what: `swap to ${job.version}`,
-    isUrgent: job.emergency,
-    kind: 'swap',
-  });
-  if (problem) return { kind: 'refused', problem };
+  const { disk, layout, signal } = on;
+  const { version, emergency: isUrgent } = job;
+  for (let isHashed = false; ; isHashed = true) {
+    const problem = await ready(job, on, { what: `swap to ${version}`, isUrgent, kind: 'swap' });
+    if (problem) return { kind: 'refused', problem };
+    const sinceMs = performance.now();
+    const lookedMs = (): number => performance.now() - sinceMs;
+    const mayHash = (): boolean => !isHashed && !signal.aborted && lookedMs() < LIMITS.stagedHashMs;
+    await assertStaged(disk, layout, { version, mayHash });
+    if (isHashed || lookedMs() < LIMITS.readyHoldsMs) break;
+  }
   const slots = await assertSwappable(on.disk, on.layout);
   return { kind: 'ready', ...(await wayBackFrom(on.disk, on.layout, slots)) };
 }
@@ -278,11 +284,16 @@ async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
         throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
       }
     }
+    if (!isDone) {
+      await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
+    }
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
   } catch (thrown) {
     on.signal.throwIfAborted();
-    const { message } = toProblem(thrown);
+    const cause = toProblem(thrown);
+    if (cause.code === 'RELEASE_DAMAGED') return { kind: 'swap_failed', problem: cause };
+    const { message } = cause;
     const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
     return { kind: 'swap_failed', problem };
   }

@@ -14,8 +14,8 @@ import {
   type Layout,
 } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { assertOwnSlots, isInUse, versionOf, type Slot } from '../install/slots.ts';
-import { followPath, readSlots } from '../install/read-slots.ts';
+import { assertOwnSlots, isInUse, leadsThrough, versionOf, type Slot } from '../install/slots.ts';
+import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
@@ -88,6 +88,9 @@ export async function admitRelease(
   await disk.syncFolder(layout.releases);
 }
 
+const UNREAD_SIBLING =
+  'may be what a slot of another component leads to, which cannot be looked at now';
+
 /**
  * Nothing stands where the release will be that must not be removed.
  * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
@@ -103,6 +106,10 @@ export async function assertAdmissible(disk: Disk, layout: Layout, version: stri
   if (kind !== 'folder') throw no(`is a ${kind}, which Drover did not make`);
   const { end } = await followPath(disk, release);
   if (end.kind !== 'there' || isInUse(slots, end.path, end.id)) throw no('is what a slot leads to');
+  for (const lead of await siblingLeads(disk, layout)) {
+    if (lead && !leadsThrough(lead, end.path, end.id)) continue;
+    throw no(lead ? 'is what a slot of another component leads to' : UNREAD_SIBLING);
+  }
   const records = [recipeFile(layout, version), sealFile(layout, version)];
   for (const record of records) if ((await disk.kind(record)) === 'file') return;
   throw no('is there already, and nothing says that Drover made it');

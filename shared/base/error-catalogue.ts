@@ -418,7 +418,9 @@ export const CATALOGUE = {
     'check the path of --root; a root that is new is made by the agent at its first start',
     'later',
   ),
-  ROOTS_OVERLAP: usage('give each component a folder of its own, none of them inside another'),
+  ROOTS_OVERLAP: usage(
+    'give each component a folder of its own, none of them inside another; no link or mount may make releases/, state/ or another folder of one a folder of another',
+  ),
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),

@@ -38,6 +38,7 @@ export const LIMITS = {
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
   keysPerRoleMax: 16, // keys in one role
   rolloutsMax: 32, // active rollouts in one announcement
+  minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes that are told of one payload
   deltasMax: 16, // base versions of one bundle
@@ -96,6 +97,7 @@ export const LIMITS = {
   // Broker
   connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
   packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
+  connectionsMax: 1_000_000, // --max-connections: what one machine has file descriptors for at most
   connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
   connectionsUnsharedMax: 32, // a door of so few keeps none back for clients that are known
   connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
@@ -216,6 +218,8 @@ export const LIMITS = {
   relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
 
   // Robot
+  bootIdentityCharsMax: 200, // boot_id, PID namespace and start of its first process
+  bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
@@ -265,6 +269,7 @@ export const LIMITS = {
   localConnectionsMax: 32, // applications on the local socket at once
   localHeaderBytesMax: 8 * KiB, // head of a local API call
   localRequestMs: 5 * SECOND, // a local call that is not whole by then is ended
+  localLookMs: 2 * SECOND, // and so long for a look at its slots, which a disk that hangs may not answer
   localReadMs: 5 * SECOND, // a local call waits so long for roots that are being read at a start
   localAnswerMs: 10 * SECOND, // a caller gives up on the agent after this
   localResponseBytesMax: 1 * MiB, // answer of the local API: 16 components with their problems
@@ -282,6 +287,8 @@ export const LIMITS = {
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
   sealLooksMax: 32, // entries of a seal that are looked at side by side
   sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
+  stagedHashMs: 20 * SECOND, // hashing of what waited to be swapped in; sizes and modes after that
+  readyHoldsMs: 2 * SECOND, // a robot that said that it is ready is asked again after longer
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
   adoptSealHashMs: 10 * SECOND, // hashing of what is adopted: a boot waits for it; sizes after that
   adoptSealMs: 20 * SECOND, // an adopted tree that takes longer to walk through gets no seal

@@ -91,7 +91,7 @@ const rolloutSchema = z.object({
     .min(1)
     .max(LIMITS.healthTimeoutMsMax / 1000)
     .optional(),
-  min_canaries: z.number().int().min(1).max(1_000_000).default(1),
+  min_canaries: z.number().int().min(1).max(LIMITS.minCanariesMax).default(1),
 });
 
 /** [P-5.1] */

@@ -8,6 +8,38 @@ import { readSecret } from './cli.ts';
 export const LIST = { type: 'string', array: true, nargs: 1 } as const;
 export const TEXT = { type: 'string', requiresArg: true } as const;
 
+/**
+ * An option that takes a whole number within bounds. It is read as a text: a number of yargs is NaN
+ * for `abc` and 0 for nothing, and both would pass on.
+ */
+export function wholeNumber(name: string, { least, most }: { least: number; most: number }) {
+  return {
+    ...TEXT,
+    // Undefined and several values are for the parser to judge.
+    coerce: (given: unknown): number =>
+      typeof given === 'string' ? readWholeNumber(name, given, { least, most }) : (given as number),
+  };
+}
+
+/** A TCP port; 0 for any that is free. */
+export const port = (name: string) => wholeNumber(name, { least: 0, most: PORT_MAX });
+const PORT_MAX = 65_535;
+
+/** @throws DroverError USAGE */
+export function readWholeNumber(
+  name: string,
+  text: string,
+  { least, most }: { least: number; most: number },
+): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  const got = JSON.stringify(text.slice(0, 40));
+  throw new DroverError(
+    'USAGE',
+    `read --${name}: want a whole number from ${least} to ${most} (got ${got})`,
+  );
+}
+
 export function withJson<T>(argv: Argv<T>) {
   return argv.option('json', {
     type: 'boolean',

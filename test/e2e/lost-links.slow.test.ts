@@ -69,8 +69,7 @@ async function hurt({ harm, robot }: { harm: Harm; robot: Robot }): Promise<void
 }
 
 /** `drover-robot retry`: the agent looks at its slots now, and not at the next heartbeat. */
-const lookAgain = (robot: Robot): Promise<unknown> =>
-  robot.call('/retry', {}).catch(() => undefined); // there may be nothing to try again
+const lookAgain = (robot: Robot): Promise<unknown> => robot.call('/retry', {});
 
 /** As a person would: what stands there is moved away, and the link made again. */
 async function mend(robot: Robot, version: string): Promise<void> {

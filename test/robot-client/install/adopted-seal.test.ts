@@ -168,7 +168,7 @@ describe('an adopted release', () => {
     const roots = [{ component: 'app', root }];
     await adoptRoots({ disk: realDisk, roots, version: '0.9.0', isDryRun: false });
     assert.equal((await recover()).version, '0.9.0');
-    await rm(join(elsewhere, 'bin/run'));
+    await rm(join(layout.releases, '0.9.0/bin/run'));
     assert.equal((await recover()).version, ROLLBACK);
   });
 });

@@ -8,10 +8,13 @@ import { after, describe, it } from 'node:test';
 import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
-import { versionOf } from '../../../robot-client/install/slots.ts';
+import { outsideProblems, versionOf } from '../../../robot-client/install/slots.ts';
 import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
+import { writeSeal } from '../../../robot-client/install/seal-file.ts';
+import { writeMachineState } from '../../../robot-client/update/state-file.ts';
+import { freshState } from '../../../robot-client/update/state.ts';
 import { prepareLayout } from '../../../robot-client/update/swap.ts';
 import { takeOver } from '../../../robot-client/install/take-over.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -207,9 +210,34 @@ describe('drover-robot adopt', () => {
       const dry = await takeOver(realDisk, layout, input);
       assert.equal(await realDisk.identity(layout.active), before);
       const done = await takeOver(realDisk, layout, { ...input, isDryRun: false });
-      assert.deepEqual(done.actions, dry.actions);
-      assert.equal(done.actions.length, 1);
+      assert.deepEqual([done.actions.length, dry.actions.length], [1, 1]);
+      assert.match(dry.actions[0] ?? '', /^active: (move|copy|make|rename) /);
+      assert.match(done.actions[0] ?? '', /^active: .*(was |is a link)/);
       assert.deepEqual([done.active, done.rollback, done.problem], [expected, '1.0.0', null]);
+    });
+  }
+
+  for (const [what, make] of [
+    ['a loop', ({ active }: Layout) => symlink('active', active)],
+    ['a file', ({ active }: Layout) => writeFile(active, '')],
+    ['a link to nothing', ({ active }: Layout) => symlink('/nowhere', active)],
+  ] as const) {
+    it(`leads active to what ran, when ${what} stands there and that is whole; else to rollback`, async () => {
+      for (const isWhole of [true, false]) {
+        const layout = await makeRoot([]);
+        for (const version of ['1.0.0', '1.1.0']) {
+          const tree = join(layout.releases, version);
+          await mkdir(tree);
+          await writeFile(join(tree, 'run'), version);
+          await writeSeal(realDisk, layout, { version, tree });
+        }
+        await symlink('releases/1.0.0', layout.rollback);
+        await writeMachineState(realDisk, layout, { ...freshState(), lastActive: '1.1.0' });
+        if (!isWhole) await rm(join(layout.releases, '1.1.0/run'));
+        await make(layout);
+        const done = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
+        assert.deepEqual([done.active, done.rollback], [isWhole ? '1.1.0' : '1.0.0', '1.0.0']);
+      }
     });
   }
 
@@ -221,13 +249,42 @@ describe('drover-robot adopt', () => {
     assert.equal(await runs(layout), 'active');
   });
 
+  it('copies what stands outside, also where an older adopt left a link to it', async () => {
+    const layout = await makeRoot([]);
+    const other = join(layout.root, 'other/releases/1.1.0');
+    await mkdir(other, { recursive: true });
+    await writeFile(join(other, 'run'), 'other');
+    await symlink(other, join(layout.releases, '0.0.0'));
+    await symlink('releases/0.0.0', layout.active);
+    const before = await readSlots(realDisk, layout);
+    assert.equal(outsideProblems(before)[0]?.code, 'SLOT_OUTSIDE');
+    assert.equal(versionOf(before.active), '0.0.0', 'it is read and boots as before');
+    const { active } = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
+    assert.equal(active, '0.0.0-adopted.1');
+    assert.equal(await readFile(join(other, 'run'), 'utf8'), 'other', 'the original stays');
+    await rm(join(layout.root, 'other'), { recursive: true });
+    assert.equal(await readFile(join(layout.active, 'run'), 'utf8'), 'other');
+    assert.deepEqual(outsideProblems(await readSlots(realDisk, layout)), []);
+  });
+
+  it('copies nothing that the root itself lies in', async () => {
+    const layout = await makeRoot([]);
+    await symlink('..', layout.active);
+    for (const isDryRun of [true, false]) {
+      const done = takeOver(realDisk, layout, { version: '0.0.0', isDryRun });
+      await assert.rejects(done, { code: 'ADOPT_IMPOSSIBLE' });
+    }
+    assert.deepEqual(await realDisk.list(layout.releases), []);
+  });
+
   it('says in a dry run what would be done, not what runs', async () => {
     const layout = await makeRoot([]);
-    await symlink(tmpdir(), layout.active);
+    await mkdir(join(layout.root, 'other'));
+    await symlink('other', layout.active);
     const roots = [{ component: 'app', root: layout.root }];
     const input = { disk: realDisk, roots, version: '5.0.0', isDryRun: true } as const;
     const { lines } = await adoptRoots(input);
     assert.equal(lines[0], 'app: this would be done');
-    assert.match(lines[1] ?? '', /^  active: make releases\/5\.0\.0 a link to /);
+    assert.match(lines[1] ?? '', /^  active: copy .*\/other to releases\/5\.0\.0/);
   });
 });

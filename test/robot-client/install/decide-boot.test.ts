@@ -17,6 +17,7 @@ const release = (version: string): Slot => ({
   kind: 'release',
   version,
   isOurs: true,
+  isOutside: false,
   end: { path: `/r/releases/${version}`, id: version },
   way: [],
 });

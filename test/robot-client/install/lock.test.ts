@@ -3,7 +3,8 @@ import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runHook } from '../../../robot-client/install/hooks.ts';
-import { assertRootsApart, isLocked, lockRoot } from '../../../robot-client/install/lock.ts';
+import { isLocked, lockRoot } from '../../../robot-client/install/lock.ts';
+import { assertRootsApart } from '../../../robot-client/install/roots-apart.ts';
 import { startChild, type Child } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import type { Scope } from '../../helpers/scope.ts';
@@ -139,5 +140,77 @@ describe('the roots of one robot', () => {
     refused('.', /lie in each other/);
     assertRootsApart(roots('app2'));
     assertRootsApart(roots('not/there'));
+  });
+
+  for (const [link, to] of [
+    ['releases', '../app/releases'],
+    ['releases', '../app/releases/nav'],
+    ['seals', '../app/seals'],
+    ['staging', '../app/staging'],
+    ['releases', '../app'],
+    ['releases', '../data/releases'],
+  ] as const) {
+    it(`are refused when ${link}/ of one leads to ${to}`, async (t) => {
+      const folder = await tempFolder(t);
+      for (const path of ['data/releases/nav', 'app/staging', 'app/seals', 'nav']) {
+        await mkdir(join(folder, path), { recursive: true });
+      }
+      await symlink('../data/releases', join(folder, 'app/releases'));
+      const roots = [
+        { component: 'app', root: join(folder, 'app') },
+        { component: 'nav', root: join(folder, 'nav') },
+      ];
+      assertRootsApart(roots);
+      await symlink(to, join(folder, 'nav', link));
+      assertRefused('ROOTS_OVERLAP', () => assertRootsApart(roots), /app and nav share a folder/);
+    });
+  }
+
+  it('may have their folders beside each other on one disk', async (t) => {
+    const folder = await tempFolder(t);
+    for (const name of ['app', 'nav']) {
+      await mkdir(join(folder, name));
+      for (const part of ['releases', 'staging', 'state']) {
+        await mkdir(join(folder, 'data', name, part), { recursive: true });
+        await symlink(`../data/${name}/${part}`, join(folder, name, part));
+      }
+    }
+    assertRootsApart(
+      ['app', 'nav'].map((component) => ({ component, root: join(folder, component) })),
+    );
+  });
+
+  it('are refused when a bind mount makes one releases folder of two', async (t) => {
+    if (process.getuid?.() !== 0 || findPeer('unshare') === null) return t.skip('wants root');
+    const folder = await tempFolder(t);
+    const [app, nav] = [join(folder, 'app'), join(folder, 'nav')];
+    for (const root of [app, nav]) await mkdir(join(root, 'releases'), { recursive: true });
+    const lock = await lockRoot(app);
+    t.after(() => lock.release());
+    const mount = `mount --bind ${app}/releases ${nav}/releases && exec "$@"`;
+    const under = ['unshare', '--mount', 'sh', '-c', mount, 'sh'];
+    await holder(t, nav, under).waitForOutput(/ROBOT_ALREADY_RUNNING/);
+  });
+});
+
+describe('the lock of releases/', () => {
+  it('refuses an agent with another root whose releases/ is the same folder', async (t) => {
+    const folder = await tempFolder(t);
+    const [one, other] = [join(folder, 'one'), join(folder, 'other')];
+    const lock = await lockRoot(one);
+    await mkdir(join(one, 'releases'));
+    await lock.takeReleases(); // made after the root was locked, as at a first start
+    await mkdir(other);
+    await symlink('../one/releases', join(other, 'releases'));
+    assert.equal(await refusal(other), 'ROBOT_ALREADY_RUNNING');
+    assert.equal(await refusal(join(folder, 'third')), 'locked');
+    lock.release();
+    assert.equal(await refusal(other), 'locked');
+  });
+
+  it('is no lock on itself where releases/ is the root', async (t) => {
+    const root = await tempFolder(t);
+    await symlink('.', join(root, 'releases'));
+    assert.equal(await refusal(root), 'locked');
   });
 });

@@ -21,7 +21,7 @@ import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { setCleanMark } from '../../../robot-client/install/clean-mark.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
-import { readMachineState } from '../../../robot-client/update/state-file.ts';
+import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
@@ -47,10 +47,10 @@ async function installed(t: TestContext) {
   await symlink(`releases/${OLD}`, layout.rollback);
   await mkdir(layout.state);
   await writeFile(layout.machineFile, encodeMachineState(freshState()));
-  const recover = (disk: Disk = realDisk) =>
+  const recover = (disk: Disk = realDisk, boot: string | null = null) =>
     recoverComponent({
       ...{ component: 'app', root, disk, hooksFolder: join(root, 'no-hooks') },
-      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0', boot },
     });
   const at = (path: string): string => join(releaseFolder(layout, NEW), path);
   return { root, layout, recover, at };
@@ -123,6 +123,49 @@ describe('recover', () => {
     const other = await installed(t);
     await rm(releaseFolder(other.layout, NEW), { recursive: true });
     assert.equal((await other.recover()).version, OLD);
+  });
+
+  it('links what ran again when active alone is gone, and that is whole: no version is lost', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await recover(); // as any boot before: it remembers what runs
+    await rm(layout.active);
+    const { version, problems, actions } = await recover();
+    assert.deepEqual([version, problems], [NEW, []]);
+    assert.ok(actions.join().includes('RELEASE_LOST'));
+    assert.equal(await readlink(layout.rollback), `releases/${OLD}`);
+    await rm(layout.active);
+    await rm(at('bin/run'));
+    assert.equal((await recover()).version, OLD, 'what lost a file is not what ran');
+  });
+
+  it('counts a boot once, however often it is run in it, and not one more than there were', async (t) => {
+    const { layout, recover } = await installed(t);
+    await writeMachineState(realDisk, layout, onProbation());
+    for (const [nth, boot] of ['a', 'b', 'c'].entries()) {
+      for (const actions of [/ without a confirmation/, /counted before/, /counted before/]) {
+        const recovery = await recover(realDisk, boot);
+        assert.equal(recovery.phase, 'probation');
+        assert.match(recovery.actions.join('\n'), actions);
+      }
+      const { job } = await readMachineState(realDisk, layout, NOW);
+      assert.equal(job?.boots, nth + 1);
+    }
+    assert.equal((await recover(realDisk, 'd')).version, OLD, 'the fourth is one too many');
+  });
+
+  it('looks at the release at each run, also in a boot that was counted', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeMachineState(realDisk, layout, onProbation());
+    await recover(realDisk, 'a');
+    await rm(at('bin/run'));
+    assert.equal((await recover(realDisk, 'a')).version, OLD);
+  });
+
+  it('goes back when active alone is gone and what ran was on probation', async (t) => {
+    const { layout, recover } = await installed(t);
+    await writeMachineState(realDisk, layout, onProbation());
+    await rm(layout.active);
+    assert.equal((await recover()).version, OLD);
   });
 
   it('links the installed release again when both links are gone, and tells it', async (t) => {

@@ -5,12 +5,14 @@ import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { DroverError } from '../../../shared/base/errors.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { versionOf, type Slot } from '../../../robot-client/install/slots.ts';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { listLeft, pruneReleases } from '../../../robot-client/install/prune.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
-import { swapBack, swapTo } from '../../../robot-client/update/swap.ts';
+import { assertAdmissible, swapBack, swapTo } from '../../../robot-client/update/swap.ts';
 
 const folders: string[] = [];
 after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
@@ -175,6 +177,56 @@ describe('a slot', () => {
     const back = swapBack(realDisk, layout, { version: '1.1.0', previous: null });
     await assert.rejects(back, { code: 'ROLLBACK_FAILED' });
     assert.equal(await realDisk.kind(layout.active), 'link');
+  });
+});
+
+const SIBLINGS: readonly [string, (app: string, nav: string) => Promise<unknown>][] = [
+  ['a link of a person', (app, nav) => symlink(`${app}/releases/1.0.0`, join(nav, 'active'))],
+  ['its rollback', (app, nav) => symlink(`${app}/releases/1.0.0`, join(nav, 'rollback'))],
+  ['a folder in it', (app, nav) => symlink(`${app}/releases/1.0.0/bin`, join(nav, 'active'))],
+  [
+    'a release that is a link there',
+    async (app, nav) => {
+      await mkdir(join(nav, 'releases'));
+      await symlink(`${app}/releases/1.0.0`, join(nav, 'releases/0.0.0'));
+      await symlink('releases/0.0.0', join(nav, 'active'));
+    },
+  ],
+];
+
+describe('a release that another component of the robot boots', () => {
+  for (const [how, make] of SIBLINGS) {
+    it(`is neither removed nor replaced: ${how}`, async () => {
+      const root = await makeRoot();
+      const nav = join(root, '../nav');
+      await mkdir(nav);
+      await make(root, nav);
+      await leads('releases/1.1.0')(root);
+      const layout = layoutOf(root, [root, nav]);
+      const left = await pruneReleases(realDisk, layout, null);
+      assert.deepEqual(await realDisk.list(layout.releases), ['1.0.0', '1.1.0']);
+      assert.match(left.find(({ name }) => name === '1.0.0')?.why ?? '', /another component/);
+      const admitted = assertAdmissible(realDisk, layout, '1.0.0');
+      await assert.rejects(admitted, { code: 'RELEASE_IN_THE_WAY' });
+      await pruneReleases(realDisk, layoutOf(root, [root]), null);
+      assert.deepEqual(await realDisk.list(layout.releases), ['1.1.0'], 'else it goes');
+    });
+  }
+
+  it('may be each, while the slots of the other cannot be looked at', async () => {
+    const root = await makeRoot();
+    await leads('releases/1.1.0')(root);
+    const disk: Disk = {
+      ...realDisk,
+      kind: (path) =>
+        path.endsWith('/nav/active')
+          ? Promise.reject(new DroverError('DISK_WRITE_FAILED', 'stat: EIO'))
+          : realDisk.kind(path),
+    };
+    const nav = join(root, '../nav');
+    await mkdir(nav);
+    await pruneReleases(disk, layoutOf(root, [root, nav]), null);
+    assert.deepEqual(await realDisk.list(join(root, 'releases')), ['1.0.0', '1.1.0']);
   });
 });
 

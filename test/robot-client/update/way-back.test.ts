@@ -175,7 +175,7 @@ describe('an update over a release that lost a file', () => {
 
 const kinds = fc.constantFrom('absent', 'unknown', 'damaged', 'whole');
 const release = (version: string): Slot => ({
-  ...{ kind: 'release', version, isOurs: true, way: [] },
+  ...{ kind: 'release', version, isOurs: true, isOutside: false, way: [] },
   end: { path: `/r/releases/${version}`, id: version },
 });
 

@@ -1,0 +1,69 @@
+/** What `status` and `explain` say of a root while no agent runs. */
+
+import assert from 'node:assert/strict';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
+import { layoutOf } from '../../../robot-client/install/layout.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { writeMachineState } from '../../../robot-client/update/state-file.ts';
+import { freshState } from '../../../robot-client/update/state.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+async function told(root: string, component = 'app') {
+  const { lines, ...rest } = await explainAtRest(realDisk, [{ component, root }]);
+  return { ...rest, text: lines.join('\n') };
+}
+
+async function installed(t: TestContext): Promise<string> {
+  const root = await tempFolder(t);
+  await mkdir(join(root, 'releases/1.0.0'), { recursive: true });
+  await symlink('releases/1.0.0', join(root, 'active'));
+  await mkdir(join(root, 'state'));
+  await writeFile(join(root, 'state/component'), 'app\n');
+  await writeMachineState(realDisk, layoutOf(root), freshState());
+  return root;
+}
+
+describe('a robot without an agent', () => {
+  it('says of the root of another component what recover and adopt say, and no version', async (t) => {
+    const root = await installed(t);
+    const { text, isWhole, components } = await told(root, 'nav');
+    assert.match(text, /ROOT_OTHER_COMPONENT/);
+    assert.equal(isWhole, false);
+    assert.doesNotMatch(JSON.stringify(components), /1\.0\.0/);
+    assert.match((await told(root)).text, /app: runs 1\.0\.0/);
+  });
+
+  for (const slots of [['active'], ['active', 'rollback']]) {
+    it(`says of a plain ${slots.join('/ and ')}/ that it is not taken over yet, and nothing is lost`, async (t) => {
+      const root = await tempFolder(t);
+      for (const slot of slots) await mkdir(join(root, slot));
+      const { text, isWhole } = await told(root);
+      assert.equal(isWhole, true);
+      assert.match(text, /first start of the agent makes it release 0\.0\.0/);
+      assert.match(text, /drover-robot adopt/);
+      assert.doesNotMatch(text, /STATE_LOST|SLOT_FOLDER/);
+    });
+  }
+
+  it('says SLOT_FOLDER of one that nobody will take over by itself', async (t) => {
+    const root = await tempFolder(t);
+    await mkdir(join(root, 'active'));
+    await mkdir(join(root, 'releases/1.0.0'), { recursive: true });
+    assert.match((await told(root)).text, /SLOT_FOLDER/);
+  });
+
+  it('has words for a link that is gone, when nothing says where it led', async (t) => {
+    const root = await tempFolder(t);
+    for (const version of ['1.0.0', '1.1.0']) {
+      await mkdir(join(root, 'releases', version), { recursive: true });
+      await mkdir(join(root, 'bases'), { recursive: true });
+      await writeFile(join(root, 'bases', version), '');
+    }
+    const { text } = await told(root);
+    assert.match(text, /app: has lost the link to the release that it ran/);
+    assert.doesNotMatch(text, /null/);
+  });
+});
