@@ -4,7 +4,6 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { makeLog, makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
-import { bootIdentity } from '../install/boot-identity.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
@@ -61,7 +60,6 @@ async function recover(args: RecoverArgs): Promise<void> {
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
-    boot: bootIdentity(),
     siblings: roots.map(({ root }) => root),
   };
   const { recoveries, failures } = await recoverRoots(roots, {

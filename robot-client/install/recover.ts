@@ -13,12 +13,10 @@ import { step, type MachineEvent } from '../update/machine.ts';
 import type { Disk } from './disk-port.ts';
 import {
   decideBoot,
-  isCounted,
   knownDamages,
   notCounted,
   startEvent,
   unreadWayBack,
-  withBoot,
   withDamage,
   type BootFacts,
 } from './recovery.ts';
@@ -67,8 +65,6 @@ export interface RecoverInput {
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
-  /** Of this boot; null or left out: each run counts as one. */
-  readonly boot?: string | null;
   readonly adoptVersion: string;
   /** Release that a technician chose for `active`. */
   readonly release?: string | undefined;
@@ -290,15 +286,7 @@ class Recoverer {
         { state: this.#state, slots, bootsMax: this.#input.bootsMax },
         'recover',
       );
-      const { boot = null } = this.#input;
-      const isOnIt = versionOf(slots.active) === this.#state.job?.version;
-      if (isOnIt && isCounted(this.#state, event, boot)) {
-        const { job } = this.#state;
-        this.#actions.push(`boot ${job?.boots} of ${job?.version}, which was counted before`);
-        return;
-      }
-      this.#state = withBoot(step(this.#state, event, Date.now()).state, boot);
-      const isKept = await this.#write();
+      const isKept = await this.#keep(event);
       const { phase, job } = this.#state;
       if (phase !== 'probation' || !job) return;
       if (isKept) {

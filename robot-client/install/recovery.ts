@@ -127,20 +127,6 @@ export function startEvent(
   return powerEvent(state, by, bootsMax);
 }
 
-/** True when `recover` has counted this boot: a person who types it again does not boot again. */
-export function isCounted(state: MachineState, event: MachineEvent, boot: string | null): boolean {
-  const { phase, job } = state;
-  const isOfBoot = event.kind === 'power_returned' || event.kind === 'boots_exhausted';
-  return isOfBoot && phase === 'probation' && boot !== null && job?.countedBoot === boot;
-}
-
-/** Remembers with the count which boot it was. */
-export function withBoot(state: MachineState, boot: string | null): MachineState {
-  const { phase, job } = state;
-  if (phase !== 'probation' || !job || boot === null) return state;
-  return { ...state, job: { ...job, countedBoot: boot } };
-}
-
 export function notCounted(version: string): Problem {
   const message = `count a boot of ${version}: its state could not be written`;
   return toProblem(new DroverError('BOOT_NOT_COUNTED', message));

@@ -74,8 +74,6 @@ const jobSchema = z.object({
   boots: sizeSchema,
   /** True when `recover` has counted this boot already and the agent must not. */
   bootCounted: z.boolean(),
-  /** Identity of the boot that `recover` counted last; left out where the kernel has none. */
-  countedBoot: z.string().max(LIMITS.bootIdentityCharsMax).optional(),
   corruptCount: sizeSchema,
   rollbackAttempts: sizeSchema,
   /** How often it was tried again out of `stuck`: the waits grow with it. */

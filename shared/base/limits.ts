@@ -218,7 +218,6 @@ export const LIMITS = {
   relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
 
   // Robot
-  bootIdentityCharsMax: 200, // boot_id, PID namespace and start of its first process
   bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none

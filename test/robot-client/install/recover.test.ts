@@ -47,10 +47,10 @@ async function installed(t: TestContext) {
   await symlink(`releases/${OLD}`, layout.rollback);
   await mkdir(layout.state);
   await writeFile(layout.machineFile, encodeMachineState(freshState()));
-  const recover = (disk: Disk = realDisk, boot: string | null = null) =>
+  const recover = (disk: Disk = realDisk) =>
     recoverComponent({
       ...{ component: 'app', root, disk, hooksFolder: join(root, 'no-hooks') },
-      ...{ bootsMax: 3, adoptVersion: '0.0.0', boot },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
     });
   const at = (path: string): string => join(releaseFolder(layout, NEW), path);
   return { root, layout, recover, at };
@@ -136,29 +136,6 @@ describe('recover', () => {
     await rm(layout.active);
     await rm(at('bin/run'));
     assert.equal((await recover()).version, OLD, 'what lost a file is not what ran');
-  });
-
-  it('counts a boot once, however often it is run in it, and not one more than there were', async (t) => {
-    const { layout, recover } = await installed(t);
-    await writeMachineState(realDisk, layout, onProbation());
-    for (const [nth, boot] of ['a', 'b', 'c'].entries()) {
-      for (const actions of [/ without a confirmation/, /counted before/, /counted before/]) {
-        const recovery = await recover(realDisk, boot);
-        assert.equal(recovery.phase, 'probation');
-        assert.match(recovery.actions.join('\n'), actions);
-      }
-      const { job } = await readMachineState(realDisk, layout, NOW);
-      assert.equal(job?.boots, nth + 1);
-    }
-    assert.equal((await recover(realDisk, 'd')).version, OLD, 'the fourth is one too many');
-  });
-
-  it('looks at the release at each run, also in a boot that was counted', async (t) => {
-    const { layout, recover, at } = await installed(t);
-    await writeMachineState(realDisk, layout, onProbation());
-    await recover(realDisk, 'a');
-    await rm(at('bin/run'));
-    assert.equal((await recover(realDisk, 'a')).version, OLD);
   });
 
   it('goes back when active alone is gone and what ran was on probation', async (t) => {
