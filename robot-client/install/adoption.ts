@@ -46,19 +46,17 @@ export function planFirstStart(
   return { version, rollbackVersion };
 }
 
-/** @param ran version that ran last and is whole, by the state; null when that is not known */
 export function planTakeover(
   slots: Slots,
   releases: readonly string[],
   version: string,
-  ran: string | null = null,
 ): Takeover[] {
   const active = freeVersion(releases, version);
   const rollback = freeVersion([...releases, active], ROLLBACK_VERSION);
   const spare = slots.rollback.kind === 'release' ? slots.rollback.version : null;
   return [
     ...planSlot('rollback', slots.rollback, rollback, null),
-    ...planSlot('active', slots.active, active, ran ?? spare),
+    ...planSlot('active', slots.active, active, spare),
   ];
 }
 

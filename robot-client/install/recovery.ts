@@ -12,14 +12,14 @@ import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { foreignProblem, slotProblem, versionOf, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
-import { expectedOf, type MachineState } from '../update/state.ts';
+import type { MachineState } from '../update/state.ts';
 
 export interface BootFacts {
   readonly state: MachineState;
   readonly slots: Slots;
   readonly active: ReleaseCheck;
   readonly rollback: ReleaseCheck;
-  /** Looked at when neither `active` nor `rollback` leads to something whole, or `active` to nothing. */
+  /** Looked at when neither `active` nor `rollback` leads to something whole. */
   readonly spare?: Spare | null;
   readonly bootsMax: number;
 }
@@ -60,10 +60,7 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const back = versionOf(slots.rollback);
   // A release to which no link leads is taken when it is known to be whole, and rollback is not.
   const { spare = null } = facts;
-  // With its link gone alone, so is what ran: no version is lost for a link.
-  const isWhatRan =
-    active.kind === 'absent' && state.phase !== 'probation' && spare?.version === expectedOf(state);
-  const isSpareBetter = spare?.check.kind === 'whole' && (rollback.kind !== 'whole' || isWhatRan);
+  const isSpareBetter = spare?.check.kind === 'whole' && rollback.kind !== 'whole';
   const isBad = active.kind === 'absent' || active.kind === 'damaged';
   if (isBad && spare && isSpareBetter) {
     return { problem, damage, goesBackTo: spare.version };

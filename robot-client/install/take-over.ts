@@ -9,14 +9,12 @@ import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
 import { linkTarget, releaseFolder, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { isWithin, slotProblem, versionOf, type SlotName } from './slots.ts';
-import { expectedOf, freshState, parseMachineState } from '../update/state.ts';
+import { freshState, parseMachineState } from '../update/state.ts';
 import { adoptFolders } from './adopt.ts';
 import { copyDurably } from './copy-tree.ts';
 import { followPath, readSlots } from './read-slots.ts';
-import { knownDamages } from './recovery.ts';
-import { checkRelease } from './seal-check.ts';
 import { sealAdopted } from './seal-file.ts';
-import { peekMachineState, readOrSetAside, writeMachineState } from '../update/state-file.ts';
+import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
 import { pointLink } from '../update/swap.ts';
 
 export interface TakenOver {
@@ -35,8 +33,7 @@ export async function takeOver(
   { version, isDryRun }: { readonly version: string; readonly isDryRun: boolean },
 ): Promise<TakenOver> {
   const before = await readSlots(disk, layout);
-  const ran = await lastWhole(disk, layout);
-  const plan = planTakeover(before, await disk.list(layout.releases), version, ran);
+  const plan = planTakeover(before, await disk.list(layout.releases), version);
   for (const one of plan) if (one.how === 'copy') await assertApart(disk, layout, one);
   if (!isDryRun) {
     await carryOut(disk, layout, plan);
@@ -49,17 +46,6 @@ export async function takeOver(
     rollback: versionOf(slots.rollback),
     problem: slotProblem(slots),
   };
-}
-
-/** What ran last by the state, when that release is whole; null when that is not known. */
-async function lastWhole(disk: Disk, layout: Layout): Promise<string | null> {
-  const { state } = await peekMachineState(disk, layout, 0);
-  const version = state.phase === 'idle' ? expectedOf(state) : null;
-  if (version === null) return null;
-  const tree = releaseFolder(layout, version);
-  const known = knownDamages(state, version);
-  const { kind } = await checkRelease(disk, layout, { version, tree, mayHash: () => true, known });
-  return kind === 'whole' ? version : null;
 }
 
 async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): Promise<void> {

@@ -12,9 +12,6 @@ import { outsideProblems, versionOf } from '../../../robot-client/install/slots.
 import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
-import { writeSeal } from '../../../robot-client/install/seal-file.ts';
-import { writeMachineState } from '../../../robot-client/update/state-file.ts';
-import { freshState } from '../../../robot-client/update/state.ts';
 import { prepareLayout } from '../../../robot-client/update/swap.ts';
 import { takeOver } from '../../../robot-client/install/take-over.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -214,30 +211,6 @@ describe('drover-robot adopt', () => {
       assert.match(dry.actions[0] ?? '', /^active: (move|copy|make|rename) /);
       assert.match(done.actions[0] ?? '', /^active: .*(was |is a link)/);
       assert.deepEqual([done.active, done.rollback, done.problem], [expected, '1.0.0', null]);
-    });
-  }
-
-  for (const [what, make] of [
-    ['a loop', ({ active }: Layout) => symlink('active', active)],
-    ['a file', ({ active }: Layout) => writeFile(active, '')],
-    ['a link to nothing', ({ active }: Layout) => symlink('/nowhere', active)],
-  ] as const) {
-    it(`leads active to what ran, when ${what} stands there and that is whole; else to rollback`, async () => {
-      for (const isWhole of [true, false]) {
-        const layout = await makeRoot([]);
-        for (const version of ['1.0.0', '1.1.0']) {
-          const tree = join(layout.releases, version);
-          await mkdir(tree);
-          await writeFile(join(tree, 'run'), version);
-          await writeSeal(realDisk, layout, { version, tree });
-        }
-        await symlink('releases/1.0.0', layout.rollback);
-        await writeMachineState(realDisk, layout, { ...freshState(), lastActive: '1.1.0' });
-        if (!isWhole) await rm(join(layout.releases, '1.1.0/run'));
-        await make(layout);
-        const done = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
-        assert.deepEqual([done.active, done.rollback], [isWhole ? '1.1.0' : '1.0.0', '1.0.0']);
-      }
     });
   }
 

@@ -21,7 +21,7 @@ import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { setCleanMark } from '../../../robot-client/install/clean-mark.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
-import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
+import { readMachineState } from '../../../robot-client/update/state-file.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
@@ -123,26 +123,6 @@ describe('recover', () => {
     const other = await installed(t);
     await rm(releaseFolder(other.layout, NEW), { recursive: true });
     assert.equal((await other.recover()).version, OLD);
-  });
-
-  it('links what ran again when active alone is gone, and that is whole: no version is lost', async (t) => {
-    const { layout, recover, at } = await installed(t);
-    await recover(); // as any boot before: it remembers what runs
-    await rm(layout.active);
-    const { version, problems, actions } = await recover();
-    assert.deepEqual([version, problems], [NEW, []]);
-    assert.ok(actions.join().includes('RELEASE_LOST'));
-    assert.equal(await readlink(layout.rollback), `releases/${OLD}`);
-    await rm(layout.active);
-    await rm(at('bin/run'));
-    assert.equal((await recover()).version, OLD, 'what lost a file is not what ran');
-  });
-
-  it('goes back when active alone is gone and what ran was on probation', async (t) => {
-    const { layout, recover } = await installed(t);
-    await writeMachineState(realDisk, layout, onProbation());
-    await rm(layout.active);
-    assert.equal((await recover()).version, OLD);
   });
 
   it('links the installed release again when both links are gone, and tells it', async (t) => {
