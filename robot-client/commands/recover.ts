@@ -26,10 +26,16 @@ export const recoverCommand = (argv: Argv): Argv =>
     'at boot, before the application: finish what a power cut interrupted',
     // The agent's options are taken as well, so that both units can be given the same line.
     (options) =>
-      withAgentOptions(options).option('release', {
-        ...TEXT,
-        describe: 'of releases/: link active to it, when active leads to nothing whole',
-      }),
+      withAgentOptions(options)
+        .option('release', {
+          ...TEXT,
+          describe: 'of releases/: link active to it, when active leads to nothing whole',
+        })
+        .option('boot', {
+          type: 'boolean',
+          default: true,
+          describe: 'count a boot of a version on probation; --no-boot when a person runs it',
+        }),
     (args) => recover(args),
   );
 
@@ -42,6 +48,7 @@ interface RecoverArgs {
   readonly maxBoots: number;
   readonly adoptVersion: string;
   readonly release: string | undefined;
+  readonly boot: boolean;
 }
 
 const bootsOf = ({ bootsForeign }: Recovery): string =>
@@ -59,6 +66,7 @@ async function recover(args: RecoverArgs): Promise<void> {
     hookTimeoutMs: parseHookTimeout(args.hookTimeout),
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
+    isBoot: args.boot,
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
     siblings: roots.map(({ root }) => root),
   };

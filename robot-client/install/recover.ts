@@ -12,6 +12,7 @@ import { layoutOf, releaseFolder, type Layout } from './layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
 import type { Disk } from './disk-port.ts';
 import {
+  countsBoot,
   decideBoot,
   knownDamages,
   notCounted,
@@ -19,21 +20,19 @@ import {
   unreadWayBack,
   withDamage,
   type BootFacts,
-  type Spare,
 } from './recovery.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { linkAgain, linkBeside, planRelink } from './relink.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
-import { expectedOf, failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
+import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
+import { findSpare } from './boot-spare.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { runHook } from './hooks.ts';
 import { clearStaging } from './prune.ts';
-import { wholeReleases } from './whole-releases.ts';
-import { chooseOlder } from '../update/way-back-plan.ts';
 import { readSlots } from './read-slots.ts';
 import { foreignRoot } from './root-name.ts';
 import { checkRelease } from './seal-check.ts';
@@ -67,6 +66,8 @@ export interface RecoverInput {
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
+  /** False when a person runs it and nothing boots: none is counted. */
+  readonly isBoot?: boolean;
   readonly adoptVersion: string;
   /** Release that a technician chose for `active`. */
   readonly release?: string | undefined;
@@ -273,41 +274,22 @@ class Recoverer {
     // Only where it is needed: a robot that boots well does not pay for the release before.
     const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
     const isShort = isBad && rollback.kind !== 'whole';
-    return { active, rollback, spare: isShort ? await this.#spare(slots, until) : null };
-  }
-
-  /**
-   * Looks at the installed release when its link is gone; on probation, at the one before it. When
-   * that is not whole either, it is the newest whole one that is older.
-   */
-  async #spare(slots: Slots, until: number): Promise<Spare | null> {
-    const { phase, job } = this.#state;
-    const installed = expectedOf(this.#state);
-    const version = phase === 'probation' ? job?.previousVersion : installed;
-    const mayHash = (): boolean => performance.now() < until;
-    const inSlots = [slots.active, slots.rollback].map(versionOf);
-    if (typeof version === 'string' && !inSlots.includes(version)) {
-      const check = await checkRelease(this.#disk, this.#layout, {
-        ...{ version, tree: releaseFolder(this.#layout, version) },
-        ...{ mayHash, known: knownDamages(this.#state, version) },
-      });
-      if (check.kind === 'whole') return { version, check };
-    }
-    const below = versionOf(slots.active) ?? installed;
-    if (below === null) return null;
-    const whole = await wholeReleases(this.#disk, this.#layout, mayHash);
-    const older = chooseOlder(whole, { below, failed: failedOf(this.#state) });
-    return older === null ? null : { version: older, check: { kind: 'whole', isHashed: false } };
+    const on = { state: this.#state, slots, mayHash: () => performance.now() < until };
+    const spare = isShort ? await findSpare(this.#disk, this.#layout, on) : null;
+    return { active, rollback, spare };
   }
 
   /** Counts the boot. One on probation that cannot be counted leads back, not on. */
   async #begin(): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
     if (this.#state.phase !== 'rolling_back') {
-      const event = startEvent(
-        { state: this.#state, slots, bootsMax: this.#input.bootsMax },
-        'recover',
-      );
+      const facts = { state: this.#state, slots, bootsMax: this.#input.bootsMax };
+      if (this.#input.isBoot === false && countsBoot(facts)) {
+        const { job } = this.#state;
+        this.#actions.push(`${job?.version} is on probation: no boot was counted (--no-boot)`);
+        return;
+      }
+      const event = startEvent(facts, 'recover');
       const isKept = await this.#keep(event);
       const { phase, job } = this.#state;
       if (phase !== 'probation' || !job) return;

@@ -108,12 +108,14 @@ function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
   return toProblem(new DroverError('RELEASE_DAMAGED', message));
 }
 
+type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
+
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
  * that could not be counted; that is finished now.
  */
 export function startEvent(
-  { state, slots, bootsMax }: Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>,
+  { state, slots, bootsMax }: StartFacts,
   by: 'recover' | 'agent',
 ): MachineEvent {
   const { phase, job } = state;
@@ -122,6 +124,11 @@ export function startEvent(
     return { kind: 'boots_exhausted', problem: notCounted(job.version) };
   }
   return powerEvent(state, by, bootsMax);
+}
+
+/** True when the event of a start counts a boot of what runs on probation, or has one too many. */
+export function countsBoot({ state, slots }: StartFacts): boolean {
+  return state.phase === 'probation' && versionOf(slots.active) === state.job?.version;
 }
 
 export function notCounted(version: string): Problem {

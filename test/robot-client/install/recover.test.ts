@@ -47,10 +47,10 @@ async function installed(t: TestContext) {
   await symlink(`releases/${OLD}`, layout.rollback);
   await mkdir(layout.state);
   await writeFile(layout.machineFile, encodeMachineState(freshState()));
-  const recover = (disk: Disk = realDisk) =>
+  const recover = (disk: Disk = realDisk, isBoot = true) =>
     recoverComponent({
       ...{ component: 'app', root, disk, hooksFolder: join(root, 'no-hooks') },
-      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0', isBoot },
     });
   const at = (path: string): string => join(releaseFolder(layout, NEW), path);
   return { root, layout, recover, at };
@@ -97,6 +97,19 @@ describe('recover', () => {
       assert.deepEqual(blocked, []);
     });
   }
+
+  it('counts no boot for a person, however often it is run, and goes back all the same when it must', async (t) => {
+    const { layout, recover, at } = await installed(t);
+    await writeFile(layout.machineFile, encodeMachineState({ ...onProbation() }));
+    for (let run = 1; run <= 5; run += 1) {
+      const { version, phase, actions } = await recover(realDisk, false);
+      assert.deepEqual([version, phase], [NEW, 'probation'], `run ${run}`);
+      assert.match(actions.join('\n'), /1\.1\.0 is on probation: no boot was counted/);
+    }
+    assert.match((await recover()).actions.join('\n'), /^boot 1 of 1\.1\.0/m);
+    await rm(at('bin/run'));
+    assert.equal((await recover(realDisk, false)).version, OLD);
+  });
 
   it('looks at sizes alone after an orderly end', async (t) => {
     const { layout, recover, at } = await installed(t);

@@ -1,0 +1,41 @@
+/**
+ * Looks for a release to boot when what the links lead to is not whole, or `active` is gone although
+ * the state says what ran. recovery.ts decides whether it is taken.
+ */
+
+import { expectedOf, failedOf, type MachineState } from '../update/state.ts';
+import { chooseOlder } from '../update/way-back-plan.ts';
+import { releaseFolder, type Layout } from './layout.ts';
+import type { Disk } from './disk-port.ts';
+import { knownDamages, type Spare } from './recovery.ts';
+import { checkRelease } from './seal-check.ts';
+import { versionOf, type Slots } from './slots.ts';
+import { wholeReleases } from './whole-releases.ts';
+
+/**
+ * What was installed, when its link is gone; on probation, what ran before it. When that is not
+ * whole either, it is the newest whole one that is older.
+ */
+export async function findSpare(
+  disk: Disk,
+  layout: Layout,
+  on: { readonly state: MachineState; readonly slots: Slots; readonly mayHash: () => boolean },
+): Promise<Spare | null> {
+  const { state, slots, mayHash } = on;
+  const { phase, job } = state;
+  const installed = expectedOf(state);
+  const version = phase === 'probation' ? job?.previousVersion : installed;
+  const inSlots = [slots.active, slots.rollback].map(versionOf);
+  if (typeof version === 'string' && !inSlots.includes(version)) {
+    const check = await checkRelease(disk, layout, {
+      ...{ version, tree: releaseFolder(layout, version) },
+      ...{ mayHash, known: knownDamages(state, version) },
+    });
+    if (check.kind === 'whole') return { version, check };
+  }
+  const below = versionOf(slots.active) ?? installed;
+  if (below === null) return null;
+  const whole = await wholeReleases(disk, layout, mayHash);
+  const older = chooseOlder(whole, { below, failed: failedOf(state) });
+  return older === null ? null : { version: older, check: { kind: 'whole', isHashed: false } };
+}
