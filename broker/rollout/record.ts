@@ -81,8 +81,8 @@ export const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
 export type RunStatus = RolloutRun['status'] | 'no_effect';
 
 /**
- * As people read it once it may have left the announcement: nobody joins it any more, so it rolls no
- * longer. What it ended as before stays, and so does a recall that goes on.
+ * As people read it once it may have left the announcement: nobody joins it any more, so it does
+ * not roll. What it ended as before stays, and so does a recall that goes on.
  */
 export type ShownStatus = RunStatus | 'superseded' | 'withdrawn';
 export function shownStatusOf(run: RolloutRun): ShownStatus {

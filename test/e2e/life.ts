@@ -244,7 +244,6 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
       wrongArch,
     );
     await site.drover('sign', wrongArch, '--key', site.path('release.key'));
-    // Beside one that fits it would be for others, and no refusal of this robot.
     await site.publish(carrier.url, wrongArch, '--anyway', '--supersede', 'first');
     await refuses('ARCH_WRONG');
 
