@@ -145,8 +145,8 @@ function incrementOf(
 
 /**
  * What had ended when the stage began, less robots that have left since for something newer: they
- * are counted no more, and must not be taken off those of this stage. One that still proves the newer
- * version may come back, and has not left.
+ * are counted no more, and must not be taken off those of this stage. One that still proves the
+ * newer version may come back, and has not left.
  */
 export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
   const isProving = ({ why, component }: Member): boolean =>

@@ -234,7 +234,6 @@ function describeRefusals(start: StartEngine, components: readonly string[]): vo
     const labels = ['--version', '1.6.0', '--arch', 'x86_64', '--name', components.at(-1) ?? 'app'];
     await site.drover('build', site.path('apps/1.5.0'), ...labels, '--out', wrongArch);
     await site.drover('sign', wrongArch, '--key', site.path('release.key'));
-    // Beside one that fits it would be for others, and no refusal of this robot.
     await site.publish(carrier.url, wrongArch, '--anyway', '--supersede', 'first');
     await refuses('ARCH_WRONG');
 

@@ -288,14 +288,8 @@ describe('drover rollout', { concurrency: 2 }, () => {
     await site.ok(...site.publishWords('x-3', '--waves', '25,50,100', '--soak', '30m'));
     await site.until('x-3', 'waits for robots', (run) => run?.waits_for === 'robots');
     for (const more of [[], ['--wave', '1'], ['--dry-run']]) {
-      const early = await site.refused(
-        3,
-        'APPROVAL_TOO_EARLY',
-        'rollout',
-        'approve',
-        'x-3',
-        ...more,
-      );
+      const words = ['rollout', 'approve', 'x-3', ...more];
+      const early = await site.refused(3, 'APPROVAL_TOO_EARLY', ...words);
       assert.match(early.stderr, /wave 1 has not passed its gate/);
     }
     await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--yes');
