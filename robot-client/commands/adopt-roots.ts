@@ -10,7 +10,7 @@ import { foreignRoot } from '../install/root-name.ts';
 import { takeOver } from '../install/take-over.ts';
 import { newerState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
-import type { ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
 
 interface AdoptInput {
   readonly disk: Disk;

@@ -20,7 +20,8 @@ import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { failedOf } from '../update/state.ts';
 import { peekMachineState } from '../update/state-file.ts';
-import { rootAbsent, type ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
+import { rootAbsent } from './options.ts';
 
 export interface AtRest {
   /** `not answering`: an agent holds the lock of a root, and its socket is closed. */

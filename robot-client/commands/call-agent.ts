@@ -6,7 +6,8 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import type { JsonValue } from '../../shared/formats/strict-json.ts';
 import { callLocalApi } from '../local/client.ts';
-import { socketPathOf, spareSocketsOf, type ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
+import { socketPathOf, spareSocketsOf } from './options.ts';
 
 /** @throws DroverError ROBOT_NOT_RUNNING when none of them answers, or as `callLocalApi` */
 export async function callAgent(

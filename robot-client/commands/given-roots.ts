@@ -3,7 +3,10 @@
  * says them. Sans-I/O.
  */
 
-import type { ComponentRoot } from './options.ts';
+export interface ComponentRoot {
+  readonly component: string;
+  readonly root: string;
+}
 
 export interface Given {
   readonly roots: readonly ComponentRoot[];

@@ -10,12 +10,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/rules/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { layoutOf } from '../install/layout.ts';
+import type { ComponentRoot } from './given-roots.ts';
 import { parseWindow, wallClockOf } from '../local/windows.ts';
-
-export interface ComponentRoot {
-  readonly component: string;
-  readonly root: string;
-}
 
 /** `DIR` is the component `app`; `NAME=DIR` names another. */
 export function parseRoots(roots: readonly string[]): ComponentRoot[] {

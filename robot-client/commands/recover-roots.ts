@@ -8,7 +8,8 @@ import { realDisk } from '../install/disk.ts';
 import { lockRoot } from '../install/lock.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import type { OwnFolders } from '../install/outside-root.ts';
-import { rootAbsent, type ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
+import { rootAbsent } from './options.ts';
 import type { Recovery } from '../install/recover.ts';
 import { assertNoAgent } from './serve-agent.ts';
 

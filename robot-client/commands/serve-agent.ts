@@ -17,7 +17,7 @@ import { endsWithin } from '../../shared/io/within.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { serveLocalApi } from '../local/serve.ts';
 import { LocalDoor, type LocalDoorOptions } from '../local/door.ts';
-import type { ComponentRoot } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
 
 export interface ServeOptions {
   readonly roots: readonly ComponentRoot[];

@@ -1,11 +1,14 @@
 /**
  * Tries what a swap needs of the root before an application is stopped for it: that a link can be
- * made and removed where the swap makes its own. A folder that stands there stays.
+ * made and removed where the swap makes its own, where a folder that stands there stays; and that
+ * what waits to be swapped in is whole. Days may have gone by since it was unpacked, and a `stop`
+ * hook may have removed more than it should.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { linkTarget, type Layout } from '../install/layout.ts';
+import { linkTarget, releaseFolder, type Layout } from '../install/layout.ts';
+import { checkRelease } from '../install/seal-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
 import { besideOf } from './swap.ts';
@@ -48,4 +51,27 @@ async function tryLink(disk: Disk, layout: Layout, slot: SlotName, version: stri
       hint,
     });
   }
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+const STAGED_HINT =
+  'the version is not to blame: it is removed and unpacked again by itself; find out who changes files under releases/ (a cleaner, a stop hook), and look at the disk (dmesg)';
+
+/**
+ * What is damaged is never swapped to. A release without a seal and a recipe passes, as it was
+ * staged by an old agent.
+ * @param mayHash false: by presence, size and mode alone
+ * @throws DroverError RELEASE_DAMAGED
+ */
+export async function assertStaged(
+  disk: Disk,
+  layout: Layout,
+  { version, mayHash }: { readonly version: string; readonly mayHash: () => boolean },
+): Promise<void> {
+  const tree = releaseFolder(layout, version);
+  const found = await checkRelease(disk, layout, { version, tree, mayHash, known: NONE });
+  if (found.kind === 'whole' || found.kind === 'unknown') return;
+  const why = found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
+  throw new DroverError('RELEASE_DAMAGED', `swap to ${version}: ${why}`, { hint: STAGED_HINT });
 }

@@ -268,7 +268,7 @@ export const LIMITS = {
   localConnectionsMax: 32, // applications on the local socket at once
   localHeaderBytesMax: 8 * KiB, // head of a local API call
   localRequestMs: 5 * SECOND, // a local call that is not whole by then is ended
-  localLookMs: 2 * SECOND, // and so long for a look at its slots, which a disk that hangs may not answer
+  localLookMs: 2 * SECOND, // and so long for a look at the slots: a disk may hang
   localReadMs: 5 * SECOND, // a local call waits so long for roots that are being read at a start
   localAnswerMs: 10 * SECOND, // a caller gives up on the agent after this
   localResponseBytesMax: 1 * MiB, // answer of the local API: 16 components with their problems
