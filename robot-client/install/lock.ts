@@ -196,8 +196,12 @@ export function isLocked(path: string): boolean {
 
 /** The same for one folder under two names, also over a bind mount; null when there is none. */
 export function folderId(path: string): string | null {
-  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
-  return stat ? `${stat.dev}:${stat.ino}` : null;
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return null; // also a loop, or a file on the way: what uses the path says so
+  }
 }
 
 function idOf(fd: number): string {

@@ -208,6 +208,21 @@ describe('the lock of releases/', () => {
     assert.equal(await refusal(other), 'locked');
   });
 
+  it('is none where no folder can be found there, and no reason to fail', async (t) => {
+    const folder = await tempFolder(t);
+    for (const [name, to] of [
+      ['loop', 'releases'],
+      ['gone', '/nowhere'],
+    ] as const) {
+      await mkdir(join(folder, name));
+      await symlink(to, join(folder, name, 'releases'));
+      assert.equal(await refusal(join(folder, name)), 'locked', name);
+    }
+    await writeFile(join(folder, 'file'), '');
+    const names = ['loop', 'gone', 'file'];
+    assertRootsApart(names.map((component) => ({ component, root: join(folder, component) })));
+  });
+
   it('is no lock on itself where releases/ is the root', async (t) => {
     const root = await tempFolder(t);
     await symlink('.', join(root, 'releases'));
