@@ -158,12 +158,16 @@ test('an adopted application that the disk cannot read is left for its rollback'
 test('a state that the disk cannot read counts as lost', async (t) => {
   if (!canRun(t)) return;
   const patient = await Patient.open(t);
-  const [, after] = await patient.withTwo();
+  const [before, after] = await patient.withTwo();
   await patient.unreadable(patient.at('state/machine.json'));
   const { code, text } = await patient.recover();
   assert.equal(code, 0, text);
-  assert.match(text, /"phase": ?"probation"/);
-  assert.equal(await patient.boots(), after.version);
+  assert.match(text, /STATE_LOST/);
+  // What the kernel reads ahead around a bad sector may fail with it: then a file of the release.
+  const isHit = /RELEASE_DAMAGED/.test(text);
+  if (isHit) assert.match(text, /look at release .*EIO/);
+  else assert.match(text, /"phase": ?"probation"/);
+  assert.equal(await patient.boots(), isHit ? before.version : after.version);
   await patient.mends();
 });
 
