@@ -250,7 +250,8 @@ describe('the command line', { concurrency: 2 }, () => {
       [`${publish} ${key} ${broker} --chunk-size 1M`, 3, 'CHUNK_TOO_LARGE'],
       [`${publish} ${key} ${broker} --chunk-size 1k`, 2, 'USAGE'],
       [`${publish} ${key} ${broker} --robots a.b`, 2, 'USAGE'],
-      [`${publish} ${key} ${broker} --emergency`, 2, 'USAGE'],
+      // What an emergency would end is named when it is not confirmed: that asks the broker.
+      [`${publish} ${key} ${broker} --emergency`, 4, 'BROKER_UNREACHABLE'],
       [`${publish} ${key} ${broker} --gate crash_max=1`, 2, 'USAGE'],
       [`${publish} ${key} ${broker} --gate miss_max=2 --gate batch_s=1m`, 2, 'USAGE'],
       [`${publish} ${key} ${broker} --soak 1m,2m`, 2, 'USAGE'],
