@@ -31,7 +31,7 @@ import type { RolloutView } from '../rollout/views.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
-import { addRolloutRoutes } from './rollout-routes.ts';
+import { addRolloutRoutes, JSON_HINT } from './rollout-routes.ts';
 import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions {
@@ -178,9 +178,7 @@ const withHint = (problem: Problem): Problem =>
   problem.hint === CATALOGUE.USAGE.hint ? { ...problem, hint: hintOf(400) } : problem;
 
 const hintOf = (status: number): string =>
-  status === 415
-    ? "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL"
-    : 'mend the request: docs/guide.md lists the routes';
+  status === 415 ? JSON_HINT : 'mend the request: docs/guide.md lists the routes';
 
 function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
   const { statusCode } = thrown as { statusCode?: number };

@@ -125,6 +125,9 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
 
 const EMPTY_OBJECT = new TextEncoder().encode('{}');
 
+export const JSON_HINT =
+  "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL";
+
 /** A page of another origin cannot send this type without asking first, and is told no then. */
 export function assertNotFromAPage({ headers }: FastifyRequest): void {
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
@@ -132,9 +135,7 @@ export function assertNotFromAPage({ headers }: FastifyRequest): void {
     throw new DroverError(
       'ROLLOUT_COMMAND_INVALID',
       `steer rollouts: want content-type application/json (got ${type?.slice(0, 60) ?? 'none'})`,
-      {
-        hint: "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL",
-      },
+      { hint: JSON_HINT },
     );
   }
   const site = headers['sec-fetch-site'];

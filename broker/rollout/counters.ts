@@ -144,9 +144,9 @@ function incrementOf(
 }
 
 /**
- * What had ended when the stage began, less robots that have left since for something newer: they
- * are counted no more, and must not be taken off those of this stage. One that still proves the
- * newer version may come back, and has not left.
+ * The base of the stage without the robots that have left since for something newer. They are
+ * counted no more, so they must not be subtracted from the robots of this stage. A robot that still
+ * proves the newer version may come back: it has not left.
  */
 export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
   const isProving = ({ why, component }: Member): boolean =>

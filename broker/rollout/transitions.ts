@@ -232,7 +232,7 @@ function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): 
       });
 }
 
-/** What nobody reported enough of was not judged: a pass does not speak for it. */
+/** Names the metrics that had too few reports: the pass of a wave says nothing about them. */
 function unjudged(evidence: readonly MetricEvidence[]): string {
   const isJudged = (metric: string): boolean =>
     evidence.some((one) => one.metric === metric && one.verdict === 'pass');

@@ -49,7 +49,7 @@ export interface RolloutView {
   readonly store?: StoreView;
 }
 
-/** What an emergency makes of its waves. */
+/** The waves of an emergency: it replaces those that were announced. */
 const EVERYBODY: Rollout['waves'] = [{ percent: 100, soak_s: 0 }];
 
 export function describeRollouts(input: {

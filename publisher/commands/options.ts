@@ -8,11 +8,13 @@ import {
   LIST,
   TEXT,
   readLogin,
+  wholeNumber,
   withLogin,
 } from '../../shared/io/cli-options.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { RoleName } from '../../shared/formats/trust.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { readInput } from '../../shared/io/cli.ts';
@@ -44,6 +46,12 @@ export function withAnnouncementOut<T>(argv: Argv<T>) {
     describe: 'announce nothing yet: write the signed announcement to this file',
   });
 }
+
+/** Signatures that a role needs. */
+export const thresholdOption = (role: RoleName) => ({
+  ...wholeNumber(`${role}-threshold`, { least: 1, most: LIMITS.keysPerRoleMax }),
+  describe: `${role} signatures needed`,
+});
 
 export function withBroker<T>(argv: Argv<T>) {
   return withLogin(argv.option('broker', { ...BROKER_URL, demandOption: true }));

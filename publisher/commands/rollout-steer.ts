@@ -76,7 +76,7 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   ]);
 }
 
-/** What the word has done, as far as the answer says it. */
+/** Tells the effect of the command, as far as the answer names it. */
 function outcomeOf(
   verb: SteerCommand,
   {

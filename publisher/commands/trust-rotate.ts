@@ -4,7 +4,6 @@ import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
@@ -15,20 +14,18 @@ import { missingSignatures, planNextTrust, trustLifeMs } from '../trust/plan-tru
 import { parsePublicKey } from '../trust/public-key.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
-import { LIST, TEXT, wholeNumber, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {
   brokerOptions,
   commandLog,
   namesKeys,
   openSigners,
+  thresholdOption,
   withBroker,
   withKeys,
   withAnnouncementOut,
 } from './options.ts';
 
-const threshold = (role: string) => ({
-  ...wholeNumber(`${role}-threshold`, { least: 1, most: LIMITS.keysPerRoleMax }),
-});
 const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;
 
 /** Where the signed update of a trust file stands: what `trust publish` takes. */
@@ -48,9 +45,9 @@ export function withRotateOptions(argv: Argv) {
     .option('release', { ...LIST, describe: 'from now on may say WHAT runs; default: as before' })
     .option('rollout', { ...LIST, describe: 'may say WHO and WHEN; default: as before' })
     .option('root', { ...LIST, describe: 'may replace keys; default: as before' })
-    .option('release-threshold', { ...threshold('release'), describe: 'release signatures needed' })
-    .option('rollout-threshold', { ...threshold('rollout'), describe: 'rollout signatures needed' })
-    .option('root-threshold', { ...threshold('root'), describe: 'root signatures needed' })
+    .option('release-threshold', thresholdOption('release'))
+    .option('rollout-threshold', thresholdOption('rollout'))
+    .option('root-threshold', thresholdOption('root'))
     .option('expires', { ...TEXT, default: '365d', describe: 'life of the new trust.json' })
     .option('out', {
       ...TEXT,

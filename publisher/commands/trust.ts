@@ -5,12 +5,11 @@ import { dirname } from 'node:path';
 import type { Argv } from 'yargs';
 import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { planTrust, sharedKeys, trustLifeMs } from '../trust/plan-trust.ts';
 import { parsePublicKey } from '../trust/public-key.ts';
-import { LIST, TEXT, wholeNumber, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { warn } from './options.ts';
+import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { thresholdOption, warn } from './options.ts';
 import {
   runPublish,
   runRotate,
@@ -19,11 +18,6 @@ import {
   withRotateOptions,
   withSignOptions,
 } from './trust-rotate.ts';
-
-const threshold = (role: string) => ({
-  ...wholeNumber(`${role}-threshold`, { least: 1, most: LIMITS.keysPerRoleMax }),
-  default: 1,
-});
 
 export function trustCommand(yargs: Argv): Argv {
   return yargs.command('trust', 'say which keys robots believe', (argv) =>
@@ -41,9 +35,9 @@ function withInitOptions(argv: Argv) {
     .option('release', { ...LIST, demandOption: true, describe: 'may say WHAT runs' })
     .option('rollout', { ...LIST, demandOption: true, describe: 'may say WHO and WHEN' })
     .option('root', { ...LIST, describe: 'may replace keys; default: the release keys' })
-    .option('release-threshold', { ...threshold('release'), describe: 'release signatures needed' })
-    .option('rollout-threshold', { ...threshold('rollout'), describe: 'rollout signatures needed' })
-    .option('root-threshold', { ...threshold('root'), describe: 'root signatures needed' })
+    .option('release-threshold', { ...thresholdOption('release'), default: 1 })
+    .option('rollout-threshold', { ...thresholdOption('rollout'), default: 1 })
+    .option('root-threshold', { ...thresholdOption('root'), default: 1 })
     .option('fleet', { ...TEXT, default: 'default', describe: 'name of the fleet' })
     .option('expires', { ...TEXT, default: '365d', describe: 'life of this trust.json' })
     .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })

@@ -33,7 +33,7 @@ export function announcementFields({ announcement, signatures }: ReadAnnouncemen
   };
 }
 
-/** What to do next with a file of it. */
+/** Counts the signatures of an announcement file and names the next command. */
 export function nextLine(
   file: string,
   { signatures: { got, want } }: Pick<ReadAnnouncement, 'signatures'>,

@@ -44,7 +44,7 @@ export function fateOf(old: Rollout, next: Newcomer): Fate {
   const led = next.statuses.get(old.id);
   const isCovered = covers(next, old, manifest);
   const isStopped = led?.status === 'halted' || led?.status === 'rolling_back';
-  // Nobody joins what was stopped, and its robots are told to go back as long as it takes.
+  // No robot joins a stopped rollout. Its robots hear that they must go back until all have.
   const ending = isCovered || isStopped ? 'ends' : 'beside';
   if (next.rollout.emergency === true) {
     // It is there to replace what goes wrong, whatever state that is in.
@@ -69,7 +69,7 @@ export function fateOf(old: Rollout, next: Newcomer): Fate {
 export const manifestOf = (rollout: Rollout): Manifest | null =>
   nullIfRefused(() => parseManifest(rollout.manifest));
 
-/** Whether one robot could be asked by both. A robot may have any set of tags, so tags never part. */
+/** True when both may ask one robot. A robot may have any tags, so tags never keep them apart. */
 function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): boolean {
   const robots = next.rollout.target?.robots ?? [];
   if (robots.length > 0 && old.target.robots.length > 0) {
@@ -80,7 +80,7 @@ function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): bo
   return new Set([...archesOf(next), ...archesAsked(old, oldManifest)]).size <= 1;
 }
 
-/** Whether every robot that the old rollout is for is one that the new rollout is for. */
+/** True when the new rollout is for every robot of the old one. */
 function covers(next: Newcomer, old: Rollout, oldManifest: Manifest | null): boolean {
   const { tags = [], robots = [] } = next.rollout.target ?? {};
   const { target } = old;

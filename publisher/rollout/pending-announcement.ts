@@ -107,7 +107,7 @@ export function signaturesOf(
 /**
  * Whether the announcement may take the place of the one that is out.
  * @returns false when it is out already
- * @throws DroverError SEQ_CONFLICT, ENVELOPE_*, as `readPending`
+ * @throws DroverError SEQ_CONFLICT, ENVELOPE_*, FLEET_WRONG
  */
 export function mayReplace(
   pending: PendingAnnouncement,
@@ -115,7 +115,6 @@ export function mayReplace(
   trust: TrustRoot,
 ): boolean {
   openAnnouncement(pending.envelope, trust);
-  readPending(pending, trust);
   if (current !== null && bytesEqual(current, pending.envelope)) return false;
   if (pending.replaces === (current && sha256Hex(current))) return true;
   const message = 'announce file: another announcement was published after it was made';

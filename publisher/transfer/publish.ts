@@ -7,8 +7,11 @@
  * planned before a byte is uploaded, and once more just before it is announced.
  */
 
-import { encodeAnnouncement } from '../../shared/formats/announcement.ts';
-import { type AnnouncementFields, type RolloutFields } from '../../shared/formats/announcement.ts';
+import {
+  encodeAnnouncement,
+  type AnnouncementFields,
+  type RolloutFields,
+} from '../../shared/formats/announcement.ts';
 import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';

@@ -76,13 +76,18 @@ export function withNewerLinks(state: MachineState, slots: Slots, now: EpochMs):
   if (previous === null || previous === version) return state;
   const message = `read state: machine.json is older than the links: active leads to ${version}, which was never confirmed here; ${version} is on probation again, with ${previous} to go back to`;
   const problem = toProblem(new DroverError('STATE_LOST', message));
-  return {
-    ...state,
-    phase: 'probation',
-    job: lostJob(version, previous, now),
-    retry: null,
-    lastProblem: { ...problem, version, atMs: now },
-  };
+  return onProbation(state, { version, previous, problem }, now);
+}
+
+/** Puts a version on probation whose update is not known any more. */
+function onProbation(
+  state: MachineState,
+  { version, previous, problem }: { version: string; previous: string | null; problem: Problem },
+  now: EpochMs,
+): MachineState {
+  const job = lostJob(version, previous, now);
+  const lastProblem = { ...problem, version, atMs: now };
+  return { ...state, phase: 'probation', job, retry: null, lastProblem };
 }
 
 /** As far as the state can tell; one that remembers no version at all says nothing against any. */
@@ -109,14 +114,7 @@ export function relinked(
     previous === null ? 'there is no release to go back to' : `${previous} to go back to`;
   const message = `read active: the link was gone; it leads to ${version} again, on probation: ${back}`;
   const problem = toProblem(new DroverError('RELEASE_LOST', message));
-  return {
-    ...state,
-    phase: 'probation',
-    job: lostJob(version, previous, now),
-    installed: null,
-    retry: null,
-    lastProblem: { ...problem, version, atMs: now },
-  };
+  return { ...onProbation(state, { version, previous, problem }, now), installed: null };
 }
 
 const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
