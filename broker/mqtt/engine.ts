@@ -245,10 +245,7 @@ export class Engine implements EnginePort {
       }) as () => void,
     );
     // Who was on the way in when credentials changed was not yet among those that were looked at.
-    this.#aedes.on('clientReady', (client) => {
-      this.#endIfOutdated(client);
-      this.sessions.use(client, this.#identities.get(client) ?? null);
-    });
+    this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
       const granted = subscriptions.filter((one) => wasGranted(one));
       this.#chunks.subscribed(
@@ -272,6 +269,7 @@ export class Engine implements EnginePort {
     if (login.kind === 'refused') return login.error;
     this.#identities.set(client, login.identity);
     this.sessions.own(client, login.owner);
+    this.sessions.use(client, login.identity);
     if (login.isCertified) this.#certified.add(client);
     return null;
   }

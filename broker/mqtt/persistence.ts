@@ -120,7 +120,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     await super.addSubscriptions(client, granted);
   }
 
-  /** The client of a session is here: it is of this user, and no longer away. */
+  /** The client of a session is here: it is of this user at once, and no longer away. */
   async use(session: string, owner: string): Promise<void> {
     const record = this.#book.use(session, owner);
     if (record) await this.#store([{ session, ...record }]);

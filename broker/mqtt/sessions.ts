@@ -59,14 +59,18 @@ export class Sessions {
     return this.#options.persistence.book.hasRoomFor(client.id, this.ownerOf(client));
   }
 
-  /** A client is connected. The id of a relay is kept for its user also without a session. */
-  use(client: Client, identity: Identity | null): void {
+  /**
+   * A client has logged in. Called before CONNACK: a relay that is gone again before it is noted
+   * could lose its id to whoever connects then. The id of a relay is kept for its user also
+   * without a session.
+   */
+  use(client: Client, identity: Identity): void {
     const { persistence, log } = this.#options;
-    const isRelay = identity?.kind === 'user' && identity.role === 'relay';
+    const isRelay = identity.kind === 'user' && identity.role === 'relay';
     const isKept = persistence.has(client.id) && keepsSession(client);
     if (!isKept && !(isRelay && this.hasRoomFor(client))) return;
-    const noted = persistence.use(client.id, this.ownerOf(client));
-    inBackground(log, 'note the owner of a session', noted);
+    const stored = persistence.use(client.id, this.ownerOf(client));
+    inBackground(log, 'store the owner of a session', stored);
   }
 
   list(): LiveSession[] {

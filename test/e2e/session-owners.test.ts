@@ -181,4 +181,14 @@ describe('a client id', () => {
     const back = await connect(t, broker.url, { clientId: 'north', ...users.site });
     assert.equal(typeof back, 'object');
   });
+
+  it('of a relay is kept also when its first connection ends with its CONNACK', async (t) => {
+    const { broker, users } = await makeSite(t);
+    for (const clientId of ['north', 'south', 'east', 'west']) {
+      const relay = mqtt.connect(broker.url, { reconnectPeriod: 0, clientId, ...users.site });
+      await new Promise<void>((resolve) => relay.once('connect', () => resolve()));
+      relay.stream.destroy();
+      assert.equal(await connect(t, broker.url, { clientId, ...users.r1 }), 2, clientId);
+    }
+  });
 });
