@@ -8,7 +8,7 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { BUNDLE_LISTS, BUNDLED, NATIVE_PACKAGE, type BundledPackages } from './bundled.ts';
 
 /** Packages of the old module form ask for these. */
@@ -24,6 +24,16 @@ const FOR_OLD_MODULES = [
 /** Below `dist/`, as esbuild was given them. */
 const PACKAGE = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)\//;
 
+/** Zod brings its messages in 50 languages, a seventh of a bundle; Drover's own say what is wrong. */
+const ENGLISH_ONLY: Plugin = {
+  name: 'english-only',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: `export { default as en } from './en.js';`,
+    }));
+  },
+};
+
 const dist = dirname(dirname(fileURLToPath(import.meta.url)));
 
 async function bundle(folder: string, name: string): Promise<BundledPackages> {
@@ -37,6 +47,7 @@ async function bundle(folder: string, name: string): Promise<BundledPackages> {
     format: 'esm',
     target: 'node20',
     external: [NATIVE_PACKAGE],
+    plugins: [ENGLISH_ONLY],
     banner: { js: FOR_OLD_MODULES },
     legalComments: 'none', // packages carry each licence whole
     metafile: true,

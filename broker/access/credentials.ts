@@ -6,12 +6,14 @@
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { bytesToHex, hexToBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256, sha256Hex } from '../../shared/crypto/hash.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { withFileLock } from '../../shared/io/file-lock.ts';
 import {
   idSchema,
   parseDocument,
@@ -97,6 +99,37 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
     throw new DroverError('FILE_UNREADABLE', `read credentials file: ${why}`, { cause });
   }
   return parseDocument(KIND, bytes).users;
+}
+
+/**
+ * Adds a user, or puts it in the place of the one with its name; the first one makes the file.
+ * Commands at one instant wait for each other. A file keeps its owner and its permissions: root
+ * changes it, and a broker that is not root reads it.
+ * @returns true when the file is a new one
+ * @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID, FILE_LOCKED
+ */
+export async function putCredentialUser(
+  path: string,
+  user: CredentialUserFields,
+): Promise<boolean> {
+  return await withFileLock(path, async () => {
+    const users = await readUsersIfAny(path);
+    const others = users.filter((one) => one.username !== user.username);
+    const text = `${JSON.stringify({ users: [...others, user] }, null, 2)}\n`;
+    const old = await stat(path).catch(() => null);
+    await writeFileAtomic(path, text, 0o600, old ?? undefined);
+    return old === null;
+  });
+}
+
+async function readUsersIfAny(path: string): Promise<CredentialUserFields[]> {
+  try {
+    return await readCredentialUsers(path);
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    if (cause?.code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** What one reading of the file says. It never changes: live-credentials.ts exchanges it. */

@@ -4,14 +4,13 @@ import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isId } from '../../shared/base/ids.ts';
-import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import type { Role } from '../access/access.ts';
 import {
   isTokenShaped,
   makeToken,
-  readCredentialUsers,
+  putCredentialUser,
   type CredentialUserFields,
 } from '../access/credentials.ts';
 import { hashPassword } from '../access/passwords.ts';
@@ -68,26 +67,20 @@ async function runPasswd(args: PasswdArgs): Promise<void> {
   if (args.robotId !== undefined && args.role !== 'robot') {
     throw new DroverError('USAGE', `read --robot-id: a ${args.role} is no robot`);
   }
-  const users = await readUsersIfAny(args.file);
   const { secret, token } = await makeSecret(args);
   const robot = args.role === 'robot' ? { robot_id: args.robotId ?? args.user } : {};
-  const entry = { username: args.user, role: args.role, ...robot, ...secret };
-  const others = users.filter((one) => one.username !== args.user);
-  const text = `${JSON.stringify({ users: [...others, entry] }, null, 2)}\n`;
-  await writeFileAtomic(args.file, text, 0o600);
+  const isNew = await putCredentialUser(args.file, {
+    ...{ username: args.user, role: args.role },
+    ...robot,
+    ...secret,
+  });
   const shown = token === null ? [] : [`token: ${token}`, 'it is shown once and not stored'];
-  const lines = [`${args.user} is a ${args.role} in ${args.file}`, ...shown];
+  const isOfRoot = isNew && process.getuid?.() === 0;
+  const readers = isOfRoot
+    ? [`only root reads it: if the broker runs as another user, chown that user ${args.file}`]
+    : [];
+  const lines = [`${args.user} is a ${args.role} in ${args.file}`, ...shown, ...readers];
   makeOutput(args.json).result({ username: args.user, role: args.role, token }, lines);
-}
-
-async function readUsersIfAny(file: string): Promise<CredentialUserFields[]> {
-  try {
-    return await readCredentialUsers(file);
-  } catch (error) {
-    const { cause } = error as { cause?: { code?: string } };
-    if (cause?.code === 'ENOENT') return []; // the first credential makes the file
-    throw error;
-  }
 }
 
 async function makeSecret(

@@ -23,6 +23,14 @@ export const CATALOGUE = {
   },
   USAGE: usage('run the command with --help'),
   FILE_UNREADABLE: usage('look at the path in the message: ls -ld PATH'),
+  FILE_REFUSED: usage(
+    'look at the path in the message: is its folder there, may this user write there, does something else stand there (ls -ld PATH)',
+  ),
+  FILE_LOCKED: refused(
+    'operator',
+    'run the command again when the other one has ended; a lock that a killed command left behind counts for nothing after a minute',
+    'later',
+  ),
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),

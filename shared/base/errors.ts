@@ -53,11 +53,33 @@ export interface Problem {
   readonly hint: string;
 }
 
+/** Error codes of the system about a path (`errno(3)`): the machine wants mending, not Drover. */
+const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
+  ['ENOSPC', 'DISK_FULL'],
+  ['EDQUOT', 'DISK_FULL'],
+  ['EROFS', 'DISK_READ_ONLY'],
+  ['EIO', 'DISK_WRITE_FAILED'],
+  ['ENOENT', 'FILE_REFUSED'],
+  ['ENOTDIR', 'FILE_REFUSED'],
+  ['EISDIR', 'FILE_REFUSED'],
+  ['EACCES', 'FILE_REFUSED'],
+  ['EPERM', 'FILE_REFUSED'],
+  ['ELOOP', 'FILE_REFUSED'],
+  ['ENAMETOOLONG', 'FILE_REFUSED'],
+]);
+
+/** What was refused, also by the system for a path that it names; null for a bug of ours. */
+export function refusalOf(thrown: unknown): DroverError | null {
+  if (thrown instanceof DroverError) return thrown;
+  if (!(thrown instanceof Error) || !('path' in thrown) || !('code' in thrown)) return null;
+  const code = OF_A_PATH.get(thrown.code);
+  return code === undefined ? null : new DroverError(code, thrown.message, { cause: thrown });
+}
+
 /** Any thrown value as a problem; an unexpected one becomes INTERNAL with its message. */
 export function toProblem(thrown: unknown): Problem {
-  if (thrown instanceof DroverError) {
-    return { code: thrown.code, message: thrown.message, hint: thrown.hint };
-  }
+  const refusal = refusalOf(thrown);
+  if (refusal) return { code: refusal.code, message: refusal.message, hint: refusal.hint };
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return { code: 'INTERNAL', message, hint: CATALOGUE.INTERNAL.hint };
 }

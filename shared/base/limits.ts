@@ -261,6 +261,9 @@ export const LIMITS = {
   socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then
   rootNameBytesMax: 256, // state/component: the name of one component and a newline
   claimLookMs: 20, // staging/ of a root that was unmounted takes no change that begins later
+  fileLockLookMs: 20, // a command changes a small file in less
+  fileLockWaitMs: 30 * SECOND, // a thousand of them in line, some at a time
+  fileLockLeftOverMs: MINUTE, // a lock so old is of a command that was killed
   flockMs: 10_000, // one question to the kernel; a disk that hangs is told
   reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents
   diskSpareBytes: 32 * MiB, // left free beside what an update needs

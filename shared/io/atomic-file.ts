@@ -15,15 +15,30 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** @param mode permission bits of the new file */
+/** Who may do what with a file. */
+export interface Ownership {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+/**
+ * @param mode permission bits of the new file, of which the umask takes some
+ * @param like the new file gets this owner, this group and these bits whatever the umask is
+ */
 export async function writeFileAtomic(
   path: string,
   bytes: Uint8Array | string,
   mode = 0o644,
+  like?: Ownership,
 ): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   const handle = await open(beside, 'w', mode);
   try {
+    if (like) {
+      await handle.chown(like.uid, like.gid);
+      await handle.chmod(like.mode & 0o777);
+    }
     await handle.writeFile(bytes);
     await handle.sync();
   } catch (error) {

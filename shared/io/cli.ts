@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
-import { DroverError, toProblem } from '../base/errors.ts';
+import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -46,7 +46,7 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
   if (!(thrown instanceof DroverError) && thrown instanceof Error && process.env['DROVER_DEBUG']) {
     process.stderr.write(`${thrown.stack ?? ''}\n`);
   }
-  return thrown instanceof DroverError ? thrown.exit : 1;
+  return refusalOf(thrown)?.exit ?? 1;
 }
 
 /**

@@ -190,7 +190,7 @@ for (const [engine, start] of ENGINES) {
   it(`gives everybody the rights of the table and no other on ${engine}`, async (t) => {
     const file = join(await tempFolder(t), 'users.json');
     const logins = new Map<Name, Login>();
-    for (const name of NAMES) logins.set(name, await addUser(t, file, name, ROLES[name]));
+    for (const name of NAMES) logins.set(name, await addUser(file, name, ROLES[name]));
     const running = await start(t, file, logins);
     if (!running) return;
     const stage = new Stage(t, running, logins);

@@ -40,7 +40,7 @@ const environment = ({ username, password }: Login): Record<string, string> => (
 describe('a broker with credentials', () => {
   it('takes a password that a person chose, and no other', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const ci = await addUser(t, file, 'ci', 'publisher', 'correct horse battery');
+    const ci = await addUser(file, 'ci', 'publisher', 'correct horse battery');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     for (const url of [broker.url, broker.wsUrl]) {
       const wire = await login(t, url, ci);
@@ -53,7 +53,7 @@ describe('a broker with credentials', () => {
 
   it('refuses a will that its client could not publish, before anything else', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const r1 = await addUser(t, file, 'r1', 'robot');
+    const r1 = await addUser(file, 'r1', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const payload = encodeMessage({ online: false });
     for (const topic of [topicOf('r2', 'online'), 'fleet/updates', 'fleet/refusals/x']) {
@@ -66,8 +66,8 @@ describe('a broker with credentials', () => {
 
   it('ends the connection of a robot that writes for another, and keeps nothing of it', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const r1 = await addUser(t, file, 'r1', 'robot');
-    const op = await addUser(t, file, 'op', 'technician');
+    const r1 = await addUser(file, 'r1', 'robot');
+    const op = await addUser(file, 'op', 'technician');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const wire = await login(t, broker.url, r1);
     const online = encodeMessage({ online: true });
@@ -80,9 +80,9 @@ describe('a broker with credentials', () => {
 
   it('carries a whole update over WebSockets, and shows it to a technician', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const ci = await addUser(t, file, 'ci', 'publisher');
-    const r1 = await addUser(t, file, 'r1', 'robot');
-    const op = await addUser(t, file, 'op', 'technician');
+    const ci = await addUser(file, 'ci', 'publisher');
+    const r1 = await addUser(file, 'r1', 'robot');
+    const op = await addUser(file, 'op', 'technician');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const site = await Site.open(t);
     const robot = site.robot('r1', broker.wsUrl, [], environment(r1));

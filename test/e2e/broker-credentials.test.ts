@@ -41,10 +41,10 @@ async function removeUser(file: string, username: string): Promise<void> {
 describe('a credentials file that changes', () => {
   it('lets new users in and ends those that are removed or renewed, over MQTT and HTTP', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const r1 = await addUser(t, file, 'r1', 'robot');
-    const r2 = await addUser(t, file, 'r2', 'robot');
-    const r3 = await addUser(t, file, 'r3', 'robot');
-    const op = await addUser(t, file, 'op', 'technician');
+    const r1 = await addUser(file, 'r1', 'robot');
+    const r2 = await addUser(file, 'r2', 'robot');
+    const r3 = await addUser(file, 'r3', 'robot');
+    const op = await addUser(file, 'op', 'technician');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const removed = await login(t, broker.url, r1);
     const renewed = await login(t, broker.wsUrl, r2);
@@ -56,8 +56,8 @@ describe('a credentials file that changes', () => {
 
     await removeUser(file, 'r1');
     await removeUser(file, 'op');
-    const fresh = await addUser(t, file, 'r2', 'robot');
-    const r4 = await addUser(t, file, 'r4', 'robot');
+    const fresh = await addUser(file, 'r2', 'robot');
+    const r4 = await addUser(file, 'r4', 'robot');
     await waitUntil('the removed robot to be cut off', () => !removed.isUp);
     await waitUntil('the renewed robot to be cut off', () => !renewed.isUp);
     await followed;
@@ -75,7 +75,7 @@ describe('a credentials file that changes', () => {
 
   it('is read at once on SIGHUP; a broken one is named in the log and changes nothing', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const r1 = await addUser(t, file, 'r1', 'robot');
+    const r1 = await addUser(file, 'r1', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const wire = await login(t, broker.url, r1);
     await writeFile(file, '{"users": [');

@@ -15,23 +15,18 @@ import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
 import type { Wire } from '../../shared/base/ports.ts';
 import { chunkTopic, robotTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
-import { startDrover } from '../helpers/child.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { addUser, type Login } from './credentials.ts';
 
 const quiet = makeLog('test', 'silent');
 const RETAINED = { retain: true, qos: 1 } as const;
 
-interface Login {
-  readonly username?: string;
-  readonly password?: string;
-}
-
 async function open(
   url: string,
-  options: Login & { onMessage?: (topic: string, payload: Uint8Array) => void } = {},
+  options: Partial<Login> & { onMessage?: (topic: string, payload: Uint8Array) => void } = {},
 ): Promise<Wire> {
   const { onMessage = () => {}, ...login } = options;
   const clientId = `test-${randomBytes(4).toString('hex')}`;
@@ -220,18 +215,10 @@ describe('a chunk', () => {
 });
 
 describe('credentials', () => {
-  async function addUser(t: TestContext, file: string, user: string, role: string): Promise<Login> {
-    const args = ['passwd', '--file', file, '--user', user, '--role', role, '--json'];
-    const child = startDrover(t, 'broker', args);
-    await child.exit;
-    const { token } = JSON.parse(child.stdout) as { token: string };
-    return { username: user, password: token };
-  }
-
   it('keep a robot to its own topics, a stranger out, and a technician to reading', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const robot = await addUser(t, file, 'r1', 'robot');
-    const technician = await addUser(t, file, 'op', 'technician');
+    const robot = await addUser(file, 'r1', 'robot');
+    const technician = await addUser(file, 'op', 'technician');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     await assert.rejects(open(broker.url), { code: 'BROKER_AUTH_REFUSED' });
     const guess = { username: 'r1', password: 'guess' };

@@ -92,8 +92,8 @@ describe('a session that outlives its connection', () => {
 
   it('keeps nothing that its owner may not read, not even what was asked for', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const spy = await addUser(t, file, 'r2', 'robot');
-    const robot = await addUser(t, file, 'r1', 'robot');
+    const spy = await addUser(file, 'r2', 'robot');
+    const robot = await addUser(file, 'r1', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const session = { clientId: 'spy', clean: false, ...spy };
     const first = await meet(t, broker.url, session);
@@ -114,9 +114,9 @@ describe('a session that outlives its connection', () => {
 
   it('does not hand what was kept for one user to another who takes its client id', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const technician = await addUser(t, file, 'op', 'technician');
-    const r1 = await addUser(t, file, 'r1', 'robot');
-    const r2 = await addUser(t, file, 'r2', 'robot');
+    const technician = await addUser(file, 'op', 'technician');
+    const r1 = await addUser(file, 'r1', 'robot');
+    const r2 = await addUser(file, 'r2', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const session = { clientId: 'auditor', clean: false };
     const owner = await meet(t, broker.url, { ...session, ...technician });
@@ -191,8 +191,8 @@ describe('a session that outlives its connection', () => {
 describe('a client id', () => {
   it('that another user is connected with cannot be taken over', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    const r1 = await addUser(t, file, 'r1', 'robot');
-    const r2 = await addUser(t, file, 'r2', 'robot');
+    const r1 = await addUser(file, 'r1', 'robot');
+    const r2 = await addUser(file, 'r2', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     const held = await meet(t, broker.url, { clientId: 'mine', ...r1 });
     await assert.rejects(meet(t, broker.url, { clientId: 'mine', ...r2 }), /[Ii]dentifier/);
@@ -204,8 +204,8 @@ describe('a client id', () => {
 
   it("of the form robot-<id> is that robot's alone", async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
-    await addUser(t, file, 'r1', 'robot');
-    const r2 = await addUser(t, file, 'r2', 'robot');
+    await addUser(file, 'r1', 'robot');
+    const r2 = await addUser(file, 'r2', 'robot');
     const broker = await startBrokerChild(t, { args: ['--credentials', file] });
     await assert.rejects(meet(t, broker.url, { clientId: 'robot-r1', ...r2 }), /[Ii]dentifier/);
     await meet(t, broker.url, { clientId: 'robot-r2', ...r2 });

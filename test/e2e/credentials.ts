@@ -1,7 +1,7 @@
-/** Credentials for a broker under test, made by the program that operators use. */
+/** Credentials for a broker under test. The program that makes them is tried by other tests. */
 
-import { startDrover } from '../helpers/child.ts';
-import type { Scope } from '../helpers/scope.ts';
+import { makeToken, putCredentialUser } from '../../broker/access/credentials.ts';
+import { hashPassword } from '../../broker/access/passwords.ts';
 
 export interface Login {
   readonly username: string;
@@ -10,19 +10,17 @@ export interface Login {
 
 /** Adds a user to the file, with a token or, when one is given, with a password. */
 export async function addUser(
-  scope: Scope,
   file: string,
   username: string,
   role: 'publisher' | 'robot' | 'technician' | 'relay',
   password?: string,
 ): Promise<Login> {
-  const args = ['passwd', '--file', file, '--user', username, '--role', role, '--json'];
-  const child =
+  const { token, sha256 } = makeToken();
+  const secret =
     password === undefined
-      ? startDrover(scope, 'broker', args)
-      : startDrover(scope, 'broker', [...args, '--password-stdin'], { input: `${password}\n` });
-  await child.exit;
-  if (child.ended?.code !== 0) throw new Error(child.describe());
-  const { token } = JSON.parse(child.stdout) as { token: string | null };
-  return { username, password: password ?? token ?? '' };
+      ? { token_sha256: sha256 }
+      : { password_scrypt: await hashPassword(Buffer.from(password)) };
+  const robot = role === 'robot' ? { robot_id: username } : {};
+  await putCredentialUser(file, { username, role, ...robot, ...secret });
+  return { username, password: password ?? token };
 }

@@ -23,7 +23,7 @@ describe('a relay below', () => {
     make('ca', site.path('certs'));
     make('server', site.path('certs'), '127.0.0.1');
     const users = site.path('users.json');
-    const { username, password } = await addUser(t, users, 'site-a', 'relay');
+    const { username, password } = await addUser(users, 'site-a', 'relay');
     const cloud = startDrover(t, 'broker', [
       ...['--data', site.path('cloud'), '--mqtts', '0', '--http', '0', '--credentials', users],
       ...['--tls-cert', site.path('certs/server.crt'), '--tls-key', site.path('certs/server.key')],

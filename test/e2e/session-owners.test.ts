@@ -28,10 +28,10 @@ async function makeSite(t: TestContext): Promise<Site> {
   const file = join(folder, 'credentials.json');
   const data = join(folder, 'data');
   const users = {
-    pub: await addUser(t, file, 'pub', 'publisher'),
-    tech: await addUser(t, file, 'tech', 'technician'),
-    r1: await addUser(t, file, 'r1', 'robot'),
-    site: await addUser(t, file, 'site', 'relay'),
+    pub: await addUser(file, 'pub', 'publisher'),
+    tech: await addUser(file, 'tech', 'technician'),
+    r1: await addUser(file, 'r1', 'robot'),
+    site: await addUser(file, 'site', 'relay'),
   };
   const broker = await startBrokerChild(t, { data, args: ['--credentials', file] });
   return { broker, file, data, users };

@@ -173,7 +173,7 @@ describe('a site with certificates', () => {
   it('keeps a robot with a certificate when credentials change, and ends a person who lost theirs', async (t) => {
     if (requirePeer(t, 'openssl') === null) return;
     const file = join(await tempFolder(t), 'users.json');
-    const desk = await addUser(t, file, 'desk', 'technician');
+    const desk = await addUser(file, 'desk', 'technician');
     const secure = await SecureSite.open(t, '--credentials', file);
     make(secure.site, 'robot', 'r1');
     const ca = await readFile(secure.cert('ca.crt'));

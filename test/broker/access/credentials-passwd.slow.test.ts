@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LiveCredentials } from '../../../broker/access/live-credentials.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
@@ -61,6 +61,43 @@ describe('drover-broker passwd', () => {
     assert.equal(credentials.authenticateToken(old), null);
     assert.ok(credentials.authenticateToken(fresh));
     assert.ok(credentials.authenticateToken(other));
+  });
+
+  it('loses no user when several commands run at one instant', async (t) => {
+    const file = await newFile(t);
+    const names = ['r1', 'r2', 'r3', 'r4', 'r5', 'r6'];
+    const runs = names.map((name) => passwd(t, file, `--user ${name} --role robot --json`));
+    const tokens = (await Promise.all(runs)).map((run) => tokenOf(run));
+    const credentials = await openFile(t, file);
+    for (const token of tokens) assert.ok(credentials.authenticateToken(token));
+    assert.deepEqual(await readdir(dirname(file)), [basename(file)], 'no lock is left');
+  });
+
+  it('keeps owner and permissions of a file, which the broker reads as another user', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root gives files away');
+    const file = await newFile(t);
+    const first = await passwd(t, file, '--user ci --role publisher');
+    assert.match(first.stdout, /only root reads it/);
+    await chown(file, 65_534, 65_533);
+    await chmod(file, 0o640);
+    const second = await passwd(t, file, '--user op --role technician');
+    assert.doesNotMatch(second.stdout, /only root/);
+    const { uid, gid, mode } = await stat(file);
+    assert.deepEqual([uid, gid, mode & 0o777], [65_534, 65_533, 0o640]);
+  });
+
+  it('takes the place of a command that was killed', async (t) => {
+    const file = await newFile(t);
+    await writeFile(`${file}.lock`, '');
+    await utimes(`${file}.lock`, 0, 0);
+    tokenOf(await passwd(t, file, '--user r1 --role robot --json'));
+  });
+
+  it('names the folder that is not there', async (t) => {
+    const file = join(await newFile(t), 'none', 'credentials.json');
+    const { code, stderr } = await passwd(t, file, '--user r1 --role robot');
+    assert.equal(code, 2);
+    assert.match(stderr, /ENOENT.*FILE_REFUSED/);
   });
 
   it('takes a password from standard input, and prints no secret', async (t) => {
