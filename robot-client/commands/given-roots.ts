@@ -3,6 +3,8 @@
  * says them. Sans-I/O.
  */
 
+import { shellWord } from '../../shared/base/shell-word.ts';
+
 export interface ComponentRoot {
   readonly component: string;
   readonly root: string;
@@ -53,5 +55,3 @@ function rootWords(
 }
 
 /** As a shell takes it for one word. */
-const shellWord = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

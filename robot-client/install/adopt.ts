@@ -10,6 +10,7 @@
 import { z } from 'zod';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { shellWord } from '../../shared/base/shell-word.ts';
 import { parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 import { planFirstStart } from './adoption.ts';
 import { linkTarget, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';
@@ -101,7 +102,8 @@ async function orProblem(run: () => Promise<string | null>): Promise<Adoption> {
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
     const code = thrown.code === 'DISK_FULL' ? 'DISK_FULL' : 'ADOPT_IMPOSSIBLE';
-    return { adopted: null, problem: toProblem(new DroverError(code, thrown.message)) };
+    const hint = thrown.code === code ? { hint: thrown.hint } : {};
+    return { adopted: null, problem: toProblem(new DroverError(code, thrown.message, hint)) };
   }
 }
 
@@ -135,14 +137,41 @@ async function orImpossible(run: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The links are made beside, and stay there: after this nothing more has to be made. */
-async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
+/**
+ * A mount stays where its folder goes: it would move into a release, which ends with it, and an
+ * application that finds its data at `active/data` would find none there after the next update.
+ * @throws DroverError ADOPT_IMPOSSIBLE (names the place)
+ */
+export async function assertNothingMounted(disk: Disk, what: string, folder: string) {
+  const [point] = await disk.mountsIn(folder);
+  if (point === undefined) return;
+  throw new DroverError('ADOPT_IMPOSSIBLE', `adopt ${what}: something is mounted at ${point}`, {
+    hint: `unmount it (umount ${shellWord(point)}), or mount it outside of the folder; then: drover-robot adopt`,
+  });
+}
+
+/**
+ * Looks without making anything.
+ * @throws DroverError ADOPT_IMPOSSIBLE, DISK_FULL
+ */
+export async function assertMovable(
+  disk: Disk,
+  layout: Layout,
+  slots: readonly SlotName[],
+): Promise<void> {
+  for (const slot of slots) await assertNothingMounted(disk, slot, layout[slot]);
   const { bytes, inodes } = await disk.free(layout.root);
   const isShort = inodes !== null && inodes < LIMITS.adoptInodesMin;
   if (isShort || bytes < LIMITS.adoptBytesMin) {
     const got = isShort ? `${inodes} inodes` : `${bytes} bytes`;
     throw new DroverError('DISK_FULL', `adopt ${layout.root}: no room to do it safely (${got})`);
   }
+}
+
+/** The links are made beside, and stay there: after this nothing more has to be made. */
+async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
+  const slots = targetsOf(intent).map(({ slot }) => slot);
+  await assertMovable(disk, layout, slots);
   const made: string[] = [];
   try {
     for (const { slot, version } of targetsOf(intent)) {

@@ -49,6 +49,8 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** False when a name cannot move from one of these folders to the other (EXDEV). */
   canRename(fromFolder: string, toFolder: string): Promise<boolean>;
+  /** Where something is mounted in a folder, or on it; empty where the kernel shows no mounts. */
+  mountsIn(folder: string): Promise<string[]>;
   /** A file or link; no error when absent. */
   unlink(path: string): Promise<void>;
   /** A whole tree with modes, owners and times; `to` must not be there. Nothing is synced. */

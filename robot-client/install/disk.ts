@@ -9,6 +9,7 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
+import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
 import { removeTree } from './remove-tree.ts';
 
 const run = promisify(execFile);
@@ -174,6 +175,15 @@ async function canRename(fromFolder: string, toFolder: string): Promise<boolean>
   }
 }
 
+async function mountsIn(folder: string): Promise<string[]> {
+  try {
+    const mounts = await fs.readFile(MOUNTS_FILE, 'utf8');
+    return mountPointsIn(await fs.realpath(folder), mounts);
+  } catch {
+    return [];
+  }
+}
+
 function kindOf(stat: { isFile(): boolean; isDirectory(): boolean; isSymbolicLink(): boolean }) {
   if (stat.isFile()) return 'file';
   if (stat.isDirectory()) return 'folder';
@@ -238,6 +248,7 @@ export const realDisk: Disk = {
   symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
   rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
   canRename,
+  mountsIn,
   unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
   copyTree: (from, to) => guarded('copy', from, () => copyTree(from, to)),
   removeTree: (path) => guarded('remove', path, () => removeTree(path)),

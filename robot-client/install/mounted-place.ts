@@ -3,6 +3,9 @@
  * one folder under two paths. Sans-I/O.
  */
 
+/** Mounts that this process sees: proc_pid_mountinfo(5). */
+export const MOUNTS_FILE = '/proc/self/mountinfo';
+
 export interface MountedPlace {
   /** Device of the file system, `major:minor`. */
   readonly device: string;
@@ -28,6 +31,16 @@ export function mountedPlace(real: string, mounts: string): MountedPlace | null 
   if (!best) return null;
   const rest = real.slice(best.point === '/' ? 0 : best.point.length);
   return { device: best.device, path: withoutSlash(withoutSlash(best.root) + rest) };
+}
+
+/**
+ * Points where something is mounted in a folder, or on it.
+ * @param real absolute path without links
+ * @param mounts text of `/proc/self/mountinfo`
+ */
+export function mountPointsIn(real: string, mounts: string): string[] {
+  const points = mounts.split('\n').map((line) => unescapeOctal(line.split(' ')[4] ?? ''));
+  return points.filter((point) => point !== '' && isAt(point, real));
 }
 
 /** True when one of two folders is the other, or lies in it. */

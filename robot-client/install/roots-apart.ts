@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { layoutOf } from './layout.ts';
 import { folderId } from './lock.ts';
-import { mountedPlace, overlaps, type MountedPlace } from './mounted-place.ts';
+import { mountedPlace, overlaps, type MountedPlace, MOUNTS_FILE } from './mounted-place.ts';
 import { realPathOf } from './path-lock.ts';
 
 interface FoundFolder {
@@ -82,7 +82,7 @@ const isBelow = (path: string, above: string): boolean =>
 /** Empty where the kernel shows no mounts: paths and inodes are compared all the same. */
 function readMounts(): string {
   try {
-    return readFileSync('/proc/self/mountinfo', 'utf8');
+    return readFileSync(MOUNTS_FILE, 'utf8');
   } catch {
     return '';
   }

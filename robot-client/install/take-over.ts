@@ -10,7 +10,7 @@ import { linkTarget, releaseFolder, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { isWithin, slotProblem, versionOf, type SlotName } from './slots.ts';
 import { freshState, parseMachineState } from '../update/state.ts';
-import { adoptFolders } from './adopt.ts';
+import { adoptFolders, assertMovable, assertNothingMounted } from './adopt.ts';
 import { copyDurably } from './copy-tree.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { sealAdopted } from './seal-file.ts';
@@ -34,6 +34,8 @@ export async function takeOver(
 ): Promise<TakenOver> {
   const before = await readSlots(disk, layout);
   const plan = planTakeover(before, await disk.list(layout.releases), version);
+  const moves = plan.filter(({ how }) => how === 'move').map(({ slot }) => slot);
+  if (moves.length > 0) await assertMovable(disk, layout, moves);
   for (const one of plan) if (one.how === 'copy') await assertApart(disk, layout, one);
   if (!isDryRun) {
     await carryOut(disk, layout, plan);
@@ -70,6 +72,7 @@ async function assertApart(
   layout: Layout,
   { slot, from }: Takeover & { how: 'copy' },
 ): Promise<void> {
+  await assertNothingMounted(disk, slot, from);
   const { end } = await followPath(disk, layout.root);
   if (end.kind !== 'there' || !isWithin(from, end.path)) return;
   throw new DroverError('ADOPT_IMPOSSIBLE', `adopt ${slot}: ${from} has ${layout.root} in it`);

@@ -40,6 +40,9 @@ function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] 
   return parts;
 }
 
+const HINT_OF_INODES =
+  'remove small files on the robot (df -i ROOT: inodes are short, not bytes); it tries again by itself';
+
 /** [P-10.4] @throws DroverError DISK_SPACE_SHORT, DISK_WRITE_FAILED */
 export async function assertRoom(input: RoomInput): Promise<void> {
   const { disk, layout, job } = input;
@@ -66,7 +69,10 @@ export async function assertRoom(input: RoomInput): Promise<void> {
   throw new DroverError(
     'DISK_SPACE_SHORT',
     `make room for ${job.version}: not enough disk (got ${got} ${what} free, want ${needed})`,
-    { facts: { got, want: needed } },
+    {
+      facts: { got, want: needed },
+      ...(found.isShortOfInodes ? { hint: HINT_OF_INODES } : {}),
+    },
   );
 }
 

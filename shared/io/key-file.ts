@@ -16,6 +16,7 @@ import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../crypto/ed25519.ts
 import { DroverError } from '../base/errors.ts';
 import { syncFolder } from './atomic-file.ts';
 import { readInput } from './cli.ts';
+import { shellWord } from '../base/shell-word.ts';
 import { LIMITS } from '../base/limits.ts';
 import { runCommand } from './run-command.ts';
 
@@ -92,10 +93,6 @@ function wrongKind(path: string, kind: string): DroverError {
     'KEY_WRONG_KIND',
     `read key ${path}: wrong kind of key (got ${kind}, want ed25519)`,
   );
-}
-
-function shellWord(text: string): string {
-  return /^[A-Za-z0-9_./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function seedFromEnvironment(text: string): Uint8Array {

@@ -263,6 +263,10 @@ export class ModelDisk implements Disk {
     return true;
   }
 
+  async mountsIn(): Promise<string[]> {
+    return [];
+  }
+
   async unlink(path: string): Promise<void> {
     const inode = this.#find(path);
     if (inode === null) return;

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import {
@@ -94,4 +95,30 @@ describe('a plain active folder', () => {
     assert.ok(readdirSync(join(root, 'others')).length > 10);
     await assertLeft(t, root, /DISK_FULL|DISK_SPACE_SHORT/);
   });
+
+  for (const [name, below] of [
+    ['on which something is mounted', ''],
+    ['with something mounted in it', 'data'],
+  ] as const) {
+    it(`${name} stays what boots, also by adopt, and a dry run says so`, async (t) => {
+      if (!requireBlockDevices(t, ['mount', 'umount'])) return;
+      const mountedAt: string[] = [];
+      t.after(() => mountedAt.forEach(unmountFolder)); // before the folder is removed
+      const root = await tempFolder(t);
+      const [original, point] = [`${root}-app`, join(root, 'active')];
+      t.after(() => rm(original, { recursive: true }));
+      mkdirSync(join(original, 'bin'), { recursive: true });
+      writeFileSync(join(original, 'bin/app'), 'echo plain\n');
+      if (below === '') mkdirSync(point);
+      else plainActive(root);
+      const at = join(point, below);
+      mkdirSync(at, { recursive: true });
+      runTool('mount', '--bind', original, at);
+      mountedAt.push(at);
+      await assertLeft(t, root, /something is mounted at .*ADOPT_IMPOSSIBLE/);
+      const dry = await drover(t, 'adopt', '--dry-run', '--root', root);
+      assert.match(dry.describe(), /ADOPT_IMPOSSIBLE/);
+      assert.equal(dry.ended?.code, 3);
+    });
+  }
 });

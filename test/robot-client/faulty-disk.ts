@@ -17,6 +17,7 @@ export type Gate = (operation: DiskOperation) => void | Promise<void>;
 const READS: readonly DiskOperation['name'][] = [
   'kind',
   'canRename',
+  'mountsIn',
   'stat',
   'readlink',
   'identity',
@@ -71,6 +72,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     symlink: gated('symlink'),
     rename: gated('rename'),
     canRename: gated('canRename'),
+    mountsIn: gated('mountsIn'),
     unlink: gated('unlink'),
     copyTree: gated('copyTree'),
     removeTree: gated('removeTree'),

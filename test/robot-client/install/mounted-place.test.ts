@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { mountedPlace, overlaps } from '../../../robot-client/install/mounted-place.ts';
+import {
+  mountedPlace,
+  mountPointsIn,
+  overlaps,
+} from '../../../robot-client/install/mounted-place.ts';
 
 const MOUNTS = [
   '22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw',
@@ -31,6 +35,12 @@ describe('where a folder lies on its file system', () => {
     assert.ok(overlaps(place('/srv'), place('/srv')));
     assert.ok(!overlaps(place('/srv/robot2'), place('/opt/nav')));
     assert.ok(!overlaps(place('/srv/robot'), place('/opt/robot')));
+  });
+
+  it('has mounts in it and on it, however near the names of others are', () => {
+    assert.deepEqual(mountPointsIn('/opt/nav', MOUNTS), ['/opt/nav']);
+    assert.deepEqual(mountPointsIn('/mnt', MOUNTS), ['/mnt/with blank']);
+    assert.deepEqual(mountPointsIn('/opt/na', MOUNTS), []);
   });
 
   it('is unknown where no mount is shown', () => {
