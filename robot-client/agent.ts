@@ -24,6 +24,7 @@ import { Inbox } from './fleet/inbox.ts';
 import { Memory } from './fleet/memory.ts';
 import { Outbox } from './fleet/outbox.ts';
 import { iso } from './fleet/report.ts';
+import type { ComponentView } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
 import { StateCopies } from './fleet/state-copies.ts';
 import { TrustFile } from './fleet/trust-store.ts';
@@ -37,6 +38,7 @@ import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
+import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
 import { SwapTurns } from './update/swap-turns.ts';
 
@@ -54,6 +56,7 @@ export class Agent {
   readonly telemetry: Telemetry;
   readonly #watch: HealthWatch;
   readonly #orders: Orders;
+  readonly #unheard = new Unheard();
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
   #wire: Wire | null = null;
@@ -79,7 +82,7 @@ export class Agent {
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
       now: () => this.#now(),
       facts: () => this.#facts(),
-      views: () => this.#components.views,
+      views: () => this.#views,
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => {
         inBackground(this.#log, 'look at the slots', this.#components.look());
@@ -102,6 +105,8 @@ export class Agent {
       log: options.log,
       now: () => this.#now(),
       isTwin: () => this.#twins.endings > 0,
+      unheard: this.#unheard,
+      onUnheard: () => this.#reporter.soon(true),
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
     });
@@ -175,6 +180,11 @@ export class Agent {
     return this.#components;
   }
 
+  /** Components as the fleet and people are told of them. */
+  get #views(): ComponentView[] {
+    return this.#unheard.over(this.#components.views, this.#inbox.announcement);
+  }
+
   /** GET /status of the local API. */
   status(): object {
     const { announcement } = this.#inbox;
@@ -201,7 +211,7 @@ export class Agent {
       endings: this.#twins.endings,
       trust: this.#trust,
     };
-    return explainRobot(facts, this.#components.views, this.#now());
+    return explainRobot(facts, this.#views, this.#now());
   }
 
   #now(): EpochMs {
@@ -287,7 +297,9 @@ export class Agent {
     const metrics = this.telemetry.totals;
     const isEnding = isTrustEnding(this.#trust, this.#now());
     const trustEndsMs = isEnding ? this.#trust.expires : null;
-    const told = { trustVersion, trustEndsMs, announcementSeq, instance, endings, metrics };
+    const progressRefused = this.#unheard.fields(this.#inbox.announcement);
+    const seqs = { announcementSeq, progressRefused };
+    const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };
     return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
   }
 

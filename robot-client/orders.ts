@@ -6,7 +6,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
-import { type Problem } from '../shared/base/errors.ts';
+import { DroverError, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import type { Log } from '../shared/base/ports.ts';
 import { parseTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
@@ -17,6 +17,7 @@ import type { Memory } from './fleet/memory.ts';
 import { OrderBounds } from './fleet/order-bounds.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, SecondLook } from './fleet/retry-refused.ts';
+import type { Unheard } from './fleet/unheard.ts';
 import type { TrustFile } from './fleet/trust-store.ts';
 
 export interface OrdersOptions {
@@ -29,6 +30,9 @@ export interface OrdersOptions {
   now(): EpochMs;
   /** Another robot with this id takes turns on the link, and each turn brings the list again. */
   isTwin(): boolean;
+  readonly unheard: Unheard;
+  /** What a report would show has changed. */
+  onUnheard(): void;
   /** A new trust root was accepted. */
   onTrust(): void;
   /** Subscribes once more, so that the broker delivers again what it retains. */
@@ -85,7 +89,7 @@ export class Orders {
     }
     await this.tellDamages();
     if (parsed.kind === 'updates') await this.#onAnnouncement(topic, payload);
-    else if (parsed.kind === 'progress') await this.#onProgress(topic, payload);
+    else if (parsed.kind === 'progress') await this.#onProgress(topic, parsed.rollout, payload);
     else await this.#onTrust(topic, parsed.version, payload);
     return true;
   }
@@ -124,19 +128,32 @@ export class Orders {
     await this.consider();
   }
 
-  async #onProgress(topic: string, payload: Uint8Array): Promise<void> {
+  async #onProgress(topic: string, rollout: string, payload: Uint8Array): Promise<void> {
     this.#secondLook.forget(topic);
-    if (payload.byteLength === 0) return;
+    if (payload.byteLength === 0) return this.#heard(rollout);
     try {
       await this.#options.inbox.acceptProgress(payload, this.#options.now());
+      this.#heard(rollout);
     } catch (thrown) {
       const problem = problemOf(thrown, this.#options.log);
       this.#lookAgain(problem, topic, payload);
+      this.#notHeard(rollout, problem, thrown);
       if (this.#bounds.mayTell(`progress ${problem.code}`, performance.now()))
         this.#options.log.warn({ problem }, 'progress refused');
       return;
     }
     await this.consider();
+  }
+
+  #heard(rollout: string): void {
+    if (this.#options.unheard.heard(rollout)) this.#options.onUnheard();
+  }
+
+  #notHeard(rollout: string, problem: Problem, thrown: unknown): void {
+    const got = thrown instanceof DroverError ? thrown.facts['got'] : null;
+    const seq = typeof got === 'number' ? got : null;
+    const atMs = this.#options.now();
+    if (this.#options.unheard.note(rollout, { problem, seq, atMs })) this.#options.onUnheard();
   }
 
   /** Shown at once; told to the fleet once a while for each code. */

@@ -5,13 +5,14 @@
  */
 
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
-import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
+import { signersOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
-import { openProgress, signProgress } from '../../shared/formats/progress.ts';
+import { startTicking } from '../../shared/io/within.ts';
+import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { termAt } from '../../shared/rules/terms.ts';
@@ -25,6 +26,7 @@ import { countToRecall, membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
   beginRun,
+  endedTooLong,
   isUnopened,
   sameRun,
   plansOf,
@@ -41,15 +43,11 @@ import type {
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
 import { lookBack, openFirst, withdraw, type RolloutStep } from './transitions.ts';
-import {
-  entriesOf,
-  KeyWatch,
-  underNewKeys,
-  type ForeignRecord,
-  type SignedProgress,
-} from './new-keys.ts';
+import { entriesOf, KeyWatch, underNewKeys, type ForeignRecord } from './new-keys.ts';
 import { CALLS } from './notify.ts';
 import { Leadership } from './election.ts';
+import { OutrunWatch } from './outrun.ts';
+import { ToldProgress } from './told-progress.ts';
 
 interface Tracked {
   run: RolloutRun;
@@ -65,10 +63,11 @@ export class Controller implements ControllerPort {
   readonly #leadership: Leadership;
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #told = new Map<string, SignedProgress>();
+  readonly #told = new ToldProgress();
   readonly #keys: KeyWatch;
   /** Of other keys that sign now: to be kept before anything else is done. */
   #isTurned = false;
+  readonly #outrun = new OutrunWatch();
   readonly #startedMs: MonoMs;
   readonly #startedAtMs: EpochMs;
   #plans: ReadonlyMap<string, Plan> = new Map();
@@ -77,7 +76,7 @@ export class Controller implements ControllerPort {
   /** Term under which everything was told; null while we do not lead. */
   #toldInTerm: number | null = null;
   readonly #queue = new SerialQueue();
-  #timer: NodeJS.Timeout | null = null;
+  #stop = (): void => undefined;
 
   private constructor(options: ControllerOptions, predecessor: string | null) {
     this.#options = options;
@@ -103,18 +102,15 @@ export class Controller implements ControllerPort {
   run(): void {
     const { times, log } = this.#options;
     const everyMs = Math.min(times.lookMs, times.leaseMs / 8);
-    let isBusy = false;
-    this.#timer = setInterval(() => {
-      if (isBusy) return; // a slow disk must not pile looks up
-      isBusy = true;
-      this.tick()
-        .catch((error: unknown) => log.error({ error: String(error) }, 'reconcile pass failed'))
-        .finally(() => (isBusy = false));
-    }, everyMs);
+    this.#stop = startTicking(
+      everyMs,
+      () => this.tick(),
+      (error) => log.error({ error: String(error) }, 'reconcile pass failed'),
+    );
   }
 
   async close(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
+    this.#stop();
     await this.#queue.idle();
   }
 
@@ -146,19 +142,11 @@ export class Controller implements ControllerPort {
   }
 
   #takeProgress(payload: Uint8Array): void {
-    const { trust } = this.#options;
-    const progress = openProgress(payload, trust);
-    assertTimely({ kind: 'progress', ...progress }, trust, this.#options.now());
-    const known = this.#told.get(progress.rollout)?.progress;
-    const { signers } = proofOf(payload, trust.roles.rollout);
-    const isNews = !known || progress.seq >= known.seq;
-    if (isNews) this.#told.set(progress.rollout, { progress, signers });
+    const at = { trust: this.#options.trust, now: this.#options.now() };
+    const progress = this.#told.take(payload, { ...at, isAnnounced: (id) => this.#plans.has(id) });
     const tracked = this.#tracked.get(progress.rollout);
     // A controller that was stopped has overwritten what robots should find: say it again.
     if (tracked && progress.seq < tracked.run.seq) tracked.isUntold = true;
-    for (const id of this.#told.keys()) {
-      if (this.#told.size > LIMITS.endedRunsMax && !this.#plans.has(id)) this.#told.delete(id);
-    }
   }
 
   /** Other keys: what was heard and told under those before has to come again, or be told again. */
@@ -197,6 +185,7 @@ export class Controller implements ControllerPort {
         for (const tracked of this.#tracked.values()) tracked.isUntold = true;
         this.#toldInTerm = term;
       }
+      if (await this.#isOutrun()) return;
       await this.#keeper.renew();
       for (const plan of this.#plans.values()) await this.#meet(plan);
       // Each by itself: what fails for one rollout must not keep another from halting.
@@ -211,6 +200,20 @@ export class Controller implements ControllerPort {
       if (failure !== null) throw failure;
       await this.#forgetOldest();
     });
+  }
+
+  /** Goes on in a term above all that robots can have heard, when they refuse this one as old. */
+  async #isOutrun(): Promise<boolean> {
+    const { fleet, store, now, mono, log } = this.#options;
+    const found = this.#outrun.look(fleet.robots(), [...this.#tracked.values()], mono());
+    if (!found) return false;
+    const { tracked, text } = found;
+    log.warn({ rollout: tracked.run.rollout }, text);
+    const audit = [{ kind: 'took_over', by: 'controller', text, evidence: [] } as const];
+    await this.#keep(tracked, { run: tracked.run, audit, isNews: false });
+    await store.raiseTermFloor(termAt(now()));
+    this.#leadership.beginAnew(termAt(now()));
+    return true;
   }
 
   /** A rollout that is announced has a record, ours or what another controller left. */
@@ -389,12 +392,9 @@ export class Controller implements ControllerPort {
   }
 
   async #forgetOldest(): Promise<void> {
-    const ended = [...this.#tracked.values()].filter(({ run }) => run.withdrawn);
-    if (ended.length <= LIMITS.endedRunsMax) return;
-    ended.sort((a, b) => a.run.beganAtMs - b.run.beganAtMs);
-    for (const { run } of ended.slice(0, ended.length - LIMITS.endedRunsMax)) {
-      await this.#options.store.remove(run.rollout);
-      this.#tracked.delete(run.rollout);
+    for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
+      await this.#options.store.remove(id);
+      this.#tracked.delete(id);
     }
   }
 }

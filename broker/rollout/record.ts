@@ -71,6 +71,14 @@ const runSchema = z.object({
 
 export type RolloutRun = z.output<typeof runSchema>;
 
+/** Withdrawn rollouts that are more than `endedRunsMax`, the oldest first: their records may go. */
+export function endedTooLong(runs: readonly RolloutRun[]): string[] {
+  const ended = runs.filter(({ withdrawn }) => withdrawn);
+  const many = Math.max(0, ended.length - LIMITS.endedRunsMax);
+  const byAge = ended.toSorted((a, b) => a.beganAtMs - b.beganAtMs);
+  return byAge.slice(0, many).map(({ rollout }) => rollout);
+}
+
 /** No wave of it was ever opened: a person spoke before the controller knew its robots. */
 export const isUnopened = (run: RolloutRun): boolean => run.stage === 0;
 

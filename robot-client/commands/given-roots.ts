@@ -3,7 +3,7 @@
  * says them. Sans-I/O.
  */
 
-import { shellWord } from '../../shared/base/shell-word.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 
 export interface ComponentRoot {
   readonly component: string;

@@ -49,6 +49,8 @@ export interface ComponentView {
   readonly unkept?: Held | null;
   /** The trust that has expired: nothing new is taken; null while it holds. */
   readonly expired?: Held | null;
+  /** Why a rollout for it cannot be followed; null or absent when all can. */
+  readonly unheard?: Held | null;
 }
 
 export interface Held {
@@ -142,6 +144,8 @@ function lastError(view: ComponentView) {
   const standing = view.held ?? view.unkept ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
+  if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
+    return reportFailure({ ...view.unheard, version: null });
   return failure && reportFailure(failure);
 }
 
@@ -172,6 +176,7 @@ export interface RobotFactsForReport {
   /** When the trust ends, while that is close or over; null while it has long to go. */
   readonly trustEndsMs: EpochMs | null;
   readonly announcementSeq: number;
+  readonly progressRefused: NonNullable<RobotStateFields['progress_refused']>;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -191,6 +196,7 @@ export function reportRobot(
     trust_version: facts.trustVersion,
     ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
     announcement_seq: facts.announcementSeq,
+    ...(facts.progressRefused.length > 0 ? { progress_refused: [...facts.progressRefused] } : {}),
     components: components.map((view) => ({
       ...reportComponent(view),
       usage: [...counted.told(view.name)],

@@ -10,7 +10,7 @@
 import { z } from 'zod';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { shellWord } from '../../shared/base/shell-word.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 import { planFirstStart } from './adoption.ts';
 import { linkTarget, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';

@@ -92,6 +92,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
     lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
   }
+  if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
   if (live.refusal) lines.push(...problemLines('refused', live.refusal.problem));
   const delta = deltaFailure(state);
   if (delta) lines.push(`  delta_failed: ${delta.code}: ${delta.message}`, `  hint: ${delta.hint}`);

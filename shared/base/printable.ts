@@ -1,6 +1,7 @@
 /**
- * Words of strangers inside our messages. A file name or a JSON key may hold a terminal's escape
- * sequence or megabytes; a message shows that it was there and carries neither.
+ * Words of strangers inside our messages, and paths inside commands that they show. A file name or
+ * a JSON key may hold a terminal's escape sequence or megabytes; a message shows that it was there
+ * and carries neither.
  * Sans-I/O.
  */
 
@@ -14,3 +15,7 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
   const cut = text.length > charsMax ? `${text.slice(0, charsMax)}…` : text;
   return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
+
+/** One word of a command, as a shell reads it. */
+export const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

@@ -119,6 +119,11 @@ const stateSchema = z.object({
   trust_expires_at: instantSchema.optional(),
   /** The highest `seq` of announcements that it accepted under that root and its clock. */
   announcement_seq: sizeSchema.optional(),
+  /** Announced rollouts whose progress it refuses, so that it obeys no word about them. */
+  progress_refused: z
+    .array(z.object({ rollout: idSchema, code: codeSchema, seq: sizeSchema.optional() }))
+    .max(LIMITS.rolloutsMax)
+    .optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */

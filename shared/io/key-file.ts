@@ -16,7 +16,7 @@ import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../crypto/ed25519.ts
 import { DroverError } from '../base/errors.ts';
 import { syncFolder } from './atomic-file.ts';
 import { readInput } from './cli.ts';
-import { shellWord } from '../base/shell-word.ts';
+import { shellWord } from '../base/printable.ts';
 import { LIMITS } from '../base/limits.ts';
 import { runCommand } from './run-command.ts';
 

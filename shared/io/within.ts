@@ -1,4 +1,4 @@
-/** A wait with an end: for work that may hang, such as a write to a disk that died. */
+/** Work and time: a wait with an end, for a disk that died, and work that comes again and again. */
 
 /**
  * The work goes on when the time is over; its failure stays with its owner.
@@ -15,4 +15,25 @@ export async function endsWithin(work: Promise<unknown>, ms: number): Promise<bo
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Does work again and again, and never twice at once: a slow disk must not pile it up.
+ * @param onFailure hears what `work` throws; the next turn comes all the same
+ * @returns ends it; a turn that is going on goes to its end
+ */
+export function startTicking(
+  everyMs: number,
+  work: () => Promise<void>,
+  onFailure: (error: unknown) => void,
+): () => void {
+  let isBusy = false;
+  const timer = setInterval(() => {
+    if (isBusy) return;
+    isBusy = true;
+    work()
+      .catch(onFailure)
+      .finally(() => (isBusy = false));
+  }, everyMs);
+  return () => clearInterval(timer);
 }

@@ -202,7 +202,9 @@ function assertAbove({ kind, seq, sha256 }: SeqDocument, top: Mark | null): void
     );
   }
   if (top.sha256 === null || top.sha256 === sha256) return;
-  throw new DroverError('SEQ_CONFLICT', `accept ${kind}: another one with seq ${seq} came first`);
+  throw new DroverError('SEQ_CONFLICT', `accept ${kind}: another one with seq ${seq} came first`, {
+    facts: { got: seq },
+  });
 }
 
 /** Asks no clock: what contradicts itself is wrong whatever the time is. */

@@ -1,6 +1,7 @@
 /** A broker is lost with its disk and comes back from a backup, real processes throughout. */
 
 import assert from 'node:assert/strict';
+import { cp } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
 import { freePort } from '../helpers/free-port.ts';
@@ -71,13 +72,14 @@ class Appliance {
     );
   }
 
-  async say(rollout: string, word: string): Promise<void> {
+  async say(rollout: string, word: string): Promise<true> {
     const response = await fetch(`${this.broker.httpUrl}/rollouts/${rollout}/${word}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ by: 'test', reason: 'looked' }),
     });
     assert.equal(response.status, 200, await response.text());
+    return true;
   }
 
   async audit(rollout: string): Promise<string[]> {
@@ -162,4 +164,33 @@ test('an old backup takes no robot back, and what is published after it reaches 
   assert.equal(refused.version, '1.1.0');
   await site.publish(url, await site.bundle('1.2.0'), '--supersede', 'first', '--id', 'third');
   await robot.runs('1.2.0', 60_000);
+});
+
+test('a rollback reaches robots also when the data folder was put back from a mere copy', async (t) => {
+  const site = await Site.open(t);
+  const appliance = await Appliance.start(t, site);
+  const { url } = appliance.broker;
+  const robot = site.robot('r1', url);
+  await site.publish(url, await site.bundle('1.0.0'), '--id', 'first');
+  await robot.runs('1.0.0');
+  await site.publish(url, await site.bundle('1.1.0'), '--supersede', 'first', '--id', 'second');
+  await robot.runs('1.1.0');
+  await appliance.lose();
+  const isFile = (path: string): boolean => !path.endsWith('.sock');
+  await cp(site.path('d1'), site.path('copy'), { recursive: true, filter: isFile });
+  for (let restarts = 0; restarts < 2; restarts += 1) {
+    await appliance.replace('d1'); // each leads in a later term, which the copy does not know
+    await appliance.until('second', 'led again', ({ leading }) => leading);
+  }
+  await appliance.replace('copy');
+  const told = await robot.until('has refused older words', (one) => one.last_error !== null);
+  assert.match(told.last_error?.message ?? '', /progress: older than one seen before/);
+  await appliance.until('second', 'led', ({ leading }) => leading);
+  await waitUntil(
+    'the recall to be taken',
+    () => appliance.say('second', 'rollback').then(Boolean, () => null),
+    { timeoutMs: 40_000 },
+  );
+  await robot.runs('1.0.0', 60_000);
+  assert.match((await appliance.audit('second')).join('\n'), /took_over: r1 heard later progress/);
 });

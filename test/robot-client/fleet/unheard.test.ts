@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { reportComponent } from '../../../robot-client/fleet/report.ts';
+import { Unheard } from '../../../robot-client/fleet/unheard.ts';
+import { explainComponent } from '../../../robot-client/local/explain.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
+import { openAnnouncement } from '../../../shared/formats/announcement.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+import { Bench } from '../bench.ts';
+
+const REPLAYED = toProblem(new DroverError('ANNOUNCEMENT_REPLAYED', 'accept progress: a test'));
+
+it('progress that is refused shows on the component that the rollout is for, until it is heard', async (t) => {
+  const fleet = makeFleet();
+  const bundles = [
+    await fleet.makeBundle({ version: '1.1.0' }),
+    await fleet.makeBundle({ version: '1.1.0', manifest: { name: 'nav' } }),
+  ] as const;
+  const rollouts = [fleet.makeRollout('a', bundles[0]), fleet.makeRollout('n', bundles[1])];
+  const announced = openAnnouncement(fleet.announce(1, rollouts), fleet.trust);
+  const { view } = (await Bench.open(t)).component;
+  const views = [
+    { ...view, name: 'app' },
+    { ...view, name: 'nav' },
+  ];
+  const unheard = new Unheard();
+  const told = (): (string | undefined)[] =>
+    unheard.over(views, announced).map((one) => reportComponent(one).last_error?.code);
+
+  assert.ok(unheard.note('n', { problem: REPLAYED, seq: 7, atMs: 1 }));
+  assert.ok(
+    !unheard.note('n', { problem: REPLAYED, seq: 7, atMs: 2 }),
+    'the same again is no news',
+  );
+  unheard.note('gone', { problem: REPLAYED, seq: 3, atMs: 1 });
+  assert.deepEqual(told(), [undefined, 'ANNOUNCEMENT_REPLAYED']);
+  assert.deepEqual(unheard.fields(announced), [
+    { rollout: 'n', code: 'ANNOUNCEMENT_REPLAYED', seq: 7 },
+  ]);
+  const [, nav = view] = unheard.over(views, announced);
+  assert.match(explainComponent(nav, 2).join('\n'), /cannot follow a rollout: .*REPLAYED/);
+  assert.ok(unheard.heard('n'));
+  assert.deepEqual([told(), unheard.fields(announced)], [[undefined, undefined], []]);
+});
