@@ -7,6 +7,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { Closers } from '../shared/io/closers.ts';
 import { Certificates } from './access/certificates.ts';
@@ -168,6 +169,11 @@ async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<H
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
+    retire: async (robot) => {
+      // The state last: while that stands, the command can be said again.
+      for (const leaf of ['online', 'state'] as const)
+        await engine.port.publishOwn(robotTopic(robot, leaf), new Uint8Array());
+    },
     engine: () => engine.port.status,
     isHealthy: async () => {
       await access(dataFolder, constants.W_OK);

@@ -20,8 +20,7 @@ import type { Credentials } from '../access/credentials.ts';
 import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
 import { showEngine } from '../attached/engine-view.ts';
 import type { ExpiryView } from '../control/expiry.ts';
-import { showEvent, showRobot } from '../control/fleet-view.ts';
-import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import { showEvent } from '../control/fleet-view.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import type { EngineStatus } from '../mqtt/engine-port.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
@@ -31,13 +30,13 @@ import type { RolloutView } from '../rollout/views.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
+import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
 import { addRolloutRoutes, JSON_HINT } from './rollout-routes.ts';
 import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
-export interface HttpApiOptions {
+export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
   readonly host: string;
   readonly port: number;
-  readonly fleet: Fleet;
   rollouts(): RolloutView[];
   /** Null: this broker leads no rollouts. */
   readonly controller: ControllerPort | null;
@@ -84,6 +83,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   NO_CONTROLLER: 409,
   NOT_LEADING: 409,
   NOT_LED_YET: 409,
+  ROBOT_ONLINE: 409,
   ROLLOUT_FINAL: 409,
   APPROVAL_TOO_EARLY: 409,
   ROLLOUT_COMMAND_INVALID: 422,
@@ -110,7 +110,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   });
   const identify = (request: FastifyRequest): Identity =>
     identityOf(options.credentials, request) ?? { kind: 'anyone' };
-  addRobotRoutes(app, options.fleet);
+  addRobotRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
     ...(options.expiry && { expiry: () => options.expiry?.() }),
@@ -191,33 +191,6 @@ function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
   if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
   const status = isClients ? statusCode : (STATUS[problem.code as ErrorCode] ?? 400);
   void reply.code(status ?? 500).send({ error: problem });
-}
-
-function addRobotRoutes(app: FastifyInstance, fleet: Fleet): void {
-  app.get('/robots/versions', async () => ({
-    versions: fleet.robots().map((record) => ({
-      robot_id: record.robot,
-      version: mainComponent(record)?.version ?? null,
-    })),
-  }));
-  const show = (record: RobotRecord): object => showRobot(record, fleet.twinsOf(record.robot));
-  app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
-  app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
-    const record = fleet.get(params.id);
-    if (!record) {
-      const id = params.id.slice(0, 80);
-      throw new DroverError('NOT_FOUND', `find robot ${id}: never heard of it`);
-    }
-    const events = fleet.recentEvents().filter((event) => event.robot_id === record.robot);
-    return { ...show(record), events: events.map(showEvent) };
-  });
-  app.get('/requests', async () => ({
-    requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
-      robot_id: robot,
-      at: new Date(atMs).toISOString(),
-      ...wanted,
-    })),
-  }));
 }
 
 function addServiceRoutes(

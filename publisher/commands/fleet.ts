@@ -19,7 +19,7 @@ import {
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
-import { withSessionCommands } from './fleet-sessions.ts';
+import { withKeptCommands } from './fleet-kept.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
 type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
@@ -27,7 +27,7 @@ type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withSessionCommands(argv)
+    withKeptCommands(argv)
       .command(
         'versions',
         'count robots by version',
@@ -46,7 +46,7 @@ export function fleetCommand(yargs: Argv): Argv {
         (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
         async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
       )
-      .demandCommand(1, 'name a command: fleet versions, robots, requests or sessions'),
+      .demandCommand(1, 'name a command: fleet versions, robots, requests, sessions or retire'),
   );
 }
 

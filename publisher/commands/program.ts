@@ -42,7 +42,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       ...['list', 'status', 'watch', 'history', 'withdraw'],
       ...['pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
-    fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session'],
+    fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session', 'retire'],
   },
   lists: [
     'bundles', // the positionals of export

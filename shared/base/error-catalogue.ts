@@ -139,7 +139,7 @@ export const CATALOGUE = {
   ),
   ENVELOPE_SIGNATURES_TOO_FEW: refused(
     'operator',
-    'give as many --key as the threshold of the role asks for',
+    'have it signed by as many keys of that role as trust.json asks for: with several --key or --sign-command where it is made; later and on other machines with drover sign FILE --add (an announcement, a bundle) or drover trust sign FILE (a trust root)',
   ),
   ANNOUNCEMENT_INVALID: refused('peer', 'publish again with this version of drover'),
   ANNOUNCEMENT_REPLAYED: refused(
@@ -458,6 +458,11 @@ export const CATALOGUE = {
     'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
   ),
   CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
+  ROBOT_ONLINE: refused(
+    'operator',
+    'stop its agent first, and take its user out of the credentials file: what is on reports again at once',
+    'later',
+  ),
   NOT_FOUND: refused(
     'operator',
     'list what exists: drover rollout list --api URL (rollouts), drover fleet robots --broker URL (robots), drover-robot status --root DIR (components and blocked versions)',

@@ -131,7 +131,7 @@ export function openEnvelope(bytes: Uint8Array, type: PayloadType, role: KeyRole
     envelope.signatures.some(({ sig }) => signatureIsValid(sig, message, key)),
   ).length;
   if (good >= role.threshold) return envelope.payload;
-  throw thresholdMissed(envelope, role, good);
+  throw thresholdMissed(envelope, role, { good, type });
 }
 
 /** Finds the keys of the role that signed, and the hash of the payload: for floors of `seq`. */
@@ -151,11 +151,15 @@ export function proofOf(
 export const signersOf = (bytes: Uint8Array, role: KeyRole): string[] =>
   proofOf(bytes, role).signers.map(keyIdOf);
 
-function thresholdMissed(envelope: Envelope, role: KeyRole, good: number): DroverError {
+function thresholdMissed(
+  envelope: Envelope,
+  role: KeyRole,
+  { good, type }: { readonly good: number; readonly type: PayloadType },
+): DroverError {
   if (good > 0) {
     return new DroverError(
       'ENVELOPE_SIGNATURES_TOO_FEW',
-      `open envelope: too few signatures (got ${good}, want ${role.threshold})`,
+      `open envelope: too few signatures of ${type === PAYLOAD_TYPES.trust ? 'root' : 'rollout'} keys (got ${good}, want ${role.threshold})`,
       { facts: { got: good, want: role.threshold } },
     );
   }

@@ -87,6 +87,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const api = await startHttpApi({
     sessions: null,
+    retire: () => Promise.resolve(),
     host: '127.0.0.1',
     port: 0,
     fleet,

@@ -1,4 +1,7 @@
-/** `drover fleet sessions` and `remove-session`: MQTT sessions that a broker keeps for clients. */
+/**
+ * `drover fleet sessions`, `remove-session` and `retire`: what a broker keeps for clients and robots
+ * that are away, and the word that they do not come back.
+ */
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
@@ -22,7 +25,7 @@ const answerSchema = z.object({
   ),
 });
 
-export const withSessionCommands = (argv: Argv): Argv =>
+export const withKeptCommands = (argv: Argv): Argv =>
   argv
     .command(
       'sessions',
@@ -40,6 +43,15 @@ export const withSessionCommands = (argv: Argv): Argv =>
           describe: 'client id, as sessions lists it',
         }),
       (args) => removeSession(args),
+    )
+    .command(
+      'retire <robot>',
+      'forget a robot that does not come back: it is targeted, counted and listed no more',
+      (options) =>
+        withApi(options)
+          .positional('robot', { type: 'string', demandOption: true, describe: 'its id' })
+          .example('$0 fleet retire r9 --api http://127.0.0.1:8080', ''),
+      (args) => retireRobot(args),
     );
 
 async function showSessions(args: ApiArgs): Promise<void> {
@@ -65,4 +77,12 @@ async function removeSession(args: ApiArgs & { client: string }): Promise<void> 
   const path = `/sessions/${encodeURIComponent(args.client)}/remove`;
   const bytes = await openApi(args).post(path, {});
   makeOutput(args.json).result(rawObject(bytes), [`removed the session of ${args.client}`]);
+}
+
+async function retireRobot(args: ApiArgs & { robot: string }): Promise<void> {
+  const bytes = await openApi(args).post(`/robots/${encodeURIComponent(args.robot)}/retire`, {});
+  makeOutput(args.json).result(rawObject(bytes), [
+    `retired ${args.robot}: nothing counts it any more`,
+    'if it comes back it is a robot like any other; its user in the credentials file stays',
+  ]);
 }

@@ -1,0 +1,67 @@
+/** Routes of the robots: what they report, and the word that one of them will not come back. */
+
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import type { Identity } from '../access/access.ts';
+import { showEvent, showRobot } from '../control/fleet-view.ts';
+import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import { assertNotFromAPage } from './rollout-routes.ts';
+
+export interface RobotRoutesOptions {
+  readonly fleet: Fleet;
+  /** Forgets what a robot has reported, here and for everybody who listens. */
+  retire(robot: RobotId): Promise<void>;
+  /** Who asks; `anyone` where there are no credentials. */
+  identify(request: FastifyRequest): Identity;
+}
+
+export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions): void {
+  const { fleet, retire, identify } = options;
+  app.get('/robots/versions', async () => ({
+    versions: fleet.robots().map((record) => ({
+      robot_id: record.robot,
+      version: mainComponent(record)?.version ?? null,
+    })),
+  }));
+  const show = (record: RobotRecord): object => showRobot(record, fleet.twinsOf(record.robot));
+  app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
+  const find = (id: string): RobotRecord => {
+    const record = fleet.get(id);
+    if (record) return record;
+    throw new DroverError('NOT_FOUND', `find robot ${id.slice(0, 80)}: never heard of it`);
+  };
+  app.get<{ Params: { id: string } }>('/robots/:id', async ({ params }) => {
+    const record = find(params.id);
+    const events = fleet.recentEvents().filter((event) => event.robot_id === record.robot);
+    return { ...show(record), events: events.map(showEvent) };
+  });
+  app.post<{ Params: { id: string } }>('/robots/:id/retire', async (request) => {
+    assertNotFromAPage(request);
+    const identity = identify(request);
+    if (identity.kind === 'user' && identity.role !== 'publisher') {
+      throw new DroverError('ACCESS_DENIED', `retire a robot: a ${identity.role} may not`);
+    }
+    const record = find(request.params.id);
+    assertGone(record);
+    await retire(record.robot);
+    return { retired: record.robot };
+  });
+  app.get('/requests', async () => ({
+    requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
+      robot_id: robot,
+      at: new Date(atMs).toISOString(),
+      ...wanted,
+    })),
+  }));
+}
+
+/** A robot that is there would only report again, and be counted again. */
+function assertGone({ robot, online, via }: RobotRecord): void {
+  if (via !== null) {
+    throw new DroverError('ROBOT_ONLINE', `retire ${robot}: relay ${via} reports for it`, {
+      hint: `retire it at the broker of ${via}: drover fleet retire ${robot} --api URL`,
+    });
+  }
+  if (online) throw new DroverError('ROBOT_ONLINE', `retire ${robot}: it is connected`);
+}
