@@ -8,12 +8,12 @@ import { DroverError, nullIfFailed, type Problem } from '../../shared/base/error
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseUsage, stintsOf } from '../fleet/usage.ts';
 import { expectedOf, failedOf, parseMachineState, type MachineState } from '../update/state.ts';
-import { pointLink } from '../update/swap.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
 import type { Disk } from './disk-port.ts';
-import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { releaseFolder, type Layout } from './layout.ts';
 import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-check.ts';
+import { pointSlot } from './slot-links.ts';
 import { assertOwnSlots, versionOf, type Slots } from './slots.ts';
 import { askWhich, chooseUnlinked, isUnlinked, leadNowhere } from './unlinked.ts';
 import { wholeReleases } from './whole-releases.ts';
@@ -121,7 +121,7 @@ export async function linkAgain(
   layout: Layout,
   { version, previous }: Relink,
 ): Promise<void> {
-  await pointLink(disk, layout.active, linkTarget(version));
+  await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
   await linkBack(disk, layout, previous);
 }
 
@@ -129,7 +129,7 @@ export async function linkAgain(
 async function linkBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
   const { rollback } = await readSlots(disk, layout);
   if (previous !== null && leadNowhere({ active: rollback, rollback })) {
-    await pointLink(disk, layout.rollback, linkTarget(previous));
+    await pointSlot(disk, layout, { slot: 'rollback', version: previous });
   }
   await disk.syncFolder(layout.root);
 }
