@@ -16,10 +16,11 @@ import type { ComponentView } from './fleet/report.ts';
 import { decideOffered } from './update/offered.ts';
 import { startEvent } from './install/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
-import { retryWaitMs } from './update/retry.ts';
+import { retriedNow, retryWaitMs } from './update/retry.ts';
 import { lossOf } from './update/lost-state.ts';
 import { foreignProblem } from './install/slots.ts';
-import { freshState, standing, type MachineState } from './update/state.ts';
+import { standing, unblocked } from './update/blocks.ts';
+import { freshState, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './update/effects.ts';
 import { splitProblem } from './install/one-filesystem.ts';
@@ -224,30 +225,29 @@ export class Component {
   }
 
   /** Lifts the block of a version; returns whether there was one. */
-  async unblock(version: string): Promise<boolean> {
-    let found = false;
-    await this.#enqueue(async () => {
-      const blocked = this.#state.blocked.filter((one) => one.version !== version);
-      found = blocked.length !== this.#state.blocked.length;
-      this.#state = { ...this.#state, blocked };
-      if (this.isOpen)
-        await writeMachineState(this.#options.disk, this.#options.layout, this.#state);
-    });
-    this.#options.onIdle();
-    return found;
+  unblock(version: string): Promise<boolean> {
+    return this.#change((state) => unblocked(state, version));
   }
 
   /** A person wants what failed to be tried again now; returns whether anything waited for it. */
   async retry(): Promise<boolean> {
-    let found = false;
+    if (this.#state.phase !== 'stuck') return await this.#change(retriedNow);
+    await this.#dispatch({ kind: 'retried' });
+    this.#options.onIdle();
+    return true;
+  }
+
+  /** @param to null when there is nothing to change */
+  async #change(to: (state: MachineState) => MachineState | null): Promise<boolean> {
+    let next: MachineState | null = null;
     await this.#enqueue(async () => {
-      const { phase, retry } = this.#state;
-      found = phase === 'stuck' || retry !== null;
-      if (phase === 'stuck') return this.#apply({ kind: 'retried' });
-      if (retry) this.#state = { ...this.#state, retry: { ...retry, notBeforeMs: 0 } };
+      next = to(this.#state);
+      this.#state = next ?? this.#state;
+      const { disk, layout } = this.#options;
+      if (next && this.isOpen) await writeMachineState(disk, layout, next);
     });
     this.#options.onIdle();
-    return found;
+    return next !== null;
   }
 
   async #act(decision: Decision, now: number): Promise<void> {

@@ -27,7 +27,8 @@ export async function adoptRoots(
   const components: object[] = [];
   const lines: string[] = [];
   for (const { component, root } of input.roots) {
-    const layout = layoutOf(root);
+    const siblings = input.roots.map((one) => one.root);
+    const layout = layoutOf(root, siblings);
     if (isDryRun) await assertWritable(root);
     const other = await foreignRoot(disk, layout, component);
     if (other) throw other;

@@ -12,6 +12,7 @@ import type {
 import type { Phase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
+import { blockedForAll } from '../update/blocks.ts';
 import { rolloutOf } from '../update/lost-state.ts';
 import { isLostJob, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
@@ -87,7 +88,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     waiting_for: live.waitingFor,
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     last_error: lastError(view),
-    blocked: state.blocked.map((one) => one.version),
+    blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
   };

@@ -20,6 +20,7 @@ import { freshState } from '../update/state.ts';
 import { copyDurably, isCrossDevice, removeCopied } from './copy-tree.ts';
 import { readSlots } from './read-slots.ts';
 import { sealAdopted } from './seal-file.ts';
+import { removeLink, takeLink } from './slot-links.ts';
 import { readOrSetAside, writeMachineState, writeWhole } from '../update/state-file.ts';
 
 const intentSchema = z.object({
@@ -89,7 +90,9 @@ async function dropIntent(
 ): Promise<Adoption> {
   for (const { slot, version } of targetsOf(intent)) {
     const ready = `${layout[slot]}.new`;
-    if ((await disk.readlink(ready)) === linkTarget(version)) await disk.unlink(ready);
+    if ((await disk.readlink(ready)) === linkTarget(version)) {
+      await removeLink(disk, layout, ready);
+    }
   }
   await disk.unlink(layout.adoptFile);
   const message = `read adopting.json: release ${stranger} was installed, not adopted: it is of another root or time`;
@@ -180,7 +183,7 @@ async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void>
         throw new DroverError('ADOPT_IMPOSSIBLE', `adopt ${slot}: ${release} is there already`);
       }
       const [trial, ready] = [`${layout[slot]}.trial`, `${layout[slot]}.new`];
-      for (const path of [trial, ready]) await disk.unlink(path);
+      for (const path of [trial, ready]) await removeLink(disk, layout, path);
       made.push(trial, ready);
       await orImpossible(async () => {
         await disk.symlink(linkTarget(version), trial);
@@ -299,10 +302,10 @@ async function setLink(
   if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return false;
   const ready = `${layout[slot]}.new`;
   if ((await disk.readlink(ready)) !== linkTarget(version)) {
-    await disk.unlink(ready);
+    await removeLink(disk, layout, ready);
     await disk.symlink(linkTarget(version), ready);
   }
-  await disk.rename(ready, layout[slot]);
+  await takeLink(disk, layout, { ready, link: layout[slot] });
   return true;
 }
 
@@ -312,6 +315,6 @@ async function takeReadyLink(disk: Disk, layout: Layout): Promise<void> {
   const text = await disk.readlink(ready);
   if (text === null || (await disk.kind(layout.active)) !== 'absent') return;
   if ((await disk.kind(`${layout.root}/${text}`)) !== 'folder') return;
-  await disk.rename(ready, layout.active);
+  await takeLink(disk, layout, { ready, link: layout.active });
   await disk.syncFolder(layout.root);
 }

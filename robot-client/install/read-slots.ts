@@ -18,6 +18,7 @@ import {
   type Slot,
   type SlotFacts,
   type SlotName,
+  withLostTogether,
   type Slots,
 } from './slots.ts';
 
@@ -25,13 +26,22 @@ import {
 export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
   const { end } = await followPath(disk, layout.releases);
   const path = end.kind === 'there' && end.what === 'folder' ? end.path : null;
-  const read = async (name: SlotName): Promise<Slot> => {
+  const read = async (name: SlotName): Promise<{ facts: SlotFacts; slot: Slot }> => {
     const facts = await factsOf(disk, layout[name], name);
     const namesOfEnd = await namesOf(disk, path, facts.end);
     const found: ReleasesFacts = { path, namesOfEnd };
-    return classifySlot(facts, found);
+    return { facts, slot: classifySlot(facts, found) };
   };
-  return { active: await read('active'), rollback: await read('rollback') };
+  const [active, rollback] = [await read('active'), await read('rollback')];
+  const slots = { active: active.slot, rollback: rollback.slot };
+  const isDangling = [active, rollback].some(({ facts }) => facts.end.kind === 'absent');
+  if (!isDangling) return slots;
+  const root = await followPath(disk, layout.root);
+  if (root.end.kind !== 'there') return slots;
+  return withLostTogether(slots, {
+    root: root.end.path,
+    facts: { active: active.facts, rollback: rollback.facts },
+  });
 }
 
 async function factsOf(disk: Disk, path: string, name: SlotName): Promise<SlotFacts> {
@@ -85,7 +95,10 @@ async function listOrNone(disk: Disk, folder: string): Promise<readonly string[]
   }
 }
 
-/** Where a path ends, and each link on the way. `..` is taken as the kernel does: after the links. */
+/**
+ * Where a path ends, and what is on the way and must not go: each link, and each folder that is
+ * left by `..`, which the kernel takes after the links.
+ */
 export async function followPath(
   disk: Disk,
   path: string,
@@ -102,8 +115,10 @@ async function follow(disk: Disk, path: string, way: string[]): Promise<PathEnd>
   const isAbsolute = path.startsWith('/');
   let rest = partsOf(isAbsolute ? path : `${resolve('.')}/${path}`);
   let at = '';
+  let links = 0;
   for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
     if (next === '..') {
+      if (at !== '') way.push(at);
       at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
       continue;
     }
@@ -112,7 +127,8 @@ async function follow(disk: Disk, path: string, way: string[]): Promise<PathEnd>
     if (kind === 'absent') return { kind: 'absent', path: here };
     if (kind === 'link') {
       way.push(here);
-      if (way.length > LIMITS.linksFollowedMax) return { kind: 'loop', path: here };
+      links += 1;
+      if (links > LIMITS.linksFollowedMax) return { kind: 'loop', path: here };
       const text = (await disk.readlink(here)) ?? '';
       rest = [...partsOf(text), ...rest];
       if (text.startsWith('/')) at = '';

@@ -229,7 +229,8 @@ class Recoverer {
     const isBack =
       goesBackTo !== null &&
       (await this.#tried(async () => {
-        await goBack(this.#disk, this.#layout, goesBackTo);
+        const kept = await goBack(this.#disk, this.#layout, goesBackTo);
+        if (kept) this.#say(kept);
         return true;
       })) === true;
     const done =
@@ -358,7 +359,8 @@ class Recoverer {
     return await this.#tried(async () => {
       const active = versionOf((await readSlots(disk, layout)).active);
       const to = await returnFrom(disk, layout, { job, active, failed });
-      await swapBack(disk, layout, { ...job, previous: to });
+      const kept = await swapBack(disk, layout, { ...job, previous: to });
+      if (kept) this.#say(kept);
       return { to };
     });
   }

@@ -12,6 +12,7 @@ import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { foreignProblem, slotProblem, versionOf, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
+import { takenBack } from '../update/probation.ts';
 import type { MachineState } from '../update/state.ts';
 
 export interface BootFacts {
@@ -112,7 +113,8 @@ type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
 
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
- * that could not be counted; that is finished now.
+ * that could not be counted, and removed `rollback`; else a person took the version back. That is
+ * finished now.
  */
 export function startEvent(
   { state, slots, bootsMax }: StartFacts,
@@ -121,7 +123,9 @@ export function startEvent(
   const { phase, job } = state;
   const active = versionOf(slots.active);
   if (phase === 'probation' && job && active !== null && active !== job.version) {
-    return { kind: 'boots_exhausted', problem: notCounted(job.version) };
+    const isOurs = slots.rollback.kind === 'absent';
+    const byHand = takenBack(job.version, `active leads to ${active}`);
+    return { kind: 'boots_exhausted', problem: isOurs ? notCounted(job.version) : byHand };
   }
   return powerEvent(state, by, bootsMax);
 }

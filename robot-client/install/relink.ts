@@ -8,13 +8,13 @@ import { DroverError, nullIfFailed, type Problem } from '../../shared/base/error
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseUsage, stintsOf } from '../fleet/usage.ts';
 import { expectedOf, failedOf, parseMachineState, type MachineState } from '../update/state.ts';
-import { pointLink } from '../update/swap.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
 import type { Disk } from './disk-port.ts';
-import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { releaseFolder, type Layout } from './layout.ts';
 import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-check.ts';
-import { assertOwnSlots, versionOf, type Slots } from './slots.ts';
+import { pointSlot } from './slot-links.ts';
+import { assertOwnSlots, versionOf, type Slot, type Slots } from './slots.ts';
 import { askWhich, chooseUnlinked, isUnlinked, leadNowhere } from './unlinked.ts';
 import { wholeReleases } from './whole-releases.ts';
 
@@ -49,7 +49,8 @@ export async function planRelink(
   const whole = await wholeReleases(disk, layout, () => performance.now() < until);
   if (release !== undefined) {
     if (versionOf(slots.active) === release) return null;
-    await assertMayChoose(disk, layout, { slots, whole, release });
+    const mayHash = (): boolean => performance.now() < until;
+    await assertMayChoose(disk, layout, { slots, whole, release, mayHash });
   }
   const named = release === undefined ? await namesOf(disk, layout, input) : [];
   const version = release ?? chooseUnlinked({ whole, named });
@@ -62,16 +63,11 @@ export async function planRelink(
 async function assertMayChoose(
   disk: Disk,
   layout: Layout,
-  on: { slots: Slots; whole: readonly string[]; release: string },
+  on: { slots: Slots; whole: readonly string[]; release: string; mayHash: () => boolean },
 ): Promise<void> {
-  const { slots, whole, release } = on;
+  const { slots, whole, release, mayHash } = on;
   assertOwnSlots(slots);
-  const runs = versionOf(slots.active);
-  if (runs !== null && whole.includes(runs)) {
-    const hint = `nothing has to be linked; another version runs when it is published`;
-    const why = `link ${release}: active leads to ${runs}, which is whole`;
-    throw new DroverError('USAGE', why, { hint });
-  }
+  await assertNotTakenAway(disk, layout, { active: slots.active, release, mayHash });
   const tree = releaseFolder(layout, release);
   const look = { version: release, tree, mayHash: () => true, known: new Set<string>() };
   const found = await checkRelease(disk, layout, look);
@@ -84,6 +80,23 @@ async function assertMayChoose(
   if (found.kind === 'damaged') {
     throw new DroverError('RELEASE_DAMAGED', `link ${release}: ${found.path}: ${found.why}`);
   }
+}
+
+/** What is not known to be damaged stays, whatever it is: a link to another disk, or a copy. */
+async function assertNotTakenAway(
+  disk: Disk,
+  layout: Layout,
+  { active, release, mayHash }: { active: Slot; release: string; mayHash: () => boolean },
+): Promise<void> {
+  if (active.kind !== 'release') return;
+  const { version, end } = active;
+  const look = { version, tree: end.path, mayHash, known: new Set<string>() };
+  const found = await checkRelease(disk, layout, look);
+  if (found.kind === 'damaged' || found.kind === 'absent') return;
+  const is = found.kind === 'whole' ? 'is whole' : 'is not known to be damaged';
+  const hint = `nothing has to be linked; another version runs when it is published`;
+  const why = `link ${release}: active leads to ${version}, which ${is}`;
+  throw new DroverError('USAGE', why, { hint });
 }
 
 /** Versions that other files name as what ran here, the surest first. */
@@ -121,7 +134,7 @@ export async function linkAgain(
   layout: Layout,
   { version, previous }: Relink,
 ): Promise<void> {
-  await pointLink(disk, layout.active, linkTarget(version));
+  await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
   await linkBack(disk, layout, previous);
 }
 
@@ -129,7 +142,7 @@ export async function linkAgain(
 async function linkBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
   const { rollback } = await readSlots(disk, layout);
   if (previous !== null && leadNowhere({ active: rollback, rollback })) {
-    await pointLink(disk, layout.rollback, linkTarget(previous));
+    await pointSlot(disk, layout, { slot: 'rollback', version: previous });
   }
   await disk.syncFolder(layout.root);
 }

@@ -34,7 +34,7 @@ export interface SlotFacts {
   /** Text of the link; null when the slot is none. */
   readonly text: string | null;
   readonly end: PathEnd;
-  /** Every link that is followed, without links in the path before it. */
+  /** Links that are followed and folders that are left by `..`, without links in the paths. */
   readonly way: readonly string[];
 }
 
@@ -116,6 +116,35 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   return { kind: 'release', version, isOurs, isOutside, end: { path, id }, way };
 }
 
+/**
+ * A slot that leads through the other one is as lost as that: absent, or with a release that is
+ * gone. It is no stranger's link, and what boots can be found again.
+ * @param on `root` without links
+ */
+export function withLostTogether(
+  slots: Slots,
+  on: { readonly root: string; readonly facts: Readonly<Record<SlotName, SlotFacts>> },
+): Slots {
+  const read = (name: SlotName, other: SlotName): Slot => {
+    const [slot, through] = [slots[name], slots[other]];
+    if (slot.kind !== 'foreign' || slot.problem.code !== 'SLOT_DANGLING') return slot;
+    if (through.kind !== 'absent' && through.kind !== 'lost') return slot;
+    const { end, way } = on.facts[name];
+    const place = `${on.root}/${other}`;
+    const isThrough = way.includes(place) || (end.kind === 'absent' && end.path === place);
+    if (!isThrough) return slot;
+    const version = through.kind === 'lost' ? through.version : null;
+    const gone = version === null ? 'which is gone' : `whose release ${version} is gone`;
+    const message = `read ${name}: it leads through ${other}, ${gone}`;
+    return {
+      kind: 'lost',
+      version,
+      problem: toProblem(new DroverError('RELEASE_LOST', message)),
+    };
+  };
+  return { active: read('active', 'rollback'), rollback: read('rollback', 'active') };
+}
+
 /** The release that a folder is: by its place, or by a name in releases/ that leads to it. */
 function versionAt(path: string, releases: ReleasesFacts): string | null {
   const base = releases.path === null ? null : `${releases.path}/`;
@@ -190,7 +219,7 @@ export function wayBackOf({ active, rollback }: Slots): string | null {
   return versionOf(active) ?? versionOf(rollback);
 }
 
-/** A path that leads somewhere: its end, when there is one, and each link on the way. */
+/** A path that leads somewhere: its end, when there is one, and what it comes by on the way. */
 export interface Lead {
   readonly end: { readonly path: string; readonly id: string } | null;
   readonly way: readonly string[];

@@ -6,7 +6,7 @@
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
-import { linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { releaseFolder, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import { isWithin, slotProblem, versionOf, type SlotName } from './slots.ts';
 import { freshState, parseMachineState } from '../update/state.ts';
@@ -14,8 +14,8 @@ import { adoptFolders, assertMovable, assertNothingMounted } from './adopt.ts';
 import { copyDurably } from './copy-tree.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { sealAdopted } from './seal-file.ts';
+import { pointSlot } from './slot-links.ts';
 import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
-import { pointLink } from '../update/swap.ts';
 
 export interface TakenOver {
   /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
@@ -87,7 +87,7 @@ async function copyRelease(
   await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to });
   await disk.syncFolder(layout.releases);
   await sealAdopted(disk, layout, { version, tree: to });
-  await pointLink(disk, layout[slot], linkTarget(version));
+  await pointSlot(disk, layout, { slot, version, mayFollow: true });
   await disk.syncFolder(layout.root);
 }
 
@@ -98,7 +98,7 @@ async function linkRelease(
 ): Promise<void> {
   await disk.symlink(to, releaseFolder(layout, version));
   await disk.syncFolder(layout.releases);
-  await pointLink(disk, layout[slot], linkTarget(version));
+  await pointSlot(disk, layout, { slot, version, mayFollow: true });
   await disk.syncFolder(layout.root);
   await sealAdopted(disk, layout, { version, tree: to });
 }
@@ -109,7 +109,7 @@ async function putAside(
   { slot, next }: Takeover & { how: 'aside' },
 ): Promise<void> {
   await disk.rename(layout[slot], await freeAside(disk, layout, slot));
-  if (next !== null) await pointLink(disk, layout[slot], linkTarget(next));
+  if (next !== null) await pointSlot(disk, layout, { slot, version: next });
   await disk.syncFolder(layout.root);
 }
 

@@ -11,7 +11,7 @@ import { linkTarget, releaseFolder, type Layout } from '../install/layout.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
-import { besideOf } from './swap.ts';
+import { assertUnshared, besideFor } from '../install/slot-links.ts';
 
 /** Their own hints say more than that of a swap. */
 const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
@@ -19,12 +19,13 @@ const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
 /**
  * With nothing in `active` no application is stopped, so nothing is tried.
  * @returns the slots as they are now
- * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED,
- * DISK_FULL, DISK_READ_ONLY
+ * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, or a slot of
+ * another component leads through one; SWAP_FAILED, DISK_FULL, DISK_READ_ONLY
  */
 export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots> {
   const slots = await readSlots(disk, layout);
   assertOwnSlots(slots);
+  await assertUnshared(disk, layout);
   const active = versionOf(slots.active);
   if (active === null) return slots;
   // A link that a power cut leaves here leads to what runs, and the next swap replaces it.
@@ -33,7 +34,7 @@ export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots
 }
 
 async function tryLink(disk: Disk, layout: Layout, slot: SlotName, version: string): Promise<void> {
-  const beside = besideOf(layout[slot]);
+  const beside = await besideFor(disk, layout, layout[slot]);
   try {
     await disk.unlink(beside);
     await disk.symlink(linkTarget(version), beside);

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { HookResult } from '../install/hooks.ts';
+import type { OnTrial } from './probation.ts';
 
 /** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
 const HEALTH_GIVE_UP_EXIT = 70;
@@ -28,6 +29,8 @@ export interface ConfirmInput {
   readonly signal: AbortSignal;
   /** Resolves when the application said POST /confirm; never otherwise. */
   readonly confirmed: Promise<void>;
+  /** Reads again what `active` leads to. */
+  look(): Promise<OnTrial>;
   runHook(name: 'start' | 'health', timeoutMs: number): Promise<HookResult>;
 }
 
@@ -46,20 +49,49 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   let streak = 0;
   // A short probation is probed more often, so that there is time for a whole streak.
   const everyMs = Math.min(input.healthIntervalMs, Math.ceil(input.healthTimeoutMs / PROBES_MIN));
+  const trial = new Trial(input);
   for (;;) {
     input.signal.throwIfAborted();
-    if (isConfirmed) return { kind: 'healthy' };
+    const isSaid = isConfirmed;
     const leftMs = deadline - performance.now();
+    if (leftMs <= 0 && !isSaid) return tooLate(input, last);
+    if (!isSaid) {
+      last = await input.runHook('health', Math.min(leftMs, input.hookTimeoutMs));
+      streak = last.kind === 'ok' ? streak + 1 : 0;
+    }
+    // Last before a verdict: the answer is about what runs, which may be another version by now.
+    const away = await trial.away();
+    if (away) return { kind: 'unhealthy', problem: away };
+    if (!trial.runs) streak = 0;
+    const isGood = isSaid || last?.kind === 'absent' || streak >= LIMITS.healthSuccessesMin;
+    if (isGood && trial.runs) return { kind: 'healthy' };
     if (leftMs <= 0) return tooLate(input, last);
-    last = await input.runHook('health', Math.min(leftMs, input.hookTimeoutMs));
-    if (last.kind === 'absent') return { kind: 'healthy' };
-    streak = last.kind === 'ok' ? streak + 1 : 0;
-    if (streak >= LIMITS.healthSuccessesMin) return { kind: 'healthy' };
-    if (last.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
+    if (last?.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
       const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
       return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
     }
     await sleep(everyMs, undefined, { signal: input.signal });
+  }
+}
+
+/** Whether the version on probation is what runs. */
+class Trial {
+  readonly #input: ConfirmInput;
+  #wasGone = false;
+  runs = false;
+
+  constructor(input: ConfirmInput) {
+    this.#input = input;
+  }
+
+  /** Why it is not any more; null while it is, or cannot be told. A link may be made anew. */
+  async away(): Promise<Problem | null> {
+    const found = await this.#input.look();
+    this.runs = found.kind === 'runs';
+    const isGone = found.kind === 'gone';
+    const isFirst = isGone && !this.#wasGone;
+    this.#wasGone = isGone;
+    return isFirst || !('problem' in found) ? null : found.problem;
   }
 }
 

@@ -17,8 +17,9 @@ import type { OfferedRelease, RunningRelease } from '../../shared/rules/release-
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { brokenBound } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
+import { blockAgainst } from './blocks.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
-import { LOST_PAYLOAD, makeJob, type Job, type MachineState } from './state.ts';
+import { makeJob, type Job, type MachineState } from './state.ts';
 
 export { decideTurn };
 
@@ -174,12 +175,12 @@ function judgeBundle(
     const why = `lower than what was confirmed here, and never ran here (got ${version}, want at least ${highest})`;
     return no(unfit, why);
   }
-  const failed = facts.blocked.find((one) =>
-    one.payloadSha256 === LOST_PAYLOAD
-      ? one.version === version
-      : one.payloadSha256 === manifest.payload_sha256,
-  );
-  if (failed) return no('FAILED_BEFORE', `it failed on this robot (${failed.code})`);
+  const offer = { version, payloadSha256: manifest.payload_sha256, rollout: rollout.id };
+  const block = blockAgainst(facts.blocked, offer);
+  if (block) {
+    const what = block.rollout === undefined ? 'it failed' : 'a person took it back';
+    return no('FAILED_BEFORE', `${what} on this robot (${block.code})`);
+  }
   if (unfit === 'TOO_OLD') {
     const want = manifest.min_current_version;
     return no(unfit, `this robot is too old for it (got ${facts.version}, want at least ${want})`);

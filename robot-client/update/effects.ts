@@ -32,6 +32,7 @@ import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { assertOneFilesystem } from '../install/one-filesystem.ts';
 import { patchTar } from './patch.ts';
+import { onTrial } from './probation.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
 import { chooseRoute, openBase } from './route.ts';
 import { writeSeal } from '../install/seal-file.ts';
@@ -306,6 +307,7 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
     hookTimeoutMs: hookTimeoutOf(on),
     signal: on.signal,
     confirmed: on.confirmed,
+    look: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
     runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
   });
 }

@@ -13,6 +13,7 @@ import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
+import { blockOf } from './blocks.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
@@ -357,10 +358,9 @@ function ended(state: MachineState, problem: Problem, now: EpochMs, again: boole
   const noticed = { ...noted(state, problem, now), job: null };
   if (!job) return noticed;
   const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
-  const { version, payloadSha256 } = job;
+  const { payloadSha256 } = job;
   if (!again) {
-    const { by } = job;
-    const entry = { version, payloadSha256, code: problem.code, ...(by.length > 0 && { by }) };
+    const entry = blockOf(job, problem.code);
     const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
     return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
   }

@@ -10,7 +10,8 @@ import { decideOffer, type Decision, type HeardFacts, type RobotFacts } from './
 import { patchFacts } from './delta.ts';
 import { payloadOf } from '../fleet/report.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
-import { blockedOf, standing, type MachineState } from './state.ts';
+import { blockedOf, standing } from './blocks.ts';
+import type { MachineState } from './state.ts';
 
 export interface Offered {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;

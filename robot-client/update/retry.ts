@@ -6,7 +6,16 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { blockedForAll } from './blocks.ts';
 import type { MachineState } from './state.ts';
+
+/** As a person wants it, who says it now: also what a person took back. Null when nothing waits. */
+export function retriedNow(state: MachineState): MachineState | null {
+  const { retry, blocked } = state;
+  const left = blockedForAll(blocked);
+  if (retry === null && left.length === blocked.length) return null;
+  return { ...state, blocked: left, retry: retry && { ...retry, notBeforeMs: 0 } };
+}
 
 /**
  * @returns milliseconds until this bundle may be tried again, 0 for at once. Never more than

@@ -7,8 +7,6 @@ import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
-import { hasSay } from '../../shared/formats/trust-chain.ts';
-import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -116,6 +114,8 @@ const stateSchema = z.object({
         payloadSha256: sha256Schema,
         code: z.string(),
         by: z.array(z.string()).max(LIMITS.keysPerRoleMax).optional(),
+        /** Not tried again for this rollout; absent: for none. */
+        rollout: idSchema.optional(),
       }),
     )
     .max(LIMITS.blockedBundlesMax),
@@ -206,23 +206,6 @@ export function freshState(): MachineState {
     retry: null,
     lastProblem: null,
   };
-}
-
-/**
- * Without the blocks that keys have caused which were replaced since: a stolen one may have ruined
- * a release, so it is tried again.
- */
-export function standing(state: MachineState, trust: TrustRoot): MachineState {
-  const stands = ({ by = [] }: MachineState['blocked'][number]): boolean =>
-    by.length === 0 || hasSay(by, trust.roles.rollout);
-  return { ...state, blocked: state.blocked.filter(stands) };
-}
-
-/** What is not tried again by itself, also while a rollback from it is stuck. [P-10.5] */
-export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
-  if (phase !== 'stuck' || !job) return blocked;
-  const { version, payloadSha256 } = job;
-  return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
 }
 
 /**

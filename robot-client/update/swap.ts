@@ -4,18 +4,12 @@
  * repeated. Each method may be cut at any operation and called again.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
-import {
-  isOfDelta,
-  linkTarget,
-  recipeFile,
-  releaseFolder,
-  sealFile,
-  type Layout,
-} from '../install/layout.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { isOfDelta, recipeFile, releaseFolder, sealFile, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { assertOwnSlots, isInUse, leadsThrough, versionOf, type Slot } from '../install/slots.ts';
 import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
+import { leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
@@ -150,10 +144,10 @@ export async function swapTo(
   if (active === version) return;
   assertOwnSlots(slots);
   if (active !== null && !keepsRollback(slots, previousVersion)) {
-    await pointLink(disk, layout.rollback, linkTarget(active));
+    await pointSlot(disk, layout, { slot: 'rollback', version: active });
     await disk.syncFolder(layout.root);
   }
-  await pointLink(disk, layout.active, linkTarget(version));
+  await pointSlot(disk, layout, { slot: 'active', version });
   await disk.syncFolder(layout.root);
 }
 
@@ -172,9 +166,10 @@ async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<
  * Takes `active` from `version` back to `previous`; with none, to nothing, as before a first
  * install. When something else than `version`, or what was left for it, stands there, it is left as
  * it is: what was to be undone does not run.
- * @throws DroverError ROLLBACK_FAILED
+ * @returns why `rollback` stays although it leads to what runs; null when it does not
+ * @throws DroverError ROLLBACK_FAILED, SLOT_SHARED
  */
-export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise<void> {
+export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise<Problem | null> {
   const { version, previous } = job;
   const slots = await readSlots(disk, layout);
   const { active } = slots;
@@ -187,31 +182,45 @@ export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise
     if (!(await hasRelease(disk, layout, previous))) {
       throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
     }
-    await pointLink(disk, layout.active, linkTarget(previous));
+    await pointSlot(disk, layout, { slot: 'active', version: previous, mayFollow: true });
   }
-  await removeSameRollback(disk, layout);
+  const kept = await removeSameRollback(disk, layout);
   await disk.syncFolder(layout.root);
+  return kept;
 }
 
 /**
  * `active` leads to `previous`, which is whole while what `active` led to is not.
+ * @returns as `swapBack`
  * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, ROLLBACK_FAILED
  */
-export async function goBack(disk: Disk, layout: Layout, previous: string): Promise<void> {
+export async function goBack(
+  disk: Disk,
+  layout: Layout,
+  previous: string,
+): Promise<Problem | null> {
   assertOwnSlots(await readSlots(disk, layout));
   if (!(await hasRelease(disk, layout, previous))) {
     throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: no such release`);
   }
-  await pointLink(disk, layout.active, linkTarget(previous));
-  await removeSameRollback(disk, layout);
+  await pointSlot(disk, layout, { slot: 'active', version: previous, mayFollow: true });
+  const kept = await removeSameRollback(disk, layout);
   await disk.syncFolder(layout.root);
+  return kept;
 }
 
 /** A way back to what runs is none: without it a report does not promise one. */
-async function removeSameRollback(disk: Disk, layout: Layout): Promise<void> {
+async function removeSameRollback(disk: Disk, layout: Layout): Promise<Problem | null> {
   const { active, rollback } = await readSlots(disk, layout);
   const isSame = versionOf(active) !== null && versionOf(active) === versionOf(rollback);
-  if (isSame && rollback.kind === 'release' && rollback.isOurs) await disk.unlink(layout.rollback);
+  if (!isSame || rollback.kind !== 'release' || !rollback.isOurs) return null;
+  try {
+    await removeLink(disk, layout, layout.rollback);
+    return null;
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code !== 'SLOT_SHARED') throw thrown;
+    return toProblem(thrown);
+  }
 }
 
 /** A rollback to nothing removes the link that Drover made to that version, and no other. */
@@ -222,22 +231,10 @@ async function removeActive(
 ): Promise<void> {
   if (active.kind === 'lost' && active.version === version) await disk.unlink(layout.active);
   if (active.kind !== 'release' || active.version !== version) return;
-  if (!active.isOurs) {
-    throw new DroverError(
-      'ROLLBACK_FAILED',
-      `roll back from ${version} to nothing: active is a link that Drover did not make`,
-    );
-  }
+  const no = (why: string): DroverError =>
+    new DroverError('ROLLBACK_FAILED', `roll back from ${version} to nothing: ${why}`);
+  if (!active.isOurs) throw no('active is a link that Drover did not make');
+  const [lead] = await leadsOver(disk, layout, layout.active);
+  if (lead) throw no(`${lead.path} leads through active`);
   await disk.unlink(layout.active);
-}
-
-/** Where a link is made before it is renamed over `link`. */
-export const besideOf = (link: string): string => `${link}.new`;
-
-/** A link appears whole or not at all: made beside, then renamed over. */
-export async function pointLink(disk: Disk, link: string, target: string): Promise<void> {
-  const beside = besideOf(link);
-  await disk.unlink(beside);
-  await disk.symlink(target, beside);
-  await disk.rename(beside, link);
 }

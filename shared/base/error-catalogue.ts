@@ -345,6 +345,10 @@ export const CATALOGUE = {
     'operator',
     'fix the application or raise --health-timeout, and publish again',
   ),
+  ACTIVE_CHANGED: refused(
+    'operator',
+    'somebody led active elsewhere while the version was on probation: it is not installed again by itself; drover-robot retry takes it after all, and so does another rollout',
+  ),
   BOOT_LIMIT_REACHED: refused(
     'operator',
     'fix the application: it never became healthy before the next boot',

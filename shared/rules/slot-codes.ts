@@ -42,6 +42,11 @@ export const SLOT_CODES = {
     'look at the disk and the permissions of the path in the message; until then nothing is updated or removed',
     'later',
   ),
+  SLOT_SHARED: refused(
+    'operator',
+    'the link that the message names leads through a slot that has to change: lead it straight to releases/VERSION, or take it over with adopt in its own root; it is tried again by itself',
+    'later',
+  ),
   ADOPT_IMPOSSIBLE: refused(
     'operator',
     'the folder stays as it is and is not updated: mend what the message names, then restart the agent or run drover-robot adopt',

@@ -8,8 +8,15 @@ import { SLOT_CODES } from './slot-codes.ts';
 
 type SlotCode = keyof typeof SLOT_CODES;
 
-/** A release that is gone, or a folder where one version should stand, leaves room for another. */
-const PASSABLE = ['RELEASE_LOST', 'RELEASE_IN_THE_WAY'] as const satisfies readonly SlotCode[];
+/**
+ * A release that is gone, or a folder where one version should stand, leaves room for another; a
+ * slot that is shared leads to what it should.
+ */
+const PASSABLE = [
+  'RELEASE_LOST',
+  'RELEASE_IN_THE_WAY',
+  'SLOT_SHARED',
+] as const satisfies readonly SlotCode[];
 
 /** `active` or `rollback` is nothing that Drover may touch. */
 export type ForeignSlotCode = Exclude<SlotCode, (typeof PASSABLE)[number]>;
@@ -28,7 +35,7 @@ const HELD_CODES = [
 ] as const satisfies readonly ErrorCode[];
 
 /** Looked at before each download, so the version that it stopped does not matter. */
-const ALWAYS = ['ROOT_SPLIT'] as const satisfies readonly ErrorCode[];
+const ALWAYS = ['ROOT_SPLIT', 'SLOT_SHARED'] as const satisfies readonly ErrorCode[];
 
 export type StandstillCode =
   ForeignSlotCode | (typeof HELD_CODES)[number] | (typeof ALWAYS)[number];

@@ -91,6 +91,7 @@ export class Judge {
   #slot(image: FolderImage, name: 'active' | 'rollback'): string | null {
     const at = imageAt(image, `${ROOT}/${name}`);
     if (at === null) return null;
+    if (at.kind === 'link' && at.target === 'rollback') return this.#slot(image, 'rollback');
     return at.kind === 'link' ? versionOfLink(at.target) : `a ${at.kind}`;
   }
 

@@ -34,14 +34,27 @@ const disk = (app: Image | null): FolderImage =>
 /** As an installation leaves it: one release, or one more to go back to. */
 function installed(active: string, rollback?: string, recipe?: FileImage): FolderImage {
   const versions = rollback === undefined ? [active] : [active, rollback];
-  const releases = folder(Object.fromEntries(versions.map((one) => [one, treeOf(one)])));
   const links = {
     active: link(`releases/${active}`),
     ...(rollback !== undefined && { rollback: link(`releases/${rollback}`) }),
   };
+  return withLinks(links, { versions, bases: recipe ? { [active]: recipe } : {} });
+}
+
+const throughRollback = (version: string): FolderImage =>
+  withLinks(
+    { active: link('rollback'), rollback: link(`releases/${version}`) },
+    { versions: [version], bases: {} },
+  );
+
+function withLinks(
+  links: Record<string, Image>,
+  on: { versions: readonly string[]; bases: Record<string, Image> },
+): FolderImage {
+  const releases = folder(Object.fromEntries(on.versions.map((one) => [one, treeOf(one)])));
   // With a state: without one, a robot that can go back puts what runs on probation.
   const state = folder({ 'machine.json': file(encodeMachineState(freshState()), 0o600) });
-  const bases = folder(recipe ? { [active]: recipe } : {});
+  const bases = folder(on.bases);
   return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
 }
 
@@ -98,6 +111,13 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'update with an old release to collect',
     start: installed('1.0.0', '0.9.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'update of a robot that a person took back with `active -> rollback`',
+    start: throughRollback('1.0.0'),
     mayRun: ['1.0.0', '1.1.0'],
     last: '1.1.0',
     run: (robot) => robot.open('1.1.0'),

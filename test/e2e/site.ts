@@ -27,6 +27,7 @@ export interface ComponentStatus {
     rollout: string;
     version: string;
     outcome: string;
+    code?: string | null;
     delta_from?: string | null;
     delta_failed?: string | null;
   } | null;

@@ -1,7 +1,7 @@
 /** A way back that lost a file, with real agents: a rollback and a recall wait until it is mended. */
 
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
@@ -14,6 +14,36 @@ const hasGoneBack = (s: ComponentStatus): boolean =>
   s.version === '1.0.0' && s.phase === 'idle' && s.blocked.includes('1.1.0');
 const activeOf = (robot: Robot): Promise<string> =>
   readFile(join(robot.root, 'active/VERSION'), 'utf8');
+
+describe('a version on probation', () => {
+  it('is not confirmed, nor installed again, when a person took it back by hand', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robot = site.robot('r1', broker.url);
+    await site.publish(broker.url, await site.bundle('1.0.0'));
+    await robot.runs('1.0.0');
+    await robot.hook('health', 'grep -q 1.1.0 "$DROVER_ACTIVE_DIR/VERSION" && exit 75; exit 0');
+    await site.publish(broker.url, await site.bundle('1.1.0'), '--id', 'one');
+    await robot.until('is on probation', (s) => s.phase === 'probation', 60_000);
+    const active = join(robot.root, 'active');
+    await symlink('rollback', `${active}.by-hand`);
+    await rename(`${active}.by-hand`, active);
+    const over = await robot.until('gave up', (s) => s.last_update?.rollout === 'one', 60_000);
+    const { outcome, code } = over.last_update ?? { outcome: null, code: null };
+    assert.deepEqual([outcome, code], ['rolled_back', 'ACTIVE_CHANGED']);
+    assert.equal(over.version, '1.0.0');
+    assert.match(
+      await readFile(join(robot.root, 'state/machine.json'), 'utf8'),
+      /"highest":"1.0.0"/,
+    );
+    assert.equal(await activeOf(robot), '1.0.0');
+    const isRefused = (s: ComponentStatus): boolean => s.last_error?.code === 'ACTIVE_CHANGED';
+    await robot.until('waits for a person', isRefused, 30_000);
+    await robot.hook('health', 'exit 0');
+    await robot.call('/retry', {});
+    await robot.runs('1.1.0', 60_000);
+  });
+});
 
 describe('a way back that lost a file', () => {
   const isStuck = (s: ComponentStatus): boolean => s.phase === 'stuck';

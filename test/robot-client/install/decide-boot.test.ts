@@ -3,7 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decideBoot, withDamage, type BootFacts } from '../../../robot-client/install/recovery.ts';
+import {
+  decideBoot,
+  startEvent,
+  withDamage,
+  type BootFacts,
+} from '../../../robot-client/install/recovery.ts';
 import type { ReleaseCheck } from '../../../robot-client/install/seal.ts';
 import type { Slot } from '../../../robot-client/install/slots.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
@@ -133,5 +138,19 @@ describe('the decision of a boot', () => {
         assert.equal(decideBoot(after).goesBackTo, null);
       }),
     );
+  });
+});
+
+describe('a start that finds another release in active than is on probation', () => {
+  const found = (rollback: Slot): string => {
+    const on = { state: stateIn('probation', 0), slots: { active: release(OLD), rollback } };
+    const event = startEvent({ ...on, bootsMax: 3 }, 'recover');
+    return event.kind === 'boots_exhausted' ? event.problem.code : event.kind;
+  };
+
+  it('knows a boot that was not counted, which removed rollback, from a hand of a person', () => {
+    assert.equal(found(ABSENT), 'BOOT_NOT_COUNTED');
+    assert.equal(found(release(OLD)), 'ACTIVE_CHANGED');
+    assert.equal(found(release(SPARE)), 'ACTIVE_CHANGED');
   });
 });

@@ -36,7 +36,13 @@ const SPELLINGS = [
   'releases/9.9.9',
   'nowhere',
   'active',
+  'rollback',
+  'active.new',
+  'rollback/../V',
+  'releases/O/../V',
 ] as const;
+/** Where a root of another component leads through this one: its `active`; null for no such root. */
+const NEIGHBOURS = [null, null, 'active', 'rollback', 'releases/V', 'active.new'] as const;
 /** Only root can make these: a folder on which a release, or something else, is mounted. */
 const MOUNTED = ['mount of releases/V', 'mount of ../outside'] as const;
 /** Where a release is mounted on its own folder, or one outside is a release. */
@@ -125,6 +131,7 @@ const world = {
   leftovers: fc.subarray([...LEFTOVERS]),
   foreign: fc.subarray([...FOREIGN]),
   odd: fc.subarray<Odd>([...ODD], { maxLength: 4 }),
+  neighbour: fc.constantFrom(...NEIGHBOURS),
   losses: fc.subarray([...LOSSES], { maxLength: 3 }),
   steps: fc.array(fc.constantFrom(...STEPS), { minLength: 1, maxLength: 4 }),
 };
@@ -237,14 +244,32 @@ export async function build(folder: string, given: World, stage: Stage): Promise
   await makeSlot(root, 'rollback', { spelling: given.rollback, version: other, stage });
   const job = JOB_TO_NEW.payloadSha256.slice(0, 32);
   for (const path of [...given.leftovers, ...given.foreign]) {
+    if (path.endsWith('.new') && isLedOver(path, given)) {
+      await symlink(`releases/${version}`, join(root, path));
+      continue;
+    }
     await put(join(root, path.replace('JOB', job)), `{"version":"${path}"}`);
   }
   for (const odd of given.odd) await makeOdd(odd, { folder, layout, version, stage });
   await mkdir(layout.state, { recursive: true });
   await makeState(layout.machineFile, given, stage);
+  await makeNeighbour(folder, given);
   for (const loss of given.losses) await lose(loss, layout, { active: version, rollback: other });
   await makeHooks(join(root, 'hooks'), given.hooks);
   return root;
+}
+
+/** A power cut leaves a link there, and a slot leads through it. */
+const isLedOver = (path: string, { active, rollback, neighbour }: World): boolean =>
+  [active, rollback, neighbour].includes(path);
+
+/** A root that holds a release of its own, and leads to this one. */
+async function makeNeighbour(folder: string, given: World): Promise<void> {
+  if (given.neighbour === null) return;
+  const root = join(folder, 'neighbour');
+  await put(join(root, 'releases', OLD, 'bin/run'), 'of the neighbour');
+  const target = given.neighbour.replace('V', given.activeVersion);
+  await symlink(`../root/${target}`, join(root, 'active'));
 }
 
 async function lose(
@@ -276,7 +301,9 @@ async function makeSlot(
     const from = spelling.slice('mount of '.length).replace('V', version);
     return stage.mount(join(root, from), path);
   }
-  await symlink(spelling.replace('V', version).replace('ROOT', root), path);
+  const other = version === OLD ? NEW : OLD;
+  const text = spelling.replace('ROOT', root).replace('/O/', `/${other}/`);
+  await symlink(text.replace(/V(?=$|\/)/, version), path);
 }
 
 async function makeOdd(

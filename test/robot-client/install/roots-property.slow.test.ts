@@ -93,6 +93,8 @@ interface Before {
   /** Trees that a rule may lead to, with their bytes. */
   readonly good: readonly string[];
   readonly outside: string | null;
+  /** What the other component boots, whose root leads through this one. */
+  readonly neighbour: Boots | null;
   /** Versions whose release has all its bytes and rights; and those that a seal or recipe says so of. */
   readonly whole: readonly string[];
   readonly known: readonly string[];
@@ -118,6 +120,7 @@ async function lookAt(root: string): Promise<Before> {
     rollback,
     good: good.filter((hash) => hash !== null),
     outside: await hashAt(join(root, '../outside')),
+    neighbour: await resolved(join(root, '../neighbour/active')),
   };
 }
 
@@ -133,6 +136,11 @@ async function check(root: string, before: Before, world: World): Promise<void> 
   assert.equal(after.outside, before.outside, 'what lies outside is as it was');
   for (const path of world.foreign) {
     assert.ok(await lstat(join(root, path)).catch(() => null), `${path} was not made by Drover`);
+  }
+  if (before.neighbour !== null) {
+    const { hash } = after.neighbour ?? {};
+    const good = [before.neighbour.hash, ...before.good];
+    assert.ok(hash && good.includes(hash), 'what another component boots is as it was');
   }
   // What was adopted from outside is whole by a seal of its own.
   const isOfOurs = [OLD, NEW].includes(basename(after.active?.path ?? OLD));
@@ -158,6 +166,12 @@ async function check(root: string, before: Before, world: World): Promise<void> 
   assert.ok(kept === before.rollback.hash || moved, 'rollback has its bytes');
 }
 
+/** Of the robot: also of the other component, where there is one. */
+function rootsOf(root: string): string[] {
+  const neighbour = join(root, '../neighbour');
+  return existsSync(neighbour) ? [root, neighbour] : [root];
+}
+
 /** Up, and without an answer: a download begins and waits. */
 const SILENT_LINK: PullLink = {
   isUp: true,
@@ -171,7 +185,7 @@ async function runAgent(root: string): Promise<void> {
   let rests = 0;
   const component = new Component({
     component: 'app',
-    layout: layoutOf(root),
+    layout: layoutOf(root, rootsOf(root)),
     disk: realDisk,
     link: SILENT_LINK,
     trust: makeWorld().trust,
@@ -208,12 +222,13 @@ async function take(step: (typeof STEPS)[number], root: string): Promise<void> {
   if (step === 'agent') return await runAgent(root);
   try {
     if (step === 'adopt') {
-      const roots = [{ component: 'app', root }];
+      const names = ['app', 'other'];
+      const roots = rootsOf(root).map((one, nth) => ({ component: names[nth] ?? '', root: one }));
       return void (await adoptRoots({ disk: realDisk, roots, version: '0.0.0', isDryRun: false }));
     }
     await recoverComponent({
       ...{ component: 'app', root, disk: realDisk, hooksFolder: join(root, 'hooks') },
-      ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0', siblings: rootsOf(root) },
     });
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown; // refused, and said
@@ -252,7 +267,7 @@ async function holds(folder: string, world: World): Promise<void> {
 const PLAIN: World = {
   ...{ active: 'releases/V', rollback: 'releases/V', activeVersion: NEW, records: 'seal' },
   ...{ state: 'idle', cutAt: null, hooks: null, mounts: 'none', leftovers: [], foreign: [] },
-  ...{ odd: [], losses: [], steps: ['recover', 'agent'] },
+  ...{ neighbour: null, odd: [], losses: [], steps: ['recover', 'agent'] },
 };
 
 describe('a root that Drover did not make', () => {
@@ -289,6 +304,27 @@ describe('a root that Drover did not make', () => {
       for (let cut = 0; cut < CUTS; cut += 1) {
         const cutAt = Math.floor((1000 * cut) / CUTS);
         await holds(folder, { ...PLAIN, state, cutAt });
+      }
+    }
+  });
+
+  it('keeps what boots when a slot leads through another slot, in each phase', async (t) => {
+    const folder = await manyFolders(t);
+    const over = { active: 'rollback', rollback: 'releases/V', leftovers: ['active.new' as const] };
+    const ways = [
+      over,
+      { ...over, active: 'rollback/../V' },
+      { ...over, active: 'active.new' },
+      { ...over, active: 'releases/O/../V', rollback: 'absent' },
+      { ...over, active: 'releases/V', rollback: 'active' },
+      { ...over, active: 'releases/V', neighbour: 'rollback' as const },
+      { ...over, active: 'releases/V', neighbour: 'active' as const },
+    ];
+    for (const way of ways) {
+      for (const state of [...PHASES, 'missing' as const]) {
+        for (const hooks of [null, 'health 70' as const]) {
+          await holds(folder, { ...PLAIN, ...way, state, hooks });
+        }
       }
     }
   });

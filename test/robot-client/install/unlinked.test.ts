@@ -7,7 +7,9 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
+  symlink,
   truncate,
   writeFile,
 } from 'node:fs/promises';
@@ -16,7 +18,7 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { beginStint, encodeUsage, freshUsage } from '../../../robot-client/fleet/usage.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
+import { layoutOf, releaseFolder, sealFile } from '../../../robot-client/install/layout.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
@@ -88,6 +90,25 @@ describe('releases without links and without a state', () => {
       'it stays: nothing else would boot',
     );
     assert.equal(after.lastProblem?.code, 'BOOT_LIMIT_REACHED');
+  });
+
+  it('leave an active that is not known to be damaged, however it is made, to --release', async (t) => {
+    const { root, layout, recover, led, lose } = await rootOf(t, '1.0.0', '1.1.0');
+    const tree = releaseFolder(layout, '1.1.0');
+    await symlink('releases/1.1.0', layout.active);
+    const refused = { code: 'USAGE', message: /active leads to 1\.1\.0/ };
+    await rename(tree, join(root, '../big-disk'));
+    await symlink(join(root, '../big-disk'), tree);
+    await assert.rejects(recover('1.0.0'), refused, 'a link to another disk');
+    await rm(sealFile(layout, '1.1.0'));
+    await assert.rejects(recover('1.0.0'), refused, 'without a seal');
+    await rm(tree);
+    await rename(join(root, '../big-disk'), tree);
+    await assert.rejects(recover('1.0.0'), refused, "a person's copy");
+    assert.equal(await led('active'), 'releases/1.1.0');
+    await writeSeal(realDisk, layout, { version: '1.1.0', tree });
+    await lose('1.1.0');
+    assert.equal((await recover('1.0.0')).version, '1.0.0', 'what is damaged is left');
   });
 
   it('are asked for when several are whole, and --release chooses', async (t) => {

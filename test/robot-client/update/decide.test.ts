@@ -134,6 +134,17 @@ describe('decideOffer refuses', () => {
     assert.equal(decide([offer], factsOf(world, { blocked: other })).verdict.kind, 'take');
   });
 
+  it('what a person took back, in the rollout that brought it and in no other', () => {
+    const offer = makeRollout(world, { version: '1.1.0' });
+    const payloadSha256 = offer.artifacts[0]!.sha256 as never;
+    const block = { version: '1.1.0', payloadSha256, code: 'ACTIVE_CHANGED' };
+    const inThis = [{ ...block, rollout: offer.id }];
+    const { verdict } = decide([offer], factsOf(world, { blocked: inThis }));
+    assert.equal(codeOf(verdict), 'FAILED_BEFORE');
+    const inOther = [{ ...block, rollout: 'another' as never }];
+    assert.equal(decide([offer], factsOf(world, { blocked: inOther })).verdict.kind, 'take');
+  });
+
   it('and asks for a full package when it is too old and nothing else helps', () => {
     const decision = decide([
       makeRollout(world, { version: '2.0.0', min_current_version: '1.5.0' }),

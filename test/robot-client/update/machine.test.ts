@@ -11,6 +11,7 @@ import {
   TABLE,
   type MachineEvent,
 } from '../../../robot-client/update/machine.ts';
+import { retriedNow } from '../../../robot-client/update/retry.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
@@ -270,5 +271,26 @@ describe('any sequence of events', () => {
       step(state, { kind: 'looping', problem: problem('LOOP_STOPPED') }, NOW).state.phase,
       'idle',
     );
+  });
+});
+
+describe('a version on probation that a person took back by hand', () => {
+  const changed: MachineEvent = { kind: 'unhealthy', problem: problem('ACTIVE_CHANGED') };
+  const { state } = play(...TO_PROBATION, changed, { kind: 'rolled_back', to: '1.0.0' });
+
+  it('was not installed, and is not installed again for the same rollout', () => {
+    assert.deepEqual([state.phase, state.highest, state.retry], ['idle', null, null]);
+    const { outcome, code } = state.lastUpdate ?? {};
+    assert.deepEqual([outcome, code], ['rolled_back', 'ACTIVE_CHANGED']);
+    const [block] = state.blocked;
+    assert.deepEqual([block?.version, block?.rollout], ['1.1.0', JOB.rollout]);
+  });
+
+  it('is tried again when a person says so; what failed is not', () => {
+    assert.deepEqual(retriedNow(state)?.blocked, []);
+    const failed: MachineEvent = { kind: 'unhealthy', problem: problem('HEALTH_FAILED') };
+    const { state: other } = play(...TO_PROBATION, failed, { kind: 'rolled_back' });
+    assert.equal(other.blocked.length, 1);
+    assert.equal(retriedNow(other), null);
   });
 });

@@ -1,0 +1,159 @@
+/**
+ * Sets and removes the links of a root. A person's link may lead through one of them, from the
+ * other slot (`active -> rollback`) or from a root of another component. What led somewhere through a link
+ * still does when that link has changed: an own slot is first led straight to where it led, and for
+ * the sake of another component the link stays as it is.
+ */
+
+import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
+import type { Disk } from './disk-port.ts';
+import { layoutOf, linkTarget, releaseFolder, type Layout } from './layout.ts';
+import { followPath, readSlots } from './read-slots.ts';
+import { versionOf, type Lead, type SlotName } from './slots.ts';
+
+const SLOTS = ['active', 'rollback'] as const;
+
+/** A slot that leads somewhere, and comes by a link on its way. */
+export interface LeadOver {
+  readonly path: string;
+  /** Null for a slot of another component. */
+  readonly own: SlotName | null;
+  /** Of the folder that it leads to. */
+  readonly endId: string;
+}
+
+/** Slots of the robot that lead somewhere through a link, which is none of them itself. */
+export async function leadsOver(disk: Disk, layout: Layout, link: string): Promise<LeadOver[]> {
+  const id = await nullIfFailed(disk.identity(link));
+  if (id === null) return []; // nothing leads through what is not there
+  const places = [
+    ...SLOTS.map((own) => ({ own, path: layout[own] })),
+    ...layout.siblings.flatMap((root) =>
+      SLOTS.map((slot) => ({ own: null, path: layoutOf(root)[slot] })),
+    ),
+  ];
+  const found: LeadOver[] = [];
+  for (const { own, path } of places.filter((one) => one.path !== link)) {
+    const { end, way } = await followPath(disk, path);
+    if (end.kind !== 'there' || !(await comesBy(disk, way, id))) continue;
+    found.push({ path, own, endId: end.id });
+  }
+  return found;
+}
+
+/** By the link itself and not by its path: a bind mount shows it under another one. */
+async function comesBy(disk: Disk, way: Lead['way'], id: string): Promise<boolean> {
+  for (const hop of way) if ((await nullIfFailed(disk.identity(hop))) === id) return true;
+  return false;
+}
+
+interface Change {
+  /**
+   * The link leads to a whole release next: what leads through it to the very folder that it leads
+   * to now goes with it.
+   */
+  readonly mayFollow: boolean;
+}
+
+/**
+ * Makes a link free to be changed.
+ * @throws DroverError SLOT_SHARED when something else needs it as it is
+ */
+async function keepLeads(
+  disk: Disk,
+  layout: Layout,
+  { link, mayFollow }: Change & { readonly link: string },
+): Promise<void> {
+  const { end } = await followPath(disk, link);
+  const endId = end.kind === 'there' ? end.id : null;
+  for (const lead of await leadsOver(disk, layout, link)) {
+    if (mayFollow && lead.endId === endId) continue;
+    if (lead.own === null) throw sharedError(link, lead.path);
+    await straighten(disk, layout, { slot: lead.own, link });
+  }
+}
+
+function sharedError(link: string, by: string): DroverError {
+  return new DroverError('SLOT_SHARED', `change ${link}: ${by} leads through it`);
+}
+
+/** The slot leads to the release that it led to, and not through the link any more, durably. */
+async function straighten(
+  disk: Disk,
+  layout: Layout,
+  { slot, link }: { slot: SlotName; link: string },
+): Promise<void> {
+  const { [slot]: found } = await readSlots(disk, layout);
+  const version = versionOf(found);
+  const id = await nullIfFailed(disk.identity(link));
+  if (version === null || id === null) throw sharedError(link, layout[slot]);
+  const { way } = await followPath(disk, releaseFolder(layout, version));
+  if (await comesBy(disk, way, id)) throw sharedError(link, layout[slot]);
+  await pointLink(disk, layout, { link: layout[slot], version });
+  await disk.syncFolder(layout.root);
+}
+
+/**
+ * A slot leads to a release; not synced.
+ * @throws DroverError SLOT_SHARED, or of the disk
+ */
+export async function pointSlot(
+  disk: Disk,
+  layout: Layout,
+  { slot, version, mayFollow = false }: { slot: SlotName; version: string } & Partial<Change>,
+): Promise<void> {
+  await keepLeads(disk, layout, { link: layout[slot], mayFollow });
+  await pointLink(disk, layout, { link: layout[slot], version });
+}
+
+/** A link appears whole or not at all: made beside, then renamed over. */
+async function pointLink(
+  disk: Disk,
+  layout: Layout,
+  { link, version }: { link: string; version: string },
+): Promise<void> {
+  const beside = await besideFor(disk, layout, link);
+  await disk.unlink(beside);
+  await disk.symlink(linkTarget(version), beside);
+  await disk.rename(beside, link);
+}
+
+/**
+ * Where a link is made before it is renamed over `link`: where no slot leads through what a power
+ * cut left there.
+ */
+export async function besideFor(disk: Disk, layout: Layout, link: string): Promise<string> {
+  const [first, second] = [`${link}.new`, `${link}.trial`];
+  if ((await leadsOver(disk, layout, first)).length === 0) return first;
+  const [lead] = await leadsOver(disk, layout, second);
+  if (lead) throw sharedError(second, lead.path);
+  return second;
+}
+
+/** No error when it is absent; not synced. @throws DroverError SLOT_SHARED */
+export async function removeLink(disk: Disk, layout: Layout, link: string): Promise<void> {
+  await keepLeads(disk, layout, { link, mayFollow: false });
+  await disk.unlink(link);
+}
+
+/** A link that was made beside comes to its place, where nothing is; not synced. */
+export async function takeLink(
+  disk: Disk,
+  layout: Layout,
+  { ready, link }: { readonly ready: string; readonly link: string },
+): Promise<void> {
+  const text = await disk.readlink(ready);
+  const stays = text !== null && (await leadsOver(disk, layout, ready)).length > 0;
+  await (stays ? disk.symlink(text, link) : disk.rename(ready, link));
+}
+
+/**
+ * Nothing of another component leads through a slot, which an update leads elsewhere.
+ * @throws DroverError SLOT_SHARED
+ */
+export async function assertUnshared(disk: Disk, layout: Layout): Promise<void> {
+  for (const slot of SLOTS) {
+    const other = (await leadsOver(disk, layout, layout[slot])).find(({ own }) => own === null);
+    if (other) throw sharedError(layout[slot], other.path);
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Decides what is not installed again by itself: bundles that failed here, and for one rollout what
+ * a person took back by hand. Sans-I/O.
+ */
+
+import { hasSay } from '../../shared/formats/trust-chain.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { LOST_PAYLOAD, type Job, type MachineState } from './state.ts';
+
+type Block = MachineState['blocked'][number];
+
+/** A version that a person took back is good for all that is known: it waits for their word. */
+export function blockOf({ version, payloadSha256, by, rollout }: Job, code: string): Block {
+  const bound = code === 'ACTIVE_CHANGED' && { rollout };
+  return { version, payloadSha256, code, ...(by.length > 0 && { by }), ...bound };
+}
+
+/** The block that keeps a bundle of a rollout from being taken. */
+export function blockAgainst(
+  blocked: readonly Block[],
+  offer: { readonly version: string; readonly payloadSha256: string; readonly rollout: string },
+): Block | undefined {
+  return blocked.find(({ version, payloadSha256, rollout }) => {
+    if (rollout !== undefined && rollout !== offer.rollout) return false;
+    return payloadSha256 === LOST_PAYLOAD
+      ? version === offer.version
+      : payloadSha256 === offer.payloadSha256;
+  });
+}
+
+/** Null when that version was not blocked. */
+export function unblocked(state: MachineState, version: string): MachineState | null {
+  const blocked = state.blocked.filter((one) => one.version !== version);
+  return blocked.length === state.blocked.length ? null : { ...state, blocked };
+}
+
+/** Blocked whichever rollout brings them: what the fleet has to know. */
+export const blockedForAll = (blocked: readonly Block[]): Block[] =>
+  blocked.filter(({ rollout }) => rollout === undefined);
+
+/**
+ * Without the blocks that keys have caused which were replaced since: a stolen one may have ruined
+ * a release, so it is tried again.
+ */
+export function standing(state: MachineState, trust: TrustRoot): MachineState {
+  const stands = ({ by = [] }: Block): boolean =>
+    by.length === 0 || hasSay(by, trust.roles.rollout);
+  return { ...state, blocked: state.blocked.filter(stands) };
+}
+
+/** What is not tried again by itself, also while a rollback from it is stuck. [P-10.5] */
+export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
+  if (phase !== 'stuck' || !job) return blocked;
+  const { version, payloadSha256 } = job;
+  return [...blocked, { version, payloadSha256, code: 'ROLLBACK_FAILED' }];
+}

@@ -1,0 +1,41 @@
+/**
+ * Decides whether what `active` leads to is still what is on probation. A person may have gone back
+ * by hand: then the answers of `health` are about another version, and confirm nothing. Sans-I/O.
+ */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { Slots } from '../install/slots.ts';
+
+export type OnTrial =
+  | { readonly kind: 'runs' }
+  /** It cannot be looked at now: nothing is confirmed and nothing ends. */
+  | { readonly kind: 'unsure' }
+  /** The link or its release is gone; seen once, a person may be about to make it anew. */
+  | { readonly kind: 'gone'; readonly problem: Problem }
+  | { readonly kind: 'other'; readonly problem: Problem };
+
+/** @param version on probation */
+export function onTrial({ active }: Slots, version: string): OnTrial {
+  switch (active.kind) {
+    case 'release':
+      return active.version === version
+        ? { kind: 'runs' }
+        : { kind: 'other', problem: takenBack(version, `active leads to ${active.version}`) };
+    case 'foreign':
+      return active.problem.code === 'SLOT_UNREADABLE'
+        ? { kind: 'unsure' }
+        : { kind: 'other', problem: takenBack(version, active.problem.message) };
+    case 'lost':
+      return { kind: 'gone', problem: lost(version, active.problem.message) };
+    case 'absent':
+      return { kind: 'gone', problem: lost(version, 'read active: the link is gone') };
+  }
+}
+
+/** A person led `active` elsewhere while a version was on probation. */
+export function takenBack(version: string, why: string): Problem {
+  return toProblem(new DroverError('ACTIVE_CHANGED', `confirm ${version}: ${why}`));
+}
+
+const lost = (version: string, why: string): Problem =>
+  toProblem(new DroverError('RELEASE_LOST', `confirm ${version}: ${why}`));
