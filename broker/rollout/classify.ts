@@ -17,12 +17,16 @@ import {
   unfitFor,
   type Unfit,
 } from '../../shared/rules/rollout-rules.ts';
+import { isLedTo } from '../../shared/rules/stepping-stones.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import type { Plan, RolloutRun } from './record.ts';
+import { besidesOf, type Plan, type RolloutRun } from './record.ts';
 
 export type MemberKind =
   /** Runs the version because of this rollout. */
   | 'installed'
+  /** Ran it because of this rollout, kept it, and runs a higher version by now. */
+  | 'went_on'
   /** Is between taking and confirming it. */
   | 'updating'
   /** Was `updating` and has been away for longer than the gate allows. */
@@ -56,6 +60,13 @@ const diskCode = (code: string | null | undefined): DiskCode | null =>
 /** It would take the version, and cannot until a person has mended its disk. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => diskCode(why) !== null;
 
+/** It took the version and kept it, whatever it runs by now. */
+export const hasTakenIt = ({ kind }: Pick<Class, 'kind'>): boolean =>
+  kind === 'installed' || kind === 'went_on';
+
+/** How a robot once ended this rollout; what it took since must not make us forget it. */
+export type RobotEnding = 'installed' | 'failed';
+
 export interface Class {
   readonly kind: MemberKind;
   /** Set for `excluded`. */
@@ -71,6 +82,8 @@ export interface Member {
   readonly fraction: number;
   readonly isCanary: boolean;
   readonly online: boolean;
+  /** It is too old for the version, and a rollout that stands beside this one leads there. */
+  readonly isComing: boolean;
   readonly component: ComponentState;
   readonly counterEpoch: string;
 }
@@ -81,12 +94,18 @@ export interface MembersInput {
   readonly now: EpochMs;
   /** A robot that has said nothing since then counts as last seen then. */
   readonly watchedSinceMs: EpochMs;
+  /** All that are announced; absent where nobody asks who will come. */
+  readonly plans?: ReadonlyMap<string, Plan>;
+  /** What was seen of each robot before; absent where nothing is remembered. */
+  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
 }
 
 /** The robots that a rollout names and that have this component, in the order of the robots. */
 export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
   const { rollout, manifest } = plan;
+  const offer = { id: rollout.id, target: rollout.target, manifest };
+  const beside = besidesOf(input.plans ?? new Map<string, Plan>(), rollout.id);
   return robots.flatMap((record) => {
     const { state, robot } = record;
     const component = state?.components.find((one) => one.name === manifest.name);
@@ -99,13 +118,15 @@ export function membersOf(input: MembersInput): Member[] {
       highest: component.highest_version,
     });
     const isGone = known.kind === 'updating' && hasVanished(record, input);
+    const reported = known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known;
     return {
       robot,
-      ...(known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known),
+      ...withMemory(reported, input.marks?.get(robot)?.outcome ?? null),
       ...(isGone && { kind: 'vanished' as const }),
       fraction: cohortFraction(rollout.salt, robot),
       isCanary: isCanary(rollout, { robot, tags }),
       online: record.online,
+      isComing: reported.why === 'TOO_OLD' && isLedTo(offer, beside, state),
       component,
       counterEpoch: state.counter_epoch,
     };
@@ -113,6 +134,20 @@ export function membersOf(input: MembersInput): Member[] {
 }
 
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
+
+/**
+ * A report tells of the last update only. One that took this version or failed at it and has gone
+ * on to another since is still what its wave is judged by.
+ */
+function withMemory(reported: Class, outcome: RobotEnding | null): Class {
+  const { kind, why } = reported;
+  if (kind !== 'excluded' || outcome === null) return reported;
+  if (why === 'NOT_NEWER') return { kind: outcome === 'failed' ? 'failed' : 'went_on', why: null };
+  // A newer rollout was taken back, and it runs this version again.
+  if (why === 'RUNS_IT' && outcome === 'installed') return { kind: 'installed', why: null };
+  const isOwn = why === 'FAILED_BEFORE' || why === 'BELOW_HIGHEST';
+  return isOwn && outcome === 'failed' ? { kind: 'failed', why: null } : reported;
+}
 
 /** Ends of an update that say nothing about the version: the robot tries again, or never may. */
 const NO_FAILURE: readonly string[] = [
@@ -153,6 +188,7 @@ export function classify(
   if (isOver && disk !== null && !isAlike) return excluded(disk);
   if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
   if (isAlike) return excluded('RUNS_IT');
+  if (hasGoneOn(component, rollout, version)) return { kind: 'went_on', why: null };
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
 }
@@ -168,6 +204,17 @@ export function tookIt(component: ComponentState, rollout: string, version: stri
   if (stint?.version === version && stint.rollout !== undefined) return stint.rollout === rollout;
   const last = component.last_update;
   return last?.rollout === rollout && last.outcome === 'installed';
+}
+
+/** Runs a higher version, and before it kept this one, which this rollout brought. */
+function hasGoneOn(component: ComponentState, rollout: string, version: string): boolean {
+  const { version: running, highest_version: highest, blocked, usage } = component;
+  if (running === null || compareVersions(running, version) <= 0) return false;
+  // An agent of 0.1 does not tell the highest that it confirmed.
+  const isConfirmed = highest === null || highest === undefined;
+  if (!isConfirmed && compareVersions(highest, version) < 0) return false;
+  if (blocked.includes(version)) return false;
+  return usage.some((stint) => stint.version === version && stint.rollout === rollout);
 }
 
 /** Robots that run the version because of this rollout, or are about to: those a recall is for. */

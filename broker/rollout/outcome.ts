@@ -4,11 +4,11 @@
  */
 
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
-import type { Member } from './classify.ts';
+import { hasTakenIt, type Member } from './classify.ts';
 
-/** Some robot runs the version, whichever rollout brought it. */
+/** Some robot runs the version, whichever rollout brought it, or went on from it. */
 export const hasEffect = (members: readonly Member[]): boolean =>
-  members.some(({ kind, why }) => kind === 'installed' || why === 'RUNS_IT');
+  members.some((one) => hasTakenIt(one) || one.why === 'RUNS_IT');
 
 /**
  * Every robot that is on and whose turn has come runs it, or has gone on to something newer from
@@ -39,7 +39,7 @@ const WORDS = {
 export function tellWhyNot(members: readonly Member[]): string {
   const counts = new Map<string, number>();
   for (const { kind, why } of members) {
-    if (kind === 'installed' || why === 'RUNS_IT') continue;
+    if (kind === 'installed' || kind === 'went_on' || why === 'RUNS_IT') continue;
     const word = kind === 'excluded' ? (why ?? 'excluded') : WORDS[kind];
     counts.set(word, (counts.get(word) ?? 0) + 1);
   }

@@ -60,6 +60,8 @@ export interface Look {
   readonly plan: Plan;
   readonly members: readonly Member[];
   readonly attempts: Attempts;
+  /** Robots of the open wave that have ended it and can be counted no more. */
+  readonly spent: number;
   readonly verdict: GateVerdict;
   readonly now: EpochMs;
 }
@@ -171,11 +173,14 @@ function reopen(run: RolloutRun, { plan, members, now }: Look): RolloutStep {
   return { run: again, audit, isNews: true };
 }
 
-/** A wave without robots enough reaches a little further; see waves.ts. */
-function raise(run: RolloutRun, { plan, members }: Look): RolloutStep | null {
+/**
+ * A wave that never had robots enough that could take it reaches a little further; see waves.ts.
+ * Those that took it count, wherever they are by now: their success must not widen the wave.
+ */
+function raise(run: RolloutRun, { plan, members, spent }: Look): RolloutStep | null {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   if (!stage) return null;
-  const { min_canaries: minCanaries } = plan.rollout;
+  const minCanaries = Math.max(0, plan.rollout.min_canaries - spent);
   const { share } = stage;
   const wanted = planThreshold({ members, share, previous: run.previous, minCanaries });
   if (wanted <= run.threshold) return null;
@@ -218,7 +223,7 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
   const isOpen = members.some(
-    (one) => one.kind === 'candidate' || one.kind === 'updating' || isUnable(one),
+    (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
   );
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }

@@ -39,11 +39,16 @@ export function planThreshold({ members, share, previous, minCanaries }: WaveInp
 /** False when every robot that could still take the version has its turn already. */
 export function somebodyIsLeft(members: readonly Member[], threshold: number): boolean {
   return members.some(
-    (one) => one.kind === 'candidate' && !one.isCanary && one.fraction >= threshold,
+    (one) =>
+      (one.kind === 'candidate' || one.isComing) && !one.isCanary && one.fraction >= threshold,
   );
 }
 
-/** Explicit canaries have come before, whatever their fraction. */
-const isInOrder = ({ kind, isCanary }: Member): boolean =>
-  !isCanary && kind !== 'excluded' && kind !== 'recalled';
-const canAnswer = ({ kind, online }: Member): boolean => online || kind !== 'candidate';
+/**
+ * Explicit canaries have come before, whatever their fraction. Who may still come is in the order
+ * like one that is away: a wave that was opened past it would let it in without a gate.
+ */
+const isInOrder = ({ kind, isCanary, isComing }: Member): boolean =>
+  !isCanary && (isComing || (kind !== 'excluded' && kind !== 'recalled'));
+const canAnswer = ({ kind, online, isComing }: Member): boolean =>
+  !isComing && (online || kind !== 'candidate');

@@ -111,6 +111,7 @@ describe('the list of rollouts', () => {
     assert.deepEqual(view.robots, {
       targeted: 10,
       running: 1,
+      went_on: 0,
       in_progress: 3,
       failed: 1,
       waiting: 3,
