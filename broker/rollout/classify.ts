@@ -6,7 +6,6 @@
  * Sans-I/O.
  */
 
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
@@ -17,6 +16,12 @@ import {
   unfitFor,
   type Unfit,
 } from '../../shared/rules/rollout-rules.ts';
+import {
+  diskCode,
+  isUnableCode,
+  standstillOf,
+  type UnableCode,
+} from '../../shared/rules/standstill.ts';
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
@@ -39,26 +44,11 @@ export type MemberKind =
   /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
   | 'excluded';
 
-/**
- * A disk that is full, read-only or broken is a fault of that robot. It tries again by itself, and
- * counts again from then on.
- */
-const DISK_CODES = [
-  'DISK_SPACE_SHORT',
-  'DISK_FULL',
-  'DISK_READ_ONLY',
-  'DISK_WRITE_FAILED',
-] as const satisfies readonly ErrorCode[];
-type DiskCode = (typeof DISK_CODES)[number];
-
 /** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | DiskCode;
+export type Exclusion = Unfit | 'FAILED_BEFORE' | UnableCode;
 
-const diskCode = (code: string | null | undefined): DiskCode | null =>
-  DISK_CODES.find((one) => one === code) ?? null;
-
-/** It would take the version, and cannot until a person has mended its disk. */
-export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => diskCode(why) !== null;
+/** It would take the version, and cannot until a person has mended what its code names. */
+export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
 
 /** It took the version and kept it, whatever it runs by now. */
 export const hasTakenIt = ({ kind }: Pick<Class, 'kind'>): boolean =>
@@ -117,8 +107,10 @@ export function membersOf(input: MembersInput): Member[] {
       ...{ arch, running: runningRelease(component) },
       highest: component.highest_version,
     });
+    const still = standstillOf(component);
     const isGone = known.kind === 'updating' && hasVanished(record, input);
-    const reported = known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known;
+    const why = unfit ?? still;
+    const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {
       robot,
       ...withMemory(reported, input.marks?.get(robot)?.outcome ?? null),
@@ -176,6 +168,9 @@ export function classify(
     if (isStuck(component)) return { kind: 'failed', why: null };
     // It looks whether there is room by now, every few minutes.
     if (component.phase === 'checking' && disk !== null) return excluded(disk);
+    // Nothing is swapped yet, and with this nothing will be: it holds no other robot up.
+    const still = standstillOf(component);
+    if (BEFORE_SWAP.includes(component.phase) && still !== null) return excluded(still);
     return { kind: 'updating', why: null };
   }
   const isAlike =
@@ -192,6 +187,14 @@ export function classify(
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
 }
+
+const BEFORE_SWAP: readonly string[] = [
+  'checking',
+  'downloading',
+  'verifying',
+  'staging',
+  'waiting',
+] satisfies readonly ComponentState['phase'][];
 
 /** Neither the new version nor the one before starts: that is a failure long before it is over. */
 const isStuck = ({ phase, last_error }: ComponentState): boolean =>

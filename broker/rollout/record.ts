@@ -42,7 +42,7 @@ const runSchema = z.object({
   waveOpenedAtMs: sizeSchema,
   /** When enough robots of the wave had reported; null while they have not. */
   soakSinceMs: sizeSchema.nullable(),
-  waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall']).nullable(),
+  waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall', 'unable']).nullable(),
   approved: z.array(waveSchema).max(LIMITS.wavesMax + 1),
   /** When the last progress loses its force, unless it is made again. */
   expiresAtMs: sizeSchema,

@@ -4,7 +4,7 @@
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Member } from './classify.ts';
+import { isUnable, type Member } from './classify.ts';
 
 export interface WaveInput {
   readonly members: readonly Member[];
@@ -40,7 +40,7 @@ export function planThreshold({ members, share, previous, minCanaries }: WaveInp
 export function somebodyIsLeft(members: readonly Member[], threshold: number): boolean {
   return members.some(
     (one) =>
-      (one.kind === 'candidate' || one.isComing) && !one.isCanary && one.fraction >= threshold,
+      (one.kind === 'candidate' || mayCome(one)) && !one.isCanary && one.fraction >= threshold,
   );
 }
 
@@ -48,7 +48,10 @@ export function somebodyIsLeft(members: readonly Member[], threshold: number): b
  * Explicit canaries have come before, whatever their fraction. Who may still come is in the order
  * like one that is away: a wave that was opened past it would let it in without a gate.
  */
-const isInOrder = ({ kind, isCanary, isComing }: Member): boolean =>
-  !isCanary && (isComing || (kind !== 'excluded' && kind !== 'recalled'));
-const canAnswer = ({ kind, online, isComing }: Member): boolean =>
-  !isComing && (online || kind !== 'candidate');
+const isInOrder = (one: Member): boolean =>
+  !one.isCanary && (mayCome(one) || (one.kind !== 'excluded' && one.kind !== 'recalled'));
+const canAnswer = (one: Member): boolean =>
+  !mayCome(one) && (one.online || one.kind !== 'candidate');
+
+/** It takes the version once it is mended, or once a stepping stone has brought it there. */
+const mayCome = (one: Member): boolean => one.isComing || isUnable(one);

@@ -50,7 +50,7 @@ const withWatch = (argv: Argv) =>
     .option('timeout', { ...TEXT, describe: 'give up after this, exit 4' })
     .example(
       '$0 rollout watch app-1-4-2-k3f9',
-      'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout',
+      'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout, 5 robots that cannot take it are left',
     );
 
 export function rolloutCommand(yargs: Argv): Argv {
