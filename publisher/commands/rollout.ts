@@ -41,7 +41,7 @@ const withSteering = (argv: Argv, verb: SteerCommand) =>
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
     .option('wave', {
       ...wholeNumber('wave', { least: 0, most: LIMITS.wavesMax }),
-      describe: 'of approve and force-open; default: the open one',
+      describe: 'of approve and force-open; default: the open one; force-open --yes wants it',
     })
     .example(`$0 rollout ${verb} app-1-4-2-k3f9 --reason 'line 2 is down'`, '');
 
