@@ -239,7 +239,10 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
     `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
-  const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
+  const isOver = announcement !== null && announcement.days_left < 0;
+  // A broker of before says that it renews what has expired as well.
+  const renews =
+    announcement?.renews === true && !isOver ? '; the controller announces it again in time' : '';
   return [
     ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
     ...(trust ? [`trust.json ${until(trust)}`] : []),
@@ -250,7 +253,7 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
 type ExpiryLeft = NonNullable<ExpiryAnswer['trust']>;
 
 function daysLeft(days: number, seconds: number | undefined): string {
-  if (days < 0) return 'expired';
+  if (days < 0) return 'expired by the clock of this broker';
   if (days === 0 && seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
   return days === 1 ? '1 day left' : `${days} days left`;
 }

@@ -158,7 +158,7 @@ export const CATALOGUE = {
   ),
   ANNOUNCEMENT_EXPIRED: refused(
     'operator',
-    'publish again (drover publish); when that changes nothing, compare the clocks of publisher and robot: date -u, timedatectl',
+    'publish again (drover publish); when that changes nothing, compare the clocks of publisher, broker and robot: date -u, timedatectl',
     'later',
   ),
   FLEET_WRONG: refused('operator', 'publish with the trust.json of this fleet'),
