@@ -20,7 +20,7 @@ export function renderErrors(): string {
     '- **retry**: the same thing again helps `now`, `later` (Drover tries again by itself where it',
     '  can), or `never`.',
     '- **exit**: exit code of the command line: 0 ok, 1 a bug of ours, 2 usage, 3 refused,',
-    '  4 unreachable.',
+    '  4 unreachable, 5 done as far as it goes: robots are left that a person has to mend first.',
     '',
     '| code | fault | retry | exit | what to do |',
     '|---|---|---|---|---|',

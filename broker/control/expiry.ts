@@ -42,7 +42,12 @@ export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts
   ].map(toProblem);
   return {
     trust: trust && { version: trust.version, ...leftOf(trust.expires, now) },
-    announcement: named && { seq: named.seq, renews, ...leftOf(named.expires_at, now) },
+    announcement: named && {
+      seq: named.seq,
+      // What has expired is never announced again by itself.
+      renews: renews && now < named.expires_at,
+      ...leftOf(named.expires_at, now),
+    },
     problems,
   };
 }

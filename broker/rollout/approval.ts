@@ -48,6 +48,7 @@ function waitOf(run: RolloutRun, plan: Plan): string {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   const soakS = stage?.soakS ?? 0;
   const untilMs: EpochMs | null = soakEndMs(run.soakSinceMs, soakS);
+  if (run.waitsFor === 'unable') return 'for robots that cannot take it before they are mended';
   if (untilMs === null) return `for robots to end their update, then for a soak of ${soakS} s`;
   if (run.waitsFor === 'robots') return 'for robots to end their update';
   if (run.waitsFor === 'evidence') return 'for evidence';

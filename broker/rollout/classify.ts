@@ -6,7 +6,6 @@
  * Sans-I/O.
  */
 
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
@@ -17,12 +16,22 @@ import {
   unfitFor,
   type Unfit,
 } from '../../shared/rules/rollout-rules.ts';
+import {
+  diskCode,
+  isUnableCode,
+  standstillOf,
+  type UnableCode,
+} from '../../shared/rules/standstill.ts';
+import { isLedTo } from '../../shared/rules/stepping-stones.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import type { Plan, RolloutRun } from './record.ts';
+import { besidesOf, type Plan, type RolloutRun } from './record.ts';
 
 export type MemberKind =
   /** Runs the version because of this rollout. */
   | 'installed'
+  /** Ran it because of this rollout, kept it, and runs a higher version by now. */
+  | 'went_on'
   /** Is between taking and confirming it. */
   | 'updating'
   /** Was `updating` and has been away for longer than the gate allows. */
@@ -35,26 +44,18 @@ export type MemberKind =
   /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
   | 'excluded';
 
-/**
- * A disk that is full, read-only or broken is a fault of that robot. It tries again by itself, and
- * counts again from then on.
- */
-const DISK_CODES = [
-  'DISK_SPACE_SHORT',
-  'DISK_FULL',
-  'DISK_READ_ONLY',
-  'DISK_WRITE_FAILED',
-] as const satisfies readonly ErrorCode[];
-type DiskCode = (typeof DISK_CODES)[number];
-
 /** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | DiskCode;
+export type Exclusion = Unfit | 'FAILED_BEFORE' | UnableCode;
 
-const diskCode = (code: string | null | undefined): DiskCode | null =>
-  DISK_CODES.find((one) => one === code) ?? null;
+/** It would take the version, and cannot until a person has mended what its code names. */
+export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
 
-/** It would take the version, and cannot until a person has mended its disk. */
-export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => diskCode(why) !== null;
+/** It took the version and kept it, whatever it runs by now. */
+export const hasTakenIt = ({ kind }: Pick<Class, 'kind'>): boolean =>
+  kind === 'installed' || kind === 'went_on';
+
+/** How a robot once ended this rollout; what it took since must not make us forget it. */
+export type RobotEnding = 'installed' | 'failed';
 
 export interface Class {
   readonly kind: MemberKind;
@@ -71,6 +72,8 @@ export interface Member {
   readonly fraction: number;
   readonly isCanary: boolean;
   readonly online: boolean;
+  /** It is too old for the version, and a rollout that stands beside this one leads there. */
+  readonly isComing: boolean;
   readonly component: ComponentState;
   readonly counterEpoch: string;
 }
@@ -81,12 +84,18 @@ export interface MembersInput {
   readonly now: EpochMs;
   /** A robot that has said nothing since then counts as last seen then. */
   readonly watchedSinceMs: EpochMs;
+  /** All that are announced; absent where nobody asks who will come. */
+  readonly plans?: ReadonlyMap<string, Plan>;
+  /** What was seen of each robot before; absent where nothing is remembered. */
+  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
 }
 
 /** The robots that a rollout names and that have this component, in the order of the robots. */
 export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
   const { rollout, manifest } = plan;
+  const offer = { id: rollout.id, target: rollout.target, manifest };
+  const beside = besidesOf(input.plans ?? new Map<string, Plan>(), rollout.id);
   return robots.flatMap((record) => {
     const { state, robot } = record;
     const component = state?.components.find((one) => one.name === manifest.name);
@@ -98,14 +107,18 @@ export function membersOf(input: MembersInput): Member[] {
       ...{ arch, running: runningRelease(component) },
       highest: component.highest_version,
     });
+    const still = standstillOf(component);
     const isGone = known.kind === 'updating' && hasVanished(record, input);
+    const why = unfit ?? still;
+    const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {
       robot,
-      ...(known.kind === 'candidate' && unfit !== null ? excluded(unfit) : known),
+      ...withMemory(reported, input.marks?.get(robot)?.outcome ?? null),
       ...(isGone && { kind: 'vanished' as const }),
       fraction: cohortFraction(rollout.salt, robot),
       isCanary: isCanary(rollout, { robot, tags }),
       online: record.online,
+      isComing: reported.why === 'TOO_OLD' && isLedTo(offer, beside, state),
       component,
       counterEpoch: state.counter_epoch,
     };
@@ -113,6 +126,20 @@ export function membersOf(input: MembersInput): Member[] {
 }
 
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
+
+/**
+ * A report tells of the last update only. One that took this version or failed at it and has gone
+ * on to another since is still what its wave is judged by.
+ */
+function withMemory(reported: Class, outcome: RobotEnding | null): Class {
+  const { kind, why } = reported;
+  if (kind !== 'excluded' || outcome === null) return reported;
+  if (why === 'NOT_NEWER') return { kind: outcome === 'failed' ? 'failed' : 'went_on', why: null };
+  // A newer rollout was taken back, and it runs this version again.
+  if (why === 'RUNS_IT' && outcome === 'installed') return { kind: 'installed', why: null };
+  const isOwn = why === 'FAILED_BEFORE' || why === 'BELOW_HIGHEST';
+  return isOwn && outcome === 'failed' ? { kind: 'failed', why: null } : reported;
+}
 
 /** Ends of an update that say nothing about the version: the robot tries again, or never may. */
 const NO_FAILURE: readonly string[] = [
@@ -141,6 +168,9 @@ export function classify(
     if (isStuck(component)) return { kind: 'failed', why: null };
     // It looks whether there is room by now, every few minutes.
     if (component.phase === 'checking' && disk !== null) return excluded(disk);
+    // Nothing is swapped yet, and with this nothing will be: it holds no other robot up.
+    const still = standstillOf(component);
+    if (BEFORE_SWAP.includes(component.phase) && still !== null) return excluded(still);
     return { kind: 'updating', why: null };
   }
   const isAlike =
@@ -153,9 +183,18 @@ export function classify(
   if (isOver && disk !== null && !isAlike) return excluded(disk);
   if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
   if (isAlike) return excluded('RUNS_IT');
+  if (hasGoneOn(component, rollout, version)) return { kind: 'went_on', why: null };
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
 }
+
+const BEFORE_SWAP: readonly string[] = [
+  'checking',
+  'downloading',
+  'verifying',
+  'staging',
+  'waiting',
+] satisfies readonly ComponentState['phase'][];
 
 /** Neither the new version nor the one before starts: that is a failure long before it is over. */
 const isStuck = ({ phase, last_error }: ComponentState): boolean =>
@@ -168,6 +207,17 @@ export function tookIt(component: ComponentState, rollout: string, version: stri
   if (stint?.version === version && stint.rollout !== undefined) return stint.rollout === rollout;
   const last = component.last_update;
   return last?.rollout === rollout && last.outcome === 'installed';
+}
+
+/** Runs a higher version, and before it kept this one, which this rollout brought. */
+function hasGoneOn(component: ComponentState, rollout: string, version: string): boolean {
+  const { version: running, highest_version: highest, blocked, usage } = component;
+  if (running === null || compareVersions(running, version) <= 0) return false;
+  // An agent of 0.1 does not tell the highest that it confirmed.
+  const isConfirmed = highest === null || highest === undefined;
+  if (!isConfirmed && compareVersions(highest, version) < 0) return false;
+  if (blocked.includes(version)) return false;
+  return usage.some((stint) => stint.version === version && stint.rollout === rollout);
 }
 
 /** Robots that run the version because of this rollout, or are about to: those a recall is for. */

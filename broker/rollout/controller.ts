@@ -21,7 +21,7 @@ import { adopt } from './takeover.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { lookAt, type Looked } from './reconcile.ts';
+import { lookAt, worldOf, type Looked, type World } from './reconcile.ts';
 import { countToRecall, membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
@@ -219,7 +219,7 @@ export class Controller implements ControllerPort {
   /** A rollout that is announced has a record, ours or what another controller left. */
   async #meet(plan: Plan): Promise<void> {
     const { id } = plan.rollout;
-    const { now, self, fleet } = this.#options;
+    const { now, self } = this.#options;
     const known = this.#tracked.get(id);
     const told = this.#told.get(id);
     const adopted = told ? adopt(known?.run ?? null, plan, told.progress, now()) : null;
@@ -237,11 +237,14 @@ export class Controller implements ControllerPort {
     if (known) await this.#keep(known, withdraw(known.run, false, { by, successor: null }));
     const isWaiting = known && isUnopened(known.run) && known.run.status === 'rolling';
     if ((known && !isWaiting) || this.#startsInMs() > 0) return;
-    const at = now();
-    const watchedSinceMs = this.#startedAtMs;
-    const members = membersOf({ plan, robots: fleet.robots(), now: at, watchedSinceMs });
-    const run = known?.run ?? beginRun(plan, at);
-    await this.#keep(known ?? this.#track(id, run), openFirst(run, { plan, members, by, now: at }));
+    const world = { plan, ...this.#world };
+    const run = known?.run ?? beginRun(plan, world.now);
+    const first = openFirst(run, { by, members: membersOf(world), ...world });
+    await this.#keep(known ?? this.#track(id, run), first);
+  }
+
+  get #world(): World {
+    return worldOf(this.#options, this.#plans, this.#startedAtMs);
   }
 
   /** Before that no first wave opens: robots have to be known first. */
@@ -265,23 +268,20 @@ export class Controller implements ControllerPort {
   }
 
   async #attend(tracked: Tracked): Promise<void> {
-    const { fleet, now } = this.#options;
     const { run, marks } = tracked;
+    const world = this.#world;
     const plan = this.#plans.get(run.rollout);
-    const robots = fleet.robots();
     if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
     if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
-      const watchedSinceMs = this.#startedAtMs;
-      const looked = lookAt({ run, plan, robots, marks, now: now(), watchedSinceMs });
-      tracked.looked = looked;
+      const looked = (tracked.looked = lookAt({ run, plan, marks, ...world }));
       await this.#keep(tracked, looked.step, looked.marks);
       // Not before it is kept: what a failed write lost must be counted again.
       for (const [robot, mark] of looked.marks) marks.set(robot, mark);
     }
-    const left = tracked.run.recall ? countToRecall(tracked.run, robots) : 0;
+    const left = tracked.run.recall ? countToRecall(tracked.run, world.robots) : 0;
     await this.#keep(tracked, lookBack(tracked.run, left));
     const isWanted = plan !== undefined || left > 0;
-    const isStale = tracked.run.expiresAtMs - now() < LIMITS.progressLifeMs / 2;
+    const isStale = tracked.run.expiresAtMs - world.now < LIMITS.progressLifeMs / 2;
     if (isWanted && (tracked.isUntold || isStale)) await this.#tell(tracked);
   }
 

@@ -7,12 +7,13 @@
 
 import { z } from 'zod';
 import type { RobotId } from '../../shared/base/ids.ts';
-import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import type { Rollout } from '../../shared/formats/announcement.ts';
+import { cohortFraction, hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { UsageReport } from '../../shared/formats/messages.ts';
 import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
-import { isUnable, type Member } from './classify.ts';
+import { hasTakenIt, isUnable, type Member, type RobotEnding } from './classify.ts';
 import type { RolloutRun } from './record.ts';
 
 const totalsSchema = z.object({
@@ -32,6 +33,8 @@ export const markSchema = z.object({
   failedInStage: z.number().int(),
   /** The stage in which it last said anything about the new version. */
   reportedInStage: z.number().int().default(-1),
+  /** How it ended this rollout when that was last seen; null while it has not, or may again. */
+  outcome: z.enum(['installed', 'failed']).nullable().default(null),
 });
 export type CounterMark = z.output<typeof markSchema>;
 
@@ -55,7 +58,7 @@ export function observe(
   const changed = new Map<RobotId, CounterMark>();
   for (const member of members) {
     const before = marks.get(member.robot);
-    const mark = markOf(member, before);
+    const mark = { ...markOf(member, before), outcome: outcomeOf(member, before?.outcome ?? null) };
     for (const stint of member.component.usage) {
       const group = groupOf(run, member, stint);
       const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
@@ -88,6 +91,7 @@ function markOf(member: Member, before: CounterMark | undefined): CounterMark {
     crashedInStage: -1,
     failedInStage: -1,
     reportedInStage: -1,
+    outcome: null,
   };
   if (!before) return fresh;
   const { crashedInStage, failedInStage, reportedInStage } = before;
@@ -96,6 +100,13 @@ function markOf(member: Member, before: CounterMark | undefined): CounterMark {
   const reported = new Set(member.component.usage.map((one) => String(one.stint)));
   const stints = Object.fromEntries(Object.entries(known).filter(([id]) => reported.has(id)));
   return { ...fresh, stints, crashedInStage, failedInStage, reportedInStage };
+}
+
+/** Who may take it again (unblocked, or called back) begins anew. */
+function outcomeOf(member: Member, before: RobotEnding | null): RobotEnding | null {
+  if (hasTakenIt(member)) return 'installed';
+  if (member.kind === 'failed') return 'failed';
+  return member.kind === 'candidate' || member.kind === 'recalled' ? null : before;
 }
 
 /** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
@@ -144,16 +155,40 @@ function incrementOf(
 }
 
 /**
- * The base of the stage without the robots that have left since for something newer. They are
- * counted no more, so they must not be subtracted from the robots of this stage. A robot that still
- * proves the newer version may come back: it has not left.
+ * The base of the stage without the robots that are counted no more: one that a person put back, or
+ * that is known no longer. They must not be subtracted from the robots of this stage.
  */
 export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
-  const isProving = ({ why, component }: Member): boolean =>
-    why === 'NOT_NEWER' && component.phase !== 'idle';
   const { installed } = countAll(members, run.threshold);
-  const most = installed + members.filter(isProving).length;
-  return run.base.installed <= most ? run.base : { ...run.base, installed: most };
+  return run.base.installed <= installed ? run.base : { ...run.base, installed };
+}
+
+/**
+ * Robots of the open wave that have ended it and can be counted no more: broken since, put back by
+ * a person, or known no longer. The wave has had them, so it reaches for no others in their place.
+ */
+export function countSpent(
+  { previous, threshold }: RolloutRun,
+  {
+    rollout: { salt, canaries },
+    members,
+    marks,
+  }: {
+    readonly rollout: Pick<Rollout, 'salt' | 'canaries'>;
+    readonly members: readonly Member[];
+    readonly marks: ReadonlyMap<RobotId, CounterMark>;
+  },
+): number {
+  const known = new Map(members.map((one) => [one.robot, one]));
+  const isOfWave = (robot: RobotId): boolean => {
+    const fraction = known.get(robot)?.fraction ?? cohortFraction(salt, robot);
+    const isFirst = known.get(robot)?.isCanary ?? canaries.robots.includes(robot);
+    return !isFirst && fraction >= previous && fraction < threshold;
+  };
+  const isLost = (robot: RobotId): boolean => (known.get(robot)?.kind ?? 'excluded') === 'excluded';
+  return [...marks].filter(
+    ([robot, { outcome }]) => outcome !== null && isLost(robot) && isOfWave(robot),
+  ).length;
 }
 
 /** How the update went, since the stage began, for the robots whose turn has come. */
@@ -187,7 +222,7 @@ export function countAll(members: readonly Member[], threshold: number): Attempt
     if (!hasTurn(member, threshold)) continue;
     counts.cohort += 1;
     if (member.kind !== 'candidate' || member.online) counts.reachable += 1;
-    if (member.kind === 'installed') counts.installed += 1;
+    if (hasTakenIt(member)) counts.installed += 1;
     if (member.kind === 'failed' || member.kind === 'vanished') {
       counts[member.kind] += 1;
       if (examples.length < LIMITS.examplesMax) examples.push(member.robot);

@@ -48,8 +48,8 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   const robots = missing === 1 ? '1 more is needed' : `${missing} more are needed`;
   const offline = cohort - reachable > 0 ? `; ${cohort - reachable} are away` : '';
   const { unable } = attempts;
-  const disks = unable.length > 0 ? `; cannot take it: ${unable.join(', ')}` : '';
-  const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}${disks}`;
+  const broken = unable.length > 0 ? `; cannot take it: ${unable.join(', ')}` : '';
+  const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}${broken}`;
   return { ...base, verdict: 'hold', missing, missing_unit: 'robots', text };
 }
 

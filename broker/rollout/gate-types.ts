@@ -70,7 +70,7 @@ export interface Attempts {
   readonly vanished: number;
   /** Ids of some that failed or vanished, for the reasons. */
   readonly examples: readonly string[];
-  /** Some whose turn has come and whose disk takes nothing now, each with its code: no failures. */
+  /** Some whose turn has come and that cannot take it now, each with its code: no failures. */
   readonly unable: readonly string[];
 }
 

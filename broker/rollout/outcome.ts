@@ -4,16 +4,22 @@
  */
 
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
-import type { Member } from './classify.ts';
+import { isUnableCode } from '../../shared/rules/standstill.ts';
+import { hasTakenIt, isUnable, type Member } from './classify.ts';
 
-/** Some robot runs the version, whichever rollout brought it. */
+/** Some robot runs the version, whichever rollout brought it, or went on from it. */
 export const hasEffect = (members: readonly Member[]): boolean =>
-  members.some(({ kind, why }) => kind === 'installed' || why === 'RUNS_IT');
+  members.some((one) => hasTakenIt(one) || one.why === 'RUNS_IT');
+
+/** Robots that are on and would take it, and cannot until a person has mended them. */
+export const unableOf = (members: readonly Member[]): readonly Member[] =>
+  members.filter((one) => one.online && isUnable(one));
 
 /**
  * Every robot that is on and whose turn has come runs it, or has gone on to something newer from
- * another rollout that stands beside it. A robot that is away changes nothing: it
- * would take a higher version as well. One that failed does: the gate has a say then.
+ * another rollout that stands beside it. A robot that is away changes nothing: it would take a
+ * higher version as well, and so would one that cannot take it before it is mended. One that failed
+ * does: the gate has a say then.
  */
 export function isSettled(members: readonly Member[], threshold: number): boolean {
   const turn = members.filter((one) => hasTurn(one, threshold));
@@ -24,7 +30,8 @@ export function isSettled(members: readonly Member[], threshold: number): boolea
       kind === 'failed' ||
       kind === 'vanished',
   );
-  return !isOpen && (hasEffect(turn) || turn.some(({ why }) => why === 'NOT_NEWER'));
+  const isDone = ({ why }: Member): boolean => why === 'NOT_NEWER' || isUnableCode(why);
+  return !isOpen && (hasEffect(turn) || turn.some(isDone));
 }
 
 const WORDS = {
@@ -39,7 +46,7 @@ const WORDS = {
 export function tellWhyNot(members: readonly Member[]): string {
   const counts = new Map<string, number>();
   for (const { kind, why } of members) {
-    if (kind === 'installed' || why === 'RUNS_IT') continue;
+    if (kind === 'installed' || kind === 'went_on' || why === 'RUNS_IT') continue;
     const word = kind === 'excluded' ? (why ?? 'excluded') : WORDS[kind];
     counts.set(word, (counts.get(word) ?? 0) + 1);
   }

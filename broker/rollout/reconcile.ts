@@ -10,17 +10,28 @@ import type { RobotRecord } from '../control/fleet.ts';
 import { judge } from './gate.ts';
 import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
-import { baseWithout, countAttempts, observe, type CounterMark } from './counters.ts';
+import { baseWithout, countAttempts, countSpent, observe, type CounterMark } from './counters.ts';
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
 import { look, type RolloutStep } from './transitions.ts';
 
-export interface LookInput {
-  readonly run: RolloutRun;
-  readonly plan: Plan;
+/** What a look takes of the world, the same for every rollout. */
+export interface World {
   readonly robots: readonly RobotRecord[];
-  readonly marks: ReadonlyMap<RobotId, CounterMark>;
   readonly now: EpochMs;
   readonly watchedSinceMs: EpochMs;
+  /** All that are announced; absent where nobody asks who will come. */
+  readonly plans?: ReadonlyMap<string, Plan>;
+}
+
+export const worldOf = (
+  { fleet, now }: { readonly fleet: { robots(): readonly RobotRecord[] }; now(): EpochMs },
+  ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, Plan>, watchedSinceMs: EpochMs]
+): World => ({ plans, watchedSinceMs, robots: fleet.robots(), now: now() });
+
+interface LookInput extends World {
+  readonly run: RolloutRun;
+  readonly plan: Plan;
+  readonly marks: ReadonlyMap<RobotId, CounterMark>;
 }
 
 export interface Looked {
@@ -31,8 +42,9 @@ export interface Looked {
   readonly verdict: GateVerdict;
 }
 
-export function lookAt({ run, plan, robots, marks, now, watchedSinceMs }: LookInput): Looked {
-  const members = membersOf({ plan, robots, now, watchedSinceMs });
+export function lookAt(input: LookInput): Looked {
+  const { run, plan, marks, now } = input;
+  const members = membersOf(input);
   const observed = observe(run, members, marks);
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
@@ -54,6 +66,7 @@ export function lookAt({ run, plan, robots, marks, now, watchedSinceMs }: LookIn
       soakS: stage?.soakS ?? 0,
     },
   });
-  const step = look(counted, { plan, members, attempts, verdict, now });
+  const spent = countSpent(run, { rollout: plan.rollout, members, marks });
+  const step = look(counted, { plan, members, attempts, spent, verdict, now });
   return { step, marks: observed.marks, attempts, verdict };
 }

@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
 import { canarySoakS, hasCanaries } from '../../shared/rules/rollout-rules.ts';
+import type { Offer } from '../../shared/rules/stepping-stones.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
@@ -41,7 +42,7 @@ const runSchema = z.object({
   waveOpenedAtMs: sizeSchema,
   /** When enough robots of the wave had reported; null while they have not. */
   soakSinceMs: sizeSchema.nullable(),
-  waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall']).nullable(),
+  waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall', 'unable']).nullable(),
   approved: z.array(waveSchema).max(LIMITS.wavesMax + 1),
   /** When the last progress loses its force, unless it is made again. */
   expiresAtMs: sizeSchema,
@@ -130,6 +131,12 @@ export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
     return { rollout, manifest, announcement: { seq, expires_at } };
   });
 }
+
+/** The rollouts that stand beside one. */
+export const besidesOf = (plans: ReadonlyMap<string, Plan>, id: string): Offer[] =>
+  [...plans.values()]
+    .filter(({ rollout }) => rollout.id !== id)
+    .map(({ rollout, manifest }) => ({ id: rollout.id, target: rollout.target, manifest }));
 
 /** The waves that a rollout goes through, with what opens each. */
 export interface Stage {

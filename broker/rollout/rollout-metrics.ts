@@ -25,7 +25,14 @@ const STATUSES = [
   'complete',
   'no_effect',
 ] as const;
-const ROBOT_STATES = ['running', 'in_progress', 'failed', 'waiting', 'recalled'] as const;
+const ROBOT_STATES = [
+  'running',
+  'went_on',
+  'in_progress',
+  'failed',
+  'waiting',
+  'recalled',
+] as const;
 
 /** @returns to be called at each scrape, before the registry is read */
 export function addRolloutMetrics(registry: Registry, sources: RolloutSources): () => void {

@@ -74,7 +74,8 @@ export interface RunView {
    * the soak, and where it waits without end: the new version does none of the old one's tasks.
    */
   readonly evidence_until: string | null;
-  readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | null;
+  /** `unable`: only robots are left that cannot take it before a person has mended them. */
+  readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | 'unable' | null;
   /** Null until the controller has looked at it. */
   readonly gate: GateVerdict | null;
   readonly attempts: Attempts | null;

@@ -14,7 +14,7 @@ import { emptyEvidence } from './evidence.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import { isUnable, type Member } from './classify.ts';
 import { countAll } from './counters.ts';
-import { hasEffect, isSettled, tellWhyNot } from './outcome.ts';
+import { hasEffect, isSettled, tellWhyNot, unableOf } from './outcome.ts';
 import { stagesOf, type Plan, type RolloutRun, type Stage } from './record.ts';
 import { planThreshold, somebodyIsLeft } from './waves.ts';
 
@@ -60,6 +60,8 @@ export interface Look {
   readonly plan: Plan;
   readonly members: readonly Member[];
   readonly attempts: Attempts;
+  /** Robots of the open wave that have ended it and can be counted no more. */
+  readonly spent: number;
   readonly verdict: GateVerdict;
   readonly now: EpochMs;
 }
@@ -144,7 +146,8 @@ export function look(run: RolloutRun, input: Look): RolloutStep {
 /** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
 function settle(step: RolloutStep, { plan, members }: Look): RolloutStep {
   const { run } = step;
-  const isLast = stagesOf(plan).at(-1)?.wave === run.wave;
+  const isLast =
+    stagesOf(plan).at(-1)?.wave === run.wave || !members.some(({ kind }) => kind === 'candidate');
   const settled = run.status === 'rolling' && isLast && isSettled(members, run.threshold);
   if (settled === run.settled) return step;
   return { ...step, run: { ...run, settled }, isNews: step.isNews || run.status === 'rolling' };
@@ -171,11 +174,14 @@ function reopen(run: RolloutRun, { plan, members, now }: Look): RolloutStep {
   return { run: again, audit, isNews: true };
 }
 
-/** A wave without robots enough reaches a little further; see waves.ts. */
-function raise(run: RolloutRun, { plan, members }: Look): RolloutStep | null {
+/**
+ * A wave that never had robots enough that could take it reaches a little further; see waves.ts.
+ * Those that took it count, wherever they are by now: their success must not widen the wave.
+ */
+function raise(run: RolloutRun, { plan, members, spent }: Look): RolloutStep | null {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   if (!stage) return null;
-  const { min_canaries: minCanaries } = plan.rollout;
+  const minCanaries = Math.max(0, plan.rollout.min_canaries - spent);
   const { share } = stage;
   const wanted = planThreshold({ members, share, previous: run.previous, minCanaries });
   if (wanted <= run.threshold) return null;
@@ -207,10 +213,11 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
     return awaitApproval(run, verdict);
   }
-  const step =
-    next && somebodyIsLeft(members, run.threshold)
-      ? openWave(run, next, { plan, members, now })
-      : complete(run, stages, members, now);
+  const isLeft = next !== undefined && somebodyIsLeft(members, run.threshold);
+  if (!isLeft && !isForced && unableOf(members).length > 0) return awaitMending(run, input);
+  const step = isLeft
+    ? openWave(run, next, { plan, members, now })
+    : complete(run, stages, members, now);
   return { ...step, audit: [endOf(run, verdict), ...step.audit] };
 }
 
@@ -218,7 +225,7 @@ function advance(run: RolloutRun, input: Look): RolloutStep {
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
   const isOpen = members.some(
-    (one) => one.kind === 'candidate' || one.kind === 'updating' || isUnable(one),
+    (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
   );
   return !isOpen && countAll(members, run.threshold).cohort === 0;
 }
@@ -254,12 +261,28 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
   return { run: next, audit: [entry('no_effect', why)], isNews: true };
 }
 
-function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look): RolloutStep {
+/**
+ * All that can take it have it and the gate has passed. What is left are robots that a person has
+ * to mend: it is not complete without them, and holds up nothing else.
+ */
+function awaitMending(run: RolloutRun, { verdict, members }: Look): RolloutStep {
+  if (run.waitsFor === 'unable') return stay(run);
+  const left = unableOf(members);
+  const named = left.slice(0, LIMITS.examplesMax).map(({ robot, why }) => `${robot} ${why}`);
+  const more = left.length > named.length ? ', …' : '';
+  const text = `wave ${run.wave} passed and waits for ${left.length} robots that cannot take it: ${named.join(', ')}${more}`;
+  const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
+  return { run: { ...run, waitsFor: 'unable' }, audit, isNews: false };
+}
+
+function held(run: RolloutRun, stage: Stage | undefined, input: Look): RolloutStep {
+  const { verdict } = input;
   const soakS = stage?.soakS ?? 0;
-  const waitsFor = waitOf(run, soakS, { verdict, now });
+  const waitsFor = waitOf(run, soakS, input);
   if (waitsFor === run.waitsFor) return stay(run);
   const why = waitsFor === 'soak' ? `${soakS} s from now` : (verdict.reasons[0] ?? '');
-  const text = `wave ${run.wave} waits for ${waitsFor}: ${why}`;
+  const what = waitsFor === 'unable' ? 'robots that cannot take it' : waitsFor;
+  const text = `wave ${run.wave} waits for ${what}: ${why}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor }, audit, isNews: false };
 }
@@ -267,8 +290,9 @@ function held(run: RolloutRun, stage: Stage | undefined, { verdict, now }: Look)
 function waitOf(
   { soakSinceMs }: RolloutRun,
   soakS: number,
-  { verdict, now }: Pick<Look, 'verdict' | 'now'>,
-): 'robots' | 'soak' | 'evidence' {
+  { verdict, attempts, now }: Pick<Look, 'verdict' | 'attempts' | 'now'>,
+): 'robots' | 'soak' | 'evidence' | 'unable' {
+  if (attempts.cohort === 0 && attempts.unable.length > 0) return 'unable';
   // Robots that came to the wave while it soaked have to end their update as well.
   const isUpdating = verdict.evidence.some((one) => one.metric === 'apply' && isHold(one));
   if (soakSinceMs === null || isUpdating) return 'robots';

@@ -35,6 +35,8 @@ export interface RolloutView {
   readonly robots: {
     readonly targeted: number;
     readonly running: number;
+    /** Ran it because of this rollout and run a higher version by now. */
+    readonly went_on: number;
     readonly in_progress: number;
     readonly failed: number;
     readonly waiting: number;
@@ -138,6 +140,7 @@ function count(classes: readonly Class[]): RolloutView['robots'] {
     // Robots of another arch are not those that a bundle is for.
     targeted: classes.length - (excluded.ARCH_WRONG ?? 0),
     running: number('installed') + alike,
+    went_on: number('went_on'),
     in_progress: number('updating', 'vanished'),
     failed: number('failed'),
     waiting: number('candidate'),

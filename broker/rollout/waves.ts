@@ -4,7 +4,7 @@
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Member } from './classify.ts';
+import { isUnable, type Member } from './classify.ts';
 
 export interface WaveInput {
   readonly members: readonly Member[];
@@ -39,11 +39,19 @@ export function planThreshold({ members, share, previous, minCanaries }: WaveInp
 /** False when every robot that could still take the version has its turn already. */
 export function somebodyIsLeft(members: readonly Member[], threshold: number): boolean {
   return members.some(
-    (one) => one.kind === 'candidate' && !one.isCanary && one.fraction >= threshold,
+    (one) =>
+      (one.kind === 'candidate' || mayCome(one)) && !one.isCanary && one.fraction >= threshold,
   );
 }
 
-/** Explicit canaries have come before, whatever their fraction. */
-const isInOrder = ({ kind, isCanary }: Member): boolean =>
-  !isCanary && kind !== 'excluded' && kind !== 'recalled';
-const canAnswer = ({ kind, online }: Member): boolean => online || kind !== 'candidate';
+/**
+ * Explicit canaries have come before, whatever their fraction. Who may still come is in the order
+ * like one that is away: a wave that was opened past it would let it in without a gate.
+ */
+const isInOrder = (one: Member): boolean =>
+  !one.isCanary && (mayCome(one) || (one.kind !== 'excluded' && one.kind !== 'recalled'));
+const canAnswer = (one: Member): boolean =>
+  !mayCome(one) && (one.online || one.kind !== 'candidate');
+
+/** It takes the version once it is mended, or once a stepping stone has brought it there. */
+const mayCome = (one: Member): boolean => one.isComing || isUnable(one);

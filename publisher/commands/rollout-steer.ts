@@ -103,12 +103,18 @@ function outcomeOf(
  */
 function waveOf(
   verb: SteerCommand,
-  { reason, wave }: SteerArgs,
+  { id, reason, wave, yes, dryRun }: SteerArgs,
   before: RolloutAnswer,
 ): number | null {
   const { run } = before;
   if (verb === 'force-open' && reason.trim() === '') {
     throw new DroverError('USAGE', 'rollout force-open: --reason is required');
+  }
+  if (verb === 'force-open' && yes && !dryRun && wave === undefined) {
+    const open = run === null ? 'N' : String(run.wave);
+    throw new DroverError('USAGE', 'rollout force-open: --yes wants --wave as well', {
+      hint: `name the wave that ends, so that the same words twice end one: drover rollout force-open ${printable(id, 64)} --wave ${open} --reason WHY --yes`,
+    });
   }
   if (verb !== 'approve' && verb !== 'force-open') {
     if (wave === undefined) return null;

@@ -41,7 +41,7 @@ const withSteering = (argv: Argv, verb: SteerCommand) =>
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
     .option('wave', {
       ...wholeNumber('wave', { least: 0, most: LIMITS.wavesMax }),
-      describe: 'of approve and force-open; default: the open one',
+      describe: 'of approve and force-open; default: the open one; force-open --yes wants it',
     })
     .example(`$0 rollout ${verb} app-1-4-2-k3f9 --reason 'line 2 is down'`, '');
 
@@ -50,7 +50,7 @@ const withWatch = (argv: Argv) =>
     .option('timeout', { ...TEXT, describe: 'give up after this, exit 4' })
     .example(
       '$0 rollout watch app-1-4-2-k3f9',
-      'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout',
+      'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout, 5 robots that cannot take it are left',
     );
 
 export function rolloutCommand(yargs: Argv): Argv {

@@ -4,27 +4,18 @@
  * itself all the same.
  */
 
-import type { AnnouncementFields, Rollout } from '../../shared/formats/announcement.ts';
+import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
-import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
-import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
-import { runningRelease } from '../../shared/rules/release-identity.ts';
-import { isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import { parseManifest } from '../../shared/formats/manifest.ts';
+import type { RobotState } from '../../shared/formats/messages.ts';
 import {
   STANDSTILL_CODES,
   standstillOf,
   type StandstillCode,
 } from '../../shared/rules/standstill.ts';
-import { compareVersions, versionMeets } from '../../shared/rules/version.ts';
-
-/** A rollout that is announced, or is about to be. */
-export interface Offer {
-  readonly id: string;
-  readonly target: Rollout['target'];
-  readonly manifest: Manifest;
-}
+import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/stepping-stones.ts';
 
 /**
  * - `takes`: as soon as it may
@@ -86,42 +77,12 @@ export function outlookOf(
 ): Outlook | null {
   const component = componentFor(offer, state);
   if (!component) return null;
-  const outlook = direct(offer, component, state.arch);
+  const unfit = unfitNow(offer, component, state.arch);
   const still = standstillOf(component);
-  if (outlook === 'takes') return still ?? outlook;
-  if (outlook !== 'TOO_OLD') return outlook;
-  const reached = stonesFor(state, beside).map(({ manifest }) => manifest.version);
-  const minimum = offer.manifest.min_current_version;
-  const isReached = reached.some(
-    (version) =>
-      versionMeets(version, minimum) && compareVersions(version, offer.manifest.version) < 0,
-  );
-  return isReached ? (still ?? 'steps') : 'TOO_OLD';
-}
-
-/**
- * The rollouts that this robot will or may go through, lowest version first: each can be taken from
- * what it runs, or from one before it in the list.
- */
-export function stonesFor(state: RobotState, offers: readonly Offer[]): Offer[] {
-  const ordered = offers.toSorted((a, b) =>
-    compareVersions(a.manifest.version, b.manifest.version),
-  );
-  const stones: Offer[] = [];
-  for (const offer of ordered) {
-    const component = componentFor(offer, state);
-    if (!component) continue;
-    const before = stones
-      .filter(({ manifest }) => manifest.name === offer.manifest.name)
-      .map(({ manifest }) => manifest.version);
-    const outlook = direct(offer, component, state.arch);
-    const minimum = offer.manifest.min_current_version;
-    const isNext =
-      outlook === 'takes' ||
-      (outlook === 'TOO_OLD' && before.some((version) => versionMeets(version, minimum)));
-    if (isNext) stones.push(offer);
-  }
-  return stones;
+  if (unfit === null) return still ?? 'takes';
+  if (unfit === 'RUNS_IT') return 'runs';
+  if (unfit !== 'TOO_OLD' || !isLedTo(offer, beside, state)) return unfit;
+  return still ?? 'steps';
 }
 
 /** What robots make of rollout `id` of an announcement as it is written. */
@@ -146,22 +107,6 @@ export function fullTarget(
 ): Offer['target'] {
   const { tags = [], robots = [], arch } = written ?? {};
   return { tags, robots: robots as Offer['target']['robots'], ...(arch !== undefined && { arch }) };
-}
-
-function componentFor({ target, manifest }: Offer, state: RobotState): ComponentState | undefined {
-  const { robot_id: robot, arch, tags } = state;
-  if (!isTargeted({ target }, { robot, arch, tags })) return undefined;
-  return state.components.find(({ name }) => name === manifest.name);
-}
-
-/** In the order in which a robot asks (P-10.2). */
-function direct({ manifest }: Offer, component: ComponentState, arch: string): Outlook {
-  const running = runningRelease(component);
-  const unfit = unfitFor(manifest, { arch, running, highest: component.highest_version });
-  if (unfit === 'RUNS_IT') return 'runs';
-  if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
-  if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
-  return unfit ?? 'takes';
 }
 
 /**

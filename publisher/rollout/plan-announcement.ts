@@ -16,9 +16,10 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
+import { stonesFor, type Offer } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { nextSeq } from './next-seq.ts';
-import { fullTarget, outlookOf, stonesFor, type Offer } from './forecast.ts';
+import { fullTarget, outlookOf } from './forecast.ts';
 import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */

@@ -92,8 +92,11 @@ export function waitsFor(rollout: RolloutAnswer, now: number): string {
   return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;
 }
 
-/** Until when it may have to wait, where that is known. */
-function waitEnd({ waits_for, soak_until, evidence_until }: RunAnswer, now: number): string {
+/** Until when it may have to wait, or for which robots, where that is known. */
+function waitEnd(run: RunAnswer, now: number): string {
+  const { waits_for, soak_until, evidence_until } = run;
+  const unable = run.attempts?.unable ?? [];
+  if (waits_for === 'unable') return unable.length > 0 ? `: ${named(unable)}` : '';
   if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
   if (waits_for !== 'evidence') return '';
   if (evidence_until === null) return ', until a person decides';
@@ -107,6 +110,7 @@ const WAITS: Readonly<Record<string, string>> = {
   evidence: 'for evidence: the gate cannot tell yet',
   approval: 'for a person: drover rollout approve',
   recall: 'for robots that took it to go back',
+  unable: 'for robots that cannot take it until they are mended',
 };
 
 /** `2026-11-23T18:20:00Z (in 12m)`; what is no instant stays a word. */
@@ -121,8 +125,21 @@ function clock(text: string, now: number): string {
 }
 
 function robotCounts(robots: RolloutAnswer['robots']): string {
-  const { targeted, running, in_progress: busy, failed, waiting } = robots;
-  return `${targeted} targeted: ${running} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting`;
+  const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
+  // Robots of another arch are not those that a bundle is for.
+  const others = Object.entries(robots.excluded).filter(([code]) => code !== 'ARCH_WRONG');
+  const out = others.reduce((sum, [, count]) => sum + count, 0);
+  const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
+  const parts = [
+    `${running} run it`,
+    ...(went_on > 0 ? [`${went_on} went on to a higher version`] : []),
+    `${busy} in progress`,
+    `${failed} failed`,
+    `${waiting} waiting`,
+    ...(recalled > 0 ? [`${recalled} went back`] : []),
+    ...(out > 0 ? [`${out} do not take it (${codes})`] : []),
+  ];
+  return `${targeted} targeted: ${parts.join(', ')}`;
 }
 
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
@@ -135,7 +152,7 @@ function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
 
 const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
 
-/** By name: each waits for somebody who mends its disk. */
+/** By name: each waits for somebody who mends it. */
 const cannot = (attempts: RunAnswer['attempts']): string =>
   attempts && attempts.unable.length > 0 ? `; cannot take it: ${named(attempts.unable)}` : '';
 
@@ -222,7 +239,10 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
     `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
-  const renews = announcement?.renews === true ? '; the controller announces it again in time' : '';
+  const isOver = announcement !== null && announcement.days_left < 0;
+  // A broker of before says that it renews what has expired as well.
+  const renews =
+    announcement?.renews === true && !isOver ? '; the controller announces it again in time' : '';
   return [
     ...(announcement ? [`announced ${until(announcement)}${renews}`] : []),
     ...(trust ? [`trust.json ${until(trust)}`] : []),
@@ -233,7 +253,7 @@ export function expiryLines(found: ExpiryAnswer | undefined): string[] {
 type ExpiryLeft = NonNullable<ExpiryAnswer['trust']>;
 
 function daysLeft(days: number, seconds: number | undefined): string {
-  if (days < 0) return 'expired';
+  if (days < 0) return 'expired by the clock of this broker';
   if (days === 0 && seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
   return days === 1 ? '1 day left' : `${days} days left`;
 }
@@ -270,8 +290,11 @@ function waits(rollout: RolloutAnswer): string {
 /** Over: nothing more will happen by itself. Null while it goes on. */
 export function endOf(
   rollout: RolloutAnswer,
-): 'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | null {
+): 'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | 'unable' | null {
   const status = rollout.run?.status ?? rollout.status;
+  if (status === 'rolling' && rollout.announced && rollout.run?.waits_for === 'unable') {
+    return 'unable';
+  }
   if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
   if (status === 'superseded') return status;
   // Without an announcement no robot joins it; only those that have to go back still do.

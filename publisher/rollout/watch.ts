@@ -10,7 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { parseRollout, type RolloutAnswer } from './rollout-answer.ts';
-import { endOf } from './rollout-report.ts';
+import { endOf, waitsFor } from './rollout-report.ts';
 import type { ApiClient } from './api-client.ts';
 
 export interface WatchJob {
@@ -53,12 +53,21 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   }
 }
 
-/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, ROLLOUT_SUPERSEDED, NOT_FOUND */
+/** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, ROLLOUT_SUPERSEDED, ROLLOUT_ROBOTS_UNABLE, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
   if (end === 'halted') {
     const what = `watch rollout ${rollout.id.slice(0, 64)}: it halted`;
     throw new DroverError('ROLLOUT_HALTED', what, hintFor('ROLLOUT_HALTED', rollout.id));
+  }
+  if (end === 'unable') {
+    const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes no further`;
+    const why = `${what}: waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
+    throw new DroverError(
+      'ROLLOUT_ROBOTS_UNABLE',
+      why,
+      hintFor('ROLLOUT_ROBOTS_UNABLE', rollout.id),
+    );
   }
   if (end === 'no_effect') {
     const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));

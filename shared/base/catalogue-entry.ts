@@ -8,7 +8,7 @@ export type Fault = 'us' | 'peer' | 'operator';
 /** `now` repeat at once, `later` repeat after a wait, `never` the same input fails again. */
 export type Retry = 'now' | 'later' | 'never';
 /** Exit codes of the command line. */
-export type Exit = 1 | 2 | 3 | 4;
+export type Exit = 1 | 2 | 3 | 4 | 5;
 
 export interface CatalogueEntry {
   readonly fault: Fault;
@@ -28,6 +28,13 @@ export const refused = (fault: Fault, hint: string, retry: Retry = 'never'): Cat
   fault,
   retry,
   exit: 3,
+  hint,
+});
+/** It ended as far as it can by itself; what is left waits for a person at some robots. */
+export const unfinished = (hint: string): CatalogueEntry => ({
+  fault: 'operator',
+  retry: 'later',
+  exit: 5,
   hint,
 });
 export const unreachable = (hint: string): CatalogueEntry => ({

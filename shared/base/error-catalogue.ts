@@ -6,7 +6,7 @@
  */
 
 import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
-import { refused, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
+import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 import { SLOT_CODES } from '../rules/slot-codes.ts';
 
 export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
@@ -158,7 +158,7 @@ export const CATALOGUE = {
   ),
   ANNOUNCEMENT_EXPIRED: refused(
     'operator',
-    'publish again (drover publish); when that changes nothing, compare the clocks of publisher and robot: date -u, timedatectl',
+    'publish again (drover publish); when that changes nothing, compare the clocks of publisher, broker and robot: date -u, timedatectl',
     'later',
   ),
   FLEET_WRONG: refused('operator', 'publish with the trust.json of this fleet'),
@@ -287,6 +287,9 @@ export const CATALOGUE = {
   ROLLOUT_SUPERSEDED: refused(
     'operator',
     'watch the one that took its place: drover rollout list names what is announced',
+  ),
+  ROLLOUT_ROBOTS_UNABLE: unfinished(
+    'mend them: drover fleet robots says what is wrong with each; they take it then; to end it without them: drover rollout abort ID',
   ),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),

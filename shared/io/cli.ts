@@ -1,7 +1,7 @@
 /**
  * Manners of the three programs: errors as `<program>: error: … (CODE)` and `<program>: hint: …`
- * on stderr, exit codes 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable. With --json an error is
- * one JSON object on stdout as well, so that scripts need not read prose.
+ * on stderr, exit codes 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left. With
+ * --json an error is one JSON object on stdout as well, so that scripts need not read prose.
  */
 
 import { readFileSync } from 'node:fs';

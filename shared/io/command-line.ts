@@ -46,7 +46,7 @@ export function parserOf(
     .exitProcess(false)
     .recommendCommands()
     .wrap(columns)
-    .epilogue('Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable.')
+    .epilogue('Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.')
     .fail((message, error) => {
       throw asUsage(message, error);
     });

@@ -32,6 +32,8 @@ const HELD_CODES = [
   ...(['ROBOT_ALREADY_RUNNING', 'FLOCK_MISSING', 'ROOT_LOCK_FAILED', 'SOCKET_UNUSABLE'] as const),
   ...(['ROOT_OTHER_COMPONENT', 'ROOT_NOT_MOUNTED'] as const),
   ...(['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED', 'INTERNAL'] as const),
+  // Its clock, or that of who announces: it takes nothing from what it holds stale or untimely.
+  ...(['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
 ] as const satisfies readonly ErrorCode[];
 
 /** Looked at before each download, so the version that it stopped does not matter. */
@@ -45,6 +47,27 @@ export const STANDSTILL_CODES: readonly StandstillCode[] = [
   ...HELD_CODES,
   ...ALWAYS,
 ];
+
+/**
+ * A disk that is full, read-only or broken ends the attempt at one version. It is a fault of that
+ * robot, which tries again by itself, and counts again from then on.
+ */
+const DISK_CODES = [
+  'DISK_SPACE_SHORT',
+  'DISK_FULL',
+  'DISK_READ_ONLY',
+  'DISK_WRITE_FAILED',
+] as const satisfies readonly ErrorCode[];
+type DiskCode = (typeof DISK_CODES)[number];
+
+/** Why a robot cannot take a version that it would take: a fault of its own, until it is mended. */
+export type UnableCode = StandstillCode | DiskCode;
+
+export const diskCode = (code: string | null | undefined): DiskCode | null =>
+  DISK_CODES.find((one) => one === code) ?? null;
+
+export const isUnableCode = (code: string | null): code is UnableCode =>
+  diskCode(code) !== null || STANDSTILL_CODES.some((one) => one === code);
 
 /** Null for a component that takes what is offered, as far as it tells. */
 export function standstillOf(told: {

@@ -13,6 +13,7 @@ const WAITS = {
   evidence: 'waits for evidence: the gate cannot tell yet',
   approval: 'waits for a person: drover rollout approve',
   recall: 'waits for robots that took it to go back',
+  unable: 'waits for robots that cannot take it until they are mended',
 };
 
 const clock = (instant) => new Date(instant).toLocaleTimeString();

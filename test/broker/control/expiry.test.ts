@@ -118,6 +118,13 @@ describe('what expires', () => {
     assert.deepEqual(codesAt(31, false), ['ANNOUNCEMENT_EXPIRED']);
   });
 
+  it('is not renewed once it is over', () => {
+    const renews = (days: number): boolean | undefined =>
+      describeExpiry({ trust, announcement, renews: true, now: NOW + days * DAY }).announcement
+        ?.renews;
+    assert.deepEqual([renews(29), renews(31)], [true, false]);
+  });
+
   it('is told in time: a trust.json for 60 days', () => {
     assert.deepEqual(codesAt(39, true), ['ANNOUNCEMENT_EXPIRED']);
     assert.deepEqual(codesAt(41, true), ['TRUST_EXPIRING', 'ANNOUNCEMENT_EXPIRED']);

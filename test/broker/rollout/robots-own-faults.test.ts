@@ -59,13 +59,84 @@ test('a full disk of the only robot halts nothing, and with room it goes on', as
   });
 });
 
-test('a full disk of one of three does not hold up the others', async () => {
+/** A fault that stands in the way of every version. */
+const sick = (world: ControllerWorld, robot: string, code: string): void =>
+  world.say(robot, { last_error: { code, message: 'sick', version: null } });
+
+const FAULTS: readonly [string, (world: ControllerWorld, robot: string) => void][] = [
+  ['DISK_SPACE_SHORT', full],
+  ...[
+    ...(['SLOT_FOLDER', 'ROOT_OTHER_COMPONENT', 'ROOT_REPLACED', 'ROOT_NOT_MOUNTED'] as const),
+    ...(['TRUST_EXPIRED', 'ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
+  ].map((code) => [code, (...at: [ControllerWorld, string]) => sick(...at, code)] as const),
+].map(([code, make]) => [code as string, make as typeof full]);
+
+for (const [code, make] of FAULTS) {
+  test(`${code} of one of three holds up no other, and the rollout waits for it by name`, async () => {
+    await play(['r1', 'r2', 'r3'], WHOLE, async (world, controller) => {
+      make(world, 'r1');
+      for (const robot of ['r2', 'r3']) world.installed(robot, 'x', '1.1.0');
+      await world.pass(controller, 60);
+      const run = controller.view('x');
+      assert.deepEqual(
+        [run?.status, run?.waits_for, run?.attempts?.unable],
+        ['rolling', 'unable', [`r1 ${code}`]],
+      );
+      assert.equal(world.progress('x')?.settled, true, 'the next version may be published');
+      assert.deepEqual(world.views()[0]?.robots.excluded, { [code]: 1 });
+      world.say('r1', {});
+      await world.pass(controller, 1);
+      world.installed('r1', 'x', '1.1.0');
+      await world.pass(controller, 60);
+      assert.equal(controller.view('x')?.status, 'complete');
+    });
+  });
+}
+
+test('a sick robot that is off as well is one that is away, and a person may end the wait', async () => {
   await play(['r1', 'r2', 'r3'], WHOLE, async (world, controller) => {
-    full(world, 'r1');
+    sick(world, 'r1', 'SLOT_FOLDER');
     for (const robot of ['r2', 'r3']) world.installed(robot, 'x', '1.1.0');
     await world.pass(controller, 60);
-    const run = controller.view('x');
-    assert.deepEqual([run?.status, run?.attempts?.unable], ['complete', ['r1 DISK_SPACE_SHORT']]);
+    const entries = await controller.history('x', 0, 100);
+    assert.equal(entries.filter(({ text }) => text.includes('r1 SLOT_FOLDER')).length, 1);
+    world.online('r1', false);
+    await world.pass(controller, 3);
+    assert.equal(controller.view('x')?.status, 'complete');
+  });
+  await play(['r1', 'r2'], WHOLE, async (world, controller) => {
+    sick(world, 'r1', 'SLOT_FOLDER');
+    world.installed('r2', 'x', '1.1.0');
+    await world.pass(controller, 60);
+    await controller.command('x', 'force-open', { who: 'kim', reason: 'scrap', wave: 1 });
+    await world.pass(controller, 1);
+    assert.equal(controller.view('x')?.status, 'complete');
+  });
+});
+
+test('a sick canary beside a whole one holds no wave, and amid its update neither', async () => {
+  const more = { ...WHOLE, canaries: { robots: ['r1', 'r2'] } };
+  await play(['r1', 'r2', 'r3'], more, async (world, controller) => {
+    world.installed('r1', 'x', '1.1.0');
+    const error = { code: 'ROOT_NOT_MOUNTED', message: 'gone', version: null };
+    world.say('r2', { rollout: 'x', phase: 'downloading', last_error: error });
+    await world.pass(controller, 60);
+    assert.equal(controller.view('x')?.wave, 1);
+  });
+});
+
+test('a wave is not opened past robots that cannot take it and will be mended', async () => {
+  const waves = [1, 100].map((percent) => ({ percent, soak_s: 0 }));
+  const order = Array.from({ length: 12 }, (_, at) => `r${at}`).sort(
+    (a, b) => cohortFraction('test', a as RobotId) - cohortFraction('test', b as RobotId),
+  );
+  const [well = ''] = order.slice(-1);
+  await play(order, { waves, min_canaries: 1 }, async (world, controller) => {
+    for (const robot of order) if (robot !== well) sick(world, robot, 'SLOT_FOLDER');
+    await world.pass(controller, 3);
+    const open = world.progress('x')?.threshold ?? 1;
+    assert.ok(open < cohortFraction('test', (order[4] ?? '') as RobotId), String(open));
+    assert.equal(controller.view('x')?.waits_for, 'unable');
   });
 });
 

@@ -161,6 +161,7 @@ describe('a rollout over HTTP', () => {
     const counts = {
       targeted: 2,
       running: 1,
+      went_on: 0,
       in_progress: 0,
       failed: 1,
       waiting: 0,

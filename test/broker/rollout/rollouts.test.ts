@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Fleet } from '../../../broker/control/fleet.ts';
@@ -5,6 +6,7 @@ import { describeRollouts, type RolloutView } from '../../../broker/rollout/view
 import { peekAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64, utf8 } from '../../../shared/crypto/bytes.ts';
 import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import { PHASES } from '../../../shared/formats/phases.ts';
 import { peekProgress } from '../../../shared/formats/progress.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT, AT_MS, makeState } from '../reports.ts';
@@ -36,6 +38,46 @@ function fleetOf(components: Readonly<Record<string, Partial<ComponentStateField
 }
 
 describe('the list of rollouts', () => {
+  it('has numbers that add up to the robots that it is for, whatever they report', () => {
+    const versions = ['1.0.0', '1.9.0', '2.0.0', '3.0.0'] as const;
+    const last = fc.record({
+      rollout: fc.constantFrom('x-1', 'other'),
+      version: fc.constantFrom(...versions),
+      outcome: fc.constantFrom('installed', 'rolled_back', 'refused', 'recalled'),
+      code: fc.constantFrom('HEALTH_FAILED', 'READY_DEADLINE', 'DISK_FULL', 'NOT_NEWER'),
+      ...{ started_at: fc.constant(AT), ended_at: fc.constant(AT) },
+      ...{ took_s: fc.constant(1), bytes: fc.constant(1) },
+    });
+    const code = fc.constantFrom('SLOT_FOLDER', 'TRUST_EXPIRED', 'ANNOUNCEMENT_AHEAD', 'OTHER_ONE');
+    const stint = { stint: 1, version: '2.0.0', rollout: 'x-1', run_s: 1 };
+    const component = fc.record(
+      {
+        version: fc.constantFrom(null, ...versions),
+        phase: fc.constantFrom(...PHASES),
+        rollout: fc.constantFrom('x-1', 'other'),
+        highest_version: fc.constantFrom(...versions),
+        blocked: fc.subarray([...versions]),
+        last_update: last,
+        last_error: code.map((one) => ({ code: one, message: 'm', version: null })),
+        usage: fc.array(fc.constant(stint), { maxLength: 1 }),
+      },
+      { requiredKeys: ['version'] },
+    );
+    const robot = fc.record({ arch: fc.constantFrom('x86_64', 'aarch64'), component });
+    fc.assert(
+      fc.property(fc.array(robot, { maxLength: 12 }), (robots) => {
+        const fleet = new Fleet();
+        for (const [at, { arch, component: one }] of robots.entries()) {
+          fleet.applyState(makeState(`r${at}`, one, { arch }), AT_MS);
+        }
+        const { targeted, excluded, ...parts } = describeOne(fleet).robots;
+        const { ARCH_WRONG: others = 0, ...out } = excluded;
+        const sum = [...Object.values(parts), ...Object.values(out)].reduce((a, b) => a + b, 0);
+        assert.deepEqual([sum, targeted], [robots.length - others, robots.length - others]);
+      }),
+    );
+  });
+
   it('is empty when nothing is announced', () => {
     const input = { announcement: null, progress: new Map(), fleet: new Fleet(), verified: false };
     assert.deepEqual(describeRollouts(input), []);
@@ -111,6 +153,7 @@ describe('the list of rollouts', () => {
     assert.deepEqual(view.robots, {
       targeted: 10,
       running: 1,
+      went_on: 0,
       in_progress: 3,
       failed: 1,
       waiting: 3,

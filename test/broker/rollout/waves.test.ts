@@ -28,6 +28,7 @@ function member(at: number, more: { kind?: MemberKind; online?: boolean } = {}):
     why: null,
     fraction: cohortFraction('salt', robot),
     isCanary: false,
+    isComing: false,
     online: more.online ?? true,
     component: COMPONENT,
     counterEpoch: '',

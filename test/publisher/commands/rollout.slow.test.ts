@@ -294,7 +294,11 @@ describe('drover rollout', { concurrency: 2 }, () => {
     }
     await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--yes');
     await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--reason', 'why');
-    await site.ok('rollout', 'force-open', 'x-3', '--reason', 'lab only', '--yes');
+    const force = ['rollout', 'force-open', 'x-3', '--reason', 'lab only', '--yes'];
+    const unnamed = await site.refused(2, 'USAGE', ...force);
+    assert.match(unnamed.stderr, /force-open x-3 --wave 1 --reason WHY --yes/);
+    await site.ok(...force, '--wave', '1');
+    await site.refused(3, 'ROLLOUT_COMMAND_INVALID', ...force, '--wave', '1');
     await site.until('x-3', 'its second wave is open', (run) => run?.wave === 2);
     const history = await site.ok('rollout', 'history', 'x-3');
     assert.match(history, /forced {2}force-open of wave 1 by erin: lab only {2}\[erin\]$/m);

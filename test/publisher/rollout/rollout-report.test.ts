@@ -18,6 +18,7 @@ import {
   statusLines,
   waitsFor,
 } from '../../../publisher/rollout/rollout-report.ts';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
@@ -175,6 +176,30 @@ test('the history is decisions in order, with the evidence below each', () => {
     '     apply  bound    pass  2 of 2 robots run it',
     '     crash  control  hold  3 robot-hours more',
   ]);
+});
+
+test('the robots that take no part are in the line, so that its numbers add up', () => {
+  const excluded = { TOO_OLD: 2, SLOT_FOLDER: 1, ARCH_WRONG: 4 };
+  const robots = { targeted: 6, running: 1, went_on: 1, in_progress: 0, failed: 0, waiting: 1 };
+  const line = statusLines(read({ robots: { ...robots, recalled: 0, excluded } }), NOW)[3] ?? '';
+  assert.match(line, /3 do not take it \(2 TOO_OLD, 1 SLOT_FOLDER\)$/);
+  const [targeted, ...parts] = (line.split(' (')[0] ?? '').match(/\d+/g)?.map(Number) ?? [];
+  assert.equal(
+    parts.reduce((a, b) => a + b, 0),
+    targeted,
+  );
+});
+
+test('robots that cannot take it are named, and a watch ends with them', () => {
+  const attempts = { ...RUN.attempts, unable: ['c2 SLOT_FOLDER'] };
+  const left = withRun({ waits_for: 'unable', attempts });
+  assert.equal(endOf(left), 'unable');
+  assert.equal(
+    waitsFor(left, NOW),
+    'for robots that cannot take it until they are mended: c2 SLOT_FOLDER',
+  );
+  assert.equal(endOf(withRun({ status: 'paused', waits_for: 'unable', attempts })), null);
+  assert.equal(CATALOGUE.ROLLOUT_ROBOTS_UNABLE.exit, 5);
 });
 
 test('a change is a new status, wave, count, wait, verdict or reason; new numbers are none', () => {

@@ -21,6 +21,12 @@ test('a code that one version ended with says nothing of the next version', () =
   assert.equal(standstillOf(told('ROOT_SPLIT', '1.0.0')), 'ROOT_SPLIT');
 });
 
+test('a robot whose clock disagrees with what is announced takes nothing until that is mended', () => {
+  for (const code of ['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD']) {
+    assert.equal(standstillOf(told(code)), code);
+  }
+});
+
 test('a robot without a problem, or with one of a newer Drover, takes what is offered', () => {
   assert.equal(standstillOf({}), null);
   assert.equal(standstillOf({ last_error: null }), null);

@@ -1,0 +1,73 @@
+/**
+ * Tells which of the rollouts that stand beside each other a robot can take, one after the other:
+ * a version that is too far for it may be in reach from another one. Sans-I/O. The publisher
+ * foresees by this and the controller knows by it who will come to a rollout later.
+ */
+
+import type { Rollout } from '../formats/announcement.ts';
+import type { Manifest } from '../formats/manifest.ts';
+import type { ComponentState, RobotState } from '../formats/messages.ts';
+import { runningRelease } from './release-identity.ts';
+import { isTargeted, unfitFor, type Unfit } from './rollout-rules.ts';
+import { compareVersions, versionMeets } from './version.ts';
+
+/** A rollout that is announced, or is about to be. */
+export interface Offer {
+  readonly id: string;
+  readonly target: Rollout['target'];
+  readonly manifest: Manifest;
+}
+
+/** The component of this robot that the rollout means; undefined when it means none. */
+export function componentFor(
+  { target, manifest }: Offer,
+  state: RobotState,
+): ComponentState | undefined {
+  const { robot_id: robot, arch, tags } = state;
+  if (!isTargeted({ target }, { robot, arch, tags })) return undefined;
+  return state.components.find(({ name }) => name === manifest.name);
+}
+
+/** Null when it can take it from what it runs now. In the order in which a robot asks (P-10.2). */
+export function unfitNow(
+  { manifest }: Offer,
+  component: ComponentState,
+  arch: string,
+): Unfit | 'FAILED_BEFORE' | null {
+  const running = runningRelease(component);
+  const unfit = unfitFor(manifest, { arch, running, highest: component.highest_version });
+  if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
+  return component.blocked.includes(manifest.version) ? 'FAILED_BEFORE' : unfit;
+}
+
+/**
+ * The rollouts that this robot will or may go through, lowest version first: each can be taken from
+ * what it runs, or from one before it in the list.
+ */
+export function stonesFor(state: RobotState, offers: readonly Offer[]): Offer[] {
+  const ordered = offers.toSorted((a, b) =>
+    compareVersions(a.manifest.version, b.manifest.version),
+  );
+  const stones: Offer[] = [];
+  for (const offer of ordered) {
+    const component = componentFor(offer, state);
+    if (!component) continue;
+    const unfit = unfitNow(offer, component, state.arch);
+    if (unfit === null || (unfit === 'TOO_OLD' && leadTo(offer, stones))) stones.push(offer);
+  }
+  return stones;
+}
+
+/** Whether a robot that is too old for an offer gets there by others that are offered as well. */
+export const isLedTo = (offer: Offer, beside: readonly Offer[], state: RobotState): boolean =>
+  leadTo(offer, stonesFor(state, beside));
+
+function leadTo({ manifest }: Offer, stones: readonly Offer[]): boolean {
+  const { name, version, min_current_version: minimum } = manifest;
+  return stones.some(
+    ({ manifest: stone }) =>
+      stone.name === name &&
+      versionMeets(stone.version, minimum) &&
+      compareVersions(stone.version, version) < 0,
+  );
+}
