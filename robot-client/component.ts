@@ -133,6 +133,7 @@ export class Component {
   /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
   consider(announcement: Announcement | null, heard: HeardFacts): Promise<void> {
     return this.#enqueue(async () => {
+      if (this.#state.phase === 'idle') this.#live.passed();
       const isOurs = this.isOpen && !(await this.#root.stray());
       if (!isOurs && !(await this.#hasRoot())) return;
       await this.#look();

@@ -77,6 +77,14 @@ export class LiveView {
     this.#options.onChange(true);
   }
 
+  /** What was waited for is not any more once its time has come: it is looked at anew now. */
+  passed(): void {
+    const { wakeAtMs } = this.#live;
+    if (wakeAtMs === null || wakeAtMs > this.#options.now()) return;
+    this.#live = { ...this.#live, waitingFor: null, wakeAtMs: null };
+    this.#options.onChange(true);
+  }
+
   wakeIn(waitMs: number): void {
     if (this.#closed) return;
     if (this.#timer) clearTimeout(this.#timer);

@@ -10,6 +10,7 @@ import type { Disk } from './disk-port.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
+import { refusedWrite } from './refused-write.ts';
 import { foreignRoot, nameRoot } from './root-name.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
 import {
@@ -88,7 +89,14 @@ export class RootOpener {
   /** A disk that turned read-only while nothing was written; why, or null. */
   async probe(): Promise<Problem | null> {
     // The kernel looks at the mount before it looks for the name: nothing is written.
-    await this.#tried(() => this.#disk.unlink(`${this.#layout.state}/.no-such-name`));
+    const { state } = this.#layout;
+    await this.#tried(async () => {
+      try {
+        await this.#disk.unlink(`${state}/.no-such-name`);
+      } catch (thrown) {
+        throw refusedWrite(state, thrown);
+      }
+    });
     return this.problem;
   }
 

@@ -8,6 +8,7 @@
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { linkTarget, releaseFolder, type Layout } from '../install/layout.ts';
+import { refusedWrite } from '../install/refused-write.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
@@ -41,7 +42,7 @@ async function tryLink(disk: Disk, layout: Layout, slot: SlotName, version: stri
     await disk.unlink(beside);
   } catch (thrown) {
     const { code, message } = toProblem(thrown);
-    if (SAID_BETTER.includes(code)) throw thrown;
+    if (SAID_BETTER.includes(code)) throw refusedWrite(layout.root, thrown);
     const isInTheWay = (await disk.kind(beside)) === 'folder';
     const todo = isInTheWay
       ? `move ${beside} away: a link is made there`
