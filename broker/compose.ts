@@ -140,7 +140,7 @@ function viewsOf(
   };
   return {
     rollouts: () => readRollouts({ control, trust, fleet }).map(withStore),
-    expiry: () => readExpiry({ control, trust, lead, expired: () => engine.expired() }),
+    expiry: () => readExpiry({ control, trust, fleet, lead, expired: () => engine.expired() }),
   };
 }
 

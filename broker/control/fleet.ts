@@ -42,6 +42,8 @@ export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
   readonly #lastEvent = new Map<RobotId, EventMarks>();
   readonly #twins = new Twins();
+  /** The clock of each robot less ours, when its last report came. */
+  readonly #aheadMs = new Map<RobotId, number>();
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
   /** Relays that are there. Robots of any other are not known to be online. */
@@ -49,10 +51,20 @@ export class Fleet {
   /** Robots that their relay has last said to be online. */
   readonly #saidOnline = new Map<RobotId, string>();
 
+  /** Of robots that are on and connected here: what a relay brings may have waited with it. */
+  clocksAheadMs(): number[] {
+    return [...this.#robots.values()].flatMap(({ robot, online, via }) => {
+      const ahead = this.#aheadMs.get(robot);
+      return online && via === null && ahead !== undefined ? [ahead] : [];
+    });
+  }
+
   /** @param now null for a state that was retained before this start */
   applyState(state: RobotState, now: EpochMs | null): void {
     if (now !== null) this.#twins.heard(state.robot_id, state.instance, now);
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
+    const isKnown = this.#robots.has(state.robot_id);
+    if (now !== null && isKnown) this.#aheadMs.set(state.robot_id, state.at - now);
   }
 
   /**
@@ -113,6 +125,7 @@ export class Fleet {
   forget(robot: RobotId): void {
     this.#robots.delete(robot);
     this.#twins.forget(robot);
+    this.#aheadMs.delete(robot);
     this.#lastEvent.delete(robot);
     this.#saidOnline.delete(robot);
     for (const [key, request] of this.#requests) {

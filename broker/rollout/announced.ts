@@ -4,12 +4,13 @@
  */
 
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
-import { nullIfRefused, type Problem } from '../../shared/base/errors.ts';
+import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
 import { PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { clockProblem } from '../control/clock-check.ts';
 import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { describeRollouts, type RolloutView } from './views.ts';
@@ -34,6 +35,7 @@ export function readRollouts(parts: {
 export interface ExpiryParts {
   readonly trust: TrustRoot | null;
   readonly control: ControlStore;
+  readonly fleet: Fleet;
   /** Null for a broker that leads no rollouts. */
   readonly lead: { problem(): Problem | null } | null;
   /** The announcement on the engine that was not taken over because it has expired; else null. */
@@ -41,27 +43,35 @@ export interface ExpiryParts {
 }
 
 /** Until when trust and announcement hold, by the clock of this machine, and who renews them. */
-export function readExpiry({ trust, control, lead, expired }: ExpiryParts): ExpiryView {
+export function readExpiry({ trust, control, fleet, lead, expired }: ExpiryParts): ExpiryView {
   const announcement = readAnnouncement(control) ?? expired?.() ?? null;
   const problem = lead?.problem() ?? null;
   const renews = lead !== null && problem === null;
   const view = describeExpiry({ trust, announcement, renews, now: Date.now() });
-  return problem ? { ...view, problems: [...view.problems, problem] } : view;
+  // First: with a wrong clock the others need not be true.
+  const clock = clockProblem(fleet.clocksAheadMs());
+  const problems = [...(clock ? [toProblem(clock)] : []), ...view.problems];
+  return { ...view, problems: problem ? [...problems, problem] : problems };
 }
 
 /**
- * Tells the log now, and once a day, what expires soon or has expired.
+ * Tells the log, each once a day, what expires soon or has expired, and that the clock is wrong.
  * @returns what ends it
  */
 export function watchExpiry(view: () => ExpiryView, log: Log): () => void {
+  const toldMs = new Map<string, number>();
   const tell = (): void => {
+    const now = performance.now();
     for (const problem of view().problems) {
+      const before = toldMs.get(problem.code);
+      if (before !== undefined && now - before < LIMITS.expiryTellMs) continue;
+      toldMs.set(problem.code, now);
       const isOver = problem.code.endsWith('_EXPIRED');
       log[isOver ? 'error' : 'warn']({ problem }, problem.message);
     }
   };
   tell();
-  const timer = setInterval(tell, LIMITS.expiryTellMs);
+  const timer = setInterval(tell, LIMITS.expirySeekMs);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -34,21 +34,23 @@ export async function watchRollout(job: WatchJob): Promise<void> {
   let attempt = 0;
   let last = 'never seen';
   while (job.isWanted()) {
+    let rollout: RolloutAnswer | null = null;
     try {
       const raw = await job.api.get(job.path);
-      const rollout = parseRollout(raw);
+      rollout = parseRollout(raw);
       if (isUp === false) job.note('the broker answers again');
       isUp = true;
       attempt = 0;
       last = `it is ${rollout.run?.status ?? rollout.status}`;
       job.show(rollout, raw);
-      if (hasEnded(rollout)) return;
     } catch (error) {
       if (isUp === null || !isPassing(error)) throw error;
       if (isUp) job.note(`${error.message}; trying again until it answers`);
       isUp = false;
       attempt += 1;
     }
+    // Not in the try: what a rollout ended with is no broker that does not answer.
+    if (rollout !== null && hasEnded(rollout)) return;
     await pause({ ...job, startedMs, attempt, last });
   }
 }

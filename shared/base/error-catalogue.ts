@@ -151,6 +151,11 @@ export const CATALOGUE = {
     'set the clock of the machine that signed it, or of the one that refuses it, then publish again; when neither is wrong a key is stolen: drover trust rotate without it',
     'later',
   ),
+  BROKER_CLOCK_OFF: refused(
+    'operator',
+    'compare the clocks of broker and robots: date -u, timedatectl; while they differ, robots may ignore what the controller tells them',
+    'later',
+  ),
   ANNOUNCEMENT_EXPIRING: refused(
     'operator',
     'publish again, or run a controller (drover-broker --rollout-key), which announces again in time',

@@ -177,6 +177,7 @@ export const LIMITS = {
   trustLifeMsMin: DAY, // a shorter trust.json ends before its successor has come to every robot
   trustNoticeMs: 60 * DAY, // a trust.json that ends within this is told: rotating takes people
   announcementNoticeMs: 7 * DAY, // the same for an announcement that nobody announces again
+  expirySeekMs: 15 * MINUTE, // between looks for something to tell: robots come after the start
   expiryTellMs: DAY, // between two lines in the log on it
   auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not looks
   endedRunsMax: 256, // rollouts that are over and whose history is kept

@@ -5,6 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { ApiClient } from '../../../publisher/rollout/api-client.ts';
+import { watchRollout } from '../../../publisher/rollout/watch.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -118,4 +119,28 @@ test('an API may stand below a path, and an address is nothing but an address', 
   for (const token of ['', 'a b', 'a\nb', 'x'.repeat(513)]) {
     assertRefused('USAGE', () => new ApiClient({ url, token }), /^read token/);
   }
+});
+
+test('a watch ends at once, and not as a broker that is away, when only sick robots are left', async (t) => {
+  const counts = { targeted: 2, running: 1, in_progress: 0, failed: 0, waiting: 0 };
+  const attempts = { cohort: 1, reachable: 1, installed: 1, failed: 0, vanished: 0 };
+  const run = {
+    ...{ status: 'rolling', wave: 1, stages: 1, threshold: 1, reasons: [], waits_for: 'unable' },
+    ...{ wave_opened_at: '2026-11-23T18:00:00Z', soak_until: null, gate: null },
+    ...{ attempts: { ...attempts, unable: ['c2 SLOT_FOLDER'] }, controller: 'c', leading: true },
+  };
+  const rollout = {
+    ...{ id: 'x', component: 'app', version: '2.0.0', waves: [{ percent: 100, soak_s: 0 }] },
+    ...{ emergency: false, status: 'rolling', wave: 1, threshold: 1, reasons: [] },
+    ...{ robots: { ...counts, excluded: { SLOT_FOLDER: 1 } }, run },
+  };
+  const url = await serve(t, (_request, response) => response.end(JSON.stringify(rollout)));
+  const watched = watchRollout({
+    ...{ api: new ApiClient({ url, token: null }), id: 'x', path: '/rollouts/x' },
+    ...{ timeoutMs: 5_000, isWanted: () => true, show: () => undefined },
+    note: (line) => assert.fail(line),
+  });
+  const refusal = await refusalOf(watched.then(() => new Uint8Array()));
+  assert.deepEqual([refusal.code, refusal.exit], ['ROLLOUT_ROBOTS_UNABLE', 5]);
+  assert.match(refusal.message, /c2 SLOT_FOLDER$/);
 });
