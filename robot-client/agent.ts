@@ -297,7 +297,7 @@ export class Agent {
     const metrics = this.telemetry.totals;
     const isEnding = isTrustEnding(this.#trust, this.#now());
     const trustEndsMs = isEnding ? this.#trust.expires : null;
-    const progressRefused = this.#unheard.fields(this.#inbox.announcement);
+    const progressRefused = this.#unheard.fieldsOf(this.#inbox.announcement);
     const seqs = { announcementSeq, progressRefused };
     const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };
     return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };

@@ -6,11 +6,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
-import { DroverError, type Problem } from '../shared/base/errors.ts';
+import type { Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import type { Log } from '../shared/base/ports.ts';
 import { parseTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
 import type { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { seqOfRefused } from '../shared/rules/refused-progress.ts';
 import type { ComponentSet } from './component-set.ts';
 import type { Inbox } from './fleet/inbox.ts';
 import type { Memory } from './fleet/memory.ts';
@@ -150,10 +151,12 @@ export class Orders {
   }
 
   #notHeard(rollout: string, problem: Problem, thrown: unknown): void {
-    const got = thrown instanceof DroverError ? thrown.facts['got'] : null;
-    const seq = typeof got === 'number' ? got : null;
-    const atMs = this.#options.now();
-    if (this.#options.unheard.note(rollout, { problem, seq, atMs })) this.#options.onUnheard();
+    const refused = { code: problem.code, seq: seqOfRefused(thrown) };
+    const isNews = this.#options.unheard.note(rollout, {
+      ...{ problem, atMs: this.#options.now() },
+      ...refused,
+    });
+    if (isNews) this.#options.onUnheard();
   }
 
   /** Shown at once; told to the fleet once a while for each code. */

@@ -9,6 +9,7 @@ import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type {
   ComponentState,
+  RefusedProgressFields,
   RobotEvent,
   RobotState,
   WantMessage,
@@ -32,6 +33,8 @@ export interface PackageRequest {
   readonly wanted: NonNullable<WantMessage['package']>;
 }
 
+export type RefusalOf = RefusedProgressFields[number] & { readonly who: string };
+
 /** The component whose version stands for the robot in short lists: `app`, else its first. */
 export function mainComponent(record: RobotRecord): ComponentState | null {
   const components = record.state?.components ?? [];
@@ -47,7 +50,7 @@ export class Fleet {
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
   /** Relays that are there. Robots of any other are not known to be online. */
-  readonly #relays = new Set<string>();
+  readonly #relays = new Map<string, RefusedProgressFields>();
   /** Robots that their relay has last said to be online. */
   readonly #saidOnline = new Map<RobotId, string>();
 
@@ -83,13 +86,30 @@ export class Fleet {
     this.#change(robot, { online: isKnown, via, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
-  /** A relay came or went, and with it what is known of its robots. */
-  applyRelay(relay: string, isThere: boolean): void {
-    if (isThere && this.#relays.size < LIMITS.sessionsMax) this.#relays.add(relay);
+  /**
+   * A relay came or went, and with it what is known of its robots.
+   * @param refused progress that it does not hand on to them
+   */
+  applyRelay(relay: string, isThere: boolean, refused: RefusedProgressFields = []): void {
+    const hasRoom = this.#relays.has(relay) || this.#relays.size < LIMITS.sessionsMax;
+    if (isThere && hasRoom) this.#relays.set(relay, refused);
     else this.#relays.delete(relay);
     for (const [robot, via] of this.#saidOnline) {
       if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
     }
+  }
+
+  /** Progress that somebody who is there refuses, and who: a robot, or a relay for its robots. */
+  refusedProgress(): RefusalOf[] {
+    const robots = [...this.#robots.values()].filter(({ online }) => online);
+    return [
+      ...[...this.#relays].flatMap(([relay, all]) =>
+        all.map((one) => ({ who: `relay ${relay}`, ...one })),
+      ),
+      ...robots.flatMap(({ robot: who, state }) =>
+        (state?.progress_refused ?? []).map((one) => ({ who, ...one })),
+      ),
+    ];
   }
 
   /** True for a copy of an event that was seen before. */

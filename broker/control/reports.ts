@@ -8,7 +8,6 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
-  parseOnline,
   parsePresence,
   parseRobotEvent,
   parseRobotState,
@@ -35,7 +34,8 @@ export function noteRelay(
   payload: Uint8Array,
 ): void {
   try {
-    fleet.applyRelay(relay, payload.byteLength > 0 && parseOnline(payload));
+    const said = payload.byteLength > 0 ? parsePresence(payload) : null;
+    fleet.applyRelay(relay, said?.online === true, said?.progress_refused);
   } catch (error) {
     log.warn({ relay, problem: toProblem(error) }, 'presence of a relay not understood');
   }

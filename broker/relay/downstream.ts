@@ -75,7 +75,9 @@ function planProgress(input: DownInput, rollout: RolloutId): DownPlan {
   const { seq } = openProgress(payload, trust);
   if (seq >= floor) return { kind: 'hand-on', floor: { rollout, seq } };
   const why = `older than one seen before (got seq ${seq}, want at least ${floor})`;
-  throw new DroverError('ANNOUNCEMENT_REPLAYED', `take progress of ${rollout}: ${why}`);
+  throw new DroverError('ANNOUNCEMENT_REPLAYED', `take progress of ${rollout}: ${why}`, {
+    facts: { got: seq, want: floor },
+  });
 }
 
 function planTrust(input: DownInput, version: number): DownPlan {

@@ -7,7 +7,7 @@
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { encodeMessage } from '../../shared/formats/messages.ts';
+import { encodeMessage, type RefusedProgressFields } from '../../shared/formats/messages.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
 import { relayTopic } from '../../shared/formats/topics.ts';
 import type { EngineAddress } from '../attached/link.ts';
@@ -47,7 +47,7 @@ export class UpstreamLink {
     this.#log = log;
     this.#presence = relayTopic(name);
     // With the link it is gone who speaks for the robots here.
-    const will = { topic: this.#presence, payload: presence(false), retain: true };
+    const will = { topic: this.#presence, payload: GONE, retain: true };
     this.#control = new MqttWire(
       { ...address, clientId: name, will, listenForRefusals: true },
       {
@@ -106,15 +106,22 @@ export class UpstreamLink {
       this.#log.error({ problem: this.#refusal }, 'the upstream refused the connection');
   }
 
-  /** From now on what is known of robots here is what they say. */
-  async appear(): Promise<void> {
-    await this.#control.send(this.#presence, presence(true), { retain: true, qos: 1 });
+  /**
+   * From now on what is known of robots here is what they say.
+   * @param refused progress that they do not get from us
+   */
+  async appear(refused: RefusedProgressFields): Promise<void> {
+    const payload = encodeMessage({
+      online: true,
+      ...(refused.length > 0 && { progress_refused: refused }),
+    });
+    await this.#control.send(this.#presence, payload, { retain: true, qos: 1 });
   }
 
   /** Says goodbye: with an orderly end there is no will. */
   async close(): Promise<void> {
     if (this.#control.isUp) {
-      const bye = this.#control.send(this.#presence, presence(false), { retain: true, qos: 1 });
+      const bye = this.#control.send(this.#presence, GONE, { retain: true, qos: 1 });
       const late = new Promise((resolve) => setTimeout(resolve, FAREWELL_MS_MAX).unref());
       // Unheard: our silence says it as well, only later.
       await Promise.race([bye.catch(() => undefined), late]);
@@ -127,4 +134,4 @@ export class UpstreamLink {
   }
 }
 
-const presence = (online: boolean): Uint8Array => encodeMessage({ online });
+const GONE = encodeMessage({ online: false });

@@ -10,6 +10,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { proofOf } from '../../shared/formats/envelope.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -23,6 +24,7 @@ import {
   UPDATES_TOPIC,
   type Topic,
 } from '../../shared/formats/topics.ts';
+import { RefusedProgress, seqOfRefused } from '../../shared/rules/refused-progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
@@ -77,6 +79,8 @@ export class Relay implements ReportSink {
   #bytesPulled = 0;
   #closing: Promise<void> | null = null;
 
+  readonly #refused = new RefusedProgress();
+
   private constructor(
     options: RelayOptions,
     kept: { database: SteadyDatabase; book: RelayBook; queue: UpstreamQueue },
@@ -90,7 +94,7 @@ export class Relay implements ReportSink {
       name,
       queue: kept.queue,
       send: async (...message) => await this.#up.control.send(...message),
-      appear: async () => await this.#up.appear(),
+      appear: async () => await this.#up.appear(this.#refused.fields),
       onRefused: (error) => this.#up.note(error),
     });
     this.#chunks = new SiteChunks({
@@ -226,11 +230,20 @@ export class Relay implements ReportSink {
     try {
       const plan = this.#plan(text, topic, payload);
       await this.#carryOut(plan, { text, topic, payload });
+      if (topic.kind === 'progress' && this.#refused.heard(topic.rollout))
+        this.#upward.appearAgain();
     } catch (error) {
       const problem = toProblem(error);
+      if (topic.kind === 'progress') this.#noteRefused(topic.rollout, problem.code, error);
       counters.countRefusal(problem.code);
       log.warn({ topic: text, problem }, 'rejected a message from upstream');
     }
+  }
+
+  /** Nobody above would know otherwise that robots here do not hear it. */
+  #noteRefused(rollout: string, code: ErrorCode, thrown: unknown): void {
+    const word = { code, seq: seqOfRefused(thrown) };
+    if (this.#refused.note(rollout, word)) this.#upward.appearAgain();
   }
 
   #plan(text: string, topic: Topic, payload: Uint8Array): DownPlan {

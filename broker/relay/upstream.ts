@@ -92,6 +92,12 @@ export class Upward {
     this.#pump();
   }
 
+  /** What our presence says has changed. */
+  appearAgain(): void {
+    this.#hasAppeared = false;
+    this.#pump();
+  }
+
   up(): void {
     this.#epoch += 1;
     this.#isUp = true;

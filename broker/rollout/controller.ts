@@ -205,7 +205,7 @@ export class Controller implements ControllerPort {
   /** Goes on in a term above all that robots can have heard, when they refuse this one as old. */
   async #isOutrun(): Promise<boolean> {
     const { fleet, store, now, mono, log } = this.#options;
-    const found = this.#outrun.look(fleet.robots(), [...this.#tracked.values()], mono());
+    const found = this.#outrun.look(fleet.refusedProgress(), [...this.#tracked.values()], mono());
     if (!found) return false;
     const { tracked, text } = found;
     log.warn({ rollout: tracked.run.rollout }, text);

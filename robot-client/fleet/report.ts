@@ -5,6 +5,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type {
   ComponentStateFields,
+  RefusedProgressFields,
   RobotEventFields,
   RobotStateFields,
   WantFields,
@@ -177,7 +178,7 @@ export interface RobotFactsForReport {
   /** When the trust ends, while that is close or over; null while it has long to go. */
   readonly trustEndsMs: EpochMs | null;
   readonly announcementSeq: number;
-  readonly progressRefused: NonNullable<RobotStateFields['progress_refused']>;
+  readonly progressRefused: RefusedProgressFields;
   readonly metrics: Readonly<Record<string, number>>;
 }
 

@@ -39,6 +39,11 @@ const transferSchema = z.object({
   chunks_fetched: sizeSchema.default(0),
 });
 
+/** Rollouts of which no word is obeyed, because their progress is refused. [P-8.2] */
+const refusedProgressSchema = z
+  .array(z.object({ rollout: idSchema, code: codeSchema, seq: sizeSchema.optional() }))
+  .max(LIMITS.rolloutsMax);
+
 /** How the last update of a component ended; kept over restarts. [P-8.7] */
 const lastUpdateSchema = z.object({
   rollout: idSchema,
@@ -120,10 +125,7 @@ const stateSchema = z.object({
   /** The highest `seq` of announcements that it accepted under that root and its clock. */
   announcement_seq: sizeSchema.optional(),
   /** Announced rollouts whose progress it refuses, so that it obeys no word about them. */
-  progress_refused: z
-    .array(z.object({ rollout: idSchema, code: codeSchema, seq: sizeSchema.optional() }))
-    .max(LIMITS.rolloutsMax)
-    .optional(),
+  progress_refused: refusedProgressSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
   /** Changes when the robot has lost its counters: totals of another epoch start from zero. */
@@ -159,7 +161,12 @@ const eventSchema = z.object({
  * `via`: the relay that speaks for this robot, and without which nobody knows of it.
  * [P-8.1] [P-8.9]
  */
-const onlineSchema = z.object({ online: z.boolean(), via: idSchema.nullish() });
+const onlineSchema = z.object({
+  online: z.boolean(),
+  via: idSchema.nullish(),
+  /** Of a relay: what it does not hand on to its robots. */
+  progress_refused: refusedProgressSchema.optional(),
+});
 
 /** [P-8.5] */
 const wantSchema = z.object({
@@ -183,6 +190,7 @@ export type ReportedUpdate = NonNullable<ComponentState['last_update']>;
 export type UsageReport = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
 export type OnlineMessage = z.output<typeof onlineSchema>;
+export type RefusedProgressFields = z.input<typeof refusedProgressSchema>;
 export type WantMessage = z.output<typeof wantSchema>;
 /** As written: instants are text. */
 export type RobotStateFields = z.input<typeof stateSchema>;

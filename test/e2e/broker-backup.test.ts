@@ -3,10 +3,14 @@
 import assert from 'node:assert/strict';
 import { cp } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
+import { relayTopic } from '../../shared/formats/topics.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
 import { startDrover } from '../helpers/child.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { startRelayChild } from './relay-child.ts';
 import { Site } from './site.ts';
 
 interface Run {
@@ -170,11 +174,14 @@ test('a rollback reaches robots also when the data folder was put back from a me
   const site = await Site.open(t);
   const appliance = await Appliance.start(t, site);
   const { url } = appliance.broker;
-  const robot = site.robot('r1', url);
+  const relay = await startRelayChild(t, site, { upstream: url, name: 'hall' });
+  const robots = [site.robot('r1', url), site.robot('r2', relay.url)] as const;
+  const run = async (version: string): Promise<unknown> =>
+    await Promise.all(robots.map((robot) => robot.runs(version, 60_000)));
   await site.publish(url, await site.bundle('1.0.0'), '--id', 'first');
-  await robot.runs('1.0.0');
+  await run('1.0.0');
   await site.publish(url, await site.bundle('1.1.0'), '--supersede', 'first', '--id', 'second');
-  await robot.runs('1.1.0');
+  await run('1.1.0');
   await appliance.lose();
   const isFile = (path: string): boolean => !path.endsWith('.sock');
   await cp(site.path('d1'), site.path('copy'), { recursive: true, filter: isFile });
@@ -183,7 +190,13 @@ test('a rollback reaches robots also when the data folder was put back from a me
     await appliance.until('second', 'led again', ({ leading }) => leading);
   }
   await appliance.replace('copy');
-  const told = await robot.until('has refused older words', (one) => one.last_error !== null);
+  const presence: string[] = [];
+  const onMessage = (_: string, payload: Uint8Array): void => {
+    presence.push(Buffer.from(payload).toString());
+  };
+  const wire = await connectWire({ url, clientId: 'watch' }, { onMessage }, makeLog('t', 'silent'));
+  await wire.subscribe([relayTopic('hall')], 1);
+  const told = await robots[0].until('has refused older words', (one) => one.last_error !== null);
   assert.match(told.last_error?.message ?? '', /progress: older than one seen before/);
   await appliance.until('second', 'led', ({ leading }) => leading);
   await waitUntil(
@@ -191,6 +204,10 @@ test('a rollback reaches robots also when the data folder was put back from a me
     () => appliance.say('second', 'rollback').then(Boolean, () => null),
     { timeoutMs: 40_000 },
   );
-  await robot.runs('1.0.0', 60_000);
-  assert.match((await appliance.audit('second')).join('\n'), /took_over: r1 heard later progress/);
+  await run('1.0.0');
+  const audit = (await appliance.audit('second')).join('\n');
+  assert.match(audit, /took_over: (r1|relay hall)( and 1 more)? heard later progress/);
+  assert.match(presence.join('\n'), /"progress_refused":\[\{"rollout":"second"/);
+  await waitUntil('the relay to refuse nothing', () => !presence.at(-1)?.includes('refused'));
+  await wire.close();
 });

@@ -57,6 +57,19 @@ describe('the fleet', () => {
     assert.equal(fleet.get('far')?.via, null);
   });
 
+  it('says who of those that are there refuses progress, relays for their robots', () => {
+    const fleet = new Fleet();
+    const word = { rollout: 'x', code: 'ANNOUNCEMENT_REPLAYED', seq: 7 };
+    const said = (): string[] => fleet.refusedProgress().map(({ who }) => who);
+    fleet.applyOnline(robotId('r1'), true, AT_MS);
+    fleet.applyState({ ...makeState('r1'), progress_refused: [word] }, AT_MS);
+    fleet.applyRelay('site-a', true, [word]);
+    assert.deepEqual(said(), ['relay site-a', 'r1']);
+    fleet.applyOnline(robotId('r1'), false, AT_MS);
+    fleet.applyRelay('site-a', true);
+    assert.deepEqual(said(), []);
+  });
+
   it('does not claim to have seen a robot that it only remembers', () => {
     const fleet = new Fleet();
     fleet.applyState(makeState('r1'), null);

@@ -10,6 +10,8 @@ import { Bench } from '../bench.ts';
 
 const REPLAYED = toProblem(new DroverError('ANNOUNCEMENT_REPLAYED', 'accept progress: a test'));
 
+const REFUSED = { problem: REPLAYED, code: REPLAYED.code };
+
 it('progress that is refused shows on the component that the rollout is for, until it is heard', async (t) => {
   const fleet = makeFleet();
   const bundles = [
@@ -27,18 +29,18 @@ it('progress that is refused shows on the component that the rollout is for, unt
   const told = (): (string | undefined)[] =>
     unheard.over(views, announced).map((one) => reportComponent(one).last_error?.code);
 
-  assert.ok(unheard.note('n', { problem: REPLAYED, seq: 7, atMs: 1 }));
+  assert.ok(unheard.note('n', { ...REFUSED, seq: 7, atMs: 1 }));
   assert.ok(
-    !unheard.note('n', { problem: REPLAYED, seq: 7, atMs: 2 }),
+    !unheard.note('n', { ...REFUSED, seq: 7, atMs: 2 }),
     'the same again is no news',
   );
-  unheard.note('gone', { problem: REPLAYED, seq: 3, atMs: 1 });
+  unheard.note('gone', { ...REFUSED, seq: 3, atMs: 1 });
   assert.deepEqual(told(), [undefined, 'ANNOUNCEMENT_REPLAYED']);
-  assert.deepEqual(unheard.fields(announced), [
+  assert.deepEqual(unheard.fieldsOf(announced), [
     { rollout: 'n', code: 'ANNOUNCEMENT_REPLAYED', seq: 7 },
   ]);
   const [, nav = view] = unheard.over(views, announced);
   assert.match(explainComponent(nav, 2).join('\n'), /cannot follow a rollout: .*REPLAYED/);
   assert.ok(unheard.heard('n'));
-  assert.deepEqual([told(), unheard.fields(announced)], [[undefined, undefined], []]);
+  assert.deepEqual([told(), unheard.fieldsOf(announced)], [[undefined, undefined], []]);
 });
