@@ -93,7 +93,7 @@ describe('a download', () => {
   it('notices a link that is dead without a word, says so, and goes on over a new one', async (t) => {
     const { site, broker, noise } = await published(t, 2 * MiB);
     const proxy = await startTcpProxy(t, broker.port);
-    proxy.throttle(MiB);
+    proxy.throttle(MiB / 4); // so that the middle is not missed on a busy machine
     const robot = site.robot('r1', `mqtt://127.0.0.1:${proxy.port}`, ['--keepalive', '2s']);
     await halfWay(robot, 0.3);
     proxy.stall(true);
