@@ -89,7 +89,7 @@ export interface Credentials {
   has(username: string): boolean;
 }
 
-/** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */
+/** @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID */
 export async function readCredentialUsers(path: string): Promise<CredentialUser[]> {
   let bytes: Uint8Array;
   try {
@@ -98,7 +98,12 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `read credentials file: ${why}`, { cause });
   }
-  return parseDocument(KIND, bytes).users;
+  try {
+    return parseDocument(KIND, bytes).users;
+  } catch (cause) {
+    if (!(cause instanceof DroverError) || cause.code !== 'JSON_INVALID') throw cause;
+    throw new DroverError('CREDENTIALS_INVALID', cause.message, { cause }); // no signed document
+  }
 }
 
 /**
@@ -106,7 +111,7 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
  * Commands at one instant wait for each other. A file keeps its owner and its permissions: root
  * changes it, and a broker that is not root reads it.
  * @returns true when the file is a new one
- * @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID, FILE_LOCKED
+ * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED
  */
 export async function putCredentialUser(
   path: string,

@@ -40,7 +40,9 @@ export const CATALOGUE = {
   KEY_IS_PEM: usage(
     'convert it: openssl pkey -in key.pem -outform DER | tail -c 32 > key.raw, or drover keygen --from-pem key.pem --out NAME',
   ),
-  KEY_BAD_LENGTH: usage('a key file holds exactly 32 raw bytes: make one with drover keygen'),
+  KEY_BAD_LENGTH: usage(
+    'a key file holds exactly 32 raw bytes: make one with drover keygen; a .pub is the public half, the .key beside it signs',
+  ),
   KEY_WRONG_KIND: usage('Drover signs with Ed25519 only: make a key with drover keygen --out NAME'),
   KEY_COMMAND_FAILED: usage(
     'run the command by hand: it must print the 32-byte seed, raw or as 64 hex digits',

@@ -80,7 +80,7 @@ describe('a credentials file that changes', () => {
     const wire = await login(t, broker.url, r1);
     await writeFile(file, '{"users": [');
     broker.child.kill('SIGHUP');
-    await broker.child.waitForOutput(/JSON_INVALID.*the previous ones stay in force/);
+    await broker.child.waitForOutput(/CREDENTIALS_INVALID.*the previous ones stay in force/);
     await assertHeard(wire, 'r1');
     await assertHeard(await login(t, broker.url, r1), 'r1');
     await writeFile(file, '{"users": []}');

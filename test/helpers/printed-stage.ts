@@ -106,7 +106,7 @@ export async function runPrinted(
 }
 
 /** `sudo` is for a user; whoever runs this is root in there. */
-async function putPrograms(folder: string): Promise<string> {
+export async function putPrograms(folder: string): Promise<string> {
   const bin = join(folder, 'bin');
   await mkdir(bin);
   const put = async (name: string, text: string): Promise<void> => {
