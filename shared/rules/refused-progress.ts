@@ -1,7 +1,7 @@
 /**
- * Remembers which progress was refused, by rollout, until one that holds has come: robots tell it to
- * the fleet, and so does a relay for what it does not hand on. While it lasts no stop, no recall and
- * no new wave of that rollout is obeyed there. Sans-I/O.
+ * Remembers which progress was refused, by rollout, until one that holds has come: robots tell it
+ * to the fleet, and so does a relay for what it does not hand on. While it lasts no stop, no recall
+ * and no new wave of that rollout is obeyed there. Sans-I/O.
  */
 
 import type { ErrorCode } from '../base/error-catalogue.ts';
