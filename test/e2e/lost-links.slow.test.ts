@@ -10,7 +10,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
-import { Site, type Robot } from './site.ts';
+import { Site, type ComponentStatus, type Robot } from './site.ts';
 
 interface Harm {
   readonly code: string;
@@ -155,7 +155,9 @@ describe('active is removed or replaced under an agent', () => {
       60_000,
     );
     for (const { harm, robot } of replaced) {
-      await robot.until('gave it up', (s) => s.blocked.includes('1.2.0'), 60_000);
+      const hasFailed = (s: ComponentStatus): boolean =>
+        s.last_update?.version === '1.2.0' && s.last_update.outcome === 'rolled_back';
+      await robot.until('gave it up', hasFailed, 60_000);
       await tells(robot, harm.code);
       await hasAll(robot, '1.1.0');
       await mend(robot, '1.1.0');
