@@ -30,10 +30,7 @@ it('progress that is refused shows on the component that the rollout is for, unt
     unheard.over(views, announced).map((one) => reportComponent(one).last_error?.code);
 
   assert.ok(unheard.note('n', { ...REFUSED, seq: 7, atMs: 1 }));
-  assert.ok(
-    !unheard.note('n', { ...REFUSED, seq: 7, atMs: 2 }),
-    'the same again is no news',
-  );
+  assert.ok(!unheard.note('n', { ...REFUSED, seq: 7, atMs: 2 }), 'the same again is no news');
   unheard.note('gone', { ...REFUSED, seq: 3, atMs: 1 });
   assert.deepEqual(told(), [undefined, 'ANNOUNCEMENT_REPLAYED']);
   assert.deepEqual(unheard.fieldsOf(announced), [
