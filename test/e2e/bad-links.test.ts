@@ -18,6 +18,8 @@ import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { Site, type Robot } from './site.ts';
 
 const MiB = 1024 * 1024;
+/** Bytes a second: the middle of a download is not missed on a busy machine. */
+const SLOW = MiB / 4;
 const CHUNK = 64 * 1024;
 /** What one cut can lose: the largest window of a pull, and the rest of a packet. */
 const LOST_PER_CUT = 9 * CHUNK;
@@ -56,7 +58,7 @@ describe('a download', () => {
   it('outlives a broker that dies and comes back, and fetches nothing twice', async (t) => {
     const { site, broker, noise } = await published(t, 3 * MiB);
     const proxy = await startTcpProxy(t, broker.port);
-    proxy.throttle(MiB);
+    proxy.throttle(SLOW);
     const robot = site.robot('r1', `mqtt://127.0.0.1:${proxy.port}`);
     const cuts = [0.2, 0.5, 0.8];
     let { child } = broker;
@@ -93,7 +95,7 @@ describe('a download', () => {
   it('notices a link that is dead without a word, says so, and goes on over a new one', async (t) => {
     const { site, broker, noise } = await published(t, 2 * MiB);
     const proxy = await startTcpProxy(t, broker.port);
-    proxy.throttle(MiB / 4); // so that the middle is not missed on a busy machine
+    proxy.throttle(SLOW);
     const robot = site.robot('r1', `mqtt://127.0.0.1:${proxy.port}`, ['--keepalive', '2s']);
     await halfWay(robot, 0.3);
     proxy.stall(true);
@@ -125,7 +127,7 @@ describe('a download', () => {
   it('says which chunks the broker has lost, and goes on when they are published again', async (t) => {
     const { site, broker } = await published(t, 2 * MiB);
     const proxy = await startTcpProxy(t, broker.port);
-    proxy.throttle(MiB);
+    proxy.throttle(SLOW);
     const robot = site.robot('r1', `mqtt://127.0.0.1:${proxy.port}`);
     await halfWay(robot, 0.4);
     broker.child.kill('SIGKILL');
