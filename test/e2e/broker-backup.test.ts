@@ -204,6 +204,7 @@ test('a rollback reaches robots also when the data folder was put back from a me
       return now.every((floor, at) => floor > (before[at] ?? 0));
     });
   }
+  await robots[0].kill(); // so that nobody but the relay can have said it
   await appliance.replace('copy');
   const presence: string[] = [];
   const onMessage = (_: string, payload: Uint8Array): void => {
@@ -212,17 +213,18 @@ test('a rollback reaches robots also when the data folder was put back from a me
   const wire = await connectWire({ url, clientId: 'watch' }, { onMessage }, makeLog('t', 'silent'));
   t.after(() => wire.close());
   await wire.subscribe([relayTopic('hall')], 1);
-  const told = await robots[0].until('has refused older words', (one) => one.last_error !== null);
-  assert.match(told.last_error?.message ?? '', /progress: older than one seen before/);
+  const refused = /"progress_refused":\[\{"rollout":"second"/;
+  await waitUntil('the relay to refuse older words', () =>
+    presence.some((one) => refused.test(one)),
+  );
   await appliance.until('second', 'led', ({ leading }) => leading);
   await waitUntil(
     'the recall to be taken',
     () => appliance.say('second', 'rollback').then(Boolean, () => null),
     { timeoutMs: 40_000 },
   );
+  robots[0].start();
   await run('1.0.0');
-  const audit = (await appliance.audit('second')).join('\n');
-  assert.match(audit, /took_over: (r1|relay hall)( and 1 more)? heard later progress/);
-  assert.match(presence.join('\n'), /"progress_refused":\[\{"rollout":"second"/);
+  assert.match((await appliance.audit('second')).join('\n'), /took_over: relay hall heard later/);
   await waitUntil('the relay to refuse nothing', () => !presence.at(-1)?.includes('refused'));
 });
