@@ -44,7 +44,7 @@ export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts
     trust: trust && { version: trust.version, ...leftOf(trust.expires, now) },
     announcement: named && {
       seq: named.seq,
-      // What has expired is never announced again by itself.
+      // The controller does not announce again what has expired.
       renews: renews && now < named.expires_at,
       ...leftOf(named.expires_at, now),
     },

@@ -6,13 +6,13 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
-import { assertNotFromAPage } from './rollout-routes.ts';
+import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 
 export interface RobotRoutesOptions {
   readonly fleet: Fleet;
   /** Forgets what a robot has reported, here and for everybody who listens. */
   retire(robot: RobotId): Promise<void>;
-  /** Who asks; `anyone` where there are no credentials. */
+  /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
 }
 
@@ -38,10 +38,7 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
   });
   app.post<{ Params: { id: string } }>('/robots/:id/retire', async (request) => {
     assertNotFromAPage(request);
-    const identity = identify(request);
-    if (identity.kind === 'user' && identity.role !== 'publisher') {
-      throw new DroverError('ACCESS_DENIED', `retire a robot: a ${identity.role} may not`);
-    }
+    assertPublisher(identify(request), 'retire a robot');
     const record = find(request.params.id);
     assertGone(record);
     await retire(record.robot);

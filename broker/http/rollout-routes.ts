@@ -25,7 +25,7 @@ export interface RolloutRoutesOptions {
   expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
-  /** Who asks; `anyone` where there are no credentials. */
+  /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
 }
 
@@ -124,6 +124,12 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
 }
 
 const EMPTY_OBJECT = new TextEncoder().encode('{}');
+
+/** @throws DroverError ACCESS_DENIED for a user with another role */
+export function assertPublisher(identity: Identity, what: string): void {
+  if (identity.kind !== 'user' || identity.role === 'publisher') return;
+  throw new DroverError('ACCESS_DENIED', `${what}: a ${identity.role} may not`);
+}
 
 export const JSON_HINT =
   "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL";

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Identity } from '../access/access.ts';
 import type { LiveSession } from '../mqtt/sessions.ts';
-import { assertNotFromAPage } from './rollout-routes.ts';
+import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 
 export interface SessionsPort {
   list(): readonly LiveSession[];
@@ -20,10 +20,7 @@ export function addSessionRoutes(
   app.get('/sessions', async () => ({ sessions: sessions.list().map(showSession) }));
   app.post<{ Params: { id: string } }>('/sessions/:id/remove', async (request) => {
     assertNotFromAPage(request);
-    const identity = identify(request);
-    if (identity.kind === 'user' && identity.role !== 'publisher') {
-      throw new DroverError('ACCESS_DENIED', `remove a session: a ${identity.role} may not`);
-    }
+    assertPublisher(identify(request), 'remove a session');
     const { id } = request.params;
     if (await sessions.remove(id)) return { removed: id };
     throw new DroverError('NOT_FOUND', `remove session ${id.slice(0, 80)}: there is none`);

@@ -240,7 +240,7 @@ export class Relay implements ReportSink {
     }
   }
 
-  /** Nobody above would know otherwise that robots here do not hear it. */
+  /** Tells the upstream that robots here do not get this progress. */
   #noteRefused(rollout: string, code: ErrorCode, thrown: unknown): void {
     const word = { code, seq: seqOfRefused(thrown) };
     if (this.#refused.note(rollout, word)) this.#upward.appearAgain();

@@ -92,7 +92,7 @@ export class Upward {
     this.#pump();
   }
 
-  /** What our presence says has changed. */
+  /** Sends the presence of this relay again, since its content has changed. */
   appearAgain(): void {
     this.#hasAppeared = false;
     this.#pump();

@@ -86,7 +86,7 @@ export interface MembersInput {
   readonly watchedSinceMs: EpochMs;
   /** All that are announced; absent where nobody asks who will come. */
   readonly plans?: ReadonlyMap<string, Plan>;
-  /** What was seen of each robot before; absent where nothing is remembered. */
+  /** The memory of how each robot ended this rollout; absent where there is no memory. */
   readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
 }
 

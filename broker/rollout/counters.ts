@@ -102,7 +102,7 @@ function markOf(member: Member, before: CounterMark | undefined): CounterMark {
   return { ...fresh, stints, crashedInStage, failedInStage, reportedInStage };
 }
 
-/** Who may take it again (unblocked, or called back) begins anew. */
+/** Forgets the outcome of a robot that may take the version again: unblocked, or called back. */
 function outcomeOf(member: Member, before: RobotEnding | null): RobotEnding | null {
   if (hasTakenIt(member)) return 'installed';
   if (member.kind === 'failed') return 'failed';

@@ -14,7 +14,7 @@ import { baseWithout, countAttempts, countSpent, observe, type CounterMark } fro
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
 import { look, type RolloutStep } from './transitions.ts';
 
-/** What a look takes of the world, the same for every rollout. */
+/** The facts of one look that are the same for every rollout. */
 export interface World {
   readonly robots: readonly RobotRecord[];
   readonly now: EpochMs;

@@ -53,5 +53,3 @@ function rootWords(
     return `--root ${shellWord(path)}`;
   });
 }
-
-/** As a shell takes it for one word. */

@@ -77,7 +77,7 @@ export class LiveView {
     this.#options.onChange(true);
   }
 
-  /** What was waited for is not any more once its time has come: it is looked at anew now. */
+  /** Shows no wait whose time has come. */
   passed(): void {
     const { wakeAtMs } = this.#live;
     if (wakeAtMs === null || wakeAtMs > this.#options.now()) return;

@@ -10,7 +10,7 @@ import type { Disk } from './disk-port.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from './clean-mark.ts';
-import { refusedWrite } from './refused-write.ts';
+import { refusedWrite } from '../update/assert-swappable.ts';
 import { foreignRoot, nameRoot } from './root-name.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
 import {

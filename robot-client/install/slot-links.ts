@@ -1,8 +1,8 @@
 /**
  * Sets and removes the links of a root. A person's link may lead through one of them, from the
- * other slot (`active -> rollback`) or from a root of another component. What led somewhere through a link
- * still does when that link has changed: an own slot is first led straight to where it led, and for
- * the sake of another component the link stays as it is.
+ * other slot (`active -> rollback`) or from a root of another component. A slot of this root is
+ * first led straight to its release, so that it still leads there when the link has changed. For
+ * a slot of another component the link stays as it is.
  */
 
 import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';

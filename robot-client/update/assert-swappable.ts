@@ -8,7 +8,6 @@
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { linkTarget, releaseFolder, type Layout } from '../install/layout.ts';
-import { refusedWrite } from '../install/refused-write.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
@@ -76,4 +75,17 @@ export async function assertStaged(
   if (found.kind === 'whole' || found.kind === 'unknown') return;
   const why = found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
   throw new DroverError('RELEASE_DAMAGED', `swap to ${version}: ${why}`, { hint: STAGED_HINT });
+}
+
+/**
+ * Says in words that a folder takes no change: the name that was tried means nothing to a reader.
+ * @param thrown by the try; anything but a refusal of the disk is returned as it is
+ */
+export function refusedWrite(folder: string, thrown: unknown): unknown {
+  if (!(thrown instanceof DroverError)) return thrown;
+  const { code, message, hint } = thrown;
+  const errno = /\b(E[A-Z0-9]+: [^,]+)/.exec(message)?.[1];
+  const why = code === 'DISK_READ_ONLY' ? 'the file system is read-only' : errno;
+  if (why === undefined) return thrown;
+  return new DroverError(code, `write in ${folder}: ${why}`, { cause: thrown, hint });
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LiveView } from '../../../robot-client/fleet/live-view.ts';
-import { refusedWrite } from '../../../robot-client/install/refused-write.ts';
+import { refusedWrite } from '../../../robot-client/update/assert-swappable.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 
 describe('what a component waits for', () => {
