@@ -3,12 +3,9 @@
  * off opens waves which robots refuse in silence, and nobody else can tell it. Sans-I/O.
  */
 
-import { formatDurationMs } from '../../shared/base/durations.ts';
+import { DAY_MS, formatDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-
-/** Fewer than these prove nothing against a broker, unless they are all there are. */
-const WITNESSES = 3;
 
 /**
  * Null unless most robots differ from this clock by more than a day, all in one direction.
@@ -19,12 +16,10 @@ export function clockProblem(aheadMs: readonly number[]): DroverError | null {
   const earlier = aheadMs.filter((one) => one < -LIMITS.aheadMsMax);
   const off = later.length > earlier.length ? later : earlier;
   const isMost = off.length * 2 > aheadMs.length;
-  if (!isMost || off.length < Math.min(WITNESSES, aheadMs.length)) return null;
+  if (!isMost || off.length < Math.min(LIMITS.clockWitnesses, aheadMs.length)) return null;
   const middle = Math.abs(off.toSorted((a, b) => a - b)[Math.floor(off.length / 2)] ?? 0);
   const days = formatDurationMs(Math.round(middle / DAY_MS) * DAY_MS);
   const which = off === later ? 'behind' : 'ahead of';
   const told = `it is ${days} ${which} the clocks of ${off.length} of ${aheadMs.length} robots`;
   return new DroverError('BROKER_CLOCK_OFF', `check the clock of this broker: ${told}`);
 }
-
-const DAY_MS = 86_400_000;

@@ -6,12 +6,15 @@
 
 import { DroverError } from './errors.ts';
 
+/** Milliseconds. */
+export const DAY_MS = 86_400_000;
+
 const UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,
   m: 60_000,
   h: 3_600_000,
-  d: 86_400_000,
+  d: DAY_MS,
   w: 604_800_000,
 };
 const PATTERN = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)$/;
@@ -44,7 +47,7 @@ export function formatDurationMs(spanMs: number): string {
 
 /** Time until an end, as people read it: `71 days`, and hours or minutes once there is less. */
 export function timeLeft(leftMs: number): string {
-  const [days, hours] = [Math.floor(leftMs / 86_400_000), Math.floor(leftMs / 3_600_000)];
+  const [days, hours] = [Math.floor(leftMs / DAY_MS), Math.floor(leftMs / 3_600_000)];
   const minutes = Math.max(0, Math.floor(leftMs / 60_000));
   const [count, unit] =
     days >= 2 ? [days, 'day'] : hours >= 2 ? [hours, 'hour'] : [minutes, 'minute'];

@@ -47,6 +47,7 @@ export const LIMITS = {
   lateSpreadSecondsMax: 86_400, // and never later than a day
   usageStintsMax: 4, // versions of one component whose counters a report carries
   aheadMsMax: DAY, // a document may be so far ahead of a right clock: none is more wrong unnoticed
+  clockWitnesses: 3, // fewer robots prove nothing against a broker's clock, unless they are all
   seqReportedAheadMsMax: 23 * 60 * MINUTE, // what a robot reports may take `seq` so far: below a day
   announcementLifeMsDefault: 30 * DAY, // a withheld newer announcement is noticed after this
 

@@ -4,7 +4,7 @@
  * when it is older than any such work may take.
  */
 
-import { open, stat, unlink } from 'node:fs/promises';
+import { open, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -12,17 +12,19 @@ import { LIMITS } from '../base/limits.ts';
 /** @throws DroverError FILE_LOCKED when others keep it for too long; what `work` throws */
 export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const lock = `${path}.lock`;
-  await take(lock);
+  const own = await take(lock);
   try {
     return await work();
   } finally {
-    await unlink(lock);
+    await giveBack(lock, own).finally(() => own.close());
   }
 }
 
-async function take(lock: string): Promise<void> {
+async function take(lock: string): Promise<FileHandle> {
   const until = performance.now() + LIMITS.fileLockWaitMs;
-  while (!(await isMade(lock))) {
+  for (;;) {
+    const own = await make(lock);
+    if (own) return own;
     await removeLeftOver(lock);
     if (performance.now() > until) {
       throw new DroverError('FILE_LOCKED', `another command works on it: ${lock} is there`);
@@ -31,22 +33,31 @@ async function take(lock: string): Promise<void> {
   }
 }
 
-async function isMade(lock: string): Promise<boolean> {
+async function make(lock: string): Promise<FileHandle | null> {
   try {
-    await (await open(lock, 'wx', 0o600)).close();
-    return true;
+    return await open(lock, 'wx', 0o600);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return null;
     throw error;
   }
 }
 
+/** After a pause of minutes another command may have judged it left over, and made its own. */
+async function giveBack(lock: string, own: FileHandle): Promise<void> {
+  const [{ ino }, there] = [await own.stat(), await stat(lock).catch(orNull)];
+  if (there?.ino === ino) await unlink(lock).catch(orNull);
+}
+
 /** By the clock of the file system on both sides: a clock that jumped makes it wait, at worst. */
 async function removeLeftOver(lock: string): Promise<void> {
-  try {
-    const { mtimeMs } = await stat(lock);
-    if (Math.abs(Date.now() - mtimeMs) > LIMITS.fileLockLeftOverMs) await unlink(lock);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error; // its owner was faster
-  }
+  const there = await stat(lock).catch(orNull);
+  if (!there) return;
+  if (Math.abs(Date.now() - there.mtimeMs) > LIMITS.fileLockLeftOverMs)
+    await unlink(lock).catch(orNull);
+}
+
+/** Its owner was faster. */
+function orNull(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
 }

@@ -3,15 +3,13 @@
  * brokers, robots and people. Sans-I/O. The clock may be wrong, so nothing is refused here.
  */
 
-import { timeLeft } from '../base/durations.ts';
+import { DAY_MS, timeLeft } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { TrustRoot } from '../formats/trust.ts';
 
 type Life = Pick<TrustRoot, 'version' | 'expires'>;
-
-const DAY_MS = 86_400_000;
 
 /** Whole days until then; negative once it is over. */
 export const daysUntil = (atMs: EpochMs, now: EpochMs): number => Math.floor((atMs - now) / DAY_MS);
