@@ -14,6 +14,9 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 const unit = (name: string): string =>
   readFileSync(repositoryFile(`packaging/units/${name}`), 'utf8');
 
+/** As `systemd-analyze security` counts it, of 100; a unit without any of it has 95. */
+const EXPOSURE_MAX_TENTHS = 66;
+
 /** `NAME=value` and `NAME="value"` lines, as EnvironmentFile= and Environment= have them. */
 function variables(text: string): Record<string, string> {
   const found: Record<string, string> = {};
@@ -75,5 +78,30 @@ DROVER_ROBOT_OPTIONS="--broker mqtts://b:8883 --trust /none/trust.json --window 
     await child.exit;
     const ours = child.stderr.split('\n').filter((line) => !/is not executable/.test(line));
     assert.equal(ours.filter((line) => line.includes('drover-')).join('\n'), '', child.describe());
+  });
+
+  it('shut the same for recover as for the agent, but for folders: a root may stand anywhere', () => {
+    const shut = (name: string): string[] =>
+      unit(`drover-${name}.service`)
+        .split('\n')
+        .filter((line) =>
+          /^(?:Protect|Private|Restrict|Lock|NoNew|SystemCall|Capability)/.test(line),
+        );
+    const isOfFolders = (line: string): boolean =>
+      /^(?:PrivateTmp|ProtectSystem|ProtectHome)=/.test(line);
+    const agent = shut('robot').filter((line) => !isOfFolders(line));
+    assert.ok(agent.length > 10);
+    assert.deepEqual(shut('recover'), agent);
+  });
+
+  it('stand open no further than hooks need', async (t) => {
+    if (requirePeer(t, 'systemd-analyze') === null) return;
+    for (const name of ['robot', 'recover']) {
+      const path = repositoryFile(`packaging/units/drover-${name}.service`);
+      const bound = `--threshold=${EXPOSURE_MAX_TENTHS}`;
+      const child = startChild(t, 'systemd-analyze', ['security', '--offline=true', bound, path]);
+      await child.exit;
+      assert.equal(child.ended?.code, 0, child.describe());
+    }
   });
 });
