@@ -23,6 +23,7 @@ import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { Memory } from './fleet/memory.ts';
 import { Outbox } from './fleet/outbox.ts';
+import { ProgressTopics } from './fleet/progress-topics.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
 import { Reporter } from './fleet/reporter.ts';
 import { StateCopies } from './fleet/state-copies.ts';
@@ -56,6 +57,7 @@ export class Agent {
   readonly #watch: HealthWatch;
   readonly #orders: Orders;
   readonly #unheard = new Unheard();
+  readonly #progressTopics: ProgressTopics;
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
   #wire: Wire | null = null;
@@ -99,12 +101,19 @@ export class Agent {
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     const all = options.roots.map((one) => this.#makeComponent(one));
     this.#components = new ComponentSet(all, options.log);
+    this.#progressTopics = new ProgressTopics({
+      subscribe: (filters) => this.#link().subscribe(filters, 0), // live ones come by the wildcard
+      unsubscribe: (filters) => this.#link().unsubscribe(filters),
+      onAnswered: () => void this.#orders.consider(),
+      log: options.log,
+    });
     this.#orders = new Orders({
       ...{ components: this.#components, inbox, memory: this.#memory, trust, trustFile },
       log: options.log,
       now: () => this.#now(),
       isTwin: () => this.#twins.endings > 0,
       unheard: this.#unheard,
+      progressTopics: this.#progressTopics,
       onUnheard: () => this.#reporter.soon(true),
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
@@ -284,6 +293,7 @@ export class Agent {
 
   async #listen(): Promise<void> {
     await subscribeGently(this.#link(), orderFilters(this.#trust.version + 1));
+    this.#progressTopics.askAgain();
   }
 
   #facts() {

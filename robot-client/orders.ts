@@ -16,6 +16,7 @@ import type { ComponentSet } from './component-set.ts';
 import type { Inbox } from './fleet/inbox.ts';
 import type { Memory } from './fleet/memory.ts';
 import { OrderBounds } from './fleet/order-bounds.ts';
+import type { ProgressTopics } from './fleet/progress-topics.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, SecondLook } from './fleet/retry-refused.ts';
 import type { Unheard } from './fleet/unheard.ts';
@@ -32,6 +33,7 @@ export interface OrdersOptions {
   /** Another robot with this id takes turns on the link, and each turn brings the list again. */
   isTwin(): boolean;
   readonly unheard: Unheard;
+  readonly progressTopics: ProgressTopics;
   /** What a report would show has changed. */
   onUnheard(): void;
   /** A new trust root was accepted. */
@@ -65,6 +67,7 @@ export class Orders {
   close(): void {
     this.#closed = true;
     this.#secondLook.close();
+    this.#options.progressTopics.close();
     this.#watch.close();
   }
 
@@ -115,10 +118,11 @@ export class Orders {
     this.#secondLook.forget(topic);
     if (payload.byteLength === 0) return; // cleared: nothing new is offered [P-2.4]
     try {
-      const { seq, expires_at } = await this.#options.inbox.acceptAnnouncement(
+      const { seq, expires_at, rollouts } = await this.#options.inbox.acceptAnnouncement(
         payload,
         this.#options.now(),
       );
+      this.#options.progressTopics.follow(rollouts.map(({ id }) => id));
       this.#watch.follow(expires_at);
       if (!this.#options.isTwin()) this.#options.log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
@@ -147,6 +151,7 @@ export class Orders {
   }
 
   #heard(rollout: string): void {
+    this.#options.progressTopics.heard(rollout);
     if (this.#options.unheard.heard(rollout)) this.#options.onUnheard();
   }
 
@@ -175,7 +180,8 @@ export class Orders {
     if (this.#closed) return;
     try {
       // All of one instant: a progress without its `completeSince` would count from now on.
-      const { heard } = this.#options.inbox;
+      const { unanswered } = this.#options.progressTopics;
+      const heard = { ...this.#options.inbox.heard, unanswered };
       // A recall holds without an announcement: it undoes what was announced once.
       await this.#options.components.consider(null, heard);
       const announcement = this.#options.inbox.currentAnnouncement(this.#options.now());

@@ -29,7 +29,7 @@ const NOT_AN_AREA = 'helpers';
 /** Takes many minutes: runs when it is named (`npm run test:campaign`), not with all the others. */
 const CAMPAIGN = 'campaign';
 /** Areas of real programs, brokers and disks, which are not quick but for QUICK_LIVES. */
-const SLOW_AREAS: readonly string[] = ['e2e', 'packaging', ...BUSY_AREAS];
+const SLOW_AREAS: readonly string[] = ['e2e', 'fuzz', 'packaging', ...BUSY_AREAS];
 /** The life of a bundle from end to end, on our broker and on another one. */
 const QUICK_LIVES = ['e2e/life-broker.test.js', 'e2e/life-mosquitto.test.js'];
 /** A file of a quick area that takes more than a few seconds says so in its name. */

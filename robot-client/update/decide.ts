@@ -43,6 +43,8 @@ export interface RobotFacts {
   readonly progress: ReadonlyMap<string, Progress>;
   /** When this robot first heard of each rollout that it is complete. */
   readonly completeSince: ReadonlyMap<string, EpochMs>;
+  /** Announced rollouts whose progress was asked for a moment ago; absent means none. */
+  readonly unanswered?: ReadonlySet<string>;
   /** Rollout that the component is updating for; null when it is at rest. */
   readonly joined: string | null;
   /** What it can patch from; null when it cannot patch. */
@@ -51,7 +53,10 @@ export interface RobotFacts {
 }
 
 /** What carriers brought, as it stands at one instant. */
-export interface HeardFacts extends Pick<RobotFacts, 'progress' | 'completeSince' | 'announcedBy'> {
+export interface HeardFacts extends Pick<
+  RobotFacts,
+  'progress' | 'completeSince' | 'announcedBy' | 'unanswered'
+> {
   /** Keys that signed the progress of each rollout. */
   readonly toldBy?: ReadonlyMap<string, readonly PublicKeyHex[]>;
 }
@@ -197,6 +202,7 @@ function judgeBundle(
     progress: facts.progress.get(rollout.id),
     completeSinceMs: facts.completeSince.get(rollout.id),
     hasJoined: facts.joined === rollout.id,
+    isAnswered: facts.unanswered?.has(rollout.id) !== true,
     now: facts.now,
   });
   if (turn) return { kind: 'wait', version, ...turn };

@@ -114,6 +114,8 @@ export interface TurnFacts {
   readonly completeSinceMs: EpochMs | undefined;
   /** It is updating for this rollout already: the end of the last wave does not stop it. */
   readonly hasJoined: boolean;
+  /** The engine had its time to bring the progress, if there is any. */
+  readonly isAnswered: boolean;
   readonly now: EpochMs;
 }
 
@@ -131,7 +133,10 @@ export function decideTurn(
   if (progress && !isOpen(progress)) {
     return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
   }
-  if (!needsController(rollout)) return null;
+  if (!needsController(rollout)) {
+    if (progress || facts.isAnswered || facts.hasJoined) return null;
+    return later('COHORT_CLOSED', 'the broker was just asked whether it was stopped');
+  }
   if (!progress) return later('COHORT_CLOSED', 'no controller has opened a wave yet');
   const fraction = cohortFraction(rollout.salt, facts.robot);
   const canary = isCanary(rollout, facts);

@@ -82,6 +82,7 @@ export class SimRobot {
       progress,
       completeSinceMs: this.#completeSinceMs,
       hasJoined: this.#updating !== null,
+      isAnswered: true,
       now: nowMs,
     });
     if (turn?.problem.code === 'ROLLOUT_STOPPED') this.#updating = null;

@@ -34,7 +34,7 @@ function told(fields: Partial<Parameters<typeof fleet.progress>[0]> = {}): Progr
 function turn(
   rules: Partial<TurnRules>,
   progress?: Progress,
-  more: { at?: number; since?: number; hasJoined?: boolean } = {},
+  more: { at?: number; since?: number; hasJoined?: boolean; isAnswered?: boolean } = {},
 ) {
   return decideTurn(
     { ...RULES, ...rules },
@@ -44,6 +44,7 @@ function turn(
       progress,
       completeSinceMs: more.since,
       hasJoined: more.hasJoined ?? false,
+      isAnswered: more.isAnswered ?? true,
       now: more.at ?? NOW,
     },
   );
@@ -78,6 +79,15 @@ describe('whose turn it is', () => {
     assert.equal(turn({ waves, approve_after: [1] })?.problem.code, 'COHORT_CLOSED');
   });
 
+  it('has to be asked for first, where a stop would be all that a controller says [P-6.8]', () => {
+    const waves = [{ percent: 100, soak_s: 0 }];
+    const asking = turn({ waves }, undefined, { isAnswered: false });
+    assert.equal(asking?.problem.code, 'COHORT_CLOSED');
+    assert.equal(turn({ waves }, told({ threshold: 1 }), { isAnswered: false }), null);
+    assert.equal(turn({ waves }, undefined, { isAnswered: false, hasJoined: true }), null);
+    assert.equal(turn({ emergency: true }, undefined, { isAnswered: false }) === null, false);
+  });
+
   it('comes at a moment of its own when the rollout is complete already [P-6.6]', () => {
     const done = told({ threshold: 1, status: 'complete', wave: 2 });
     const late = turn({}, done, { since: NOW });
@@ -94,8 +104,10 @@ describe('whose turn it is', () => {
     const done = told({ threshold: 1, status: 'complete', wave: 2 });
     const untils = Array.from({ length: 2_000 }, (_, at) => {
       const robot = `n${at}` as RobotId;
-      const facts = { robot, tags: [], progress: done, hasJoined: false, now: NOW };
-      return (decideTurn(RULES, { ...facts, completeSinceMs: NOW })?.untilMs ?? NOW) - NOW;
+      const facts = { robot, tags: [], progress: done, hasJoined: false, isAnswered: true };
+      return (
+        (decideTurn(RULES, { ...facts, now: NOW, completeSinceMs: NOW })?.untilMs ?? NOW) - NOW
+      );
     });
     for (let part = 0; part < 10; part += 1) {
       const within = untils.filter((ms) => ms >= part * 30_000 && ms < (part + 1) * 30_000).length;

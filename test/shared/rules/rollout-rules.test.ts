@@ -39,7 +39,13 @@ describe('a rollout needs a controller', () => {
         },
         approve_after: rules.approve_after ?? [],
       };
-      const facts = { robot: 'r1' as RobotId, tags: ['lab'], hasJoined: false, now: 1 };
+      const facts = {
+        robot: 'r1' as RobotId,
+        tags: ['lab'],
+        hasJoined: false,
+        isAnswered: true,
+        now: 1,
+      };
       const turn = decideTurn(rollout, {
         ...facts,
         progress: undefined,

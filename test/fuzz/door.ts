@@ -1,0 +1,39 @@
+/**
+ * A door is a place where bytes of a stranger come in. What may happen there is an answer or a
+ * refusal with one of its codes; any other error, a hang, memory without a bound or a broken promise
+ * of the door is a finding.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import type { Scope } from '../helpers/scope.ts';
+
+export interface Door {
+  /** Valid inputs, from which mutation begins. */
+  readonly seeds: readonly Uint8Array[];
+  /** Words of the format, which chance alone would not find. */
+  readonly words: readonly string[];
+  /** Codes with which it may refuse. */
+  readonly refusals: RegExp;
+  /** Inputs between two looks at what they reached: few where one takes milliseconds. */
+  readonly batch: number;
+  /** @throws DroverError for a refusal; anything else is a finding */
+  open(input: Uint8Array): void | Promise<void>;
+  /** Called now and then: does what stands behind the door still do its work? @throws if not */
+  readonly check?: () => Promise<void>;
+}
+
+export type OpenDoor = (scope: Scope) => Promise<Door>;
+
+/** What it answered was wrong: the finding that only the door itself can tell. */
+export class BrokenPromise extends Error {}
+
+/** Null when the door did as it may; else what it did. */
+export async function findingOf(door: Door, input: Uint8Array): Promise<Error | null> {
+  try {
+    await door.open(input);
+    return null;
+  } catch (thrown) {
+    if (thrown instanceof DroverError && door.refusals.test(thrown.code)) return null;
+    return thrown instanceof Error ? thrown : new Error(String(thrown));
+  }
+}

@@ -1,0 +1,48 @@
+/** A minute of what `npm run fuzz` does for hours; and that it would have found something. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { seedOfRun } from '../helpers/run-seed.ts';
+import { readCorpus } from './corpus.ts';
+import { DOORS } from './doors.ts';
+import { watchHunt } from './watch-hunt.ts';
+
+const MINUTE_S = 60;
+const PLANTED_S = 60;
+const PLANTED_HANG_MS = 3_000;
+
+describe('bytes of a stranger', () => {
+  const seconds = MINUTE_S / Object.keys(DOORS).length;
+  for (const door of Object.keys(DOORS)) {
+    it(`do no harm at the door ${door}`, async () => {
+      const [corpus, seed] = [await readCorpus(door), seedOfRun()];
+      const { finding, executions } = await watchHunt({ door, corpus, seconds, seed });
+      const inputs = finding?.inputs.map((one) => Buffer.from(one).toString('base64')).join(' ');
+      assert.equal(finding, null, `seed ${seed}, inputs ${inputs}: ${finding?.why ?? ''}`);
+      assert.ok(executions > corpus.length, `${executions} inputs say nothing`);
+    });
+  }
+});
+
+describe('a hunt', () => {
+  const hunt = (door: string) =>
+    watchHunt({ door, corpus: [], seconds: PLANTED_S, seed: 7, hangMs: PLANTED_HANG_MS });
+
+  it('follows the code to a word that chance alone would not find', async () => {
+    const { finding } = await hunt('planted-word');
+    assert.match(finding?.why ?? '', /TypeError: planted/);
+    assert.equal(Buffer.from(finding?.inputs[0] ?? []).toString('latin1', 0, 4), 'drov');
+  });
+
+  for (const [door, words] of [
+    ['planted-hang', /no answer for/],
+    ['planted-memory', /memory/],
+    ['planted-silence', /planted/],
+  ] as const) {
+    it(`names the input of a fault that its thread cannot tell: ${door}`, async () => {
+      const { finding } = await hunt(door);
+      assert.match(finding?.why ?? '', words);
+      assert.ok(finding?.inputs.some(({ byteLength }) => byteLength > 300));
+    });
+  }
+});
