@@ -14,6 +14,7 @@ export interface EngineView {
   readonly up: boolean;
   readonly since: string;
   readonly problem: Problem | null;
+  readonly lacks: readonly string[];
 }
 
 export interface StoreView {
@@ -27,8 +28,8 @@ export interface StoreView {
 }
 
 export function showEngine(status: EngineStatus): EngineView {
-  const { kind, profile, url, isUp, sinceMs, problem } = status;
-  return { kind, profile, url, up: isUp, since: new Date(sinceMs).toISOString(), problem };
+  const { isUp, sinceMs, ...shown } = status;
+  return { ...shown, up: isUp, since: new Date(sinceMs).toISOString() };
 }
 
 export function showStore({ checkedAtMs, ...state }: StoreState): StoreView {

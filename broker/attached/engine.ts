@@ -26,6 +26,7 @@ import {
 import { EchoWatch } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { judgeTrial, tryEngine } from './trial.ts';
 import { WantLedger } from './want-dedup.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
 
@@ -87,6 +88,7 @@ export class AttachedEngine implements EnginePort {
   #isUp = false;
   #sinceMs = Date.now();
   #problem: Problem | null = null;
+  #lacks: readonly string[] = [];
 
   constructor(options: AttachedEngineOptions) {
     this.#options = options;
@@ -96,11 +98,12 @@ export class AttachedEngine implements EnginePort {
 
   /**
    * Attached, with what the engine retains, when it resolves. Closed again when it rejects.
-   * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED
+   * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED, ENGINE_UNFIT
    */
   async attach(listener: AttachedListener): Promise<void> {
     this.#listener = listener;
     try {
+      if (this.#options.profile.isTried) await this.#try();
       await this.#openLinks();
     } catch (error) {
       await this.close();
@@ -123,6 +126,7 @@ export class AttachedEngine implements EnginePort {
       isUp: this.#isUp,
       sinceMs: this.#sinceMs,
       problem: failure ? toProblem(failure) : this.#problem,
+      lacks: this.#lacks,
     };
   }
 
@@ -161,6 +165,13 @@ export class AttachedEngine implements EnginePort {
     this.#epoch += 1;
     this.#eventsEpoch += 1;
     for (const link of [this.#control, this.#events, this.#chunks]) await link?.close();
+  }
+
+  async #try(): Promise<void> {
+    const lacks = await tryEngine(this.#options);
+    if (lacks === null) return this.#options.log.warn({}, 'the engine could not be tried out');
+    this.#lacks = judgeTrial(lacks);
+    for (const what of this.#lacks) this.#options.log.warn({ what }, 'the engine lacks something');
   }
 
   async #openLinks(): Promise<void> {

@@ -39,6 +39,8 @@ export interface EngineStatus {
   readonly sinceMs: EpochMs;
   /** What a person should know of; null while all is well. */
   readonly problem: Problem | null;
+  /** What it was found to lack when it was tried out, in words; what is vital is refused. */
+  readonly lacks: readonly string[];
 }
 
 /** The engine in this process: it is up as long as we are. */
@@ -49,6 +51,7 @@ export const EMBEDDED: EngineStatus = {
   isUp: true,
   sinceMs: 0,
   problem: null,
+  lacks: [],
 };
 
 /** What an engine of somebody else brought. */

@@ -8,6 +8,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 
 export interface EngineProfile {
   readonly name: EngineName;
+  /** It is tried out whether it does what a fleet needs; another drover-broker does. */
+  readonly isTried: boolean;
   /** QoS of a subscription to one chunk. */
   readonly pullQos: 0 | 1;
   /** Chunks asked for at once. */
@@ -30,6 +32,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
   /** Another drover-broker. */
   aedes: {
     name: 'aedes',
+    isTried: false,
     pullQos: 1,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: true,
@@ -41,6 +44,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
    * access list drops. A pull with QoS 0 stalls. */
   mosquitto: {
     name: 'mosquitto',
+    isTried: true,
     pullQos: 1,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: false,
@@ -53,6 +57,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
    * what permissions forbid is acknowledged (2.9.10). */
   nats: {
     name: 'nats',
+    isTried: true,
     pullQos: 0,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: true,

@@ -258,6 +258,10 @@ export const CATALOGUE = {
     'let this user read and write the topics that docs/engines.md lists for drover-broker --engine',
     'later',
   ),
+  ENGINE_UNFIT: refused(
+    'operator',
+    'use an engine that docs/engines.md names as tested, or drover-broker without --engine',
+  ),
   CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
   STORE_FULL: refused(
     'operator',

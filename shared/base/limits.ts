@@ -256,6 +256,9 @@ export const LIMITS = {
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
+  trialAnswerMs: 8 * SECOND, // an engine that is tried out has this time for one thing
+  trialQuietMs: SECOND / 2, // what has not come by then after a later message does not come
+  trialLookMs: 10, // how often it is looked whether it has come
   progressAnswerMs: 1 * SECOND, // so long after SUBACK an engine may bring what it retains
   ordersPerSecondMax: 10, // each costs a robot milliseconds of signatures; more than that waits
   ordersBurstMax: 160, // announcement, progress of twice rolloutsMax, a long chain of trust

@@ -47,7 +47,15 @@ describe('the fleet over HTTP', () => {
     const api = await startApi(t, {});
     const { engine } = await getJson<{ engine: object }>(api, '/engine');
     const since = new Date(0).toISOString();
-    const own = { kind: 'embedded', profile: 'aedes', url: null, up: true, since, problem: null };
+    const own = {
+      kind: 'embedded',
+      profile: 'aedes',
+      url: null,
+      up: true,
+      since,
+      problem: null,
+      lacks: [],
+    };
     assert.deepEqual(engine, own);
   });
 

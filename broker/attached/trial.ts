@@ -1,0 +1,225 @@
+/**
+ * Tries out whether an engine of somebody else does what a fleet needs, with messages of its own,
+ * before anything relies on it. The messages are on a topic that no robot reads, and on the address
+ * of a chunk that nothing announces; both are cleared again. An engine that forgets a stop, or keeps
+ * what was withdrawn, steers robots wrongly, so it is refused; what only costs something is told.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { chunkTopic, TRUST_FILTER } from '../../shared/formats/topics.ts';
+import { EngineLink, type EngineAddress } from './link.ts';
+
+/** What an engine may lack, and what comes of it. */
+const NEEDS = {
+  order: 'it loses messages or changes their order: reports may go backwards',
+  retained: 'it does not keep retained messages: robots that come late hear of nothing',
+  wildcards:
+    'it hands nothing retained to a filter with + in it: a stop is not heard by who comes late',
+  cleared: 'it keeps a retained message that was cleared: what was withdrawn stays',
+  sessions: 'it keeps no session of a client that is away: events of robots are lost meanwhile',
+  size: `no chunk of ${LIMITS.chunkBytesDefault / 1024} KiB comes back: its access list forbids fleet-chunks, or it limits packets (publish with a smaller --chunk-size)`,
+} as const;
+
+export type EngineNeed = keyof typeof NEEDS;
+
+/** Without these a fleet would be steered wrongly. */
+const VITAL: readonly EngineNeed[] = ['retained', 'wildcards', 'cleared'];
+const ORDERED = 8;
+
+export interface TrialOptions {
+  readonly address: EngineAddress;
+  /** Of this data folder; the trial adds a word of its own. */
+  readonly clientId: string;
+  readonly log: Log;
+  /** How long one thing may take; `trialAnswerMs` when it is left out. */
+  readonly answerMs?: number;
+}
+
+/**
+ * @returns what it lacks; null when it could not be tried, as where an access list forbids it
+ * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
+ */
+export async function tryEngine(options: TrialOptions): Promise<readonly EngineNeed[] | null> {
+  const trial = await Trial.open(options);
+  try {
+    return await trial.run();
+  } finally {
+    await trial.close();
+  }
+}
+
+/**
+ * What is to be done about what an engine lacks.
+ * @returns sentences for the log
+ * @throws DroverError ENGINE_UNFIT
+ */
+export function judgeTrial(lacks: readonly EngineNeed[]): string[] {
+  const vital = lacks.filter((need) => VITAL.includes(need));
+  if (vital.length === 0) return lacks.map((need) => NEEDS[need]);
+  const why = vital.map((need) => NEEDS[need]).join('; ');
+  throw new DroverError('ENGINE_UNFIT', `try out the engine: ${why}`);
+}
+
+interface Heard {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly isRetained: boolean;
+}
+
+class Trial {
+  readonly #options: TrialOptions;
+  readonly #link: EngineLink;
+  /** Since the last subscription. */
+  #heard: Heard[] = [];
+  readonly #id = randomBytes(6).toString('hex');
+
+  private constructor(options: TrialOptions, link: EngineLink) {
+    this.#options = options;
+    this.#link = link;
+    link.listen({
+      onMessage: (topic, payload, isRetained) => {
+        if (topic === this.#topic || topic.startsWith(CHUNK_PREFIX))
+          this.#heard.push({ topic, payload: payload.slice(), isRetained });
+      },
+    });
+  }
+
+  static async open(options: TrialOptions): Promise<Trial> {
+    return new Trial(options, await openLink(options, {}));
+  }
+
+  /** Below `fleet/trust/`, where robots read none but numbers. */
+  get #topic(): string {
+    return `fleet/trust/trial-${this.#id}`;
+  }
+
+  async run(): Promise<readonly EngineNeed[] | null> {
+    const lacks: EngineNeed[] = [];
+    const say = (need: EngineNeed, isMet: boolean): void => void (isMet || lacks.push(need));
+    const inOrder = await this.#hasOrder();
+    if (inOrder === null) return null;
+    say('order', inOrder);
+    const keeps = await this.#isHandedTo(this.#topic);
+    say('retained', keeps);
+    if (keeps) say('wildcards', await this.#isHandedTo(TRUST_FILTER));
+    if (keeps) say('cleared', await this.#isCleared());
+    say('sessions', await this.#keepsSession());
+    say('size', await this.#takesChunk());
+    return lacks;
+  }
+
+  async close(): Promise<void> {
+    await this.#send(this.#topic, NOTHING).catch(() => undefined); // the link may be gone
+    await this.#link.close();
+  }
+
+  /** Null when nothing came back at all. */
+  async #hasOrder(): Promise<boolean | null> {
+    if (!(await this.#listen(TRUST_FILTER))) return null;
+    for (let nth = 0; nth < ORDERED; nth += 1) await this.#send(this.#topic, numbered(nth));
+    const all = await this.#until(() => this.#heard.length >= ORDERED);
+    if (this.#heard.length === 0) return null;
+    return all && this.#heard.every(({ payload }, nth) => bytesEqual(payload, numbered(nth)));
+  }
+
+  /** The last one is handed to who subscribes now. */
+  async #isHandedTo(filter: string): Promise<boolean> {
+    await this.#listen(filter);
+    return await this.#until(() =>
+      this.#heard.some(
+        ({ isRetained, payload }) => isRetained && bytesEqual(payload, numbered(ORDERED - 1)),
+      ),
+    );
+  }
+
+  async #isCleared(): Promise<boolean> {
+    await this.#send(this.#topic, NOTHING);
+    await this.#listen(this.#topic);
+    await this.#send(this.#topic, MARK, false);
+    await this.#until(() => this.#heard.some(({ payload }) => bytesEqual(payload, MARK)));
+    await sleep(LIMITS.trialQuietMs);
+    return !this.#heard.some(({ isRetained, payload }) => isRetained && payload.byteLength > 0);
+  }
+
+  async #keepsSession(): Promise<boolean> {
+    const isKept = { clientId: `${this.#options.clientId}-away`, keepsSession: true };
+    const before = await openLink(this.#options, isKept);
+    await before.wire.subscribe([this.#topic], 1);
+    await before.close();
+    await this.#send(this.#topic, MARK, false);
+    let hasCome = false;
+    const link = await openLink(this.#options, isKept, (payload) => {
+      hasCome ||= bytesEqual(payload, MARK);
+    });
+    await this.#until(() => hasCome);
+    await link.close();
+    const { clientId } = isKept; // a clean one under its name, and the engine forgets it
+    await (await openLink(this.#options, { clientId })).close();
+    return hasCome;
+  }
+
+  /** An engine may end the link over a packet that is too large for it. */
+  async #takesChunk(): Promise<boolean> {
+    const bytes = randomBytes(LIMITS.chunkBytesDefault);
+    const topic = chunkTopic(sha256Hex(bytes));
+    try {
+      await this.#listen(topic);
+      await this.#send(topic, bytes);
+      return await this.#until(() => this.#heard.some(({ payload }) => bytesEqual(payload, bytes)));
+    } catch (error) {
+      if (error instanceof DroverError) return false;
+      throw error;
+    } finally {
+      await this.#link.waitUp().then(
+        () => this.#send(topic, NOTHING),
+        () => undefined,
+      );
+    }
+  }
+
+  /** One subscription at a time, so that it is known which of them a message answers. */
+  async #listen(filter: string): Promise<boolean> {
+    const { wire } = this.#link;
+    if (this.#filter !== null) await wire.unsubscribe([this.#filter]);
+    this.#heard = [];
+    this.#filter = filter;
+    try {
+      await wire.subscribe([filter], 1);
+      return true;
+    } catch (error) {
+      if (error instanceof DroverError && error.code === 'ACCESS_DENIED') return false;
+      throw error;
+    }
+  }
+  #filter: string | null = null;
+
+  async #send(topic: string, payload: Uint8Array, retain = true): Promise<void> {
+    await this.#link.wire.send(topic, payload, { retain, qos: 1 });
+  }
+
+  async #until(holds: () => boolean): Promise<boolean> {
+    const end = performance.now() + (this.#options.answerMs ?? LIMITS.trialAnswerMs);
+    while (!holds() && performance.now() < end) await sleep(LIMITS.trialLookMs);
+    return holds();
+  }
+}
+
+const NOTHING = new Uint8Array();
+const MARK = utf8('mark');
+const CHUNK_PREFIX = 'fleet-chunks/';
+const numbered = (nth: number): Uint8Array => utf8(`trial ${nth}`);
+
+async function openLink(
+  { address, clientId, log }: TrialOptions,
+  more: { clientId?: string; keepsSession?: boolean },
+  onMessage: (payload: Uint8Array) => void = () => undefined,
+): Promise<EngineLink> {
+  const options = { ...address, clientId: `${clientId}-trial`, ...more };
+  return await EngineLink.open(options, { onMessage: (_, payload) => onMessage(payload) }, log);
+}
