@@ -28,9 +28,10 @@ export function wrongByRecipe(
   if (kind !== 'file') return `got ${kind}, want a file`;
   const lost = lostRights(want.mode, mode);
   if (lost !== null) return lost;
-  if (bytes === want.bytes || (isOnlyLost && bytes > 0)) return null;
+  const isProgram = isProgramMode(want.mode);
+  if (bytes === want.bytes || (isOnlyLost && bytes > 0 && !isProgram)) return null;
   const isLonger = bytes > want.bytes;
-  return isLonger && !isProgramMode(want.mode) ? null : `got ${bytes} bytes, want ${want.bytes}`;
+  return isLonger && !isProgram ? null : `got ${bytes} bytes, want ${want.bytes}`;
 }
 
 export const TAR_HEADER_BYTES = 512;

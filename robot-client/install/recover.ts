@@ -5,7 +5,6 @@
  * done without it is done. Safe to run any number of times.
  */
 
-import { performance } from 'node:perf_hooks';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf, releaseFolder, type Layout } from './layout.ts';
@@ -14,22 +13,21 @@ import type { Disk } from './disk-port.ts';
 import {
   countsBoot,
   decideBoot,
-  knownDamages,
+  isTurning,
   notCounted,
   startEvent,
   unreadWayBack,
   withDamage,
-  type BootFacts,
+  type BootDecision,
 } from './recovery.ts';
-import type { ReleaseCheck } from './seal.ts';
 import { linkAgain, linkBeside, planRelink } from './relink.ts';
-import { outsideProblems, slotProblem, versionOf, type Slot, type Slots } from './slots.ts';
+import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
 import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
-import { findSpare } from './boot-spare.ts';
+import { checkSlots, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from './clean-mark.ts';
 import { runHook } from './hooks.ts';
 import { clearStaging } from './prune.ts';
@@ -92,7 +90,9 @@ class Recoverer {
   readonly #layout: Layout;
   readonly #actions: string[] = [];
   readonly #problems: Problem[] = [];
+  readonly #damaged: BootDecision[] = [];
   #state: MachineState = freshState();
+  #known: MachineState['damages'] = [];
 
   constructor(input: RecoverInput) {
     this.#input = input;
@@ -107,7 +107,7 @@ class Recoverer {
     if (other) return await this.#leave(toProblem(other));
     const newer = await newerState(disk, layout);
     if (newer) {
-      await this.#lookAtReleases(false); // links alone: a robot without software helps nobody
+      await this.#lookAtReleases(DEEP); // links alone: a robot without software helps nobody
       return await this.#leave(newer);
     }
     await this.#prepare();
@@ -119,16 +119,21 @@ class Recoverer {
     const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
     // A file that can neither be read nor set aside counts as lost: what runs is on probation.
     this.#state = read ?? (await lostState(disk, layout, null, Date.now()));
+    this.#known = this.#state.damages;
     const { lastProblem } = this.#state;
     if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#say(lastProblem);
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#relink();
-    await this.#lookAtReleases(wasClean || isRead);
+    await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     await this.#begin();
+    const wasTurning = isTurning(this.#state);
     await this.#finishSwap();
     await this.#finishRollback();
+    // A swap or a rollback may have left the robot on something that lost files.
+    if (wasTurning && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
+    await this.#remember();
     const slots = slotsWith(await readSlots(disk, layout), this.#state);
     const problem = slotProblem(slots);
     const { version, bootsForeign } = bootsOf(slots.active);
@@ -208,20 +213,25 @@ class Recoverer {
   }
 
   /** Goes back when what boots is not whole and what can be gone back to is better. */
-  async #lookAtReleases(wasClean: boolean): Promise<void> {
+  async #lookAtReleases(depth: CheckDepth): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
-    const checks = await this.#checks(slots, wasClean);
+    // What this very boot found is no file that an application writes itself.
+    const on = { state: { ...this.#state, damages: this.#known }, slots, ...depth };
+    const { said, ...checks } = await checkSlots(this.#disk, this.#layout, on);
+    this.#actions.push(...said.sentences);
+    if (said.unread) this.#say(said.unread);
     const { bootsMax } = this.#input;
     const decision = decideBoot({ state: this.#state, slots, ...checks, bootsMax });
     const { problem, goesBackTo } = decision;
     if (problem === null) return;
     this.#actions.push(`${problem.message} (${problem.code})`);
+    this.#damaged.push(decision);
     const unread = unreadWayBack({ slots, rollback: checks.rollback }, goesBackTo);
     if (unread?.isAllThereIs) this.#note(unread.problem);
     else if (unread) this.#say(unread.problem);
     const { phase } = this.#state;
     if (phase === 'probation') {
-      if (goesBackTo === null) return;
+      if (goesBackTo === null) return this.#note(problem);
       this.#state = withDamage(this.#state, { ...decision, goesBackTo: null }, Date.now());
       await this.#keep({ kind: 'boots_exhausted', problem });
       return;
@@ -247,37 +257,18 @@ class Recoverer {
     );
   }
 
-  async #checks(
-    slots: Slots,
-    wasClean: boolean,
-  ): Promise<Pick<BootFacts, 'active' | 'rollback' | 'spare'>> {
-    const until = performance.now() + LIMITS.recoverHashMs;
-    const check = async (slot: Slot, isDeep: boolean): Promise<ReleaseCheck> => {
-      if (slot.kind !== 'release') return { kind: 'absent' };
-      return await checkRelease(this.#disk, this.#layout, {
-        version: slot.version,
-        tree: slot.end.path,
-        mayHash: () => isDeep && performance.now() < until,
-        known: knownDamages(this.#state, slot.version),
-      });
-    };
-    const active = await check(slots.active, !wasClean);
-    if (active.kind === 'whole' && !wasClean && !active.isHashed && !active.isByRecipe) {
-      this.#actions.push(`hashing took too long: not all files of the release were looked into`);
-    }
-    if (active.kind === 'whole' && active.unread) this.#say(active.unread);
-    if (active.kind === 'whole' && active.lost) {
-      const { count, path } = active.lost;
-      const what = `${count} of its files are gone or empty, such as ${path}`;
-      this.#actions.push(`since the release was adopted, ${what}: taken for the application's own`);
-    }
-    const isBad = active.kind === 'absent' || active.kind === 'damaged';
-    // Only where it is needed: a robot that boots well does not pay for the release before.
-    const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
-    const isShort = isBad && rollback.kind !== 'whole';
-    const on = { state: this.#state, slots, mayHash: () => performance.now() < until };
-    const spare = isShort ? await findSpare(this.#disk, this.#layout, on) : null;
-    return { active, rollback, spare };
+  /** A release that still boots is looked at again the next time, and told again. */
+  async #remember(): Promise<void> {
+    const version = versionOf((await readSlots(this.#disk, this.#layout)).active);
+    const poor = this.#damaged.filter(({ goesBackTo, isPoor }) => isPoor && goesBackTo === version);
+    const stayed = this.#damaged.filter(({ damage }) => damage && damage.version === version);
+    for (const { problem } of [...poor, ...stayed]) if (problem) this.#note(problem);
+    if (stayed.length === 0) return;
+    const damages = this.#state.damages.filter(
+      (one) => !stayed.some(({ damage }) => damage?.path === one.path && one.version === version),
+    );
+    this.#state = { ...this.#state, damages };
+    await this.#write();
   }
 
   /** Counts the boot. One on probation that cannot be counted leads back, not on. */
@@ -384,5 +375,7 @@ class Recoverer {
   }
 }
 
+const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
+const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
 /** Why a boot counts against a version that was confirmed once. */
 const TELLS_LOSS: readonly string[] = ['STATE_LOST', 'STATE_CORRUPT'];

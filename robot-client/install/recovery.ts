@@ -10,7 +10,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
-import { foreignProblem, slotProblem, versionOf, type Slots } from './slots.ts';
+import { slotProblem, versionOf, withOwnRollback, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { takenBack } from '../update/probation.ts';
 import type { MachineState } from '../update/state.ts';
@@ -45,14 +45,16 @@ export interface BootDecision {
   /** The file that says so. */
   readonly damage: { readonly version: string; readonly path: string } | null;
   readonly goesBackTo: string | null;
+  /** That lost files as well: the boot is better than none, and not a good one. */
+  readonly isPoor?: boolean;
 }
 
 /** What is wrong with the release that boots, and where to go back to. */
 export function decideBoot(facts: BootFacts): BootDecision {
   const { active, rollback, state } = facts;
   const nothing = { problem: null, damage: null, goesBackTo: null };
-  if (foreignProblem(facts.slots) || isTurning(state)) return nothing;
-  const slots = slotsWith(facts.slots, state);
+  if (facts.slots.active.kind === 'foreign' || isTurning(state)) return nothing;
+  const slots = slotsWith(withOwnRollback(facts.slots), state);
   const problem = problemOf(slots, active);
   if (problem === null) return nothing;
   const version = versionOf(slots.active);
@@ -74,8 +76,9 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const message = `${problem.message}, and what is left, ${back}, lost bytes: ${path}: ${why}`;
   return {
     problem: toProblem(new DroverError('RELEASE_DAMAGED', message)),
-    damage: { version: back, path },
+    damage, // of what is left: what is gone to is told again at the next boot
     goesBackTo: back,
+    isPoor: true,
   };
 }
 
@@ -97,7 +100,7 @@ export function unreadWayBack(
 }
 
 /** A swap or a rollback that is under way says itself where it leads. */
-const isTurning = ({ phase }: MachineState): boolean =>
+export const isTurning = ({ phase }: MachineState): boolean =>
   phase === 'swapping' || phase === 'rolling_back';
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {

@@ -14,8 +14,8 @@ import { releaseFolder, type Layout } from './layout.ts';
 import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-check.ts';
 import { pointSlot } from './slot-links.ts';
-import { assertOwnSlots, versionOf, type Slot, type Slots } from './slots.ts';
-import { askWhich, chooseUnlinked, isUnlinked, leadNowhere } from './unlinked.ts';
+import { assertOwnActive, versionOf, type Slot, type Slots } from './slots.ts';
+import { askWhich, chooseUnlinked, isUnlinked, leadsNowhere } from './unlinked.ts';
 import { wholeReleases } from './whole-releases.ts';
 
 export interface RelinkInput {
@@ -66,7 +66,7 @@ async function assertMayChoose(
   on: { slots: Slots; whole: readonly string[]; release: string; mayHash: () => boolean },
 ): Promise<void> {
   const { slots, whole, release, mayHash } = on;
-  assertOwnSlots(slots);
+  assertOwnActive(slots);
   await assertNotTakenAway(disk, layout, { active: slots.active, release, mayHash });
   const tree = releaseFolder(layout, release);
   const look = { version: release, tree, mayHash: () => true, known: new Set<string>() };
@@ -141,7 +141,7 @@ export async function linkAgain(
 /** `rollback` leads to that release, where it leads to none. */
 async function linkBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
   const { rollback } = await readSlots(disk, layout);
-  if (previous !== null && leadNowhere({ active: rollback, rollback })) {
+  if (previous !== null && leadsNowhere(rollback)) {
     await pointSlot(disk, layout, { slot: 'rollback', version: previous });
   }
   await disk.syncFolder(layout.root);

@@ -180,7 +180,8 @@ class Checker {
 
   async #lookAt(entry: SealEntry): Promise<void> {
     const [, path] = entry;
-    if (this.#input.known.has(path)) return;
+    // Once gone back for, it is the application's own; but no application removes its programs.
+    if (this.#input.known.has(path) && !isProgram(entry)) return;
     try {
       const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
       if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
@@ -201,7 +202,7 @@ class Checker {
     }
     const lost = lostRights(entry[2], mode);
     if (lost !== null || entry[0] === 'd') return lost;
-    if (this.#input.isOnlyLost === true && bytes > 0) return null;
+    if (bytes > 0 && this.#mayDiffer(entry)) return null;
     if (bytes !== entry[3]) return `got ${bytes} bytes, want ${entry[3]}`;
     if (!this.#input.mayHash()) {
       this.#isHashed = false;
@@ -210,6 +211,12 @@ class Checker {
     return (await this.#hashOf(at)) === entry[4]
       ? null
       : 'its bytes are others than were installed';
+  }
+
+  /** Where only what is lost counts, a program of another size is: no application writes those. */
+  #mayDiffer(entry: SealEntry): boolean {
+    if (this.#input.known.has(entry[1])) return true;
+    return this.#input.isOnlyLost === true && !isProgram(entry);
   }
 
   /** Of an adopted release: other bytes are the application's, bytes that cannot be read are not. */

@@ -205,6 +205,18 @@ export function outsideProblems(slots: Slots): Problem[] {
   });
 }
 
+/**
+ * The slots by which it is decided what boots: a `rollback` that Drover did not make stays as it is,
+ * and is no reason to boot what is not whole.
+ */
+export const withOwnRollback = (slots: Slots): Slots =>
+  slots.rollback.kind === 'foreign' ? { ...slots, rollback: { kind: 'absent' } } : slots;
+
+/** @throws DroverError SLOT_… when `active` is not Drover's; whatever `rollback` is */
+export function assertOwnActive(slots: Slots): void {
+  assertOwnSlots(withOwnRollback(slots));
+}
+
 /** @throws DroverError SLOT_… of the slot that is not Drover's */
 export function assertOwnSlots(slots: Slots): void {
   const problem = foreignProblem(slots);

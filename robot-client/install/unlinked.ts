@@ -6,11 +6,14 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { expectedOf, type MachineState } from '../update/state.ts';
-import { withExpected, type Slots } from './slots.ts';
+import { withExpected, type Slot, type Slots } from './slots.ts';
 
-/** True when neither slot leads to a release, or to anything that Drover did not make. */
+/** True for a slot that leads to nothing, and not by a link that Drover did not make. */
+export const leadsNowhere = ({ kind }: Slot): boolean => kind === 'absent' || kind === 'lost';
+
+/** True when no slot says what ran: a `rollback` that Drover did not make says nothing. */
 export const leadNowhere = ({ active, rollback }: Slots): boolean =>
-  [active, rollback].every(({ kind }) => kind === 'absent' || kind === 'lost');
+  leadsNowhere(active) && rollback.kind !== 'release';
 
 const HINT =
   'drover-robot recover --root DIR links the release that is whole; of several: drover-robot recover --root DIR --release VERSION; or publish a version';

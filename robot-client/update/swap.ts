@@ -7,7 +7,14 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { isOfDelta, recipeFile, releaseFolder, sealFile, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { assertOwnSlots, isInUse, leadsThrough, versionOf, type Slot } from '../install/slots.ts';
+import {
+  assertOwnActive,
+  assertOwnSlots,
+  isInUse,
+  leadsThrough,
+  versionOf,
+  type Slot,
+} from '../install/slots.ts';
 import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
 import { leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
@@ -142,7 +149,9 @@ export async function swapTo(
   const slots = await readSlots(disk, layout);
   const active = versionOf(slots.active);
   if (active === version) return;
-  assertOwnSlots(slots);
+  // Where nothing runs, `rollback` is not changed, whatever stands there.
+  if (active === null) assertOwnActive(slots);
+  else assertOwnSlots(slots);
   if (active !== null && !keepsRollback(slots, previousVersion)) {
     await pointSlot(disk, layout, { slot: 'rollback', version: active });
     await disk.syncFolder(layout.root);
@@ -192,14 +201,14 @@ export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise
 /**
  * `active` leads to `previous`, which is whole while what `active` led to is not.
  * @returns as `swapBack`
- * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, ROLLBACK_FAILED
+ * @throws DroverError SLOT_… when `active` is not Drover's, ROLLBACK_FAILED
  */
 export async function goBack(
   disk: Disk,
   layout: Layout,
   previous: string,
 ): Promise<Problem | null> {
-  assertOwnSlots(await readSlots(disk, layout));
+  assertOwnActive(await readSlots(disk, layout));
   if (!(await hasRelease(disk, layout, previous))) {
     throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: no such release`);
   }

@@ -59,14 +59,15 @@ export interface ReturnFacts {
 }
 
 /**
- * When it is undone. A version that is whole is not left for one that lost files, even if the whole
- * one is not healthy: nobody could tell what the other would do. What lost files itself goes to the
- * whole release that is left, else to the one that it came from.
+ * When it is undone. In the place of a release that lost files comes an older one that is whole.
+ * Without one, a version that is whole is not left for one that lost files, even if the whole one is
+ * not healthy: nobody could tell what the other would do.
  * @returns null to stay
  */
 export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {
   if (!isLost(found)) return previous;
-  if (isLost(runs)) return spare ?? previous;
+  if (spare !== null) return spare;
+  if (isLost(runs)) return previous;
   return found === 'damaged' ? null : previous;
 }
 

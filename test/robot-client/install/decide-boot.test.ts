@@ -29,10 +29,14 @@ const release = (version: string): Slot => ({
 const problem = toProblem(new DroverError('RELEASE_LOST', 'read active: it is gone'));
 const lost = (version: string): Slot => ({ kind: 'lost', version, problem });
 const ABSENT: Slot = { kind: 'absent' };
+const FOREIGN: Slot = {
+  ...{ kind: 'foreign', end: null },
+  problem: toProblem(new DroverError('SLOT_DANGLING', 'read rollback: it leads to nothing')),
+};
 
 const slots = fc.record({
   active: fc.constantFrom(release(NEW), lost(NEW), ABSENT),
-  rollback: fc.constantFrom(release(OLD), release(NEW), lost(OLD), ABSENT),
+  rollback: fc.constantFrom(release(OLD), release(NEW), lost(OLD), ABSENT, FOREIGN),
 });
 const checks: fc.Arbitrary<ReleaseCheck> = fc.constantFrom<ReleaseCheck>(
   { kind: 'absent' },
