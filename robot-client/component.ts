@@ -4,22 +4,22 @@
  */
 
 import type { Announcement } from '../shared/formats/announcement.ts';
-import { toProblem, type Problem } from '../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import { SerialQueue } from '../shared/base/serial-queue.ts';
 import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
-import { accepts, orLoop, step } from './update/machine.ts';
-import type { Effect, MachineEvent } from './update/machine.ts';
+import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
 import type { ComponentView } from './fleet/report.ts';
-import { decideOffered } from './update/offered.ts';
+import { decideOffered, moveOf } from './update/offered.ts';
 import { startEvent } from './install/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
-import { retriedNow, retryWaitMs } from './update/retry.ts';
+import { retriedNow } from './update/retry.ts';
 import { lossOf } from './update/lost-state.ts';
 import { foreignProblem } from './install/slots.ts';
 import { standing, unblocked } from './update/blocks.ts';
+import { ledBack } from './update/probation.ts';
 import { freshState, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect, type EffectContext } from './update/effects.ts';
@@ -30,7 +30,7 @@ import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './install/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
-import { expiredTrust, tellTransition } from './fleet/tell.ts';
+import { expiredTrust, tellTransition, type Told } from './fleet/tell.ts';
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -158,12 +158,18 @@ export class Component {
   /** Looks at the slots again: a person may have changed them. What is wrong is told once. */
   async #look(): Promise<void> {
     const { isNew, problem } = await this.#slots.look(this.#now());
-    if (!isNew) return;
-    if (problem) {
-      this.#options.log.warn({ component: this.name, problem }, 'slots are not as they were left');
-      await this.#tell({ event: 'refused', before: this.#state, problem, version: null });
-    }
-    this.#options.onChange(true);
+    await this.#noteLedBack();
+    if (isNew) await this.#warn('slots are not as they were left', problem);
+  }
+
+  /** A person went back by hand: told, and not undone. */
+  async #noteLedBack(): Promise<void> {
+    const [before, next] = [this.#state, ledBack(this.#state, this.#slots.slots, this.#now())];
+    if (!next?.lastProblem) return;
+    this.#state = next;
+    await writeMachineState(this.#options.disk, this.#options.layout, next);
+    const problem = toProblem(new DroverError('ACTIVE_CHANGED', next.lastProblem.message));
+    await this.#warn('active was led back by hand', problem, { before });
   }
 
   /** Slots and disk as they are now, for who is about to be told, and at each heartbeat. */
@@ -182,11 +188,11 @@ export class Component {
     const [now, { job, installed }] = [this.#now(), this.#state];
     const by = toldBy?.get((job ?? installed)?.rollout ?? '');
     const problem = decideRecall({ state: this.#state, active, rollback, progress, now });
-    if (!problem) return false;
-    if (problem.code === 'ROLLOUT_RECALLED')
-      await this.#apply({ kind: 'recalled', problem, ...(by && { by }) });
-    else await this.#noteRefusal(problem, active);
-    return problem.code === 'ROLLOUT_RECALLED';
+    const isObeyed = problem?.code === 'ROLLOUT_RECALLED';
+    const isNew = this.#live.stay(isObeyed ? null : problem);
+    if (isObeyed) await this.#apply({ kind: 'recalled', problem, ...(by && { by }) });
+    else if (isNew) await this.#warn('cannot go back', problem, { version: active });
+    return isObeyed;
   }
 
   /**
@@ -206,12 +212,8 @@ export class Component {
   /** Nothing is swapped while the application cannot be heard; it is told and shown. */
   async hold(door: ClosedDoor | null): Promise<void> {
     this.#word.hold(door, this.#now());
-    const problem = this.#word.held?.problem;
-    if (problem)
-      await this.#enqueue(() =>
-        this.#tell({ event: 'refused', before: this.#state, problem, version: null }),
-      );
-    this.#options.onChange(true);
+    const problem = this.#word.held?.problem ?? null;
+    await this.#enqueue(() => this.#warn('nothing is swapped', problem));
   }
 
   /** Resolves when a later start knows that the application says so here. */
@@ -253,22 +255,12 @@ export class Component {
 
   async #act(decision: Decision, now: number): Promise<void> {
     const { verdict, wantedPackage: wanted } = decision;
-    const { phase, job, retry } = this.#state;
     if (wanted) this.#options.wantPackage(wanted, this.#slots.active);
-    if (verdict.kind === 'take') {
-      const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
-      if (waitMs > 0) return this.#live.wait('another try after a failure', now + waitMs);
-      this.#live.accept();
-      if (phase === 'idle' || phase === 'stuck') {
-        return this.#apply({ kind: 'offered', job: verdict.job });
-      }
-      if (job?.rollout === verdict.job.rollout) return;
-      return this.#apply({ kind: 'superseded', job: verdict.job });
-    }
-    if (accepts(phase, 'withdrawn')) {
-      const isHeld = verdict.kind === 'wait' && decision.rollout === job?.rollout;
-      await this.#apply({ kind: isHeld ? 'held' : 'withdrawn' });
-    }
+    const { event, waitMs } = moveOf(decision, this.#state, now);
+    if (waitMs > 0) return this.#live.wait('another try after a failure', now + waitMs);
+    if (verdict.kind === 'take') this.#live.accept();
+    if (event) await this.#apply(event);
+    if (verdict.kind === 'take') return;
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
     const waits = verdict.kind === 'wait' ? verdict : null;
     const [waitingFor, wakeAtMs] = [waits?.problem.message ?? null, waits?.untilMs ?? null];
@@ -293,8 +285,19 @@ export class Component {
 
   async #noteRefusal(problem: Problem, version: string | null, isTold = true): Promise<void> {
     if (!this.#live.refuse(problem, version) || !isTold) return;
-    this.#options.log.warn({ component: this.name, version, problem }, 'refused');
-    await this.#tell({ event: 'refused', before: this.#state, problem, version });
+    await this.#warn('refused', problem, { version });
+  }
+
+  /** Logged, told to the fleet and shown; null: what was wrong is over. */
+  async #warn(
+    what: string,
+    problem: Problem | null,
+    { version = null, before = this.#state }: Partial<Pick<Told, 'version' | 'before'>> = {},
+  ): Promise<void> {
+    if (problem) {
+      this.#options.log.warn({ component: this.name, version, problem }, what);
+      await this.#tell({ event: 'refused', before, problem, version });
+    }
     this.#options.onChange(true);
   }
 
@@ -322,11 +325,8 @@ export class Component {
     return this.#enqueue(async () => {
       const { phase, job } = this.#state;
       if (forRollout !== undefined && job?.rollout !== forRollout) return;
-      if (!accepts(phase, event.kind)) {
-        this.#options.log.debug({ phase, event: event.kind }, 'dropped a late event');
-        return;
-      }
-      await this.#apply(event);
+      if (accepts(phase, event.kind)) return await this.#apply(event);
+      this.#options.log.debug({ phase, event: event.kind }, 'dropped a late event');
     });
   }
 
@@ -393,7 +393,7 @@ export class Component {
     };
   }
 
-  async #tell(told: Omit<Parameters<typeof tellTransition>[1], 'after'>): Promise<void> {
+  async #tell(told: Omit<Told, 'after'>): Promise<void> {
     await tellTransition(this.#options, { ...told, after: this.#state });
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Tries out whether an engine of somebody else does what a fleet needs, with messages of its own,
  * before anything relies on it. The messages are on a topic that no robot reads, and on the address
- * of a chunk that nothing announces; both are cleared again. An engine that forgets a stop, or keeps
- * what was withdrawn, steers robots wrongly, so it is refused; what only costs something is told.
+ * of a chunk that nothing announces; both are cleared again. An engine that forgets a stop, or
+ * keeps what was withdrawn, steers robots wrongly, so it is refused; what only costs is told.
  */
 
 import { randomBytes } from 'node:crypto';

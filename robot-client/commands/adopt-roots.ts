@@ -47,7 +47,7 @@ export async function adoptRoots(
       lines.push(`  ${version} stands for a version that is not known: --adopt-version names it`);
     }
     if (problem && !isDryRun)
-      lines.push(`  still in the way: ${problem.message} (${problem.code})`);
+      lines.push(`  still in the way: ${problem.message} (${problem.code}): ${problem.hint}`);
   }
   return { components, lines };
 }

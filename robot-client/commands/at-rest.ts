@@ -3,14 +3,16 @@
  * only.
  */
 
-import { toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
 import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
-import { versionOf } from '../install/slots.ts';
+import { knownDamages } from '../install/recovery.ts';
+import { checkRelease } from '../install/seal-check.ts';
+import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../install/unlinked.ts';
 import { isLocked } from '../install/lock.ts';
 import { notMounted } from '../install/mount-memory.ts';
@@ -18,7 +20,7 @@ import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
-import { failedOf } from '../update/state.ts';
+import { failedOf, type MachineState } from '../update/state.ts';
 import { peekMachineState } from '../update/state-file.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { rootAbsent } from './options.ts';
@@ -65,6 +67,8 @@ export async function explainAtRest(
     }
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
     const slots = slotsWith(await readSlots(disk, layout), state);
+    const damage = await damageOf(disk, layout, { slots, state });
+    isWhole &&= damage === null;
     isWhole &&=
       problem === null && state.unlinked.length === 0 && state.lastProblem?.code !== 'STATE_LOST';
     const view = {
@@ -73,6 +77,7 @@ export async function explainAtRest(
       previousVersion: versionOf(slots.rollback),
       slots,
       slotsSinceMs: Date.now(),
+      damage,
       left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state)),
       state,
       live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
@@ -87,6 +92,22 @@ export async function explainAtRest(
     : 'the agent is not running; this is what the disk remembers';
   const agent = isHeld ? 'not answering' : 'not running';
   return { agent, isWhole, components, lines: [first, ...lines] };
+}
+
+/** What lost files, as the next boot will see it; without hashes, so that it is told at once. */
+async function damageOf(
+  disk: Disk,
+  layout: Layout,
+  { slots: { active }, state }: { readonly slots: Slots; readonly state: MachineState },
+): Promise<Problem | null> {
+  if (active.kind !== 'release') return null;
+  const { version } = active;
+  const known = knownDamages(state, version);
+  const input = { version, tree: active.end.path, mayHash: () => false, known };
+  const found = await checkRelease(disk, layout, input);
+  if (found.kind !== 'damaged') return null;
+  const message = `look at release ${version}: ${found.path}: ${found.why}`;
+  return toProblem(new DroverError('RELEASE_DAMAGED', message));
 }
 
 /** The version that the first start makes of a plain active/ of a root without a state; else null. */

@@ -16,10 +16,12 @@ const answerSchema = z.object({
 });
 
 function linesOf({ retried, problems }: z.output<typeof answerSchema>): string[] {
-  const head =
-    retried > 0
+  const now =
+    problems.length === 0
       ? 'it is tried again now'
-      : 'nothing that failed waits for another try; the root was looked at again';
+      : 'it was to be tried again now, and this stands:';
+  const head =
+    retried > 0 ? now : 'nothing that failed waits for another try; the root was looked at again';
   const seen = problems.map(({ component, message, code }) => `${component}: ${message} (${code})`);
   return [head, ...seen];
 }

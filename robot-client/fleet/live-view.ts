@@ -31,7 +31,19 @@ export class LiveView {
 
   /** Another phase begins: a refusal stays until something is taken. */
   rest(): void {
-    this.#live = { ...QUIET, refusal: this.#live.refusal };
+    const { refusal, stays = null } = this.#live;
+    this.#live = { ...QUIET, refusal, stays };
+  }
+
+  /**
+   * Why it keeps what a recall told it to go back from; null while no recall does.
+   * @returns true when that is news
+   */
+  stay(problem: Problem | null): boolean {
+    const { stays = null } = this.#live;
+    if (problem?.message === stays?.problem.message) return false;
+    this.#live = { ...this.#live, stays: problem && { problem, atMs: this.#options.now() } };
+    return true;
   }
 
   /** @returns false for what is shown already: the same code about the same version */

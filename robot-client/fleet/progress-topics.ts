@@ -1,7 +1,7 @@
 /**
- * Asks for the progress of each announced rollout by its own topic, beside the wildcard: some engines
- * hand nothing that they retain to a filter with `+` in it, and there a robot that comes late would
- * never hear that a rollout was stopped. Until the engine had its time to answer, a rollout that
+ * Asks for the progress of each announced rollout by its own topic, beside the wildcard: some
+ * engines hand nothing that they retain to a filter with `+` in it, and there a robot that comes
+ * late would never hear that a rollout was stopped. Until the engine had its time to answer, a rollout that
  * needs no controller waits.
  */
 
@@ -73,9 +73,9 @@ export class ProgressTopics {
     }
   }
 
-  /** With a link that went away they end anyway. */
   #leave(rollouts: readonly RolloutId[]): void {
     if (rollouts.length === 0) return;
+    // With a link that went away they end anyway.
     this.#options.unsubscribe(rollouts.map(progressTopic)).catch(() => undefined);
   }
 

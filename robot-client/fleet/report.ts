@@ -27,6 +27,8 @@ export interface Live {
   readonly wakeAtMs: EpochMs | null;
   /** Why nothing was taken from the last announcement; null when nothing was refused. */
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
+  /** Why it keeps what a recall told it to go back from; null while no recall does. */
+  readonly stays?: { problem: Problem; atMs: EpochMs } | null;
 }
 
 /** Of a component that does nothing and waits for nothing. */
@@ -143,7 +145,7 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const standing = view.held ?? view.unkept ?? view.expired;
+  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))

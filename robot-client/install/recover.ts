@@ -5,6 +5,7 @@
  * done without it is done. Safe to run any number of times.
  */
 
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf, releaseFolder, type Layout } from './layout.ts';
@@ -20,7 +21,7 @@ import {
   withDamage,
   type BootDecision,
 } from './recovery.ts';
-import { linkAgain, linkBeside, planRelink } from './relink.ts';
+import { linkAgain, linkBeside, mendRollback, planRelink } from './relink.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
@@ -134,6 +135,10 @@ class Recoverer {
     // A swap or a rollback may have left the robot on something that lost files.
     if (wasTurning && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
     await this.#remember();
+    if (this.#state.phase === 'idle') {
+      const mended = await this.#tried(() => mendRollback(disk, layout, this.#state));
+      if (mended !== null) this.#actions.push(mended);
+    }
     const slots = slotsWith(await readSlots(disk, layout), this.#state);
     const problem = slotProblem(slots);
     const { version, bootsForeign } = bootsOf(slots.active);
@@ -179,7 +184,12 @@ class Recoverer {
     }
   }
 
-  #note(problem: Problem): void {
+  #note(found: Problem): void {
+    // `recover` cannot lead on to `recover`.
+    const isUsual = ['RELEASE_LOST', 'RELEASE_DAMAGED'].some(
+      (code) => code === found.code && found.hint === CATALOGUE[found.code].hint,
+    );
+    const problem = isUsual ? { ...found, hint: NOTHING_WHOLE_HINT } : found;
     if (this.#problems.some(({ message }) => message === problem.message)) return;
     this.#problems.push(problem);
     this.#say(problem);
@@ -375,6 +385,8 @@ class Recoverer {
   }
 }
 
+const NOTHING_WHOLE_HINT =
+  'no release that is whole could be led to: look at the disk (dmesg, smartctl -a DEVICE), start the agent and publish a newer version';
 const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
 const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
 /** Why a boot counts against a version that was confirmed once. */

@@ -12,6 +12,7 @@ import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { slotProblem, versionOf, withOwnRollback, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
+import { MENDED_HINT } from '../update/lost-state.ts';
 import { takenBack } from '../update/probation.ts';
 import type { MachineState } from '../update/state.ts';
 
@@ -160,7 +161,12 @@ export function withDamage(
     installed,
     lastActive,
     damages,
-    lastProblem: { ...problem, version, atMs: now },
+    lastProblem: {
+      ...problem,
+      ...(goesBackTo !== null && { hint: MENDED_HINT }),
+      version,
+      atMs: now,
+    },
   };
 }
 

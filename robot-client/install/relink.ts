@@ -13,7 +13,8 @@ import type { Disk } from './disk-port.ts';
 import { releaseFolder, type Layout } from './layout.ts';
 import { readSlots } from './read-slots.ts';
 import { checkRelease } from './seal-check.ts';
-import { pointSlot } from './slot-links.ts';
+import { removeSameRollback } from '../update/swap.ts';
+import { pointSlot, removeLink } from './slot-links.ts';
 import { assertOwnActive, versionOf, type Slot, type Slots } from './slots.ts';
 import { askWhich, chooseUnlinked, isUnlinked, leadsNowhere } from './unlinked.ts';
 import { wholeReleases } from './whole-releases.ts';
@@ -31,6 +32,8 @@ export interface Relink {
   readonly version: string;
   /** Whole, and older; null when there is none. */
   readonly previous: string | null;
+  /** Not whole: `active` led to it until a technician chose another; null when it led to none. */
+  readonly left: string | null;
 }
 
 /**
@@ -57,7 +60,8 @@ export async function planRelink(
   if (version === null) return whole.length > 1 ? { ask: askWhich(whole) } : null;
   const back = versionOf(slots.rollback);
   const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
-  return { version, previous: back !== null && back !== version ? back : older };
+  const previous = back !== null && back !== version ? back : older;
+  return { version, previous, left: versionOf(slots.active) };
 }
 
 async function assertMayChoose(
@@ -135,6 +139,7 @@ export async function linkAgain(
   { version, previous }: Relink,
 ): Promise<void> {
   await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
+  await removeSameRollback(disk, layout);
   await linkBack(disk, layout, previous);
 }
 
@@ -163,4 +168,27 @@ export async function linkBeside(
   const isBefore = before !== null && before !== version && whole.includes(before);
   const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
   await linkBack(disk, layout, isBefore ? before : older);
+}
+
+/**
+ * A `rollback` whose release is gone leads to an older whole one, or is removed: it promises a way
+ * back that is not there.
+ * @returns what was done; null when there was nothing to do
+ */
+export async function mendRollback(
+  disk: Disk,
+  layout: Layout,
+  state: MachineState,
+): Promise<string | null> {
+  const { active, rollback } = await readSlots(disk, layout);
+  if (active.kind !== 'release' || rollback.kind !== 'lost') return null;
+  const whole = await wholeReleases(disk, layout);
+  const older = chooseOlder(whole, { below: active.version, failed: failedOf(state) });
+  if (older === null) await removeLink(disk, layout, layout.rollback);
+  else await pointSlot(disk, layout, { slot: 'rollback', version: older });
+  await disk.syncFolder(layout.root);
+  const was = `the release of rollback, ${rollback.version ?? 'of unknown version'}, is gone`;
+  return older === null
+    ? `${was}: there is no way back until the next version`
+    : `${was}: it leads to ${older} now`;
 }

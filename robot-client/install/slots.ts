@@ -76,6 +76,9 @@ export interface Slots {
 
 export const NO_SLOTS: Slots = { active: { kind: 'absent' }, rollback: { kind: 'absent' } };
 
+const NO_WAY_BACK_HINT =
+  'what runs goes on, and cannot go back: stop the agent and type drover-robot recover --root DIR --no-boot, which leads rollback to an older whole release or removes the link; the next version brings a way back';
+
 export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   const { name, kind, text, end, way } = facts;
   const foreign = (code: ForeignSlotCode, why: string): Slot => ({
@@ -96,10 +99,11 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
       return foreign('SLOT_DANGLING', `${text} leads to nothing (${end.path} is not there)`);
     }
     const message = `read ${name}: its release ${lost} is gone`;
+    const more = name === 'rollback' ? { hint: NO_WAY_BACK_HINT } : {};
     return {
       kind: 'lost',
       version: lost,
-      problem: toProblem(new DroverError('RELEASE_LOST', message)),
+      problem: toProblem(new DroverError('RELEASE_LOST', message, more)),
     };
   }
   if (end.what !== 'folder') return foreign('SLOT_NO_RELEASE', `${text} leads to no folder`);

@@ -8,14 +8,17 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
 import { releaseFolder, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
-import { isWithin, slotProblem, versionOf, type SlotName } from './slots.ts';
-import { freshState, parseMachineState } from '../update/state.ts';
+import { isWithin, slotProblem, versionOf, type SlotName, type Slots } from './slots.ts';
+import { expectedOf, freshState, parseMachineState } from '../update/state.ts';
 import { adoptFolders, assertMovable, assertNothingMounted } from './adopt.ts';
 import { copyDurably } from './copy-tree.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { sealAdopted } from './seal-file.ts';
 import { pointSlot } from './slot-links.ts';
-import { readOrSetAside, writeMachineState } from '../update/state-file.ts';
+import { removeSameRollback } from '../update/swap.ts';
+import { peekMachineState, readOrSetAside, writeMachineState } from '../update/state-file.ts';
+import { leadNowhere, slotsWith } from './unlinked.ts';
+import { ourReleases } from './whole-releases.ts';
 
 export interface TakenOver {
   /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
@@ -41,7 +44,7 @@ export async function takeOver(
     await carryOut(disk, layout, plan);
     if (plan.some(({ slot }) => slot === 'active')) await endJob(disk, layout);
   }
-  const slots = isDryRun ? before : await readSlots(disk, layout);
+  const slots = isDryRun ? before : await slotsAfter(disk, layout);
   return {
     actions: plan.map((one) => describeTakeover(one, !isDryRun)),
     active: versionOf(slots.active),
@@ -109,7 +112,10 @@ async function putAside(
   { slot, next }: Takeover & { how: 'aside' },
 ): Promise<void> {
   await disk.rename(layout[slot], await freeAside(disk, layout, slot));
-  if (next !== null) await pointSlot(disk, layout, { slot, version: next });
+  if (next !== null) {
+    await pointSlot(disk, layout, { slot, version: next });
+    await removeSameRollback(disk, layout);
+  }
   await disk.syncFolder(layout.root);
 }
 
@@ -121,11 +127,23 @@ async function freeAside(disk: Disk, layout: Layout, slot: SlotName): Promise<st
   throw new DroverError('ADOPT_IMPOSSIBLE', `put ${slot} aside: ${slot}.aside is taken`);
 }
 
-/** An update that was going on was about something else than what runs now. */
+/** With an `active` that has to be there and is not: putting one aside may have left nothing to boot. */
+async function slotsAfter(disk: Disk, layout: Layout): Promise<Slots> {
+  const { state } = await peekMachineState(disk, layout, Date.now());
+  return slotsWith(await readSlots(disk, layout), state);
+}
+
+/**
+ * An update that was going on was about something else than what runs now. Where nothing boots any
+ * more, what ran stays known: by it `recover` links a release again.
+ */
 async function endJob(disk: Disk, layout: Layout): Promise<void> {
   const { value } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
   const state = value ?? freshState();
-  const none = { job: null, installed: null, lastActive: null, retry: null };
-  const idle = { ...state, ...none, phase: 'idle' } as const;
+  const slots = await readSlots(disk, layout);
+  const ran = leadNowhere(slots) ? expectedOf(state) : null;
+  const unlinked = leadNowhere(slots) && ran === null ? await ourReleases(disk, layout) : [];
+  const none = { job: null, installed: null, lastActive: ran, retry: null };
+  const idle = { ...state, ...none, unlinked, phase: 'idle' } as const;
   await writeMachineState(disk, layout, idle);
 }

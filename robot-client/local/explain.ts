@@ -72,15 +72,18 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const runs = runsOf(view);
   const back = view.previousVersion === null ? '' : ` (could go back to ${view.previousVersion})`;
   const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
-  for (const slot of [view.slots.active, view.slots.rollback]) {
+  for (const name of ['active', 'rollback'] as const) {
+    const slot = view.slots[name];
     if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
-    lines.push(...problemLines('in the way', slot.problem));
+    const isNoWayBack = slot.kind === 'lost' && name === 'rollback';
+    lines.push(...problemLines(isNoWayBack ? 'no way back' : 'in the way', slot.problem));
   }
   for (const outside of outsideProblems(view.slots)) {
     lines.push(...problemLines('not kept by Drover', outside));
   }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
+  if (live.stays) lines.push(...problemLines('cannot go back', live.stays.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
     lines.push(`  stays in releases/: ${name}: ${why}`);

@@ -47,10 +47,15 @@ export async function serveLocalApi(
         let retried = 0;
         const problems: object[] = [];
         for (const one of chosen(agent, component)) {
+          const { lastProblem: before } = one.view.state;
           await one.look();
-          const problem = standingProblem(one.view);
+          const { lastProblem } = one.view.state;
+          const isByHand = lastProblem !== before && lastProblem?.code === 'ACTIVE_CHANGED';
+          const byHand = isByHand ? { code: lastProblem.code, message: lastProblem.message } : null;
+          const problem = byHand ?? standingProblem(one.view);
           if (problem) problems.push({ component: one.name, ...problem });
-          if (await one.retry()) retried += 1;
+          // Who types it may not know what another person did: it is said first, and undone then.
+          if (!byHand && (await one.retry())) retried += 1;
         }
         return { retried, looked: true, problems };
       },

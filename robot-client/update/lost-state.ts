@@ -107,15 +107,27 @@ export function withActive(state: MachineState, slots: Slots): MachineState {
 /** A release was linked again: it is on probation, with the one before it as the way back. */
 export function relinked(
   state: MachineState,
-  { version, previous }: { readonly version: string; readonly previous: string | null },
+  {
+    version,
+    previous,
+    left,
+  }: Record<'version', string> & Record<'previous' | 'left', string | null>,
   now: EpochMs,
 ): MachineState {
   const back =
     previous === null ? 'there is no release to go back to' : `${previous} to go back to`;
-  const message = `read active: the link was gone; it leads to ${version} again, on probation: ${back}`;
-  const problem = toProblem(new DroverError('RELEASE_LOST', message));
+  const [code, was] =
+    left === null
+      ? (['RELEASE_LOST', 'the link was gone'] as const)
+      : (['RELEASE_DAMAGED', `it led to ${left}, which is not whole`] as const);
+  const message = `read active: ${was}; it leads to ${version} now, on probation: ${back}`;
+  const problem = toProblem(new DroverError(code, message, { hint: MENDED_HINT }));
   return { ...onProbation(state, { version, previous, problem }, now), installed: null };
 }
+
+/** What was to be done at the robot is done. */
+export const MENDED_HINT =
+  'this was mended; find out who removed or changed it, and look at the disk (dmesg) before you trust it again';
 
 const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
 const BEFORE_SWAP: readonly Phase[] = [
@@ -163,6 +175,9 @@ export const rolloutOf = (job: Job | null): string | null =>
 /** Told with each start until what runs is confirmed again. */
 export function lossOf({ job, lastProblem }: MachineState): Problem | null {
   if (job === null || !isLostJob(job) || !lastProblem) return null;
-  const code = (['STATE_LOST', 'RELEASE_LOST'] as const).find((one) => one === lastProblem.code);
-  return code ? toProblem(new DroverError(code, lastProblem.message)) : null;
+  const code = (['STATE_LOST', 'RELEASE_LOST', 'RELEASE_DAMAGED'] as const).find(
+    (one) => one === lastProblem.code,
+  );
+  const { message, hint } = lastProblem;
+  return code ? toProblem(new DroverError(code, message, { hint })) : null;
 }

@@ -11,6 +11,8 @@ import { patchFacts } from './delta.ts';
 import { payloadOf } from '../fleet/report.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { blockedOf, standing } from './blocks.ts';
+import { accepts, type MachineEvent } from './machine.ts';
+import { retryWaitMs } from './retry.ts';
 import type { MachineState } from './state.ts';
 
 export interface Offered {
@@ -44,4 +46,23 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     joined: state.job?.rollout ?? null,
     now,
   });
+}
+
+/** The event that a decision is in a phase; a bundle that failed a moment ago has to wait. */
+export function moveOf(
+  { verdict, rollout }: Decision,
+  { phase, job, retry }: MachineState,
+  now: EpochMs,
+): { readonly event: MachineEvent | null; readonly waitMs: number } {
+  if (verdict.kind !== 'take') {
+    const isHeld = verdict.kind === 'wait' && rollout === job?.rollout;
+    const event = accepts(phase, 'withdrawn')
+      ? ({ kind: isHeld ? 'held' : 'withdrawn' } as const)
+      : null;
+    return { event, waitMs: 0 };
+  }
+  const waitMs = retryWaitMs(retry, verdict.job.payloadSha256, now);
+  const isNew = phase === 'idle' || phase === 'stuck';
+  if (!isNew && job?.rollout === verdict.job.rollout) return { event: null, waitMs };
+  return { event: { kind: isNew ? 'offered' : 'superseded', job: verdict.job }, waitMs };
 }

@@ -1,10 +1,16 @@
 /**
  * Decides whether what `active` leads to is still what is on probation. A person may have gone back
- * by hand: then the answers of `health` are about another version, and confirm nothing. Sans-I/O.
+ * by hand: then the answers of `health` are about another version, and confirm nothing. The same for
+ * what was confirmed, while nothing is being updated. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
 import type { Slots } from '../install/slots.ts';
+import { blockOf } from './blocks.ts';
+import type { MachineState } from './state.ts';
 
 export type OnTrial =
   | { readonly kind: 'runs' }
@@ -35,6 +41,26 @@ export function onTrial({ active }: Slots, version: string): OnTrial {
 /** A person led `active` elsewhere while a version was on probation. */
 export function takenBack(version: string, why: string): Problem {
   return toProblem(new DroverError('ACTIVE_CHANGED', `confirm ${version}: ${why}`));
+}
+
+/**
+ * A person led `active` back to another release while nothing was being updated. What was installed
+ * is not installed again for its rollout until a person says so.
+ * @returns null when `active` is as it was left, or leads to something newer
+ */
+export function ledBack(state: MachineState, { active }: Slots, now: EpochMs): MachineState | null {
+  const { phase, installed, blocked } = state;
+  if (phase !== 'idle' || !installed || active.kind !== 'release') return null;
+  if (compareVersions(active.version, installed.version) >= 0) return null;
+  const { version } = installed;
+  const message = `keep ${version}: active leads to ${active.version}`;
+  const problem = toProblem(new DroverError('ACTIVE_CHANGED', message));
+  return {
+    ...state,
+    blocked: [...blocked, blockOf(installed, problem.code)].slice(-LIMITS.blockedBundlesMax),
+    ...{ installed: null, lastActive: active.version, retry: null },
+    lastProblem: { ...problem, version, atMs: now },
+  };
 }
 
 const lost = (version: string, why: string): Problem =>

@@ -9,6 +9,7 @@ import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withActive, withNewerLinks, withRollback } from './lost-state.ts';
 import type { Slots } from '../install/slots.ts';
+import { ledBack } from './probation.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
 import { ourReleases } from '../install/whole-releases.ts';
@@ -73,8 +74,10 @@ export async function readMachineState(
 }
 
 /** What the links say that the state does not. */
-const withLinks = (state: MachineState, slots: Slots, now: number): MachineState =>
-  withNewerLinks(withRollback(state, slots), slots, now);
+function withLinks(state: MachineState, slots: Slots, now: number): MachineState {
+  const found = withNewerLinks(withRollback(state, slots), slots, now);
+  return ledBack(found, slots, now) ?? found;
+}
 
 /** The state to begin with where none can be read. @param damage what was wrong with the file */
 export async function lostState(

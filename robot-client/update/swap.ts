@@ -219,7 +219,7 @@ export async function goBack(
 }
 
 /** A way back to what runs is none: without it a report does not promise one. */
-async function removeSameRollback(disk: Disk, layout: Layout): Promise<Problem | null> {
+export async function removeSameRollback(disk: Disk, layout: Layout): Promise<Problem | null> {
   const { active, rollback } = await readSlots(disk, layout);
   const isSame = versionOf(active) !== null && versionOf(active) === versionOf(rollback);
   if (!isSame || rollback.kind !== 'release' || !rollback.isOurs) return null;

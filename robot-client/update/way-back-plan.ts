@@ -60,8 +60,8 @@ export interface ReturnFacts {
 
 /**
  * When it is undone. In the place of a release that lost files comes an older one that is whole.
- * Without one, a version that is whole is not left for one that lost files, even if the whole one is
- * not healthy: nobody could tell what the other would do.
+ * Without one, a version that is whole is not left for one that lost files, even if the whole one
+ * is not healthy: nobody could tell what the other would do.
  * @returns null to stay
  */
 export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {

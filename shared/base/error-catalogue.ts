@@ -374,7 +374,7 @@ export const CATALOGUE = {
   ),
   RELEASE_DAMAGED: refused(
     'operator',
-    'the disk of the robot lost bytes: look at it (dmesg, smartctl -a DEVICE), then publish a version or run drover-robot retry',
+    'files of a release are gone or others: drover-robot recover --root DIR --no-boot, with the agent stopped, leads to one that is whole, and drover-robot retry tries a rollback again; a newer version replaces it; look at the disk (dmesg, smartctl -a DEVICE) before you trust it',
     'later',
   ),
   BOOT_NOT_COUNTED: refused('operator', 'make room on the disk of the robot, or mend it', 'later'),

@@ -16,7 +16,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   try {
     return await work();
   } finally {
-    await giveBack(lock, own).finally(() => own.close());
+    await giveBack(lock, own);
   }
 }
 
@@ -44,8 +44,12 @@ async function make(lock: string): Promise<FileHandle | null> {
 
 /** After a pause of minutes another command may have judged it left over, and made its own. */
 async function giveBack(lock: string, own: FileHandle): Promise<void> {
-  const [{ ino }, there] = [await own.stat(), await stat(lock).catch(orNull)];
-  if (there?.ino === ino) await unlink(lock).catch(orNull);
+  try {
+    const [{ ino }, there] = [await own.stat(), await stat(lock).catch(orNull)];
+    if (there?.ino === ino) await unlink(lock).catch(orNull);
+  } finally {
+    await own.close();
+  }
 }
 
 /** By the clock of the file system on both sides: a clock that jumped makes it wait, at worst. */

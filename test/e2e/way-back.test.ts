@@ -45,6 +45,64 @@ describe('a version on probation', () => {
   });
 });
 
+/** What a person types: the link is replaced by one rename. */
+async function leadBack(robot: Robot, target: string): Promise<void> {
+  const active = join(robot.root, 'active');
+  await symlink(target, `${active}.by-hand`);
+  await rename(`${active}.by-hand`, active);
+}
+
+describe('a version that was confirmed', () => {
+  it('is not installed again by itself when a person led active back, and is told', async (t) => {
+    const broker = await startBrokerChild(t);
+    const site = await Site.open(t);
+    const robots = ['r1', 'r2'].map((id) => site.robot(id, broker.url));
+    for (const [version, id] of [
+      ['1.0.0', 'zero'],
+      ['1.1.0', 'one'],
+    ] as const) {
+      await site.publish(broker.url, await site.bundle(version), '--id', id);
+      for (const robot of robots) await robot.runs(version);
+    }
+    const [running, stopped] = robots as [Robot, Robot];
+    await stopped.kill();
+    for (const robot of robots) await leadBack(robot, 'releases/1.0.0');
+    stopped.start();
+    const isTold = ({ version, last_error }: ComponentStatus): boolean =>
+      version === '1.0.0' && last_error?.code === 'ACTIVE_CHANGED';
+    await running.call('/retry', {}); // looks at the root: nothing waits for another try yet
+    for (const robot of robots) await robot.until('tells that it was led back', isTold, 60_000);
+    assert.equal(await activeOf(running), '1.0.0');
+    await running.call('/retry', {});
+    await running.runs('1.1.0', 60_000);
+    assert.equal(await activeOf(stopped), '1.0.0');
+    await site.publish(broker.url, await site.bundle('1.2.0'), '--id', 'two');
+    for (const robot of robots) await robot.runs('1.2.0', 60_000);
+  });
+});
+
+describe('a recall without a release to go back to', () => {
+  it('is told for as long as it lasts, and ends with the next version', async (t) => {
+    const { stage, robots } = await halfWay(t);
+    const [robot] = robots;
+    for (const name of ['rollback', 'releases/1.0.0'])
+      await rm(join(robot.root, name), { recursive: true });
+    await stage.progress({ status: 'rolling_back', recall: true, reasons: ['crash rate'] });
+    const isTold = ({ last_error }: ComponentStatus): boolean =>
+      last_error?.code === 'RECALL_IMPOSSIBLE';
+    await robot.until('cannot go back', isTold, 60_000);
+    await robot.call('/retry', {}); // everything is looked at again
+    assert.ok(isTold(await robot.status()));
+    assert.equal((await robot.status()).version, '1.1.0');
+    await robot.killAndRestart();
+    await robot.until('cannot go back still', isTold, 60_000);
+    const next = await stage.site.bundle('1.2.0');
+    await stage.site.publish(stage.broker.url, next, '--anyway', '--alongside');
+    await robot.runs('1.2.0', 60_000);
+    assert.notEqual((await robot.status()).last_error?.code, 'RECALL_IMPOSSIBLE');
+  });
+});
+
 describe('a way back that lost a file', () => {
   const isStuck = (s: ComponentStatus): boolean => s.phase === 'stuck';
   const file = (robot: Robot): string => join(robot.root, 'releases/1.0.0/bin/app');

@@ -1,7 +1,7 @@
 /**
  * A door is a place where bytes of a stranger come in. What may happen there is an answer or a
- * refusal with one of its codes; any other error, a hang, memory without a bound or a broken promise
- * of the door is a finding.
+ * refusal with one of its codes; any other error, a hang, memory without a bound or a broken
+ * promise of the door is a finding.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';

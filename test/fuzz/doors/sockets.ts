@@ -226,7 +226,7 @@ export async function robotMqttDoor(scope: Scope): Promise<Door> {
   const log = new ErrorLog();
   let input: Uint8Array = new Uint8Array();
   const server = createServer((socket) => {
-    socket.on('error', () => {});
+    socket.on('error', () => {}); // the robot ended it
     socket.once('data', () => {
       socket.write(bytesOf({ cmd: 'connack', returnCode: 0, sessionPresent: false }));
       socket.write(input);

@@ -1,12 +1,13 @@
 /** What `status` and `explain` say of a root while no agent runs. */
 
 import assert from 'node:assert/strict';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
+import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
@@ -27,6 +28,19 @@ async function installed(t: TestContext): Promise<string> {
 }
 
 describe('a robot without an agent', () => {
+  it('says which file of what boots is gone, as the next boot will see it', async (t) => {
+    const root = await installed(t);
+    const layout = layoutOf(root);
+    const tree = join(root, 'releases/1.0.0');
+    await writeFile(join(tree, 'run'), 'run');
+    await writeSeal(realDisk, layout, { version: '1.0.0', tree });
+    assert.equal((await told(root)).isWhole, true);
+    await rm(join(tree, 'run'));
+    const { text, isWhole } = await told(root);
+    assert.equal(isWhole, false);
+    assert.match(text, /not whole: look at release 1\.0\.0: run: got absent.*RELEASE_DAMAGED/);
+  });
+
   it('says of the root of another component what recover and adopt say, and no version', async (t) => {
     const root = await installed(t);
     const { text, isWhole, components } = await told(root, 'nav');

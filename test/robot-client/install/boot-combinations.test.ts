@@ -88,7 +88,10 @@ async function make(layout: Layout, made: World): Promise<void> {
 
 async function makeRollback(layout: Layout, rollback: World['rollback']): Promise<void> {
   if (rollback === 'absent') return;
-  if (rollback === 'folder') return void (await mkdir(layout.rollback));
+  if (rollback === 'folder') {
+    await mkdir(layout.rollback);
+    return;
+  }
   const special = { dangling: 'elsewhere/1.0', loop: 'rollback', outside: '/usr' };
   const target = special[rollback as keyof typeof special] ?? `releases/${rollback}`;
   await symlink(target, layout.rollback);
@@ -122,8 +125,8 @@ async function bootsWhole(layout: Layout): Promise<Version | null> {
 }
 
 /**
- * Releases that may boot instead: not newer than what ran, and not what was never confirmed. Without
- * a state and a link, nothing newer than what `rollback` leads to is known to have run.
+ * Releases that may boot instead: not newer than what ran, and not what was never confirmed.
+ * Without a state and a link, nothing newer than what `rollback` leads to is known to have run.
  */
 function candidates({ losses, active, rollback, phase }: World): Version[] {
   const isUnknown = phase === 'lost' && active === 'absent';
