@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
-import { makeLog, makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { EventJournal } from '../attached/event-journal.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
@@ -149,7 +150,10 @@ async function becomeAnother(
     }
   }
   if (!databases.includes('rollouts')) return [];
-  const store = await LevelRolloutStore.open(join(below, 'rollouts'), makeLog('drover-broker'));
+  const store = await LevelRolloutStore.open(
+    join(below, 'rollouts'),
+    makeCommandLog('drover-broker'),
+  );
   try {
     const now = Date.now();
     await store.becomeAnother(termAt(now));

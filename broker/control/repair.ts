@@ -13,7 +13,8 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
-import { makeLog, makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/terms.ts';
 import { asOwnerOf, isTable, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
@@ -200,7 +201,10 @@ function repairFailure(folder: string, cause: unknown): DroverError {
 /** Terms that were used may be among what was lost. */
 async function goOnFromAbove(data: string, names: readonly string[]): Promise<void> {
   if (!names.includes('rollouts')) return;
-  const store = await LevelRolloutStore.open(join(data, 'rollouts'), makeLog('drover-broker'));
+  const store = await LevelRolloutStore.open(
+    join(data, 'rollouts'),
+    makeCommandLog('drover-broker'),
+  );
   try {
     await store.becomeAnother(termAt(Date.now()));
   } finally {

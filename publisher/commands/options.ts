@@ -1,7 +1,7 @@
 /** Options that several verbs share, and how their words become values. */
 
 import type { Argv } from 'yargs';
-import { makeLog } from '../../shared/io/cli.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import {
   BROKER_LOGIN,
   BROKER_URL,
@@ -115,9 +115,9 @@ export function warn(line: string): void {
   process.stderr.write(`drover: warning: ${line}\n`);
 }
 
-/** A command line tells results; what happens on the way is for DROVER_LOG=debug. */
+/** A command line tells results and warnings; what happens on the way is for DROVER_LOG=debug. */
 export function commandLog(): Log {
-  return makeLog('drover', process.env['DROVER_LOG'] ?? 'warn');
+  return makeCommandLog('drover');
 }
 
 /** `a,b` and nothing for an absent option. */

@@ -1,7 +1,8 @@
 /** Options of every `drover rollout` verb: where the API is, and who asks. */
 
 import type { Argv } from 'yargs';
-import { parseRolloutId } from '../../shared/base/ids.ts';
+import { withFilledHint } from '../../shared/base/errors.ts';
+import { isId, parseRolloutId } from '../../shared/base/ids.ts';
 import { readSecret } from '../../shared/io/cli.ts';
 import { ApiClient } from '../rollout/api-client.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
@@ -39,3 +40,14 @@ export const rolloutPath = (id: string): string => `/rollouts/${parseRolloutId(i
 /** As it came: a newer broker may say more than this program reads. */
 export const rawObject = (bytes: Uint8Array): object =>
   JSON.parse(Buffer.from(bytes).toString('utf8')) as object;
+
+/** A verb about one rollout: hints of what it throws name that rollout. */
+export const aboutRollout =
+  <A extends { readonly id: string }>(run: (args: A) => Promise<void>) =>
+  async (args: A): Promise<void> => {
+    try {
+      await run(args);
+    } catch (thrown) {
+      throw withFilledHint(thrown, isId(args.id) ? { ID: args.id } : {});
+    }
+  };

@@ -2,7 +2,8 @@
 
 import type { Argv } from 'yargs';
 import { withDryRun } from '../../shared/io/cli-options.ts';
-import { makeLog, makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { realDisk } from '../install/disk.ts';
 import { lockRoot } from '../install/lock.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
@@ -39,7 +40,7 @@ async function adopt(args: AdoptArgs): Promise<void> {
     if ((await realDisk.kind(root)) === 'absent') throw rootAbsent('take over', root);
   }
   if (!isDryRun) {
-    const own = openOwnFolders(makeLog('drover-robot'));
+    const own = openOwnFolders(makeCommandLog('drover-robot'));
     for (const { root } of roots) await lockRoot(root, own);
     await assertNoAgent(socketPathOf(roots, args.socket));
   }

@@ -2,7 +2,8 @@
 
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { makeLog, makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { recoverComponent, type Recovery } from '../install/recover.ts';
@@ -72,7 +73,7 @@ async function recover(args: RecoverArgs): Promise<void> {
   };
   const { recoveries, failures } = await recoverRoots(roots, {
     socketPath: socketPathOf(roots, args.socket),
-    own: openOwnFolders(makeLog('drover-robot')),
+    own: openOwnFolders(makeCommandLog('drover-robot')),
     mayBeAbsent: args.release === undefined,
     recover: (one) => recoverComponent({ ...install, ...one }),
   });

@@ -1,6 +1,7 @@
 /** `drover-robot unblock`: lets a version that failed here be tried again. */
 
 import type { Argv } from 'yargs';
+import { withFilledHint } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { callAgent } from './call-agent.ts';
 import { componentOf, withComponent } from './declare-options.ts';
@@ -22,7 +23,9 @@ export const unblockCommand = (argv: Argv): Argv =>
       const { version } = args;
       const agent = { roots: parseRoots(args.root), socket: args.socket };
       const body = { version, ...componentOf(args) };
-      const answer = await callAgent(agent, 'POST', '/unblock', body);
+      const answer = await callAgent(agent, 'POST', '/unblock', body).catch((thrown: unknown) => {
+        throw withFilledHint(thrown, { VERSION: version });
+      });
       makeOutput(args.json).result(answer as object, [`${version} may be tried again`]);
     },
   );

@@ -1,7 +1,7 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
@@ -18,6 +18,8 @@ export function explainRobot(
     readonly robot: RobotId;
     readonly broker: string;
     readonly isUp: boolean;
+    /** Why there is no link. */
+    readonly linkProblem?: Problem | null;
     readonly announcementSeq: number | null;
     readonly eventsWaiting: number;
     /** Links in a row that the broker ended soon; 0 while that means nothing. */
@@ -32,6 +34,7 @@ export function explainRobot(
   const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
@@ -96,13 +99,17 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
     lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
   }
   if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
-  if (live.refusal) lines.push(...problemLines('refused', live.refusal.problem));
+  if (live.refusal) {
+    const { problem, version } = live.refusal;
+    lines.push(...problemLines('refused', problem, version));
+  }
   const delta = deltaFailure(state);
   if (delta) lines.push(`  delta_failed: ${delta.code}: ${delta.message}`, `  hint: ${delta.hint}`);
   const failure = state.lastProblem;
   if (failure) {
     const what = failure.version === null ? '' : ` of ${failure.version}`;
-    lines.push(...problemLines(`last problem${what} at ${iso(failure.atMs)}`, failure));
+    const label = `last problem${what} at ${iso(failure.atMs)}`;
+    lines.push(...problemLines(label, failure, failure.version));
   }
   for (const { version, code } of state.blocked) {
     lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
@@ -113,7 +120,11 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
 const problemLines = (
   label: string,
   { message, code, hint }: Pick<Problem, 'message' | 'hint'> & { readonly code: string },
-): string[] => [`  ${label}: ${message} (${code})`, `  hint: ${hint}`];
+  version: string | null = null,
+): string[] => [
+  `  ${label}: ${message} (${code})`,
+  `  hint: ${filledHint(hint, version === null ? {} : { VERSION: version })}`,
+];
 
 function runsOf({ version, slots: { active } }: ComponentView): string {
   if (version !== null) return `runs ${version}`;

@@ -109,7 +109,7 @@ export const CATALOGUE = {
   TRUST_INVALID: refused('operator', 'make trust.json with drover trust init'),
   TRUST_EXPIRED: refused(
     'operator',
-    'use the newest trust.json (--trust); if there is none that is valid: drover trust rotate, then drover trust publish',
+    'compare the date in the message with the clock of this machine first: date -u, timedatectl; where the clock is right, use the newest trust.json (--trust), and if there is none that is valid: drover trust rotate, then drover trust publish',
     'later',
   ),
   TRUST_EXPIRING: refused(
@@ -151,6 +151,11 @@ export const CATALOGUE = {
   ANNOUNCEMENT_AHEAD: refused(
     'operator',
     'set the clock of the machine that signed it, or of the one that refuses it, then publish again; when neither is wrong a key is stolen: drover trust rotate without it',
+    'later',
+  ),
+  ROBOT_CLOCK_OFF: refused(
+    'operator',
+    'set the clock of that robot: date -u, timedatectl (NTP, or the battery of its clock); with a wrong one it may refuse what is announced as expired or as from the future',
     'later',
   ),
   BROKER_CLOCK_OFF: refused(
@@ -235,11 +240,16 @@ export const CATALOGUE = {
     'see that the URL of --broker (drover, drover-robot), --engine or --upstream (drover-broker), or --api (drover rollout) is right and answers: curl http://HOST:8080/healthz',
   ),
   LINK_SLOW: unreachable(
-    'wait, it goes on by itself; when this lasts, measure the link (ping, docs/network.md)',
+    'wait, it goes on by itself; when this lasts, measure the link with ping: docs/network.md says what is done on a slow one',
   ),
   BROKER_AUTH_REFUSED: refused(
     'operator',
     'give a user of the credentials file: --username NAME --password-file FILE (drover, drover-robot), --engine-username or --upstream-username and their -password-file (drover-broker); drover-broker passwd --file FILE --user NAME --role ROLE sets one',
+  ),
+  CLIENT_ID_REFUSED: refused(
+    'operator',
+    'the log of the broker says why (client id refused). A session of another user: drover fleet sessions --api URL lists it, drover fleet remove-session CLIENT ends it. An id that is reserved: log in as its own user (docs/operations.md, Roles)',
+    'later',
   ),
   TLS_INVALID: usage(
     'give PEM files that fit together: --tls-cert, its --tls-key, and the authority of --client-ca',
@@ -271,7 +281,7 @@ export const CATALOGUE = {
   DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
   ACCESS_DENIED: refused(
     'operator',
-    'use a user whose role may do this (--username and --password-file, or --token-file): docs/operations.md lists roles; drover-broker passwd --file FILE --user NAME --role ROLE sets one',
+    'use a user whose role may do this (--username and --password-file, or --token-file): docs/operations.md has a table of roles; drover-broker passwd --file FILE --user NAME --role ROLE sets one',
   ),
   NO_CONTROLLER: refused(
     'operator',

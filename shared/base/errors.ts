@@ -114,3 +114,25 @@ export function nullIfRefused<T>(read: () => T): T | null {
     throw error;
   }
 }
+
+/** What a caller knows of the words that stand in the commands of a hint. */
+export interface HintWords {
+  readonly ID?: string;
+  readonly VERSION?: string;
+}
+
+const OPEN_WORD = /(?<=drover(?:-robot)? (?:rollout [a-z-]+|unblock) )(ID|VERSION)\b/g;
+
+/** A command that a person can copy, where it is known which rollout or version it is about. */
+export const filledHint = (hint: string, known: HintWords): string =>
+  hint.replace(OPEN_WORD, (word) => known[word as keyof HintWords] ?? word);
+
+/** The same failure, with such a hint. */
+export function withFilledHint(thrown: unknown, known: HintWords): unknown {
+  if (!(thrown instanceof DroverError)) return thrown;
+  const hint = filledHint(thrown.hint, known);
+  const { code, message, facts } = thrown;
+  return hint === thrown.hint
+    ? thrown
+    : new DroverError(code, message, { facts, cause: thrown, hint });
+}

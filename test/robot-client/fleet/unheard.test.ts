@@ -41,3 +41,11 @@ it('progress that is refused shows on the component that the rollout is for, unt
   assert.ok(unheard.heard('n'));
   assert.deepEqual([told(), unheard.fieldsOf(announced)], [[undefined, undefined], []]);
 });
+
+it('the hint of a refused version is a command that can be copied', async (t) => {
+  const { view } = (await Bench.open(t)).component;
+  const problem = toProblem(new DroverError('FAILED_BEFORE', 'take 1.2.0: it failed here'));
+  const live = { ...view.live, refusal: { version: '1.2.0', problem, atMs: 1 } };
+  const said = explainComponent({ ...view, live }, 2).join('\n');
+  assert.match(said, /drover-robot unblock 1\.2\.0$/m);
+});
