@@ -3,7 +3,8 @@
 import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { trustProblem } from '../../shared/rules/trust-life.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
@@ -21,6 +22,7 @@ import {
   namesKeys,
   openSigners,
   thresholdOption,
+  warn,
   withBroker,
   withKeys,
   withAnnouncementOut,
@@ -152,7 +154,7 @@ export async function runPublish(
   const { announcementOut } = argv;
   const known = peekTrustUpdate(update).roles.rollout.keys;
   const signers = hasKeys ? await openSigners(argv, known) : [];
-  const { next, announcement, ended } = await publishTrustUpdate({
+  const { next, wasThere, announcement, ended } = await publishTrustUpdate({
     ...{ update, signers, announcementOut, trust: readRoot(argv.trust) },
     broker: brokerOptions(argv),
     fresh: argv.fresh,
@@ -160,9 +162,17 @@ export async function runPublish(
     log: commandLog(),
   });
   const isWritten = announcement === 'signed again' && !argv.dryRun;
-  const result = { dry_run: argv.dryRun, version: next.version, announcement, ended };
+  const problem = trustProblem(next, Date.now());
+  if (problem) warn(`${problem.message} (${problem.code}); hint: ${problem.hint}`);
+  const result = {
+    ...{ dry_run: argv.dryRun, version: next.version, announcement, ended },
+    published_before: wasThere,
+    expires_at: new Date(next.expires).toISOString(),
+    problem: problem && toProblem(problem),
+  };
+  const again = wasThere ? ': it was published before' : '';
   makeOutput(argv.json).result(result, [
-    `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}`,
+    `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}${again}`,
     ...aboutAnnouncement(announcement),
     ...(isWritten ? writtenLines({ trust: next, signers, announcementOut }) : []),
     ...ended.map((id) =>

@@ -42,6 +42,8 @@ export interface RotationJob extends Pick<AnnounceWith, 'announcementOut'> {
 
 export interface Rotated {
   readonly next: TrustRoot;
+  /** The same update lay on the broker already. */
+  readonly wasThere: boolean;
   /** What becomes of the announcement that is out. */
   readonly announcement: 'none' | 'holds' | 'signed again' | 'not taken any more';
   /** Rollouts of bundles that no release key of the new root signed: nobody would take them. */
@@ -61,11 +63,12 @@ export async function publishTrustUpdate(job: RotationJob): Promise<Rotated> {
     try {
       const { current } = board;
       const { announcement, bytes, ended } = await planAgain(current, job, next);
+      const wasThere = await isKept(link, next.version, job.update);
       if (!job.dryRun) {
         await putUpdate(link, next.version, job.update);
         if (bytes) await place(bytes, { board, current }, job);
       }
-      return { next, announcement, ended };
+      return { next, wasThere, announcement, ended };
     } finally {
       board.close();
     }
@@ -134,11 +137,19 @@ const isSignedUnder = (rollout: Rollout, trust: TrustRoot): boolean =>
 async function putUpdate(link: BrokerLink, version: number, update: Uint8Array): Promise<void> {
   const topic = trustTopic(version);
   await link.wire.send(topic, update, { retain: true, qos: 1 });
-  let isKept = false;
+  if (await isKept(link, version, update)) return;
+  throw new DroverError('BROKER_REFUSED', `publish ${topic}: acknowledged, but another is kept`, {
+    hint: 'check that this user may write fleet/trust, and that no other update has this version',
+  });
+}
+
+async function isKept(link: BrokerLink, version: number, update: Uint8Array): Promise<boolean> {
+  const topic = trustTopic(version);
+  let isThere = false;
   const subscription = await Subscription.open(link, {
     filters: [topic],
     onMessage: (on, payload) => {
-      if (on === topic) isKept = bytesEqual(payload, update);
+      if (on === topic) isThere = bytesEqual(payload, update);
     },
   });
   try {
@@ -146,8 +157,5 @@ async function putUpdate(link: BrokerLink, version: number, update: Uint8Array):
   } finally {
     subscription.close();
   }
-  if (isKept) return;
-  throw new DroverError('BROKER_REFUSED', `publish ${topic}: acknowledged, but another is kept`, {
-    hint: 'check that this user may write fleet/trust, and that no other update has this version',
-  });
+  return isThere;
 }

@@ -4,6 +4,10 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { callLocalApi } from '../../robot-client/local/client.ts';
+import { planNextTrust } from '../../publisher/trust/plan-trust.ts';
+import { PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
+import { parseTrust } from '../../shared/formats/trust.ts';
+import { readSigners } from '../../shared/io/signers.ts';
 import { trustTopic } from '../../shared/formats/topics.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -150,7 +154,34 @@ describe('a fleet whose keys are replaced', () => {
   });
 });
 
+/** An update to a root that had ended before it was published. */
+async function writeEnded(site: Site): Promise<void> {
+  const current = parseTrust(await readFile(site.path('trust.json')));
+  const times = { expiresAtMs: Date.now() - 1_000, issuedAtMs: Date.now() - 60_000 };
+  const changes = { root: {}, release: {}, rollout: {} };
+  const { bytes } = planNextTrust({ current, ...times, changes });
+  const sources = { files: [site.path('release.key')], commands: [], signCommands: [] };
+  const known = { candidates: current.roles.root.keys, signMsMax: 1_000 };
+  const signers = await readSigners({ ...sources, environment: undefined }, known, () => undefined);
+  await writeFile(site.path(UPDATE), await signEnvelope(PAYLOAD_TYPES.trust, bytes, signers));
+}
+
 describe('a root that has expired', () => {
+  it('is published with a warning, and a second time with the word that it was there', async (t) => {
+    const site = await Site.open(t);
+    const broker = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
+    await writeEnded(site);
+    const words = ['trust', 'publish', site.path(UPDATE), '--trust', site.path('trust.json')];
+    const once = await site.tryDrover({}, ...words, '--broker', broker.url);
+    assert.match(once.stdout, /^published trust root 2$/m);
+    assert.match(once.stderr, /^drover: warning: .*version 2: expired at .*TRUST_EXPIRED/m);
+    assert.match(once.stderr, /date -u/);
+    const twice = await site.tryDrover({}, ...words, '--broker', broker.url);
+    assert.match(twice.stdout, /^published trust root 2: it was published before$/m);
+    const json = await publishUpdate(site, broker.url);
+    assert.match(json.stdout, /"published_before":true,.*"code":"TRUST_EXPIRED"/);
+  });
+
   it('still leads to the next one, through an engine that loses the update', async (t) => {
     const engine = await startMosquitto(t);
     if (!engine) return;
