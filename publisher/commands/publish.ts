@@ -159,6 +159,7 @@ function report(output: Output, facts: Report): void {
         ...stepFields(announced.rollout),
         kept: announced.plan.kept,
         superseded: announced.plan.superseded,
+        announced_before: announced.plan.isAgain,
         beside: announced.plan.beside,
         stones: announced.plan.stones,
         robots: forecastFields(published.forecast),
@@ -196,6 +197,12 @@ function announcedLines(facts: Report): string[] {
     `${announcedVerb(facts)} ${bundle.manifest.version} as rollout ${rolloutId}, seq ${fields.seq}: ${wavesLine(rollout)}`,
     ...stepLines(rollout),
   ];
+  if (plan.isAgain) {
+    const what = dryRun ? 'would take' : 'takes';
+    lines.push(
+      `${rolloutId} was announced before: this ${what} its place, and it goes on from there`,
+    );
+  }
   const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
   if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}`);
   const told = [...plan.beside, ...plan.stones];

@@ -54,6 +54,8 @@ export interface AnnouncementPlan {
   readonly beside: readonly string[];
   /** Of those kept: robots that are too old for the new rollout go through them. */
   readonly stones: readonly string[];
+  /** A rollout of this id was announced already: this takes its place, and it goes on. */
+  readonly isAgain: boolean;
 }
 
 /** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE, VERSION_REUSED */
@@ -71,7 +73,8 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
     if (isStone) stones.push(rollout.id);
     return isStone;
   });
-  const superseded = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
+  const gone = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
+  const superseded = gone.filter((id) => id !== input.rollout.id);
   assertRoom(kept.length + 1);
   return {
     fields: {
@@ -86,6 +89,7 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
     superseded,
     beside,
     stones,
+    isAgain: gone.length > superseded.length,
   };
 }
 
@@ -182,6 +186,7 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
     superseded: [id],
     beside: [],
     stones: [],
+    isAgain: false,
   };
 }
 

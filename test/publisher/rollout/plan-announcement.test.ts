@@ -61,6 +61,22 @@ test('a first announcement has the seconds of now as its seq', async () => {
   );
 });
 
+test('under the id of one that is announced it goes on, and supersedes nothing', async () => {
+  const statuses = new Map<string, LedStatus>([['new', { status: 'complete', settled: false }]]);
+  for (const version of ['1.0.0', '1.1.0']) {
+    const old = [fleet.makeRollout('new', await bundleOf('1.0.0'))];
+    const next = await bundleOf(version);
+    const { superseded, kept, isAgain, fields } = plan(old, next, { statuses, supersede: ['new'] });
+    assert.deepEqual([superseded, kept, isAgain], [[], [], true], version);
+    assert.deepEqual(
+      fields.rollouts.map(({ id, supersedes }) => [id, supersedes]),
+      [['new', undefined]],
+    );
+  }
+  const fresh = plan([], await bundleOf('1.0.0'));
+  assert.equal(fresh.isAgain, false);
+});
+
 test('seq rises even when the clock of an earlier publisher was ahead', async () => {
   const seq = 9_000_000_000;
   const { fields } = plan([], await bundleOf('1.0.0'), { previous: { seq, rollouts: [] } });
