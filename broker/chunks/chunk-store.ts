@@ -7,6 +7,7 @@
 
 import { open, mkdir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { isSha256Hex, shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
@@ -246,15 +247,18 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     this.#unaskedBytes += bytes;
     if (this.#unaskedBytes < LIMITS.downloadSyncBytes) return;
     const { bavail, bsize } = await statfs(this.#folder);
-    if (bavail * bsize - bytes < this.#reserveBytes) throw this.#diskFull(undefined);
+    const free = bavail * bsize;
+    if (free - bytes < this.#reserveBytes) {
+      const amounts = `got ${formatBytes(free)} free, of which ${formatBytes(this.#reserveBytes)} are kept`;
+      throw this.#diskFull(undefined, `${amounts} for the state of the broker`);
+    }
     this.#unaskedBytes = 0;
   }
 
-  #diskFull(cause: unknown): DroverError {
+  #diskFull(cause: unknown, amounts = 'the disk took no more'): DroverError {
     this.#unaskedBytes = Number.POSITIVE_INFINITY; // ask again before the next chunk
-    return new DroverError('DISK_FULL', `store chunk in ${this.#folder}: no room on the disk`, {
-      cause,
-    });
+    const message = `store chunk in ${this.#folder}: no room on the disk (${amounts})`;
+    return new DroverError('DISK_FULL', message, { cause });
   }
 
   #path(hash: Sha256Hex): string {

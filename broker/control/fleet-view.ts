@@ -4,7 +4,8 @@
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import type { ComponentState, RobotEvent } from '../../shared/formats/messages.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
 import { worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
@@ -12,11 +13,22 @@ import type { TwinAlarm } from './twins.ts';
 const instant = (ms: number | null | undefined): string | null =>
   ms === null || ms === undefined ? null : new Date(ms).toISOString();
 
+/** What this broker knows of a robot beside its record. */
+export interface KnownOfRobot {
+  readonly twins: TwinAlarm | null;
+  /** What its relay says is wrong with itself. */
+  readonly relayProblem: RelayProblem | null;
+  /** Its clock is far off ours. */
+  readonly clock: Problem | null;
+}
+
+const NOTHING_KNOWN: KnownOfRobot = { twins: null, relayProblem: null, clock: null };
+
 /**
  * Facts of one component stand at the top as well, for short lists: of the main one, or of the
  * worst where another one is in trouble. `components` has all, the worst first.
  */
-export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): object {
+export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNOWN): object {
   const { state } = record;
   const components = worstFirst(state?.components ?? []);
   const main = mainComponent(record);
@@ -26,6 +38,8 @@ export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): 
     robot_id: record.robot,
     online: record.online,
     via: record.via,
+    via_problem: known.relayProblem,
+    clock: known.clock,
     last_seen: instant(record.lastSeenMs),
     reported_at: instant(state?.at),
     arch: state?.arch ?? null,
@@ -38,7 +52,7 @@ export function showRobot(record: RobotRecord, twins: TwinAlarm | null = null): 
     metrics: state?.metrics ?? {},
     ...(shown ? showComponent(shown) : SILENT),
     components: components.map(showComponent),
-    twins: twins && showTwins(twins),
+    twins: known.twins && showTwins(known.twins),
   };
 }
 

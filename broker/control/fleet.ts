@@ -10,10 +10,12 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type {
   ComponentState,
   RefusedProgressFields,
+  RelayProblem,
   RobotEvent,
   RobotState,
   WantMessage,
 } from '../../shared/formats/messages.ts';
+import { clockAhead } from '../../shared/rules/clock-off.ts';
 import { isCopy, mark, type EventMarks } from './event-marks.ts';
 import { Twins, type TwinAlarm } from './twins.ts';
 
@@ -51,15 +53,19 @@ export class Fleet {
   readonly #requests = new Map<string, PackageRequest>();
   /** Relays that are there. Robots of any other are not known to be online. */
   readonly #relays = new Map<string, RefusedProgressFields>();
+  readonly #relayProblems = new Map<string, RelayProblem>();
   /** Robots that their relay has last said to be online. */
   readonly #saidOnline = new Map<RobotId, string>();
 
   /** Of robots that are on and connected here: what a relay brings may have waited with it. */
   clocksAheadMs(): number[] {
-    return [...this.#robots.values()].flatMap(({ robot, online, via }) => {
-      const ahead = this.#aheadMs.get(robot);
-      return online && via === null && ahead !== undefined ? [ahead] : [];
-    });
+    const here = [...this.#robots.values()].filter(({ online, via }) => online && via === null);
+    return here.flatMap(({ robot }) => this.#aheadMs.get(robot) ?? []);
+  }
+
+  /** The clock of a robot less ours; null where it is not known. */
+  clockAheadMs(record: RobotRecord): number | null {
+    return clockAhead(this.#aheadMs.get(record.robot), record);
   }
 
   /** @param now null for a state that was retained before this start */
@@ -89,14 +95,33 @@ export class Fleet {
   /**
    * A relay came or went, and with it what is known of its robots.
    * @param refused progress that it does not hand on to them
+   * @param problem why it brings them nothing
    */
-  applyRelay(relay: string, isThere: boolean, refused: RefusedProgressFields = []): void {
+  applyRelay(
+    relay: string,
+    isThere: boolean,
+    refused: RefusedProgressFields = [],
+    problem: RelayProblem | null = null,
+  ): void {
     const hasRoom = this.#relays.has(relay) || this.#relays.size < LIMITS.sessionsMax;
     if (isThere && hasRoom) this.#relays.set(relay, refused);
     else this.#relays.delete(relay);
+    if (problem && this.#relays.has(relay)) this.#relayProblems.set(relay, problem);
+    else this.#relayProblems.delete(relay);
     for (const [robot, via] of this.#saidOnline) {
       if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
     }
+  }
+
+  /** Relays that are there, by name, with what each says is wrong with it. */
+  relays(): { readonly relay: string; readonly problem: RelayProblem | null }[] {
+    const names = [...this.#relays.keys()].sort();
+    return names.map((relay) => ({ relay, problem: this.#relayProblems.get(relay) ?? null }));
+  }
+
+  /** Why a robot may get nothing although it is there: its relay says so. */
+  relayProblemOf({ via }: RobotRecord): RelayProblem | null {
+    return (via !== null && this.#relayProblems.get(via)) || null;
   }
 
   /** Progress that somebody who is there refuses, and who: a robot, or a relay for its robots. */

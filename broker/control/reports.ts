@@ -35,7 +35,8 @@ export function noteRelay(
 ): void {
   try {
     const said = payload.byteLength > 0 ? parsePresence(payload) : null;
-    fleet.applyRelay(relay, said?.online === true, said?.progress_refused);
+    const { online, progress_refused: refused, problem } = said ?? { online: false };
+    fleet.applyRelay(relay, online, refused, problem);
   } catch (error) {
     log.warn({ relay, problem: toProblem(error) }, 'presence of a relay not understood');
   }

@@ -6,6 +6,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import { robotClockProblem } from '../../shared/rules/clock-off.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 
 export interface RobotRoutesOptions {
@@ -24,7 +25,12 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
       version: mainComponent(record)?.version ?? null,
     })),
   }));
-  const show = (record: RobotRecord): object => showRobot(record, fleet.twinsOf(record.robot));
+  const show = (record: RobotRecord): object => {
+    const clock = robotClockProblem(record.robot, fleet.clockAheadMs(record));
+    const twins = fleet.twinsOf(record.robot);
+    return showRobot(record, { twins, relayProblem: fleet.relayProblemOf(record), clock });
+  };
+  app.get('/relays', async () => ({ relays: fleet.relays() }));
   app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
   const find = (id: string): RobotRecord => {
     const record = fleet.get(id);

@@ -7,8 +7,10 @@ import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { robotFilter } from '../../shared/formats/topics.ts';
+import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
+  clockProblemOf,
+  clockProblems,
   countVersions,
   FleetView,
   formatTable,
@@ -21,6 +23,9 @@ import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
 import { withKeptCommands } from './fleet-kept.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
+
+/** A broker or a person with a wrong clock finds all robots wrong: a few names are enough then. */
+const CLOCKS_NAMED_MAX = 5;
 
 type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 
@@ -61,7 +66,7 @@ async function readFleet(args: FleetArgs): Promise<Fleet> {
   try {
     const view = new FleetView();
     const subscription = await Subscription.open(link, {
-      filters: [robotFilter('state'), robotFilter('online')],
+      filters: [robotFilter('state'), robotFilter('online'), RELAY_FILTER],
       onMessage: (topic, payload) => view.take(topic, payload),
     });
     const complete = await subscription.settle();
@@ -73,10 +78,24 @@ async function readFleet(args: FleetArgs): Promise<Fleet> {
     for (const id of twinIds(view.rows)) {
       warn(`${id}: two robots use this id (ROBOT_ID_TWICE): ${CATALOGUE.ROBOT_ID_TWICE.hint}`);
     }
+    warnOfRelaysAndClocks(view);
     return { view, complete };
   } finally {
     await link.close();
   }
+}
+
+function warnOfRelaysAndClocks({ rows, relayProblems }: FleetView): void {
+  for (const { relay, problem } of relayProblems) {
+    const { code, message, hint } = problem;
+    warn(`relay ${relay}: ${printable(message, 400)} (${code})`);
+    if (hint !== '') warn(`hint for relay ${relay}: ${printable(hint, 400)}`);
+  }
+  const clocks = clockProblems(rows, Date.now());
+  for (const { code, message } of clocks.slice(0, CLOCKS_NAMED_MAX)) warn(`${message} (${code})`);
+  const more = clocks.length - CLOCKS_NAMED_MAX;
+  if (more > 0) warn(`and so are the clocks of ${more} more robots`);
+  if (clocks[0]) warn(`hint: ${clocks[0].hint}`);
 }
 
 function envelope({ view, complete }: Fleet) {
@@ -104,7 +123,8 @@ function showVersions(fleet: Fleet, output: Output): void {
 
 const NOBODY = ['no robot has reported to this broker yet'];
 
-function describe({ robot, component, online }: FleetRow) {
+function describe(row: FleetRow) {
+  const { robot, component, online } = row;
   return {
     robot_id: robot.robot_id,
     online,
@@ -120,6 +140,9 @@ function describe({ robot, component, online }: FleetRow) {
     waiting_for: component.waiting_for ?? null,
     wake_at: component.wake_at ? new Date(component.wake_at).toISOString() : null,
     last_error: component.last_error ?? null,
+    via: row.via,
+    via_problem: row.relayProblem,
+    clock: clockProblemOf(row, Date.now()),
     id_twice: robot.link_endings > 0,
     trust_expires_at: robot.trust_expires_at
       ? new Date(robot.trust_expires_at).toISOString()
@@ -139,7 +162,13 @@ const expiring = ({ robot, component }: FleetRow): string[] =>
 
 /** Everything that is wrong with a robot, what is of the whole of it first. */
 const troubles = (row: FleetRow): string =>
-  [...twice(row), ...expiring(row), row.component.last_error?.code ?? ''].filter(Boolean).join(' ');
+  [
+    ...[...twice(row), clockProblemOf(row, Date.now())?.code, ...expiring(row)],
+    row.relayProblem && `relay:${row.relayProblem.code}`,
+    row.component.last_error?.code,
+  ]
+    .filter(Boolean)
+    .join(' ');
 
 function doing({ component }: FleetRow): string {
   const { phase, target_version: target, transfer } = component;

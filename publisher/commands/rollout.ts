@@ -6,7 +6,14 @@
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { ApiClient } from '../rollout/api-client.ts';
+import {
+  isWaitingForRobots,
+  parseRelays,
+  relayLines,
+  type TroubledRelay,
+} from '../rollout/relay-report.ts';
 import { printable } from '../../shared/base/printable.ts';
 import {
   parseExpiry,
@@ -18,6 +25,7 @@ import {
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
+  aboutRollout,
   openApi,
   rawObject,
   rolloutPath,
@@ -66,29 +74,32 @@ export function rolloutCommand(yargs: Argv): Argv {
         'status <id>',
         'waves, robots, gate and what it waits for',
         (verb) => withId(withApi(verb)).example('$0 rollout status app-1-4-2-k3f9', ''),
-        (args) => runStatus(args),
+        aboutRollout(runStatus),
       )
-      .command('watch <id>', 'follow it until it is complete or halted', withWatch, (args) =>
-        runWatch(args),
+      .command(
+        'watch <id>',
+        'follow it until it is complete or halted',
+        withWatch,
+        aboutRollout(runWatch),
       )
       .command(
         'history <id>',
         'every decision with its evidence, oldest first',
         (verb) => withId(withApi(verb)).example('$0 rollout history app-1-4-2-k3f9 --json', ''),
-        (args) => runHistory(args),
+        aboutRollout(runHistory),
       );
     argv.command(
       'withdraw <id>',
       'take an ended rollout out of what is announced; robots keep it',
       withWithdraw,
-      (args) => runWithdraw(args),
+      aboutRollout(runWithdraw),
     );
     for (const [verb, describe] of Object.entries(STEERING) as [SteerCommand, string][]) {
       argv.command(
         `${verb} <id>`,
         describe,
         (one) => withSteering(one, verb),
-        (args) => runSteer(verb, args),
+        aboutRollout((args) => runSteer(verb, args)),
       );
     }
     return argv.demandCommand(1, 'name a command: rollout list, status, watch, history, pause, …');
@@ -104,8 +115,24 @@ async function runList(args: ApiArgs): Promise<void> {
 }
 
 async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
-  const bytes = await openApi(args).get(rolloutPath(args.id));
-  makeOutput(args.json).result(rawObject(bytes), statusLines(parseRollout(bytes), Date.now()));
+  const api = openApi(args);
+  const bytes = await api.get(rolloutPath(args.id));
+  const rollout = parseRollout(bytes);
+  const relays = isWaitingForRobots(rollout) ? await readRelays(api) : [];
+  makeOutput(args.json).result({ ...rawObject(bytes), relay_problems: relays }, [
+    ...statusLines(rollout, Date.now()),
+    ...relayLines(relays),
+  ]);
+}
+
+/** Relays that say why their robots get nothing. A broker of 0.1 does not know any. */
+async function readRelays(api: ApiClient): Promise<TroubledRelay[]> {
+  try {
+    return parseRelays(await api.get('/relays'));
+  } catch (error) {
+    if (toProblem(error).code === 'NOT_FOUND') return [];
+    throw error;
+  }
 }
 
 async function runHistory(args: ApiArgs & { id: string }): Promise<void> {

@@ -4,11 +4,15 @@
  * must not hide the others. Sans-I/O.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { clockAhead, robotClockProblem } from '../../shared/rules/clock-off.ts';
 import {
-  parseOnline,
+  parsePresence,
   parseRobotState,
   type ComponentState,
+  type OnlineMessage,
+  type RelayProblem,
   type RobotState,
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
@@ -17,12 +21,14 @@ import { compareVersions } from '../../shared/rules/version.ts';
 
 export class FleetView {
   readonly #states = new Map<string, RobotState>();
-  readonly #online = new Map<string, boolean>();
+  readonly #online = new Map<string, OnlineMessage>();
+  readonly #relays = new Map<string, OnlineMessage>();
   readonly #invalid = new Set<string>();
 
   /** Takes any message; those that are not a robot's state or presence change nothing. */
   take(topic: string, payload: Uint8Array): void {
     const parsed = parseTopic(topic);
+    if (parsed?.kind === 'relay') return this.#takeRelay(topic, parsed.relay, payload);
     if (parsed?.kind !== 'robot') return;
     const { robot, leaf } = parsed;
     if (payload.byteLength === 0) {
@@ -31,11 +37,27 @@ export class FleetView {
       return;
     }
     try {
-      if (leaf === 'online') this.#online.set(robot, parseOnline(payload));
+      if (leaf === 'online') this.#online.set(robot, parsePresence(payload));
       if (leaf === 'state') this.#states.set(robot, ownState(robot, payload));
     } catch {
       this.#invalid.add(topic); // told as a number; the robot's own log has the reason
     }
+  }
+
+  #takeRelay(topic: string, relay: string, payload: Uint8Array): void {
+    this.#relays.delete(relay);
+    try {
+      if (payload.byteLength > 0) this.#relays.set(relay, parsePresence(payload));
+    } catch {
+      this.#invalid.add(topic);
+    }
+  }
+
+  /** Relays that are there and say that something is wrong with them. */
+  get relayProblems(): { readonly relay: string; readonly problem: RelayProblem }[] {
+    return [...this.#relays].flatMap(([relay, { online, problem }]) =>
+      online && problem ? [{ relay, problem }] : [],
+    );
   }
 
   /** Topics whose message could not be read. */
@@ -51,9 +73,15 @@ export class FleetView {
       worstFirst(state.components).map((component) => ({
         robot: state,
         component,
-        online: this.#online.get(state.robot_id) ?? false,
+        ...this.#linkOf(state.robot_id),
       })),
     );
+  }
+
+  #linkOf(robot: string): Pick<FleetRow, 'online' | 'via' | 'relayProblem'> {
+    const { online = false, via = null } = this.#online.get(robot) ?? {};
+    const relay = via === null ? undefined : this.#relays.get(via);
+    return { online, via, relayProblem: (relay?.online && relay.problem) || null };
   }
 }
 
@@ -67,6 +95,21 @@ export interface FleetRow {
   readonly robot: RobotState;
   readonly component: ComponentState;
   readonly online: boolean;
+  /** The relay that speaks for it. */
+  readonly via: string | null;
+  /** What that relay says is wrong with itself. */
+  readonly relayProblem: RelayProblem | null;
+}
+
+/** Robots whose clock is far off that of this machine, each once, as sentences. */
+export function clockProblems(rows: readonly FleetRow[], now: EpochMs): Problem[] {
+  const byRobot = new Map(rows.map((row) => [row.robot.robot_id, row]));
+  return [...byRobot.values()].flatMap((row) => clockProblemOf(row, now) ?? []);
+}
+
+export function clockProblemOf(row: FleetRow, now: EpochMs): Problem | null {
+  const { at, robot_id: id } = row.robot;
+  return robotClockProblem(id, clockAhead(at - now, row));
 }
 
 function ownState(robot: string, payload: Uint8Array): RobotState {

@@ -7,6 +7,8 @@
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
@@ -47,6 +49,8 @@ export interface Forecast {
   /** Of those, robots that the rollout does not name or that lack the component. */
   readonly notTargeted: number;
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
+  /** Robots whose clock is more than a day ahead of the one here: what holds today is over there. */
+  readonly clockAhead: readonly string[];
 }
 
 /** Examples of robots that are named in a line or an answer. */
@@ -56,6 +60,7 @@ export function forecast(
   offer: Offer,
   beside: readonly Offer[],
   states: readonly RobotState[],
+  now: EpochMs,
 ): Forecast {
   const robots = Object.fromEntries(
     OUTLOOKS.map((one) => [one, [] as string[]]),
@@ -66,7 +71,9 @@ export function forecast(
     if (outlook === null) notTargeted += 1;
     else robots[outlook].push(state.robot_id);
   }
-  return { known: states.length, notTargeted, robots };
+  const ahead = states.filter(({ at }) => at - now > LIMITS.aheadMsMax);
+  const clockAhead = ahead.map(({ robot_id: id }) => id);
+  return { known: states.length, notTargeted, robots, clockAhead };
 }
 
 /** Null for a robot that the rollout does not mean. */
@@ -85,11 +92,15 @@ export function outlookOf(
   return still ?? 'steps';
 }
 
-/** What robots make of rollout `id` of an announcement as it is written. */
+/**
+ * What robots make of rollout `id` of an announcement as it is written.
+ * @param now of this machine
+ */
 export function forecastOf(
   { rollouts }: Pick<AnnouncementFields, 'rollouts'>,
   id: string,
   states: readonly RobotState[],
+  now: EpochMs,
 ): Forecast | null {
   const offers = rollouts.flatMap(({ id: name, manifest, target = {} }): Offer[] => {
     const bytes = base64ToBytes(manifest);
@@ -98,7 +109,7 @@ export function forecastOf(
   });
   const offer = offers.find((one) => one.id === id);
   const others = offers.filter((one) => one.id !== id);
-  return offer ? forecast(offer, others, states) : null;
+  return offer ? forecast(offer, others, states, now) : null;
 }
 
 /** A target as it is written, with its defaults. */
@@ -149,20 +160,30 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const named = robots.slice(0, EXAMPLES).join(', ');
-    const more = robots.length > EXAMPLES ? ', …' : '';
-    const which = one === 'takes' || one === 'runs' ? '' : `: ${named}${more}`;
+    const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots)}`;
     const help = isStandstill(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
-  return [...lines, ...rest];
+  return [...lines, ...rest, ...clockLines(found)];
+}
+
+const named = (robots: readonly string[]): string =>
+  robots.slice(0, EXAMPLES).join(', ') + (robots.length > EXAMPLES ? ', …' : '');
+
+function clockLines({ clockAhead: robots }: Forecast): string[] {
+  if (robots.length === 0) return [];
+  const what = 'have a clock more than a day ahead of the one here (ROBOT_CLOCK_OFF)';
+  return [
+    `robots: ${robots.length} ${what}: ${named(robots)}`,
+    `  ROBOT_CLOCK_OFF: ${CATALOGUE.ROBOT_CLOCK_OFF.hint}`,
+  ];
 }
 
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots } = found;
+  const { known, notTargeted, robots, clockAhead } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
       one,
@@ -175,5 +196,6 @@ export function forecastFields(found: Forecast | null): object | null {
       robots[one].slice(0, EXAMPLES),
     ]),
   );
-  return { known, not_targeted: notTargeted, ...counts, examples };
+  const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
+  return { known, not_targeted: notTargeted, ...counts, examples, ...clocks };
 }

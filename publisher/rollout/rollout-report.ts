@@ -89,13 +89,14 @@ export function waitsFor(rollout: RolloutAnswer, now: number): string {
     return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
   if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
   const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
-  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(run, now)}${isElsewhere}`;
+  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(rollout.id, run, now)}${isElsewhere}`;
 }
 
-/** Until when it may have to wait, or for which robots, where that is known. */
-function waitEnd(run: RunAnswer, now: number): string {
+/** Until when it may have to wait, for which robots or for which command, where that is known. */
+function waitEnd(id: string, run: RunAnswer, now: number): string {
   const { waits_for, soak_until, evidence_until } = run;
   const unable = run.attempts?.unable ?? [];
+  if (waits_for === 'approval') return ` ${word(id)}`;
   if (waits_for === 'unable') return unable.length > 0 ? `: ${named(unable)}` : '';
   if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
   if (waits_for !== 'evidence') return '';

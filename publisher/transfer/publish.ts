@@ -253,7 +253,7 @@ function planNext(
     robots,
     ...(job.imported && { imported: job.imported }),
   });
-  const forecast = robots && forecastOf(plan.fields, rollout.id, robots);
+  const forecast = robots && forecastOf(plan.fields, rollout.id, robots, now);
   return { plan, forecast, leader };
 }
 

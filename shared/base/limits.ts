@@ -217,6 +217,8 @@ export const LIMITS = {
   upstreamTickMs: 1 * SECOND, // how often it is looked whether something is due
   upstreamHoldMs: MINUTE, // what the upstream does not allow is tried again after this
   relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
+  relayAwayMsMax: 366 * DAY, // no report waits longer at a relay: an older one has a wrong clock
+  relayProblemCharsMax: 1_000, // characters of a problem that a relay tells the broker above
   relayRetryMs: MINUTE, // and it is asked for again after this
   relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
 

@@ -33,6 +33,13 @@ const problemSchema = z.object({
   at: instantSchema.optional(),
 });
 
+const relayTextSchema = z.string().max(LIMITS.relayProblemCharsMax);
+const relayProblemSchema = z.object({
+  code: codeSchema,
+  message: relayTextSchema,
+  hint: relayTextSchema.default(''),
+});
+
 const transferSchema = z.object({
   bytes_done: sizeSchema,
   bytes_total: sizeSchema,
@@ -166,6 +173,8 @@ const onlineSchema = z.object({
   via: idSchema.nullish(),
   /** Of a relay: what it does not hand on to its robots. */
   progress_refused: refusedProgressSchema.optional(),
+  /** Of a relay: why its robots do not get what is announced. Absent while nothing is wrong. */
+  problem: relayProblemSchema.optional(),
 });
 
 /** [P-8.5] */
@@ -190,6 +199,8 @@ export type ReportedUpdate = NonNullable<ComponentState['last_update']>;
 export type UsageReport = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
 export type OnlineMessage = z.output<typeof onlineSchema>;
+/** A problem as the sender named it: its code may be one that this program does not know. */
+export type RelayProblem = z.output<typeof relayProblemSchema>;
 export type RefusedProgressFields = z.input<typeof refusedProgressSchema>;
 export type WantMessage = z.output<typeof wantSchema>;
 /** As written: instants are text. */

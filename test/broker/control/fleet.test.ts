@@ -70,6 +70,40 @@ describe('the fleet', () => {
     assert.deepEqual(said(), []);
   });
 
+  it('knows what a relay says is wrong with it, until it says nothing or is gone', () => {
+    const fleet = new Fleet();
+    const problem = { code: 'DISK_FULL', message: 'no room', hint: '' };
+    const shown = () => fleet.robots().map((record) => fleet.relayProblemOf(record)?.code ?? null);
+    fleet.applyOnline(robotId('far'), true, AT_MS, 'site-a');
+    fleet.applyOnline(robotId('near'), true, AT_MS);
+    fleet.applyRelay('site-a', true, [], problem);
+    assert.deepEqual(shown(), ['DISK_FULL', null]);
+    assert.deepEqual(fleet.relays(), [{ relay: 'site-a', problem }]);
+    fleet.applyRelay('site-a', true);
+    assert.deepEqual(shown(), [null, null]);
+    fleet.applyRelay('site-a', true, [], problem);
+    fleet.applyRelay('site-a', false, [], problem);
+    assert.deepEqual([shown(), fleet.relays()], [[null, null], []]);
+  });
+
+  it('knows how far the clock of a robot is off, as far as its report can tell', () => {
+    const fleet = new Fleet();
+    const day = 86_400_000;
+    const ahead = (id: string, via: string | null, days: number): number | null => {
+      fleet.applyOnline(robotId(id), true, AT_MS, via);
+      fleet.applyState({ ...makeState(id), at: AT_MS + days * day }, AT_MS);
+      const record = fleet.get(id);
+      return record ? fleet.clockAheadMs(record) : null;
+    };
+    fleet.applyRelay('site-a', true);
+    assert.equal(ahead('r1', null, -20_000), -20_000 * day);
+    assert.equal(ahead('r2', 'site-a', 5_000), 5_000 * day);
+    assert.equal(ahead('r3', 'site-a', -20_000), -20_000 * day);
+    assert.equal(ahead('r4', 'site-a', -30), null, 'it may have waited at the relay');
+    fleet.applyState(makeState('r5'), null);
+    assert.equal(ahead('r1', null, 0), 0);
+  });
+
   it('does not claim to have seen a robot that it only remembers', () => {
     const fleet = new Fleet();
     fleet.applyState(makeState('r1'), null);

@@ -31,6 +31,24 @@ function smallFleet(): Fleet {
 }
 
 describe('the fleet over HTTP', () => {
+  it('says what is wrong with the clock of a robot, and with the relay that it is behind', async (t) => {
+    const fleet = new Fleet();
+    const problem = { code: 'DISK_FULL', message: 'no room', hint: 'free some' };
+    fleet.applyRelay('site-a', true, [], problem);
+    fleet.applyOnline(robotId('far'), true, AT_MS, 'site-a');
+    fleet.applyOnline(robotId('old'), true, AT_MS);
+    fleet.applyState({ ...makeState('old'), at: 0 }, AT_MS);
+    fleet.applyState(makeState('far'), AT_MS);
+    const api = await startApi(t, { fleet });
+    assert.deepEqual(await getJson(api, '/relays'), { relays: [{ relay: 'site-a', problem }] });
+    const far = await getJson<{ clock: null; via_problem: object }>(api, '/robots/far');
+    assert.deepEqual([far.clock, far.via_problem], [null, problem]);
+    const old = await getJson<{ clock: Failure['error']; via_problem: null }>(api, '/robots/old');
+    assert.equal(old.via_problem, null);
+    assert.equal(old.clock.code, 'ROBOT_CLOCK_OFF');
+    assert.match(old.clock.message, /clock of old: it is \d{5}d behind the one here$/);
+  });
+
   it('lists versions by robot id, null for a robot that runs nothing', async (t) => {
     const api = await startApi(t, { fleet: smallFleet() });
     assert.deepEqual(await getJson(api, '/robots/versions'), {

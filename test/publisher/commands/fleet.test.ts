@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test, type TestContext } from 'node:test';
 import {
+  clockProblems,
   countVersions,
   FleetView,
   formatTable,
@@ -14,7 +15,7 @@ import type { RobotId } from '../../../shared/base/ids.ts';
 import { connectWire } from '../../../shared/io/mqtt-wire.ts';
 import { encodeMessage, type ComponentStateFields } from '../../../shared/formats/messages.ts';
 import type { Log } from '../../../shared/base/ports.ts';
-import { robotTopic } from '../../../shared/formats/topics.ts';
+import { relayTopic, robotTopic } from '../../../shared/formats/topics.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { startMosquitto } from '../../helpers/mosquitto.ts';
 
@@ -22,10 +23,15 @@ const QUIET: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const AT = '2026-01-01T00:00:00Z';
 const topicOf = (robot: string, leaf: 'state' | 'online') => robotTopic(robot as RobotId, leaf);
 
-function stateOf(robot: string, version: string | null, more: Partial<ComponentStateFields> = {}) {
+function stateOf(
+  robot: string,
+  version: string | null,
+  more: Partial<ComponentStateFields> = {},
+  at = AT,
+) {
   return encodeMessage({
     robot_id: robot,
-    at: AT,
+    at,
     arch: 'aarch64',
     tags: ['hall'],
     components: [{ name: 'app', version, phase: 'idle', ...more }],
@@ -127,7 +133,8 @@ test('the verbs read retained reports from a stock broker', async (t) => {
   t.after(() => wire.close());
   const send = (topic: string, bytes: Uint8Array) =>
     wire.send(topic, bytes, { retain: true, qos: 1 });
-  await send(topicOf('r1', 'state'), stateOf('r1', '1.0.0', TOO_OLD));
+  const now = new Date().toISOString();
+  await send(topicOf('r1', 'state'), stateOf('r1', '1.0.0', TOO_OLD, now));
   await send(topicOf('r1', 'online'), encodeMessage({ online: true }));
   await send(
     topicOf('r2', 'state'),
@@ -156,4 +163,46 @@ test('the verbs read retained reports from a stock broker', async (t) => {
   assert.match(robots, /^r1 +yes +app +1\.0\.0 +idle +TOO_OLD/m);
   assert.match(robots, /^r2 +no +app +1\.1\.0 +downloading 1\.2\.0 25%/m);
   assert.match(await drover(t, 'fleet', 'requests', ...broker), /^r1 +app +1\.0\.0 +2\.0\.0/m);
+});
+
+test('a robot whose clock is far off is named, and one that is only away is not', () => {
+  const now = Date.parse(AT);
+  const days = (count: number): string => new Date(now + count * 86_400_000).toISOString();
+  const said = (id: string, at: string, online: object): [string, Uint8Array][] => [
+    [topicOf(id, 'state'), stateOf(id, '1.0.0', {}, at)],
+    [topicOf(id, 'online'), encodeMessage({ online: true, ...online })],
+  ];
+  const view = viewOf(
+    Object.fromEntries([
+      ...said('ahead', days(5_000), { online: false }),
+      ...said('away', days(-30), { online: false }),
+      ...said('behind', days(-20_000), {}),
+      ...said('far', days(-20_000), { via: 'site-a' }),
+      ...said('quiet', days(-30), { via: 'site-a' }),
+      ...said('right', days(0.5), {}),
+    ]),
+  );
+  const problems = clockProblems(view.rows, now);
+  assert.deepEqual(
+    problems.map(({ code, message }) => `${code} ${message}`),
+    [
+      'ROBOT_CLOCK_OFF check the clock of ahead: it is 5000d ahead of the one here',
+      'ROBOT_CLOCK_OFF check the clock of behind: it is 20000d behind the one here',
+      'ROBOT_CLOCK_OFF check the clock of far: it is 20000d behind the one here',
+    ],
+  );
+});
+
+test('a relay that says what is wrong with it is named with its robots, while it is there', () => {
+  const problem = { code: 'DISK_FULL', message: 'no room', hint: 'free some' };
+  const view = viewOf({
+    [topicOf('r1', 'state')]: stateOf('r1', '1.0.0'),
+    [topicOf('r1', 'online')]: encodeMessage({ online: true, via: 'site-a' }),
+    [relayTopic('site-a')]: encodeMessage({ online: true, problem }),
+  });
+  assert.deepEqual(view.rows[0]?.relayProblem, problem);
+  assert.deepEqual(view.relayProblems, [{ relay: 'site-a', problem }]);
+  view.take(relayTopic('site-a'), encodeMessage({ online: false, problem }));
+  assert.equal(view.rows[0]?.relayProblem, null);
+  assert.deepEqual(view.relayProblems, []);
 });

@@ -72,7 +72,7 @@ describe('a forecast', () => {
       makeState('arm', { version: '1.9.0' }, { arch: 'aarch64' }),
       makeState('other', { name: 'nav', version: '1.0.0' }),
     ];
-    const found = forecastOf({ rollouts: [offer] }, 'new', states);
+    const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(found);
     const seen = Object.entries(found.robots).filter(([one]) => !isStandstill(one));
     assert.deepEqual(Object.fromEntries(seen), {
@@ -98,15 +98,30 @@ describe('a forecast', () => {
       await release('two', '2.0.0', '1.0.0'),
     ];
     const states = [robot('r1', '1.0.0'), robot('r0', '0.9.0')];
-    const found = forecastOf({ rollouts }, 'new', states);
+    const found = forecastOf({ rollouts }, 'new', states, NOW);
     assert.deepEqual([found?.robots.steps, found?.robots.TOO_OLD], [['r1'], ['r0']]);
     const elsewhere = rollouts.map((one) =>
       one.id === 'two' ? { ...one, target: { robots: ['r9'] } } : one,
     );
-    assert.deepEqual(forecastOf({ rollouts: elsewhere }, 'new', states)?.robots.TOO_OLD, [
+    assert.deepEqual(forecastOf({ rollouts: elsewhere }, 'new', states, NOW)?.robots.TOO_OLD, [
       'r1',
       'r0',
     ]);
+  });
+
+  it('names robots whose clock is more than a day ahead: what is announced may be over there', async () => {
+    const offer = await release('new', '2.0.0', '1.0.0');
+    const at = NOW + 5_000 * 86_400_000;
+    const states = [
+      { ...robot('right', '1.5.0'), at: NOW },
+      { ...robot('r2040', '1.5.0'), at },
+    ];
+    const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
+    assert.deepEqual(found?.clockAhead, ['r2040']);
+    const lines = forecastLines(found).join('\n');
+    assert.match(lines, /1 have a clock more than a day ahead.*ROBOT_CLOCK_OFF\): r2040/);
+    assert.match(lines, /ROBOT_CLOCK_OFF: set the clock/);
+    assert.match(JSON.stringify(forecastFields(found)), /"clock_ahead":\["r2040"\]/);
   });
 
   it('names robots that take nothing until they are mended, with the code and what to do', async () => {
@@ -122,7 +137,7 @@ describe('a forecast', () => {
       robot('newer', '3.0.0', told('TRUST_EXPIRED')),
       robot('runs', '2.0.0', told('SLOT_UNREADABLE')),
     ];
-    const found = forecastOf({ rollouts: [offer] }, 'new', states);
+    const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(found);
     assert.deepEqual(found.robots.takes, ['tried']);
     assert.deepEqual(found.robots.NOT_NEWER, ['newer']);
@@ -139,22 +154,22 @@ describe('a forecast', () => {
     }
     const fields = forecastFields(found) as Record<string, unknown>;
     assert.deepEqual([fields['SLOT_FOLDER'], 'SLOT_LOOP' in fields], [1, false]);
-    const alone = forecastOf({ rollouts: [offer] }, 'new', states.slice(0, 2));
+    const alone = forecastOf({ rollouts: [offer] }, 'new', states.slice(0, 2), NOW);
     assert.equal(alone && isUseless(alone), false, 'they take it once they are mended');
   });
 
   it('says that a robot too old for it stands still on the way as well', async () => {
     const rollouts = [await release('new', '2.0.0', '1.5.0'), await release('step', '1.5.0')];
     const last_error = { code: 'INTERNAL', message: 'm', hint: 'h', at: '2026-05-01T00:00:00Z' };
-    const found = forecastOf({ rollouts }, 'new', [robot('r1', '1.0.0', { last_error })]);
+    const found = forecastOf({ rollouts }, 'new', [robot('r1', '1.0.0', { last_error })], NOW);
     assert.deepEqual([found?.robots.steps, found?.robots.INTERNAL], [[], ['r1']]);
   });
 
   it('is useless when no robot that has reported would take it, and open when none has', async () => {
     const rollouts = [await release('new', '1.0.0')];
-    const found = forecastOf({ rollouts }, 'new', [robot('r1', '2.0.0')]);
+    const found = forecastOf({ rollouts }, 'new', [robot('r1', '2.0.0')], NOW);
     assert.equal(found && isUseless(found), true);
-    const open = forecastOf({ rollouts }, 'new', []);
+    const open = forecastOf({ rollouts }, 'new', [], NOW);
     assert.equal(open && isUseless(open), false);
   });
 });
@@ -230,10 +245,11 @@ describe('the next announcement', () => {
         const { fields } = await plan(old, ['5.0.0', min], { robots });
         for (const state of robots) {
           const could = old.some(
-            (one) => (forecastOf({ rollouts: old }, one.id, [state])?.robots.takes.length ?? 0) > 0,
+            (one) =>
+              (forecastOf({ rollouts: old }, one.id, [state], NOW)?.robots.takes.length ?? 0) > 0,
           );
           const can = fields.rollouts.some(
-            (one) => (forecastOf(fields, one.id, [state])?.robots.takes.length ?? 0) > 0,
+            (one) => (forecastOf(fields, one.id, [state], NOW)?.robots.takes.length ?? 0) > 0,
           );
           assert.ok(can || !could, `${state.components[0]?.version} is left without a way`);
         }
