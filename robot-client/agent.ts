@@ -4,12 +4,13 @@
  */
 
 import { inBackground } from '../shared/base/in-background.ts';
-import { DroverError, toProblem } from '../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import { orderFilters, robotClientId, robotTopic } from '../shared/formats/topics.ts';
+import { robotClientId } from '../shared/formats/client-ids.ts';
+import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
@@ -199,7 +200,11 @@ export class Agent {
     return {
       ...this.#reporter.state(),
       trust: showTrust(this.#trust, this.#now()),
-      link: { up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
+      link: {
+        up: this.#wire?.isUp ?? false,
+        broker: this.#options.link.url,
+        problem: this.#linkProblem,
+      },
       announcement: announcement && {
         seq: announcement.seq,
         expires_at: iso(announcement.expires_at),
@@ -214,12 +219,19 @@ export class Agent {
       robot,
       broker: link.url,
       isUp: this.#wire?.isUp === true,
+      linkProblem: this.#linkProblem,
       announcementSeq: this.#inbox.announcement?.seq ?? null,
       eventsWaiting: this.#outbox.waiting,
       endings: this.#twins.endings,
       trust: this.#trust,
     };
     return explainRobot(facts, this.#views, this.#now());
+  }
+
+  /** Why there is no link; null when there is one. */
+  get #linkProblem(): Problem | null {
+    const { isUp = false, lastError = null } = this.#wire ?? {};
+    return isUp || lastError === null ? null : toProblem(lastError);
   }
 
   #now(): EpochMs {

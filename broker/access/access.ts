@@ -7,13 +7,8 @@
 
 import { isRobotId, type RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import {
-  filterSweepsChunks,
-  parseTopic,
-  RELAY_CLIENT_PREFIX,
-  ROBOT_CLIENT_PREFIX,
-  robotClientId,
-} from '../../shared/formats/topics.ts';
+import { claimOf } from '../../shared/formats/client-ids.ts';
+import { filterSweepsChunks, parseTopic } from '../../shared/formats/topics.ts';
 import { patternCovers, rulesOf, type AccessRole, type AccessRules } from './access-rules.ts';
 
 export type Role = Exclude<AccessRole, 'anyone' | 'broker'>;
@@ -96,27 +91,45 @@ export function decideReceive(identity: Identity, clientId: string, text: string
 const rulesFor = (identity: Identity): AccessRules =>
   identity.kind === 'anyone' ? rulesOf('anyone', null) : rulesOf(identity.role, identity.robot);
 
+/** What a broker knows of a client id that somebody asks for. */
+export interface ClientIdFacts {
+  /** Who is connected with it now. */
+  readonly holder: Identity | null;
+  /** True for a name of the credentials file. */
+  isUser(name: string): boolean;
+}
+
 /**
- * Whose client id it is. One that is in use belongs to its user, and those that robots use to their
- * robots even while they are away: otherwise one robot could keep all others from connecting.
- * @param holder who is connected with it now
+ * Whose client id it is. One that is in use belongs to its user; those that our programs use, and
+ * those that are the name of a user, belong to who the credentials say, also before that one has
+ * ever been here: otherwise one robot could keep a site or all other robots from connecting.
  */
 export function decideClientId(
   identity: Identity,
   clientId: string,
-  holder: Identity | null,
+  { holder, isUser }: ClientIdFacts,
 ): AccessDecision {
   if (clientId.length > LIMITS.clientIdLengthMax) return deny('it is too long');
   if (identity.kind === 'anyone') return ALLOW;
   if (holder?.kind === 'user' && !isSame(holder, identity)) {
     return deny('another user is connected with it');
   }
-  if (clientId.startsWith(RELAY_CLIENT_PREFIX) && identity.role !== 'relay') {
-    return deny('it is kept for relays');
+  const { role, robot, username } = identity;
+  const claim = claimOf(clientId);
+  switch (claim.kind) {
+    case 'robot':
+      return claim.isOf(robot) ? ALLOW : deny('it is kept for another robot');
+    case 'relay':
+      if (role !== 'relay') return deny('it is kept for relays');
+      return claim.isOf(username) ? ALLOW : deny('it is kept for the relay of another user');
+    case 'broker':
+      return role === 'publisher' ? ALLOW : deny('it is kept for brokers');
+    case 'names': {
+      const [first] = claim.names.filter((name) => name === username || isUser(name));
+      const isFree = first === undefined || first === username;
+      return isFree ? ALLOW : deny('it is the name of another user');
+    }
   }
-  if (!clientId.startsWith(ROBOT_CLIENT_PREFIX)) return ALLOW;
-  const isOwn = identity.robot !== null && clientId === robotClientId(identity.robot);
-  return isOwn ? ALLOW : deny('it is kept for another robot');
 }
 
 /**

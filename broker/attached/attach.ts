@@ -10,6 +10,7 @@ import { toProblem } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { BROKER_CLIENT_PREFIX } from '../../shared/formats/client-ids.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { collectFromEngine, type CollectingFromEngine } from '../garbage/collect.ts';
@@ -38,7 +39,9 @@ export async function makeAttached(
   const { settings, closers, control, trust, fleet, counters, events } = parts;
   const { dataFolder, storeBytesMax: bytesMax, keepUnannouncedMs: keepMs, log } = settings;
   const journal = closers.with(await EventJournal.open(join(dataFolder, 'journal')));
-  const clientId = await journal.clientId(() => `drover-broker-${randomBytes(6).toString('hex')}`);
+  const clientId = await journal.clientId(
+    () => `${BROKER_CLIENT_PREFIX}${randomBytes(6).toString('hex')}`,
+  );
   const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
   const engine = new AttachedEngine({ address, profile, clientId, log });
   const link = () => engine.chunkLink;

@@ -118,7 +118,7 @@ export class AttachedEngine implements EnginePort {
 
   get status(): EngineStatus {
     const { profile, address } = this.#options;
-    const failure = this.#control?.failure ?? this.#events?.failure;
+    const failure = this.#control?.failure ?? this.#events?.failure ?? this.#chunks?.failure;
     return {
       kind: 'attached',
       profile: profile.name,

@@ -24,7 +24,7 @@ import { showEvent } from '../control/fleet-view.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import type { EngineStatus } from '../mqtt/engine-port.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
-import { showUpstream, type UpstreamStatus } from '../relay/relay-view.ts';
+import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort } from '../rollout/rollout-view.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
@@ -225,7 +225,7 @@ function addServiceRoutes(
     return {
       healthy,
       ...(expires && { expires }),
-      ...(link ? { upstream: { up: link.up, since: link.since } } : {}),
+      ...(link ? { upstream: showLink(link) } : {}),
     };
   });
   app.get('/', async (_request, reply) => {
@@ -233,3 +233,9 @@ function addServiceRoutes(
     return DASHBOARD_HTML;
   });
 }
+
+/** Everybody may read it: the code says what is wrong, GET /upstream says it in words. */
+const showLink = ({ up, chunks_up: chunksUp, since, problem }: UpstreamView): object => ({
+  ...{ up, chunks_up: chunksUp, since },
+  ...(problem && { problem: problem.code }),
+});

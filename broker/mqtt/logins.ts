@@ -4,6 +4,7 @@ import type { AuthenticateError, Client } from 'aedes';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { SeldomLog } from '../../shared/base/seldom-log.ts';
+import { decidersOf } from '../../shared/formats/client-ids.ts';
 import { decideClientId, decidePublish, ownerOf, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { keepsSession, refusedLogin } from './aedes-client.ts';
@@ -85,8 +86,11 @@ export class Logins {
   /** A second connection with the same id ends the first, so only its own user may make it. */
   #mayUseClientId(identity: Identity, clientId: string, owner: string): boolean {
     const { holderOf, sessions, seldom } = this.#options;
-    const decision = decideClientId(identity, clientId, holderOf(clientId));
-    if (decision.kind === 'allow' && sessions.mayUse(clientId, owner)) return true;
+    const { credentials } = this.#options;
+    const isUser = (name: string): boolean => credentials?.has(name) === true;
+    const decision = decideClientId(identity, clientId, { holder: holderOf(clientId), isUser });
+    const isOurs = (id: string): boolean => sessions.mayUse(id, owner);
+    if (decision.kind === 'allow' && decidersOf(clientId).every(isOurs)) return true;
     const reason = decision.kind === 'deny' ? decision.reason : 'its session is of another user';
     const client = clientId.slice(0, LIMITS.clientIdLengthMax);
     seldom.warn(`id ${client}`, { client, reason }, 'client id refused');

@@ -90,6 +90,7 @@ export class SiteChunks {
       this.#drop(this.#wishes.keepOnly(ids));
       for (const id of this.#looked.keys()) if (!ids.includes(id)) this.#looked.delete(id);
       await this.#lookAtNew();
+      if (this.missing === 0) this.#problem = null; // what found no room is wanted no more
     });
   }
 

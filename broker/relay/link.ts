@@ -6,8 +6,14 @@
 
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { relayClientId } from '../../shared/formats/client-ids.ts';
 import { MqttWire } from '../../shared/io/mqtt-wire.ts';
-import { encodeMessage, type RefusedProgressFields } from '../../shared/formats/messages.ts';
+import {
+  encodeMessage,
+  type RefusedProgressFields,
+  type RelayProblem,
+} from '../../shared/formats/messages.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
 import { relayTopic } from '../../shared/formats/topics.ts';
 import type { EngineAddress } from '../attached/link.ts';
@@ -28,6 +34,20 @@ export interface UpstreamHandlers {
 
 const FAREWELL_MS_MAX = 2_000;
 
+/** What a relay says of itself. */
+export interface RelayWord {
+  /** Progress that robots here do not get from us. */
+  readonly refused: RefusedProgressFields;
+  /** Why they do not get what is announced; null while nothing is wrong. */
+  readonly problem: RelayProblem | null;
+}
+
+/** A longer message would not be understood above. */
+const fitting = ({ code, message, hint }: RelayProblem): RelayProblem => ({
+  ...{ code, message: message.slice(0, LIMITS.relayProblemCharsMax) },
+  hint: hint.slice(0, LIMITS.relayProblemCharsMax),
+});
+
 export class UpstreamLink {
   readonly #control: MqttWire;
   readonly #chunks: MqttWire;
@@ -38,18 +58,19 @@ export class UpstreamLink {
 
   /**
    * Comes back before there is a link.
-   * @param name of this relay: its client id, and what robots are known by as `via`
+   * @param name of this relay: what robots are known by as `via`
    */
   constructor(
     address: UpstreamAddress,
     { name, log, ...on }: UpstreamHandlers & { name: string; log: Log },
   ) {
     this.#log = log;
+    const clientId = relayClientId(name, address.username);
     this.#presence = relayTopic(name);
     // With the link it is gone who speaks for the robots here.
     const will = { topic: this.#presence, payload: GONE, retain: true };
     this.#control = new MqttWire(
-      { ...address, clientId: name, will, listenForRefusals: true },
+      { ...address, clientId, will, listenForRefusals: true },
       {
         onMessage: (topic, payload) => on.onControl(topic, payload),
         onUp: () => {
@@ -65,7 +86,7 @@ export class UpstreamLink {
       log,
     );
     this.#chunks = new MqttWire(
-      { ...address, clientId: `${name}-chunks` },
+      { ...address, clientId: `${clientId}-chunks` },
       {
         onMessage: (_topic, payload) => on.onChunk(payload),
         onUp: () => on.onChunksUp(),
@@ -95,8 +116,18 @@ export class UpstreamLink {
   /** What a person should know of; null while all is well. */
   get problem(): Problem | null {
     const { isUp, lastError } = this.#control;
-    if (!isUp) return lastError ? toProblem(lastError) : this.#refusal;
-    return this.#refusal;
+    if (!isUp && lastError) return toProblem(lastError);
+    return this.#refusal ?? this.chunksProblem;
+  }
+
+  get areChunksUp(): boolean {
+    return this.#chunks.isUp;
+  }
+
+  /** Why no chunks come although orders do; null while they may. */
+  get chunksProblem(): Problem | null {
+    const { isUp, lastError } = this.#chunks;
+    return isUp || !lastError ? null : toProblem(lastError);
   }
 
   /** Something that was asked of the upstream and that it does not allow; null when it does. */
@@ -106,14 +137,12 @@ export class UpstreamLink {
       this.#log.error({ problem: this.#refusal }, 'the upstream refused the connection');
   }
 
-  /**
-   * From now on what is known of robots here is what they say.
-   * @param refused progress that they do not get from us
-   */
-  async appear(refused: RefusedProgressFields): Promise<void> {
+  /** From now on what is known of robots here is what they say. */
+  async appear({ refused, problem }: RelayWord): Promise<void> {
     const payload = encodeMessage({
       online: true,
       ...(refused.length > 0 && { progress_refused: refused }),
+      ...(problem && { problem: fitting(problem) }),
     });
     await this.#control.send(this.#presence, payload, { retain: true, qos: 1 });
   }

@@ -9,6 +9,8 @@ export interface UpstreamStatus {
   /** Without credentials. */
   readonly url: string;
   readonly isUp: boolean;
+  /** Of the connection for chunks: orders come without it, releases do not. */
+  readonly areChunksUp: boolean;
   /** Of the last change of `isUp`. */
   readonly sinceMs: EpochMs;
   readonly problem: Problem | null;
@@ -24,6 +26,7 @@ export interface UpstreamView {
   readonly name: string;
   readonly url: string;
   readonly up: boolean;
+  readonly chunks_up: boolean;
   readonly since: string;
   readonly problem: Problem | null;
   readonly backlog: UpstreamStatus['backlog'];
@@ -33,8 +36,19 @@ export interface UpstreamView {
 }
 
 export function showUpstream(status: UpstreamStatus): UpstreamView {
-  const { name, url, isUp, sinceMs, problem, backlog, bundles, missing, bytesPulled } = status;
+  const { name, url, isUp, areChunksUp, sinceMs, problem, backlog, bundles, missing, bytesPulled } =
+    status;
   const since = new Date(sinceMs).toISOString();
   const amounts = { chunks_missing: missing, bytes_pulled: bytesPulled };
-  return { name, url, up: isUp, since, problem, backlog, ...amounts, bundles };
+  return {
+    name,
+    url,
+    up: isUp,
+    chunks_up: areChunksUp,
+    since,
+    problem,
+    backlog,
+    ...amounts,
+    bundles,
+  };
 }

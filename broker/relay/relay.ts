@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { toProblem } from '../../shared/base/errors.ts';
+import { RELAY_CLIENT_PREFIX } from '../../shared/formats/client-ids.ts';
 import { proofOf } from '../../shared/formats/envelope.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
@@ -19,7 +20,6 @@ import {
   parseTopic,
   PROGRESS_FILTER,
   TRUST_FILTER,
-  RELAY_CLIENT_PREFIX,
   trustTopic,
   UPDATES_TOPIC,
   type Topic,
@@ -35,7 +35,7 @@ import type { Counters } from '../http/metrics.ts';
 import { readAnnouncement } from '../rollout/announced.ts';
 import { SiteChunks } from './chunks.ts';
 import { planDown, type DownPlan } from './downstream.ts';
-import { UpstreamLink, type UpstreamAddress } from './link.ts';
+import { UpstreamLink, type RelayWord, type UpstreamAddress } from './link.ts';
 import { UpstreamQueue } from './outbound-queue.ts';
 import type { UpstreamStatus } from './relay-view.ts';
 import { RelayBook } from './store.ts';
@@ -94,7 +94,8 @@ export class Relay implements ReportSink {
       name,
       queue: kept.queue,
       send: async (...message) => await this.#up.control.send(...message),
-      appear: async () => await this.#up.appear(this.#refused.fields),
+      word: () => this.#word,
+      appear: async (word) => await this.#up.appear(word),
       onRefused: (error) => this.#up.note(error),
     });
     this.#chunks = new SiteChunks({
@@ -124,6 +125,7 @@ export class Relay implements ReportSink {
       name: this.#book.name,
       url: address.url,
       isUp: link?.isUp ?? false,
+      areChunksUp: link?.areChunksUp ?? false,
       sinceMs: link?.sinceMs ?? Date.now(),
       problem: link?.problem ?? this.#chunks.problem,
       backlog: this.#upward.backlog,
@@ -201,6 +203,17 @@ export class Relay implements ReportSink {
     throw new TypeError('Relay: it does not run yet');
   }
 
+  /** Of a relay below, what it says: its robots are robots of this site to those above. */
+  get #word(): RelayWord {
+    const below = this.#options.fleet.relays().find(({ problem }) => problem !== null);
+    const own = this.#link?.chunksProblem ?? this.#chunks.problem;
+    const theirs = below?.problem && {
+      ...below.problem,
+      message: `relay ${below.relay}: ${below.problem.message}`,
+    };
+    return { refused: this.#refused.fields, problem: own ?? theirs ?? null };
+  }
+
   #onUp(): void {
     const { address, log } = this.#options;
     log.info({ upstream: address.url, name: this.#book.name }, 'connected to the upstream');
@@ -230,8 +243,7 @@ export class Relay implements ReportSink {
     try {
       const plan = this.#plan(text, topic, payload);
       await this.#carryOut(plan, { text, topic, payload });
-      if (topic.kind === 'progress' && this.#refused.heard(topic.rollout))
-        this.#upward.appearAgain();
+      if (topic.kind === 'progress') this.#refused.heard(topic.rollout);
     } catch (error) {
       const problem = toProblem(error);
       if (topic.kind === 'progress') this.#noteRefused(topic.rollout, problem.code, error);
@@ -242,8 +254,7 @@ export class Relay implements ReportSink {
 
   /** Tells the upstream that robots here do not get this progress. */
   #noteRefused(rollout: string, code: ErrorCode, thrown: unknown): void {
-    const word = { code, seq: seqOfRefused(thrown) };
-    if (this.#refused.note(rollout, word)) this.#upward.appearAgain();
+    this.#refused.note(rollout, { code, seq: seqOfRefused(thrown) });
   }
 
   #plan(text: string, topic: Topic, payload: Uint8Array): DownPlan {

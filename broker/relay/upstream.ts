@@ -19,6 +19,7 @@ import type { Log, SendOptions } from '../../shared/base/ports.ts';
 import { parseTopic, robotFilter, robotTopic } from '../../shared/formats/topics.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { isHopeless } from './backlog.ts';
+import type { RelayWord } from './link.ts';
 import { newsOf, ReportBook } from './state-dedup.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import type { Said, UpstreamQueue } from './outbound-queue.ts';
@@ -36,8 +37,10 @@ export interface UpwardOptions {
   readonly fleet: Fleet;
   readonly log: Log;
   send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void>;
+  /** What this relay says of itself. */
+  word(): RelayWord;
   /** Robots that were missed or came back are told of: the relay may show itself. */
-  appear(): Promise<void>;
+  appear(word: RelayWord): Promise<void>;
   /** Null: what was not allowed is allowed now. */
   onRefused(error: unknown): void;
 }
@@ -54,6 +57,7 @@ export class Upward {
   #epoch = 0;
   #isUp = false;
   #hasAppeared = false;
+  #toldWord = '';
   #isPumping = false;
   #isHungry = false;
   #heldUntilMs = -Infinity;
@@ -65,7 +69,7 @@ export class Upward {
       const parsed = parseTopic(topic);
       if (parsed?.kind === 'robot') this.#noteState(parsed.robot);
     }
-    this.#tick = setInterval(() => this.#pump(), LIMITS.upstreamTickMs);
+    this.#tick = setInterval(() => this.#onTick(), LIMITS.upstreamTickMs);
   }
 
   /** Robots whose state has not reached the upstream yet, and events and requests. */
@@ -92,12 +96,6 @@ export class Upward {
     this.#pump();
   }
 
-  /** Sends the presence of this relay again, since its content has changed. */
-  appearAgain(): void {
-    this.#hasAppeared = false;
-    this.#pump();
-  }
-
   up(): void {
     this.#epoch += 1;
     this.#isUp = true;
@@ -114,6 +112,12 @@ export class Upward {
   close(): void {
     this.down();
     clearInterval(this.#tick);
+  }
+
+  /** What this relay says of itself is said again once it has changed. */
+  #onTick(): void {
+    if (JSON.stringify(this.#options.word()) !== this.#toldWord) this.#hasAppeared = false;
+    this.#pump();
   }
 
   #noteState(robot: RobotId): void {
@@ -171,8 +175,13 @@ export class Upward {
     const onlines = await this.#sendOnlines();
     if (!this.#hasAppeared) {
       if (onlines) return true; // first all of them: who went away meanwhile is not there with us
-      await this.#options.appear();
+      const word = this.#options.word();
       this.#hasAppeared = true;
+      this.#toldWord = JSON.stringify(word);
+      await this.#options.appear(word).catch((error: unknown) => {
+        this.#hasAppeared = false;
+        throw error;
+      });
     }
     const events = await this.#sendEvents();
     const states = await this.#sendStates();

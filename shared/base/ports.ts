@@ -4,6 +4,7 @@
  * Sans-I/O.
  */
 
+import type { DroverError } from './errors.ts';
 import type { MonoMs, Sha256Hex } from './ids.ts';
 
 export interface Log {
@@ -24,6 +25,8 @@ export interface SendOptions {
  */
 export interface Wire {
   readonly isUp: boolean;
+  /** Why the last connection failed or ended; null when there was no failure yet. */
+  readonly lastError?: DroverError | null;
   /** When bytes of a message last came: it may be slow, but it is on its way.
    * -Infinity when none ever did; left out by a wire that sees whole messages only. */
   readonly bodyAtMs?: MonoMs;

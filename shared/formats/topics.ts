@@ -4,9 +4,6 @@
  */
 
 import { isId, isSha256Hex, type RobotId, type RolloutId, type Sha256Hex } from '../base/ids.ts';
-import { LIMITS } from '../base/limits.ts';
-import { utf8 } from '../crypto/bytes.ts';
-import { sha256Hex } from '../crypto/hash.ts';
 
 export const UPDATES_TOPIC = 'fleet/updates';
 /** A root of its own, so that `fleet/#` does not pull the store. [P-2.2] */
@@ -103,19 +100,4 @@ export function filterSweepsChunks(filter: string): boolean {
   if (second === '#') return true;
   const matchesSecond = second === '+' || isSha256Hex(second);
   return matchesSecond && (rest.length === 0 || (rest.length === 1 && rest[0] === '#'));
-}
-
-/**
- * The MQTT client id of a robot: brokers with credentials keep it for that robot alone.
- */
-export const ROBOT_CLIENT_PREFIX = 'robot-';
-/** Client ids that relays use when their site has no name of its own. */
-export const RELAY_CLIENT_PREFIX = 'relay-';
-
-/** It must fit a topic level; a robot id that leaves no room for the prefix is hashed. */
-export function robotClientId(robot: RobotId): string {
-  const plain = `${ROBOT_CLIENT_PREFIX}${robot}`;
-  return plain.length <= LIMITS.idLengthMax
-    ? plain
-    : `${ROBOT_CLIENT_PREFIX}${sha256Hex(utf8(robot)).slice(0, 32)}`;
 }

@@ -12,7 +12,8 @@ import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { countEndings, reconnectMs, waitsOf } from '../base/backoff.ts';
 import { splitBrokerUrls } from '../base/broker-urls.ts';
-import { DroverError } from '../base/errors.ts';
+import type { ErrorCode } from '../base/error-catalogue.ts';
+import { DroverError, toProblem } from '../base/errors.ts';
 import type { MonoMs } from '../base/ids.ts';
 import { inBackground } from '../base/in-background.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -46,8 +47,12 @@ export interface MqttWireOptions {
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
 const SUBACK_FAILURE = 0x80;
-/** CONNACK return codes 4 and 5: wrong credentials, and trying again will not change it. */
-const AUTH_RETURN_CODES: readonly unknown[] = [4, 5];
+/** Of CONNACK: what trying again does not change. Others are told as a broker that is away. */
+const REFUSALS: ReadonlyMap<unknown, ErrorCode> = new Map([
+  [2, 'CLIENT_ID_REFUSED'],
+  [4, 'BROKER_AUTH_REFUSED'],
+  [5, 'BROKER_AUTH_REFUSED'],
+]);
 
 export class MqttWire implements Wire {
   readonly #options: MqttWireOptions;
@@ -306,10 +311,21 @@ export class MqttWire implements Wire {
   }
 
   #onError(error: Error & { code?: unknown }): void {
-    this.#lastError = AUTH_RETURN_CODES.includes(error.code)
-      ? new DroverError('BROKER_AUTH_REFUSED', `connect ${this.#url}: ${error.message}`)
+    const code = REFUSALS.get(error.code);
+    this.#lastError = code
+      ? this.#refused(code, error.message)
       : this.#unreachable(error.message === '' ? String(error.code) : error.message);
-    this.#log.debug({ reason: error.message }, 'link error');
+    // Once, and not at the first try: a command that makes only one tells it as its failure.
+    const isNews = code !== undefined && this.#attempt === 1;
+    if (isNews)
+      this.#log.warn({ problem: toProblem(this.#lastError) }, 'the broker lets us not in');
+    else this.#log.debug({ reason: error.message }, 'link error');
+  }
+
+  #refused(code: ErrorCode, why: string): DroverError {
+    const { clientId } = this.#options;
+    const said = code === 'CLIENT_ID_REFUSED' ? `the client id ${clientId} was refused` : why;
+    return new DroverError(code, `connect ${this.#url}: ${said}`);
   }
 
   #onClose(client: MqttClient): void {
@@ -356,7 +372,7 @@ export function openMqttWire(options: MqttWireOptions, handlers: WireHandlers, l
 }
 
 /** Resolves when the link is up; rejects with the last failure after `connectWaitMs`, at once when
- * the credentials were refused. */
+ * the credentials or the client id were refused. */
 export async function connectWire(
   options: MqttWireOptions,
   handlers: WireHandlers,
@@ -366,7 +382,7 @@ export async function connectWire(
     const startedAtMs = performance.now();
     const wire: MqttWire = new MqttWire(options, handlers, log);
     const poll = setInterval(() => {
-      const refused = wire.lastError?.code === 'BROKER_AUTH_REFUSED';
+      const refused = [...REFUSALS.values()].some((code) => code === wire.lastError?.code);
       const late =
         performance.now() - startedAtMs > LIMITS.connectWaitMs ||
         wire.failedAttempts >= LIMITS.connectAttemptsMax;

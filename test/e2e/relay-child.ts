@@ -12,6 +12,7 @@ export interface ApiRobot {
   readonly phase: string;
   readonly online: boolean;
   readonly via: string | null;
+  readonly via_problem: { readonly code: string } | null;
 }
 
 export interface ApiEvent {

@@ -12,6 +12,9 @@ import { startDrover } from '../helpers/child.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { relayClientId } from '../../shared/formats/client-ids.ts';
+import { connectWire } from '../../shared/io/mqtt-wire.ts';
+import { makeLog } from '../../shared/io/cli.ts';
 import { addUser, type Login } from './credentials.ts';
 
 const EVENTS = 'fleet/robots/+/events';
@@ -180,6 +183,29 @@ describe('a client id', () => {
     }
     const back = await connect(t, broker.url, { clientId: 'north', ...users.site });
     assert.equal(typeof back, 'object');
+  });
+
+  it('of a relay is for its user before the relay was ever there, for each connection', async (t) => {
+    const { broker, users } = await makeSite(t);
+    const control = relayClientId('north', users.site.username);
+    const ids = [control, `${control}-chunks`, 'site', 'site-chunks'];
+    for (const clientId of ids) {
+      for (const who of [users.r1, users.tech, users.pub]) {
+        const options = { clientId, clean: false, ...who };
+        assert.equal(await connect(t, broker.url, options), 2, `${clientId} ${who.username}`);
+      }
+    }
+    for (const clientId of ids) {
+      assert.equal(typeof (await connect(t, broker.url, { clientId, ...users.site })), 'object');
+    }
+  });
+
+  it('that is refused is told as that to who connects, with what to do', async (t) => {
+    const { broker, users } = await makeSite(t);
+    const link = { url: broker.url, clientId: 'robot-r2', ...users.r1 };
+    const log = makeLog('test', 'silent');
+    const refused = { code: 'CLIENT_ID_REFUSED', message: /client id robot-r2/, hint: /sessions/ };
+    await assert.rejects(connectWire(link, { onMessage: () => undefined }, log), refused);
   });
 
   it('of a relay is kept also when its first connection ends with its CONNACK', async (t) => {

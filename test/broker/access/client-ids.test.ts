@@ -11,7 +11,7 @@ import {
 import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
 import { isId, parseRobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { robotClientId } from '../../../shared/formats/topics.ts';
+import { decidersOf, relayClientId, robotClientId } from '../../../shared/formats/client-ids.ts';
 
 const ANYONE: Identity = { kind: 'anyone' };
 const user = (role: Role, username: string, robot: string | null = null): Identity => ({
@@ -22,6 +22,9 @@ const user = (role: Role, username: string, robot: string | null = null): Identi
 });
 const ROBOT = user('robot', 'r1', 'r1');
 const PEOPLE = [user('publisher', 'ci'), user('technician', 'op'), user('relay', 'site')];
+const NAMES = ['ci', 'op', 'site', 'site-a', 'r1', 'evil'];
+const decide = (who: Identity, clientId: string, holder: Identity | null = null) =>
+  decideClientId(who, clientId, { holder, isUser: (name) => NAMES.includes(name) });
 const anyId = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
 
 describe('the client id of a robot', () => {
@@ -41,14 +44,88 @@ describe('the client id of a robot', () => {
       fc.property(anyId, anyId, (own, other) => {
         const robot = user('robot', 'someone', own);
         const mine = robotClientId(parseRobotId(own));
-        assert.equal(decideClientId(robot, mine, null).kind, 'allow');
-        for (const one of PEOPLE) assert.equal(decideClientId(one, mine, null).kind, 'deny');
+        assert.equal(decide(robot, mine).kind, 'allow');
+        for (const one of PEOPLE) assert.equal(decide(one, mine).kind, 'deny');
         if (own === other) return;
         const foreign = robotClientId(parseRobotId(other));
-        assert.equal(decideClientId(robot, foreign, null).kind, 'deny');
+        assert.equal(decide(robot, foreign).kind, 'deny');
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('the client ids of a relay', () => {
+  const evil = [user('robot', 'evil', 'evil'), user('relay', 'other'), ...PEOPLE.slice(0, 2)];
+
+  it('follow from its user, so that nobody else can have one before it was ever there', () => {
+    fc.assert(
+      fc.property(anyId, anyId, (name, username) => {
+        const relay = user('relay', username);
+        const control = relayClientId(name, username);
+        for (const id of [control, `${control}-chunks`]) {
+          assert.ok(isId(id), id);
+          assert.equal(decide(relay, id).kind, 'allow');
+          for (const one of evil) {
+            if (one.kind === 'user' && one.username === username) continue;
+            assert.equal(decide(one, id).kind, 'deny', id);
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('differ for each user and each name', () => {
+    const ids = [
+      ...[relayClientId('a', 'x'), relayClientId('a', 'y'), relayClientId('b', 'x')],
+      ...['n', 'm'].map((end) => relayClientId('n'.repeat(47) + end, 'x')),
+    ];
+    assert.equal(new Set(ids).size, ids.length);
+  });
+
+  it('of 0.1 are let in as before, where they are the name of nobody else', () => {
+    const [, , site] = PEOPLE;
+    assert.ok(site);
+    for (const id of [
+      'north',
+      'north-chunks',
+      'site',
+      'site-chunks',
+      'relay-0a1b2c3d4e5f-chunks',
+    ]) {
+      assert.equal(decide(site, id).kind, 'allow', id);
+    }
+  });
+});
+
+describe('the name of a user', () => {
+  it('is a client id for that user alone, with the parts that our programs append', () => {
+    const [robot, ...others] = [user('robot', 'evil', 'evil'), ...PEOPLE];
+    assert.ok(robot);
+    for (const id of ['site-a', 'site-a-chunks', 'site-a-control', 'site-a-events']) {
+      for (const one of [robot, ...others]) assert.equal(decide(one, id).kind, 'deny', id);
+      assert.equal(decide(user('relay', 'site-a'), id).kind, 'allow', id);
+    }
+    assert.equal(decide(robot, 'evil').kind, 'allow');
+    assert.equal(decide(robot, 'site-b').kind, 'allow', 'nobody is called that');
+  });
+});
+
+describe('the client id of an attached broker', () => {
+  it('is for who may be one, and its events say whose the other parts are', () => {
+    const [ci, op, site] = PEOPLE;
+    assert.ok(ci && op && site);
+    const id = 'drover-broker-0a1b2c3d4e5f-control';
+    assert.equal(decide(ci, id).kind, 'allow');
+    for (const one of [op, site, ROBOT]) assert.equal(decide(one, id).kind, 'deny');
+    assert.ok(decidersOf(id).includes('drover-broker-0a1b2c3d4e5f-events'));
+  });
+
+  it('no part that somebody keeps takes its program away from another user', () => {
+    assert.deepEqual(decidersOf('north'), ['north', 'north']);
+    assert.deepEqual(decidersOf('north-chunks'), ['north-chunks', 'north']);
+    assert.deepEqual(decidersOf('robot-r1-chunks'), ['robot-r1-chunks']);
   });
 });
 
@@ -56,10 +133,10 @@ describe('a client id in use', () => {
   it('is for its user to use again, and for no other', () => {
     const [ci, op] = PEOPLE;
     assert.ok(ci && op);
-    assert.equal(decideClientId(ci, 'x', ci).kind, 'allow');
-    assert.equal(decideClientId(ci, 'x', op).kind, 'deny');
-    assert.equal(decideClientId(ci, 'x', null).kind, 'allow');
-    assert.equal(decideClientId(ANYONE, 'robot-r1', ANYONE).kind, 'allow');
+    assert.equal(decide(ci, 'x', ci).kind, 'allow');
+    assert.equal(decide(ci, 'x', op).kind, 'deny');
+    assert.equal(decide(ci, 'x').kind, 'allow');
+    assert.equal(decide(ANYONE, 'robot-r1', ANYONE).kind, 'allow');
   });
 });
 

@@ -9,7 +9,13 @@ import { startApi } from '../api.ts';
 
 const SINCE_MS = Date.UTC(2026, 4, 4, 10);
 const AWAY: UpstreamStatus = {
-  ...{ name: 'site-a', url: 'mqtts://cloud:8883', isUp: false, sinceMs: SINCE_MS },
+  ...{
+    name: 'site-a',
+    url: 'mqtts://cloud:8883',
+    isUp: false,
+    areChunksUp: false,
+    sinceMs: SINCE_MS,
+  },
   problem: { code: 'BROKER_UNREACHABLE', message: 'reach broker: refused', hint: 'check it' },
   backlog: { states: 3, events: 40, dropped: 2 },
   bundles: [{ id: 'app-1', chunks: 9, missing: 7, unavailable: 1, known: true }],
@@ -24,7 +30,7 @@ describe('the way up from a site', () => {
     const { problem, backlog, bundles } = AWAY;
     assert.deepEqual(shown, {
       upstream: {
-        ...{ name: 'site-a', url: 'mqtts://cloud:8883', up: false },
+        ...{ name: 'site-a', url: 'mqtts://cloud:8883', up: false, chunks_up: false },
         since: '2026-05-04T10:00:00.000Z',
         ...{ problem, backlog, bundles, chunks_missing: 7, bytes_pulled: 1234 },
       },
@@ -32,7 +38,8 @@ describe('the way up from a site', () => {
     const health = await api.get('/healthz');
     assert.equal(health.status, 200);
     const since = '2026-05-04T10:00:00.000Z';
-    assert.deepEqual(await health.json(), { healthy: true, upstream: { up: false, since } });
+    const link = { up: false, chunks_up: false, since, problem: 'BROKER_UNREACHABLE' };
+    assert.deepEqual(await health.json(), { healthy: true, upstream: link });
   });
 
   it('is nothing on a broker that has none above', async (t) => {

@@ -1,0 +1,30 @@
+/** What an attached broker says of an engine that turns it away. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { EngineLink } from '../../../broker/attached/link.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+
+/** Answers each CONNECT with this return code. */
+async function startRefusing(t: TestContext, code: number): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.once('data', () => socket.end(Buffer.from([0x20, 2, 0, code])));
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  return `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test('a client id that is refused is told as that, and a login as that, not as an engine that is away', async (t) => {
+  const expected = [
+    [2, { code: 'CLIENT_ID_REFUSED', message: /client id drover-broker-1-control/, hint: /Roles/ }],
+    [5, { code: 'BROKER_AUTH_REFUSED', hint: /--engine-password-file/ }],
+  ] as const;
+  for (const [code, failure] of expected) {
+    const options = { url: await startRefusing(t, code), clientId: 'drover-broker-1-control' };
+    await assert.rejects(EngineLink.open(options, {}, makeLog('test', 'silent')), failure);
+  }
+});
