@@ -11,6 +11,7 @@ import {
   isTokenShaped,
   makeToken,
   putCredentialUser,
+  ROLES,
   type CredentialUserFields,
 } from '../access/credentials.ts';
 import { hashPassword } from '../access/passwords.ts';
@@ -27,9 +28,9 @@ export const passwdCommand = (argv: Argv): Argv =>
         .option('file', { ...TEXT, demandOption: true, describe: 'file of users and roles' })
         .option('user', { ...TEXT, demandOption: true, describe: 'name of the user' })
         .option('role', {
-          choices: ['publisher', 'robot', 'technician', 'relay'] as const,
+          choices: ROLES,
           demandOption: true,
-          describe: 'what the user may do: docs/tls.md',
+          describe: 'what the user may do: docs/operations.md',
         })
         .option('robot-id', { ...TEXT, describe: 'for role robot (default: the user name)' })
         .option('password-stdin', {
