@@ -63,18 +63,31 @@ test('a first announcement has the seconds of now as its seq', async () => {
 
 test('under the id of one that is announced it goes on, and supersedes nothing', async () => {
   const statuses = new Map<string, LedStatus>([['new', { status: 'complete', settled: false }]]);
-  for (const version of ['1.0.0', '1.1.0']) {
-    const old = [fleet.makeRollout('new', await bundleOf('1.0.0'))];
-    const next = await bundleOf(version);
-    const { superseded, kept, isAgain, fields } = plan(old, next, { statuses, supersede: ['new'] });
-    assert.deepEqual([superseded, kept, isAgain], [[], [], true], version);
-    assert.deepEqual(
-      fields.rollouts.map(({ id, supersedes }) => [id, supersedes]),
-      [['new', undefined]],
-    );
-  }
+  const bundle = await bundleOf('1.0.0');
+  const old = [fleet.makeRollout('new', bundle)];
+  const { superseded, kept, isAgain, fields } = plan(old, bundle, { statuses, supersede: ['new'] });
+  assert.deepEqual([superseded, kept, isAgain], [[], [], true]);
+  assert.deepEqual(
+    fields.rollouts.map(({ id, supersedes }) => [id, supersedes]),
+    [['new', undefined]],
+  );
   const fresh = plan([], await bundleOf('1.0.0'));
   assert.equal(fresh.isAgain, false);
+});
+
+test('another release wants another id: one that is complete is open to everybody', async () => {
+  const statuses = new Map<string, LedStatus>([['new', { status: 'complete', settled: true }]]);
+  const old = [fleet.makeRollout('new', await bundleOf('1.0.0'))];
+  const others = [await bundleOf('1.1.0'), await bundleOf('1.0.0', { name: 'nav' })];
+  for (const next of others) {
+    for (const more of [{}, { supersede: ['new'] }, { fields: { emergency: true } }]) {
+      assertRefused(
+        'ROLLOUT_OVERLAP',
+        () => plan(old, next, { statuses, ...more }),
+        /goes by the id new/,
+      );
+    }
+  }
 });
 
 test('seq rises even when the clock of an earlier publisher was ahead', async () => {
