@@ -214,7 +214,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     await site.took('r1', 'x-1', 'installed');
     await site.until('x-1', 'waits for a person', (run) => run?.waits_for === 'approval');
     const gate = await site.ok('rollout', 'status', 'x-1');
-    assert.match(gate, /^waits {5}for a person: drover rollout approve$/m);
+    assert.match(gate, /^waits {5}for a person: drover rollout approve x-1$/m);
     assert.match(gate, /^gate {6}pass\n +apply +bound +pass +1 of 1/m);
     await site.restartBroker(watch, objects);
     await site.ok('rollout', 'status', 'x-1');
