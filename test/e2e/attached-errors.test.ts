@@ -13,6 +13,7 @@ import { findPeer } from '../helpers/peer.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startDrover } from '../helpers/child.ts';
 import { AttachedChild } from './attached-child.ts';
+import { addUser } from './credentials.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { Site } from './site.ts';
 
@@ -100,7 +101,7 @@ describe('a broker that cannot attach', () => {
     assert.doesNotMatch(broker.child.stdout + broker.child.stderr, new RegExp(SECRET));
   });
 
-  it('says which filter an engine refuses, here another drover-broker', async (t) => {
+  it('is told by another drover-broker that only a publisher may be a broker there', async (t) => {
     const site = await Site.open(t);
     const file = site.path('credentials.json');
     const password = ['--user', 'r1', '--role', 'robot', '--password-stdin'];
@@ -108,13 +109,16 @@ describe('a broker that cannot attach', () => {
       input: SECRET,
     });
     assert.equal((await made.exit).code, 0, made.describe());
+    const ci = await addUser(file, 'ci', 'publisher');
     const carrier = await startBrokerChild(t, { args: ['--credentials', file] });
     const engine = carrier.url.replace('mqtt://', `mqtt://r1:${SECRET}@`);
     const args = ['--engine-profile', 'aedes'];
     const { exit, code } = await endOf(
       AttachedChild.spawn(t, site, { engine, data: 'broker', args }),
     );
-    assert.deepEqual([exit, code], [3, 'ENGINE_TOPIC_DENIED']);
+    assert.deepEqual([exit, code], [3, 'CLIENT_ID_REFUSED']);
+    const own = carrier.url.replace('mqtt://', `mqtt://ci:${ci.password}@`);
+    await AttachedChild.start(t, site, { engine: own, data: 'broker', args });
   });
 
   it('does not start beside a listener of its own, without a trust file, or with a hasty lease', async (t) => {
