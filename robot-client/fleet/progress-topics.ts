@@ -1,8 +1,8 @@
 /**
  * Asks for the progress of each announced rollout by its own topic, beside the wildcard: some
  * engines hand nothing that they retain to a filter with `+` in it, and there a robot that comes
- * late would never hear that a rollout was stopped. Until the engine had its time to answer, a rollout that
- * needs no controller waits.
+ * late would never hear that a rollout was stopped. Until the engine had its time to answer, a
+ * rollout that needs no controller waits.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';

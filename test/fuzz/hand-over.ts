@@ -1,6 +1,6 @@
 /**
  * Memory that a hunt and its watchman share: the input that is being opened, and how many there
- * were. It outlives a thread that hangs or ran out of memory, which can tell nothing itself any more.
+ * were. It outlives a thread that hangs or ran out of memory, which can tell nothing itself.
  */
 
 import { INPUT_BYTES_MAX } from './hunt.ts';
