@@ -35,7 +35,12 @@ export interface PackageRequest {
   readonly wanted: NonNullable<WantMessage['package']>;
 }
 
-export type RefusalOf = RefusedProgressFields[number] & { readonly who: string };
+/** `voice`: by whose credentials it came to us, see `voiceOf`. */
+export type RefusalOf = RefusedProgressFields[number] & { readonly voice: string };
+
+/** Robots of one relay speak with its credentials: together they are one voice. */
+export const voiceOf = ({ robot, via }: Pick<RobotRecord, 'robot' | 'via'>): string =>
+  via === null ? robot : `relay ${via}`;
 
 /** The component whose version stands for the robot in short lists: `app`, else its first. */
 export function mainComponent(record: RobotRecord): ComponentState | null {
@@ -129,10 +134,10 @@ export class Fleet {
     const robots = [...this.#robots.values()].filter(({ online }) => online);
     return [
       ...[...this.#relays].flatMap(([relay, all]) =>
-        all.map((one) => ({ who: `relay ${relay}`, ...one })),
+        all.map((one) => ({ voice: `relay ${relay}`, ...one })),
       ),
-      ...robots.flatMap(({ robot: who, state }) =>
-        (state?.progress_refused ?? []).map((one) => ({ who, ...one })),
+      ...robots.flatMap((record) =>
+        (record.state?.progress_refused ?? []).map((one) => ({ voice: voiceOf(record), ...one })),
       ),
     ];
   }

@@ -17,11 +17,11 @@ import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { termAt } from '../../shared/rules/terms.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
-import { adopt } from './takeover.ts';
+import { adopt, pauseOlderCopy } from './takeover.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { lookAt, worldOf, type Looked, type World } from './reconcile.ts';
+import { isStop, lookAt, worldOf, type Tracked, type World } from './reconcile.ts';
 import { countToRecall, membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
@@ -43,20 +43,11 @@ import type {
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
 import { lookBack, openFirst, withdraw, type RolloutStep } from './transitions.ts';
-import { entriesOf, KeyWatch, underNewKeys, type ForeignRecord } from './new-keys.ts';
-import { CALLS } from './notify.ts';
+import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
+import { callsPerson } from './notify.ts';
 import { Leadership } from './election.ts';
 import { OutrunWatch } from './outrun.ts';
 import { ToldProgress } from './told-progress.ts';
-
-interface Tracked {
-  run: RolloutRun;
-  readonly marks: Map<RobotId, CounterMark>;
-  looked: Looked | null;
-  over: ForeignRecord | null;
-  /** Robots may not have heard the last decision. */
-  isUntold: boolean;
-}
 
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
@@ -205,12 +196,18 @@ export class Controller implements ControllerPort {
   /** Goes on in a term above all that robots can have heard, when they refuse this one as old. */
   async #isOutrun(): Promise<boolean> {
     const { fleet, store, now, mono, log } = this.#options;
-    const found = this.#outrun.look(fleet.refusedProgress(), [...this.#tracked.values()], mono());
+    const all = [...this.#tracked.values()];
+    const heard = { refusals: fleet.refusedProgress(), robots: fleet.robots(), now: mono() };
+    const isEarly = this.#startsInMs() > 0;
+    const found = this.#outrun.look({ ...heard, all, plans: this.#plans, isEarly });
     if (!found) return false;
-    const { tracked, text } = found;
+    const { tracked, text, pause } = found;
     log.warn({ rollout: tracked.run.rollout }, text);
     const audit = [{ kind: 'took_over', by: 'controller', text, evidence: [] } as const];
     await this.#keep(tracked, { run: tracked.run, audit, isNews: false });
+    for (const one of pause === null ? [] : all) {
+      await this.#keep(one, pauseOlderCopy(one.run, pause ?? '', now()));
+    }
     await store.raiseTermFloor(termAt(now()));
     this.#leadership.beginAnew(termAt(now()));
     return true;
@@ -235,8 +232,9 @@ export class Controller implements ControllerPort {
     }
     const by = this.#announcedBy;
     if (known) await this.#keep(known, withdraw(known.run, false, { by, successor: null }));
-    const isWaiting = known && isUnopened(known.run) && known.run.status === 'rolling';
-    if ((known && !isWaiting) || this.#startsInMs() > 0) return;
+    const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
+    const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
+    if ((known && !isUnbegun) || !mayOpen) return;
     const world = { plan, ...this.#world };
     const run = known?.run ?? beginRun(plan, world.now);
     const first = openFirst(run, { by, members: membersOf(world), ...world });
@@ -274,9 +272,11 @@ export class Controller implements ControllerPort {
     if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
     if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
       const looked = (tracked.looked = lookAt({ run, plan, marks, ...world }));
-      await this.#keep(tracked, looked.step, looked.marks);
-      // Not before it is kept: what a failed write lost must be counted again.
-      for (const [robot, mark] of looked.marks) marks.set(robot, mark);
+      if (!this.#outrun.isWaiting || isStop(looked.step)) {
+        await this.#keep(tracked, looked.step, looked.marks);
+        // Not before it is kept: what a failed write lost must be counted again.
+        for (const [robot, mark] of looked.marks) marks.set(robot, mark);
+      }
     }
     const left = tracked.run.recall ? countToRecall(tracked.run, world.robots) : 0;
     await this.#keep(tracked, lookBack(tracked.run, left));
@@ -307,7 +307,7 @@ export class Controller implements ControllerPort {
     const { log, notify, onDecision } = this.#options;
     onDecision?.(entry);
     log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
-    if (!notify || !CALLS.includes(entry.kind)) return;
+    if (!notify || !callsPerson(entry)) return;
     notify(entry).catch((error: unknown) => {
       const { message: text } = toProblem(error);
       const audit = [{ kind: 'notify_failed', by: 'controller', text, evidence: [] } as const];

@@ -42,11 +42,14 @@ export function makeNotifier(command: string): Notify {
     });
 }
 
-/** Decisions that call a person at once. */
-export const CALLS: readonly string[] = [
+/** Decisions that call a person at once. Of a pause that a person said, that person knows. */
+const CALLS: readonly string[] = [
   'halted',
   'awaiting_approval',
   'completed',
   'no_effect',
   'rolled_back',
 ];
+
+export const callsPerson = ({ kind, by }: Pick<AuditEntry, 'kind' | 'by'>): boolean =>
+  CALLS.includes(kind) || (kind === 'paused' && by === 'controller');

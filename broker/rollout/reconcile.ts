@@ -12,6 +12,7 @@ import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
 import { baseWithout, countAttempts, countSpent, observe, type CounterMark } from './counters.ts';
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
+import type { ForeignRecord } from './new-keys.ts';
 import { look, type RolloutStep } from './transitions.ts';
 
 /** The facts of one look that are the same for every rollout. */
@@ -28,6 +29,16 @@ export const worldOf = (
   ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, Plan>, watchedSinceMs: EpochMs]
 ): World => ({ plans, watchedSinceMs, robots: fleet.robots(), now: now() });
 
+/** A rollout as the controller holds it. */
+export interface Tracked {
+  run: RolloutRun;
+  readonly marks: Map<RobotId, CounterMark>;
+  looked: Looked | null;
+  over: ForeignRecord | null;
+  /** Robots may not have heard the last decision. */
+  isUntold: boolean;
+}
+
 interface LookInput extends World {
   readonly run: RolloutRun;
   readonly plan: Plan;
@@ -41,6 +52,10 @@ export interface Looked {
   readonly attempts: Attempts;
   readonly verdict: GateVerdict;
 }
+
+/** A gate stopped it: that waits for nothing. */
+export const isStop = ({ run: { status } }: RolloutStep): boolean =>
+  status === 'halted' || status === 'rolling_back';
 
 export function lookAt(input: LookInput): Looked {
   const { run, plan, marks, now } = input;

@@ -11,6 +11,7 @@ import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
 import { beginRun, type Plan, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
+import type { RolloutStep } from './transitions.ts';
 
 /** Null when our own record is as new as what robots were told. */
 export function adopt(
@@ -51,6 +52,21 @@ export function adopt(
   };
 }
 
+/** No robot joins a rollout that left the announcement until it is announced again. */
+const mayWiden = ({ status, withdrawn }: RolloutRun): boolean => status === 'rolling' && !withdrawn;
+
+/**
+ * Pauses a rollout of a controller that has found itself to be an older copy. Nobody knows when the
+ * copy was made, so the wave soaks anew.
+ */
+export function pauseOlderCopy(run: RolloutRun, why: string, now: EpochMs): RolloutStep {
+  if (!mayWiden(run)) return { run, audit: [], isNews: false };
+  const id = run.rollout;
+  const reason = `${why}. Who knows that it was not says: drover rollout resume ${id}; else abort or rollback`;
+  const step = obey(run, { command: 'pause', who: 'controller', reason }, { plan: null, now });
+  return { ...step, run: { ...step.run, soakSinceMs: null } };
+}
+
 /**
  * Pauses a rollout that comes out of a backup. It may have been halted since, and its robots called
  * back; rolling on would take them forward again, so it waits for an operator. A rollout that was
@@ -63,8 +79,7 @@ export function pauseRestored(
   before: RolloutRun,
   { backupAt, at }: { backupAt: string; at: string },
 ): { run: RolloutRun; audit: AuditEntry } | null {
-  // No robot joins a rollout that left the announcement until it is announced again.
-  if (before.status !== 'rolling' || before.withdrawn) return null;
+  if (!mayWiden(before)) return null;
   const reason = `from a backup of ${backupAt}, it may have been halted since`;
   const { run, audit } = obey(
     before,

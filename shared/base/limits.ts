@@ -165,6 +165,7 @@ export const LIMITS = {
   commandRetryMs: 1 * SECOND, // between two tries of it
   leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   outrunAgainMs: 60 * MINUTE, // a robot that lies may interrupt the lease so often, and no more
+  outrunGatherMs: 20 * SECOND, // robots that refuse an older word have all said so by then
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not fit looks at them again

@@ -60,12 +60,15 @@ describe('the fleet', () => {
   it('says who of those that are there refuses progress, relays for their robots', () => {
     const fleet = new Fleet();
     const word = { rollout: 'x', code: 'ANNOUNCEMENT_REPLAYED', seq: 7 };
-    const said = (): string[] => fleet.refusedProgress().map(({ who }) => who);
+    const said = (): string[] => fleet.refusedProgress().map(({ voice }) => voice);
     fleet.applyOnline(robotId('r1'), true, AT_MS);
     fleet.applyState({ ...makeState('r1'), progress_refused: [word] }, AT_MS);
     fleet.applyRelay('site-a', true, [word]);
     assert.deepEqual(said(), ['relay site-a', 'r1']);
-    fleet.applyOnline(robotId('r1'), false, AT_MS);
+    fleet.applyOnline(robotId('r2'), true, AT_MS, 'site-a');
+    fleet.applyState({ ...makeState('r2'), progress_refused: [word] }, AT_MS);
+    assert.equal(said()[2], 'relay site-a', 'it speaks with the credentials of its relay');
+    for (const robot of ['r1', 'r2']) fleet.applyOnline(robotId(robot), false, AT_MS);
     fleet.applyRelay('site-a', true);
     assert.deepEqual(said(), []);
   });

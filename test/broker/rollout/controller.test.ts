@@ -5,9 +5,7 @@ import type { RolloutStore } from '../../../broker/rollout/store.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
-import { LIMITS } from '../../../shared/base/limits.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
-import { termAt } from '../../../shared/rules/terms.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
 
@@ -351,28 +349,5 @@ test('counts that a full disk did not take are counted when it has room again', 
     const crash = controller.view('x')?.gate?.evidence.find((one) => one.metric === 'crash');
     assert.match(crash?.text ?? '', /^2 crashes/);
     await store.close();
-  });
-});
-
-test('a controller whose data was put back goes on in a term that robots accept, once an hour at most', async () => {
-  await play({}, async ({ world, controller }) => {
-    const told = world.progress('x')?.seq ?? 0;
-    const refuse = (seq: number, code = 'ANNOUNCEMENT_REPLAYED') =>
-      world.say('r1', {}, { progress_refused: [{ rollout: 'x', code, seq }] });
-    refuse(told - 1);
-    await world.pass(controller, 2);
-    refuse(told, 'ANNOUNCEMENT_AHEAD');
-    await world.pass(controller, 2);
-    assert.ok(controller.isLeading, 'an older word, or another reason, says nothing of our data');
-    refuse(told);
-    await world.pass(controller, 30);
-    const seq = world.progress('x')?.seq ?? 0;
-    assert.ok(controller.isLeading && seq > termAt(world.nowMs - 60_000) * LIMITS.seqsPerTerm);
-    assert.match((await kindsOf(controller)).join(), /took_over/);
-    for (let at = 0; at < 5; at += 1) {
-      refuse(world.progress('x')?.seq ?? 0);
-      await world.pass(controller, 3);
-      assert.ok(controller.isLeading, 'a robot that lies is not heard again at once');
-    }
   });
 });
