@@ -33,7 +33,10 @@ export function approvalOf(run: RolloutRun, plan: Plan | null, wave: number | nu
   if (!stages.some((one) => one.wave === meant)) return answer('none', `it has no wave ${meant}`);
   if (meant < run.wave)
     return answer('none', `wave ${meant} ended before, wave ${run.wave} is open`);
-  if (run.status !== 'rolling') return answer('none', `it is ${run.status}`);
+  if (run.status !== 'rolling') {
+    const first = run.status === 'paused' ? `; first: drover rollout resume ${run.rollout}` : '';
+    return answer('none', `it is ${run.status}${first}`);
+  }
   if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
   if (run.waitsFor === 'approval') return answer('due', `wave ${meant} passed its gate`);
   const asks = plan.rollout.approve_after.includes(meant) && stages.at(-1)?.wave !== meant;

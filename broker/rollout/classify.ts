@@ -25,7 +25,7 @@ import {
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import { besidesOf, type Plan, type RolloutRun } from './record.ts';
+import { besidesOf, type Plan } from './record.ts';
 
 export type MemberKind =
   /** Runs the version because of this rollout. */
@@ -197,7 +197,7 @@ const BEFORE_SWAP: readonly string[] = [
 ] satisfies readonly ComponentState['phase'][];
 
 /** Neither the new version nor the one before starts: that is a failure long before it is over. */
-const isStuck = ({ phase, last_error }: ComponentState): boolean =>
+export const isStuck = ({ phase, last_error }: ComponentState): boolean =>
   phase === 'stuck' || (phase === 'rolling_back' && last_error?.code === 'ROLLBACK_FAILED');
 
 /** Runs the version, and this rollout brought it. */
@@ -218,16 +218,6 @@ function hasGoneOn(component: ComponentState, rollout: string, version: string):
   if (!isConfirmed && compareVersions(highest, version) < 0) return false;
   if (blocked.includes(version)) return false;
   return usage.some((stint) => stint.version === version && stint.rollout === rollout);
-}
-
-/** Robots that run the version because of this rollout, or are about to: those a recall is for. */
-export function countToRecall(run: RolloutRun, robots: readonly RobotRecord[]): number {
-  return robots.filter(({ state }) => {
-    const component = state?.components.find((one) => one.name === run.component);
-    if (!component) return false;
-    const isUpdating = component.rollout === run.rollout && component.phase !== 'idle';
-    return isUpdating || tookIt(component, run.rollout, run.version);
-  }).length;
 }
 
 function hasVanished(record: RobotRecord, { plan, now, watchedSinceMs }: MembersInput): boolean {

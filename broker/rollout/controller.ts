@@ -22,7 +22,7 @@ import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { isStop, lookAt, worldOf, type Tracked, type World } from './reconcile.ts';
-import { countToRecall, membersOf } from './classify.ts';
+import { membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
   beginRun,
@@ -42,7 +42,8 @@ import type {
   Speaker,
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
-import { lookBack, openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import { lookBack, recallOf } from './recall.ts';
+import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { callsPerson } from './notify.ts';
 import { Leadership } from './election.ts';
@@ -197,9 +198,8 @@ export class Controller implements ControllerPort {
   async #isOutrun(): Promise<boolean> {
     const { fleet, store, now, mono, log } = this.#options;
     const all = [...this.#tracked.values()];
-    const heard = { refusals: fleet.refusedProgress(), robots: fleet.robots(), now: mono() };
-    const isEarly = this.#startsInMs() > 0;
-    const found = this.#outrun.look({ ...heard, all, plans: this.#plans, isEarly });
+    const facts = { fleet, all, plans: this.#plans, now: mono() };
+    const found = this.#outrun.look({ ...facts, isEarly: this.#startsInMs() > 0 });
     if (!found) return false;
     const { tracked, text, pause } = found;
     log.warn({ rollout: tracked.run.rollout }, text);
@@ -278,9 +278,9 @@ export class Controller implements ControllerPort {
         for (const [robot, mark] of looked.marks) marks.set(robot, mark);
       }
     }
-    const left = tracked.run.recall ? countToRecall(tracked.run, world.robots) : 0;
-    await this.#keep(tracked, lookBack(tracked.run, left));
-    const isWanted = plan !== undefined || left > 0;
+    const recall = recallOf(tracked.run, world.robots);
+    await this.#keep(tracked, lookBack(tracked.run, recall));
+    const isWanted = plan !== undefined || recall.left > 0;
     const isStale = tracked.run.expiresAtMs - world.now < LIMITS.progressLifeMs / 2;
     if (isWanted && (tracked.isUntold || isStale)) await this.#tell(tracked);
   }
@@ -384,11 +384,11 @@ export class Controller implements ControllerPort {
   view(id: string): RunView | null {
     const tracked = this.#tracked.get(id);
     const plan = this.#plans.get(id) ?? null;
-    const { self: controller } = this.#options;
+    const [controller, robots] = [this.#options.self, this.#options.fleet.robots()];
     if (!tracked) return null;
     // Said at once, though it is written at the next look.
     const run = plan ? tracked.run : withdraw(tracked.run, true, this.#endOf(tracked.run)).run;
-    return showRun({ ...tracked, run, plan, controller, leading: this.isLeading });
+    return showRun({ ...tracked, run, plan, controller, robots, leading: this.isLeading });
   }
 
   async #forgetOldest(): Promise<void> {

@@ -65,6 +65,7 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
   const refuse: Refuse = (code, why) => {
     throw new DroverError(code, `${command} rollout ${run.rollout}: ${why}`);
   };
+  assertGoesOn(run, said);
   const isOver = run.status === 'halted' || run.status === 'rolling_back';
   if (command === 'rollback') {
     if (run.recall) return refuse('ROLLOUT_FINAL', 'its robots go back already');
@@ -73,7 +74,6 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
   if (isOver) return refuse('ROLLOUT_FINAL', `it is ${run.status}`);
   switch (command) {
     case 'pause':
-      if (run.status === 'paused') return refuse('ROLLOUT_COMMAND_INVALID', 'it is paused already');
       return pause(run, heard.now);
     case 'resume':
       if (run.status !== 'paused') return refuse('ROLLOUT_COMMAND_INVALID', `it is ${run.status}`);
@@ -85,6 +85,18 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
     case 'force-open':
       return forceOpen(run, said, heard, refuse);
   }
+}
+
+/** While it is paused it takes no word but those that end the pause, and an approval once more. */
+function assertGoesOn(run: RolloutRun, { command, wave }: OperatorCommand): void {
+  const isAgain = command === 'approve' && run.approved.includes(wave ?? run.wave);
+  const isStopped = run.status === 'paused' && !isAgain;
+  if (!isStopped || !['pause', 'approve', 'force-open'].includes(command)) return;
+  const id = run.rollout;
+  const why = command === 'pause' ? 'it is paused already' : 'it is paused';
+  throw new DroverError('ROLLOUT_COMMAND_INVALID', `${command} rollout ${id}: ${why}`, {
+    hint: `to let it go on: drover rollout resume ${id}`,
+  });
 }
 
 const pause = (run: RolloutRun, now: EpochMs): RolloutRun => ({

@@ -10,16 +10,15 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
-import { voiceOf, type RefusalOf, type RobotRecord } from '../control/fleet.ts';
+import { voiceOf, type Fleet, type RefusalOf, type RobotRecord } from '../control/fleet.ts';
 import type { Plan, RolloutRun } from './record.ts';
 
 const REFUSED_AS_OLD: readonly ErrorCode[] = ['ANNOUNCEMENT_REPLAYED', 'SEQ_CONFLICT'];
 
 interface OutrunFacts<T> {
-  readonly refusals: readonly RefusalOf[];
+  readonly fleet: Pick<Fleet, 'robots' | 'refusedProgress'>;
   readonly all: readonly T[];
   readonly plans: ReadonlyMap<string, Plan>;
-  readonly robots: readonly RobotRecord[];
   /** Robots are still coming back after the start. */
   readonly isEarly: boolean;
   /** Of the clock that never jumps. */
@@ -47,8 +46,9 @@ export class OutrunWatch {
 
   /** @returns what has to be done, at most once in `outrunAgainMs` */
   look<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): Outrun<T> | null {
-    const { refusals, all, now } = facts;
+    const { fleet, all, now } = facts;
     if (now - this.#foundMs < LIMITS.outrunAgainMs) return null;
+    const refusals = fleet.refusedProgress();
     const tracked = all.find(({ run }) => whoRefuses(refusals, run).length > 0);
     for (const { run } of all) {
       for (const { voice } of whoRefuses(refusals, run)) this.#voices.add(voice);
@@ -94,12 +94,14 @@ function whoRefuses(all: readonly RefusalOf[], { rollout, seq }: RolloutRun): Re
 
 /** The voices of robots that are on and hear of any of these rollouts. */
 function voicesOn<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): string[] {
-  const { all, plans, robots } = facts;
+  const { all, plans, fleet } = facts;
   const isMeant = ({ robot, state }: RobotRecord, { rollout, component }: RolloutRun): boolean => {
     if (!state?.components.some(({ name }) => name === component)) return false;
     const plan = plans.get(rollout);
     return !plan || isTargeted(plan.rollout, { robot, arch: state.arch, tags: state.tags });
   };
-  const meant = robots.filter((one) => one.online && all.some(({ run }) => isMeant(one, run)));
+  const meant = fleet
+    .robots()
+    .filter((one) => one.online && all.some(({ run }) => isMeant(one, run)));
   return [...new Set(meant.map(voiceOf))];
 }

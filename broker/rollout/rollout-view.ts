@@ -5,7 +5,7 @@
 
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
-import type { ShownStatus } from './record.ts';
+import type { RolloutRun, ShownStatus } from './record.ts';
 
 export const ROLLOUT_COMMANDS = [
   'pause',
@@ -74,8 +74,10 @@ export interface RunView {
    * the soak, and where it waits without end: the new version does none of the old one's tasks.
    */
   readonly evidence_until: string | null;
-  /** `unable`: only robots are left that cannot take it before a person has mended them. */
-  readonly waits_for: 'robots' | 'soak' | 'evidence' | 'approval' | 'recall' | 'unable' | null;
+  /** `unable`: only robots are left that cannot take it, or go back, before a person mends them. */
+  readonly waits_for: RolloutRun['waitsFor'] | 'resume';
+  /** The first of the robots that should go back and cannot, each with its code. */
+  readonly cannot_go_back: readonly string[];
   /** Null until the controller has looked at it. */
   readonly gate: GateVerdict | null;
   readonly attempts: Attempts | null;

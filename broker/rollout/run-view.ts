@@ -1,7 +1,10 @@
 /** A rollout's record and the last look at it, as the API shows them. Sans-I/O. */
 
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { RobotRecord } from '../control/fleet.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
+import { recallOf } from './recall.ts';
 import type { Looked } from './reconcile.ts';
 import { shownStatusOf, stagesOf, type Plan, type RolloutRun } from './record.ts';
 import type { RunView } from './rollout-view.ts';
@@ -14,11 +17,13 @@ export interface RunFacts {
   readonly plan: Plan | null;
   readonly controller: string;
   readonly leading: boolean;
+  readonly robots: readonly RobotRecord[];
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-export function showRun({ run, looked, plan, controller, leading }: RunFacts): RunView {
+export function showRun(facts: RunFacts): RunView {
+  const { run, looked, plan, controller, leading } = facts;
   const stages = plan ? stagesOf(plan) : [];
   const stage = stages.find((one) => one.wave === run.wave);
   const { soakSinceMs, evidence } = run;
@@ -43,7 +48,8 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     wave_opened_at: iso(run.waveOpenedAtMs),
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
-    waits_for: run.withdrawn && run.waitsFor !== 'recall' ? null : run.waitsFor,
+    waits_for: waitOf(run),
+    cannot_go_back: recallOf(run, facts.robots).unable.slice(0, LIMITS.examplesMax),
     gate: showGate(looked, { run, plan }),
     attempts: looked?.attempts ?? null,
     controller,
@@ -52,6 +58,11 @@ export function showRun({ run, looked, plan, controller, leading }: RunFacts): R
     forced: run.forced,
     approval: approvalOf(run, plan, null),
   };
+}
+
+function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for'] {
+  if (withdrawn && status !== 'rolling_back') return null;
+  return status === 'paused' ? 'resume' : waitsFor;
 }
 
 /** A rollout that is over holds nothing back; one that a gate halted shows why. */

@@ -66,17 +66,6 @@ export interface Look {
   readonly now: EpochMs;
 }
 
-/** A look at a rollout that is going back, announced or not: how many robots have not obeyed yet. */
-export function lookBack(run: RolloutRun, robotsLeft: number): RolloutStep {
-  if (run.status !== 'rolling_back' || robotsLeft > 0) return stay(run);
-  const text = 'every robot that took it is back on what it ran before';
-  return {
-    run: { ...run, status: 'halted', waitsFor: null },
-    audit: [entry('rolled_back', text)],
-    isNews: true,
-  };
-}
-
 const GATE = 'gate';
 const CONTROLLER = 'controller';
 

@@ -39,6 +39,7 @@ const runSchema = z.object({
   soak_until: textSchema.nullable(),
   evidence_until: textSchema.nullable().default(null),
   waits_for: textSchema.nullable(),
+  cannot_go_back: z.array(textSchema).default([]),
   gate: z
     .object({
       kind: textSchema,

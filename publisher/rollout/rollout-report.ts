@@ -87,9 +87,20 @@ export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
   if (!run)
     return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
-  if (!rollout.announced && run.waits_for !== 'recall') return WAITS[''] ?? '';
   const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
-  return `${WAITS[run.waits_for ?? ''] ?? `for ${word(run.waits_for ?? '')}`}${waitEnd(rollout.id, run, now)}${isElsewhere}`;
+  if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
+  if (!rollout.announced) return WAITS[''] ?? '';
+  // A broker of before says of a paused one that it waits for nothing.
+  const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
+  const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
+  return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
+}
+
+/** Robots that cannot go back are named as soon as they are known. */
+function recallWait({ waits_for, cannot_go_back: unable }: RunAnswer): string {
+  if (waits_for === 'unable') return `only for robots that cannot go back: ${named(unable)}`;
+  const others = unable.length > 0 ? `; cannot go back: ${named(unable)}` : '';
+  return `${WAITS['recall'] ?? ''}${others}`;
 }
 
 /** Until when it may have to wait, for which robots or for which command, where that is known. */
@@ -112,6 +123,7 @@ const WAITS: Readonly<Record<string, string>> = {
   approval: 'for a person: drover rollout approve',
   recall: 'for robots that took it to go back',
   unable: 'for robots that cannot take it until they are mended',
+  resume: 'for a person: drover rollout resume',
 };
 
 /** `2026-11-23T18:20:00Z (in 12m)`; what is no instant stays a word. */
@@ -288,13 +300,15 @@ function waits(rollout: RolloutAnswer): string {
   return said === WAITS[''] ? '' : `waits ${said}`;
 }
 
+type RolloutEnd =
+  'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | 'unable' | 'cannot_go_back';
+
 /** Over: nothing more will happen by itself. Null while it goes on. */
-export function endOf(
-  rollout: RolloutAnswer,
-): 'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | 'unable' | null {
+export function endOf(rollout: RolloutAnswer): RolloutEnd | null {
   const status = rollout.run?.status ?? rollout.status;
-  if (status === 'rolling' && rollout.announced && rollout.run?.waits_for === 'unable') {
-    return 'unable';
+  if (rollout.run?.waits_for === 'unable') {
+    if (status === 'rolling_back') return 'cannot_go_back';
+    if (status === 'rolling' && rollout.announced) return 'unable';
   }
   if (status === 'complete' || status === 'no_effect' || status === 'halted') return status;
   if (status === 'superseded') return status;

@@ -71,6 +71,11 @@ function hasEnded(rollout: RolloutAnswer): boolean {
       hintFor('ROLLOUT_ROBOTS_UNABLE', rollout.id),
     );
   }
+  if (end === 'cannot_go_back') {
+    const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes back no further`;
+    const why = `${what}: waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
+    throw new DroverError('ROLLOUT_ROBOTS_UNABLE', why, { hint: NO_WAY_BACK });
+  }
   if (end === 'no_effect') {
     const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
     const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
@@ -94,6 +99,9 @@ function hasEnded(rollout: RolloutAnswer): boolean {
   }
   return end === 'complete';
 }
+
+const NO_WAY_BACK =
+  'they keep the version that they have: publish a fixed version; drover fleet robots says what is wrong with each, and one that is mended goes back by itself where it has a release to go back to';
 
 const isPassing = (error: unknown): error is DroverError =>
   error instanceof DroverError && error.retry !== 'never';

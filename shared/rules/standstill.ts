@@ -1,6 +1,7 @@
 /**
  * Codes of a component that takes no update at all, whichever is announced, until what they name is
- * mended. The robot stands still by them and the publisher foresees by them. Sans-I/O.
+ * mended, or that cannot go back. The robot stands still by them, the publisher foresees by them,
+ * and a rollout waits for such robots by name. Sans-I/O.
  */
 
 import type { ErrorCode } from '../base/error-catalogue.ts';
@@ -78,4 +79,29 @@ export function standstillOf(told: {
   const code = STANDSTILL_CODES.find((one) => one === error?.code) ?? null;
   const isOfOneVersion = (error?.version ?? null) !== null;
   return code !== null && isOfOneVersion && !ALWAYS.some((one) => one === code) ? null : code;
+}
+
+/** Stand in the way of an announcement or of a download, not of the release that stands ready. */
+const BACK_ALL_THE_SAME: readonly string[] = [
+  ...ALWAYS,
+  'ANNOUNCEMENT_EXPIRED',
+  'ANNOUNCEMENT_AHEAD',
+] satisfies readonly ErrorCode[];
+
+/**
+ * Why a component that a rollout was taken back from keeps the version all the same, until it is
+ * mended or takes a fixed version; null when it goes back, as far as it tells.
+ */
+export function noWayBackOf(
+  told: Parameters<typeof standstillOf>[0] & { readonly phase: string },
+  version: string,
+): ErrorCode | null {
+  const code = told.last_error?.code;
+  const of = told.last_error?.version ?? version;
+  if (code === 'RECALL_IMPOSSIBLE' && of === version) return code;
+  if (code === 'ROLLBACK_FAILED' && (told.phase === 'stuck' || told.phase === 'rolling_back')) {
+    return code;
+  }
+  const still = standstillOf(told);
+  return still !== null && BACK_ALL_THE_SAME.includes(still) ? null : still;
 }

@@ -14,6 +14,7 @@ const WAITS = {
   approval: 'waits for a person: drover rollout approve',
   recall: 'waits for robots that took it to go back',
   unable: 'waits for robots that cannot take it until they are mended',
+  resume: 'waits for a person: drover rollout resume',
 };
 
 const clock = (instant) => new Date(instant).toLocaleTimeString();
@@ -45,8 +46,12 @@ function waveList(rollout) {
   return list;
 }
 
-function waitLine({ waits_for: what, soak_until: soak, evidence_until: evidence, leading }) {
+function waitLine({ waits_for: what, soak_until: soak, evidence_until: evidence, leading, ...run }) {
   if (!what) return null;
+  if (run.status === 'rolling_back' && run.cannot_go_back.length > 0) {
+    const only = what === 'unable' ? 'waits only for robots that' : 'waits for robots to go back; some';
+    return make('p', only + ' cannot go back: ' + run.cannot_go_back.join(', '), 'soft');
+  }
   const until = what === 'soak' && soak ? ' until ' + clock(soak)
     : what !== 'evidence' ? ''
     : evidence ? ', at most until ' + clock(evidence) : ', until a person decides';

@@ -173,6 +173,26 @@ test('a soak stands still while the rollout is paused', async () => {
   });
 });
 
+test('a paused rollout waits for resume, and what it refuses until then says so', async () => {
+  await play('1.0.0', { waves: WAVES }, async (world, controller) => {
+    await controller.command('x', 'pause', KIM);
+    const view = controller.view('x');
+    assert.equal(view?.waits_for, 'resume');
+    assert.match(view?.approval.text ?? '', /it is paused; first: drover rollout resume x/);
+    for (const command of ['pause', 'approve', 'force-open'] as const) {
+      const said = controller.command('x', command, { ...KIM, wave: 1 });
+      await assert.rejects(said, (error: unknown) => {
+        assert.ok(error instanceof DroverError && error.code === 'ROLLOUT_COMMAND_INVALID');
+        assert.match(error.hint, /drover rollout resume x$/);
+        return true;
+      });
+    }
+    await world.announce(await world.rollout('y', '1.2.0', { supersedes: ['x'] }));
+    await world.pass(controller, 1);
+    assert.equal(controller.view('x')?.waits_for, null, 'nobody joins what is announced no more');
+  });
+});
+
 test('what was complete is complete again when it goes on after a pause', async () => {
   await play('1.0.0', { waves: [{ percent: 100, soak_s: 20 }] }, async (world, controller) => {
     for (const robot of ORDER) world.installed(robot, 'x', '1.1.0');

@@ -121,13 +121,14 @@ test('an API may stand below a path, and an address is nothing but an address', 
   }
 });
 
-test('a watch ends at once, and not as a broker that is away, when only sick robots are left', async (t) => {
+async function watchedUntilRefused(t: TestContext, more: object): Promise<DroverError> {
   const counts = { targeted: 2, running: 1, in_progress: 0, failed: 0, waiting: 0 };
   const attempts = { cohort: 1, reachable: 1, installed: 1, failed: 0, vanished: 0 };
   const run = {
     ...{ status: 'rolling', wave: 1, stages: 1, threshold: 1, reasons: [], waits_for: 'unable' },
     ...{ wave_opened_at: '2026-11-23T18:00:00Z', soak_until: null, gate: null },
     ...{ attempts: { ...attempts, unable: ['c2 SLOT_FOLDER'] }, controller: 'c', leading: true },
+    ...more,
   };
   const rollout = {
     ...{ id: 'x', component: 'app', version: '2.0.0', waves: [{ percent: 100, soak_s: 0 }] },
@@ -140,7 +141,16 @@ test('a watch ends at once, and not as a broker that is away, when only sick rob
     ...{ timeoutMs: 5_000, isWanted: () => true, show: () => undefined },
     note: (line) => assert.fail(line),
   });
-  const refusal = await refusalOf(watched.then(() => new Uint8Array()));
+  return await refusalOf(watched.then(() => new Uint8Array()));
+}
+
+test('a watch ends at once, and not as a broker that is away, when only sick robots are left', async (t) => {
+  const refusal = await watchedUntilRefused(t, {});
   assert.deepEqual([refusal.code, refusal.exit], ['ROLLOUT_ROBOTS_UNABLE', 5]);
   assert.match(refusal.message, /c2 SLOT_FOLDER$/);
+  const left = { status: 'rolling_back', cannot_go_back: ['c2 RECALL_IMPOSSIBLE'] };
+  const recall = await watchedUntilRefused(t, left);
+  assert.deepEqual([recall.code, recall.exit], ['ROLLOUT_ROBOTS_UNABLE', 5]);
+  assert.match(recall.message, /cannot go back: c2 RECALL_IMPOSSIBLE$/);
+  assert.match(recall.hint, /publish a fixed version/);
 });

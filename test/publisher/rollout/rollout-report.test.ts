@@ -202,6 +202,29 @@ test('robots that cannot take it are named, and a watch ends with them', () => {
   assert.equal(CATALOGUE.ROLLOUT_ROBOTS_UNABLE.exit, 5);
 });
 
+test('a recall names the robots that cannot go back, and a watch ends when only those are left', () => {
+  const cannot_go_back = ['c2 RECALL_IMPOSSIBLE'];
+  const some = withRun({ status: 'rolling_back', waits_for: 'recall', cannot_go_back });
+  assert.equal(
+    waitsFor(some, NOW),
+    'for robots that took it to go back; cannot go back: c2 RECALL_IMPOSSIBLE',
+  );
+  assert.equal(endOf(some), null);
+  const run = { ...RUN, status: 'rolling_back', waits_for: 'unable', cannot_go_back };
+  for (const announced of [true, false]) {
+    const left = read({ announced, run });
+    assert.equal(waitsFor(left, NOW), 'only for robots that cannot go back: c2 RECALL_IMPOSSIBLE');
+    assert.equal(endOf(left), 'cannot_go_back');
+  }
+});
+
+test('a paused rollout waits for a person, also as an older broker tells it', () => {
+  for (const waits_for of [null, 'resume']) {
+    const paused = withRun({ status: 'paused', waits_for, soak_until: null });
+    assert.equal(waitsFor(paused, NOW), 'for a person: drover rollout resume app-1');
+  }
+});
+
 test('a change is a new status, wave, count, wait, verdict or reason; new numbers are none', () => {
   const line = changeLine(read());
   assert.equal(

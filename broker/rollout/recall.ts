@@ -1,0 +1,58 @@
+/**
+ * A rollout that is going back, announced or not: which robots have not obeyed yet, and which of
+ * them cannot before somebody mends them. Those hold nothing up that another robot could still do,
+ * and are named, so that nobody waits for them in vain.
+ * Sans-I/O.
+ */
+
+import type { ComponentState } from '../../shared/formats/messages.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { noWayBackOf } from '../../shared/rules/standstill.ts';
+import type { RobotRecord } from '../control/fleet.ts';
+import { tookIt } from './classify.ts';
+import type { RolloutRun } from './record.ts';
+import type { RolloutStep } from './transitions.ts';
+
+export interface Recall {
+  /** Robots that run the version because of this rollout, or are about to: those it is for. */
+  readonly left: number;
+  /** Those of them that cannot go back, each with its code. */
+  readonly unable: readonly string[];
+}
+
+const OBEYED: Recall = { left: 0, unable: [] };
+
+export function recallOf(run: RolloutRun, robots: readonly RobotRecord[]): Recall {
+  if (!run.recall) return OBEYED;
+  const { component: name, rollout, version } = run;
+  const isMeant = (one: ComponentState): boolean =>
+    (one.rollout === rollout && one.phase !== 'idle') || tookIt(one, rollout, version);
+  const left = robots.flatMap(({ robot, state }) => {
+    const component = state?.components.find((one) => one.name === name);
+    return component && isMeant(component)
+      ? [{ robot, code: noWayBackOf(component, version) }]
+      : [];
+  });
+  const unable = left.flatMap(({ robot, code }) => (code === null ? [] : [`${robot} ${code}`]));
+  return { left: left.length, unable };
+}
+
+export function lookBack(run: RolloutRun, { left, unable }: Recall): RolloutStep {
+  if (run.status !== 'rolling_back') return { run, audit: [], isNews: false };
+  if (left === 0) {
+    const text = 'every robot that took it is back on what it ran before';
+    const halted: RolloutRun = { ...run, status: 'halted', waitsFor: null };
+    return { run: halted, audit: [entry('rolled_back', text)], isNews: true };
+  }
+  const waitsFor = unable.length === left ? 'unable' : 'recall';
+  if (waitsFor === run.waitsFor) return { run, audit: [], isNews: false };
+  const named = unable.slice(0, LIMITS.examplesMax).join(', ');
+  const more = unable.length > LIMITS.examplesMax ? ', …' : '';
+  const text = `it waits only for ${left} robots that cannot go back: ${named}${more}`;
+  const audit = waitsFor === 'unable' ? [entry('held', text)] : [];
+  return { run: { ...run, waitsFor }, audit, isNews: false };
+}
+
+const entry = (kind: 'rolled_back' | 'held', text: string): RolloutStep['audit'][number] => ({
+  ...{ kind, text, by: 'controller', evidence: [] },
+});
