@@ -16,6 +16,7 @@ import type {
   WantMessage,
 } from '../../shared/formats/messages.ts';
 import { clockAhead } from '../../shared/rules/clock-off.ts';
+import { isThere } from '../../shared/rules/presence.ts';
 import { isCopy, mark, type EventMarks } from './event-marks.ts';
 import { Twins, type TwinAlarm } from './twins.ts';
 
@@ -93,7 +94,7 @@ export class Fleet {
   ): void {
     if (online && via !== null) this.#saidOnline.set(robot, via);
     else this.#saidOnline.delete(robot);
-    const isKnown = online && (via === null || this.#relays.has(via));
+    const isKnown = isThere({ online, via }, this.#relays);
     this.#change(robot, { online: isKnown, via, ...(now === null ? {} : { lastSeenMs: now }) });
   }
 
@@ -127,6 +128,10 @@ export class Fleet {
   /** Why a robot may get nothing although it is there: its relay says so. */
   relayProblemOf({ via }: RobotRecord): RelayProblem | null {
     return (via !== null && this.#relayProblems.get(via)) || null;
+  }
+
+  hasRelay(relay: string): boolean {
+    return this.#relays.has(relay);
   }
 
   /** Progress that somebody who is there refuses, and who: a robot, or a relay for its robots. */

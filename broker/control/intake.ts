@@ -5,7 +5,7 @@
 
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parsePresence } from '../../shared/formats/messages.ts';
-import type { EpochMs } from '../../shared/base/ids.ts';
+import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
 import { parseTopic, robotFilter, type Topic } from '../../shared/formats/topics.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
@@ -13,9 +13,10 @@ import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
 import { planIngest, vouchForSigned } from './ingest.ts';
 import type { ControlStore } from './control-store.ts';
-import type { Incoming } from '../mqtt/engine.ts';
+import type { Incoming } from '../mqtt/engine-port.ts';
 import type { Counters } from '../http/metrics.ts';
 import { noteRelay, noteReport } from './reports.ts';
+import { Speakers, type Speaker } from './speakers.ts';
 import { walkTrust } from './trust.ts';
 
 export interface IntakeOptions {
@@ -38,13 +39,14 @@ export interface ReportSink {
 
 export class Intake {
   readonly #options: IntakeOptions;
+  readonly #speakers = new Speakers();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
   }
 
   /** @throws DroverError when the message is not taken */
-  async take({ topic, payload, qos, retain }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
+  async take({ topic, payload, qos, retain, by }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
     const { chunks, control, counters, trust, events, upstream, log } = this.#options;
     const plan = planIngest(topic, payload.byteLength);
     counters.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
@@ -58,11 +60,12 @@ export class Intake {
       const stored = control.get(topic)?.payload ?? null;
       vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
     }
+    const isOwn = by !== undefined && this.#isOwnWord(plan.topic, payload, by);
     if (retain) await control.put({ topic, payload, qos });
     if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
     if (retain) events.emit('control', plan.topic, payload);
     if (retain && plan.topic.kind === 'updates') events.emit('announced');
-    this.#note(plan.topic, payload, Date.now());
+    this.#note(plan.topic, payload, Date.now(), isOwn);
     await upstream?.report(plan.topic, payload);
     return 'pass-on';
   }
@@ -83,8 +86,21 @@ export class Intake {
     }
   }
 
-  #note(topic: Topic, payload: Uint8Array, now: EpochMs | null): void {
-    if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now });
+  /** @returns the robot of which nobody else has said anything, and what to ask before it is told */
+  left(connection: object): { robot: RobotId; isWanted: () => boolean } | null {
+    const robot = this.#speakers.leave(connection);
+    return robot && { robot, isWanted: () => this.#speakers.isLast(robot, connection) };
+  }
+
+  /** @throws DroverError ACCESS_DENIED for a will that says that its robot is there */
+  #isOwnWord(topic: Topic, payload: Uint8Array, by: Speaker | null): boolean {
+    if (topic.kind !== 'robot' || topic.leaf !== 'online') return false;
+    const said = nullIfRefused(() => parsePresence(payload));
+    return this.#speakers.said(topic.robot, said?.online === true, by);
+  }
+
+  #note(topic: Topic, payload: Uint8Array, now: EpochMs | null, isOwn = false): void {
+    if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now, isOwn });
     if (topic.kind === 'relay') noteRelay(this.#options, topic.relay, payload);
   }
 }

@@ -61,13 +61,16 @@ function noteTwins(
   log.warn(facts, 'two robots use one id: they end the connections of each other');
 }
 
-/** @param now null for what was retained before we listened */
+/**
+ * @param said.now null for what was retained before we listened
+ * @param said.isOwn it came by the robot's own connection
+ */
 export function noteReport(
   { fleet, log, events }: ReportSinks,
   topic: RobotTopic,
-  said: { payload: Uint8Array; now: EpochMs | null },
+  said: { payload: Uint8Array; now: EpochMs | null; isOwn?: boolean },
 ): void {
-  const { payload, now } = said;
+  const { payload, now, isOwn = false } = said;
   try {
     if (payload.byteLength === 0) {
       if (topic.leaf === 'state') fleet.forget(topic.robot);
@@ -78,8 +81,11 @@ export function noteReport(
       fleet.applyState({ ...parseRobotState(payload), robot_id: topic.robot }, now);
       noteTwins({ fleet, log }, topic.robot, before);
     } else if (topic.leaf === 'online') {
-      const { online, via } = parsePresence(payload);
-      fleet.applyOnline(topic.robot, online, now, via ?? null);
+      const { online, via = null } = parsePresence(payload);
+      // No relay speaks here: others read the same words, and see that there is none.
+      if (isOwn)
+        fleet.applyOnline(topic.robot, online && (via === null || fleet.hasRelay(via)), now);
+      else fleet.applyOnline(topic.robot, online, now, via);
     } else if (topic.leaf === 'events') {
       const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
       if (fleet.applyEvent(event, now)) events.emit('robotEvent', event);

@@ -46,7 +46,7 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
     assertNotFromAPage(request);
     assertPublisher(identify(request), 'retire a robot');
     const record = find(request.params.id);
-    assertGone(record);
+    assertGone(record, fleet);
     await retire(record.robot);
     return { retired: record.robot };
   });
@@ -59,9 +59,12 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
   }));
 }
 
-/** A robot that is there would only report again, and be counted again. */
-function assertGone({ robot, online, via }: RobotRecord): void {
-  if (via !== null) {
+/**
+ * A robot that is there would only report again, and be counted again. So it is with one that is
+ * away, behind a relay that is there; one that is gone together with its relay is like any other.
+ */
+function assertGone({ robot, online, via }: RobotRecord, fleet: Fleet): void {
+  if (via !== null && fleet.hasRelay(via)) {
     throw new DroverError('ROBOT_ONLINE', `retire ${robot}: relay ${via} reports for it`, {
       hint: `retire it at the broker of ${via}: drover fleet retire ${robot} --api URL`,
     });

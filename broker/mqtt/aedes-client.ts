@@ -56,6 +56,9 @@ const inside = (client: Client): Inside => client as unknown as Inside;
 const connected = (aedes: Aedes) =>
   (aedes as unknown as { readonly clients: Readonly<Record<string, Client>> }).clients;
 
+export const asBytes = (payload: string | Uint8Array): Uint8Array =>
+  typeof payload === 'string' ? Buffer.from(payload) : payload;
+
 export function clientsOf(aedes: Aedes): Client[] {
   return Object.values(connected(aedes));
 }

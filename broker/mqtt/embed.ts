@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeMessage } from '../../shared/formats/messages.ts';
+import { robotTopic } from '../../shared/formats/topics.ts';
 import { MemoryFloor } from '../../shared/io/memory-floor.ts';
 import { HotChunks } from '../chunks/chunk-cache.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
@@ -127,7 +129,7 @@ function makeEngine(
 ): Engine {
   const { log } = settings;
   const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
-  const engine = new Engine({
+  const engine: Engine = new Engine({
     persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),
     turns,
@@ -143,6 +145,13 @@ function makeEngine(
     },
     onRefused: (code) => counters.countRefusal(code),
     onAsked: (hash) => relay?.asked(hash),
+    onLeft: (connection) => {
+      const left = intake.left(connection);
+      if (left === null) return;
+      const topic = robotTopic(left.robot, 'online');
+      const told = engine.publishOwn(topic, encodeMessage({ online: false }), left.isWanted);
+      inBackground(log, 'say that a robot is gone', told);
+    },
   });
   events.on('chunkStored', (hash) => engine.deliverToWaiting(hash));
   events.on('wanted', (hashes) => inBackground(log, 'answer want', engine.answerWant(hashes)));

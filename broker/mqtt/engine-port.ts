@@ -14,6 +14,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
+import type { Speaker } from '../control/speakers.ts';
 import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
@@ -53,6 +54,16 @@ export const EMBEDDED: EngineStatus = {
   problem: null,
   lacks: [],
 };
+
+/** What somebody publishes on the engine in this process. */
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /** Absent for our own words; null for the will of a connection that an earlier process had. */
+  readonly by?: Speaker | null;
+}
 
 /** What an engine of somebody else brought. */
 export interface HeardMessage {

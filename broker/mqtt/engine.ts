@@ -21,6 +21,7 @@ import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { decidePublish, decideReceive, decideSubscribe, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import {
+  asBytes,
   clientOf,
   clientsOf,
   CopyFilter,
@@ -33,20 +34,13 @@ import {
   wasGranted,
 } from './aedes-client.ts';
 import { ChunkDoor } from './chunk-subscriptions.ts';
-import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus, type Incoming } from './engine-port.ts';
 import type { ChunkTurns } from './fair-queue.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { Sessions } from './sessions.ts';
 import { TopicLanes } from './topic-mutex.ts';
-
-export interface Incoming {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: 0 | 1 | 2;
-  readonly retain: boolean;
-}
 
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
@@ -65,6 +59,8 @@ export interface EngineOptions {
   /** Reads and hashes a chunk anew: who has got it asks for it again. */
   recheck(hash: Sha256Hex): Promise<void>;
   onRefused(code: string): void;
+  /** A connection is gone; its will is on its way. */
+  onLeft?(connection: object): void;
   /** Somebody subscribed to this chunk, which may not be here yet. */
   onAsked?(hash: Sha256Hex): void;
 }
@@ -207,11 +203,17 @@ export class Engine implements EnginePort {
 
   /**
    * A retained message of the broker itself; stored when it resolves, then given to subscribers.
+   * @param isWanted asked when what was published there before has been dealt with
    * @throws DroverError when it is not taken, as anybody else's
    */
-  async publishOwn(topic: string, payload: Uint8Array): Promise<void> {
+  async publishOwn(
+    topic: string,
+    payload: Uint8Array,
+    isWanted: () => boolean = () => true,
+  ): Promise<void> {
     const message = { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
-    await this.#lanes.run(topic, () => this.#options.ingest(message));
+    const take = async (): Promise<unknown> => isWanted() && this.#options.ingest(message);
+    if ((await this.#lanes.run(topic, take)) === false) return;
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null): void => (error ? reject(error) : resolve());
       this.#aedes.publish({ cmd: 'publish', dup: false, ...message }, done);
@@ -257,7 +259,10 @@ export class Engine implements EnginePort {
       for (const topic of topics) this.#granted.get(client)?.delete(topic);
       this.#chunks.unsubscribed(client, topics);
     });
-    this.#aedes.on('clientDisconnect', (client) => this.#chunks.left(client));
+    this.#aedes.on('clientDisconnect', (client) => {
+      this.#chunks.left(client);
+      this.#options.onLeft?.(client);
+    });
   }
 
   async #authenticate(
@@ -308,16 +313,18 @@ export class Engine implements EnginePort {
   async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
     try {
       this.#assertAccess(client, packet.topic);
-      await this.#lanes.run(packet.topic, () => this.#keep(packet));
+      await this.#lanes.run(packet.topic, () => this.#keep(client, packet));
     } catch (error) {
       await this.#refuse(client, packet, error);
     }
   }
 
-  async #keep(packet: PublishPacket): Promise<void> {
+  async #keep(client: Client | null, packet: PublishPacket): Promise<void> {
     const payload = asBytes(packet.payload);
     const { topic, qos, retain } = packet;
-    const outcome = await this.#options.ingest({ topic, payload, qos, retain });
+    const identity = client && this.#identities.get(client);
+    const by = client && identity ? { key: client, clientId: client.id, identity } : null;
+    const outcome = await this.#options.ingest({ topic, payload, qos, retain, by });
     if (outcome === 'stored-chunk') neutralise(packet);
     else await this.#keepForSessions(packet, payload);
   }
@@ -389,8 +396,4 @@ export class Engine implements EnginePort {
     if (problem.code === 'ACCESS_DENIED') throw error;
     neutralise(packet, 0); // without a QoS there is no PUBACK
   }
-}
-
-function asBytes(payload: string | Uint8Array): Uint8Array {
-  return typeof payload === 'string' ? Buffer.from(payload) : payload;
 }

@@ -16,6 +16,7 @@ import {
   type RobotState,
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
+import { isThere } from '../../shared/rules/presence.ts';
 import { worstFirst } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 
@@ -25,7 +26,7 @@ export class FleetView {
   readonly #relays = new Map<string, OnlineMessage>();
   readonly #invalid = new Set<string>();
 
-  /** Takes any message; those that are not a robot's state or presence change nothing. */
+  /** Takes any message; others than a robot's state, or the presence of anybody, change nothing. */
   take(topic: string, payload: Uint8Array): void {
     const parsed = parseTopic(topic);
     if (parsed?.kind === 'relay') return this.#takeRelay(topic, parsed.relay, payload);
@@ -79,8 +80,11 @@ export class FleetView {
   }
 
   #linkOf(robot: string): Pick<FleetRow, 'online' | 'via' | 'relayProblem'> {
-    const { online = false, via = null } = this.#online.get(robot) ?? {};
+    const said = this.#online.get(robot);
+    const via = said?.via ?? null;
     const relay = via === null ? undefined : this.#relays.get(via);
+    const relays = { has: () => relay?.online === true };
+    const online = said !== undefined && isThere(said, relays);
     return { online, via, relayProblem: (relay?.online && relay.problem) || null };
   }
 }

@@ -48,6 +48,23 @@ function viewOf(messages: Readonly<Record<string, Uint8Array>>): FleetView {
   return view;
 }
 
+test('a robot behind a relay is online for as long as the relay is [P-8.9]', () => {
+  const relay = { online: true, via: 'hall' };
+  const view = viewOf({
+    [topicOf('r1', 'state')]: stateOf('r1', '1.0.0'),
+    [topicOf('r1', 'online')]: encodeMessage(relay),
+  });
+  const isOnline = (): boolean | undefined => view.rows[0]?.online;
+  assert.equal(isOnline(), false, 'nobody has heard of that relay');
+  view.take(relayTopic('hall'), encodeMessage({ online: true }));
+  assert.equal(isOnline(), true);
+  for (const gone of [encodeMessage({ online: false }), utf8(''), utf8('{')]) {
+    view.take(relayTopic('hall'), gone);
+    assert.equal(isOnline(), false);
+    view.take(relayTopic('hall'), encodeMessage({ online: true }));
+  }
+});
+
 test('robots are counted by component and version, the newest first', () => {
   const view = viewOf({
     [topicOf('r1', 'state')]: stateOf('r1', '1.9.0'),

@@ -1,0 +1,69 @@
+/**
+ * Knows by which connection a robot said that it is online, so that it is not believed to be there
+ * when that connection is gone, with a will or without one. Only a relay speaks for other robots:
+ * `via` in the word of a robot itself says nothing. Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import { RELAY_CLIENT_PREFIX, robotClientId } from '../../shared/formats/client-ids.ts';
+import type { Identity } from '../access/access.ts';
+
+export interface Speaker {
+  /** The connection itself. */
+  readonly key: object;
+  readonly clientId: string;
+  readonly identity: Identity;
+}
+
+/** `unknown`: a bridge, or anybody on a broker without credentials. */
+type Voice = 'own' | 'relay' | 'unknown';
+
+export function voiceFor({ identity, clientId }: Speaker, robot: RobotId): Voice {
+  if (identity.kind === 'user') {
+    const { role } = identity;
+    return role === 'robot' ? 'own' : role === 'relay' ? 'relay' : 'unknown';
+  }
+  if (clientId === robotClientId(robot)) return 'own';
+  return clientId.startsWith(RELAY_CLIENT_PREFIX) ? 'relay' : 'unknown';
+}
+
+export class Speakers {
+  /** The connection by which each robot itself said last that it is there. */
+  readonly #of = new Map<RobotId, object>();
+  readonly #robots = new WeakMap<object, RobotId>();
+  readonly #left = new WeakSet<object>();
+
+  /**
+   * @param by null for the will of a connection that an earlier process had
+   * @returns whether it is the robot's own word
+   * @throws DroverError ACCESS_DENIED for a will that says that its robot is there
+   */
+  said(robot: RobotId, online: boolean, by: Speaker | null): boolean {
+    const isOver = by === null || this.#left.has(by.key);
+    if (online && isOver) {
+      const why = 'a connection that has ended cannot say that its robot is there';
+      throw new DroverError('ACCESS_DENIED', `publish online of ${robot}: ${why}`);
+    }
+    const isOwn = by !== null && voiceFor(by, robot) === 'own';
+    if (!isOwn || !online) {
+      this.#of.delete(robot);
+      return isOwn;
+    }
+    this.#of.set(robot, by.key);
+    this.#robots.set(by.key, robot);
+    return true;
+  }
+
+  /** @returns the robot that is there by the word of this connection alone, else null */
+  leave(key: object): RobotId | null {
+    this.#left.add(key);
+    const robot = this.#robots.get(key) ?? null;
+    return robot !== null && this.isLast(robot, key) ? robot : null;
+  }
+
+  /** Nobody has said anything else about it since. */
+  isLast(robot: RobotId, key: object): boolean {
+    return this.#of.get(robot) === key;
+  }
+}
