@@ -116,6 +116,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,
     controller: options.controller,
+    isRelay: options.upstream !== undefined,
     identify,
   });
   if (options.sessions) addSessionRoutes(app, options.sessions, identify);

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
+import { noController, type Led } from '../../shared/rules/leaders.ts';
 import type { Identity } from '../access/access.ts';
 import {
   ROLLOUT_COMMANDS,
@@ -25,6 +26,8 @@ export interface RolloutRoutesOptions {
   expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
+  /** A relay: whoever leads does so above. */
+  readonly isRelay?: boolean;
   /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
 }
@@ -48,7 +51,9 @@ interface ById {
 
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
-  const show = (one: RolloutView) => ({ ...one, run: controller?.view(one.id) ?? null });
+  const elsewhere = options.isRelay === true ? 'above' : 'nobody';
+  const led: Led = controller ? 'here' : elsewhere;
+  const show = (one: RolloutView) => ({ ...one, run: controller?.view(one.id) ?? null, led });
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
@@ -59,7 +64,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
     const run = controller?.view(params.id);
-    if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run };
+    if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run, led };
     throw notFound(params.id);
   });
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
@@ -71,11 +76,11 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
         LIMITS.historyPageMax,
       );
       const { id } = params;
-      const entries = await theController(controller).history(id, after, limit);
+      const entries = (await controller?.history(id, after, limit)) ?? [];
       const isKnown = (): boolean =>
         options.rollouts().some((one) => one.id === id) || controller?.view(id) != null;
       if (entries.length === 0 && !isKnown()) throw notFound(id);
-      return { entries };
+      return { entries, led };
     },
   );
   app.removeContentTypeParser('application/json');
@@ -88,16 +93,12 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   for (const command of ROLLOUT_COMMANDS) {
     app.post<ById>(`/rollouts/:id/${command}`, async (request) => {
       const by = speakerOf(options.identify(request), request, command);
-      const leader = theController(controller);
-      await leader.command(request.params.id, command, by);
-      return { rollout: request.params.id, command, run: leader.view(request.params.id) };
+      const { id } = request.params;
+      if (!controller) throw noController(`${command} rollout ${id.slice(0, 80)}`, elsewhere);
+      await controller.command(id, command, by);
+      return { rollout: id, command, run: controller.view(id) };
     });
   }
-}
-
-function theController(controller: ControllerPort | null): ControllerPort {
-  if (controller) return controller;
-  throw new DroverError('NO_CONTROLLER', 'steer rollouts: this broker leads none');
 }
 
 function readCount(name: string, text: string | undefined, otherwise: number): number {

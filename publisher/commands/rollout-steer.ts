@@ -14,6 +14,7 @@ import {
   type RunAnswer,
 } from '../rollout/rollout-answer.ts';
 import { statusLines, statusWord } from '../rollout/rollout-report.ts';
+import { isUnled, noController } from '../../shared/rules/leaders.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
 import { sayUntilLed } from '../rollout/say-until-led.ts';
@@ -142,12 +143,13 @@ const countsOf = ({ robots }: RolloutAnswer): string =>
 async function assertLed(
   api: ApiClient,
   verb: SteerCommand,
-  { id, run }: RolloutAnswer,
+  { id, run, led }: RolloutAnswer,
 ): Promise<void> {
+  const what = `${verb} rollout ${id.slice(0, 64)}`;
+  if (run === null && isUnled(led)) throw noController(what, led);
   // A controller that has not begun it yet has a history, if an empty one.
   if (run === null) return void (await api.get(`${rolloutPath(id)}/history?limit=1`));
   if (run.leading) return;
-  const what = `${verb} rollout ${id.slice(0, 64)}`;
   throw new DroverError(
     'NOT_LEADING',
     `${what}: the controller of this broker does not lead it now`,

@@ -23,6 +23,7 @@ import {
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
+import { isUnled } from '../../shared/rules/leaders.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
   aboutRollout,
@@ -135,15 +136,22 @@ async function readRelays(api: ApiClient): Promise<TroubledRelay[]> {
   }
 }
 
+const NO_HISTORY = {
+  above: 'no history here: a relay decides nothing, ask the broker above',
+  nobody: 'no history here: this broker leads no rollouts; the one that leads has it',
+} as const;
+
 async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
   const api = openApi(args);
   const path = `${rolloutPath(args.id)}/history`;
   const entries: HistoryEntry[] = [];
   const raw: object[] = [];
+  let unled: keyof typeof NO_HISTORY | null = null;
   while (entries.length < LIMITS.auditEntriesMax) {
     const after = entries.at(-1)?.seq ?? 0;
     const bytes = await api.get(`${path}?after=${after}&limit=${LIMITS.historyPageMax}`);
-    const page = parseHistory(bytes);
+    const { entries: page, led } = parseHistory(bytes);
+    if (isUnled(led)) unled = led;
     if (page.length === 0) break;
     if (page.some(({ seq }) => seq <= after)) {
       const what = printable(args.id);
@@ -152,6 +160,7 @@ async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
     entries.push(...page);
     raw.push(...(rawObject(bytes) as { entries: object[] }).entries);
   }
-  const lines = entries.length > 0 ? historyLines(entries) : ['nothing was decided yet'];
+  const none = unled === null ? 'nothing was decided yet' : NO_HISTORY[unled];
+  const lines = entries.length > 0 ? historyLines(entries) : [none];
   makeOutput(args.json).result({ rollout: args.id, entries: raw }, lines);
 }

@@ -90,6 +90,8 @@ const rolloutSchema = z.object({
   }),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
+  /** `here`, `above` this relay, or by `nobody` of this broker; null from one that does not say it. */
+  led: textSchema.nullable().default(null),
   /** Of a broker that is attached to an engine: what that engine holds. */
   store: z
     .object({
@@ -140,7 +142,10 @@ const LIST = kind(
   'list of rollouts',
   z.object({ rollouts: z.array(rolloutSchema), expires: expirySchema.optional() }),
 );
-const HISTORY = kind('history of a rollout', z.object({ entries: z.array(entrySchema) }));
+const HISTORY = kind(
+  'history of a rollout',
+  z.object({ entries: z.array(entrySchema), led: textSchema.nullable().default(null) }),
+);
 const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
 
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
@@ -150,7 +155,9 @@ export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
 /** Undefined from a broker that does not tell it. */
 export const parseExpiry = (bytes: Uint8Array): ExpiryAnswer | undefined =>
   parseDocument(LIST, bytes).expires;
-export const parseHistory = (bytes: Uint8Array): HistoryEntry[] =>
-  parseDocument(HISTORY, bytes).entries;
+export const parseHistory = (
+  bytes: Uint8Array,
+): { readonly entries: HistoryEntry[]; readonly led: string | null } =>
+  parseDocument(HISTORY, bytes);
 export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>
   parseDocument(COMMANDED, bytes).run;

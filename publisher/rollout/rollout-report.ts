@@ -16,6 +16,8 @@ import type {
   RunAnswer,
 } from './rollout-answer.ts';
 
+import { opensByItself, unledEnd, unledWait } from './unled.ts';
+
 /** Longest sentence of a gate or a person that is shown. */
 const SENTENCE_CHARS_MAX = 500;
 
@@ -24,7 +26,9 @@ const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** The controller's own word first: progress on the wire lags behind it. */
-export function statusWord({ run, status }: RolloutAnswer): string {
+export function statusWord(rollout: RolloutAnswer): string {
+  const { run, status } = rollout;
+  if (unledEnd(rollout) === 'complete') return 'complete';
   const by = run?.superseded_by ?? null;
   const found = word(run?.status ?? status);
   if (by === null) return found;
@@ -66,7 +70,9 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
   return emergency ? `${name}, an emergency` : name;
 }
 
-function openTo({ run, wave, threshold, waves, announced, emergency }: RolloutAnswer): string {
+function openTo(rollout: RolloutAnswer): string {
+  const { run, wave, threshold, waves, announced, emergency } = rollout;
+  if (opensByItself(rollout)) return ', open to 100 % of the fleet';
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
@@ -85,8 +91,7 @@ function openTo({ run, wave, threshold, waves, announced, emergency }: RolloutAn
 /** One sentence: what has to happen next, and when if that is known. */
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
-  if (!run)
-    return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
+  if (!run) return unledWait(rollout) ?? WAITS[''] ?? '';
   const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
   if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
   if (!rollout.announced) return WAITS[''] ?? '';
@@ -232,7 +237,10 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
 /** A table of all that is announced. */
 export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
-  const rows = rollouts.map((one) => [
+  const all = rollouts.map((one) =>
+    opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
+  );
+  const rows = all.map((one) => [
     word(one.id),
     `${word(one.component ?? 'unknown')} ${word(one.version ?? '?')}`,
     statusWord(one),
@@ -305,6 +313,8 @@ type RolloutEnd =
 
 /** Over: nothing more will happen by itself. Null while it goes on. */
 export function endOf(rollout: RolloutAnswer): RolloutEnd | null {
+  const unled = unledEnd(rollout);
+  if (unled !== null) return unled;
   const status = rollout.run?.status ?? rollout.status;
   if (rollout.run?.waits_for === 'unable') {
     if (status === 'rolling_back') return 'cannot_go_back';

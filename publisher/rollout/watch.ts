@@ -65,11 +65,9 @@ function hasEnded(rollout: RolloutAnswer): boolean {
   if (end === 'unable') {
     const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes no further`;
     const why = `${what}: waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
-    throw new DroverError(
-      'ROLLOUT_ROBOTS_UNABLE',
-      why,
-      hintFor('ROLLOUT_ROBOTS_UNABLE', rollout.id),
-    );
+    const code = 'ROLLOUT_ROBOTS_UNABLE';
+    const hint = rollout.run ? hintFor(code, rollout.id) : { hint: UNLED };
+    throw new DroverError(code, why, hint);
   }
   if (end === 'cannot_go_back') {
     const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes back no further`;
@@ -99,6 +97,10 @@ function hasEnded(rollout: RolloutAnswer): boolean {
   }
   return end === 'complete';
 }
+
+/** Nobody can abort it here. */
+const UNLED =
+  'drover fleet robots says what is wrong with each; one that is mended takes it by itself, for those that failed publish a fixed version';
 
 const NO_WAY_BACK =
   'they keep the version that they have: publish a fixed version; drover fleet robots says what is wrong with each, and one that is mended goes back by itself where it has a release to go back to';

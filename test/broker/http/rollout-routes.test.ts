@@ -156,7 +156,14 @@ describe('steering rollouts over HTTP', () => {
       assert.equal(await say(alone, command), '409 NO_CONTROLLER', command);
     }
     const history = await alone.get('/rollouts/x-1/history');
-    assert.equal(history.status, 409);
+    assert.deepEqual(
+      await history.json(),
+      { entries: [], led: 'nobody' },
+      'reading is no steering',
+    );
+    assert.equal((await alone.get('/rollouts/none/history')).status, 404);
+    const shown = (await (await alone.get('/rollouts/x-1')).json()) as { led: string };
+    assert.equal(shown.led, 'nobody');
     const { controller, world } = await leadOne(t);
     const api = await startApi(t, { controller });
     assert.equal((await api.get('/rollouts/x-1/history?after=-1')).status, 400);

@@ -353,7 +353,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
       [`list --api ${httpUrl} --token-file token`, 2, 'USAGE'],
       [`status ../robots --api ${httpUrl}`, 2, 'USAGE'],
       [`status none --api ${httpUrl}`, 3, 'NOT_FOUND'],
-      [`history none --api ${httpUrl}`, 3, 'NO_CONTROLLER'],
+      [`history none --api ${httpUrl}`, 3, 'NOT_FOUND'],
       [`watch none --api ${httpUrl} --timeout soon`, 2, 'USAGE'],
     ];
     for (const [line, exit, code] of cases) {

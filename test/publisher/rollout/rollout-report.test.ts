@@ -171,7 +171,7 @@ test('the history is decisions in order, with the evidence below each', () => {
   const entry = { seq: 1, at: '2026-11-23T17:40:00.000Z', kind: 'held', by: 'gate', wave: 1 };
   const more = { text: 'wave 1 waits', threshold: 0.1, status: 'rolling', evidence: EVIDENCE };
   const page = utf8(JSON.stringify({ entries: [{ ...entry, ...more }] }));
-  assert.deepEqual(historyLines(parseHistory(page)), [
+  assert.deepEqual(historyLines(parseHistory(page).entries), [
     '1  2026-11-23T17:40:00.000Z  held  wave 1 waits  [gate]',
     '     apply  bound    pass  2 of 2 robots run it',
     '     crash  control  hold  3 robot-hours more',
@@ -270,7 +270,7 @@ test('no word of the network reaches the terminal as a control character', () =>
       });
       const entry = { seq: 1, at: text, kind: text, by: text, text, wave: 0, threshold: 0 };
       const page = { entries: [{ ...entry, status: text, evidence: [said] }] };
-      const history = historyLines(parseHistory(utf8(JSON.stringify(page))));
+      const history = historyLines(parseHistory(utf8(JSON.stringify(page))).entries);
       const lines = [...statusLines(rollout, NOW), ...listLines([rollout]), ...history];
       return [...lines, changeLine(rollout)].every((line) => !/[\p{Cc}\u202e]/u.test(line));
     }),

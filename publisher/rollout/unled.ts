@@ -1,0 +1,54 @@
+/**
+ * A rollout that no controller of this broker leads: who does, or that robots take it from the
+ * announcement alone, and when that is over. Sans-I/O.
+ */
+
+import { isUnled } from '../../shared/rules/leaders.ts';
+import { needsController } from '../../shared/rules/rollout-rules.ts';
+import { isUnableCode } from '../../shared/rules/standstill.ts';
+import type { RolloutAnswer } from './rollout-answer.ts';
+
+/** A broker of before does not say who leads; what leads here may have just started. */
+const isElsewhere = ({ run, led }: RolloutAnswer): boolean => run === null && isUnled(led);
+
+/** Nobody has said anything of it to robots, and nobody has to. */
+export const opensByItself = (rollout: RolloutAnswer): boolean =>
+  isElsewhere(rollout) && rollout.status === 'announced' && !needsController(rollout);
+
+/** How it has ended by what the robots report that this broker knows; null while it goes on. */
+export function unledEnd(rollout: RolloutAnswer): 'complete' | 'no_effect' | 'unable' | null {
+  if (!opensByItself(rollout)) return null;
+  const { targeted, running, went_on, waiting, in_progress, failed } = rollout.robots;
+  if (targeted === 0 || waiting + in_progress > 0) return null;
+  if (failed > 0 || unableIn(rollout).length > 0) return 'unable';
+  return running + went_on > 0 ? 'complete' : 'no_effect';
+}
+
+const unableIn = ({ robots }: RolloutAnswer): [code: string, count: number][] =>
+  Object.entries(robots.excluded).filter(([code]) => isUnableCode(code));
+
+const OVER: readonly string[] = ['complete', 'no_effect', 'halted'];
+
+/** What it waits for, or null for nothing. */
+export function unledWait(rollout: RolloutAnswer): string | null {
+  const { status, led } = rollout;
+  if (!isElsewhere(rollout)) {
+    return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';
+  }
+  if (OVER.includes(status)) return null;
+  const whose = led === 'above' ? 'of the broker above' : 'of another broker';
+  if (status !== 'announced') return `for the controller ${whose}, which leads it`;
+  if (!opensByItself(rollout)) {
+    return led === 'above'
+      ? 'for a controller of the broker above: a relay leads none'
+      : 'for a controller: this broker leads none (drover-broker --rollout-key)';
+  }
+  const end = unledEnd(rollout);
+  if (end === null) return 'for robots to take it: they need no controller for that';
+  if (end !== 'unable') return null;
+  const { failed } = rollout.robots;
+  const counts = [...(failed > 0 ? [`${failed} failed`] : []), ...unableIn(rollout).map(countOf)];
+  return `only for robots that failed or cannot take it: ${counts.join(', ')}`;
+}
+
+const countOf = ([code, count]: [string, number]): string => `${count} ${code}`;
