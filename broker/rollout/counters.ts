@@ -197,7 +197,11 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
   const { base } = run;
   const since = (kind: 'installed' | 'failed' | 'vanished'): number =>
     Math.max(0, total[kind] - base[kind]);
-  const before = base.installed + base.failed + base.vanished;
+  // One that had failed or vanished before and has taken it since is of this stage: as one that
+  // installed it, so among its robots as well.
+  const ended = (kind: 'installed' | 'failed' | 'vanished'): number =>
+    Math.min(base[kind], total[kind]);
+  const before = ended('installed') + ended('failed') + ended('vanished');
   return {
     cohort: Math.max(0, total.cohort - before),
     reachable: Math.max(0, total.reachable - before),

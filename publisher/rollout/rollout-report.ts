@@ -46,7 +46,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `status    ${statusWord(rollout)}${openTo(rollout)}`,
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
-    ...(run?.attempts ? [`this wave ${attemptCounts(run.attempts)}`] : []),
+    ...waveCounts(run),
     ...storeLines(rollout),
     ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
     'waves',
@@ -54,6 +54,16 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     ...gateLines(run),
     ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
   ];
+}
+
+/** After the last wave it counts robots that come late: those of all waves stand in the line above. */
+function waveCounts(run: RunAnswer | null): string[] {
+  if (!run?.attempts) return [];
+  const { attempts, status } = run;
+  const isEmpty = attempts.cohort === 0 && attempts.unable.length === 0;
+  if (isEmpty && status !== 'rolling') return [];
+  const isComplete = status === 'complete' || status === 'no_effect';
+  return [`${isComplete ? 'came late' : 'this wave'} ${attemptCounts(attempts)}`];
 }
 
 /** Chunks on an engine that somebody else runs. */

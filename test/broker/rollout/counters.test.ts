@@ -6,8 +6,13 @@ import fc from 'fast-check';
 import type { RobotRecord } from '../../../broker/control/fleet.ts';
 import type { Increment } from '../../../broker/rollout/gate-types.ts';
 import { lookAt, type Looked } from '../../../broker/rollout/reconcile.ts';
-import { membersOf } from '../../../broker/rollout/classify.ts';
-import { observe, type CounterMark } from '../../../broker/rollout/counters.ts';
+import { membersOf, type Member } from '../../../broker/rollout/classify.ts';
+import {
+  countAll,
+  countAttempts,
+  observe,
+  type CounterMark,
+} from '../../../broker/rollout/counters.ts';
 import { beginRun, type Plan, type RolloutRun } from '../../../broker/rollout/record.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
@@ -236,5 +241,44 @@ describe('one look at the fleet', () => {
     }
     const line = last?.verdict.evidence.find(({ metric }) => metric === 'crash');
     assert.ok(line && (line.e_value ?? 0) > (line.e_halt ?? 0), 'its crashes are beyond chance');
+  });
+});
+
+const member = (robot: string, kind: Member['kind'], online: boolean): Member => ({
+  ...{ robot: robotId(robot), kind, online, why: null, fraction: 0.1, isCanary: false },
+  ...{ isComing: false, counterEpoch: 'e1' },
+  component: makeState(robot).components[0] as Member['component'],
+});
+
+describe('the counts of a wave', () => {
+  const anyKind = fc.constantFrom<Member['kind'][]>(
+    ...(['installed', 'went_on', 'updating', 'vanished', 'failed'] as const),
+    ...(['recalled', 'candidate', 'excluded'] as const),
+  );
+  const anyPicture = fc.array(fc.tuple(anyKind, fc.boolean()), { minLength: 8, maxLength: 8 });
+  const membersIn = (picture: [Member['kind'], boolean][]): Member[] =>
+    picture.map(([kind, online], at) => member(`r${at}`, kind, online));
+
+  it('add up, whatever has become of the robots of earlier waves since', () => {
+    fc.assert(
+      fc.property(anyPicture, anyPicture, (then, now) => {
+        const { installed, failed, vanished } = countAll(membersIn(then), 1);
+        const run = { ...beginRun(plan, AT_MS), threshold: 1 };
+        const counts = countAttempts(
+          { ...run, base: { installed, failed, vanished } },
+          membersIn(now),
+        );
+        const ended = counts.installed + counts.failed + counts.vanished;
+        return ended <= counts.reachable && counts.reachable <= counts.cohort;
+      }),
+    );
+  });
+
+  it('hold one that failed before and has taken it since among the robots that installed it', () => {
+    const base = { installed: 3, failed: 1, vanished: 0 };
+    const run = { ...beginRun(plan, AT_MS), threshold: 1, base };
+    const all = names('r', 8).map((robot) => member(robot, 'installed', true));
+    const { cohort, reachable, installed } = countAttempts(run, all);
+    assert.deepEqual([cohort, reachable, installed], [5, 5, 5]);
   });
 });

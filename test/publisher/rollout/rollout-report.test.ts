@@ -202,6 +202,24 @@ test('robots that cannot take it are named, and a watch ends with them', () => {
   assert.equal(CATALOGUE.ROLLOUT_ROBOTS_UNABLE.exit, 5);
 });
 
+test('a rollout that is over counts who came late, and has no wave of nobody', () => {
+  const counts = { reachable: 0, installed: 0, failed: 0, vanished: 0, examples: [] };
+  const line = (more: object): string | undefined => {
+    const all = statusLines(withRun({ waits_for: null, soak_until: null, ...more }), NOW);
+    return all.find((one) => /^this wave|^came late/.test(one));
+  };
+  const nobody = { attempts: { cohort: 0, ...counts } };
+  for (const status of ['complete', 'no_effect', 'paused', 'halted']) {
+    assert.equal(line({ status, ...nobody }), undefined, status);
+  }
+  assert.match(line({ status: 'rolling', ...nobody }) ?? '', /^this wave 0 robots, 0 reachable/);
+  const one = { attempts: { cohort: 1, ...counts, reachable: 1, installed: 1 } };
+  assert.match(
+    line({ status: 'complete', ...one }) ?? '',
+    /^came late 1 robots, 1 reachable: 1 in/,
+  );
+});
+
 test('a recall names the robots that cannot go back, and a watch ends when only those are left', () => {
   const cannot_go_back = ['c2 RECALL_IMPOSSIBLE'];
   const some = withRun({ status: 'rolling_back', waits_for: 'recall', cannot_go_back });
