@@ -3,6 +3,7 @@
  * (compose.ts) asks of either engine. mqtt/embed.ts and attached/attach.ts make one.
  */
 
+import type { Problem } from '../shared/base/errors.ts';
 import type { Closers } from '../shared/io/closers.ts';
 import type { Announcement } from '../shared/formats/announcement.ts';
 import type { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -55,8 +56,8 @@ export interface BrokerEngine {
   storeOf(rollout: string): StoreState | null;
   /** The announcement that was not taken over because it has expired; null when there is none. */
   expired(): Announcement | null;
-  /** Rejects while its disk takes nothing; false while there is no link to it. */
-  isHealthy(): Promise<boolean>;
+  /** Rejects while its disk takes nothing; says what is wrong while there is no link to it. */
+  isHealthy(): Promise<true | Problem>;
   /** Other credentials are in force: who could not come in with them goes. */
   endOutdated(): void;
   /**

@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -77,13 +77,17 @@ export async function makeAttached(
     expired: () => intake.expiredAnnouncement,
     isHealthy: async () => {
       await journal.assertWritable();
-      return engine.status.isUp;
+      const { isUp, problem } = engine.status;
+      return isUp ? true : (problem ?? toProblem(noLink()));
     },
     endOutdated: () => undefined,
     start: async () => await start(parts, made),
     listen: () => Promise.resolve({ mqttPort: null, mqttsPort: null, wsPort: null }),
   };
 }
+
+const noLink = (): DroverError =>
+  new DroverError('BROKER_UNREACHABLE', 'ask the engine: there is no link to it yet');
 
 function listen({ settings, events }: Parts, { engine, garbage, check }: Made): void {
   const { log } = settings;

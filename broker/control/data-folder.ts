@@ -6,7 +6,7 @@
 
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, refusalOf } from '../../shared/base/errors.ts';
 
 /** What a restore has not put in its place yet. */
 export const RESTORING = 'restoring';
@@ -17,14 +17,17 @@ const NOT_DATABASES: readonly string[] = ['chunks', 'garbage', RESTORING];
 
 /**
  * Makes the folder when it is missing.
- * @throws DroverError FILE_UNREADABLE, RESTORE_UNFINISHED, REPAIR_UNFINISHED
+ * @throws DroverError DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE, RESTORE_UNFINISHED, REPAIR_UNFINISHED
  */
 export async function openDataFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `open data folder ${folder}: ${why}`, { cause });
+    const code = refusalOf(cause)?.code;
+    // The disk has codes of its own; what else is wrong with a path is to be looked at.
+    const what = code?.startsWith('DISK_') ? code : 'FILE_UNREADABLE';
+    throw new DroverError(what, `open data folder ${folder}: ${why}`, { cause });
   }
   const names = await namesIn(folder);
   if (names.includes(REPAIRING)) {

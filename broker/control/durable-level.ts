@@ -10,6 +10,7 @@
 import { Level } from 'level';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isOfLevel, isTable } from './data-folder.ts';
@@ -52,11 +53,9 @@ export interface ChainedBatch {
 }
 
 const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
-const NO_ROOM = /No space left on device|Disk quota exceeded/; // strerror(3), as LevelDB passes it on
 
-/** Of the disk or of permissions: no damage, whatever file it names. */
-const PASSING =
-  /No space left|quota exceeded|Permission denied|Read-only|Too many open|Input\/output/;
+/** Beside what `diskCodeIn` knows: no damage, whatever file it names. */
+const PASSING = /Permission denied|Too many open|Input\/output/;
 
 export class SteadyDatabase {
   readonly #level: Level<string, unknown>;
@@ -80,7 +79,8 @@ export class SteadyDatabase {
     return this.#isClosed;
   }
 
-  /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, FILE_UNREADABLE */
+  /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, DISK_FULL,
+   *   DISK_READ_ONLY, FILE_UNREADABLE */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
     await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
     const suspects = await brokenTables(folder);
@@ -247,12 +247,8 @@ export class SteadyDatabase {
 
   #describe(error: unknown): DroverError {
     if (error instanceof DroverError) return error;
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const { code } = cause as { code?: unknown };
-    const isFull = NO_ROOM.test(why) || code === 'ENOSPC' || code === 'EDQUOT';
-    const what = isFull ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
-    return new DroverError(what, `write ${this.#folder}: ${why}`, { cause: error });
+    const what = diskCodeIn(error) ?? 'DISK_WRITE_FAILED';
+    return new DroverError(what, `write ${this.#folder}: ${whyOf(error)}`, { cause: error });
   }
 }
 
@@ -304,7 +300,7 @@ async function* reading<T>(folder: string, entries: AsyncIterable<T>): AsyncGene
   try {
     yield* entries;
   } catch (cause) {
-    throw isDamage(cause) ? damaged(folder, whyOf(cause), cause) : cause;
+    throw openOrRead('read', folder, cause) ?? cause;
   }
 }
 
@@ -324,6 +320,29 @@ const isDamage = (cause: unknown): boolean =>
 const damaged = (folder: string, why: string, cause?: unknown): DroverError =>
   new DroverError('DATABASE_DAMAGED', `open ${folder}: the database is damaged: ${why}`, { cause });
 
+/** What LevelDB passes on of the system is its text (strerror(3)), whatever file it names. */
+const DISK_WORDS: readonly [RegExp, errno: readonly string[], ErrorCode][] = [
+  [/No space left on device|Disk quota exceeded/, ['ENOSPC', 'EDQUOT'], 'DISK_FULL'],
+  [/Read-only file system/, ['EROFS'], 'DISK_READ_ONLY'],
+];
+
+/** DISK_FULL or DISK_READ_ONLY where the system said so, to us or to LevelDB; else null. */
+export function diskCodeIn(thrown: unknown): ErrorCode | null {
+  const { code } = innerOf(thrown) as { code?: unknown };
+  const why = whyOf(thrown);
+  const found = DISK_WORDS.find(
+    ([words, errno]) => words.test(why) || errno.some((one) => one === code),
+  );
+  return found?.[2] ?? null;
+}
+
+/** Null for what says nothing of the disk or of the database. */
+function openOrRead(what: 'open' | 'read', folder: string, cause: unknown): DroverError | null {
+  const code = diskCodeIn(cause);
+  if (code) return new DroverError(code, `${what} ${folder}: ${whyOf(cause)}`, { cause });
+  return isDamage(cause) ? damaged(folder, whyOf(cause), cause) : null;
+}
+
 /** The lock of LevelDB tells a second broker on the same folder from a broken one. */
 function openFailure(folder: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
@@ -333,6 +352,7 @@ function openFailure(folder: string, cause: unknown): DroverError {
       cause,
     });
   }
-  if (!PASSING.test(whyOf(cause)) && isDamage(cause)) return damaged(folder, whyOf(cause), cause);
-  return new DroverError('FILE_UNREADABLE', `open ${folder}: ${whyOf(cause)}`, { cause });
+  const isPassing = diskCodeIn(cause) === null && PASSING.test(whyOf(cause));
+  const known = isPassing ? null : openOrRead('open', folder, cause);
+  return known ?? new DroverError('FILE_UNREADABLE', `open ${folder}: ${whyOf(cause)}`, { cause });
 }

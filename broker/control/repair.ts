@@ -19,7 +19,7 @@ import { parseTopic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/terms.ts';
 import { asOwnerOf, isTable, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
-import { brokenTables, repairLevel, SteadyDatabase } from './durable-level.ts';
+import { brokenTables, diskCodeIn, repairLevel, SteadyDatabase } from './durable-level.ts';
 
 export interface RepairArgs {
   readonly data: string;
@@ -179,13 +179,11 @@ async function lostTables(folder: string): Promise<string[]> {
 
 function repairFailure(folder: string, cause: unknown): DroverError {
   const why = toProblem(cause).message;
-  const { code } = cause as { code?: unknown };
-  const isFull =
-    code === 'DISK_FULL' ||
-    code === 'ENOSPC' ||
-    code === 'EDQUOT' ||
-    /No space left|quota exceeded/.test(String(cause));
-  if (isFull) {
+  const said = cause instanceof DroverError ? cause.code : diskCodeIn(cause);
+  if (said === 'DISK_READ_ONLY') {
+    return new DroverError(said, `repair ${folder}: nothing was changed: ${why}`, { cause });
+  }
+  if (said === 'DISK_FULL') {
     const hint = 'make room for a copy of the folder, then run drover-broker repair again';
     return new DroverError('DISK_FULL', `repair ${folder}: nothing was changed: ${why}`, {
       cause,

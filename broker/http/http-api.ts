@@ -54,7 +54,8 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
   readonly credentials: Credentials | null;
   /** Null: plain HTTP. */
   readonly certificates: Certificates | null;
-  isHealthy(): Promise<boolean>;
+  /** Says or rejects with what is wrong. */
+  isHealthy(): Promise<true | Problem>;
   readonly log: Log;
 }
 
@@ -217,7 +218,9 @@ function addServiceRoutes(
     return await options.metrics.text();
   });
   app.get('/healthz', async (_request, reply) => {
-    const healthy = await options.isHealthy().catch(() => false); // a failure is the answer
+    const health = await options.isHealthy().catch(toProblem); // a failure is the answer
+    const healthy = health === true;
+    const problems = healthy ? [] : [health];
     void reply.code(healthy ? 200 : 503);
     const link = upstream();
     // A site works on without its upstream: that it is away is told, and is no illness.
@@ -225,6 +228,7 @@ function addServiceRoutes(
     // That something expires is told, and no restart would heal it.
     return {
       healthy,
+      problems,
       ...(expires && { expires }),
       ...(link ? { upstream: showLink(link) } : {}),
     };

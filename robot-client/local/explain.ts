@@ -4,7 +4,7 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
+import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { iso } from '../fleet/report.ts';
 import { outsideProblems } from '../install/slots.ts';
@@ -58,7 +58,7 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   const problem = trustProblem(trust, now);
   if (!problem) return [`  trust.json version ${trust.version} holds for ${days} days`];
   const { message, code, hint } = toProblem(problem);
-  const since = days < 0 ? `, ${-days - 1} whole days ago by this clock (${iso(now)})` : '';
+  const since = days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${iso(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 

@@ -11,8 +11,18 @@ import type { TrustRoot } from '../formats/trust.ts';
 
 type Life = Pick<TrustRoot, 'version' | 'expires'>;
 
-/** Whole days until then; negative once it is over. */
-export const daysUntil = (atMs: EpochMs, now: EpochMs): number => Math.floor((atMs - now) / DAY_MS);
+const wholeDays = (spanMs: number): number => Math.floor(spanMs / DAY_MS);
+
+/** Whole days until then; once it is over the whole days since, negative, -1 on the first as well. */
+export const daysUntil = (atMs: EpochMs, now: EpochMs): number =>
+  now < atMs ? wholeDays(atMs - now) : Math.min(-1, -wholeDays(now - atMs));
+
+/** The same of what is over, in words. */
+export function endedAgo(atMs: EpochMs, now: EpochMs): string {
+  const days = wholeDays(now - atMs);
+  if (days < 1) return 'less than a day ago';
+  return days === 1 ? '1 day ago' : `${days} days ago`;
+}
 
 export const isTrustExpired = ({ expires }: Life, now: EpochMs): boolean => now >= expires;
 

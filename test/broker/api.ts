@@ -12,6 +12,7 @@ import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
 import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
 import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import { peekAnnouncement } from '../../shared/formats/announcement.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { makeLog } from '../../shared/io/cli.ts';
@@ -35,7 +36,7 @@ export interface ApiInput {
   views?(): RolloutView[];
   /** With credentials: one user of each role. */
   readonly protected?: boolean;
-  readonly isHealthy?: () => Promise<boolean>;
+  readonly isHealthy?: () => Promise<true | Problem>;
   /** Null or absent: nobody leads rollouts there. */
   readonly controller?: ControllerPort | null;
   /** Absent: it is no relay. */
@@ -62,7 +63,7 @@ export interface TestApi {
 }
 
 export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> {
-  const { fleet = new Fleet(), isHealthy = () => Promise.resolve(true) } = input;
+  const { fleet = new Fleet(), isHealthy = () => Promise.resolve(true as const) } = input;
   const made = ROLES.map((role) => ({ role, ...makeToken() }));
   const users = made.map(({ role, sha256 }) => ({
     username: role,

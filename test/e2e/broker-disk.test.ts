@@ -82,6 +82,8 @@ describe('a broker whose disk takes no more', () => {
     }
     assert.ok(states.length > 5 && events.length > 2, `${states.length}, ${events.length}`);
     assert.equal(await health(first), 503);
+    const told = await (await fetch(`${first.httpUrl}/healthz`)).text();
+    assert.match(told, /"healthy":false,"problems":\[{"code":"DISK_WRITE_FAILED",.*"hint":/);
     await assertServed(t, first, states);
 
     limit('unlimited');

@@ -5,7 +5,7 @@ import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { diskCodeIn, SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { requirePeer } from '../../helpers/peer.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
@@ -151,5 +151,26 @@ describe('a database', () => {
     await Promise.all(writes);
     await assert.rejects(database.put('late', 'v'), { code: 'DISK_WRITE_FAILED' });
     assert.equal((await keysAfterKill(t, folder)).length, 50);
+  });
+});
+
+describe('what LevelDB passes on of the system', () => {
+  it('is a full or read-only disk by its words or its code, and else nothing of the disk', () => {
+    const wrapped = (words: string): Error =>
+      new Error('Database failed to open', {
+        cause: new Error(`IO error: b/control/000005.ldb: ${words}`),
+      });
+    const errno = (code: string): Error => Object.assign(new Error(code), { code });
+    const cases: [Error, string | null][] = [
+      [wrapped('No space left on device'), 'DISK_FULL'],
+      [wrapped('Disk quota exceeded'), 'DISK_FULL'],
+      [wrapped('Read-only file system'), 'DISK_READ_ONLY'],
+      [wrapped('Permission denied'), null],
+      [errno('ENOSPC'), 'DISK_FULL'],
+      [errno('EROFS'), 'DISK_READ_ONLY'],
+      [errno('EACCES'), null],
+    ];
+    for (const [thrown, code] of cases)
+      assert.equal(diskCodeIn(thrown), code, String(thrown.cause));
   });
 });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { Fleet } from '../../../broker/control/fleet.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { startChild } from '../../helpers/child.ts';
 import { requirePeer } from '../../helpers/peer.ts';
@@ -179,15 +180,20 @@ describe('the fleet over HTTP', () => {
   });
 
   it('says how it feels, also when asking fails', async (t) => {
-    for (const [healthy, status] of [
-      [() => Promise.resolve(true), 200],
-      [() => Promise.resolve(false), 503],
-      [() => Promise.reject(new Error('no disk')), 503],
+    const full = new DroverError('DISK_FULL', 'write b/control: no room');
+    for (const [isHealthy, code] of [
+      [() => Promise.resolve(true as const), null],
+      [() => Promise.resolve(toProblem(full)), 'DISK_FULL'],
+      [() => Promise.reject(full), 'DISK_FULL'],
+      [() => Promise.reject(new Error('no disk')), 'INTERNAL'],
     ] as const) {
-      const api = await startApi(t, { protected: true, isHealthy: healthy });
+      const api = await startApi(t, { protected: true, isHealthy });
       const response = await fetch(`${api.url}/healthz`);
-      assert.equal(response.status, status);
-      assert.deepEqual(await response.json(), { healthy: status === 200 });
+      assert.equal(response.status, code === null ? 200 : 503);
+      const answer = (await response.json()) as { healthy: boolean; problems: { code: string }[] };
+      assert.equal(answer.healthy, code === null);
+      const codes = answer.problems.map((one) => one.code);
+      assert.deepEqual(codes, code === null ? [] : [code], 'it names what is wrong');
     }
   });
 

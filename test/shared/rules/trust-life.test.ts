@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import {
   daysUntil,
+  endedAgo,
   isTrustEnding,
   isTrustExpired,
   trustProblem,
@@ -34,4 +35,18 @@ test('what has expired is ending too, and there are words for exactly what is en
       assert.equal(trustProblem(trust, NOW) !== null, isTrustEnding(trust, NOW));
     }),
   );
+});
+
+test('days that are left, or gone, are the same as a number and in words', () => {
+  const DAY = 86_400_000;
+  const told = [0, 1, DAY - 1, DAY, DAY + 16_000, 2 * DAY - 1, 2.5 * DAY].map((since) => [
+    daysUntil(NOW - since, NOW),
+    endedAgo(NOW - since, NOW),
+  ]);
+  assert.deepEqual(told, [
+    ...[1, 2, 3].map(() => [-1, 'less than a day ago']),
+    ...[1, 2, 3].map(() => [-1, '1 day ago']),
+    [-2, '2 days ago'],
+  ]);
+  assert.deepEqual([daysUntil(NOW + 1, NOW), daysUntil(NOW + DAY, NOW)], [0, 1]);
 });
