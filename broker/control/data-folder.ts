@@ -17,7 +17,8 @@ const NOT_DATABASES: readonly string[] = ['chunks', 'garbage', RESTORING];
 
 /**
  * Makes the folder when it is missing.
- * @throws DroverError DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE, RESTORE_UNFINISHED, REPAIR_UNFINISHED
+ * @throws DroverError DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE, RESTORE_UNFINISHED,
+ *   REPAIR_UNFINISHED
  */
 export async function openDataFolder(folder: string): Promise<void> {
   try {

@@ -79,8 +79,10 @@ export class SteadyDatabase {
     return this.#isClosed;
   }
 
-  /** @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED, DISK_FULL,
-   *   DISK_READ_ONLY, FILE_UNREADABLE */
+  /**
+   * @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED,
+   *   DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE
+   */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
     await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
     const suspects = await brokenTables(folder);

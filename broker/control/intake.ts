@@ -16,7 +16,7 @@ import type { ControlStore } from './control-store.ts';
 import type { Incoming } from '../mqtt/engine-port.ts';
 import type { Counters } from '../http/metrics.ts';
 import { noteRelay, noteReport } from './reports.ts';
-import { Speakers, type Speaker } from './speakers.ts';
+import { Speakers, type SpokenBy } from './speakers.ts';
 import { walkTrust } from './trust.ts';
 
 export interface IntakeOptions {
@@ -93,7 +93,7 @@ export class Intake {
   }
 
   /** @throws DroverError ACCESS_DENIED for a will that says that its robot is there */
-  #isOwnWord(topic: Topic, payload: Uint8Array, by: Speaker | null): boolean {
+  #isOwnWord(topic: Topic, payload: Uint8Array, by: SpokenBy | null): boolean {
     if (topic.kind !== 'robot' || topic.leaf !== 'online') return false;
     const said = nullIfRefused(() => parsePresence(payload));
     return this.#speakers.said(topic.robot, said?.online === true, by);

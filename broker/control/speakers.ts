@@ -9,7 +9,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import { RELAY_CLIENT_PREFIX, robotClientId } from '../../shared/formats/client-ids.ts';
 import type { Identity } from '../access/access.ts';
 
-export interface Speaker {
+export interface SpokenBy {
   /** The connection itself. */
   readonly key: object;
   readonly clientId: string;
@@ -19,7 +19,7 @@ export interface Speaker {
 /** `unknown`: a bridge, or anybody on a broker without credentials. */
 type Voice = 'own' | 'relay' | 'unknown';
 
-export function voiceFor({ identity, clientId }: Speaker, robot: RobotId): Voice {
+export function voiceFor({ identity, clientId }: SpokenBy, robot: RobotId): Voice {
   if (identity.kind === 'user') {
     const { role } = identity;
     return role === 'robot' ? 'own' : role === 'relay' ? 'relay' : 'unknown';
@@ -39,7 +39,7 @@ export class Speakers {
    * @returns whether it is the robot's own word
    * @throws DroverError ACCESS_DENIED for a will that says that its robot is there
    */
-  said(robot: RobotId, online: boolean, by: Speaker | null): boolean {
+  said(robot: RobotId, online: boolean, by: SpokenBy | null): boolean {
     const isOver = by === null || this.#left.has(by.key);
     if (online && isOver) {
       const why = 'a connection that has ended cannot say that its robot is there';

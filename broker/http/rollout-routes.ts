@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
-import { noController, type Led } from '../../shared/rules/leaders.ts';
+import { noController, type Led } from '../../shared/rules/presence.ts';
 import type { Identity } from '../access/access.ts';
 import {
   ROLLOUT_COMMANDS,

@@ -14,7 +14,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
-import type { Speaker } from '../control/speakers.ts';
+import type { SpokenBy } from '../control/speakers.ts';
 import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
@@ -62,7 +62,7 @@ export interface Incoming {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   /** Absent for our own words; null for the will of a connection that an earlier process had. */
-  readonly by?: Speaker | null;
+  readonly by?: SpokenBy | null;
 }
 
 /** What an engine of somebody else brought. */

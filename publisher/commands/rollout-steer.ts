@@ -14,7 +14,7 @@ import {
   type RunAnswer,
 } from '../rollout/rollout-answer.ts';
 import { statusLines, statusWord } from '../rollout/rollout-report.ts';
-import { isUnled, noController } from '../../shared/rules/leaders.ts';
+import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
 import { sayUntilLed } from '../rollout/say-until-led.ts';

@@ -23,7 +23,7 @@ import {
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
-import { isUnled } from '../../shared/rules/leaders.ts';
+import { isUnled } from '../../shared/rules/presence.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
   aboutRollout,

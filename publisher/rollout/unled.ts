@@ -3,7 +3,7 @@
  * announcement alone, and when that is over. Sans-I/O.
  */
 
-import { isUnled } from '../../shared/rules/leaders.ts';
+import { isUnled } from '../../shared/rules/presence.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { isUnableCode } from '../../shared/rules/standstill.ts';
 import type { RolloutAnswer } from './rollout-answer.ts';

@@ -46,7 +46,8 @@ function waveList(rollout) {
   return list;
 }
 
-function waitLine({ waits_for: what, soak_until: soak, evidence_until: evidence, leading, ...run }) {
+function waitLine(run) {
+  const { waits_for: what, soak_until: soak, evidence_until: evidence, leading } = run;
   if (!what) return null;
   if (run.status === 'rolling_back' && run.cannot_go_back.length > 0) {
     const only = what === 'unable' ? 'waits only for robots that' : 'waits for robots to go back; some';

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Speakers, voiceFor, type Speaker } from '../../../broker/control/speakers.ts';
+import { Speakers, voiceFor, type SpokenBy } from '../../../broker/control/speakers.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
 const R1 = parseRobotId('r1');
 
-const user = (role: 'robot' | 'relay' | 'publisher'): Speaker => ({
+const user = (role: 'robot' | 'relay' | 'publisher'): SpokenBy => ({
   ...{ key: {}, clientId: 'c' },
   identity: { kind: 'user', username: 'u', role, robot: role === 'robot' ? R1 : null },
 });
-const anyone = (clientId: string): Speaker => ({
+const anyone = (clientId: string): SpokenBy => ({
   ...{ key: {}, clientId, identity: { kind: 'anyone' } },
 });
 
