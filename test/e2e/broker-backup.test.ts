@@ -218,6 +218,12 @@ test('a rollback reaches robots also when the data folder was put back from a me
     presence.some((one) => refused.test(one)),
   );
   await appliance.until('second', 'led', ({ leading }) => leading);
+  const byRelay = /took_over: relay hall heard later/;
+  await waitUntil(
+    'the relay to be believed, as the only voice that is there',
+    async () => byRelay.test((await appliance.audit('second')).join('\n')),
+    { timeoutMs: 60_000 },
+  );
   await waitUntil(
     'the recall to be taken',
     () => appliance.say('second', 'rollback').then(Boolean, () => null),
@@ -225,6 +231,5 @@ test('a rollback reaches robots also when the data folder was put back from a me
   );
   robots[0].start();
   await run('1.0.0');
-  assert.match((await appliance.audit('second')).join('\n'), /took_over: relay hall heard later/);
   await waitUntil('the relay to refuse nothing', () => !presence.at(-1)?.includes('refused'));
 });
