@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which the tests run against are there (`npm run setup`); with the word
-# `bench`, which npm calls before `bench`, some more.
+# `bench` or `campaign`, which npm calls before those, some more.
 # As root on Debian or Ubuntu it installs what is missing; elsewhere it says what to install, and
 # fails only where nothing may be skipped (CI=true). It must never leave a service running that a
 # package started: a mosquitto on port 1883 would answer tests that mean another broker.
@@ -38,8 +38,11 @@ nginx: command -v nginx || test -x /usr/sbin/nginx
 xfsprogs: command -v mkfs.xfs || test -x /usr/sbin/mkfs.xfs
 btrfs-progs: command -v mkfs.btrfs || test -x /usr/sbin/mkfs.btrfs
 '
+readonly CAMPAIGN_PEERS='
+rabbitmq-server: test -x /usr/lib/rabbitmq/bin/rabbitmq-server
+'
 # Packages of the lists that bring a service of their own.
-readonly SERVICES='mosquitto nats-server nginx'
+readonly SERVICES='mosquitto nats-server nginx rabbitmq-server'
 readonly POLICY=/usr/sbin/policy-rc.d
 
 readonly PURPOSE=${1:-test}
@@ -47,6 +50,7 @@ readonly PURPOSE=${1:-test}
 missing_packages() {
   local package check wanted=$PEERS
   [ "$PURPOSE" != bench ] || wanted+=$BENCH_PEERS
+  [ "$PURPOSE" != campaign ] || wanted+=$CAMPAIGN_PEERS
   while IFS=': ' read -r package check; do
     [ -n "$package" ] || continue
     bash -c "$check" >/dev/null 2>&1 </dev/null || printf '%s\n' "$package"

@@ -22,14 +22,16 @@ import { Tally, type TestEnd } from './helpers/tally.ts';
 const FILE_TIMEOUT_MS = 900_000;
 /** Files at once: one more than two cores, the smallest machine, since many wait for programs. */
 const FILES_AT_ONCE = 3;
+/** And one more where none of them keeps a core busy. */
+const WAITING_FILES_AT_ONCE = 4;
 /** Areas whose files keep a core busy for a minute and more: spread among those that wait. */
-const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim'];
+const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim', 'fuzz'];
 /** Folder of fixtures: it holds no tests. */
 const NOT_AN_AREA = 'helpers';
 /** Takes many minutes: runs when it is named (`npm run test:campaign`), not with all the others. */
 const CAMPAIGN = 'campaign';
 /** Areas of real programs, brokers and disks, which are not quick but for QUICK_LIVES. */
-const SLOW_AREAS: readonly string[] = ['e2e', 'fuzz', 'packaging', ...BUSY_AREAS];
+const SLOW_AREAS: readonly string[] = ['e2e', 'packaging', ...BUSY_AREAS];
 /** The life of a bundle from end to end, on our broker and on another one. */
 const QUICK_LIVES = ['e2e/life-broker.test.js', 'e2e/life-mosquitto.test.js'];
 /** A file of a quick area that takes more than a few seconds says so in its name. */
@@ -53,14 +55,14 @@ function areaNames(): string[] {
     .sort();
 }
 
-/** Of the others so many run beside each busy one; the last third of a run has none of those. */
-function spread(busy: readonly string[], others: readonly string[]): string[] {
+/** Of the others so many run beside each busy one; what is left of them, a third, runs by itself. */
+function spread(busy: readonly string[], others: readonly string[]) {
   const distance = Math.ceil((others.length * 2) / 3 / Math.max(1, busy.length));
   const groups = busy.map((file, at) => [
     file,
     ...others.slice(at * distance, (at + 1) * distance),
   ]);
-  return [...groups.flat(), ...others.slice(busy.length * distance)];
+  return { mixed: groups.flat(), waiting: others.slice(busy.length * distance) };
 }
 
 /** Long ones first, the longest before all. */
@@ -225,18 +227,22 @@ async function main({ areas: wanted, part }: Wanted): Promise<void> {
       .filter((area) => BUSY_AREAS.includes(area) === isBusy)
       .flatMap(testFiles)
       .filter(isWanted);
-  const files = spread(byLength(filesOf(true)), byLength(filesOf(false)));
+  const { mixed, waiting } = spread(byLength(filesOf(true)), byLength(filesOf(false)));
   const seed = String(seedOfRun());
   process.env[SEED_VARIABLE] = seed; // for each file
   process.stdout.write(`${SEED_VARIABLE}=${seed}\n`);
   const tally = new Tally({ skipsFail: process.env['CI'] === 'true' });
   const times = new Times();
   const before = coreTimes();
-  // Without files node:test would look for some by itself.
-  if (files.length > 0) {
-    await runFiles({ files, filesAtOnce: FILES_AT_ONCE, tally, times });
-    await tryAgain(tally, times);
-  } else process.stdout.write('no test file found\n');
+  for (const [files, filesAtOnce] of [
+    [mixed, FILES_AT_ONCE],
+    [waiting, part === 'rest' ? WAITING_FILES_AT_ONCE : FILES_AT_ONCE],
+  ] as const) {
+    // Without files node:test would look for some by itself.
+    if (files.length > 0) await runFiles({ files, filesAtOnce, tally, times });
+  }
+  if (mixed.length + waiting.length === 0) process.stdout.write('no test file found\n');
+  await tryAgain(tally, times);
   for (const line of [...times.slowest, ...times.tail, busyLine(before)])
     process.stdout.write(`${line}\n`);
   for (const complaint of tally.complaints) process.stdout.write(`not good: ${complaint}\n`);

@@ -14,7 +14,8 @@ export interface EngineProfile {
   readonly pullQos: 0 | 1;
   /** Chunks asked for at once. */
   readonly windowChunksMax: number;
-  /** What was acknowledged is there after a kill; otherwise it is looked for after each cut. */
+  /** What was acknowledged is there after a power cut; otherwise it is looked for after each cut of
+   * the link, since nobody says why that was. */
   readonly keepsAcknowledged: boolean;
   /** Connections that a killed engine had are reported as gone by their wills; otherwise a robot
    * that stays silent for long counts as gone. */
@@ -52,15 +53,16 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     tellsForbidden: false,
     keepsGarbage: true,
   },
-  /** JetStream has what it acknowledged on the disk of a majority; the wills of a server that was
-   * killed are gone. The 64th filter of one client with QoS 1 is refused, and
+  /** JetStream keeps what it acknowledged over a kill, but syncs it to the disk every two minutes: a
+   * power cut takes it (`sync_interval: always` is newer than 2.9.10). The wills of a server that
+   * was killed are gone. The 64th filter of one client with QoS 1 is refused, and
    * what permissions forbid is acknowledged (2.9.10). */
   nats: {
     name: 'nats',
     isTried: true,
     pullQos: 0,
     windowChunksMax: LIMITS.windowChunksMax,
-    keepsAcknowledged: true,
+    keepsAcknowledged: false,
     keepsWills: false,
     tellsForbidden: false,
     keepsGarbage: true,

@@ -10,6 +10,7 @@ export const LONG_FILES: readonly string[] = [
   'kill/hard-cases',
   'kill/syscalls',
   'kill/kills',
+  'fuzz/fuzz',
   'crash/crash-states',
   'publisher/commands/rollout.slow',
   'e2e/recall',
