@@ -53,8 +53,8 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     tellsForbidden: false,
     keepsGarbage: true,
   },
-  /** JetStream keeps what it acknowledged over a kill, but syncs it to the disk every two minutes: a
-   * power cut takes it (`sync_interval: always` is newer than 2.9.10). The wills of a server that
+  /** JetStream keeps what it acknowledged over a kill, but syncs it every two minutes: a power cut
+   * takes it (`sync_interval: always` is newer than 2.9.10). The wills of a server that
    * was killed are gone. The 64th filter of one client with QoS 1 is refused, and
    * what permissions forbid is acknowledged (2.9.10). */
   nats: {
