@@ -15,7 +15,6 @@ import { copyDurably } from './copy-tree.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { sealAdopted } from './seal-file.ts';
 import { pointSlot } from './slot-links.ts';
-import { removeSameRollback } from '../update/swap.ts';
 import { peekMachineState, readOrSetAside, writeMachineState } from '../update/state-file.ts';
 import { leadNowhere, slotsWith } from './unlinked.ts';
 import { ourReleases } from './whole-releases.ts';
@@ -112,10 +111,7 @@ async function putAside(
   { slot, next }: Takeover & { how: 'aside' },
 ): Promise<void> {
   await disk.rename(layout[slot], await freeAside(disk, layout, slot));
-  if (next !== null) {
-    await pointSlot(disk, layout, { slot, version: next });
-    await removeSameRollback(disk, layout);
-  }
+  if (next !== null) await pointSlot(disk, layout, { slot, version: next });
   await disk.syncFolder(layout.root);
 }
 

@@ -73,7 +73,9 @@ function explainEndings(endings: number): string[] {
 export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const { state, live } = view;
   const runs = runsOf(view);
-  const back = view.previousVersion === null ? '' : ` (could go back to ${view.previousVersion})`;
+  const { previousVersion, version } = view;
+  const isWayBack = previousVersion !== null && previousVersion !== version;
+  const back = isWayBack ? ` (could go back to ${previousVersion})` : '';
   const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
   for (const name of ['active', 'rollback'] as const) {
     const slot = view.slots[name];

@@ -197,6 +197,7 @@ test('a robot whose clock is far off is named, and one that is only away is not'
       ...said('far', days(-20_000), { via: 'site-a' }),
       ...said('quiet', days(-30), { via: 'site-a' }),
       ...said('right', days(0.5), {}),
+      [relayTopic('site-a'), encodeMessage({ online: true })],
     ]),
   );
   const problems = clockProblems(view.rows, now);

@@ -70,16 +70,6 @@ describe('slots that a person led in a circle', () => {
     assert.equal(version, null);
     assert.match(JSON.stringify(problems), /RELEASE_LOST.*recover --root .*--release 1\.1\.0/);
   });
-
-  it('leave no way back to the very release that boots instead', async (t) => {
-    const layout = await installed(t);
-    await link(layout, { active: 'active', rollback: 'releases/1.0.0' });
-    await adopt(layout);
-    assert.deepEqual(
-      [await led(layout, 'active'), await led(layout, 'rollback')],
-      ['releases/1.0.0', null],
-    );
-  });
 });
 
 describe('a rollback whose release is gone', () => {
