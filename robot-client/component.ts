@@ -258,7 +258,7 @@ export class Component {
     if (wanted) this.#options.wantPackage(wanted, this.#slots.active);
     const { event, waitMs } = moveOf(decision, this.#state, now);
     if (waitMs > 0) return this.#live.wait('another try after a failure', now + waitMs);
-    if (verdict.kind === 'take') this.#live.accept();
+    if (verdict.kind === 'take') this.#live.take();
     if (event) await this.#apply(event);
     if (verdict.kind === 'take') return;
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);

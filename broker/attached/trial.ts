@@ -77,6 +77,7 @@ class Trial {
   readonly #link: EngineLink;
   /** Since the last subscription. */
   #heard: Heard[] = [];
+  #filter: string | null = null;
   readonly #id = randomBytes(6).toString('hex');
 
   private constructor(options: TrialOptions, link: EngineLink) {
@@ -197,7 +198,6 @@ class Trial {
       throw error;
     }
   }
-  #filter: string | null = null;
 
   async #send(topic: string, payload: Uint8Array, retain = true): Promise<void> {
     await this.#link.wire.send(topic, payload, { retain, qos: 1 });

@@ -64,6 +64,12 @@ export class LiveView {
     return true;
   }
 
+  /** A version is taken: what was said of the one before it is over. */
+  take(): void {
+    this.accept();
+    this.stay(null);
+  }
+
   /** @param code only a refusal with this code; any when it is left out */
   accept(code?: string): void {
     if (code !== undefined && this.#live.refusal?.problem.code !== code) return;
