@@ -33,8 +33,10 @@ export async function findSpare(
     });
     if (check.kind === 'whole') return { version, check };
   }
+  const { active } = slots;
+  const ran = active.kind === 'lost' ? active.version : versionOf(active);
   // Where nothing says what ran, it was newer than what `rollback` leads to.
-  const below = versionOf(slots.active) ?? installed ?? versionOf(slots.rollback);
+  const below = ran ?? installed ?? versionOf(slots.rollback);
   if (below === null) return null;
   const whole = await wholeReleases(disk, layout, mayHash);
   const older = chooseOlder(whole, { below, failed: failedOf(state) });
