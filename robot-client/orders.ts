@@ -151,7 +151,6 @@ export class Orders {
   }
 
   #heard(rollout: string): void {
-    this.#options.progressTopics.heard(rollout);
     if (this.#options.unheard.heard(rollout)) this.#options.onUnheard();
   }
 

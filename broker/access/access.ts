@@ -91,18 +91,19 @@ export function decideReceive(identity: Identity, clientId: string, text: string
 const rulesFor = (identity: Identity): AccessRules =>
   identity.kind === 'anyone' ? rulesOf('anyone', null) : rulesOf(identity.role, identity.robot);
 
-/** What a broker knows of a client id that somebody asks for. */
+/** Facts by which a broker decides on a client id. */
 export interface ClientIdFacts {
-  /** Who is connected with it now. */
+  /** The user that is connected with it now. */
   readonly holder: Identity | null;
   /** True for a name of the credentials file. */
   isUser(name: string): boolean;
 }
 
 /**
- * Whose client id it is. One that is in use belongs to its user; those that our programs use, and
- * those that are the name of a user, belong to who the credentials say, also before that one has
- * ever been here: otherwise one robot could keep a site or all other robots from connecting.
+ * Decides whether a user may have a client id. One that is in use belongs to its user. Those that
+ * our programs use, and those that are the name of a user, belong to the user that the credentials
+ * name, also before that one has ever been here: otherwise one robot could keep a site or all other
+ * robots from connecting.
  */
 export function decideClientId(
   identity: Identity,

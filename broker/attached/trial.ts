@@ -12,10 +12,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { chunkTopic, TRUST_FILTER } from '../../shared/formats/topics.ts';
+import { CHUNKS_ROOT, chunkTopic, TRUST_FILTER } from '../../shared/formats/topics.ts';
 import { EngineLink, type EngineAddress } from './link.ts';
 
-/** What an engine may lack, and what comes of it. */
+/** The needs of a fleet, each with the harm that an engine does which lacks it. */
 const NEEDS = {
   order: 'it loses messages or changes their order: reports may go backwards',
   retained: 'it does not keep retained messages: robots that come late hear of nothing',
@@ -55,8 +55,8 @@ export async function tryEngine(options: TrialOptions): Promise<readonly EngineN
 }
 
 /**
- * What is to be done about what an engine lacks.
- * @returns sentences for the log
+ * Refuses an engine that would steer robots wrongly.
+ * @returns sentences for the log about what else it lacks
  * @throws DroverError ENGINE_UNFIT
  */
 export function judgeTrial(lacks: readonly EngineNeed[]): string[] {
@@ -85,7 +85,7 @@ class Trial {
     this.#link = link;
     link.listen({
       onMessage: (topic, payload, isRetained) => {
-        if (topic === this.#topic || topic.startsWith(CHUNK_PREFIX))
+        if (topic === this.#topic || topic.startsWith(`${CHUNKS_ROOT}/`))
           this.#heard.push({ topic, payload: payload.slice(), isRetained });
       },
     });
@@ -97,7 +97,7 @@ class Trial {
 
   /** Below `fleet/trust/`, where robots read none but numbers. */
   get #topic(): string {
-    return `fleet/trust/trial-${this.#id}`;
+    return TRUST_FILTER.replace('+', `trial-${this.#id}`);
   }
 
   async run(): Promise<readonly EngineNeed[] | null> {
@@ -212,7 +212,6 @@ class Trial {
 
 const NOTHING = new Uint8Array();
 const MARK = utf8('mark');
-const CHUNK_PREFIX = 'fleet-chunks/';
 const numbered = (nth: number): Uint8Array => utf8(`trial ${nth}`);
 
 async function openLink(

@@ -322,7 +322,7 @@ const isDamage = (cause: unknown): boolean =>
 const damaged = (folder: string, why: string, cause?: unknown): DroverError =>
   new DroverError('DATABASE_DAMAGED', `open ${folder}: the database is damaged: ${why}`, { cause });
 
-/** What LevelDB passes on of the system is its text (strerror(3)), whatever file it names. */
+/** LevelDB passes on the text of a system error (strerror(3)) alone, and names any file. */
 const DISK_WORDS: readonly [RegExp, errno: readonly string[], ErrorCode][] = [
   [/No space left on device|Disk quota exceeded/, ['ENOSPC', 'EDQUOT'], 'DISK_FULL'],
   [/Read-only file system/, ['EROFS'], 'DISK_READ_ONLY'],

@@ -13,10 +13,10 @@ import type { TwinAlarm } from './twins.ts';
 const instant = (ms: number | null | undefined): string | null =>
   ms === null || ms === undefined ? null : new Date(ms).toISOString();
 
-/** What this broker knows of a robot beside its record. */
+/** Facts about a robot that are not in its record. */
 export interface KnownOfRobot {
   readonly twins: TwinAlarm | null;
-  /** What its relay says is wrong with itself. */
+  /** The problem that its relay tells of itself. */
   readonly relayProblem: RelayProblem | null;
   /** Its clock is far off ours. */
   readonly clock: Problem | null;

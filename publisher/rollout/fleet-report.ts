@@ -101,7 +101,7 @@ export interface FleetRow {
   readonly online: boolean;
   /** The relay that speaks for it. */
   readonly via: string | null;
-  /** What that relay says is wrong with itself. */
+  /** The problem that this relay tells of itself. */
   readonly relayProblem: RelayProblem | null;
 }
 

@@ -3,7 +3,7 @@
  * only.
  */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
 import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
@@ -11,6 +11,7 @@ import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
 import { knownDamages } from '../install/recovery.ts';
+import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../install/unlinked.ts';
@@ -68,9 +69,11 @@ export async function explainAtRest(
     const { state, problem } = await peekMachineState(disk, layout, Date.now());
     const slots = slotsWith(await readSlots(disk, layout), state);
     const damage = await damageOf(disk, layout, { slots, state });
-    isWhole &&= damage === null;
     isWhole &&=
-      problem === null && state.unlinked.length === 0 && state.lastProblem?.code !== 'STATE_LOST';
+      damage === null &&
+      problem === null &&
+      state.unlinked.length === 0 &&
+      state.lastProblem?.code !== 'STATE_LOST';
     const view = {
       name: component,
       version: versionOf(slots.active),
@@ -105,9 +108,7 @@ async function damageOf(
   const known = knownDamages(state, version);
   const input = { version, tree: active.end.path, mayHash: () => false, known };
   const found = await checkRelease(disk, layout, input);
-  if (found.kind !== 'damaged') return null;
-  const message = `look at release ${version}: ${found.path}: ${found.why}`;
-  return toProblem(new DroverError('RELEASE_DAMAGED', message));
+  return found.kind === 'damaged' ? damageProblem(version, found) : null;
 }
 
 /** The version that the first start makes of a plain active/ of a root without a state; else null. */

@@ -15,7 +15,7 @@ export interface ProgressTopicsOptions {
   /** Resolves at SUBACK. */
   subscribe(filters: readonly string[]): Promise<void>;
   unsubscribe(filters: readonly string[]): Promise<void>;
-  /** One more has been answered, or had its time. */
+  /** The engine had its time for one more. */
   onAnswered(): void;
   readonly log: Log;
 }
@@ -54,11 +54,6 @@ export class ProgressTopics {
     this.#ask([...this.#announced]);
   }
 
-  /** Its progress came, by whichever filter. */
-  heard(rollout: string): void {
-    this.#answered.add(rollout as RolloutId);
-  }
-
   close(): void {
     for (const wait of this.#waits) clearTimeout(wait);
   }
@@ -92,7 +87,7 @@ export class ProgressTopics {
     if (open.length === 0) return;
     const wait = setTimeout(() => {
       this.#waits.delete(wait);
-      for (const id of open) this.#answered.add(id);
+      for (const id of open) if (this.#announced.has(id)) this.#answered.add(id);
       this.#options.onAnswered();
     }, LIMITS.progressAnswerMs);
     wait.unref();

@@ -9,7 +9,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
-import type { ReleaseCheck } from './seal.ts';
+import { damageProblem, type ReleaseCheck } from './seal.ts';
 import { slotProblem, versionOf, withOwnRollback, type Slots } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
@@ -109,8 +109,7 @@ function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
   if (active.kind === 'lost') return active.problem;
   if (active.kind === 'absent') return slotProblem(slots);
   if (active.kind !== 'release' || check.kind !== 'damaged') return null;
-  const message = `look at release ${active.version}: ${check.path}: ${check.why}`;
-  return toProblem(new DroverError('RELEASE_DAMAGED', message));
+  return damageProblem(active.version, check);
 }
 
 type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;

@@ -185,8 +185,7 @@ export async function mendRollback(
   const whole = await wholeReleases(disk, layout);
   const older = chooseOlder(whole, { below: active.version, failed: failedOf(state) });
   if (older === null) await removeLink(disk, layout, layout.rollback);
-  else await pointSlot(disk, layout, { slot: 'rollback', version: older });
-  await disk.syncFolder(layout.root);
+  await linkBack(disk, layout, older);
   const was = `the release of rollback, ${rollback.version ?? 'of unknown version'}, is gone`;
   return older === null
     ? `${was}: there is no way back until the next version`

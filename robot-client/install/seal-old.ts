@@ -5,14 +5,14 @@
  * seal of a damaged one does not say that it is whole.
  */
 
-import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
 import { recipeFile, sealFile, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import type { MachineState } from '../update/state.ts';
 import { readSlots } from './read-slots.ts';
 import { knownDamages } from './recovery.ts';
 import { byRecipe, bySeal } from './seal-check.ts';
-import type { ReleaseCheck } from './seal.ts';
+import { damageProblem, type ReleaseCheck } from './seal.ts';
 import { writeSeal } from './seal-file.ts';
 
 const NONE: ReadonlySet<string> = new Set();
@@ -40,8 +40,7 @@ export async function sealOldReleases(
   let damage: Problem | null = null;
   const told = (version: string, found: ReleaseCheck | null): void => {
     if (found?.kind !== 'damaged') return;
-    const what = `look at release ${version}: ${found.path}: ${found.why}`;
-    damage ??= toProblem(new DroverError('RELEASE_DAMAGED', what));
+    damage ??= damageProblem(version, found);
   };
   for (const slot of [slots.active, slots.rollback]) {
     if (slot.kind !== 'release' || !slot.isOurs) continue;

@@ -12,7 +12,7 @@
  */
 
 import { z } from 'zod';
-import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 
 export const SEAL_MARK = 'drover-seal 1';
 
@@ -81,3 +81,12 @@ export type ReleaseCheck =
       readonly lost?: { readonly count: number; readonly path: string } | undefined;
     } & Partial<Unread>)
   | ({ readonly kind: 'damaged'; readonly path: string; readonly why: string } & Partial<Unread>);
+
+/** A release that is not whole, as it is told. */
+export function damageProblem(
+  version: string,
+  { path, why }: { readonly path: string; readonly why: string },
+): Problem {
+  const message = `look at release ${version}: ${path}: ${why}`;
+  return toProblem(new DroverError('RELEASE_DAMAGED', message));
+}

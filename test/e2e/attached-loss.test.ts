@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { AttachedChild, type ApiRollout } from './attached-child.ts';
-import { connectStranger, openLossStage, ROLLOUT } from './loss-stage.ts';
+import type { ApiRollout } from './attached-child.ts';
+import { attachTo, connectStranger, openLossStage, ROLLOUT } from './loss-stage.ts';
 
 const RETAINED = { retain: true, qos: 1 } as const;
 const isComplete = ({ store }: ApiRollout): boolean => store?.status === 'complete';
@@ -21,9 +21,7 @@ describe('an attached broker and an engine that loses things', () => {
     const stage = await openLossStage(t);
     if (!stage) return;
     const { engine, site, chunks, stranger } = stage;
-    const broker = await AttachedChild.start(t, site, {
-      ...{ engine: engine.url, data: 'broker', leads: false },
-    });
+    const broker = await attachTo(t, stage);
     const held = await broker.until(ROLLOUT, 'is looked at', isComplete);
     assert.equal(held.store?.chunks, chunks.size);
     await stranger.close();
@@ -47,9 +45,7 @@ describe('an attached broker and an engine that loses things', () => {
     const stage = await openLossStage(t);
     if (!stage) return;
     const { engine, site, chunks, stranger } = stage;
-    const broker = await AttachedChild.start(t, site, {
-      ...{ engine: engine.url, data: 'broker', leads: false },
-    });
+    const broker = await attachTo(t, stage);
     await broker.until(ROLLOUT, 'is looked at', isComplete);
     const [deleted, replaced] = [...chunks.keys()] as [string, string];
     await stranger.send(deleted, new Uint8Array(), RETAINED);
@@ -72,9 +68,7 @@ describe('an attached broker and an engine that loses things', () => {
     const { engine, site, chunks, stranger } = stage;
     const [deleted] = [...chunks.keys()] as [string];
     await stranger.send(deleted, new Uint8Array(), RETAINED);
-    const broker = await AttachedChild.start(t, site, {
-      ...{ engine: engine.url, data: 'broker', leads: false },
-    });
+    const broker = await attachTo(t, stage);
     const lost = await broker.until(ROLLOUT, 'is lost', (one) => one.store?.status === 'lost');
     assert.equal(lost.store?.problem?.code, 'CHUNKS_LOST');
     assert.deepEqual([lost.store?.lost, lost.store?.present], [1, chunks.size - 1]);

@@ -15,7 +15,7 @@ import { startNats } from '../helpers/nats.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild, type ApiRollout } from './attached-child.ts';
-import { openLossStage, ROLLOUT } from './loss-stage.ts';
+import { attachTo, openLossStage, ROLLOUT } from './loss-stage.ts';
 import { Site } from './site.ts';
 
 const isComplete = ({ store }: ApiRollout): boolean => store?.status === 'complete';
@@ -26,9 +26,7 @@ describe('a stock engine after a power cut', () => {
     const stage = await openLossStage(t);
     if (!stage) return;
     const { engine, site, chunks, stranger } = stage;
-    const broker = await AttachedChild.start(t, site, {
-      ...{ engine: engine.url, data: 'broker', leads: false },
-    });
+    const broker = await attachTo(t, stage);
     await broker.until(ROLLOUT, 'is looked at', isComplete);
     await stranger.close();
     const database = join(engine.folder, 'mosquitto.db');

@@ -7,6 +7,7 @@ import { connectWire, type MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts';
+import { AttachedChild } from './attached-child.ts';
 import { Site } from './site.ts';
 
 export const ROLLOUT = 'app-1-0-0';
@@ -47,3 +48,7 @@ export async function connectStranger(
   t.after(() => wire.close());
   return wire;
 }
+
+/** A broker that puts back what the engine loses, and leads no rollouts. */
+export const attachTo = (t: TestContext, { engine, site }: LossStage): Promise<AttachedChild> =>
+  AttachedChild.start(t, site, { engine: engine.url, data: 'broker', leads: false });

@@ -33,7 +33,25 @@ export async function findingOf(door: Door, input: Uint8Array): Promise<Error | 
     await door.open(input);
     return null;
   } catch (thrown) {
-    if (thrown instanceof DroverError && door.refusals.test(thrown.code)) return null;
+    if (isRefusal(thrown, door.refusals)) return null;
     return thrown instanceof Error ? thrown : new Error(String(thrown));
   }
 }
+
+/**
+ * One of several readers that look at the same input: it refuses for itself alone.
+ * @returns false when it refused
+ * @throws what is no refusal
+ */
+export function isTaken(refusals: RegExp, read: () => unknown): boolean {
+  try {
+    read();
+    return true;
+  } catch (thrown) {
+    if (isRefusal(thrown, refusals)) return false;
+    throw thrown;
+  }
+}
+
+const isRefusal = (thrown: unknown, codes: RegExp): boolean =>
+  thrown instanceof DroverError && codes.test(thrown.code);

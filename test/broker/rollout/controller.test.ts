@@ -3,52 +3,9 @@ import { test } from 'node:test';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RolloutStore } from '../../../broker/rollout/store.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
-import type { RobotId } from '../../../shared/base/ids.ts';
-import type { RolloutFields } from '../../../shared/formats/announcement.ts';
-import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
-
-const ROBOTS = Array.from({ length: 20 }, (_, at) => `r${at + 1}`);
-/** In the order in which waves reach them; the salt is that of the test fleet. */
-const ORDER = ROBOTS.toSorted((a, b) => fraction(a) - fraction(b));
-const GATES = { batch_s: 2, evidence_wait_s: 12 };
-
-function fraction(robot: string): number {
-  return cohortFraction('test', robot as RobotId);
-}
-
-interface Stage {
-  readonly world: ControllerWorld;
-  readonly controller: Controller;
-  readonly folder: string;
-  reopen(): Promise<Controller>;
-}
-
-/** Twenty robots on 1.0.0, all online, and a controller that leads `id`. */
-async function play(
-  more: Partial<RolloutFields>,
-  run: (stage: Stage) => Promise<void>,
-): Promise<void> {
-  await withTempFolder(async (folder) => {
-    const world = new ControllerWorld();
-    let store = await openStore(folder);
-    for (const robot of ROBOTS) {
-      world.online(robot);
-      world.say(robot, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] });
-    }
-    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES, ...more }));
-    const controller = await world.start(store);
-    await world.pass(controller, 3);
-    const reopen = async (): Promise<Controller> => {
-      await store.close();
-      store = await openStore(folder);
-      return await world.start(store);
-    };
-    await run({ world, controller, folder, reopen });
-    await store.close();
-  });
-}
+import { fraction, GATES, ORDER, play, ROBOTS } from '../twenty-robots.ts';
 
 const kindsOf = async (controller: Controller): Promise<string[]> =>
   (await controller.history('x', 0, 100)).map((one) => one.kind);

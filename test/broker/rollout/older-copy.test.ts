@@ -1,39 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Controller } from '../../../broker/rollout/controller.ts';
-import type { RobotId } from '../../../shared/base/ids.ts';
-import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { termAt } from '../../../shared/rules/terms.ts';
-import { withTempFolder } from '../../helpers/temp-folder.ts';
-import { ControllerWorld, openStore } from '../controller-world.ts';
-
-const ROBOTS = Array.from({ length: 20 }, (_, at) => `r${at + 1}`);
-const fraction = (robot: string): number => cohortFraction('test', robot as RobotId);
-/** In the order in which waves reach them; the salt is that of the test fleet. */
-const ORDER = ROBOTS.toSorted((a, b) => fraction(a) - fraction(b));
-const GATES = { batch_s: 2, evidence_wait_s: 12 };
-
-/** Twenty robots on 1.0.0, all online, and a controller that leads `x`. */
-async function play(
-  more: Partial<RolloutFields>,
-  run: (stage: { world: ControllerWorld; controller: Controller }) => Promise<void>,
-): Promise<void> {
-  await withTempFolder(async (folder) => {
-    const world = new ControllerWorld();
-    const store = await openStore(folder);
-    for (const robot of ROBOTS) {
-      world.online(robot);
-      world.say(robot, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] });
-    }
-    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES, ...more }));
-    const controller = await world.start(store);
-    await world.pass(controller, 3);
-    await run({ world, controller });
-    await store.close();
-  });
-}
+import type { ControllerWorld } from '../controller-world.ts';
+import { GATES, ORDER, play, ROBOTS } from '../twenty-robots.ts';
 
 const refuseLast = (world: ControllerWorld, robot: string, rollout = 'x'): void =>
   world.say(

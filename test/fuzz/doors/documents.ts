@@ -17,7 +17,6 @@ import {
   freshState,
   parseMachineState,
 } from '../../../robot-client/update/state.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
 import {
@@ -32,7 +31,7 @@ import { parseStrictJson } from '../../../shared/formats/strict-json.ts';
 import { parseTrust } from '../../../shared/formats/trust.ts';
 import { encodeEvent } from '../../broker/reports.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
-import { BrokenPromise, type Door } from '../door.ts';
+import { BrokenPromise, isTaken, type Door } from '../door.ts';
 
 const BYTES_MAX = 64 * 1024;
 const AT = '2026-05-04T10:00:00Z';
@@ -49,7 +48,7 @@ export async function documentsDoor(): Promise<Door> {
     agreesWithJson,
   ];
   const open = (input: Uint8Array): void => {
-    for (const parse of parsers) refusedOrTaken(() => parse(input));
+    for (const parse of parsers) isTaken(REFUSALS, () => parse(input));
   };
   return {
     seeds: [fleet.trustBytes, manifestBytes, ...reports(), ...stateFiles()],
@@ -62,15 +61,6 @@ export async function documentsDoor(): Promise<Door> {
 
 const REFUSALS =
   /^(?:JSON_INVALID|DOCUMENT_TOO_LARGE|[A-Z]+_INVALID|STATE_(?:CORRUPT|NEWER)|ANNOUNCEMENT_PENDING|API_ANSWER_[A-Z]+)$/;
-
-/** Each parser refuses for itself; the others look at the same bytes all the same. */
-function refusedOrTaken(parse: () => unknown): void {
-  try {
-    parse();
-  } catch (error) {
-    if (!(error instanceof DroverError) || !REFUSALS.test(error.code)) throw error;
-  }
-}
 
 function agreesWithJson(bytes: Uint8Array): void {
   const value = parseStrictJson(bytes, 'document', BYTES_MAX);

@@ -7,12 +7,11 @@ import { openTrustUpdate } from '../../../shared/formats/trust-chain.ts';
 import { peekEnvelope, PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
 import { openSiteReport } from '../../../publisher/airgap/site-report.ts';
 import { openIndex } from '../../../publisher/airgap/parcel.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
 import { bytesToBase64, concatBytes, utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { envelopeNow, leaseNow } from '../../helpers/sign-now.ts';
-import { BrokenPromise, type Door } from '../door.ts';
+import { BrokenPromise, isTaken, type Door } from '../door.ts';
 
 const SINCE = { issued_at: '2026-01-01T00:00:00Z', expires_at: '2099-01-01T00:00:00Z' };
 const LEASED = { issued_at: SINCE.issued_at };
@@ -47,11 +46,11 @@ export async function envelopesDoor(): Promise<Door> {
   ];
   const open = (input: Uint8Array): void => {
     for (const door of doors) {
-      if (!taken(() => door(input))) continue;
+      if (!isTaken(REFUSALS, () => door(input))) continue;
       if (!vouched.has(text(peekEnvelope(input)))) throw new BrokenPromise('nobody signed this');
     }
-    taken(() => openSiteReport(input, trust));
-    taken(() => openIndex(input, trust.roles.rollout));
+    isTaken(REFUSALS, () => openSiteReport(input, trust));
+    isTaken(REFUSALS, () => openIndex(input, trust.roles.rollout));
   };
   return {
     seeds: [...signed, concatBytes(head, utf8('\n'), body), stranger],
@@ -63,13 +62,3 @@ export async function envelopesDoor(): Promise<Door> {
 }
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-
-function taken(open: () => unknown): boolean {
-  try {
-    open();
-    return true;
-  } catch (error) {
-    if (error instanceof DroverError && REFUSALS.test(error.code)) return false;
-    throw error;
-  }
-}

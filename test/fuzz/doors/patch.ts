@@ -7,12 +7,13 @@ import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { zstdProgram } from '../../../shared/io/zstd.ts';
 import { applyPatch, readPatchPlan } from '../../../shared/transfer/patch-apply.ts';
 import { parsePatchHead } from '../../../shared/transfer/patch-plan.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
 import { patchBetween } from '../../helpers/delta.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { tarOf } from '../../helpers/tar.ts';
-import { BrokenPromise, type Door } from '../door.ts';
+import { BrokenPromise, isTaken, type Door } from '../door.ts';
 import { folderInMemory } from '../memory-folder.ts';
+
+const REFUSALS = /^(?:DELTA_[A-Z_]+|ZSTD_FAILED)$/;
 
 /** Bytes in memory as the file that the patcher reads and writes. */
 class MemoryFile {
@@ -51,7 +52,7 @@ export async function patchDoor(scope: Scope): Promise<Door> {
   const program = zstdProgram('zstd');
   const signal = new AbortController().signal;
   const open = async (input: Uint8Array): Promise<void> => {
-    refused(() => parsePatchHead(input, input.byteLength));
+    isTaken(REFUSALS, () => parsePatchHead(input, input.byteLength));
     const file = new MemoryFile(input);
     const job = { read: file.read.bind(file), bytes: input.byteLength };
     await readPatchPlan(job);
@@ -70,16 +71,8 @@ export async function patchDoor(scope: Scope): Promise<Door> {
   return {
     seeds: [new Uint8Array(await patchBetween(base, target)), utf8('(\u00b5/\u00fd')],
     words: ['(\u00b5/\u00fd', '\u0050\u002a\u004d\u0018'],
-    refusals: /^(?:DELTA_[A-Z_]+|ZSTD_FAILED)$/,
+    refusals: REFUSALS,
     batch: 8,
     open,
   };
-}
-
-function refused(read: () => unknown): void {
-  try {
-    read();
-  } catch (error) {
-    if (!(error instanceof DroverError)) throw error;
-  }
 }

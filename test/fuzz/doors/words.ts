@@ -9,13 +9,12 @@ import { parseWaveNumbers, parseWaves } from '../../../publisher/rollout/plan-ro
 import { parseBrokerUrls } from '../../../shared/base/broker-urls.ts';
 import { parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../../shared/base/durations.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
 import { parseSealEnd, parseSealEntry } from '../../../robot-client/install/seal.ts';
 import { chunkOfFilter, filterSweepsChunks, parseTopic } from '../../../shared/formats/topics.ts';
 import { readEntryName } from '../../../broker/backup/format.ts';
 import { versionMeets, isVersion } from '../../../shared/rules/version.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
-import { BrokenPromise, type Door } from '../door.ts';
+import { BrokenPromise, isTaken, type Door } from '../door.ts';
 
 const REFUSALS = /^(?:USAGE|[A-Z_]+_INVALID)$/;
 const SEEDS = [
@@ -51,17 +50,9 @@ export async function wordsDoor(): Promise<Door> {
     batch: 128,
     open: (input) => {
       const text = new TextDecoder().decode(input);
-      for (const parse of parsers) refusedOrTaken(() => parse(text));
+      for (const parse of parsers) isTaken(REFUSALS, () => parse(text));
     },
   };
-}
-
-function refusedOrTaken(parse: () => unknown): void {
-  try {
-    parse();
-  } catch (error) {
-    if (!(error instanceof DroverError) || !REFUSALS.test(error.code)) throw error;
-  }
 }
 
 function parseDurationThereAndBack(text: string): void {
