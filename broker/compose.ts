@@ -26,7 +26,8 @@ import { Counters, Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
-import { readExpiry, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { readAnnouncement, readExpiry, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
 import type { BrokerSettings } from './settings.ts';
@@ -169,6 +170,10 @@ async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<H
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
+    attachments: new AttachmentReader({
+      announcement: () => readAnnouncement(control),
+      read: engine.garbage.read,
+    }),
     retire: async (robot) => {
       // The state last: while that stands, the command can be said again.
       for (const leaf of ['online', 'state'] as const)

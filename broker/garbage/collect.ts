@@ -37,6 +37,8 @@ export interface CollectOptions {
 export interface Collecting {
   /** The store for everybody's use: what is done with it is told to the collector. */
   readonly chunks: WritableChunkStore;
+  /** A chunk wherever it can be had: at the engine of somebody else too. */
+  readonly read: ChunkReader;
   /** For a use that `chunks` has no call for: the chunk is not on its way out meanwhile. */
   use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
   run(): void;
@@ -58,6 +60,7 @@ export async function collectFromStore(options: CollectOptions): Promise<Collect
   });
   closers.with(collector);
   return {
+    read: (hash) => store.get(hash),
     chunks: new TendedChunks(store, collector),
     use: (hash, work) => collector.use(hash, work),
     run: () => collector.run(),
@@ -90,11 +93,12 @@ export async function collectFromEngine(
   options: CollectFromEngineOptions,
 ): Promise<CollectingFromEngine> {
   const { control, store, trust, profile, log, link, isSettled } = options;
-  const parts = await openParts(options, ['engine', 'copies']);
-  if (!parts) return { ...keepAll(store), ...NO_ENGINE };
   const reading = { copies: store, profile, link };
+  const read: ChunkReader = (hash) => readFromEngine(hash, reading);
+  const parts = await openParts(options, ['engine', 'copies']);
+  if (!parts) return { ...keepAll(store), ...NO_ENGINE, read };
   const common = {
-    needed: announcedChunks(control, trust, (hash) => readFromEngine(hash, reading)),
+    needed: announcedChunks(control, trust, read),
     isPaused: () => !isSettled(),
   };
   const { book } = parts;
@@ -110,6 +114,7 @@ export async function collectFromEngine(
   const collectors = engine ? [copies, engine] : [copies];
   return {
     chunks,
+    read,
     use: (hash, work) => copies.use(hash, work),
     run: () => collectors.forEach((one) => one.run()),
     announced: () => collectors.forEach((one) => one.announced()),
@@ -165,6 +170,7 @@ function placeOf(name: GarbageView['place'], store: PrunableChunkStore): Garbage
 
 const keepAll = (chunks: WritableChunkStore): Collecting => ({
   chunks,
+  read: (hash) => chunks.get(hash),
   use: (_hash, work) => work(),
   run: () => undefined,
   announced: () => undefined,

@@ -31,7 +31,7 @@ import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
 import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
-import { addRolloutRoutes, JSON_HINT } from './rollout-routes.ts';
+import { addRolloutRoutes, JSON_HINT, type AttachmentsPort } from './rollout-routes.ts';
 import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
@@ -44,6 +44,7 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
   /** Until when trust.json and what is announced hold. */
   expiry?(): ExpiryView;
   engine(): EngineStatus;
+  readonly attachments: AttachmentsPort;
   /** Null: the engine that this broker is attached to keeps them. */
   readonly sessions: SessionsPort | null;
   /** On a relay: the way up. */
@@ -88,7 +89,9 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ROLLOUT_FINAL: 409,
   APPROVAL_TOO_EARLY: 409,
   ROLLOUT_COMMAND_INVALID: 422,
+  BROKER_UNREACHABLE: 503,
   CONNECTIONS_FULL: 503,
+  ATTACHMENT_MISMATCH: 500,
   INTERNAL: 500,
 };
 
@@ -117,6 +120,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,
     controller: options.controller,
+    attachments: options.attachments,
     isRelay: options.upstream !== undefined,
     identify,
   });

@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { ATTACHMENT_KINDS, type AttachmentKind } from '../../shared/formats/attachments.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { noController, type Led } from '../../shared/rules/presence.ts';
 import type { Identity } from '../access/access.ts';
@@ -19,9 +20,16 @@ import {
 } from '../rollout/rollout-view.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ExpiryView } from '../control/expiry.ts';
+import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
 
+/** Documents that were published with a rollout. */
+export interface AttachmentsPort {
+  read(rollout: string, kind: AttachmentKind): Promise<WholeAttachment>;
+}
+
 export interface RolloutRoutesOptions {
+  readonly attachments: AttachmentsPort;
   rollouts(): RolloutView[];
   expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
@@ -83,6 +91,13 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
       return { entries, led };
     },
   );
+  for (const kind of ATTACHMENT_KINDS) {
+    app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
+      const { mediaType, bytes } = await options.attachments.read(params.id, kind);
+      void reply.type(mediaType);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    });
+  }
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
     'application/json',

@@ -157,7 +157,7 @@ export class SiteChunks {
 
   async #lookAtNew(): Promise<void> {
     for (const rollout of this.#rollouts) {
-      const artifacts = JSON.stringify(rollout.artifacts);
+      const artifacts = JSON.stringify(rollout.artifacts); // of attachments robots ask nothing
       if (this.#looked.get(rollout.id) === artifacts) continue;
       await this.#look(rollout);
       this.#looked.set(rollout.id, artifacts);

@@ -4,6 +4,7 @@
  */
 
 import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
+import type { Attachment } from '../../shared/formats/attachments.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
@@ -45,6 +46,8 @@ export interface RolloutView {
     /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE. */
     readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
   };
+  /** Documents that were published with it: GET /rollouts/ID/KIND. */
+  readonly attachments: readonly Attachment[];
   /** Set when the manifest cannot be read. */
   readonly error: Problem | null;
   /** What an engine of somebody else holds of its chunks; absent where they are in our own store. */
@@ -73,6 +76,9 @@ export function describeRollouts(input: {
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
       emergency: rollout.emergency,
+      attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
+        rollout.attachments.some((one) => one.sha256 === sha256),
+      ),
       status: progress ? statusOf(progress) : 'announced',
       wave: progress?.wave ?? null,
       threshold: progress?.threshold ?? null,
@@ -107,6 +113,7 @@ export function describeEnded(
     canaries: { tags: [], robots: [] },
     approve_after: [],
     emergency: false,
+    attachments: [],
     status: run.status,
     wave: run.wave,
     threshold: run.threshold,

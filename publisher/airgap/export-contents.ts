@@ -12,6 +12,7 @@ import { listParts } from '../../shared/io/bundle-tar.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { bundleMember } from './parcel.ts';
 import type { Content } from './parcel-writer.ts';
+import { checkAttachments } from '../bundle/attachments.ts';
 import { hashPayload } from '../bundle/payload.ts';
 
 /** A member that is in memory already. */
@@ -32,6 +33,7 @@ export async function bundleContents(
   const payloadSha256 = await hashPayload(bundle);
   const { manifestBytes, signatures, manifest, folder } = bundle;
   verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
+  await checkAttachments(bundle);
   const contents: Content[] = [];
   for (const { name, bytes } of await listParts(folder, manifest)) {
     const path = join(folder, name);

@@ -102,7 +102,7 @@ async function takeAnnounced(job: ExportJob, bundles: Bundle[], work: string): P
     const meter = (label: string, bytesTotal: number) => makeMeter(job.output, label, bytesTotal);
     for (const rollout of wanted.values()) {
       const folder = join(work, String(bundles.length));
-      await fetchBundle({ link, rollout, folder, meter });
+      await fetchBundle({ link, rollout, folder, meter, log: job.log });
       bundles.push(await openBundle(folder));
     }
     return { bytes, announcement, left };

@@ -1,12 +1,13 @@
 /**
  * Makes a bundle folder again out of what a broker holds: the manifest and signatures of a rollout
- * and its artifacts, chunk by chunk, each known by its hash. Whether the whole is what a release
+ * and its files, chunk by chunk, each known by its hash. Whether the whole is what a release
  * key signed is asked afterwards, as of any folder.
  */
 
-import { mkdir, open, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import type { Artifact, Rollout, StoredFile } from '../../shared/formats/announcement.ts';
+import { attachmentPartName, isAttachmentKind } from '../../shared/formats/attachments.ts';
 import {
   COSIGNATURES_FILE,
   DELTAS_FOLDER,
@@ -20,9 +21,10 @@ import {
   parseChunkIndex,
   type ChunkIndex,
 } from '../../shared/transfer/chunk-index.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
 import { readBack } from '../../shared/io/read-back.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { BrokerLink } from '../transfer/broker-link.ts';
@@ -35,11 +37,12 @@ export interface FetchJob {
   /** Made here, with its parents. */
   readonly folder: string;
   readonly meter: (label: string, bytesTotal: number) => Meter;
+  readonly log: Log;
 }
 
 /** @throws DroverError CHUNK_UNAVAILABLE, CHUNK_INDEX_INVALID, DISK_FULL, FILE_UNREADABLE, and
  * those of the link */
-export async function fetchBundle({ link, rollout, folder, meter }: FetchJob): Promise<void> {
+export async function fetchBundle({ link, rollout, folder, meter, log }: FetchJob): Promise<void> {
   const manifest = parseManifest(rollout.manifest);
   try {
     await mkdir(folder, { recursive: true });
@@ -48,14 +51,32 @@ export async function fetchBundle({ link, rollout, folder, meter }: FetchJob): P
     if (rollout.cosignatures.length > 0) {
       await writeFile(join(folder, COSIGNATURES_FILE), concatBytes(...rollout.cosignatures));
     }
+    const fetchOne = async (file: StoredFile, part: string): Promise<void> => {
+      const bar = meter(`fetch ${manifest.version}`, file.size);
+      try {
+        await fetchFile({ link, file, path: join(folder, part), meter: bar });
+      } finally {
+        bar.stop();
+      }
+    };
     for (const artifact of rollout.artifacts) {
       const part = partOf(artifact, manifest);
       if (part === null) continue; // a delta that the manifest does not name: no robot takes it
-      const bar = meter(`fetch ${manifest.version}`, artifact.size);
+      await fetchOne(artifact, part);
+    }
+    for (const attached of rollout.attachments) {
+      if (!isAttachmentKind(attached.kind)) continue;
+      const part = attachmentPartName(attached.kind);
       try {
-        await fetchArtifact({ link, artifact, path: join(folder, part), meter: bar });
-      } finally {
-        bar.stop();
+        await fetchOne(attached, part);
+      } catch (error) {
+        // Robots do without it, so a site that has lost it exports the rest.
+        if (!(error instanceof DroverError) || error.code !== 'CHUNK_UNAVAILABLE') throw error;
+        await rm(join(folder, part), { force: true });
+        log.warn(
+          { attachment: attached.kind, problem: toProblem(error) },
+          'left out of the export',
+        );
       }
     }
   } catch (cause) {
@@ -69,24 +90,24 @@ function partOf(artifact: Artifact, manifest: Manifest): string | null {
   return delta ? `${DELTAS_FOLDER}/${delta.from_version}.zst` : null;
 }
 
-async function fetchArtifact(job: {
+async function fetchFile(job: {
   link: BrokerLink;
-  artifact: Artifact;
+  file: StoredFile;
   path: string;
   meter: Meter;
 }): Promise<void> {
-  const { artifact, link } = job;
+  const { file: stored, link } = job;
   let indexBytes = new Uint8Array();
-  await pull(link, { artifact, hashes: [artifact.chunk_index] }, (_, bytes) => {
+  await pull(link, { stored, hashes: [stored.chunk_index] }, (_, bytes) => {
     indexBytes = new Uint8Array(bytes);
   });
-  const index = parseChunkIndex(indexBytes, artifact);
+  const index = parseChunkIndex(indexBytes, stored);
   const places = new Map<Sha256Hex, number[]>();
   index.chunks.forEach((hash, at) => places.set(hash, [...(places.get(hash) ?? []), at]));
   await mkdir(dirname(job.path), { recursive: true });
   const file = await open(job.path, 'w');
   try {
-    await pull(link, { artifact, hashes: [...places.keys()] }, async (hash, bytes) => {
+    await pull(link, { stored, hashes: [...places.keys()] }, async (hash, bytes) => {
       for (const at of places.get(hash) ?? []) await writeChunk(file, index, { at, bytes });
       job.meter.add(bytes.byteLength);
     });
@@ -110,12 +131,12 @@ async function writeChunk(
 
 async function pull(
   link: BrokerLink,
-  { artifact, hashes }: { artifact: Artifact; hashes: readonly Sha256Hex[] },
+  { stored, hashes }: { stored: StoredFile; hashes: readonly Sha256Hex[] },
   onPresent: (hash: Sha256Hex, bytes: Uint8Array) => void | Promise<void>,
 ): Promise<void> {
   const missing = await readBack(link, {
     hashes,
-    chunkBytes: artifact.chunk_size,
+    chunkBytes: stored.chunk_size,
     patienceMs: LIMITS.storeCheckPatienceMs,
     onPresent,
   });

@@ -222,7 +222,13 @@ function ownJob(job: ImportJob, { folder, verified }: Unpacked) {
   const digest = Number.parseInt(sha256Hex(verified.manifestBytes).slice(0, 8), 16) / 2 ** 32;
   const rolloutId = rolloutIdFor(name, version, () => digest);
   // A person decided about it where the file was made; the forecast is of this site's robots.
-  return { ...job, journalPath: join(folder, JOURNAL_FILE), rolloutId, anyway: true };
+  return {
+    ...job,
+    journalPath: join(folder, JOURNAL_FILE),
+    rolloutId,
+    anyway: true,
+    isCarried: true,
+  };
 }
 
 async function announceAll(

@@ -13,6 +13,7 @@ import {
   PAYLOAD_FILE,
   SIGNATURE_FILE,
 } from '../../shared/formats/bundle-parts.ts';
+import { attachmentPartName, isAttachmentKind } from '../../shared/formats/attachments.ts';
 import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { concatBytes } from '../../shared/crypto/bytes.ts';
 import { SIGNATURE_BYTES } from '../../shared/crypto/ed25519.ts';
@@ -81,6 +82,11 @@ async function verifyOne(
     const member = parts.get(`deltas/${delta.from_version}.zst`);
     if (!member || (member.sha256 === delta.sha256 && member.size === delta.size)) continue;
     throw new DroverError('PAYLOAD_HASH_MISMATCH', `read ${member.name}: not what was signed`);
+  }
+  for (const { kind, sha256, size } of verified.manifest.attachments) {
+    const member = isAttachmentKind(kind) ? parts.get(attachmentPartName(kind)) : undefined;
+    if (!member || (member.sha256 === sha256 && member.size === size)) continue;
+    throw new DroverError('ATTACHMENT_MISMATCH', `read ${member.name}: not what was signed`);
   }
   return { parts, verified };
 }

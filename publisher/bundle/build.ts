@@ -17,6 +17,12 @@ import { assertDeltaBases, parseDeltaFrom } from './deltas/plan-deltas.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './plan-bundle.ts';
 import { assertNoXattrs } from './xattr-policy.ts';
 import { planTree, type TreePlan } from './plan-tree.ts';
+import {
+  readAttachments,
+  writeAttachments,
+  type AttachmentSource,
+  type ReadAttachment,
+} from './attachments.ts';
 import { makeDeltas, type BuiltDelta } from './deltas/deltas.ts';
 import { openDeltaBase, type DeltaBase } from './deltas/delta-base.ts';
 import { makeMeter } from '../transfer/progress-meter.ts';
@@ -31,6 +37,8 @@ export interface BuildJob {
   /** Words of `--delta-from`. */
   readonly deltasFrom?: readonly string[];
   readonly zstd?: string;
+  /** Documents that go with it: a bill of materials, provenance. */
+  readonly attachments?: readonly AttachmentSource[];
   readonly plainModes?: boolean;
   /** Leaves extended attributes out; a tree that has some is refused otherwise. */
   readonly dropXattrs?: boolean;
@@ -45,25 +53,32 @@ export interface BuiltBundle {
   /** Null for a dry run. */
   readonly payload: PackedPayload | null;
   readonly deltas: readonly BuiltDelta[];
+  readonly attachments: readonly ReadAttachment['attachment'][];
 }
 
 /** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE,
- * XATTRS_REFUSED, XATTRS_UNREADABLE, and with deltas those of `makeDeltas` */
+ * ATTACHMENT_INVALID, DOCUMENT_TOO_LARGE, XATTRS_REFUSED, XATTRS_UNREADABLE, and with deltas those
+ * of `makeDeltas` */
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
   planManifest(job.labels, null); // labels are judged before gigabytes are read
   await assertOutIsFree(out, job.appFolder);
+  const attachments = await readAttachments(job.attachments ?? []);
   const bases = await openBases(job);
   try {
     const listing = await listTree(job.appFolder);
     const plan = planTree(listing, { plainModes: job.plainModes ?? false });
     if (job.dropXattrs !== true) assertNoXattrs(await listXattrs(job.appFolder));
-    if (job.dryRun) return { out, plan, payload: null, deltas: [] };
-    return await packBundle(job, { out, plan, bases });
+    if (job.dryRun) return { ...named(attachments), out, plan, payload: null, deltas: [] };
+    return await packBundle(job, { out, plan, bases, attachments });
   } finally {
     for (const base of bases) await base.close();
   }
 }
+
+const named = (attachments: readonly ReadAttachment[]): Pick<BuiltBundle, 'attachments'> => ({
+  attachments: attachments.map(({ attachment }) => attachment),
+});
 
 /** The bases are judged by their labels; nothing large is read yet. */
 async function openBases(job: BuildJob): Promise<DeltaBase[]> {
@@ -81,10 +96,15 @@ async function openBases(job: BuildJob): Promise<DeltaBase[]> {
 
 const zstdOf = (job: BuildJob): string => job.zstd ?? 'zstd';
 
-async function packBundle(
-  job: BuildJob,
-  { out, plan, bases }: { out: string; plan: TreePlan; bases: readonly DeltaBase[] },
-): Promise<BuiltBundle> {
+interface Planned {
+  readonly out: string;
+  readonly plan: TreePlan;
+  readonly bases: readonly DeltaBase[];
+  readonly attachments: readonly ReadAttachment[];
+}
+
+async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle> {
+  const { out, plan, bases } = planned;
   await mkdir(dirname(out), { recursive: true });
   const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
   const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.scratch.`));
@@ -100,13 +120,17 @@ async function packBundle(
     const { output } = job;
     const places = { payload, payloadPath, bundleFolder: beside, scratch };
     const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
-    const manifest = encodeManifest(planManifest(job.labels, payload, deltas));
+    const { attachments } = named(planned.attachments);
+    await writeAttachments(planned.attachments, beside);
+    const manifest = encodeManifest(
+      planManifest(job.labels, payload, { deltas, attachments: [...attachments] }),
+    );
     await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
     await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
     await syncFolder(beside);
     await rename(beside, out);
     await syncFolder(dirname(out));
-    return { out, plan, payload, deltas };
+    return { out, plan, payload, deltas, attachments };
   } catch (error) {
     await rm(beside, { recursive: true, force: true });
     throw error;

@@ -39,7 +39,7 @@ const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tar
 export function planManifest(
   labels: BundleLabels,
   payload: Payload | null,
-  deltas: NonNullable<ManifestFields['deltas']> = [],
+  { deltas = [], attachments = [] }: Pick<ManifestFields, 'deltas' | 'attachments'> = {},
 ): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
   const fields: ManifestFields = {
@@ -56,6 +56,7 @@ export function planManifest(
     ...(deltas.length > 0 && { deltas }),
     ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
     ...(labels.bounds && { bounds: labels.bounds }),
+    ...(attachments.length > 0 && { attachments }),
   };
   assertLabels(fields);
   assertBelow('--min-current', labels.minCurrent, labels.version);

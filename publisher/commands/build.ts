@@ -5,6 +5,8 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
+import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
 import type { BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
@@ -55,6 +57,11 @@ function withOptions(argv: Argv) {
       default: false,
       describe: 'pack without file capabilities, ACLs and other extended attributes',
     })
+    .option('sbom', {
+      ...TEXT,
+      describe: 'bill of materials that goes with it: CycloneDX or SPDX JSON',
+    })
+    .option('provenance', { ...TEXT, describe: 'in-toto statement that goes with it, in JSON' })
     .option('zstd', { ...TEXT, default: 'zstd', describe: 'program that makes deltas' })
     .option('out', { ...TEXT, demandOption: true, describe: 'bundle folder to make' })
     .example('$0 build ./app --version 1.4.2 --arch aarch64 --out bundles/1.4.2', '')
@@ -78,8 +85,16 @@ async function runBuild(argv: BuildArgs): Promise<void> {
   const output = makeOutput(argv.json);
   const { plainModes, dropXattrs } = argv;
   const modes = { plainModes, dropXattrs };
-  const job = { appFolder, out, labels, deltasFrom, zstd, ...modes, dryRun, output };
+  const attachments = attachmentsOf(argv);
+  const job = { appFolder, out, labels, deltasFrom, attachments, zstd, ...modes, dryRun, output };
   report(output, labels, await buildBundle(job));
+}
+
+function attachmentsOf(argv: BuildArgs): AttachmentSource[] {
+  return ATTACHMENT_KINDS.flatMap((kind) => {
+    const path = argv[kind];
+    return path === undefined ? [] : [{ kind, path }];
+  });
 }
 
 /** Signed with the manifest; undefined when nothing was asked for. */
@@ -102,7 +117,7 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
 }
 
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
-  const { out, plan, payload, deltas } = built;
+  const { out, plan, payload, deltas, attachments } = built;
   const { name, version, arch } = labels;
   const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
   output.result(
@@ -115,6 +130,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       files: plan.files,
       unpacked_size: plan.bytes,
       stale_byte_code: plan.staleByteCode.length,
+      attachments,
       ...(payload && {
         payload_sha256: payload.sha256,
         payload_size: payload.bytes,
@@ -129,6 +145,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           `payload ${shortHash(payload.sha256)}`,
           ...notes(plan),
           ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
+          ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),
           `next: drover sign ${out} --key NAME.key`,
         ]
       : [`would build ${head}`],

@@ -9,6 +9,7 @@ import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
+import { attachmentText, checkAttachments } from '../bundle/attachments.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPayload } from '../bundle/payload-census.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
@@ -71,6 +72,7 @@ async function inspect(bundle: Bundle) {
     },
     signatures: bundle.signatures.length,
     deltas: await inspectDeltas(bundle),
+    attachments: await inspectAttachments(bundle),
   };
 }
 
@@ -89,6 +91,28 @@ async function inspectDeltas(bundle: Bundle) {
     );
   });
   return await Promise.all(facts);
+}
+
+/** Which there are, each as it is said to be or with what is wrong with it. */
+async function inspectAttachments(bundle: Bundle) {
+  const facts = bundle.manifest.attachments.map(async (attachment) => {
+    const alone = { ...bundle, manifest: { ...bundle.manifest, attachments: [attachment] } };
+    const state = await checkAttachments(alone).then(
+      ([part]) => ({ present: part ? part.bytes !== null : null, problem: null }),
+      (error: unknown) => ({ present: true, problem: toProblem(error) }),
+    );
+    return { ...attachment, ...state };
+  });
+  return await Promise.all(facts);
+}
+
+function attachmentLine(attachment: Facts['attachments'][number]): string {
+  const { kind, present, problem } = attachment;
+  const head = kind.padEnd(10);
+  if (problem) return `${head}  refused: ${problem.message} (${problem.code})`;
+  const state =
+    present === null ? ', of a kind that this drover does not know' : ', not in this bundle';
+  return `${head}  ${attachmentText(attachment)}${present === true ? '' : state}`;
 }
 
 function deltaLine({ from_version, size, ...delta }: Facts['deltas'][number]): string {
@@ -118,5 +142,6 @@ function lines(facts: Facts): string[] {
     `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
     ...facts.deltas.map(deltaLine),
+    ...facts.attachments.map(attachmentLine),
   ];
 }

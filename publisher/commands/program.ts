@@ -40,7 +40,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     trust: ['init', 'rotate', 'sign', 'publish'],
     rollout: [
       ...['list', 'status', 'watch', 'history', 'withdraw'],
-      ...['pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
+      ...['sbom', 'provenance', 'pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
     fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session', 'retire'],
   },

@@ -5,6 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
+import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
@@ -34,6 +35,7 @@ import {
   withId,
   type ApiArgs,
 } from './rollout-options.ts';
+import { ATTACHMENT_VERBS, runAttachment, withAttachment } from './rollout-attachment.ts';
 import { runSteer, STEERING, type SteerCommand } from './rollout-steer.ts';
 import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
@@ -95,6 +97,14 @@ export function rolloutCommand(yargs: Argv): Argv {
       withWithdraw,
       aboutRollout(runWithdraw),
     );
+    for (const kind of ATTACHMENT_KINDS) {
+      argv.command(
+        `${kind} <id>`,
+        ATTACHMENT_VERBS[kind],
+        (one) => withAttachment(one, kind),
+        aboutRollout((args) => runAttachment(kind, args)),
+      );
+    }
     for (const [verb, describe] of Object.entries(STEERING) as [SteerCommand, string][]) {
       argv.command(
         `${verb} <id>`,

@@ -31,22 +31,26 @@ export class ApiClient {
     this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
   }
 
-  /** @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, or the API's */
-  get(path: string): Promise<Uint8Array> {
-    return this.#call(path, { method: 'GET', headers: this.#headers });
+  /**
+   * @param bytesMax of the answer
+   * @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, or the API's
+   */
+  get(path: string, bytesMax: number = LIMITS.apiAnswerBytesMax): Promise<Uint8Array> {
+    return this.#call(path, { method: 'GET', headers: this.#headers }, bytesMax);
   }
 
   /** @throws DroverError as `get` */
   post(path: string, body: object): Promise<Uint8Array> {
     const headers = { ...this.#headers, 'content-type': 'application/json' };
-    return this.#call(path, { method: 'POST', headers, body: JSON.stringify(body) });
+    const init = { method: 'POST', headers, body: JSON.stringify(body) };
+    return this.#call(path, init, LIMITS.apiAnswerBytesMax);
   }
 
-  async #call(path: string, init: RequestInit): Promise<Uint8Array> {
+  async #call(path: string, init: RequestInit, bytesMax: number): Promise<Uint8Array> {
     const signal = AbortSignal.timeout(LIMITS.apiAnswerMsMax);
     try {
       const response = await fetch(this.#base + path, { ...init, redirect: 'error', signal });
-      const bytes = await readBounded(response);
+      const bytes = await readBounded(response, bytesMax);
       if (response.ok) return bytes;
       throw refusalOf(response.status, bytes);
     } catch (error) {
@@ -79,13 +83,13 @@ function readToken(text: string): string {
   );
 }
 
-async function readBounded(response: Response): Promise<Uint8Array> {
+async function readBounded(response: Response, bytesMax: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for await (const piece of response.body ?? []) {
     bytes += piece.byteLength;
-    if (bytes > LIMITS.apiAnswerBytesMax) {
-      const want = `want at most ${LIMITS.apiAnswerBytesMax} bytes`;
+    if (bytes > bytesMax) {
+      const want = `want at most ${bytesMax} bytes`;
       throw new DroverError('DOCUMENT_TOO_LARGE', `read answer of the API: too large (${want})`);
     }
     pieces.push(piece);

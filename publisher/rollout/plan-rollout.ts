@@ -39,14 +39,18 @@ export interface StoredPayload {
   readonly indexHash: Sha256Hex;
 }
 
-/**
- * @param stored the payload, and the deltas to it
- * @throws DroverError USAGE, CHUNK_TOO_LARGE, RELEASE_BOUNDS
- */
+export interface StoredBundle {
+  readonly payload: StoredPayload;
+  /** To the payload. */
+  readonly deltas: readonly StoredPayload[];
+  readonly attachments: readonly (StoredPayload & { readonly kind: string })[];
+}
+
+/** @throws DroverError USAGE, CHUNK_TOO_LARGE, RELEASE_BOUNDS */
 export function planRollout(
   id: string,
   bundle: VerifiedBundle,
-  stored: { payload: StoredPayload; deltas: readonly StoredPayload[] },
+  stored: StoredBundle,
   audience: Audience,
 ): RolloutFields {
   const [first, ...more] = bundle.signatures;
@@ -61,6 +65,9 @@ export function planRollout(
       artifactOf('full', stored.payload),
       ...stored.deltas.map((delta) => artifactOf('zstd-patch', delta)),
     ],
+    ...(stored.attachments.length > 0 && {
+      attachments: stored.attachments.map((one) => artifactOf(one.kind, one)),
+    }),
     target: { ...target, robots: target.robots.map(parseRobotId) },
     salt: audience.salt,
     emergency: audience.emergency,
@@ -74,10 +81,10 @@ export function planRollout(
   return rollout;
 }
 
-function artifactOf(
-  kind: RolloutFields['artifacts'][number]['kind'],
+function artifactOf<K extends string>(
+  kind: K,
   { sha256, bytes, chunkBytes, indexHash }: StoredPayload,
-): RolloutFields['artifacts'][number] {
+) {
   return { kind, sha256, size: bytes, chunk_size: chunkBytes, chunk_index: indexHash };
 }
 

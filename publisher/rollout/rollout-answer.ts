@@ -88,6 +88,9 @@ const rolloutSchema = z.object({
     recalled: countSchema.default(0),
     excluded: z.record(textSchema, countSchema).default({}),
   }),
+  attachments: z
+    .array(z.object({ kind: textSchema, media_type: textSchema, size: countSchema }))
+    .default([]),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
   /** `here`, `above` this relay, or by `nobody` of this broker; null from one that does not say it. */

@@ -4,6 +4,7 @@
  * Sans-I/O.
  */
 
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
@@ -48,6 +49,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `robots    ${robotCounts(robots)}`,
     ...waveCounts(run),
     ...storeLines(rollout),
+    ...rollout.attachments.map(attachmentLine),
     ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
     'waves',
     ...waveLines(rollout).map((line) => `  ${line}`),
@@ -65,6 +67,9 @@ function waveCounts(run: RunAnswer | null): string[] {
   const isComplete = status === 'complete' || status === 'no_effect';
   return [`${isComplete ? 'came late' : 'this wave'} ${attemptCounts(attempts)}`];
 }
+
+const attachmentLine = ({ kind, media_type: type, size }: RolloutAnswer['attachments'][number]) =>
+  `attached  ${word(kind)}, ${word(type)}, ${formatBytes(size)}`;
 
 /** Chunks on an engine that somebody else runs. */
 function storeLines({ store }: RolloutAnswer): string[] {

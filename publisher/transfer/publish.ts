@@ -34,6 +34,7 @@ import { assertChunkBytes, planRollout, type Audience } from '../rollout/plan-ro
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink, type BrokerLinkOptions } from './broker-link.ts';
 import { makeMeter } from './progress-meter.ts';
+import { checkAttachments, wholeAttachments } from '../bundle/attachments.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
 import {
   assertPayloadIs,
@@ -66,6 +67,8 @@ export interface PublishJob extends AnnounceWith {
   readonly replaceInvalid: boolean;
   /** Store the chunks, announce nothing. */
   readonly uploadOnly: boolean;
+  /** It came over an air gap, and may have lost attachments on its way. */
+  readonly isCarried?: boolean;
   /** The file that the bundle came in, over an air gap. */
   readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
@@ -107,11 +110,7 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   const verified = verifyAll(job, payload);
   const census = await countPayload(job.bundle).catch(() => null);
   tellAttributes(census, job.bundle.manifest.version, job.log);
-  const deltas: ChunkedPayload[] = [];
-  for (const { path, delta } of await checkDeltas(job.bundle)) {
-    deltas.push(await chunkFile(path, delta.size, job.chunkBytes));
-  }
-  const stored = { payload, deltas };
+  const stored = { payload, ...(await chunkOthers(job)) };
   const rollout = planRollout(job.rolloutId, verified, stored, job.audience);
 
   const link = await BrokerLink.open(job.broker, job.log);
@@ -120,6 +119,26 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   } finally {
     await link.close();
   }
+}
+
+/** Deltas and attachments, cut like the payload. */
+async function chunkOthers(job: PublishJob): Promise<Pick<Prepared, 'deltas' | 'attachments'>> {
+  const { bundle, chunkBytes } = job;
+  const deltas: ChunkedPayload[] = [];
+  for (const { path, delta } of await checkDeltas(bundle)) {
+    deltas.push(await chunkFile(path, delta.size, chunkBytes));
+  }
+  const parts = job.isCarried ? await checkAttachments(bundle) : await wholeAttachments(bundle);
+  const attachments: Prepared['attachments'][number][] = [];
+  for (const { attachment, path, bytes } of parts) {
+    const { kind, size } = attachment;
+    if (bytes === null) {
+      job.log.warn({ attachment: kind, version: bundle.manifest.version }, 'not in this bundle');
+      continue;
+    }
+    attachments.push({ ...(await chunkFile(path, size, chunkBytes)), kind });
+  }
+  return { deltas, attachments };
 }
 
 function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
@@ -135,6 +154,7 @@ function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
 interface Prepared {
   readonly payload: ChunkedPayload;
   readonly deltas: readonly ChunkedPayload[];
+  readonly attachments: readonly (ChunkedPayload & { readonly kind: string })[];
   readonly verified: VerifiedBundle;
   readonly rollout: RolloutFields;
 }
@@ -185,11 +205,11 @@ function published(
 async function storeAll(
   link: BrokerLink,
   job: PublishJob,
-  { payload, deltas }: Prepared,
+  { payload, deltas, attachments }: Prepared,
 ): Promise<StoredChunks> {
   let total = await store(link, job, payload);
-  for (const delta of deltas) {
-    const { pieces, sent, sentBytes, healed } = await store(link, job, delta);
+  for (const other of [...deltas, ...attachments]) {
+    const { pieces, sent, sentBytes, healed } = await store(link, job, other);
     total = {
       pieces: total.pieces + pieces,
       sent: total.sent + sent,

@@ -95,6 +95,13 @@ export const CATALOGUE = {
     'operator',
     'let another release key sign: drover sign BUNDLE --key OTHER --add',
   ),
+  ATTACHMENT_INVALID: usage(
+    'give --sbom a CycloneDX or SPDX file in JSON, --provenance an in-toto statement in JSON',
+  ),
+  ATTACHMENT_MISMATCH: refused(
+    'peer',
+    'the attachment is not the one that was signed: build and sign again',
+  ),
   PAYLOAD_HASH_MISMATCH: refused(
     'peer',
     'the payload is not the one that was signed: build and sign again',

@@ -42,6 +42,9 @@ export const LIMITS = {
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes that are told of one payload
   deltasMax: 16, // base versions of one bundle
+  attachmentsMax: 8, // of one bundle: a bill of materials, provenance, and kinds that come later
+  attachmentReadersMax: 16, // requests for attachments that wait for their turn at once
+  attachmentBytesMax: 16 * MiB, // the SBOM of a whole Debian image in CycloneDX is about 10 MiB
   gateSecondsMax: 30 * 86_400, // seconds a gate may wait for anything: a month
   lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span
   lateSpreadSecondsMax: 86_400, // and never later than a day

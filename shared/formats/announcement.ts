@@ -39,6 +39,9 @@ const artifactSchema = z.object({
   chunk_index: sha256Schema,
 });
 
+/** [P-5.10] The chunks of an attachment. Robots read past it, and so do brokers of 0.1. */
+const attachedSchema = artifactSchema.extend({ kind: idSchema });
+
 const targetSchema = z.object({
   arch: z.string().max(64).optional(),
   tags: tagsSchema.default([]),
@@ -67,6 +70,7 @@ const rolloutSchema = z.object({
     .array(artifactSchema)
     .min(1)
     .max(LIMITS.deltasMax + 1),
+  attachments: z.array(attachedSchema).max(LIMITS.attachmentsMax).default([]),
   target: targetSchema.prefault({}),
   salt: z.string().max(128),
   waves: z.array(waveSchema).min(1).max(LIMITS.wavesMax),
@@ -114,6 +118,8 @@ export type AnnouncementFields = z.input<typeof announcementSchema>;
 export type Rollout = Announcement['rollouts'][number];
 export type RolloutFields = AnnouncementFields['rollouts'][number];
 export type Artifact = Rollout['artifacts'][number];
+/** A file that a broker keeps in chunks: an artifact or an attachment. */
+export type StoredFile = Omit<Artifact, 'kind'>;
 
 const KIND = {
   what: 'announcement',

@@ -5,7 +5,7 @@
  * here is garbage to a broker. Sans-I/O.
  */
 
-import type { Artifact } from './announcement.ts';
+import type { Artifact, StoredFile } from './announcement.ts';
 import { parseChunkIndex } from '../transfer/chunk-index.ts';
 import { DroverError } from '../base/errors.ts';
 import { shortHash, type Sha256Hex } from '../base/ids.ts';
@@ -14,28 +14,31 @@ import { shortHash, type Sha256Hex } from '../base/ids.ts';
 export interface ChunkedBundle {
   readonly id: string;
   readonly artifacts: readonly Artifact[];
+  /** Kept like artifacts where they are; that one is lost stops nobody. */
+  readonly attachments: readonly StoredFile[];
 }
 
 /** The bytes at a content address; null when they are not there. */
 export type ChunkReader = (hash: Sha256Hex) => Promise<Uint8Array | null>;
 
-/** The indexes are chunks themselves. */
+/** Of what robots pull. The indexes are chunks themselves. */
 export function indexesOf({ artifacts }: ChunkedBundle): Set<Sha256Hex> {
   return new Set(artifacts.map((one) => one.chunk_index));
 }
 
 /** What one index names, for every artifact that has it. @throws DroverError CHUNK_INDEX_INVALID */
 export function chunksOfIndex(
-  { artifacts }: ChunkedBundle,
+  { artifacts, attachments }: ChunkedBundle,
   index: Sha256Hex,
   bytes: Uint8Array,
 ): Sha256Hex[] {
-  const mine = artifacts.filter((one) => one.chunk_index === index);
-  return mine.flatMap((artifact) => parseChunkIndex(bytes, artifact).chunks);
+  const mine = [...artifacts, ...attachments].filter((one) => one.chunk_index === index);
+  return mine.flatMap((file) => parseChunkIndex(bytes, file).chunks);
 }
 
 /**
- * All of it, or nothing: half of the truth would cost the other half.
+ * All of it, or nothing: half of the truth would cost the other half. An attachment whose index is
+ * not there has nothing that could be lost: a broker of 0.1 may have removed it.
  * @throws DroverError CHUNKS_LOST when an index is not there, CHUNK_INDEX_INVALID
  */
 export async function allChunksOf(
@@ -52,6 +55,11 @@ export async function allChunksOf(
       }
       all.add(index);
       for (const chunk of chunksOfIndex(bundle, index, bytes)) all.add(chunk);
+    }
+    for (const { chunk_index: index } of bundle.attachments) {
+      all.add(index); // it may be on its way
+      const bytes = await read(index);
+      if (bytes) for (const chunk of chunksOfIndex(bundle, index, bytes)) all.add(chunk);
     }
   }
   return all;

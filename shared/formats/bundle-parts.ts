@@ -4,6 +4,12 @@
  */
 
 import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
+import {
+  ATTACHMENT_KINDS,
+  assertAttachmentSize,
+  attachmentPartName,
+  type AttachmentKind,
+} from './attachments.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { isVersion } from '../rules/version.ts';
@@ -18,16 +24,26 @@ export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/
 
 export const COSIGNATURES_BYTES_MAX = (LIMITS.signaturesMax - 1) * SIGNATURE_BYTES;
 
-/** True for the names a bundle may hold; `deltas/<from-version>.zst` among them. */
+/** True for the names a bundle may hold; `deltas/<from-version>.zst` and attachments among them. */
 export function isPartName(name: string): boolean {
   const delta = /^deltas\/([^/]+)\.zst$/.exec(name)?.[1];
   if (delta !== undefined) return isVersion(delta);
-  return [MANIFEST_FILE, PAYLOAD_FILE, SIGNATURE_FILE, COSIGNATURES_FILE].includes(name);
+  return (
+    [MANIFEST_FILE, PAYLOAD_FILE, SIGNATURE_FILE, COSIGNATURES_FILE].includes(name) ||
+    attachmentKindOf(name) !== null
+  );
+}
+
+/** Null for a part of another kind. */
+function attachmentKindOf(name: string): AttachmentKind | null {
+  return ATTACHMENT_KINDS.find((kind) => attachmentPartName(kind) === name) ?? null;
 }
 
 /** @throws DroverError SIGNATURE_MALFORMED, DOCUMENT_TOO_LARGE, BUNDLE_INCOMPLETE (empty payload),
- * PAYLOAD_TOO_LARGE */
+ * PAYLOAD_TOO_LARGE, ATTACHMENT_INVALID */
 export function assertPartSize(name: string, bytes: number): void {
+  const attachment = attachmentKindOf(name);
+  if (attachment !== null) return assertAttachmentSize(attachment, bytes);
   if (name === SIGNATURE_FILE || name === COSIGNATURES_FILE) {
     const whole = bytes > 0 && bytes % SIGNATURE_BYTES === 0;
     const bytesMax = name === SIGNATURE_FILE ? SIGNATURE_BYTES : COSIGNATURES_BYTES_MAX;

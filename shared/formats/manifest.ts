@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { gateBoundsSchema } from '../rules/gates.ts';
+import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
 
@@ -44,6 +45,12 @@ const manifestSchema = z.object({
   downgrade_from: versionSchema.optional(),
   /** Lower bounds for the health time-out and the gates of an announcement of this release. */
   bounds: boundsSchema.optional(),
+  /** [P-3.8] */
+  attachments: z
+    .array(attachmentSchema)
+    .max(LIMITS.attachmentsMax)
+    .refine((all) => new Set(all.map(({ kind }) => kind)).size === all.length, 'a kind twice')
+    .default([]),
 });
 
 export type Manifest = z.output<typeof manifestSchema>;

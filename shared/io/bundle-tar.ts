@@ -19,6 +19,7 @@ import {
   PAYLOAD_FILE,
   SIGNATURE_FILE,
 } from '../formats/bundle-parts.ts';
+import { attachmentPartName, isAttachmentKind } from '../formats/attachments.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Manifest } from '../formats/manifest.ts';
@@ -69,7 +70,7 @@ function assertPart(
       hint: 'a .drover file holds the parts of one bundle: make it with drover pack',
     });
   }
-  if (part.taken.size > LIMITS.deltasMax + 4) {
+  if (part.taken.size > LIMITS.deltasMax + LIMITS.attachmentsMax + 4) {
     throw new DroverError('ARCHIVE_TOO_LARGE', `open bundle ${path}: too many entries`);
   }
   assertPartSize(part.name, part.size);
@@ -101,7 +102,10 @@ export async function listParts(
   manifest: Manifest,
 ): Promise<{ name: string; bytes: number }[]> {
   const deltas = manifest.deltas.map((delta) => deltaPartName(delta.from_version));
-  const names = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE, PAYLOAD_FILE, ...deltas];
+  const kinds = manifest.attachments.map(({ kind }) => kind).filter(isAttachmentKind);
+  const attachments = kinds.map(attachmentPartName);
+  const signed = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE];
+  const names = [...signed, ...attachments, PAYLOAD_FILE, ...deltas];
   const parts: { name: string; bytes: number }[] = [];
   for (const name of names) {
     const found = await lstat(join(folder, name)).catch(() => null); // not there: not a part

@@ -10,6 +10,10 @@ import { startHttpApi } from '../../broker/http/http-api.ts';
 import { Counters, Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
 import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
+import {
+  AttachmentReader,
+  type AttachmentSources,
+} from '../../broker/rollout/attachment-reader.ts';
 import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -28,6 +32,11 @@ export const GARBAGE: GarbageView = {
   problem: null,
 };
 
+const NO_ATTACHMENTS: AttachmentSources = {
+  announcement: () => null,
+  read: () => Promise.resolve(null),
+};
+
 export interface ApiInput {
   readonly fleet?: Fleet;
   /** Ids of rollouts that are announced. */
@@ -39,6 +48,8 @@ export interface ApiInput {
   readonly isHealthy?: () => Promise<true | Problem>;
   /** Null or absent: nobody leads rollouts there. */
   readonly controller?: ControllerPort | null;
+  /** Absent: nothing is announced that could have some. */
+  readonly attachments?: AttachmentSources;
   /** Absent: it is no relay. */
   upstream?(): UpstreamStatus;
 }
@@ -88,6 +99,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const api = await startHttpApi({
     sessions: null,
+    attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
     host: '127.0.0.1',
     port: 0,

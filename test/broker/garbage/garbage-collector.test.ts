@@ -1,14 +1,12 @@
 /** The collector at the instants that matter, and on real stores: what it removes, and what waits. */
 
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { Closers } from '../../../shared/io/closers.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
-import { ControlStore } from '../../../broker/control/control-store.ts';
-import { announcedChunks, collectFromStore } from '../../../broker/garbage/collect.ts';
+import { collectFromStore } from '../../../broker/garbage/collect.ts';
 import { GarbageCollector } from '../../../broker/garbage/collector.ts';
 import type { GarbageMark } from '../../../broker/garbage/ledger.ts';
 import { GarbageBook } from '../../../broker/garbage/marks.ts';
@@ -16,14 +14,13 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { UPDATES_TOPIC } from '../../../shared/formats/topics.ts';
-import type { TrustRoot } from '../../../shared/formats/trust.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
-import { makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
+import { makeFleet } from '../../helpers/fleet.ts';
+import { GarbageBench, KEEP } from './garbage-bench.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
 const HOUR = 3_600_000;
-const KEEP = 24 * HOUR;
 const log = makeLog('test', 'silent');
 const hash = sha256Hex(Buffer.from('chunk'));
 
@@ -137,83 +134,9 @@ describe('the garbage collector on a full disk', () => {
   });
 });
 
-/** Real stores, and a count of running time that the test moves. */
-class Bench {
-  readonly signer = makeFleet();
-  readonly folder: string;
-  uptime = 0;
-  control!: ControlStore;
-  store!: FolderChunkStore;
-  collector!: GarbageCollector;
-  #close: () => Promise<void> = () => Promise.resolve();
-
-  private constructor(folder: string) {
-    this.folder = folder;
-  }
-
-  static async open(t: TestContext): Promise<Bench> {
-    const bench = new Bench(await tempFolder(t));
-    await bench.start();
-    t.after(() => bench.stop());
-    return bench;
-  }
-
-  async start(trust: TrustRoot = this.signer.trust): Promise<void> {
-    const control = await ControlStore.open(join(this.folder, 'control'));
-    const book = await GarbageBook.open(join(this.folder, 'garbage'), ['store']);
-    const options = { folder: join(this.folder, 'chunks'), bytesMax: 1e9, reserveBytes: 0 };
-    const store = await FolderChunkStore.open(options);
-    this.collector = await GarbageCollector.open({
-      place: {
-        name: 'store',
-        list: () => store.list(),
-        remove: (...args) => store.remove(...args),
-      },
-      needed: announcedChunks(control, trust, (one) => store.get(one)),
-      marks: book.marksOf('store'),
-      ...{ keepMs: KEEP, log },
-      uptimeMs: () => this.uptime,
-      saveUptime: () => book.saveUptime(),
-      isHeldBack: () => false,
-      isPaused: () => false,
-    });
-    this.control = control;
-    this.store = store;
-    this.#close = async () => {
-      await this.collector.close();
-      await book.close();
-      await control.close();
-    };
-  }
-
-  async stop(): Promise<void> {
-    await this.#close();
-  }
-
-  async announce(seq: number, ...bundles: SignedBundle[]): Promise<void> {
-    const rollouts = bundles.map((one, at) => this.signer.makeRollout(`r${at}`, one));
-    const payload = this.signer.announce(seq, rollouts);
-    await this.control.put({ topic: UPDATES_TOPIC, payload, qos: 1 });
-  }
-
-  async upload({ chunks }: SignedBundle): Promise<void> {
-    for (const [one, bytes] of chunks) await this.store.put(one, bytes);
-  }
-
-  async present({ chunks }: SignedBundle): Promise<number> {
-    const found = await Promise.all([...chunks.keys()].map((one) => this.store.has(one)));
-    return found.filter(Boolean).length;
-  }
-
-  async bundle(version: string): Promise<SignedBundle> {
-    const payload = randomBytes(100_000);
-    return await this.signer.makeBundle({ version, payload, chunkBytes: 16_384 });
-  }
-}
-
 describe('garbage on real stores', () => {
   it('goes a keep time of running after its bundle was withdrawn, over restarts', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const [old, next] = [await bench.bundle('1.0.0'), await bench.bundle('1.1.0')];
     for (const one of [old, next]) await bench.upload(one);
     await bench.announce(1, old);
@@ -234,7 +157,7 @@ describe('garbage on real stores', () => {
   });
 
   it('is nothing that a clock on the wall could make', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1);
@@ -248,7 +171,7 @@ describe('garbage on real stores', () => {
   });
 
   it('is nothing while an announcement cannot be verified, or an index is lost', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const [old, next] = [await bench.bundle('1.0.0'), await bench.bundle('1.1.0')];
     for (const one of [old, next]) await bench.upload(one);
     const doubt = async (code: string): Promise<void> => {
@@ -279,8 +202,34 @@ describe('garbage on real stores', () => {
     assert.deepEqual([await bench.present(old), await bench.present(next)], [0, next.chunks.size]);
   });
 
+  it('is no attachment of an announced bundle; a lost one does not stop the collector [P-5.10]', async (t) => {
+    const bench = await GarbageBench.open(t);
+    const [one, sbom] = [await bench.bundle('1.0.0'), await bench.bundle('9.0.0')];
+    for (const each of [one, sbom]) await bench.upload(each);
+    const attachments = [{ ...sbom.artifact, kind: 'sbom' }];
+    const rollout = bench.signer.makeRollout('r0', one, { attachments });
+    await bench.control.put({
+      ...{ topic: UPDATES_TOPIC, qos: 1 },
+      payload: bench.signer.announce(1, [rollout]),
+    });
+    const later = async (): Promise<void> => {
+      await bench.collector.look();
+      bench.uptime += KEEP;
+      await bench.collector.look();
+    };
+    await later();
+    assert.equal(await bench.present(sbom), sbom.chunks.size);
+    await bench.store.remove(sbom.artifact.chunk_index as Sha256Hex);
+    await bench.stop();
+    await bench.start();
+    await later();
+    assert.equal(bench.collector.view().problem, null);
+    const left = [await bench.present(one), await bench.present(sbom)];
+    assert.deepEqual(left, [one.chunks.size, 0], 'nobody could say what its chunks are');
+  });
+
   it('makes room for a new bundle in a full store, an hour after it was withdrawn', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1, old);
@@ -295,7 +244,7 @@ describe('garbage on real stores', () => {
   });
 
   it('may lose all of its memory: every chunk then waits anew', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1);
@@ -314,7 +263,7 @@ describe('garbage on real stores', () => {
 
   it('goes by itself once the collector runs', async (t) => {
     const folder = await tempFolder(t);
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const store = await FolderChunkStore.open({ folder, bytesMax: 1e9, reserveBytes: 0 });
     const closers = new Closers();
     const garbage = await collectFromStore({
@@ -335,7 +284,7 @@ describe('garbage on real stores', () => {
   });
 
   it('waits anew when the broker ran without a collector, or as another one, meanwhile', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1);
@@ -363,7 +312,7 @@ describe('garbage on real stores', () => {
   });
 
   it('stays where nobody may say what is needed, and where it is kept on purpose', async (t) => {
-    const bench = await Bench.open(t);
+    const bench = await GarbageBench.open(t);
     const dataFolder = await tempFolder(t);
     const parts = { dataFolder, log, store: bench.store, control: bench.control };
     const closers = new Closers();

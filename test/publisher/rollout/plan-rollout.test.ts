@@ -47,7 +47,12 @@ function plan(more: Partial<Audience>): RolloutFields {
   const payload = { sha256, bytes, chunkBytes, indexHash } as Parameters<
     typeof planRollout
   >[2]['payload'];
-  return planRollout('x-1', verified, { payload, deltas: [] }, { ...AUDIENCE, ...more });
+  return planRollout(
+    'x-1',
+    verified,
+    { payload, deltas: [], attachments: [] },
+    { ...AUDIENCE, ...more },
+  );
 }
 
 /** As robots and the controller read it. */

@@ -9,7 +9,10 @@ import {
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { verdictOf } from '../../helpers/refusal.ts';
 
-const PARTS = ['manifest.json', 'payload.tar.gz', 'signature.sig', 'cosignatures.sig'];
+const PARTS = [
+  ...['manifest.json', 'payload.tar.gz', 'signature.sig', 'cosignatures.sig'],
+  ...['sbom.json', 'provenance.json'],
+];
 
 test('a bundle holds parts of a few names and nothing else', () => {
   for (const name of [...PARTS, 'deltas/1.4.1.zst', 'deltas/1.0.0-rc.1+b.zst']) {
@@ -30,6 +33,8 @@ test('a bundle holds parts of a few names and nothing else', () => {
     'deltas/1.4.1.zst\n',
     'deltas/ 1.4.1.zst',
     '../manifest.json',
+    'vex.json',
+    'deltas/sbom.json',
   ]) {
     assert.equal(isPartName(name), false, JSON.stringify(name));
   }
