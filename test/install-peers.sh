@@ -26,6 +26,7 @@ qemu-system-common: command -v qemu-storage-daemon
 libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
 exfatprogs: command -v mkfs.exfat || test -x /usr/sbin/mkfs.exfat
 exfat-fuse: command -v mount.exfat-fuse || test -x /usr/sbin/mount.exfat-fuse
+age: command -v age && command -v age-keygen
 attr: command -v setfattr
 softhsm2: command -v softhsm2-util
 opensc: command -v pkcs11-tool

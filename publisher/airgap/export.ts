@@ -23,16 +23,17 @@ import { openStatuses } from '../rollout/active-rollouts.ts';
 import {
   ANNOUNCEMENT_MEMBER,
   encodeIndex,
-  parcelBytes,
   TRUST_MEMBER,
   type ParcelIndexFields,
 } from './parcel.ts';
 import { bundleKey, chooseRollouts, exportIndex, type ExportChoice } from './plan-export.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
+import { encrypterFor } from './age-keys.ts';
 import { bundleContents, contentOf } from './export-contents.ts';
 import { fetchBundle } from './fetch-bundle.ts';
 import { makeMeter } from '../transfer/progress-meter.ts';
+import { openSeal } from './parcel-seal.ts';
 import { writeParcel, type Content } from './parcel-writer.ts';
 
 export interface ExportJob {
@@ -47,6 +48,8 @@ export interface ExportJob {
   readonly signers: readonly Signer[];
   readonly out: string;
   readonly split: number | null;
+  /** Who alone can read it; empty for anybody. */
+  readonly recipients: readonly string[];
   readonly dryRun: boolean;
   readonly output: Output;
   readonly log: Log;
@@ -65,6 +68,7 @@ export interface Exported {
 /** @throws DroverError of any step; nothing is left behind then */
 export async function exportParcel(job: ExportJob): Promise<Exported> {
   if (job.signers.length > 0) assertKeysSatisfy(job.signers, 'rollout', job.trust);
+  await encrypterFor(job.recipients); // a wrong word is told before gigabytes are fetched
   const work = await mkdtemp(join(tmpdir(), 'drover-export-'));
   const bundles: Bundle[] = [];
   try {
@@ -148,22 +152,18 @@ async function pack(
   });
   const index = await encodeIndex(fields, job.signers);
   const kind = 'drover-export';
-  const parts = job.dryRun
-    ? [job.out]
-    : await writeParcel({
-        out: job.out,
-        split: job.split,
-        kind,
-        index,
-        contents,
-        meter: (bytesTotal) => makeMeter(job.output, 'write', bytesTotal),
-      });
+  const encrypter = job.recipients.length === 0 ? null : await encrypterFor(job.recipients);
+  const { parts, bytes } = await writeParcel({
+    ...{ out: job.out, split: job.split, kind, index, contents, dryRun: job.dryRun },
+    seal: encrypter && (await openSeal(encrypter)),
+    meter: (bytesTotal) => makeMeter(job.output, 'write', bytesTotal),
+  });
   return {
     index: fields,
     bundles: bundles.map(({ manifest: { name, version } }) => ({ name, version })),
     announcement: announced?.announcement ?? null,
     left: announced?.left ?? [],
-    bytes: parcelBytes(kind, index, fields.members as Content['member'][]),
+    bytes,
     parts,
   };
 }

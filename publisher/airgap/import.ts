@@ -27,7 +27,10 @@ import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { makeMeter } from '../transfer/progress-meter.ts';
+import { decrypterFor } from './age-keys.ts';
+import { isSealed, unseal } from './parcel-seal.ts';
 import { ParcelReader } from './parcel-reader.ts';
+import { PartsReader } from '../transfer/file-parts.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPacked, tellAttributes } from '../bundle/payload-census.ts';
 import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
@@ -39,6 +42,8 @@ export interface ImportJob extends Omit<
   'bundle' | 'journalPath' | 'rolloutId' | 'imported'
 > {
   readonly file: string;
+  /** Files with the age identities of this site, for a file that is encrypted. */
+  readonly identities: readonly string[];
   /** Where bundle folders are kept at this site. */
   readonly into: string;
 }
@@ -65,7 +70,7 @@ export interface Imported {
 export async function importParcel(job: ImportJob): Promise<Imported> {
   const isResigned = job.signers.length > 0;
   if (isResigned && !job.uploadOnly) assertKeysSatisfy(job.signers, 'rollout', job.trust);
-  const reader = await ParcelReader.open(job.file, 'drover-export', job.trust.roles.rollout);
+  const reader = await openParcel(job);
   try {
     const current = await readCurrent(job);
     const read = await readSmall(job, reader, isResigned || job.uploadOnly);
@@ -83,6 +88,23 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
     return { index: reader.index, isProven: proof.isProven, mode, bundles };
   } finally {
     await reader.close();
+  }
+}
+
+/** @throws DroverError PARCEL_*, AGE_IDENTITY_INVALID, DISK_FULL, FILE_UNREADABLE */
+async function openParcel(job: ImportJob): Promise<ParcelReader> {
+  const { roles } = job.trust;
+  const file = await PartsReader.open(job.file);
+  if (!(await isSealed(file))) return await ParcelReader.over(file, 'drover-export', roles.rollout);
+  try {
+    if (job.identities.length === 0) {
+      throw new DroverError('PARCEL_SEALED', `open ${job.file}: it is encrypted`);
+    }
+    const decrypter = await decrypterFor(job.identities, (line) => job.log.warn({}, line));
+    const plain = await unseal(file, decrypter, job.into);
+    return await ParcelReader.over(plain, 'drover-export', roles.rollout);
+  } finally {
+    await file.close();
   }
 }
 

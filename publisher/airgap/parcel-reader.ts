@@ -50,7 +50,11 @@ export class ParcelReader {
    *   ENVELOPE_*
    */
   static async open(path: string, kind: ParcelKind, role: KeyRole): Promise<ParcelReader> {
-    const file = await PartsReader.open(path);
+    return await ParcelReader.over(await PartsReader.open(path), kind, role);
+  }
+
+  /** As `open`; the file is closed with this reader, and when there is none. */
+  static async over(file: PartsReader, kind: ParcelKind, role: KeyRole): Promise<ParcelReader> {
     try {
       const indexBytes = await readIndex(file, kind);
       const opened = openIndex(indexBytes, role);

@@ -16,6 +16,7 @@ import {
 } from './parcel.ts';
 import { END_BYTES, paddingOf, tarHeader } from '../bundle/tar-block.ts';
 import { assertDiskRoom, PartsWriter } from '../transfer/file-parts.ts';
+import type { ParcelSeal } from './parcel-seal.ts';
 import type { Meter } from '../transfer/progress-meter.ts';
 
 export interface Content {
@@ -31,26 +32,36 @@ export interface ParcelJob {
   /** As it stands in the file, signed or not. */
   readonly index: Uint8Array;
   readonly contents: readonly Content[];
+  /** Null: anybody who has the file can read it. */
+  readonly seal: ParcelSeal | null;
+  /** Says how large it would be, and writes nothing. */
+  readonly dryRun: boolean;
   readonly meter: (bytesTotal: number) => Meter;
 }
 
+export interface WrittenParcel {
+  /** Names of the files, one unless it was split; what they would be in a dry run. */
+  readonly parts: readonly string[];
+  /** Of all parts, as they are on the disk. */
+  readonly bytes: number;
+}
+
 /**
- * @returns the names of the parts, one for a file that was not split
  * @throws DroverError FILE_EXISTS, DISK_FULL, FILE_TOO_LARGE, FILE_UNREADABLE,
  *   PAYLOAD_HASH_MISMATCH; nothing is left behind then
  */
-export async function writeParcel(job: ParcelJob): Promise<string[]> {
+export async function writeParcel(job: ParcelJob): Promise<WrittenParcel> {
   const members = job.contents.map(({ member }) => member);
-  const bytesTotal = parcelBytes(job.kind, job.index, members);
-  await assertDiskRoom(job.out, bytesTotal, job.split);
+  const plainBytes = parcelBytes(job.kind, job.index, members);
+  const bytes = job.seal?.sizeOf(plainBytes) ?? plainBytes;
+  if (job.dryRun) return { parts: [job.out], bytes };
+  await assertDiskRoom(job.out, bytes, job.split);
   const writer = new PartsWriter(job.out, job.split);
-  const meter = job.meter(bytesTotal);
+  const meter = job.meter(plainBytes);
   try {
-    await writeSmall(writer, parcelIndexFile(job.kind), job.index);
-    await writeSmall(writer, SUMS_FILE, sumsOf(job.kind, job.index, members));
-    for (const content of job.contents) await writeContent(writer, content, meter);
-    await writer.write(new Uint8Array(END_BYTES));
-    return await writer.finish();
+    const pieces = piecesOf(job, members, meter);
+    for await (const piece of job.seal?.around(pieces) ?? pieces) await writer.write(piece);
+    return { parts: await writer.finish(), bytes };
   } catch (error) {
     await writer.abort();
     throw error;
@@ -59,20 +70,31 @@ export async function writeParcel(job: ParcelJob): Promise<string[]> {
   }
 }
 
-async function writeSmall(writer: PartsWriter, name: string, bytes: Uint8Array): Promise<void> {
-  await writer.write(tarHeader(name, bytes.byteLength));
-  await writer.write(bytes);
-  await writer.write(new Uint8Array(paddingOf(bytes.byteLength)));
+async function* piecesOf(
+  { kind, index, contents }: ParcelJob,
+  members: readonly ParcelMember[],
+  meter: Meter,
+): AsyncGenerator<Uint8Array> {
+  yield* small(parcelIndexFile(kind), index);
+  yield* small(SUMS_FILE, sumsOf(kind, index, members));
+  for (const content of contents) yield* contentPieces(content, meter);
+  yield new Uint8Array(END_BYTES);
 }
 
-async function writeContent(writer: PartsWriter, content: Content, meter: Meter): Promise<void> {
+function* small(name: string, bytes: Uint8Array): Generator<Uint8Array> {
+  yield tarHeader(name, bytes.byteLength);
+  yield bytes;
+  yield new Uint8Array(paddingOf(bytes.byteLength));
+}
+
+async function* contentPieces(content: Content, meter: Meter): AsyncGenerator<Uint8Array> {
   const { name, size, sha256 } = content.member;
   const hash = new Sha256Stream();
-  await writer.write(tarHeader(name, size));
+  yield tarHeader(name, size);
   for await (const piece of content.read()) {
     hash.update(piece);
     if (hash.bytes > size) break;
-    await writer.write(piece);
+    yield piece;
     meter.add(piece.byteLength);
   }
   if (hash.bytes !== size || hash.digestHex() !== sha256) {
@@ -81,5 +103,5 @@ async function writeContent(writer: PartsWriter, content: Content, meter: Meter)
       `write ${name}: it changed while it was written`,
     );
   }
-  await writer.write(new Uint8Array(paddingOf(size)));
+  yield new Uint8Array(paddingOf(size));
 }

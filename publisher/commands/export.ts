@@ -34,6 +34,10 @@ const withOptions = (argv: Argv) =>
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })
     .option('only', { ...LIST, describe: 'this announced rollout; may be given again' })
+    .option('to', {
+      ...LIST,
+      describe: 'age1…: only who has its identity can read the file; may be given again',
+    })
     .option('split', { ...TEXT, describe: 'parts of this size for FAT32: 3900M' })
     .example('$0 export --broker mqtt://host --trust trust.json --out stick/f.drover-export', '')
     .example('$0 export bundles/1.4.2 --trust trust.json --out stick/f.drover-export', '')
@@ -57,11 +61,12 @@ async function runExport(argv: ExportArgs): Promise<void> {
     signers: isSigned ? await openSigners(argv, keysOf(trust)) : [],
     out: argv.out,
     split: readSplit(argv.split),
+    recipients: argv.to ?? [],
     dryRun: argv.dryRun,
     output: makeOutput(argv.json),
     log: commandLog(),
   });
-  report(makeOutput(argv.json), exported, argv.dryRun);
+  report(makeOutput(argv.json), exported, argv);
 }
 
 function readSplit(text: string | undefined): number | null {
@@ -72,7 +77,7 @@ function readSplit(text: string | undefined): number | null {
   throw new DroverError('USAGE', `read --split: too small (got ${formatBytes(bytes)}, ${want})`);
 }
 
-function report(output: Output, exported: Exported, dryRun: boolean): void {
+function report(output: Output, exported: Exported, { dryRun, to = [] }: ExportArgs): void {
   const { index, bundles, announcement, left, bytes, parts } = exported;
   const what = bundles.map(({ name, version }) => `${name} ${version}`).join(', ');
   const files = parts.map((part) => basename(part)).join(', ');
@@ -80,12 +85,15 @@ function report(output: Output, exported: Exported, dryRun: boolean): void {
     `${dryRun ? 'would write' : 'wrote'} ${what} to ${files} (${formatBytes(bytes)}), seq ${index.seq}`,
     ...left.map(({ rollout, status }) => `left out rollout ${rollout}: ${status}`),
   ];
+  if (to.length > 0)
+    lines.push(`sealed for ${to.length === 1 ? '1 recipient' : `${to.length} recipients`}`);
   if (announcement === null) lines.push('it holds no announcement: the site signs its own (--key)');
   output.result(
     {
       dry_run: dryRun,
       files: parts,
       size: bytes,
+      recipients: to,
       fleet: index.fleet,
       seq: index.seq,
       created_at: index.created_at,

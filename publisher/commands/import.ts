@@ -33,6 +33,11 @@ const withOptions = (argv: Argv) =>
   withSteps(withWho(withKeys(withBroker(withDryRun(withJson(argv))))))
     .positional('file', { type: 'string', demandOption: true, describe: 'or its first part' })
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of this site' })
+    .option('identity', {
+      ...LIST,
+      describe:
+        'file with the age identity of this site, for a file that is encrypted; may be given again',
+    })
     .option('into', { ...TEXT, default: 'bundles', describe: 'folder to keep bundles in' })
     .option('chunk-size', { ...TEXT, default: '256k', describe: 'with --key: 16k to 512k' })
     .option('expires', {
@@ -56,6 +61,7 @@ async function runImport(argv: ImportArgs): Promise<void> {
   const imported = await importParcel({
     file: argv.file,
     into: argv.into,
+    identities: argv.identity ?? [],
     trust,
     signers: isResigned ? await openSigners(argv, keysOf(trust)) : [],
     broker: brokerOptions(argv),

@@ -10,6 +10,7 @@ import {
   readPemSeed,
   writeKeyPair,
 } from '../../shared/io/key-file.ts';
+import { agePaths, writeAgeKey } from '../airgap/age-keys.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 
 export function keygenCommand(yargs: Argv): Argv {
@@ -19,10 +20,18 @@ export function keygenCommand(yargs: Argv): Argv {
     (argv) =>
       withDryRun(withJson(argv))
         .option('out', { ...TEXT, demandOption: true, describe: 'path without an ending' })
+        .option('age', {
+          type: 'boolean',
+          default: false,
+          describe:
+            'make a key of the age format instead, for export --to: NAME.agekey, NAME.agepub',
+        })
+        .conflicts('age', 'from-pem')
         .option('from-pem', { ...TEXT, describe: 'take the key of this PKCS#8 PEM file' })
         .example('$0 keygen --out keys/release', 'keys/release.key and keys/release.pub')
         .example('$0 keygen --from-pem old.pem --out keys/release', 'convert a PEM key'),
     async (argv) => {
+      if (argv.age) return await makeAgeKey(argv);
       const seed = argv.fromPem === undefined ? newSeed() : readPemSeed(argv.fromPem);
       if (argv.dryRun) assertKeyPathsFree(argv.out);
       else await writeKeyPair(argv.out, seed);
@@ -39,5 +48,23 @@ export function keygenCommand(yargs: Argv): Argv {
         ],
       );
     },
+  );
+}
+
+/** Signs nothing: it opens what was exported for it. */
+async function makeAgeKey(argv: { out: string; dryRun: boolean; json: boolean }): Promise<void> {
+  const recipient = await writeAgeKey(argv.out, argv.dryRun);
+  const { privatePath, publicPath } = agePaths(argv.out);
+  makeOutput(argv.json).result(
+    {
+      dry_run: argv.dryRun,
+      private: privatePath,
+      public: publicPath,
+      ...(recipient !== null && { recipient }),
+    },
+    [
+      `${argv.dryRun ? 'would write' : 'wrote'} ${privatePath} (it stays at the site) and ${publicPath}`,
+      ...(recipient === null ? [] : [`recipient ${recipient}: drover export --to`]),
+    ],
   );
 }

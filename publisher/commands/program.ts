@@ -46,7 +46,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
   },
   lists: [
     'bundles', // the positionals of export
-    ...['delta-from', 'gate', 'key', 'key-command', 'min-gate', 'only', 'public-key'],
-    ...['release', 'rollout', 'root', 'sign-command', 'supersede'],
+    ...['delta-from', 'gate', 'identity', 'key', 'key-command', 'min-gate', 'only', 'public-key'],
+    ...['release', 'rollout', 'root', 'sign-command', 'supersede', 'to'],
   ],
 };

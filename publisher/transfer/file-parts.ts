@@ -151,13 +151,18 @@ interface Part {
 /** [P-13.3] */
 export class PartsReader {
   readonly #parts: readonly Part[];
-  readonly #path: string;
+  readonly path: string;
   readonly bytes: number;
 
   private constructor(path: string, parts: readonly Part[]) {
-    this.#path = path;
+    this.path = path;
     this.#parts = parts;
     this.bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  }
+
+  /** A file that is open already, and is closed with this. */
+  static of(path: string, handle: FileHandle, bytes: number): PartsReader {
+    return new PartsReader(path, [{ handle, start: 0, bytes }]);
   }
 
   /** @param path of the file, of its first part, or without `.001` @throws DroverError
@@ -205,7 +210,7 @@ export class PartsReader {
       return (await handle.read(into, 0, into.byteLength, position)).bytesRead;
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new DroverError('FILE_UNREADABLE', `read ${this.#path}: ${why}`, { cause });
+      throw new DroverError('FILE_UNREADABLE', `read ${this.path}: ${why}`, { cause });
     }
   }
 

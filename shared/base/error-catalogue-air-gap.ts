@@ -12,6 +12,16 @@ export const AIR_GAP_CODES = {
     'peer',
     'the file is not what was written: drover export it again, and ask who had the stick',
   ),
+  PARCEL_SEALED: usage(
+    'name the identity of this site: --identity site.agekey (drover keygen --age made it)',
+  ),
+  PARCEL_NOT_FOR_US: refused(
+    'operator',
+    'give the identity that the file was sealed for, or export it again with --to and the .agepub of this site',
+  ),
+  AGE_IDENTITY_INVALID: usage(
+    'give the NAME.agekey that drover keygen --age (or age-keygen) wrote',
+  ),
   PARCEL_OLD: refused('operator', 'a newer file was taken here before: bring the latest one'),
   PARCEL_INCOMPLETE: refused(
     'operator',

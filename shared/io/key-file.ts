@@ -60,11 +60,15 @@ function readKeyFile(path: string, warn: (line: string) => void): Uint8Array {
       `read key ${path}: wrong length (got ${bytes.byteLength} bytes, want ${SEED_BYTES})`,
     );
   }
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & OTHERS_MAY_READ) !== 0) {
-    warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
-  }
+  warnIfOpen(path, warn);
   return bytes;
+}
+
+/** Says how to shut a key file that others may read. */
+export function warnIfOpen(path: string, warn: (line: string) => void): void {
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & OTHERS_MAY_READ) === 0) return;
+  warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
 }
 
 function looksLikePem(bytes: Uint8Array): boolean {
@@ -151,15 +155,24 @@ export function newSeed(): Uint8Array {
   return new Uint8Array(randomBytes(SEED_BYTES));
 }
 
+export interface KeyPaths {
+  readonly privatePath: string;
+  readonly publicPath: string;
+}
+
 /** `NAME.key` and `NAME.pub`; a NAME that ends in .key already is taken as meant. */
-export function keyPaths(out: string): { privatePath: string; publicPath: string } {
+export function keyPaths(out: string): KeyPaths {
   const name = out.replace(/\.(key|pub)$/, '');
   return { privatePath: `${name}.key`, publicPath: `${name}.pub` };
 }
 
 /** @throws DroverError FILE_EXISTS */
 export function assertKeyPathsFree(out: string): void {
-  const { privatePath, publicPath } = keyPaths(out);
+  assertPathsFree(keyPaths(out));
+}
+
+/** @throws DroverError FILE_EXISTS */
+export function assertPathsFree({ privatePath, publicPath }: KeyPaths): void {
   for (const path of [privatePath, publicPath]) {
     if (existsSync(path)) throw keyExists(path);
   }
@@ -175,18 +188,25 @@ function keyExists(path: string): DroverError {
  */
 export async function writeKeyPair(out: string, seed: Uint8Array): Promise<PublicKeyHex> {
   assertKeyPathsFree(out);
-  const { privatePath, publicPath } = keyPaths(out);
   const publicKey = publicKeyOf(seed);
+  await writePair(keyPaths(out), { secret: seed, open: `${publicKey}\n` });
+  return publicKey;
+}
+
+/** @throws DroverError FILE_EXISTS, FILE_UNREADABLE */
+export async function writePair(
+  { privatePath, publicPath }: KeyPaths,
+  pair: { readonly secret: Uint8Array | string; readonly open: string },
+): Promise<void> {
   await mkdir(dirname(privatePath), { recursive: true });
-  await writeNew(privatePath, seed, 0o600);
+  await writeNew(privatePath, pair.secret, 0o600);
   try {
-    await writeNew(publicPath, `${publicKey}\n`, 0o644);
+    await writeNew(publicPath, pair.open, 0o644);
   } catch (error) {
     await unlink(privatePath); // ours, of a moment ago: half a pair helps nobody
     throw error;
   }
   await syncFolder(dirname(privatePath));
-  return publicKey;
 }
 
 async function writeNew(path: string, bytes: Uint8Array | string, mode: number): Promise<void> {

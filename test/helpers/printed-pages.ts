@@ -22,7 +22,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/tls.md': [null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
-  'docs/air-gap.md': [null, null, null],
+  'docs/air-gap.md': [null, null, null, null],
   'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
   'examples/hooks/README.md': [null, SYSTEMD, null],
   'examples/ros2/README.md': [null, null],

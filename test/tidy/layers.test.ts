@@ -21,6 +21,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   aedes: /^broker\/mqtt\//,
   'aedes-persistence': /^broker\/mqtt\//,
   'aedes-persistence-level': /^broker\/mqtt\//,
+  'age-encryption': /^publisher\/airgap\//,
   'cli-progress': /^publisher\/(?:transfer|commands)\//,
   fastify: /^broker\/http\//,
   level: /^broker\/control\/durable-level\.ts$/,

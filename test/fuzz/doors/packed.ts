@@ -40,7 +40,10 @@ export async function parcelDoor(scope: Scope): Promise<Door> {
     [seedSigner(fleet.seeds.rollout)],
   );
   const meter = () => ({ add: () => undefined, stop: () => undefined });
-  await writeParcel({ out: file, split: null, kind: 'drover-export', index, contents, meter });
+  await writeParcel({
+    ...{ out: file, split: null, kind: 'drover-export', index, contents, meter },
+    ...{ seal: null, dryRun: false },
+  });
   const whole = new Uint8Array(await readFile(file));
   const signed = sha256Hex(bundle.payload);
   return {

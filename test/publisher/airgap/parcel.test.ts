@@ -41,10 +41,11 @@ const FIELDS: ParcelIndexFields = {
 async function write(
   t: TestContext,
   more: { seeds?: Uint8Array[]; split?: number } = {},
-): Promise<{ folder: string; file: string; parts: string[] }> {
+): Promise<{ folder: string; file: string; parts: readonly string[] }> {
   const folder = await tempFolder(t);
   const file = join(folder, 'a.drover-export');
-  const parts = await writeParcel({
+  const { parts } = await writeParcel({
+    ...{ seal: null, dryRun: false },
     out: file,
     split: more.split ?? null,
     kind: 'drover-export',

@@ -1,0 +1,130 @@
+/**
+ * A seal around a parcel: the whole file inside age encryption, so that a stick that is lost tells
+ * nobody more than its size. What is inside is verified as ever: a seal says nothing about who made
+ * it. At the site it is opened into a file without a name, which is gone with the process.
+ */
+
+import type { Decrypter, Encrypter } from 'age-encryption';
+import { mkdir, open, statfs, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ReadableStream } from 'node:stream/web';
+import { randomBytes } from 'node:crypto';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { PartsReader, writeFailure } from '../transfer/file-parts.ts';
+
+export interface ParcelSeal {
+  /** Bytes of the file for so many bytes of content. */
+  sizeOf(plainBytes: number): number;
+  /** Once: the sealed bytes of these pieces. Their failure comes out of it. */
+  around(pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
+}
+
+export async function openSeal(encrypter: Encrypter): Promise<ParcelSeal> {
+  let start: (pieces: AsyncIterator<Uint8Array>) => void = () => undefined;
+  const started = new Promise<AsyncIterator<Uint8Array>>((resolve) => (start = resolve));
+  // What age adds is known from a stream alone, and it asks that stream for bytes at once: they
+  // come when there is something to seal.
+  const plain = new ReadableStream<Uint8Array>({
+    pull: async (to) => {
+      const next = await (await started).next();
+      if (next.done === true) to.close();
+      else to.enqueue(new Uint8Array(next.value));
+    },
+    cancel: async () => void (await (await started).return?.()),
+  });
+  const sealed = await encrypter.encrypt(plain);
+  return {
+    sizeOf: (plainBytes) => sealed.size(plainBytes),
+    around: (pieces) => {
+      start(pieces[Symbol.asyncIterator]());
+      return sealed;
+    },
+  };
+}
+
+const MAGIC = 'age-encryption.org/v1\n';
+
+/** As a file begins that is sealed; its text form (armor) is not taken. */
+export async function isSealed(file: PartsReader): Promise<boolean> {
+  const start = await file.read(0, MAGIC.length);
+  return Buffer.from(start).toString('latin1') === MAGIC;
+}
+
+/**
+ * Opens a sealed file of any size with the memory of a piece of it.
+ * @param into folder on the disk that the bundles go to; made when it is not there
+ * @throws DroverError PARCEL_NOT_FOR_US, PARCEL_DAMAGED, DISK_FULL, FILE_UNREADABLE
+ */
+export async function unseal(
+  file: PartsReader,
+  decrypter: Decrypter,
+  into: string,
+): Promise<PartsReader> {
+  const folder = await roomFor(file.bytes, into);
+  const path = join(folder, `.drover-${randomBytes(6).toString('hex')}`);
+  const plain = await open(path, 'wx+', 0o600).catch((cause: unknown) => {
+    throw writeFailure(path, cause);
+  });
+  try {
+    await unlink(path);
+    let bytes = 0;
+    for await (const piece of decrypted(file, decrypter)) {
+      await plain.appendFile(piece).catch((cause: unknown) => {
+        throw writeFailure(path, cause);
+      });
+      bytes += piece.byteLength;
+    }
+    return PartsReader.of(file.path, plain, bytes);
+  } catch (error) {
+    await plain.close();
+    throw error;
+  }
+}
+
+/** @throws DroverError DISK_FULL, FILE_UNREADABLE */
+async function roomFor(bytes: number, into: string): Promise<string> {
+  const folder = dirname(join(into, '.'));
+  try {
+    await mkdir(folder, { recursive: true });
+    const { bavail, bsize } = await statfs(folder);
+    if (bavail * bsize >= bytes) return folder;
+    const sizes = `got ${formatBytes(bavail * bsize)} free, want ${formatBytes(bytes)}`;
+    throw new DroverError('DISK_FULL', `open the seal in ${folder}: no room (${sizes})`, {
+      hint: `free space in ${folder}, or give --into on another disk`,
+    });
+  } catch (cause) {
+    throw writeFailure(folder, cause);
+  }
+}
+
+async function* decrypted(file: PartsReader, decrypter: Decrypter): AsyncGenerator<Uint8Array> {
+  let at = 0;
+  const sealed = new ReadableStream<Uint8Array>({
+    pull: async (to) => {
+      const piece = await file.read(at, LIMITS.chunkBytesMax);
+      at += piece.byteLength;
+      if (piece.byteLength === 0) to.close();
+      else to.enqueue(piece);
+    },
+  });
+  try {
+    const plain = await decrypter.decrypt(sealed);
+    yield* plain as unknown as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    throw unsealFailure(cause);
+  }
+}
+
+/** age says in words alone what was wrong. */
+function unsealFailure(cause: unknown): DroverError {
+  if (cause instanceof DroverError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  if (/no identity matched/.test(why)) {
+    return new DroverError('PARCEL_NOT_FOR_US', 'open the seal: it is not for this identity', {
+      cause,
+    });
+  }
+  return new DroverError('PARCEL_DAMAGED', `open the seal: ${why}`, { cause });
+}
