@@ -19,6 +19,11 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'when set, a bug of ours prints its stack trace; the same as --debug',
   },
+  DROVER_TRACE: {
+    programs: ['drover-broker', 'drover-robot'],
+    way: 'read',
+    meaning: 'file to which decisions are added, for npm run replay; at most 64 MiB',
+  },
   DROVER_NODE: {
     programs: ['drover-broker', 'drover-robot'],
     way: 'read',

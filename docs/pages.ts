@@ -6,6 +6,7 @@
 import { renderCommandLines } from './cli-page.ts';
 import { renderEnvironment } from './environment-page.ts';
 import { renderErrors } from './errors-page.ts';
+import { renderHttp } from './http-page.ts';
 import { renderMetrics } from './metrics-page.ts';
 import { renderRobotStates } from './state-diagram.ts';
 import { renderWorkedExample } from './worked-example-page.ts';
@@ -18,6 +19,7 @@ export async function renderPages(protocolText: string): Promise<ReadonlyMap<str
     ['docs/cli.md', await renderCommandLines()],
     ['docs/environment.md', renderEnvironment()],
     ['docs/errors.md', renderErrors()],
+    ['docs/http.md', renderHttp()],
     ['docs/metrics.md', renderMetrics()],
     ['docs/robot-states.md', renderRobotStates()],
     [PROTOCOL_PAGE, replaceBlock(protocolText, 'worked example', await renderWorkedExample())],

@@ -7,6 +7,7 @@ import type { Announcement } from '../shared/formats/announcement.ts';
 import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
+import { traced } from '../shared/io/trace.ts';
 import { SerialQueue } from '../shared/base/serial-queue.ts';
 import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
@@ -332,9 +333,9 @@ export class Component {
 
   async #apply(event: MachineEvent): Promise<void> {
     const { log } = this.#options;
-    const before = this.#state;
-    const taken = orLoop(before, event);
-    const { state: after, effects } = step(before, taken, this.#now());
+    const [before, taken] = [this.#state, orLoop(this.#state, event)];
+    const given = [before, taken, this.#now()] as const;
+    const { state: after, effects } = traced(`step ${this.name}`, step, given);
     const unkept = await this.#keeper.keep(after);
     // Nothing may be swapped that the disk does not remember.
     if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });

@@ -77,7 +77,6 @@ const SECURITY_HEADERS = {
   'x-content-type-options': 'nosniff',
 } as const;
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
-const READERS: readonly string[] = ['technician', 'publisher'];
 const STATUS: Partial<Record<ErrorCode, number>> = {
   HTTP_UNAUTHORIZED: 401,
   ACCESS_DENIED: 403,
@@ -94,6 +93,10 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ATTACHMENT_MISMATCH: 500,
   INTERNAL: 500,
 };
+/** What is not named is the caller's to mend: 400. */
+export const httpStatusOf = (code: ErrorCode): number => STATUS[code] ?? 400;
+
+const READERS: readonly string[] = ['technician', 'publisher'];
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
@@ -112,20 +115,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     const path = request.url.slice(0, 80);
     sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
   });
-  const identify = (request: FastifyRequest): Identity =>
-    identityOf(options.credentials, request) ?? { kind: 'anyone' };
-  addRobotRoutes(app, { ...options, identify });
-  addRolloutRoutes(app, {
-    rollouts: () => options.rollouts(),
-    ...(options.expiry && { expiry: () => options.expiry?.() }),
-    fleet: options.fleet,
-    controller: options.controller,
-    attachments: options.attachments,
-    isRelay: options.upstream !== undefined,
-    identify,
-  });
-  if (options.sessions) addSessionRoutes(app, options.sessions, identify);
-  addServiceRoutes(app, options, events);
+  addRoutes(app, options, events);
   try {
     await app.listen({ host: options.host, port: options.port });
   } catch (cause) {
@@ -142,6 +132,28 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
       await app.close();
     },
   };
+}
+
+/** All that docs/http.md describes. */
+export function addRoutes(
+  app: FastifyInstance,
+  options: HttpApiOptions,
+  events: EventStream,
+): void {
+  const identify = (request: FastifyRequest): Identity =>
+    identityOf(options.credentials, request) ?? { kind: 'anyone' };
+  addRobotRoutes(app, { ...options, identify });
+  addRolloutRoutes(app, {
+    rollouts: () => options.rollouts(),
+    ...(options.expiry && { expiry: () => options.expiry?.() }),
+    fleet: options.fleet,
+    controller: options.controller,
+    attachments: options.attachments,
+    isRelay: options.upstream !== undefined,
+    identify,
+  });
+  if (options.sessions) addSessionRoutes(app, options.sessions, identify);
+  addServiceRoutes(app, options, events);
 }
 
 /** People and scripts show no certificate here: they have tokens. */
@@ -195,7 +207,7 @@ function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
     : withHint(toProblem(thrown));
   if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
   if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
-  const status = isClients ? statusCode : (STATUS[problem.code as ErrorCode] ?? 400);
+  const status = isClients ? statusCode : httpStatusOf(problem.code as ErrorCode);
   void reply.code(status ?? 500).send({ error: problem });
 }
 

@@ -11,6 +11,7 @@ import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
@@ -21,7 +22,7 @@ import { adopt, pauseOlderCopy } from './takeover.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { isStop, lookAt, worldOf, type Tracked, type World } from './reconcile.ts';
+import { isStop, lookAt, saysMore, worldOf, type Tracked, type World } from './reconcile.ts';
 import { membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
@@ -271,7 +272,8 @@ export class Controller implements ControllerPort {
     const plan = this.#plans.get(run.rollout);
     if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
     if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
-      const looked = (tracked.looked = lookAt({ run, plan, marks, ...world }));
+      const looked = traced('look', lookAt, [{ run, plan, marks, ...world }], saysMore);
+      tracked.looked = looked;
       if (!this.#outrun.isWaiting || isStop(looked.step)) {
         await this.#keep(tracked, looked.step, looked.marks);
         // Not before it is kept: what a failed write lost must be counted again.
@@ -337,10 +339,8 @@ export class Controller implements ControllerPort {
       // The last moment: who has lost the lease while it was writing must not speak.
       if (this.#leadership.term === null) return void (tracked.isUntold = true);
       tracked.isUntold = false;
-      await this.#options.publish(
-        progressTopic(tracked.run.rollout as Plan['rollout']['id']),
-        bytes,
-      );
+      const topic = progressTopic(tracked.run.rollout as Plan['rollout']['id']);
+      await this.#options.publish(topic, bytes);
     } catch (error) {
       tracked.isUntold = true;
       log.warn(
@@ -363,9 +363,9 @@ export class Controller implements ControllerPort {
       }
       if (plan) await this.#meet(plan);
       const said = { command, ...by };
-      const now = this.#options.now();
-      const known = this.#tracked.get(id);
-      if (known) return this.#keep(known, obey(known.run, said, { plan, now }));
+      const [now, known] = [this.#options.now(), this.#tracked.get(id)];
+      if (known)
+        return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
       if (!plan) return;
       const early = { leftMs: this.#startsInMs(), by: this.#announcedBy, now };
       const { run, step } = obeyEarly(plan, said, early);
@@ -382,8 +382,7 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
-    const tracked = this.#tracked.get(id);
-    const plan = this.#plans.get(id) ?? null;
+    const [tracked, plan = null] = [this.#tracked.get(id), this.#plans.get(id)];
     const [controller, robots] = [this.#options.self, this.#options.fleet.robots()];
     if (!tracked) return null;
     // Said at once, though it is written at the next look.

@@ -57,6 +57,9 @@ export interface Looked {
 export const isStop = ({ run: { status } }: RolloutStep): boolean =>
   status === 'halted' || status === 'rolling_back';
 
+/** A look that changes nothing is made every two seconds: a trace does without it. */
+export const saysMore = ({ step }: Looked): boolean => step.isNews || step.audit.length > 0;
+
 export function lookAt(input: LookInput): Looked {
   const { run, plan, marks, now } = input;
   const members = membersOf(input);

@@ -7,6 +7,7 @@
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf, releaseFolder, type Layout } from './layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
@@ -307,7 +308,8 @@ class Recoverer {
 
   /** Steps and persists; false when the state could not be written, even after making room. */
   async #keep(event: MachineEvent): Promise<boolean> {
-    this.#state = step(this.#state, event, Date.now()).state;
+    const given = [this.#state, event, Date.now()] as const;
+    this.#state = traced(`step ${this.#input.component}`, step, given).state;
     return await this.#write();
   }
 

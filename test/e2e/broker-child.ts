@@ -15,13 +15,19 @@ export interface BrokerChild {
 
 export async function startBrokerChild(
   scope: Scope,
-  options: { data?: string; port?: number; httpPort?: number; args?: readonly string[] } = {},
+  options: {
+    data?: string;
+    port?: number;
+    httpPort?: number;
+    args?: readonly string[];
+    env?: Record<string, string>;
+  } = {},
 ): Promise<BrokerChild> {
   const data = options.data ?? (await tempFolder(scope));
   const { port = 0, httpPort = 0 } = options;
   const ports = ['--mqtt', String(port), '--ws', '0', '--http', String(httpPort)];
   const args = ['--data', data, ...ports, '--json', ...(options.args ?? [])];
-  const child = startDrover(scope, 'broker', args);
+  const child = startDrover(scope, 'broker', args, { env: options.env ?? {} });
   const [line] = await child.waitForOutput(/^\{"mqtt":.*\}$/m);
   const { mqtt, ws, http } = JSON.parse(line) as { mqtt: number; ws: number; http: number };
   return {

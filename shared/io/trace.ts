@@ -1,0 +1,84 @@
+/**
+ * Records decisions while a program runs, when DROVER_TRACE names a file: `npm run replay FILE`
+ * makes each of them again. For finding out why a robot in the field did what it did, and for a
+ * test that keeps it. A line is JSON, with words for what JSON has no form for, so that what is
+ * read is what was given. The file has a bound, and a disk that refuses ends the trace, never the
+ * program.
+ */
+
+import { appendFileSync, statSync } from 'node:fs';
+import { LIMITS } from '../base/limits.ts';
+import { bytesToBase64 } from '../crypto/bytes.ts';
+
+export interface TraceLine {
+  /** Of the pure function that decided, and of what it was about: `step app`. */
+  readonly name: string;
+  /** Its arguments. */
+  readonly input: readonly unknown[];
+  readonly output: unknown;
+}
+
+/** Words for what JSON has no form for, each the one key of an object. */
+export const TRACE_WORDS = { map: '$map', bytes: '$bytes', number: '$number' } as const;
+
+export const encodeTraceLine = (line: TraceLine): string => JSON.stringify(plain(line));
+
+function plain(value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value))
+    return { [TRACE_WORDS.number]: String(value) };
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return { [TRACE_WORDS.bytes]: bytesToBase64(value) };
+  if (value instanceof Map) return { [TRACE_WORDS.map]: [...value].map(plain) };
+  if (Array.isArray(value)) return value.map(plain);
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
+}
+
+class TraceFile {
+  readonly #path: string;
+  #bytes: number;
+  #isOver = false;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  write(line: string): void {
+    if (this.#isOver) return;
+    if (this.#bytes + line.length > LIMITS.traceBytesMax) {
+      return this.#end(`it has its ${LIMITS.traceBytesMax} bytes`);
+    }
+    try {
+      // At once and in order: the line before a crash is the one that is wanted.
+      appendFileSync(this.#path, `${line}\n`, { mode: 0o600 });
+      this.#bytes += line.length + 1;
+    } catch (error) {
+      this.#end(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #end(why: string): void {
+    this.#isOver = true;
+    process.stderr.write(`trace ${this.#path} ends: ${why}\n`);
+  }
+}
+
+const { DROVER_TRACE: path = '' } = process.env;
+const file = path === '' ? null : new TraceFile(path);
+
+/**
+ * Decides, and records it.
+ * @param name the first word is the name of the function in test/replay, a second one says of what
+ * @param decide a pure function
+ * @param isWorth false for an answer that nobody would look for
+ */
+export function traced<I extends unknown[], O>(
+  name: string,
+  decide: (...input: I) => O,
+  input: Readonly<I>,
+  isWorth: (output: O) => boolean = () => true,
+): O {
+  const output = decide(...(input as I));
+  if (file && isWorth(output)) file.write(encodeTraceLine({ name, input, output }));
+  return output;
+}
