@@ -1,17 +1,16 @@
 /** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
-import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { LeaseTimes } from './lease.ts';
-import type { Notify } from './notify.ts';
-import type { AuditEntry } from './rollout-view.ts';
+import type { Announcing } from './notify.ts';
 import type { RolloutStore } from './store.ts';
 
-export interface ControllerOptions {
+export interface ControllerOptions extends Announcing {
   /** Of this process; a topic level. */
   readonly self: string;
   readonly trust: TrustRoot;
@@ -24,14 +23,10 @@ export interface ControllerOptions {
   /** True when another controller can lead on this carrier only if its lease is retained there. */
   readonly isAlone: boolean;
   readonly times: ControllerTimes;
-  readonly notify: Notify | null;
   /** Other keys sign for the role: `signers` may have to be others as well. */
   readonly onNewKeys?: () => Promise<void>;
   /** Why it cannot sign under the root in force; null when it can. */
   readonly keysProblem?: () => Problem | null;
-  /** Hears each entry of the audit log after it was written. */
-  readonly onDecision?: (entry: AuditEntry) => void;
-  readonly log: Log;
   now(): EpochMs;
   mono(): MonoMs;
   /** Retained, QoS 1; resolves when the broker has it. */
@@ -43,3 +38,10 @@ export interface ControllerTimes extends LeaseTimes {
   /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
   readonly startMs: number;
 }
+
+export const DEFAULT_TIMES: ControllerTimes = {
+  lookMs: LIMITS.lookIntervalMs,
+  startMs: LIMITS.controllerStartMs,
+  leaseMs: LIMITS.leaseMs,
+  settleMs: LIMITS.leaseSettleMs,
+};

@@ -4,25 +4,22 @@
  * first robot hears of it, and is told again after a crash. There is no decision in this file.
  */
 
-import { openAnnouncement } from '../../shared/formats/announcement.ts';
-import { signersOf } from '../../shared/formats/envelope.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
-import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
-import { assertTimely } from '../../shared/rules/freshness.ts';
 import { termAt } from '../../shared/rules/terms.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
-import { adopt, pauseOlderCopy } from './takeover.ts';
+import { adopt, beginAnew, pauseOlderCopy } from './takeover.ts';
+import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { isStop, lookAt, saysMore, worldOf, type Tracked, type World } from './reconcile.ts';
+import { isStop, lookAt, newTracked, saysMore, worldOf, type Tracked } from './reconcile.ts';
 import { membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
@@ -30,7 +27,6 @@ import {
   endedTooLong,
   isUnopened,
   sameRun,
-  plansOf,
   progressOf,
   type Plan,
   type RolloutRun,
@@ -45,27 +41,24 @@ import type {
 import { showRun } from './run-view.ts';
 import { lookBack, recallOf } from './recall.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
-import { callsPerson } from './notify.ts';
+import { announceEntry } from './notify.ts';
 import { Leadership } from './election.ts';
 import { OutrunWatch } from './outrun.ts';
-import { ToldProgress } from './told-progress.ts';
 
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
   readonly #leadership: Leadership;
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #told = new ToldProgress();
+  readonly #heard: HeardOrders;
   readonly #keys: KeyWatch;
   /** Of other keys that sign now: to be kept before anything else is done. */
   #isTurned = false;
   readonly #outrun = new OutrunWatch();
   readonly #startedMs: MonoMs;
-  readonly #startedAtMs: EpochMs;
-  #plans: ReadonlyMap<string, Plan> = new Map();
-  #announcedBy = '';
-  #announcementSeq = 0;
+  #watchedSinceMs: EpochMs;
   /** Term under which everything was told; null while we do not lead. */
   #toldInTerm: number | null = null;
   readonly #queue = new SerialQueue();
@@ -74,10 +67,14 @@ export class Controller implements ControllerPort {
   private constructor(options: ControllerOptions, predecessor: string | null) {
     this.#options = options;
     this.#startedMs = options.mono();
-    this.#startedAtMs = options.now();
+    this.#watchedSinceMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
     this.#keeper = new AnnouncementKeeper(options);
     this.#keys = new KeyWatch(options.trust);
+    this.#heard = new HeardOrders({
+      ...options,
+      onAnnouncement: (announcement, payload) => this.#keeper.heard(announcement, payload),
+    });
   }
 
   /** Remembers what the store holds; leads from the first `tick` on that may. */
@@ -85,8 +82,8 @@ export class Controller implements ControllerPort {
     const predecessor = await options.store.enter(options.self);
     const controller = new Controller(options, predecessor);
     for (const [id, { run, marks }] of await options.store.load()) {
-      const tracked = { run, marks: new Map(marks), looked: null, over: null, isUntold: true };
-      controller.#tracked.set(id, tracked);
+      const watched = { now: run.watchedAtMs, mono: null };
+      controller.#tracked.set(id, newTracked(run, new Map(marks), watched));
     }
     return controller;
   }
@@ -114,7 +111,7 @@ export class Controller implements ControllerPort {
     if (topic.kind === 'lease') return this.#leadership.hear(payload);
     if (topic.kind !== 'updates' && topic.kind !== 'progress') return;
     try {
-      if (topic.kind === 'updates') this.#takeAnnouncement(payload);
+      if (topic.kind === 'updates') this.#heard.takeAnnouncement(payload);
       else this.#takeProgress(payload);
     } catch (error) {
       const problem = toProblem(error);
@@ -122,21 +119,8 @@ export class Controller implements ControllerPort {
     }
   }
 
-  #takeAnnouncement(payload: Uint8Array): void {
-    const { trust } = this.#options;
-    const announcement = openAnnouncement(payload, trust);
-    assertTimely({ kind: 'announcement', ...announcement }, trust, this.#options.now());
-    // A carrier may bring yesterday's: it would end what was announced since.
-    if (announcement.seq < this.#announcementSeq) return;
-    this.#announcementSeq = announcement.seq;
-    this.#keeper.heard(announcement, payload);
-    this.#plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
-    this.#announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
-  }
-
   #takeProgress(payload: Uint8Array): void {
-    const at = { trust: this.#options.trust, now: this.#options.now() };
-    const progress = this.#told.take(payload, { ...at, isAnnounced: (id) => this.#plans.has(id) });
+    const progress = this.#heard.takeProgress(payload);
     const tracked = this.#tracked.get(progress.rollout);
     // A controller that was stopped has overwritten what robots should find: say it again.
     if (tracked && progress.seq < tracked.run.seq) tracked.isUntold = true;
@@ -146,8 +130,8 @@ export class Controller implements ControllerPort {
   #lookAtKeys(): void {
     if (!this.#keys.hasTurned()) return;
     this.#isTurned = true;
-    this.#told.clear();
-    [this.#announcementSeq, this.#toldInTerm] = [0, null];
+    this.#heard.forget();
+    this.#toldInTerm = null;
     this.#leadership.beginAnew(termAt(this.#options.now()));
     this.#keeper.forget();
   }
@@ -180,7 +164,7 @@ export class Controller implements ControllerPort {
       }
       if (await this.#isOutrun()) return;
       await this.#keeper.renew();
-      for (const plan of this.#plans.values()) await this.#meet(plan);
+      for (const plan of this.#heard.plans.values()) await this.#meet(plan);
       // Each by itself: what fails for one rollout must not keep another from halting.
       let failure: unknown = null;
       for (const tracked of [...this.#tracked.values()]) {
@@ -199,7 +183,7 @@ export class Controller implements ControllerPort {
   async #isOutrun(): Promise<boolean> {
     const { fleet, store, now, mono, log } = this.#options;
     const all = [...this.#tracked.values()];
-    const facts = { fleet, all, plans: this.#plans, now: mono() };
+    const facts = { fleet, all, plans: this.#heard.plans, now: mono() };
     const found = this.#outrun.look({ ...facts, isEarly: this.#startsInMs() > 0 });
     if (!found) return false;
     const { tracked, text, pause } = found;
@@ -219,7 +203,14 @@ export class Controller implements ControllerPort {
     const { id } = plan.rollout;
     const { now, self } = this.#options;
     const known = this.#tracked.get(id);
-    const told = this.#told.get(id);
+    const by = this.#heard.announcedBy;
+    const anew = known && beginAnew(known.run, plan, { by, now: now() });
+    if (anew) {
+      known.marks.clear();
+      [known.looked, known.over] = [null, null];
+      await this.#keep(known, anew);
+    }
+    const told = this.#heard.toldOf(plan);
     const adopted = told ? adopt(known?.run ?? null, plan, told.progress, now()) : null;
     if (adopted) {
       const tracked = this.#track(id, adopted);
@@ -231,7 +222,6 @@ export class Controller implements ControllerPort {
       const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
       return this.#keep(tracked, { run: adopted, audit, isNews: true });
     }
-    const by = this.#announcedBy;
     if (known) await this.#keep(known, withdraw(known.run, false, { by, successor: null }));
     const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
     const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
@@ -242,8 +232,8 @@ export class Controller implements ControllerPort {
     await this.#keep(known ?? this.#track(id, run), first);
   }
 
-  get #world(): World {
-    return worldOf(this.#options, this.#plans, this.#startedAtMs);
+  get #world(): ReturnType<typeof worldOf> {
+    return worldOf(this.#options, this.#heard.plans, this.#watchedSinceMs);
   }
 
   /** Before that no first wave opens: robots have to be known first. */
@@ -252,25 +242,34 @@ export class Controller implements ControllerPort {
     return Math.max(0, this.#startedMs + times.startMs - mono());
   }
 
-  /** Who took a rollout out of the announcement, and what says that it takes its place. */
-  #endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
-    const all = [...this.#plans.values()].map((one) => one.rollout);
-    const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;
-    return { by: this.#announcedBy, successor };
-  }
-
   #track(id: string, run: RolloutRun): Tracked {
     const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, CounterMark>();
-    const tracked: Tracked = { run, marks, looked: null, over: null, isUntold: true };
+    const at = { now: this.#options.now(), mono: this.#options.mono() };
+    const tracked = newTracked(run, marks, at);
     this.#tracked.set(id, tracked);
     return tracked;
   }
 
+  /** A soak counts time that somebody watched, whatever the wall clock does. */
+  async #watch(tracked: Tracked): Promise<void> {
+    const at = { now: this.#options.now(), mono: this.#options.mono() };
+    const byMs = unwatchedMs(tracked.watched, at);
+    if (byMs !== 0) {
+      this.#watchedSinceMs = at.now; // who was seen by the other clock has not vanished
+      await this.#keep(tracked, moveTimes(tracked.run, byMs));
+    } else if (isTimeDue(tracked.run, at.now)) {
+      tracked.run = { ...tracked.run, watchedAtMs: at.now };
+      await this.#options.store.save({ run: tracked.run, isDecision: false });
+    }
+    tracked.watched = at;
+  }
+
   async #attend(tracked: Tracked): Promise<void> {
+    await this.#watch(tracked);
     const { run, marks } = tracked;
     const world = this.#world;
-    const plan = this.#plans.get(run.rollout);
-    if (!plan) await this.#keep(tracked, withdraw(run, true, this.#endOf(run)));
+    const plan = this.#heard.plans.get(run.rollout);
+    if (!plan) await this.#keep(tracked, withdraw(run, true, this.#heard.endOf(run)));
     if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
       const looked = traced('look', lookAt, [{ run, plan, marks, ...world }], saysMore);
       tracked.looked = looked;
@@ -298,7 +297,8 @@ export class Controller implements ControllerPort {
     if (!isDecision && !hasCounted) return;
     const run = step.isNews ? this.#numbered(step.run) : step.run;
     const at = new Date(this.#options.now()).toISOString();
-    const { run: next, entries } = entriesOf(run, step.audit, at);
+    const timed = { ...run, watchedAtMs: this.#options.now() };
+    const { run: next, entries } = entriesOf(timed, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
     tracked.run = next;
     for (const entry of entries) this.#announce(tracked, entry);
@@ -306,24 +306,18 @@ export class Controller implements ControllerPort {
   }
 
   #announce(tracked: Tracked, entry: AuditEntry): void {
-    const { log, notify, onDecision } = this.#options;
-    onDecision?.(entry);
-    log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
-    if (!notify || !callsPerson(entry)) return;
-    notify(entry).catch((error: unknown) => {
-      const { message: text } = toProblem(error);
-      const audit = [{ kind: 'notify_failed', by: 'controller', text, evidence: [] } as const];
-      const kept = this.#queue.run(() =>
-        this.#keep(tracked, { run: tracked.run, audit, isNews: false }),
-      );
-      inBackground(log, 'note a failed notification', kept);
-    });
+    announceEntry(entry, this.#options, (draft) =>
+      this.#queue.run(() =>
+        this.#keep(tracked, { run: tracked.run, audit: [draft], isNews: false }),
+      ),
+    );
   }
 
   /** The next number that robots accept; under a new term far above all that was told before. */
   #numbered(run: RolloutRun): RolloutRun {
     const term = this.#leadership.term ?? 0;
-    const seq = Math.max(run.seq, term * LIMITS.seqsPerTerm) + 1;
+    const told = this.#heard.floorOf(run.rollout);
+    const seq = Math.max(run.seq, told, term * LIMITS.seqsPerTerm) + 1;
     return { ...run, seq, expiresAtMs: this.#options.now() + LIMITS.progressLifeMs };
   }
 
@@ -353,7 +347,7 @@ export class Controller implements ControllerPort {
   /** @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading` */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#queue.run(async () => {
-      const plan = this.#plans.get(id) ?? null;
+      const plan = this.#heard.plans.get(id) ?? null;
       const what = `${command} rollout ${id}`;
       if (!plan && !this.#tracked.has(id)) {
         throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
@@ -367,7 +361,7 @@ export class Controller implements ControllerPort {
       if (known)
         return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
       if (!plan) return;
-      const early = { leftMs: this.#startsInMs(), by: this.#announcedBy, now };
+      const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
       const { run, step } = obeyEarly(plan, said, early);
       await this.#keep(this.#track(id, run), step);
     });
@@ -382,12 +376,16 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
-    const [tracked, plan = null] = [this.#tracked.get(id), this.#plans.get(id)];
-    const [controller, robots] = [this.#options.self, this.#options.fleet.robots()];
-    if (!tracked) return null;
+    const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
+    const { self: controller, fleet, now } = this.#options;
+    // Who follows shows what the leader tells, once that is newer than its own record.
+    const newer = this.isLeading ? null : this.#heard.newerThan(tracked?.run ?? null, plan, now());
+    const shown = newer ? { run: newer, looked: null } : tracked;
+    if (!shown) return null;
     // Said at once, though it is written at the next look.
-    const run = plan ? tracked.run : withdraw(tracked.run, true, this.#endOf(tracked.run)).run;
-    return showRun({ ...tracked, run, plan, controller, robots, leading: this.isLeading });
+    const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
+    const facts = { plan, controller, robots: fleet.robots(), leading: this.isLeading };
+    return showRun({ ...facts, looked: shown.looked, run });
   }
 
   async #forgetOldest(): Promise<void> {

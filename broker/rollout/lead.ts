@@ -16,7 +16,7 @@ import {
 } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { Controller } from './controller.ts';
-import type { ControllerTimes } from './controller-options.ts';
+import { DEFAULT_TIMES, type ControllerTimes } from './controller-options.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { KeyFiles } from './key-files.ts';
@@ -45,13 +45,6 @@ export interface LeadParts {
   onDecision(kind: string): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
-
-const DEFAULT_TIMES: ControllerTimes = {
-  lookMs: LIMITS.lookIntervalMs,
-  startMs: LIMITS.controllerStartMs,
-  leaseMs: LIMITS.leaseMs,
-  settleMs: LIMITS.leaseSettleMs,
-};
 
 export interface OpenedController {
   readonly controller: Controller;

@@ -4,9 +4,12 @@
  */
 
 import { spawn } from 'node:child_process';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import type { AuditEntry } from './rollout-view.ts';
+import type { AuditDraft } from './transitions.ts';
 
 export type Notify = (entry: AuditEntry) => Promise<void>;
 
@@ -53,3 +56,30 @@ const CALLS: readonly string[] = [
 
 export const callsPerson = ({ kind, by }: Pick<AuditEntry, 'kind' | 'by'>): boolean =>
   CALLS.includes(kind) || (kind === 'paused' && by === 'controller');
+
+export interface Announcing {
+  readonly notify: Notify | null;
+  /** Hears each entry of the audit log after it was written. */
+  readonly onDecision?: (entry: AuditEntry) => void;
+  readonly log: Log;
+}
+
+/**
+ * Tells those who listen of a decision that was written down, and calls a person where it is for
+ * one.
+ * @param onFailed keeps in the history that nobody could be called
+ */
+export function announceEntry(
+  entry: AuditEntry,
+  { notify, onDecision, log }: Announcing,
+  onFailed: (draft: AuditDraft) => Promise<void>,
+): void {
+  onDecision?.(entry);
+  log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
+  if (!notify || !callsPerson(entry)) return;
+  notify(entry).catch((error: unknown) => {
+    const { message: text } = toProblem(error);
+    const draft = { kind: 'notify_failed', by: 'controller', text, evidence: [] } as const;
+    inBackground(log, 'note a failed notification', onFailed(draft));
+  });
+}

@@ -13,6 +13,7 @@ import { membersOf } from './classify.ts';
 import { baseWithout, countAttempts, countSpent, observe, type CounterMark } from './counters.ts';
 import { stagesOf, type Plan, type RolloutRun } from './record.ts';
 import type { ForeignRecord } from './new-keys.ts';
+import type { Moment } from './watched-time.ts';
 import { look, type RolloutStep } from './transitions.ts';
 
 /** The facts of one look that are the same for every rollout. */
@@ -35,9 +36,18 @@ export interface Tracked {
   readonly marks: Map<RobotId, CounterMark>;
   looked: Looked | null;
   over: ForeignRecord | null;
+  /** When it was looked at last. */
+  watched: Moment;
   /** Robots may not have heard the last decision. */
   isUntold: boolean;
 }
+
+/** One that was not looked at yet. */
+export const newTracked = (
+  run: RolloutRun,
+  marks: Map<RobotId, CounterMark>,
+  watched: Moment,
+): Tracked => ({ run, marks, looked: null, over: null, watched, isUntold: true });
 
 interface LookInput extends World {
   readonly run: RolloutRun;

@@ -11,8 +11,15 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
 import { canarySoakS, hasCanaries } from '../../shared/rules/rollout-rules.ts';
+import { releaseOf } from '../../shared/rules/release-identity.ts';
 import type { Offer } from '../../shared/rules/stepping-stones.ts';
-import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
+import {
+  idSchema,
+  parseDocument,
+  sha256Schema,
+  sizeSchema,
+  versionSchema,
+} from '../../shared/formats/schema.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { groupSchema, waveEvidenceSchema } from './gate-types.ts';
 import { emptyEvidence, emptyGroup } from './evidence.ts';
@@ -24,6 +31,8 @@ const runSchema = z.object({
   rollout: idSchema,
   component: idSchema,
   version: versionSchema,
+  /** Of its manifest; null in a record of 0.1. */
+  release: sha256Schema.nullable().default(null),
   status: z.enum(['rolling', 'paused', 'halted', 'rolling_back', 'complete']),
   /** 0 for the explicit canaries, then 1 for the first wave. */
   wave: waveSchema,
@@ -68,6 +77,8 @@ const runSchema = z.object({
   pausedAtMs: sizeSchema.nullable().default(null),
   /** Status before the pause; `resume` puts it back. */
   pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
+  /** When a controller looked at it last and kept that; 0 in a record of 0.1. */
+  watchedAtMs: sizeSchema.default(0),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
@@ -164,6 +175,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     rollout: plan.rollout.id,
     component: plan.manifest.name,
     version: plan.manifest.version,
+    release: releaseOf(plan.rollout.manifest),
     status: 'rolling',
     wave: stagesOf(plan)[0]?.wave ?? 1,
     threshold: 0,
@@ -189,6 +201,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     forced: [],
     pausedAtMs: null,
     pausedFrom: 'rolling',
+    watchedAtMs: now,
   };
 }
 
@@ -198,6 +211,7 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     fleet,
     rollout: run.rollout,
     seq: run.seq,
+    ...(run.release !== null && { release: run.release }),
     issued_at: new Date(now).toISOString(),
     expires_at: new Date(run.expiresAtMs).toISOString(),
     wave: run.wave,

@@ -88,5 +88,6 @@ export interface RunView {
   /** Waves that a person ended without a verdict. */
   readonly forced: readonly number[];
   /** Whether the open wave can be approved now, and if not, when. */
-  readonly approval: Approval;
+  /** Null where another controller leads: its gate is its own to see. */
+  readonly approval: Approval | null;
 }

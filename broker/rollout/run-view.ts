@@ -56,7 +56,7 @@ export function showRun(facts: RunFacts): RunView {
     leading,
     approved: run.approved,
     forced: run.forced,
-    approval: approvalOf(run, plan, null),
+    approval: leading ? approvalOf(run, plan, null) : null,
   };
 }
 

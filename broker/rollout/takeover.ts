@@ -7,6 +7,7 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
+import { releaseOf } from '../../shared/rules/release-identity.ts';
 import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
 import { beginRun, type Plan, type RolloutRun } from './record.ts';
@@ -50,6 +51,27 @@ export function adopt(
     seq: progress.seq,
     expiresAtMs: progress.expires_at,
   };
+}
+
+/**
+ * The announcement says another release under the id of a record. Nothing that was true of the
+ * release before is true of this one.
+ * @returns null when the record is about the release that is announced
+ */
+export function beginAnew(
+  run: RolloutRun,
+  plan: Plan,
+  { by, now }: { readonly by: string; readonly now: EpochMs },
+): RolloutStep | null {
+  const { name, version } = plan.manifest;
+  const isSame = run.component === name && run.version === version;
+  if (isSame && (run.release === null || run.release === releaseOf(plan.rollout.manifest))) {
+    return null;
+  }
+  const { seq, auditSeq } = run;
+  const text = `${version} was announced under the id of a rollout of ${run.version}: it begins anew`;
+  const audit = [{ kind: 'announced', by, text, evidence: [] } as const];
+  return { run: { ...beginRun(plan, now), seq, auditSeq }, audit, isNews: true };
 }
 
 /** No robot joins a rollout that left the announcement until it is announced again. */

@@ -40,6 +40,7 @@ export type AuditKind =
   | 'withdrawn'
   | 'returned'
   | 'took_over'
+  | 'clock_moved'
   | 'notify_failed';
 
 export interface AuditDraft {

@@ -14,7 +14,7 @@ import { mayGoDown } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 
 /** How far a controller has told that a rollout is. */
-export type LedStatus = Pick<Progress, 'status' | 'settled'>;
+export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'>;
 
 /** The rollout that is about to be announced. */
 export interface Newcomer {

@@ -21,6 +21,7 @@ import { compareVersions } from '../../shared/rules/version.ts';
 import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf } from './forecast.ts';
 import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';
+import { assertIdIsFree } from './used-id.ts';
 
 /** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
 export interface ActiveRollout {
@@ -62,10 +63,8 @@ export interface AnnouncementPlan {
 export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
   const active = input.previous?.rollouts ?? [];
   for (const id of input.supersede) assertActive('supersede', id, active);
-  for (const { rollout } of active) {
-    assertSameBytes(rollout, input);
-    assertSameRelease(rollout, input);
-  }
+  for (const { rollout } of active) assertSameBytes(rollout, input);
+  assertIdIsFree(active, input);
   const leading = leadingUp(active, input);
   const [stones, beside]: [string[], string[]] = [[], []];
   const kept = active.filter(({ rollout }) => {
@@ -112,24 +111,6 @@ function assertSameBytes(old: Rollout, input: AnnouncementPlanInput): void {
     'VERSION_REUSED',
     `announce ${ours.name} ${ours.version}: rollout ${old.id} announces ${theirs.version} with another payload (got ${got}, want ${want})`,
     { facts: { other: old.id } },
-  );
-}
-
-/**
- * An id stands for one release. The controller goes on with what it knows of the id, so another
- * release under the id of one that is complete would be open to everybody without a gate.
- * @throws DroverError ROLLOUT_OVERLAP
- */
-function assertSameRelease(old: Rollout, { rollout, manifest: ours }: AnnouncementPlanInput): void {
-  const theirs = old.id === rollout.id ? manifestOf(old) : null;
-  if (!theirs || (theirs.name === ours.name && theirs.version === ours.version)) return;
-  throw new DroverError(
-    'ROLLOUT_OVERLAP',
-    `announce ${ours.name} ${ours.version}: ${theirs.name} ${theirs.version} goes by the id ${old.id}`,
-    {
-      facts: { rollout: old.id },
-      hint: 'give it an id of its own: leave --id out, or name another; its waves begin anew then',
-    },
   );
 }
 

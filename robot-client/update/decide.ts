@@ -9,6 +9,7 @@ import type { Announcement, Rollout } from '../../shared/formats/announcement.ts
 import { verifyRollout, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
@@ -16,6 +17,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { OfferedRelease, RunningRelease } from '../../shared/rules/release-identity.ts';
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { brokenBound } from '../../shared/rules/release-word.ts';
+import { isAbout } from '../../shared/rules/release-identity.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { blockAgainst } from './blocks.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
@@ -199,7 +201,7 @@ function judgeBundle(
   const turn = decideTurn(rollout, {
     robot: facts.robot,
     tags: facts.tags,
-    progress: facts.progress.get(rollout.id),
+    progress: ofRelease(facts.progress.get(rollout.id), rollout.manifest),
     completeSinceMs: facts.completeSince.get(rollout.id),
     hasJoined: facts.joined === rollout.id,
     isAnswered: facts.unanswered?.has(rollout.id) !== true,
@@ -230,6 +232,10 @@ function artifactMismatch(
   return null;
 }
 
+/** An id that was used again: what was told of the release before is no word about this one. */
+const ofRelease = (found: Progress | undefined, manifest: Uint8Array | null) =>
+  found && (manifest === null || isAbout(found, manifest)) ? found : undefined;
+
 export interface RecallFacts {
   readonly state: MachineState;
   readonly active: string | null;
@@ -245,7 +251,7 @@ export function decideRecall(facts: RecallFacts): Problem | null {
   const isProbation = state.phase === 'probation';
   const job = isProbation ? state.job : state.phase === 'idle' ? state.installed : null;
   if (!job || job.version !== active) return null;
-  const found = progress.get(job.rollout);
+  const found = ofRelease(progress.get(job.rollout), base64ToBytes(job.manifest));
   if (!found || now >= found.expires_at) return null;
   if (!found.recall && found.status !== 'rolling_back') return null;
   const why = found.reasons[0] ?? 'no reason was given';

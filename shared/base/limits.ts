@@ -37,6 +37,9 @@ export const LIMITS = {
   jsonDepthMax: 16, // our deepest document nests 6
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
   keysPerRoleMax: 16, // keys in one role
+  clockStepMsMin: 2 * SECOND, // below it a wall clock is only being disciplined
+  clockStepToldMs: MINUTE, // what moves a soak by so much stands in the history of its rollout
+  watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout

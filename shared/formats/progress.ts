@@ -9,7 +9,14 @@ import type { Signer } from '../crypto/signer.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import { LIMITS } from '../base/limits.ts';
-import { idSchema, instantSchema, parseDocument, rolloutIdSchema, seqSchema } from './schema.ts';
+import {
+  idSchema,
+  instantSchema,
+  parseDocument,
+  rolloutIdSchema,
+  seqSchema,
+  sha256Schema,
+} from './schema.ts';
 import type { TrustRoot } from './trust.ts';
 
 /** [P-6.1] */
@@ -17,6 +24,8 @@ const progressSchema = z.object({
   fleet: idSchema,
   rollout: rolloutIdSchema,
   seq: seqSchema,
+  /** [P-6.9] Of its manifest: an id may have been that of another release. */
+  release: sha256Schema.optional(),
   issued_at: instantSchema,
   expires_at: instantSchema,
   wave: z.number().int().min(0).max(LIMITS.wavesMax),

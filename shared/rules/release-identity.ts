@@ -5,6 +5,8 @@
  * `1.0.0+a` and `1.0.0+b` are one version here; with other bytes the second one is refused.
  */
 
+import type { Sha256Hex } from '../base/ids.ts';
+import { sha256Hex } from '../crypto/hash.ts';
 import { compareVersions } from './version.ts';
 
 export interface RunningRelease {
@@ -53,3 +55,16 @@ export function runsRelease(
   const running = runningRelease(component);
   return running !== null && compareReleases(offered, running) === 'same';
 }
+
+/** Names a release in progress: the hash of the manifest that a release key signed. */
+export const releaseOf = (manifest: Uint8Array): Sha256Hex => sha256Hex(manifest);
+
+/**
+ * Whether progress is about the release with this manifest. People use an id again, and what was
+ * true of the release before must not open, stop or take back another one. A controller of 0.1
+ * does not say it.
+ */
+export const isAbout = (
+  progress: { readonly release?: string | undefined },
+  manifest: Uint8Array,
+): boolean => progress.release === undefined || progress.release === releaseOf(manifest);

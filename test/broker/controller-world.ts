@@ -58,6 +58,8 @@ export class ControllerWorld {
   readonly carrier = new Carrier();
   readonly called: AuditEntry[] = [];
   nowMs = Date.parse('2026-06-01T00:00:00Z');
+  /** How far the wall clock of controllers is ahead of the time that passes. */
+  clockAheadMs = 0;
   #seq = 0;
 
   async announce(...rollouts: RolloutFields[]): Promise<void> {
@@ -160,8 +162,9 @@ export class ControllerWorld {
         return Promise.resolve();
       },
       log: makeLog('test', 'silent'),
-      now: () => this.nowMs,
-      mono: () => this.nowMs,
+      now: () => this.nowMs + this.clockAheadMs,
+      // As of a process: with fractions of a millisecond.
+      mono: () => this.nowMs + Math.abs(Math.sin(this.nowMs)),
       publish: (topic, payload) => this.carrier.publish(topic, payload),
     });
     this.carrier.join(controller);

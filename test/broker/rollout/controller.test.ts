@@ -152,7 +152,13 @@ test('a second controller follows, and leads when the first has been silent for 
       const second = await world.start(store, { isAlone: false });
       await world.pass([controller, second], 60);
       assert.equal(controller.view('x')?.leading, true);
-      assert.equal(second.view('x'), null, 'who follows leads nothing');
+      const [led, followed] = [controller.view('x'), second.view('x')];
+      assert.equal(followed?.leading, false);
+      assert.deepEqual(
+        [followed?.wave, followed?.status, followed?.threshold, followed?.approval],
+        [led?.wave, led?.status, led?.threshold, null],
+        'who follows shows what the leader tells',
+      );
       await assert.rejects(
         second.command('x', 'pause', { who: 'kim', reason: '' }),
         (error: unknown) =>

@@ -68,10 +68,10 @@ test('three approvals in a row open nothing while nothing is installed', async (
 test('an approval names its wave: a retry means that wave and never the next one', async () => {
   const all = { waves: WAVES, approve_after: [1, 2] };
   await play('1.0.0', all, async (world, controller) => {
-    assert.match(controller.view('x')?.approval.text ?? '', /wave 1 has not passed its gate/);
+    assert.match(controller.view('x')?.approval?.text ?? '', /wave 1 has not passed its gate/);
     for (const robot of ORDER.slice(0, 14)) world.installed(robot, 'x', '1.1.0');
     await world.pass(controller, 30);
-    assert.equal(controller.view('x')?.approval.state, 'due');
+    assert.equal(controller.view('x')?.approval?.state, 'due');
     assert.equal(await refused(controller, 'approve', { wave: 2 }), 'APPROVAL_TOO_EARLY');
     for (let n = 0; n < 3; n += 1) {
       assert.equal(await refused(controller, 'approve', { wave: 1 }), 'taken');
@@ -178,7 +178,7 @@ test('a paused rollout waits for resume, and what it refuses until then says so'
     await controller.command('x', 'pause', KIM);
     const view = controller.view('x');
     assert.equal(view?.waits_for, 'resume');
-    assert.match(view?.approval.text ?? '', /it is paused; first: drover rollout resume x/);
+    assert.match(view?.approval?.text ?? '', /it is paused; first: drover rollout resume x/);
     for (const command of ['pause', 'approve', 'force-open'] as const) {
       const said = controller.command('x', command, { ...KIM, wave: 1 });
       await assert.rejects(said, (error: unknown) => {

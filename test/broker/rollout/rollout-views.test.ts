@@ -128,7 +128,7 @@ describe('a rollout over HTTP', () => {
     await world.pass(controller, 20);
     const { run } = await led.show();
     assert.deepEqual([run?.waits_for, run?.evidence_until], ['robots', null]);
-    assert.match(run?.approval.text ?? '', /it waits for robots to end their update;/);
+    assert.match(run?.approval?.text ?? '', /it waits for robots to end their update;/);
   });
 
   it('has no gate that holds once it is over', async (t) => {

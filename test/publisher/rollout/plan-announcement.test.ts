@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { releaseOf } from '../../../shared/rules/release-identity.ts';
+import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import { test } from 'node:test';
 import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
 import {
@@ -88,6 +90,30 @@ test('another release wants another id: one that is complete is open to everybod
       );
     }
   }
+});
+
+test('an id that was used before is for the same release, unless that was stopped', async () => {
+  const bundle = await bundleOf('1.1.0');
+  const mine = releaseOf(bundle.manifestBytes);
+  const led = (status: LedStatus['status'], release?: string): Map<string, LedStatus> =>
+    new Map([
+      ['new', { status, settled: false, ...(release && { release: release as Sha256Hex }) }],
+    ]);
+  const other = 'a'.repeat(64);
+  for (const status of ['complete', 'rolling', 'halted', 'rolling_back'] as const) {
+    for (const release of [other, undefined]) {
+      assertRefused(
+        'ROLLOUT_OVERLAP',
+        () => plan([], bundle, { statuses: led(status, release) }),
+        /the id new was that of another release, which is/,
+      );
+    }
+  }
+  for (const status of ['halted', 'rolling_back'] as const) {
+    const again = () => plan([], bundle, { statuses: led(status, mine) });
+    assertRefused('ROLLOUT_OVERLAP', again, /was stopped, and stays so/);
+  }
+  assert.equal(plan([], bundle, { statuses: led('complete', mine) }).isAgain, false);
 });
 
 test('seq rises even when the clock of an earlier publisher was ahead', async () => {

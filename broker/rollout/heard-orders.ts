@@ -1,0 +1,86 @@
+/**
+ * Announcement and progress as the carrier holds them, as a controller takes them: verified, timely
+ * and never older than what was heard before.
+ */
+
+import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
+import { signersOf } from '../../shared/formats/envelope.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { assertTimely } from '../../shared/rules/freshness.ts';
+import { isAbout } from '../../shared/rules/release-identity.ts';
+import type { SignedProgress } from './new-keys.ts';
+import { plansOf, type Plan, type RolloutRun } from './record.ts';
+import { adopt } from './takeover.ts';
+import { ToldProgress } from './told-progress.ts';
+import type { withdraw } from './transitions.ts';
+
+interface HeardOptions {
+  readonly trust: TrustRoot;
+  now(): EpochMs;
+  /** Told of each announcement that is taken. */
+  onAnnouncement(announcement: Announcement, payload: Uint8Array): void;
+}
+
+export class HeardOrders {
+  readonly #options: HeardOptions;
+  readonly #told = new ToldProgress();
+  #seq = 0;
+  plans: ReadonlyMap<string, Plan> = new Map();
+  /** Names the keys that signed what is announced. */
+  announcedBy = '';
+
+  constructor(options: HeardOptions) {
+    this.#options = options;
+  }
+
+  /** @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, ANNOUNCEMENT_AHEAD */
+  takeAnnouncement(payload: Uint8Array): void {
+    const { trust, now, onAnnouncement } = this.#options;
+    const announcement = openAnnouncement(payload, trust);
+    assertTimely({ kind: 'announcement', ...announcement }, trust, now());
+    // A carrier may bring yesterday's: it would end what was announced since.
+    if (announcement.seq < this.#seq) return;
+    this.#seq = announcement.seq;
+    onAnnouncement(announcement, payload);
+    this.plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
+    this.announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
+  }
+
+  /** @throws DroverError ENVELOPE_*, PROGRESS_INVALID, FLEET_WRONG, ANNOUNCEMENT_AHEAD */
+  takeProgress(payload: Uint8Array): Progress {
+    const { trust, now } = this.#options;
+    return this.#told.take(payload, { trust, now: now(), isAnnounced: (id) => this.plans.has(id) });
+  }
+
+  /** The newest progress of a rollout, when it is about the release that is announced. */
+  toldOf({ rollout }: Plan): SignedProgress | null {
+    const told = this.#told.get(rollout.id);
+    return told && isAbout(told.progress, rollout.manifest) ? told : null;
+  }
+
+  /** The record that the leader's progress makes, when it is newer than ours; else null. */
+  newerThan(run: RolloutRun | null, plan: Plan | null, now: EpochMs): RolloutRun | null {
+    const told = plan && this.toldOf(plan);
+    return told && adopt(run, plan, told.progress, now);
+  }
+
+  /** Numbers of progress that robots may have heard for this id, whatever release it was about. */
+  floorOf(rollout: string): number {
+    return this.#told.get(rollout)?.progress.seq ?? 0;
+  }
+
+  /** Who took a rollout out of the announcement, and what says that it takes its place. */
+  endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
+    const all = [...this.plans.values()].map((one) => one.rollout);
+    const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;
+    return { by: this.announcedBy, successor };
+  }
+
+  /** Under other keys all of it has to come again. */
+  forget(): void {
+    this.#told.clear();
+    this.#seq = 0;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The time that a rollout was watched. A soak is evidence of hours in which somebody looked, so a
+ * clock that is put right, an appliance whose clock begins in 1970 and a broker that was off must
+ * neither end one early nor draw it out: what the wall clock does beyond the time that passed moves
+ * the times of a record along. Sans-I/O.
+ */
+
+import { formatDurationMs } from '../../shared/base/durations.ts';
+import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { RolloutRun } from './record.ts';
+import type { RolloutStep } from './transitions.ts';
+
+/** When a rollout was looked at last: by the wall clock, and by the clock of this process. */
+export interface Moment {
+  /** 0 when that is not known. */
+  readonly now: EpochMs;
+  /** Null when another process looked. */
+  readonly mono: MonoMs | null;
+}
+
+/** Milliseconds that nobody watched; negative when the clock was put back, 0 for none to speak of. */
+export function unwatchedMs(last: Moment, at: { now: EpochMs; mono: MonoMs }): number {
+  if (last.now === 0) return 0;
+  const passed = last.mono === null ? 0 : at.mono - last.mono;
+  const step = Math.round(at.now - last.now - passed); // the clock of a process has fractions
+  return Math.abs(step) < LIMITS.clockStepMsMin ? 0 : step;
+}
+
+/** A record that is kept for its time alone, so that a start knows until when it was watched. */
+export const isTimeDue = (run: RolloutRun, now: EpochMs): boolean =>
+  isOn(run) && Math.abs(now - run.watchedAtMs) >= LIMITS.watchedSaveMs;
+
+const isOn = ({ status, withdrawn }: RolloutRun): boolean =>
+  (status === 'rolling' || status === 'paused') && !withdrawn;
+
+/** A record whose soak, pause and batches go on from where they were. */
+export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
+  const move = (at: EpochMs): EpochMs => Math.max(0, at + byMs);
+  const moveSome = (at: EpochMs | null): EpochMs | null => (at === null ? null : move(at));
+  const moveBegun = (at: number): number => (at === 0 ? 0 : Math.max(1, at + byMs));
+  const { pending } = run.evidence;
+  const [sinceMs, tasksSinceMs] = [moveBegun(pending.sinceMs), moveBegun(pending.tasksSinceMs)];
+  const moved: RolloutRun = {
+    ...run,
+    waveOpenedAtMs: move(run.waveOpenedAtMs),
+    soakSinceMs: moveSome(run.soakSinceMs),
+    pausedAtMs: moveSome(run.pausedAtMs),
+    evidence: { ...run.evidence, pending: { ...pending, sinceMs, tasksSinceMs } },
+  };
+  const isTold = isOn(run) && Math.abs(byMs) >= LIMITS.clockStepToldMs;
+  const audit = {
+    kind: 'clock_moved',
+    by: 'controller',
+    text: tellOf(byMs),
+    evidence: [],
+  } as const;
+  return { run: moved, audit: isTold ? [audit] : [], isNews: false };
+}
+
+const MINUTE_MS = 60_000;
+
+function tellOf(byMs: number): string {
+  const grainMs = Math.abs(byMs) < 10 * MINUTE_MS ? 1_000 : MINUTE_MS;
+  const span = formatDurationMs(Math.round(Math.abs(byMs) / grainMs) * grainMs);
+  const what =
+    byMs > 0 ? `${span} by the clock were not watched` : `the clock was put back by ${span}`;
+  return `${what}: the soak goes on from where it was`;
+}
