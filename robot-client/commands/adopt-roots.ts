@@ -4,11 +4,11 @@ import { access, constants } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
-import { diskError } from '../install/disk.ts';
+import { diskError } from '../install/disk-error.ts';
 import { layoutOf } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
 import { takeOver } from '../install/take-over.ts';
-import { newerState } from '../update/state-file.ts';
+import { closedState } from '../update/state-file.ts';
 import { prepareLayout } from '../update/swap.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
@@ -32,8 +32,11 @@ export async function adoptRoots(
     if (isDryRun) await assertWritable(root);
     const other = await foreignRoot(disk, layout, component);
     if (other) throw other;
-    const newer = await newerState(disk, layout);
-    if (newer) throw new DroverError(newer.code, `take over ${component}: ${newer.message}`);
+    const closed = await closedState(disk, layout);
+    if (closed) {
+      const { code, message, hint } = closed;
+      throw new DroverError(code, `take over ${component}: ${message}`, { hint });
+    }
     if (!isDryRun) await prepareLayout(disk, layout);
     const { actions, active, rollback, problem } = await takeOver(disk, layout, {
       version,

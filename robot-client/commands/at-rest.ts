@@ -6,6 +6,7 @@
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
 import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
+import { isForbidden } from '../install/disk-error.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -35,66 +36,92 @@ export interface AtRest {
   readonly lines: string[];
 }
 
+interface ComponentAtRest {
+  readonly isWhole: boolean;
+  readonly component: object;
+  readonly lines: readonly string[];
+}
+
+interface RootsAtRest {
+  readonly roots: readonly ComponentRoot[];
+  readonly own: OwnFolders;
+}
+
 /** Changes nothing, and says what the agent would go on from. */
 export async function explainAtRest(
   disk: Disk,
   roots: readonly ComponentRoot[],
   own: OwnFolders = NO_FOLDERS,
 ): Promise<AtRest> {
-  const components: object[] = [];
-  const lines: string[] = [];
-  let isWhole = true;
-  for (const { component, root } of roots) {
-    const layout = layoutOf(
-      root,
-      roots.map((one) => one.root),
-    );
-    const isAbsent = (await disk.kind(root)) === 'absent';
-    const away =
-      notMounted(root, own) ??
-      (isAbsent ? rootAbsent('look at', root) : await foreignRoot(disk, layout, component));
-    if (away) {
-      const problem = toProblem(away);
-      components.push({ name: component, last_error: problem });
-      lines.push(`${component}: ${problem.message} (${problem.code}): ${problem.hint}`);
-      isWhole = false;
-      continue;
-    }
-    const untouched = await notTakenOver(disk, layout);
-    if (untouched !== null) {
-      components.push({ name: component, version: null, last_error: null, adopts: untouched });
-      lines.push(...untakenLines(component, untouched));
-      continue;
-    }
-    const { state, problem } = await peekMachineState(disk, layout, Date.now());
-    const slots = slotsWith(await readSlots(disk, layout), state);
-    const damage = await damageOf(disk, layout, { slots, state });
-    isWhole &&=
-      damage === null &&
-      problem === null &&
-      state.unlinked.length === 0 &&
-      state.lastProblem?.code !== 'STATE_LOST';
-    const view = {
-      name: component,
-      version: versionOf(slots.active),
-      previousVersion: versionOf(slots.rollback),
-      slots,
-      slotsSinceMs: Date.now(),
-      damage,
-      left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state)),
-      state,
-      live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
-      held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,
-    };
-    components.push(reportComponent(view));
-    lines.push(...explainComponent(view, Date.now()));
-  }
+  const found: ComponentAtRest[] = [];
+  for (const one of roots) found.push(await readable(disk, one, { roots, own }));
   const isHeld = roots.some(({ root }) => [root, ...lockFilesOf(root, own)].some(isLocked));
   const first = isHeld
     ? 'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers'
     : 'the agent is not running; this is what the disk remembers';
   const agent = isHeld ? 'not answering' : 'not running';
-  return { agent, isWhole, components, lines: [first, ...lines] };
+  const isWhole = found.every((one) => one.isWhole);
+  const components = found.map(({ component }) => component);
+  return { agent, isWhole, components, lines: [first, ...found.flatMap(({ lines }) => lines)] };
+}
+
+/** What this user may not read is no root that lost something. */
+async function readable(disk: Disk, one: ComponentRoot, on: RootsAtRest): Promise<ComponentAtRest> {
+  try {
+    return await explainRoot(disk, one, on);
+  } catch (thrown) {
+    if (!isForbidden(thrown)) throw thrown;
+    return untold(one.component, toProblem(thrown));
+  }
+}
+
+/** Nothing is said of what stands in the root but why. */
+function untold(component: string, problem: Problem): ComponentAtRest {
+  const line = `${component}: ${problem.message} (${problem.code}): ${problem.hint}`;
+  return { component: { name: component, last_error: problem }, lines: [line], isWhole: false };
+}
+
+async function explainRoot(
+  disk: Disk,
+  { component, root }: ComponentRoot,
+  { roots, own }: RootsAtRest,
+): Promise<ComponentAtRest> {
+  const layout = layoutOf(
+    root,
+    roots.map((one) => one.root),
+  );
+  const isAbsent = (await disk.kind(root)) === 'absent';
+  const away =
+    notMounted(root, own) ??
+    (isAbsent ? rootAbsent('look at', root) : await foreignRoot(disk, layout, component));
+  if (away) return untold(component, toProblem(away));
+  const untouched = await notTakenOver(disk, layout);
+  if (untouched !== null) {
+    const told = { name: component, version: null, last_error: null, adopts: untouched };
+    return { component: told, lines: untakenLines(component, untouched), isWhole: true };
+  }
+  const { state, problem } = await peekMachineState(disk, layout, Date.now());
+  if (problem?.code === 'PERMISSION_DENIED') return untold(component, problem);
+  const slots = slotsWith(await readSlots(disk, layout), state);
+  const damage = await damageOf(disk, layout, { slots, state });
+  const isWhole =
+    damage === null &&
+    problem === null &&
+    state.unlinked.length === 0 &&
+    state.lastProblem?.code !== 'STATE_LOST';
+  const view = {
+    name: component,
+    version: versionOf(slots.active),
+    previousVersion: versionOf(slots.rollback),
+    slots,
+    slotsSinceMs: Date.now(),
+    damage,
+    left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state)),
+    state,
+    live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
+    held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,
+  };
+  return { component: reportComponent(view), lines: explainComponent(view, Date.now()), isWhole };
 }
 
 /** What lost files, as the next boot will see it; without hashes, so that it is told at once. */

@@ -8,6 +8,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Agent } from '../agent.ts';
+import { isDiskFailure } from '../install/disk-error.ts';
 import { layoutOf } from '../install/layout.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertSocketPath } from '../local/api.ts';
@@ -187,15 +188,15 @@ async function makeSocketFolder(socketPath: string, on: ServeOptions): Promise<v
     await on.claims.takeState(root);
     await realDisk.mkdir(state);
   } catch (thrown) {
-    if (isSickDisk(thrown) || !isDiskFailure(thrown)) throw thrown;
+    if (isSickDisk(thrown) || !isOfDisk(thrown)) throw thrown;
     const { message } = toProblem(thrown);
     const hint = `${state} must be a folder of the agent: move away what stands there`;
     throw new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${message}`, { hint });
   }
 }
 
-const isDiskFailure = (thrown: unknown): boolean =>
-  !(thrown instanceof DroverError) || thrown.code.startsWith('DISK_');
+const isOfDisk = (thrown: unknown): boolean =>
+  !(thrown instanceof DroverError) || isDiskFailure(thrown.code);
 
 /** The root in whose state folder the socket lies; null when it lies elsewhere. */
 function socketRoot(socketPath: string, { roots }: ServeOptions): string | null {

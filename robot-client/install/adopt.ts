@@ -135,7 +135,8 @@ async function orImpossible(run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (thrown) {
-    if (!(thrown instanceof DroverError) || thrown.code !== 'DISK_WRITE_FAILED') throw thrown;
+    if (!(thrown instanceof DroverError)) throw thrown;
+    if (!['DISK_WRITE_FAILED', 'PERMISSION_DENIED'].includes(thrown.code)) throw thrown;
     throw new DroverError('ADOPT_IMPOSSIBLE', thrown.message, { cause: thrown });
   }
 }

@@ -48,7 +48,8 @@ export async function checkSlots(
   const isShort = isBad && rollback.kind !== 'whole';
   const spareOn = { state, slots, mayHash: () => performance.now() < until };
   const spare = isShort ? await findSpare(disk, layout, spareOn) : null;
-  const unread = (active.kind === 'whole' && active.unread) || null;
+  const isUnsure = active.kind === 'whole' || active.kind === 'unknown';
+  const unread = (isUnsure && active.unread) || null;
   return { active, rollback, spare, said: { sentences: sentencesOf(active, isDeep), unread } };
 }
 

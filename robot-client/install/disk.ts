@@ -5,9 +5,9 @@ import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { codeOf, diskError, moveAway } from './disk-error.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
 import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
 import { removeTree } from './remove-tree.ts';
@@ -20,23 +20,6 @@ const OPEN_FLAGS = {
   // A FIFO in the place of a file would hold up a boot for ever.
   read: constants.O_RDONLY | constants.O_NONBLOCK,
 } as const;
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
-
-const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
-  ENOSPC: 'DISK_FULL',
-  EDQUOT: 'DISK_FULL',
-  EROFS: 'DISK_READ_ONLY',
-};
-
-export function diskError(what: string, path: string, cause: unknown): DroverError {
-  if (cause instanceof DroverError) return cause; // it has said already what is wrong
-  const code = DISK_CODES[codeOf(cause)] ?? 'DISK_WRITE_FAILED';
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new DroverError(code, `${what} ${path}: ${why}`, { cause });
-}
 
 async function guarded<T>(what: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
@@ -104,9 +87,8 @@ class RealFile implements DiskFile {
 async function assertFolder(path: string): Promise<void> {
   const found = await fs.stat(path).catch(() => null); // null for a link to nothing
   if (found?.isDirectory()) return;
-  const hint = `move ${path} away: a folder is made there; it is looked at again by itself`;
-  throw new DroverError('DISK_WRITE_FAILED', `make folder ${path}: no folder stands there`, {
-    hint,
+  throw new DroverError('NOT_A_FILE', `make folder ${path}: no folder stands there`, {
+    hint: moveAway(path),
   });
 }
 
@@ -246,7 +228,7 @@ export const realDisk: Disk = {
   setTime: (path, timeS) => guarded('set time of', path, () => fs.utimes(path, timeS, timeS)),
   hardLink: (existing, path) => guarded('link', path, () => hardLink(existing, path)),
   symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
-  rename: (from, to) => guarded('rename', from, () => fs.rename(from, to)),
+  rename: (from, to) => guarded(`rename ${from} to`, to, () => fs.rename(from, to)),
   canRename,
   mountsIn,
   unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),

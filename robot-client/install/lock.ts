@@ -20,11 +20,13 @@ import {
   readFileSync,
   stat,
   statSync,
+  type BigIntStats,
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
 import { layoutOf, type Layout } from './layout.ts';
-import { diskError, realDisk } from './disk.ts';
+import { diskError } from './disk-error.ts';
+import { realDisk } from './disk.ts';
 import { notMounted, rememberMount } from './mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
 import { flock, lockPaths, realPathOf } from './path-lock.ts';
@@ -55,7 +57,7 @@ const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
  * this path that was unmounted, then the folder.
  * @param own left out: the folder alone is locked, and no mount is remembered
  * @throws DroverError ROBOT_ALREADY_RUNNING, ROOT_NOT_MOUNTED, FLOCK_MISSING, ROOT_LOCK_FAILED,
- *   DISK_READ_ONLY, DISK_FULL, DISK_WRITE_FAILED
+ *   DISK_READ_ONLY, DISK_FULL, DISK_WRITE_FAILED, PERMISSION_DENIED, NOT_A_FILE
  */
 export async function lockRoot(root: string, own: OwnFolders = NO_FOLDERS): Promise<RootLock> {
   const paths = await lockPaths(root, own);
@@ -178,7 +180,7 @@ async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
  * shows no locks.
  */
 export function isLocked(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
+  const stat = lookedAt(path);
   if (!stat) return false;
   const [major, minor] = [
     (stat.dev >> 8n) & 0xfffn,
@@ -191,6 +193,15 @@ export function isLocked(path: string): boolean {
     return locks.some((line) => / FLOCK /.test(line) && line.split(/\s+/).includes(id));
   } catch {
     return false; // no /proc here
+  }
+}
+
+/** Null also for what this user may not look at: it can tell no lock then. */
+function lookedAt(path: string): BigIntStats | null {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return null;
   }
 }
 

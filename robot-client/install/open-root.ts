@@ -14,8 +14,8 @@ import { refusedWrite } from '../update/assert-swappable.ts';
 import { foreignRoot, nameRoot } from './root-name.ts';
 import { UNCLAIMED, type Claims } from './root-claims.ts';
 import {
+  closedState,
   lostState,
-  newerState,
   readMachineState,
   writeMachineState,
 } from '../update/state-file.ts';
@@ -48,7 +48,7 @@ export class RootOpener {
     const [disk, layout] = [this.#disk, this.#layout];
     this.problem = null;
     await this.#tried(() => this.#claims.take(layout.root));
-    this.problem ??= await newerState(disk, layout);
+    this.problem ??= await closedState(disk, layout);
     await this.#tried(async () => {
       const foreign = await foreignRoot(disk, layout, this.#component);
       if (foreign) throw foreign;

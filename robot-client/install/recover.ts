@@ -5,12 +5,12 @@
  * done without it is done. Safe to run any number of times.
  */
 
-import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { layoutOf, releaseFolder, type Layout } from './layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
+import { isForbidden } from './disk-error.ts';
 import type { Disk } from './disk-port.ts';
 import {
   countsBoot,
@@ -22,6 +22,7 @@ import {
   withDamage,
   type BootDecision,
 } from './recovery.ts';
+import { RecoveryWords } from './recovery-words.ts';
 import { linkAgain, linkBeside, mendRollback, planRelink } from './relink.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
@@ -37,8 +38,8 @@ import { readSlots } from './read-slots.ts';
 import { foreignRoot } from './root-name.ts';
 import { checkRelease } from './seal-check.ts';
 import {
+  closedState,
   lostState,
-  newerState,
   readMachineState,
   writeMachineState,
 } from '../update/state-file.ts';
@@ -90,8 +91,7 @@ class Recoverer {
   readonly #input: RecoverInput;
   readonly #disk: Disk;
   readonly #layout: Layout;
-  readonly #actions: string[] = [];
-  readonly #problems: Problem[] = [];
+  readonly #words = new RecoveryWords();
   readonly #damaged: BootDecision[] = [];
   #state: MachineState = freshState();
   #known: MachineState['damages'] = [];
@@ -107,26 +107,24 @@ class Recoverer {
     const { component, adoptVersion } = this.#input;
     const other = await foreignRoot(disk, layout, component);
     if (other) return await this.#leave(toProblem(other));
-    const newer = await newerState(disk, layout);
-    if (newer) {
-      await this.#lookAtReleases(DEEP); // links alone: a robot without software helps nobody
-      return await this.#leave(newer);
-    }
+    const closed = await closedState(disk, layout);
+    if (closed) return await this.#byLinks(closed);
     await this.#prepare();
-    const adoption = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
-    if (adoption?.problem) this.#say(adoption.problem);
+    const adoption = await this.#words.tried(() => adoptActiveFolder(disk, layout, adoptVersion));
+    if (adoption?.problem) this.#words.say(adoption.problem);
     if (adoption && adoption.adopted !== null) {
-      this.#actions.push(`adopted the plain active folder as release ${adoption.adopted}`);
+      this.#words.actions.push(`adopted the plain active folder as release ${adoption.adopted}`);
     }
-    const read = await this.#tried(() => readMachineState(disk, layout, Date.now()));
+    const read = await this.#words.tried(() => readMachineState(disk, layout, Date.now()));
+    if (read === null && this.#words.has('PERMISSION_DENIED')) return await this.#byLinks();
     // A file that can neither be read nor set aside counts as lost: what runs is on probation.
     this.#state = read ?? (await lostState(disk, layout, null, Date.now()));
     this.#known = this.#state.damages;
     const { lastProblem } = this.#state;
-    if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#say(lastProblem);
+    if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#words.say(lastProblem);
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
-    const wasClean = (await this.#tried(() => takeCleanMark(disk, layout))) ?? false;
+    const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#relink();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     await this.#begin();
@@ -137,26 +135,32 @@ class Recoverer {
     if (wasTurning && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
     await this.#remember();
     if (this.#state.phase === 'idle') {
-      const mended = await this.#tried(() => mendRollback(disk, layout, this.#state));
-      if (mended !== null) this.#actions.push(mended);
+      const mended = await this.#words.tried(() => mendRollback(disk, layout, this.#state));
+      if (mended !== null) this.#words.actions.push(mended);
     }
     const slots = slotsWith(await readSlots(disk, layout), this.#state);
     const problem = slotProblem(slots);
     const { version, bootsForeign } = bootsOf(slots.active);
     // With nothing to boot something is left to do; what boots is no reason for another exit code.
-    if (problem && version === null && !bootsForeign) this.#note(problem);
-    else if (problem) this.#say(problem);
-    for (const outside of outsideProblems(slots)) this.#say(outside);
+    if (problem && version === null && !bootsForeign) this.#words.note(problem);
+    else if (problem) this.#words.say(problem);
+    for (const outside of outsideProblems(slots)) this.#words.say(outside);
     const { phase } = this.#state;
-    const [actions, problems] = [this.#actions, this.#problems];
+    const { actions, problems } = this.#words;
     return { component, version, bootsForeign, phase, actions, problems };
   }
 
-  /** Leaves the state as it is: a later version wrote it, or it is another component's. */
-  async #leave(problem: Problem): Promise<Recovery> {
-    this.#note(problem);
+  /** The state is not ours: a robot without software helps nobody, so the links are looked at. */
+  async #byLinks(problem?: Problem): Promise<Recovery> {
+    await this.#lookAtReleases(DEEP);
+    return await this.#leave(problem);
+  }
+
+  /** Leaves the state as it is: of a later version, another component, or not ours to read. */
+  async #leave(problem?: Problem): Promise<Recovery> {
+    if (problem) this.#words.note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);
-    const [actions, problems, { phase }] = [this.#actions, this.#problems, this.#state];
+    const [{ actions, problems }, { phase }] = [this.#words, this.#state];
     const { component } = this.#input;
     return { component, ...bootsOf(active), phase, actions, problems };
   }
@@ -168,37 +172,13 @@ class Recoverer {
       return await prepare();
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
+      if (!isForbidden(thrown)) await this.#makeRoom();
     }
-    await this.#tried(() => clearStaging(this.#disk, this.#layout));
-    await this.#tried(prepare);
+    await this.#words.tried(prepare);
   }
 
-  /** Null when the disk refused. */
-  async #tried<T>(run: () => Promise<T>): Promise<T | null> {
-    try {
-      return await run();
-    } catch (thrown) {
-      if (!(thrown instanceof DroverError)) throw thrown;
-      this.#note(toProblem(thrown));
-      if (thrown.cause instanceof DroverError) this.#note(toProblem(thrown.cause));
-      return null;
-    }
-  }
-
-  #note(found: Problem): void {
-    // `recover` cannot lead on to `recover`.
-    const isUsual = ['RELEASE_LOST', 'RELEASE_DAMAGED'].some(
-      (code) => code === found.code && found.hint === CATALOGUE[found.code].hint,
-    );
-    const problem = isUsual ? { ...found, hint: NOTHING_WHOLE_HINT } : found;
-    if (this.#problems.some(({ message }) => message === problem.message)) return;
-    this.#problems.push(problem);
-    this.#say(problem);
-  }
-
-  #say({ message, code, hint }: Omit<Problem, 'code'> & { readonly code: string }): void {
-    const line = `${message} (${code}): ${hint}`;
-    if (!this.#actions.includes(line)) this.#actions.push(line);
+  async #makeRoom(): Promise<void> {
+    await this.#words.tried(() => clearStaging(this.#disk, this.#layout));
   }
 
   /** Links a release again when nothing says which one ran, or a technician chose one. */
@@ -209,18 +189,18 @@ class Recoverer {
     const on = { component, release, stateFolders, state };
     const find = () => planRelink(disk, layout, on);
     // What a person asked for and cannot be done ends it, before a boot is counted.
-    const plan = release === undefined ? await this.#tried(find) : await find();
+    const plan = release === undefined ? await this.#words.tried(find) : await find();
     if (plan === null) return;
-    if ('ask' in plan) return this.#note(plan.ask);
+    if ('ask' in plan) return this.#words.note(plan.ask);
     // The state comes first: a link that it does not know would count as one of the image.
     this.#state = relinked(state, plan, Date.now());
     if (!(await this.#write())) return;
-    const isLinked = await this.#tried(async () => {
+    const isLinked = await this.#words.tried(async () => {
       await linkAgain(disk, layout, plan);
       return true;
     });
     const { lastProblem } = this.#state;
-    if (isLinked && lastProblem) this.#say(lastProblem);
+    if (isLinked && lastProblem) this.#words.say(lastProblem);
   }
 
   /** Goes back when what boots is not whole and what can be gone back to is better. */
@@ -229,37 +209,37 @@ class Recoverer {
     // What this very boot found is no file that an application writes itself.
     const on = { state: { ...this.#state, damages: this.#known }, slots, ...depth };
     const { said, ...checks } = await checkSlots(this.#disk, this.#layout, on);
-    this.#actions.push(...said.sentences);
-    if (said.unread) this.#say(said.unread);
+    this.#words.actions.push(...said.sentences);
+    if (said.unread) this.#words.say(said.unread);
     const { bootsMax } = this.#input;
     const decision = decideBoot({ state: this.#state, slots, ...checks, bootsMax });
     const { problem, goesBackTo } = decision;
     if (problem === null) return;
-    this.#actions.push(`${problem.message} (${problem.code})`);
+    this.#words.actions.push(`${problem.message} (${problem.code})`);
     this.#damaged.push(decision);
     const unread = unreadWayBack({ slots, rollback: checks.rollback }, goesBackTo);
-    if (unread?.isAllThereIs) this.#note(unread.problem);
-    else if (unread) this.#say(unread.problem);
+    if (unread?.isAllThereIs) this.#words.note(unread.problem);
+    else if (unread) this.#words.say(unread.problem);
     const { phase } = this.#state;
     if (phase === 'probation') {
-      if (goesBackTo === null) return this.#note(problem);
+      if (goesBackTo === null) return this.#words.note(problem);
       this.#state = withDamage(this.#state, { ...decision, goesBackTo: null }, Date.now());
       await this.#keep({ kind: 'boots_exhausted', problem });
       return;
     }
     const isBack =
       goesBackTo !== null &&
-      (await this.#tried(async () => {
+      (await this.#words.tried(async () => {
         const kept = await goBack(this.#disk, this.#layout, goesBackTo);
-        if (kept) this.#say(kept);
+        if (kept) this.#words.say(kept);
         return true;
       })) === true;
     const done =
       goesBackTo === versionOf(slots.rollback) ? 'went back to' : 'linked active again to';
-    if (isBack) this.#actions.push(`${done} ${goesBackTo}`);
-    else this.#note(problem);
+    if (isBack) this.#words.actions.push(`${done} ${goesBackTo}`);
+    else this.#words.note(problem);
     if (isBack && slots.active.kind !== 'release') {
-      await this.#tried(() => linkBeside(this.#disk, this.#layout, this.#state, goesBackTo));
+      await this.#words.tried(() => linkBeside(this.#disk, this.#layout, this.#state, goesBackTo));
     }
     this.#state = withDamage(
       this.#state,
@@ -273,7 +253,7 @@ class Recoverer {
     const version = versionOf((await readSlots(this.#disk, this.#layout)).active);
     const poor = this.#damaged.filter(({ goesBackTo, isPoor }) => isPoor && goesBackTo === version);
     const stayed = this.#damaged.filter(({ damage }) => damage && damage.version === version);
-    for (const { problem } of [...poor, ...stayed]) if (problem) this.#note(problem);
+    for (const { problem } of [...poor, ...stayed]) if (problem) this.#words.note(problem);
     if (stayed.length === 0) return;
     const damages = this.#state.damages.filter(
       (one) => !stayed.some(({ damage }) => damage?.path === one.path && one.version === version),
@@ -289,7 +269,9 @@ class Recoverer {
       const facts = { state: this.#state, slots, bootsMax: this.#input.bootsMax };
       if (this.#input.isBoot === false && countsBoot(facts)) {
         const { job } = this.#state;
-        this.#actions.push(`${job?.version} is on probation: no boot was counted (--no-boot)`);
+        this.#words.actions.push(
+          `${job?.version} is on probation: no boot was counted (--no-boot)`,
+        );
         return;
       }
       const event = startEvent(facts, 'recover');
@@ -297,11 +279,11 @@ class Recoverer {
       const { phase, job } = this.#state;
       if (phase !== 'probation' || !job) return;
       if (isKept) {
-        this.#actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
+        this.#words.actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
-        this.#note(notCounted(job.version));
+        this.#words.note(notCounted(job.version));
         const back = await this.#swapBack(job);
-        if (back) this.#actions.push(`went back from ${job.version} to ${back.to}`);
+        if (back) this.#words.actions.push(`went back from ${job.version} to ${back.to}`);
       }
     }
   }
@@ -322,18 +304,18 @@ class Recoverer {
       return await write();
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
+      if (!isForbidden(thrown)) await this.#makeRoom();
     }
-    await this.#tried(() => clearStaging(this.#disk, this.#layout));
-    return (await this.#tried(write)) ?? false;
+    return (await this.#words.tried(write)) ?? false;
   }
 
   async #finishSwap(): Promise<void> {
     const { phase, job } = this.#state;
     // A swap that cannot be remembered is not made: the boots after it could not be counted.
-    if (phase !== 'swapping' || !job || this.#problems.length > 0) return;
+    if (phase !== 'swapping' || !job || this.#words.problems.length > 0) return;
     const outcome = await this.#swapOutcome(job);
     await this.#keep(outcome);
-    if (outcome.kind === 'swapped') this.#actions.push(`finished the swap to ${job.version}`);
+    if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
   async #swapOutcome(job: Job): Promise<MachineEvent> {
@@ -359,11 +341,11 @@ class Recoverer {
    */
   async #swapBack(job: Job): Promise<{ readonly to: string | null } | null> {
     const [disk, layout, failed] = [this.#disk, this.#layout, failedOf(this.#state)];
-    return await this.#tried(async () => {
+    return await this.#words.tried(async () => {
       const active = versionOf((await readSlots(disk, layout)).active);
       const to = await returnFrom(disk, layout, { job, active, failed });
       const kept = await swapBack(disk, layout, { ...job, previous: to });
-      if (kept) this.#say(kept);
+      if (kept) this.#words.say(kept);
       return { to };
     });
   }
@@ -383,12 +365,10 @@ class Recoverer {
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
     await this.#keep({ kind: 'rolled_back', to: back.to });
-    this.#actions.push(`rolled back from ${job.version} to ${back.to ?? 'nothing'}`);
+    this.#words.actions.push(`rolled back from ${job.version} to ${back.to ?? 'nothing'}`);
   }
 }
 
-const NOTHING_WHOLE_HINT =
-  'no release that is whole could be led to: look at the disk (dmesg, smartctl -a DEVICE), start the agent and publish a newer version';
 const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
 const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
 /** Why a boot counts against a version that was confirmed once. */

@@ -5,6 +5,7 @@
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
+import { isDiskFailure } from './disk-error.ts';
 import { lockFolders, type RootLock } from './lock.ts';
 import { notMounted } from './mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
@@ -35,7 +36,7 @@ export function isSickDisk(thrown: unknown): boolean {
 }
 
 const mayPass = ({ code }: DroverError): boolean =>
-  code === 'ROOT_NOT_MOUNTED' || code.startsWith('DISK_');
+  code === 'ROOT_NOT_MOUNTED' || isDiskFailure(code);
 
 const causeOf = ({ cause }: DroverError): string =>
   cause instanceof Error && 'code' in cause ? String(cause.code) : '';

@@ -6,6 +6,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
+import { isForbidden } from './disk-error.ts';
 import type { Disk, DiskFile } from './disk-port.ts';
 import { filesOfRecipe } from './base-tar.ts';
 import { adoptedSealFile, recipeFile, sealFile, type Layout } from './layout.ts';
@@ -34,7 +35,10 @@ export interface CheckInput {
   readonly isOnlyLost?: boolean;
 }
 
-/** Never throws for what stands on the disk: what cannot be read of a release is damage. */
+/**
+ * Never throws for what stands on the disk. What the disk cannot read of a release is damage; what
+ * this user may not read is not: nothing is known of it then.
+ */
 export async function checkRelease(
   disk: Disk,
   layout: Layout,
@@ -43,6 +47,7 @@ export async function checkRelease(
   try {
     if ((await disk.kind(input.tree)) !== 'folder') return { kind: 'absent' };
   } catch (thrown) {
+    if (isForbidden(thrown)) return { kind: 'unknown', unread: toProblem(thrown) };
     return unreadable('.', thrown);
   }
   let unread: Problem | null = null;
@@ -107,6 +112,7 @@ async function lookByRecipe(
   files: AsyncIterable<RecipeEntry>,
 ): Promise<ReleaseCheck> {
   const buffer = new Uint8Array(LIMITS.stageReadBytes);
+  let forbidden: unknown = null;
   for await (const entry of files) {
     const { path } = entry;
     if (known.has(path)) continue;
@@ -116,9 +122,11 @@ async function lookByRecipe(
       // There is no hash to compare: read all the same, since a dying disk shows in nothing else.
       if (!isOnlyLost && mayHash()) await hashFile(disk, `${tree}/${path}`, buffer);
     } catch (thrown) {
-      return unreadable(path, thrown);
+      if (!isForbidden(thrown)) return unreadable(path, thrown);
+      forbidden ??= thrown;
     }
   }
+  if (forbidden) throw forbidden;
   return { kind: 'whole', isHashed: false, isByRecipe: true };
 }
 
@@ -127,6 +135,8 @@ class Checker {
   readonly #input: CheckInput;
   readonly #hash = new Sha256Stream();
   #damage: Damage | null = null;
+  /** Why a file could not be looked at that may be as it was: the user has not the right. */
+  #forbidden: unknown = null;
   #isHashed = true;
   /** As many as files were hashed at once: used again and again. */
   readonly #buffers: Uint8Array[] = [];
@@ -166,6 +176,7 @@ class Checker {
   }
 
   #verdict(): ReleaseCheck {
+    if (this.#forbidden && !this.#damage) throw this.#forbidden;
     const [lost, isHashed] = [this.#lost ?? undefined, this.#isHashed];
     if (lost && this.#there === 0) {
       return { kind: 'damaged', path: '.', why: `all ${lost.count} files are gone or empty` };
@@ -186,7 +197,8 @@ class Checker {
       const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
       if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
     } catch (thrown) {
-      this.#damage ??= unreadable(path, thrown);
+      if (isForbidden(thrown)) this.#forbidden ??= thrown;
+      else this.#damage ??= unreadable(path, thrown);
     }
   }
 

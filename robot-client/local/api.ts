@@ -16,7 +16,7 @@ import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts'
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { diskError } from '../install/disk.ts';
+import { diskError } from '../install/disk-error.ts';
 import { isSickDisk } from '../install/root-claims.ts';
 import { idSchema, parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 

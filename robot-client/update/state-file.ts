@@ -5,6 +5,7 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { isForbidden } from '../install/disk-error.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withActive, withNewerLinks, withRollback } from './lost-state.ts';
@@ -31,6 +32,7 @@ export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): P
 /**
  * Reads and parses a file; a damaged one is renamed to `<path>.corrupt` and reported.
  * @returns null and no problem when there is no file
+ * @throws DroverError STATE_NEWER, PERMISSION_DENIED: the file may be whole
  */
 export async function readOrSetAside<T>(
   disk: Disk,
@@ -41,7 +43,7 @@ export async function readOrSetAside<T>(
     const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
     return { value: bytes === null ? null : parse(bytes), problem: null };
   } catch (thrown) {
-    if (!(thrown instanceof DroverError) || thrown.code === 'STATE_NEWER') throw thrown;
+    if (!(thrown instanceof DroverError) || isClosed(thrown.code)) throw thrown;
     await setAside(disk, path);
     const cause = toProblem(thrown);
     const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
@@ -107,7 +109,7 @@ export async function peekMachineState(
   } catch (thrown) {
     if (!(thrown instanceof DroverError)) throw thrown;
     const cause = toProblem(thrown);
-    if (thrown.code === 'STATE_NEWER') return { state: freshState(), problem: cause };
+    if (isClosed(thrown.code)) return { state: freshState(), problem: cause };
     const hint = 'nothing was changed; the agent and drover-robot recover set the file aside';
     const message = `read machine.json: ${cause.message}`;
     const damage = toProblem(new DroverError('STATE_CORRUPT', message, { hint }));
@@ -115,10 +117,13 @@ export async function peekMachineState(
   }
 }
 
-/** Why the state of a root is not for this version to change; null when it is. */
-export async function newerState(disk: Disk, layout: Layout): Promise<Problem | null> {
+/** Codes of a state that is not lost or damaged, and not for us to change. */
+const isClosed = (code: string): boolean => code === 'STATE_NEWER' || code === 'PERMISSION_DENIED';
+
+/** Why the state of a root is not for this version, or this user, to change; null when it is. */
+export async function closedState(disk: Disk, layout: Layout): Promise<Problem | null> {
   const { problem } = await peekMachineState(disk, layout, 0);
-  return problem?.code === 'STATE_NEWER' ? problem : null;
+  return problem && isClosed(problem.code) ? problem : null;
 }
 
 export async function writeMachineState(
@@ -139,7 +144,7 @@ export async function keepMachineState(
     await writeMachineState(disk, layout, state);
     return null;
   } catch (error) {
-    if (state.phase !== 'idle') return toDiskProblem(error);
+    if (state.phase !== 'idle' || isForbidden(error)) return toDiskProblem(error);
   }
   try {
     await clearStaging(disk, layout);

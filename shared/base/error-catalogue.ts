@@ -411,7 +411,12 @@ export const CATALOGUE = {
   ),
   NOT_A_FILE: refused(
     'operator',
-    'something else stands where the message names a file: move it away',
+    'something else stands where the message names a file or folder of Drover: move it away',
+    'later',
+  ),
+  PERMISSION_DENIED: refused(
+    'operator',
+    'this user may not read or change the path in the message: ls -ld PATH shows whose it is; run the command as that user or as root; nothing counts as lost for it',
     'later',
   ),
   DISK_WRITE_FAILED: refused('operator', LOOK_AT_DISK, 'later'),

@@ -33,6 +33,7 @@ const HELD_CODES = [
   ...(['ROBOT_ALREADY_RUNNING', 'FLOCK_MISSING', 'ROOT_LOCK_FAILED', 'SOCKET_UNUSABLE'] as const),
   ...(['ROOT_OTHER_COMPONENT', 'ROOT_NOT_MOUNTED'] as const),
   ...(['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED', 'INTERNAL'] as const),
+  ...(['PERMISSION_DENIED', 'NOT_A_FILE'] as const),
   // Its clock, or that of who announces: it takes nothing from what it holds stale or untimely.
   ...(['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
 ] as const satisfies readonly ErrorCode[];
@@ -58,6 +59,8 @@ const DISK_CODES = [
   'DISK_FULL',
   'DISK_READ_ONLY',
   'DISK_WRITE_FAILED',
+  // A path of Drover's that its user may not change, or at which something else stands.
+  ...(['PERMISSION_DENIED', 'NOT_A_FILE'] as const),
 ] as const satisfies readonly ErrorCode[];
 type DiskCode = (typeof DISK_CODES)[number];
 

@@ -13,7 +13,8 @@ import { step } from '../../../robot-client/update/machine.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
 import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
-import { diskError, realDisk } from '../../../robot-client/install/disk.ts';
+import { diskError } from '../../../robot-client/install/disk-error.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
 import {
   admitRelease,

@@ -1,0 +1,85 @@
+/**
+ * Tells what the system says of a path as a failure with a code: a disk that is full, read-only or
+ * sick is one thing, a user without the right is another, and something that stands where Drover's
+ * own file or folder goes is a third. A hint names the path and who asked.
+ */
+
+import { lstatSync, statSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { dirname } from 'node:path';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+
+const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'DISK_FULL',
+  EDQUOT: 'DISK_FULL',
+  EROFS: 'DISK_READ_ONLY',
+};
+/** Something of another kind stands at the path, or at a folder above it. */
+const IN_THE_WAY = ['EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY', 'ELOOP', 'ESPIPE', 'ENXIO'];
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** The code of a user without the right; no sign of a lost, damaged or sick disk. */
+export const isForbidden = (thrown: unknown): boolean =>
+  thrown instanceof DroverError && thrown.code === 'PERMISSION_DENIED';
+
+/** A failure of the disk itself, of rights on it, or of what stands there. */
+export const isDiskFailure = (code: string): boolean =>
+  code.startsWith('DISK_') || code === 'PERMISSION_DENIED' || code === 'NOT_A_FILE';
+
+/** @param path that was to be made, changed or read; of a rename, where it goes */
+export function diskError(what: string, path: string, cause: unknown): DroverError {
+  if (cause instanceof DroverError) return cause; // it has said already what is wrong
+  const errno = codeOf(cause);
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const fail = (code: ErrorCode, hint?: string): DroverError =>
+    new DroverError(code, `${what} ${path}: ${why}`, {
+      cause,
+      ...(hint !== undefined && { hint }),
+    });
+  const ofDisk = DISK_CODES[errno];
+  if (ofDisk !== undefined) return fail(ofDisk);
+  if (errno === 'EACCES') return fail('PERMISSION_DENIED', forbiddenHint(path));
+  if (errno === 'EPERM') return fail('PERMISSION_DENIED', frozenHint(path));
+  const odd = IN_THE_WAY.includes(errno) ? inTheWay(path) : null;
+  if (odd !== null) return fail('NOT_A_FILE', moveAway(odd));
+  return fail('DISK_WRITE_FAILED');
+}
+
+export const moveAway = (path: string): string =>
+  `move ${path} away: Drover makes its own there; it is looked at again by itself`;
+
+const forbiddenHint = (path: string): string =>
+  `${whoAmI()} may not do this: ls -ld ${path} shows whose it is; run the command as that user (the one of the agent) or as root, or give it back with chown`;
+
+const frozenHint = (path: string): string =>
+  `${whoAmI()} may not change this: lsattr -d ${path} ${dirname(path)} shows a mark of immutable or append-only, which chattr -i -a takes off; else ls -ld shows whose it is: run the command as that user or as root`;
+
+function whoAmI(): string {
+  try {
+    const { username, uid } = userInfo();
+    return `user ${username} (${uid})`;
+  } catch {
+    return `user ${process.geteuid?.() ?? 'of this process'}`; // one without a name
+  }
+}
+
+/**
+ * The path that has to be moved away: the first folder above that is none, else the path itself
+ * when something stands there. Null when nothing does: the disk is to blame.
+ */
+function inTheWay(path: string): string | null {
+  try {
+    for (let above = dirname(path); above !== dirname(above); above = dirname(above)) {
+      const found = statSync(above, { throwIfNoEntry: false });
+      if (found && !found.isDirectory()) return above;
+      if (found) break;
+    }
+    return lstatSync(path, { throwIfNoEntry: false }) ? path : null;
+  } catch (thrown) {
+    return codeOf(thrown) === 'ENOTDIR' ? inTheWay(dirname(path)) : null;
+  }
+}

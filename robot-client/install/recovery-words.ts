@@ -1,0 +1,57 @@
+/**
+ * Collects what a recovery says: what it did, in sentences, and what it could not do. A disk that
+ * refuses is told and ends nothing.
+ */
+
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+
+export class RecoveryWords {
+  readonly actions: string[] = [];
+  readonly problems: Problem[] = [];
+
+  /** Null when the disk refused. */
+  async tried<T>(run: () => Promise<T>): Promise<T | null> {
+    try {
+      return await run();
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      this.note(toProblem(thrown));
+      if (thrown.cause instanceof DroverError) this.note(toProblem(thrown.cause));
+      return null;
+    }
+  }
+
+  has(...codes: readonly string[]): boolean {
+    return this.problems.some(({ code }) => codes.includes(code));
+  }
+
+  /** Something is left to do. */
+  note(found: Problem): void {
+    const problem = isUsual(found) ? { ...found, hint: this.#hintOfLoss() } : found;
+    if (this.problems.some(({ message }) => message === problem.message)) return;
+    this.problems.push(problem);
+    this.say(problem);
+  }
+
+  say({ message, code, hint }: Omit<Problem, 'code'> & { readonly code: string }): void {
+    const line = `${message} (${code}): ${hint}`;
+    if (!this.actions.includes(line)) this.actions.push(line);
+  }
+
+  /** `recover` cannot lead on to `recover`, but for what stands in its way. */
+  #hintOfLoss(): string {
+    return this.problems.some((one) => !LOSSES.includes(one.code))
+      ? IN_THE_WAY_HINT
+      : NOTHING_WHOLE_HINT;
+  }
+}
+
+const LOSSES = ['RELEASE_LOST', 'RELEASE_DAMAGED'];
+const isUsual = ({ code, hint }: Problem): boolean =>
+  LOSSES.includes(code) && hint === CATALOGUE[code].hint;
+
+const NOTHING_WHOLE_HINT =
+  'no release that is whole could be led to: look at the disk (dmesg, smartctl -a DEVICE), start the agent and publish a newer version';
+const IN_THE_WAY_HINT =
+  'mend first what the lines above name, then type drover-robot recover --root DIR --no-boot again';

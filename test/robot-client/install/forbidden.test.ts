@@ -1,0 +1,143 @@
+/** A user without rights to a root: that is told as such, and nothing counts as lost or sick for it. */
+
+import assert from 'node:assert/strict';
+import { chmod, chown, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
+import { writeSeal } from '../../../robot-client/install/seal-file.ts';
+import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
+import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { readSlots } from '../../../robot-client/install/read-slots.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { Bench } from '../bench.ts';
+
+const NOBODY = 65_534;
+const AS_NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
+const VERSIONS = ['1.0.0', '1.1.0'];
+
+/** True where this test can become another user. */
+function canBecome(t: TestContext): boolean {
+  if (process.getuid?.() === 0) return true;
+  t.skip('wants root, to become another user');
+  return false;
+}
+
+/** Two sealed releases, `active` on the newer, which is on probation. */
+async function installed(t: TestContext): Promise<Layout> {
+  const root = join(await tempFolder(t), 'app');
+  const layout = layoutOf(root);
+  for (const version of VERSIONS) {
+    const tree = releaseFolder(layout, version);
+    await mkdir(join(tree, 'bin'), { recursive: true });
+    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`, { mode: 0o755 });
+    await writeSeal(realDisk, layout, { version, tree });
+  }
+  await symlink('releases/1.1.0', layout.active);
+  await symlink('releases/1.0.0', layout.rollback);
+  await mkdir(layout.state);
+  const state = stateAfterLoss(await readSlots(realDisk, layout), null, 1);
+  const text = encodeMachineState({ ...freshState(), ...state, highest: '1.1.0' });
+  await writeFile(layout.machineFile, text, { mode: 0o600 });
+  await chmod(dirname(root), 0o755);
+  return layout;
+}
+
+/** Folders belong to the user of the program, files to root: a chown that was half done. */
+async function giveFolders(layout: Layout): Promise<void> {
+  const folders = await readdir(layout.root, { recursive: true, withFileTypes: true });
+  await chown(layout.root, NOBODY, NOBODY);
+  for (const one of folders.filter((entry) => entry.isDirectory())) {
+    await chown(join(one.parentPath, one.name), NOBODY, NOBODY);
+  }
+}
+
+async function asNobody(t: TestContext, ...args: string[]) {
+  const child = startDrover(t, 'robot-client', args, { under: AS_NOBODY });
+  await child.exit;
+  return { code: child.ended?.code, said: child.stdout + child.stderr };
+}
+
+describe('a user who may not read the state of a robot', () => {
+  it('changes nothing by recover, which names user and path and speaks of no loss', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    await giveFolders(layout);
+    const before = await readFile(layout.machineFile);
+    for (const more of [[], ['--no-boot']]) {
+      const { code, said } = await asNobody(t, 'recover', '--root', layout.root, ...more);
+      assert.equal(code, 3, said);
+      assert.match(said, /app: boots 1\.1\.0/);
+      assert.match(said, /PERMISSION_DENIED/);
+      assert.match(said, /user \S+ \(65534\) may not do this: ls -ld \S+machine\.json/);
+      assert.doesNotMatch(said, /STATE_LOST|STATE_CORRUPT|DISK_|dmesg|boot 1/);
+    }
+    assert.deepEqual(await readFile(layout.machineFile), before);
+    assert.deepEqual(await readdir(layout.state), ['machine.json']);
+  });
+
+  it('hears from explain and status that it may not look, and of no loss', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    for (const command of ['explain', 'status']) {
+      const { code, said } = await asNobody(t, command, '--root', layout.root);
+      assert.equal(code, 3, said);
+      assert.match(said, /PERMISSION_DENIED/);
+      assert.doesNotMatch(said, /STATE_LOST|STATE_CORRUPT|set aside/);
+    }
+    await chmod(layout.state, 0o700);
+    const { said } = await asNobody(t, 'explain', '--root', layout.root);
+    assert.match(said, /ACCESS_DENIED.*\n.*run as the user of the agent/, 'of the socket');
+  });
+
+  it('is told of a root that it may not write as of that, and not as of a sick disk', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    await chmod(layout.machineFile, 0o644);
+    for (const command of ['recover', 'adopt']) {
+      const { code, said } = await asNobody(t, command, '--root', layout.root);
+      assert.equal(code, 3, said);
+      assert.match(said, /PERMISSION_DENIED/);
+      assert.doesNotMatch(said, /DISK_|dmesg|went back/);
+    }
+    assert.equal((await readSlots(realDisk, layout)).active.kind, 'release');
+  });
+
+  it('takes no release for damaged of which it may not read a file', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    await giveFolders(layout);
+    await chown(layout.machineFile, NOBODY, NOBODY);
+    await chmod(join(releaseFolder(layout, '1.1.0'), 'bin/run'), 0o700);
+    await writeSeal(realDisk, layout, {
+      version: '1.1.0',
+      tree: releaseFolder(layout, '1.1.0'),
+    });
+    await chmod(join(layout.seals, '1.1.0'), 0o644);
+    const { said } = await asNobody(t, 'recover', '--root', layout.root, '--no-boot');
+    assert.match(said, /app: boots 1\.1\.0 \(probation\)/);
+    assert.match(said, /bin\/run: EACCES.*PERMISSION_DENIED/);
+    assert.doesNotMatch(said, /RELEASE_DAMAGED|went back/);
+  });
+});
+
+describe('an agent that may not read the state of its root', () => {
+  it('tells it, sets nothing aside, and goes on when it may', async (t) => {
+    const bench = await Bench.open(t);
+    const before = await readdir(join(bench.root, 'state'));
+    bench.gate = ({ name, path }) => {
+      if (name !== 'readFile' || !path.endsWith('machine.json')) return;
+      throw new DroverError('PERMISSION_DENIED', `read ${path}: EACCES`);
+    };
+    await bench.cutPower();
+    assert.equal(bench.component.view.live.refusal?.problem.code, 'PERMISSION_DENIED');
+    assert.deepEqual(await readdir(join(bench.root, 'state')), before);
+    await bench.heal();
+    bench.offer();
+    await bench.runs('1.0.0');
+    assert.equal(bench.component.view.state.lastProblem, null);
+  });
+});
