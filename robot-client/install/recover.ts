@@ -13,17 +13,24 @@ import { step, type MachineEvent } from '../update/machine.ts';
 import { isForbidden } from './disk-error.ts';
 import type { Disk } from './disk-port.ts';
 import {
-  countsBoot,
   decideBoot,
   isTurning,
   notCounted,
   startEvent,
+  uncounted,
   unreadWayBack,
   withDamage,
   type BootDecision,
 } from './recovery.ts';
 import { RecoveryWords } from './recovery-words.ts';
-import { linkAgain, linkBeside, mendRollback, planRelink } from './relink.ts';
+import {
+  linkAgain,
+  linkBeside,
+  linkedAgain,
+  mendRollback,
+  planOnTrial,
+  planRelink,
+} from './relink.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { relinked } from '../update/lost-state.ts';
@@ -125,6 +132,7 @@ class Recoverer {
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
+    await this.#linkOnTrial();
     await this.#relink();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     await this.#begin();
@@ -179,6 +187,18 @@ class Recoverer {
 
   async #makeRoom(): Promise<void> {
     await this.#words.tried(() => clearStaging(this.#disk, this.#layout));
+  }
+
+  /** A cut between the state of a choice and its link, or a link that is gone since. */
+  async #linkOnTrial(): Promise<void> {
+    const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
+    if (this.#input.release !== undefined) return; // another may have been chosen by now
+    const linked = await this.#words.tried(async () => {
+      const plan = await planOnTrial(disk, layout, state);
+      if (plan) await linkAgain(disk, layout, plan);
+      return plan;
+    });
+    if (linked) this.#words.say(linkedAgain(linked.version));
   }
 
   /** Links a release again when nothing says which one ran, or a technician chose one. */
@@ -267,13 +287,8 @@ class Recoverer {
     const slots = await readSlots(this.#disk, this.#layout);
     if (this.#state.phase !== 'rolling_back') {
       const facts = { state: this.#state, slots, bootsMax: this.#input.bootsMax };
-      if (this.#input.isBoot === false && countsBoot(facts)) {
-        const { job } = this.#state;
-        this.#words.actions.push(
-          `${job?.version} is on probation: no boot was counted (--no-boot)`,
-        );
-        return;
-      }
+      const why = uncounted(facts, this.#input.isBoot !== false);
+      if (why !== null) return void this.#words.actions.push(why);
       const event = startEvent(facts, 'recover');
       const isKept = await this.#keep(event);
       const { phase, job } = this.#state;

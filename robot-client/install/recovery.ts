@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import { damageProblem, type ReleaseCheck } from './seal.ts';
 import { slotProblem, versionOf, withOwnRollback, type Slots } from './slots.ts';
-import { slotsWith } from './unlinked.ts';
+import { leadsNowhere, slotsWith } from './unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
 import { takenBack } from '../update/probation.ts';
 import type { MachineState } from '../update/state.ts';
@@ -133,9 +133,15 @@ export function startEvent(
   return powerEvent(state, by, bootsMax);
 }
 
-/** True when the event of a start counts a boot of what runs on probation, or has one too many. */
-export function countsBoot({ state, slots }: StartFacts): boolean {
-  return state.phase === 'probation' && versionOf(slots.active) === state.job?.version;
+/** Why this start counts no boot of what is on probation; null when it does, or goes back. */
+export function uncounted({ state, slots }: StartFacts, isBoot: boolean): string | null {
+  const { phase, job } = state;
+  const active = versionOf(slots.active);
+  const isOther = active !== null && active !== job?.version;
+  if (phase !== 'probation' || !job || isOther) return null;
+  const is = `${job.version} is on probation`;
+  if (leadsNowhere(slots.active)) return `${is} and does not boot: no boot was counted`;
+  return isBoot ? null : `${is}: no boot was counted (--no-boot)`;
 }
 
 export function notCounted(version: string): Problem {

@@ -4,10 +4,17 @@
  */
 
 import { performance } from 'node:perf_hooks';
-import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseUsage, stintsOf } from '../fleet/usage.ts';
-import { expectedOf, failedOf, parseMachineState, type MachineState } from '../update/state.ts';
+import { MENDED_HINT } from '../update/lost-state.ts';
+import {
+  expectedOf,
+  failedOf,
+  isLostJob,
+  parseMachineState,
+  type MachineState,
+} from '../update/state.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
 import type { Disk } from './disk-port.ts';
 import { releaseFolder, type Layout } from './layout.ts';
@@ -62,6 +69,39 @@ export async function planRelink(
   const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
   const previous = back !== null && back !== version ? back : older;
   return { version, previous, left: versionOf(slots.active) };
+}
+
+/**
+ * What is on probation, by the state, and has no link. What was linked because a link was gone is
+ * linked again; what an update installed only where nothing whole can be gone back to.
+ * @returns null when there is nothing to link
+ */
+export async function planOnTrial(
+  disk: Disk,
+  layout: Layout,
+  { phase, job }: MachineState,
+): Promise<Relink | null> {
+  if (phase !== 'probation' || !job) return null;
+  const { active, rollback } = await readSlots(disk, layout);
+  if (!leadsNowhere(active)) return null;
+  const until = performance.now() + LIMITS.recoverHashMs;
+  const isWhole = async (version: string | null): Promise<boolean> => {
+    if (version === null) return false;
+    const mayHash = (): boolean => performance.now() < until;
+    const look = { tree: releaseFolder(layout, version), mayHash, known: new Set<string>() };
+    return (await checkRelease(disk, layout, { version, ...look })).kind === 'whole';
+  };
+  const { version, previousVersion } = job;
+  if (!(await isWhole(version))) return null;
+  const hasPrevious = await isWhole(previousVersion);
+  const hasWayBack = hasPrevious || (await isWhole(versionOf(rollback)));
+  if (hasWayBack && !isLostJob(job)) return null;
+  return { version, previous: hasPrevious ? previousVersion : null, left: null };
+}
+
+export function linkedAgain(version: string): Problem {
+  const message = `read active: the link is gone; it leads to ${version} again, which is on probation`;
+  return toProblem(new DroverError('RELEASE_LOST', message, { hint: MENDED_HINT }));
 }
 
 async function assertMayChoose(

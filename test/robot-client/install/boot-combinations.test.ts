@@ -23,7 +23,7 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
-import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
+import { relinked, stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import { NO_SLOTS } from '../../../robot-client/install/slots.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
@@ -36,7 +36,8 @@ const LIBRARY = 'lib/data';
 
 const LOSSES = ['none', 'gone', 'empty', 'cut', 'mode', 'library', 'release'] as const;
 type Loss = (typeof LOSSES)[number];
-const PHASES = ['idle', 'probation', 'swapping', 'rolling_back', 'lost'] as const;
+/** `chosen`: by a technician, and cut before the link was made or after it. */
+const PHASES = ['idle', 'probation', 'swapping', 'rolling_back', 'lost', 'chosen'] as const;
 
 interface World {
   readonly losses: Readonly<Record<Version, Loss>>;
@@ -101,6 +102,9 @@ async function makeRollback(layout: Layout, rollback: World['rollback']): Promis
 function stateIn(phase: World['phase']) {
   if (phase === 'lost') return null;
   if (phase === 'idle') return { ...freshState(), lastActive: NEW };
+  if (phase === 'chosen') {
+    return relinked(freshState(), { version: OLD, previous: null, left: null }, 1);
+  }
   const slot = (version: Version) => ({
     ...({ kind: 'release', version, isOurs: true, isOutside: false, way: [] } as const),
     end: { path: version, id: version },

@@ -1,0 +1,123 @@
+/** A choice of a technician (`recover --release`) that was cut short, or that cannot be followed yet. */
+
+import assert from 'node:assert/strict';
+import { mkdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
+import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { writeSeal } from '../../../robot-client/install/seal-file.ts';
+import {
+  encodeMachineState,
+  freshState,
+  parseMachineState,
+  type MachineState,
+} from '../../../robot-client/update/state.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
+import { jobTo } from './root-worlds.ts';
+
+const [OLD, NEW] = ['1.0.0', '1.1.0'];
+
+/** Sealed releases without a link to one, and a state that says what ran. */
+async function linkless(
+  t: TestContext,
+  versions: readonly string[],
+  state: MachineState | null = { ...freshState(), lastActive: versions.at(-1) ?? null },
+) {
+  const root = join(await tempFolder(t), 'app');
+  const layout = layoutOf(root);
+  await mkdir(layout.state, { recursive: true });
+  for (const version of versions) {
+    const tree = releaseFolder(layout, version);
+    await mkdir(join(tree, 'bin'), { recursive: true });
+    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`, { mode: 0o755 });
+    await writeSeal(realDisk, layout, { version, tree });
+  }
+  if (state) await writeFile(layout.machineFile, encodeMachineState(state));
+  return layout;
+}
+
+const recover = (
+  layout: Layout,
+  { release, isBoot = true, disk = realDisk }: { release?: string; isBoot?: boolean; disk?: Disk },
+) =>
+  recoverComponent({
+    ...{ component: 'app', root: layout.root, disk, hooksFolder: join(layout.root, 'none') },
+    ...{ bootsMax: 3, adoptVersion: '0.0.0', isBoot, release },
+  });
+
+const stateOf = async (layout: Layout): Promise<MachineState> =>
+  parseMachineState(await readFile(layout.machineFile));
+
+/** How many changes a whole recovery makes there. */
+async function changesOf(t: TestContext, versions: readonly string[], release: string) {
+  const disk = cuttingDisk(Infinity);
+  await recover(await linkless(t, versions), { release, isBoot: false, disk });
+  return disk.operations();
+}
+
+describe('recover --release that is killed at each of its operations', () => {
+  for (const [versions, chosen] of [
+    [[OLD], OLD],
+    [[OLD, NEW], OLD],
+    [[OLD, NEW], NEW],
+  ] as const) {
+    it(`leaves a robot that boots again at the next recover, with ${versions.join(' and ')} and ${chosen} chosen`, async (t) => {
+      const changes = await changesOf(t, versions, chosen);
+      assert.ok(changes > 8, `${changes} changes`);
+      for (let at = 0; at < changes; at += 1) {
+        const layout = await linkless(t, versions);
+        const cut = recover(layout, { release: chosen, isBoot: false, disk: cuttingDisk(at) });
+        await assert.rejects(cut, PowerCut);
+        const written = await stateOf(layout);
+        const { version, problems } = await recover(layout, {});
+        assert.notEqual(version, null, `cut before change ${at}`);
+        assert.deepEqual(problems, [], `cut before change ${at}`);
+        if (written.phase !== 'probation') continue;
+        assert.equal(version, chosen, `cut before change ${at}: it was chosen already`);
+        const { phase, job } = await stateOf(layout);
+        assert.deepEqual([phase, job?.version, job?.boots], ['probation', chosen, 1]);
+      }
+    });
+  }
+});
+
+describe('a version on probation whose link is gone', () => {
+  it('is linked again when there is nothing whole to go back to, and told', async (t) => {
+    const job = { ...jobTo(), previousVersion: null };
+    const layout = await linkless(t, [NEW], { ...freshState(), phase: 'probation', job });
+    const { version, actions, problems } = await recover(layout, {});
+    assert.deepEqual([version, problems], [NEW, []]);
+    assert.match(
+      actions.join('\n'),
+      /leads to 1\.1\.0 again, which is on probation \(RELEASE_LOST\)/,
+    );
+    assert.equal((await stateOf(layout)).job?.boots, 1);
+  });
+
+  it('is left for a whole release before it, as ever', async (t) => {
+    const job = { ...jobTo(), previousVersion: OLD };
+    const layout = await linkless(t, [OLD, NEW], { ...freshState(), phase: 'probation', job });
+    assert.equal((await recover(layout, {})).version, OLD);
+  });
+
+  it('counts no boot while nothing boots: the application was never started', async (t) => {
+    const job = { ...jobTo(), previousVersion: null };
+    const layout = await linkless(t, [NEW], { ...freshState(), phase: 'probation', job });
+    await rm(join(releaseFolder(layout, NEW), 'bin/run'));
+    for (const isBoot of [true, true, true, true, false]) {
+      const { version, actions, problems } = await recover(layout, { isBoot });
+      assert.equal(version, null);
+      assert.ok(problems.some(({ code }) => code === 'RELEASE_LOST'));
+      assert.match(actions.join('\n'), /no boot was counted/);
+    }
+    const { phase, job: after } = await stateOf(layout);
+    assert.deepEqual([phase, after?.boots], ['probation', 0]);
+    await writeFile(join(releaseFolder(layout, NEW), 'bin/run'), `echo ${NEW}\n`, { mode: 0o755 });
+    assert.equal((await recover(layout, {})).version, NEW);
+    assert.equal(await readlink(layout.active), `releases/${NEW}`);
+  });
+});
