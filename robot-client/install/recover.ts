@@ -23,17 +23,11 @@ import {
   type BootDecision,
 } from './recovery.ts';
 import { RecoveryWords } from './recovery-words.ts';
-import {
-  linkAgain,
-  linkBeside,
-  linkedAgain,
-  mendRollback,
-  planOnTrial,
-  planRelink,
-} from './relink.ts';
+import { linkBeside, mendRollback } from './relink.ts';
+import { relinkAtBoot } from './relink-boot.ts';
+import { besideProblems } from './slot-links.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
 import { slotsWith } from './unlinked.ts';
-import { relinked } from '../update/lost-state.ts';
 import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
@@ -132,7 +126,6 @@ class Recoverer {
     // What was adopted a moment ago was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
-    await this.#linkOnTrial();
     await this.#relink();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     await this.#begin();
@@ -153,6 +146,7 @@ class Recoverer {
     if (problem && version === null && !bootsForeign) this.#words.note(problem);
     else if (problem) this.#words.say(problem);
     for (const outside of outsideProblems(slots)) this.#words.say(outside);
+    for (const stranger of await besideProblems(disk, layout)) this.#words.say(toProblem(stranger));
     const { phase } = this.#state;
     const { actions, problems } = this.#words;
     return { component, version, bootsForeign, phase, actions, problems };
@@ -189,38 +183,16 @@ class Recoverer {
     await this.#words.tried(() => clearStaging(this.#disk, this.#layout));
   }
 
-  /** A cut between the state of a choice and its link, or a link that is gone since. */
-  async #linkOnTrial(): Promise<void> {
-    const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
-    if (this.#input.release !== undefined) return; // another may have been chosen by now
-    const linked = await this.#words.tried(async () => {
-      const plan = await planOnTrial(disk, layout, state);
-      if (plan) await linkAgain(disk, layout, plan);
-      return plan;
-    });
-    if (linked) this.#words.say(linkedAgain(linked.version));
-  }
-
-  /** Links a release again when nothing says which one ran, or a technician chose one. */
   async #relink(): Promise<void> {
-    const [disk, layout, state] = [this.#disk, this.#layout, this.#state];
+    const [disk, layout, words] = [this.#disk, this.#layout, this.#words];
     const { component, release, siblings = [] } = this.#input;
     const stateFolders = siblings.map((root) => layoutOf(root).state);
-    const on = { component, release, stateFolders, state };
-    const find = () => planRelink(disk, layout, on);
-    // What a person asked for and cannot be done ends it, before a boot is counted.
-    const plan = release === undefined ? await this.#words.tried(find) : await find();
-    if (plan === null) return;
-    if ('ask' in plan) return this.#words.note(plan.ask);
-    // The state comes first: a link that it does not know would count as one of the image.
-    this.#state = relinked(state, plan, Date.now());
-    if (!(await this.#write())) return;
-    const isLinked = await this.#words.tried(async () => {
-      await linkAgain(disk, layout, plan);
-      return true;
-    });
-    const { lastProblem } = this.#state;
-    if (isLinked && lastProblem) this.#words.say(lastProblem);
+    const keep = async (state: MachineState): Promise<boolean> => {
+      this.#state = state;
+      return await this.#write();
+    };
+    const on = { component, release, stateFolders, state: this.#state };
+    await relinkAtBoot(disk, layout, { ...on, words, keep });
   }
 
   /** Goes back when what boots is not whole and what can be gone back to is better. */

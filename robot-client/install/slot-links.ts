@@ -120,14 +120,48 @@ async function pointLink(
 
 /**
  * Where a link is made before it is renamed over `link`: where no slot leads through what a power
- * cut left there.
+ * cut left there, and nothing stands that is no link. Such a thing is somebody else's.
+ * @throws DroverError SLOT_SHARED, NOT_A_FILE
  */
 export async function besideFor(disk: Disk, layout: Layout, link: string): Promise<string> {
   const [first, second] = [`${link}.new`, `${link}.trial`];
-  if ((await leadsOver(disk, layout, first)).length === 0) return first;
+  const stranger = await strangerAt(disk, first);
+  if (!stranger && (await leadsOver(disk, layout, first)).length === 0) return first;
+  const other = await strangerAt(disk, second);
+  if (other) throw stranger ?? other;
   const [lead] = await leadsOver(disk, layout, second);
   if (lead) throw sharedError(second, lead.path);
   return second;
+}
+
+/** What stands where a link of ours is made, and is none: it is never removed. */
+async function strangerAt(disk: Disk, path: string): Promise<DroverError | null> {
+  const kind = await disk.kind(path);
+  if (kind === 'absent' || kind === 'link') return null;
+  const hint = `move ${path} away: a link is made there`;
+  return new DroverError('NOT_A_FILE', `link ${path}: a ${kind} stands there`, { hint });
+}
+
+/** What stands where the next swap makes its links: an update is refused for it. */
+export async function besideProblems(disk: Disk, layout: Layout): Promise<DroverError[]> {
+  const found: DroverError[] = [];
+  for (const slot of SLOTS) {
+    const stranger = await strangerAt(disk, `${layout[slot]}.new`);
+    if (stranger) found.push(stranger);
+  }
+  return found;
+}
+
+/** A link can be made for a slot: nothing is remembered of one that cannot. @throws DroverError */
+export async function tryBeside(
+  disk: Disk,
+  layout: Layout,
+  { slot, version }: { readonly slot: SlotName; readonly version: string },
+): Promise<void> {
+  const beside = await besideFor(disk, layout, layout[slot]);
+  await disk.unlink(beside);
+  await disk.symlink(linkTarget(version), beside);
+  await disk.unlink(beside);
 }
 
 /** No error when it is absent; not synced. @throws DroverError SLOT_SHARED */

@@ -7,11 +7,11 @@
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { linkTarget, releaseFolder, type Layout } from '../install/layout.ts';
+import { releaseFolder, type Layout } from '../install/layout.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
-import { assertUnshared, besideFor } from '../install/slot-links.ts';
+import { assertUnshared, besideProblems, tryBeside } from '../install/slot-links.ts';
 
 /** Their own hints say more than that of a swap. */
 const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
@@ -34,18 +34,19 @@ export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots
 }
 
 async function tryLink(disk: Disk, layout: Layout, slot: SlotName, version: string): Promise<void> {
-  const beside = await besideFor(disk, layout, layout[slot]);
   try {
-    await disk.unlink(beside);
-    await disk.symlink(linkTarget(version), beside);
-    await disk.unlink(beside);
+    // A swap would find another place. One that was stopped short of it may not.
+    const [stranger] = await besideProblems(disk, layout);
+    if (stranger) throw stranger;
+    await tryBeside(disk, layout, { slot, version });
   } catch (thrown) {
-    const { code, message } = toProblem(thrown);
+    const { code, message, hint: said } = toProblem(thrown);
+    if (code === 'SLOT_SHARED') throw thrown;
     if (SAID_BETTER.includes(code)) throw refusedWrite(layout.root, thrown);
-    const isInTheWay = (await disk.kind(beside)) === 'folder';
-    const todo = isInTheWay
-      ? `move ${beside} away: a link is made there`
-      : `look with lsattr -d and ls -ld at ${layout.root}: links are made and removed in it`;
+    const todo =
+      code === 'NOT_A_FILE'
+        ? said
+        : `look with lsattr -d and ls -ld at ${layout.root}: links are made and removed in it`;
     const hint = `${todo}; the update is tried again by itself`;
     throw new DroverError('SWAP_FAILED', `try the swap, nothing was stopped: ${message}`, {
       cause: thrown,

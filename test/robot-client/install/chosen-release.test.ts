@@ -42,7 +42,11 @@ async function linkless(
 
 const recover = (
   layout: Layout,
-  { release, isBoot = true, disk = realDisk }: { release?: string; isBoot?: boolean; disk?: Disk },
+  {
+    release,
+    isBoot = true,
+    disk = realDisk,
+  }: { release?: string | undefined; isBoot?: boolean; disk?: Disk },
 ) =>
   recoverComponent({
     ...{ component: 'app', root: layout.root, disk, hooksFolder: join(layout.root, 'none') },
@@ -119,5 +123,41 @@ describe('a version on probation whose link is gone', () => {
     await writeFile(join(releaseFolder(layout, NEW), 'bin/run'), `echo ${NEW}\n`, { mode: 0o755 });
     assert.equal((await recover(layout, {})).version, NEW);
     assert.equal(await readlink(layout.active), `releases/${NEW}`);
+  });
+});
+
+/** A person's folder, or more of them, where Drover makes its links. */
+async function occupy(layout: Layout, ...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await mkdir(join(layout.root, name));
+    await writeFile(join(layout.root, name, 'notes'), 'of a person');
+  }
+}
+
+describe('what stands at active.new and is no link', () => {
+  for (const release of [undefined, OLD]) {
+    it(`keeps no release from being linked${release ? ' that was chosen' : ''}, and is to be moved away`, async (t) => {
+      const layout = await linkless(t, [OLD]);
+      await occupy(layout, 'active.new');
+      const { version, actions, problems } = await recover(layout, { release, isBoot: false });
+      assert.deepEqual([version, problems], [OLD, []]);
+      assert.match(actions.join('\n'), /move \S+\/active\.new away: a link is made there/);
+      assert.equal(await readFile(join(layout.root, 'active.new/notes'), 'utf8'), 'of a person');
+    });
+  }
+
+  it('is named when no other place is free, and nothing is remembered or counted', async (t) => {
+    const layout = await linkless(t, [OLD]);
+    await occupy(layout, 'active.new', 'active.trial');
+    const before = await readFile(layout.machineFile);
+    const chosen = recover(layout, { release: OLD, isBoot: false });
+    await assert.rejects(chosen, { code: 'NOT_A_FILE', hint: /move \S+\/active\.new away/ });
+    assert.deepEqual(await readFile(layout.machineFile), before);
+    const { actions, problems } = await recover(layout, { isBoot: false });
+    assert.match(actions.join('\n'), /NOT_A_FILE.*move \S+active\.new away/);
+    assert.doesNotMatch(actions.join('\n'), /DISK_|no release that is whole|dmesg|boot 1/);
+    assert.match(problems.at(-1)?.hint ?? '', /mend first what the lines above name/);
+    await rm(join(layout.root, 'active.new'), { recursive: true });
+    assert.equal((await recover(layout, { isBoot: false })).version, OLD);
   });
 });
