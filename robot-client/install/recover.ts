@@ -22,6 +22,7 @@ import {
   withDamage,
   type BootDecision,
 } from './recovery.ts';
+import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
@@ -154,7 +155,8 @@ class Recoverer {
 
   /** The state is not ours: a robot without software helps nobody, so the links are looked at. */
   async #byLinks(problem?: Problem): Promise<Recovery> {
-    await this.#lookAtReleases(DEEP);
+    const { component, release } = this.#input;
+    await leadByLinks(this.#disk, this.#layout, { component, release, words: this.#words });
     return await this.#leave(problem);
   }
 

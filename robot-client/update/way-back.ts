@@ -30,6 +30,21 @@ export async function wayBackFrom(disk: Disk, layout: Layout, slots: Slots): Pro
 }
 
 /**
+ * A release that was linked again and has no way back stays, since nothing would boot; one that
+ * lost files meanwhile is left for an older one that is whole.
+ */
+async function staysOn(
+  disk: Disk,
+  layout: Layout,
+  { job: { version }, failed }: { readonly job: Job; readonly failed: readonly string[] },
+): Promise<string> {
+  const { kind } = await look(disk, layout, version);
+  if (kind === 'whole' || kind === 'unknown') return version;
+  const whole = await wholeReleases(disk, layout);
+  return chooseOlder(whole, { below: version, failed }) ?? version;
+}
+
+/**
  * The version that a job is undone to; null for nothing, as before a first install.
  * @param active what runs
  * @param failed versions that failed here
@@ -42,8 +57,7 @@ export async function returnFrom(
 ): Promise<string | null> {
   const { job, active, failed } = on;
   const previous = job.previousVersion;
-  // A release that was linked again and has no way back stays: nothing would boot.
-  if (previous === null) return isLostJob(job) ? job.version : null;
+  if (previous === null) return isLostJob(job) ? await staysOn(disk, layout, on) : null;
   if (isOther(active, job)) return active;
   const target = await look(disk, layout, previous);
   if (target.kind === 'whole' || target.kind === 'unknown') return previous;

@@ -406,7 +406,7 @@ export const CATALOGUE = {
   ),
   STATE_NEWER: refused(
     'operator',
-    'install the drover-robot that wrote the state, or a newer one; until then nothing in the root is changed',
+    'install the drover-robot that wrote the state, or a newer one; until then the state is left alone and no update is taken',
     'later',
   ),
   NOT_A_FILE: refused(

@@ -19,31 +19,48 @@ import {
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { relinked, stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
-import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
+import {
+  encodeMachineState,
+  freshState,
+  parseMachineState,
+} from '../../../robot-client/update/state.ts';
 import { NO_SLOTS } from '../../../robot-client/install/slots.ts';
+import { DroverError, nullIfRefused } from '../../../shared/base/errors.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
+import { faultyDisk } from '../faulty-disk.ts';
 
 const VERSIONS = ['1.0.0', '1.1.0', '1.2.0'] as const;
 type Version = (typeof VERSIONS)[number];
 const [OLDEST, OLD, NEW] = VERSIONS;
 const PROGRAM = 'bin/run';
+const NEWER = JSON.stringify({ ...freshState(), schema: 999 });
+const NOTES = 'of a person';
 const LIBRARY = 'lib/data';
 
 const LOSSES = ['none', 'gone', 'empty', 'cut', 'mode', 'library', 'release'] as const;
 type Loss = (typeof LOSSES)[number];
+/** A state that is not ours to change: of a newer drover-robot, or of another user. */
+const CLOSED = ['newer', 'forbidden'] as const;
 /** `chosen`: by a technician, and cut before the link was made or after it. */
-const PHASES = ['idle', 'probation', 'swapping', 'rolling_back', 'lost', 'chosen'] as const;
+const PHASES = [
+  ...(['idle', 'probation', 'swapping', 'rolling_back', 'lost', 'chosen'] as const),
+  ...CLOSED,
+] as const;
 
 interface World {
   readonly losses: Readonly<Record<Version, Loss>>;
   readonly active: Version | 'absent';
   readonly rollback: Version | 'absent' | 'dangling' | 'loop' | 'folder' | 'outside';
   readonly phase: (typeof PHASES)[number];
+  /** A person's folder where `active` is made. */
+  readonly isOccupied: boolean;
+  readonly isBoot: boolean;
 }
 
 const loss = fc.oneof(
@@ -57,7 +74,11 @@ const world: fc.Arbitrary<World> = fc.record({
     ...([OLD, OLD, OLDEST, 'absent', 'dangling', 'loop', 'folder', 'outside'] as const),
   ),
   phase: fc.constantFrom(...PHASES),
+  isOccupied: fc.boolean(),
+  isBoot: fc.boolean(),
 });
+
+const isClosed = ({ phase }: World): boolean => CLOSED.some((one) => one === phase);
 
 const program = (version: Version): string => `#!/bin/sh\necho ${version}\n`;
 
@@ -83,8 +104,13 @@ async function make(layout: Layout, made: World): Promise<void> {
   if (made.active !== 'absent') await symlink(`releases/${made.active}`, layout.active);
   await makeRollback(layout, made.rollback);
   await mkdir(layout.state);
+  if (made.isOccupied) {
+    await mkdir(`${layout.active}.new`);
+    await writeFile(`${layout.active}.new/notes`, NOTES);
+  }
   const state = stateIn(made.phase);
-  if (state) await writeFile(layout.machineFile, encodeMachineState(state));
+  if (isClosed(made)) await writeFile(layout.machineFile, NEWER);
+  else if (state) await writeFile(layout.machineFile, encodeMachineState(state));
 }
 
 async function makeRollback(layout: Layout, rollback: World['rollback']): Promise<void> {
@@ -98,9 +124,9 @@ async function makeRollback(layout: Layout, rollback: World['rollback']): Promis
   await symlink(target, layout.rollback);
 }
 
-/** An update from the old to the new version, in that phase; null for a state that is lost. */
+/** An update from the old to the new version, in that phase; null for a state that is none of ours. */
 function stateIn(phase: World['phase']) {
-  if (phase === 'lost') return null;
+  if (phase === 'lost' || phase === 'newer' || phase === 'forbidden') return null;
   if (phase === 'idle') return { ...freshState(), lastActive: NEW };
   if (phase === 'chosen') {
     return relinked(freshState(), { version: OLD, previous: null, left: null }, 1);
@@ -132,12 +158,37 @@ async function bootsWhole(layout: Layout): Promise<Version | null> {
  * Releases that may boot instead: not newer than what ran, and not what was never confirmed.
  * Without a state and a link, nothing newer than what `rollback` leads to is known to have run.
  */
-function candidates({ losses, active, rollback, phase }: World): Version[] {
+function candidates(made: World): Version[] {
+  const { losses, active, rollback, phase } = made;
+  if (isClosed(made)) return VERSIONS.filter((version) => losses[version] === 'none');
   const isUnknown = phase === 'lost' && active === 'absent';
   const atRest = active === OLD ? OLD : NEW;
   const back = VERSIONS.find((version) => version === rollback) ?? NEW;
   const top = isUnknown ? back : phase === 'idle' ? atRest : OLD;
   return VERSIONS.filter((version) => version <= top && losses[version] === 'none');
+}
+
+/** The disk as this user may read it. */
+function diskOf({ phase }: World, { machineFile }: Layout): Disk {
+  if (phase !== 'forbidden') return realDisk;
+  return faultyDisk(({ name, path }) => {
+    if (name !== 'readFile' || path !== machineFile) return;
+    throw new DroverError('PERMISSION_DENIED', `read ${path}: EACCES`);
+  });
+}
+
+/** Of what is on probation, when it can be read. */
+async function bootsCounted({ machineFile }: Layout): Promise<number> {
+  const bytes = await readFile(machineFile).catch(() => null);
+  const state = nullIfRefused(() => bytes && parseMachineState(bytes));
+  return state?.job?.boots ?? 0;
+}
+
+/** What is not Drover's, or not for it to change, is as it was made. */
+async function assertUntouched(layout: Layout, made: World): Promise<void> {
+  if (isClosed(made)) assert.equal(await readFile(layout.machineFile, 'utf8'), NEWER);
+  if (!made.isOccupied) return;
+  assert.equal(await readFile(`${layout.active}.new/notes`, 'utf8'), NOTES);
 }
 
 describe('a boot of a root that went wrong in several ways', () => {
@@ -151,14 +202,18 @@ describe('a boot of a root that went wrong in several ways', () => {
           const layout = layoutOf(join(folder, 'app'));
           await make(layout, made);
           const wasWhole = (await bootsWhole(layout)) !== null;
+          const { isBoot } = made;
           for (let boot = 1; boot <= 2; boot += 1) {
             const { problems, actions } = await recoverComponent({
-              ...{ component: 'app', root: layout.root, disk: realDisk, bootsMax: 3 },
-              ...{ hooksFolder: join(folder, 'hooks'), adoptVersion: '0.0.0' },
+              ...{ component: 'app', root: layout.root, disk: diskOf(made, layout), bootsMax: 3 },
+              ...{ hooksFolder: join(folder, 'hooks'), adoptVersion: '0.0.0', isBoot },
             });
+            await assertUntouched(layout, made);
+            if (!isBoot) assert.equal(await bootsCounted(layout), 0, actions.join('; '));
             if (await bootsWhole(layout)) continue;
             const said = actions.join('; ');
-            const asks = problems.some(({ code }) => code === 'RELEASE_LOST');
+            const mayAsk = !isClosed(made) && made.phase !== 'chosen';
+            const asks = mayAsk && problems.some(({ code }) => code === 'RELEASE_LOST');
             assert.ok(problems.length > 0, `boot ${boot} said nothing: ${said}`);
             assert.ok(asks || candidates(made).length === 0, `boot ${boot} left it so: ${said}`);
             assert.ok(!wasWhole, `boot ${boot} left a whole release: ${said}`);
@@ -166,7 +221,7 @@ describe('a boot of a root that went wrong in several ways', () => {
           if (!wasWhole && (await bootsWhole(layout))) healed += 1;
         });
       }),
-      { numRuns: 90, includeErrorInReport: true },
+      { numRuns: 120, includeErrorInReport: true },
     );
     assert.ok(healed > 8, `${healed} roots were healed: too few to say anything`);
   });

@@ -1,13 +1,14 @@
 /** A choice of a technician (`recover --release`) that was cut short, or that cannot be followed yet. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { relinked } from '../../../robot-client/update/lost-state.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import {
   encodeMachineState,
@@ -106,6 +107,15 @@ describe('a version on probation whose link is gone', () => {
     const job = { ...jobTo(), previousVersion: OLD };
     const layout = await linkless(t, [OLD, NEW], { ...freshState(), phase: 'probation', job });
     assert.equal((await recover(layout, {})).version, OLD);
+  });
+
+  it('is left for an older whole release when it was linked by hand and is gone since', async (t) => {
+    const chosen = { version: NEW, previous: null, left: null };
+    const layout = await linkless(t, [OLD, NEW], relinked(freshState(), chosen, 1));
+    for (const slot of [layout.active, layout.rollback]) await symlink(`releases/${NEW}`, slot);
+    await rm(releaseFolder(layout, NEW), { recursive: true });
+    const { version, problems } = await recover(layout, { isBoot: false });
+    assert.deepEqual([version, problems], [OLD, []]);
   });
 
   it('counts no boot while nothing boots: the application was never started', async (t) => {

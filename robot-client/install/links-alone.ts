@@ -1,0 +1,108 @@
+/**
+ * Leads `active` to a whole release where the state is not ours to change: of a newer drover-robot,
+ * or of another user. The links alone are read and `active` alone is led elsewhere: a robot without
+ * software helps nobody, and what the state says of its update is for who can read it.
+ */
+
+import { performance } from 'node:perf_hooks';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { freshState } from '../update/state.ts';
+import { chooseOlder } from '../update/way-back-plan.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+import { checkSlots } from './boot-checks.ts';
+import type { Disk } from './disk-port.ts';
+import type { Layout } from './layout.ts';
+import { readSlots } from './read-slots.ts';
+import type { RecoveryWords } from './recovery-words.ts';
+import { planRelink } from './relink.ts';
+import { damageProblem, type ReleaseCheck } from './seal.ts';
+import { pointSlot, tryBeside } from './slot-links.ts';
+import { slotProblem, versionOf, type Slots } from './slots.ts';
+import { slotsWith } from './unlinked.ts';
+import { ourReleases, wholeReleases } from './whole-releases.ts';
+
+interface ByLinks {
+  readonly component: string;
+  /** Chosen by a technician; undefined for none. */
+  readonly release: string | undefined;
+  readonly words: RecoveryWords;
+}
+
+/** @throws DroverError when a choice cannot be followed: nothing was changed */
+export async function leadByLinks(
+  disk: Disk,
+  layout: Layout,
+  { component, release, words }: ByLinks,
+): Promise<void> {
+  if (release !== undefined) {
+    const on = { component, release, state: freshState(), stateFolders: [] };
+    const plan = await planRelink(disk, layout, on);
+    if (plan === null || 'ask' in plan) return;
+    await lead(disk, layout, release);
+    words.actions.push(ledTo(release));
+    return;
+  }
+  const { problem, to } = await findByLinks(disk, layout, words);
+  if (problem === null) return;
+  const isLed = to !== null && (await words.tried(() => lead(disk, layout, to))) === true;
+  if (!isLed) return words.note(problem);
+  words.actions.push(`${problem.message} (${problem.code})`, ledTo(to));
+}
+
+const ledTo = (version: string): string => `led active to ${version}, by the links alone`;
+
+async function lead(disk: Disk, layout: Layout, version: string): Promise<true> {
+  await tryBeside(disk, layout, { slot: 'active', version });
+  await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
+  await disk.syncFolder(layout.root);
+  return true;
+}
+
+/** Why what boots is not whole, and what is led to instead; null for neither. */
+async function findByLinks(
+  disk: Disk,
+  layout: Layout,
+  words: RecoveryWords,
+): Promise<{ problem: Problem | null; to: string | null }> {
+  const found = await readSlots(disk, layout);
+  const ours = found.active.kind === 'absent' ? await ourReleases(disk, layout) : [];
+  const state = { ...freshState(), unlinked: ours };
+  const slots = slotsWith(found, state);
+  const on = { state, slots: found, isDeep: true, isOnlyLost: false };
+  const { active, rollback, said } = await checkSlots(disk, layout, on);
+  words.actions.push(...said.sentences);
+  if (said.unread) words.say(said.unread);
+  const problem = problemOf(slots, active);
+  if (problem === null) return { problem, to: null };
+  const until = performance.now() + LIMITS.recoverHashMs;
+  const whole = await wholeReleases(disk, layout, () => performance.now() < until);
+  return { problem, to: chooseByLinks({ slots, active, rollback, whole }) };
+}
+
+function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
+  const { active } = slots;
+  if (active.kind === 'foreign') return null; // a person's, and told by its own code
+  if (active.kind !== 'release') return slotProblem(slots);
+  return check.kind === 'damaged' ? damageProblem(active.version, check) : null;
+}
+
+/**
+ * A whole `rollback` first, then the newest whole release: one that is older than what ran where
+ * that is known. What is not known to be whole only where nothing is.
+ */
+export function chooseByLinks(facts: {
+  readonly slots: Slots;
+  readonly active: ReleaseCheck;
+  readonly rollback: ReleaseCheck;
+  readonly whole: readonly string[];
+}): string | null {
+  const { slots, active, rollback, whole } = facts;
+  const back = versionOf(slots.rollback);
+  if (back !== null && rollback.kind === 'whole') return back;
+  const ran = slots.active.kind === 'lost' ? slots.active.version : versionOf(slots.active);
+  const older = ran === null ? null : chooseOlder(whole, { below: ran, failed: [] });
+  const [newest] = [...whole].sort((one, other) => compareVersions(other, one));
+  const isBetter = rollback.kind === 'unknown' || active.kind === 'absent';
+  return older ?? newest ?? (isBetter ? back : null);
+}
