@@ -16,7 +16,7 @@ import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../install/unlinked.ts';
-import { isLocked } from '../install/lock.ts';
+import { isLocked } from '../install/kernel-locks.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';

@@ -11,17 +11,7 @@
  * Node opens with O_CLOEXEC, so no hook, and no daemon that a hook leaves behind, keeps it.
  */
 
-import {
-  closeSync,
-  constants,
-  fstat,
-  fstatSync,
-  openSync,
-  readFileSync,
-  stat,
-  statSync,
-  type BigIntStats,
-} from 'node:fs';
+import { closeSync, constants, fstat, fstatSync, openSync, stat, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
 import { layoutOf, type Layout } from './layout.ts';
@@ -174,38 +164,7 @@ async function leadsElsewhere(path: string, fd: number): Promise<boolean> {
   }
 }
 
-/**
- * True when the kernel lists a lock on this root, or on another file. For telling only: taking the
- * lock to find out would refuse an agent that starts at the same instant. False where the kernel
- * shows no locks.
- */
-export function isLocked(path: string): boolean {
-  const stat = lookedAt(path);
-  if (!stat) return false;
-  const [major, minor] = [
-    (stat.dev >> 8n) & 0xfffn,
-    (stat.dev & 0xffn) | ((stat.dev >> 12n) & 0xfff00n),
-  ];
-  const hex = (number: bigint): string => number.toString(16).padStart(2, '0');
-  const id = `${hex(major)}:${hex(minor)}:${stat.ino}`;
-  try {
-    const locks = readFileSync('/proc/locks', 'utf8').split('\n');
-    return locks.some((line) => / FLOCK /.test(line) && line.split(/\s+/).includes(id));
-  } catch {
-    return false; // no /proc here
-  }
-}
-
-/** Null also for what this user may not look at: it can tell no lock then. */
-function lookedAt(path: string): BigIntStats | null {
-  try {
-    return statSync(path, { bigint: true });
-  } catch {
-    return null;
-  }
-}
-
-/** The same for one folder under two names, also over a bind mount; null when there is none. */
+/** Equal for one folder under two names, also over a bind mount; null when there is none. */
 export function folderId(path: string): string | null {
   try {
     const { dev, ino } = statSync(path, { bigint: true });

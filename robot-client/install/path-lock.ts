@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { isLocked } from './kernel-locks.ts';
 import type { OwnFolders } from './outside-root.ts';
 
 /** Only its owner may enter: whoever can open the file of a lock can hold it. */
@@ -96,7 +97,9 @@ async function lockOne(file: string, root: string): Promise<number | null> {
     closeSync(fd);
     if (!(thrown instanceof DroverError) || thrown.code === 'ROOT_LOCK_FAILED') return null;
     if (thrown.code !== 'ROBOT_ALREADY_RUNNING') throw thrown;
-    const hint = `stop the other first (fuser -v ${file} names it); it may hold a root of this path that was unmounted`;
+    const hint = isLocked(root)
+      ? thrown.hint
+      : `stop the other first (fuser -v ${root} ${file} names it); it may hold a root of this path that was unmounted or moved`;
     throw new DroverError('ROBOT_ALREADY_RUNNING', thrown.message, { hint, cause: thrown });
   }
 }
@@ -111,7 +114,8 @@ export function flock(fd: number, root: string): Promise<void> {
     const fail = (
       code: 'ROBOT_ALREADY_RUNNING' | 'FLOCK_MISSING' | 'ROOT_LOCK_FAILED',
       why: string,
-    ) => reject(new DroverError(code, `lock ${root}: ${why}`));
+      hint?: string,
+    ) => reject(new DroverError(code, `lock ${root}: ${why}`, hint === undefined ? {} : { hint }));
     const child = spawn('flock', ['-n', '3'], {
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
       stdio: ['ignore', 'ignore', 'pipe', fd],
@@ -127,7 +131,8 @@ export function flock(fd: number, root: string): Promise<void> {
       if (exitCode === 0) return resolve();
       const words = said.trim();
       if (exitCode === 1 && words === '') {
-        return fail('ROBOT_ALREADY_RUNNING', 'another drover-robot works on it');
+        const hint = `stop the other first: fuser -v ${root} names it; each agent needs a --root of its own`;
+        return fail('ROBOT_ALREADY_RUNNING', 'another drover-robot works on it', hint);
       }
       fail('ROOT_LOCK_FAILED', words === '' ? `flock ended with ${exitCode ?? signal}` : words);
     });

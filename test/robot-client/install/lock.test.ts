@@ -3,7 +3,8 @@ import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runHook } from '../../../robot-client/install/hooks.ts';
-import { isLocked, lockRoot } from '../../../robot-client/install/lock.ts';
+import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
+import { lockRoot } from '../../../robot-client/install/lock.ts';
 import { assertRootsApart } from '../../../robot-client/install/roots-apart.ts';
 import { startChild, type Child } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';

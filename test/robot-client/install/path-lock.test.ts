@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
 import { lockRoot } from '../../../robot-client/install/lock.ts';
 import { openRuntime } from '../../../robot-client/install/path-lock.ts';
 import { RootClaims } from '../../../robot-client/install/root-claims.ts';
@@ -34,6 +35,20 @@ describe('the lock of a path', () => {
     const lock = await lockRoot(root, own);
     lock.release();
     lock.release();
+  });
+
+  it('names the one that works on a root that stands there, and a file only of one that was moved', async (t) => {
+    const { folder, own, root } = await machine(t);
+    const claims = new RootClaims(own);
+    t.after(() => claims.release());
+    await claims.take(root);
+    if (!isLocked(root)) return t.skip('the kernel lists no locks of this file system');
+    const usual = new RegExp(`fuser -v ${root} names it`);
+    await assert.rejects(lockRoot(root, own), { hint: usual });
+    await assert.rejects(lockRoot(root), { hint: usual }, 'without a folder for locks');
+    await rename(join(folder, 'data'), join(folder, 'away'));
+    const moved = /run\/drover\/\w+\.lock names it.* unmounted or moved/;
+    await assert.rejects(lockRoot(root, own), { hint: moved });
   });
 
   it('holds for a link that leads to nothing any more', async (t) => {
