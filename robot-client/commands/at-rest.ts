@@ -3,7 +3,7 @@
  * only.
  */
 
-import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
 import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
 import { isForbidden } from '../install/disk-error.ts';
@@ -16,7 +16,7 @@ import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../install/unlinked.ts';
-import { isLocked } from '../install/kernel-locks.ts';
+import { isHeldElsewhere, isLocked } from '../install/kernel-locks.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
@@ -35,6 +35,12 @@ export interface AtRest {
   readonly components: object[];
   readonly lines: string[];
 }
+
+const RUNS_ELSEWHERE =
+  'an agent runs, and not on what stands at the path of its root now: the fleet hears what it says';
+const NOT_ANSWERING =
+  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers';
+const NOT_RUNNING = 'the agent is not running; this is what the disk remembers';
 
 interface ComponentAtRest {
   readonly isWhole: boolean;
@@ -56,9 +62,8 @@ export async function explainAtRest(
   const found: ComponentAtRest[] = [];
   for (const one of roots) found.push(await readable(disk, one, { roots, own }));
   const isHeld = roots.some(({ root }) => [root, ...lockFilesOf(root, own)].some(isLocked));
-  const first = isHeld
-    ? 'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers'
-    : 'the agent is not running; this is what the disk remembers';
+  const isElsewhere = roots.some(({ root }) => isHeldElsewhere(root, lockFilesOf(root, own)));
+  const first = isElsewhere ? RUNS_ELSEWHERE : isHeld ? NOT_ANSWERING : NOT_RUNNING;
   const agent = isHeld ? 'not answering' : 'not running';
   const isWhole = found.every((one) => one.isWhole);
   const components = found.map(({ component }) => component);
@@ -90,10 +95,11 @@ async function explainRoot(
     root,
     roots.map((one) => one.root),
   );
-  const isAbsent = (await disk.kind(root)) === 'absent';
   const away =
     notMounted(root, own) ??
-    (isAbsent ? rootAbsent('look at', root) : await foreignRoot(disk, layout, component));
+    replacedRoot(root, own) ??
+    (await noRoot(disk, layout)) ??
+    (await foreignRoot(disk, layout, component));
   if (away) return untold(component, toProblem(away));
   const untouched = await notTakenOver(disk, layout);
   if (untouched !== null) {
@@ -122,6 +128,24 @@ async function explainRoot(
     held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,
   };
   return { component: reportComponent(view), lines: explainComponent(view, Date.now()), isWhole };
+}
+
+/** A running agent opened another folder than the one that stands at the path now. */
+function replacedRoot(root: string, own: OwnFolders): DroverError | null {
+  if (!isHeldElsewhere(root, lockFilesOf(root, own))) return null;
+  const why = 'an agent runs that opened another folder there, or could open none';
+  return new DroverError('ROOT_REPLACED', `look at ${root}: ${why}`);
+}
+
+/** A folder in which nothing is Drover's is no robot that has nothing installed. */
+async function noRoot(disk: Disk, layout: Layout): Promise<DroverError | null> {
+  const { root, state, releases, active, rollback } = layout;
+  if ((await disk.kind(root)) === 'absent') return rootAbsent('look at', root);
+  for (const path of [state, releases, active, rollback]) {
+    if ((await disk.kind(path)) !== 'absent') return null;
+  }
+  const why = 'no root of a robot: it has no state/, no releases/ and no active';
+  return new DroverError('ROOT_ABSENT', `look at ${root}: ${why}`);
 }
 
 /** What lost files, as the next boot will see it; without hashes, so that it is told at once. */

@@ -1,6 +1,6 @@
 /** Reads which files and folders are locked, from the list that the kernel keeps. */
 
-import { readFileSync, statSync, type BigIntStats } from 'node:fs';
+import { readFileSync, statfsSync, statSync, type BigIntStats } from 'node:fs';
 
 /**
  * True when the kernel lists a lock on this root, or on another file. For telling only: taking the
@@ -16,11 +16,45 @@ export function isLocked(path: string): boolean {
   ];
   const hex = (number: bigint): string => number.toString(16).padStart(2, '0');
   const id = `${hex(major)}:${hex(minor)}:${stat.ino}`;
+  return locked().includes(id);
+}
+
+/** Where inodes of a folder are others for the list than for who looks. */
+const OVERLAY_FS = 0x794c7630;
+
+/**
+ * True when one of the files that stand for a path is locked, and the folder at that path is not:
+ * who holds them opened another folder, or none. By the inode alone: the list names the device of
+ * a subvolume otherwise. False where the list says nothing of such a folder.
+ * @param folder at the path
+ * @param files that stand for the path
+ */
+export function isHeldElsewhere(folder: string, files: readonly string[]): boolean {
+  if (!files.some(isLocked)) return false;
+  const stat = lookedAt(folder);
+  if (!stat) return true;
+  const inode = `:${stat.ino}`;
+  return !isOverlay(folder) && !locked().some((id) => id.endsWith(inode));
+}
+
+function isOverlay(folder: string): boolean {
   try {
-    const locks = readFileSync('/proc/locks', 'utf8').split('\n');
-    return locks.some((line) => / FLOCK /.test(line) && line.split(/\s+/).includes(id));
+    return statfsSync(folder).type === OVERLAY_FS;
   } catch {
-    return false; // no /proc here
+    return true; // nothing is known of it
+  }
+}
+
+/** Device and inode of what is locked; none where there is no /proc. */
+function locked(): string[] {
+  try {
+    const lines = readFileSync('/proc/locks', 'utf8').split('\n');
+    const fields = lines.filter((line) => / FLOCK /.test(line)).map((line) => line.split(/\s+/));
+    return fields.flatMap((words) =>
+      words.filter((word) => /^[0-9a-f]+:[0-9a-f]+:\d+$/.test(word)),
+    );
+  } catch {
+    return [];
   }
 }
 

@@ -1,12 +1,15 @@
 /** What `status` and `explain` say of a root while no agent runs. */
 
 import assert from 'node:assert/strict';
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
+import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
+import { openRuntime } from '../../../robot-client/install/path-lock.ts';
+import { RootClaims } from '../../../robot-client/install/root-claims.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
@@ -67,6 +70,43 @@ describe('a robot without an agent', () => {
     await mkdir(join(root, 'active'));
     await mkdir(join(root, 'releases/1.0.0'), { recursive: true });
     assert.match((await told(root)).text, /SLOT_FOLDER/);
+  });
+
+  it('says ROOT_REPLACED while an agent runs whose root was moved away, and when another stands there', async (t) => {
+    const folder = await tempFolder(t);
+    const { own } = openRuntime({ runtime: join(folder, 'run'), memory: null });
+    const root = join(folder, 'app');
+    const claims = new RootClaims(own);
+    t.after(() => claims.release());
+    await claims.take(root);
+    if (!isLocked(root)) return t.skip('the kernel lists no locks of this file system');
+    await mkdir(join(root, 'state'));
+    const look = async () => explainAtRest(realDisk, [{ component: 'app', root }], own);
+    assert.doesNotMatch((await look()).lines.join('\n'), /ROOT_REPLACED/);
+    await rename(root, `${root}.old`);
+    for (const isThere of [false, true]) {
+      if (isThere) await mkdir(join(root, 'state'), { recursive: true });
+      const { agent, isWhole, lines, components } = await look();
+      assert.deepEqual([agent, isWhole], ['not answering', false]);
+      assert.match(lines[0] ?? '', /an agent runs, and not on what stands at the path/);
+      assert.match(lines.join('\n'), /ROOT_REPLACED/);
+      assert.doesNotMatch(lines.join('\n'), /ROOT_ABSENT|nothing installed|first start/);
+      assert.match(JSON.stringify(components), /ROOT_REPLACED/);
+    }
+    await rm(root, { recursive: true });
+    await rename(`${root}.old`, root);
+    assert.doesNotMatch((await look()).lines.join('\n'), /ROOT_REPLACED/);
+  });
+
+  it('says of a folder in which nothing is of Drover that it is no root, and not that it is well', async (t) => {
+    const folder = await tempFolder(t);
+    for (const name of ['', 'hosts']) {
+      if (name !== '') await writeFile(join(folder, name), 'localhost');
+      const { text, isWhole } = await told(folder);
+      assert.equal(isWhole, false);
+      assert.match(text, /no root of a robot.*ROOT_ABSENT.*check the path of --root/);
+      assert.doesNotMatch(text, /nothing installed/);
+    }
   });
 
   it('has words for a link that is gone, when nothing says where it led', async (t) => {
