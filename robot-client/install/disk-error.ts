@@ -4,7 +4,7 @@
  * own file or folder goes is a third. A hint names the path and who asked.
  */
 
-import { lstatSync, statSync } from 'node:fs';
+import { lstatSync, statfsSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
@@ -41,6 +41,7 @@ export function diskError(what: string, path: string, cause: unknown): DroverErr
       ...(hint !== undefined && { hint }),
     });
   const ofDisk = DISK_CODES[errno];
+  if (ofDisk === 'DISK_FULL' && isOutOfInodes(path)) return fail(ofDisk, inodesHint(path));
   if (ofDisk !== undefined) return fail(ofDisk);
   if (errno === 'EACCES') return fail('PERMISSION_DENIED', forbiddenHint(path));
   if (errno === 'EPERM') return fail('PERMISSION_DENIED', frozenHint(path));
@@ -57,6 +58,19 @@ const forbiddenHint = (path: string): string =>
 
 const frozenHint = (path: string): string =>
   `${whoAmI()} may not change this: lsattr -d ${path} ${dirname(path)} shows a mark of immutable or append-only, which chattr -i -a takes off; else ls -ld shows whose it is: run the command as that user or as root`;
+
+const inodesHint = (path: string): string =>
+  `no inodes are left for new files, though there may be room: df -i ${dirname(path)}; remove small files; it goes on by itself`;
+
+/** A file system that counts none has none to be out of. */
+function isOutOfInodes(path: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(dirname(path));
+    return files > 0 && ffree === 0;
+  } catch {
+    return false;
+  }
+}
 
 function whoAmI(): string {
   try {

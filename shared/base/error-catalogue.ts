@@ -285,7 +285,11 @@ export const CATALOGUE = {
     'raise --max-store on the broker; what is withdrawn makes room after an hour',
     'later',
   ),
-  DISK_FULL: refused('operator', 'free space on the disk that the message names', 'later'),
+  DISK_FULL: refused(
+    'operator',
+    'free space on the disk that the message names (df -h PATH), or inodes where df -i PATH shows none left',
+    'later',
+  ),
   ACCESS_DENIED: refused(
     'operator',
     'use a user whose role may do this (--username and --password-file, or --token-file): docs/operations.md has a table of roles; drover-broker passwd --file FILE --user NAME --role ROLE sets one',

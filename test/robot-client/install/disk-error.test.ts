@@ -1,0 +1,42 @@
+/** What the system says of a path, told with a code and with what a person can do about it. */
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { canMount, mounts } from '../../e2e/mounted-roots.ts';
+
+const FILES = 64;
+
+/** Writes files until the disk refuses one. */
+async function fill(folder: string, bytes: Uint8Array): Promise<DroverError> {
+  for (let nth = 0; nth < FILES; nth += 1) {
+    try {
+      const file = await realDisk.open(join(folder, `file-${nth}`), 'create');
+      await file.write(bytes, 0).finally(() => file.close());
+    } catch (thrown) {
+      assert.ok(thrown instanceof DroverError, String(thrown));
+      return thrown;
+    }
+  }
+  throw new TypeError(`${FILES} files found room`);
+}
+
+describe('a disk that is full', () => {
+  for (const [what, options, bytes, hint] of [
+    ['without inodes names df -i', 'size=8m,nr_inodes=16', 1, /no inodes are left.*df -i/],
+    ['without room names df -h', 'size=256k', 64 * 1024, /df -h PATH/],
+  ] as const) {
+    it(`${what}, and the code is DISK_FULL`, async (t) => {
+      if (!canMount(t)) return;
+      const mounted = mounts(t);
+      const folder = join(await tempFolder(t), 'disk');
+      await mounted.tmpfs(folder, options);
+      const refusal = await fill(folder, new Uint8Array(bytes));
+      assert.equal(refusal.code, 'DISK_FULL');
+      assert.match(refusal.hint, hint);
+    });
+  }
+});
