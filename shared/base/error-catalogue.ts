@@ -426,7 +426,7 @@ export const CATALOGUE = {
   DISK_WRITE_FAILED: refused('operator', LOOK_AT_DISK, 'later'),
   DISK_READ_ONLY: refused(
     'operator',
-    'mount the disk that the message names read-write (mount -o remount,rw); it is looked at again by itself',
+    'mount the disk that the message names read-write (mount -o remount,rw); after an error of the file system (dmesg) that is not enough: stop agent and application, umount, fsck, mount; it is looked at again by itself',
     'later',
   ),
   LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
-import { canMount, mounts } from '../../e2e/mounted-roots.ts';
+import { canMount, mounts, remount } from '../../e2e/mounted-roots.ts';
 
 const FILES = 64;
 
@@ -39,4 +39,18 @@ describe('a disk that is full', () => {
       assert.match(refusal.hint, hint);
     });
   }
+});
+
+describe('a disk that is read-only', () => {
+  it('names both ways to make it writable: after an error of the file system a remount is not enough', async (t) => {
+    if (!canMount(t)) return;
+    const mounted = mounts(t);
+    const folder = join(await tempFolder(t), 'disk');
+    await mounted.tmpfs(folder, 'size=1m');
+    remount(folder, 'ro');
+    await assert.rejects(realDisk.open(join(folder, 'file'), 'create'), {
+      code: 'DISK_READ_ONLY',
+      hint: /remount,rw.*umount, fsck, mount/,
+    });
+  });
 });
