@@ -103,11 +103,13 @@ function whyOfSibling({ path, id }: FoundEntry, { siblings = [] }: RootFacts): s
 /** Null for a release that Drover made and that nothing needs any more. */
 function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
   const { name, kind } = entry;
-  const { slots, recipes, seals } = facts;
+  const { slots, recipes, seals, adopted } = facts;
   if (kind !== 'folder') return `a ${kind}, which Drover did not make`;
   if (!isVersion(name)) return 'its name is no version: Drover did not make it';
   if (!recipes.includes(name) && !seals.includes(name)) {
-    return 'no recipe or seal says that Drover made it';
+    // It can be linked again by `recover`, like a release of Drover's.
+    if (adopted.includes(name)) return 'it was adopted, and what was adopted is never removed';
+    return 'no recipe or seal says that Drover made it or adopted it';
   }
   if (name === facts.spare) return 'kept as the last whole one: what the slots lead to is not';
   if (versionOf(slots.active) === null) return 'kept while active leads to no release';

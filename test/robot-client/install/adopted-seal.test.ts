@@ -5,6 +5,7 @@ import { access, mkdir, readlink, rm, truncate, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
+import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import {
@@ -15,6 +16,7 @@ import {
 } from '../../../robot-client/install/layout.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { wholeReleases } from '../../../robot-client/install/whole-releases.ts';
 import { readMachineState } from '../../../robot-client/update/state-file.ts';
 import { returnFrom } from '../../../robot-client/update/way-back.ts';
 import { jobTo } from './root-worlds.ts';
@@ -146,6 +148,16 @@ describe('an adopted release', () => {
       for (const version of [ACTIVE, ROLLBACK]) await access(adoptedSealFile(layout, version));
       if (!isCut) break;
     }
+  });
+
+  it('is said to be adopted where it stays without a link, as recover takes it for whole', async (t) => {
+    const { root, layout } = await adopted(t);
+    await mkdir(releaseFolder(layout, '1.0.0'), { recursive: true });
+    await rm(layout.active);
+    await realDisk.symlink('releases/1.0.0', layout.active);
+    const { lines } = await explainAtRest(realDisk, [{ component: 'app', root }]);
+    assert.match(lines.join('\n'), /stays in releases\/: 0\.0\.0: it was adopted/);
+    assert.deepEqual(await wholeReleases(realDisk, layout), [ACTIVE, ROLLBACK]);
   });
 
   it('is adopted without a seal on a disk that refuses it', async (t) => {
