@@ -371,7 +371,7 @@ export const CATALOGUE = {
   ),
   READY_DEADLINE: refused(
     'operator',
-    'see what keeps the robot busy: drover-robot explain; it is tried again by itself',
+    'see what kept the robot busy as the message says it: its hook ready or POST /ready; a longer --ready-deadline waits longer; it is tried again by itself',
     'later',
   ),
   HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
@@ -382,7 +382,7 @@ export const CATALOGUE = {
   ),
   ACTIVE_CHANGED: refused(
     'operator',
-    'somebody led active elsewhere while the version was on probation: it is not installed again by itself; drover-robot retry takes it after all, and so does another rollout',
+    'somebody led active to another release than the one that was updated to: it is not installed again by itself; nothing has to be done to stay on what runs, drover-robot retry takes it after all, and so does another rollout',
   ),
   BOOT_LIMIT_REACHED: refused(
     'operator',
@@ -391,7 +391,7 @@ export const CATALOGUE = {
   LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
   ROLLBACK_FAILED: refused(
     'operator',
-    'go to the robot: drover-robot explain says what is in the way',
+    'go to the robot: look with ls -l and lsattr -d at the path in the message or at its root (active, rollback, active.new), mend it, then type drover-robot retry; it is tried again by itself as well, less and less often',
   ),
   RELEASE_DAMAGED: refused(
     'operator',

@@ -15,7 +15,11 @@ async function fill(folder: string, bytes: Uint8Array): Promise<DroverError> {
   for (let nth = 0; nth < FILES; nth += 1) {
     try {
       const file = await realDisk.open(join(folder, `file-${nth}`), 'create');
-      await file.write(bytes, 0).finally(() => file.close());
+      try {
+        await file.write(bytes, 0);
+      } finally {
+        await file.close();
+      }
     } catch (thrown) {
       assert.ok(thrown instanceof DroverError, String(thrown));
       return thrown;

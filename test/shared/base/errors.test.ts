@@ -26,6 +26,17 @@ test('a hint that sends a person to look says with what', () => {
   }
 });
 
+test('a hint that explain may print says more than to type explain', () => {
+  const circular = Object.entries(CATALOGUE).filter(([, { hint }]) => /robot explain/.test(hint));
+  assert.deepEqual(circular, []);
+  assert.match(CATALOGUE.ROLLBACK_FAILED.hint, /ls -l.*drover-robot retry/);
+});
+
+test('the hint of a link that was changed holds on probation and at rest', () => {
+  assert.doesNotMatch(CATALOGUE.ACTIVE_CHANGED.hint, /probation/);
+  assert.match(CATALOGUE.ACTIVE_CHANGED.hint, /drover-robot retry takes it after all/);
+});
+
 test('an error carries what its catalogue entry says, unless a better hint is given', () => {
   const error = new DroverError('TOO_OLD', 'take 2.0.0: too old', { facts: { got: '1.0.0' } });
   assert.deepEqual([error.fault, error.retry, error.exit], ['operator', 'never', 3]);
