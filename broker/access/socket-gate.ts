@@ -34,6 +34,10 @@ export class SocketGate {
   /** To be called before other listeners of `connection`: what is refused is destroyed by then. */
   guard(server: Server): void {
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
+    server.on('error', ({ message }: Error) => {
+      if (!server.listening) return; // who wanted it to listen says why it does not
+      this.#seldom.warn('accept', { error: message }, 'a connection could not be taken');
+    });
   }
 
   /** False when this user has its share of connections already. */

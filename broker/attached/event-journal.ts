@@ -9,7 +9,7 @@ import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { SteadyDatabase, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
 
 const PREFIX = 'event/';
 const RANGE = { gte: PREFIX, lt: 'event0' };
@@ -78,7 +78,7 @@ export class EventJournal {
     await this.#database.assertWritable();
   }
 
-  snapshot(): AsyncIterable<[string, Uint8Array]> {
+  snapshot(): DatabaseSnapshot {
     return this.#database.snapshot();
   }
 

@@ -45,7 +45,8 @@ export async function openBackupDoor(options: {
   const path = socketOf(dataFolder);
   await rm(path, { force: true });
   const isOpen = await new Promise<boolean>((resolve) => {
-    server.once('error', (error) => {
+    server.on('error', (error) => {
+      if (server.listening) return log.warn({ error: String(error) }, 'backup call not taken');
       // A path beyond 107 bytes, or a file system without sockets: all else works as ever.
       log.warn({ path, error: String(error) }, 'no backups while this runs');
       resolve(false);
@@ -72,7 +73,7 @@ export async function callBackupDoor(
   const options = { socketPath: socketOf(dataFolder), path, method: 'POST' };
   const answer = await new Promise<IncomingMessage | null>((resolve, reject) => {
     const call = request(options, resolve);
-    call.once('error', (error: NodeJS.ErrnoException) => {
+    call.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(null);
       const why = `call the broker of ${dataFolder}: ${error.message}`;
       reject(new DroverError('BROKER_UNREACHABLE', why, { cause: error }));

@@ -9,6 +9,8 @@ import type { Readable } from 'node:stream';
 import { pack, type Pack } from 'tar-stream';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { addEntry } from '../../shared/io/tar-entry.ts';
+import type { DatabaseSnapshot } from '../control/durable-level.ts';
 import {
   CHUNKS_FOLDER,
   END_ENTRY,
@@ -23,7 +25,7 @@ import {
 
 /** Entries as they were when `snapshot` was called. */
 export interface Snapshotted {
-  snapshot(): AsyncIterable<DatabaseRecord>;
+  snapshot(): DatabaseSnapshot;
 }
 
 export interface BackupSource {
@@ -46,7 +48,7 @@ export function writeBackup(source: BackupSource, options: BackupOptions): Reada
   const snapshots = [...source.databases].map(
     ([name, database]) => [name, database.snapshot()] as const,
   );
-  fill(tar, source, { ...options, snapshots }).then(
+  fillAndClose(tar, source, { ...options, snapshots }).then(
     () => tar.finalize(),
     (error: unknown) => tar.destroy(error instanceof Error ? error : new Error(String(error))),
   );
@@ -54,7 +56,16 @@ export function writeBackup(source: BackupSource, options: BackupOptions): Reada
 }
 
 interface Plan extends BackupOptions {
-  readonly snapshots: readonly (readonly [string, AsyncIterable<DatabaseRecord>])[];
+  readonly snapshots: readonly (readonly [string, DatabaseSnapshot])[];
+}
+
+async function fillAndClose(tar: Pack, source: BackupSource, plan: Plan): Promise<void> {
+  try {
+    await fill(tar, source, plan);
+  } finally {
+    // Also those that a reader who went away never came to.
+    for (const [, snapshot] of plan.snapshots) await snapshot.close();
+  }
 }
 
 async function fill(tar: Pack, { chunks }: BackupSource, plan: Plan): Promise<void> {
@@ -101,24 +112,4 @@ async function* segmentsOf(entries: AsyncIterable<DatabaseRecord>): AsyncGenerat
     [pieces, bytes] = [[], 0];
   }
   if (pieces.length > 0) yield Buffer.concat(pieces);
-}
-
-/** Resolves when whoever reads has taken it: nothing piles up behind a slow disk or link. */
-async function addEntry(
-  tar: Pack,
-  header: { name: string; mtime: Date; mode: number },
-  bytes: Uint8Array,
-): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const gone = (): void => reject(new Error('nobody reads the backup any more'));
-    tar.once('close', gone);
-    const done = (error?: Error | null): void => {
-      tar.off('close', gone);
-      if (error) reject(error);
-      else resolve();
-    };
-    const entry = tar.entry({ ...header, size: bytes.byteLength }, done);
-    if (!entry) return done(new Error('nobody reads the backup any more'));
-    entry.end(bytes);
-  });
 }

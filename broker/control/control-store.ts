@@ -7,7 +7,7 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { filterMatches } from '../mqtt/session-filters.ts';
-import { SteadyDatabase } from './durable-level.ts';
+import { SteadyDatabase, type DatabaseSnapshot } from './durable-level.ts';
 
 export interface RetainedMessage {
   readonly topic: string;
@@ -84,7 +84,7 @@ export class ControlStore {
     this.#messages.set(topic, { topic, payload: value.subarray(1), qos });
   }
 
-  snapshot(): AsyncIterable<[string, Uint8Array]> {
+  snapshot(): DatabaseSnapshot {
     return this.#database.snapshot();
   }
 

@@ -16,6 +16,11 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { isOfLevel, isTable } from './data-folder.ts';
 import { isWholeTable } from './table-check.ts';
 
+/** Until it is closed the database keeps what is removed meanwhile. */
+export interface DatabaseSnapshot extends AsyncIterable<readonly [string, Uint8Array]> {
+  close(): Promise<void>;
+}
+
 type Encoding = 'utf8' | 'buffer' | 'view';
 
 export interface ValueOptions {
@@ -122,7 +127,7 @@ export class SteadyDatabase {
   }
 
   /** All entries as they are now, whatever is written while they are read; values as they lie. */
-  snapshot(): AsyncIterable<[string, Uint8Array]> {
+  snapshot(): DatabaseSnapshot {
     return this.#level.iterator<string, Uint8Array>({ valueEncoding: 'view' });
   }
 

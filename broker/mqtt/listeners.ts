@@ -175,7 +175,7 @@ export class Listeners {
     const { host } = this.#options;
     try {
       await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
+        server.on('error', reject); // later ones: see the gate
         server.listen(port, host, resolve);
       });
     } catch (cause) {

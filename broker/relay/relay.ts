@@ -27,7 +27,7 @@ import {
 import { RefusedProgress, seqOfRefused } from '../../shared/rules/refused-progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import { SteadyDatabase } from '../control/durable-level.ts';
+import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
 import type { ReportSink } from '../control/intake.ts';
@@ -181,7 +181,7 @@ export class Relay implements ReportSink {
   }
 
   /** What stands in its database now, for a backup. */
-  snapshot(): AsyncIterable<[string, Uint8Array]> {
+  snapshot(): DatabaseSnapshot {
     return this.#database.snapshot();
   }
 

@@ -29,7 +29,7 @@ export function makeNotifier(command: string): Notify {
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         words = (words + text).slice(-LIMITS.hookOutputBytesMax);
       });
-      child.once('error', (error) => {
+      child.on('error', (error) => {
         clearTimeout(timer);
         fail(error.message);
       });

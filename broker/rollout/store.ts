@@ -11,7 +11,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { markSchema, type CounterMark } from './counters.ts';
 import { encodeRun, parseRun, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
-import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { SteadyDatabase, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
 
 export interface Saved {
   readonly run: RolloutRun;
@@ -123,7 +123,7 @@ export class LevelRolloutStore implements RolloutStore {
     await this.#database.batch([{ type: 'del', key: SELF_KEY }, floor], { sync: true });
   }
 
-  snapshot(): AsyncIterable<[string, Uint8Array]> {
+  snapshot(): DatabaseSnapshot {
     return this.#database.snapshot();
   }
 

@@ -17,6 +17,7 @@ import tar from 'tar-stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { addEntry, openEntry, roomInEntry } from '../../shared/io/tar-entry.ts';
 import type { PlannedEntry } from './plan-tree.ts';
 
 export interface PackedPayload {
@@ -116,7 +117,7 @@ async function* tarPieces(
 async function feed(pack: tar.Pack, root: string, entries: readonly PlannedEntry[]): Promise<void> {
   for (const entry of entries) {
     if (entry.kind === 'file') await feedFile(pack, root, entry);
-    else await feedHeader(pack, entry);
+    else await addEntry(pack, headerOf(entry), null);
   }
   pack.finalize();
 }
@@ -137,12 +138,6 @@ function headerOf(entry: PlannedEntry): Partial<tar.Header> & { name: string } {
   };
 }
 
-async function feedHeader(pack: tar.Pack, entry: PlannedEntry): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    pack.entry(headerOf(entry), (error) => (error ? reject(error) : resolve()));
-  });
-}
-
 async function feedFile(pack: tar.Pack, root: string, entry: PlannedEntry): Promise<void> {
   const changed = (why: string, cause?: unknown) =>
     new DroverError('FILE_UNREADABLE', `build: read ${entry.path}: ${why}`, { cause });
@@ -156,12 +151,13 @@ async function feedFile(pack: tar.Pack, root: string, entry: PlannedEntry): Prom
     const before = await handle.stat();
     if (!before.isFile() || before.size !== entry.bytes)
       throw changed('it changed while the bundle was built');
-    const { sink, done } = openEntry(pack, entry);
+    const opened = openEntry(pack, headerOf(entry));
+    const { sink, done } = opened;
     let sent = 0;
     for await (const piece of handle.createReadStream({ autoClose: false })) {
       sent += (piece as Buffer).byteLength;
       if (sent > entry.bytes) break;
-      if (!sink.write(piece)) await drained(sink, pack);
+      if (!sink.write(piece)) await roomInEntry(opened, pack);
     }
     if (sent !== entry.bytes) throw changed('it changed while the bundle was built');
     sink.end(null);
@@ -171,31 +167,4 @@ async function feedFile(pack: tar.Pack, root: string, entry: PlannedEntry): Prom
   } finally {
     await handle.close();
   }
-}
-
-function openEntry(pack: tar.Pack, entry: PlannedEntry) {
-  let settle: (error?: Error | null) => void = () => undefined;
-  const done = new Promise<void>((resolve, reject) => {
-    settle = (error) => (error ? reject(error) : resolve());
-  });
-  done.catch(() => undefined); // awaited after the last piece; an earlier failure ends the pipe
-  const sink = pack.entry(headerOf(entry), (error) => settle(error));
-  sink.on('error', () => undefined); // told by the callback
-  return { sink, done };
-}
-
-/** Waits for room; a reader that went away ends the wait as well. */
-async function drained(sink: ReturnType<tar.Pack['entry']>, pack: tar.Pack): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const onClose = (): void => {
-      sink.off('drain', onDrain);
-      reject(new Error('the archive was abandoned'));
-    };
-    const onDrain = (): void => {
-      pack.off('close', onClose);
-      resolve();
-    };
-    sink.once('drain', onDrain);
-    pack.once('close', onClose);
-  });
 }

@@ -95,7 +95,7 @@ async function run(
     said = `${said}${bytes.toString()}`.slice(-STDERR_CHARS_MAX);
   });
   const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
+    child.on('error', reject);
     child.once('close', (code) => resolve(code));
   });
   const [code] = await Promise.all([ended, read(child.stdout)]);

@@ -139,7 +139,7 @@ function follow(
   }, timeoutMs);
   signal?.addEventListener('abort', kill);
 
-  child.once('error', (error) => {
+  child.on('error', (error) => {
     end(() => resolve(failed(`hook ${name} could not be started: ${error.message}`)));
   });
   child.once('exit', (exitCode, killedBy) => {

@@ -123,7 +123,7 @@ export function flock(fd: number, root: string): Promise<void> {
     });
     let said = '';
     child.stderr?.on('data', (bytes: Buffer) => (said = (said + bytes).slice(0, 500)));
-    child.once('error', (error: NodeJS.ErrnoException) => {
+    child.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return fail('FLOCK_MISSING', 'there is no program flock here');
       fail('ROOT_LOCK_FAILED', `could not run flock: ${error.message}`);
     });

@@ -249,7 +249,7 @@ function somebodyListens(socketPath: string): Promise<boolean> {
       probe.destroy();
       resolve(true);
     });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
+    probe.on('error', (error: NodeJS.ErrnoException) => {
       // A full queue or a socket we may not write to belongs to somebody who lives.
       resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
@@ -265,7 +265,8 @@ function unusable(socketPath: string, cause: Error): DroverError {
 
 function listen(server: Server, socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(unusable(socketPath, error)));
+    // Also later ones, when a caller could not be taken: it sees that itself.
+    server.on('error', (error) => reject(unusable(socketPath, error)));
     server.listen(socketPath, () => resolve());
   });
 }

@@ -22,6 +22,7 @@ import {
 import { attachmentPartName, isAttachmentKind } from '../formats/attachments.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { openEntry } from './tar-entry.ts';
 import type { Manifest } from '../formats/manifest.ts';
 
 /**
@@ -125,8 +126,7 @@ export async function writeBundleTar(
   written.catch(() => undefined); // awaited below; a failure also ends the loop by destroying pack
   for (const { name, bytes } of await listParts(bundle.folder, bundle.manifest)) {
     const header = { name, size: bytes, mode: 0o644, mtime: new Date(0), uid: 0, gid: 0 };
-    const entry = pack.entry(header);
-    await pipeline(createReadStream(join(bundle.folder, name)), entry);
+    await pipeline(createReadStream(join(bundle.folder, name)), openEntry(pack, header).sink);
   }
   pack.finalize();
   await written;

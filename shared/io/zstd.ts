@@ -71,7 +71,7 @@ class ZstdChild {
     });
     const ended = new Promise<string | null>((resolve) => {
       this.#leave = () => resolve('SIGKILL');
-      child.once('error', (error) => this.#fail(this.#unstartable(error)));
+      child.on('error', (error) => this.#fail(this.#unstartable(error)));
       child.once('close', (code, killedBy) => resolve(code === 0 ? null : `${killedBy ?? code}`));
     });
     try {

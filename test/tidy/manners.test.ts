@@ -51,6 +51,27 @@ test('no failure is swallowed without a word about it', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('a peer that goes away ends no program: every failure of a stream has an owner to the end', () => {
+  const rules: readonly (readonly [RegExp, string, readonly string[]])[] = [
+    // The second 'error' of an emitter whose listener went with the first ends the process.
+    [/\.once\('error'/, "on('error'", []],
+    // The sink of an archive fails with whoever reads the archive.
+    [/\b(?:pack|tar)\.entry\(/, 'openEntry, addEntry', ['shared/io/tar-entry.ts']],
+    // It forwards no failure, neither of its source nor of its end.
+    [/\.pipe\(/, 'pipeline', ['broker/backup/read.ts', 'publisher/bundle/xattrs.ts']],
+  ];
+  const wrong = productSources()
+    .filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path))
+    .flatMap(({ path, code }) =>
+      rules.flatMap(([pattern, instead, allowed]) =>
+        allowed.includes(path)
+          ? []
+          : placesOf({ path, text: code }, pattern).map((place) => `${place}: want ${instead}`),
+      ),
+    );
+  assert.deepEqual(wrong, []);
+});
+
 test('nothing is left for later in the sources', () => {
   const marks = new RegExp(
     `\\b(?:${['TO', 'FIX', 'XX'].map((a, i) => a + ['DO', 'ME', 'X'][i]).join('|')})\\b`,

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { decodeRecords, encodeRecord, readEntryName } from '../../../broker/backup/format.ts';
@@ -18,6 +19,7 @@ import { runRestore } from '../../../broker/backup/restore.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 
@@ -83,6 +85,28 @@ describe('a backup', () => {
     const stream = writeBackup(source, { hasChunks: true, now: NOW });
     for await (const _ of stream) break;
     assert.equal(stream.destroyed, true);
+  });
+
+  it('keeps no snapshot open for a reader that hung up, of no database', async (t) => {
+    const { control, chunks } = await openStores(t);
+    await control.put('k', randomBytes(LIMITS.backupSegmentBytes), { sync: true });
+    const open = new Set<string>();
+    const watched = (name: string) => ({
+      snapshot: () => {
+        open.add(name);
+        const snapshot = control.snapshot();
+        const close = async () => {
+          await snapshot.close();
+          open.delete(name);
+        };
+        return { [Symbol.asyncIterator]: () => snapshot[Symbol.asyncIterator](), close };
+      },
+    });
+    const databases = new Map(['control', 'sessions'].map((name) => [name, watched(name)]));
+    const reader = new Writable({ write: (_piece, _encoding, done) => done(new Error('gone')) });
+    const stream = writeBackup({ databases, chunks }, { hasChunks: true, now: NOW });
+    await assert.rejects(pipeline(stream, reader), /gone/);
+    await waitUntil('all to be closed', () => open.size === 0);
   });
 
   it('is refused when it is cut off or a bit of what it says is another', async (t) => {

@@ -75,7 +75,9 @@ export async function backupDoor(): Promise<Door> {
     ['a', utf8('1')],
     ['b', new Uint8Array(300)],
   ];
-  const database = { snapshot: () => Readable.from(records) };
+  const database = {
+    snapshot: () => Object.assign(Readable.from(records), { close: async () => undefined }),
+  };
   const chunks = { list: () => Readable.from([[hash]]), get: async () => chunk };
   const source = { databases: new Map([['control', database]]), chunks };
   const whole = new Uint8Array(await buffer(writeBackup(source, { hasChunks: true, now: 0 })));
