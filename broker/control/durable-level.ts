@@ -285,11 +285,18 @@ export async function repairLevel(folder: string): Promise<void> {
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(folder);
 }
 
-/** Without `CURRENT` LevelDB begins an empty database there and removes the files of the old one. */
+/**
+ * Without `CURRENT` LevelDB begins an empty database there and removes the files of the old one.
+ * Of one that names anything else it says only that this file is not there.
+ */
 async function assertNotHeadless(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  if (names.includes('CURRENT') || !names.some(isOfLevel)) return;
-  throw damaged(folder, 'its file CURRENT is missing');
+  if (!names.some(isOfLevel)) return;
+  if (!names.includes('CURRENT')) throw damaged(folder, 'its file CURRENT is missing');
+  const current = await readFile(join(folder, 'CURRENT'), 'latin1').catch(() => null);
+  if (current === null) return; // LevelDB says why it cannot be read
+  if (/^MANIFEST-\d+\n$/.test(current)) return;
+  throw damaged(folder, 'its file CURRENT names no MANIFEST');
 }
 
 /** Names of its tables that are not whole by their checksums; those that cannot be read are not. */

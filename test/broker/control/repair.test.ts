@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
-import { openDataFolder } from '../../../broker/control/data-folder.ts';
+import { describe, it, test, type TestContext } from 'node:test';
+import { leveldbsIn, openDataFolder } from '../../../broker/control/data-folder.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
+import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { repairFolder } from '../../../broker/control/repair.ts';
 import { runTool } from '../../helpers/block-device.ts';
 import { startDrover, type Child } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { startBrokerChild } from '../../e2e/broker-child.ts';
 
 const ROBOTS = 40;
 
@@ -39,6 +41,10 @@ const DAMAGES: readonly [string, (folder: string) => Promise<void>][] = [
   ['an empty CURRENT', (folder) => writeFile(join(folder, 'CURRENT'), '')],
   ['no CURRENT', (folder) => rm(join(folder, 'CURRENT'))],
   ['a CURRENT that names nothing', (folder) => writeFile(join(folder, 'CURRENT'), 'MANIFEST-99\n')],
+  ['a CURRENT of other words', (folder) => writeFile(join(folder, 'CURRENT'), 'garbage\n')],
+  ['a CURRENT of zeroes', (folder) => writeFile(join(folder, 'CURRENT'), Buffer.alloc(16))],
+  ['a CURRENT cut short', (folder) => truncate(join(folder, 'CURRENT'), 9)],
+  ['a CURRENT that leads away', (folder) => writeFile(join(folder, 'CURRENT'), '../x\n')],
   ['a zeroed MANIFEST', async (folder) => writeFile(await manifestOf(folder), Buffer.alloc(4096))],
   ['no MANIFEST', async (folder) => rm(await manifestOf(folder))],
   ['an empty MANIFEST', async (folder) => truncate(await manifestOf(folder), 0)],
@@ -67,6 +73,27 @@ describe('a damaged database', () => {
       assert.ok((await readdir(join(data, done.kept ?? ''))).length > 0, 'the damaged one is kept');
     });
   }
+});
+
+test('every database of a broker whose CURRENT was overwritten is repaired, and the broker starts', async (t) => {
+  const first = await startBrokerChild(t);
+  await first.child.stop();
+  // As a broker with a trust root and a rollout key would make them.
+  for (const name of ['garbage', 'rollouts']) {
+    await (await SteadyDatabase.open(join(first.data, name), 'utf8')).close();
+  }
+  const names = await leveldbsIn(first.data);
+  assert.deepEqual(names, ['control', 'garbage', 'rollouts', 'sessions']);
+  for (const name of names) await writeFile(join(first.data, name, 'CURRENT'), 'garbage\n');
+  const refused = startDrover(t, 'broker', ['--data', first.data]);
+  assert.notEqual((await refused.exit).code, 0, refused.describe());
+  assert.match(refused.stderr, /DATABASE_DAMAGED[^]*hint: .*drover-broker repair/);
+  const done = await repairFolder(first.data, false);
+  assert.deepEqual(
+    done.map(({ database, status }) => [database, status]),
+    names.map((name) => [name, 'repaired']),
+  );
+  await startBrokerChild(t, { data: first.data });
 });
 
 /** The log is in a table after the database was opened once more. */
