@@ -11,7 +11,12 @@ import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
-import { missingSignatures, planNextTrust, trustLifeMs } from '../trust/plan-trust.ts';
+import {
+  assertRootKeys,
+  missingSignatures,
+  planNextTrust,
+  trustLifeMs,
+} from '../trust/plan-trust.ts';
 import { parsePublicKey } from '../trust/public-key.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
@@ -84,6 +89,7 @@ export async function runRotate(
   });
   const next = parseTrust(bytes);
   const signers = await openSigners(argv, rootKeysOf(current, next));
+  assertRootKeys(signers, { current, next });
   const update = await signEnvelope(PAYLOAD_TYPES.trust, bytes, signers);
   if (!argv.dryRun) {
     await writeNew(argv.out, bytes);
@@ -112,6 +118,7 @@ export async function runSign(
   const before = readInput(argv.update, `trust update ${argv.update}`);
   const next = peekTrustUpdate(before);
   const signers = await openSigners(argv, rootKeysOf(current, next));
+  assertRootKeys(signers, { current, next });
   const update = await coSignEnvelope(before, PAYLOAD_TYPES.trust, signers);
   if (!argv.dryRun) await writeFileAtomic(argv.update, update);
   const missing = missingSignatures(update, { current, next });

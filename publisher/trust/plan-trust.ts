@@ -7,8 +7,10 @@ import { isTrustEnding, isTrustExpired } from '../../shared/rules/trust-life.ts'
 import { signersOf } from '../../shared/formats/envelope.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { keyIdOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import {
   parseTrust,
+  rolesOfKey,
   type KeyRole,
   type RoleName,
   type TrustRoot,
@@ -84,6 +86,27 @@ export function planNextTrust(input: {
   const roles = { root: role('root'), release: role('release'), rollout: role('rollout') };
   const { fleet } = current;
   return planTrust({ version: current.version + 1, fleet, expiresAtMs, issuedAtMs, roles });
+}
+
+/**
+ * Asked before anything is signed or written: of an update only root keys count, those of the root
+ * before it and its own.
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN
+ */
+export function assertRootKeys(
+  signers: readonly { readonly publicKey: PublicKeyHex }[],
+  { current, next }: { current: TrustRoot; next: TrustRoot },
+): void {
+  for (const { publicKey } of signers) {
+    if ([current, next].some(({ roles }) => roles.root.keys.includes(publicKey))) continue;
+    const roles = [...new Set([...rolesOfKey(current, publicKey), ...rolesOfKey(next, publicKey)])];
+    const got = roles.length === 0 ? 'no role' : roles.join(' and ');
+    throw new DroverError(
+      'ENVELOPE_KEY_UNKNOWN',
+      `use key ${keyIdOf(publicKey)}: neither trust.json before nor after gives it the root role (got ${got})`,
+      { hint: 'sign with a root key: trust.json lists those that may, under roles.root' },
+    );
+  }
 }
 
 /** How many signatures an update still lacks: of the root before it, and of its own. */

@@ -1,9 +1,13 @@
 /** The life of a trust.json: how short it may be, and what people are told before its end. */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
 import { trustEndLines, trustLifeMs } from '../../../publisher/trust/plan-trust.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
 const DAY = 86_400_000;
@@ -14,6 +18,46 @@ test('a trust.json lives a day at least, since nobody could rotate it before it 
   for (const short of ['0', '0d', '1s', '23h']) {
     assertRefused('USAGE', () => trustLifeMs(short), /too short, robots would take nothing before/);
   }
+});
+
+const cli = async (t: TestContext, cwd: string, line: string) => {
+  const child = startDrover(t, 'publisher', line.split(' '), {
+    cwd,
+    env: { DROVER_KEY: undefined },
+  });
+  await child.exit;
+  return child;
+};
+
+test('rotate and sign refuse a key that is no root key, before a file is written', async (t) => {
+  const cwd = await tempFolder(t);
+  const ok = async (line: string): Promise<string> => {
+    const child = await cli(t, cwd, line);
+    assert.equal(child.ended?.code, 0, child.describe());
+    return child.stdout;
+  };
+  for (const name of ['root', 'root-2', 'release', 'rollout', 'stranger'])
+    await ok(`keygen --out ${name}`);
+  await ok('trust init --root root.pub --release release.pub --rollout rollout.pub --out t1.json');
+  const rotate = 'trust rotate --trust t1.json --root root-2.pub --out t2.json';
+  const sign = 'trust sign t2.json.update --trust t1.json';
+  const refused = async (line: string, role: string): Promise<void> => {
+    const child = await cli(t, cwd, line);
+    assert.equal(child.ended?.code, 3, child.describe());
+    assert.match(
+      child.stderr,
+      new RegExp(`the root role \\(got ${role}\\) \\(ENVELOPE_KEY_UNKNOWN`),
+    );
+    assert.match(child.stderr, /hint: sign with a root key/);
+  };
+  await refused(`${rotate} --key rollout.key`, 'rollout');
+  await refused(`${rotate} --key root.key --key stranger.key`, 'no role');
+  assert.ok(!(await readdir(cwd)).some((name) => name.startsWith('t2')), 'nothing is written');
+  await ok(`${rotate} --key root-2.key`); // a key of its own may be the first
+  const before = await readFile(join(cwd, 't2.json.update'));
+  await refused(`${sign} --key release.key`, 'release');
+  assert.deepEqual(await readFile(join(cwd, 't2.json.update')), before);
+  assert.match(await ok(`${sign} --key root.key`), /next: drover trust publish/);
 });
 
 test('its end is told in days, and on the last day in hours', () => {
