@@ -6,9 +6,9 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { isId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
-import { readInput } from '../../shared/io/cli.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { readSigners } from '../../shared/io/signers.ts';
+import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
 import { readEngineAddress, readUpstreamAddress } from '../attached/engine-address.ts';
@@ -99,7 +99,7 @@ function readUpstream(args: ServeArgs): UpstreamOptions | null {
 }
 
 const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
-  trust === undefined ? null : parseTrust(readInput(trust, 'trust file'));
+  trust === undefined ? null : readTrustFile(trust);
 
 /** Null: chunks are never removed. */
 function readKeep(args: ServeArgs): number | null {

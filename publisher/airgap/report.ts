@@ -15,6 +15,7 @@ import { parseRobotState } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { robotTopic } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { parseNamed } from '../../shared/rules/file-kinds.ts';
 import {
   encodeSiteReport,
   openSiteReport,
@@ -67,7 +68,12 @@ export async function importReport(
   job: ReportImport,
 ): Promise<{ report: SiteReport; plan: ReportPlan | null }> {
   await assertSize(job.file);
-  const report = openSiteReport(readInput(job.file, `report ${job.file}`), job.trust);
+  const wanted = {
+    ...({ kind: 'report of a site', path: job.file } as const),
+    hint: () => 'name the file that drover report export wrote at the site',
+  };
+  const bytes = readInput(job.file, `report ${job.file}`);
+  const report = parseNamed(wanted, bytes, (read) => openSiteReport(read, job.trust));
   if (job.broker === null) return { report, plan: null };
   const link = await BrokerLink.open(job.broker, job.log);
   try {

@@ -7,9 +7,9 @@ import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { trustProblem } from '../../shared/rules/trust-life.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { readTrustFile, readUpdateFile, updatePath } from '../../shared/io/trust-file.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
-import { peekTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 import {
   assertRootKeys,
@@ -35,16 +35,10 @@ import {
 
 const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;
 
-/** Where the signed update of a trust file stands: what `trust publish` takes. */
-const updatePath = (trustPath: string): string => `${trustPath}.update`;
-
 /** Both sign an update: the root before it, and its own. */
 const rootKeysOf = (current: TrustRoot, next: TrustRoot): PublicKeyHex[] => [
   ...new Set([...current.roles.root.keys, ...next.roles.root.keys]),
 ];
-
-/** Not asked whether it has expired: an update is the way back from that. */
-const readRoot = (path: string): TrustRoot => parseTrust(readInput(path, `trust ${path}`));
 
 export function withRotateOptions(argv: Argv) {
   return withKeys(withDryRun(withJson(argv)))
@@ -70,7 +64,7 @@ export function withRotateOptions(argv: Argv) {
 export async function runRotate(
   argv: Awaited<ReturnType<typeof withRotateOptions>['argv']>,
 ): Promise<void> {
-  const current = readRoot(argv.trust);
+  const current = readTrustFile(argv.trust);
   const change = (name: RoleName, threshold: number | undefined) => {
     const keys = argv[name]?.map((path) =>
       parsePublicKey(readInput(path, `public key ${path}`), path),
@@ -114,9 +108,8 @@ export function withSignOptions(argv: Argv) {
 export async function runSign(
   argv: Awaited<ReturnType<typeof withSignOptions>['argv']>,
 ): Promise<void> {
-  const current = readRoot(argv.trust);
-  const before = readInput(argv.update, `trust update ${argv.update}`);
-  const next = peekTrustUpdate(before);
+  const current = readTrustFile(argv.trust);
+  const { bytes: before, next } = readUpdateFile(argv.update);
   const signers = await openSigners(argv, rootKeysOf(current, next));
   assertRootKeys(signers, { current, next });
   const update = await coSignEnvelope(before, PAYLOAD_TYPES.trust, signers);
@@ -156,13 +149,13 @@ export function withPublishOptions(argv: Argv) {
 export async function runPublish(
   argv: Awaited<ReturnType<typeof withPublishOptions>['argv']>,
 ): Promise<void> {
-  const update = readInput(argv.update, `trust update ${argv.update}`);
+  const { bytes: update, next: asked } = readUpdateFile(argv.update);
   const hasKeys = namesKeys(argv) || process.env[KEY_ENVIRONMENT] !== undefined;
   const { announcementOut } = argv;
-  const known = peekTrustUpdate(update).roles.rollout.keys;
+  const known = asked.roles.rollout.keys;
   const signers = hasKeys ? await openSigners(argv, known) : [];
   const { next, wasThere, announcement, ended } = await publishTrustUpdate({
-    ...{ update, signers, announcementOut, trust: readRoot(argv.trust) },
+    ...{ update, signers, announcementOut, trust: readTrustFile(argv.trust) },
     broker: brokerOptions(argv),
     fresh: argv.fresh,
     dryRun: argv.dryRun,

@@ -17,6 +17,7 @@ import { coSignEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts'
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { readInput } from '../../shared/io/cli.ts';
+import { parseNamed, type FileKind } from '../../shared/rules/file-kinds.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { AnnouncementBoard } from './announcements.ts';
@@ -130,15 +131,17 @@ export async function announceFile(
 }
 
 function readFile(file: string) {
-  const what = `announcement ${file}`;
+  const hint = 'name the file that --announcement-out wrote';
   try {
     assertPendingSize(statSync(file, { throwIfNoEntry: false })?.size ?? 0);
-    return parsePending(readInput(file, what));
   } catch (cause) {
-    if (!(cause instanceof DroverError) || cause.code === 'FILE_UNREADABLE') throw cause;
-    throw new DroverError(cause.code, `read ${what}: ${cause.message}`, {
-      cause,
-      hint: 'name the file that --announcement-out wrote',
-    });
+    if (!(cause instanceof DroverError)) throw cause;
+    throw new DroverError(cause.code, `read ${file}: ${cause.message}`, { cause, hint });
   }
+  const wanted = {
+    ...({ kind: 'announcement file', path: file } as const),
+    hint: (got: FileKind | null): string =>
+      got === 'update of trust.json' ? 'drover trust sign and trust publish take it' : hint,
+  };
+  return parseNamed(wanted, readInput(file, `announcement ${file}`), parsePending);
 }

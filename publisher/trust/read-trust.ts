@@ -1,11 +1,11 @@
 /** Reads the trust.json that a command was given, and refuses one that is no longer current. */
 
-import { readInput } from '../../shared/io/cli.ts';
-import { assertTrustCurrent, parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
+import { readTrustFile } from '../../shared/io/trust-file.ts';
+import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.ts';
 
 /** @throws DroverError FILE_UNREADABLE, TRUST_INVALID, JSON_INVALID, TRUST_EXPIRED */
 export function readTrust(path: string): TrustRoot {
-  const trust = parseTrust(readInput(path, `trust ${path}`));
+  const trust = readTrustFile(path);
   assertTrustCurrent(trust, Date.now());
   return trust;
 }

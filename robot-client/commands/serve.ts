@@ -7,9 +7,9 @@ import { parseRate } from '../../shared/base/byte-sizes.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
-import { parseTrust } from '../../shared/formats/trust.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
-import { makeLog, readInput } from '../../shared/io/cli.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
@@ -45,7 +45,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const agent = new Agent({
     robot: parseRobotId(args.id),
     roots,
-    trust: parseTrust(readInput(args.trust, 'trust file')),
+    trust: readTrustFile(args.trust),
     arch: args.arch,
     model: machineModel(),
     tags: parseTags(args.tags),
