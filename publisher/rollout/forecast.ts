@@ -137,7 +137,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   BELOW_HIGHEST: 'have run something newer before (BELOW_HIGHEST)',
   TOO_OLD: 'are too old for it, and nothing that is announced leads there (TOO_OLD)',
   VERSION_REUSED: 'run other bytes under this version (VERSION_REUSED)',
-  FAILED_BEFORE: 'have this version blocked: it failed there (FAILED_BEFORE)',
+  FAILED_BEFORE: 'have this version blocked: it failed there, or was called back (FAILED_BEFORE)',
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
 };
 
@@ -161,7 +161,8 @@ export function forecastLines(found: Forecast | null): string[] {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
     const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots)}`;
-    const help = isStandstill(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
+    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE';
+    const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];

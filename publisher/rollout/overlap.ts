@@ -14,7 +14,8 @@ import { mayGoDown } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 
 /** How far a controller has told that a rollout is. */
-export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'>;
+export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'> &
+  Partial<Pick<Progress, 'recall' | 'no_effect'>>;
 
 /** The rollout that is about to be announced. */
 export interface Newcomer {
@@ -57,7 +58,7 @@ export function fateOf(old: Rollout, next: Newcomer): Fate {
   }
   const isUp = compareVersions(next.manifest.version, manifest.version) > 0;
   if (!isUp && !mayGoDown(next.manifest, manifest.version)) {
-    throw notAbove(old, manifest, next, isStopped);
+    throw notAbove(old, manifest, next, led);
   }
   const why = whyUnfinished(old, led);
   if (why !== null) throw overlap(old, next, why, waysOut(old, isCovered));
@@ -142,24 +143,68 @@ function drawnUp(old: Rollout, { version }: Manifest, next: Newcomer): DroverErr
   );
 }
 
-/** @param isStopped robots that went back from the old one may well take it */
 function notAbove(
   old: Rollout,
   { version: theirs, payload_sha256: bytes }: Manifest,
   next: Newcomer,
-  isStopped: boolean,
+  led: LedStatus | undefined,
 ): DroverError {
   const { version, payload_sha256 } = next.manifest;
+  if (compareVersions(version, theirs) === 0 && bytes === payload_sha256) {
+    const { why, hint } = sameAgain(old.id, theirs, led);
+    return overlap(old, next, why, hint);
+  }
   const isSame = compareVersions(version, theirs) === 0;
   const why = isSame
     ? `it has announced ${theirs} already`
     : `this version is older than what that announces (got ${version}, announced ${theirs})`;
-  const supersede = `--supersede ${old.id}`;
   const down = `robots that run ${theirs} refuse an older version; to go down on purpose: drover build --downgrade-from ${theirs} (docs/guide.md)`;
-  const back = `${old.id} was stopped: for robots that went back from ${theirs}, replace it with ${supersede}`;
-  const again = `nothing is to be done: drover rollout status ${old.id}; to begin it anew as another rollout: ${supersede}`;
-  const hint = isSame && bytes === payload_sha256 ? again : isStopped ? back : down;
-  return overlap(old, next, why, hint);
+  // Robots that went back from the old one may well take it.
+  const back = `${old.id} was stopped: for robots that went back from ${theirs}, replace it with --supersede ${old.id}`;
+  const isStopped = led?.status === 'halted' || led?.status === 'rolling_back';
+  return overlap(old, next, why, isStopped ? back : down);
+}
+
+/** The same release once more: what that means depends on what became of the rollout before it. */
+function sameAgain(
+  id: string,
+  version: string,
+  led: LedStatus | undefined,
+): { why: string; hint: string } {
+  const anew = `--supersede ${id}`;
+  const higher = 'build what is mended under a higher version';
+  const unblock = `${anew}, and on each robot that has the version blocked: drover-robot unblock ${version}`;
+  if (led?.status === 'rolling_back' || (led?.status === 'halted' && led.recall === true)) {
+    const state = led.status === 'halted' ? 'was called back' : 'is being called back';
+    return {
+      why: `it has announced ${version}, and ${state}: who took it has that version blocked`,
+      hint: `${higher}; for the same bytes once more: ${unblock}`,
+    };
+  }
+  if (led?.status === 'halted') {
+    return {
+      why: `it has announced ${version}, and is halted: nobody takes it from there any more`,
+      hint: `${higher}; for the same bytes once more: ${unblock}`,
+    };
+  }
+  const why = `it has announced ${version} already`;
+  if (led?.status === 'paused') {
+    return {
+      why: `${why}, and is paused`,
+      hint: `to go on: drover rollout resume ${id}; to begin it anew as another rollout: ${anew}`,
+    };
+  }
+  if (led?.status === 'complete' && led.no_effect === true) {
+    return {
+      why: `${why}, is complete, and no robot runs it`,
+      hint: `drover rollout status ${id} says why; to begin it anew as another rollout: ${anew}`,
+    };
+  }
+  const state = led?.status === 'complete' ? ' and is complete' : '';
+  return {
+    why: `${why}${state}`,
+    hint: `nothing is to be done: drover rollout status ${id}; to begin it anew as another rollout: ${anew}`,
+  };
 }
 
 function overlap(old: Rollout, { rollout }: Newcomer, why: string, hint: string): DroverError {

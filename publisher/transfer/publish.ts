@@ -287,8 +287,13 @@ function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifes
   if (found.robots.VERSION_REUSED.length > 0) {
     throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
   }
-  if (isUseless(found))
-    throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`);
+  if (!isUseless(found)) return;
+  const isBlocked = found.robots.FAILED_BEFORE.length > 0;
+  throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`, {
+    ...(isBlocked && {
+      hint: `build it under a higher version, or on each of these robots: drover-robot unblock ${manifest.version}; to announce it all the same: --anyway`,
+    }),
+  });
 }
 
 /** @throws DroverError when it does not verify, unless `replaceInvalid` */

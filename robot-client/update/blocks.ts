@@ -28,6 +28,12 @@ export function blockAgainst(
   });
 }
 
+/** In words: what happened to it here. */
+export function blockedBy({ rollout, code }: Block): string {
+  if (rollout !== undefined) return 'a person took it back';
+  return code === 'ROLLOUT_RECALLED' ? 'its rollout was called back' : 'it failed';
+}
+
 /** Null when that version was not blocked. */
 export function unblocked(state: MachineState, version: string): MachineState | null {
   const blocked = state.blocked.filter((one) => one.version !== version);

@@ -19,7 +19,7 @@ import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rul
 import { brokenBound } from '../../shared/rules/release-word.ts';
 import { isAbout } from '../../shared/rules/release-identity.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
-import { blockAgainst } from './blocks.ts';
+import { blockAgainst, blockedBy } from './blocks.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
 import { makeJob, type Job, type MachineState } from './state.ts';
 
@@ -185,8 +185,7 @@ function judgeBundle(
   const offer = { version, payloadSha256: manifest.payload_sha256, rollout: rollout.id };
   const block = blockAgainst(facts.blocked, offer);
   if (block) {
-    const what = block.rollout === undefined ? 'it failed' : 'a person took it back';
-    return no('FAILED_BEFORE', `${what} on this robot (${block.code})`);
+    return no('FAILED_BEFORE', `${blockedBy(block)} on this robot (${block.code})`);
   }
   if (unfit === 'TOO_OLD') {
     const want = manifest.min_current_version;

@@ -206,7 +206,7 @@ export const CATALOGUE = {
   ),
   FAILED_BEFORE: refused(
     'operator',
-    'publish a fixed bundle, or lift the block: drover-robot unblock VERSION',
+    'publish what is mended under a higher version, or lift the block on the robot: drover-robot unblock VERSION',
   ),
   COHORT_CLOSED: refused(
     'operator',

@@ -88,7 +88,10 @@ describe('a forecast', () => {
     });
     assert.equal(found.notTargeted, 1);
     assert.equal(isUseless(found), false);
-    assert.match(forecastLines(found).join('\n'), /1 run something newer \(NOT_NEWER\): newer/);
+    const lines = forecastLines(found).join('\n');
+    assert.match(lines, /1 run something newer \(NOT_NEWER\): newer/);
+    assert.match(lines, /it failed there, or was called back \(FAILED_BEFORE\): blocked/);
+    assert.match(lines, /FAILED_BEFORE: .*higher version.*drover-robot unblock/);
   });
 
   it('goes over several stones, and not over one that is announced for others', async () => {

@@ -14,6 +14,7 @@ import {
 } from '../../../publisher/rollout/plan-announcement.ts';
 import type { LedStatus } from '../../../publisher/rollout/overlap.ts';
 import { parseWaves, rolloutIdFor } from '../../../publisher/rollout/plan-rollout.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
 import { PAYLOAD_TYPES } from '../../../shared/formats/envelope.ts';
@@ -179,6 +180,35 @@ test('a version that is not above is refused, unless --supersede or --alongside 
     assert.deepEqual(plan(old, bundle, { supersede: ['old'] }).superseded, ['old']);
     assert.deepEqual(plan(old, bundle, { alongside: true }).kept, ['old']);
   }
+});
+
+test('the same release once more is answered by what became of the rollout before it', async () => {
+  const bundle = await bundleOf('2.0.0');
+  const old = [fleet.makeRollout('old', bundle)];
+  const answer = (led: LedStatus | null): string => {
+    const statuses = new Map(led ? [['old', led]] : []);
+    try {
+      plan(old, bundle, { statuses });
+    } catch (error) {
+      assert.ok(error instanceof DroverError);
+      return `${error.message} | ${error.hint}`;
+    }
+    return 'taken';
+  };
+  const of = (status: LedStatus['status'], more: Partial<LedStatus> = {}): string =>
+    answer({ status, settled: false, ...more });
+  const isDone = /announced 2\.0\.0 already[^|]*\| nothing is to be done/;
+  for (const done of [answer(null), of('rolling'), of('complete')]) assert.match(done, isDone);
+  assert.match(of('paused'), /is paused \| to go on: drover rollout resume old/);
+  assert.match(of('complete', { no_effect: true }), /no robot runs it \| drover rollout status/);
+  const stopped = [of('halted'), of('rolling_back'), of('halted', { recall: true })];
+  for (const one of stopped) {
+    assert.doesNotMatch(one, /nothing is to be done|already/);
+    assert.match(one, /\| build .*higher version.*--supersede old.*drover-robot unblock 2\.0\.0/);
+  }
+  assert.match(stopped[0] ?? '', /is halted: nobody takes it/);
+  assert.match(stopped[1] ?? '', /is being called back: who took it has that version blocked/);
+  assert.match(stopped[2] ?? '', /was called back: who took it has that version blocked/);
 });
 
 test('tags do not part rollouts, since a robot may have any set of them', async () => {

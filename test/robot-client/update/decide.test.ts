@@ -130,6 +130,12 @@ describe('decideOffer refuses', () => {
     const payloadSha256 = offer.artifacts[0]!.sha256 as never;
     const blocked = [{ version: '1.1.0', payloadSha256, code: 'HEALTH_DEADLINE' }];
     assert.equal(codeOf(decide([offer], factsOf(world, { blocked })).verdict), 'FAILED_BEFORE');
+    const recalled = [{ ...blocked[0]!, code: 'ROLLOUT_RECALLED' }];
+    const told = decide([offer], factsOf(world, { blocked: recalled })).verdict;
+    assert.match(
+      JSON.stringify(told),
+      /its rollout was called back on this robot \(ROLLOUT_RECALLED/,
+    );
     const other = [{ ...blocked[0]!, payloadSha256: 'b'.repeat(64) as never }];
     assert.equal(decide([offer], factsOf(world, { blocked: other })).verdict.kind, 'take');
   });
