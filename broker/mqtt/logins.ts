@@ -65,16 +65,25 @@ export class Logins {
     const certified = this.#options.certified(client.conn);
     const identity =
       certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
-    if (!identity) return refused(BAD_CREDENTIALS);
+    if (!identity) {
+      const user = username?.slice(0, LIMITS.clientIdLengthMax) ?? null;
+      const reason = username === undefined ? 'no user was given' : 'no user has this secret';
+      seldom.warn('credentials', { user, reason }, 'login refused');
+      return refused(BAD_CREDENTIALS);
+    }
     const { will, hasId } = this.#asked.get(client) ?? { will: null, hasId: true };
     // A kept session of a client without a name could never be found again [MQTT-3.1.3-8].
     if (!hasId && keepsSession(client)) return refused(ID_REJECTED);
+    const owner = ownerOf(identity, certified !== null);
+    // Before its will: who comes as another robot has a will of that one, and hears of the id.
+    if (!this.#mayUseClientId(identity, client.id, owner)) return refused(ID_REJECTED);
     // A will is published when the client can no longer be asked, so it is judged now.
-    if (will !== null && decidePublish(identity, client.id, will).kind === 'deny') {
+    const willing = will === null ? null : decidePublish(identity, client.id, will);
+    if (willing?.kind === 'deny') {
+      const facts = { client: client.id, topic: will, reason: willing.reason };
+      seldom.warn(`will ${client.id}`, facts, 'login refused: it may not have this will');
       return refused(NOT_AUTHORIZED);
     }
-    const owner = ownerOf(identity, certified !== null);
-    if (!this.#mayUseClientId(identity, client.id, owner)) return refused(ID_REJECTED);
     if (!hasShare(client.conn, identity)) {
       const user = identity.kind === 'user' ? identity.username : null;
       seldom.warn(`share ${user}`, { user }, 'login refused: too many connections of a user');

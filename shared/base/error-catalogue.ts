@@ -255,7 +255,7 @@ export const CATALOGUE = {
   ),
   CLIENT_ID_REFUSED: refused(
     'operator',
-    'the log of the broker says why (client id refused). A session of another user: drover fleet sessions --api URL lists it, drover fleet remove-session CLIENT ends it. An id that is reserved: log in as its own user (docs/operations.md, Roles)',
+    'the log of the broker says why (client id refused). A session of another user: drover fleet sessions --api URL lists it, drover fleet remove-session CLIENT ends it. An id that is reserved: log in as its own user (docs/operations.md, Roles); a robot as the user whose robot_id is its --id (drover-broker passwd --robot-id)',
     'later',
   ),
   TLS_INVALID: usage(

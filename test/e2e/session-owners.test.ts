@@ -208,6 +208,35 @@ describe('a client id', () => {
     await assert.rejects(connectWire(link, { onMessage: () => undefined }, log), refused);
   });
 
+  it('of a robot whose user is another is refused as that, not as a secret that is wrong', async (t) => {
+    const { broker, users } = await makeSite(t);
+    const connectAs = async (
+      clientId: string,
+      who: Partial<Login>,
+      of: string,
+    ): Promise<unknown> => {
+      const will = { topic: `fleet/robots/${of}/online`, payload: Buffer.from('{}') };
+      return await connect(t, broker.url, {
+        clientId,
+        will: { ...will, qos: 1, retain: true },
+        ...who,
+      });
+    };
+    const [ID_REJECTED, BAD_CREDENTIALS, NOT_AUTHORIZED] = [2, 4, 5];
+    assert.equal(await connectAs('robot-r2', users.r1, 'r2'), ID_REJECTED);
+    assert.equal(await connectAs('robot-r1', users.r1, 'r2'), NOT_AUTHORIZED);
+    assert.equal(
+      await connectAs('robot-r1', { ...users.r1, password: 'wrong' }, 'r1'),
+      BAD_CREDENTIALS,
+    );
+    assert.equal(typeof (await connectAs('robot-r1', users.r1, 'r1')), 'object');
+    const log = broker.child.stderr + broker.child.stdout;
+    assert.match(log, /kept for another robot.*client id refused/);
+    assert.match(log, /login refused: it may not have this will/);
+    assert.match(log, /"reason":"no user has this secret"[^\n]*login refused/);
+    assert.doesNotMatch(log, /wrong"/, 'never the secret itself');
+  });
+
   it('of a relay is kept also when its first connection ends with its CONNACK', async (t) => {
     const { broker, users } = await makeSite(t);
     for (const clientId of ['north', 'south', 'east', 'west']) {
