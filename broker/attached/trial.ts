@@ -101,6 +101,7 @@ class Trial {
   }
 
   async run(): Promise<readonly EngineNeed[] | null> {
+    if (!(await this.#takesRetained())) return ['retained'];
     const lacks: EngineNeed[] = [];
     const say = (need: EngineNeed, isMet: boolean): void => void (isMet || lacks.push(need));
     const inOrder = await this.#hasOrder();
@@ -118,6 +119,23 @@ class Trial {
   async close(): Promise<void> {
     await this.#send(this.#topic, NOTHING).catch(() => undefined); // the link may be gone
     await this.#link.close();
+  }
+
+  /**
+   * MQTT 3.1.1 has no refusal of a message: an engine where retained messages are switched off ends
+   * the connection. Tried twice, since a network may do that as well.
+   */
+  async #takesRetained(): Promise<boolean> {
+    for (let tries = 0; tries < 2; tries += 1) {
+      try {
+        await this.#send(this.#topic, NOTHING);
+        return true;
+      } catch (error) {
+        if (!(error instanceof DroverError) || error.code !== 'BROKER_UNREACHABLE') throw error;
+        await this.#link.waitUp(); // it lets us in again: the message was at fault
+      }
+    }
+    return false;
   }
 
   /** Null when nothing came back at all. */

@@ -82,6 +82,18 @@ describe('a broker that cannot attach', () => {
     assert.doesNotMatch(other.child.stdout + other.child.stderr, new RegExp(SECRET));
   });
 
+  it('says that an engine where retained messages are switched off is unfit', async (t) => {
+    const stingy = await startMosquitto(t, {
+      config: async (port) => `${await productConfig(port)}\nretain_available false\n`,
+    });
+    if (!stingy) return;
+    const site = await Site.open(t);
+    const { exit, code } = await endOf(
+      AttachedChild.spawn(t, site, { engine: stingy.url, data: 'broker' }),
+    );
+    assert.deepEqual([exit, code], [3, 'ENGINE_UNFIT']);
+  });
+
   it('says which topic an access list forbids that acknowledges what it drops', async (t) => {
     const guarded = await startGuarded(t, ['topic read fleet/#']);
     if (!guarded) return;

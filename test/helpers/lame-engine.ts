@@ -9,6 +9,8 @@ import type { Scope } from './scope.ts';
 
 export interface Lame {
   readonly retains?: false;
+  /** Ends the connection at a retained message. */
+  readonly takesRetained?: false;
   readonly retainsForWildcards?: false;
   readonly clears?: false;
   readonly keepsSessions?: false;
@@ -58,6 +60,7 @@ function spoilMessages(aedes: Aedes, lame: Lame): void {
   aedes.authorizePublish = (_client: Client | null, packet, done) => {
     if (packet.payload.length > (lame.payloadBytesMax ?? Infinity))
       return done(new Error('too large'));
+    if (packet.retain && lame.takesRetained === false) return done(new Error('no retained'));
     count += 1;
     const isLate = lame.keepsOrder === false && count % 2 === 0;
     const { topic } = packet;

@@ -38,6 +38,7 @@ describe('an engine that is tried out', () => {
   for (const [what, lame, lacks] of [
     ['does all of it', {}, []],
     ['retains nothing', { retains: false }, ['retained']],
+    ['ends who sends something retained', { takesRetained: false }, ['retained']],
     ['hands nothing retained to wildcards', { retainsForWildcards: false }, ['wildcards']],
     ['keeps what was cleared', { clears: false }, ['cleared']],
     ['keeps no session', { keepsSessions: false }, ['sessions']],
