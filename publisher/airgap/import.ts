@@ -20,6 +20,7 @@ import {
   assertOrder,
   assertTogether,
   importFloor,
+  newestTaken,
   isOrderProven,
   judgeAnnouncement,
 } from './plan-import.ts';
@@ -76,7 +77,8 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
     const read = await readSmall(job, reader, isResigned || job.uploadOnly);
     const proof = { isProven: isOrderProven(reader.authority, read.announcement), now: Date.now() };
     const floor = importFloor(current, job.trust, job.signers);
-    assertOrder(reader.index, { trust: job.trust, floor }, proof);
+    const taken = newestTaken(current, job.trust);
+    assertOrder(reader.index, { trust: job.trust, floor, taken }, proof);
     const mode = modeOf(job, read.bytes);
     const unpacked = await unpack(job, reader);
     const manifests = unpacked.map(({ verified }) => verified.manifestBytes);

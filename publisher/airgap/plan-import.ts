@@ -65,6 +65,10 @@ export function importFloor(
   return isOwn ? 0 : announcement.seq;
 }
 
+/** The newest file that went into what is announced; null where it came from none. */
+export const newestTaken = (current: Uint8Array | null, trust: TrustRoot): number | null =>
+  current && (openAnnouncement(current, trust).imported?.seq ?? null);
+
 /**
  * The floor of files, after a rotation of keys. It is kept, so that no file older than the newest
  * can come in again; but what a replaced key said of it counts no further than now.
@@ -85,12 +89,23 @@ export function importedAfterRotation(
 /** [P-13.5] @throws DroverError FLEET_WRONG, PARCEL_OLD, PARCEL_INVALID */
 export function assertOrder(
   index: ParcelIndex,
-  { trust, floor }: { trust: TrustRoot; floor: number },
+  { trust, floor, taken = null }: { trust: TrustRoot; floor: number; taken?: number | null },
   proof: { readonly isProven: boolean; readonly now: EpochMs },
 ): void {
   if (index.fleet !== trust.fleet) {
     const fleets = `got ${index.fleet}, want ${trust.fleet}`;
     throw new DroverError('FLEET_WRONG', `import file: it is for another fleet (${fleets})`);
+  }
+  if (index.seq < floor && taken !== null && index.seq >= taken) {
+    // It is no file that is newer, but what the site itself has announced since.
+    throw new DroverError(
+      'PARCEL_OLD',
+      `import file: this site announces with a key of its own, and did so later (got seq ${index.seq}, want at least ${floor})`,
+      {
+        facts: { got: index.seq, want: floor },
+        hint: 'name that key with --key: the file is not older than the last one that was taken',
+      },
+    );
   }
   if (index.seq < floor) {
     throw new DroverError(

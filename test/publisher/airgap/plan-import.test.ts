@@ -8,6 +8,7 @@ import {
   assertTogether,
   importedAfterRotation,
   importFloor,
+  newestTaken,
   judgeAnnouncement,
 } from '../../../publisher/airgap/plan-import.ts';
 import type { ParcelIndex } from '../../../publisher/airgap/parcel.ts';
@@ -91,6 +92,19 @@ test('an older file, one of another fleet and one from the future are refused [P
   assertOrder(future, { trust, floor: 0 }, proven);
   const claim = { isProven: false, now: NOW };
   assertRefused('PARCEL_INVALID', () => assertOrder(future, { trust, floor: 0 }, claim));
+});
+
+test('a file that is older only than what the site announces itself wants the key of the site', () => {
+  const proven = { isProven: true, now: NOW };
+  const own = fleet.announce(60, rollouts, { imported: { seq: 50 } });
+  const floor = importFloor(own, trust, []);
+  const taken = newestTaken(own, trust);
+  const come = (seq: number) => () => assertOrder(indexOf(seq), { trust, floor, taken }, proven);
+  assertRefused('PARCEL_OLD', come(50), /announces with a key of its own, and did so later/);
+  assertRefused('PARCEL_OLD', come(49), /older than what this site has/);
+  come(60)();
+  assert.equal(newestTaken(fleet.announce(60, rollouts), trust), null);
+  assert.equal(newestTaken(null, trust), null);
 });
 
 test('the announcement inside vouches for the order, or nobody does [P-13.4]', () => {
