@@ -64,6 +64,8 @@ export interface Imported {
   /** Whether somebody whom the site trusts has signed which file is newer. */
   readonly isProven: boolean;
   readonly mode: 'republished' | 'announced' | 'uploaded';
+  /** What the file has to announce was announced already: nothing changes but chunks that lacked. */
+  readonly wasThere: boolean;
   readonly bundles: readonly ImportedBundle[];
 }
 
@@ -87,7 +89,11 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
       mode === 'republished' && read.announcement !== null && read.bytes !== null
         ? await republish(job, unpacked, { ...read, current } as Cloud)
         : await announceAll(job, unpacked, { current, seq: reader.index.seq });
-    return { index: reader.index, isProven: proof.isProven, mode, bundles };
+    const wasThere =
+      mode === 'republished'
+        ? isSame(current, read.bytes)
+        : mode === 'announced' && bundles.every(({ rollout }) => isOut(current, job, rollout));
+    return { index: reader.index, isProven: proof.isProven, mode, wasThere, bundles };
   } finally {
     await reader.close();
   }
@@ -270,7 +276,7 @@ async function announceAll(
       bundles.push({ ...facts, published: null });
       continue;
     }
-    const isAnnounced = current !== null && holds(current, job.trust, own.rolloutId);
+    const isAnnounced = isOut(current, job, own.rolloutId);
     const bundle = await openBundle(one.folder);
     try {
       const uploadOnly = job.uploadOnly || isAnnounced;
@@ -282,6 +288,9 @@ async function announceAll(
   }
   return bundles;
 }
+
+const isOut = (current: Uint8Array | null, { trust }: ImportJob, rollout: string | null): boolean =>
+  current !== null && rollout !== null && holds(current, trust, rollout);
 
 const holds = (current: Uint8Array, trust: TrustRoot, rollout: string): boolean =>
   openActiveRollouts(current, trust).rollouts.some((one) => one.rollout.id === rollout);

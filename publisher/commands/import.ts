@@ -80,7 +80,7 @@ async function runImport(argv: ImportArgs): Promise<void> {
 }
 
 function report(output: Output, imported: Imported, dryRun: boolean): void {
-  const { index, isProven, mode, bundles } = imported;
+  const { index, isProven, mode, wasThere, bundles } = imported;
   const lines = bundles.map(({ name, version, folder, published }) => {
     const stored = published?.stored;
     if (!stored) return `verified ${name} ${version}`;
@@ -88,7 +88,9 @@ function report(output: Output, imported: Imported, dryRun: boolean): void {
     return `imported ${name} ${version}: ${sent}; kept in ${folder}`;
   });
   const verb = { republished: 'put up', announced: 'signed', uploaded: 'left out' }[mode];
-  lines.push(`${dryRun ? 'would have ' : ''}${verb} the announcement; file of seq ${index.seq}`);
+  const done = `${dryRun ? 'would have ' : ''}${verb} the announcement`;
+  const what = wasThere ? 'nothing is new: it was announced before' : done;
+  lines.push(`${what}; file of seq ${index.seq}`);
   if (!isProven) lines.push('note: nobody signed which file is newer; its seq is only a claim');
   output.result(
     {
@@ -96,6 +98,7 @@ function report(output: Output, imported: Imported, dryRun: boolean): void {
       mode,
       seq: index.seq,
       order_signed: isProven,
+      announced_before: wasThere,
       bundles: bundles.map(({ published, ...one }) => ({
         ...one,
         sent_chunks: published?.stored?.sent ?? 0,

@@ -147,6 +147,7 @@ test('two versions go over an air gap, and the site runs the waves by itself [P-
   const { site, at, fleet } = stage;
   const first = await publishAndExport(stage, '1.0.0');
   assert.equal((await site.drover('import', first, ...at)).mode, 'republished');
+  assert.equal((await site.drover('import', first, ...at)).announced_before, true);
   await site.runs('1.0.0', 2);
 
   // The second one is announced by the site itself, with waves of its own.
@@ -160,9 +161,12 @@ test('two versions go over an air gap, and the site runs the waves by itself [P-
   await site.runs('1.1.0', 2);
 
   // Once more changes nothing; the older file is refused by name.
+  assert.equal(done.announced_before, false);
   const again = await site.drover('import', second, ...at, ...own);
+  assert.equal(again.announced_before, true);
   assert.deepEqual(sentOf(again), [0]);
   assert.equal(await site.refused('import', first, ...at), 'PARCEL_OLD');
+  assert.equal(await site.refused('import', second, ...at), 'PARCEL_OLD');
   assert.equal(await site.refused('import', first, ...at, ...own), 'PARCEL_OLD');
 });
 
