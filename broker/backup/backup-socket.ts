@@ -63,7 +63,7 @@ export async function openBackupDoor(options: {
 
 /**
  * The stream of a broker that runs; null when none does.
- * @throws DroverError BROKER_UNREACHABLE when it answers something else
+ * @throws DroverError FILE_REFUSED, BROKER_UNREACHABLE when it answers something else
  */
 export async function callBackupDoor(
   dataFolder: string,
@@ -75,13 +75,27 @@ export async function callBackupDoor(
     const call = request(options, resolve);
     call.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(null);
-      const why = `call the broker of ${dataFolder}: ${error.message}`;
-      reject(new DroverError('BROKER_UNREACHABLE', why, { cause: error }));
+      reject(notCalled(dataFolder, error));
     });
     call.end();
   });
   if (answer === null || answer.statusCode === 200) return answer;
   answer.destroy();
-  const why = answer.statusCode === 503 ? 'another backup is being made' : 'it knows no backups';
-  throw new DroverError('BROKER_UNREACHABLE', `call the broker of ${dataFolder}: ${why}`);
+  const isBusy = answer.statusCode === 503;
+  const why = isBusy ? 'another backup is being made' : 'it knows no backups';
+  throw new DroverError('BROKER_UNREACHABLE', `call the broker of ${dataFolder}: ${why}`, {
+    hint: isBusy
+      ? 'wait until that one has ended'
+      : 'another version runs there: restart it with this one, or stop it and back up without it',
+  });
+}
+
+function notCalled(dataFolder: string, cause: NodeJS.ErrnoException): DroverError {
+  const why = `call the broker of ${dataFolder}: ${cause.message}`;
+  if (cause.code === 'EACCES' || cause.code === 'EPERM') {
+    const hint = 'run it as root, or as the user that the broker runs as: sudo -u drover';
+    return new DroverError('FILE_REFUSED', why, { cause, hint });
+  }
+  const hint = 'the broker of this folder runs and does not answer: see its log, or stop it first';
+  return new DroverError('BROKER_UNREACHABLE', why, { cause, hint });
 }

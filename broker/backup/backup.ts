@@ -5,7 +5,7 @@
  */
 
 import { createReadStream } from 'node:fs';
-import { lstat, open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
@@ -14,7 +14,7 @@ import { callBackupDoor } from './backup-socket.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, databasesIn, openDataFolder } from '../control/data-folder.ts';
 import { readBackup } from './read.ts';
-import { SteadyDatabase } from '../control/durable-level.ts';
+import { diskCodeIn, SteadyDatabase } from '../control/durable-level.ts';
 import { writeBackup, type Snapshotted } from './write.ts';
 
 export interface BackupArgs {
@@ -25,18 +25,20 @@ export interface BackupArgs {
 }
 
 /**
- * @throws DroverError FILE_EXISTS, FILE_UNREADABLE, RESTORE_UNFINISHED, DATA_LOCKED,
- *   BROKER_UNREACHABLE, BACKUP_DAMAGED
+ * @throws DroverError FILE_EXISTS, FILE_UNREADABLE, FILE_REFUSED, RESTORE_UNFINISHED, DATA_LOCKED,
+ *   BROKER_UNREACHABLE, BACKUP_DAMAGED, DISK_FULL, DISK_READ_ONLY
  */
 export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Promise<void> {
   const beside = `${out}.partial`;
   const handle = await createBeside(out, beside);
   try {
-    const isOnline = await asOwnerOf(data, () => takeBackup(handle, data, hasChunks));
-    await handle.sync();
+    const isOnline = await asOwnerOf(data, () => takeBackup({ handle, out }, data, hasChunks));
+    await writing(out, () => handle.sync());
     const counts = await countParts(beside);
-    await rename(beside, out);
-    await syncFolder(dirname(out));
+    await writing(out, async () => {
+      await rename(beside, out);
+      await syncFolder(dirname(out));
+    });
     makeOutput(json).result({ file: out, online: isOnline, ...counts }, [
       `${out}: ${counts.records} records and ${counts.chunks} chunks, written and checked`,
     ]);
@@ -57,27 +59,50 @@ async function createBeside(out: string, beside: string): Promise<FileHandle> {
     const hint = 'name another file with --out: a backup is never overwritten';
     throw new DroverError('FILE_EXISTS', `write backup ${out}: it is there already`, { hint });
   }
-  try {
+  return await writing(out, async () => {
     await rm(beside, { force: true }); // of a backup that was killed
     return await open(beside, 'wx', 0o600);
+  });
+}
+
+/** Work on the file to make; that its disk is full is told as that. */
+async function writing<T>(out: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `write backup ${out}: ${why}`, { cause });
+    const code = diskCodeIn(cause) ?? 'FILE_UNREADABLE';
+    throw new DroverError(code, `write backup ${out}: ${why}`, { cause });
+  }
+}
+
+interface OutFile {
+  readonly handle: FileHandle;
+  readonly out: string;
+}
+
+/** What goes wrong with the source is left as it is: it is another failure than one of the disk. */
+async function fill({ handle, out }: OutFile, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const piece of pieces) await writing(out, () => handle.appendFile(piece));
+}
+
+async function* told(online: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* online;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('BROKER_UNREACHABLE', `read from the broker: ${why}`, {
+      cause,
+      hint: 'the broker ended it: its log says why (backup not finished); then try again',
+    });
   }
 }
 
 /** True when a broker that runs gave it. */
-async function takeBackup(
-  handle: FileHandle,
-  dataFolder: string,
-  hasChunks: boolean,
-): Promise<boolean> {
+async function takeBackup(file: OutFile, dataFolder: string, hasChunks: boolean): Promise<boolean> {
   const online = await callBackupDoor(dataFolder, hasChunks);
   if (online) {
-    await writeFile(handle, online).catch((cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new DroverError('BROKER_UNREACHABLE', `read from the broker: ${why}`, { cause });
-    });
+    await fill(file, told(online));
     return true;
   }
   const databases = new Map<string, Snapshotted & { close(): Promise<void> }>();
@@ -94,7 +119,7 @@ async function takeBackup(
       folder: join(dataFolder, 'chunks'),
       bytesMax: Number.POSITIVE_INFINITY,
     });
-    await writeFile(handle, writeBackup({ databases, chunks }, { hasChunks, now: Date.now() }));
+    await fill(file, writeBackup({ databases, chunks }, { hasChunks, now: Date.now() }));
     await chunks.whenCounted();
   } finally {
     for (const database of databases.values()) await database.close();

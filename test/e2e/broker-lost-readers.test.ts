@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { chmod, readdir } from 'node:fs/promises';
 import { request, type RequestOptions } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +13,8 @@ import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { chunkTopic } from '../../shared/formats/topics.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { connectWire } from '../../shared/io/mqtt-wire.ts';
-import { startDrover } from '../helpers/child.ts';
+import { runTool, unmountFolder } from '../helpers/block-device.ts';
+import { startDrover, type Child } from '../helpers/child.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
@@ -91,6 +93,39 @@ test('a broker outlives every backup that is broken off, and the next one is who
     await assertLives(broker);
   }
   await wholeBackup(t, broker);
+});
+
+test('a backup that its own disk or user refuses says that, and not that the broker is at fault', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('mounting wants root');
+  const broker = await startFilled(t);
+  const small = await tempFolder(t);
+  runTool('mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', small);
+  const backup = async (out: string, under: string[] = []): Promise<Child> => {
+    const args = ['backup', '--data', broker.data, '--out', out];
+    const tool = startDrover(t, 'broker', args, { under });
+    await tool.exit;
+    return tool;
+  };
+  try {
+    const full = await backup(join(small, 'full.tar'));
+    assert.equal(full.ended?.code, 3, full.describe());
+    assert.match(full.stderr, /write backup .*full\.tar: .*\(DISK_FULL\)[^]*hint: free space/);
+    assert.deepEqual(await readdir(small), [], 'nothing is left of it');
+  } finally {
+    unmountFolder(small);
+  }
+  const open = await tempFolder(t);
+  await chmod(open, 0o777);
+  const nobody = ['setpriv', '--reuid=65534', '--clear-groups'];
+  const refused = await backup(join(open, 'nobody.tar'), nobody);
+  if (!/MODULE_NOT_FOUND|EACCES[^]*dist/.test(refused.stderr)) {
+    assert.equal(refused.ended?.code, 2, refused.describe());
+    assert.match(
+      refused.stderr,
+      /EACCES.*\(FILE_REFUSED\)[^]*hint: run it as root, or as the user/,
+    );
+  }
+  await assertLives(broker);
 });
 
 test('a broker outlives readers of its API that hang up, and who follows events most of all', async (t) => {
