@@ -9,6 +9,7 @@ import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { removedOnSignal } from '../../shared/io/leftovers.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { callBackupDoor } from './backup-socket.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
@@ -31,6 +32,7 @@ export interface BackupArgs {
 export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Promise<void> {
   const beside = `${out}.partial`;
   const handle = await createBeside(out, beside);
+  const isWhole = removedOnSignal(beside);
   try {
     const isOnline = await asOwnerOf(data, () => takeBackup({ handle, out }, data, hasChunks));
     await writing(out, () => handle.sync());
@@ -46,6 +48,7 @@ export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Pro
     await rm(beside, { force: true });
     throw error;
   } finally {
+    isWhole();
     await handle.close();
   }
 }

@@ -4,7 +4,6 @@
  * appears under the name before it is whole.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -16,6 +15,7 @@ import {
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
+import { makeTempFolder } from '../../shared/io/leftovers.ts';
 import type { Output } from '../../shared/io/cli.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -69,15 +69,15 @@ export interface Exported {
 export async function exportParcel(job: ExportJob): Promise<Exported> {
   if (job.signers.length > 0) assertKeysSatisfy(job.signers, 'rollout', job.trust);
   await encrypterFor(job.recipients); // a wrong word is told before gigabytes are fetched
-  const work = await mkdtemp(join(tmpdir(), 'drover-export-'));
+  const work = makeTempFolder(join(tmpdir(), 'drover-export-'));
   const bundles: Bundle[] = [];
   try {
     for (const folder of job.folders) bundles.push(await openBundle(folder));
-    const announced = job.broker === null ? null : await takeAnnounced(job, bundles, work);
+    const announced = job.broker === null ? null : await takeAnnounced(job, bundles, work.path);
     return await pack(job, bundles, announced);
   } finally {
     for (const bundle of bundles) await bundle.close();
-    await rm(work, { recursive: true, force: true });
+    await work.remove();
   }
 }
 

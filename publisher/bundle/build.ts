@@ -5,11 +5,12 @@
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, realpath, rename, rm, writeFile, chmod } from 'node:fs/promises';
+import { mkdir, realpath, rename, writeFile, chmod } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MANIFEST_FILE, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { makeTempFolder, removeLeftovers } from '../../shared/io/leftovers.ts';
 import type { Output } from '../../shared/io/cli.ts';
 import { probeZstd } from '../../shared/io/zstd.ts';
 import { encodeManifest } from '../../shared/formats/manifest.ts';
@@ -106,8 +107,11 @@ interface Planned {
 async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle> {
   const { out, plan, bases } = planned;
   await mkdir(dirname(out), { recursive: true });
-  const beside = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
-  const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.scratch.`));
+  const prefix = join(dirname(out), `.${basename(out)}.drover-build-`);
+  await removeLeftovers(prefix);
+  const made = makeTempFolder(prefix);
+  const beside = made.path;
+  const scratch = makeTempFolder(prefix);
   try {
     const payloadPath = join(beside, PAYLOAD_FILE);
     const meter = makeMeter(job.output, 'pack', plan.bytes);
@@ -118,7 +122,7 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
     ).finally(meter.stop);
     assertPayloadWithinLimits(payload);
     const { output } = job;
-    const places = { payload, payloadPath, bundleFolder: beside, scratch };
+    const places = { payload, payloadPath, bundleFolder: beside, scratch: scratch.path };
     const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
     const { attachments } = named(planned.attachments);
     await writeAttachments(planned.attachments, beside);
@@ -129,13 +133,14 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
     await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
     await syncFolder(beside);
     await rename(beside, out);
+    made.keep();
     await syncFolder(dirname(out));
     return { out, plan, payload, deltas, attachments };
   } catch (error) {
-    await rm(beside, { recursive: true, force: true });
+    await made.remove();
     throw error;
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    await scratch.remove();
   }
 }
 

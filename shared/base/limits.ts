@@ -78,6 +78,7 @@ export const LIMITS = {
   zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
   zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
   zstdProbeMsMax: 5 * SECOND, // `zstd --version`
+  leftoverMsMin: DAY, // what a build that was killed left is removed then: none takes that long
 
   // Over an air gap
   siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may

@@ -5,7 +5,7 @@
  */
 
 import { constants } from 'node:fs';
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -20,6 +20,7 @@ import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { parseManifest, type Manifest } from '../formats/manifest.ts';
+import { makeTempFolder } from './leftovers.ts';
 import { unpackBundleTar } from './bundle-tar.ts';
 
 export interface Bundle {
@@ -46,8 +47,7 @@ export async function openBundle(
   options: { unsigned?: boolean } = {},
 ): Promise<Bundle> {
   if (await isFolder(path)) return await readBundle(path, options, async () => undefined);
-  const folder = await mkdtemp(join(tmpdir(), 'drover-bundle-'));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  const { path: folder, remove } = makeTempFolder(join(tmpdir(), 'drover-bundle-'));
   try {
     await unpackBundleTar(folder, path);
     return await readBundle(folder, options, remove);
