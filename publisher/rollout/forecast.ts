@@ -49,6 +49,8 @@ export interface Forecast {
   /** Of those, robots that the rollout does not name or that lack the component. */
   readonly notTargeted: number;
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
+  /** Robots that the rollout names and that have never reported: a slip of the hand, or new. */
+  readonly unreported: readonly string[];
   /** Robots whose clock is more than a day ahead of the one here: what holds today is over there. */
   readonly clockAhead: readonly string[];
 }
@@ -57,7 +59,7 @@ export interface Forecast {
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer,
+  offer: Offer & { readonly named?: readonly string[] },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -73,7 +75,11 @@ export function forecast(
   }
   const ahead = states.filter(({ at }) => at - now > LIMITS.aheadMsMax);
   const clockAhead = ahead.map(({ robot_id: id }) => id);
-  return { known: states.length, notTargeted, robots, clockAhead };
+  const reported: ReadonlySet<string> = new Set(states.map(({ robot_id: id }) => id));
+  const unreported = [...new Set(offer.named ?? offer.target.robots)].filter(
+    (id) => !reported.has(id),
+  );
+  return { known: states.length, notTargeted, robots, unreported, clockAhead };
 }
 
 /** Null for a robot that the rollout does not mean. */
@@ -109,7 +115,10 @@ export function forecastOf(
   });
   const offer = offers.find((one) => one.id === id);
   const others = offers.filter((one) => one.id !== id);
-  return offer ? forecast(offer, others, states, now) : null;
+  if (!offer) return null;
+  const canaries = rollouts.find((one) => one.id === id)?.canaries?.robots ?? [];
+  const named = [...offer.target.robots, ...canaries];
+  return forecast({ ...offer, named }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -156,7 +165,7 @@ export function forecastText(found: Forecast): string {
 /** A line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
-  if (found.known === 0) return ['robots: none has reported yet'];
+  if (found.known === 0) return ['robots: none has reported yet', ...unreportedLines(found)];
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
@@ -166,7 +175,17 @@ export function forecastLines(found: Forecast | null): string[] {
     return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
-  return [...lines, ...rest, ...clockLines(found)];
+  return [...lines, ...rest, ...unreportedLines(found), ...clockLines(found)];
+}
+
+/** A wave of canaries that nobody has the name of waits for ever, and without a word. */
+function unreportedLines({ unreported: robots }: Forecast): string[] {
+  if (robots.length === 0) return [];
+  const are = robots.length === 1 ? 'has' : 'have';
+  return [
+    `robots: ${robots.length} named here ${are} never reported: ${named(robots)}`,
+    '  canaries are waited for: compare the names with drover fleet robots',
+  ];
 }
 
 const named = (robots: readonly string[]): string =>
@@ -184,7 +203,7 @@ function clockLines({ clockAhead: robots }: Forecast): string[] {
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, clockAhead } = found;
+  const { known, notTargeted, robots, unreported, clockAhead } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
       one,
@@ -197,6 +216,7 @@ export function forecastFields(found: Forecast | null): object | null {
       robots[one].slice(0, EXAMPLES),
     ]),
   );
+  const missing = unreported.length > 0 && { unreported: unreported.slice(0, EXAMPLES) };
   const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
-  return { known, not_targeted: notTargeted, ...counts, examples, ...clocks };
+  return { known, not_targeted: notTargeted, ...counts, examples, ...missing, ...clocks };
 }

@@ -17,7 +17,7 @@ import {
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { parseManifest, type ManifestFields } from '../../../shared/formats/manifest.ts';
-import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import type { ComponentStateFields, RobotState } from '../../../shared/formats/messages.ts';
 import { STANDSTILL_CODES } from '../../../shared/rules/standstill.ts';
 import { makeState } from '../../broker/reports.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
@@ -92,6 +92,28 @@ describe('a forecast', () => {
     assert.match(lines, /1 run something newer \(NOT_NEWER\): newer/);
     assert.match(lines, /it failed there, or was called back \(FAILED_BEFORE\): blocked/);
     assert.match(lines, /FAILED_BEFORE: .*higher version.*drover-robot unblock/);
+  });
+
+  it('names the robots that were named and have never reported', async () => {
+    const offer = await release('new', '2.0.0', '1.5.0', {});
+    const named = {
+      ...offer,
+      target: { robots: ['r1', 'r2'] },
+      canaries: { robots: ['r1', 'rr1', 'rr1'] },
+    };
+    const of = (states: RobotState[]) => {
+      const found = forecastOf({ rollouts: [named] }, 'new', states, NOW);
+      assert.ok(found);
+      const fields = forecastFields(found) as { unreported?: string[] };
+      return { lines: forecastLines(found).join('\n'), told: fields.unreported ?? [] };
+    };
+    const slipped = of([robot('r1', '1.5.0')]);
+    assert.match(slipped.lines, /2 named here have never reported: r2, rr1\n.*fleet robots/);
+    assert.deepEqual(slipped.told, ['r2', 'rr1']);
+    assert.match(of([]).lines, /none has reported yet\n.*3 named here/);
+    const all = of(['r1', 'r2', 'rr1'].map((id) => robot(id, '1.5.0')));
+    assert.doesNotMatch(all.lines, /never reported/);
+    assert.deepEqual(all.told, []);
   });
 
   it('goes over several stones, and not over one that is announced for others', async () => {
