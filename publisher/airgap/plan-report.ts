@@ -19,6 +19,12 @@ export function wavesLine({ emergency, waves }: RolloutFields): string {
 export function stepLines(rollout: RolloutFields): string[] {
   const { canaries, approve_after: approve = [], late_spread_s: spread } = rollout;
   const lines: string[] = [];
+  const last = rollout.waves.at(-1)?.percent ?? 100;
+  if (!rollout.emergency && last < 100) {
+    lines.push(
+      `note: the last wave is ${last} percent of the fleet: the other robots never get it; end with 100 for all`,
+    );
+  }
   const robots = canaries?.robots ?? [];
   const tags = canaries?.tags ?? [];
   const who = [

@@ -44,7 +44,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
   return [
     `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
-    `status    ${statusWord(rollout)}${openTo(rollout)}`,
+    `status    ${statusWord(rollout)}${openTo(rollout)}${neverAll(rollout)}`,
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...waveCounts(run),
@@ -101,6 +101,14 @@ function openTo(rollout: RolloutAnswer): string {
   const more =
     number > 0 && share > asked ? ` (${percent(asked)} had too few robots that are on)` : '';
   return `, ${which}, open to ${percent(share)} of the fleet${more}${gone}`;
+}
+
+/** Said also when it is complete: of robots that wait nobody would know that they wait in vain. */
+function neverAll({ waves, emergency }: RolloutAnswer): string {
+  const last = waves.at(-1)?.percent ?? 100;
+  return emergency || last >= 100
+    ? ''
+    : `; its last wave is ${last} %: the other robots never get it`;
 }
 
 /** One sentence: what has to happen next, and when if that is known. */
@@ -315,7 +323,7 @@ export function changeLine(rollout: RolloutAnswer): string {
     why,
   ];
   const told = parts.filter((part) => part !== '').join('; ');
-  return `${statusWord(rollout)}${openTo(rollout)}; ${told}`;
+  return `${statusWord(rollout)}${openTo(rollout)}${neverAll(rollout)}; ${told}`;
 }
 
 function waits(rollout: RolloutAnswer): string {

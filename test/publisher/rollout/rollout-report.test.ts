@@ -18,6 +18,8 @@ import {
   statusLines,
   waitsFor,
 } from '../../../publisher/rollout/rollout-report.ts';
+import { stepLines } from '../../../publisher/airgap/plan-report.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -99,6 +101,25 @@ test('status says waves, robots, gate evidence, and what it waits for until when
     ' apply  bound    pass  2 of 2 robots run it',
     ' crash  control  hold  3 robot-hours more',
   ]);
+});
+
+test('a rollout whose last wave is not everybody says that the others never get it', () => {
+  const half = { waves: [{ percent: 50, soak_s: 0 }] };
+  const words = /; its last wave is 50 %: the other robots never get it/;
+  for (const status of ['rolling', 'complete']) {
+    const found = read({ ...half, run: { ...RUN, status, threshold: 0.5 } });
+    assert.match(changeLine(found), words);
+    assert.match(statusLines(found, NOW)[1] ?? '', words);
+  }
+  assert.doesNotMatch(changeLine(read({ ...half, emergency: true })), words);
+  assert.doesNotMatch(changeLine(read()), /never get it/);
+  const planned = (waves: { percent: number }[], emergency = false): string =>
+    stepLines({ waves, emergency } as unknown as RolloutFields).join();
+  assert.match(
+    planned([{ percent: 10 }, { percent: 50 }]),
+    /note: the last wave is 50 percent.*never/,
+  );
+  assert.equal(planned([{ percent: 50 }], true) + planned([{ percent: 100 }]), '');
 });
 
 test('the controller is believed before the progress that robots were told', () => {
