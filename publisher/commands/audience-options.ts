@@ -4,20 +4,26 @@
 
 import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
 import { LIST, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 import { commaList } from './options.ts';
 
+const [WAVES, SOAK] = ['1,10,50,100', '30m'];
 const FLAG = { type: 'boolean', default: false } as const;
 
 export function withWho<T>(argv: Argv<T>) {
   return argv
-    .option('waves', { ...TEXT, default: '1,10,50,100', describe: 'percent of the fleet, rising' })
+    .option('waves', {
+      ...TEXT,
+      defaultDescription: WAVES,
+      describe: 'percent of the fleet, rising',
+    })
     .option('soak', {
       ...TEXT,
-      default: '30m',
+      defaultDescription: SOAK,
       describe:
         'wait after each wave, or one for each: 10m,1h,1h,0; with canaries theirs may stand first',
     })
@@ -48,14 +54,22 @@ export function withSteps<T>(argv: Argv<T>) {
 const withAudience = (argv: Argv) => withSteps(withWho(argv));
 type AudienceArgs = Awaited<ReturnType<typeof withAudience>['argv']>;
 
-/** @throws DroverError USAGE, of what cannot be read */
+/** @throws DroverError USAGE, of what cannot be read or would not happen */
 export function readAudience(argv: AudienceArgs, fleet: string): Audience {
+  const waves = parseWaves(argv.waves ?? WAVES);
+  const soaksMs = (argv.soak ?? SOAK).split(',').map((one) => parseDurationMs(one.trim()));
+  if (argv.emergency) {
+    assertAtOnce({
+      ...(argv.waves !== undefined && { waves }),
+      ...(argv.soak !== undefined && { soaksMs }),
+    });
+  }
   return {
     tags: commaList(argv.tags),
     robots: commaList(argv.robots),
     salt: argv.salt ?? fleet,
-    waves: parseWaves(argv.waves),
-    soaksMs: argv.soak.split(',').map((one) => parseDurationMs(one.trim())),
+    waves,
+    soaksMs,
     emergency: argv.emergency,
     canaries: { robots: commaList(argv.canaries), tags: commaList(argv.canaryTags) },
     approveAfter: parseWaveNumbers(commaList(argv.approve)),
@@ -64,4 +78,17 @@ export function readAudience(argv: AudienceArgs, fleet: string): Audience {
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
     minCanaries: argv.minCanaries,
   };
+}
+
+/** What an emergency would pass over in silence is refused, like its canaries and approvals. */
+function assertAtOnce(said: { waves?: readonly number[]; soaksMs?: readonly number[] }): void {
+  const isAll = said.waves === undefined || said.waves[0] === 100;
+  const isNow = said.soaksMs === undefined || said.soaksMs.every((ms) => ms === 0);
+  if (isAll && isNow) return;
+  const option = isAll ? '--soak' : '--waves';
+  throw new DroverError(
+    'USAGE',
+    `plan rollout: an emergency goes to everybody at once, so ${option} would do nothing`,
+    { hint: `leave ${option} out; or leave --emergency out, for a rollout in waves` },
+  );
 }

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
+import yargs from 'yargs';
+import { readAudience, withSteps, withWho } from '../../../publisher/commands/audience-options.ts';
 import { GATE_NAMES, parseGates } from '../../../publisher/rollout/gate-words.ts';
 import { stepFields, stepLines, wavesLine } from '../../../publisher/airgap/plan-report.ts';
 import {
@@ -219,4 +221,23 @@ test('a plan is told in lines that name only what differs from the default', () 
   const fields = stepFields(plan({ soaksMs: [60_000, 0] })) as Record<string, unknown>;
   assert.deepEqual(fields['soak_s'], [60, 0]);
   assert.deepEqual(fields['gates'], gatesSchema.parse({}));
+});
+
+test('an emergency refuses the waves and soaks that it would pass over in silence', async () => {
+  const read = async (line: string): Promise<Audience> => {
+    const words = withSteps(withWho(yargs(line === '' ? [] : line.split(' ')))).exitProcess(false);
+    return readAudience(await words.parseAsync(), 'test');
+  };
+  const usual = await read('');
+  assert.deepEqual([usual.waves, usual.soaksMs], [[1, 10, 50, 100], [30 * MINUTE]]);
+  for (const fine of ['', ' --waves 100', ' --soak 0', ' --waves 100 --soak 0'])
+    assert.equal((await read(`--emergency${fine}`)).emergency, true);
+  for (const [line, option] of [
+    ['--waves 25,100', /--waves would do nothing/],
+    ['--waves 50', /--waves would do nothing/],
+    ['--soak 1h', /--soak would do nothing/],
+    ['--waves 100 --soak 0,1h', /--soak would do nothing/],
+  ] as const) {
+    await assert.rejects(read(`--emergency ${line}`), { code: 'USAGE', message: option });
+  }
 });
