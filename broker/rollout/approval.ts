@@ -39,8 +39,10 @@ export function approvalOf(run: RolloutRun, plan: Plan | null, wave: number | nu
   }
   if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
   if (run.waitsFor === 'approval') return answer('due', `wave ${meant} passed its gate`);
-  const asks = plan.rollout.approve_after.includes(meant) && stages.at(-1)?.wave !== meant;
-  const then = asks ? 'an approval can be given after that' : 'it needs no approval after that';
+  const isLast = stages.at(-1)?.wave === meant;
+  const itself = isLast ? 'it is the last one' : 'the next one opens by itself after that';
+  const asks = plan.rollout.approve_after.includes(meant) && !isLast;
+  const then = asks ? 'an approval can be given after that' : `it needs no approval: ${itself}`;
   return answer(
     'early',
     `wave ${meant} has not passed its gate: it waits ${waitOf(run, plan)}; ${then}`,

@@ -55,9 +55,12 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const api = openApi(args);
   const final = FINAL[verb];
   const what = `Rollout ${id} ${final ?? ''}`;
-  if (final !== null && !dryRun) assertTerminal({ verb: `rollout ${verb}`, what }, yes);
+  const isForced = verb === 'force-open';
+  if (final !== null && !dryRun && !isForced)
+    assertTerminal({ verb: `rollout ${verb}`, what }, yes);
   const output = makeOutput(json);
   const before = parseRollout(await api.get(path));
+  if (isForced) assertForceWhole(args, before.run, process.stdin.isTTY);
   const meant = waveOf(verb, args, before);
   if (dryRun) {
     await assertLed(api, verb, before);
@@ -98,25 +101,40 @@ function outcomeOf(
 }
 
 /**
+ * All that it lacks in one answer, with the words to type. The wave is named wherever nobody is
+ * asked, so that the same words twice end one wave.
+ * @throws DroverError USAGE
+ */
+function assertForceWhole(
+  { id, reason, wave, yes, dryRun }: SteerArgs,
+  run: RunAnswer | null,
+  isTerminal: boolean,
+): void {
+  const isAsked = !dryRun && isTerminal && !yes;
+  const lacks = [
+    ...(reason.trim() === '' ? ['--reason'] : []),
+    ...(isAsked || dryRun || yes ? [] : ['--yes']),
+    ...(isAsked || dryRun || wave !== undefined ? [] : ['--wave']),
+  ];
+  if (lacks.length === 0) return;
+  const open = wave ?? run?.wave ?? 'N';
+  const words = isAsked || dryRun ? '--reason WHY' : `--wave ${open} --reason WHY --yes`;
+  throw new DroverError(
+    'USAGE',
+    `rollout force-open: nothing was done, it wants ${lacks.join(', ')} as well`,
+    {
+      hint: `if it is meant that the gate is passed over: drover rollout force-open ${printable(id, 64)} ${words}`,
+    },
+  );
+}
+
+/**
  * The wave that the command is about: the one that was open when it was given, so that a retry
  * never means the next one. Null for other commands, and for a broker that knows no such field.
  * @throws DroverError USAGE, APPROVAL_TOO_EARLY
  */
-function waveOf(
-  verb: SteerCommand,
-  { id, reason, wave, yes, dryRun }: SteerArgs,
-  before: RolloutAnswer,
-): number | null {
+function waveOf(verb: SteerCommand, { wave }: SteerArgs, before: RolloutAnswer): number | null {
   const { run } = before;
-  if (verb === 'force-open' && reason.trim() === '') {
-    throw new DroverError('USAGE', 'rollout force-open: --reason is required');
-  }
-  if (verb === 'force-open' && yes && !dryRun && wave === undefined) {
-    const open = run === null ? 'N' : String(run.wave);
-    throw new DroverError('USAGE', 'rollout force-open: --yes wants --wave as well', {
-      hint: `name the wave that ends, so that the same words twice end one: drover rollout force-open ${printable(id, 64)} --wave ${open} --reason WHY --yes`,
-    });
-  }
   if (verb !== 'approve' && verb !== 'force-open') {
     if (wave === undefined) return null;
     throw new DroverError('USAGE', `rollout ${verb}: --wave is for approve and force-open`);

@@ -308,7 +308,7 @@ export const CATALOGUE = {
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
   APPROVAL_TOO_EARLY: refused(
     'operator',
-    'approve when its gate has passed: drover rollout status ID says when; to go on without evidence: drover rollout force-open ID --reason WHY',
+    'drover rollout status ID says what the wave waits for and whether it needs a person at all: then approve when its gate has passed; to go on without evidence: drover rollout force-open ID --wave N --reason WHY',
     'later',
   ),
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),

@@ -6,6 +6,7 @@ import type { Controller } from '../../../broker/rollout/controller.ts';
 import { obey } from '../../../broker/rollout/operator-commands.ts';
 import { beginRun } from '../../../broker/rollout/record.ts';
 import { pauseRestored } from '../../../broker/rollout/takeover.ts';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { openAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
@@ -51,6 +52,20 @@ const refused = async (controller: Controller, command: 'approve' | 'force-open'
 const kindsOf = async (controller: Controller): Promise<string[]> =>
   (await controller.history('x', 0, 100)).map((one) => one.kind);
 const WAVES = [10, 50, 100].map((percent) => ({ percent, soak_s: 10 }));
+
+test('an approval that nobody needs is told as that, and one that comes too early as that', async () => {
+  const cases: readonly (readonly [Partial<RolloutFields>, RegExp])[] = [
+    [{ approve_after: [1] }, /has not passed its gate.*; an approval can be given after that$/],
+    [{ approve_after: [] }, /; it needs no approval: the next one opens by itself after that$/],
+    [{ waves: [{ percent: 50, soak_s: 10 }] }, /; it needs no approval: it is the last one$/],
+  ];
+  for (const [more, words] of cases) {
+    await play('1.0.0', { waves: WAVES, ...more }, async (_world, controller) => {
+      assert.match(controller.view('x')?.approval.text ?? '', words);
+    });
+  }
+  assert.match(CATALOGUE.APPROVAL_TOO_EARLY.hint, /whether it needs a person at all/);
+});
 
 test('three approvals in a row open nothing while nothing is installed', async () => {
   for (const approve_after of [[], [1]]) {

@@ -292,6 +292,8 @@ describe('drover rollout', { concurrency: 2 }, () => {
       const early = await site.refused(3, 'APPROVAL_TOO_EARLY', ...words);
       assert.match(early.stderr, /wave 1 has not passed its gate/);
     }
+    const bare = await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3');
+    assert.match(bare.stderr, /wants --reason, --yes, --wave [^]*x-3 --wave 1 --reason WHY --yes/);
     await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--yes');
     await site.refused(2, 'USAGE', 'rollout', 'force-open', 'x-3', '--reason', 'why');
     const force = ['rollout', 'force-open', 'x-3', '--reason', 'lab only', '--yes'];
