@@ -78,7 +78,8 @@ export async function makeAttached(
     isHealthy: async () => {
       await journal.assertWritable();
       const { isUp, problem } = engine.status;
-      return isUp ? true : (problem ?? toProblem(noLink()));
+      // A link over which nothing of ours comes back leads no robot.
+      return problem ?? (isUp ? true : toProblem(noLink()));
     },
     endOutdated: () => undefined,
     start: async () => await start(parts, made),

@@ -169,7 +169,8 @@ export class AttachedEngine implements EnginePort {
 
   async #try(): Promise<void> {
     const lacks = await tryEngine(this.#options);
-    if (lacks === null) return this.#options.log.warn({}, 'the engine could not be tried out');
+    if (lacks === null)
+      return this.#options.log.warn({ reason: UNTRIED }, 'the engine could not be tried out');
     this.#lacks = judgeTrial(lacks);
     for (const what of this.#lacks) this.#options.log.warn({ what }, 'the engine lacks something');
   }
@@ -321,6 +322,9 @@ export class AttachedEngine implements EnginePort {
     this.#note(new DroverError('ENGINE_TOPIC_DENIED', `use ${topic} on ${name}: ${why}`));
   }
 }
+
+const UNTRIED =
+  'what was published below fleet/trust/ did not come back, or may not be subscribed to: see the access list of the engine (docs/engines.md)';
 
 /** Links and listener are there once `attach` was called. */
 function attached<T>(part: T | null): T {

@@ -10,7 +10,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
 import {
+  engineLines,
   isWaitingForRobots,
+  parseEngineProblem,
   parseRelays,
   relayLines,
   type TroubledRelay,
@@ -118,9 +120,15 @@ export function rolloutCommand(yargs: Argv): Argv {
 }
 
 async function runList(args: ApiArgs): Promise<void> {
-  const bytes = await openApi(args).get('/rollouts');
-  makeOutput(args.json).result(rawObject(bytes), [
+  const api = openApi(args);
+  const bytes = await api.get('/rollouts');
+  const problem = await unlessUnknown(
+    async () => parseEngineProblem(await api.get('/engine')),
+    null,
+  );
+  makeOutput(args.json).result({ ...rawObject(bytes), engine_problem: problem }, [
     ...listLines(parseRollouts(bytes)),
+    ...engineLines(problem),
     ...expiryLines(parseExpiry(bytes)),
   ]);
 }
@@ -136,12 +144,16 @@ async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
   ]);
 }
 
-/** Relays that say why their robots get nothing. A broker of 0.1 does not know any. */
-async function readRelays(api: ApiClient): Promise<TroubledRelay[]> {
+/** Relays that say why their robots get nothing. */
+const readRelays = (api: ApiClient): Promise<TroubledRelay[]> =>
+  unlessUnknown(async () => parseRelays(await api.get('/relays')), []);
+
+/** A broker of 0.1 does not know the route. */
+async function unlessUnknown<T>(ask: () => Promise<T>, otherwise: T): Promise<T> {
   try {
-    return parseRelays(await api.get('/relays'));
+    return await ask();
   } catch (error) {
-    if (toProblem(error).code === 'NOT_FOUND') return [];
+    if (toProblem(error).code === 'NOT_FOUND') return otherwise;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Relays that say why their robots do not get what is announced, as `GET /relays` of a broker has
- * them: what a rollout waits for may stand on a full disk far away. Sans-I/O.
+ * Who says why robots do not get what is announced: relays, as `GET /relays` of a broker has them,
+ * and the engine that it is attached to (`GET /engine`). What a rollout waits for may stand on a full
+ * disk far away, and an engine that drops what is published looks like one where nothing is. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -9,11 +10,13 @@ import { printable } from '../../shared/base/printable.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import type { RolloutAnswer } from './rollout-answer.ts';
 
+const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
+
 const relaysSchema = z.object({
   relays: z.array(
     z.object({
       relay: z.string(),
-      problem: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
+      problem: problemSchema.nullable(),
     }),
   ),
 });
@@ -37,6 +40,28 @@ export function parseRelays(bytes: Uint8Array): TroubledRelay[] {
   return parseDocument(KIND, bytes).relays.flatMap(({ relay, problem }) =>
     problem ? [{ relay, ...problem }] : [],
   );
+}
+
+const ENGINE = {
+  what: 'engine',
+  schema: z.object({ engine: z.object({ problem: problemSchema.nullish() }) }),
+  bytesMax: LIMITS.apiAnswerBytesMax,
+  code: 'JSON_INVALID',
+} as const;
+
+export type EngineProblem = z.output<typeof problemSchema>;
+
+/** Null for an engine that does what it should. @throws DroverError JSON_INVALID */
+export const parseEngineProblem = (bytes: Uint8Array): EngineProblem | null =>
+  parseDocument(ENGINE, bytes).engine.problem ?? null;
+
+export function engineLines(problem: EngineProblem | null): string[] {
+  if (problem === null) return [];
+  const { code, message, hint } = problem;
+  return [
+    `engine    needs a person, so this may not be all: ${say(message)} (${say(code)})`,
+    ...(hint === '' ? [] : [`  hint: ${say(hint)}`]),
+  ];
 }
 
 export const isWaitingForRobots = ({ run }: RolloutAnswer): boolean => run?.waits_for === 'robots';

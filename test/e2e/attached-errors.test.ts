@@ -109,6 +109,16 @@ describe('a broker that cannot attach', () => {
       { timeoutMs: 60_000, look: () => broker.child.describe() },
     );
     assert.match(problem?.message ?? '', /fleet\/controller/);
+    const health = await fetch(`${broker.url}/healthz`);
+    assert.equal(health.status, 503);
+    assert.match(await health.text(), /ENGINE_TOPIC_DENIED/);
+    const list = startDrover(t, 'publisher', ['rollout', 'list', '--api', broker.url]);
+    await list.exit;
+    assert.match(
+      list.stdout,
+      /no rollout is announced\nengine .*fleet\/controller.*DENIED\)\n  hint: /,
+    );
+    assert.match(broker.child.stderr, /did not come back[^\n]*the engine could not be tried out/);
     assert.match(broker.child.stderr, /ENGINE_TOPIC_DENIED/);
     assert.doesNotMatch(broker.child.stdout + broker.child.stderr, new RegExp(SECRET));
   });
