@@ -1,5 +1,6 @@
 /** Options of every `drover rollout` verb: where the API is, and who asks. */
 
+import { userInfo } from 'node:os';
 import type { Argv } from 'yargs';
 import { withFilledHint } from '../../shared/base/errors.ts';
 import { isId, parseRolloutId } from '../../shared/base/ids.ts';
@@ -51,3 +52,12 @@ export const aboutRollout =
       throw withFilledHint(thrown, isId(args.id) ? { ID: args.id } : {});
     }
   };
+
+/** Empty where the user has no name, as in a container; the broker says `local` then. */
+export function shellUser(): string {
+  try {
+    return process.env['USER'] || userInfo().username;
+  } catch {
+    return ''; // no entry in the list of users
+  }
+}

@@ -33,6 +33,7 @@ import {
   openApi,
   rawObject,
   rolloutPath,
+  shellUser,
   withApi,
   withId,
   type ApiArgs,
@@ -47,7 +48,7 @@ const withSteering = (argv: Argv, verb: SteerCommand) =>
     .option('reason', { ...TEXT, default: '', describe: 'why; stands in the history' })
     .option('by', {
       ...TEXT,
-      default: process.env['USER'] ?? '',
+      default: shellUser(),
       defaultDescription: 'the user of this shell',
       describe: 'name of the operator, for the audit log',
     })

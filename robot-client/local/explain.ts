@@ -1,5 +1,6 @@
 /** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
 
+import { shortly } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -97,8 +98,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   if (more > 0) lines.push(`  and ${more} more in releases/`);
   if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
   if (live.wakeAtMs !== null) {
-    const inS = Math.max(0, Math.round((live.wakeAtMs - now) / 1000));
-    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${inS} s)`);
+    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
   }
   if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
   if (live.refusal) {

@@ -45,6 +45,10 @@ export function formatDurationMs(spanMs: number): string {
   return `${Math.round(spanMs)}ms`;
 }
 
+/** Time until something comes: seconds while they are few, then as `timeLeft`. */
+export const shortly = (leftMs: number): string =>
+  leftMs < 120_000 ? `${Math.max(0, Math.round(leftMs / 1000))} s` : timeLeft(leftMs);
+
 /** Time until an end, as people read it: `71 days`, and hours or minutes once there is less. */
 export function timeLeft(leftMs: number): string {
   const [days, hours] = [Math.floor(leftMs / DAY_MS), Math.floor(leftMs / 3_600_000)];

@@ -78,8 +78,15 @@ function assertGivenOnce(argv: Record<string, unknown>, lists: readonly string[]
 /** What yargs did not understand is usage; what a command threw stays as it is. */
 function asUsage(message: string | null, error: Error | undefined): Error {
   if (error !== undefined && error.name !== 'YError') return error;
-  const text = message ?? error?.message ?? 'not understood';
+  const text = wantedBeside(message ?? error?.message ?? 'not understood');
   return new DroverError('USAGE', text.charAt(0).toLowerCase() + text.slice(1));
+}
+
+/** Of an option that makes no sense without another one yargs says only `upstream -> trust`. */
+function wantedBeside(text: string): string {
+  if (!text.startsWith('Implications failed:')) return text;
+  const pairs = [...text.matchAll(/^\s*(\S+) -> (\S+)\s*$/gm)];
+  return pairs.map(([, given, wanted]) => `--${given} needs --${wanted} as well`).join('; ');
 }
 
 /** An unknown command is named before options are missed. @throws DroverError USAGE */

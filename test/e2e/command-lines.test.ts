@@ -126,3 +126,20 @@ describe('drover-robot', () => {
     }
   });
 });
+
+describe('a word that is missing', () => {
+  it('is named as people type it, where an option makes no sense without another one', () => {
+    const { status, stderr } = run(
+      'drover-broker',
+      '--data',
+      'd',
+      '--upstream',
+      'mqtt://127.0.0.1',
+    );
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /--upstream needs --trust as well.*\(USAGE\)/);
+    const robot = ['--id', 'r1', '--broker', 'mqtt://127.0.0.1', '--root', 'r', '--trust', 't'];
+    const { stderr: told } = run('drover-robot', ...robot, '--cert', 'c');
+    assert.match(told, /--cert needs --key as well/);
+  });
+});

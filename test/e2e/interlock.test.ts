@@ -33,7 +33,7 @@ describe('a robot outside its maintenance window', () => {
     await explain.exit;
     assert.match(explain.stdout, /1\.0\.0 .*is ready to be swapped in, the robot is not/);
     assert.match(explain.stdout, /waits for: the maintenance window \(\d\d:\d\d-\d\d:\d\d\)/);
-    assert.match(explain.stdout, /wakes: \d{4}-.*in \d+ s/);
+    assert.match(explain.stdout, /wakes: \d{4}-.*in \d+ (?:s|minutes|hours?)\)/);
 
     const seen = await waitUntil('the fleet view to show it', async () => {
       const answer = await fetch(`${broker.httpUrl}/robots/r1`);

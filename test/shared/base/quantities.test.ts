@@ -4,7 +4,12 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
 import { formatBytes, parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
-import { formatDurationMs, parseDurationMs, timeLeft } from '../../../shared/base/durations.ts';
+import {
+  formatDurationMs,
+  parseDurationMs,
+  shortly,
+  timeLeft,
+} from '../../../shared/base/durations.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 
 test('durations have a unit', () => {
@@ -58,4 +63,9 @@ test('a rate is more than nothing, and nothing said is no bound', () => {
   assert.equal(parseRate(undefined), null);
   assert.equal(parseRate('20M'), 20 * 1024 ** 2);
   for (const bad of ['0', '-1', 'fast']) assertRefused('USAGE', () => parseRate(bad));
+});
+
+test('what comes is told in seconds while they are few, and in hours where nobody counts them', () => {
+  const told = [-5, 4_400, 119_000, 120_000, 20_021_000, 200_000_000].map(shortly);
+  assert.deepEqual(told, ['0 s', '4 s', '119 s', '2 minutes', '5 hours', '2 days']);
 });
