@@ -115,7 +115,7 @@ function neverAll({ waves, emergency }: RolloutAnswer): string {
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
   if (!run) return unledWait(rollout) ?? WAITS[''] ?? '';
-  const isElsewhere = !run.leading ? ' (this controller does not lead it now)' : '';
+  const isElsewhere = run.leading ? '' : NOT_LED;
   if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
   if (!rollout.announced) return WAITS[''] ?? '';
   // A broker of before says of a paused one that it waits for nothing.
@@ -123,6 +123,10 @@ export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
   return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
 }
+
+/** Another one leads, or this one has just been started or restored. */
+const NOT_LED =
+  ' (this controller does not lead it now; after a start or a restore it listens for one lease whether another does)';
 
 /** Robots that cannot go back are named as soon as they are known. */
 function recallWait({ waits_for, cannot_go_back: unable }: RunAnswer): string {
