@@ -1,5 +1,5 @@
 /**
- * Who says why robots do not get what is announced: relays, as `GET /relays` of a broker has them,
+ * Says why robots do not get what is announced: relays, as `GET /relays` of a broker has them,
  * and the engine that it is attached to (`GET /engine`). What a rollout waits for may stand on a
  * full disk far away, and an engine that drops what is published looks like one where nothing is.
  * Sans-I/O.

@@ -142,7 +142,10 @@ test('a rollout that nobody here leads says so', () => {
     /^waits     no controller of this broker leads it yet; .*for a minute/m,
   );
   const other = statusLines(withRun({ leading: false, waits_for: 'approval' }), NOW);
-  assert.match(other.join('\n'), /for a person: .*\(this controller does not lead it now; after a start or a restore it listens/);
+  assert.match(
+    other.join('\n'),
+    /for a person: .*\(this controller does not lead it now; after a start or a restore it listens/,
+  );
 });
 
 test('a soak that is over is no time to wait for', () => {
