@@ -22,10 +22,10 @@ export function keygenCommand(yargs: Argv): Argv {
         .option('out', { ...TEXT, demandOption: true, describe: 'path without an ending' })
         .option('age', {
           type: 'boolean',
-          default: false,
           describe:
             'make a key of the age format instead, for export --to: NAME.agekey, NAME.agepub',
         })
+        // Without a default: yargs takes one for a word that was typed, and refuses every PEM.
         .conflicts('age', 'from-pem')
         .option('from-pem', { ...TEXT, describe: 'take the key of this PKCS#8 PEM file' })
         .example('$0 keygen --out keys/release', 'keys/release.key and keys/release.pub')
