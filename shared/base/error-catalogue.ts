@@ -6,6 +6,7 @@
  */
 
 import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
+import { LOG_CODES } from './error-catalogue-log.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 import { SLOT_CODES } from '../rules/slot-codes.ts';
 
@@ -495,6 +496,8 @@ export const CATALOGUE = {
   ),
 
   ...AIR_GAP_CODES,
+
+  ...LOG_CODES,
 
   // HTTP
   HTTP_UNAUTHORIZED: refused(

@@ -83,11 +83,21 @@ export const LIMITS = {
   // Over an air gap
   siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
   parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
-  parcelMembersMax: 800, // 32 bundles of 4 files and 16 deltas, announcement and trust: 642
+  parcelMembersMax: 800, // 32 bundles of 7 files and 16 deltas, announcement and trust: 738
   parcelPartsMax: 999, // three digits behind the name of a file that was split
   parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
   parcelClockMsMax: DAY, // how far ahead of our clock an unsigned file may claim to be made
   fatFileBytesMax: 4 * GiB - 1, // one file on FAT32
+
+  // Transparency log
+  logEntriesMax: 10_000, // a release each workday for 40 years; a broker holds them in memory
+  logNoteBytesMax: 12 * KiB, // a checkpoint with 64 signatures of 180 bytes
+  logSignaturesMax: 64, // of one checkpoint: the key of the log, and more witnesses than a fleet has
+  logProofHashesMax: 53, // of a tree with as many entries as a number can count exactly
+  logProofBytesMax: 8 * KiB, // those hashes and 30 signatures; an announcement holds one a rollout
+  logPolicyBytesMax: 64 * KiB, // a page for each of 3 * logPolicyNamesMax names
+  logPolicyNamesMax: 64, // logs, witnesses and groups, of each: twice what every reader must take
+  logLooksMax: 5, // publications of one checkpoint that others put theirs over, before it is told
 
   // Pull engine
   windowChunksStart: 2, // chunks asked for at once before anything is known of the link
@@ -390,6 +400,14 @@ assertRelation(
 assertRelation(
   LIMITS.controlMessageBytesMax <= LIMITS.chunkBytesMax,
   'one packet limit serves control messages and chunks',
+);
+assertRelation(
+  LIMITS.logNoteBytesMax <= LIMITS.reportBytesMax && LIMITS.logNoteBytesMax >= LIMITS.logProofBytesMax,
+  'a checkpoint must pass a broker, and one that a proof holds must be readable alone',
+);
+assertRelation(
+  LIMITS.parcelMembersMax >= LIMITS.rolloutsMax * (LIMITS.deltasMax + 7) + 2,
+  'an export must hold all parts of as many bundles as an announcement has',
 );
 assertRelation(
   LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,

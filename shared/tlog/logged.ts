@@ -1,0 +1,61 @@
+/**
+ * Whether the manifest of a bundle stands in a log, by the proof that came with it. The entry of a
+ * log is the manifest byte for byte, so whoever has the manifest needs no word of anybody for it.
+ * Robot and command line judge by this. Sans-I/O.
+ */
+
+import { DroverError } from '../base/errors.ts';
+import { printable } from '../base/printable.ts';
+import { isIncluded, leafHash } from './merkle.ts';
+import { seenBy, type LogPolicy } from './policy.ts';
+import { parseLogProof, type LogProof } from './proof.ts';
+
+export interface Logged {
+  readonly origin: string;
+  readonly index: number;
+  /** Entries of the log when its checkpoint was signed. */
+  readonly size: number;
+}
+
+const invalid = (why: string, cause?: unknown): DroverError =>
+  new DroverError('LOG_PROOF_INVALID', `check proof of logging: ${why}`, { cause });
+
+/**
+ * The proof leads from this manifest to the root of its checkpoint. Who signed that is not asked.
+ * @throws DroverError LOG_PROOF_INVALID
+ */
+export function openLogProof(text: string, manifestBytes: Uint8Array): LogProof {
+  let read: LogProof;
+  try {
+    read = parseLogProof(text);
+  } catch (cause) {
+    if (!(cause instanceof DroverError)) throw cause;
+    throw invalid(cause.message.replace('read signed note: ', ''), cause);
+  }
+  const { index, hashes, checkpoint } = read;
+  if (isIncluded({ leaf: leafHash(manifestBytes), index, proof: hashes }, checkpoint)) return read;
+  throw invalid(`it is not about this manifest, or was changed (entry ${index})`);
+}
+
+/**
+ * [P-14.6]
+ * @param text undefined: the bundle came without one
+ * @throws DroverError LOG_PROOF_MISSING, LOG_PROOF_INVALID
+ */
+export function assertLogged(
+  manifestBytes: Uint8Array,
+  text: string | undefined,
+  policy: LogPolicy,
+): Logged {
+  if (text === undefined) {
+    throw new DroverError('LOG_PROOF_MISSING', 'check proof of logging: there is none');
+  }
+  const { index, checkpoint } = openLogProof(text, manifestBytes);
+  const { fault, witnesses, isWitnessed } = seenBy(checkpoint, policy);
+  if (fault !== null) throw invalid(fault);
+  if (!isWitnessed) {
+    const got = witnesses.length === 0 ? 'none' : witnesses.map((one) => printable(one)).join(', ');
+    throw invalid(`too few witnesses (got ${got}, want ${printable(policy.quorum ?? '')})`);
+  }
+  return { origin: checkpoint.origin, index, size: checkpoint.size };
+}
