@@ -4,6 +4,7 @@ import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';
 import type { EpochMs, RobotId } from '../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
+import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
@@ -16,6 +17,8 @@ export interface AgentOptions {
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
+  /** It takes only what this policy says is logged; any release when it is left out. */
+  readonly logPolicy?: LogPolicy | null | undefined;
   readonly hooksFolder: string;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
   readonly hookTimeoutMs?: number | undefined;

@@ -12,6 +12,7 @@ import { encodeMessage } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { LOG_CAPABILITY } from '../shared/rules/log-duty.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -224,6 +225,7 @@ export class Agent {
       eventsWaiting: this.#outbox.waiting,
       endings: this.#twins.endings,
       trust: this.#trust,
+      logPolicy: this.#options.logPolicy ?? null,
     };
     return explainRobot(facts, this.#views, this.#now());
   }
@@ -246,7 +248,7 @@ export class Agent {
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags, patchProgram } = this.#options;
+    const { robot, arch, tags, patchProgram, logPolicy = null } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
@@ -263,7 +265,7 @@ export class Agent {
       turn: this.#turns.of(component),
       bootsMax,
       adoptVersion,
-      facts: { robot, arch, tags },
+      facts: { robot, arch, tags, logPolicy },
       log: this.#log,
       now: () => this.#now(),
       onChange: (urgent) => {
@@ -309,8 +311,11 @@ export class Agent {
   }
 
   #facts() {
-    const { robot, arch, model, tags } = this.#options;
-    const caps = this.#options.patchProgram ? [PATCH_CAPABILITY] : [];
+    const { robot, arch, model, tags, patchProgram, logPolicy } = this.#options;
+    const caps = [
+      ...(patchProgram ? [PATCH_CAPABILITY] : []),
+      ...(logPolicy ? [LOG_CAPABILITY] : []),
+    ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
     const { seq: announcementSeq } = this.#inbox;

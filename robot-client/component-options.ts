@@ -22,7 +22,7 @@ export interface ComponentOptions extends Pick<
   | 'interlock'
   | 'turn'
 > {
-  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags'>;
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;
   /** Lock of the root; left out by who has no other agent to fear. */

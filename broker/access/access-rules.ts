@@ -10,6 +10,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import {
   CHUNKS_ROOT,
   LEASE_TOPIC,
+  LOG_FILTER,
   PROGRESS_FILTER,
   RELAY_FILTER,
   TRUST_FILTER,
@@ -37,11 +38,12 @@ const CONTROL = [UPDATES_TOPIC, LEASE_TOPIC, PROGRESS_FILTER, TRUST_FILTER];
 
 export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
   anyone: {
-    publish: [...CONTROL, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', '$SYS/#', CHUNKS],
   },
+  /** Nobody else writes the log: who carries or runs a release must not say that it was logged. */
   publisher: {
-    publish: [...CONTROL, RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, LOG_FILTER, RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', CHUNKS],
   },
   technician: { publish: [], subscribe: ['fleet/#', '$SYS/#', CHUNKS] },

@@ -59,6 +59,10 @@ function boundOf(topic: Topic): readonly ['CHUNK_TOO_LARGE' | 'DOCUMENT_TOO_LARG
     case 'updates':
     case 'trust':
       return ['DOCUMENT_TOO_LARGE', LIMITS.controlMessageBytesMax];
+    case 'log-entry':
+      return ['DOCUMENT_TOO_LARGE', LIMITS.manifestBytesMax];
+    case 'log-checkpoint':
+      return ['DOCUMENT_TOO_LARGE', LIMITS.logNoteBytesMax];
     default:
       return ['DOCUMENT_TOO_LARGE', LIMITS.reportBytesMax];
   }

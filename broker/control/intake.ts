@@ -3,15 +3,23 @@
  * picture know. When `take` resolves the message may be acknowledged.
  */
 
-import { nullIfRefused } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { parsePresence } from '../../shared/formats/messages.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
-import { parseTopic, robotFilter, type Topic } from '../../shared/formats/topics.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import {
+  LOG_CHECKPOINT_TOPIC,
+  logEntryTopic,
+  parseTopic,
+  robotFilter,
+  type Topic,
+} from '../../shared/formats/topics.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
 import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
 import { planIngest, vouchForSigned } from './ingest.ts';
+import { isLogTopic, judgeLogMessage, type KeptLog, type LogTopic } from './log-keeper.ts';
 import type { ControlStore } from './control-store.ts';
 import type { Incoming } from '../mqtt/engine-port.ts';
 import type { Counters } from '../http/metrics.ts';
@@ -40,6 +48,8 @@ export interface ReportSink {
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #speakers = new Speakers();
+  /** A head is judged by the entries beside it: none of them changes before it is kept. */
+  readonly #logTurns = new SerialQueue();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -60,6 +70,10 @@ export class Intake {
       const stored = control.get(topic)?.payload ?? null;
       vouchForSigned({ topic: plan.topic, payload, stored, trust, now: Date.now() });
     }
+    if (isLogTopic(plan.topic)) {
+      await this.#keepLog(plan.topic, { topic, payload, qos, retain });
+      return 'pass-on';
+    }
     const isOwn = by !== undefined && this.#isOwnWord(plan.topic, payload, by);
     if (retain) await control.put({ topic, payload, qos });
     if (retain && trust && plan.topic.kind === 'trust') walkTrust(trust, control, log);
@@ -68,6 +82,25 @@ export class Intake {
     this.#note(plan.topic, payload, Date.now(), isOwn);
     await upstream?.report(plan.topic, payload);
     return 'pass-on';
+  }
+
+  async #keepLog(
+    part: LogTopic,
+    { topic, payload, qos, retain }: Pick<Incoming, 'topic' | 'payload' | 'qos' | 'retain'>,
+  ): Promise<void> {
+    if (!retain) throw new DroverError('LOG_APPEND_ONLY', `keep ${topic}: it is not retained`);
+    await this.#logTurns.run(async () => {
+      judgeLogMessage(part, payload, this.#keptLog());
+      await this.#options.control.put({ topic, payload, qos });
+    });
+  }
+
+  #keptLog(): KeptLog {
+    const kept = (topic: string) => this.#options.control.get(topic)?.payload ?? null;
+    return {
+      checkpoint: kept(LOG_CHECKPOINT_TOPIC),
+      entry: (index) => kept(logEntryTopic(index)),
+    };
   }
 
   /**

@@ -22,10 +22,11 @@ import {
   standstillOf,
   type UnableCode,
 } from '../../shared/rules/standstill.ts';
+import { logRefusalOf, type LogRefusal } from '../../shared/rules/log-duty.ts';
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import { besidesOf, type Plan } from './record.ts';
+import { besidesOf, offerOf, type Plan } from './record.ts';
 
 export type MemberKind =
   /** Runs the version because of this rollout. */
@@ -45,7 +46,7 @@ export type MemberKind =
   | 'excluded';
 
 /** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | UnableCode;
+export type Exclusion = Unfit | 'FAILED_BEFORE' | LogRefusal | UnableCode;
 
 /** It would take the version, and cannot until a person has mended what its code names. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
@@ -94,7 +95,7 @@ export interface MembersInput {
 export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
   const { rollout, manifest } = plan;
-  const offer = { id: rollout.id, target: rollout.target, manifest };
+  const offer = offerOf(plan);
   const beside = besidesOf(input.plans ?? new Map<string, Plan>(), rollout.id);
   return robots.flatMap((record) => {
     const { state, robot } = record;
@@ -109,7 +110,12 @@ export function membersOf(input: MembersInput): Member[] {
     });
     const still = standstillOf(component);
     const isGone = known.kind === 'updating' && hasVanished(record, input);
-    const why = unfit ?? still;
+    const unlogged = logRefusalOf(
+      { ...offer, version: manifest.version },
+      { caps: state.caps, last_error: component.last_error },
+    );
+    // In the order in which the robot asks.
+    const why = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
     const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {
       robot,
@@ -147,6 +153,8 @@ const NO_FAILURE: readonly string[] = [
   'NOT_NEWER',
   'BELOW_HIGHEST',
   'RELEASE_BOUNDS',
+  'LOG_PROOF_MISSING',
+  'LOG_PROOF_INVALID',
   'TOO_OLD',
   'ARCH_WRONG',
   'FAILED_BEFORE',

@@ -145,9 +145,12 @@ export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
 
 /** The rollouts that stand beside one. */
 export const besidesOf = (plans: ReadonlyMap<string, Plan>, id: string): Offer[] =>
-  [...plans.values()]
-    .filter(({ rollout }) => rollout.id !== id)
-    .map(({ rollout, manifest }) => ({ id: rollout.id, target: rollout.target, manifest }));
+  [...plans.values()].filter(({ rollout }) => rollout.id !== id).map(offerOf);
+
+export const offerOf = ({ rollout, manifest }: Pick<Plan, 'rollout' | 'manifest'>): Offer => ({
+  ...{ id: rollout.id, target: rollout.target, manifest },
+  hasLogProof: rollout.log_proof !== undefined,
+});
 
 /** The waves that a rollout goes through, with what opens each. */
 export interface Stage {

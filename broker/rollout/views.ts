@@ -43,7 +43,7 @@ export interface RolloutView {
     readonly waiting: number;
     /** Had it and gave it back. */
     readonly recalled: number;
-    /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE. */
+    /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE, LOG_PROOF_*. */
     readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
   };
   /** Documents that were published with it: GET /rollouts/ID/KIND. */

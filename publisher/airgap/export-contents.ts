@@ -13,6 +13,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { bundleMember } from './parcel.ts';
 import type { Content } from './parcel-writer.ts';
 import { checkAttachments } from '../bundle/attachments.ts';
+import { readLogProof } from '../bundle/log-proof-part.ts';
 import { hashPayload } from '../bundle/payload.ts';
 
 /** A member that is in memory already. */
@@ -34,6 +35,7 @@ export async function bundleContents(
   const { manifestBytes, signatures, manifest, folder } = bundle;
   verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
   await checkAttachments(bundle);
+  await readLogProof(bundle);
   const contents: Content[] = [];
   for (const { name, bytes } of await listParts(folder, manifest)) {
     const path = join(folder, name);

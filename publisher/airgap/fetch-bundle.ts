@@ -11,6 +11,7 @@ import { attachmentPartName, isAttachmentKind } from '../../shared/formats/attac
 import {
   COSIGNATURES_FILE,
   DELTAS_FOLDER,
+  LOG_PROOF_FILE,
   MANIFEST_FILE,
   PAYLOAD_FILE,
   SIGNATURE_FILE,
@@ -50,6 +51,9 @@ export async function fetchBundle({ link, rollout, folder, meter, log }: FetchJo
     await writeFile(join(folder, SIGNATURE_FILE), rollout.signature);
     if (rollout.cosignatures.length > 0) {
       await writeFile(join(folder, COSIGNATURES_FILE), concatBytes(...rollout.cosignatures));
+    }
+    if (rollout.log_proof !== undefined) {
+      await writeFile(join(folder, LOG_PROOF_FILE), rollout.log_proof);
     }
     const fetchOne = async (file: StoredFile, part: string): Promise<void> => {
       const bar = meter(`fetch ${manifest.version}`, file.size);

@@ -1,6 +1,7 @@
 /**
  * Unpacks the bundles of an export into folders of a site, each under its name when it is whole
- * and a release key has vouched for it. A folder that is there already is compared, never changed.
+ * and a release key has vouched for it. A folder that is there already is compared, never changed,
+ * but for its proof of logging: witnesses sign later than releases are made.
  * In a dry run everything is read and checked and nothing is written.
  */
 
@@ -9,6 +10,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   COSIGNATURES_FILE,
+  LOG_PROOF_FILE,
   MANIFEST_FILE,
   PAYLOAD_FILE,
   SIGNATURE_FILE,
@@ -18,8 +20,9 @@ import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-s
 import { concatBytes } from '../../shared/crypto/bytes.ts';
 import { SIGNATURE_BYTES } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { syncFolder, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { openLogProof } from '../../shared/tlog/logged.ts';
 import { bundlePartOf, type ParcelMember } from './parcel.ts';
 import { writeFailure } from '../transfer/file-parts.ts';
 import type { Meter } from '../transfer/progress-meter.ts';
@@ -88,6 +91,8 @@ async function verifyOne(
     if (!member || (member.sha256 === sha256 && member.size === size)) continue;
     throw new DroverError('ATTACHMENT_MISMATCH', `read ${member.name}: not what was signed`);
   }
+  const proof = parts.get(LOG_PROOF_FILE);
+  if (proof) openLogProof(await reader.read(proof), manifestBytes);
   return { parts, verified };
 }
 
@@ -120,13 +125,20 @@ async function unpackOne(
   if (!isThere && !job.dryRun) await rm(beside, { recursive: true, force: true });
   for (const [part, member] of parts) {
     const path = isThere ? join(folder, part) : join(beside, part);
-    if (isThere) await compare(job, member, path);
+    if (isThere && part === LOG_PROOF_FILE) await renew(job, member, path);
+    else if (isThere) await compare(job, member, path);
     else await copy(job, member, job.dryRun ? null : path);
   }
   if (isThere || job.dryRun) return;
   await syncFolder(beside);
   await rename(beside, folder);
   await syncFolder(dirname(folder));
+}
+
+async function renew(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
+  const bytes = await job.reader.read(member);
+  job.meter.add(bytes.byteLength);
+  if (!job.dryRun) await writeFileAtomic(path, bytes);
 }
 
 async function copy(job: UnpackJob, member: ParcelMember, path: string | null): Promise<void> {

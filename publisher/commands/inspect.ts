@@ -10,6 +10,7 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
 import { attachmentText, checkAttachments } from '../bundle/attachments.ts';
+import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPayload } from '../bundle/payload-census.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
@@ -73,6 +74,7 @@ async function inspect(bundle: Bundle) {
     signatures: bundle.signatures.length,
     deltas: await inspectDeltas(bundle),
     attachments: await inspectAttachments(bundle),
+    log: await inspectLogProof(bundle),
   };
 }
 
@@ -104,6 +106,19 @@ async function inspectAttachments(bundle: Bundle) {
     return { ...attachment, ...state };
   });
   return await Promise.all(facts);
+}
+
+/** Null when it travels without a proof of logging. */
+async function inspectLogProof(bundle: Bundle) {
+  return await readLogProof(bundle).then(
+    (part) => part && { ...logFields(part.proof), shown: logProofText(part.proof), problem: null },
+    (error: unknown) => ({ shown: null, problem: toProblem(error) }),
+  );
+}
+
+function logLine({ shown, problem }: NonNullable<Facts['log']>): string {
+  if (problem) return `log         refused: ${problem.message} (${problem.code})`;
+  return `log         ${shown}`;
 }
 
 function attachmentLine(attachment: Facts['attachments'][number]): string {
@@ -143,5 +158,6 @@ function lines(facts: Facts): string[] {
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
     ...facts.deltas.map(deltaLine),
     ...facts.attachments.map(attachmentLine),
+    ...(facts.log ? [logLine(facts.log)] : []),
   ];
 }

@@ -11,6 +11,7 @@ import {
   wholeNumber,
   withLogin,
 } from '../../shared/io/cli-options.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -91,6 +92,13 @@ export async function openSigners(
     { candidates: named ?? known, signMsMax: LIMITS.keyCommandMsMax },
     warn,
   );
+}
+
+/** For what has one key: a log that two sign has two histories. @throws as `openSigners`, USAGE */
+export async function openSigner(argv: KeyWords): Promise<Signer> {
+  const [signer, ...more] = await openSigners(argv, []);
+  if (signer && more.length === 0) return signer;
+  throw new DroverError('USAGE', `sign log: want one key (got ${more.length + 1})`);
 }
 
 /** @throws DroverError FILE_UNREADABLE, USAGE */

@@ -8,6 +8,7 @@ import { fleetCommand } from './fleet.ts';
 import { importCommand } from './import.ts';
 import { inspectCommand } from './inspect.ts';
 import { keygenCommand } from './keygen.ts';
+import { logCommand } from './log.ts';
 import { packCommand } from './pack.ts';
 import { publishCommand } from './publish.ts';
 import { reportCommand } from './report.ts';
@@ -28,6 +29,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     verify: verifyCommand,
     inspect: inspectCommand,
     pack: packCommand,
+    log: logCommand,
     publish: publishCommand,
     announce: announceCommand,
     rollout: rolloutCommand,
@@ -38,6 +40,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
   },
   groups: {
     trust: ['init', 'rotate', 'sign', 'publish'],
+    log: ['add', 'verify', 'witness', 'key'],
     rollout: [
       ...['list', 'status', 'watch', 'history', 'withdraw'],
       ...['sbom', 'provenance', 'pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],

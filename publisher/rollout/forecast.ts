@@ -35,6 +35,7 @@ const ANSWERS = [
   'TOO_OLD',
   'VERSION_REUSED',
   'FAILED_BEFORE',
+  'LOG_PROOF_MISSING',
   'ARCH_WRONG',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
@@ -90,7 +91,7 @@ export function outlookOf(
 ): Outlook | null {
   const component = componentFor(offer, state);
   if (!component) return null;
-  const unfit = unfitNow(offer, component, state.arch);
+  const unfit = unfitNow(offer, component, state);
   const still = standstillOf(component);
   if (unfit === null) return still ?? 'takes';
   if (unfit === 'RUNS_IT') return 'runs';
@@ -108,11 +109,22 @@ export function forecastOf(
   states: readonly RobotState[],
   now: EpochMs,
 ): Forecast | null {
-  const offers = rollouts.flatMap(({ id: name, manifest, target = {} }): Offer[] => {
-    const bytes = base64ToBytes(manifest);
-    const parsed = bytes && nullIfRefused(() => parseManifest(bytes));
-    return parsed ? [{ id: name, target: fullTarget(target), manifest: parsed }] : [];
-  });
+  const offers = rollouts.flatMap(
+    ({ id: name, manifest, target = {}, log_proof: proof }): Offer[] => {
+      const bytes = base64ToBytes(manifest);
+      const parsed = bytes && nullIfRefused(() => parseManifest(bytes));
+      return parsed
+        ? [
+            {
+              id: name,
+              target: fullTarget(target),
+              manifest: parsed,
+              hasLogProof: proof !== undefined,
+            },
+          ]
+        : [];
+    },
+  );
   const offer = offers.find((one) => one.id === id);
   const others = offers.filter((one) => one.id !== id);
   if (!offer) return null;
@@ -147,6 +159,8 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   TOO_OLD: 'are too old for it, and nothing that is announced leads there (TOO_OLD)',
   VERSION_REUSED: 'run other bytes under this version (VERSION_REUSED)',
   FAILED_BEFORE: 'have this version blocked: it failed there, or was called back (FAILED_BEFORE)',
+  LOG_PROOF_MISSING:
+    'take only what is logged, and this is not: drover log add (LOG_PROOF_MISSING)',
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
 };
 

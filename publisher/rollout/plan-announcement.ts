@@ -120,6 +120,9 @@ const sharesRobots = (one: Manifest, other: Manifest): boolean =>
     other.target_arch === ARCH_ANY ||
     canonicalArch(one.target_arch) === canonicalArch(other.target_arch));
 
+const hasLogProof = ({ log_proof: proof }: Pick<RolloutFields, 'log_proof'>): boolean =>
+  proof !== undefined;
+
 /**
  * Ids of rollouts that robots too old for the new one can take first. Where no robot is known, all
  * that start lower than the new one does.
@@ -131,7 +134,7 @@ function leadingUp(
   const offers = active.flatMap(({ rollout: one }): Offer[] => {
     const theirs = manifestOf(one);
     return theirs?.name === manifest.name
-      ? [{ id: one.id, target: one.target, manifest: theirs }]
+      ? [{ id: one.id, target: one.target, manifest: theirs, hasLogProof: hasLogProof(one) }]
       : [];
   });
   if (robots === null || robots.length === 0) {
@@ -142,7 +145,10 @@ function leadingUp(
     );
     return new Set(lower.map(({ id }) => id));
   }
-  const offer = { id: rollout.id, target: fullTarget(rollout.target), manifest };
+  const offer = {
+    ...{ id: rollout.id, target: fullTarget(rollout.target), manifest },
+    hasLogProof: hasLogProof(rollout),
+  };
   const needed = robots
     .filter((state) => {
       const outlook = outlookOf(offer, offers, state);

@@ -44,6 +44,8 @@ export interface StoredBundle {
   /** To the payload. */
   readonly deltas: readonly StoredPayload[];
   readonly attachments: readonly (StoredPayload & { readonly kind: string })[];
+  /** As it goes into the announcement; null: the bundle came without one. */
+  readonly logProof: string | null;
 }
 
 /** @throws DroverError USAGE, CHUNK_TOO_LARGE, RELEASE_BOUNDS */
@@ -68,6 +70,7 @@ export function planRollout(
     ...(stored.attachments.length > 0 && {
       attachments: stored.attachments.map((one) => artifactOf(one.kind, one)),
     }),
+    ...(stored.logProof !== null && { log_proof: stored.logProof }),
     target: { ...target, robots: target.robots.map(parseRobotId) },
     salt: audience.salt,
     emergency: audience.emergency,

@@ -35,6 +35,7 @@ import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink, type BrokerLinkOptions } from './broker-link.ts';
 import { makeMeter } from './progress-meter.ts';
 import { checkAttachments, wholeAttachments } from '../bundle/attachments.ts';
+import { readLogProof } from '../bundle/log-proof-part.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
 import {
   assertPayloadIs,
@@ -110,7 +111,8 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   const verified = verifyAll(job, payload);
   const census = await countPayload(job.bundle).catch(() => null);
   tellAttributes(census, job.bundle.manifest.version, job.log);
-  const stored = { payload, ...(await chunkOthers(job)) };
+  const logProof = (await readLogProof(job.bundle))?.text ?? null;
+  const stored = { payload, ...(await chunkOthers(job)), logProof };
   const rollout = planRollout(job.rolloutId, verified, stored, job.audience);
 
   const link = await BrokerLink.open(job.broker, job.log);

@@ -60,6 +60,10 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('id', { ...TEXT, describe: 'robot id' })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
+    .option('require-log', {
+      ...TEXT,
+      describe: 'take only releases that are logged as this policy file wants',
+    })
     .option('arch', {
       ...TEXT,
       default: defaultArch(),

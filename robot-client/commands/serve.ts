@@ -11,6 +11,7 @@ import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
+import { parseLogPolicy, type LogPolicy } from '../../shared/tlog/policy.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
@@ -46,6 +47,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     robot: parseRobotId(args.id),
     roots,
     trust: readTrustFile(args.trust),
+    logPolicy: readLogPolicy(args['require-log']),
     arch: args.arch,
     model: machineModel(),
     tags: parseTags(args.tags),
@@ -76,6 +78,11 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+}
+
+/** @throws DroverError FILE_UNREADABLE, LOG_POLICY_INVALID: an agent without it would take anything */
+function readLogPolicy(path: string | undefined): LogPolicy | null {
+  return path === undefined ? null : parseLogPolicy(readInput(path, `log policy ${path}`));
 }
 
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {

@@ -4,8 +4,10 @@ import { shortly } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { iso } from '../fleet/report.ts';
 import { outsideProblems } from '../install/slots.ts';
@@ -26,6 +28,8 @@ export function explainRobot(
     /** Links in a row that the broker ended soon; 0 while that means nothing. */
     readonly endings?: number;
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
+    /** Null: it takes releases that no log holds. */
+    readonly logPolicy?: LogPolicy | null;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -37,6 +41,7 @@ export function explainRobot(
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
+    ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
     ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
     ...components.flatMap((view) => explainComponent(view, now)),
@@ -61,6 +66,12 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   const { message, code, hint } = toProblem(problem);
   const since = days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${iso(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
+}
+
+function explainLog({ logs, quorum }: LogPolicy): string {
+  const names = logs.map(({ name }) => printable(name)).join(' or ');
+  const seen = quorum === null ? '' : `, witnessed by ${printable(quorum)}`;
+  return `  takes only releases that are logged in ${names}${seen}`;
 }
 
 function explainEndings(endings: number): string[] {

@@ -19,6 +19,8 @@ import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rul
 import { brokenBound } from '../../shared/rules/release-word.ts';
 import { isAbout } from '../../shared/rules/release-identity.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
+import { assertLogged } from '../../shared/tlog/logged.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { blockAgainst, blockedBy } from './blocks.ts';
 import { offersOf, type PatchFacts } from './delta.ts';
 import { makeJob, type Job, type MachineState } from './state.ts';
@@ -49,6 +51,8 @@ export interface RobotFacts {
   readonly unanswered?: ReadonlySet<string>;
   /** Rollout that the component is updating for; null when it is at rest. */
   readonly joined: string | null;
+  /** It takes only what this policy says is logged; null or absent: it does not ask. */
+  readonly logPolicy?: LogPolicy | null;
   /** What it can patch from; null when it cannot patch. */
   readonly patching?: PatchFacts | null;
   readonly now: EpochMs;
@@ -187,6 +191,8 @@ function judgeBundle(
   if (block) {
     return no('FAILED_BEFORE', `${blockedBy(block)} on this robot (${block.code})`);
   }
+  const unlogged = logProblem(bundle, rollout, facts.logPolicy ?? null);
+  if (unlogged) return no(unlogged.code, unlogged.message);
   if (unfit === 'TOO_OLD') {
     const want = manifest.min_current_version;
     return no(unfit, `this robot is too old for it (got ${facts.version}, want at least ${want})`);
@@ -210,6 +216,22 @@ function judgeBundle(
   const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
   const { announcedBy: by = [], now } = facts;
   return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, by, seq, now }) };
+}
+
+/** [P-14.6] */
+function logProblem(
+  { manifestBytes }: VerifiedBundle,
+  { log_proof: proof }: Rollout,
+  policy: LogPolicy | null,
+): Problem | null {
+  if (policy === null) return null;
+  try {
+    assertLogged(manifestBytes, proof, policy);
+    return null;
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    return toProblem(thrown);
+  }
 }
 
 function reusedText(offered: OfferedRelease, { version, payloadSha256 }: RunningRelease): string {

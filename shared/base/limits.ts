@@ -402,7 +402,8 @@ assertRelation(
   'one packet limit serves control messages and chunks',
 );
 assertRelation(
-  LIMITS.logNoteBytesMax <= LIMITS.reportBytesMax && LIMITS.logNoteBytesMax >= LIMITS.logProofBytesMax,
+  LIMITS.logNoteBytesMax <= LIMITS.reportBytesMax &&
+    LIMITS.logNoteBytesMax >= LIMITS.logProofBytesMax,
   'a checkpoint must pass a broker, and one that a proof holds must be readable alone',
 );
 assertRelation(

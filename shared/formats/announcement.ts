@@ -71,6 +71,8 @@ const rolloutSchema = z.object({
     .min(1)
     .max(LIMITS.deltasMax + 1),
   attachments: z.array(attachedSchema).max(LIMITS.attachmentsMax).default([]),
+  /** [P-5.11] */
+  log_proof: z.string().max(LIMITS.logProofBytesMax).optional(),
   target: targetSchema.prefault({}),
   salt: z.string().max(128),
   waves: z.array(waveSchema).min(1).max(LIMITS.wavesMax),

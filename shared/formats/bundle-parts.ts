@@ -19,6 +19,8 @@ export const PAYLOAD_FILE = 'payload.tar.gz';
 export const SIGNATURE_FILE = 'signature.sig';
 /** Further 64-byte signatures one after the other, for release thresholds above 1. */
 export const COSIGNATURES_FILE = 'cosignatures.sig';
+/** That its manifest stands in a transparency log. Made after the signature, and not hashed by it. */
+export const LOG_PROOF_FILE = 'log.tlog-proof';
 export const DELTAS_FOLDER = 'deltas';
 export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/${fromVersion}.zst`;
 
@@ -30,6 +32,7 @@ export function isPartName(name: string): boolean {
   if (delta !== undefined) return isVersion(delta);
   return (
     [MANIFEST_FILE, PAYLOAD_FILE, SIGNATURE_FILE, COSIGNATURES_FILE].includes(name) ||
+    name === LOG_PROOF_FILE ||
     attachmentKindOf(name) !== null
   );
 }
@@ -54,12 +57,11 @@ export function assertPartSize(name: string, bytes: number): void {
       `read ${name}: wrong length (got ${bytes} bytes, want ${want})`,
     );
   }
-  if (name === MANIFEST_FILE) {
-    if (bytes <= LIMITS.manifestBytesMax) return;
-    throw new DroverError(
-      'DOCUMENT_TOO_LARGE',
-      `read ${name}: too large (got ${bytes} bytes, want at most ${LIMITS.manifestBytesMax})`,
-    );
+  if (name === MANIFEST_FILE || name === LOG_PROOF_FILE) {
+    const bytesMax = name === MANIFEST_FILE ? LIMITS.manifestBytesMax : LIMITS.logProofBytesMax;
+    if (bytes <= bytesMax) return;
+    const sizes = `got ${bytes} bytes, want at most ${bytesMax}`;
+    throw new DroverError('DOCUMENT_TOO_LARGE', `read ${name}: too large (${sizes})`);
   }
   if (bytes > 0 && bytes <= LIMITS.payloadBytesMax) return;
   throw new DroverError(

@@ -17,6 +17,8 @@ export type Topic =
   | { readonly kind: 'progress'; readonly rollout: RolloutId }
   | { readonly kind: 'trust'; readonly version: number }
   | { readonly kind: 'lease' }
+  | { readonly kind: 'log-checkpoint' }
+  | { readonly kind: 'log-entry'; readonly index: number }
   | { readonly kind: 'robot'; readonly robot: RobotId; readonly leaf: RobotLeaf }
   | { readonly kind: 'relay'; readonly relay: string }
   | { readonly kind: 'refusals'; readonly client: string }
@@ -28,6 +30,12 @@ export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
 /** Who leads the rollouts of this fleet now: a signed lease. */
 export const LEASE_TOPIC = 'fleet/controller';
+/** The newest signed head of the transparency log. */
+export const LOG_CHECKPOINT_TOPIC = 'fleet/log/checkpoint';
+/** All of the log. */
+export const LOG_FILTER = 'fleet/log/+';
+/** `fleet/log/0`: one entry of it, the bytes of a manifest. */
+export const logEntryTopic = (index: number): string => `fleet/log/${index}`;
 /** Every new trust root. */
 export const TRUST_FILTER = 'fleet/trust/+';
 /** The progress of every rollout. */
@@ -64,12 +72,16 @@ export function parseTopic(text: string): Topic | null {
   if (root !== 'fleet') return null;
   if (text === UPDATES_TOPIC) return { kind: 'updates' };
   if (text === LEASE_TOPIC) return { kind: 'lease' };
+  if (text === LOG_CHECKPOINT_TOPIC) return { kind: 'log-checkpoint' };
   if (id === undefined || !isId(id)) return null;
   if (levels.length === 3 && group === 'rollouts') {
     return { kind: 'progress', rollout: id as RolloutId };
   }
   if (levels.length === 3 && group === 'trust' && /^[1-9]\d{0,8}$/.test(id)) {
     return { kind: 'trust', version: Number(id) };
+  }
+  if (levels.length === 3 && group === 'log' && /^(?:0|[1-9]\d{0,8})$/.test(id)) {
+    return { kind: 'log-entry', index: Number(id) };
   }
   if (levels.length === 3 && group === 'refusals') return { kind: 'refusals', client: id };
   if (levels.length === 4 && group === 'relays' && leaf === 'online') {

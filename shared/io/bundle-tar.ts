@@ -15,6 +15,7 @@ import {
   deltaPartName,
   DELTAS_FOLDER,
   isPartName,
+  LOG_PROOF_FILE,
   MANIFEST_FILE,
   PAYLOAD_FILE,
   SIGNATURE_FILE,
@@ -71,7 +72,7 @@ function assertPart(
       hint: 'a .drover file holds the parts of one bundle: make it with drover pack',
     });
   }
-  if (part.taken.size > LIMITS.deltasMax + LIMITS.attachmentsMax + 4) {
+  if (part.taken.size > LIMITS.deltasMax + LIMITS.attachmentsMax + 5) {
     throw new DroverError('ARCHIVE_TOO_LARGE', `open bundle ${path}: too many entries`);
   }
   assertPartSize(part.name, part.size);
@@ -105,7 +106,7 @@ export async function listParts(
   const deltas = manifest.deltas.map((delta) => deltaPartName(delta.from_version));
   const kinds = manifest.attachments.map(({ kind }) => kind).filter(isAttachmentKind);
   const attachments = kinds.map(attachmentPartName);
-  const signed = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE];
+  const signed = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE, LOG_PROOF_FILE];
   const names = [...signed, ...attachments, PAYLOAD_FILE, ...deltas];
   const parts: { name: string; bytes: number }[] = [];
   for (const name of names) {

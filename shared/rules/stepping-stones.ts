@@ -8,6 +8,7 @@ import type { Rollout } from '../formats/announcement.ts';
 import type { Manifest } from '../formats/manifest.ts';
 import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
+import { lacksLogProof } from './log-duty.ts';
 import { isTargeted, unfitFor, type Unfit } from './rollout-rules.ts';
 import { compareVersions, versionMeets } from './version.ts';
 
@@ -16,6 +17,7 @@ export interface Offer {
   readonly id: string;
   readonly target: Rollout['target'];
   readonly manifest: Manifest;
+  readonly hasLogProof: boolean;
 }
 
 /** The component of this robot that the rollout means; undefined when it means none. */
@@ -30,14 +32,17 @@ export function componentFor(
 
 /** Null when it can take it from what it runs now. In the order in which a robot asks (P-10.2). */
 export function unfitNow(
-  { manifest }: Offer,
+  offer: Offer,
   component: ComponentState,
-  arch: string,
-): Unfit | 'FAILED_BEFORE' | null {
+  robot: Pick<RobotState, 'arch' | 'caps'>,
+): Unfit | 'FAILED_BEFORE' | 'LOG_PROOF_MISSING' | null {
+  const { manifest } = offer;
+  const { arch } = robot;
   const running = runningRelease(component);
   const unfit = unfitFor(manifest, { arch, running, highest: component.highest_version });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
-  return component.blocked.includes(manifest.version) ? 'FAILED_BEFORE' : unfit;
+  if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
+  return lacksLogProof(offer, robot) ? 'LOG_PROOF_MISSING' : unfit;
 }
 
 /**
@@ -52,7 +57,7 @@ export function stonesFor(state: RobotState, offers: readonly Offer[]): Offer[] 
   for (const offer of ordered) {
     const component = componentFor(offer, state);
     if (!component) continue;
-    const unfit = unfitNow(offer, component, state.arch);
+    const unfit = unfitNow(offer, component, state);
     if (unfit === null || (unfit === 'TOO_OLD' && leadTo(offer, stones))) stones.push(offer);
   }
   return stones;

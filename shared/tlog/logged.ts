@@ -5,8 +5,10 @@
  */
 
 import { DroverError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { printable } from '../base/printable.ts';
 import { isIncluded, leafHash } from './merkle.ts';
+import { noteText } from './note.ts';
 import { seenBy, type LogPolicy } from './policy.ts';
 import { parseLogProof, type LogProof } from './proof.ts';
 
@@ -24,9 +26,10 @@ const invalid = (why: string, cause?: unknown): DroverError =>
  * The proof leads from this manifest to the root of its checkpoint. Who signed that is not asked.
  * @throws DroverError LOG_PROOF_INVALID
  */
-export function openLogProof(text: string, manifestBytes: Uint8Array): LogProof {
+export function openLogProof(proof: Uint8Array | string, manifestBytes: Uint8Array): LogProof {
   let read: LogProof;
   try {
+    const text = typeof proof === 'string' ? proof : noteText(proof, LIMITS.logProofBytesMax);
     read = parseLogProof(text);
   } catch (cause) {
     if (!(cause instanceof DroverError)) throw cause;

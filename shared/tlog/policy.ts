@@ -155,9 +155,7 @@ export interface Seen {
 export function seenBy(checkpoint: Checkpoint, policy: LogPolicy): Seen {
   const { note, origin } = checkpoint;
   const no = (fault: string): Seen => ({ fault, witnesses: [], isWitnessed: false });
-  const log = policy.logs.find(
-    (one) => one.name === origin && signatureOf(note, one) !== 'absent',
-  );
+  const log = policy.logs.find((one) => one.name === origin && signatureOf(note, one) !== 'absent');
   if (!log) return no(`no log of the policy has signed for ${shown(origin)}`);
   if (signatureOf(note, log) === 'fails') return no(`the signature of ${shown(origin)} is bad`);
   const names: string[] = [];

@@ -59,6 +59,7 @@ function natsAllows(config: string, user: string, action: Action, topic: string)
 const HASH = sha256Hex(Buffer.from('a chunk'));
 const anyTopic = fc.oneof(
   fc.constantFrom('fleet/updates', 'fleet/controller', 'fleet/rollouts/x', 'fleet/trust/2'),
+  fc.constantFrom('fleet/log/checkpoint', 'fleet/log/7', 'fleet/log'),
   fc.constantFrom(`fleet-chunks/${HASH}`, 'fleet/relays/site/online', 'fleet/relays/x/state'),
   fc
     .tuple(

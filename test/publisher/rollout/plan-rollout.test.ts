@@ -52,7 +52,7 @@ function plan(more: Partial<Audience>): RolloutFields {
   return planRollout(
     'x-1',
     verified,
-    { payload, deltas: [], attachments: [] },
+    { payload, deltas: [], attachments: [], logProof: null },
     { ...AUDIENCE, ...more },
   );
 }

@@ -6,6 +6,9 @@ import {
   chunkOfFilter,
   chunkTopic,
   filterSweepsChunks,
+  LOG_CHECKPOINT_TOPIC,
+  LOG_FILTER,
+  logEntryTopic,
   parseTopic,
   progressTopic,
   refusalsTopic,
@@ -53,6 +56,8 @@ test('every topic that is built is parsed back to what it was built from', () =>
       const rollout = name as RolloutId;
       assert.deepEqual(parseTopic(progressTopic(rollout)), { kind: 'progress', rollout });
       assert.deepEqual(parseTopic(trustTopic(version)), { kind: 'trust', version });
+      assert.deepEqual(parseTopic(logEntryTopic(version)), { kind: 'log-entry', index: version });
+      assert.ok(mqttMatches(LOG_FILTER, logEntryTopic(version)));
       assert.deepEqual(parseTopic(refusalsTopic(name)), { kind: 'refusals', client: name });
       assert.deepEqual(parseTopic(relayTopic(name)), { kind: 'relay', relay: name });
       assert.ok(mqttMatches(RELAY_FILTER, relayTopic(name)));
@@ -64,6 +69,9 @@ test('every topic that is built is parsed back to what it was built from', () =>
     }),
   );
   assert.deepEqual(parseTopic(UPDATES_TOPIC), { kind: 'updates' });
+  assert.deepEqual(parseTopic(LOG_CHECKPOINT_TOPIC), { kind: 'log-checkpoint' });
+  assert.deepEqual(parseTopic(logEntryTopic(0)), { kind: 'log-entry', index: 0 });
+  assert.ok(mqttMatches(LOG_FILTER, LOG_CHECKPOINT_TOPIC));
 });
 
 const level = fc.oneof(
@@ -76,6 +84,8 @@ const level = fc.oneof(
     'refusals',
     'updates',
     'relays',
+    'log',
+    'checkpoint',
   ),
   fc.constantFrom('+', '#', '', 'state', 'online', 'r1', '1', '01', '$share', 'x'),
   fc.constantFrom('ab'.repeat(32), 'AB'.repeat(32), 'ab'.repeat(31)),
@@ -98,6 +108,10 @@ test('any text is one of our topics, spelled in the one way, or null', () => {
           return assert.equal(text, progressTopic(topic.rollout));
         case 'trust':
           return assert.equal(text, trustTopic(topic.version));
+        case 'log-checkpoint':
+          return assert.equal(text, LOG_CHECKPOINT_TOPIC);
+        case 'log-entry':
+          return assert.equal(text, logEntryTopic(topic.index));
         case 'robot':
           return assert.equal(text, robotTopic(topic.robot, topic.leaf));
         case 'relay':
@@ -127,6 +141,11 @@ test('wildcards, empty levels and bad ids are not topics of ours', () => {
     'fleet/trust/0',
     'fleet/trust/01',
     'fleet/trust/1e3',
+    'fleet/log',
+    'fleet/log/00',
+    'fleet/log/1234567890',
+    'fleet/log/+',
+    'fleet/log/checkpoint/',
     'fleet-chunks/#',
     `fleet-chunks/${'AB'.repeat(32)}`,
     `fleet-chunks/${'ab'.repeat(32)}/`,

@@ -11,14 +11,7 @@ import {
   signatureOf,
   signNote,
 } from '../../../shared/tlog/note-keys.ts';
-import {
-  LOG_KEY,
-  LOG_SIGNER,
-  makeCheckpoint,
-  noteBytes,
-  ORIGIN,
-  witnessKey,
-} from './log-maker.ts';
+import { LOG_KEY, LOG_SIGNER, makeCheckpoint, noteBytes, ORIGIN, witnessKey } from './log-maker.ts';
 
 const INVALID = { code: 'LOG_NOTE_INVALID' };
 

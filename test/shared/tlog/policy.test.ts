@@ -7,13 +7,7 @@ import { seedSigner } from '../../../shared/crypto/signer.ts';
 import { parseCheckpoint, type Checkpoint } from '../../../shared/tlog/checkpoint.ts';
 import { formatNote } from '../../../shared/tlog/note.ts';
 import { parseLogPolicy, seenBy } from '../../../shared/tlog/policy.ts';
-import {
-  LOG_KEY,
-  makeCheckpoint,
-  policyText,
-  witnessKey,
-  type WitnessName,
-} from './log-maker.ts';
+import { LOG_KEY, makeCheckpoint, policyText, witnessKey, type WitnessName } from './log-maker.ts';
 
 const policy = (...more: string[]) => parseLogPolicy(utf8(policyText(...more)));
 const checkpoint = async (...witnesses: WitnessName[]): Promise<Checkpoint> =>

@@ -1,0 +1,82 @@
+/**
+ * What a broker takes of the transparency log: entries at its end, and heads that hold all that the
+ * head before them held. It asks for no signature (who reads the log does, by keys that a broker
+ * does not have), so it keeps the log from being rewritten here, and nothing more. Sans-I/O.
+ */
+
+import { bytesEqual } from '../../shared/crypto/bytes.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseManifest } from '../../shared/formats/manifest.ts';
+import type { Topic } from '../../shared/formats/topics.ts';
+import { readCheckpoint, type Checkpoint } from '../../shared/tlog/checkpoint.ts';
+import { leafHash, rootOf } from '../../shared/tlog/merkle.ts';
+
+export type LogTopic = Extract<Topic, { kind: 'log-checkpoint' | 'log-entry' }>;
+
+export const isLogTopic = (topic: Topic): topic is LogTopic =>
+  topic.kind === 'log-checkpoint' || topic.kind === 'log-entry';
+
+/** What is kept now. */
+export interface KeptLog {
+  readonly checkpoint: Uint8Array | null;
+  entry(index: number): Uint8Array | null;
+}
+
+/**
+ * [P-14.7]
+ * @throws DroverError LOG_APPEND_ONLY, LOG_FULL, LOG_NOTE_INVALID, and those of a manifest
+ */
+export function judgeLogMessage(topic: LogTopic, payload: Uint8Array, kept: KeptLog): void {
+  const head = kept.checkpoint && nullIfRefused(() => readCheckpoint(kept.checkpoint ?? payload));
+  if (topic.kind === 'log-entry') judgeEntry(topic.index, payload, { kept, head });
+  else judgeHead(payload, { kept, head });
+}
+
+interface Known {
+  readonly kept: KeptLog;
+  readonly head: Checkpoint | null;
+}
+
+const no = (why: string): DroverError =>
+  new DroverError('LOG_APPEND_ONLY', `keep the transparency log: ${why}`);
+
+/** What no head holds yet may be replaced: its writer may have died before it signed one. */
+function judgeEntry(index: number, payload: Uint8Array, { kept, head }: Known): void {
+  const size = head?.size ?? 0;
+  if (index < size) {
+    const stands = kept.entry(index);
+    // A lost one is taken again: what the head says of it shows whether it is the same.
+    if (stands === null || bytesEqual(stands, payload)) return;
+    throw no(`entry ${index} stands with other bytes`);
+  }
+  if (index > size) throw no(`entry ${index} leaves a gap (want ${size})`);
+  if (index >= LIMITS.logEntriesMax) {
+    throw new DroverError(
+      'LOG_FULL',
+      `keep log entry ${index}: want at most ${LIMITS.logEntriesMax}`,
+    );
+  }
+  if (payload.byteLength > 0) parseManifest(payload);
+}
+
+function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
+  if (payload.byteLength === 0) throw no('its checkpoint is not cleared');
+  const next = readCheckpoint(payload);
+  if (head !== null) {
+    if (next.origin !== head.origin) throw no('another log stands here');
+    const sizes = `got ${next.size} entries, want at least ${head.size}`;
+    if (next.size < head.size) throw no(`a newer checkpoint stands (${sizes})`);
+    if (next.size === head.size) {
+      if (next.note.text === head.note.text) return; // more witnesses
+      throw no('another checkpoint of this size stands');
+    }
+  }
+  const leaves: Uint8Array[] = [];
+  for (let index = 0; index < next.size; index += 1) {
+    const entry = kept.entry(index);
+    if (entry === null) throw no(`entry ${index} of the checkpoint is not here`);
+    leaves.push(leafHash(entry));
+  }
+  if (!bytesEqual(rootOf(leaves), next.root)) throw no('the checkpoint is not of these entries');
+}

@@ -1,0 +1,110 @@
+/** `drover log verify`: what a monitor runs. It believes the keys of its policy, and no broker. */
+
+import { existsSync } from 'node:fs';
+import type { Argv } from 'yargs';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { bytesToHex, utf8 } from '../../shared/crypto/bytes.ts';
+import { parseManifest } from '../../shared/formats/manifest.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { formatNote } from '../../shared/tlog/note.ts';
+import { parseLogPolicy, type LogPolicy } from '../../shared/tlog/policy.ts';
+import { LogBoard } from '../log/log-board.ts';
+import { assertExtends, needLog, openOlder, type OpenedLog } from '../log/read-log.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
+import { brokerOptions, commandLog, withBroker } from './options.ts';
+
+export const withLogVerify = (argv: Argv) =>
+  withBroker(withJson(argv))
+    .option('policy', { ...TEXT, demandOption: true, describe: 'keys of the log and witnesses' })
+    .option('since', {
+      ...TEXT,
+      describe: 'older checkpoint: refuse a log that does not extend it',
+    })
+    .option('save', { ...TEXT, describe: 'write the checkpoint that was verified to this file' })
+    .example('$0 log verify --broker mqtt://host --policy policy.txt --save seen.txt', 'first')
+    .example('$0 log verify --broker … --policy … --since seen.txt --save seen.txt', 'each day');
+
+export async function runLogVerify(
+  argv: Awaited<ReturnType<typeof withLogVerify>['argv']>,
+): Promise<void> {
+  const policy = readPolicy(argv.policy);
+  const older = argv.since === undefined ? null : openOlder(readOlder(argv.since), policy);
+  const log = await readLogOf(brokerOptions(argv), policy);
+  if (older) assertExtends(log, older);
+  const { checkpoint } = log;
+  if (argv.save !== undefined) await saveCheckpoint(argv.save, utf8(formatNote(checkpoint.note)));
+  const entries = log.entries.map(entryFacts);
+  const { origin, size, root } = checkpoint;
+  const { witnesses, isWitnessed } = log.seen;
+  const newer = older && size - older.size;
+  makeOutput(argv.json).result(
+    {
+      ...{ ok: true, origin, size, root: bytesToHex(root), witnesses, quorum: isWitnessed },
+      ...{ since: older && older.size, entries },
+    },
+    [
+      `ok: ${printable(origin)}, ${size} entries, signed by its key${witnessText(log, policy)}`,
+      ...(newer === null ? [] : [`ok: it extends ${argv.since}; ${newer} entries are newer`]),
+      ...entries.map(entryLine),
+    ],
+  );
+}
+
+export const readPolicy = (path: string): LogPolicy =>
+  parseLogPolicy(readInput(path, `log policy ${path}`));
+
+function readOlder(path: string): Uint8Array {
+  if (existsSync(path)) return readInput(path, `checkpoint ${path}`);
+  throw new DroverError('FILE_UNREADABLE', `read checkpoint ${path}: there is no such file`, {
+    hint: 'the first time leave out --since, and name the file with --save',
+  });
+}
+
+async function readLogOf(broker: BrokerLinkOptions, policy: LogPolicy): Promise<OpenedLog> {
+  const link = await BrokerLink.open(broker, commandLog());
+  try {
+    const board = await LogBoard.open(link);
+    board.close();
+    return needLog(board, policy);
+  } finally {
+    await link.close();
+  }
+}
+
+/** @throws DroverError FILE_REFUSED, DISK_FULL and others of the path */
+export async function saveCheckpoint(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await writeFileAtomic(path, bytes);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_REFUSED', `write checkpoint ${path}: ${why}`, { cause });
+  }
+}
+
+export function witnessText({ seen }: Pick<OpenedLog, 'seen'>, { quorum }: LogPolicy): string {
+  const by = seen.witnesses.map((one) => printable(one)).join(', ');
+  const seenText = by === '' ? '' : `, witnessed by ${by}`;
+  return seen.isWitnessed || quorum === null
+    ? seenText
+    : `${seenText}; too few witnesses for quorum ${printable(quorum)}: robots wait for more`;
+}
+
+/** An entry that cannot be read was signed all the same: it is listed. */
+function entryFacts(bytes: Uint8Array, index: number) {
+  const manifest = nullIfRefused(() => parseManifest(bytes));
+  const { name = null, version = null, payload_sha256 = null } = manifest ?? {};
+  return { index, name, version, payload_sha256 };
+}
+
+function entryLine({
+  index,
+  name,
+  version,
+  payload_sha256,
+}: ReturnType<typeof entryFacts>): string {
+  const what = name === null ? 'no manifest that this drover can read' : `${name} ${version}`;
+  return `${String(index).padStart(4)}  ${what}${payload_sha256 ? `  ${payload_sha256}` : ''}`;
+}

@@ -1,0 +1,125 @@
+/**
+ * Adds a manifest to the log of a broker. All of the log is verified first; the entry stands and was
+ * read back before a head is signed that holds it, so that two who add at once do not both sign.
+ */
+
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
+import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
+import { checkpointText, readCheckpoint } from '../../shared/tlog/checkpoint.ts';
+import { inclusionProof, leafHash, rootOf } from '../../shared/tlog/merkle.ts';
+import { formatNote, type Note } from '../../shared/tlog/note.ts';
+import { signNote, verifierOf } from '../../shared/tlog/note-keys.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
+import { formatLogProof } from '../../shared/tlog/proof.ts';
+import type { LogBoard } from './log-board.ts';
+import { needLog, openLog, type OpenedLog } from './read-log.ts';
+
+export interface AppendJob {
+  readonly manifestBytes: Uint8Array;
+  readonly origin: string;
+  readonly signer: Signer;
+  /** A first log may begin here. */
+  readonly isFirst: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface Appended {
+  readonly index: number;
+  /** False when the manifest stood in the log before. */
+  readonly isNew: boolean;
+  /** Null for a dry run that would have written. */
+  readonly log: OpenedLog | null;
+}
+
+/**
+ * @throws DroverError LOG_ABSENT, LOG_EXISTS, LOG_INVALID, LOG_NOTE_INVALID, LOG_FULL,
+ *   LOG_CONFLICT, BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE, SIGN_COMMAND_FAILED
+ */
+export async function appendToLog(board: LogBoard, job: AppendJob): Promise<Appended> {
+  const { manifestBytes, origin, signer, dryRun } = job;
+  const policy = policyOf(verifierOf('log', origin, signer.publicKey));
+  const before = openBefore(board, policy, job.isFirst);
+  const leaves = [...(before?.leaves ?? [])];
+  const leaf = leafHash(manifestBytes);
+  const stands = leaves.findIndex((one) => bytesEqual(one, leaf));
+  if (stands >= 0) return { index: stands, isNew: false, log: before };
+  const index = leaves.length;
+  if (index >= LIMITS.logEntriesMax) {
+    throw new DroverError('LOG_FULL', `add to log: it has ${index} entries`);
+  }
+  if (dryRun) return { index, isNew: true, log: null };
+  await board.put(logEntryTopic(index), manifestBytes);
+  await assertAlone(board, { before, index, manifestBytes });
+  leaves.push(leaf);
+  const text = checkpointText(origin, { size: leaves.length, root: rootOf(leaves) });
+  const note: Note = { text, signatures: [await signNote(text, origin, signer)] };
+  await putHead(board, { note, index, manifestBytes });
+  return { index, isNew: true, log: needLog(board, policy) };
+}
+
+const policyOf = (log: LogPolicy['logs'][number]): LogPolicy => ({
+  ...{ logs: [log], witnesses: new Map(), groups: new Map(), quorum: null },
+});
+
+function openBefore(board: LogBoard, policy: LogPolicy, isFirst: boolean): OpenedLog | null {
+  if (!isFirst) return needLog(board, policy);
+  const log = openLog(board, policy);
+  if (log === null) return null;
+  const { origin, size } = log.checkpoint;
+  throw new DroverError('LOG_EXISTS', `begin log: ${origin} stands here with ${size} entries`);
+}
+
+const conflict = (what: string): DroverError =>
+  new DroverError('LOG_CONFLICT', `add to log: ${what}`);
+
+/** Asked before a head is signed: what was signed can never be taken back. */
+async function assertAlone(
+  board: LogBoard,
+  on: { before: OpenedLog | null; index: number; manifestBytes: Uint8Array },
+): Promise<void> {
+  await board.again();
+  const { before, index, manifestBytes } = on;
+  const text = headOf(board)?.note.text ?? null;
+  if (text !== (before?.checkpoint.note.text ?? null)) throw conflict('its checkpoint has changed');
+  const entry = board.entries.get(index);
+  if (!entry || !bytesEqual(entry, manifestBytes)) throw conflict(`entry ${index} was taken`);
+}
+
+const headOf = (board: LogBoard) => {
+  const { checkpoint: bytes } = board;
+  return bytes && nullIfRefused(() => readCheckpoint(bytes));
+};
+
+/** On an engine that keeps whatever comes last, an older message may come after ours. */
+async function putHead(
+  board: LogBoard,
+  { note, index, manifestBytes }: { note: Note; index: number; manifestBytes: Uint8Array },
+): Promise<void> {
+  for (let look = 1; look <= LIMITS.logLooksMax; look += 1) {
+    await board.put(LOG_CHECKPOINT_TOPIC, utf8(formatNote(note)));
+    await board.again();
+    const head = headOf(board);
+    const entry = board.entries.get(index);
+    const isEntry = entry !== undefined && bytesEqual(entry, manifestBytes);
+    if (head?.note.text === note.text && isEntry) return;
+    if (head && head.note.text !== note.text && head.size > index) {
+      throw conflict('another checkpoint was published');
+    }
+    if (!isEntry) await board.put(logEntryTopic(index), manifestBytes);
+  }
+  throw new DroverError('BROKER_REFUSED', 'add to log: acknowledged, but another log is kept', {
+    hint: 'check that this user may write fleet/log, and that the broker retains messages',
+  });
+}
+
+/** @throws DroverError DOCUMENT_TOO_LARGE when more have signed than an announcement can carry */
+export function proofFrom({ leaves, checkpoint }: OpenedLog, index: number): string {
+  const text = formatLogProof(index, inclusionProof(leaves, index), checkpoint.note);
+  const size = utf8(text).byteLength;
+  if (size <= LIMITS.logProofBytesMax) return text;
+  const sizes = `got ${size} bytes, want at most ${LIMITS.logProofBytesMax}`;
+  throw new DroverError('DOCUMENT_TOO_LARGE', `write proof of logging: too large (${sizes})`);
+}

@@ -1,0 +1,84 @@
+/**
+ * A witness: it cosigns a head of the log only when that holds all that the head before it held. What
+ * it saw is on its disk before anybody else sees its signature.
+ */
+
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { utf8 } from '../../shared/crypto/bytes.ts';
+import type { Signer } from '../../shared/crypto/signer.ts';
+import { LOG_CHECKPOINT_TOPIC } from '../../shared/formats/topics.ts';
+import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
+import {
+  formatNote,
+  withSignature,
+  type Note,
+  type NoteSignature,
+} from '../../shared/tlog/note.ts';
+import { cosignNote, signatureOf, verifierOf } from '../../shared/tlog/note-keys.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
+import type { LogBoard } from './log-board.ts';
+import { assertExtends, needLog, openOlder, type OpenedLog } from './read-log.ts';
+
+export interface WitnessJob {
+  readonly policy: LogPolicy;
+  readonly name: string;
+  readonly signer: Signer;
+  /** What it cosigned last; null the first time. */
+  readonly state: Uint8Array | null;
+  readonly nowMs: number;
+  /** Durable when it resolves. */
+  keep(state: Uint8Array): Promise<void>;
+}
+
+export interface Witnessed {
+  readonly log: OpenedLog;
+  /** Entries at the last look; null the first time. */
+  readonly sinceSize: number | null;
+  /** False when its cosignature stood there already. */
+  readonly isNew: boolean;
+}
+
+/**
+ * @throws DroverError LOG_ABSENT, LOG_INVALID, LOG_REWRITTEN, LOG_NOTE_INVALID, LOG_CONFLICT,
+ *   BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE, SIGN_COMMAND_FAILED
+ */
+export async function witnessLog(board: LogBoard, job: WitnessJob): Promise<Witnessed> {
+  const { policy, name, signer } = job;
+  // False cosignatures are no reason to stay silent: they go with the next head.
+  const logs: LogPolicy = { ...policy, witnesses: new Map(), quorum: null };
+  const log = needLog(board, logs);
+  const older = job.state && openOlder(job.state, logs);
+  if (older) assertExtends(log, older);
+  const sinceSize = older?.size ?? null;
+  const { note } = log.checkpoint;
+  const verifier = verifierOf('witness', name, signer.publicKey);
+  if (signatureOf(note, verifier) === 'holds') {
+    await job.keep(utf8(formatNote(note)));
+    return { log, sinceSize, isNew: false };
+  }
+  const mine = await cosignNote(note.text, { name, signer, atMs: job.nowMs });
+  await job.keep(utf8(formatNote(withSignature(note, mine))));
+  await putCosigned(board, note, mine);
+  return { log: needLog(board, logs), sinceSize, isNew: true };
+}
+
+/** Two witnesses that cosign at once must not push each other out: each adds to what stands. */
+async function putCosigned(board: LogBoard, note: Note, mine: NoteSignature): Promise<void> {
+  let stands = note;
+  for (let look = 1; look <= LIMITS.logLooksMax; look += 1) {
+    await board.put(LOG_CHECKPOINT_TOPIC, utf8(formatNote(withSignature(stands, mine))));
+    await board.again();
+    const { checkpoint: bytes } = board;
+    const head = bytes && nullIfRefused(() => readCheckpoint(bytes));
+    if (head?.note.text !== note.text) {
+      throw new DroverError('LOG_CONFLICT', 'witness log: its checkpoint has changed meanwhile');
+    }
+    const { keyId, name } = mine;
+    if (head.note.signatures.some((one) => one.keyId === keyId && one.name === name)) return;
+    stands = head.note;
+  }
+  throw new DroverError('BROKER_REFUSED', 'witness log: acknowledged, but not kept', {
+    hint: 'check that this user may write fleet/log, and that the broker retains messages',
+  });
+}
