@@ -12,7 +12,7 @@ import { encodeMessage } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
-import { LOG_CAPABILITY } from '../shared/rules/log-duty.ts';
+import { LOG_CAPABILITY } from '../shared/tlog/logged.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';

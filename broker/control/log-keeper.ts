@@ -1,7 +1,8 @@
 /**
- * What a broker takes of the transparency log: entries at its end, and heads that hold all that the
- * head before them held. It asks for no signature (who reads the log does, by keys that a broker
- * does not have), so it keeps the log from being rewritten here, and nothing more. Sans-I/O.
+ * Decides what a broker takes of the transparency log: entries at its end, and heads that hold all
+ * that the head before them held. It asks for no signature (who reads the log does, by keys that a
+ * broker does not have), so it keeps the log from being rewritten here, and nothing more.
+ * Sans-I/O.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';

@@ -22,7 +22,7 @@ import {
   standstillOf,
   type UnableCode,
 } from '../../shared/rules/standstill.ts';
-import { logRefusalOf, type LogRefusal } from '../../shared/rules/log-duty.ts';
+import { logRefusalOf, type LogRefusal } from '../../shared/tlog/logged.ts';
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';

@@ -1,6 +1,7 @@
 /**
- * The proof of logging in a bundle folder: read wherever a bundle is looked at, and held against the
- * manifest beside it. Whether its log and witnesses are those of the fleet is for a policy to say.
+ * The proof of logging in a bundle folder: read wherever a bundle is looked at, and held against
+ * the manifest beside it. Whether its log and witnesses are those of the fleet is for a policy to
+ * say.
  */
 
 import { readFile, stat } from 'node:fs/promises';

@@ -57,8 +57,7 @@ async function runAdd(argv: Awaited<ReturnType<typeof withAdd>['argv']>): Promis
     const { manifestBytes, manifest } = bundle;
     const job = { manifestBytes, origin, signer, isFirst: argv.new, dryRun: isDry };
     const link = await BrokerLink.open(brokerOptions(argv), commandLog());
-    const added = await addOver(link, job).finally(() => link.close());
-    const { index, isNew, log } = added;
+    const { index, isNew, log } = await addOver(link, job);
     if (log && !isDry) await writeLogProof(bundle, proofFrom(log, index));
     const part = isDry ? null : await readLogProof(bundle);
     const did = isNew ? (isDry ? 'would log' : 'logged') : 'was logged before:';
@@ -80,6 +79,7 @@ async function addOver(link: BrokerLink, job: Parameters<typeof appendToLog>[1])
     return await appendToLog(board, job);
   } finally {
     board.close();
+    await link.close();
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Adds a manifest to the log of a broker. All of the log is verified first; the entry stands and was
- * read back before a head is signed that holds it, so that two who add at once do not both sign.
+ * Adds a manifest to the log of a broker. All of the log is verified first; the entry stands and
+ * was read back before a head is signed that holds it, so that two who add at once do not both
+ * sign.
  */
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';

@@ -13,7 +13,7 @@ import {
   rootOf,
   type TreeHead,
 } from '../../shared/tlog/merkle.ts';
-import { seenBy, type LogPolicy, type Seen } from '../../shared/tlog/policy.ts';
+import { seenBy, type LogPolicy, type SeenCheckpoint } from '../../shared/tlog/policy.ts';
 
 /** What a broker holds of it. */
 export interface HeldLog {
@@ -25,7 +25,7 @@ export interface OpenedLog {
   readonly checkpoint: Checkpoint;
   readonly entries: readonly Uint8Array[];
   readonly leaves: readonly Uint8Array[];
-  readonly seen: Seen;
+  readonly seen: SeenCheckpoint;
 }
 
 const invalid = (why: string): DroverError => new DroverError('LOG_INVALID', `read log: ${why}`);

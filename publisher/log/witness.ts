@@ -1,6 +1,6 @@
 /**
- * A witness: it cosigns a head of the log only when that holds all that the head before it held. What
- * it saw is on its disk before anybody else sees its signature.
+ * A witness: it cosigns a head of the log only when that holds all that the head before it held.
+ * What it saw is on its disk before anybody else sees its signature.
  */
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';

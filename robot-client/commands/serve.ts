@@ -8,7 +8,7 @@ import { toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
-import { makeLog } from '../../shared/io/cli.ts';
+import { makeLog, readInput } from '../../shared/io/cli.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
 import { parseLogPolicy, type LogPolicy } from '../../shared/tlog/policy.ts';

@@ -170,9 +170,8 @@ function judgeBundle(
     version,
     problem: toProblem(new DroverError(code, `take ${manifest.name} ${version}: ${why}`)),
   });
-  const { arch, version: current, payloadSha256 = null } = facts;
+  const { arch, version: current, payloadSha256 = null, highest = null, ran = [] } = facts;
   const running = current === null ? null : { version: current, payloadSha256 };
-  const { highest = null, ran = [] } = facts;
   const unfit = unfitFor(manifest, { arch, running, highest, ran });
   if (unfit === 'ARCH_WRONG') {
     return no(unfit, `other arch (got ${manifest.target_arch}, want ${facts.arch})`);

@@ -5,11 +5,11 @@ import { refused, usage, type CatalogueEntry } from './catalogue-entry.ts';
 export const LOG_CODES = {
   LOG_PROOF_MISSING: refused(
     'operator',
-    'log the bundle and publish it again: drover log add BUNDLE, then drover publish BUNDLE; if nobody of yours made it, a release key is in other hands',
+    'log the bundle and publish it again: drover log add BUNDLE, then drover publish BUNDLE --supersede ROLLOUT; if nobody of yours made it, a release key is in other hands',
   ),
   LOG_PROOF_INVALID: refused(
     'operator',
-    'renew the proof and publish again: drover log add BUNDLE, after the witnesses have run where a quorum lacks them; drover verify BUNDLE --require-log POLICY says whether it holds',
+    'renew the proof and publish again: drover log add BUNDLE (after drover log witness, where witnesses are too few), then drover publish BUNDLE --supersede ROLLOUT; drover verify BUNDLE --require-log POLICY says whether it holds',
   ),
   LOG_POLICY_INVALID: usage(
     'mend the line of the policy: log VKEY, witness NAME VKEY, group NAME COUNT MEMBERS, quorum NAME; drover log key prints the keys',
@@ -29,7 +29,7 @@ export const LOG_CODES = {
   ),
   LOG_REWRITTEN: refused(
     'peer',
-    'keep both checkpoints: together they prove that the key of the log signed two histories; treat that key as stolen',
+    'after a restore of the broker add the lost bundles again, in their order; else keep both checkpoints, which prove that the key of the log signed two histories, and treat that key as stolen',
   ),
   LOG_CONFLICT: refused(
     'operator',

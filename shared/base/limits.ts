@@ -92,7 +92,7 @@ export const LIMITS = {
   // Transparency log
   logEntriesMax: 10_000, // a release each workday for 40 years; a broker holds them in memory
   logNoteBytesMax: 12 * KiB, // a checkpoint with 64 signatures of 180 bytes
-  logSignaturesMax: 64, // of one checkpoint: the key of the log, and more witnesses than a fleet has
+  logSignaturesMax: 64, // of one checkpoint: the log, and more witnesses than a fleet has
   logProofHashesMax: 53, // of a tree with as many entries as a number can count exactly
   logProofBytesMax: 8 * KiB, // those hashes and 30 signatures; an announcement holds one a rollout
   logPolicyBytesMax: 64 * KiB, // a page for each of 3 * logPolicyNamesMax names
@@ -402,9 +402,8 @@ assertRelation(
   'one packet limit serves control messages and chunks',
 );
 assertRelation(
-  LIMITS.logNoteBytesMax <= LIMITS.reportBytesMax &&
-    LIMITS.logNoteBytesMax >= LIMITS.logProofBytesMax,
-  'a checkpoint must pass a broker, and one that a proof holds must be readable alone',
+  LIMITS.logNoteBytesMax >= LIMITS.logProofBytesMax,
+  'a checkpoint that a proof holds must be readable alone',
 );
 assertRelation(
   LIMITS.parcelMembersMax >= LIMITS.rolloutsMax * (LIMITS.deltasMax + 7) + 2,

@@ -8,7 +8,7 @@ import type { Rollout } from '../formats/announcement.ts';
 import type { Manifest } from '../formats/manifest.ts';
 import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
-import { lacksLogProof } from './log-duty.ts';
+import { lacksLogProof } from '../tlog/logged.ts';
 import { isTargeted, unfitFor, type Unfit } from './rollout-rules.ts';
 import { compareVersions, versionMeets } from './version.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Keys that sign notes: a log by Ed25519 over the text, a witness by a cosignature that has its time
- * in it (C2SP signed-note, tlog-cosignature). Sans-I/O.
+ * Keys that sign notes: a log by Ed25519 over the text, a witness by a cosignature that has its
+ * time in it (C2SP signed-note, tlog-cosignature). Sans-I/O.
  */
 
 import {

@@ -142,7 +142,7 @@ function assertOther(added: Verifier, others: readonly Verifier[]): void {
   throw invalid(`the key of ${shown(added.name)} is there already`);
 }
 
-export interface Seen {
+export interface SeenCheckpoint {
   /** Why nobody may believe the checkpoint; null when a log of the policy signed it. */
   readonly fault: string | null;
   /** Witnesses whose cosignatures hold, by their names in the policy. */
@@ -152,9 +152,9 @@ export interface Seen {
 }
 
 /** Reads a checkpoint by a policy: its log, and who has seen it. */
-export function seenBy(checkpoint: Checkpoint, policy: LogPolicy): Seen {
+export function seenBy(checkpoint: Checkpoint, policy: LogPolicy): SeenCheckpoint {
   const { note, origin } = checkpoint;
-  const no = (fault: string): Seen => ({ fault, witnesses: [], isWitnessed: false });
+  const no = (fault: string): SeenCheckpoint => ({ fault, witnesses: [], isWitnessed: false });
   const log = policy.logs.find((one) => one.name === origin && signatureOf(note, one) !== 'absent');
   if (!log) return no(`no log of the policy has signed for ${shown(origin)}`);
   if (signatureOf(note, log) === 'fails') return no(`the signature of ${shown(origin)} is bad`);

@@ -17,7 +17,7 @@ const TWO_PEOPLE =
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
-  'docs/guide.md': [null, null, null, null, null, TWO_PEOPLE, null, null, null],
+  'docs/guide.md': [null, null, null, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, null],
   'docs/tls.md': [null, null, null],
   'docs/sites.md': [null, null],

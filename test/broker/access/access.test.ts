@@ -52,6 +52,9 @@ describe('who may publish', () => {
     ['fleet/updates', ['anyone', 'publisher']],
     ['fleet/rollouts/x-1', ['anyone', 'publisher']],
     ['fleet/trust/2', ['anyone', 'publisher']],
+    ['fleet/log/checkpoint', ['anyone', 'publisher']],
+    ['fleet/log/0', ['anyone', 'publisher']],
+    ['fleet/log/none', []],
     [`fleet-chunks/${HASH}`, ['anyone', 'publisher']],
     ...LEAVES.map(
       (leaf) =>
@@ -122,6 +125,8 @@ describe('who may subscribe', () => {
     ['fleet/rollouts/x-1', all],
     ['fleet/trust/+', all],
     ['fleet/trust/2', all],
+    ['fleet/log/+', watchers],
+    ['fleet/log/checkpoint', watchers],
     [`fleet-chunks/${HASH}`, all],
     ['fleet/refusals/c1', all],
     ['fleet/refusals/c2', []],

@@ -4,7 +4,7 @@ import { membersOf, type MemberKind } from '../../../broker/rollout/classify.ts'
 import type { RobotRecord } from '../../../broker/control/fleet.ts';
 import type { Plan } from '../../../broker/rollout/record.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
-import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
+import type { ComponentStateFields, RobotState } from '../../../shared/formats/messages.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT, AT_MS, makeState, robotId } from '../reports.ts';
@@ -80,6 +80,34 @@ describe('a robot in a rollout', () => {
   for (const [what, component, kind] of cases) {
     it(`that ${what} is ${kind}`, () => assert.equal(kindOf(component), kind));
   }
+
+  it('that takes only what is logged is excluded from what is not, and counts as no failure', () => {
+    const caps = { caps: ['requires-log'] };
+    const whyOf = (state: RobotState, proof?: string): [MemberKind, string | null] => {
+      const logged = { ...rollout, ...(proof !== undefined && { log_proof: proof }) };
+      const record = { robot: robotId('r1'), state, online: true, lastSeenMs: AT_MS };
+      const robots = [record as RobotRecord];
+      const at = { now: AT_MS, watchedSinceMs: AT_MS };
+      const [member] = membersOf({ plan: { ...plan, rollout: logged }, robots, ...at });
+      assert.ok(member);
+      return [member.kind, member.why];
+    };
+    assert.deepEqual(whyOf(makeState('r1', {}, caps)), ['excluded', 'LOG_PROOF_MISSING']);
+    assert.deepEqual(whyOf(makeState('r1', {}, caps), 'p'), ['candidate', null]);
+    const told = (code: string, version: string) => ({
+      last_error: { code, message: '', version },
+    });
+    const said = (code: string, version = '2.0.0') =>
+      whyOf(makeState('r1', told(code, version), caps), 'p');
+    assert.deepEqual(said('LOG_PROOF_INVALID'), ['excluded', 'LOG_PROOF_INVALID']);
+    // Of a rollout before this one: this one has a proof.
+    assert.deepEqual(said('LOG_PROOF_MISSING'), ['candidate', null]);
+    assert.deepEqual(said('LOG_PROOF_INVALID', '1.9.0'), ['candidate', null]);
+    assert.deepEqual(whyOf(makeState('r1')), ['candidate', null]);
+    const busy = { rollout: 'two', phase: 'downloading' } as const;
+    assert.deepEqual(whyOf(makeState('r1', busy, caps)), ['updating', null]);
+    assert.equal(kindOf(ended('refused', 'LOG_PROOF_INVALID')), 'candidate');
+  });
 
   it('that has been away in mid-update for longer than the gate allows has vanished', () => {
     const lastSeenMs = AT_MS - rollout.gates.vanish_s * 1000 - 1;

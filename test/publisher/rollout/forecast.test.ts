@@ -84,6 +84,7 @@ describe('a forecast', () => {
       TOO_OLD: ['old'],
       VERSION_REUSED: ['reused', 'built-again'],
       FAILED_BEFORE: ['blocked'],
+      LOG_PROOF_MISSING: [],
       ARCH_WRONG: ['arm'],
     });
     assert.equal(found.notTargeted, 1);
@@ -114,6 +115,23 @@ describe('a forecast', () => {
     const all = of(['r1', 'r2', 'rr1'].map((id) => robot(id, '1.5.0')));
     assert.doesNotMatch(all.lines, /never reported/);
     assert.deepEqual(all.told, []);
+  });
+
+  it('knows robots that take only what is logged, also for the stones before it', async () => {
+    const rollouts = [await release('new', '4.0.0', '3.0.0'), await release('three', '3.0.0')];
+    const strict = makeState('strict', { version: '2.0.0' }, { caps: ['requires-log'] });
+    const foresee = (logged: readonly string[]) => {
+      const offers = rollouts.map((one) =>
+        logged.includes(one.id) ? { ...one, log_proof: 'a proof' } : one,
+      );
+      return forecastOf({ rollouts: offers }, 'new', [strict], NOW);
+    };
+    const none = foresee([]);
+    assert.deepEqual(none?.robots.LOG_PROOF_MISSING, ['strict']);
+    assert.ok(none && isUseless(none));
+    assert.match(forecastLines(none).join('\n'), /1 take only what is logged.*: strict/);
+    assert.deepEqual(foresee(['new'])?.robots.TOO_OLD, ['strict']);
+    assert.deepEqual(foresee(['new', 'three'])?.robots.steps, ['strict']);
   });
 
   it('goes over several stones, and not over one that is announced for others', async () => {

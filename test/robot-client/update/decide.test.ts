@@ -4,12 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { decideOffer, type Verdict } from '../../../robot-client/update/decide.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
-import { bytesToBase64 } from '../../../shared/crypto/bytes.ts';
+import { base64ToBytes, bytesToBase64, utf8 } from '../../../shared/crypto/bytes.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
+import { parseLogPolicy } from '../../../shared/tlog/policy.ts';
+import { makeProof, policyText } from '../../shared/tlog/log-maker.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const world = makeWorld();
+const LOGGED = parseLogPolicy(utf8(policyText('quorum none')));
 
 function codeOf(verdict: Verdict): string {
   return 'problem' in verdict ? verdict.problem.code : verdict.kind;
@@ -278,5 +281,40 @@ describe('decideOffer and a version that names other bytes', () => {
 
   it('takes a higher version whatever its bytes', () => {
     assert.equal(decide([offered('1.0.1', b)], on('1.0.0', a)).verdict.kind, 'take');
+  });
+});
+
+describe('a robot that takes only what is logged', () => {
+  const facts = factsOf(world, { logPolicy: LOGGED });
+  const offer = makeRollout(world, { version: '1.1.0' });
+  const manifestBytes = base64ToBytes(offer.manifest) ?? utf8('');
+  const codes = (log_proof?: string): string =>
+    codeOf(decide([{ ...offer, ...(log_proof !== undefined && { log_proof }) }], facts).verdict);
+
+  it('takes what its log holds, and says of the rest what is wrong with it', async () => {
+    const proof = await makeProof([utf8('{}'), manifestBytes], 1);
+    assert.equal(codes(proof), 'take');
+    assert.equal(codes(), 'LOG_PROOF_MISSING');
+    assert.equal(codes(proof.replace('index 1', 'index 0')), 'LOG_PROOF_INVALID');
+    assert.equal(codes(await makeProof([utf8('{}')], 0)), 'LOG_PROOF_INVALID');
+  });
+
+  it('asks for no proof of what it would not take anyway, and tells before its turn comes', () => {
+    assert.equal(
+      codeOf(decide([makeRollout(world, { version: '0.9.0' })], facts).verdict),
+      'NOT_NEWER',
+    );
+    const waves = { waves: [{ percent: 1, soak_s: 0 }, { percent: 100 }] };
+    const staged = makeRollout(world, { version: '1.1.0' }, waves);
+    assert.equal(codeOf(decide([staged], facts).verdict), 'LOG_PROOF_MISSING');
+    const far = makeRollout(world, { version: '9.0.0', min_current_version: '8.0.0' });
+    const { verdict, wantedPackage } = decide([far], facts);
+    assert.deepEqual([codeOf(verdict), wantedPackage], ['LOG_PROOF_MISSING', null]);
+  });
+
+  it('is the only one that asks: others take it without, with, and with a broken one [P-5.11]', () => {
+    for (const log_proof of ['', 'junk']) {
+      assert.equal(decide([{ ...offer, log_proof }]).verdict.kind, 'take');
+    }
   });
 });

@@ -17,10 +17,12 @@ const INVALID = { code: 'LOG_NOTE_INVALID' };
 
 /** The example of the package golang.org/x/mod/sumdb/note. */
 const NEUMANN = 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW';
+const HIS_SIGNATURE =
+  'x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=';
 const HIS_NOTE = `If you think cryptography is the answer to your problem,
 then you don't know what your problem is.
 
-\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+\u2014 PeterNeumann ${HIS_SIGNATURE}
 `;
 
 test('a note that another implementation signed holds, and a changed one does not [P-14.3]', () => {
