@@ -11,7 +11,7 @@ import { verdictOf } from '../../helpers/refusal.ts';
 
 const PARTS = [
   ...['manifest.json', 'payload.tar.gz', 'signature.sig', 'cosignatures.sig'],
-  ...['sbom.json', 'provenance.json'],
+  ...['sbom.json', 'provenance.json', 'log.tlog-proof'],
 ];
 
 test('a bundle holds parts of a few names and nothing else', () => {
@@ -34,6 +34,7 @@ test('a bundle holds parts of a few names and nothing else', () => {
     'deltas/ 1.4.1.zst',
     '../manifest.json',
     'vex.json',
+    'deltas/log.tlog-proof',
     'deltas/sbom.json',
   ]) {
     assert.equal(isPartName(name), false, JSON.stringify(name));
@@ -54,6 +55,8 @@ test('no name that is taken leads out of the folder of the bundle', () => {
 
 test('each part has its own bound', () => {
   const verdict = (name: string, bytes: number) => verdictOf(() => assertPartSize(name, bytes));
+  assert.equal(verdict('log.tlog-proof', 8 * 1024), 'taken');
+  assert.equal(verdict('log.tlog-proof', 8 * 1024 + 1), 'DOCUMENT_TOO_LARGE');
   assert.equal(verdict('signature.sig', 64), 'taken');
   for (const bytes of [0, 63, 65, 128]) {
     assert.equal(verdict('signature.sig', bytes), 'SIGNATURE_MALFORMED');
