@@ -51,7 +51,7 @@ describe('the units of a robot', () => {
   it('recover two roots with the line of drover-recover.service', async (t) => {
     const folder = await tempFolder(t);
     const file = `DROVER_ROBOT_ROOTS="--root app=${folder}/a --root nav=${folder}/n"
-DROVER_ROBOT_OPTIONS="--broker mqtts://b:8883 --trust /none/trust.json --window 22:00-05:00 --hooks ${folder} --hook-timeout 2m --max-boots 5"
+DROVER_ROBOT_OPTIONS="--broker mqtts://b:8883 --trust /none/trust.json --require-log /none/policy.txt --window 22:00-05:00 --hooks ${folder} --hook-timeout 2m --max-boots 5"
 `;
     const child = startDrover(t, 'robot-client', words('drover-recover.service', file));
     await child.exit;
