@@ -23,7 +23,7 @@ const refusedField = (more: Record<string, unknown>, field: string) =>
   );
 
 test('the six required fields are enough, and defaults fill the rest', () => {
-  assert.deepEqual(parse(REQUIRED), { ...REQUIRED, name: 'app', deltas: [] });
+  assert.deepEqual(parse(REQUIRED), { ...REQUIRED, name: 'app', deltas: [], attachments: [] });
 });
 
 test('each required field is missed by name', () => {
@@ -101,7 +101,7 @@ test('what is written is read back, in the same bytes each time', () => {
     payload_size: 7,
   } as const;
   const bytes = encodeManifest(fields);
-  assert.deepEqual(parseManifest(bytes), { ...fields, deltas: [] });
+  assert.deepEqual(parseManifest(bytes), { ...fields, deltas: [], attachments: [] });
   assert.deepEqual(encodeManifest(fields), bytes);
   assert.equal(new TextDecoder().decode(bytes).split('\n')[1], '  "version": "1.4.2",');
   assertRefused('MANIFEST_INVALID', () => encodeManifest({ ...fields, version: 'latest' }));
