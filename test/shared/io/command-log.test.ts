@@ -44,7 +44,7 @@ describe('a hint with a command', () => {
     const failure = new DroverError('APPROVAL_TOO_EARLY', 'approve rollout app-1: wave 1 soaks');
     const { hint } = withFilledHint(failure, { ID: 'app-1' }) as DroverError;
     assert.match(hint, /drover rollout status app-1 says/);
-    assert.match(hint, /drover rollout force-open app-1 --reason WHY/);
+    assert.match(hint, /drover rollout force-open app-1 --wave N --reason WHY/);
     const failed = new DroverError('FAILED_BEFORE', 'take 1.2.0: it failed here');
     assert.match(filledHint(failed.hint, { VERSION: '1.2.0' }), /drover-robot unblock 1\.2\.0$/);
   });
