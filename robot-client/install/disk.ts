@@ -233,7 +233,7 @@ export const realDisk: Disk = {
   mountsIn,
   unlink: (path) => orAbsent('remove', path, undefined, () => fs.unlink(path)),
   copyTree: (from, to) => guarded('copy', from, () => copyTree(from, to)),
-  removeTree: (path) => guarded('remove', path, () => removeTree(path)),
+  removeTree: (path) => orAbsent('remove', path, undefined, () => removeTree(path)),
   syncFolder: (path) =>
     guarded('fsync', path, async () => {
       const handle = await fs.open(path, 'r');

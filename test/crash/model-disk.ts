@@ -194,7 +194,7 @@ export class ModelDisk implements Disk {
   #handle(path: string, inode: FileInode): DiskFile {
     return {
       write: async (bytes, at) => {
-        this.#change(inode, { kind: 'write', at, bytes: bytes.slice() });
+        if (bytes.byteLength > 0) this.#change(inode, { kind: 'write', at, bytes: bytes.slice() });
         this.#did('write', path);
       },
       read: async (into, at) => {
@@ -236,7 +236,9 @@ export class ModelDisk implements Disk {
   async hardLink(existing: string, path: string): Promise<boolean> {
     const inode = this.#find(existing);
     if (inode === null) throw failed('link', existing, 'no such file');
-    const { at, name } = this.#place(path);
+    const { at, folder, name } = this.#place(path);
+    if (folder.now.has(name)) throw failed('link', path, 'it is there already');
+    if (this.inodes.get(inode)?.kind === 'folder') return false;
     this.#enter(inode, [{ folder: at, name, to: inode }]);
     this.#did('link', path);
     return true;
@@ -281,6 +283,7 @@ export class ModelDisk implements Disk {
   }
 
   async copyTree(from: string, to: string): Promise<void> {
+    this.#place(to); // the folder above has to be there
     const inode = this.#inode(from);
     if (inode?.kind === 'link') return this.symlink(inode.target, to);
     if (inode?.kind === 'file') {
