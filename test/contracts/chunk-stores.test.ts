@@ -1,6 +1,6 @@
 /**
- * The contract of a chunk store, on each of them: what was put is there under its hash, to the byte,
- * until it is removed, and nothing else ever is.
+ * The contract of a chunk store, on each of them: what was put is there under its hash, to the
+ * byte, until it is removed, and nothing else ever is.
  */
 
 import assert from 'node:assert/strict';

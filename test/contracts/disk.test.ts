@@ -1,6 +1,6 @@
 /**
- * The contract of the robot's disk: the real one and the model that the crash walk cuts the power of
- * do the same for every sequence of operations. What the model gets wrong, the crash walk would
+ * The contract of the robot's disk: the real one and the model that the crash walk cuts the power
+ * of do the same for every sequence of operations. What the model gets wrong, the crash walk would
  * prove about a disk that nobody has.
  */
 

@@ -58,8 +58,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** What a controller could ask of it. */
 async function show(store: RolloutStore): Promise<unknown> {
   const runs = [...(await store.load())]
-    .map(([id, { run, marks }]) => [id, run, [...marks].sort(([a], [b]) => (a < b ? -1 : 1))])
-    .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
+    .map(([id, { run, marks }]) => ({ id, run, marks: Object.fromEntries(marks) }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
   const histories = [];
   for (const id of IDS) {
     for (const [after, limit] of [

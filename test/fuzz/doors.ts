@@ -4,6 +4,7 @@ import type { OpenDoor } from './door.ts';
 import { archiveDoor } from './doors/archive.ts';
 import { documentsDoor } from './doors/documents.ts';
 import { envelopesDoor } from './doors/envelopes.ts';
+import { logDoor } from './doors/log.ts';
 import { backupDoor, parcelDoor } from './doors/packed.ts';
 import { patchDoor } from './doors/patch.ts';
 import { brokerMqttDoor, httpDoor, localDoor, robotMqttDoor } from './doors/sockets.ts';
@@ -17,6 +18,7 @@ export const DOORS: Readonly<Record<string, OpenDoor>> = {
   envelopes: envelopesDoor,
   http: httpDoor,
   local: localDoor,
+  log: logDoor,
   parcel: parcelDoor,
   patch: patchDoor,
   'robot-mqtt': robotMqttDoor,
