@@ -8,7 +8,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
-import { leaderLines, stepFields, stepLines, wavesLine } from '../airgap/plan-report.ts';
+import { leaderLines, stepFields, stepLines, wavesLine } from '../rollout/plan-report.ts';
 import { forecastFields, forecastLines } from '../rollout/forecast.ts';
 import { trustEndLines } from '../trust/plan-trust.ts';
 import type { AnnounceWith } from '../rollout/pending-announcement.ts';

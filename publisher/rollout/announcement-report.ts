@@ -1,7 +1,7 @@
 /** Shows an announcement to a person who is asked to sign it, or has brought it out. Sans-I/O. */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
-import { formatDurationMs } from '../../shared/base/durations.ts';
+import { wavesLine } from './plan-report.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { AnnounceWith, ReadAnnouncement } from './pending-announcement.ts';
 
@@ -10,7 +10,7 @@ export function announcementLines({ announcement }: ReadAnnouncement): string[] 
   const { rollouts, expires_at } = announcement;
   const lines = rollouts.map(
     (rollout) =>
-      `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesOf(rollout)}, ${whoOf(rollout)}`,
+      `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesLine(rollout)}, ${whoOf(rollout)}`,
   );
   if (rollouts.length === 0) lines.push('  no rollout');
   return [...lines, `  counts until ${new Date(expires_at).toISOString()}`];
@@ -61,14 +61,6 @@ const nameOf = (rollout: Rollout): string => {
   const { name, version } = versionOf(rollout);
   return `${name} ${version}`;
 };
-
-function wavesOf({ emergency, waves }: Rollout): string {
-  if (emergency) return 'emergency, everybody now';
-  const steps = waves.map(
-    ({ percent, soak_s }) => `${percent} % soak ${formatDurationMs(soak_s * 1000)}`,
-  );
-  return `waves ${steps.join(', ')}`;
-}
 
 function whoOf({ target: { robots, tags } }: Rollout): string {
   if (robots.length + tags.length === 0) return 'all robots';

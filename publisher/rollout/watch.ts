@@ -58,44 +58,48 @@ export async function watchRollout(job: WatchJob): Promise<void> {
 /** @throws DroverError ROLLOUT_HALTED, ROLLOUT_NO_EFFECT, ROLLOUT_SUPERSEDED, ROLLOUT_ROBOTS_UNABLE, NOT_FOUND */
 function hasEnded(rollout: RolloutAnswer): boolean {
   const end = endOf(rollout);
-  if (end === 'halted') {
-    const what = `watch rollout ${rollout.id.slice(0, 64)}: it halted`;
-    throw new DroverError('ROLLOUT_HALTED', what, hintFor('ROLLOUT_HALTED', rollout.id));
-  }
-  if (end === 'unable') {
-    const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes no further`;
-    const why = `${what}: waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
-    const code = 'ROLLOUT_ROBOTS_UNABLE';
-    const hint = rollout.run ? hintFor(code, rollout.id) : { hint: UNLED };
-    throw new DroverError(code, why, hint);
-  }
-  if (end === 'cannot_go_back') {
-    const what = `watch rollout ${rollout.id.slice(0, 64)}: it goes back no further`;
-    const why = `${what}: waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
-    throw new DroverError('ROLLOUT_ROBOTS_UNABLE', why, { hint: NO_WAY_BACK });
-  }
-  if (end === 'no_effect') {
-    const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
-    const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
-    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
-    throw new DroverError(
-      'ROLLOUT_NO_EFFECT',
-      `${what}: it is over and no robot runs it${why}`,
-      hintFor('ROLLOUT_NO_EFFECT', rollout.id),
-    );
-  }
-  const by = printable(rollout.run?.superseded_by ?? 'another rollout', 64);
-  if (end === 'superseded') {
-    const what = `watch rollout ${rollout.id.slice(0, 64)}`;
-    throw new DroverError('ROLLOUT_SUPERSEDED', `${what}: it was superseded by ${by}`, {
-      hint: `watch the one that took its place: drover rollout watch ${by}`,
-    });
-  }
-  if (end === 'withdrawn') {
-    const id = rollout.id.slice(0, 64);
-    throw new DroverError('NOT_FOUND', `watch rollout ${id}: it is no longer announced`);
-  }
-  return end === 'complete';
+  if (end === 'complete' || end === null) return end === 'complete';
+  const { code, why, hint } = endings(rollout)[end]();
+  const what = `watch rollout ${rollout.id.slice(0, 64)}`;
+  throw new DroverError(code, `${what}: ${why}`, hint ? { hint } : hintFor(code, rollout.id));
+}
+
+interface Ending {
+  readonly code: ErrorCode;
+  readonly why: string;
+  /** That of the code where it is left out. */
+  readonly hint?: string;
+}
+
+type End = Exclude<NonNullable<ReturnType<typeof endOf>>, 'complete'>;
+
+/** What `watch` says of each end that is no success. */
+function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
+  const waits = (): string => `waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
+  const code = 'ROLLOUT_ROBOTS_UNABLE';
+  return {
+    halted: () => ({ code: 'ROLLOUT_HALTED', why: 'it halted' }),
+    unable: () => ({
+      ...{ code, why: `it goes no further: ${waits()}` },
+      ...(!rollout.run && { hint: UNLED }),
+    }),
+    cannot_go_back: () => ({
+      ...{ code, why: `it goes back no further: ${waits()}`, hint: NO_WAY_BACK },
+    }),
+    no_effect: () => {
+      const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
+      const because = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
+      return { code: 'ROLLOUT_NO_EFFECT', why: `it is over and no robot runs it${because}` };
+    },
+    superseded: () => {
+      const by = printable(rollout.run?.superseded_by ?? 'another rollout', 64);
+      return {
+        ...{ code: 'ROLLOUT_SUPERSEDED', why: `it was superseded by ${by}` },
+        hint: `watch the one that took its place: drover rollout watch ${by}`,
+      };
+    },
+    withdrawn: () => ({ code: 'NOT_FOUND', why: 'it is no longer announced' }),
+  };
 }
 
 /** Nobody can abort it here. */

@@ -108,7 +108,7 @@ async function announceByTwo(fleet: Fleet): Promise<void> {
 
   const sign = ['sign', announcement, '--add', ...fleet.trust(1)];
   const told = await site.drover(...sign, ...fleet.byDevice('rollout'));
-  assert.match(told, /rollout app-1-0-0-\w+: app 1\.0\.0, waves 100 % soak 0, all robots/);
+  assert.match(told, /rollout app-1-0-0-\w+: app 1\.0\.0, waves 100 percent, soak 0, all robots/);
   assert.match(told, /2 of 2 signatures; next: drover announce/);
   const again = await site.drover(...sign, ...fleet.byDevice('rollout'));
   assert.match(again, /2 of 2 signatures/, 'a key signs once');

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import yargs from 'yargs';
 import { readAudience, withSteps, withWho } from '../../../publisher/commands/audience-options.ts';
 import { GATE_NAMES, parseGates } from '../../../publisher/rollout/gate-words.ts';
-import { stepFields, stepLines, wavesLine } from '../../../publisher/airgap/plan-report.ts';
+import { stepFields, stepLines, wavesLine } from '../../../publisher/rollout/plan-report.ts';
 import {
   parseWaveNumbers,
   planRollout,

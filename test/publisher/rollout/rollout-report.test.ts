@@ -18,7 +18,7 @@ import {
   statusLines,
   waitsFor,
 } from '../../../publisher/rollout/rollout-report.ts';
-import { stepLines } from '../../../publisher/airgap/plan-report.ts';
+import { stepLines } from '../../../publisher/rollout/plan-report.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { classify } from '../../../broker/rollout/classify.ts';
 import { openLeader } from '../../../publisher/rollout/active-rollouts.ts';
-import { leaderLines } from '../../../publisher/airgap/plan-report.ts';
+import { leaderLines } from '../../../publisher/rollout/plan-report.ts';
 import type { ComponentState } from '../../../shared/formats/messages.ts';
 import {
   decideTurn,

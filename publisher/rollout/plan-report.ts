@@ -4,10 +4,13 @@ import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { gatesSchema } from '../../shared/rules/gates.ts';
 import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
-import type { LeaseHolder } from '../rollout/active-rollouts.ts';
+import type { LeaseHolder } from './active-rollouts.ts';
 
 /** One line on the waves. */
-export function wavesLine({ emergency, waves }: RolloutFields): string {
+export function wavesLine({
+  emergency,
+  waves,
+}: Pick<RolloutFields, 'emergency' | 'waves'>): string {
   if (emergency) return 'emergency, everybody now';
   const percents = waves.map(({ percent }) => percent).join(', ');
   const soaks = [...new Set(waves.map(({ soak_s }) => formatDurationMs((soak_s ?? 0) * 1000)))];
