@@ -16,7 +16,7 @@ import {
   type Slot,
 } from '../install/slots.ts';
 import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
-import { leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
+import { besideFor, leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
 /** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
@@ -152,6 +152,8 @@ export async function swapTo(
   // Where nothing runs, `rollback` is not changed, whatever stands there.
   if (active === null) assertOwnActive(slots);
   else assertOwnSlots(slots);
+  // Before anything is changed: an `active` that cannot be led on must not cost the way back.
+  await besideFor(disk, layout, layout.active);
   if (active !== null && !keepsRollback(slots, previousVersion)) {
     await pointSlot(disk, layout, { slot: 'rollback', version: active });
     await disk.syncFolder(layout.root);

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -32,8 +33,11 @@ export function makeOutput(json: boolean): Output {
 
 /** Logs are JSON lines on stderr, so that stdout stays the program's answer. */
 export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info'): Logger {
-  const destination = pino.destination({ fd: 2, sync: true });
-  destination.on('error', onLostReader);
+  const destination = pino.destination({
+    ...{ fd: 2, sync: true },
+    maxLength: LIMITS.logHeldBytesMax,
+  });
+  destination.on('error', () => undefined); // the line is lost: no log is worth its program
   return pino({ name, level, base: { name } }, destination);
 }
 
@@ -56,7 +60,7 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
 export async function runProgram(program: string, run: () => Promise<void>): Promise<void> {
   const json = process.argv.includes('--json');
   const [word, ...more] = process.argv.slice(2);
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', onLostReader);
+  const lost = guardOutput();
   if (word === '--version' && more.length === 0) {
     process.stdout.write(`${PRODUCT_VERSION}\n`);
     return;
@@ -73,14 +77,40 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
   } finally {
     process.off('beforeExit', isStranded);
   }
+  await new Promise((resolve) => setImmediate(resolve)); // until a stream has told its failure
+  const [cause] = lost;
+  if (cause === undefined || (process.exitCode ?? 0) !== 0) return;
+  const answer = new DroverError('DISK_FULL', `write the answer: ${cause.message}`, { cause });
+  process.exitCode = printFailure(program, answer, false);
 }
 
 /**
- * A reader that has seen enough, such as `head`, is no failure. What was begun ends as it would
- * have ended; only the writing stops.
+ * What cannot be written ends no program: a broker whose log is on a full disk serves its robots,
+ * and `recover` mends what it came to mend. A reader that has seen enough, such as `head`, is no
+ * failure at all. Node throws at once what a file refuses, and emits what a pipe does.
+ * @returns failures of standard output, as they come
  */
-function onLostReader(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+function guardOutput(): readonly Error[] {
+  const lost: Error[] = [];
+  for (const stream of [process.stdout, process.stderr]) {
+    const note = (error: NodeJS.ErrnoException): void => {
+      const isFailure = stream === process.stdout && error.code !== 'EPIPE';
+      if (isFailure && lost.length === 0) lost.push(error);
+    };
+    stream.on('error', note);
+    const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
+    stream.write = (...args: unknown[]): boolean => {
+      try {
+        return write(...args);
+      } catch (error) {
+        note(error as NodeJS.ErrnoException);
+        const done = args.at(-1);
+        if (typeof done === 'function') (done as (failure: unknown) => void)(error);
+        return true;
+      }
+    };
+  }
+  return lost;
 }
 
 /** @throws DroverError FILE_UNREADABLE */

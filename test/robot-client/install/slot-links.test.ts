@@ -215,3 +215,13 @@ describe('a slot that leads through the other one, which is gone', () => {
     assert.ok(active.kind === 'foreign' && active.problem.code === 'SLOT_DANGLING');
   });
 });
+
+it('a swap that cannot make its link keeps the way back', async (t) => {
+  const layout = await rootWith(t, { active: 'releases/1.1.0', rollback: 'releases/1.0.0' });
+  for (const name of ['active.new', 'active.trial']) await mkdir(join(layout.root, name));
+  await assert.rejects(swapTo(realDisk, layout, { version: '1.2.0', previousVersion: '1.1.0' }), {
+    code: 'NOT_A_FILE',
+  });
+  const links = [await readlink(layout.active), await readlink(layout.rollback)];
+  assert.deepEqual(links, ['releases/1.1.0', 'releases/1.0.0']);
+});
