@@ -138,7 +138,10 @@ function settle(step: RolloutStep, { plan, members }: Look): RolloutStep {
   const { run } = step;
   const isLast =
     stagesOf(plan).at(-1)?.wave === run.wave || !members.some(({ kind }) => kind === 'candidate');
-  const settled = run.status === 'rolling' && isLast && isSettled(members, run.threshold);
+  // A person was to be asked: another publish must not take that away in silence.
+  const isAsked = plan.rollout.approve_after.includes(run.wave) && !run.approved.includes(run.wave);
+  const isOn = run.status === 'rolling' && !isAsked;
+  const settled = isOn && isLast && isSettled(members, run.threshold);
   if (settled === run.settled) return step;
   return { ...step, run: { ...run, settled }, isNews: step.isNews || run.status === 'rolling' };
 }

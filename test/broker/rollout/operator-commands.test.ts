@@ -286,6 +286,19 @@ test('robots of another arch have no use for it either, and are counted', async 
   });
 });
 
+test('a wave that a person is to be asked about is not settled, though every robot runs it', async () => {
+  const more = { canaries: { robots: [...ORDER] }, approve_after: [0], waves: WAVES };
+  await play('1.0.0', more, async (world, controller) => {
+    for (const robot of ORDER) world.installed(robot, 'x', '1.1.0');
+    await world.pass(controller, 30);
+    assert.equal(controller.view('x')?.waits_for, 'approval');
+    assert.equal(world.progress('x')?.settled, false);
+    await controller.command('x', 'approve', { ...KIM, wave: 0 });
+    await world.pass(controller, 2);
+    assert.equal(world.progress('x')?.status, 'complete', 'nobody is left for another wave');
+  });
+});
+
 test('the last wave that every robot on runs is told as settled, and one away changes nothing', async () => {
   const whole = { waves: [{ percent: 100, soak_s: 1800 }] };
   await play('1.0.0', whole, async (world, controller) => {
