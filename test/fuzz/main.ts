@@ -25,21 +25,33 @@ interface Wanted {
   readonly replay: string | null;
 }
 
+const USE = 'npm run fuzz -- DOOR SECONDS [--seed N] [--keep] [--replay FILE]; DOOR may be all';
+
+function parseWords() {
+  try {
+    return parseArgs({
+      options: {
+        seed: { type: 'string' },
+        keep: { type: 'boolean', default: false },
+        replay: { type: 'string' },
+      },
+      allowPositionals: true,
+    });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message.split('.', 1)[0] : String(cause);
+    throw new DroverError('USAGE', `run fuzz: ${why}`, { cause, hint: USE });
+  }
+}
+
 function readWanted(): Wanted {
-  const { values, positionals } = parseArgs({
-    options: {
-      seed: { type: 'string' },
-      keep: { type: 'boolean', default: false },
-      replay: { type: 'string' },
-    },
-    allowPositionals: true,
-  });
+  const { values, positionals } = parseWords();
   const [door = '', seconds = String(SECONDS_DEFAULT)] = positionals;
   const names = Object.keys(DOORS);
   const doors = door === 'all' ? names : names.filter((name) => name === door);
   if (doors.length === 0 || !(Number(seconds) > 0)) {
     const want = `want all or one of ${names.join(', ')}, and seconds`;
-    throw new DroverError('USAGE', `run fuzz: got ${door || 'no door'} and ${seconds} (${want})`);
+    const got = door === '' ? 'nothing' : `${door} and ${seconds}`;
+    throw new DroverError('USAGE', `run fuzz: got ${got} (${want})`, { hint: USE });
   }
   const seed = Number(values.seed ?? Date.now() % SEEDS);
   const replay = values.replay ?? null;
