@@ -354,9 +354,14 @@ class Recoverer {
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
     await this.#keep({ kind: 'rolled_back', to: back.to });
-    this.#words.actions.push(`rolled back from ${job.version} to ${back.to ?? 'nothing'}`);
+    this.#words.actions.push(rolledBack(job.version, back.to));
   }
 }
+
+const rolledBack = (from: string, to: string | null): string =>
+  from === to
+    ? `${from} failed and stays: there is no whole release to go back to`
+    : `rolled back from ${from} to ${to ?? 'nothing'}`;
 
 const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
 const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };

@@ -15,7 +15,7 @@ import {
   parseMachineState,
   type MachineState,
 } from '../update/state.ts';
-import { chooseOlder } from '../update/way-back-plan.ts';
+import { chooseConfirmed, chooseOlder } from '../update/way-back-plan.ts';
 import type { Disk } from './disk-port.ts';
 import { releaseFolder, type Layout } from './layout.ts';
 import { readSlots } from './read-slots.ts';
@@ -37,7 +37,7 @@ export interface RelinkInput {
 
 export interface Relink {
   readonly version: string;
-  /** Whole, and older; null when there is none. */
+  /** Whole, and confirmed here or older; null when there is none. */
   readonly previous: string | null;
   /** Not whole: `active` led to it until a technician chose another; null when it led to none. */
   readonly left: string | null;
@@ -66,9 +66,11 @@ export async function planRelink(
   const version = release ?? chooseUnlinked({ whole, named });
   if (version === null) return whole.length > 1 ? { ask: askWhich(whole) } : null;
   const back = versionOf(slots.rollback);
+  const left = versionOf(slots.active);
   const older = chooseOlder(whole, { below: version, failed: failedOf(state) });
-  const previous = back !== null && back !== version ? back : older;
-  return { version, previous, left: versionOf(slots.active) };
+  const other = back !== null && back !== version ? back : older;
+  const previous = chooseConfirmed(whole, state, [version, left]) ?? other;
+  return { version, previous, left };
 }
 
 /**
@@ -180,6 +182,11 @@ export async function linkAgain(
 ): Promise<void> {
   await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
   await removeSameRollback(disk, layout);
+  const { rollback } = await readSlots(disk, layout);
+  // No clean-up removes the way back while nobody knows whether what was linked is healthy.
+  if (previous !== null && rollback.kind === 'release' && rollback.version !== previous) {
+    await pointSlot(disk, layout, { slot: 'rollback', version: previous });
+  }
   await linkBack(disk, layout, previous);
 }
 

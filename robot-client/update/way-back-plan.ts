@@ -6,6 +6,7 @@
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { ReleaseCheck } from '../install/seal.ts';
 import { versionOf, wayBackOf, type Slots } from '../install/slots.ts';
+import { failedOf, type MachineState } from './state.ts';
 
 export interface WayBack {
   readonly previousVersion: string | null;
@@ -78,4 +79,25 @@ export function chooseOlder(
 ): string | null {
   const older = whole.filter((one) => compareVersions(one, below) < 0 && !failed.includes(one));
   return older.sort((one, other) => compareVersions(other, one))[0] ?? null;
+}
+
+/**
+ * The newest of whole releases that this robot confirmed and that did not fail here, also a newer
+ * one than what is tried: a release that nobody tried here is none to go back to.
+ * @param tried what is linked, and what was left for it
+ */
+export function chooseConfirmed(
+  whole: readonly string[],
+  state: MachineState,
+  tried: readonly (string | null)[],
+): string | null {
+  const { highest, installed, lastActive, job } = state;
+  const ran = [highest, lastActive, installed?.version ?? null];
+  // The version of a job that is under way was not confirmed by it.
+  const isConfirmed = (one: string): boolean =>
+    ran.includes(one) ||
+    (highest !== null && compareVersions(one, highest) < 0 && one !== job?.version);
+  const failed = failedOf(state);
+  const may = whole.filter((one) => isConfirmed(one) && ![...failed, ...tried].includes(one));
+  return may.sort((one, other) => compareVersions(other, one))[0] ?? null;
 }

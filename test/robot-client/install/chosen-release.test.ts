@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
+import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { relinked } from '../../../robot-client/update/lost-state.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
@@ -88,6 +89,70 @@ describe('recover --release that is killed at each of its operations', () => {
       }
     });
   }
+});
+
+describe('the way back of a release that a technician chose', () => {
+  const slotOf = (path: string) => readlink(path).catch(() => null);
+
+  it('is a newer one that is whole and was confirmed here: a failure leads to it and blocks the chosen one', async (t) => {
+    const known = { ...freshState(), lastActive: NEW, highest: NEW };
+    const layout = await linkless(t, [OLD, NEW], known);
+    const { actions } = await recover(layout, { release: OLD, isBoot: false });
+    assert.match(actions.join('\n'), /leads to 1\.0\.0 now, on probation: 1\.1\.0 to go back to/);
+    const { job } = await stateOf(layout);
+    assert.deepEqual([job?.version, job?.previousVersion], [OLD, NEW]);
+    assert.equal(await slotOf(layout.rollback), `releases/${NEW}`);
+    await pruneReleases(realDisk, layout, null);
+    for (let boot = 1; boot <= 3; boot += 1) await recover(layout, {});
+    const { version, actions: said } = await recover(layout, {});
+    assert.equal(version, NEW, said.join('\n'));
+    const { phase, blocked, lastActive } = await stateOf(layout);
+    assert.deepEqual([phase, lastActive], ['idle', NEW]);
+    assert.deepEqual(
+      blocked.map((one) => [one.version, one.code]),
+      [[OLD, 'BOOT_LIMIT_REACHED']],
+    );
+    await pruneReleases(realDisk, layout, null);
+    assert.equal(await slotOf(layout.active), `releases/${NEW}`);
+    assert.equal((await recover(layout, {})).version, NEW);
+  });
+
+  it('is the newest that was confirmed, also where rollback led to an older one', async (t) => {
+    const known = { ...freshState(), lastActive: '1.2.0', highest: '1.2.0' };
+    const layout = await linkless(t, [OLD, NEW, '1.2.0'], known);
+    await symlink(`releases/${OLD}`, layout.rollback);
+    await recover(layout, { release: NEW, isBoot: false });
+    assert.equal((await stateOf(layout)).job?.previousVersion, '1.2.0');
+    assert.equal(await slotOf(layout.rollback), 'releases/1.2.0');
+  });
+
+  it('is none that failed here, was only staged, or lost files', async (t) => {
+    const failed = { version: NEW, payloadSha256: jobTo().payloadSha256, code: 'HEALTH_FAILED' };
+    const whole = { ...freshState(), lastActive: NEW, highest: NEW };
+    const staged = { ...jobTo(), version: NEW, previousVersion: OLD };
+    const cases: readonly [MachineState, boolean][] = [
+      [{ ...whole, blocked: [failed] }, false],
+      [{ ...freshState(), lastActive: OLD, highest: OLD }, false],
+      [{ ...whole, highest: '1.2.0', lastActive: OLD, phase: 'waiting', job: staged }, false],
+      [whole, true],
+    ];
+    for (const [known, isLost] of cases) {
+      const layout = await linkless(t, [OLD, NEW], known);
+      if (isLost) await rm(join(releaseFolder(layout, NEW), 'bin/run'));
+      await recover(layout, { release: OLD, isBoot: false });
+      assert.equal((await stateOf(layout)).job?.previousVersion, null);
+      assert.equal(await slotOf(layout.rollback), null);
+    }
+  });
+
+  it('is not told as itself when there is none: the release stays', async (t) => {
+    const layout = await linkless(t, [OLD]);
+    await recover(layout, { release: OLD, isBoot: false });
+    const said: string[] = [];
+    for (let boot = 1; boot <= 4; boot += 1) said.push(...(await recover(layout, {})).actions);
+    assert.match(said.join('\n'), /1\.0\.0 failed and stays: there is no whole release/);
+    assert.doesNotMatch(said.join('\n'), /rolled back from 1\.0\.0 to 1\.0\.0/);
+  });
 });
 
 describe('a version on probation whose link is gone', () => {
