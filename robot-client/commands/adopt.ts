@@ -12,7 +12,7 @@ import { adoptRoots } from './adopt-roots.ts';
 import { withInstall, withRoots } from './declare-options.ts';
 import { parseAdoptVersion, parseRoots, rootAbsent, socketPathOf } from './options.ts';
 import { findOwnFolders, openOwnFolders } from './own-folders.ts';
-import { assertNoAgent } from './serve-agent.ts';
+import { assertNoAgentRuns } from './serve-agent.ts';
 
 export const adoptCommand = (argv: Argv): Argv =>
   argv.command(
@@ -42,7 +42,7 @@ async function adopt(args: AdoptArgs): Promise<void> {
   if (!isDryRun) {
     const own = openOwnFolders(makeCommandLog('drover-robot'));
     for (const { root } of roots) await lockRoot(root, own);
-    await assertNoAgent(socketPathOf(roots, args.socket));
+    await assertNoAgentRuns(socketPathOf(roots, args.socket));
   }
   const version = parseAdoptVersion(args.adoptVersion);
   const { components, lines } = await adoptRoots({ disk: realDisk, roots, version, isDryRun });

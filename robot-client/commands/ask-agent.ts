@@ -3,11 +3,14 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
+import { isLocked, mayListen } from '../install/kernel-locks.ts';
+import type { OwnFolders } from '../install/outside-root.ts';
+import { lockFilesOf } from '../install/path-lock.ts';
 import { explainAtRest } from './at-rest.ts';
 import { callAgent } from './call-agent.ts';
 import { DEFAULT_ROOT } from './declare-options.ts';
-import { withGivenRoots } from './given-roots.ts';
-import { parseRoots } from './options.ts';
+import { withGivenRoots, type ComponentRoot } from './given-roots.ts';
+import { parseRoots, socketPathOf } from './options.ts';
 import { findOwnFolders } from './own-folders.ts';
 
 export interface AskArgs {
@@ -26,13 +29,26 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
     const { lines } = answer as { lines?: string[] };
     out.result(answer as object, lines ? withGivenRoots(lines, given) : inLines(answer));
   } catch (thrown) {
-    if (!(thrown instanceof DroverError) || thrown.code !== 'ROBOT_NOT_RUNNING') throw thrown;
-    const atRest = await explainAtRest(realDisk, roots, findOwnFolders());
+    const own = findOwnFolders();
+    if (!isAway(thrown, { roots, socket: args.socket, own })) throw thrown;
+    const atRest = await explainAtRest(realDisk, roots, own);
     const { isWhole, ...told } = atRest;
     if (!isWhole) process.exitCode = 3;
     const lines = withGivenRoots(atRest.lines, given);
     out.result({ ...told, lines }, path === '/status' ? inLines({ ...told, lines }) : lines);
   }
+}
+
+/** Also where the socket cannot be asked and the kernel knows of no agent. */
+function isAway(
+  thrown: unknown,
+  on: { roots: readonly ComponentRoot[]; socket: string | undefined; own: OwnFolders },
+): boolean {
+  if (!(thrown instanceof DroverError)) return false;
+  if (thrown.code !== 'ACCESS_DENIED') return thrown.code === 'ROBOT_NOT_RUNNING';
+  const { roots, socket, own } = on;
+  const isHeld = roots.some(({ root }) => [root, ...lockFilesOf(root, own)].some(isLocked));
+  return !isHeld && !mayListen(socketPathOf(roots, socket));
 }
 
 /** JSON for people to read. */

@@ -11,7 +11,7 @@ import type { OwnFolders } from '../install/outside-root.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { rootAbsent } from './options.ts';
 import type { Recovery } from '../install/recover.ts';
-import { assertNoAgent } from './serve-agent.ts';
+import { assertNoAgentRuns } from './serve-agent.ts';
 
 export interface RecoverFailure {
   readonly component: string;
@@ -42,14 +42,14 @@ export async function recoverRoots(
         recoveries.push(nothingThere(one));
         continue;
       }
-      await lockRoot(one.root, on.own);
+      await lockRoot(one.root, on.own, false);
       locked.push(one);
     } catch (thrown) {
       if (thrown instanceof DroverError && thrown.code === 'ROBOT_ALREADY_RUNNING') throw thrown;
       note(one, thrown);
     }
   }
-  await assertNoAgent(on.socketPath);
+  await assertNoAgentRuns(on.socketPath);
   for (const one of locked) {
     try {
       recoveries.push(await on.recover(one));

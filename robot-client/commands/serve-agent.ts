@@ -9,6 +9,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { Log } from '../../shared/base/ports.ts';
 import type { Agent } from '../agent.ts';
 import { isDiskFailure } from '../install/disk-error.ts';
+import { mayListen } from '../install/kernel-locks.ts';
 import { layoutOf } from '../install/layout.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertSocketPath } from '../local/api.ts';
@@ -168,7 +169,7 @@ class FolderWatch {
 }
 
 /** An agent of 0.1 takes no lock: it is known by its socket. */
-export async function assertNoAgent(socketPath: string): Promise<void> {
+async function assertNoAgent(socketPath: string): Promise<void> {
   try {
     await callLocalApi(socketPath, 'GET', '/status');
   } catch (thrown) {
@@ -176,6 +177,19 @@ export async function assertNoAgent(socketPath: string): Promise<void> {
     throw thrown;
   }
   throw new DroverError('ROBOT_ALREADY_RUNNING', `use ${socketPath}: an agent answers there`);
+}
+
+/**
+ * The same for a command. A socket that this user may not use stays behind after a power cut: nobody
+ * listens on it then, and what the user lacks is told of the state.
+ */
+export async function assertNoAgentRuns(socketPath: string): Promise<void> {
+  try {
+    await assertNoAgent(socketPath);
+  } catch (thrown) {
+    const isDenied = thrown instanceof DroverError && thrown.code === 'ACCESS_DENIED';
+    if (!isDenied || mayListen(socketPath)) throw thrown;
+  }
 }
 
 /** The state folder of a fresh root is ours to make; a folder that --socket names is not. */

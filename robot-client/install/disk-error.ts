@@ -54,7 +54,18 @@ export const moveAway = (path: string): string =>
   `move ${path} away: Drover makes its own there; it is looked at again by itself`;
 
 const forbiddenHint = (path: string): string =>
-  `${whoAmI()} may not do this: ls -ld ${path} shows whose it is; run the command as that user (the one of the agent) or as root, or give it back with chown`;
+  `${whoAmI()} may not do this: ls -ld ${closedAt(path)} shows whose it is; run the command as that user (the one of the agent) or as root, or give it back with chown`;
+
+/** What this user can look at: a folder that may not be entered hides what is in it. */
+function closedAt(path: string): string {
+  try {
+    lstatSync(path);
+    return path;
+  } catch (thrown) {
+    const above = dirname(path);
+    return codeOf(thrown) === 'EACCES' && above !== path ? closedAt(above) : path;
+  }
+}
 
 const frozenHint = (path: string): string =>
   `${whoAmI()} may not change this: lsattr -d ${path} ${dirname(path)} shows a mark of immutable or append-only, which chattr -i -a takes off; else ls -ld shows whose it is: run the command as that user or as root`;

@@ -1,4 +1,4 @@
-/** Reads which files and folders are locked, from the list that the kernel keeps. */
+/** Reads what is locked, and which sockets are listened on, from the lists that the kernel keeps. */
 
 import { readFileSync, statfsSync, statSync, type BigIntStats } from 'node:fs';
 
@@ -64,5 +64,18 @@ function lookedAt(path: string): BigIntStats | null {
     return statSync(path, { bigint: true });
   } catch {
     return null;
+  }
+}
+
+/** Mark of a socket that takes connections (SO_ACCEPTCON). */
+const LISTENS = '00010000';
+
+/** False when nobody listens on that socket; true where the kernel does not say. */
+export function mayListen(socketPath: string): boolean {
+  try {
+    const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+    return lines.some((line) => line.endsWith(` ${socketPath}`) && line.includes(` ${LISTENS} `));
+  } catch {
+    return true;
   }
 }

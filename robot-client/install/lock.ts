@@ -15,8 +15,9 @@ import { closeSync, constants, fstat, fstatSync, openSync, stat, statSync } from
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
 import { layoutOf, type Layout } from './layout.ts';
-import { diskError } from './disk-error.ts';
+import { diskError, isForbidden } from './disk-error.ts';
 import { realDisk } from './disk.ts';
+import { isLocked } from './kernel-locks.ts';
 import { notMounted, rememberMount } from './mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
 import { flock, lockPaths, realPathOf } from './path-lock.ts';
@@ -46,13 +47,18 @@ const OPEN_FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
  * Locks a root, which is made when it is absent: first its path, since another may hold the root of
  * this path that was unmounted, then the folder.
  * @param own left out: the folder alone is locked, and no mount is remembered
+ * @param isStateNeeded false: a `state/` that this user may not open is left, as to lead the links
  * @throws DroverError ROBOT_ALREADY_RUNNING, ROOT_NOT_MOUNTED, FLOCK_MISSING, ROOT_LOCK_FAILED,
  *   DISK_READ_ONLY, DISK_FULL, DISK_WRITE_FAILED, PERMISSION_DENIED, NOT_A_FILE
  */
-export async function lockRoot(root: string, own: OwnFolders = NO_FOLDERS): Promise<RootLock> {
+export async function lockRoot(
+  root: string,
+  own: OwnFolders = NO_FOLDERS,
+  isStateNeeded = true,
+): Promise<RootLock> {
   const paths = await lockPaths(root, own);
   try {
-    const lock = await lockFolders(root, own);
+    const lock = await lockFolders(root, own, isStateNeeded);
     return {
       ...{ root, stray: () => lock.stray() },
       takeState: () => lock.takeState(),
@@ -69,14 +75,23 @@ export async function lockRoot(root: string, own: OwnFolders = NO_FOLDERS): Prom
 }
 
 /** The same for a caller that holds the lock of the path. @throws DroverError as `lockRoot` */
-export async function lockFolders(root: string, own: OwnFolders): Promise<RootLock> {
+export async function lockFolders(
+  root: string,
+  own: OwnFolders,
+  isStateNeeded = true,
+): Promise<RootLock> {
   const away = notMounted(root, own);
   if (away) throw away;
   const layout = layoutOf(root);
   if (folderId(root) === null) await makeRoot(realDisk, layout);
   const lock = new FolderLock(layout, await lockFolder(root, root));
   try {
-    if ((await realDisk.kind(layout.state)) === 'folder') await lock.lockState();
+    if ((await realDisk.kind(layout.state)) === 'folder') {
+      await lock.lockState().catch((thrown: unknown) => {
+        if (isStateNeeded || !isForbidden(thrown)) throw thrown;
+        assertNotLocked(layout.state); // the lock of the root holds without it
+      });
+    }
     await lock.takeReleases();
     await rememberMount(root, own);
     return lock;
@@ -84,6 +99,13 @@ export async function lockFolders(root: string, own: OwnFolders): Promise<RootLo
     lock.release();
     throw thrown;
   }
+}
+
+/** For a folder that cannot be opened to lock it: a container may have been given it alone. */
+function assertNotLocked(folder: string): void {
+  if (!isLocked(folder)) return;
+  const why = `lock ${folder}: another drover-robot works on this folder`;
+  throw new DroverError('ROBOT_ALREADY_RUNNING', why);
 }
 
 class FolderLock implements RootLock {

@@ -1,11 +1,25 @@
 /** A user without rights to a root: that is told as such, and nothing counts as lost or sick for it. */
 
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
+import { lockRoot } from '../../../robot-client/install/lock.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
@@ -88,9 +102,72 @@ describe('a user who may not read the state of a robot', () => {
       assert.match(said, /PERMISSION_DENIED/);
       assert.doesNotMatch(said, /STATE_LOST|STATE_CORRUPT|set aside/);
     }
+  });
+
+  it('hears of a state folder that it may not enter whose that is, and gets a whole release by the links', async (t) => {
+    if (!canBecome(t)) return;
+    for (const mode of [0o700, 0o744]) {
+      const layout = await installed(t);
+      await giveFolders(layout);
+      await chown(layout.state, 0, 0);
+      await chmod(layout.state, mode);
+      const before = await readFile(layout.machineFile);
+      for (const [more, boots] of [
+        [['--release', '1.1.0'], '1.1.0'],
+        [[], '1.0.0'],
+      ] as const) {
+        await rm(layout.active);
+        const explained = await asNobody(t, 'explain', '--root', layout.root);
+        const recovered = await asNobody(t, 'recover', '--root', layout.root, ...more);
+        for (const { code, said } of [explained, recovered]) {
+          assert.equal(code, 3, said);
+          assert.match(
+            said,
+            /PERMISSION_DENIED.*user \S+ \(65534\) may not.*ls -ld \S+\/state shows/,
+          );
+          assert.doesNotMatch(said, /ACCESS_DENIED|agent\.sock|STATE_LOST/);
+        }
+        assert.match(recovered.said, new RegExp(`led active to ${boots}, by the links alone`));
+        assert.equal(await readlink(layout.active), `releases/${boots}`);
+      }
+      assert.deepEqual(await readFile(layout.machineFile), before);
+      assert.deepEqual(await readdir(layout.state), ['machine.json']);
+    }
+  });
+
+  it('notices an agent that runs behind a state folder that it may not enter', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    await giveFolders(layout);
+    await chown(layout.state, 0, 0);
     await chmod(layout.state, 0o700);
+    await rm(layout.active);
+    const lock = await lockRoot(layout.root);
+    const refused = await asNobody(t, 'recover', '--root', layout.root);
+    assert.match(refused.said, /ROBOT_ALREADY_RUNNING/);
     const { said } = await asNobody(t, 'explain', '--root', layout.root);
     assert.match(said, /ACCESS_DENIED.*\n.*run as the user of the agent/, 'of the socket');
+    lock.release();
+    assert.equal(await readlink(layout.active).catch(() => null), null);
+  });
+
+  it('takes a socket that a power cut left for no agent, and one that is listened on for one', async (t) => {
+    if (!canBecome(t)) return;
+    const layout = await installed(t);
+    await giveFolders(layout);
+    await rm(layout.active);
+    const socket = join(layout.state, 'agent.sock');
+    const server = createServer().listen(socket);
+    await once(server, 'listening');
+    const refused = await asNobody(t, 'recover', '--root', layout.root);
+    assert.match(refused.said, /ACCESS_DENIED/);
+    await rename(socket, `${socket}.left`); // closing removes what stands at its path
+    server.close();
+    await once(server, 'close');
+    await rename(`${socket}.left`, socket);
+    const { said } = await asNobody(t, 'recover', '--root', layout.root);
+    assert.match(said, /led active to 1\.0\.0, by the links alone/);
+    assert.match(said, /PERMISSION_DENIED/);
   });
 
   it('is told of a root that it may not write as of that, and not as of a sick disk', async (t) => {
