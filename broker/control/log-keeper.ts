@@ -1,7 +1,8 @@
 /**
  * Decides what a broker takes of the transparency log: entries at its end, and heads that hold all
- * that the head before them held. It asks for no signature (who reads the log does, by keys that a
- * broker does not have), so it keeps the log from being rewritten here, and nothing more.
+ * that the head before them held. It proves no signature (who reads the log does, by keys that a
+ * broker does not have), but lines of the log's key neither come nor go: a head that stands loses
+ * none of its signatures, and a head that follows can always be signed by the key of the first.
  * Sans-I/O.
  */
 
@@ -69,10 +70,11 @@ function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
     const sizes = `got ${next.size} entries, want at least ${head.size}`;
     if (next.size < head.size) throw no(`a newer checkpoint stands (${sizes})`);
     if (next.size === head.size) {
-      if (next.note.text === head.note.text) return; // more witnesses
-      throw no('another checkpoint of this size stands');
+      if (next.note.text !== head.note.text) throw no('another checkpoint of this size stands');
+      return assertOnlyCosigned(next, head);
     }
   }
+  assertOfItsKey(next, head);
   const leaves: Uint8Array[] = [];
   for (let index = 0; index < next.size; index += 1) {
     const entry = kept.entry(index);
@@ -80,4 +82,26 @@ function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
     leaves.push(leafHash(entry));
   }
   if (!bytesEqual(rootOf(leaves), next.root)) throw no('the checkpoint is not of these entries');
+}
+
+const keysOfLog = ({ origin, note }: Checkpoint): string[] =>
+  note.signatures.filter(({ name }) => name === origin).map(({ keyId }) => keyId);
+
+/** Witnesses add lines. A false line for the key of the log would end the log for all readers. */
+function assertOnlyCosigned(next: Checkpoint, head: Checkpoint): void {
+  const after = next.note.signatures;
+  for (const { name, keyId, bytes } of head.note.signatures) {
+    const same = after.find((one) => one.name === name && one.keyId === keyId);
+    if (!same || !bytesEqual(same.bytes, bytes)) throw no('a signature line of it would be lost');
+  }
+  if (keysOfLog(next).length > keysOfLog(head).length) throw no('another key signs for its origin');
+}
+
+/** By its label, never a proof: no later head can then shut out the key that began the log. */
+function assertOfItsKey(next: Checkpoint, head: Checkpoint | null): void {
+  const before = head === null ? [] : keysOfLog(head);
+  const now = keysOfLog(next);
+  if (now.length === 0) throw no('no key of its origin has signed the checkpoint');
+  if (before.length === 0 || now.every((keyId) => before.includes(keyId))) return;
+  throw no('another key than before signs for its origin');
 }

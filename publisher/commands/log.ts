@@ -39,6 +39,10 @@ const withAdd = (argv: Argv) =>
       default: false,
       describe: 'begin the log: only the first time, so that a lost one is not begun again',
     })
+    .option('since', {
+      ...TEXT,
+      describe: 'newest checkpoint that you saved: a head that extends it is signed anew if needed',
+    })
     .example(
       '$0 log add bundles/1.4.2 --broker mqtt://host --origin example.org/fleet --key log.key',
       'before drover publish',
@@ -55,16 +59,19 @@ async function runAdd(argv: Awaited<ReturnType<typeof withAdd>['argv']>): Promis
   try {
     const signer = await openSigner(argv);
     const { manifestBytes, manifest } = bundle;
-    const job = { manifestBytes, origin, signer, isFirst: argv.new, dryRun: isDry };
+    const { since: path, new: isFirst } = argv;
+    const since = path === undefined ? null : readInput(path, `checkpoint ${path}`);
+    const job = { manifestBytes, origin, signer, isFirst, since, dryRun: isDry };
     const link = await BrokerLink.open(brokerOptions(argv), commandLog());
-    const { index, isNew, log } = await addOver(link, job);
+    const { index, isNew, isMended, log } = await addOver(link, job);
     if (log && !isDry) await writeLogProof(bundle, proofFrom(log, index));
     const part = isDry ? null : await readLogProof(bundle);
     const did = isNew ? (isDry ? 'would log' : 'logged') : 'was logged before:';
     makeOutput(argv.json).result(
-      { dry_run: isDry, index, new: isNew, log: part && logFields(part.proof) },
+      { dry_run: isDry, index, new: isNew, mended: isMended, log: part && logFields(part.proof) },
       [
         `${did} ${manifest.name} ${manifest.version} as entry ${index} of ${origin}`,
+        ...(isMended ? ['the checkpoint that stood had bad signatures: a new one is signed'] : []),
         ...(part ? [`proof: ${logProofText(part.proof)}`] : []),
       ],
     );

@@ -16,7 +16,7 @@ import { signNote, verifierOf } from '../../shared/tlog/note-keys.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { formatLogProof } from '../../shared/tlog/proof.ts';
 import type { LogBoard } from './log-board.ts';
-import { needLog, openLog, type OpenedLog } from './read-log.ts';
+import { needLog, openLog, openMendable, type OpenedLog } from './read-log.ts';
 
 export interface AppendJob {
   readonly manifestBytes: Uint8Array;
@@ -24,6 +24,8 @@ export interface AppendJob {
   readonly signer: Signer;
   /** A first log may begin here. */
   readonly isFirst: boolean;
+  /** A checkpoint that the log signed: what extends it is signed again when signatures are bad. */
+  readonly since: Uint8Array | null;
   readonly dryRun: boolean;
 }
 
@@ -31,42 +33,53 @@ export interface Appended {
   readonly index: number;
   /** False when the manifest stood in the log before. */
   readonly isNew: boolean;
+  /** The head that stood had bad signatures, and one stands now that the key has signed. */
+  readonly isMended: boolean;
   /** Null for a dry run that would have written. */
   readonly log: OpenedLog | null;
 }
 
 /**
  * @throws DroverError LOG_ABSENT, LOG_EXISTS, LOG_INVALID, LOG_NOTE_INVALID, LOG_FULL,
- *   LOG_CONFLICT, BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE, SIGN_COMMAND_FAILED
+ *   LOG_REWRITTEN, LOG_CONFLICT, BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE, SIGN_COMMAND_FAILED
  */
 export async function appendToLog(board: LogBoard, job: AppendJob): Promise<Appended> {
   const { manifestBytes, origin, signer, dryRun } = job;
   const policy = policyOf(verifierOf('log', origin, signer.publicKey));
-  const before = openBefore(board, policy, job.isFirst);
+  const before = openBefore(board, policy, job);
   const leaves = [...(before?.leaves ?? [])];
   const leaf = leafHash(manifestBytes);
   const stands = leaves.findIndex((one) => bytesEqual(one, leaf));
-  if (stands >= 0) return { index: stands, isNew: false, log: before };
+  const isMended = before !== null && before.seen.fault !== null;
+  // A broker keeps the lines of a head: only a larger one can bring another signature of the log.
+  if (stands >= 0 && !isMended) return { index: stands, isNew: false, isMended, log: before };
   const index = leaves.length;
   if (index >= LIMITS.logEntriesMax) {
     throw new DroverError('LOG_FULL', `add to log: it has ${index} entries`);
   }
-  if (dryRun) return { index, isNew: true, log: null };
+  if (dryRun) return { index, isNew: true, isMended, log: null };
   await board.put(logEntryTopic(index), manifestBytes);
   await assertAlone(board, { before, index, manifestBytes });
   leaves.push(leaf);
   const text = checkpointText(origin, { size: leaves.length, root: rootOf(leaves) });
   const note: Note = { text, signatures: [await signNote(text, origin, signer)] };
   await putHead(board, { note, index, manifestBytes });
-  return { index, isNew: true, log: needLog(board, policy) };
+  return { index, isNew: true, isMended, log: needLog(board, policy) };
 }
 
 const policyOf = (log: LogPolicy['logs'][number]): LogPolicy => ({
   ...{ logs: [log], witnesses: new Map(), groups: new Map(), quorum: null },
 });
 
-function openBefore(board: LogBoard, policy: LogPolicy, isFirst: boolean): OpenedLog | null {
-  if (!isFirst) return needLog(board, policy);
+function openBefore(
+  board: LogBoard,
+  policy: LogPolicy,
+  { isFirst, since }: AppendJob,
+): OpenedLog | null {
+  if (!isFirst) {
+    if (since === null || board.checkpoint === null) return needLog(board, policy);
+    return openMendable(board, policy, since);
+  }
   const log = openLog(board, policy);
   if (log === null) return null;
   const { origin, size } = log.checkpoint;

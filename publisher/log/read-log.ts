@@ -43,9 +43,13 @@ export function openLog(
     if ([...entries.keys()].every((index) => index === 0)) return null;
     throw invalid('there are entries and no checkpoint');
   }
-  const checkpoint = readCheckpoint(bytes);
-  const seen = seenBy(checkpoint, policy);
+  const seen = seenBy(readCheckpoint(bytes), policy);
   if (seen.fault !== null) throw invalid(seen.fault);
+  return { ...openEntries(bytes, entries), seen };
+}
+
+function openEntries(bytes: Uint8Array, entries: HeldLog['entries']): Omit<OpenedLog, 'seen'> {
+  const checkpoint = readCheckpoint(bytes);
   const held: Uint8Array[] = [];
   for (let index = 0; index < checkpoint.size; index += 1) {
     const entry = entries.get(index);
@@ -56,7 +60,24 @@ export function openLog(
   if (!bytesEqual(rootOf(leaves), checkpoint.root)) {
     throw invalid(`its ${checkpoint.size} entries are not those that its key signed`);
   }
-  return { checkpoint, entries: held, leaves, seen };
+  return { checkpoint, entries: held, leaves };
+}
+
+/**
+ * A log whose head the policy does not believe for its signatures alone: its entries make its root,
+ * and it holds all that the older checkpoint held, which the log did sign.
+ * @throws DroverError LOG_INVALID, LOG_NOTE_INVALID, LOG_REWRITTEN
+ */
+export function openMendable(
+  { checkpoint: bytes, entries }: HeldLog,
+  policy: LogPolicy,
+  since: Uint8Array,
+): OpenedLog {
+  if (bytes === null) throw invalid('there is no checkpoint');
+  const seen = seenBy(readCheckpoint(bytes), policy);
+  const log = { ...openEntries(bytes, entries), seen };
+  assertExtends(log, openOlder(since, policy));
+  return log;
 }
 
 /** @throws DroverError LOG_ABSENT, and as `openLog` */

@@ -5,7 +5,7 @@
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { utf8 } from '../../shared/crypto/bytes.ts';
+import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { LOG_CHECKPOINT_TOPIC } from '../../shared/formats/topics.ts';
 import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
@@ -66,19 +66,32 @@ export async function witnessLog(board: LogBoard, job: WitnessJob): Promise<Witn
 /** Two witnesses that cosign at once must not push each other out: each adds to what stands. */
 async function putCosigned(board: LogBoard, note: Note, mine: NoteSignature): Promise<void> {
   let stands = note;
+  let refusal: unknown;
   for (let look = 1; look <= LIMITS.logLooksMax; look += 1) {
-    await board.put(LOG_CHECKPOINT_TOPIC, utf8(formatNote(withSignature(stands, mine))));
+    const bytes = utf8(formatNote(withSignature(stands, mine)));
+    // drover-broker refuses a head that lacks a line which came meanwhile: it is read anew.
+    refusal = await board.put(LOG_CHECKPOINT_TOPIC, bytes).then(() => null, onlyConflict);
     await board.again();
-    const { checkpoint: bytes } = board;
-    const head = bytes && nullIfRefused(() => readCheckpoint(bytes));
+    const { checkpoint: kept } = board;
+    const head = kept && nullIfRefused(() => readCheckpoint(kept));
     if (head?.note.text !== note.text) {
       throw new DroverError('LOG_CONFLICT', 'witness log: its checkpoint has changed meanwhile');
     }
-    const { keyId, name } = mine;
-    if (head.note.signatures.some((one) => one.keyId === keyId && one.name === name)) return;
+    if (hasLine(head.note, mine)) return;
     stands = head.note;
   }
+  if (refusal instanceof DroverError) throw refusal;
   throw new DroverError('BROKER_REFUSED', 'witness log: acknowledged, but not kept', {
     hint: 'check that this user may write fleet/log, and that the broker retains messages',
   });
 }
+
+function onlyConflict(error: unknown): DroverError {
+  if (error instanceof DroverError && error.code === 'LOG_CONFLICT') return error;
+  throw error;
+}
+
+const hasLine = ({ signatures }: Note, { name, keyId, bytes }: NoteSignature): boolean =>
+  signatures.some(
+    (one) => one.name === name && one.keyId === keyId && bytesEqual(one.bytes, bytes),
+  );

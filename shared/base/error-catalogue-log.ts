@@ -25,7 +25,7 @@ export const LOG_CODES = {
   LOG_EXISTS: usage('leave out --new: it begins a first log, and there is one'),
   LOG_INVALID: refused(
     'peer',
-    'the log on this broker is not what its key signed: find out who writes fleet/log, and restore the broker or its entries from a backup',
+    'the log on this broker is not what its key signed: find out who writes fleet/log, then, when its signatures alone are bad, drover log add BUNDLE --since FILE (a checkpoint that you saved), else restore a backup',
   ),
   LOG_REWRITTEN: refused(
     'peer',

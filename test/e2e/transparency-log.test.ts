@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
 import { seedSigner } from '../../shared/crypto/signer.ts';
+import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { makeCheckpoint, noteBytes, ORIGIN } from '../shared/tlog/log-maker.ts';
 import { startBrokerChild } from './broker-child.ts';
@@ -80,6 +81,31 @@ describe('the transparency log', () => {
     await before.child.exit;
     const after = await startBrokerChild(t, { args: stage.trust, data: before.data });
     assert.match(await site.drover(...stage.verifyArgs(after.url)), /1 entries/);
+  });
+
+  it('whose head got a bad signature is mended by its key, from a checkpoint that was saved', async (t) => {
+    const stage = await LogStage.open(t, 'quorum none');
+    const { site } = stage;
+    const { url } = await startBrokerChild(t, { args: stage.trust });
+    const bundle = await site.bundle('1.0.0');
+    await stage.add(url, bundle, '--new');
+    const seen = site.path('seen.txt');
+    await site.drover(...stage.verifyArgs(url, '--save', seen));
+    const wire = await stage.wire(url);
+    const entries = [await readFile(`${bundle}/manifest.json`)];
+    const stands = readCheckpoint(await readFile(seen));
+    const bad = stands.note.signatures.map((one) => ({ ...one, bytes: new Uint8Array(64) }));
+    const send = (text: string) =>
+      wire.send(LOG_CHECKPOINT_TOPIC, noteBytes({ text, signatures: bad }), RETAINED);
+    await assert.rejects(send(stands.note.text), { code: 'LOG_APPEND_ONLY' });
+    entries.push(await readFile(`${await site.bundle('1.1.0')}/manifest.json`));
+    await wire.send(logEntryTopic(1), entries[1] ?? new Uint8Array(), RETAINED);
+    await send((await makeCheckpoint(entries)).text);
+    assert.equal(await stage.codeOf(...stage.verifyArgs(url)), 'LOG_INVALID');
+    assert.equal(await stage.codeOf(...stage.addArgs(url, bundle)), 'LOG_INVALID');
+    const added = await stage.add(url, bundle, '--since', seen);
+    assert.match(added, /as entry 2 .*\n.*had bad signatures: a new one is signed/);
+    assert.match(await site.drover(...stage.verifyArgs(url, '--since', seen)), /3 entries/);
   });
 
   it('wants its witnesses: robots wait for a quorum, and take the proof that is renewed', async (t) => {

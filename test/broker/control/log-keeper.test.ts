@@ -7,7 +7,9 @@ import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { seedSigner } from '../../../shared/crypto/signer.ts';
 import { checkpointText } from '../../../shared/tlog/checkpoint.ts';
-import { makeCheckpoint, noteBytes } from '../../shared/tlog/log-maker.ts';
+import { withSignature } from '../../../shared/tlog/note.ts';
+import { signNote } from '../../../shared/tlog/note-keys.ts';
+import { makeCheckpoint, noteBytes, ORIGIN } from '../../shared/tlog/log-maker.ts';
 
 const manifestOf = (version: string): Uint8Array =>
   utf8(
@@ -91,8 +93,7 @@ test('a head is never cleared, shrunk, swapped, or of entries that are not here'
   }
   assert.throws(() => kept.take(HEAD, utf8('junk')), { code: 'LOG_NOTE_INVALID' });
   kept.take(entryAt(2), THIRD);
-  const signer = seedSigner(new Uint8Array(32).fill(7));
-  const rewritten = await makeCheckpoint([THIRD, SECOND, THIRD], [], { signer });
+  const rewritten = await makeCheckpoint([THIRD, SECOND, THIRD]);
   assert.throws(() => kept.take(HEAD, noteBytes(rewritten)), { message: /not of these entries/ });
 });
 
@@ -100,4 +101,40 @@ test('a head that only more witnesses have signed is taken', async () => {
   const kept = await logOfTwo();
   kept.take(HEAD, noteBytes(await makeCheckpoint([FIRST, SECOND], ['w1'])));
   kept.take(HEAD, noteBytes(await makeCheckpoint([FIRST, SECOND], ['w1', 'w2'])));
+});
+
+test('a head of equal size keeps every signature line, and no second key signs for its origin', async () => {
+  const kept = await logOfTwo();
+  const good = await makeCheckpoint([FIRST, SECOND], ['w1']);
+  kept.take(HEAD, noteBytes(good));
+  const [own, cosigned] = good.signatures;
+  assert.ok(own && cosigned);
+  const bad = (line: typeof own) => ({ ...line, bytes: new Uint8Array(line.bytes.length) });
+  const other = await signNote(good.text, ORIGIN, seedSigner(new Uint8Array(32).fill(9)));
+  for (const note of [
+    { ...good, signatures: [bad(own), cosigned] },
+    { ...good, signatures: [own, bad(cosigned)] },
+    { ...good, signatures: [cosigned] },
+    await makeCheckpoint([FIRST, SECOND], ['w2']),
+    withSignature(good, other),
+  ]) {
+    assert.throws(() => kept.take(HEAD, noteBytes(note)), APPEND_ONLY);
+  }
+  kept.take(HEAD, noteBytes(good));
+});
+
+test('a larger head is of the key that signed for its origin before, by its label', async () => {
+  const kept = new Kept();
+  kept.take(entryAt(0), FIRST);
+  const first = await makeCheckpoint([FIRST]);
+  const line = { name: 'somebody', keyId: '00112233', bytes: new Uint8Array(64) };
+  const junk = noteBytes({ ...first, signatures: [line] });
+  assert.throws(() => kept.take(HEAD, junk), { ...APPEND_ONLY, message: /no key of its origin/ });
+  kept.take(HEAD, noteBytes(first));
+  kept.take(entryAt(1), SECOND);
+  const signer = seedSigner(new Uint8Array(32).fill(9));
+  const theirs = await makeCheckpoint([FIRST, SECOND], [], { signer });
+  const want = { ...APPEND_ONLY, message: /another key than before/ };
+  assert.throws(() => kept.take(HEAD, noteBytes(theirs)), want);
+  kept.take(HEAD, noteBytes(await makeCheckpoint([FIRST, SECOND])));
 });

@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertExtends, needLog, openLog, openOlder } from '../../../publisher/log/read-log.ts';
+import {
+  assertExtends,
+  needLog,
+  openLog,
+  openMendable,
+  openOlder,
+} from '../../../publisher/log/read-log.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { seedSigner } from '../../../shared/crypto/signer.ts';
 import { readCheckpoint } from '../../../shared/tlog/checkpoint.ts';
@@ -68,4 +74,20 @@ test('a log that a backup took back is the same again when the same entries are 
   const restored = needLog(await held(ENTRIES.slice(0, 3)), policy);
   assert.throws(() => assertExtends(restored, seen), { code: 'LOG_REWRITTEN' });
   assertExtends(needLog(await held([...ENTRIES, utf8('f')]), policy), seen);
+});
+
+test('a head with bad signatures is signed anew only where it extends a head that was signed', async () => {
+  const good = await makeCheckpoint(ENTRIES);
+  const [own] = good.signatures;
+  assert.ok(own);
+  const signatures = [{ ...own, bytes: new Uint8Array(64) }];
+  const log = { ...(await held(ENTRIES)), checkpoint: noteBytes({ ...good, signatures }) };
+  assert.throws(() => needLog(log, policy), INVALID);
+  const since = noteBytes(await makeCheckpoint(ENTRIES.slice(0, 3)));
+  assert.match(openMendable(log, policy, since).seen.fault ?? '', /is bad/);
+  const elsewhere = noteBytes(await makeCheckpoint(ENTRIES.slice(1, 3)));
+  assert.throws(() => openMendable(log, policy, elsewhere), { code: 'LOG_REWRITTEN' });
+  assert.throws(() => openMendable(log, policy, log.checkpoint), INVALID);
+  const lacking = { ...log, entries: new Map(ENTRIES.slice(1).entries()) };
+  assert.throws(() => openMendable(lacking, policy, since), INVALID);
 });
