@@ -43,11 +43,12 @@ export async function leadByLinks(
     words.actions.push(ledTo(release));
     return;
   }
-  const { problem, to } = await findByLinks(disk, layout, words);
+  const { problem, to, damage } = await findByLinks(disk, layout, words);
   if (problem === null) return;
   const isLed = to !== null && (await words.tried(() => lead(disk, layout, to))) === true;
   if (!isLed) return words.note(problem);
   words.actions.push(`${problem.message} (${problem.code})`, ledTo(to));
+  if (damage) words.note(damage);
 }
 
 const ledTo = (version: string): string => `led active to ${version}, by the links alone`;
@@ -59,12 +60,20 @@ async function lead(disk: Disk, layout: Layout, version: string): Promise<true> 
   return true;
 }
 
-/** Why what boots is not whole, and what is led to instead; null for neither. */
+interface ByLinksFound {
+  /** Why what boots is not whole. */
+  readonly problem: Problem | null;
+  /** What is led to instead. */
+  readonly to: string | null;
+  /** Why that is not whole either: better than nothing, and to be told before it boots. */
+  readonly damage: Problem | null;
+}
+
 async function findByLinks(
   disk: Disk,
   layout: Layout,
   words: RecoveryWords,
-): Promise<{ problem: Problem | null; to: string | null }> {
+): Promise<ByLinksFound> {
   const found = await readSlots(disk, layout);
   const ours = found.active.kind === 'absent' ? await ourReleases(disk, layout) : [];
   const state = { ...freshState(), unlinked: ours };
@@ -74,10 +83,12 @@ async function findByLinks(
   words.actions.push(...said.sentences);
   if (said.unread) words.say(said.unread);
   const problem = problemOf(slots, active);
-  if (problem === null) return { problem, to: null };
+  if (problem === null) return { problem, to: null, damage: null };
   const until = performance.now() + LIMITS.recoverHashMs;
   const whole = await wholeReleases(disk, layout, () => performance.now() < until);
-  return { problem, to: chooseByLinks({ slots, active, rollback, whole }) };
+  const to = chooseByLinks({ slots, active, rollback, whole });
+  const isPoor = to !== null && to === versionOf(slots.rollback) && rollback.kind === 'damaged';
+  return { problem, to, damage: isPoor ? damageProblem(to, rollback) : null };
 }
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {

@@ -99,6 +99,20 @@ for (const code of CLOSED) {
       });
     }
 
+    it('tells at once that the only release left is damaged, and again at the next boot', async (t) => {
+      const { recover, judge } = await play(t, code, {
+        ...{ versions: BOTH, lost: ['1.0.0'], gone: ['1.1.0'] },
+        ...{ active: '1.1.0', rollback: '1.0.0' },
+      });
+      for (let boot = 1; boot <= 2; boot += 1) {
+        const { version, problems, actions } = await recover();
+        assert.equal(version, '1.0.0', actions.join('\n'));
+        const damage = problems.find((one) => one.code === 'RELEASE_DAMAGED');
+        assert.match(damage?.message ?? '', /1\.0\.0: bin\/run/, `boot ${boot}`);
+      }
+      await judge('1.0.0');
+    });
+
     it('obeys --release, and refuses what it cannot follow', async (t) => {
       const { recover, judge } = await play(t, code, { versions: BOTH, lost: ['1.1.0'] });
       await assert.rejects(recover('1.1.0'), { code: 'RELEASE_DAMAGED' });
