@@ -6,6 +6,10 @@
 
 export type PathKind = 'file' | 'folder' | 'link' | 'other' | 'absent';
 
+/** What stands somewhere, in a sentence. */
+export const inWords = (kind: PathKind): string =>
+  kind === 'other' ? 'something else' : `a ${kind}`;
+
 export interface PathStat {
   readonly kind: PathKind;
   readonly bytes: number;

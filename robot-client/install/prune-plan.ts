@@ -5,7 +5,7 @@
  */
 
 import { compareVersions, isVersion } from '../../shared/rules/version.ts';
-import type { PathKind } from './disk-port.ts';
+import { inWords, type PathKind } from './disk-port.ts';
 import type { ReleaseCheck } from './seal.ts';
 import {
   foreignProblem,
@@ -104,7 +104,7 @@ function whyOfSibling({ path, id }: FoundEntry, { siblings = [] }: RootFacts): s
 function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
   const { name, kind } = entry;
   const { slots, recipes, seals, adopted } = facts;
-  if (kind !== 'folder') return `a ${kind}, which Drover did not make`;
+  if (kind !== 'folder') return `${inWords(kind)}, which Drover did not make`;
   if (!isVersion(name)) return 'its name is no version: Drover did not make it';
   if (!recipes.includes(name) && !seals.includes(name)) {
     // It can be linked again by `recover`, like a release of Drover's.

@@ -6,7 +6,7 @@
  */
 
 import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
-import type { Disk } from './disk-port.ts';
+import { inWords, type Disk } from './disk-port.ts';
 import { layoutOf, linkTarget, releaseFolder, type Layout } from './layout.ts';
 import { followPath, readSlots } from './read-slots.ts';
 import { versionOf, type Lead, type SlotName } from './slots.ts';
@@ -139,7 +139,7 @@ async function strangerAt(disk: Disk, path: string): Promise<DroverError | null>
   const kind = await disk.kind(path);
   if (kind === 'absent' || kind === 'link') return null;
   const hint = `move ${path} away: a link is made there`;
-  return new DroverError('NOT_A_FILE', `link ${path}: a ${kind} stands there`, { hint });
+  return new DroverError('NOT_A_FILE', `link ${path}: ${inWords(kind)} stands there`, { hint });
 }
 
 /** What stands where the next swap makes its links: an update is refused for it. */

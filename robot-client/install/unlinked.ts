@@ -16,7 +16,7 @@ export const leadNowhere = ({ active, rollback }: Slots): boolean =>
   leadsNowhere(active) && rollback.kind !== 'release';
 
 const HINT =
-  'drover-robot recover --root DIR links the release that is whole; of several: drover-robot recover --root DIR --release VERSION; or publish a version';
+  'drover-robot recover --root DIR --no-boot links the release that is whole; of several: drover-robot recover --root DIR --release VERSION --no-boot; or publish a version';
 
 /** @param versions releases that stand there */
 export function unlinkedProblem(versions: readonly string[]): Problem {
@@ -57,6 +57,6 @@ export function chooseUnlinked({ whole, named }: UnlinkedFacts): string | null {
 export function askWhich(whole: readonly string[]): Problem {
   const versions = [...whole].sort((one, other) => compareVersions(other, one));
   const message = `read active: the link is gone, and several releases are whole: ${versions.join(', ')}`;
-  const hint = `choose the one that ran: drover-robot recover --root DIR --release ${versions[0]}; or publish a version`;
+  const hint = `choose the one that ran: drover-robot recover --root DIR --release ${versions[0]} --no-boot; or publish a version`;
   return toProblem(new DroverError('RELEASE_LOST', message, { hint }));
 }

@@ -6,7 +6,7 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { isOfDelta, recipeFile, releaseFolder, sealFile, type Layout } from '../install/layout.ts';
-import type { Disk } from '../install/disk-port.ts';
+import { inWords, type Disk } from '../install/disk-port.ts';
 import {
   assertOwnActive,
   assertOwnSlots,
@@ -104,7 +104,7 @@ export async function assertAdmissible(disk: Disk, layout: Layout, version: stri
   if (kind === 'absent') return;
   const no = (why: string): DroverError =>
     new DroverError('RELEASE_IN_THE_WAY', `admit release ${version}: ${release} ${why}`);
-  if (kind !== 'folder') throw no(`is a ${kind}, which Drover did not make`);
+  if (kind !== 'folder') throw no(`is ${inWords(kind)}, which Drover did not make`);
   const { end } = await followPath(disk, release);
   if (end.kind !== 'there' || isInUse(slots, end.path, end.id)) throw no('is what a slot leads to');
   for (const lead of await siblingLeads(disk, layout)) {

@@ -54,7 +54,7 @@ export const SLOT_CODES = {
   ),
   RELEASE_LOST: refused(
     'operator',
-    'find out who removed the release; a newer version or drover-robot recover leads on',
+    'find out who removed the release; a newer version or drover-robot recover --root DIR --no-boot leads on',
     'later',
   ),
   RELEASE_IN_THE_WAY: refused(

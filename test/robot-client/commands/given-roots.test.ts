@@ -12,8 +12,8 @@ const said = (line: string, roots = [app]): string =>
 describe('a command in a hint', () => {
   it('has the root that was given', () => {
     assert.equal(
-      said('hint: drover-robot recover --root DIR --release 1.2.0; or publish a version'),
-      'hint: drover-robot recover --root /srv/app --release 1.2.0; or publish a version',
+      said('hint: drover-robot recover --root DIR --release 1.2.0 --no-boot; or publish a version'),
+      'hint: drover-robot recover --root /srv/app --release 1.2.0 --no-boot; or publish a version',
     );
     assert.equal(
       said('lift with: drover-robot unblock 1.2.0'),

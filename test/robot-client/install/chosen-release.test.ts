@@ -1,7 +1,9 @@
 /** A choice of a technician (`recover --release`) that was cut short, or that cannot be followed yet. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
@@ -220,6 +222,16 @@ describe('what stands at active.new and is no link', () => {
       assert.equal(await readFile(join(layout.root, 'active.new/notes'), 'utf8'), 'of a person');
     });
   }
+
+  it('is something else where it is neither file nor folder', async (t) => {
+    const layout = await linkless(t, [OLD]);
+    const server = createServer().listen(join(layout.root, 'active.new'));
+    await once(server, 'listening');
+    const { version, actions } = await recover(layout, { isBoot: false });
+    server.close();
+    assert.equal(version, OLD);
+    assert.match(actions.join('\n'), /active\.new: something else stands there \(NOT_A_FILE\)/);
+  });
 
   it('is named when no other place is free, and nothing is remembered or counted', async (t) => {
     const layout = await linkless(t, [OLD]);
