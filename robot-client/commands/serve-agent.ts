@@ -180,8 +180,8 @@ async function assertNoAgent(socketPath: string): Promise<void> {
 }
 
 /**
- * The same for a command. A socket that this user may not use stays behind after a power cut: nobody
- * listens on it then, and what the user lacks is told of the state.
+ * The same for a command. A socket that this user may not use may have been left by a power cut:
+ * nobody listens on it then, and what the user lacks is told of the state.
  */
 export async function assertNoAgentRuns(socketPath: string): Promise<void> {
   try {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { closeSync, constants, openSync } from 'node:fs';
 import {
   chmod,
   chown,
@@ -20,6 +21,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { lockRoot } from '../../../robot-client/install/lock.ts';
+import { flock } from '../../../robot-client/install/path-lock.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
@@ -148,6 +150,12 @@ describe('a user who may not read the state of a robot', () => {
     const { said } = await asNobody(t, 'explain', '--root', layout.root);
     assert.match(said, /ACCESS_DENIED.*\n.*run as the user of the agent/, 'of the socket');
     lock.release();
+    // A container may have been given that folder alone.
+    const state = openSync(layout.state, constants.O_RDONLY);
+    await flock(state, layout.root);
+    const other = await asNobody(t, 'recover', '--root', layout.root);
+    closeSync(state);
+    assert.match(other.said, /lock \S+\/state: another drover-robot works on this folder/);
     assert.equal(await readlink(layout.active).catch(() => null), null);
   });
 
