@@ -2,6 +2,7 @@
 
 import type { Argv } from 'yargs';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { runForgetLog } from '../control/forget-log.ts';
 import { runRepair } from '../control/repair.ts';
 
 export const repairCommand = (argv: Argv): Argv =>
@@ -9,10 +10,12 @@ export const repairCommand = (argv: Argv): Argv =>
     'repair',
     'make damaged databases of a stopped broker readable again; keeps the damaged ones',
     (options) =>
-      withJson(options).option('data', {
-        ...TEXT,
-        demandOption: true,
-        describe: 'data folder of the broker',
-      }),
-    ({ data, json }) => runRepair({ data, json }),
+      withJson(options)
+        .option('data', { ...TEXT, demandOption: true, describe: 'data folder of the broker' })
+        .option('forget-log', {
+          ...TEXT,
+          describe: 'remove the transparency log of this origin instead, so that another can begin',
+        }),
+    ({ data, json, forgetLog: origin }) =>
+      origin === undefined ? runRepair({ data, json }) : runForgetLog({ data, origin, json }),
   );
