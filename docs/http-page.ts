@@ -1,7 +1,6 @@
 /** `docs/http.md`, from the table of routes. */
 
-import { CATALOGUE } from '../shared/base/error-catalogue.ts';
-import { httpStatusOf } from '../broker/http/http-api.ts';
+import { httpHintOf, httpStatusOf } from '../broker/http/http-refusals.ts';
 import { HTTP_ROUTES, type HttpRoute } from './http-routes.ts';
 
 const code = (words: readonly string[]): string => words.map((word) => `\`${word}\``).join(', ');
@@ -15,7 +14,7 @@ function row({ method, path, who, purpose, answer, given = [] }: HttpRoute): str
 function refusalRows(): string[] {
   const codes = [...new Set(HTTP_ROUTES.flatMap(({ refusals = [] }) => refusals))].sort();
   const all = ['HTTP_UNAUTHORIZED', ...codes] as const;
-  return all.map((one) => `| \`${one}\` | ${httpStatusOf(one)} | ${CATALOGUE[one].hint} |`);
+  return all.map((one) => `| \`${one}\` | ${httpStatusOf(one)} | ${httpHintOf(one)} |`);
 }
 
 export function renderHttp(): string {
@@ -27,15 +26,16 @@ export function renderHttp(): string {
     'table says otherwise. With a credentials file a request carries `Authorization: Bearer TOKEN`; without',
     'one the broker listens on loopback alone and takes only requests for a name of loopback.',
     '',
-    'A `POST` has `content-type: application/json` and a body, `{}` at least; a page of another origin may',
-    'not send one. `by` is the name that stands in the history where there are no credentials.',
+    'A `POST` has `content-type: application/json`; one without a body says the same as `{}`. A page of another',
+    'origin may not send one. `by` is the name that stands in the history where there are no credentials.',
     '',
     '| route | who may | purpose | query or body | answer |',
     '|---|---|---|---|---|',
     ...HTTP_ROUTES.map(row),
     '',
     'A refusal is `{"error": {"code", "message", "hint"}}` with one of these codes, or another of',
-    '[errors.md](errors.md) with status 400. A newer broker may answer with more fields than these.',
+    '[errors.md](errors.md) with status 400 (`INTERNAL`: 500). What is no request that HTTP knows is `USAGE` with the',
+    'status that HTTP has for it: 400, 408, 413, 414, 415 or 431. A newer broker may answer with more fields than these.',
     '',
     '| code | status | what to do |',
     '|---|---|---|',

@@ -123,7 +123,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: `/rollouts/:id/${kind}`, who: READERS },
     purpose: `the ${kind} that was published with it, byte for byte`,
     answer: 'the media type that its manifest names',
-    refusals: ['NOT_FOUND', 'CONNECTIONS_FULL', 'BROKER_UNREACHABLE'],
+    refusals: ['NOT_FOUND', 'CONNECTIONS_FULL', 'BROKER_UNREACHABLE', 'ATTACHMENT_MISMATCH'],
   })),
   ...ROLLOUT_COMMANDS.map((command): HttpRoute => ({
     ...{ method: 'POST', path: `/rollouts/:id/${command}`, who: 'publisher' },

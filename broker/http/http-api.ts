@@ -5,10 +5,9 @@
  * technician or a publisher.
  */
 
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -29,9 +28,10 @@ import type { ControllerPort } from '../rollout/rollout-view.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
+import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
 import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
-import { addRolloutRoutes, JSON_HINT, type AttachmentsPort } from './rollout-routes.ts';
+import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
 import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
@@ -68,40 +68,15 @@ export interface HttpApi {
   close(): Promise<void>;
 }
 
-/** For every answer; the page brings a policy of its own. */
-const SECURITY_HEADERS = {
-  'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-} as const;
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
-const STATUS: Partial<Record<ErrorCode, number>> = {
-  HTTP_UNAUTHORIZED: 401,
-  ACCESS_DENIED: 403,
-  NOT_FOUND: 404,
-  NO_CONTROLLER: 409,
-  NOT_LEADING: 409,
-  NOT_LED_YET: 409,
-  ROBOT_ONLINE: 409,
-  ROLLOUT_FINAL: 409,
-  APPROVAL_TOO_EARLY: 409,
-  ROLLOUT_COMMAND_INVALID: 422,
-  BROKER_UNREACHABLE: 503,
-  CONNECTIONS_FULL: 503,
-  ATTACHMENT_MISMATCH: 500,
-  INTERNAL: 500,
-};
-/** What is not named is the caller's to mend: 400. */
-export const httpStatusOf = (code: ErrorCode): number => STATUS[code] ?? 400;
-
 const READERS: readonly string[] = ['technician', 'publisher'];
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
     bodyLimit: LIMITS.localRequestBytesMax,
     forceCloseConnections: true,
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, error, options.log),
+    clientErrorHandler: refuseBroken,
     serverFactory: (handler) => openServer(options, handler),
   });
   const events = new EventStream();
@@ -113,7 +88,9 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.slice(0, 80);
-    sendProblem(reply, new DroverError('NOT_FOUND', `find ${path}: no such route`), options.log);
+    const more = { hint: REQUEST_HINT };
+    const absent = new DroverError('NOT_FOUND', `find ${path}: no such route`, more);
+    sendProblem(reply, absent, options.log);
   });
   addRoutes(app, options, events);
   try {
@@ -170,7 +147,9 @@ function openServer({ certificates, log }: HttpApiOptions, handler: RequestListe
  * (DNS rebinding) would send a Host of its own. */
 function assertLocalName(request: FastifyRequest): void {
   if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
-  throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback');
+  throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback', {
+    hint: 'send a Host of loopback (localhost, 127.0.0.1 or [::1]), or give the broker --credentials',
+  });
 }
 
 function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
@@ -189,26 +168,6 @@ function identityOf(credentials: Credentials | null, request: FastifyRequest): I
     request.headers.authorization ?? '',
   )?.[1];
   return token === undefined ? null : (credentials?.authenticateToken(token) ?? null);
-}
-
-/** The catalogue speaks to a command line; here it was a request. */
-const withHint = (problem: Problem): Problem =>
-  problem.hint === CATALOGUE.USAGE.hint ? { ...problem, hint: hintOf(400) } : problem;
-
-const hintOf = (status: number): string =>
-  status === 415 ? JSON_HINT : 'mend the request: docs/guide.md lists the routes';
-
-function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): void {
-  const { statusCode } = thrown as { statusCode?: number };
-  const isClients =
-    !(thrown instanceof DroverError) && statusCode !== undefined && statusCode < 500;
-  const problem = isClients
-    ? { code: 'USAGE', message: (thrown as Error).message, hint: hintOf(statusCode) }
-    : withHint(toProblem(thrown));
-  if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
-  if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
-  const status = isClients ? statusCode : httpStatusOf(problem.code as ErrorCode);
-  void reply.code(status ?? 500).send({ error: problem });
 }
 
 function addServiceRoutes(

@@ -22,6 +22,7 @@ import type { Fleet } from '../control/fleet.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
+import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
 /** Documents that were published with a rollout. */
 export interface AttachmentsPort {
@@ -94,7 +95,8 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   for (const kind of ATTACHMENT_KINDS) {
     app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
       const { mediaType, bytes } = await options.attachments.read(params.id, kind);
-      void reply.type(mediaType);
+      // Nothing that a publisher attached is for a browser to show.
+      void reply.type(mediaType).header('content-disposition', 'attachment');
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     });
   }
@@ -125,7 +127,7 @@ function readCount(name: string, text: string | undefined, otherwise: number): n
 function speakerOf(identity: Identity, request: FastifyRequest, command: RolloutCommand): Speaker {
   assertNotFromAPage(request);
   const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
-  const said = parseDocument(SAID, body.byteLength === 0 ? EMPTY_OBJECT : body);
+  const said = readSaid(body.byteLength === 0 ? EMPTY_OBJECT : body);
   if (identity.kind === 'anyone') {
     return { who: said.by === '' ? 'local' : said.by, reason: said.reason, wave: said.wave };
   }
@@ -139,6 +141,16 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
 }
 
+/** Here it is a request that wants mending, not a file. */
+function readSaid(body: Uint8Array): z.infer<typeof saidSchema> {
+  try {
+    return parseDocument(SAID, body);
+  } catch (cause) {
+    if (!(cause instanceof DroverError)) throw cause;
+    throw new DroverError(cause.code, cause.message, { cause, hint: REQUEST_HINT });
+  }
+}
+
 const EMPTY_OBJECT = new TextEncoder().encode('{}');
 
 /** @throws DroverError ACCESS_DENIED for a user with another role */
@@ -146,9 +158,6 @@ export function assertPublisher(identity: Identity, what: string): void {
   if (identity.kind !== 'user' || identity.role === 'publisher') return;
   throw new DroverError('ACCESS_DENIED', `${what}: a ${identity.role} may not`);
 }
-
-export const JSON_HINT =
-  "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL";
 
 /** A page of another origin cannot send this type without asking first, and is told no then. */
 export function assertNotFromAPage({ headers }: FastifyRequest): void {
@@ -163,5 +172,7 @@ export function assertNotFromAPage({ headers }: FastifyRequest): void {
   const site = headers['sec-fetch-site'];
   if (headers.origin === undefined && (site === undefined || site === 'none')) return;
   if (site === 'same-origin') return;
-  throw new DroverError('ACCESS_DENIED', 'steer rollouts: a web page of another origin may not');
+  throw new DroverError('ACCESS_DENIED', 'steer rollouts: a web page of another origin may not', {
+    hint: 'send it from the page of this broker, or from a program: without Origin and Sec-Fetch-Site',
+  });
 }

@@ -85,6 +85,8 @@ describe('attachments of a bundle', () => {
     const robot = site.robot('r1', broker.url);
     await robot.runs('1.0.0');
     const { status, type, body } = await fetched(`${broker.httpUrl}/rollouts/x-1/sbom`);
+    const { headers } = await fetch(`${broker.httpUrl}/rollouts/x-1/sbom`);
+    assert.equal(headers.get('content-disposition'), 'attachment', 'no browser shows it');
     assert.deepEqual([status, type, body], [200, 'application/vnd.cyclonedx+json', SBOM]);
     const api = ['--api', broker.httpUrl];
     assert.equal(await site.drover('rollout', 'provenance', 'x-1', ...api), PROVENANCE);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { Fleet } from '../../../broker/control/fleet.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
@@ -177,6 +178,28 @@ describe('the fleet over HTTP', () => {
     }
     const { error } = await getJson<Failure>(api, '/robots/%zz', 400);
     assert.doesNotMatch(JSON.stringify(error), /\bat .+:\d+/, 'no stack trace');
+  });
+
+  it('refuses what comes to no handler in the same shape, with a hint about the request', async (t) => {
+    const api = await startApi(t, {});
+    for (const [head, status] of [
+      ['GET /robots/%E0%A4%A HTTP/1.1\r\nhost: localhost', 400],
+      [`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nhost: localhost`, 431],
+      [`GET /robots/${'x'.repeat(2_000)} HTTP/1.1\r\nhost: localhost`, 414],
+      ['GET /robots HTTP/1.1\r\nhost: localhost\r\nbad line', 400],
+      ['GET /robots HTTP/1.1\r\nhost: evil.example', 403],
+      ['GET /nothing HTTP/1.1\r\nhost: localhost', 404],
+    ] as const) {
+      const socket = connect(api.port, '127.0.0.1');
+      t.after(() => void socket.destroy());
+      socket.write(`${head}\r\nconnection: close\r\n\r\n`);
+      const answer = await text(socket);
+      assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `), head.slice(0, 80));
+      assert.match(answer, /\r\nx-content-type-options: nosniff\r\n/);
+      const { error } = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as Failure;
+      assert.deepEqual(Object.keys(error).sort(), ['code', 'hint', 'message']);
+      assert.match(error.hint, /request|Host/);
+    }
   });
 
   it('says how it feels, also when asking fails', async (t) => {

@@ -143,6 +143,11 @@ describe('steering rollouts over HTTP', () => {
     ]) {
       assert.match(await say(api, 'pause', { body }), /^4\d\d [A-Z_]+$/, body.slice(0, 40));
     }
+    for (const body of ['{', '{"why":"?"}']) {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await api.get('/rollouts/x-1/pause', { method: 'POST', headers, body });
+      assert.match(await answer.text(), /"hint":"mend the request/, body);
+    }
     const large = JSON.stringify({ reason: 'x'.repeat(LIMITS.localRequestBytesMax) });
     assert.match(await say(api, 'pause', { body: large }), /^413 /);
     assert.equal(controller.view('x-1')?.status, 'rolling');
