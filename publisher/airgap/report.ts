@@ -8,7 +8,7 @@ import { stat } from 'node:fs/promises';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { assertNewFile, writeNewFile } from '../../shared/io/new-file.ts';
 import { readInput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseRobotState } from '../../shared/formats/messages.ts';
@@ -38,16 +38,19 @@ export interface ReportExport {
 
 /**
  * @returns of how many robots it tells
- * @throws DroverError ENVELOPE_KEY_UNKNOWN, BROKER_UNREACHABLE, ACCESS_DENIED, DISK_WRITE_FAILED
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN, BROKER_UNREACHABLE, ACCESS_DENIED, FILE_EXISTS,
+ *   FILE_UNREADABLE
  */
 export async function exportReport(job: ReportExport): Promise<number> {
   assertKeysSatisfy(job.signers, 'rollout', job.trust);
+  const file = { path: job.out, what: 'report', option: '--out' };
+  assertNewFile(file);
   const link = await BrokerLink.open(job.broker, job.log);
   try {
     const states = [...(await readStates(link)).values()].filter((one) => isState(one, job.log));
     const about = { fleet: job.trust.fleet, site: job.site, nowMs: Date.now() };
     const bytes = await encodeSiteReport(about, states, job.signers);
-    if (!job.dryRun) await writeFileAtomic(job.out, bytes);
+    if (!job.dryRun) await writeNewFile(file, bytes);
     return states.length;
   } finally {
     await link.close();

@@ -1,8 +1,9 @@
 /** `drover log verify`: what a monitor runs. It believes the keys of its policy, and no broker. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { bytesToHex, utf8 } from '../../shared/crypto/bytes.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
@@ -35,6 +36,7 @@ export async function runLogVerify(
   const log = await readLogOf(brokerOptions(argv), policy);
   if (older) assertExtends(log, older);
   const { checkpoint } = log;
+  if (argv.save !== undefined) assertMaySave(argv.save, log, policy);
   if (argv.save !== undefined) await saveCheckpoint(argv.save, utf8(formatNote(checkpoint.note)));
   const entries = log.entries.map(entryFacts);
   const { origin, size, root } = checkpoint;
@@ -72,6 +74,23 @@ async function readLogOf(broker: BrokerLinkOptions, policy: LogPolicy): Promise<
   } finally {
     await link.close();
   }
+}
+
+/**
+ * Only over what it continues.
+ * @throws DroverError FILE_EXISTS, LOG_REWRITTEN
+ */
+function assertMaySave(path: string, log: OpenedLog, policy: LogPolicy): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) return;
+  const isSmall = found.isFile() && found.size <= LIMITS.logNoteBytesMax;
+  const stands = nullIfRefused(() =>
+    isSmall ? openOlder(readInput(path, `checkpoint ${path}`), policy) : null,
+  );
+  if (stands?.origin === log.checkpoint.origin) return assertExtends(log, stands);
+  throw new DroverError('FILE_EXISTS', `write checkpoint ${path}: something else is there`, {
+    hint: 'choose another --save: only an older checkpoint of the same log is replaced',
+  });
 }
 
 /** @throws DroverError FILE_REFUSED, DISK_FULL and others of the path */

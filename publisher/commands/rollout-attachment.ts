@@ -3,12 +3,11 @@
  * scanner behind a pipe or into a file.
  */
 
-import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import type { AttachmentKind } from '../../shared/formats/attachments.ts';
-import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
+import { assertNewFile, writeNewFile } from '../../shared/io/new-file.ts';
 import { openApi, rolloutPath, withApi, withId, type ApiArgs } from './rollout-options.ts';
 
 export const ATTACHMENT_VERBS: Readonly<Record<AttachmentKind, string>> = {
@@ -28,18 +27,13 @@ interface AttachmentArgs extends ApiArgs {
 
 /** @throws DroverError NOT_FOUND, FILE_EXISTS, FILE_UNREADABLE, and those of the API */
 export async function runAttachment(kind: AttachmentKind, args: AttachmentArgs): Promise<void> {
+  const file = args.out === undefined ? null : { path: args.out, what: kind, option: '--out' };
+  if (file) assertNewFile(file);
   const path = `${rolloutPath(args.id)}/${kind}`;
   const bytes = await openApi(args).get(path, LIMITS.attachmentBytesMax);
-  if (args.out === undefined) {
+  if (file === null) {
     process.stdout.write(bytes);
     return;
   }
-  try {
-    await writeFile(args.out, bytes, { flag: 'wx', flush: true });
-  } catch (cause) {
-    const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    const why = isThere ? 'it is there already' : (cause as Error).message;
-    const code = isThere ? 'FILE_EXISTS' : 'FILE_UNREADABLE';
-    throw new DroverError(code, `write ${args.out}: ${why}`, { cause });
-  }
+  await writeNewFile(file, bytes);
 }

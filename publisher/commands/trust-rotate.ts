@@ -1,12 +1,12 @@
 /** `drover trust rotate`, `sign` and `publish`: other keys for a fleet that is out there already. */
 
-import { writeFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { toProblem } from '../../shared/base/errors.ts';
 import { trustProblem } from '../../shared/rules/trust-life.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { assertNewFile, writeNewFile } from '../../shared/io/new-file.ts';
 import { readTrustFile, readUpdateFile, updatePath } from '../../shared/io/trust-file.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
@@ -65,6 +65,11 @@ export async function runRotate(
   argv: Awaited<ReturnType<typeof withRotateOptions>['argv']>,
 ): Promise<void> {
   const current = readTrustFile(argv.trust);
+  const files = {
+    trust: { path: argv.out, what: 'trust', option: '--out' },
+    update: { path: updatePath(argv.out), what: 'update of trust', option: '--out' },
+  };
+  for (const file of Object.values(files)) assertNewFile(file);
   const change = (name: RoleName, threshold: number | undefined) => {
     const keys = argv[name]?.map((path) =>
       parsePublicKey(readInput(path, `public key ${path}`), path),
@@ -86,8 +91,8 @@ export async function runRotate(
   assertRootKeys(signers, { current, next });
   const update = await signEnvelope(PAYLOAD_TYPES.trust, bytes, signers);
   if (!argv.dryRun) {
-    await writeNew(argv.out, bytes);
-    await writeNew(updatePath(argv.out), update);
+    await writeNewFile(files.trust, bytes);
+    await writeNewFile(files.update, update);
   }
   const missing = missingSignatures(update, { current, next });
   makeOutput(argv.json).result(
@@ -196,19 +201,5 @@ function aboutAnnouncement(announcement: Rotated['announcement']): string[] {
         'robots take no more part in what is announced: its keys are not in the new root',
         'next: the same command with --key and a rollout key of the new root',
       ];
-  }
-}
-
-async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    await writeFile(path, bytes, { flag: 'wx', flush: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    throw new DroverError(
-      isThere ? 'FILE_EXISTS' : 'FILE_UNREADABLE',
-      `write ${path}: ${isThere ? 'it is there already' : why}`,
-      { cause },
-    );
   }
 }

@@ -17,6 +17,7 @@ import { coSignEnvelope, PAYLOAD_TYPES } from '../../shared/formats/envelope.ts'
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { readInput } from '../../shared/io/cli.ts';
+import { assertNewFile, writeNewFile, type NewFile } from '../../shared/io/new-file.ts';
 import { parseNamed, type FileKind } from '../../shared/rules/file-kinds.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
@@ -35,12 +36,17 @@ import {
 
 /**
  * Asked before anything is sent.
- * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW
+ * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, FILE_EXISTS
  */
 export function assertMayAnnounce({ signers, trust, announcementOut }: AnnounceWith): void {
-  if (announcementOut === undefined) assertKeysSatisfy(signers, 'rollout', trust);
-  else assertKeysOfRole(signers, 'rollout', trust);
+  if (announcementOut === undefined) return assertKeysSatisfy(signers, 'rollout', trust);
+  assertKeysOfRole(signers, 'rollout', trust);
+  assertNewFile(outputOf(announcementOut));
 }
+
+const outputOf = (path: string): NewFile => ({
+  ...{ path, what: 'announcement', option: '--announcement-out' },
+});
 
 export interface Base {
   readonly board: AnnouncementBoard;
@@ -48,7 +54,7 @@ export interface Base {
   readonly current: Uint8Array | null;
 }
 
-/** @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, SIGN_COMMAND_FAILED, DISK_WRITE_FAILED */
+/** @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, SIGN_COMMAND_FAILED, FILE_EXISTS */
 export async function bringOut(
   fields: AnnouncementFields,
   base: Base,
@@ -59,7 +65,7 @@ export async function bringOut(
 
 /**
  * A signed one.
- * @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, DISK_WRITE_FAILED
+ * @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, FILE_EXISTS
  */
 export async function place(
   envelope: Uint8Array,
@@ -67,7 +73,7 @@ export async function place(
   { announcementOut }: Pick<AnnounceWith, 'announcementOut'>,
 ): Promise<void> {
   if (announcementOut === undefined) return await board.replace(current, envelope);
-  await writeFileAtomic(announcementOut, encodePending(replacing(current, envelope)));
+  await writeNewFile(outputOf(announcementOut), encodePending(replacing(current, envelope)));
 }
 
 export interface AnnounceSignJob {

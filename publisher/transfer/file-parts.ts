@@ -23,14 +23,16 @@ export async function assertDiskRoom(
   bytes: number,
   split: number | null,
 ): Promise<void> {
-  for (const path of [out, partPath(out, 1)]) {
-    if (existsSync(path))
-      throw new DroverError('FILE_EXISTS', `write ${path}: it is there already`);
-  }
   const parts = Math.ceil(bytes / (split ?? bytes));
   if (parts > LIMITS.parcelPartsMax) {
     const why = `too many parts (got ${parts}, want at most ${LIMITS.parcelPartsMax})`;
     throw new DroverError('USAGE', `read --split: ${why}`);
+  }
+  // One more than are written: a part of another file behind the last would be read with them.
+  const names = Array.from({ length: parts + 1 }, (_, at) => partPath(out, at + 1));
+  for (const path of [out, ...names]) {
+    if (existsSync(path))
+      throw new DroverError('FILE_EXISTS', `write ${path}: it is there already`);
   }
   const disk = await statfs(dirname(out)).catch((cause: unknown) => {
     throw writeFailure(out, cause);

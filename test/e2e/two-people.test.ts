@@ -139,6 +139,7 @@ async function announceNext(fleet: Fleet, robot: Robot): Promise<void> {
   const bundle = await site.bundle('1.1.0');
   await site.drover('sign', bundle, ...fleet.by('release-d'));
   await site.drover('sign', bundle, '--add', ...fleet.byDevice('release'), ...fleet.trust(2));
+  await rm(announcement); // of the one before, which is out
   const words = ['--waves', '50,100', ...fleet.trust(2), ...fleet.by('rollout-d')];
   const first = await fleet.publish('1.1.0', ...words, '--announcement-out', announcement);
   assert.equal(first.ended?.code, 0, first.describe());
