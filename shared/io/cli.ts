@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { withoutSecrets } from '../base/secret-words.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -43,12 +44,14 @@ export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info
 
 /** Prints one failure and returns the exit code. */
 export function printFailure(program: string, thrown: unknown, json: boolean): number {
-  const problem = toProblem(thrown);
+  const words = process.argv.slice(2);
+  const problem = withoutSecrets(toProblem(thrown), words);
   if (json) process.stdout.write(`${JSON.stringify({ error: problem })}\n`);
   process.stderr.write(`${program}: error: ${problem.message} (${problem.code})\n`);
   process.stderr.write(`${program}: hint: ${problem.hint}\n`);
   if (!(thrown instanceof DroverError) && thrown instanceof Error && process.env['DROVER_DEBUG']) {
-    process.stderr.write(`${thrown.stack ?? ''}\n`);
+    const trace = { ...problem, message: thrown.stack ?? '' };
+    process.stderr.write(`${withoutSecrets(trace, words).message}\n`);
   }
   return refusalOf(thrown)?.exit ?? 1;
 }
