@@ -127,7 +127,7 @@ export class Component {
     this.#keeper.close();
     const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
     if (hasEnded) this.#turn.release();
-    else this.#options.log.warn({ component: this.name }, 'an effect has not ended');
+    else this.#options.log.warn({ component: this.name }, 'a running step did not stop in time');
     return hasEnded;
   }
 

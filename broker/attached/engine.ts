@@ -267,7 +267,10 @@ export class AttachedEngine implements EnginePort {
 
   #note(error: unknown): void {
     this.#problem = toProblem(error);
-    this.#options.log.error({ problem: this.#problem }, 'the engine needs an operator');
+    this.#options.log.error(
+      { problem: this.#problem },
+      'the engine refused the connection, an operator is needed',
+    );
   }
 
   async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {

@@ -48,7 +48,7 @@ export const httpHintOf = (code: ErrorCode): string =>
   SPOKEN_TO_A_SHELL.includes(code) ? REQUEST_HINT : CATALOGUE[code].hint;
 
 function withHint(problem: Problem): Problem {
-  const code = problem.code as ErrorCode;
+  const code = problem.code;
   const isCatalogued = code in CATALOGUE && problem.hint === CATALOGUE[code].hint;
   return isCatalogued ? { ...problem, hint: httpHintOf(code) } : problem;
 }
@@ -62,7 +62,7 @@ export function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): voi
     : withHint(toProblem(thrown));
   if (problem.code === 'INTERNAL') log.error({ error: String(thrown) }, 'request failed');
   if (problem.code === 'HTTP_UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
-  const status = isClients ? statusCode : httpStatusOf(problem.code as ErrorCode);
+  const status = isClients ? statusCode : httpStatusOf(problem.code);
   void reply.code(status).headers(SECURITY_HEADERS).send({ error: problem });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Rollouts over HTTP: what they are, how they came to it, and the five words a person may say to
+ * Rollouts over HTTP: what they are, how they came to it, and the commands of an operator to
  * them. Saying one needs a publisher's token; a technician may pause, because stopping is always
  * safe. A web page that somebody happens to visit must not be able to say them on loopback.
  */

@@ -78,7 +78,7 @@ export class HeardOrders {
     return { by: this.announcedBy, successor };
   }
 
-  /** Under other keys all of it has to come again. */
+  /** Under other keys progress counts for nothing, and any announcement of theirs is newer. */
   forget(): void {
     this.#told.clear();
     this.#seq = 0;

@@ -1,4 +1,4 @@
-/** `drover build`: the words of the stage in ../build.ts. */
+/** `drover build`: the command line of the stage in ../bundle/build.ts. */
 
 import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';

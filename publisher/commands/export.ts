@@ -1,4 +1,4 @@
-/** `drover export`: the words of the stage in ../export.ts. */
+/** `drover export`: the command line of the stage in ../airgap/export.ts. */
 
 import { basename } from 'node:path';
 import type { Argv } from 'yargs';

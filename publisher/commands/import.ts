@@ -1,4 +1,4 @@
-/** `drover import`: the words of the stage in ../import.ts. */
+/** `drover import`: the command line of the stage in ../airgap/import.ts. */
 
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';

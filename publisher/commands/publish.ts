@@ -1,4 +1,4 @@
-/** `drover publish`: the words of the stage in ../publish.ts. */
+/** `drover publish`: the command line of the stage in ../transfer/publish.ts. */
 
 import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';

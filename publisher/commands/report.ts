@@ -1,4 +1,4 @@
-/** `drover report export|import`: the words of ../report.ts. */
+/** `drover report export|import`: the command line of ../airgap/report.ts. */
 
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';

@@ -1,4 +1,4 @@
-/** Paths under the root of a component. Pure paths; DESIGN §6 is the picture. Sans-I/O. */
+/** Paths under the root of a component. Pure paths. Sans-I/O. */
 
 export interface Layout {
   readonly root: string;

@@ -318,7 +318,7 @@ export class MqttWire implements Wire {
     // Once, and not at the first try: a command that makes only one tells it as its failure.
     const isNews = code !== undefined && this.#attempt === 1;
     if (isNews)
-      this.#log.warn({ problem: toProblem(this.#lastError) }, 'the broker lets us not in');
+      this.#log.warn({ problem: toProblem(this.#lastError) }, 'the broker refused the login');
     else this.#log.debug({ reason: error.message }, 'link error');
   }
 
