@@ -7,9 +7,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { COSIGNATURES_FILE, SIGNATURE_FILE } from '../../shared/formats/bundle-parts.ts';
-import { signBundle } from '../../shared/formats/bundle-signature.ts';
+import { bundleMessage, signBundle } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual, concatBytes } from '../../shared/crypto/bytes.ts';
-import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import {
+  SIGNATURE_BYTES,
+  signatureIsValid,
+  type PublicKeyHex,
+} from '../../shared/crypto/ed25519.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
@@ -47,6 +51,7 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
     if (job.dropXattrs !== true) assertNoXattrs(attributed, 'sign');
     await checkDeltas(bundle);
     const signatures = job.add ? [...bundle.signatures] : [];
+    if (!job.add) assertNobodyElseSigned(bundle, job.signers);
     for (const signer of job.signers) {
       const made = await signBundle(bundle.manifestBytes, bundle.manifest.payload_sha256, signer);
       if (!signatures.some((one) => bytesEqual(one, made))) signatures.push(made);
@@ -61,6 +66,25 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   } finally {
     await bundle.close();
   }
+}
+
+/**
+ * A second person who forgets --add would take the first one's signature away without a word. What
+ * our own keys signed is signed afresh.
+ * @throws DroverError FILE_EXISTS
+ */
+function assertNobodyElseSigned(bundle: Bundle, signers: readonly Signer[]): void {
+  const { folder, manifestBytes, manifest, signatures } = bundle;
+  const message = bundleMessage(manifestBytes, manifest.payload_sha256);
+  const isOurs = (one: Uint8Array): boolean =>
+    signers.some(({ publicKey }) => signatureIsValid(one, message, publicKey));
+  const others = signatures.filter((one) => one.byteLength === SIGNATURE_BYTES && !isOurs(one));
+  if (others.length === 0) return;
+  throw new DroverError(
+    'FILE_EXISTS',
+    `sign ${folder}: somebody else has signed it (${others.length} of its signatures are not of these keys)`,
+    { hint: 'keep them and sign as well: --add; to begin afresh, remove signature.sig first' },
+  );
 }
 
 function assertSignatureCount(count: number): void {

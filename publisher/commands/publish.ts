@@ -203,8 +203,10 @@ function announcedLines(facts: Report): string[] {
       `${rolloutId} was announced before: this ${what} its place, and it goes on from there`,
     );
   }
-  const [end, keep] = dryRun ? ['would end', 'would keep'] : ['ended', 'kept'];
-  if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}`);
+  const isWaiting = !dryRun && facts.signing.announcementOut !== undefined;
+  const [end, keep] = dryRun || isWaiting ? ['would end', 'would keep'] : ['ended', 'kept'];
+  const when = isWaiting ? ' when it is announced' : '';
+  if (plan.superseded.length > 0) lines.push(`${end} ${plan.superseded.join(', ')}${when}`);
   const told = [...plan.beside, ...plan.stones];
   const others = plan.kept.filter((id) => !told.includes(id));
   if (others.length > 0) lines.push(`${keep} ${others.join(', ')}`);

@@ -19,7 +19,7 @@ const withOptions = (argv: Argv) =>
     .option('add', {
       type: 'boolean',
       default: false,
-      describe: 'keep the signatures that are there (thresholds above 1)',
+      describe: 'keep the signatures of others that are there (thresholds above 1)',
     })
     .option('trust', { ...TEXT, describe: 'trust.json of the fleet; needed for an announcement' })
     .option('drop-xattrs', {

@@ -178,24 +178,39 @@ export async function runPublish(
   const again = wasThere ? ': it was published before' : '';
   makeOutput(argv.json).result(result, [
     `${argv.dryRun ? 'would publish' : 'published'} trust root ${next.version}${again}`,
-    ...aboutAnnouncement(announcement),
+    ...aboutAnnouncement(announcement, argv),
     ...(isWritten ? writtenLines({ trust: next, signers, announcementOut }) : []),
-    ...ended.map((id) =>
-      argv.fresh
-        ? `rollout ${id} ends`
-        : `rollout ${id} ends: its bundle has no release signature that still counts`,
-    ),
+    ...ended.map((id) => endLine(id, argv)),
   ]);
 }
 
-function aboutAnnouncement(announcement: Rotated['announcement']): string[] {
+interface HowPublished {
+  readonly fresh: boolean;
+  readonly dryRun: boolean;
+  readonly announcementOut?: string | undefined;
+}
+
+function endLine(id: string, { fresh, dryRun, announcementOut }: HowPublished): string {
+  const isOut = announcementOut === undefined;
+  const ends = dryRun ? 'would end' : isOut ? 'ended' : 'would end when the file is announced';
+  return fresh
+    ? `rollout ${id} ${ends}`
+    : `rollout ${id} ${ends}: its bundle has no release signature that still counts`;
+}
+
+function aboutAnnouncement(
+  announcement: Rotated['announcement'],
+  { fresh, dryRun, announcementOut }: HowPublished,
+): string[] {
   switch (announcement) {
     case 'none':
       return [];
     case 'holds':
       return ['what is announced holds under it as well'];
     case 'signed again':
-      return ['what is announced is signed again'];
+      if (dryRun) return [`would sign ${fresh ? 'an empty list' : 'again what is announced'}`];
+      if (announcementOut !== undefined) return ['signed, not announced yet'];
+      return [fresh ? 'an empty list is announced' : 'what is announced is signed again'];
     case 'not taken any more':
       return [
         'robots take no more part in what is announced: its keys are not in the new root',

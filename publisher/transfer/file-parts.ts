@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
+import { removedOnSignal } from '../../shared/io/leftovers.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
 const partPath = (path: string, at: number): string => `${path}.${String(at).padStart(3, '0')}`;
@@ -61,7 +62,7 @@ export class PartsWriter {
   readonly #out: string;
   readonly #split: number | null;
   /** Temporary name and final name of each part. */
-  readonly #parts: { beside: string; path: string }[] = [];
+  readonly #parts: { beside: string; path: string; keep: () => void }[] = [];
   #handle: FileHandle | null = null;
   #partBytes = 0;
 
@@ -91,8 +92,8 @@ export class PartsWriter {
     await this.#endPart();
     const path = this.#split === null ? this.#out : partPath(this.#out, this.#parts.length + 1);
     const beside = `${path}.tmp`; // always the same, so that a later run overwrites what was left
+    this.#parts.push({ beside, path, keep: removedOnSignal(beside) });
     this.#handle = await open(beside, 'w', 0o644);
-    this.#parts.push({ beside, path });
     this.#partBytes = 0;
   }
 
@@ -111,7 +112,10 @@ export class PartsWriter {
   async finish(): Promise<string[]> {
     try {
       await this.#endPart();
-      for (const { beside, path } of this.#parts) await rename(beside, path);
+      for (const { beside, path, keep } of this.#parts) {
+        await rename(beside, path);
+        keep();
+      }
       await syncFolder(dirname(this.#out));
     } catch (cause) {
       throw writeFailure(this.#out, cause);
@@ -123,7 +127,10 @@ export class PartsWriter {
   async abort(): Promise<void> {
     await this.#handle?.close().catch(() => undefined); // its failure is being told already
     this.#handle = null;
-    for (const { beside } of this.#parts) await rm(beside, { force: true });
+    for (const { beside, keep } of this.#parts) {
+      await rm(beside, { force: true });
+      keep();
+    }
   }
 }
 

@@ -59,7 +59,7 @@ async function coSign(site: Site): Promise<void> {
 /** Signed by the new keys, announced under the new root. */
 async function publishNew(site: Site, url: string, version: string): Promise<void> {
   const bundle = await site.bundle(version);
-  await site.drover('sign', bundle, '--key', site.path('release-2.key'));
+  await site.drover('sign', bundle, '--add', '--key', site.path('release-2.key'));
   const by = ['--key', site.path('rollout-2.key'), '--trust', site.path('trust-2.json')];
   await site.drover('publish', bundle, '--broker', url, '--waves', '100', ...by);
 }

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Child } from '../helpers/child.ts';
 import { startBrokerChild } from './broker-child.ts';
@@ -86,6 +87,7 @@ function assertRefused(child: Child, code: number, words: RegExp): void {
 /** The first release, whose second signature comes from a PKCS#11 token. */
 async function signRelease(fleet: Fleet): Promise<void> {
   const bundle = await fleet.site.bundle('1.0.0');
+  await rm(join(bundle, 'signature.sig')); // of the one key that other tests have
   await fleet.site.drover('sign', bundle, ...fleet.by('release-a'));
   const alone = await fleet.run('verify', bundle, ...fleet.trust(1));
   assertRefused(alone, 3, /BUNDLE_SIGNATURES_TOO_FEW/);
@@ -137,6 +139,7 @@ async function replaceLost(fleet: Fleet): Promise<void> {
 async function announceNext(fleet: Fleet, robot: Robot): Promise<void> {
   const { announcement, site } = fleet;
   const bundle = await site.bundle('1.1.0');
+  await rm(join(bundle, 'signature.sig'));
   await site.drover('sign', bundle, ...fleet.by('release-d'));
   await site.drover('sign', bundle, '--add', ...fleet.byDevice('release'), ...fleet.trust(2));
   await rm(announcement); // of the one before, which is out

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parseTrust } from '../../shared/formats/trust.ts';
@@ -163,10 +163,10 @@ describe('the command line', { concurrency: 2 }, () => {
     const bundle = await makeBundleFolder(cwd);
     await refused(t, `sign ${bundle}`, { exit: 2, code: 'KEY_MISSING' }, { cwd });
     const signature = await readFile(join(bundle, 'signature.sig'));
-    await writeFile(join(bundle, 'signature.sig'), new Uint8Array(64));
+    await rm(join(bundle, 'signature.sig'));
     await ok(t, `sign ${bundle}`, { cwd, env: { DROVER_KEY: '02'.repeat(32) } });
     assert.deepEqual(await readFile(join(bundle, 'signature.sig')), signature);
-    await writeFile(join(bundle, 'signature.sig'), new Uint8Array(64));
+    await rm(join(bundle, 'signature.sig'));
     const words = ['sign', bundle, '--key-command', 'cat release.key'];
     const child = startDrover(t, 'publisher', words, { cwd });
     assert.equal((await child.exit).code, 0, child.describe());
