@@ -58,7 +58,10 @@ export function seqToFollow(
   throw new DroverError('ANNOUNCEMENT_AHEAD', message);
 }
 
-/** For a list signed again under another root: above the one before, unless that is ahead. */
+/**
+ * For a list signed again under another root: above the one before, unless that is ahead.
+ * @param previous 0 when no key that signed the one before stays: its floor goes with it
+ */
 export function seqUnderNextRoot(previous: number, now: EpochMs): number {
   const seq = nextSeq(previous, now);
   const isFar = isAhead({ kind: 'announcement', seq, issued_at: now }, now);

@@ -10,13 +10,14 @@ import {
   signAnnouncement,
   type Rollout,
 } from '../../shared/formats/announcement.ts';
+import { proofOf } from '../../shared/formats/envelope.ts';
 import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { trustTopic } from '../../shared/formats/topics.ts';
-import { openTrustUpdate } from '../../shared/formats/trust-chain.ts';
+import { hasSay, openTrustUpdate } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { importedAfterRotation } from '../airgap/plan-import.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
@@ -104,7 +105,7 @@ async function planAgain(
   const imported = nullIfRefused(() => importedAfterRotation(current, roots, now));
   const fields = {
     fleet: next.fleet,
-    seq: seqUnderNextRoot(before?.seq ?? 0, now),
+    seq: seqUnderNextRoot(isSaidByStaying(current, roots) ? (before?.seq ?? 0) : 0, now),
     issued_at: new Date(now).toISOString(),
     expires_at: new Date(now + lifeOf(current, trust)).toISOString(),
     ...(imported && { imported }),
@@ -114,6 +115,15 @@ async function planAgain(
   const names = ended.map(({ rollout }) => rollout.id);
   const bytes = await signAnnouncement(fields, signers);
   return { announcement: 'signed again', ended: names, bytes };
+}
+
+/** A thief's `seq` would hold up announcements, and robots whose clocks are behind, for a day. */
+function isSaidByStaying(
+  current: Uint8Array,
+  { before, after }: { readonly before: TrustRoot; readonly after: TrustRoot },
+): boolean {
+  const proof = nullIfRefused(() => proofOf(current, before.roles.rollout));
+  return proof !== null && hasSay(proof.signers, after.roles.rollout);
 }
 
 /** As long as the one before it, within reason. */
