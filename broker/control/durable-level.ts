@@ -14,6 +14,7 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isOfLevel, isTable } from './data-folder.ts';
+import { hasHole } from './log-check.ts';
 import { isWholeTable } from './table-check.ts';
 
 /** Until it is closed the database keeps what is removed meanwhile. */
@@ -57,6 +58,7 @@ export interface ChainedBatch {
   write(): Promise<void>;
 }
 
+const FIRST_MANIFEST = 'MANIFEST-000001';
 const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
 
 /** Beside what `diskCodeIn` knows: no damage, whatever file it names. */
@@ -90,6 +92,7 @@ export class SteadyDatabase {
    */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
     await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
+    await assertLogsWhole(folder); // LevelDB makes a table of what it can read, and removes them
     const suspects = await brokenTables(folder);
     const database = new SteadyDatabase(folder, valueEncoding);
     try {
@@ -283,6 +286,10 @@ function sizeOf(operation: Operation): number {
 export async function repairLevel(folder: string): Promise<void> {
   // On Node `Level` is ClassicLevel, whose repair its types leave out.
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(folder);
+  // It leaves no log; who opens it next would miss it.
+  const level = new Level(folder);
+  await level.open();
+  await level.close();
 }
 
 /**
@@ -297,6 +304,22 @@ async function assertNotHeadless(folder: string): Promise<void> {
   if (current === null) return; // LevelDB says why it cannot be read
   if (/^MANIFEST-\d+\n$/.test(current)) return;
   throw damaged(folder, 'its file CURRENT names no MANIFEST');
+}
+
+/**
+ * Between two opens there is always a log, empty or not. A kill in the first moment of the first
+ * manifest comes before it.
+ * @throws DroverError DATABASE_DAMAGED
+ */
+async function assertLogsWhole(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const logs = names.filter((name) => /^\d+\.log$/.test(name));
+  const isBegun = names.some((name) => name.startsWith('MANIFEST-') && name !== FIRST_MANIFEST);
+  if (isBegun && logs.length === 0) throw damaged(folder, 'its log is missing');
+  for (const name of logs) {
+    const log = await readFile(join(folder, name)).catch(() => null);
+    if (log && hasHole(log)) throw damaged(folder, `a record within ${name} is broken`);
+  }
 }
 
 /** Names of its tables that are not whole by their checksums; those that cannot be read are not. */

@@ -40,10 +40,16 @@ function blockEnd(table: Uint8Array, view: DataView, from: number, end: number):
     crc = (CRC_TABLE[(crc ^ (table[at] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8);
     // The byte just taken would be the type; 0 is plain, 1 snappy.
     if ((table[at] ?? 0) > 1) continue;
-    if (view.getUint32(at + 1, true) === masked(~crc)) return at + TRAILER_BYTES;
+    if (view.getUint32(at + 1, true) === maskedCrc(~crc)) return at + TRAILER_BYTES;
   }
   return null;
 }
 
 /** As LevelDB stores it: rotated by 15 bits, and a constant. */
-const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + MASK) >>> 0;
+export const maskedCrc = (crc: number): number => (((crc >>> 15) | (crc << 17)) + MASK) >>> 0;
+
+export function crc32c(bytes: Uint8Array): number {
+  let crc = -1;
+  for (const byte of bytes) crc = (CRC_TABLE[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8);
+  return ~crc;
+}

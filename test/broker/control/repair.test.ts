@@ -7,6 +7,7 @@ import { describe, it, test, type TestContext } from 'node:test';
 import { leveldbsIn, openDataFolder } from '../../../broker/control/data-folder.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { hasHole } from '../../../broker/control/log-check.ts';
 import { repairFolder } from '../../../broker/control/repair.ts';
 import { runTool } from '../../helpers/block-device.ts';
 import { startDrover, type Child } from '../../helpers/child.ts';
@@ -73,6 +74,77 @@ describe('a damaged database', () => {
       assert.ok((await readdir(join(data, done.kept ?? ''))).length > 0, 'the damaged one is kept');
     });
   }
+});
+
+async function logOf(folder: string): Promise<string> {
+  const name = (await readdir(folder)).find((one) => one.endsWith('.log'));
+  assert.ok(name);
+  return join(folder, name);
+}
+
+const LOG_DAMAGES: readonly [string, (log: string) => Promise<void>][] = [
+  ['is gone', (log) => rm(log)],
+  [
+    'has other bytes in its middle',
+    async (log) => {
+      const bytes = await readFile(log);
+      await writeFile(log, bytes.fill('X', bytes.length >> 1, (bytes.length >> 1) + 16));
+    },
+  ],
+  [
+    'has other bytes at its begin',
+    async (log) => {
+      const bytes = await readFile(log);
+      await writeFile(log, bytes.fill('X', 0, 16));
+    },
+  ],
+];
+
+describe('a database whose live log', () => {
+  for (const [what, damage] of LOG_DAMAGES) {
+    it(`${what} is refused, and repaired with what can be read`, async (t) => {
+      const data = await makeData(t);
+      await damage(await logOf(join(data, 'control')));
+      const refused = { code: 'DATABASE_DAMAGED' };
+      await assert.rejects(ControlStore.open(join(data, 'control')), refused);
+      const [done] = await repairFolder(data, false);
+      assert.equal(done?.status, 'repaired');
+      assert.ok(done.records < ROBOTS + 1);
+      await (await ControlStore.open(join(data, 'control'))).close();
+    });
+  }
+
+  it('is torn at its end, or has sectors that were never written, is that of a power cut', async (t) => {
+    const whole = await makeData(t);
+    const bytes = await readFile(await logOf(join(whole, 'control')));
+    for (const left of [bytes.subarray(0, -5), bytes.subarray(0, 9), Buffer.alloc(0)]) {
+      await writeFile(await logOf(join(whole, 'control')), left);
+      assert.equal(hasHole(left), false);
+      await (await ControlStore.open(join(whole, 'control'))).close();
+    }
+    const unwritten = Buffer.concat([bytes.subarray(0, 100), Buffer.alloc(2048), bytes]);
+    assert.equal(hasHole(unwritten), false);
+    assert.equal(hasHole(Buffer.concat([bytes, bytes])), false);
+  });
+});
+
+test('a hole over many blocks of a log is found, and one at the end of a block', async (t) => {
+  const folder = join(await tempFolder(t), 'control');
+  const store = await ControlStore.open(folder);
+  for (let at = 0; at < 20; at += 1) {
+    await store.put({ topic: `fleet/x/${at}`, payload: Buffer.alloc(9_000, 'x'), qos: 1 });
+  }
+  await store.close();
+  const bytes = await readFile(await logOf(folder));
+  assert.equal(hasHole(bytes), false);
+  for (const [from, to] of [
+    [40_000, 100_000],
+    [32_760, 32_776],
+    [5, 9],
+  ] as const) {
+    assert.equal(hasHole(Buffer.from(bytes).fill('Y', from, to)), true, `${from}`);
+  }
+  assert.equal(hasHole(Buffer.from(bytes).fill('Y', bytes.length - 20)), false, 'a torn end');
 });
 
 test('every database of a broker whose CURRENT was overwritten is repaired, and the broker starts', async (t) => {

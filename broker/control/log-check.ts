@@ -1,0 +1,64 @@
+/**
+ * Finds holes in a log of LevelDB's. LevelDB itself leaves out a record whose checksum does not fit,
+ * with the rest of its block, and goes on as if nothing had been there. A torn end is what a power
+ * cut leaves; a record that is broken and has a whole one behind it is damage.
+ * Sans-I/O.
+ */
+
+import { crc32c, maskedCrc } from './table-check.ts';
+
+const BLOCK_BYTES = 32_768;
+const HEADER_BYTES = 7; // checksum, length, type
+const LAST_TYPE = 4;
+/** What a disk had not written when the power went is zeroes, by the sector. */
+const SECTOR_BYTES = 512;
+
+/** @param log a whole file `*.log` */
+export function hasHole(log: Uint8Array): boolean {
+  const view = new DataView(log.buffer, log.byteOffset, log.byteLength);
+  let at = 0;
+  for (;;) {
+    at = startOf(at);
+    if (at + HEADER_BYTES > log.length) return false;
+    const end = recordEnd(log, view, at);
+    if (end === null) break;
+    at = end;
+  }
+  const next = nextRecord(log, view, at + 1);
+  return next !== null && !hasUnwritten(log.subarray(at, next));
+}
+
+/** The rest of a block that holds no header is filled up. */
+function startOf(at: number): number {
+  const left = BLOCK_BYTES - (at % BLOCK_BYTES);
+  return left < HEADER_BYTES ? at + left : at;
+}
+
+/** The first byte behind the record that begins here; null when none does. */
+function recordEnd(log: Uint8Array, view: DataView, at: number): number | null {
+  const type = log[at + 6] ?? 0;
+  if (type === 0 || type > LAST_TYPE) return null;
+  const end = at + HEADER_BYTES + view.getUint16(at + 4, true);
+  if (end > log.length || end > at - (at % BLOCK_BYTES) + BLOCK_BYTES) return null;
+  const stored = view.getUint32(at, true);
+  return stored === maskedCrc(crc32c(log.subarray(at + 6, end))) ? end : null;
+}
+
+/** Anywhere in the rest of the block; every block behind it begins with a record. */
+function nextRecord(log: Uint8Array, view: DataView, from: number): number | null {
+  const firstEnd = from - (from % BLOCK_BYTES) + BLOCK_BYTES;
+  for (let at = from; at + HEADER_BYTES <= log.length;) {
+    if (recordEnd(log, view, at) !== null) return at;
+    at = at + 1 < firstEnd ? at + 1 : at - (at % BLOCK_BYTES) + BLOCK_BYTES;
+  }
+  return null;
+}
+
+function hasUnwritten(bytes: Uint8Array): boolean {
+  let zeroes = 0;
+  for (const byte of bytes) {
+    zeroes = byte === 0 ? zeroes + 1 : 0;
+    if (zeroes >= SECTOR_BYTES) return true;
+  }
+  return false;
+}
