@@ -1,7 +1,7 @@
 /**
  * Access rights as data: the one source of the decisions of our own broker (access.ts), of
- * mosquitto's acl_file and of the permissions of NATS (acl-mosquitto.ts, acl-nats.ts). A right given anywhere else is
- * a mistake, since two engines would then answer differently. Sans-I/O.
+ * mosquitto's acl_file and of the permissions of NATS (acl-mosquitto.ts, acl-nats.ts). A right
+ * given anywhere else is a mistake, since two engines would then answer differently. Sans-I/O.
  *
  * Patterns are MQTT filters in which `{robot}` stands for the id of the robot that asks.
  */

@@ -41,7 +41,8 @@ export interface Appended {
 
 /**
  * @throws DroverError LOG_ABSENT, LOG_EXISTS, LOG_INVALID, LOG_NOTE_INVALID, LOG_FULL,
- *   LOG_REWRITTEN, LOG_CONFLICT, BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE, SIGN_COMMAND_FAILED
+ *   LOG_REWRITTEN, LOG_CONFLICT, BROKER_REFUSED, ACCESS_DENIED, BROKER_UNREACHABLE,
+ *   SIGN_COMMAND_FAILED
  */
 export async function appendToLog(board: LogBoard, job: AppendJob): Promise<Appended> {
   const { manifestBytes, origin, signer, dryRun } = job;

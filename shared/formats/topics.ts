@@ -1,5 +1,6 @@
 /**
- * Every topic of ours, built and parsed here and nowhere else. docs/protocol.md, section 2, is the table.
+ * Every topic of ours, built and parsed here and nowhere else. docs/protocol.md, section 2, is the
+ * table.
  * Sans-I/O.
  */
 
