@@ -42,13 +42,14 @@ export async function runLogVerify(
   const { origin, size, root } = checkpoint;
   const { witnesses, isWitnessed } = log.seen;
   const newer = older && size - older.size;
+  if (!isWitnessed) process.exitCode = 3; // a monitor looks at nothing else
   makeOutput(argv.json).result(
     {
-      ...{ ok: true, origin, size, root: bytesToHex(root), witnesses, quorum: isWitnessed },
+      ...{ ok: isWitnessed, origin, size, root: bytesToHex(root), witnesses, quorum: isWitnessed },
       ...{ since: older && older.size, entries },
     },
     [
-      `ok: ${printable(origin)}, ${size} entries, signed by its key${witnessText(log, policy)}`,
+      `${isWitnessed ? 'ok' : 'refused'}: ${printable(origin)}, ${size} entries, signed by its key${witnessText(log, policy)}`,
       ...(newer === null ? [] : [`ok: it extends ${argv.since}; ${newer} entries are newer`]),
       ...entries.map(entryLine),
     ],

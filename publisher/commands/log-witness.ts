@@ -2,10 +2,13 @@
 
 import { existsSync } from 'node:fs';
 import type { Argv } from 'yargs';
+import { DroverError } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { LogBoard } from '../log/log-board.ts';
 import { witnessLog, type Witnessed } from '../log/witness.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
@@ -42,10 +45,28 @@ export async function runWitness(argv: WitnessArgs): Promise<void> {
   ]);
 }
 
+/**
+ * A cosignature under a name or a key that nobody looks for would be made in vain. A policy that
+ * names no witness at all says nothing about who may be one.
+ * @throws DroverError USAGE
+ */
+function assertNamed({ witnesses }: LogPolicy, name: string, publicKey: PublicKeyHex): void {
+  const all = [...witnesses.values()];
+  const isNamed = all.some((one) => one.name === name && one.publicKey === publicKey);
+  if (isNamed || all.length === 0) return;
+  const names = all.map((one) => printable(one.name)).join(', ');
+  throw new DroverError(
+    'USAGE',
+    `witness log: the policy has no witness ${printable(name)} with this key (it names ${names})`,
+    { hint: 'give the --name and the --key of a witness line: drover log key --witness prints it' },
+  );
+}
+
 async function witness(argv: WitnessArgs): Promise<Witnessed> {
   const policy = readPolicy(argv.policy);
   const { name, state: path } = argv;
   const signer = await openSigner(argv);
+  assertNamed(policy, name, signer.publicKey);
   const state = existsSync(path) ? readInput(path, `state ${path}`) : null;
   const link = await BrokerLink.open(brokerOptions(argv), commandLog());
   try {

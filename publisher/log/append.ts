@@ -6,13 +6,14 @@
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
 import { checkpointText, readCheckpoint } from '../../shared/tlog/checkpoint.ts';
 import { inclusionProof, leafHash, rootOf } from '../../shared/tlog/merkle.ts';
 import { formatNote, type Note } from '../../shared/tlog/note.ts';
-import { signNote, verifierOf } from '../../shared/tlog/note-keys.ts';
+import { signatureOf, signNote, verifierOf } from '../../shared/tlog/note-keys.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { formatLogProof } from '../../shared/tlog/proof.ts';
 import type { LogBoard } from './log-board.ts';
@@ -77,6 +78,8 @@ function openBefore(
   policy: LogPolicy,
   { isFirst, since }: AppendJob,
 ): OpenedLog | null {
+  // With --since a head is mended whose signatures somebody has replaced.
+  if (since === null) assertOurs(board, policy);
   if (!isFirst) {
     if (since === null || board.checkpoint === null) return needLog(board, policy);
     return openMendable(board, policy, since);
@@ -85,6 +88,25 @@ function openBefore(
   if (log === null) return null;
   const { origin, size } = log.checkpoint;
   throw new DroverError('LOG_EXISTS', `begin log: ${origin} stands here with ${size} entries`);
+}
+
+/**
+ * A slip in --origin or --key must not read like a log that somebody has rewritten.
+ * @throws DroverError USAGE
+ */
+function assertOurs(board: LogBoard, { logs: [ours] }: LogPolicy): void {
+  const head = headOf(board);
+  if (!head || !ours) return;
+  const hint = 'give the --origin and the --key with which this log was begun';
+  if (head.origin !== ours.name) {
+    const names = `got ${printable(ours.name)}, want ${printable(head.origin)}`;
+    throw new DroverError('USAGE', `add to log: the log here has another --origin (${names})`, {
+      hint,
+    });
+  }
+  if (signatureOf(head.note, ours) !== 'absent') return;
+  const why = 'its checkpoint is signed by another key than this --key';
+  throw new DroverError('USAGE', `add to log ${printable(ours.name)}: ${why}`, { hint });
 }
 
 const conflict = (what: string): DroverError =>

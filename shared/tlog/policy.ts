@@ -77,7 +77,7 @@ class PolicyReader {
   #takeLog([key = '', , ...more]: readonly string[]): void {
     if (key === '' || more.length > 0) throw invalid('want log VKEY');
     const log = parseVerifier(key, 'log');
-    assertOther(log, this.#logs);
+    assertOther(log, [...this.#logs, ...this.#witnesses.values()]);
     if (this.#logs.length >= LIMITS.logPolicyNamesMax) throw invalid('too many logs');
     this.#logs.push(log);
   }
@@ -86,7 +86,7 @@ class PolicyReader {
     if (key === '' || more.length > 0) throw invalid('want witness NAME VKEY');
     this.#assertFree(name, this.#witnesses.size);
     const witness = parseVerifier(key, 'witness');
-    assertOther(witness, [...this.#witnesses.values()]);
+    assertOther(witness, [...this.#logs, ...this.#witnesses.values()]);
     this.#witnesses.set(name, witness);
   }
 
@@ -136,7 +136,7 @@ function wantOf(count: string, members: number): number | null {
   return value >= 1 && value <= members ? value : null;
 }
 
-/** Two names of one key would let it count twice. */
+/** Two names of one key would let it count twice, and a log be its own witness. */
 function assertOther(added: Verifier, others: readonly Verifier[]): void {
   if (others.every(({ publicKey }) => publicKey !== added.publicKey)) return;
   throw invalid(`the key of ${shown(added.name)} is there already`);

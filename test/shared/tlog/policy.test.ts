@@ -7,9 +7,20 @@ import { seedSigner } from '../../../shared/crypto/signer.ts';
 import { parseCheckpoint, type Checkpoint } from '../../../shared/tlog/checkpoint.ts';
 import { formatNote } from '../../../shared/tlog/note.ts';
 import { parseLogPolicy, seenBy } from '../../../shared/tlog/policy.ts';
-import { LOG_KEY, makeCheckpoint, policyText, witnessKey, type WitnessName } from './log-maker.ts';
+import { formatVerifier, verifierOf } from '../../../shared/tlog/note-keys.ts';
+import {
+  LOG_KEY,
+  LOG_SIGNER,
+  makeCheckpoint,
+  policyText,
+  witnessKey,
+  type WitnessName,
+} from './log-maker.ts';
 
 const policy = (...more: string[]) => parseLogPolicy(utf8(policyText(...more)));
+/** The key of the log, as the key of a witness. */
+const OWN_WITNESS = formatVerifier(verifierOf('witness', 'own', LOG_SIGNER.publicKey));
+
 const checkpoint = async (...witnesses: WitnessName[]): Promise<Checkpoint> =>
   parseCheckpoint(formatNote(await makeCheckpoint([utf8('one')], witnesses)));
 
@@ -58,6 +69,7 @@ test('what could be read in two ways is refused, with its line', () => {
     [`witness w4 ${witnessKey('w1')}\nquorum none`, /line 5: .*there already/],
     [`log ${LOG_KEY}\nquorum none`, /line 5: .*there already/],
     [`log ${witnessKey('w1')}\nquorum none`, /of another kind/],
+    [`witness own ${OWN_WITNESS}\nquorum own`, /line 5: .*there already/],
     ['Quorum none', /want log, witness, group or quorum/],
     ['quorum none\r', /control character/],
     ['quorum none #x', /want quorum/],
