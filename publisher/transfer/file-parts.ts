@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { removedOnSignal } from '../../shared/io/leftovers.ts';
@@ -151,6 +152,15 @@ function namesOf(path: string): string[] {
   return missing === 0 ? [path] : all.slice(0, missing === -1 ? all.length : missing);
 }
 
+/** A later part alone reads like a damaged file. @throws DroverError FILE_UNREADABLE */
+function assertFirstPart(path: string): void {
+  const first = path.replace(/\.(?!001$)\d{3}$/, '.001');
+  if (first === path || !existsSync(path)) return;
+  throw new DroverError('FILE_UNREADABLE', `open ${path}: it is not the first part`, {
+    hint: `name the first part: ${shellWord(first)}; the others are read from beside it`,
+  });
+}
+
 interface Part {
   readonly handle: FileHandle;
   readonly start: number;
@@ -177,6 +187,7 @@ export class PartsReader {
   /** @param path of the file, of its first part, or without `.001` @throws DroverError
    * FILE_UNREADABLE */
   static async open(path: string): Promise<PartsReader> {
+    assertFirstPart(path);
     const parts: Part[] = [];
     try {
       for (const one of namesOf(path)) {

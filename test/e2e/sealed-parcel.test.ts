@@ -85,6 +85,8 @@ describe('a sealed parcel', () => {
     const whole = await exported(site, 'parts', ...to, '--split', '1m');
     assert.equal(existsSync(`${whole}.002`), true);
     await site.drover('import', `${whole}.001`, ...at, ...identity);
+    const later = await site.tryDrover({}, 'import', `${whole}.002`, ...at, ...identity);
+    assert.match(later.stderr, /not the first part[^]*hint: name the first part: .*parts\.001;/);
 
     const file = await exported(site, 'stick', ...to);
     const raw = await readFile(file);

@@ -134,7 +134,10 @@ describe('the command line', { concurrency: 2 }, () => {
     await ok(t, `sign ${bundle} --key stranger.key --add`, { cwd });
     await ok(t, verify, { cwd });
     assert.equal((await stat(join(bundle, 'cosignatures.sig'))).size, 64);
-    await ok(t, `sign ${bundle} --key release.key`, { cwd });
+    const afresh = `sign ${bundle} --key release.key`;
+    await refused(t, afresh, { exit: 2, code: 'FILE_EXISTS' }, { cwd });
+    await rm(join(bundle, 'signature.sig'));
+    await ok(t, afresh, { cwd });
     assert.equal(existsSync(join(bundle, 'cosignatures.sig')), false, 'signed afresh');
   });
 
@@ -196,7 +199,7 @@ describe('the command line', { concurrency: 2 }, () => {
     await writeFleetFiles(cwd);
     const bundle = await makeBundleFolder(cwd);
     const before = await readFile(join(bundle, 'signature.sig'));
-    await ok(t, `sign ${bundle} --key stranger.key --dry-run`, { cwd });
+    await ok(t, `sign ${bundle} --key stranger.key --add --dry-run`, { cwd });
     assert.deepEqual(await readFile(join(bundle, 'signature.sig')), before);
     await ok(t, 'keygen --out new --dry-run', { cwd });
     await ok(t, 'build app-1.0.0 --version 2.0.0 --arch any --out new-b --dry-run', { cwd });
