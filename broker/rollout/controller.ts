@@ -222,12 +222,13 @@ export class Controller implements ControllerPort {
       const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
       return this.#keep(tracked, { run: adopted, audit, isNews: true });
     }
-    if (known) await this.#keep(known, withdraw(known.run, false, { by, successor: null }));
+    const back = { by, successor: null, seq: this.#heard.seq };
+    if (known) await this.#keep(known, withdraw(known.run, false, back));
     const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
     const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
     if ((known && !isUnbegun) || !mayOpen) return;
     const world = { plan, ...this.#world };
-    const run = known?.run ?? beginRun(plan, world.now);
+    const run = known?.run ?? { ...beginRun(plan, world.now), announcedSeq: back.seq };
     const first = openFirst(run, { by, members: membersOf(world), ...world });
     await this.#keep(known ?? this.#track(id, run), first);
   }

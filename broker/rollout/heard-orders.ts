@@ -71,11 +71,16 @@ export class HeardOrders {
     return this.#told.get(rollout)?.progress.seq ?? 0;
   }
 
+  /** Of the announcement that is in force; 0 while none was taken. */
+  get seq(): number {
+    return this.#seq;
+  }
+
   /** Who took a rollout out of the announcement, and what says that it takes its place. */
   endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
     const all = [...this.plans.values()].map((one) => one.rollout);
     const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;
-    return { by: this.announcedBy, successor };
+    return { by: this.announcedBy, successor, seq: this.#seq };
   }
 
   /** Under other keys progress counts for nothing, and any announcement of theirs is newer. */

@@ -79,6 +79,8 @@ const runSchema = z.object({
   pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
   /** When a controller looked at it last and kept that; 0 in a record of 0.1. */
   watchedAtMs: sizeSchema.default(0),
+  /** Newest announcement that held it, or took it out: none before it says more of it. */
+  announcedSeq: sizeSchema.default(0),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
@@ -205,6 +207,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     pausedAtMs: null,
     pausedFrom: 'rolling',
     watchedAtMs: now,
+    announcedSeq: 0,
   };
 }
 

@@ -103,14 +103,17 @@ export function announcedBy({ manifest, rollout }: Plan, by: string): AuditDraft
  * It left the announcement, or came back. Robots join only what is announced: nothing to tell.
  * @param more.by who signed the announcement
  * @param more.successor the rollout that says it takes its place
+ * @param more.seq of the announcement; a carrier that lost what it kept may bring an older one,
+ *   which says nothing of what was announced since
  */
 export function withdraw(
   run: RolloutRun,
   withdrawn: boolean,
-  more: { by: string; successor: { id: string; emergency: boolean } | null },
+  more: { by: string; seq: number; successor: { id: string; emergency: boolean } | null },
 ): RolloutStep {
-  if (run.withdrawn === withdrawn) return stay(run);
-  const { by, successor } = more;
+  const { by, successor, seq: announcedSeq } = more;
+  if (announcedSeq < run.announcedSeq) return stay(run);
+  if (run.withdrawn === withdrawn) return stay(withdrawn ? run : { ...run, announcedSeq });
   const what = successor?.emergency ? `the emergency ${successor.id}` : (successor?.id ?? '');
   const audit = !withdrawn
     ? entry('returned', 'it is announced again', { by })
@@ -118,7 +121,11 @@ export function withdraw(
       ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
       : entry('withdrawn', 'it is no longer announced', { by });
   const supersededBy = withdrawn ? (successor?.id ?? null) : null;
-  return { run: { ...run, withdrawn, supersededBy }, audit: [audit], isNews: !withdrawn };
+  return {
+    run: { ...run, withdrawn, supersededBy, announcedSeq },
+    audit: [audit],
+    isNews: !withdrawn,
+  };
 }
 
 /** One look at the fleet. */

@@ -285,6 +285,34 @@ test('an announcement of yesterday ends nothing that was announced since', async
   });
 });
 
+test('a restart that finds an older announcement, or none, says of nothing that it was withdrawn', async () => {
+  await withTempFolder(async (folder) => {
+    const world = new ControllerWorld();
+    for (const robot of ROBOTS) world.online(robot);
+    await world.announce();
+    const older = world.carrier.retained.get('fleet/updates') ?? new Uint8Array();
+    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES }));
+    const store = await openStore(folder);
+    const before = await world.start(store);
+    await world.pass(before, 3);
+    world.carrier.leave(before);
+    for (const kept of [older, null]) {
+      if (kept) world.carrier.retained.set('fleet/updates', kept);
+      else world.carrier.retained.delete('fleet/updates');
+      const after = await world.start(store);
+      await world.pass(after, 20);
+      assert.ok(!(await kindsOf(after)).includes('withdrawn'));
+      assert.equal(after.view('x')?.withdrawn, false);
+      world.carrier.leave(after);
+    }
+    const last = await world.start(store);
+    await world.announce();
+    await world.pass(last, 20);
+    assert.ok((await kindsOf(last)).includes('withdrawn'), 'a newer one does say so');
+    await store.close();
+  });
+});
+
 test('counts that a full disk did not take are counted when it has room again', async () => {
   await withTempFolder(async (folder) => {
     const world = new ControllerWorld();
