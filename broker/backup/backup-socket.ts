@@ -63,7 +63,7 @@ export async function openBackupDoor(options: {
 
 /**
  * The stream of a broker that runs; null when none does.
- * @throws DroverError FILE_REFUSED, BROKER_UNREACHABLE when it answers something else
+ * @throws DroverError FILE_REFUSED, BACKUP_BUSY, BROKER_UNREACHABLE when it answers something else
  */
 export async function callBackupDoor(
   dataFolder: string,
@@ -83,11 +83,17 @@ export async function callBackupDoor(
   answer.destroy();
   const isBusy = answer.statusCode === 503;
   const why = isBusy ? 'another backup is being made' : 'it knows no backups';
-  throw new DroverError('BROKER_UNREACHABLE', `call the broker of ${dataFolder}: ${why}`, {
-    hint: isBusy
-      ? 'wait until that one has ended'
-      : 'another version runs there: restart it with this one, or stop it and back up without it',
-  });
+  throw new DroverError(
+    isBusy ? 'BACKUP_BUSY' : 'BROKER_UNREACHABLE',
+    `call the broker of ${dataFolder}: ${why}`,
+    {
+      ...(isBusy
+        ? {}
+        : {
+            hint: 'another version runs there: restart it with this one, or stop it and back up without it',
+          }),
+    },
+  );
 }
 
 function notCalled(dataFolder: string, cause: NodeJS.ErrnoException): DroverError {

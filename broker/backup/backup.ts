@@ -27,7 +27,7 @@ export interface BackupArgs {
 
 /**
  * @throws DroverError FILE_EXISTS, FILE_UNREADABLE, FILE_REFUSED, RESTORE_UNFINISHED, DATA_LOCKED,
- *   BROKER_UNREACHABLE, BACKUP_DAMAGED, DISK_FULL, DISK_READ_ONLY
+ *   BACKUP_BUSY, BROKER_UNREACHABLE, BACKUP_DAMAGED, DISK_FULL, DISK_READ_ONLY
  */
 export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Promise<void> {
   const beside = `${out}.partial`;

@@ -66,6 +66,12 @@ export async function leveldbsIn(folder: string): Promise<string[]> {
 export const isOfLevel = (name: string): boolean =>
   name === 'CURRENT' || /^(?:MANIFEST-\d+|\d+\.(?:ldb|sst|log))$/.test(name);
 
+export const isFolder = async (path: string): Promise<boolean> =>
+  await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+
 /** A name of one of its tables. */
 export const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name);
 

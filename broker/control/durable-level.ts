@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isOfLevel, isTable } from './data-folder.ts';
+import { isFolder, isOfLevel, isTable } from './data-folder.ts';
 import { hasHole } from './log-check.ts';
 import { isWholeTable } from './table-check.ts';
 
@@ -300,6 +300,7 @@ async function assertNotHeadless(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
   if (!names.some(isOfLevel)) return;
   if (!names.includes('CURRENT')) throw damaged(folder, 'its file CURRENT is missing');
+  if (await isFolder(join(folder, 'CURRENT'))) throw damaged(folder, 'its CURRENT is a folder');
   const current = await readFile(join(folder, 'CURRENT'), 'latin1').catch(() => null);
   if (current === null) return; // LevelDB says why it cannot be read
   if (/^MANIFEST-\d+\n$/.test(current)) return;

@@ -17,7 +17,15 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/terms.ts';
-import { asOwnerOf, isTable, leveldbsIn, namesIn, REPAIRING, RESTORING } from './data-folder.ts';
+import {
+  asOwnerOf,
+  isFolder,
+  isTable,
+  leveldbsIn,
+  namesIn,
+  REPAIRING,
+  RESTORING,
+} from './data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
 import { brokenTables, diskCodeIn, repairLevel, SteadyDatabase } from './durable-level.ts';
 
@@ -165,7 +173,10 @@ async function assertRoom(folder: string): Promise<void> {
 
 /** LevelDB would take changed values from them, or end this process. */
 async function setAsideBroken(folder: string): Promise<void> {
-  for (const name of await brokenTables(folder)) {
+  const broken = await brokenTables(folder);
+  // LevelDB writes another CURRENT, but not over a folder.
+  if (await isFolder(join(folder, 'CURRENT'))) broken.push('CURRENT');
+  for (const name of broken) {
     await mkdir(join(folder, LOST), { recursive: true });
     await rename(join(folder, name), join(folder, LOST, name));
   }

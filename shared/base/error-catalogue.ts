@@ -71,6 +71,7 @@ export const CATALOGUE = {
   BIND_UNSAFE: usage('give --credentials FILE, or --allow-anonymous if the network is yours alone'),
 
   // Documents
+  BACKUP_BUSY: usage('wait until the other backup has ended, or end the program that takes it'),
   BACKUP_DAMAGED: refused('operator', 'take another backup: nothing of this one was restored'),
   JSON_INVALID: refused('peer', 'produce the document again with drover; do not edit signed files'),
   DOCUMENT_TOO_LARGE: refused('peer', 'shrink the document below the limit that is named'),

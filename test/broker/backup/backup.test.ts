@@ -12,12 +12,14 @@ import { decodeRecords, encodeRecord, readEntryName } from '../../../broker/back
 import { termAt } from '../../../shared/rules/terms.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { openDataFolder, RESTORING } from '../../../broker/control/data-folder.ts';
+import { callBackupDoor, openBackupDoor } from '../../../broker/backup/backup-socket.ts';
 import { readBackup, type BackupPart } from '../../../broker/backup/read.ts';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { writeBackup } from '../../../broker/backup/write.ts';
 import { runRestore } from '../../../broker/backup/restore.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
@@ -107,6 +109,23 @@ describe('a backup', () => {
     const stream = writeBackup({ databases, chunks }, { hasChunks: true, now: NOW });
     await assert.rejects(pipeline(stream, reader), /gone/);
     await waitUntil('all to be closed', () => open.size === 0);
+  });
+
+  it('is one at a time: who asks meanwhile hears BACKUP_BUSY, and may when the other is gone', async (t) => {
+    const { control, source } = await openStores(t);
+    for (let at = 0; at < 8; at++) {
+      await control.put(`k${at}`, randomBytes(LIMITS.backupSegmentBytes), { sync: true });
+    }
+    const dataFolder = await tempFolder(t);
+    const log = makeLog('test', 'silent');
+    t.after(await openBackupDoor({ dataFolder, source, log }));
+    const first = await callBackupDoor(dataFolder, false);
+    await assert.rejects(callBackupDoor(dataFolder, false), { code: 'BACKUP_BUSY' });
+    first?.destroy();
+    const second = await waitUntil('the door to be free', () =>
+      callBackupDoor(dataFolder, false).catch(() => null),
+    );
+    second.destroy();
   });
 
   it('is refused when it is cut off or a bit of what it says is another', async (t) => {

@@ -41,6 +41,13 @@ async function manifestOf(folder: string): Promise<string> {
 const DAMAGES: readonly [string, (folder: string) => Promise<void>][] = [
   ['an empty CURRENT', (folder) => writeFile(join(folder, 'CURRENT'), '')],
   ['no CURRENT', (folder) => rm(join(folder, 'CURRENT'))],
+  [
+    'a folder at CURRENT',
+    async (folder) => {
+      await rm(join(folder, 'CURRENT'));
+      await mkdir(join(folder, 'CURRENT'));
+    },
+  ],
   ['a CURRENT that names nothing', (folder) => writeFile(join(folder, 'CURRENT'), 'MANIFEST-99\n')],
   ['a CURRENT of other words', (folder) => writeFile(join(folder, 'CURRENT'), 'garbage\n')],
   ['a CURRENT of zeroes', (folder) => writeFile(join(folder, 'CURRENT'), Buffer.alloc(16))],
