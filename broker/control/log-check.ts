@@ -1,8 +1,7 @@
 /**
  * Finds holes in a log of LevelDB's. LevelDB itself leaves out a record whose checksum does not
- * fit, with the rest of its block, and goes on as if nothing had been there. A torn end is what a power
- * cut leaves; a record that is broken and has a whole one behind it is damage.
- * Sans-I/O.
+ * fit, with the rest of its block, and goes on as if nothing had been there. A torn end is what a
+ * power cut leaves; a record that is broken and has a whole one behind it is damage. Sans-I/O.
  */
 
 import { crc32c, maskedCrc } from './table-check.ts';

@@ -1,7 +1,7 @@
 /**
  * The fleet over HTTP (docs/http.md), for people, scripts and Prometheus. It reads; only the
- * commands to rollouts change something, and what moves robots is signed by the controller all the same.
- * With credentials every route but the page and the health check wants a bearer token of a
+ * commands to rollouts change something, and what moves robots is signed by the controller all the
+ * same. With credentials every route but the page and the health check wants a bearer token of a
  * technician or a publisher.
  */
 
