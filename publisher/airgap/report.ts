@@ -75,7 +75,7 @@ export async function importReport(
     ...({ kind: 'report of a site', path: job.file } as const),
     hint: () => 'name the file that drover report export wrote at the site',
   };
-  const bytes = readInput(job.file, `report ${job.file}`);
+  const bytes = readInput(job.file, `report ${job.file}`, LIMITS.siteReportBytesMax);
   const report = parseNamed(wanted, bytes, (read) => openSiteReport(read, job.trust));
   if (job.broker === null) return { report, plan: null };
   const link = await BrokerLink.open(job.broker, job.log);

@@ -45,6 +45,7 @@ export const LIMITS = {
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes that are told of one payload
   deltasMax: 16, // base versions of one bundle
+  inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text
   logHeldBytesMax: 64 * KiB, // lines of a log that its disk refuses; more are dropped
   traceBytesMax: 64 * MiB, // DROVER_TRACE: some 20,000 steps of a robot, days of a rollout
   attachmentsMax: 8, // of one bundle: a bill of materials, provenance, and kinds that come later

@@ -4,7 +4,7 @@
  * --json an error is one JSON object on stdout as well, so that scripts need not read prose.
  */
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -116,15 +116,41 @@ function guardOutput(): readonly Error[] {
   return lost;
 }
 
-/** @throws DroverError FILE_UNREADABLE */
-export function readInput(path: string, what: string): Uint8Array {
+/**
+ * A small file that a person names. It may be a pipe, as of `--key <(vault …)`, or a device that
+ * never ends, so it is read up to a bound.
+ * @throws DroverError FILE_UNREADABLE, DOCUMENT_TOO_LARGE
+ */
+export function readInput(
+  path: string,
+  what: string,
+  bytesMax: number = LIMITS.inputBytesMax,
+): Uint8Array {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
   try {
-    return new Uint8Array(readFileSync(path));
+    const fd = openSync(path, 'r');
+    try {
+      for (;;) {
+        const piece = Buffer.alloc(INPUT_PIECE_BYTES);
+        const bytesRead = readSync(fd, piece);
+        if (bytesRead === 0) return new Uint8Array(Buffer.concat(pieces));
+        pieces.push(piece.subarray(0, bytesRead));
+        bytes += bytesRead;
+        if (bytes > bytesMax) break;
+      }
+    } finally {
+      closeSync(fd);
+    }
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `read ${what}: ${why}`, { cause });
   }
+  const sizes = `got more than ${bytesMax} bytes`;
+  throw new DroverError('DOCUMENT_TOO_LARGE', `read ${what}: no such file is so large (${sizes})`);
 }
+
+const INPUT_PIECE_BYTES = 65_536;
 
 /**
  * A password or token: never on a command line, where every user of the machine can read it. The

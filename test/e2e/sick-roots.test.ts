@@ -57,7 +57,7 @@ describe('an agent whose disk refuses at the start', { concurrency: 3 }, () => {
     }
     await robot.runs('1.0.0');
     await untilHeard([robot, broker], 'nav', 'DISK_READ_ONLY');
-    await untilHeard([robot, broker], 'arm', 'DISK_WRITE_FAILED');
+    await untilHeard([robot, broker], 'arm', 'NOT_A_FILE');
     await untilHeard([robot, broker], 'app', null);
     assert.equal(existsSync(nav), false);
     remount(disk, 'rw');

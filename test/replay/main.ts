@@ -1,5 +1,6 @@
 /** `npm run replay FILE`: prints each decision of a trace; exit 1 when one comes out otherwise now. */
 
+import { LIMITS } from '../../shared/base/limits.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { readInput, runProgram } from '../../shared/io/cli.ts';
 import { replayTrace } from './replay.ts';
@@ -11,7 +12,7 @@ await runProgram('replay', async () => {
       hint: 'npm run replay -- FILE; DROVER_TRACE=FILE of an agent or a broker records one',
     });
   }
-  const text = new TextDecoder().decode(readInput(path, `trace ${path}`));
+  const text = new TextDecoder().decode(readInput(path, `trace ${path}`, LIMITS.traceBytesMax));
   const { lines, differ, unread } = replayTrace(text);
   for (const line of lines) process.stdout.write(`${line}\n`);
   const rest = unread === 0 ? '' : `, ${unread} lines not understood`;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { signBundleFolder } from '../../../publisher/bundle/sign.ts';
@@ -87,6 +87,7 @@ test('our signature equals that of Python byte for byte, and Python verifies it'
   const signaturePath = join(bundle, 'signature.sig');
   for (let round = 0; round < 4; round += 1) {
     const seed = new Uint8Array(randomBytes(32));
+    await rm(signaturePath); // a signature of another key stays unless a person removes it
     await signBundleFolder({
       folder: bundle,
       signers: [seedSigner(seed)],

@@ -1,6 +1,8 @@
 /** Warnings of a command between the lines of its answer, and the words of hints. */
 
 import assert from 'node:assert/strict';
+import { readInput } from '../../../shared/io/cli.ts';
+import { assertRefused } from '../../helpers/refusal.ts';
 import { describe, it } from 'node:test';
 import { aboutRollout } from '../../../publisher/commands/rollout-options.ts';
 import { DroverError, filledHint, toProblem, withFilledHint } from '../../../shared/base/errors.ts';
@@ -65,5 +67,13 @@ describe('a hint with a command', () => {
     assert.equal(filledHint(down, { VERSION: '1.0.0' }), down);
     const bug = new Error('x');
     assert.equal(withFilledHint(bug, { ID: 'x' }), bug);
+  });
+});
+
+describe('a file that a person names', () => {
+  it('is read up to a bound, also when it never ends', () => {
+    assertRefused('DOCUMENT_TOO_LARGE', () => readInput('/dev/zero', 'key /dev/zero'));
+    assertRefused('FILE_UNREADABLE', () => readInput('/no/such/file', 'key'));
+    assert.deepEqual(readInput('/dev/null', 'nothing'), new Uint8Array());
   });
 });
