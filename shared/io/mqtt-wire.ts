@@ -21,7 +21,7 @@ import { parseRefusal } from '../formats/messages.ts';
 import { PacketGuard } from '../transfer/packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../base/ports.ts';
 import { CHUNKS_ROOT, refusalsTopic } from '../formats/topics.ts';
-import { keepNumbersOutOfMemory } from './packet-numbers.ts';
+import { keepNumbersOutOfMemory, refuseUnnumbered } from './packet-numbers.ts';
 
 export interface MqttWireOptions {
   /** mqtt:// mqtts:// ws:// or wss://, without credentials; several of a cluster with commas. */
@@ -224,6 +224,7 @@ export class MqttWire implements Wire {
     };
     const client = mqtt.connect(this.#url, settings);
     this.#client = client;
+    refuseUnnumbered(client);
     this.#guard(client);
     this.#keepAlive(client, keepaliveS);
     client.on('connect', () => this.#onConnect(client));

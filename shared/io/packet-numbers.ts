@@ -1,5 +1,7 @@
 /**
- * The packet writer of our MQTT libraries makes one Buffer for each of the 65,536 numbers of two
+ * Numbers of MQTT packets, where the libraries need care.
+ *
+ * The packet writer makes one Buffer for each of the 65,536 numbers of two
  * bytes when it writes its first packet, and keeps them: 8 MiB of resident memory, an eighth of an
  * idle agent, to save an allocation of two bytes in a message.
  */
@@ -10,4 +12,31 @@ import mqttPacket from 'mqtt-packet';
 export function keepNumbersOutOfMemory(): void {
   const { writeToStream } = mqttPacket as unknown as { writeToStream: { cacheNumbers: boolean } };
   writeToStream.cacheNumbers = false;
+}
+
+/** Packets that carry a number; a PUBLISH does from QoS 1 on. */
+const NUMBERED: readonly string[] = ['puback', 'pubrec', 'pubrel', 'pubcomp', 'suback', 'unsuback'];
+
+interface Received {
+  cmd: string;
+  readonly qos?: number;
+  readonly messageId?: number;
+}
+
+/**
+ * The reader takes a packet that ends before its number, and answering it would throw where nobody
+ * can catch it: two bytes of a hostile broker would end a robot's agent. Such a packet is not
+ * handled, and ends its connection. Call before the first packet comes.
+ */
+export function refuseUnnumbered(client: {
+  on(event: 'packetreceive', heard: (packet: never) => void): unknown;
+  readonly stream: { destroy(error?: Error): unknown };
+}): void {
+  client.on('packetreceive', (received: Received) => {
+    const isNumbered =
+      NUMBERED.includes(received.cmd) || (received.cmd === 'publish' && (received.qos ?? 0) > 0);
+    if (!isNumbered || (received.messageId ?? 0) > 0) return;
+    received.cmd = 'malformed'; // the library passes over what it does not know
+    client.stream.destroy(new Error('a packet without its number'));
+  });
 }
