@@ -228,7 +228,7 @@ export class MqttWire implements Wire {
     this.#guard(client);
     this.#keepAlive(client, keepaliveS);
     client.on('connect', () => this.#onConnect(client));
-    client.on('error', (error) => this.#onError(error));
+    client.on('error', (error) => this.#onError(client, error));
     client.on('close', () => this.#onClose(client));
     client.handleMessage = (packet, done) => {
       const delivered = this.#deliver(packet).then(
@@ -311,7 +311,8 @@ export class MqttWire implements Wire {
     this.#handlers.onUp?.();
   }
 
-  #onError(error: Error & { code?: unknown }): void {
+  #onError(client: MqttClient, error: Error & { code?: unknown }): void {
+    client.stream.destroy(); // after bytes that it cannot read, the library reads nothing more
     const code = REFUSALS.get(error.code);
     this.#lastError = code
       ? this.#refused(code, error.message)

@@ -38,8 +38,8 @@ test('a packet without its number ends the connection and not the program', asyn
     const url = `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const handlers = { onMessage: (topic: string) => void heard.push(topic) };
     const wire = new MqttWire({ url, clientId: 'w' }, handlers, makeLog('test', 'silent'));
+    t.after(() => wire.close());
     await waitUntil(`the end of the connection after ${name}`, () => hasEnded);
-    await wire.close();
   });
   await Promise.all(tried);
   assert.deepEqual(heard, []);
