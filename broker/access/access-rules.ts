@@ -41,7 +41,7 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
     publish: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', '$SYS/#', CHUNKS],
   },
-  /** Nobody else writes the log: who carries or runs a release must not say that it was logged. */
+  /** Only publishers write the log: a relay or a robot must not be able to claim an entry. */
   publisher: {
     publish: [...CONTROL, LOG_FILTER, RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', CHUNKS],

@@ -23,7 +23,7 @@ export interface StoreCheckOptions {
   readonly chunks: WritableChunkStore;
   readonly profile: EngineProfile;
   readonly log: Log;
-  /** What is announced now, verified. */
+  /** Returns the rollouts that are announced now, verified. */
   rollouts(): readonly Rollout[];
   /** The engine has this chunk: it was read there, or put there. */
   onHeld(hash: Sha256Hex): void;

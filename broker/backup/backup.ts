@@ -84,7 +84,7 @@ interface OutFile {
   readonly out: string;
 }
 
-/** What goes wrong with the source is left as it is: it is another failure than one of the disk. */
+/** A failure of the source passes through as it is: only a failed write is one of this disk. */
 async function fill({ handle, out }: OutFile, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const piece of pieces) await writing(out, () => handle.appendFile(piece));
 }

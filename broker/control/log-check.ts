@@ -9,7 +9,7 @@ import { crc32c, maskedCrc } from './table-check.ts';
 const BLOCK_BYTES = 32_768;
 const HEADER_BYTES = 7; // checksum, length, type
 const LAST_TYPE = 4;
-/** What a disk had not written when the power went is zeroes, by the sector. */
+/** After a power cut, sectors that the disk had not written read as zeroes. */
 const SECTOR_BYTES = 512;
 
 /** @param log a whole file `*.log` */

@@ -19,7 +19,7 @@ export type LogTopic = Extract<Topic, { kind: 'log-checkpoint' | 'log-entry' }>;
 export const isLogTopic = (topic: Topic): topic is LogTopic =>
   topic.kind === 'log-checkpoint' || topic.kind === 'log-entry';
 
-/** What is kept now. */
+/** The log as this broker keeps it now. */
 export interface KeptLog {
   readonly checkpoint: Uint8Array | null;
   entry(index: number): Uint8Array | null;
@@ -43,7 +43,10 @@ interface Known {
 const no = (why: string): DroverError =>
   new DroverError('LOG_APPEND_ONLY', `keep the transparency log: ${why}`);
 
-/** What no head holds yet may be replaced: its writer may have died before it signed one. */
+/**
+ * An entry that no checkpoint covers yet may be replaced: its writer may have died before it signed
+ * one.
+ */
 function judgeEntry(index: number, payload: Uint8Array, { kept, head }: Known): void {
   const size = head?.size ?? 0;
   if (index < size) {

@@ -34,7 +34,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ATTACHMENT_MISMATCH: 500,
   INTERNAL: 500,
 };
-/** What is not named is the caller's to mend: 400. */
+/** Codes that are not in the table get 400: the caller has to mend the request. */
 export const httpStatusOf = (code: ErrorCode): number => STATUS[code] ?? 400;
 
 export const JSON_HINT =

@@ -17,7 +17,7 @@ import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseChunkIndex } from '../../shared/transfer/chunk-index.ts';
 
 export interface AttachmentSources {
-  /** What is announced now; null when nothing is. */
+  /** Returns the current announcement, or null when there is none. */
   announcement(): Announcement | null;
   readonly read: ChunkReader;
 }

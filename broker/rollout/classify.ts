@@ -114,7 +114,7 @@ export function membersOf(input: MembersInput): Member[] {
       { ...offer, version: manifest.version },
       { caps: state.caps, last_error: component.last_error },
     );
-    // In the order in which the robot asks.
+    // The robot asks in this order.
     const why = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
     const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {

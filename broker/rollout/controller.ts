@@ -14,7 +14,7 @@ import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/terms.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
-import { adopt, beginAnew, pauseOlderCopy } from './takeover.ts';
+import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
@@ -210,17 +210,15 @@ export class Controller implements ControllerPort {
       [known.looked, known.over] = [null, null];
       await this.#keep(known, anew);
     }
-    const told = this.#heard.toldOf(plan);
-    const adopted = told ? adopt(known?.run ?? null, plan, told.progress, now()) : null;
-    if (adopted) {
-      const tracked = this.#track(id, adopted);
-      tracked.over = {
-        before: known?.over ? known.over.before : (known?.run ?? null),
-        signers: told?.signers ?? [],
-      };
-      const text = `taken over in wave ${adopted.wave}, ${adopted.status}`;
+    const newer = this.#heard.newerThan(known?.run ?? null, plan, now());
+    if (newer) {
+      const { run, signers } = newer;
+      const tracked = this.#track(id, run);
+      const before = known?.over ? known.over.before : (known?.run ?? null);
+      tracked.over = { before, signers };
+      const text = `taken over in wave ${run.wave}, ${run.status}`;
       const audit = [{ kind: 'took_over', by: `controller ${self}`, text, evidence: [] } as const];
-      return this.#keep(tracked, { run: adopted, audit, isNews: true });
+      return this.#keep(tracked, { run, audit, isNews: true });
     }
     const back = { by, successor: null, seq: this.#heard.seq };
     if (known) await this.#keep(known, withdraw(known.run, false, back));
@@ -379,9 +377,10 @@ export class Controller implements ControllerPort {
   view(id: string): RunView | null {
     const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
     const { self: controller, fleet, now } = this.#options;
-    // Who follows shows what the leader tells, once that is newer than its own record.
-    const newer = this.isLeading ? null : this.#heard.newerThan(tracked?.run ?? null, plan, now());
-    const shown = newer ? { run: newer, looked: null } : tracked;
+    // A follower shows the leader's progress when that is newer than its own record.
+    const isFollower = plan !== null && !this.isLeading;
+    const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
+    const shown = newer ? { run: newer.run, looked: null } : tracked;
     if (!shown) return null;
     // Said at once, though it is written at the next look.
     const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;

@@ -10,7 +10,6 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { isAbout } from '../../shared/rules/release-identity.ts';
-import type { SignedProgress } from './new-keys.ts';
 import { plansOf, type Plan, type RolloutRun } from './record.ts';
 import { adopt } from './takeover.ts';
 import { ToldProgress } from './told-progress.ts';
@@ -21,6 +20,12 @@ interface HeardOptions {
   now(): EpochMs;
   /** Told of each announcement that is taken. */
   onAnnouncement(announcement: Announcement, payload: Uint8Array): void;
+}
+
+export interface NewerRecord {
+  readonly run: RolloutRun;
+  /** Ids of the keys that signed the progress which it was made of. */
+  readonly signers: readonly string[];
 }
 
 export class HeardOrders {
@@ -54,16 +59,15 @@ export class HeardOrders {
     return this.#told.take(payload, { trust, now: now(), isAnnounced: (id) => this.plans.has(id) });
   }
 
-  /** The newest progress of a rollout, when it is about the release that is announced. */
-  toldOf({ rollout }: Plan): SignedProgress | null {
-    const told = this.#told.get(rollout.id);
-    return told && isAbout(told.progress, rollout.manifest) ? told : null;
-  }
-
-  /** The record that the leader's progress makes, when it is newer than ours; else null. */
-  newerThan(run: RolloutRun | null, plan: Plan | null, now: EpochMs): RolloutRun | null {
-    const told = plan && this.toldOf(plan);
-    return told && adopt(run, plan, told.progress, now);
+  /**
+   * The record that the leader's progress makes, with the keys that signed it. Null when our own
+   * record is as new, or the progress is not about the release that is announced.
+   */
+  newerThan(run: RolloutRun | null, plan: Plan, now: EpochMs): NewerRecord | null {
+    const told = this.#told.get(plan.rollout.id);
+    if (!told || !isAbout(told.progress, plan.release)) return null;
+    const newer = adopt(run, plan, told.progress, now);
+    return newer && { run: newer, signers: told.signers };
   }
 
   /** Numbers of progress that robots may have heard for this id, whatever release it was about. */
@@ -76,7 +80,7 @@ export class HeardOrders {
     return this.#seq;
   }
 
-  /** Who took a rollout out of the announcement, and what says that it takes its place. */
+  /** Names the keys that took a rollout out of the announcement, and the rollout that follows it. */
   endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
     const all = [...this.plans.values()].map((one) => one.rollout);
     const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;

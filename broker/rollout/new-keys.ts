@@ -51,9 +51,9 @@ export function underNewKeys(
   over: ForeignRecord | null,
   trust: TrustRoot,
 ): RolloutRun | null {
-  if (over === null || hasSay(over.signers, trust.roles.rollout))
-    return { ...run, seq: 0, announcedSeq: 0 };
-  return over.before && { ...over.before, auditSeq: run.auditSeq, seq: 0, announcedSeq: 0 };
+  const stays = over === null || hasSay(over.signers, trust.roles.rollout);
+  const from = stays ? run : over.before;
+  return from && { ...from, auditSeq: run.auditSeq, seq: 0, announcedSeq: 0 };
 }
 
 /** The entries of an audit log that a step adds, numbered. */

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
 import { verifyRollout } from '../../shared/formats/bundle-signature.ts';
-import type { EpochMs } from '../../shared/base/ids.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
@@ -133,6 +133,8 @@ export const encodeRun = (run: RolloutRun): Uint8Array =>
 export interface Plan {
   readonly rollout: Rollout;
   readonly manifest: Manifest;
+  /** Names the release in progress. */
+  readonly release: Sha256Hex;
   readonly announcement: Pick<Announcement, 'seq' | 'expires_at'>;
 }
 
@@ -141,7 +143,8 @@ export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
   const { seq, expires_at } = announcement;
   return announcement.rollouts.map((rollout) => {
     const { manifest } = verifyRollout(rollout, trust);
-    return { rollout, manifest, announcement: { seq, expires_at } };
+    const release = releaseOf(rollout.manifest);
+    return { rollout, manifest, release, announcement: { seq, expires_at } };
   });
 }
 
@@ -180,7 +183,7 @@ export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
     rollout: plan.rollout.id,
     component: plan.manifest.name,
     version: plan.manifest.version,
-    release: releaseOf(plan.rollout.manifest),
+    release: plan.release,
     status: 'rolling',
     wave: stagesOf(plan)[0]?.wave ?? 1,
     threshold: 0,

@@ -87,7 +87,9 @@ export interface RunView {
   readonly approved: readonly number[];
   /** Waves that a person ended without a verdict. */
   readonly forced: readonly number[];
-  /** Whether the open wave can be approved now, and if not, when. */
-  /** Null where another controller leads: its gate is its own to see. */
+  /**
+   * Whether the open wave can be approved now, and if not, when. Null where another controller
+   * leads: only that one sees the gate.
+   */
   readonly approval: Approval | null;
 }

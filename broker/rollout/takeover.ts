@@ -7,7 +7,6 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import { releaseOf } from '../../shared/rules/release-identity.ts';
 import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
 import { beginRun, type Plan, type RolloutRun } from './record.ts';
@@ -65,7 +64,7 @@ export function beginAnew(
 ): RolloutStep | null {
   const { name, version } = plan.manifest;
   const isSame = run.component === name && run.version === version;
-  if (isSame && (run.release === null || run.release === releaseOf(plan.rollout.manifest))) {
+  if (isSame && (run.release === null || run.release === plan.release)) {
     return null;
   }
   const { seq, auditSeq } = run;

@@ -4,6 +4,7 @@
  * appears under the name before it is whole.
  */
 
+import type { Encrypter } from 'age-encryption';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -48,7 +49,7 @@ export interface ExportJob {
   readonly signers: readonly Signer[];
   readonly out: string;
   readonly split: number | null;
-  /** Who alone can read it; empty for anybody. */
+  /** Recipients that alone can read the file; empty for anybody. */
   readonly recipients: readonly string[];
   readonly dryRun: boolean;
   readonly output: Output;
@@ -68,13 +69,14 @@ export interface Exported {
 /** @throws DroverError of any step; nothing is left behind then */
 export async function exportParcel(job: ExportJob): Promise<Exported> {
   if (job.signers.length > 0) assertKeysSatisfy(job.signers, 'rollout', job.trust);
-  await encrypterFor(job.recipients); // a wrong word is told before gigabytes are fetched
+  // Before gigabytes are fetched: a recipient may be mistyped.
+  const encrypter = job.recipients.length === 0 ? null : await encrypterFor(job.recipients);
   const work = makeTempFolder(join(tmpdir(), 'drover-export-'));
   const bundles: Bundle[] = [];
   try {
     for (const folder of job.folders) bundles.push(await openBundle(folder));
     const announced = job.broker === null ? null : await takeAnnounced(job, bundles, work.path);
-    return await pack(job, bundles, announced);
+    return await pack(job, { bundles, announced, encrypter });
   } finally {
     for (const bundle of bundles) await bundle.close();
     await work.remove();
@@ -130,10 +132,16 @@ async function readBoard(link: BrokerLink, job: ExportJob) {
   return { bytes: current, statuses };
 }
 
+interface Gathered {
+  readonly bundles: readonly Bundle[];
+  readonly announced: Announced | null;
+  /** Null: anybody who has the file can read it. */
+  readonly encrypter: Encrypter | null;
+}
+
 async function pack(
   job: ExportJob,
-  bundles: readonly Bundle[],
-  announced: Announced | null,
+  { bundles, announced, encrypter }: Gathered,
 ): Promise<Exported> {
   const contents: Content[] = [contentOf(TRUST_MEMBER, job.trustBytes)];
   if (announced) contents.push(contentOf(ANNOUNCEMENT_MEMBER, announced.bytes));
@@ -152,7 +160,6 @@ async function pack(
   });
   const index = await encodeIndex(fields, job.signers);
   const kind = 'drover-export';
-  const encrypter = job.recipients.length === 0 ? null : await encrypterFor(job.recipients);
   const { parts, bytes } = await writeParcel({
     ...{ out: job.out, split: job.split, kind, index, contents, dryRun: job.dryRun },
     seal: encrypter && (await openSeal(encrypter)),

@@ -64,7 +64,7 @@ export interface Imported {
   /** Whether somebody whom the site trusts has signed which file is newer. */
   readonly isProven: boolean;
   readonly mode: 'republished' | 'announced' | 'uploaded';
-  /** What the file has to announce was announced already: nothing changes but chunks that lacked. */
+  /** The site had announced all of it before: only missing chunks were added. */
   readonly wasThere: boolean;
   readonly bundles: readonly ImportedBundle[];
 }

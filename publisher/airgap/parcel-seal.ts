@@ -24,8 +24,8 @@ export interface ParcelSeal {
 export async function openSeal(encrypter: Encrypter): Promise<ParcelSeal> {
   let start: (pieces: AsyncIterator<Uint8Array>) => void = () => undefined;
   const started = new Promise<AsyncIterator<Uint8Array>>((resolve) => (start = resolve));
-  // What age adds is known from a stream alone, and it asks that stream for bytes at once: they
-  // come when there is something to seal.
+  // age tells how much it adds only for a stream, and asks that stream for bytes at once. So the
+  // stream gives none until there is something to seal.
   const plain = new ReadableStream<Uint8Array>({
     pull: async (to) => {
       const next = await (await started).next();

@@ -82,16 +82,28 @@ export interface AttachmentPart {
 export async function checkAttachments({ manifest, folder }: Bundle): Promise<AttachmentPart[]> {
   const parts: AttachmentPart[] = [];
   for (const one of manifest.attachments) {
-    const { kind } = one;
-    if (!isAttachmentKind(kind)) continue;
-    const attachment = { ...one, kind };
-    const path = join(folder, attachmentPartName(kind));
-    const isThere = (await stat(path).catch(() => null))?.isFile() === true; // else it is lacking
-    const bytes = isThere ? await readSource(kind, path) : null;
-    if (bytes !== null) assertSigned(attachment, bytes);
-    parts.push({ attachment, path, bytes });
+    const part = await checkAttachment(folder, one);
+    if (part) parts.push(part);
   }
   return parts;
+}
+
+/**
+ * @returns null for one of a kind that this program does not know
+ * @throws DroverError ATTACHMENT_MISMATCH, FILE_UNREADABLE
+ */
+export async function checkAttachment(
+  folder: string,
+  signed: Attachment,
+): Promise<AttachmentPart | null> {
+  const { kind } = signed;
+  if (!isAttachmentKind(kind)) return null;
+  const attachment = { ...signed, kind };
+  const path = join(folder, attachmentPartName(kind));
+  const isThere = (await stat(path).catch(() => null))?.isFile() === true; // else it is lacking
+  const bytes = isThere ? await readSource(kind, path) : null;
+  if (bytes !== null) assertSigned(attachment, bytes);
+  return { attachment, path, bytes };
 }
 
 /** `application/spdx+json, 12.3 kB, sha256 0123456789ab` */

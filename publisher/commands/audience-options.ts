@@ -80,7 +80,7 @@ export function readAudience(argv: AudienceArgs, fleet: string): Audience {
   };
 }
 
-/** What an emergency would pass over in silence is refused, like its canaries and approvals. */
+/** Refuses waves and soaks that an emergency would ignore, as its canaries and approvals are. */
 function assertAtOnce(said: { waves?: readonly number[]; soaksMs?: readonly number[] }): void {
   const isAll = said.waves === undefined || said.waves[0] === 100;
   const isNow = said.soaksMs === undefined || said.soaksMs.every((ms) => ms === 0);

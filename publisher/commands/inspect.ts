@@ -9,7 +9,7 @@ import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
-import { attachmentText, checkAttachments } from '../bundle/attachments.ts';
+import { attachmentText, checkAttachment } from '../bundle/attachments.ts';
 import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPayload } from '../bundle/payload-census.ts';
@@ -96,11 +96,10 @@ async function inspectDeltas(bundle: Bundle) {
 }
 
 /** Which there are, each as it is said to be or with what is wrong with it. */
-async function inspectAttachments(bundle: Bundle) {
-  const facts = bundle.manifest.attachments.map(async (attachment) => {
-    const alone = { ...bundle, manifest: { ...bundle.manifest, attachments: [attachment] } };
-    const state = await checkAttachments(alone).then(
-      ([part]) => ({ present: part ? part.bytes !== null : null, problem: null }),
+async function inspectAttachments({ folder, manifest }: Bundle) {
+  const facts = manifest.attachments.map(async (attachment) => {
+    const state = await checkAttachment(folder, attachment).then(
+      (part) => ({ present: part && part.bytes !== null, problem: null }),
       (error: unknown) => ({ present: true, problem: toProblem(error) }),
     );
     return { ...attachment, ...state };

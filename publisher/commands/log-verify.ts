@@ -10,8 +10,9 @@ import { parseManifest } from '../../shared/formats/manifest.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import { formatNote } from '../../shared/tlog/note.ts';
-import { parseLogPolicy, type LogPolicy } from '../../shared/tlog/policy.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { LogBoard } from '../log/log-board.ts';
 import { assertExtends, needLog, openOlder, type OpenedLog } from '../log/read-log.ts';
 import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
@@ -31,13 +32,15 @@ export const withLogVerify = (argv: Argv) =>
 export async function runLogVerify(
   argv: Awaited<ReturnType<typeof withLogVerify>['argv']>,
 ): Promise<void> {
-  const policy = readPolicy(argv.policy);
+  const policy = readLogPolicy(argv.policy);
   const older = argv.since === undefined ? null : openOlder(readOlder(argv.since), policy);
   const log = await readLogOf(brokerOptions(argv), policy);
   if (older) assertExtends(log, older);
   const { checkpoint } = log;
-  if (argv.save !== undefined) assertMaySave(argv.save, log, policy);
-  if (argv.save !== undefined) await saveCheckpoint(argv.save, utf8(formatNote(checkpoint.note)));
+  if (argv.save !== undefined) {
+    assertMaySave(argv.save, log, policy);
+    await saveCheckpoint(argv.save, utf8(formatNote(checkpoint.note)));
+  }
   const entries = log.entries.map(entryFacts);
   const { origin, size, root } = checkpoint;
   const { witnesses, isWitnessed } = log.seen;
@@ -55,9 +58,6 @@ export async function runLogVerify(
     ],
   );
 }
-
-export const readPolicy = (path: string): LogPolicy =>
-  parseLogPolicy(readInput(path, `log policy ${path}`));
 
 function readOlder(path: string): Uint8Array {
   if (existsSync(path)) return readInput(path, `checkpoint ${path}`);

@@ -7,12 +7,13 @@ import { printable } from '../../shared/base/printable.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { LogBoard } from '../log/log-board.ts';
 import { witnessLog, type Witnessed } from '../log/witness.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
-import { readPolicy, saveCheckpoint } from './log-verify.ts';
+import { saveCheckpoint } from './log-verify.ts';
 import { brokerOptions, commandLog, openSigner, withBroker, withKeys } from './options.ts';
 
 export const withWitness = (argv: Argv) =>
@@ -63,7 +64,7 @@ function assertNamed({ witnesses }: LogPolicy, name: string, publicKey: PublicKe
 }
 
 async function witness(argv: WitnessArgs): Promise<Witnessed> {
-  const policy = readPolicy(argv.policy);
+  const policy = readLogPolicy(argv.policy);
   const { name, state: path } = argv;
   const signer = await openSigner(argv);
   assertNamed(policy, name, signer.publicKey);

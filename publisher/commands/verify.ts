@@ -3,10 +3,10 @@
 import type { Argv } from 'yargs';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { makeOutput, readInput } from '../../shared/io/cli.ts';
+import { makeOutput } from '../../shared/io/cli.ts';
+import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { assertLogged } from '../../shared/tlog/logged.ts';
-import { parseLogPolicy } from '../../shared/tlog/policy.ts';
 import { checkAttachments } from '../bundle/attachments.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
 import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
@@ -70,8 +70,7 @@ export function verifyCommand(yargs: Argv): Argv {
 async function checkLog(bundle: Bundle, policyPath: string | undefined) {
   const part = await readLogProof(bundle);
   if (policyPath !== undefined) {
-    const policy = parseLogPolicy(readInput(policyPath, `log policy ${policyPath}`));
-    assertLogged(bundle.manifestBytes, part?.text, policy);
+    assertLogged(bundle.manifestBytes, part?.text, readLogPolicy(policyPath));
   }
   if (part === null) return { log: null, line: [] };
   const by =

@@ -4,13 +4,13 @@
  * sign.
  */
 
-import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
-import { checkpointText, readCheckpoint } from '../../shared/tlog/checkpoint.ts';
+import { checkpointText } from '../../shared/tlog/checkpoint.ts';
 import { inclusionProof, leafHash, rootOf } from '../../shared/tlog/merkle.ts';
 import { formatNote, type Note } from '../../shared/tlog/note.ts';
 import { signatureOf, signNote, verifierOf } from '../../shared/tlog/note-keys.ts';
@@ -95,7 +95,7 @@ function openBefore(
  * @throws DroverError USAGE
  */
 function assertOurs(board: LogBoard, { logs: [ours] }: LogPolicy): void {
-  const head = headOf(board);
+  const { head } = board;
   if (!head || !ours) return;
   const hint = 'give the --origin and the --key with which this log was begun';
   if (head.origin !== ours.name) {
@@ -119,16 +119,11 @@ async function assertAlone(
 ): Promise<void> {
   await board.again();
   const { before, index, manifestBytes } = on;
-  const text = headOf(board)?.note.text ?? null;
+  const text = board.head?.note.text ?? null;
   if (text !== (before?.checkpoint.note.text ?? null)) throw conflict('its checkpoint has changed');
   const entry = board.entries.get(index);
   if (!entry || !bytesEqual(entry, manifestBytes)) throw conflict(`entry ${index} was taken`);
 }
-
-const headOf = (board: LogBoard) => {
-  const { checkpoint: bytes } = board;
-  return bytes && nullIfRefused(() => readCheckpoint(bytes));
-};
 
 /** On an engine that keeps whatever comes last, an older message may come after ours. */
 async function putHead(
@@ -138,7 +133,7 @@ async function putHead(
   for (let look = 1; look <= LIMITS.logLooksMax; look += 1) {
     await board.put(LOG_CHECKPOINT_TOPIC, utf8(formatNote(note)));
     await board.again();
-    const head = headOf(board);
+    const { head } = board;
     const entry = board.entries.get(index);
     const isEntry = entry !== undefined && bytesEqual(entry, manifestBytes);
     if (head?.note.text === note.text && isEntry) return;

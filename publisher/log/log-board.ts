@@ -6,7 +6,7 @@
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { LOG_CHECKPOINT_TOPIC, LOG_FILTER, parseTopic } from '../../shared/formats/topics.ts';
-import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
+import { readCheckpoint, type Checkpoint } from '../../shared/tlog/checkpoint.ts';
 import { Subscription } from '../rollout/subscription.ts';
 import type { BrokerLink } from '../transfer/broker-link.ts';
 import type { HeldLog } from './read-log.ts';
@@ -34,6 +34,12 @@ export class LogBoard implements HeldLog {
 
   get checkpoint(): Uint8Array | null {
     return this.#checkpoint;
+  }
+
+  /** Not verified; null when there is none, or none that can be read. */
+  get head(): Checkpoint | null {
+    const bytes = this.#checkpoint;
+    return bytes && nullIfRefused(() => readCheckpoint(bytes));
   }
 
   get entries(): ReadonlyMap<number, Uint8Array> {
@@ -78,8 +84,7 @@ export class LogBoard implements HeldLog {
   }
 
   #isWhole(): boolean {
-    const bytes = this.#checkpoint;
-    const head = bytes && nullIfRefused(() => readCheckpoint(bytes));
+    const { head } = this;
     return head === null || this.#entries.size >= head.size;
   }
 

@@ -15,7 +15,7 @@ import {
 } from '../../shared/tlog/merkle.ts';
 import { seenBy, type LogPolicy, type SeenCheckpoint } from '../../shared/tlog/policy.ts';
 
-/** What a broker holds of it. */
+/** The log as a broker holds it, not verified. */
 export interface HeldLog {
   readonly checkpoint: Uint8Array | null;
   readonly entries: ReadonlyMap<number, Uint8Array>;
@@ -43,13 +43,13 @@ export function openLog(
     if ([...entries.keys()].every((index) => index === 0)) return null;
     throw invalid('there are entries and no checkpoint');
   }
-  const seen = seenBy(readCheckpoint(bytes), policy);
+  const checkpoint = readCheckpoint(bytes);
+  const seen = seenBy(checkpoint, policy);
   if (seen.fault !== null) throw invalid(seen.fault);
-  return { ...openEntries(bytes, entries), seen };
+  return { ...openEntries(checkpoint, entries), seen };
 }
 
-function openEntries(bytes: Uint8Array, entries: HeldLog['entries']): Omit<OpenedLog, 'seen'> {
-  const checkpoint = readCheckpoint(bytes);
+function openEntries(checkpoint: Checkpoint, entries: HeldLog['entries']): Omit<OpenedLog, 'seen'> {
   const held: Uint8Array[] = [];
   for (let index = 0; index < checkpoint.size; index += 1) {
     const entry = entries.get(index);
@@ -74,8 +74,8 @@ export function openMendable(
   since: Uint8Array,
 ): OpenedLog {
   if (bytes === null) throw invalid('there is no checkpoint');
-  const seen = seenBy(readCheckpoint(bytes), policy);
-  const log = { ...openEntries(bytes, entries), seen };
+  const checkpoint = readCheckpoint(bytes);
+  const log = { ...openEntries(checkpoint, entries), seen: seenBy(checkpoint, policy) };
   assertExtends(log, openOlder(since, policy));
   return log;
 }

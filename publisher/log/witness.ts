@@ -1,14 +1,13 @@
 /**
  * A witness: it cosigns a head of the log only when that holds all that the head before it held.
- * What it saw is on its disk before anybody else sees its signature.
+ * It writes the head to its disk before anybody else sees its signature.
  */
 
-import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { LOG_CHECKPOINT_TOPIC } from '../../shared/formats/topics.ts';
-import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
 import {
   formatNote,
   withSignature,
@@ -24,7 +23,7 @@ export interface WitnessJob {
   readonly policy: LogPolicy;
   readonly name: string;
   readonly signer: Signer;
-  /** What it cosigned last; null the first time. */
+  /** The head that it cosigned last; null the first time. */
   readonly state: Uint8Array | null;
   readonly nowMs: number;
   /** Durable when it resolves. */
@@ -72,8 +71,7 @@ async function putCosigned(board: LogBoard, note: Note, mine: NoteSignature): Pr
     // drover-broker refuses a head that lacks a line which came meanwhile: it is read anew.
     refusal = await board.put(LOG_CHECKPOINT_TOPIC, bytes).then(() => null, onlyConflict);
     await board.again();
-    const { checkpoint: kept } = board;
-    const head = kept && nullIfRefused(() => readCheckpoint(kept));
+    const { head } = board;
     if (head?.note.text !== note.text) {
       throw new DroverError('LOG_CONFLICT', 'witness log: its checkpoint has changed meanwhile');
     }

@@ -8,7 +8,7 @@ import type { Rollout, RolloutFields } from '../../shared/formats/announcement.t
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import { isAbout } from '../../shared/rules/release-identity.ts';
+import { isAbout, releaseOf } from '../../shared/rules/release-identity.ts';
 import { manifestOf, type LedStatus, type Newcomer } from './overlap.ts';
 
 const HINT = 'give it an id of its own: leave --id out, or name another; its waves begin anew then';
@@ -45,5 +45,5 @@ const nameOf = ({ name, version }: Manifest): string => `${name} ${version}`;
 /** A controller of 0.1 does not say which release it meant: nothing is assumed then. */
 function isSameRelease(led: LedStatus, rollout: RolloutFields): boolean {
   const manifest = base64ToBytes(rollout.manifest);
-  return led.release !== undefined && manifest !== null && isAbout(led, manifest);
+  return led.release !== undefined && manifest !== null && isAbout(led, releaseOf(manifest));
 }

@@ -67,13 +67,13 @@ function hasEnded(rollout: RolloutAnswer): boolean {
 interface Ending {
   readonly code: ErrorCode;
   readonly why: string;
-  /** That of the code where it is left out. */
+  /** The hint of the code applies where this is left out. */
   readonly hint?: string;
 }
 
 type End = Exclude<NonNullable<ReturnType<typeof endOf>>, 'complete'>;
 
-/** What `watch` says of each end that is no success. */
+/** Lists the failures of `watch`, one for each end that is no success. */
 function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
   const waits = (): string => `waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
   const code = 'ROLLOUT_ROBOTS_UNABLE';

@@ -70,7 +70,7 @@ export async function explainAtRest(
   return { agent, isWhole, components, lines: [first, ...found.flatMap(({ lines }) => lines)] };
 }
 
-/** What this user may not read is no root that lost something. */
+/** A root that this user may not read counts as closed, and not as one that lost something. */
 async function readable(disk: Disk, one: ComponentRoot, on: RootsAtRest): Promise<ComponentAtRest> {
   try {
     return await explainRoot(disk, one, on);

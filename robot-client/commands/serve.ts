@@ -8,10 +8,10 @@ import { toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
-import { makeLog, readInput } from '../../shared/io/cli.ts';
+import { makeLog } from '../../shared/io/cli.ts';
+import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
-import { parseLogPolicy, type LogPolicy } from '../../shared/tlog/policy.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
@@ -43,11 +43,13 @@ async function runAgent(args: AgentArgs): Promise<void> {
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
+  // A policy that cannot be read ends the start: an agent without it would take anything.
+  const policyPath = args['require-log'];
   const agent = new Agent({
     robot: parseRobotId(args.id),
     roots,
     trust: readTrustFile(args.trust),
-    logPolicy: readLogPolicy(args['require-log']),
+    logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: machineModel(),
     tags: parseTags(args.tags),
@@ -78,11 +80,6 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
-}
-
-/** @throws DroverError FILE_UNREADABLE, LOG_POLICY_INVALID: an agent without it would take anything */
-function readLogPolicy(path: string | undefined): LogPolicy | null {
-  return path === undefined ? null : parseLogPolicy(readInput(path, `log policy ${path}`));
 }
 
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {

@@ -56,7 +56,7 @@ export const moveAway = (path: string): string =>
 const forbiddenHint = (path: string): string =>
   `${whoAmI()} may not do this: ls -ld ${closedAt(path)} shows whose it is; run the command as that user (the one of the agent) or as root, or give it back with chown`;
 
-/** What this user can look at: a folder that may not be entered hides what is in it. */
+/** Finds the path that `ls -ld` can show: a folder that may not be entered hides its contents. */
 function closedAt(path: string): string {
   try {
     lstatSync(path);

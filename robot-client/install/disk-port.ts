@@ -6,7 +6,7 @@
 
 export type PathKind = 'file' | 'folder' | 'link' | 'other' | 'absent';
 
-/** What stands somewhere, in a sentence. */
+/** Names the kind of a path in a sentence: `a folder`. */
 export const inWords = (kind: PathKind): string =>
   kind === 'other' ? 'something else' : `a ${kind}`;
 

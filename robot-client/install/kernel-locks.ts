@@ -19,7 +19,7 @@ export function isLocked(path: string): boolean {
   return locked().includes(id);
 }
 
-/** Where inodes of a folder are others for the list than for who looks. */
+/** The list of the kernel shows other inodes of its folders than stat(2) does. */
 const OVERLAY_FS = 0x794c7630;
 
 /**

@@ -63,7 +63,7 @@ async function lead(disk: Disk, layout: Layout, version: string): Promise<true> 
 interface ByLinksFound {
   /** Why what boots is not whole. */
   readonly problem: Problem | null;
-  /** What is led to instead. */
+  /** The version that `active` is led to instead. */
   readonly to: string | null;
   /** Why that is not whole either: better than nothing, and to be told before it boots. */
   readonly damage: Problem | null;

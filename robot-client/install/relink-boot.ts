@@ -23,7 +23,7 @@ export async function relinkAtBoot(disk: Disk, layout: Layout, on: RelinkAtBoot)
   const isChosen = release !== undefined;
   if (!isChosen) await linkOnTrial(disk, layout, on);
   const find = () => planRelink(disk, layout, on);
-  // What a person asked for and cannot be done ends it, before a boot is counted.
+  // A choice of a person that cannot be followed ends the recovery before a boot is counted.
   const plan = isChosen ? await find() : await words.tried(find);
   if (plan === null) return;
   if ('ask' in plan) return words.note(plan.ask);
@@ -31,7 +31,7 @@ export async function relinkAtBoot(disk: Disk, layout: Layout, on: RelinkAtBoot)
     await tryBeside(disk, layout, { slot: 'active', version: plan.version });
     return true;
   };
-  // What cannot be linked now is not remembered as linked.
+  // The state must not name a release as linked that cannot be linked now.
   if (!(isChosen ? await tryOut() : await words.tried(tryOut))) return;
   // The state comes first: a link that it does not know would count as one of the image.
   const next = relinked(state, plan, Date.now());

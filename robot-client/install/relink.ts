@@ -24,7 +24,7 @@ import { removeSameRollback } from '../update/swap.ts';
 import { pointSlot, removeLink } from './slot-links.ts';
 import { assertOwnActive, versionOf, type Slot, type Slots } from './slots.ts';
 import { askWhich, chooseUnlinked, isUnlinked, leadsNowhere } from './unlinked.ts';
-import { wholeReleases } from './whole-releases.ts';
+import { isWholeRelease, wholeReleases } from './whole-releases.ts';
 
 export interface RelinkInput {
   readonly component: string;
@@ -74,8 +74,8 @@ export async function planRelink(
 }
 
 /**
- * What is on probation, by the state, and has no link. What was linked because a link was gone is
- * linked again; what an update installed only where nothing whole can be gone back to.
+ * Plans a link for the release that is on probation and has none. A release that `recover` linked is
+ * linked again; one that an update installed only where nothing whole can be gone back to.
  * @returns null when there is nothing to link
  */
 export async function planOnTrial(
@@ -87,12 +87,9 @@ export async function planOnTrial(
   const { active, rollback } = await readSlots(disk, layout);
   if (!leadsNowhere(active)) return null;
   const until = performance.now() + LIMITS.recoverHashMs;
-  const isWhole = async (version: string | null): Promise<boolean> => {
-    if (version === null) return false;
-    const mayHash = (): boolean => performance.now() < until;
-    const look = { tree: releaseFolder(layout, version), mayHash, known: new Set<string>() };
-    return (await checkRelease(disk, layout, { version, ...look })).kind === 'whole';
-  };
+  const isWhole = async (version: string | null): Promise<boolean> =>
+    version !== null &&
+    (await isWholeRelease(disk, layout, version, () => performance.now() < until));
   const { version, previousVersion } = job;
   if (!(await isWhole(version))) return null;
   const hasPrevious = await isWhole(previousVersion);

@@ -134,7 +134,7 @@ export async function besideFor(disk: Disk, layout: Layout, link: string): Promi
   return second;
 }
 
-/** What stands where a link of ours is made, and is none: it is never removed. */
+/** Refuses a place for our link at which something else stands: that is never removed. */
 async function strangerAt(disk: Disk, path: string): Promise<DroverError | null> {
   const kind = await disk.kind(path);
   if (kind === 'absent' || kind === 'link') return null;
@@ -142,7 +142,7 @@ async function strangerAt(disk: Disk, path: string): Promise<DroverError | null>
   return new DroverError('NOT_A_FILE', `link ${path}: ${inWords(kind)} stands there`, { hint });
 }
 
-/** What stands where the next swap makes its links: an update is refused for it. */
+/** Lists things in the places where the next swap makes its links: they refuse an update. */
 export async function besideProblems(disk: Disk, layout: Layout): Promise<DroverError[]> {
   const found: DroverError[] = [];
   for (const slot of SLOTS) {

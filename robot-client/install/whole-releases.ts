@@ -21,10 +21,20 @@ export async function wholeReleases(
   const names = (await disk.list(layout.releases)).filter(isVersion);
   const whole: string[] = [];
   for (const version of names.slice(0, LIMITS.releaseNamesMax)) {
-    const input = { version, tree: releaseFolder(layout, version), mayHash, known: NONE };
-    if ((await checkRelease(disk, layout, input)).kind === 'whole') whole.push(version);
+    if (await isWholeRelease(disk, layout, version, mayHash)) whole.push(version);
   }
   return whole;
+}
+
+/** Also false for a release that cannot be looked at. @param mayHash as for `wholeReleases` */
+export async function isWholeRelease(
+  disk: Disk,
+  layout: Layout,
+  version: string,
+  mayHash: () => boolean,
+): Promise<boolean> {
+  const input = { version, tree: releaseFolder(layout, version), mayHash, known: NONE };
+  return (await checkRelease(disk, layout, input)).kind === 'whole';
 }
 
 /** Versions with a folder in releases/ and a record of Drover's: a recipe or a seal. */

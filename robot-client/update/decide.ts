@@ -14,10 +14,14 @@ import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { OfferedRelease, RunningRelease } from '../../shared/rules/release-identity.ts';
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { brokenBound } from '../../shared/rules/release-word.ts';
-import { isAbout } from '../../shared/rules/release-identity.ts';
+import {
+  isAbout,
+  releaseOf,
+  type OfferedRelease,
+  type RunningRelease,
+} from '../../shared/rules/release-identity.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { assertLogged } from '../../shared/tlog/logged.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
@@ -254,7 +258,7 @@ function artifactMismatch(
 
 /** An id that was used again: what was told of the release before is no word about this one. */
 const ofRelease = (found: Progress | undefined, manifest: Uint8Array | null) =>
-  found && (manifest === null || isAbout(found, manifest)) ? found : undefined;
+  found && (manifest === null || isAbout(found, releaseOf(manifest))) ? found : undefined;
 
 export interface RecallFacts {
   readonly state: MachineState;

@@ -19,7 +19,7 @@ export const PAYLOAD_FILE = 'payload.tar.gz';
 export const SIGNATURE_FILE = 'signature.sig';
 /** Further 64-byte signatures one after the other, for release thresholds above 1. */
 export const COSIGNATURES_FILE = 'cosignatures.sig';
-/** That its manifest stands in a transparency log. Made after the signature, and not hashed by it. */
+/** Proof that the log holds the manifest. It is made after the signature, which does not cover it. */
 export const LOG_PROOF_FILE = 'log.tlog-proof';
 export const DELTAS_FOLDER = 'deltas';
 export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/${fromVersion}.zst`;

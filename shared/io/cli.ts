@@ -88,7 +88,7 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
 }
 
 /**
- * What cannot be written ends no program: a broker whose log is on a full disk serves its robots,
+ * A failed write ends no program: a broker whose log is on a full disk serves its robots,
  * and `recover` mends what it came to mend. A reader that has seen enough, such as `head`, is no
  * failure at all. Node throws at once what a file refuses, and emits what a pipe does.
  * @returns failures of standard output, as they come

@@ -34,7 +34,7 @@ function onSignal(signal: NodeJS.Signals): void {
     }
   }
   for (const one of SIGNALS) process.off(one, onSignal);
-  // Who listens as well ends in a way of their own.
+  // Another listener of this signal ends the program in its own way.
   if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
 }
 

@@ -10,7 +10,7 @@ import { readInput } from './cli.ts';
 
 const SUFFIX = '.update';
 
-/** Where the signed update of a trust file stands: what `trust publish` takes. */
+/** Returns the path of the signed update beside a trust file, which `trust publish` takes. */
 export const updatePath = (trustPath: string): string => `${trustPath}${SUFFIX}`;
 
 /**

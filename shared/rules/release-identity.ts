@@ -60,11 +60,11 @@ export function runsRelease(
 export const releaseOf = (manifest: Uint8Array): Sha256Hex => sha256Hex(manifest);
 
 /**
- * Whether progress is about the release with this manifest. People use an id again, and what was
+ * Whether progress is about this release (`releaseOf`). People use an id again, and what was
  * true of the release before must not open, stop or take back another one. A controller of 0.1
  * does not say it.
  */
 export const isAbout = (
   progress: { readonly release?: string | undefined },
-  manifest: Uint8Array,
-): boolean => progress.release === undefined || progress.release === releaseOf(manifest);
+  release: Sha256Hex,
+): boolean => progress.release === undefined || progress.release === release;

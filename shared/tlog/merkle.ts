@@ -69,7 +69,7 @@ export function isIncluded(
   return last === 0 && bytesEqual(hash, root);
 }
 
-/** That the first `size` leaves are a tree inside of this one. @param size up to that of the tree */
+/** Proves that the first `size` leaves are a tree inside this one. @param size at most its own */
 export function consistencyProof(leaves: Hashes, size: number): Uint8Array[] {
   return size === 0 ? [] : subProof(leaves, size, true);
 }

@@ -67,7 +67,7 @@ export function parseVerifier(text: string, role: NoteRole): Verifier {
 
 const TIME_BYTES = 8;
 
-/** What a witness signs: "as of this second, the largest tree that I know of this log". */
+/** The text that a witness signs: "as of this second, the largest tree that I know of this log". */
 const cosigned = (text: string, seconds: bigint): Uint8Array =>
   utf8(`cosignature/v1\ntime ${seconds}\n${text}`);
 

@@ -11,7 +11,7 @@ export interface NoteSignature {
   readonly name: string;
   /** 8 hex digits. */
   readonly keyId: string;
-  /** What follows the key id: as the algorithm of the key has it. */
+  /** The bytes behind the key id; their form depends on the algorithm of the key. */
   readonly bytes: Uint8Array;
 }
 

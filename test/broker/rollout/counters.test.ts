@@ -18,6 +18,7 @@ import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
+import { releaseOf } from '../../../shared/rules/release-identity.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT, AT_MS, makeState, robotId } from '../reports.ts';
 
@@ -35,7 +36,11 @@ const announcement = openAnnouncement(
 );
 const [rollout] = announcement.rollouts;
 assert.ok(rollout);
-const plan: Plan = { rollout, manifest: parseManifest(bundle.manifestBytes), announcement };
+const { manifestBytes } = bundle;
+const plan: Plan = {
+  ...{ rollout, manifest: parseManifest(manifestBytes), announcement },
+  release: releaseOf(manifestBytes),
+};
 
 type Usage = NonNullable<ComponentStateFields['usage']>[number];
 type Did = Partial<Omit<Usage, 'stint' | 'version' | 'rollout'>>;

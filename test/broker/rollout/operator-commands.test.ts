@@ -11,6 +11,7 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { openAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
+import { releaseOf } from '../../../shared/rules/release-identity.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
@@ -230,7 +231,9 @@ test('a rollout out of a backup has its soak stand still since the backup', asyn
   const { rollouts, ...announcement } = openAnnouncement(bytes, world.fleet.trust);
   const [rollout] = rollouts;
   assert.ok(rollout);
-  const plan = { rollout, manifest: parseManifest(bundle.manifestBytes), announcement };
+  const { manifestBytes } = bundle;
+  const release = releaseOf(manifestBytes);
+  const plan = { rollout, manifest: parseManifest(manifestBytes), release, announcement };
   const begun = { ...beginRun(plan, 0), soakSinceMs: world.nowMs - 4_000 };
   const backupAt = new Date(world.nowMs).toISOString();
   const at = new Date(world.nowMs + 86_400_000).toISOString();

@@ -1,27 +1,21 @@
 /** Slots that a person spoilt: put aside by `adopt`, and led somewhere again by `recover`. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
-import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { takeOver } from '../../../robot-client/install/take-over.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 /** 1.1.0 runs and 1.0.0 ran before it. @param lastActive what the state remembers of that */
 async function installed(t: TestContext, lastActive: string | null = '1.1.0') {
   const layout = layoutOf(join(await tempFolder(t), 'app'));
-  for (const version of ['1.0.0', '1.1.0']) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), version);
-    await chmod(join(tree, 'bin/run'), 0o755);
-    await writeSeal(realDisk, layout, { version, tree });
-  }
+  for (const version of ['1.0.0', '1.1.0']) await makeSealedRelease(layout, version);
   await mkdir(layout.state);
   await writeFile(layout.machineFile, encodeMachineState({ ...freshState(), lastActive }));
   await link(layout, { active: 'releases/1.1.0', rollback: 'releases/1.0.0' });

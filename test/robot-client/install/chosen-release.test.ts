@@ -12,7 +12,6 @@ import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/inst
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { relinked } from '../../../robot-client/update/lost-state.ts';
-import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import {
   encodeMachineState,
   freshState,
@@ -22,6 +21,7 @@ import {
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
 import { jobTo } from './root-worlds.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
 
@@ -34,12 +34,7 @@ async function linkless(
   const root = join(await tempFolder(t), 'app');
   const layout = layoutOf(root);
   await mkdir(layout.state, { recursive: true });
-  for (const version of versions) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`, { mode: 0o755 });
-    await writeSeal(realDisk, layout, { version, tree });
-  }
+  for (const version of versions) await makeSealedRelease(layout, version);
   if (state) await writeFile(layout.machineFile, encodeMachineState(state));
   return layout;
 }

@@ -30,6 +30,7 @@ import { readSlots } from '../../../robot-client/install/read-slots.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { Bench } from '../bench.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 const NOBODY = 65_534;
 const AS_NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
@@ -46,12 +47,7 @@ function canBecome(t: TestContext): boolean {
 async function installed(t: TestContext): Promise<Layout> {
   const root = join(await tempFolder(t), 'app');
   const layout = layoutOf(root);
-  for (const version of VERSIONS) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`, { mode: 0o755 });
-    await writeSeal(realDisk, layout, { version, tree });
-  }
+  for (const version of VERSIONS) await makeSealedRelease(layout, version);
   await symlink('releases/1.1.0', layout.active);
   await symlink('releases/1.0.0', layout.rollback);
   await mkdir(layout.state);

@@ -4,14 +4,13 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { realDisk } from '../../../robot-client/install/disk.ts';
-import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
+import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/install/recover.ts';
-import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 const NEWER = JSON.stringify({ ...freshState(), schema: 999 });
 
@@ -33,10 +32,7 @@ async function play(t: TestContext, code: (typeof CLOSED)[number], world: World)
   const { versions, lost = [], gone = [], active, rollback } = world;
   await mkdir(layout.state, { recursive: true });
   for (const version of versions) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`, { mode: 0o755 });
-    await writeSeal(realDisk, layout, { version, tree });
+    const tree = await makeSealedRelease(layout, version);
     if (lost.includes(version)) await rm(join(tree, 'bin/run'));
     if (gone.includes(version)) await rm(tree, { recursive: true });
   }

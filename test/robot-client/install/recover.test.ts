@@ -28,6 +28,7 @@ import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';
 import { announce, makeRollout, makeWorld, NOW } from '../world.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
 
@@ -36,12 +37,7 @@ async function installed(t: TestContext) {
   const root = join(await tempFolder(t), 'app');
   const layout = layoutOf(root);
   for (const version of [OLD, NEW]) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`);
-    await chmod(join(tree, 'bin/run'), 0o755);
-    await writeFile(join(tree, 'mod.pyc'), 'byte code');
-    await writeSeal(realDisk, layout, { version, tree });
+    await makeSealedRelease(layout, version, { 'mod.pyc': 'byte code' });
   }
   await symlink(`releases/${NEW}`, layout.active);
   await symlink(`releases/${OLD}`, layout.rollback);

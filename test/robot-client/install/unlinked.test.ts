@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import {
-  chmod,
   mkdir,
   readdir,
   readFile,
@@ -33,19 +32,14 @@ import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet } from '../bench.ts';
 import { NOW } from '../world.ts';
 import { jobTo } from './root-worlds.ts';
+import { makeSealedRelease } from './sealed-release.ts';
 
 /** Sealed releases, and nothing that leads to one of them. */
 async function rootOf(t: TestContext, ...versions: string[]) {
   const root = join(await tempFolder(t), 'app');
   const layout = layoutOf(root);
   await mkdir(layout.state, { recursive: true });
-  for (const version of versions) {
-    const tree = releaseFolder(layout, version);
-    await mkdir(join(tree, 'bin'), { recursive: true });
-    await writeFile(join(tree, 'bin/run'), `echo ${version}\n`);
-    await chmod(join(tree, 'bin/run'), 0o755);
-    await writeSeal(realDisk, layout, { version, tree });
-  }
+  for (const version of versions) await makeSealedRelease(layout, version);
   const recover = (release?: string) =>
     recoverComponent({
       ...{ component: 'app', root, disk: realDisk, hooksFolder: join(root, 'no-hooks') },
