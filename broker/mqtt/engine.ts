@@ -119,6 +119,7 @@ export class Engine implements EnginePort {
       (client) => this.sessions.ownerOf(client),
     );
     this.#aedes = await Aedes.createBroker({
+      id: await persistence.nextRun(),
       persistence,
       concurrency: LIMITS.deliverySlots,
       connectTimeout: LIMITS.connectTimeoutMs,
@@ -154,10 +155,11 @@ export class Engine implements EnginePort {
       },
       authorizeForward: (client, packet) => {
         const may = this.#mayReceive(client, packet.topic);
-        return may && !this.#copies.isCopy(client, packet) ? packet : null;
+        if (!may || persistence.comesFromQueue(client, packet)) return null;
+        return this.#copies.isCopy(client, packet) ? null : packet;
       },
       published: (packet, _client, done) => {
-        this.#forgetJournal(packet);
+        this.#onPublished(packet);
         done(null);
       },
     });
@@ -240,12 +242,8 @@ export class Engine implements EnginePort {
       log.debug({ client: client?.id, error: error.message }, 'client error');
     this.#aedes.on('clientError', quiet);
     this.#aedes.on('connectionError', quiet);
-    this.#aedes.on(
-      'error' as 'closed',
-      ((error: unknown) => {
-        log.error({ error: String(error) }, 'engine error');
-      }) as () => void,
-    );
+    const onError = (error: unknown): void => log.error({ error: String(error) }, 'engine error');
+    this.#aedes.on('error' as 'closed', onError as () => void);
     // Who was on the way in when credentials changed was not yet among those that were looked at.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
@@ -275,6 +273,7 @@ export class Engine implements EnginePort {
     this.#identities.set(client, login.identity);
     this.sessions.own(client, login.owner);
     this.sessions.use(client, login.identity);
+    if (keepsSession(client)) this.#options.persistence.beginDrain(client);
     if (login.isCertified) this.#certified.add(client);
     return null;
   }
@@ -348,7 +347,8 @@ export class Engine implements EnginePort {
     this.#journaled.set(packet, await this.#options.journal.add({ topic, payload, qos }));
   }
 
-  #forgetJournal(packet: object): void {
+  #onPublished(packet: object): void {
+    this.#options.persistence.published(packet);
     const key = this.#journaled.get(packet);
     if (key === undefined) return;
     this.#options.journal.remove(key).catch((error: unknown) => {

@@ -6,7 +6,9 @@
  */
 
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
+import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setImmediate as loopTurns } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
@@ -16,7 +18,9 @@ import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
 import { queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
+import { packetKey, SessionDrain, type QueuedPacket } from './session-drain.ts';
 import { SessionFilters } from './session-filters.ts';
+import { TopicLanes } from './topic-mutex.ts';
 
 export interface StoredPacket {
   cmd: 'publish';
@@ -42,11 +46,17 @@ const SUBSCRIPTIONS = {
 } as const;
 
 /** Beside Aedes' own keys: whose session it is. */
+const TEXT = { valueEncoding: 'utf8' } as const;
 const OWNERS = { gte: 'owners:', lt: 'owners;', valueEncoding: 'utf8' } as const;
+/** Counts the starts of the broker, in whose order messages are queued. */
+const STARTS = 'starts';
 const OUTGOING = { gte: 'outgoing:', lt: 'outgoing;', valueEncoding: 'buffer' } as const;
 const NO_OWNER: SessionRecord = { owner: null, awayMs: 0 };
 
-type Deliverable = { topic: string; payload: Uint8Array; qos: 0 | 1 | 2; retain: boolean };
+/** Numbered when it is written to a client. */
+type Sent = { readonly messageId?: number | undefined };
+type Headed = { topic: string; qos: 0 | 1 | 2; retain: boolean };
+type Deliverable = Headed & { payload: Uint8Array };
 
 export interface PersistenceOptions {
   readonly sessions: SessionsDatabase;
@@ -64,6 +74,11 @@ export class DroverPersistence extends AsyncLevelPersistence {
   #mayKeep: (client: object, filter: string) => boolean = () => false;
   #ownerOf: (client: object) => string = () => ANYONE;
   readonly #queues = new SerialQueue();
+  readonly #drains = new WeakMap<object, SessionDrain>();
+  /** Messages in queues that the engine has yet to send to those who are connected. */
+  readonly #onTheirWay = new Set<string>();
+  /** By session: what one is sent is marked in its queue in the order in which it is written. */
+  readonly #updates = new TopicLanes();
 
   constructor(options: PersistenceOptions) {
     super(options.sessions);
@@ -124,6 +139,70 @@ export class DroverPersistence extends AsyncLevelPersistence {
   async use(session: string, owner: string): Promise<void> {
     const record = this.#book.use(session, owner);
     if (record) await this.#store([{ session, ...record }]);
+  }
+
+  /**
+   * The name of this run of the broker, which begins the key of each message that it queues. Names
+   * of later runs sort after it, so that a queue keeps its order over restarts; they all sort after
+   * the random names of 0.1.
+   */
+  async nextRun(): Promise<string> {
+    const before = Number((await this.#sessions.get(STARTS, TEXT)) ?? 0);
+    try {
+      await this.#sessions.put(STARTS, String(before + 1), TEXT);
+    } catch (error) {
+      // The next start would take the same name, and write over what this one queued.
+      this.#log.warn({ error: String(error) }, 'start could not be counted');
+      return randomUUID();
+    }
+    return `run-${String(before + 1).padStart(12, '0')}`;
+  }
+
+  /** Call before its first message: until its queue is empty, this client gets all from there. */
+  beginDrain(client: object): void {
+    this.#drains.set(client, new SessionDrain());
+  }
+
+  /** True when this message reaches the client from the queue of its session, and not directly. */
+  comesFromQueue(client: ClientLike, packet: QueuedPacket & Sent & Headed): boolean {
+    const drain = this.#drains.get(client);
+    const isQueued = packet.qos > 0 && !packet.retain && packet.messageId === undefined;
+    if (!drain || !isQueued || !packet.brokerId) return false;
+    const keeps = this.#filters.match(packet.topic).some(({ clientId }) => clientId === client.id);
+    const holds = keeps && drain.holds(packet);
+    if (drain.isOver) this.#drains.delete(client);
+    return holds;
+  }
+
+  /** The engine has sent this message to all who are connected. */
+  published(packet: QueuedPacket): void {
+    this.#onTheirWay.delete(packetKey(packet));
+  }
+
+  override outgoingStream(client: ClientLike): Readable {
+    const drain = this.#drains.get(client) ?? new SessionDrain();
+    return Readable.from(this.#drained(client, drain), { objectMode: true, highWaterMark: 1 });
+  }
+
+  /** Aedes writes what it is given here one by one, and begins each with `outgoingUpdate`. */
+  async *#drained(client: ClientLike, drain: SessionDrain): AsyncGenerator<QueuedPacket> {
+    for (;;) {
+      const { held } = drain;
+      let handed = 0;
+      const queue: AsyncIterable<QueuedPacket> = super.outgoingStream(client);
+      for await (const packet of queue) {
+        if (!drain.hand(packet, this.#onTheirWay.has(packetKey(packet)))) continue;
+        handed += 1;
+        yield packet;
+      }
+      if (handed > 0) continue;
+      drain.giveUp(held);
+      await drain.written();
+      await loopTurns(); // the last one is written right after its update
+      if (!drain.tryEnd()) continue;
+      if (drain.isOver) this.#drains.delete(client);
+      return;
+    }
   }
 
   /** True when something is kept for this client id. */
@@ -223,8 +302,9 @@ export class DroverPersistence extends AsyncLevelPersistence {
    */
   override async outgoingEnqueueCombi(
     subscriptions: readonly { clientId: string }[],
-    packet: Deliverable,
+    packet: Deliverable & QueuedPacket,
   ): Promise<unknown> {
+    if (subscriptions.length > 0) this.#onTheirWay.add(packetKey(packet));
     return await this.#queues.run(() => super.outgoingEnqueueCombi(subscriptions, packet));
   }
 
@@ -261,15 +341,17 @@ export class DroverPersistence extends AsyncLevelPersistence {
    */
   override async outgoingUpdate(client: ClientLike, packet: object): Promise<void> {
     try {
-      await super.outgoingUpdate(client, packet);
+      await this.#updates.run(client.id, () => super.outgoingUpdate(client, packet));
     } catch (error) {
       if (!(error instanceof Error && error.message === 'no such packet')) throw error;
+    } finally {
+      this.#drains.get(client)?.wrote(packet);
     }
   }
 
   /** A clean session has no queue: its PUBACKs must not ask the database. */
-  override async outgoingClearMessageId(client: ClientLike, packet: object): Promise<unknown> {
-    if (client.clean === true) return undefined;
+  override async outgoingClearMessageId(client: ClientLike, packet: Sent): Promise<unknown> {
+    if (client.clean === true || packet.messageId === undefined) return undefined;
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);
     if (!cleared) return cleared;
     this.#book.unqueue(client.id, queuedBytes(cleared as Deliverable));

@@ -1,0 +1,99 @@
+/** The order of messages for a session that comes back while more are published (MQTT 3.1.1 §4.6). */
+
+import assert from 'node:assert/strict';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../helpers/wait-until.ts';
+import { startBrokerChild } from './broker-child.ts';
+
+const TOPIC = 'fleet/robots/r1/events';
+const FILTER = 'fleet/robots/+/events';
+const AWAY = { clientId: 'away', clean: false } as const;
+
+async function meet(t: TestContext, url: string, options: IClientOptions): Promise<MqttClient> {
+  const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
+  t.after(() => client.endAsync(true));
+  await new Promise<void>((resolve, reject) => {
+    client.once('connect', () => resolve());
+    client.once('error', reject);
+  });
+  return client;
+}
+
+/** Numbers as they come, from before the first: the queue begins with CONNACK. */
+async function comeBack(t: TestContext, url: string): Promise<number[]> {
+  const client = mqtt.connect(url, { reconnectPeriod: 0, ...AWAY });
+  t.after(() => client.endAsync(true));
+  const numbers: number[] = [];
+  client.on('message', (_topic, payload) => numbers.push(Number(payload.toString())));
+  await new Promise<void>((resolve) => client.once('connect', () => resolve()));
+  return numbers;
+}
+
+/** A robot that publishes numbers without pause, until it is stopped. */
+class Stream {
+  #count = 0;
+  #isOn = true;
+  #running: Promise<void> = Promise.resolve();
+
+  get count(): number {
+    return this.#count;
+  }
+
+  start(client: MqttClient): void {
+    this.#isOn = true;
+    this.#running = this.#run(client);
+  }
+
+  async reach(count: number): Promise<void> {
+    await waitUntil(`${count} messages`, () => this.#count >= count);
+  }
+
+  async stop(): Promise<void> {
+    this.#isOn = false;
+    await this.#running;
+  }
+
+  async #run(client: MqttClient): Promise<void> {
+    while (this.#isOn) {
+      const some = Array.from({ length: 5 }, () =>
+        client.publishAsync(TOPIC, String(this.#count++), { qos: 1 }),
+      );
+      await Promise.all(some);
+      await sleep(5);
+    }
+  }
+}
+
+test('a session that comes back into a stream gets each message once and in order', async (t) => {
+  const first = await startBrokerChild(t);
+  const away = await meet(t, first.url, AWAY);
+  await away.subscribeAsync(FILTER, { qos: 1 });
+  await away.endAsync();
+  const stream = new Stream();
+  stream.start(await meet(t, first.url, { clientId: 'robot-r1' }));
+  await stream.reach(200);
+  await stream.stop();
+
+  // What a later run of the broker queues comes after what an earlier one did.
+  let broker = first;
+  for (const queued of [300, 400]) {
+    broker.child.kill('SIGTERM');
+    await broker.child.exit;
+    broker = await startBrokerChild(t, { data: broker.data });
+    stream.start(await meet(t, broker.url, { clientId: 'robot-r1' }));
+    await stream.reach(queued);
+    if (queued < 400) await stream.stop();
+  }
+  const numbers = await comeBack(t, broker.url);
+  await stream.reach(stream.count + 300);
+  await stream.stop();
+  await waitUntil('all of them', () => new Set(numbers).size === stream.count, {
+    look: () => `${new Set(numbers).size} of ${stream.count}`,
+  });
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: stream.count }, (_, nth) => nth),
+  );
+});
