@@ -10,7 +10,7 @@ import type { Effect } from '../robot-client/update/machine.ts';
 import { freshState, type Job } from '../robot-client/update/state.ts';
 import { runEffect, type EffectContext } from '../robot-client/update/effects.ts';
 import { realDisk } from '../robot-client/install/disk.ts';
-import { prepareLayout } from '../robot-client/update/swap.ts';
+import { prepareLayout } from '../robot-client/install/make-root.ts';
 import { parseTrust } from '../shared/formats/trust.ts';
 
 export interface InstallTask {

@@ -3,13 +3,13 @@
 import { access, constants } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { diskError } from '../install/disk-error.ts';
 import { layoutOf } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
-import { takeOver } from '../install/take-over.ts';
+import { takeOver } from '../recover/take-over.ts';
 import { closedState } from '../update/state-file.ts';
-import { prepareLayout } from '../update/swap.ts';
+import { prepareLayout } from '../install/make-root.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
 interface AdoptInput {

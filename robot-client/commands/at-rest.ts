@@ -5,17 +5,17 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { explainComponent } from '../local/explain.ts';
-import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../install/adoption.ts';
+import { ADOPTED_VERSION_DEFAULT, planFirstStart } from '../recover/adoption.ts';
 import { isForbidden } from '../install/disk-error.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
-import { knownDamages } from '../install/recovery.ts';
+import { knownDamages } from '../update/state.ts';
 import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
-import { slotsWith } from '../install/unlinked.ts';
+import { slotsWith } from '../update/unlinked.ts';
 import { isHeldElsewhere, isLocked } from '../install/kernel-locks.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared/io/cli-options.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../install/adoption.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { defaultArch } from './options.ts';
 
 export const DEFAULT_ROOT = '/opt/robot';

@@ -6,7 +6,7 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
-import { recoverComponent, type Recovery } from '../install/recover.ts';
+import { recoverComponent, type Recovery } from '../recover/recover.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
 import { withGivenRoots } from './given-roots.ts';
 import { DroverError } from '../../shared/base/errors.ts';

@@ -13,7 +13,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { parseDocument, sizeSchema } from '../../shared/formats/schema.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readOrSetAside, writeWhole } from '../update/state-file.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
 const KIND = {
   what: 'outbox.json',

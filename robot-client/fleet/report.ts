@@ -15,7 +15,7 @@ import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
 import { rolloutOf } from '../update/lost-state.ts';
-import { isLostJob, type LastUpdate, type MachineState } from '../update/state.ts';
+import { payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
 
 export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
@@ -95,13 +95,6 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
   };
-}
-
-/** Payload of the release that `active` leads to; null when the state does not know that release. */
-export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
-  // In probation the new release runs already, and the one before it may be of the same version.
-  const found = [job, installed].find((one) => one !== null && one.version === active);
-  return found && !isLostJob(found) ? found.payloadSha256 : null;
 }
 
 function reportUpdate(last: LastUpdate) {

@@ -19,7 +19,7 @@ import {
   type Life,
 } from '../../shared/rules/freshness.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readOrSetAside, writeWhole } from '../update/state-file.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
 const marksSchema = z.record(
   z.string().regex(PUBLIC_KEY_PATTERN),

@@ -11,7 +11,7 @@ import { openTrustUpdate, type LiveTrust } from '../../shared/formats/trust-chai
 import { peekEnvelope } from '../../shared/formats/envelope.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readOrSetAside, writeWhole } from '../update/state-file.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 import { keepIn, onlyIn, type Copies } from './state-copies.ts';
 
 export class TrustFile {

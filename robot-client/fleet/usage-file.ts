@@ -21,7 +21,7 @@ import {
   type Usage,
 } from './usage.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readOrSetAside, writeWhole } from '../update/state-file.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
 /** What runs now, as a component says it. */
 export interface Running {

@@ -5,7 +5,7 @@
 
 import type { Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
-import { writeWhole } from '../update/state-file.ts';
+import { writeWhole } from './small-file.ts';
 
 const markOf = (layout: Layout): string => `${layout.state}/clean`;
 

@@ -208,3 +208,21 @@ class LastWords {
     return this.#bytes.toString('utf8');
   }
 }
+
+/** One line for reports, with the hook's last words. */
+export function describeHook(result: HookResult): string {
+  const said = 'output' in result ? result.output.trim().slice(-300) : '';
+  const words = said === '' ? '' : ` (${said})`;
+  switch (result.kind) {
+    case 'absent':
+      return 'absent';
+    case 'ok':
+      return 'succeeded';
+    case 'busy':
+      return `busy${words}`;
+    case 'timedOut':
+      return `no end within its time-out${words}`;
+    case 'failed':
+      return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
+  }
+}

@@ -21,7 +21,7 @@ import { isLocked } from './kernel-locks.ts';
 import { notMounted, rememberMount } from './mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from './outside-root.ts';
 import { flock, lockPaths, realPathOf } from './path-lock.ts';
-import { makeRoot } from '../update/swap.ts';
+import { makeRoot } from './make-root.ts';
 
 export interface RootLock {
   readonly root: string;

@@ -5,7 +5,7 @@
 
 import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { writeWhole } from '../update/state-file.ts';
+import { writeWhole } from './small-file.ts';
 import type { Disk } from './disk-port.ts';
 import type { Layout } from './layout.ts';
 

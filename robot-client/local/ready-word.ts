@@ -11,7 +11,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import { busyWhile, type Held } from '../fleet/report.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
-import { writeWhole } from '../update/state-file.ts';
+import { writeWhole } from '../install/small-file.ts';
 
 export interface Ready {
   readonly ready: boolean;

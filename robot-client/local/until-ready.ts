@@ -5,7 +5,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { decideInterlock, type InterlockFacts, type InterlockRules } from './interlock.ts';
-import { describeHook } from '../update/confirm.ts';
+import { describeHook } from '../install/hooks.ts';
 import type { HookResult } from '../install/hooks.ts';
 
 export interface ReadyInput extends Pick<InterlockFacts, 'what' | 'ignoresWindows'> {

@@ -4,7 +4,7 @@ import type { Disk } from '../install/disk-port.ts';
 import { stagingFolder, type Layout } from '../install/layout.ts';
 import { pruneReleases } from '../install/prune.ts';
 import type { Left } from '../install/prune-plan.ts';
-import { sealOldReleases, type Unsealed } from '../install/seal-old.ts';
+import { sealOldReleases, type Unsealed } from './seal-old.ts';
 import { failedOf, type MachineState } from './state.ts';
 
 export interface Cleaned extends Unsealed {

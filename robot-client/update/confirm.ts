@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { HookResult } from '../install/hooks.ts';
+import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { OnTrial } from './probation.ts';
 
 /** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
@@ -107,22 +107,4 @@ function unhealthy(hook: string, version: string, result: HookResult): Outcome {
   const code = result.kind === 'timedOut' ? 'HOOK_TIMED_OUT' : 'HOOK_FAILED';
   const message = `run hook ${hook} of ${version}: ${describeHook(result)}`;
   return { kind: 'unhealthy', problem: toProblem(new DroverError(code, message)) };
-}
-
-/** One line for reports, with the hook's last words. */
-export function describeHook(result: HookResult): string {
-  const said = 'output' in result ? result.output.trim().slice(-300) : '';
-  const words = said === '' ? '' : ` (${said})`;
-  switch (result.kind) {
-    case 'absent':
-      return 'absent';
-    case 'ok':
-      return 'succeeded';
-    case 'busy':
-      return `busy${words}`;
-    case 'timedOut':
-      return `no end within its time-out${words}`;
-    case 'failed':
-      return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
-  }
 }

@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
-import { leadNowhere, unlinkedProblem } from '../install/unlinked.ts';
+import { leadNowhere, unlinkedProblem } from './unlinked.ts';
 import {
   freshState,
   isLostJob,

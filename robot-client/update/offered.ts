@@ -8,7 +8,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { decideOffer, type Decision, type HeardFacts, type RobotFacts } from './decide.ts';
 import { patchFacts } from './delta.ts';
-import { payloadOf } from '../fleet/report.ts';
+import { payloadOf } from './state.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { blockedOf, standing } from './blocks.ts';
 import { accepts, type MachineEvent } from './machine.ts';

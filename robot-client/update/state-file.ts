@@ -1,11 +1,12 @@
 /**
- * Small files of the robot's memory. Each write is whole: beside, fsync, rename, fsync the folder.
- * A file that cannot be read is set aside and told, never guessed at and never silently dropped.
+ * Reads and writes the state file of a component, `machine.json`. A file that cannot be read is set
+ * aside and reported; the state then begins with what the links say.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isForbidden } from '../install/disk-error.ts';
+import { isClosed, readOrSetAside, writeWhole } from '../install/small-file.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withActive, withNewerLinks, withRollback } from './lost-state.ts';
@@ -15,53 +16,6 @@ import { encodeMachineState, freshState, parseMachineState, type MachineState } 
 import { clearStaging } from '../install/prune.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 import { readSlots } from '../install/read-slots.ts';
-
-export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
-  const beside = `${path}.new`;
-  const file = await disk.open(beside, 'create', 0o600);
-  try {
-    await file.write(bytes, 0);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await disk.rename(beside, path);
-  await disk.syncFolder(path.slice(0, path.lastIndexOf('/')));
-}
-
-/**
- * Reads and parses a file; a damaged one is renamed to `<path>.corrupt` and reported.
- * @returns null and no problem when there is no file
- * @throws DroverError STATE_NEWER, PERMISSION_DENIED: the file may be whole
- */
-export async function readOrSetAside<T>(
-  disk: Disk,
-  path: string,
-  parse: (bytes: Uint8Array) => T,
-): Promise<{ value: T | null; problem: Problem | null }> {
-  try {
-    const bytes = await disk.readFile(path, LIMITS.manifestBytesMax * 4);
-    return { value: bytes === null ? null : parse(bytes), problem: null };
-  } catch (thrown) {
-    if (!(thrown instanceof DroverError) || isClosed(thrown.code)) throw thrown;
-    await setAside(disk, path);
-    const cause = toProblem(thrown);
-    const message = `read ${path.slice(path.lastIndexOf('/') + 1)}: ${cause.message}`;
-    return { value: null, problem: toProblem(new DroverError('STATE_CORRUPT', message)) };
-  }
-}
-
-/** Under a name that is free, or was a file that was set aside before. */
-async function setAside(disk: Disk, path: string): Promise<void> {
-  const kind = await disk.kind(path);
-  for (let nth = 1; nth <= LIMITS.setAsideMax; nth += 1) {
-    const aside = nth === 1 ? `${path}.corrupt` : `${path}.corrupt.${nth}`;
-    const there = await disk.kind(aside);
-    if (there !== 'absent' && (there !== 'file' || kind !== 'file')) continue;
-    return disk.rename(path, aside);
-  }
-  throw new DroverError('STATE_CORRUPT', `set ${path} aside: too many were set aside before`);
-}
 
 /** The machine's state; without a whole file it begins with what the links say. */
 export async function readMachineState(
@@ -116,9 +70,6 @@ export async function peekMachineState(
     return { state: await lostState(disk, layout, damage, now), problem: damage };
   }
 }
-
-/** Codes of a state that is not lost or damaged, and not for us to change. */
-const isClosed = (code: string): boolean => code === 'STATE_NEWER' || code === 'PERMISSION_DENIED';
 
 /** Why the state of a root is not for this version, or this user, to change; null when it is. */
 export async function closedState(disk: Disk, layout: Layout): Promise<Problem | null> {

@@ -296,3 +296,14 @@ export function jobBytes(job: Job): { manifestBytes: Uint8Array; signatures: Uin
   };
   return { manifestBytes: decode(job.manifest), signatures: job.signatures.map(decode) };
 }
+
+/** Payload of the release that `active` leads to; null when the state does not know that release. */
+export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
+  // In probation the new release runs already, and the one before it may be of the same version.
+  const found = [job, installed].find((one) => one !== null && one.version === active);
+  return found && !isLostJob(found) ? found.payloadSha256 : null;
+}
+
+/** Files of that version for which the robot went back once already. */
+export const knownDamages = ({ damages }: MachineState, version: string): ReadonlySet<string> =>
+  new Set(damages.filter((one) => one.version === version).map((one) => one.path));

@@ -19,43 +19,6 @@ import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
 import { besideFor, leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
-/** Makes what is missing of a root, durably: a release in a root that is lost is lost as well. */
-export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
-  await makeRoot(disk, layout);
-  const { root, releases, staging, bases, seals, state } = layout;
-  for (const folder of [root, releases, staging, bases, seals, state]) await disk.mkdir(folder);
-  // A process that was killed leaves names that are seen and not durable yet: before anything is
-  // built on them they are made so. The folders below come first: what is about to leave the root
-  // must have arrived there.
-  for (const folder of [layout.releases, layout.state, layout.root]) await disk.syncFolder(folder);
-}
-
-/** `state` is made only in a durable root, so where it is there is nothing to do. */
-export async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
-  if ((await disk.kind(layout.state)) === 'folder') return;
-  const made = [layout.root];
-  for (let above = folderAbove(layout.root); (await disk.kind(above)) === 'absent';) {
-    made.push(above);
-    above = folderAbove(above);
-  }
-  await disk.mkdir(layout.root);
-  for (const folder of made) {
-    try {
-      await disk.syncFolder(folderAbove(folder));
-    } catch (thrown) {
-      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in
-      // it.
-      if (!(thrown instanceof DroverError)) throw thrown;
-    }
-  }
-}
-
-function folderAbove(path: string): string {
-  const cut = path.lastIndexOf('/');
-  if (cut < 0) return '.';
-  return cut === 0 ? '/' : path.slice(0, cut);
-}
-
 /** A release that is unpacked and fsynced, with the recipe of its tar when it has one. */
 export interface StagedRelease {
   readonly tree: string;

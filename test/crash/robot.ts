@@ -7,7 +7,7 @@ import { Component } from '../../robot-client/component.ts';
 import { layoutOf } from '../../robot-client/install/layout.ts';
 import type { Disk } from '../../robot-client/install/disk-port.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
-import { recoverComponent, type Recovery } from '../../robot-client/install/recover.ts';
+import { recoverComponent, type Recovery } from '../../robot-client/recover/recover.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';

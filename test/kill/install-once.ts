@@ -10,10 +10,10 @@
 import { readFile } from 'node:fs/promises';
 import { Component } from '../../robot-client/component.ts';
 import { layoutOf } from '../../robot-client/install/layout.ts';
-import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/install/adoption.ts';
+import { ADOPTED_VERSION_DEFAULT } from '../../robot-client/recover/adoption.ts';
 import { realDisk } from '../../robot-client/install/disk.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
-import { recoverComponent } from '../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../robot-client/recover/recover.ts';
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
 import { hexToBytes } from '../../shared/crypto/bytes.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';

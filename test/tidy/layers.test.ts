@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { repositoryFile } from '../helpers/repository.ts';
 import {
   allSources,
+  folderOf,
   importsOf,
   isPure,
   placesOf,
@@ -49,6 +50,23 @@ function programOf(path: string): string | null {
 const isMain = (path: string): boolean => /^[^/]+\/main\.ts$/.test(path);
 const isProduct = (path: string): boolean => programOf(path) !== null || path.startsWith('shared/');
 
+/**
+ * What a room of the robot must not import. `install` knows the disk and no update; `recover` puts a
+ * root in order with the parts of an update, and no update needs it. Rooms that are not named are
+ * open to each other.
+ */
+const CLOSED_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  'robot-client/install': [
+    'robot-client/update',
+    'robot-client/recover',
+    'robot-client/fleet',
+    'robot-client/local',
+  ],
+  'robot-client/update': ['robot-client/recover', 'robot-client/fleet'],
+  'robot-client/fleet': ['robot-client/recover', 'robot-client/local'],
+  'robot-client/local': ['robot-client/recover', 'robot-client/update'],
+};
+
 interface End {
   readonly path: string;
   readonly isPure: boolean;
@@ -69,6 +87,8 @@ function objection(from: End, to: End): string | null {
   if (to.path.includes('/commands/') && !isMain(from.path) && !from.path.includes('/commands/')) {
     return 'imports a command';
   }
+  const closed = CLOSED_ROOMS[folderOf(from.path)];
+  if (closed?.includes(folderOf(to.path))) return 'imports a room that builds on it';
   if (from.isPure && !to.isPure) return 'a file without I/O imports one with I/O';
   return null;
 }
@@ -108,6 +128,9 @@ test('the rule about imports can tell right from wrong', () => {
   assert.ok(objection(io('publisher/bundle/build.ts'), io('publisher/commands/build.ts')));
   assert.ok(objection(pure('shared/transfer/pull.ts'), io('shared/io/mqtt-wire.ts')));
   assert.ok(objection(io('shared/io/cli.ts'), io('publisher/bundle/build.ts')));
+  assert.equal(objection(io('robot-client/recover/a.ts'), io('robot-client/update/b.ts')), null);
+  assert.ok(objection(io('robot-client/install/a.ts'), io('robot-client/update/b.ts')));
+  assert.ok(objection(io('robot-client/update/a.ts'), io('robot-client/recover/b.ts')));
   assert.ok(objection(io('broker/main.ts'), io('test/helpers/child.ts')));
 });
 

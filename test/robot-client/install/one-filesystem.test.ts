@@ -7,7 +7,7 @@ import test from 'node:test';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { splitProblem } from '../../../robot-client/install/one-filesystem.ts';
-import { prepareLayout } from '../../../robot-client/update/swap.ts';
+import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 test('a root on one file system is fit, full or not', async (t) => {

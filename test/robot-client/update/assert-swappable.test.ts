@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { assertSwappable } from '../../../robot-client/update/assert-swappable.ts';
-import { prepareLayout } from '../../../robot-client/update/swap.ts';
+import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';

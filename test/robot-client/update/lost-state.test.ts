@@ -21,7 +21,7 @@ import { step } from '../../../robot-client/update/machine.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import { Bench, fleet } from '../bench.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';

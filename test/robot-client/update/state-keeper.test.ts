@@ -10,7 +10,7 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { StateKeeper } from '../../../robot-client/update/state-keeper.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
-import { prepareLayout } from '../../../robot-client/update/swap.ts';
+import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { makeLog } from '../../../shared/io/cli.ts';

@@ -12,20 +12,16 @@ import {
 import { step } from '../../../robot-client/update/machine.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
-import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
+import { adoptActiveFolder } from '../../../robot-client/recover/adopt.ts';
 import { diskError } from '../../../robot-client/install/disk-error.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readMachineState, writeMachineState } from '../../../robot-client/update/state-file.ts';
-import {
-  admitRelease,
-  prepareLayout,
-  swapBack,
-  swapTo,
-} from '../../../robot-client/update/swap.ts';
+import { admitRelease, swapBack, swapTo } from '../../../robot-client/update/swap.ts';
+import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
 import { versionOf } from '../../../robot-client/install/slots.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
 import { faultyDisk } from '../faulty-disk.ts';

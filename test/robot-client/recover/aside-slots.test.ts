@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
-import { takeOver } from '../../../robot-client/install/take-over.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
+import { takeOver } from '../../../robot-client/recover/take-over.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
-import { makeSealedRelease } from './sealed-release.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 
 /** 1.1.0 runs and 1.0.0 ran before it. @param lastActive what the state remembers of that */
 async function installed(t: TestContext, lastActive: string | null = '1.1.0') {

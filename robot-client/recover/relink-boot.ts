@@ -5,11 +5,11 @@
 
 import { relinked } from '../update/lost-state.ts';
 import type { MachineState } from '../update/state.ts';
-import type { Disk } from './disk-port.ts';
-import type { Layout } from './layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Layout } from '../install/layout.ts';
 import type { RecoveryWords } from './recovery-words.ts';
 import { linkAgain, linkedAgain, planOnTrial, planRelink, type RelinkInput } from './relink.ts';
-import { tryBeside } from './slot-links.ts';
+import { tryBeside } from '../install/slot-links.ts';
 
 interface RelinkAtBoot extends RelinkInput {
   readonly words: RecoveryWords;

@@ -5,12 +5,12 @@ import { mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';
-import { makeSealedRelease } from './sealed-release.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 
 const NEWER = JSON.stringify({ ...freshState(), schema: 999 });
 

@@ -5,7 +5,7 @@
  */
 
 import { isVersion } from '../../shared/rules/version.ts';
-import type { Slot, SlotName, Slots } from './slots.ts';
+import type { Slot, SlotName, Slots } from '../install/slots.ts';
 
 /** Version of a tree that nobody named: below every real one. */
 export const ADOPTED_VERSION_DEFAULT = '0.0.0';

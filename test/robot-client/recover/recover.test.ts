@@ -22,13 +22,13 @@ import { setCleanMark } from '../../../robot-client/install/clean-mark.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { readMachineState } from '../../../robot-client/update/state-file.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';
 import { announce, makeRollout, makeWorld, NOW } from '../world.ts';
-import { makeSealedRelease } from './sealed-release.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
 

@@ -5,12 +5,13 @@ import type { Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { MachineState } from '../update/state.ts';
 import { findSpare } from './boot-spare.ts';
-import type { Disk } from './disk-port.ts';
-import type { Layout } from './layout.ts';
-import { knownDamages, type BootFacts } from './recovery.ts';
-import { checkRelease } from './seal-check.ts';
-import type { ReleaseCheck } from './seal.ts';
-import type { Slot, Slots } from './slots.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import { type BootFacts } from './recovery.ts';
+import { knownDamages } from '../update/state.ts';
+import { checkRelease } from '../install/seal-check.ts';
+import type { ReleaseCheck } from '../install/seal.ts';
+import type { Slot, Slots } from '../install/slots.ts';
 
 export interface CheckDepth {
   /** With hashes, as after an end that was not orderly. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { freshState } from '../../../robot-client/update/state.ts';

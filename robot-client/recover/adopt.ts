@@ -13,15 +13,16 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { shellWord } from '../../shared/base/printable.ts';
 import { parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 import { planFirstStart } from './adoption.ts';
-import { linkTarget, recipeFile, releaseFolder, sealFile, type Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
-import type { SlotName } from './slots.ts';
+import { linkTarget, recipeFile, releaseFolder, sealFile, type Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { SlotName } from '../install/slots.ts';
 import { freshState } from '../update/state.ts';
-import { copyDurably, isCrossDevice, removeCopied } from './copy-tree.ts';
-import { readSlots } from './read-slots.ts';
-import { sealAdopted } from './seal-file.ts';
-import { removeLink, takeLink } from './slot-links.ts';
-import { readOrSetAside, writeMachineState, writeWhole } from '../update/state-file.ts';
+import { copyDurably, isCrossDevice, removeCopied } from '../install/copy-tree.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { sealAdopted } from '../install/seal-file.ts';
+import { removeLink, takeLink } from '../install/slot-links.ts';
+import { writeMachineState } from '../update/state-file.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
 const intentSchema = z.object({
   /** Of the folder at `active`; null when only `rollback` is one. */

@@ -15,11 +15,11 @@ import {
   type Layout,
 } from '../../../robot-client/install/layout.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { wholeReleases } from '../../../robot-client/install/whole-releases.ts';
 import { readMachineState } from '../../../robot-client/update/state-file.ts';
 import { returnFrom } from '../../../robot-client/update/way-back.ts';
-import { jobTo } from './root-worlds.ts';
+import { jobTo } from '../install/root-worlds.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';

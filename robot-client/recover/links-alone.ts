@@ -11,16 +11,16 @@ import { chooseOlder } from '../update/way-back-plan.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { checkSlots } from './boot-checks.ts';
-import type { Disk } from './disk-port.ts';
-import type { Layout } from './layout.ts';
-import { readSlots } from './read-slots.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import { readSlots } from '../install/read-slots.ts';
 import type { RecoveryWords } from './recovery-words.ts';
 import { planRelink } from './relink.ts';
-import { damageProblem, type ReleaseCheck } from './seal.ts';
-import { pointSlot, tryBeside } from './slot-links.ts';
-import { slotProblem, versionOf, type Slots } from './slots.ts';
-import { slotsWith } from './unlinked.ts';
-import { ourReleases, wholeReleases } from './whole-releases.ts';
+import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
+import { pointSlot, tryBeside } from '../install/slot-links.ts';
+import { slotProblem, versionOf, type Slots } from '../install/slots.ts';
+import { slotsWith } from '../update/unlinked.ts';
+import { ourReleases, wholeReleases } from '../install/whole-releases.ts';
 
 interface ByLinks {
   readonly component: string;

@@ -9,9 +9,9 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
-import { damageProblem, type ReleaseCheck } from './seal.ts';
-import { slotProblem, versionOf, withOwnRollback, type Slots } from './slots.ts';
-import { leadsNowhere, slotsWith } from './unlinked.ts';
+import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
+import { slotProblem, versionOf, withOwnRollback, type Slots } from '../install/slots.ts';
+import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
 import { takenBack } from '../update/probation.ts';
 import type { MachineState } from '../update/state.ts';
@@ -174,7 +174,3 @@ export function withDamage(
     },
   };
 }
-
-/** Files of that version for which the robot went back once already. */
-export const knownDamages = ({ damages }: MachineState, version: string): ReadonlySet<string> =>
-  new Set(damages.filter((one) => one.version === version).map((one) => one.path));

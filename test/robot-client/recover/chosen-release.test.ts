@@ -10,7 +10,7 @@ import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { relinked } from '../../../robot-client/update/lost-state.ts';
 import {
   encodeMachineState,
@@ -20,8 +20,8 @@ import {
 } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
-import { jobTo } from './root-worlds.ts';
-import { makeSealedRelease } from './sealed-release.ts';
+import { jobTo } from '../install/root-worlds.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
 

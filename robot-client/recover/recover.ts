@@ -8,10 +8,10 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { layoutOf, releaseFolder, type Layout } from './layout.ts';
+import { layoutOf, releaseFolder, type Layout } from '../install/layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
-import { isForbidden } from './disk-error.ts';
-import type { Disk } from './disk-port.ts';
+import { isForbidden } from '../install/disk-error.ts';
+import type { Disk } from '../install/disk-port.ts';
 import {
   decideBoot,
   isTurning,
@@ -26,26 +26,27 @@ import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
-import { besideProblems } from './slot-links.ts';
-import { outsideProblems, slotProblem, versionOf, type Slot } from './slots.ts';
-import { slotsWith } from './unlinked.ts';
+import { besideProblems } from '../install/slot-links.ts';
+import { outsideProblems, slotProblem, versionOf, type Slot } from '../install/slots.ts';
+import { slotsWith } from '../update/unlinked.ts';
 import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { checkSlots, type CheckDepth } from './boot-checks.ts';
-import { takeCleanMark } from './clean-mark.ts';
-import { runHook } from './hooks.ts';
-import { clearStaging } from './prune.ts';
-import { readSlots } from './read-slots.ts';
-import { foreignRoot } from './root-name.ts';
-import { checkRelease } from './seal-check.ts';
+import { takeCleanMark } from '../install/clean-mark.ts';
+import { runHook } from '../install/hooks.ts';
+import { clearStaging } from '../install/prune.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { foreignRoot } from '../install/root-name.ts';
+import { checkRelease } from '../install/seal-check.ts';
 import {
   closedState,
   lostState,
   readMachineState,
   writeMachineState,
 } from '../update/state-file.ts';
-import { goBack, prepareLayout, swapBack, swapTo } from '../update/swap.ts';
+import { goBack, swapBack, swapTo } from '../update/swap.ts';
+import { prepareLayout } from '../install/make-root.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery {

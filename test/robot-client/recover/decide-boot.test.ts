@@ -8,7 +8,7 @@ import {
   startEvent,
   withDamage,
   type BootFacts,
-} from '../../../robot-client/install/recovery.ts';
+} from '../../../robot-client/recover/recovery.ts';
 import type { ReleaseCheck } from '../../../robot-client/install/seal.ts';
 import type { Slot } from '../../../robot-client/install/slots.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';

@@ -6,14 +6,14 @@
  */
 
 import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
-import { recipeFile, sealFile, type Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
-import type { MachineState } from '../update/state.ts';
-import { readSlots } from './read-slots.ts';
-import { knownDamages } from './recovery.ts';
-import { byRecipe, bySeal } from './seal-check.ts';
-import { damageProblem, type ReleaseCheck } from './seal.ts';
-import { writeSeal } from './seal-file.ts';
+import { recipeFile, sealFile, type Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import type { MachineState } from './state.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { knownDamages } from './state.ts';
+import { byRecipe, bySeal } from '../install/seal-check.ts';
+import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
+import { writeSeal } from '../install/seal-file.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 

@@ -5,12 +5,13 @@
 
 import { expectedOf, failedOf, type MachineState } from '../update/state.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
-import { releaseFolder, type Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
-import { knownDamages, type Spare } from './recovery.ts';
-import { checkRelease } from './seal-check.ts';
-import { versionOf, type Slots } from './slots.ts';
-import { wholeReleases } from './whole-releases.ts';
+import { releaseFolder, type Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { type Spare } from './recovery.ts';
+import { knownDamages } from '../update/state.ts';
+import { checkRelease } from '../install/seal-check.ts';
+import { versionOf, type Slots } from '../install/slots.ts';
+import { wholeReleases } from '../install/whole-releases.ts';
 
 /**
  * What was installed, when its link is gone; on probation, what ran before it. When that is not

@@ -16,15 +16,15 @@ import {
   type MachineState,
 } from '../update/state.ts';
 import { chooseConfirmed, chooseOlder } from '../update/way-back-plan.ts';
-import type { Disk } from './disk-port.ts';
-import { releaseFolder, type Layout } from './layout.ts';
-import { readSlots } from './read-slots.ts';
-import { checkRelease } from './seal-check.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { releaseFolder, type Layout } from '../install/layout.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { checkRelease } from '../install/seal-check.ts';
 import { removeSameRollback } from '../update/swap.ts';
-import { pointSlot, removeLink } from './slot-links.ts';
-import { assertOwnActive, versionOf, type Slot, type Slots } from './slots.ts';
-import { askWhich, chooseUnlinked, isUnlinked, leadsNowhere } from './unlinked.ts';
-import { isWholeRelease, wholeReleases } from './whole-releases.ts';
+import { pointSlot, removeLink } from '../install/slot-links.ts';
+import { assertOwnActive, versionOf, type Slot, type Slots } from '../install/slots.ts';
+import { askWhich, chooseUnlinked, isUnlinked, leadsNowhere } from '../update/unlinked.ts';
+import { isWholeRelease, wholeReleases } from '../install/whole-releases.ts';
 
 export interface RelinkInput {
   readonly component: string;

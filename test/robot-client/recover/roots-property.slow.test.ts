@@ -26,7 +26,7 @@ import { Component } from '../../../robot-client/component.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { PullLink } from '../../../robot-client/update/download.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { checkRelease } from '../../../robot-client/install/seal-check.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -44,7 +44,7 @@ import {
   worlds,
   type STEPS,
   type World,
-} from './root-worlds.ts';
+} from '../install/root-worlds.ts';
 
 const RUNS = 50;
 /** Each has several mounts. */

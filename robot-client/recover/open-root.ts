@@ -5,21 +5,21 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import type { Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
-import { takeCleanMark } from './clean-mark.ts';
+import { takeCleanMark } from '../install/clean-mark.ts';
 import { refusedWrite } from '../update/assert-swappable.ts';
-import { foreignRoot, nameRoot } from './root-name.ts';
-import { UNCLAIMED, type Claims } from './root-claims.ts';
+import { foreignRoot, nameRoot } from '../install/root-name.ts';
+import { UNCLAIMED, type Claims } from '../install/root-claims.ts';
 import {
   closedState,
   lostState,
   readMachineState,
   writeMachineState,
 } from '../update/state-file.ts';
-import { prepareLayout } from '../update/swap.ts';
+import { prepareLayout } from '../install/make-root.ts';
 
 const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
 

@@ -5,8 +5,8 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
-import { expectedOf, type MachineState } from '../update/state.ts';
-import { withExpected, type Slot, type Slots } from './slots.ts';
+import { expectedOf, type MachineState } from './state.ts';
+import { withExpected, type Slot, type Slots } from '../install/slots.ts';
 
 /** True for a slot that leads to nothing, and not by a link that Drover did not make. */
 export const leadsNowhere = ({ kind }: Slot): boolean => kind === 'absent' || kind === 'lost';

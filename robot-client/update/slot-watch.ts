@@ -5,16 +5,16 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import type { Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
+import type { Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import type { MachineState } from '../update/state.ts';
-import type { Cleaned } from '../update/clean-up.ts';
-import type { Left } from './prune-plan.ts';
-import { NO_SLOTS, outsideProblems, slotProblem, versionOf, type Slots } from './slots.ts';
+import type { MachineState } from './state.ts';
+import type { Cleaned } from './clean-up.ts';
+import type { Left } from '../install/prune-plan.ts';
+import { NO_SLOTS, outsideProblems, slotProblem, versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from './unlinked.ts';
-import { readSlots } from './read-slots.ts';
-import type { Claims } from './root-claims.ts';
+import { readSlots } from '../install/read-slots.ts';
+import type { Claims } from '../install/root-claims.ts';
 
 export class SlotWatch {
   readonly #disk: Disk;

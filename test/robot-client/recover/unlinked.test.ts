@@ -19,9 +19,9 @@ import { beginStint, encodeUsage, freshUsage } from '../../../robot-client/fleet
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, sealFile } from '../../../robot-client/install/layout.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
-import { chooseUnlinked, slotsWith } from '../../../robot-client/install/unlinked.ts';
+import { chooseUnlinked, slotsWith } from '../../../robot-client/update/unlinked.ts';
 import { NO_SLOTS, slotProblem } from '../../../robot-client/install/slots.ts';
 import { stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
@@ -31,8 +31,8 @@ import { tarGz } from '../../helpers/fleet.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet } from '../bench.ts';
 import { NOW } from '../world.ts';
-import { jobTo } from './root-worlds.ts';
-import { makeSealedRelease } from './sealed-release.ts';
+import { jobTo } from '../install/root-worlds.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 
 /** Sealed releases, and nothing that leads to one of them. */
 async function rootOf(t: TestContext, ...versions: string[]) {

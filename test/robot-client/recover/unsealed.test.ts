@@ -11,7 +11,7 @@ import type { Disk, PathStat } from '../../../robot-client/install/disk-port.ts'
 import { DroverError } from '../../../shared/base/errors.ts';
 import { pruneReleases } from '../../../robot-client/install/prune.ts';
 import { wrongByRecipe } from '../../../robot-client/install/recipe-check.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { checkRelease } from '../../../robot-client/install/seal-check.ts';
 import { chooseSpare } from '../../../robot-client/install/prune-plan.ts';
 import { tarGz } from '../../helpers/fleet.ts';

@@ -22,7 +22,7 @@ import fc from 'fast-check';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { relinked, stateAfterLoss } from '../../../robot-client/update/lost-state.ts';
 import {

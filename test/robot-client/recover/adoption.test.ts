@@ -9,11 +9,11 @@ import { adoptRoots } from '../../../robot-client/commands/adopt-roots.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { outsideProblems, versionOf } from '../../../robot-client/install/slots.ts';
-import { adoptActiveFolder } from '../../../robot-client/install/adopt.ts';
+import { adoptActiveFolder } from '../../../robot-client/recover/adopt.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
-import { prepareLayout } from '../../../robot-client/update/swap.ts';
-import { takeOver } from '../../../robot-client/install/take-over.ts';
+import { prepareLayout } from '../../../robot-client/install/make-root.ts';
+import { takeOver } from '../../../robot-client/recover/take-over.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
 

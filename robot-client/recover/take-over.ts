@@ -6,18 +6,19 @@
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
-import { releaseFolder, type Layout } from './layout.ts';
-import type { Disk } from './disk-port.ts';
-import { isWithin, slotProblem, versionOf, type SlotName, type Slots } from './slots.ts';
+import { releaseFolder, type Layout } from '../install/layout.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { isWithin, slotProblem, versionOf, type SlotName, type Slots } from '../install/slots.ts';
 import { expectedOf, freshState, parseMachineState } from '../update/state.ts';
 import { adoptFolders, assertMovable, assertNothingMounted } from './adopt.ts';
-import { copyDurably } from './copy-tree.ts';
-import { followPath, readSlots } from './read-slots.ts';
-import { sealAdopted } from './seal-file.ts';
-import { pointSlot } from './slot-links.ts';
-import { peekMachineState, readOrSetAside, writeMachineState } from '../update/state-file.ts';
-import { leadNowhere, slotsWith } from './unlinked.ts';
-import { ourReleases } from './whole-releases.ts';
+import { copyDurably } from '../install/copy-tree.ts';
+import { followPath, readSlots } from '../install/read-slots.ts';
+import { sealAdopted } from '../install/seal-file.ts';
+import { pointSlot } from '../install/slot-links.ts';
+import { peekMachineState, writeMachineState } from '../update/state-file.ts';
+import { readOrSetAside } from '../install/small-file.ts';
+import { leadNowhere, slotsWith } from '../update/unlinked.ts';
+import { ourReleases } from '../install/whole-releases.ts';
 
 export interface TakenOver {
   /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
