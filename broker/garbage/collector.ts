@@ -166,7 +166,7 @@ export class GarbageCollector {
     while (!this.#isClosed) {
       const basis = this.#options.needed.basis();
       try {
-        await this.look();
+        await this.collect();
       } catch (error) {
         log.error(
           { place: place.name, problem: toProblem(error) },
@@ -179,7 +179,7 @@ export class GarbageCollector {
   }
 
   /** One look, and what it finds is removed. */
-  async look(): Promise<void> {
+  async collect(): Promise<void> {
     const { place, uptimeMs, log, isPaused, saveUptime } = this.#options;
     await saveUptime().catch((error: unknown) => this.#noteDisk(error)); // full: the more reason
     if (isPaused() || !(await this.#readNeeded())) return;

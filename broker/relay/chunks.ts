@@ -150,7 +150,7 @@ export class SiteChunks {
     this.#wishes.here(hash);
     // Before the pull ends: an index that has come names what to go on with.
     for (const rollout of this.#rollouts) {
-      if (indexesOf(rollout).has(hash)) await this.#look(rollout);
+      if (indexesOf(rollout).has(hash)) await this.#checkRollout(rollout);
     }
     this.#effects(this.#pull?.kept(hash, bytes, this.#now()) ?? []);
   }
@@ -159,13 +159,13 @@ export class SiteChunks {
     for (const rollout of this.#rollouts) {
       const artifacts = JSON.stringify(rollout.artifacts); // of attachments robots ask nothing
       if (this.#looked.get(rollout.id) === artifacts) continue;
-      await this.#look(rollout);
+      await this.#checkRollout(rollout);
       this.#looked.set(rollout.id, artifacts);
     }
   }
 
   /** What of it is here; the rest is wished for, in the order of the payload. */
-  async #look(rollout: Rollout): Promise<void> {
+  async #checkRollout(rollout: Rollout): Promise<void> {
     const { chunks, log } = this.#options;
     const needed = new Set<Sha256Hex>();
     const missing = new Set<Sha256Hex>();

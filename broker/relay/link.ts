@@ -74,11 +74,11 @@ export class UpstreamLink {
       {
         onMessage: (topic, payload) => on.onControl(topic, payload),
         onUp: () => {
-          this.#turned();
+          this.#linkChanged();
           on.onUp();
         },
         onDown: (reason) => {
-          this.#turned();
+          this.#linkChanged();
           log.warn({ upstream: address.url, reason }, 'lost the upstream');
           on.onDown();
         },
@@ -158,7 +158,7 @@ export class UpstreamLink {
     await Promise.all([this.#control.close(), this.#chunks.close()]);
   }
 
-  #turned(): void {
+  #linkChanged(): void {
     this.#sinceMs = Date.now();
   }
 }

@@ -31,7 +31,7 @@ import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
 import type { ReportSink } from '../control/intake.ts';
-import type { Counters } from '../http/metrics.ts';
+import type { EventCounters } from '../control/event-metrics.ts';
 import { readAnnouncement } from '../rollout/announced.ts';
 import { SiteChunks } from './chunks.ts';
 import { planDown, type DownPlan } from './downstream.ts';
@@ -56,7 +56,7 @@ export interface RelayOptions extends UpstreamOptions {
   readonly control: ControlStore;
   readonly chunks: WritableChunkStore;
   readonly fleet: Fleet;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   readonly log: Log;
 }
 
