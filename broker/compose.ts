@@ -22,7 +22,8 @@ import { Fleet } from './control/fleet.ts';
 import { walkTrust } from './control/trust.ts';
 import { BrokerEvents } from './events.ts';
 import { startHttpApi, type HttpApi } from './http/http-api.ts';
-import { Counters, Metrics } from './http/metrics.ts';
+import { EventCounters } from './control/event-metrics.ts';
+import { Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
@@ -87,7 +88,7 @@ async function openParts(settings: BrokerSettings, closers: Closers): Promise<Pa
   const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
   const trust = settings.trust && new LiveTrust(settings.trust);
   if (trust) walkTrust(trust, control, log);
-  const made = { fleet: new Fleet(), counters: new Counters(), events: new BrokerEvents() };
+  const made = { fleet: new Fleet(), counters: new EventCounters(), events: new BrokerEvents() };
   return { settings, closers, credentials, certificates, control, trust, ...made };
 }
 

@@ -15,7 +15,8 @@ import type { ControlStore } from './control/control-store.ts';
 import type { Fleet } from './control/fleet.ts';
 import type { BrokerEvents } from './events.ts';
 import type { Collecting } from './garbage/collect.ts';
-import type { Counters, EngineGauges } from './http/metrics.ts';
+import type { EventCounters } from './control/event-metrics.ts';
+import type { EngineGauges } from './http/metrics.ts';
 import type { SessionsPort } from './http/session-routes.ts';
 import type { EnginePort } from './mqtt/engine-port.ts';
 import type { Doors } from './mqtt/listeners.ts';
@@ -30,7 +31,7 @@ export interface Parts {
   readonly control: ControlStore;
   readonly trust: LiveTrust | null;
   readonly fleet: Fleet;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   readonly events: BrokerEvents;
 }
 

@@ -1,6 +1,7 @@
 /** `docs/metrics.md`, from the metrics that a broker registers. */
 
-import { Counters, Metrics, type MetricsSources } from '../broker/http/metrics.ts';
+import { EventCounters } from '../broker/control/event-metrics.ts';
+import { Metrics, type MetricsSources } from '../broker/http/metrics.ts';
 
 /** Gauges are described and not read, so nothing is asked. */
 function notRead(): never {
@@ -10,7 +11,7 @@ function notRead(): never {
 /** Metrics of a broker with all of its parts: one that leads, one that is attached and a relay. */
 function allMetrics(): Metrics {
   const part = new Proxy({}, { get: notRead });
-  return new Metrics(new Counters(), {
+  return new Metrics(new EventCounters(), {
     fleet: part as MetricsSources['fleet'],
     chunks: part as MetricsSources['chunks'],
     rollouts: { rollouts: notRead, run: notRead, isLeading: notRead },

@@ -42,13 +42,13 @@ import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
-import { SwapTurns } from './update/swap-turns.ts';
+import { SwapClaims } from './update/swap-claims.ts';
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #components: ComponentSet;
-  readonly #turns = new SwapTurns();
+  readonly #swapClaims = new SwapClaims();
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -88,7 +88,7 @@ export class Agent {
       views: () => this.#views,
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => {
-        inBackground(this.#log, 'look at the slots', this.#components.look());
+        inBackground(this.#log, 'look at the slots', this.#components.refresh());
         this.#memory.settle().catch(this.#untold('floors'));
       },
       isWatched: () => isWatched(this.#inbox, this.#components.views, this.#now()),
@@ -262,7 +262,7 @@ export class Agent {
       hookTimeoutMs,
       bytesPerSecondMax,
       interlock,
-      turn: this.#turns.of(component),
+      claim: this.#swapClaims.of(component),
       bootsMax,
       adoptVersion,
       facts: { robot, arch, tags, logPolicy },
@@ -291,7 +291,7 @@ export class Agent {
       // A link that went away again is followed by another `onUp`; a cluster that has just lost a
       // node refuses for a while, and other refusals are for a person, who may mend them.
       this.#log.warn({ problem: toProblem(error) }, 'could not subscribe to announcements');
-      setTimeout(() => void (this.#wire?.isUp && this.#onUp()), LIMITS.secondLookMs).unref();
+      setTimeout(() => void (this.#wire?.isUp && this.#onUp()), LIMITS.retrySoonMs).unref();
       return;
     }
     this.#chunks.up();

@@ -20,7 +20,7 @@ export interface ComponentOptions extends Pick<
   | 'healthIntervalMs'
   | 'bytesPerSecondMax'
   | 'interlock'
-  | 'turn'
+  | 'claim'
 > {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
   readonly bootsMax: number;

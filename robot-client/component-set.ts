@@ -40,8 +40,8 @@ export class ComponentSet {
   }
 
   /** Reads the slots again before they are reported. Never rejects. */
-  async look(): Promise<void> {
-    await this.#each('look', (component) => component.look());
+  async refresh(): Promise<void> {
+    await this.#each('refresh', (component) => component.refresh());
   }
 
   /** Never rejects. */

@@ -30,7 +30,7 @@ import { StateKeeper } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
-import { SwapTurns, type SwapTurn } from './update/swap-turns.ts';
+import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
 import { expiredTrust, tellTransition, type Told } from './fleet/tell.ts';
 
 export class Component {
@@ -40,7 +40,7 @@ export class Component {
   readonly #root: RootOpener;
   readonly #live: LiveView;
   readonly #queue = new SerialQueue();
-  readonly #turn: SwapTurn;
+  readonly #claim: SwapClaim;
   readonly #word: ReadyWord;
   readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
@@ -59,7 +59,7 @@ export class Component {
     this.#live = new LiveView(options);
     const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // the queue tells
-    this.#turn = options.turn ?? new SwapTurns().of(options.component);
+    this.#claim = options.claim ?? new SwapClaims().of(options.component);
   }
 
   #now(): EpochMs {
@@ -99,7 +99,7 @@ export class Component {
     const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
     if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
-    this.#turn.recover(this.#state.phase); // before any component starts
+    this.#claim.recover(this.#state.phase); // before any component starts
     if (this.#root.isOpen) await this.#word.load();
     this.#loaded = true;
   }
@@ -126,7 +126,7 @@ export class Component {
     this.#live.close();
     this.#keeper.close();
     const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
-    if (hasEnded) this.#turn.release();
+    if (hasEnded) this.#claim.release();
     else this.#options.log.warn({ component: this.name }, 'a running step did not stop in time');
     return hasEnded;
   }
@@ -137,7 +137,7 @@ export class Component {
       if (this.#state.phase === 'idle') this.#live.passed();
       const isOurs = this.isOpen && !(await this.#root.stray());
       if (!isOurs && !(await this.#hasRoot())) return;
-      await this.#look();
+      await this.#refreshSlots();
       if (await this.#obeyRecall(heard)) return;
       if (foreignProblem(this.#slots.slots)) return;
       if (!(await this.#hasRoot())) return;
@@ -157,8 +157,8 @@ export class Component {
   }
 
   /** Looks at the slots again: a person may have changed them. What is wrong is told once. */
-  async #look(): Promise<void> {
-    const { isNew, problem } = await this.#slots.look(this.#now());
+  async #refreshSlots(): Promise<void> {
+    const { isNew, problem } = await this.#slots.refresh(this.#now());
     await this.#noteLedBack();
     if (isNew) await this.#warn('slots are not as they were left', problem);
   }
@@ -174,10 +174,10 @@ export class Component {
   }
 
   /** Slots and disk as they are now, for who is about to be told, and at each heartbeat. */
-  look(): Promise<void> {
+  refresh(): Promise<void> {
     return this.#enqueue(async () => {
       if (!this.isOpen) return;
-      if (!(await this.#root.stray())) await this.#look();
+      if (!(await this.#root.stray())) await this.#refreshSlots();
       if (await this.#root.probe()) await this.#hasRoot();
       await this.#keepAgain();
     });
@@ -277,7 +277,7 @@ export class Component {
     await (wasOpen ? this.#root.prepare(this.#state) : this.load());
     const [isOpen, { problem }] = [this.isOpen, this.#root];
     if (problem) {
-      this.#live.wakeIn(LIMITS.secondLookMs);
+      this.#live.wakeIn(LIMITS.retrySoonMs);
       await this.#noteRefusal(problem, null);
     } else this.#live.accept();
     if (isOpen && !wasOpen) void this.start().catch(() => {}); // behind this; the queue tells
@@ -315,7 +315,7 @@ export class Component {
 
   /** Shown in what is reported, logged once for each new reason, and tried again after a while. */
   #failed(error: unknown, how = { hasEffectEnded: false }): void {
-    this.#turn.failed(this.#state.phase, how);
+    this.#claim.failed(this.#state.phase, how);
     const problem = toProblem(error);
     if (this.#live.fail(problem))
       this.#options.log.error({ component: this.name, error: String(error) }, 'component failed');
@@ -342,7 +342,7 @@ export class Component {
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
-    this.#turn.follow(after.phase);
+    this.#claim.follow(after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
     const { phase: to, job } = after;
@@ -382,7 +382,7 @@ export class Component {
     });
     return {
       ...this.#options,
-      turn: this.#turn,
+      claim: this.#claim,
       signal,
       now: () => this.#now(),
       confirmed,

@@ -18,7 +18,7 @@ import type { Memory } from './fleet/memory.ts';
 import { OrderBounds } from './fleet/order-bounds.ts';
 import type { ProgressTopics } from './fleet/progress-topics.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
-import { problemOf, SecondLook } from './fleet/retry-refused.ts';
+import { problemOf, RefusedRetry } from './fleet/retry-refused.ts';
 import type { Unheard } from './fleet/unheard.ts';
 import type { TrustFile } from './fleet/trust-store.ts';
 
@@ -44,7 +44,7 @@ export interface OrdersOptions {
 
 export class Orders {
   readonly #options: OrdersOptions;
-  readonly #secondLook = new SecondLook(
+  readonly #refusedRetry = new RefusedRetry(
     async (topic, bytes) => void (await this.take(topic, bytes)),
   );
   readonly #watch: OrdersWatch;
@@ -66,7 +66,7 @@ export class Orders {
 
   close(): void {
     this.#closed = true;
-    this.#secondLook.close();
+    this.#refusedRetry.close();
     this.#options.progressTopics.close();
     this.#watch.close();
   }
@@ -99,7 +99,7 @@ export class Orders {
   }
 
   async #onTrust(topic: string, version: number, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
+    this.#refusedRetry.forget(topic);
     const before = this.#options.trust.current;
     try {
       if (!(await this.#options.trustFile.take(version, payload))) return;
@@ -115,7 +115,7 @@ export class Orders {
   }
 
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
+    this.#refusedRetry.forget(topic);
     if (payload.byteLength === 0) return; // cleared: nothing new is offered [P-2.4]
     try {
       const { seq, expires_at, rollouts } = await this.#options.inbox.acceptAnnouncement(
@@ -134,7 +134,7 @@ export class Orders {
   }
 
   async #onProgress(topic: string, rollout: string, payload: Uint8Array): Promise<void> {
-    this.#secondLook.forget(topic);
+    this.#refusedRetry.forget(topic);
     if (payload.byteLength === 0) return this.#heard(rollout);
     try {
       await this.#options.inbox.acceptProgress(payload, this.#options.now());
@@ -171,7 +171,7 @@ export class Orders {
 
   /** What is wrong with the robot and not with the document may be right in a while. */
   #lookAgain(problem: Problem, topic: string, payload: Uint8Array): void {
-    if (CATALOGUE[problem.code].retry === 'later') this.#secondLook.keep(topic, payload);
+    if (CATALOGUE[problem.code].retry === 'later') this.#refusedRetry.keep(topic, payload);
   }
 
   /** Hands what holds now to the components. */

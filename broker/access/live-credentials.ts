@@ -23,7 +23,7 @@ export class LiveCredentials implements Credentials {
   /** What the file said of a user when this identity was proven. */
   readonly #proofs = new WeakMap<Identity, string | null>();
   readonly #onChange: (() => void)[] = [];
-  readonly #look = (): void => void this.reload();
+  readonly #reread = (): void => void this.reload();
   #set: CredentialSet;
   #isAsked = false;
   #reading: Promise<void> | null = null;
@@ -38,7 +38,7 @@ export class LiveCredentials implements Credentials {
   static async open(path: string, log: Log): Promise<LiveCredentials> {
     const live = new LiveCredentials(path, log);
     // Before the first reading: what changes while it runs must not be missed.
-    watchFile(path, { interval: LIMITS.credentialsLookMs, persistent: false }, live.#look);
+    watchFile(path, { interval: LIMITS.credentialsLookMs, persistent: false }, live.#reread);
     try {
       live.#set = await live.#readSet();
     } catch (error) {
@@ -85,7 +85,7 @@ export class LiveCredentials implements Credentials {
   }
 
   async close(): Promise<void> {
-    unwatchFile(this.#path, this.#look);
+    unwatchFile(this.#path, this.#reread);
     await this.#reading;
   }
 

@@ -220,7 +220,7 @@ export class AttachedEngine implements EnginePort {
     await wire.subscribe(ROBOT_FILTERS, 1);
     if (epoch !== this.#epoch) return;
     this.#problem = null;
-    this.#turn(true);
+    this.#setUp(true);
     this.#options.log.info({ engine: this.#options.address.url }, 'attached to the engine');
   }
 
@@ -243,12 +243,12 @@ export class AttachedEngine implements EnginePort {
 
   #onDown(reason: string): void {
     this.#epoch += 1;
-    this.#turn(false);
+    this.#setUp(false);
     this.#options.log.warn({ engine: this.#options.address.url, reason }, 'lost the engine');
     this.#listener?.onDown();
   }
 
-  #turn(isUp: boolean): void {
+  #setUp(isUp: boolean): void {
     if (isUp !== this.#isUp) this.#sinceMs = Date.now();
     this.#isUp = isUp;
   }
@@ -257,12 +257,12 @@ export class AttachedEngine implements EnginePort {
   #fail(error: unknown): void {
     if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return;
     this.#note(error instanceof DroverError ? inWordsOfEngines(error) : error);
-    this.#turn(false);
+    this.#setUp(false);
     if (this.#retry) clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       if (this.#events?.wire.isUp) this.#followEvents().catch((late: unknown) => this.#fail(late));
       if (this.#control?.wire.isUp) this.#again();
-    }, LIMITS.secondLookMs);
+    }, LIMITS.retrySoonMs);
   }
 
   #note(error: unknown): void {

@@ -34,7 +34,7 @@ import { planIngest, vouchForSigned } from '../control/ingest.ts';
 import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
 import { LaterTrusts, walkTrust } from '../control/trust.ts';
 import type { BrokerEvents } from '../events.ts';
-import type { Counters } from '../http/metrics.ts';
+import type { EventCounters } from '../control/event-metrics.ts';
 import type { HeardMessage } from '../mqtt/engine-port.ts';
 import type { EventJournal } from './event-journal.ts';
 import { Presence } from './presence.ts';
@@ -43,7 +43,7 @@ export interface AttachedIntakeOptions {
   readonly control: ControlStore;
   readonly journal: EventJournal;
   readonly fleet: Fleet;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   readonly trust: LiveTrust;
   /** The engine reports by wills who is gone, even after it was killed. */
   readonly keepsWills: boolean;

@@ -55,22 +55,26 @@ export function writeBackup(source: BackupSource, options: BackupOptions): Reada
   return tar as unknown as Readable;
 }
 
-interface Plan extends BackupOptions {
+interface BackupContents extends BackupOptions {
   readonly snapshots: readonly (readonly [string, DatabaseSnapshot])[];
 }
 
-async function fillAndClose(tar: Pack, source: BackupSource, plan: Plan): Promise<void> {
+async function fillAndClose(
+  tar: Pack,
+  source: BackupSource,
+  contents: BackupContents,
+): Promise<void> {
   try {
-    await fill(tar, source, plan);
+    await fill(tar, source, contents);
   } finally {
     // Also those that a reader who went away never came to.
-    for (const [, snapshot] of plan.snapshots) await snapshot.close();
+    for (const [, snapshot] of contents.snapshots) await snapshot.close();
   }
 }
 
-async function fill(tar: Pack, { chunks }: BackupSource, plan: Plan): Promise<void> {
+async function fill(tar: Pack, { chunks }: BackupSource, contents: BackupContents): Promise<void> {
   const digest = new EntryDigest();
-  const mtime = new Date(plan.now);
+  const mtime = new Date(contents.now);
   const add = async (name: string, bytes: Uint8Array): Promise<void> => {
     if (name !== END_ENTRY) digest.add(name, bytes);
     await addEntry(tar, { name, mtime, mode: 0o600 }, bytes);
@@ -80,15 +84,15 @@ async function fill(tar: Pack, { chunks }: BackupSource, plan: Plan): Promise<vo
     encodeHeader({
       format: 1,
       created_at: mtime.toISOString(),
-      databases: plan.snapshots.map(([name]) => name),
-      has_chunks: plan.hasChunks,
+      databases: contents.snapshots.map(([name]) => name),
+      has_chunks: contents.hasChunks,
     }),
   );
-  for (const [name, entries] of plan.snapshots) {
+  for (const [name, entries] of contents.snapshots) {
     let at = 0;
     for await (const segment of segmentsOf(entries)) await add(segmentEntry(name, at++), segment);
   }
-  if (plan.hasChunks) {
+  if (contents.hasChunks) {
     for await (const hashes of chunks.list()) {
       for (const hash of hashes) {
         const bytes = await chunks.get(hash);

@@ -22,7 +22,7 @@ import { planIngest, vouchForSigned } from './ingest.ts';
 import { isLogTopic, judgeLogMessage, type KeptLog, type LogTopic } from './log-keeper.ts';
 import type { ControlStore } from './control-store.ts';
 import type { Incoming } from '../mqtt/engine-port.ts';
-import type { Counters } from '../http/metrics.ts';
+import type { EventCounters } from './event-metrics.ts';
 import { noteRelay, noteReport } from './reports.ts';
 import { Speakers, type SpokenBy } from './speakers.ts';
 import { walkTrust } from './trust.ts';
@@ -31,7 +31,7 @@ export interface IntakeOptions {
   readonly chunks: WritableChunkStore;
   readonly control: ControlStore;
   readonly fleet: Fleet;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   /** Null: nothing is verified here, robots do it. */
   readonly trust: LiveTrust | null;
   readonly log: Log;

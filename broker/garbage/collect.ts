@@ -1,6 +1,7 @@
 /**
- * Puts garbage collection together: one collector for our own store, or one for an engine of
- * somebody else and one for the copies that we keep of its chunks. No decision lives here.
+ * Sets up garbage collection. A broker with its own store gets one collector. A broker on an
+ * external engine gets two: one for the chunks that the engine retains, one for the copies that the
+ * broker keeps of them. This file decides nothing.
  */
 
 import type { Closers } from '../../shared/io/closers.ts';
@@ -24,9 +25,9 @@ import { GarbageBook } from './marks.ts';
 
 export interface CollectOptions {
   readonly dataFolder: string;
-  /** How long a chunk that nothing announced needs is kept; null: for ever. */
+  /** How long a chunk that no announced bundle needs is kept; null keeps it for ever. */
   readonly keepMs: number | null;
-  /** Null: nobody can say what is announced, so every chunk is kept. */
+  /** Null when announcements cannot be verified: every chunk is then kept. */
   readonly trust: TrustRoot | null;
   readonly control: ControlStore;
   readonly store: PrunableChunkStore;
@@ -35,11 +36,11 @@ export interface CollectOptions {
 }
 
 export interface Collecting {
-  /** The store for everybody's use: what is done with it is told to the collector. */
+  /** The store that everything else uses. It reports each use to the collector. */
   readonly chunks: WritableChunkStore;
-  /** A chunk wherever it can be had: at the engine of somebody else too. */
+  /** Reads a chunk from the store or, on an external engine, from there. */
   readonly read: ChunkReader;
-  /** For a use that `chunks` has no call for: the chunk is not on its way out meanwhile. */
+  /** For a use that `chunks` has no method for: the chunk is not removed until `work` ends. */
   use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
   run(): void;
   announced(): void;
@@ -72,18 +73,18 @@ export async function collectFromStore(options: CollectOptions): Promise<Collect
 export interface CollectFromEngineOptions extends CollectOptions {
   readonly trust: TrustRoot;
   readonly profile: EngineProfile;
-  /** @throws DroverError BROKER_UNREACHABLE before there is one */
+  /** @throws DroverError BROKER_UNREACHABLE before the first connection */
   link(): ReadBackLink;
-  /** What the engine retains of announcements is known. */
+  /** True once the announcements that the engine retains were read. */
   isSettled(): boolean;
 }
 
 export interface CollectingFromEngine extends Collecting {
-  /** The engine holds this chunk. */
+  /** Reports that the engine holds this chunk. */
   held(hash: Sha256Hex): void;
-  /** Resolves when the chunk is not on its way out any more. */
+  /** Resolves when no removal of this chunk is under way. */
   wanted(hash: Sha256Hex): Promise<void>;
-  /** Resolves when nothing is on its way out that something else needs. */
+  /** Resolves when no removal is under way of a chunk that an announced bundle needs. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
@@ -135,7 +136,7 @@ type Open = (
   >,
 ) => Promise<GarbageCollector>;
 
-/** Null: nothing is ever removed. */
+/** Null when nothing is ever removed. */
 async function openParts(
   { dataFolder, keepMs, trust, log, closers }: CollectOptions,
   places: readonly GarbageView['place'][],
@@ -144,7 +145,7 @@ async function openParts(
   if (keepMs === null || !trust) {
     if (!trust)
       log.info({}, 'no --trust: all chunks are kept, because it is unknown which are needed');
-    // What is used from now on is noted nowhere, so old marks must not come back.
+    // Without collection no use is recorded, so old marks would be wrong later.
     await rm(folder, { recursive: true, force: true });
     return null;
   }
@@ -184,7 +185,7 @@ const NO_ENGINE = {
   close: () => Promise.resolve(),
 } as const;
 
-/** @param read a chunk of the announced, wherever it can be had */
+/** @param read reads a chunk of an announced bundle, wherever it is */
 export function announcedChunks(
   control: ControlStore,
   trust: TrustRoot,
@@ -192,7 +193,7 @@ export function announcedChunks(
 ): NeededChunks {
   const stored = (): Uint8Array | null => control.get(UPDATES_TOPIC)?.payload ?? null;
   return {
-    basis: stored, // each that is stored is an object of its own
+    basis: stored, // each stored value is an object of its own
     read: async () => {
       const bytes = stored();
       if (!bytes) throw new DroverError('NOT_FOUND', 'read what is announced: nothing is, yet');

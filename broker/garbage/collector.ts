@@ -1,10 +1,10 @@
 /**
- * Takes away the chunks that nobody needs, at one place: looks what is announced and what is there,
- * asks the ledger (ledger.ts), and removes slowly, one chunk at a time. Whoever writes or
- * reads a chunk does it inside `use`: a chunk that is being removed at that instant is then either
- * kept, or gone before the first byte is written.
- *
- * What is announced is compared right before each removal, so nothing has to be told in time.
+ * Removes the chunks of one place that nothing needs. It reads what is announced, lists what is
+ * stored, asks the ledger (ledger.ts) and removes slowly, one chunk at a time. Every write and read
+ * of a chunk runs inside `use`: a chunk that is being removed at that moment is then either kept,
+ * or gone before the first byte is written.
+ * The announcements are compared right before each removal, so no other part has to report a change
+ * in time.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -22,19 +22,19 @@ import {
 } from './ledger.ts';
 import type { GarbageMarks } from './marks.ts';
 
-/** Where chunks are. */
+/** A place that holds chunks. */
 export interface GarbagePlace {
   readonly name: GarbageView['place'];
   list(): AsyncIterable<readonly Sha256Hex[]>;
-  /** @returns bytes that are free now; 0 when it was left or not there */
+  /** @returns bytes that were freed; 0 when the chunk was kept or absent */
   remove(hash: Sha256Hex, mayRemove: () => boolean): Promise<number>;
 }
 
-/** What is announced, whoever says so. */
+/** The chunks that announced bundles need. */
 export interface NeededChunks {
-  /** Another value whenever something else is announced. */
+  /** Changes whenever the announcements change. */
   basis(): unknown;
-  /** @throws DroverError when it cannot be told: nothing is removed then */
+  /** @throws DroverError when the announcements cannot be read: nothing is removed then */
   read(): Promise<ReadonlySet<Sha256Hex>>;
 }
 
@@ -45,10 +45,10 @@ export interface GarbageOptions {
   readonly keepMs: number;
   readonly log: Log;
   uptimeMs(): UptimeMs;
-  /** Durable now and then, with each look. */
+  /** Makes the counted running time durable; called with each pass. */
   saveUptime(): Promise<void>;
   isHeldBack(hash: Sha256Hex): boolean;
-  /** True while nobody can tell what is announced, as between two connections. */
+  /** True while the announcements are unknown, such as between two connections. */
   isPaused(): boolean;
 }
 
@@ -57,23 +57,25 @@ const UNREAD = Symbol('nothing was read yet');
 export class GarbageCollector {
   readonly #options: GarbageOptions;
   readonly #ledger: GarbageLedger;
-  /** What `#ledger` knows was read from this. */
+  /** The announcements that `#ledger` was told of last. */
   #basis: unknown = UNREAD;
   #problem: Problem | null = null;
   #removal: { readonly hash: Sha256Hex; readonly ended: Promise<unknown> } | null = null;
-  /** Marks on their way off the disk. */
+  /** Marks that are being deleted from the disk. */
   readonly #saving = new Map<Sha256Hex, Promise<boolean>>();
-  /** Taken off here, and after a power cut perhaps back: tried again with each look. */
+  /**
+   * Marks whose deletion failed, so that a power cut may bring them back; tried again in each pass.
+   */
   readonly #unsynced = new Set<Sha256Hex>();
   #removed = { chunks: 0, bytes: 0 };
   #loop: Promise<void> | null = null;
-  /** Something is announced that has not been read yet. */
+  /** An announcement has arrived that was not read yet. */
   #hasNews = false;
-  /** So was something before it, and what that needed is not known: all marks are too old. */
+  /** Another one arrived before it, and what that needed is unknown: all marks are too old. */
   #hasSkipped = false;
   #wake: () => void = () => undefined;
   #isClosed = false;
-  /** How often each chunk is being used now. */
+  /** How many uses of each chunk are running. */
   readonly #inUse = new Map<Sha256Hex, number>();
 
   private constructor(options: GarbageOptions, marks: ReadonlyMap<Sha256Hex, GarbageMark>) {
@@ -91,19 +93,21 @@ export class GarbageCollector {
     return new GarbageCollector(options, await options.marks.load());
   }
 
-  /** Looks by itself from now on. */
+  /** Starts the periodic passes. */
   run(): void {
     this.#loop ??= this.#lookAgainAndAgain();
   }
 
-  /** Something else is announced: it is read now and not at the next look. */
+  /** Call when the announcements have changed: they are read now and not in the next pass. */
   announced(): void {
     this.#hasSkipped ||= this.#hasNews;
     this.#hasNews = true;
     this.#wake();
   }
 
-  /** Writes or reads a chunk. It stays until that has ended, and then for the keep time. */
+  /**
+   * Runs a write or a read of a chunk. The chunk stays until it ends, and then for the keep time.
+   */
   async use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T> {
     this.#inUse.set(hash, (this.#inUse.get(hash) ?? 0) + 1);
     try {
@@ -116,7 +120,7 @@ export class GarbageCollector {
     }
   }
 
-  /** Somebody wants this chunk. Never rejects; it is not on its way out then. */
+  /** A robot or another broker wants this chunk: it is not removed then. Never rejects. */
   async touch(hash: Sha256Hex): Promise<void> {
     const saving = this.#saving.get(hash);
     if (this.#ledger.isMarked(hash)) await this.#step({ kind: 'touched', hash });
@@ -125,7 +129,7 @@ export class GarbageCollector {
     while (this.#removal?.hash === hash) await this.#removal.ended;
   }
 
-  /** There is no room for a chunk: what was withdrawn an hour ago may go early. */
+  /** The store has no room for a chunk: chunks withdrawn an hour ago may be removed early. */
   async makeRoom(bytes: number): Promise<boolean> {
     const { uptimeMs } = this.#options;
     let freed = 0;
@@ -136,7 +140,7 @@ export class GarbageCollector {
     return freed >= bytes;
   }
 
-  /** Resolves when no removal is under way that began with an earlier announcement. */
+  /** Resolves when no removal is under way that was decided on an earlier announcement. */
   async settled(): Promise<void> {
     await this.#removal?.ended;
   }
@@ -166,22 +170,23 @@ export class GarbageCollector {
     while (!this.#isClosed) {
       const basis = this.#options.needed.basis();
       try {
-        await this.look();
+        await this.collect();
       } catch (error) {
         log.error(
           { place: place.name, problem: toProblem(error) },
           'could not collect unreferenced chunks',
         );
       }
-      // News that came meanwhile are read at once.
+      // An announcement that came during the pass is read at once.
       if (this.#options.needed.basis() === basis) await this.#sleep(everyMs);
     }
   }
 
-  /** One look, and what it finds is removed. */
-  async look(): Promise<void> {
+  /** One pass: reads the announcements and removes what is garbage. */
+  async collect(): Promise<void> {
     const { place, uptimeMs, log, isPaused, saveUptime } = this.#options;
-    await saveUptime().catch((error: unknown) => this.#noteDisk(error)); // full: the more reason
+    // a full disk: all the more reason to go on
+    await saveUptime().catch((error: unknown) => this.#noteDisk(error));
     if (isPaused() || !(await this.#readNeeded())) return;
     for await (const hashes of place.list()) {
       if (this.#isClosed || !this.#isCurrent()) return;
@@ -208,7 +213,10 @@ export class GarbageCollector {
     }
   }
 
-  /** One at a time, so that `touch` has one to wait for. @returns bytes that are free now */
+  /**
+   * Removes one at a time, so that `touch` has one removal to wait for.
+   * @returns bytes that were freed
+   */
   async #remove(hash: Sha256Hex, isGarbage: () => boolean): Promise<number> {
     while (this.#removal) await this.#removal.ended;
     const mayRemove = (): boolean => this.#isCurrent() && isGarbage();
@@ -239,14 +247,14 @@ export class GarbageCollector {
     return !isPaused() && needed.basis() === this.#basis;
   }
 
-  /** @returns false when it cannot be told what is announced */
+  /** @returns false when the announcements cannot be read */
   async #readNeeded(): Promise<boolean> {
     const { needed, log, place } = this.#options;
     if (this.#isCurrent()) return true;
     const basis = needed.basis();
     try {
       const hashes = await needed.read();
-      if (needed.basis() !== basis) return false; // the next look reads that one
+      if (needed.basis() !== basis) return false; // the next pass reads the newer one
       const hasSkipped = this.#hasSkipped;
       this.#hasNews = this.#hasSkipped = false;
       if (hasSkipped) await this.#step({ kind: 'doubt' });
@@ -259,7 +267,7 @@ export class GarbageCollector {
       if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return false;
       const problem = toProblem(error);
       const isNews = problem.message !== this.#problem?.message;
-      // A fresh broker has nothing announced: no chunk goes, and there is nothing to warn of.
+      // A new broker has no announcement: no chunk is removed, and there is nothing to warn of.
       const isFresh = problem.code === 'NOT_FOUND';
       const facts = { place: place.name, problem };
       if (isNews && !isFresh)
@@ -275,7 +283,7 @@ export class GarbageCollector {
     await Promise.all(effects.map((effect) => this.#keep(effect)));
   }
 
-  /** A disk that takes no note must not keep a chunk from its reader. */
+  /** A disk that takes no mark must not keep a chunk from its reader. */
   async #keep(effect: GarbageEffect): Promise<void> {
     if (effect.kind === 'unmark') return await this.#unmark(effect.hashes, effect.isUrgent);
     try {

@@ -1,4 +1,4 @@
-/** Removed and pending chunks for Prometheus. Counted where they are removed, read when asked for. */
+/** Prometheus metrics of removed and pending chunks, read from the collectors at each scrape. */
 
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { GarbageView } from './ledger.ts';

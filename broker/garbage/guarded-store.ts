@@ -1,14 +1,14 @@
 /**
- * A chunk store beside a garbage collector: each use of a chunk goes through the collector, and a
- * store without room asks it for some. Nobody else may write or read the store that is tended, or a
- * chunk could go between two looks at it.
+ * A chunk store whose uses all go through a garbage collector, and which asks the collector for
+ * room when the disk is full. Nothing else may use the store underneath: a chunk could then be
+ * removed between two checks of it.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { WritableChunkStore } from '../../shared/base/ports.ts';
 
-/** What a garbage collector does for a store; see GarbageCollector. */
+/** The part of GarbageCollector that a store needs. */
 export interface ChunkTender {
   use<T>(hash: Sha256Hex, work: () => Promise<T>): Promise<T>;
   makeRoom(bytes: number): Promise<boolean>;

@@ -1,43 +1,41 @@
 /**
- * Decides which chunks may go. Pure: events in, effects out, and one question that is asked again
- * right before each removal. A chunk is garbage when no announced bundle needs it and nobody has
- * written, read or wanted it for the whole keep time. Time is that of a broker which runs (see
- * marks.ts), never the clock on the wall: a clock that jumps makes nothing older.
- *
- * It must never call a chunk garbage while it does not know what is announced. A mark says "since
- * then nobody needs it": losing one only makes the chunk live longer, so marks may be lost, and
- * only taking one off has to be durable.
- * Sans-I/O.
+ * Decides which chunks may be removed. Events go in, effects come out, and `mayRemove` is asked
+ * again right before each removal. A chunk is garbage when no announced bundle needs it and nothing
+ * has written, read or wanted it for the whole keep time. Time is the running time of the broker
+ * (see marks.ts), not the wall clock: a clock that jumps makes no chunk older.
+ * It must never call a chunk garbage while the announcements are unknown. A mark says "not needed
+ * since": losing one only makes the chunk live longer, so marks may be lost, and only deleting one
+ * has to be durable. Sans-I/O.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ClockMs, Sha256Hex } from '../../shared/base/ids.ts';
 
-/** Milliseconds that a broker on this data folder has run. */
+/** Milliseconds for which a broker has run on this data folder. */
 export type UptimeMs = ClockMs<'UptimeMs'>;
 
 export interface GarbageMark {
-  /** Not needed, not touched and known to be there since then. */
+  /** Since when the chunk is stored, not needed and not used. */
   readonly sinceMs: UptimeMs;
-  /** It belonged to a bundle that was announced: no upload is waiting for its announcement. */
+  /** It belonged to an announced bundle: no upload is waiting for its announcement. */
   readonly wasAnnounced: boolean;
 }
 
 export type GarbageEvent =
-  /** Read completely: every chunk of everything that is announced. */
+  /** Every chunk of every announced bundle; the reading was complete. */
   | { readonly kind: 'announced'; readonly needed: ReadonlySet<Sha256Hex> }
-  /** What is announced cannot be told. */
+  /** The announcements cannot be read. */
   | { readonly kind: 'doubt' }
-  /** Written, read or wanted by somebody. */
+  /** The chunk was written, read or wanted. */
   | { readonly kind: 'touched'; readonly hash: Sha256Hex }
-  /** These are there; several of them make a listing. */
+  /** These chunks are stored; a listing comes in several of them. */
   | { readonly kind: 'listed'; readonly hashes: readonly Sha256Hex[] }
   | { readonly kind: 'listing-ended' }
   | { readonly kind: 'removed'; readonly hash: Sha256Hex };
 
 export type GarbageEffect =
   | { readonly kind: 'mark'; readonly hashes: readonly Sha256Hex[]; readonly mark: GarbageMark }
-  /** `isUrgent`: on the disk before who touched it goes on. */
+  /** `isUrgent`: the mark is durable before the use of the chunk goes on. */
   | {
       readonly kind: 'unmark';
       readonly hashes: readonly Sha256Hex[];
@@ -46,10 +44,10 @@ export type GarbageEffect =
 
 export interface GarbageTerms {
   readonly keepMs: number;
-  /** What was withdrawn may go so early when room is wanted. */
+  /** A withdrawn chunk may be removed after this time when room is wanted. */
   readonly earlyMs: number;
   readonly marksMax: number;
-  /** Also needed, though not announced here. */
+  /** True for a chunk that something other than an announcement needs. */
   isHeldBack(hash: Sha256Hex): boolean;
 }
 
@@ -59,7 +57,7 @@ export class GarbageLedger {
   readonly #terms: GarbageTerms;
   readonly #marks: Map<Sha256Hex, GarbageMark>;
   #needed: ReadonlySet<Sha256Hex> | null = null;
-  /** The same, also through a doubt: what was announced, and is no upload. */
+  /** The same, kept while the announcements are unknown: these chunks are not from an upload. */
   #wasNeeded: ReadonlySet<Sha256Hex> = new Set();
   #seen = new Set<Sha256Hex>();
 
@@ -98,13 +96,13 @@ export class GarbageLedger {
     }
   }
 
-  /** Asked once more right before a chunk is removed. */
+  /** Asked again right before a chunk is removed. */
   mayRemove(hash: Sha256Hex, now: UptimeMs): boolean {
     const mark = this.#marks.get(hash);
     return mark !== undefined && now - mark.sinceMs >= this.#terms.keepMs && this.#isFree(hash);
   }
 
-  /** The same when somebody stands there with a new chunk and there is no room. */
+  /** The same for a store that has no room for a new chunk. */
   mayMakeRoom(hash: Sha256Hex, now: UptimeMs): boolean {
     if (this.mayRemove(hash, now)) return true;
     const mark = this.#marks.get(hash);
@@ -112,12 +110,12 @@ export class GarbageLedger {
     return isEarly && this.#isFree(hash);
   }
 
-  /** Whose time is over, longest first. */
+  /** Chunks whose keep time is over, longest first. */
   due(now: UptimeMs): Sha256Hex[] {
     return this.#oldestFirst((hash) => this.mayRemove(hash, now));
   }
 
-  /** What can go when room is wanted, longest first. */
+  /** Chunks that may be removed to make room, longest first. */
   dueForRoom(now: UptimeMs): Sha256Hex[] {
     return this.#oldestFirst((hash) => this.mayMakeRoom(hash, now));
   }
@@ -155,7 +153,7 @@ export class GarbageLedger {
       .filter((hash) => !this.#marks.has(hash) && this.#isFree(hash))
       .slice(0, room);
     if (fresh.length === 0) return NOTHING;
-    // One object for all: there may be many.
+    // One object for all chunks: there may be many.
     const mark: GarbageMark = { sinceMs: now, wasAnnounced };
     for (const hash of fresh) this.#marks.set(hash, mark);
     return [{ kind: 'mark', hashes: fresh, mark }];
@@ -166,7 +164,7 @@ export class GarbageLedger {
     return gone.length === 0 ? NOTHING : [{ kind: 'unmark', hashes: gone, isUrgent }];
   }
 
-  /** A chunk that somebody else removed must not come back with an old mark. */
+  /** A chunk that was removed by other means must not return with an old mark. */
   #forgetAbsent(): readonly GarbageEffect[] {
     const seen = this.#seen;
     this.#seen = new Set();
@@ -177,16 +175,19 @@ export class GarbageLedger {
   }
 }
 
-/** Garbage as the API and Prometheus show it, one for each place where chunks are. */
+/** Garbage as the API and Prometheus show it, one for each place. */
 export interface GarbageView {
-  /** `store`: our own; `engine`: what an engine of somebody else retains; `copies`: of that. */
+  /**
+   * `store`: our own; `engine`: chunks that an external engine retains; `copies`: our copies of
+   * those.
+   */
   readonly place: 'store' | 'engine' | 'copies';
   readonly keep_s: number;
-  /** Not needed, and waiting for the end of their keep time. */
+  /** Chunks that are not needed and whose keep time is not over. */
   readonly pending_chunks: number;
-  /** Since the start. */
+  /** Since the program started. */
   readonly removed_chunks: number;
   readonly removed_bytes: number;
-  /** Why nothing is removed; null while all is well. */
+  /** Why nothing is removed; null when collection works. */
   readonly problem: Problem | null;
 }

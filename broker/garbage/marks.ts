@@ -1,11 +1,10 @@
 /**
- * The memory of garbage collection over restarts: how long a broker on this data folder has run in
- * all, since when each chunk is not needed, and which chunks an engine of somebody else holds.
- * Running time is counted here and not read from a clock, so that a clock that is put right, or
- * wrong, by forty years deletes nothing.
- *
- * What a power cut takes from it only makes chunks live longer; removing a mark is fsynced.
- * The whole folder may be deleted: every chunk's time begins anew then.
+ * Stores the state of garbage collection across restarts: the total running time of a broker on
+ * this data folder, since when each chunk is not needed, and which chunks an external engine holds.
+ * Running time is counted here and not read from a clock: a wall clock that jumps by forty years
+ * deletes nothing.
+ * A power cut may lose entries, which only makes chunks live longer; the deletion of a mark is
+ * fsynced. The whole folder may be deleted: the keep time of every chunk then starts again.
  */
 
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
@@ -20,7 +19,7 @@ const MARK = 'mark/';
 const PLACES = ['store', 'engine', 'copies'] as const;
 const WAS_ANNOUNCED = ' announced';
 
-/** The marks of one place where chunks are. */
+/** The marks of one place. */
 export interface GarbageMarks {
   load(): Promise<Map<Sha256Hex, GarbageMark>>;
   put(hashes: readonly Sha256Hex[], mark: GarbageMark): Promise<void>;
@@ -31,7 +30,7 @@ export class GarbageBook {
   readonly #database: SteadyDatabase;
   readonly #startedAtMs = performance.now();
   readonly #before: UptimeMs;
-  /** Nothing was ever written here. */
+  /** True when the database was just created. */
   readonly isNew: boolean;
 
   private constructor(database: SteadyDatabase, before: UptimeMs | null) {
@@ -41,8 +40,8 @@ export class GarbageBook {
   }
 
   /**
-   * @param places those in use; what happens to the chunks of another is not noted any more, so its
-   *   marks are forgotten
+   * @param places the places in use; the marks of every other place are deleted, because its uses
+   *   are no longer recorded
    * @throws DroverError DATA_LOCKED, FILE_UNREADABLE
    */
   static async open(folder: string, places: readonly Place[]): Promise<GarbageBook> {
@@ -87,7 +86,7 @@ export class GarbageBook {
     };
   }
 
-  /** Chunks that an engine of somebody else holds. */
+  /** Chunks that an external engine holds. */
   async held(): Promise<Set<Sha256Hex>> {
     const held = new Set<Sha256Hex>();
     for await (const [key] of this.#database.entries(rangeOf(HELD))) {
@@ -112,10 +111,10 @@ export class GarbageBook {
   }
 }
 
-/** Keys of ours are ASCII. */
+/** Our keys are ASCII. */
 const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix}~` });
 
-/** Null for what another version wrote: the chunk's time begins anew. */
+/** Null for a mark of another version: the keep time of the chunk starts again. */
 function parseMark(text: string): GarbageMark | null {
   const wasAnnounced = text.endsWith(WAS_ANNOUNCED);
   const number = wasAnnounced ? text.slice(0, -WAS_ANNOUNCED.length) : text;

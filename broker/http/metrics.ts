@@ -3,8 +3,9 @@
  * bytes and seconds. Gauges are read at each scrape, so they cannot drift.
  */
 
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import { addAttachedMetrics, type AttachedGauges } from '../attached/engine-metrics.ts';
+import type { EventCounters } from '../control/event-metrics.ts';
 import { addExpiryMetrics } from '../control/expiry-metrics.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
@@ -47,76 +48,12 @@ export interface MetricDescription {
 /** Prometheus' own metrics of a Node process stand beside these. */
 const OWN = 'drover_';
 
-/** Counts what happens. It is made before the parts that count. */
-export class Counters {
-  readonly registry = new Registry();
-  readonly #chunksReceived: Counter;
-  readonly #chunkBytesReceived: Counter;
-  readonly #chunksServed: Counter;
-  readonly #chunkBytesServed: Counter;
-  readonly #messages: Counter<'kind'>;
-  readonly #refusals: Counter<'code'>;
-  readonly #decisions: Counter<'kind'>;
-
-  constructor() {
-    const counter = <L extends string>(name: string, help: string, ...labels: L[]): Counter<L> =>
-      new Counter({ name, help, labelNames: labels, registers: [this.registry] });
-    this.#chunksReceived = counter('drover_chunks_received_total', 'Chunks verified and stored');
-    this.#chunkBytesReceived = counter(
-      'drover_chunk_bytes_received_total',
-      'Bytes of chunks verified and stored',
-    );
-    this.#chunksServed = counter('drover_chunks_served_total', 'Chunks sent to robots');
-    this.#chunkBytesServed = counter(
-      'drover_chunk_bytes_served_total',
-      'Bytes of chunks sent to robots',
-    );
-    this.#messages = counter(
-      'drover_messages_received_total',
-      'Messages published to this broker, by kind',
-      'kind',
-    );
-    this.#refusals = counter(
-      'drover_refusals_total',
-      'Messages and subscriptions that were refused, by error code',
-      'code',
-    );
-    this.#decisions = counter(
-      'drover_rollout_decisions_total',
-      'Decisions on rollouts since this process started, by kind',
-      'kind',
-    );
-  }
-
-  countChunkReceived(bytes: number): void {
-    this.#chunksReceived.inc();
-    this.#chunkBytesReceived.inc(bytes);
-  }
-
-  countChunkServed(bytes: number): void {
-    this.#chunksServed.inc();
-    this.#chunkBytesServed.inc(bytes);
-  }
-
-  countMessage(kind: string): void {
-    this.#messages.inc({ kind });
-  }
-
-  countRefusal(code: string): void {
-    this.#refusals.inc({ code });
-  }
-
-  countDecision(kind: string): void {
-    this.#decisions.inc({ kind });
-  }
-}
-
 /** The page of Prometheus: the counters, and gauges that are read from the parts at each scrape. */
 export class Metrics {
   readonly #registry: Registry;
   readonly #refreshRollouts: () => void;
 
-  constructor({ registry }: Counters, sources: MetricsSources) {
+  constructor({ registry }: EventCounters, sources: MetricsSources) {
     const { fleet, chunks, rollouts, engine } = sources;
     const { connections, rate, upstream, attached } = engine;
     this.#registry = registry;

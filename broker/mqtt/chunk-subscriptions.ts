@@ -23,11 +23,11 @@ import {
   type ClientPacket,
 } from './aedes-client.ts';
 import { ChunkSender } from './chunk-sender.ts';
-import type { ChunkTurns } from './fair-queue.ts';
+import type { FairQueue } from './fair-queue.ts';
 import { ChunkWaiters } from './chunk-waiters.ts';
 
 export interface ChunkDoorOptions {
-  readonly turns: ChunkTurns;
+  readonly queue: FairQueue;
   readonly log: Log;
   maySubscribe(client: Client, filter: string): boolean;
   mayReceive(client: Client, topic: string): boolean;
@@ -45,7 +45,7 @@ export class ChunkDoor {
   constructor(options: ChunkDoorOptions) {
     this.#options = options;
     this.#sender = new ChunkSender({
-      lend: (client, hash) => options.turns.lend(client, hash),
+      lend: (client, hash) => options.queue.lend(client, hash),
       isAsking: (client, hash) => this.#waiters.has(client, hash),
       mayReceive: options.mayReceive,
       log: options.log,
@@ -74,7 +74,7 @@ export class ChunkDoor {
 
   left(client: Client): void {
     this.#waiters.removeAll(client);
-    this.#options.turns.leave(client);
+    this.#options.queue.leave(client);
   }
 
   /** A chunk was stored, or is wanted again: who waits for it gets it. */

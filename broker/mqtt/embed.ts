@@ -18,7 +18,7 @@ import type { BrokerEngine, Parts } from '../parts.ts';
 import { Relay } from '../relay/relay.ts';
 import type { EmbeddedSettings } from '../settings.ts';
 import { Engine } from './engine.ts';
-import { ChunkTurns } from './fair-queue.ts';
+import { FairQueue } from './fair-queue.ts';
 import { IngestJournal } from './ingest-journal.ts';
 import { Listeners } from './listeners.ts';
 import { DroverPersistence, openSessions, type SessionsDatabase } from './persistence.ts';
@@ -37,8 +37,8 @@ export async function makeEmbedded(own: EmbeddedSettings, parts: Parts): Promise
   const stores = await openStores(parts);
   const { sessions, disk, garbage } = stores;
   const relay = await openRelay(own, { ...parts, ...stores });
-  const turns = closers.with(
-    new ChunkTurns({
+  const queue = closers.with(
+    new FairQueue({
       borrow: (hash) => garbage.use(hash, () => disk.borrow(hash)),
       bytesPerSecondMax,
       onServed: (bytes) => parts.counters.countChunkServed(bytes),
@@ -50,7 +50,7 @@ export async function makeEmbedded(own: EmbeddedSettings, parts: Parts): Promise
     ...{ control, trust, fleet, counters, events, log, upstream: relay },
     chunks: garbage.chunks,
   });
-  const engine = makeEngine(parts, { ...stores, relay, turns, listeners, intake });
+  const engine = makeEngine(parts, { ...stores, relay, queue, listeners, intake });
   return {
     port: engine,
     isAlone: true,
@@ -60,7 +60,7 @@ export async function makeEmbedded(own: EmbeddedSettings, parts: Parts): Promise
     sessions: engine.sessions,
     gauges: {
       connections: () => listeners.connections,
-      rate: { bytesPerSecondMax, waiting: () => turns.waiting },
+      rate: { bytesPerSecondMax, waiting: () => queue.waiting },
       upstream: relay && (() => relay.status),
       attached: null,
     },
@@ -118,21 +118,21 @@ async function openRelay(
 
 interface EngineParts extends Stores {
   readonly relay: Relay | null;
-  readonly turns: ChunkTurns;
+  readonly queue: FairQueue;
   readonly listeners: Listeners;
   readonly intake: Intake;
 }
 
 function makeEngine(
   { settings, control, credentials, certificates, counters, events }: Parts,
-  { sessions, disk, relay, turns, listeners, intake }: EngineParts,
+  { sessions, disk, relay, queue, listeners, intake }: EngineParts,
 ): Engine {
   const { log } = settings;
   const memory = new MemoryFloor(LIMITS.brokerCollectAfterBytes);
   const engine: Engine = new Engine({
     persistence: new DroverPersistence({ sessions, control, log }),
     journal: new IngestJournal(sessions),
-    turns,
+    queue,
     recheck: (hash) => disk.recheck(hash),
     credentials,
     certified: (connection) => listeners.identityOf(connection),

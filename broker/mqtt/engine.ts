@@ -35,7 +35,7 @@ import {
 } from './aedes-client.ts';
 import { ChunkDoor } from './chunk-subscriptions.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus, type Incoming } from './engine-port.ts';
-import type { ChunkTurns } from './fair-queue.ts';
+import type { FairQueue } from './fair-queue.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
@@ -45,7 +45,7 @@ import { TopicLanes } from './topic-mutex.ts';
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
   readonly journal: IngestJournal;
-  readonly turns: ChunkTurns;
+  readonly queue: FairQueue;
   readonly credentials: Credentials | null;
   /** Whom a connection's certificate names; null when it showed none. */
   certified(connection: Duplex): Identity | null;
@@ -83,7 +83,7 @@ export class Engine implements EnginePort {
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { turns, log } = options;
+    const { queue, log } = options;
     this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
     this.sessions = new Sessions({
       persistence: options.persistence,
@@ -101,7 +101,7 @@ export class Engine implements EnginePort {
       },
     });
     this.#chunks = new ChunkDoor({
-      turns,
+      queue,
       log,
       maySubscribe: (client, filter) => this.#maySubscribe(client, filter),
       mayReceive: (client, topic) => this.#mayReceive(client, topic),

@@ -6,7 +6,7 @@
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { RateBudget } from './rate-limiter.ts';
+import { RateLimiter } from './rate-limiter.ts';
 import type { LentChunk } from '../chunks/chunk-cache.ts';
 
 /** A reader is a connection: not its id, which the next connection of a robot has as well. */
@@ -19,7 +19,7 @@ interface Waiting {
   readonly go: (mayGo: boolean) => void;
 }
 
-export interface ChunkTurnsOptions {
+export interface FairQueueOptions {
   /** Bytes to be sent and then given back; null when the chunk is not there. */
   borrow(hash: Sha256Hex): Promise<LentChunk | null>;
   /** Null for as fast as it goes. */
@@ -27,22 +27,22 @@ export interface ChunkTurnsOptions {
   onServed(bytes: number): void;
 }
 
-export class ChunkTurns {
-  readonly #budget: RateBudget<Reader, Waiting> | null;
-  readonly #options: ChunkTurnsOptions;
+export class FairQueue {
+  readonly #limiter: RateLimiter<Reader, Waiting> | null;
+  readonly #options: FairQueueOptions;
   readonly #asked = new Map<Reader, Set<Sha256Hex>>();
   readonly #left = new WeakSet<Reader>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(options: ChunkTurnsOptions) {
+  constructor(options: FairQueueOptions) {
     const { bytesPerSecondMax } = options;
     this.#options = options;
-    this.#budget = bytesPerSecondMax === null ? null : new RateBudget(bytesPerSecondMax);
+    this.#limiter = bytesPerSecondMax === null ? null : new RateLimiter(bytesPerSecondMax);
   }
 
   /** Chunks that wait for their turn. */
   get waiting(): number {
-    return this.#budget?.waiting ?? 0;
+    return this.#limiter?.waiting ?? 0;
   }
 
   /**
@@ -51,13 +51,13 @@ export class ChunkTurns {
    * when it is late), or it has left.
    */
   async lend(reader: Reader, hash: Sha256Hex): Promise<LentChunk | null> {
-    const turn = this.#budget && (await this.#turn(this.#budget, { reader, hash }));
-    if (this.#budget && !turn) return null;
+    const queued = this.#limiter && (await this.#waitInQueue(this.#limiter, { reader, hash }));
+    if (this.#limiter && !queued) return null;
     let lent: LentChunk | null = null;
     try {
       lent = await this.#options.borrow(hash);
     } finally {
-      if (turn) this.#settle(turn, lent?.bytes.byteLength ?? 0);
+      if (queued) this.#settle(queued, lent?.bytes.byteLength ?? 0);
     }
     if (lent) this.#options.onServed(lent.bytes.byteLength);
     return lent;
@@ -66,9 +66,9 @@ export class ChunkTurns {
   /** This connection has ended: what it waited for is nobody's wish any more. */
   leave(reader: Reader): void {
     this.#left.add(reader);
-    for (const turn of this.#budget?.drop(reader) ?? []) {
-      this.#forget(turn);
-      turn.go(false);
+    for (const queued of this.#limiter?.drop(reader) ?? []) {
+      this.#forget(queued);
+      queued.go(false);
     }
   }
 
@@ -77,8 +77,8 @@ export class ChunkTurns {
     for (const reader of [...this.#asked.keys()]) this.leave(reader);
   }
 
-  async #turn(
-    budget: RateBudget<Reader, Waiting>,
+  async #waitInQueue(
+    limiter: RateLimiter<Reader, Waiting>,
     { reader, hash }: Pick<Waiting, 'reader' | 'hash'>,
   ): Promise<Waiting | null> {
     const asked = this.#asked.get(reader) ?? new Set<Sha256Hex>();
@@ -86,24 +86,24 @@ export class ChunkTurns {
     return await new Promise((resolve) => {
       const go = (mayGo: boolean): void => resolve(mayGo ? waiting : null);
       const waiting: Waiting = { reader, hash, bytes: LIMITS.chunkBytesDefault, go };
-      if (!budget.ask(waiting)) return resolve(null);
+      if (!limiter.ask(waiting)) return resolve(null);
       this.#asked.set(reader, asked.add(hash));
       this.#pass();
     });
   }
 
-  #settle(turn: Waiting, bytes: number): void {
-    this.#forget(turn);
-    this.#budget?.settle(turn, bytes);
+  #settle(queued: Waiting, bytes: number): void {
+    this.#forget(queued);
+    this.#limiter?.settle(queued, bytes);
     this.#pass();
   }
 
   #pass(): void {
-    const budget = this.#budget;
-    if (!budget) return;
-    for (const turn of budget.take(performance.now())) turn.go(true);
+    const limiter = this.#limiter;
+    if (!limiter) return;
+    for (const queued of limiter.take(performance.now())) queued.go(true);
     if (this.#timer) clearTimeout(this.#timer);
-    const { wakeAtMs } = budget;
+    const { wakeAtMs } = limiter;
     if (wakeAtMs === null) return;
     const inMs = Math.max(1, Math.min(LIMITS.timerMsMax, wakeAtMs - performance.now()));
     this.#timer = setTimeout(() => this.#pass(), inMs);

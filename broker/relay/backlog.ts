@@ -1,8 +1,8 @@
 /**
- * The messages that wait to go upstream, by number: in which order it goes, what is on its way, and
- * what has to go when there is too much. Pure; the messages themselves are on the disk. It must
- * never name one twice at a time, nor pass one by: a robot's events go up in the order they came.
- * Sans-I/O.
+ * Decides the order of the messages that wait to go upstream, which of them are being sent, and
+ * which are dropped when there are too many. The messages themselves are on the disk. A message is
+ * never sent twice at once and none is skipped: the events of a robot go up in the order in which
+ * they came. Sans-I/O.
  */
 
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
@@ -14,7 +14,7 @@ export interface BacklogBounds {
 
 export class Backlog {
   readonly #bounds: BacklogBounds;
-  /** Size of each message by its number, oldest first. */
+  /** Size in bytes of each message by its number, oldest first. */
   readonly #waiting = new Map<number, number>();
   readonly #onTheWay = new Set<number>();
   #bytes = 0;
@@ -32,20 +32,22 @@ export class Backlog {
     return this.#bytes;
   }
 
-  /** A number for a message that is about to be written. */
+  /** Reserves a number for a message that is about to be written. */
   reserve(): number {
     this.#next += 1;
     return this.#next - 1;
   }
 
-  /** It is on the disk. Numbers may come a little out of order: those being written at once. */
+  /**
+   * The message is on the disk. Numbers may arrive slightly out of order, as writes run at once.
+   */
   written(at: number, bytes: number): void {
     this.#next = Math.max(this.#next, at + 1);
     this.#waiting.set(at, bytes);
     this.#bytes += bytes;
   }
 
-  /** The oldest that are more than may wait: to be removed from the disk, and a gap is what stays. */
+  /** The oldest messages beyond the bound: the caller deletes them, and a gap stays. */
   excess(): number[] {
     const gone: number[] = [];
     let [count, bytes] = [this.#waiting.size, this.#bytes];
@@ -59,7 +61,7 @@ export class Backlog {
     return gone;
   }
 
-  /** The next to be sent, oldest first; they are on their way until they are back or removed. */
+  /** The next messages to send, oldest first; they count as sent until `back` or removal. */
   take(countMax: number): number[] {
     const taken: number[] = [];
     for (const at of this.#waiting.keys()) {
@@ -71,7 +73,7 @@ export class Backlog {
     return taken;
   }
 
-  /** Not acknowledged: it is sent again, in its place. */
+  /** The message was not acknowledged: it is sent again, in its place. */
   back(at: number): void {
     this.#onTheWay.delete(at);
   }
@@ -83,7 +85,7 @@ export class Backlog {
   }
 }
 
-/** Refused for what it is: sending it again would end the same way and hold up all others. */
+/** A message refused with one of these codes would be refused again and hold up all others. */
 const HOPELESS: readonly ErrorCode[] = ['DOCUMENT_TOO_LARGE', 'JSON_INVALID'];
 
 export function isHopeless(code: string): boolean {

@@ -1,7 +1,8 @@
 /**
- * Brings every chunk of what is announced to this site, once: pulled with the robot's own engine,
- * known by its hash, on the disk before it counts. What is in the store is never asked for, also
- * after a start, since the store itself says what is there. What robots wait for comes first.
+ * Fetches every chunk of the announced bundles to this site, once, with the pull engine that robots
+ * use. A chunk counts when its hash is checked and it is on the disk. A chunk in the store is never
+ * asked for, also after a restart, because the store itself is asked. Chunks that robots wait for
+ * come first.
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
@@ -19,17 +20,17 @@ import { chunkTopic, robotTopic } from '../../shared/formats/topics.ts';
 import { SiteWishes, type BundleView } from './missing.ts';
 
 export interface SiteChunksOptions {
-  /** Of this relay: it asks with `want` as a robot would. */
+  /** Name of this relay: it publishes `want` as a robot does. */
   readonly name: string;
   readonly chunks: WritableChunkStore;
   readonly bytesPerSecondMax: number | null;
   readonly log: Log;
-  /** A clock that never jumps; milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   now(): MonoMs;
   wire(): Wire;
-  /** What is announced here now, verified. */
+  /** The announced rollouts, verified. */
   rollouts(): readonly Rollout[];
-  /** It is in the store: robots that wait for it get it. */
+  /** The chunk is in the store: robots that wait for it get it. */
   onStored(hash: Sha256Hex, bytes: number): void;
 }
 
@@ -37,16 +38,16 @@ export class SiteChunks {
   readonly #options: SiteChunksOptions;
   readonly #wishes = new SiteWishes(LIMITS.relayWantsMax);
   readonly #memory = new MemoryFloor();
-  /** What this connection was asked for and has not brought. */
+  /** Chunks that were subscribed to on this connection and have not arrived. */
   readonly #subscribed = new Set<Sha256Hex>();
-  /** As they were announced last. */
+  /** As of the last announcement. */
   #rollouts: readonly Rollout[] = [];
-  /** Those whose chunks were looked for in the store, by what they were then made of. */
+  /** Rollouts whose chunks were looked up in the store, with the artifacts that they had then. */
   readonly #looked = new Map<string, string>();
   #pull: ChunkPull | null = null;
   #timer: NodeJS.Timeout | null = null;
   readonly #retry: NodeJS.Timeout;
-  /** One at a time: what is looked for in the store must not arrive meanwhile. */
+  /** Serial: a chunk must not arrive while it is looked up in the store. */
   readonly #lane = new SerialQueue();
   #heardAtMs: MonoMs = -Infinity;
   #isUp = false;
@@ -82,7 +83,7 @@ export class SiteChunks {
     this.#setTimer();
   }
 
-  /** Something else is announced. */
+  /** Call when the announcements have changed. */
   announced(): void {
     this.#enqueue(async () => {
       this.#rollouts = this.#options.rollouts();
@@ -90,16 +91,17 @@ export class SiteChunks {
       this.#drop(this.#wishes.keepOnly(ids));
       for (const id of this.#looked.keys()) if (!ids.includes(id)) this.#looked.delete(id);
       await this.#lookAtNew();
-      if (this.missing === 0) this.#problem = null; // what found no room is wanted no more
+      // a chunk that found no room is not needed any more
+      if (this.missing === 0) this.#problem = null;
     });
   }
 
-  /** A robot subscribed to it. */
+  /** A robot subscribed to this chunk. */
   asked(hash: Sha256Hex): void {
     if (this.#wishes.awaited(hash)) this.#add([hash], 'first');
   }
 
-  /** Robots lack these and say so; what is here they get from the store. */
+  /** Robots published a want for these chunks; those in the store they get from there. */
   wanted(hashes: readonly Sha256Hex[]): void {
     this.#enqueue(async () => {
       for (const hash of hashes) {
@@ -112,16 +114,17 @@ export class SiteChunks {
     });
   }
 
-  /** Somebody on this site has brought it. */
+  /** A chunk was published on this site. */
   stored(hash: Sha256Hex): void {
     if (!this.#wishes.isMissing(hash)) return;
     this.#enqueue(async () => await this.#here(hash, 0));
   }
 
-  /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
+  /** The wire awaits it, so that a slow disk slows the link instead of filling memory. */
   async deliver(payload: Uint8Array): Promise<void> {
     const hash = sha256Hex(payload);
-    if (!this.#wishes.isMissing(hash)) return; // not ours, or poisoned: its own hash stays missing
+    // not wanted, or forged: the hash that it should have had stays missing
+    if (!this.#wishes.isMissing(hash)) return;
     this.#heardAtMs = this.#now();
     this.#enqueue(async () => {
       if (!this.#wishes.isMissing(hash)) return;
@@ -148,24 +151,27 @@ export class SiteChunks {
 
   async #here(hash: Sha256Hex, bytes: number): Promise<void> {
     this.#wishes.here(hash);
-    // Before the pull ends: an index that has come names what to go on with.
+    // Before the pull ends: an index that has arrived names the chunks to go on with.
     for (const rollout of this.#rollouts) {
-      if (indexesOf(rollout).has(hash)) await this.#look(rollout);
+      if (indexesOf(rollout).has(hash)) await this.#checkRollout(rollout);
     }
     this.#effects(this.#pull?.kept(hash, bytes, this.#now()) ?? []);
   }
 
   async #lookAtNew(): Promise<void> {
     for (const rollout of this.#rollouts) {
-      const artifacts = JSON.stringify(rollout.artifacts); // of attachments robots ask nothing
+      const artifacts = JSON.stringify(rollout.artifacts); // robots never ask for attachments
       if (this.#looked.get(rollout.id) === artifacts) continue;
-      await this.#look(rollout);
+      await this.#checkRollout(rollout);
       this.#looked.set(rollout.id, artifacts);
     }
   }
 
-  /** What of it is here; the rest is wished for, in the order of the payload. */
-  async #look(rollout: Rollout): Promise<void> {
+  /**
+   * Looks up the chunks of a rollout in the store; the rest is missing, in the order of the
+   * payload.
+   */
+  async #checkRollout(rollout: Rollout): Promise<void> {
     const { chunks, log } = this.#options;
     const needed = new Set<Sha256Hex>();
     const missing = new Set<Sha256Hex>();
@@ -181,7 +187,7 @@ export class SiteChunks {
       try {
         for (const chunk of chunksOfIndex(rollout, index, bytes)) needed.add(chunk);
       } catch (error) {
-        // No robot takes it either; the rest of the bundle may be good.
+        // No robot takes this artifact either; the rest of the bundle may be good.
         log.error({ rollout: rollout.id, problem: toProblem(error) }, 'index not understood');
       }
     }
@@ -225,17 +231,17 @@ export class SiteChunks {
     return Math.max(LIMITS.chunkBytesMin, ...sizes);
   }
 
-  /** What the upstream lacked may be there now; what found no room may find it. */
+  /** The upstream may have received what it lacked, and the store may have room again. */
   #again(): void {
     this.#enqueue(async () => {
-      await this.#lookAtNew(); // the store may have failed us the last time
+      await this.#lookAtNew(); // the store may have failed the last time
       const again = this.#wishes.retry();
       if (this.#pull) this.#add(again, 'last');
       else this.#go();
     });
   }
 
-  /** A store without room: nothing more is fetched that could not be kept. */
+  /** The store has no room: nothing is fetched that could not be kept. */
   #halt(error: unknown): void {
     this.#problem = toProblem(error);
     this.#options.log.error({ problem: this.#problem }, 'could not store chunk, download paused');
@@ -260,7 +266,7 @@ export class SiteChunks {
         return this.#want(effect.hashes);
       case 'gaveUp':
       case 'done':
-        this.#pull = null; // what was set aside, and what failed, begins anew with the next look
+        this.#pull = null; // chunks that were set aside or failed are tried again in the next pass
     }
   }
 
@@ -291,22 +297,22 @@ export class SiteChunks {
   }
 
   /**
-   * Chunks that come prove that the others are on their way behind them: a site that is busy with
-   * its disk and its robots must not ask for them once more. So does a part of one on a slow link.
+   * Chunks that arrive prove that the others are behind them: a site that is busy with its disk and
+   * its robots must not ask for those again. A part of a chunk on a slow link proves the same.
    */
   #onTime(): void {
     const heardAtMs = Math.max(this.#heardAtMs, this.#options.wire().bodyAtMs ?? -Infinity);
     this.#effects(this.#pull?.timer(this.#now(), heardAtMs) ?? []);
   }
 
-  /** A question that was lost is asked again by the pull's own timer; here it is only noted. */
+  /** The pull's own timer repeats a request that was lost; the failure is only logged. */
   #tolerate(request: Promise<void>): void {
     request.catch((error: unknown) => {
       this.#options.log.debug({ error: String(error) }, 'chunk link of the upstream');
     });
   }
 
-  /** A failure is logged, and the next task runs all the same. */
+  /** Logs a failure, and the next task runs all the same. */
   #enqueue(task: () => Promise<void>): void {
     this.#lane.run(task).catch((error: unknown) => {
       this.#options.log.error({ problem: toProblem(error) }, 'chunks of the site');

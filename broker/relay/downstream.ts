@@ -1,8 +1,8 @@
 /**
- * Decides what a relay does with a control message of its upstream: hand it on to its robots byte
- * for byte, or not. The upstream is not believed: what robots would refuse is not handed on, floors
- * of `seq` never fall, and nothing that is unsigned (such as an empty message that clears a topic)
- * takes away what was signed. Sans-I/O.
+ * Decides whether a relay forwards a control message of its upstream to its robots, byte for byte.
+ * The upstream is not trusted: a message that robots would refuse is not forwarded, floors of `seq`
+ * never fall, and nothing unsigned (such as an empty message that clears a topic) removes something
+ * signed. Sans-I/O.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
@@ -14,27 +14,27 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { vouchForSigned } from '../control/ingest.ts';
 
 export type DownPlan =
-  /** Robots get it; before that `floor` is on the disk. */
+  /** Robots get the message; `floor` is made durable first. */
   | { readonly kind: 'hand-on'; readonly floor: { rollout: RolloutId; seq: number } | null }
-  /** What was refused under the root before it is looked at again then. */
+  /** Documents that were refused under the older root are judged again. */
   | { readonly kind: 'hand-on-trust'; readonly version: number }
-  /** The same bytes stand here already, or there is nothing to clear. */
+  /** The same bytes are stored already, or there is nothing to clear. */
   | { readonly kind: 'known' }
-  /** A trust root that follows one which has not come yet. */
+  /** A trust root that follows one which has not arrived yet. */
   | { readonly kind: 'later' }
-  /** Progress of what is announced no more, and cleared upstream. */
+  /** Progress of a rollout that is not announced any more, and that was cleared upstream. */
   | { readonly kind: 'clear' }
-  /** Not a topic that comes from above. */
+  /** The topic is not one that an upstream sends. */
   | { readonly kind: 'ignore' };
 
 export interface DownInput {
   readonly topic: Topic;
   readonly payload: Uint8Array;
-  /** What is retained here on that topic. */
+  /** The message that is retained here on that topic. */
   readonly stored: Uint8Array | null;
-  /** Highest `seq` of this rollout's progress that was ever handed on; 0 for none. */
+  /** Highest `seq` of this rollout's progress that was ever forwarded; 0 for none. */
   readonly floor: number;
-  /** The rollout of this progress is announced here. */
+  /** True when the rollout of this progress is announced here. */
   readonly isAnnounced: boolean;
   readonly trust: TrustRoot;
   readonly now: EpochMs;

@@ -1,7 +1,7 @@
 /**
- * The way up from a site: two connections to the broker above, both made from here, as one user.
- * Control and reports go over the one, chunks over the other, so that megabytes do not stand in
- * front of a halt. Neither needs the other side to be there: a site works on without it.
+ * The link of a relay to its upstream: two connections that the site opens, with one user. One
+ * carries control messages and reports, the other chunks, so that megabytes do not delay a halt. A
+ * site works on while either is down.
  */
 
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -34,15 +34,15 @@ export interface UpstreamHandlers {
 
 const FAREWELL_MS_MAX = 2_000;
 
-/** What a relay says of itself. */
+/** The retained presence message of a relay. */
 export interface RelayWord {
-  /** Progress that robots here do not get from us. */
+  /** Progress that robots of this site do not get. */
   readonly refused: RefusedProgressFields;
-  /** Why they do not get what is announced; null while nothing is wrong. */
+  /** Why robots of this site do not get what is announced; null while they do. */
   readonly problem: RelayProblem | null;
 }
 
-/** A longer message would not be understood above. */
+/** Cuts texts to the length that the upstream accepts. */
 const fitting = ({ code, message, hint }: RelayProblem): RelayProblem => ({
   ...{ code, message: message.slice(0, LIMITS.relayProblemCharsMax) },
   hint: hint.slice(0, LIMITS.relayProblemCharsMax),
@@ -57,8 +57,8 @@ export class UpstreamLink {
   #refusal: Problem | null = null;
 
   /**
-   * Comes back before there is a link.
-   * @param name of this relay: what robots are known by as `via`
+   * Returns before there is a connection.
+   * @param name of this relay: it stands in `via` of its robots
    */
   constructor(
     address: UpstreamAddress,
@@ -67,18 +67,18 @@ export class UpstreamLink {
     this.#log = log;
     const clientId = relayClientId(name, address.username);
     this.#presence = relayTopic(name);
-    // With the link it is gone who speaks for the robots here.
+    // When this connection ends, the upstream marks the robots of this site as gone.
     const will = { topic: this.#presence, payload: GONE, retain: true };
     this.#control = new MqttWire(
       { ...address, clientId, will, listenForRefusals: true },
       {
         onMessage: (topic, payload) => on.onControl(topic, payload),
         onUp: () => {
-          this.#turned();
+          this.#linkChanged();
           on.onUp();
         },
         onDown: (reason) => {
-          this.#turned();
+          this.#linkChanged();
           log.warn({ upstream: address.url, reason }, 'lost the upstream');
           on.onDown();
         },
@@ -113,7 +113,7 @@ export class UpstreamLink {
     return this.#sinceMs;
   }
 
-  /** What a person should know of; null while all is well. */
+  /** A problem to show to the operator; null when there is none. */
   get problem(): Problem | null {
     const { isUp, lastError } = this.#control;
     if (!isUp && lastError) return toProblem(lastError);
@@ -124,20 +124,20 @@ export class UpstreamLink {
     return this.#chunks.isUp;
   }
 
-  /** Why no chunks come although orders do; null while they may. */
+  /** Why chunks do not arrive although control messages do; null when they may. */
   get chunksProblem(): Problem | null {
     const { isUp, lastError } = this.#chunks;
     return isUp || !lastError ? null : toProblem(lastError);
   }
 
-  /** Something that was asked of the upstream and that it does not allow; null when it does. */
+  /** Records what the upstream did not allow, or null when it allows everything again. */
   note(refusal: unknown): void {
     this.#refusal = refusal === null ? null : toProblem(refusal);
     if (this.#refusal)
       this.#log.error({ problem: this.#refusal }, 'the upstream refused the connection');
   }
 
-  /** From now on what is known of robots here is what they say. */
+  /** Publishes our presence: from now on the upstream takes the states of our robots from us. */
   async appear({ refused, problem }: RelayWord): Promise<void> {
     const payload = encodeMessage({
       online: true,
@@ -147,18 +147,18 @@ export class UpstreamLink {
     await this.#control.send(this.#presence, payload, { retain: true, qos: 1 });
   }
 
-  /** Says goodbye: with an orderly end there is no will. */
+  /** Takes leave: an orderly end of the connection sends no will. */
   async close(): Promise<void> {
     if (this.#control.isUp) {
       const bye = this.#control.send(this.#presence, GONE, { retain: true, qos: 1 });
       const late = new Promise((resolve) => setTimeout(resolve, FAREWELL_MS_MAX).unref());
-      // Unheard: our silence says it as well, only later.
+      // When it is not delivered, the upstream notices our silence, only later.
       await Promise.race([bye.catch(() => undefined), late]);
     }
     await Promise.all([this.#control.close(), this.#chunks.close()]);
   }
 
-  #turned(): void {
+  #linkChanged(): void {
     this.#sinceMs = Date.now();
   }
 }

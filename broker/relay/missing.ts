@@ -1,8 +1,8 @@
 /**
- * Tracks which chunks a site lacks of what is announced, which of them a robot waits for, and which
- * the upstream does not have. Pure: hashes only. A chunk that is here is never wished for again,
- * and one that nobody announced never at all, whoever asks: otherwise a single robot could fill the
- * store. Sans-I/O.
+ * Tracks which chunks of the announced bundles a site lacks, which of them a robot waits for, and
+ * which of them the upstream does not have. A chunk that is stored is never asked for again, and
+ * one that no announcement names never at all, whoever wants it: otherwise a single robot could
+ * fill the store. Sans-I/O.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -10,16 +10,16 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 export interface BundleChunks {
   readonly id: string;
   readonly needed: ReadonlySet<Sha256Hex>;
-  /** Every index is here, so that `needed` is all of it. */
+  /** True when every index was read, so that `needed` is complete. */
   readonly isKnown: boolean;
 }
 
 export interface BundleView {
   readonly id: string;
-  /** Different chunks, as far as they are known. */
+  /** Distinct chunks, as far as the indexes were read. */
   readonly chunks: number;
   readonly missing: number;
-  /** Of those, the ones that the upstream was asked for in vain. */
+  /** Of those, the chunks that the upstream did not deliver when asked. */
   readonly unavailable: number;
   readonly known: boolean;
 }
@@ -49,7 +49,7 @@ export class SiteWishes {
     return this.#missing.size;
   }
 
-  /** @returns what is missing and was not before, in the bundle's order */
+  /** @returns chunks that are missing now and were not before, in the order of the bundle */
   learn(bundle: BundleChunks, missing: ReadonlySet<Sha256Hex>): Sha256Hex[] {
     this.#bundles.set(bundle.id, bundle);
     const fresh = [...missing].filter((hash) => !this.#missing.has(hash));
@@ -57,7 +57,10 @@ export class SiteWishes {
     return fresh;
   }
 
-  /** Only these are announced now. @returns what is no longer wished for */
+  /**
+   * Forgets the rollouts that are not announced any more.
+   * @returns chunks that are not missing any more
+   */
   keepOnly(ids: readonly string[]): Sha256Hex[] {
     for (const id of this.#bundles.keys()) if (!ids.includes(id)) this.#bundles.delete(id);
     const gone = [...this.#missing].filter((hash) => !this.isNeeded(hash));
@@ -65,7 +68,7 @@ export class SiteWishes {
     return gone;
   }
 
-  /** It is in the store. */
+  /** The chunk is in the store. */
   here(hash: Sha256Hex): void {
     this.#missing.delete(hash);
     this.#awaited.delete(hash);
@@ -73,12 +76,12 @@ export class SiteWishes {
     this.#aside.delete(hash);
   }
 
-  /** It was thought to be here and is not: a disk that rots. */
+  /** The chunk was in the store and is gone: a disk that loses data. */
   lost(hash: Sha256Hex): void {
     this.#missing.add(hash);
   }
 
-  /** A robot waits for it. @returns true when it has to be brought forward */
+  /** A robot waits for this chunk. @returns true when it has to be fetched before others */
   awaited(hash: Sha256Hex): boolean {
     if (!this.#missing.has(hash) || this.#awaited.has(hash)) return false;
     this.#awaited.add(hash);
@@ -86,7 +89,7 @@ export class SiteWishes {
     return true;
   }
 
-  /** The upstream is being asked with `want`. @returns those it was asked for often enough */
+  /** Counts a `want` for each. @returns chunks that were wanted `wantsMax` times */
   wanted(hashes: readonly Sha256Hex[]): Sha256Hex[] {
     const enough = hashes.filter((hash) => {
       const wants = (this.#wants.get(hash) ?? 0) + 1;
@@ -96,18 +99,18 @@ export class SiteWishes {
     for (const hash of enough) {
       this.#aside.add(hash);
       this.#wants.delete(hash);
-      this.#awaited.delete(hash); // the next robot that asks brings it forward again
+      this.#awaited.delete(hash); // the next robot that asks moves it to the front again
     }
     return enough;
   }
 
-  /** All that is missing and not set aside, what robots wait for first. */
+  /** All missing chunks that are not set aside; those that robots wait for come first. */
   get toPull(): Sha256Hex[] {
     const rest = [...this.#missing].filter((hash) => !this.#aside.has(hash));
     return [...new Set([...this.#awaited, ...rest])];
   }
 
-  /** What was set aside is asked for again. @returns those chunks */
+  /** Takes back the chunks that were set aside. @returns them */
   retry(): Sha256Hex[] {
     const again = [...this.#aside];
     this.#aside.clear();

@@ -1,8 +1,8 @@
 /**
- * Queue of what robots of this site said and the upstream has not acknowledged: events and
- * requests, on the disk before the robot gets its PUBACK, removed when the upstream gave its own.
- * So no restart of either and no cut loses one. What was kept once is known again by its number,
- * also after a start: a robot that sends an event twice does not have it told twice.
+ * Queue of the events and requests of this site's robots that the upstream has not acknowledged. A
+ * message is on the disk before its robot gets the PUBACK, and is removed after the PUBACK of the
+ * upstream, so neither a restart nor a lost link loses one. Each has the robot's own number: an
+ * event that a robot sends twice is queued once, also after a restart.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -43,7 +43,7 @@ export class UpstreamQueue {
     this.#log = log;
   }
 
-  /** @param database the relay's; it is closed by whoever opened it */
+  /** @param database the relay's; whoever opened it closes it */
   static async open(database: SteadyDatabase, log: Log): Promise<UpstreamQueue> {
     const queue = new UpstreamQueue(database, log);
     for await (const [key, value] of database.entries(RANGE)) {
@@ -60,13 +60,13 @@ export class UpstreamQueue {
     return this.#backlog.count;
   }
 
-  /** Of this run: what had to go because there was too much. */
+  /** Messages that were dropped since the start because too many waited. */
   get dropped(): number {
     return this.#dropped;
   }
 
   /**
-   * Durable when it resolves; a copy is not kept again. Of one robot only one at a time.
+   * Durable when it resolves; a repeated event is not stored again. Calls for one robot are serial.
    * @throws DroverError DISK_FULL, DISK_WRITE_FAILED: the robot must not get its PUBACK then
    */
   async addEvent(event: RobotEvent, payload: Uint8Array): Promise<void> {
@@ -80,12 +80,12 @@ export class UpstreamQueue {
     this.#last.set(robot, last);
   }
 
-  /** What a robot asks people for. */
+  /** Queues a request for a full package. */
   async addWant(robot: RobotId, payload: Uint8Array): Promise<void> {
     await this.#add(`${robot} want`, payload, []);
   }
 
-  /** The oldest that are not on their way yet. */
+  /** The oldest messages that are not being sent. */
   async take(countMax: number): Promise<Said[]> {
     const taken = this.#backlog.take(countMax);
     const said: Said[] = [];
@@ -106,7 +106,7 @@ export class UpstreamQueue {
     this.#backlog.back(at);
   }
 
-  /** Acknowledged. What stays on the disk after all goes up once more after a start, as a copy. */
+  /** The upstream has acknowledged it. If the deletion fails, it goes up again after a restart. */
   async remove(at: number): Promise<void> {
     this.#backlog.removed(at);
     try {
@@ -134,7 +134,7 @@ export class UpstreamQueue {
     await this.#database.batch(excess.map((at) => ({ type: 'del', key: keyOf(at) }) as const));
   }
 
-  /** One damaged entry must not hold up the others. */
+  /** A damaged entry must not hold up the others. */
   #read(at: number, value: unknown): Said | null {
     const [robot = '', leaf, ...rest] = String(value).split(' ');
     try {

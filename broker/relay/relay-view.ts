@@ -1,4 +1,7 @@
-/** The way up as people see it: names with underscores, instants as text. Sans-I/O. */
+/**
+ * The state of the upstream link as the API shows it: names with underscores, instants as text.
+ * Sans-I/O.
+ */
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -9,15 +12,17 @@ export interface UpstreamStatus {
   /** Without credentials. */
   readonly url: string;
   readonly isUp: boolean;
-  /** Of the connection for chunks: orders come without it, releases do not. */
+  /**
+   * State of the connection for chunks: without it control messages arrive, and releases do not.
+   */
   readonly areChunksUp: boolean;
   /** Of the last change of `isUp`. */
   readonly sinceMs: EpochMs;
   readonly problem: Problem | null;
-  /** What waits for the link. */
+  /** Messages that wait for the link. */
   readonly backlog: { readonly states: number; readonly events: number; readonly dropped: number };
   readonly bundles: readonly BundleView[];
-  /** Different chunks over all bundles. */
+  /** Distinct missing chunks over all bundles. */
   readonly missing: number;
   readonly bytesPulled: number;
 }

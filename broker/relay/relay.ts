@@ -1,11 +1,10 @@
 /**
- * A broker that stands on a site and has one above it (`--upstream`): what is announced there comes
- * down to the robots here, what robots here say goes up. It is put together in this file; what is
- * handed on is decided in downstream.ts, chunks.ts brings the chunks, and
- * upstream.ts carries the reports.
- *
- * Nothing here waits for the upstream: robots are served with what the site has, for as long as the
- * link is away.
+ * A relay: the broker of a site with another broker above it (`--upstream`). Announcements of the
+ * upstream go to the robots of the site, and their reports go up. This file puts the parts
+ * together: downstream.ts decides what is forwarded, chunks.ts fetches the chunks, upstream.ts
+ * carries the reports.
+ * Nothing here waits for the upstream: while the link is down, robots are served with what the site
+ * has.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -31,7 +30,7 @@ import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
 import type { ReportSink } from '../control/intake.ts';
-import type { Counters } from '../http/metrics.ts';
+import type { EventCounters } from '../control/event-metrics.ts';
 import { readAnnouncement } from '../rollout/announced.ts';
 import { SiteChunks } from './chunks.ts';
 import { planDown, type DownPlan } from './downstream.ts';
@@ -45,7 +44,7 @@ const NOTHING = new Uint8Array();
 
 export interface UpstreamOptions {
   readonly address: UpstreamAddress;
-  /** What this site is called upstream; null: the name of its first start. */
+  /** Name of this site at the upstream; null takes the name of its first start. */
   readonly name: string | null;
   readonly bytesPerSecondMax: number | null;
 }
@@ -56,13 +55,13 @@ export interface RelayOptions extends UpstreamOptions {
   readonly control: ControlStore;
   readonly chunks: WritableChunkStore;
   readonly fleet: Fleet;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   readonly log: Log;
 }
 
-/** What the relay needs of the engine that serves this site. */
+/** The part of the site's engine that a relay uses. */
 export interface SiteEngine {
-  /** Verified, stored and given to subscribers when it resolves. */
+  /** Verified, stored and sent to subscribers when it resolves. */
   publishOwn(topic: string, payload: Uint8Array): Promise<void>;
   deliverToWaiting(hash: Sha256Hex): void;
 }
@@ -108,7 +107,10 @@ export class Relay implements ReportSink {
     });
   }
 
-  /** Knows what waits from before this start. @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
+  /**
+   * Reads the messages that were queued before this start.
+   * @throws DroverError DATA_LOCKED, FILE_UNREADABLE
+   */
   static async open(options: RelayOptions): Promise<Relay> {
     const { dataFolder, log } = options;
     const database = await SteadyDatabase.open(join(dataFolder, 'upstream'), 'utf8');
@@ -135,7 +137,7 @@ export class Relay implements ReportSink {
     };
   }
 
-  /** The engine is there: from now on the upstream is called, for as long as it takes. */
+  /** Called when the engine runs: connects to the upstream, and retries until it answers. */
   run(engine: SiteEngine): void {
     const { address, log } = this.#options;
     this.#engine = engine;
@@ -170,17 +172,17 @@ export class Relay implements ReportSink {
     this.#chunks.wanted(hashes);
   }
 
-  /** Somebody published a chunk on this site. */
+  /** A chunk was published on this site. */
   stored(hash: Sha256Hex): void {
     this.#chunks.stored(hash);
   }
 
-  /** Rejects while its disk takes nothing. */
+  /** Rejects while the disk takes no writes. */
   async assertWritable(): Promise<void> {
     await this.#database.assertWritable();
   }
 
-  /** What stands in its database now, for a backup. */
+  /** The content of the relay's database now, for a backup. */
   snapshot(): DatabaseSnapshot {
     return this.#database.snapshot();
   }
@@ -203,7 +205,9 @@ export class Relay implements ReportSink {
     throw new TypeError('Relay: it does not run yet');
   }
 
-  /** Of a relay below, what it says: its robots are robots of this site to those above. */
+  /**
+   * Our presence message. It includes what relays below us report: their robots are ours upstream.
+   */
   get #word(): RelayWord {
     const below = this.#options.fleet.relays().find(({ problem }) => problem !== null);
     const own = this.#link?.chunksProblem ?? this.#chunks.problem;
@@ -221,7 +225,7 @@ export class Relay implements ReportSink {
     this.#upward.up();
   }
 
-  /** Each subscription brings what is retained, so also what was refused under an older root. */
+  /** Each subscription brings the retained messages, also those that an older root refused. */
   #listen(): void {
     const filters = [TRUST_FILTER, UPDATES_TOPIC, PROGRESS_FILTER];
     this.#up.control.subscribe(filters, 1).catch((error: unknown) => {
@@ -235,7 +239,7 @@ export class Relay implements ReportSink {
     this.#engine?.deliverToWaiting(hash);
   }
 
-  /** Never rejects: what is not taken here is not acknowledged less by it. */
+  /** Never rejects: a message that is not taken here is acknowledged all the same. */
   async #hear(text: string, payload: Uint8Array): Promise<void> {
     const { counters, log } = this.#options;
     const topic = parseTopic(text);
@@ -252,7 +256,7 @@ export class Relay implements ReportSink {
     }
   }
 
-  /** Tells the upstream that robots here do not get this progress. */
+  /** Reports to the upstream that robots of this site do not get this progress. */
   #noteRefused(rollout: string, code: ErrorCode, thrown: unknown): void {
     this.#refused.note(rollout, { code, seq: seqOfRefused(thrown) });
   }

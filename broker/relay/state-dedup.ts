@@ -1,14 +1,14 @@
 /**
- * Decides which robots the upstream has to hear of, and when. Of each robot only the latest state
- * counts: a change of version, phase or problem goes up at once, progress and counters now and
- * then, so that a site's reports do not crowd out its chunks. Pure: it knows robots and instants,
- * no bytes. Sans-I/O.
+ * Decides which states of robots go upstream, and when. Only the latest state of a robot counts. A
+ * change of version, phase or problem goes up at once, progress and counters at intervals, so that
+ * the reports of a site do not crowd out its chunks. It handles robots and instants, no bytes.
+ * Sans-I/O.
  */
 
 import type { MonoMs, RobotId } from '../../shared/base/ids.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 
-/** What a person or a controller must not wait for. */
+/** The part of a state whose change goes up at once. */
 export function newsOf(state: RobotState): string {
   const parts = state.components.map((one) => [
     ...[one.name, one.version, one.phase, one.rollout, one.target_version],
@@ -24,7 +24,7 @@ interface Told {
 
 export class ReportBook {
   readonly #everyMs: number;
-  /** What of each robot was acknowledged upstream. */
+  /** What the upstream has acknowledged of each robot. */
   readonly #told = new Map<RobotId, Told>();
   readonly #dueMs = new Map<RobotId, MonoMs>();
 
@@ -32,7 +32,7 @@ export class ReportBook {
     this.#everyMs = everyMs;
   }
 
-  /** Robots that have something to tell, due or not. */
+  /** Robots with an unsent change, due or not. */
   get waiting(): number {
     return this.#dueMs.size;
   }
@@ -44,7 +44,7 @@ export class ReportBook {
     this.#dueMs.set(robot, Math.min(dueMs, this.#dueMs.get(robot) ?? Infinity));
   }
 
-  /** Those whose time has come, longest due first; they are no longer waiting. */
+  /** Robots that are due, longest due first; they count as sent. */
   take(countMax: number, now: MonoMs): RobotId[] {
     const due = [...this.#dueMs].filter(([, dueMs]) => dueMs <= now);
     due.sort(([, a], [, b]) => a - b);
@@ -53,13 +53,13 @@ export class ReportBook {
     return taken;
   }
 
-  /** Acknowledged. What changed since `take` is waiting again by itself. */
+  /** The upstream acknowledged it. A change since `take` waits by itself. */
   told(robot: RobotId, news: string | null, now: MonoMs): void {
     if (news === null) this.#told.delete(robot);
     else this.#told.set(robot, { atMs: now, news });
   }
 
-  /** Not acknowledged: due at once when there is a link again. */
+  /** Not acknowledged: due at once when the link is up again. */
   failed(robot: RobotId, now: MonoMs): void {
     this.#dueMs.set(robot, Math.min(now, this.#dueMs.get(robot) ?? Infinity));
   }

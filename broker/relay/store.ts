@@ -1,7 +1,7 @@
 /**
- * Stores what a relay must not forget: the name it goes by upstream, and the highest `seq` of each
- * rollout's progress that it handed on, for each key that signed it. Progress may be cleared; its
- * floor may not be, or an old one could be played again.
+ * Stores the durable state of a relay: its name at the upstream, and the highest `seq` of each
+ * rollout's progress that it forwarded, for each key that signed it. A progress may be cleared; its
+ * floor may not, or an old progress could be replayed.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -19,13 +19,13 @@ import type { SteadyDatabase } from '../control/durable-level.ts';
 const NAME_KEY = 'name';
 const FLOOR = 'floor/';
 const FLOORS = { gte: FLOOR, lt: 'floor0' };
-/** Beside the number that relays of 0.1 read: what each key has signed. */
+/** Stored beside the number that relays of 0.1 read: what each key has signed. */
 const MARKS = 'marks/';
 const ALL_MARKS = { gte: MARKS, lt: 'marks0' };
 
 export class RelayBook {
   readonly #database: SteadyDatabase;
-  /** The longest unheard first. */
+  /** Least recently used first. */
   readonly #floors = new Map<RolloutId, Floor>();
   readonly name: string;
 
@@ -35,7 +35,7 @@ export class RelayBook {
   }
 
   /**
-   * @param makeName for the first start; another `wished` one takes its place
+   * @param makeName makes the name at the first start; a `wished` name that differs replaces it
    * @param keys of the rollout role: a floor of 0.1 does not say which of them signed
    */
   static async open(
@@ -57,12 +57,12 @@ export class RelayBook {
     return book;
   }
 
-  /** @param keys that have a say now */
+  /** @param keys the keys that count now */
   floorOf(rollout: RolloutId, keys: readonly PublicKeyHex[]): number {
     return seqOf(this.#floors.get(rollout) ?? NO_FLOOR, keys);
   }
 
-  /** On the disk when it resolves; under one key it never falls. */
+  /** Durable when it resolves; under one key the floor never falls. */
   async raise(rollout: RolloutId, seq: number, signers: readonly PublicKeyHex[]): Promise<void> {
     if (signers.every((key) => seq <= this.floorOf(rollout, [key]))) return;
     const floor = mergedFloor(this.#floors.get(rollout) ?? NO_FLOOR, floorOfUnknown(seq, signers));
@@ -83,7 +83,7 @@ function encodeFloor(floor: Floor): string {
 }
 
 function parseFloor(text: string): Floor {
-  // Written by this program from typed values.
+  // This program wrote it from typed values.
   const pairs = JSON.parse(text) as [PublicKeyHex, number][];
   return pairs.reduce((all, [key, seq]) => mergedFloor(all, floorOfUnknown(seq, [key])), NO_FLOOR);
 }

@@ -1,4 +1,4 @@
-/** The way up from a site for Prometheus. Read when it is asked for. */
+/** Prometheus metrics of the upstream link, read at each scrape. */
 
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { UpstreamStatus } from './relay-view.ts';

@@ -1,8 +1,9 @@
 /**
- * Carries what robots of this site say to the upstream. Events and requests are on the disk before
- * their robot hears an acknowledgement, and go up in their order; of states and presence only the
- * latest counts, and what the upstream has acknowledged is not said again. Who is there is what
- * THIS broker knows, marked with our name: when our link is gone, the upstream knows nobody here.
+ * Carries the messages of this site's robots to the upstream. Events and requests are on the disk
+ * before their robot gets an acknowledgement, and go up in order. Of states and presence only the
+ * latest counts, and what the upstream has acknowledged is not sent again. Presence is what THIS
+ * broker observes, marked with our name: when our link ends, the upstream counts all of these
+ * robots as gone.
  */
 
 import { nullIfRefused, toProblem } from '../../shared/base/errors.ts';
@@ -30,18 +31,18 @@ const RETAINED: SendOptions = { retain: true, qos: 1 };
 const ONCE: SendOptions = { retain: false, qos: 1 };
 
 export interface UpwardOptions {
-  /** Of this relay. */
+  /** Name of this relay. */
   readonly name: string;
   readonly queue: UpstreamQueue;
   readonly control: ControlStore;
   readonly fleet: Fleet;
   readonly log: Log;
   send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void>;
-  /** What this relay says of itself. */
+  /** Our presence message. */
   word(): RelayWord;
-  /** Robots that were missed or came back are told of: the relay may show itself. */
+  /** Publishes the presence message. */
   appear(word: RelayWord): Promise<void>;
-  /** Null: what was not allowed is allowed now. */
+  /** Null when the upstream allows again what it had refused. */
   onRefused(error: unknown): void;
 }
 
@@ -50,10 +51,12 @@ export class Upward {
   readonly #states = new ReportBook(LIMITS.upstreamStateMsMin);
   readonly #toldOnline = new Map<RobotId, boolean>();
   readonly #onlineDirty = new Set<RobotId>();
-  /** What each robot asked people for last, so that it is not queued again and again. */
+  /**
+   * The last request of each robot for a full package, so that it is not queued again and again.
+   */
   readonly #asked = new Map<string, string>();
   readonly #tick: NodeJS.Timeout;
-  /** Counts connections: what began on an earlier one must not go on. */
+  /** Counts connections: a task that began on an earlier one must stop. */
   #epoch = 0;
   #isUp = false;
   #hasAppeared = false;
@@ -64,7 +67,7 @@ export class Upward {
 
   constructor(options: UpwardOptions) {
     this.#options = options;
-    // The upstream may have lost what it was told before this start: all of it is said once.
+    // The upstream may have lost what it acknowledged before this start: everything goes up once.
     for (const { topic } of options.control.match(robotFilter('state'))) {
       const parsed = parseTopic(topic);
       if (parsed?.kind === 'robot') this.#noteState(parsed.robot);
@@ -72,25 +75,25 @@ export class Upward {
     this.#tick = setInterval(() => this.#onTick(), LIMITS.upstreamTickMs);
   }
 
-  /** Robots whose state has not reached the upstream yet, and events and requests. */
+  /** Robots with an unsent state, and queued events and requests. */
   get backlog(): { readonly states: number; readonly events: number; readonly dropped: number } {
     const { count, dropped } = this.#options.queue;
     return { states: this.#states.waiting, events: count, dropped };
   }
 
-  /** After the fleet has taken note of it; durable when it resolves. */
+  /** Called after the fleet registry took the message; durable when it resolves. */
   async report(topic: RobotTopic, payload: Uint8Array): Promise<void> {
     if (topic.leaf === 'events') await this.#keepEvent(topic.robot, payload);
     else if (topic.leaf === 'want') await this.#keepRequest(topic.robot, payload);
     else if (topic.leaf === 'state') this.#noteState(topic.robot);
-    // Taken out of service: what an earlier run may have said of it is taken back as well.
+    // Taken out of service: what an earlier run sent of this robot is cleared as well.
     if (topic.leaf === 'state' && payload.byteLength === 0)
       this.#toldOnline.set(topic.robot, false);
     this.#onlineDirty.add(topic.robot);
     this.#pump();
   }
 
-  /** Another relay, which speaks for robots of ours, came or went. */
+  /** Another relay, which carries robots of ours, came or went. */
   lookAtAll(): void {
     for (const { robot } of this.#options.fleet.robots()) this.#onlineDirty.add(robot);
     this.#pump();
@@ -114,7 +117,7 @@ export class Upward {
     clearInterval(this.#tick);
   }
 
-  /** What this relay says of itself is said again once it has changed. */
+  /** Publishes the presence message again when it has changed. */
   #onTick(): void {
     if (JSON.stringify(this.#options.word()) !== this.#toldWord) this.#hasAppeared = false;
     this.#pump();
@@ -130,13 +133,16 @@ export class Upward {
     return state ? newsOf(state) : null;
   }
 
-  /** What cannot be read is no event to anybody above either. */
+  /** An event that cannot be parsed is not queued. */
   async #keepEvent(robot: RobotId, payload: Uint8Array): Promise<void> {
     const event = nullIfRefused(() => parseRobotEvent(payload));
     if (event) await this.#options.queue.addEvent({ ...event, robot_id: robot }, payload);
   }
 
-  /** Chunks are our own affair; a full package is not, and a person above may have it. */
+  /**
+   * A want for chunks ends here; a request for a full package goes up, where an operator may have
+   * one.
+   */
   async #keepRequest(robot: RobotId, payload: Uint8Array): Promise<void> {
     const want = nullIfRefused(() => parseWant(payload));
     if (!want?.package) return;
@@ -170,11 +176,12 @@ export class Upward {
     }
   }
 
-  /** @returns false when nothing is left that is due */
+  /** @returns false when nothing is due */
   async #sendSome(): Promise<boolean> {
     const onlines = await this.#sendOnlines();
     if (!this.#hasAppeared) {
-      if (onlines) return true; // first all of them: who went away meanwhile is not there with us
+      // presence goes first: a robot that left meanwhile must not show as online
+      if (onlines) return true;
       const word = this.#options.word();
       this.#hasAppeared = true;
       this.#toldWord = JSON.stringify(word);
@@ -236,7 +243,7 @@ export class Upward {
       const topic = robotTopic(robot, 'state');
       const payload = this.#options.control.get(topic)?.payload ?? NOTHING;
       const state = nullIfRefused(() => parseRobotState(payload));
-      // Nonsense is not carried up; nothing at all says that the robot was taken out of service.
+      // A state that cannot be parsed is not sent; an empty one takes the robot out of service.
       if (!state && payload.byteLength > 0) return;
       try {
         await this.#options.send(topic, payload, RETAINED);
@@ -249,7 +256,7 @@ export class Upward {
     return robots.length > 0;
   }
 
-  /** A link that went away is followed by another; a refusal stays until somebody acts. */
+  /** A lost link is followed by another; a refusal stays until an operator acts. */
   #fail(error: unknown): void {
     if (toProblem(error).code === 'BROKER_UNREACHABLE') return;
     this.#heldUntilMs = performance.now() + LIMITS.upstreamHoldMs;
@@ -257,7 +264,7 @@ export class Upward {
   }
 }
 
-/** All are tried, so that each has its end; the first failure is everybody's. */
+/** Runs all tasks to their end, then throws the first failure. */
 async function allOrThrow<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
   const ends = await Promise.allSettled(items.map(task));
   const failed = ends.find((end) => end.status === 'rejected');

@@ -6,7 +6,7 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { soakEndMs } from './gate-times.ts';
-import { stagesOf, type Plan, type RolloutRun } from './record.ts';
+import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 
 export interface Approval {
   readonly wave: number;
@@ -20,7 +20,11 @@ export interface Approval {
 }
 
 /** @param wave the one that is meant; null for the one that is open */
-export function approvalOf(run: RolloutRun, plan: Plan | null, wave: number | null): Approval {
+export function approvalOf(
+  run: RolloutRun,
+  plan: RolloutPlan | null,
+  wave: number | null,
+): Approval {
   const meant = wave ?? run.wave;
   const answer = (state: Approval['state'], text: string): Approval => ({
     wave: meant,
@@ -49,7 +53,7 @@ export function approvalOf(run: RolloutRun, plan: Plan | null, wave: number | nu
   );
 }
 
-function waitOf(run: RolloutRun, plan: Plan): string {
+function waitOf(run: RolloutRun, plan: RolloutPlan): string {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   const soakS = stage?.soakS ?? 0;
   const untilMs: EpochMs | null = soakEndMs(run.soakSinceMs, soakS);

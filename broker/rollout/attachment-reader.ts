@@ -29,7 +29,7 @@ export interface WholeAttachment {
 
 export class AttachmentReader {
   readonly #sources: AttachmentSources;
-  readonly #turns = new SerialQueue(LIMITS.attachmentReadersMax);
+  readonly #queue = new SerialQueue(LIMITS.attachmentReadersMax);
 
   constructor(sources: AttachmentSources) {
     this.#sources = sources;
@@ -38,10 +38,10 @@ export class AttachmentReader {
   /** @throws DroverError NOT_FOUND, CONNECTIONS_FULL, ATTACHMENT_MISMATCH, CHUNK_INDEX_INVALID,
    * BROKER_UNREACHABLE */
   async read(rolloutId: string, kind: string): Promise<WholeAttachment> {
-    if (this.#turns.size >= LIMITS.attachmentReadersMax) {
+    if (this.#queue.size >= LIMITS.attachmentReadersMax) {
       throw new DroverError('CONNECTIONS_FULL', `read ${kind}: too many are asked for at once`);
     }
-    return await this.#turns.run(() => this.#read(rolloutId, kind));
+    return await this.#queue.run(() => this.#read(rolloutId, kind));
   }
 
   async #read(rolloutId: string, kind: string): Promise<WholeAttachment> {

@@ -26,7 +26,7 @@ import { logRefusalOf, type LogRefusal } from '../../shared/tlog/logged.ts';
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import { besidesOf, offerOf, type Plan } from './record.ts';
+import { besidesOf, offerOf, type RolloutPlan } from './record.ts';
 
 export type MemberKind =
   /** Runs the version because of this rollout. */
@@ -80,13 +80,13 @@ export interface Member {
 }
 
 export interface MembersInput {
-  readonly plan: Pick<Plan, 'rollout' | 'manifest'>;
+  readonly plan: Pick<RolloutPlan, 'rollout' | 'manifest'>;
   readonly robots: readonly RobotRecord[];
   readonly now: EpochMs;
   /** A robot that has said nothing since then counts as last seen then. */
   readonly watchedSinceMs: EpochMs;
   /** All that are announced; absent where nobody asks who will come. */
-  readonly plans?: ReadonlyMap<string, Plan>;
+  readonly plans?: ReadonlyMap<string, RolloutPlan>;
   /** The memory of how each robot ended this rollout; absent where there is no memory. */
   readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
 }
@@ -96,7 +96,7 @@ export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
   const { rollout, manifest } = plan;
   const offer = offerOf(plan);
-  const beside = besidesOf(input.plans ?? new Map<string, Plan>(), rollout.id);
+  const beside = besidesOf(input.plans ?? new Map<string, RolloutPlan>(), rollout.id);
   return robots.flatMap((record) => {
     const { state, robot } = record;
     const component = state?.components.find((one) => one.name === manifest.name);

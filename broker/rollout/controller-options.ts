@@ -34,13 +34,13 @@ export interface ControllerOptions extends Announcing {
 }
 
 export interface ControllerTimes extends LeaseTimes {
-  readonly lookMs: number;
+  readonly intervalMs: number;
   /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
   readonly startMs: number;
 }
 
 export const DEFAULT_TIMES: ControllerTimes = {
-  lookMs: LIMITS.lookIntervalMs,
+  intervalMs: LIMITS.reconcileIntervalMs,
   startMs: LIMITS.controllerStartMs,
   leaseMs: LIMITS.leaseMs,
   settleMs: LIMITS.leaseSettleMs,

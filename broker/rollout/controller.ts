@@ -19,7 +19,7 @@ import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { isStop, lookAt, newTracked, saysMore, worldOf, type Tracked } from './reconcile.ts';
+import { isStop, reconcile, newTracked, saysMore, worldOf, type Tracked } from './reconcile.ts';
 import { membersOf } from './classify.ts';
 import type { CounterMark } from './counters.ts';
 import {
@@ -28,7 +28,7 @@ import {
   isUnopened,
   sameRun,
   progressOf,
-  type Plan,
+  type RolloutPlan,
   type RolloutRun,
 } from './record.ts';
 import type {
@@ -55,7 +55,7 @@ export class Controller implements ControllerPort {
   readonly #heard: HeardOrders;
   readonly #keys: KeyWatch;
   /** Of other keys that sign now: to be kept before anything else is done. */
-  #isTurned = false;
+  #hasNewKeys = false;
   readonly #outrun = new OutrunWatch();
   readonly #startedMs: MonoMs;
   #watchedSinceMs: EpochMs;
@@ -88,10 +88,10 @@ export class Controller implements ControllerPort {
     return controller;
   }
 
-  /** Looks at the fleet every `lookMs` until `close`. */
+  /** Looks at the fleet every `intervalMs` until `close`. */
   run(): void {
     const { times, log } = this.#options;
-    const everyMs = Math.min(times.lookMs, times.leaseMs / 8);
+    const everyMs = Math.min(times.intervalMs, times.leaseMs / 8);
     this.#stop = startTicking(
       everyMs,
       () => this.tick(),
@@ -107,7 +107,7 @@ export class Controller implements ControllerPort {
   /** A control message that the carrier holds or has just taken. */
   hear(topic: Topic, payload: Uint8Array): void {
     if (payload.byteLength === 0) return;
-    this.#lookAtKeys();
+    this.#checkKeys();
     if (topic.kind === 'lease') return this.#leadership.hear(payload);
     if (topic.kind !== 'updates' && topic.kind !== 'progress') return;
     try {
@@ -127,16 +127,16 @@ export class Controller implements ControllerPort {
   }
 
   /** Other keys: what was heard and told under those before has to come again, or be told again. */
-  #lookAtKeys(): void {
-    if (!this.#keys.hasTurned()) return;
-    this.#isTurned = true;
+  #checkKeys(): void {
+    if (!this.#keys.haveChanged()) return;
+    this.#hasNewKeys = true;
     this.#heard.forget();
     this.#toldInTerm = null;
     this.#leadership.beginAnew(termAt(this.#options.now()));
     this.#keeper.forget();
   }
 
-  async #turn(): Promise<void> {
+  async #applyNewKeys(): Promise<void> {
     const { store, trust, now, onNewKeys } = this.#options;
     await store.raiseTermFloor(termAt(now()));
     for (const [id, tracked] of this.#tracked) {
@@ -146,15 +146,15 @@ export class Controller implements ControllerPort {
       if (run) Object.assign(tracked, { run, over: null, isUntold: true });
       else this.#tracked.delete(id);
     }
-    this.#isTurned = false;
+    this.#hasNewKeys = false;
     await onNewKeys?.();
   }
 
   /** One round: keeps the lease and, while it holds, looks once at every rollout. */
   tick(): Promise<void> {
     return this.#queue.run(async () => {
-      this.#lookAtKeys();
-      if (this.#isTurned) await this.#turn();
+      this.#checkKeys();
+      if (this.#hasNewKeys) await this.#applyNewKeys();
       await this.#leadership.tick();
       const { term } = this.#leadership;
       if (term === null) return void (this.#toldInTerm = null);
@@ -184,7 +184,7 @@ export class Controller implements ControllerPort {
     const { fleet, store, now, mono, log } = this.#options;
     const all = [...this.#tracked.values()];
     const facts = { fleet, all, plans: this.#heard.plans, now: mono() };
-    const found = this.#outrun.look({ ...facts, isEarly: this.#startsInMs() > 0 });
+    const found = this.#outrun.check({ ...facts, isEarly: this.#startsInMs() > 0 });
     if (!found) return false;
     const { tracked, text, pause } = found;
     log.warn({ rollout: tracked.run.rollout }, text);
@@ -199,7 +199,7 @@ export class Controller implements ControllerPort {
   }
 
   /** A rollout that is announced has a record, ours or what another controller left. */
-  async #meet(plan: Plan): Promise<void> {
+  async #meet(plan: RolloutPlan): Promise<void> {
     const { id } = plan.rollout;
     const { now, self } = this.#options;
     const known = this.#tracked.get(id);
@@ -207,7 +207,7 @@ export class Controller implements ControllerPort {
     const anew = known && beginAnew(known.run, plan, { by, now: now() });
     if (anew) {
       known.marks.clear();
-      [known.looked, known.over] = [null, null];
+      [known.reconciled, known.over] = [null, null];
       await this.#keep(known, anew);
     }
     const newer = this.#heard.newerThan(known?.run ?? null, plan, now());
@@ -270,12 +270,12 @@ export class Controller implements ControllerPort {
     const plan = this.#heard.plans.get(run.rollout);
     if (!plan) await this.#keep(tracked, withdraw(run, true, this.#heard.endOf(run)));
     if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
-      const looked = traced('look', lookAt, [{ run, plan, marks, ...world }], saysMore);
-      tracked.looked = looked;
-      if (!this.#outrun.isWaiting || isStop(looked.step)) {
-        await this.#keep(tracked, looked.step, looked.marks);
+      const reconciled = traced('look', reconcile, [{ run, plan, marks, ...world }], saysMore);
+      tracked.reconciled = reconciled;
+      if (!this.#outrun.isWaiting || isStop(reconciled.step)) {
+        await this.#keep(tracked, reconciled.step, reconciled.marks);
         // Not before it is kept: what a failed write lost must be counted again.
-        for (const [robot, mark] of looked.marks) marks.set(robot, mark);
+        for (const [robot, mark] of reconciled.marks) marks.set(robot, mark);
       }
     }
     const recall = recallOf(tracked.run, world.robots);
@@ -332,7 +332,7 @@ export class Controller implements ControllerPort {
       // The last moment: who has lost the lease while it was writing must not speak.
       if (this.#leadership.term === null) return void (tracked.isUntold = true);
       tracked.isUntold = false;
-      const topic = progressTopic(tracked.run.rollout as Plan['rollout']['id']);
+      const topic = progressTopic(tracked.run.rollout as RolloutPlan['rollout']['id']);
       await this.#options.publish(topic, bytes);
     } catch (error) {
       tracked.isUntold = true;
@@ -380,12 +380,12 @@ export class Controller implements ControllerPort {
     // A follower shows the leader's progress when that is newer than its own record.
     const isFollower = plan !== null && !this.isLeading;
     const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const shown = newer ? { run: newer.run, looked: null } : tracked;
+    const shown = newer ? { run: newer.run, reconciled: null } : tracked;
     if (!shown) return null;
     // Said at once, though it is written at the next look.
     const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
     const facts = { plan, controller, robots: fleet.robots(), leading: this.isLeading };
-    return showRun({ ...facts, looked: shown.looked, run });
+    return showRun({ ...facts, reconciled: shown.reconciled, run });
   }
 
   async #forgetOldest(): Promise<void> {

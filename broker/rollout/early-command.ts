@@ -8,7 +8,7 @@
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { obey, type CommandContext, type OperatorCommand } from './operator-commands.ts';
-import { beginRun, type Plan, type RolloutRun } from './record.ts';
+import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
 import { announcedBy, type RolloutStep } from './transitions.ts';
 
@@ -26,7 +26,7 @@ export interface TooEarly {
  * @throws DroverError NOT_LED_YET for a word that does not stop
  */
 export function obeyEarly(
-  plan: Plan,
+  plan: RolloutPlan,
   said: OperatorCommand,
   { leftMs, by, now }: TooEarly & Pick<CommandContext, 'now'>,
 ): { readonly run: RolloutRun; readonly step: RolloutStep } {

@@ -10,8 +10,8 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { assertTimely } from '../../shared/rules/freshness.ts';
 import { isAbout } from '../../shared/rules/release-identity.ts';
-import { plansOf, type Plan, type RolloutRun } from './record.ts';
-import { adopt } from './takeover.ts';
+import { plansOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { takeOver } from './takeover.ts';
 import { ToldProgress } from './told-progress.ts';
 import type { withdraw } from './transitions.ts';
 
@@ -32,7 +32,7 @@ export class HeardOrders {
   readonly #options: HeardOptions;
   readonly #told = new ToldProgress();
   #seq = 0;
-  plans: ReadonlyMap<string, Plan> = new Map();
+  plans: ReadonlyMap<string, RolloutPlan> = new Map();
   /** Names the keys that signed what is announced. */
   announcedBy = '';
 
@@ -63,10 +63,10 @@ export class HeardOrders {
    * The record that the leader's progress makes, with the keys that signed it. Null when our own
    * record is as new, or the progress is not about the release that is announced.
    */
-  newerThan(run: RolloutRun | null, plan: Plan, now: EpochMs): NewerRecord | null {
+  newerThan(run: RolloutRun | null, plan: RolloutPlan, now: EpochMs): NewerRecord | null {
     const told = this.#told.get(plan.rollout.id);
     if (!told || !isAbout(told.progress, plan.release)) return null;
-    const newer = adopt(run, plan, told.progress, now);
+    const newer = takeOver(run, plan, told.progress, now);
     return newer && { run: newer, signers: told.signers };
   }
 

@@ -99,8 +99,8 @@ export async function openController(
     }
   };
   hearRetained();
-  const look = (): void => inBackground(log, 'read the key files again', keys.retry());
-  const looking = setInterval(look, LIMITS.keyFilesLookMs);
+  const rereadKeys = (): void => inBackground(log, 'read the key files again', keys.retry());
+  const looking = setInterval(rereadKeys, LIMITS.keyFilesLookMs);
   looking.unref();
   const close = async (): Promise<void> => {
     clearInterval(looking);

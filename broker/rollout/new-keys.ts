@@ -21,7 +21,7 @@ export class KeyWatch {
   }
 
   /** True once after each change of the role. */
-  hasTurned(): boolean {
+  haveChanged(): boolean {
     const { roles } = this.#trust;
     if (isSameRole(this.#known, { roles }, 'rollout')) return false;
     this.#known = { roles };

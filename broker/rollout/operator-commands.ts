@@ -9,7 +9,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approvalOf } from './approval.ts';
-import type { Plan, RolloutRun } from './record.ts';
+import type { RolloutPlan, RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
 import { stopped, type AuditKind, type RolloutStep } from './transitions.ts';
 
@@ -23,7 +23,7 @@ export interface OperatorCommand {
 
 export interface CommandContext {
   /** Null when it is no longer announced. */
-  readonly plan: Plan | null;
+  readonly plan: RolloutPlan | null;
   readonly now: EpochMs;
 }
 

@@ -11,14 +11,14 @@ import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
 import { voiceOf, type Fleet, type RefusalOf, type RobotRecord } from '../control/fleet.ts';
-import type { Plan, RolloutRun } from './record.ts';
+import type { RolloutPlan, RolloutRun } from './record.ts';
 
 const REFUSED_AS_OLD: readonly ErrorCode[] = ['ANNOUNCEMENT_REPLAYED', 'SEQ_CONFLICT'];
 
 interface OutrunFacts<T> {
   readonly fleet: Pick<Fleet, 'robots' | 'refusedProgress'>;
   readonly all: readonly T[];
-  readonly plans: ReadonlyMap<string, Plan>;
+  readonly plans: ReadonlyMap<string, RolloutPlan>;
   /** Robots are still coming back after the start. */
   readonly isEarly: boolean;
   /** Of the clock that never jumps. */
@@ -45,7 +45,7 @@ export class OutrunWatch {
   }
 
   /** @returns what has to be done, at most once in `outrunAgainMs` */
-  look<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): Outrun<T> | null {
+  check<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): Outrun<T> | null {
     const { fleet, all, now } = facts;
     if (now - this.#foundMs < LIMITS.outrunAgainMs) return null;
     const refusals = fleet.refusedProgress();

@@ -11,10 +11,10 @@ import { judge } from './gate.ts';
 import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
 import { baseWithout, countAttempts, countSpent, observe, type CounterMark } from './counters.ts';
-import { stagesOf, type Plan, type RolloutRun } from './record.ts';
+import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { ForeignRecord } from './new-keys.ts';
 import type { Moment } from './watched-time.ts';
-import { look, type RolloutStep } from './transitions.ts';
+import { stepByVerdict, type RolloutStep } from './transitions.ts';
 
 /** The facts of one look that are the same for every rollout. */
 export interface World {
@@ -22,19 +22,19 @@ export interface World {
   readonly now: EpochMs;
   readonly watchedSinceMs: EpochMs;
   /** All that are announced; absent where nobody asks who will come. */
-  readonly plans?: ReadonlyMap<string, Plan>;
+  readonly plans?: ReadonlyMap<string, RolloutPlan>;
 }
 
 export const worldOf = (
   { fleet, now }: { readonly fleet: { robots(): readonly RobotRecord[] }; now(): EpochMs },
-  ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, Plan>, watchedSinceMs: EpochMs]
+  ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, RolloutPlan>, watchedSinceMs: EpochMs]
 ): World => ({ plans, watchedSinceMs, robots: fleet.robots(), now: now() });
 
 /** A rollout as the controller holds it. */
 export interface Tracked {
   run: RolloutRun;
   readonly marks: Map<RobotId, CounterMark>;
-  looked: Looked | null;
+  reconciled: Reconciled | null;
   over: ForeignRecord | null;
   /** When it was looked at last. */
   watched: Moment;
@@ -47,15 +47,15 @@ export const newTracked = (
   run: RolloutRun,
   marks: Map<RobotId, CounterMark>,
   watched: Moment,
-): Tracked => ({ run, marks, looked: null, over: null, watched, isUntold: true });
+): Tracked => ({ run, marks, reconciled: null, over: null, watched, isUntold: true });
 
-interface LookInput extends World {
+interface ReconcileInput extends World {
   readonly run: RolloutRun;
-  readonly plan: Plan;
+  readonly plan: RolloutPlan;
   readonly marks: ReadonlyMap<RobotId, CounterMark>;
 }
 
-export interface Looked {
+export interface Reconciled {
   readonly step: RolloutStep;
   /** Only those that changed. */
   readonly marks: ReadonlyMap<RobotId, CounterMark>;
@@ -68,9 +68,9 @@ export const isStop = ({ run: { status } }: RolloutStep): boolean =>
   status === 'halted' || status === 'rolling_back';
 
 /** A look that changes nothing is made every two seconds: a trace does without it. */
-export const saysMore = ({ step }: Looked): boolean => step.isNews || step.audit.length > 0;
+export const saysMore = ({ step }: Reconciled): boolean => step.isNews || step.audit.length > 0;
 
-export function lookAt(input: LookInput): Looked {
+export function reconcile(input: ReconcileInput): Reconciled {
   const { run, plan, marks, now } = input;
   const members = membersOf(input);
   const observed = observe(run, members, marks);
@@ -95,6 +95,6 @@ export function lookAt(input: LookInput): Looked {
     },
   });
   const spent = countSpent(run, { rollout: plan.rollout, members, marks });
-  const step = look(counted, { plan, members, attempts, spent, verdict, now });
+  const step = stepByVerdict(counted, { plan, members, attempts, spent, verdict, now });
   return { step, marks: observed.marks, attempts, verdict };
 }

@@ -130,7 +130,7 @@ export const encodeRun = (run: RolloutRun): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(run));
 
 /** A rollout as announced, its bundle verified. */
-export interface Plan {
+export interface RolloutPlan {
   readonly rollout: Rollout;
   readonly manifest: Manifest;
   /** Names the release in progress. */
@@ -139,7 +139,7 @@ export interface Plan {
 }
 
 /** @throws DroverError when a bundle of it is not signed for this fleet */
-export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
+export function plansOf(announcement: Announcement, trust: TrustRoot): RolloutPlan[] {
   const { seq, expires_at } = announcement;
   return announcement.rollouts.map((rollout) => {
     const { manifest } = verifyRollout(rollout, trust);
@@ -149,10 +149,13 @@ export function plansOf(announcement: Announcement, trust: TrustRoot): Plan[] {
 }
 
 /** The rollouts that stand beside one. */
-export const besidesOf = (plans: ReadonlyMap<string, Plan>, id: string): Offer[] =>
+export const besidesOf = (plans: ReadonlyMap<string, RolloutPlan>, id: string): Offer[] =>
   [...plans.values()].filter(({ rollout }) => rollout.id !== id).map(offerOf);
 
-export const offerOf = ({ rollout, manifest }: Pick<Plan, 'rollout' | 'manifest'>): Offer => ({
+export const offerOf = ({
+  rollout,
+  manifest,
+}: Pick<RolloutPlan, 'rollout' | 'manifest'>): Offer => ({
   ...{ id: rollout.id, target: rollout.target, manifest },
   hasLogProof: rollout.log_proof !== undefined,
 });
@@ -166,7 +169,7 @@ export interface Stage {
 }
 
 /** Explicit canaries make a wave 0 of their own; an emergency has one wave and no soak. */
-export function stagesOf({ rollout }: Plan): Stage[] {
+export function stagesOf({ rollout }: RolloutPlan): Stage[] {
   if (rollout.emergency) return [{ wave: 1, share: 1, soakS: 0 }];
   const waves = rollout.waves.map(({ percent, soak_s }, at) => ({
     wave: at + 1,
@@ -177,7 +180,7 @@ export function stagesOf({ rollout }: Plan): Stage[] {
   return [{ wave: 0, share: 0, soakS: canarySoakS(rollout) }, ...waves];
 }
 
-export function beginRun(plan: Plan, now: EpochMs): RolloutRun {
+export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
   return {
     schema: 1,
     rollout: plan.rollout.id,

@@ -5,16 +5,16 @@ import type { RobotRecord } from '../control/fleet.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
 import { recallOf } from './recall.ts';
-import type { Looked } from './reconcile.ts';
-import { shownStatusOf, stagesOf, type Plan, type RolloutRun } from './record.ts';
+import type { Reconciled } from './reconcile.ts';
+import { shownStatusOf, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RunFacts {
   readonly run: RolloutRun;
   /** Null while this controller has not looked at it. */
-  readonly looked: Looked | null;
+  readonly reconciled: Reconciled | null;
   /** Null when it is no longer announced. */
-  readonly plan: Plan | null;
+  readonly plan: RolloutPlan | null;
   readonly controller: string;
   readonly leading: boolean;
   readonly robots: readonly RobotRecord[];
@@ -23,7 +23,7 @@ export interface RunFacts {
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 export function showRun(facts: RunFacts): RunView {
-  const { run, looked, plan, controller, leading } = facts;
+  const { run, reconciled, plan, controller, leading } = facts;
   const stages = plan ? stagesOf(plan) : [];
   const stage = stages.find((one) => one.wave === run.wave);
   const { soakSinceMs, evidence } = run;
@@ -31,7 +31,7 @@ export function showRun(facts: RunFacts): RunView {
   const isSoaking = run.status === 'rolling' && stage !== undefined;
   const soakUntil = isSoaking ? soakEndMs(soakSinceMs, soakS) : null;
   const evidenceUntil =
-    isSoaking && plan && !hasNoEnd(looked)
+    isSoaking && plan && !hasNoEnd(reconciled)
       ? evidenceEndMs({ gates: plan.rollout.gates, evidence, soakSinceMs, soakS })
       : null;
   return {
@@ -50,8 +50,8 @@ export function showRun(facts: RunFacts): RunView {
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: waitOf(run),
     cannot_go_back: recallOf(run, facts.robots).unable.slice(0, LIMITS.examplesMax),
-    gate: showGate(looked, { run, plan }),
-    attempts: looked?.attempts ?? null,
+    gate: showGate(reconciled, { run, plan }),
+    attempts: reconciled?.attempts ?? null,
     controller,
     leading,
     approved: run.approved,
@@ -67,10 +67,10 @@ function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for
 
 /** A rollout that is over holds nothing back; one that a gate halted shows why. */
 function showGate(
-  looked: Looked | null,
+  reconciled: Reconciled | null,
   { run, plan }: Pick<RunFacts, 'run' | 'plan'>,
 ): RunView['gate'] {
-  const verdict = looked?.verdict ?? null;
+  const verdict = reconciled?.verdict ?? null;
   const isOn = plan !== null && (run.status === 'rolling' || run.status === 'paused');
   return !isOn && verdict?.kind === 'hold' ? null : verdict;
 }
@@ -79,8 +79,8 @@ function showGate(
  * A line that holds with nothing reported has no end: a person decides (force-open). Nor has the
  * wait for robots that came to the wave and have not ended their update.
  */
-const hasNoEnd = (looked: Looked | null): boolean =>
-  looked?.verdict.evidence.some(
+const hasNoEnd = (reconciled: Reconciled | null): boolean =>
+  reconciled?.verdict.evidence.some(
     (one) =>
       one.verdict === 'hold' &&
       (one.metric === 'apply' ||

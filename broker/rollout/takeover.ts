@@ -9,14 +9,14 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
-import { beginRun, type Plan, type RolloutRun } from './record.ts';
+import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import type { RolloutStep } from './transitions.ts';
 
 /** Null when our own record is as new as what robots were told. */
-export function adopt(
+export function takeOver(
   run: RolloutRun | null,
-  plan: Plan,
+  plan: RolloutPlan,
   progress: Progress,
   now: EpochMs,
 ): RolloutRun | null {
@@ -59,7 +59,7 @@ export function adopt(
  */
 export function beginAnew(
   run: RolloutRun,
-  plan: Plan,
+  plan: RolloutPlan,
   { by, now }: { readonly by: string; readonly now: EpochMs },
 ): RolloutStep | null {
   const { name, version } = plan.manifest;

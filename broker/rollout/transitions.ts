@@ -15,7 +15,7 @@ import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import { isUnable, type Member } from './classify.ts';
 import { countAll } from './counters.ts';
 import { hasEffect, isSettled, tellWhyNot, unableOf } from './outcome.ts';
-import { stagesOf, type Plan, type RolloutRun, type Stage } from './record.ts';
+import { stagesOf, type RolloutPlan, type RolloutRun, type Stage } from './record.ts';
 import { planThreshold, somebodyIsLeft } from './waves.ts';
 
 export type AuditKind =
@@ -57,8 +57,8 @@ export interface RolloutStep {
   readonly isNews: boolean;
 }
 
-export interface Look {
-  readonly plan: Plan;
+export interface VerdictFacts {
+  readonly plan: RolloutPlan;
   readonly members: readonly Member[];
   readonly attempts: Attempts;
   /** Robots of the open wave that have ended it and can be counted no more. */
@@ -80,7 +80,7 @@ const entry = (
 /** Opens the first wave of a rollout that was just announced, or paused before it had one. */
 export function openFirst(
   run: RolloutRun,
-  input: { plan: Plan; members: readonly Member[]; by: string; now: EpochMs },
+  input: { plan: RolloutPlan; members: readonly Member[]; by: string; now: EpochMs },
 ): RolloutStep {
   const { plan, members, by, now } = input;
   const stage = stagesOf(plan)[0];
@@ -94,7 +94,7 @@ export function openFirst(
 }
 
 /** First entry of the audit log of a rollout. */
-export function announcedBy({ manifest, rollout }: Plan, by: string): AuditDraft {
+export function announcedBy({ manifest, rollout }: RolloutPlan, by: string): AuditDraft {
   const how = rollout.emergency ? ', as an emergency: everybody now' : '';
   return entry('announced', `${manifest.version} was announced${how}`, { by });
 }
@@ -129,7 +129,7 @@ export function withdraw(
 }
 
 /** One look at the fleet. */
-export function look(run: RolloutRun, input: Look): RolloutStep {
+export function stepByVerdict(run: RolloutRun, input: VerdictFacts): RolloutStep {
   if (run.status === 'halted' || run.status === 'rolling_back') return stay(run);
   if (input.verdict.kind === 'halt') return halt(run, input);
   if (run.noEffect) return reopen(run, input);
@@ -141,7 +141,7 @@ export function look(run: RolloutRun, input: Look): RolloutStep {
 }
 
 /** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
-function settle(step: RolloutStep, { plan, members }: Look): RolloutStep {
+function settle(step: RolloutStep, { plan, members }: VerdictFacts): RolloutStep {
   const { run } = step;
   const isLast =
     stagesOf(plan).at(-1)?.wave === run.wave || !members.some(({ kind }) => kind === 'candidate');
@@ -154,7 +154,7 @@ function settle(step: RolloutStep, { plan, members }: Look): RolloutStep {
 }
 
 /** It was over without an effect; a robot that came later takes it, in the wave that was open. */
-function reopen(run: RolloutRun, { plan, members, now }: Look): RolloutStep {
+function reopen(run: RolloutRun, { plan, members, now }: VerdictFacts): RolloutStep {
   const last = stagesOf(plan).at(-1);
   const isLast = last === undefined || run.threshold >= last.share;
   if (isLast) {
@@ -178,7 +178,7 @@ function reopen(run: RolloutRun, { plan, members, now }: Look): RolloutStep {
  * A wave that never had robots enough that could take it reaches a little further; see waves.ts.
  * Those that took it count, wherever they are by now: their success must not widen the wave.
  */
-function raise(run: RolloutRun, { plan, members, spent }: Look): RolloutStep | null {
+function raise(run: RolloutRun, { plan, members, spent }: VerdictFacts): RolloutStep | null {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   if (!stage) return null;
   const minCanaries = Math.max(0, plan.rollout.min_canaries - spent);
@@ -190,14 +190,14 @@ function raise(run: RolloutRun, { plan, members, spent }: Look): RolloutStep | n
 }
 
 /** The soak begins when enough robots have ended their update, not while they download. */
-function soakOf(run: RolloutRun, { plan, attempts, now }: Look): Partial<RolloutRun> {
+function soakOf(run: RolloutRun, { plan, attempts, now }: VerdictFacts): Partial<RolloutRun> {
   if (run.soakSinceMs !== null) return {};
   const ended = attempts.installed + attempts.failed + attempts.vanished;
   const isEnough = ended > 0 && ended >= plan.rollout.gates.report_share_min * attempts.reachable;
   return isEnough ? { soakSinceMs: now } : {};
 }
 
-function advance(run: RolloutRun, input: Look): RolloutStep {
+function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   const { plan, members, verdict, now } = input;
   const stages = stagesOf(plan);
   const at = stages.findIndex((one) => one.wave === run.wave);
@@ -265,7 +265,7 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
  * All that can take it have it and the gate has passed. What is left are robots that a person has
  * to mend: it is not complete without them, and holds up nothing else.
  */
-function awaitMending(run: RolloutRun, { verdict, members }: Look): RolloutStep {
+function awaitMending(run: RolloutRun, { verdict, members }: VerdictFacts): RolloutStep {
   if (run.waitsFor === 'unable') return stay(run);
   const left = unableOf(members);
   const named = left.slice(0, LIMITS.examplesMax).map(({ robot, why }) => `${robot} ${why}`);
@@ -275,7 +275,7 @@ function awaitMending(run: RolloutRun, { verdict, members }: Look): RolloutStep 
   return { run: { ...run, waitsFor: 'unable' }, audit, isNews: false };
 }
 
-function held(run: RolloutRun, stage: Stage | undefined, input: Look): RolloutStep {
+function held(run: RolloutRun, stage: Stage | undefined, input: VerdictFacts): RolloutStep {
   const { verdict } = input;
   const soakS = stage?.soakS ?? 0;
   const waitsFor = waitOf(run, soakS, input);
@@ -290,7 +290,7 @@ function held(run: RolloutRun, stage: Stage | undefined, input: Look): RolloutSt
 function waitOf(
   { soakSinceMs }: RolloutRun,
   soakS: number,
-  { verdict, attempts, now }: Pick<Look, 'verdict' | 'attempts' | 'now'>,
+  { verdict, attempts, now }: Pick<VerdictFacts, 'verdict' | 'attempts' | 'now'>,
 ): 'robots' | 'soak' | 'evidence' | 'unable' {
   if (attempts.cohort === 0 && attempts.unable.length > 0) return 'unable';
   // Robots that came to the wave while it soaked have to end their update as well.
@@ -315,7 +315,7 @@ function awaitApproval(run: RolloutRun, { evidence }: GateVerdict): RolloutStep 
 function openWave(
   run: RolloutRun,
   stage: Stage,
-  { plan, members, now }: Pick<Look, 'plan' | 'members' | 'now'>,
+  { plan, members, now }: Pick<VerdictFacts, 'plan' | 'members' | 'now'>,
 ): RolloutStep {
   const { min_canaries: minCanaries } = plan.rollout;
   const previous = run.threshold;
@@ -372,7 +372,7 @@ function fresh(run: RolloutRun, members: readonly Member[], now: EpochMs): Rollo
   };
 }
 
-function halt(run: RolloutRun, { plan, verdict }: Look): RolloutStep {
+function halt(run: RolloutRun, { plan, verdict }: VerdictFacts): RolloutStep {
   const goBack = plan.rollout.gates.auto_rollback;
   const after = goBack ? '; robots that took it go back' : '; robots that took it keep it';
   const [first = 'a gate said so'] = verdict.reasons;

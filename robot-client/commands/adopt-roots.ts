@@ -7,7 +7,7 @@ import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { diskError } from '../install/disk-error.ts';
 import { layoutOf } from '../install/layout.ts';
 import { foreignRoot } from '../install/root-name.ts';
-import { takeOver } from '../recover/take-over.ts';
+import { adoptRoot } from '../recover/adopt-root.ts';
 import { closedState } from '../update/state-file.ts';
 import { prepareLayout } from '../install/make-root.ts';
 import type { ComponentRoot } from './given-roots.ts';
@@ -38,7 +38,7 @@ export async function adoptRoots(
       throw new DroverError(code, `take over ${component}: ${message}`, { hint });
     }
     if (!isDryRun) await prepareLayout(disk, layout);
-    const { actions, active, rollback, problem } = await takeOver(disk, layout, {
+    const { actions, active, rollback, problem } = await adoptRoot(disk, layout, {
       version,
       isDryRun,
     });

@@ -36,7 +36,7 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
   const { roots, claims, socketPath } = on;
   let hasEnded = true;
   assertSocketPath(socketPath);
-  claims.beforeStateIsMadeAgain(() => agent.components.look());
+  claims.beforeStateIsMadeAgain(() => agent.components.refresh());
   const doors = openableDoors(agent, on);
   try {
     await claims.takeAll(roots);
@@ -129,8 +129,8 @@ class FolderWatch {
   readonly #doors: readonly LocalDoor[];
   readonly #on: ServeOptions;
   #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> = Promise.resolve();
-  #isLooking = false;
+  #refreshing: Promise<void> = Promise.resolve();
+  #isRefreshing = false;
 
   constructor(agent: Agent, doors: readonly LocalDoor[], on: ServeOptions) {
     this.#agent = agent;
@@ -140,31 +140,31 @@ class FolderWatch {
 
   start(): void {
     this.#timer = setInterval(() => {
-      if (this.#isLooking) return; // a disk does not answer
-      this.#isLooking = true;
-      this.#looking = this.#look()
+      if (this.#isRefreshing) return; // a disk does not answer
+      this.#isRefreshing = true;
+      this.#refreshing = this.#refresh()
         .catch((error: unknown) => this.#on.log.debug({ error: String(error) }, 'not looked at'))
-        .finally(() => (this.#isLooking = false));
-    }, LIMITS.secondLookMs);
+        .finally(() => (this.#isRefreshing = false));
+    }, LIMITS.retrySoonMs);
   }
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
-    await endsWithin(this.#looking, LIMITS.secondLookMs);
+    await endsWithin(this.#refreshing, LIMITS.retrySoonMs);
   }
 
   /** The door of a root makes its state folder again: while that is gone its socket is closed. */
-  async #look(): Promise<void> {
+  async #refresh(): Promise<void> {
     const { claims, roots, socketPath, spareSockets = [] } = this.#on;
     const paths = [socketPath, ...spareSockets];
     for (const { root } of roots) {
       const stray = await claims.stray(root);
       if (!stray) continue;
-      await this.#agent.components.look(); // they tell
+      await this.#agent.components.refresh(); // they tell
       const hasDoor = paths.some((path) => socketRoot(path, this.#on) === root);
       if (stray.code === 'STATE_GONE' && !hasDoor) await claims.takeState(root);
     }
-    for (const door of this.#doors) await door.look();
+    for (const door of this.#doors) await door.check();
   }
 }
 

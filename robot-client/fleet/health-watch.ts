@@ -41,7 +41,7 @@ export class HealthWatch {
     const { everyMs, log } = this.#options;
     if (everyMs <= 0) return;
     this.#timer = setInterval(() => {
-      this.look().catch((error: unknown) => {
+      this.probe().catch((error: unknown) => {
         // Stepping aside is no failure; what is one is not worth an update.
         log.debug({ error: String(error) }, 'could not check health');
       });
@@ -59,7 +59,7 @@ export class HealthWatch {
   }
 
   /** One round over all components; never two at once. */
-  async look(): Promise<void> {
+  async probe(): Promise<void> {
     if (this.#running) return;
     const running = new AbortController();
     this.#running = running;

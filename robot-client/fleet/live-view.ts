@@ -56,7 +56,7 @@ export class LiveView {
 
   /** @returns false for a failure that is shown already */
   fail(problem: Problem): boolean {
-    this.wakeIn(LIMITS.secondLookMs);
+    this.wakeIn(LIMITS.retrySoonMs);
     const known = this.#live.refusal?.problem;
     if (known?.code === problem.code && known.message === problem.message) return false;
     this.#live = { ...this.#live, refusal: { version: null, problem, atMs: this.#options.now() } };

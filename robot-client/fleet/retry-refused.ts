@@ -19,7 +19,7 @@ export function problemOf(thrown: unknown, log: Log): Problem {
   return toProblem(thrown);
 }
 
-export class SecondLook {
+export class RefusedRetry {
   readonly #kept = new Map<string, Uint8Array>();
   readonly #deliver: (topic: string, payload: Uint8Array) => Promise<void>;
   #timer: NodeJS.Timeout | null = null;
@@ -30,14 +30,14 @@ export class SecondLook {
     this.#deliver = deliver;
   }
 
-  /** Looks at it again after `secondLookMs`; beyond `rolloutsMax` topics the oldest goes. */
+  /** Looks at it again after `retrySoonMs`; beyond `rolloutsMax` topics the oldest goes. */
   keep(topic: string, payload: Uint8Array): void {
     if (this.#closed) return;
     this.#kept.delete(topic);
     this.#kept.set(topic, payload);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > LIMITS.rolloutsMax + 1 && oldest) this.#kept.delete(oldest);
-    this.#timer ??= setTimeout(() => void this.#look(), LIMITS.secondLookMs);
+    this.#timer ??= setTimeout(() => void this.#retry(), LIMITS.retrySoonMs);
   }
 
   /** Something newer came on this topic. */
@@ -50,7 +50,7 @@ export class SecondLook {
     if (this.#timer) clearTimeout(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #retry(): Promise<void> {
     this.#timer = null;
     const kept = [...this.#kept];
     this.#kept.clear();

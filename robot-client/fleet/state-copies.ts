@@ -27,7 +27,7 @@ export interface Copies {
   /** In the first root. @throws DroverError of the disk */
   first(run: Run): Promise<void>;
   /**
-   * In each other root that is ours; waits for none longer than `secondLookMs`. Never rejects.
+   * In each other root that is ours; waits for none longer than `retrySoonMs`. Never rejects.
    * @returns in how many of them it ended well
    */
   others(run: Run): Promise<number>;
@@ -102,7 +102,7 @@ export class StateCopies implements Copies {
         (thrown: unknown) => (failure = { thrown }),
       )
       .finally(() => this.#busy.delete(root));
-    await endsWithin(running, LIMITS.secondLookMs);
+    await endsWithin(running, LIMITS.retrySoonMs);
     if (failure) this.#warn(root, failure.thrown);
     else this.#said.delete(root);
     return failure;

@@ -12,7 +12,7 @@ import type { RootClaims } from './root-claims.ts';
 
 /** @returns a disk whose changes throw ROOT_REPLACED or STATE_GONE as well */
 export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
-  const assertOurs = freshLook(claims);
+  const assertOurs = freshCheck(claims);
   const checked =
     <A extends unknown[], T>(paths: (...args: A) => string[], run: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
@@ -39,7 +39,7 @@ export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
 }
 
 /** Looks before each change; not once for each of the thousands of files of a tree in staging/. */
-function freshLook(claims: RootClaims): (path: string) => Promise<void> {
+function freshCheck(claims: RootClaims): (path: string) => Promise<void> {
   const looks = new Map<string, { atMs: number; stray: Promise<DroverError | null> }>();
   return async (path) => {
     const root = claims.rootOf(path);

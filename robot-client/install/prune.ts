@@ -92,17 +92,17 @@ async function planWithSpare(
   const facts = await readRoot(disk, layout, keepStaging);
   const plan = planPrune(facts);
   if (plan.releases.length === 0) return plan;
-  const look = async (version: string, tree: string): Promise<ReleaseCheck['kind']> => {
+  const check = async (version: string, tree: string): Promise<ReleaseCheck['kind']> => {
     const input = { version, tree, mayHash: () => false, known: new Set<string>() };
     return (await checkRelease(disk, layout, input)).kind;
   };
   const lookAt = (slot: Slot): Promise<ReleaseCheck['kind']> =>
-    slot.kind === 'release' ? look(slot.version, slot.end.path) : Promise.resolve('absent');
+    slot.kind === 'release' ? check(slot.version, slot.end.path) : Promise.resolve('absent');
   const { slots } = facts;
   const [active, rollback] = [await lookAt(slots.active), await lookAt(slots.rollback)];
   const whole: string[] = [];
   for (const name of plan.releases) {
-    if ((await look(name, releaseFolder(layout, name))) === 'whole') whole.push(name);
+    if ((await check(name, releaseFolder(layout, name))) === 'whole') whole.push(name);
   }
   const spare = chooseSpare({ active, rollback, whole, failed });
   return spare === null ? plan : planPrune({ ...facts, spare });

@@ -72,21 +72,25 @@ function unreadable(path: string, thrown: unknown): Damage {
 
 type Damage = Extract<ReleaseCheck, { kind: 'damaged' }>;
 
-type Look = (disk: Disk, layout: Layout, input: CheckInput) => Promise<ReleaseCheck | null>;
+type ReleaseChecker = (
+  disk: Disk,
+  layout: Layout,
+  input: CheckInput,
+) => Promise<ReleaseCheck | null>;
 
 /** Null when the release has no seal whose every line can be read. */
-export const bySeal: Look = (disk, layout, input) =>
+export const bySeal: ReleaseChecker = (disk, layout, input) =>
   reading(disk, sealFile(layout, input.version), (seal) =>
     new Checker(disk, input, false).run(seal),
   );
 
-const byAdoptedSeal: Look = (disk, layout, input) =>
+const byAdoptedSeal: ReleaseChecker = (disk, layout, input) =>
   reading(disk, adoptedSealFile(layout, input.version), (seal) =>
     new Checker(disk, input, true).run(seal),
   );
 
 /** Null when the release has no recipe that can be read. */
-export const byRecipe: Look = (disk, layout, input) =>
+export const byRecipe: ReleaseChecker = (disk, layout, input) =>
   reading(disk, recipeFile(layout, input.version), async (recipe) => {
     const files = await filesOfRecipe(recipe);
     return files && (await lookByRecipe(disk, input, files));
@@ -159,7 +163,7 @@ class Checker {
     for await (const line of linesOf(seal)) {
       const end = parseSealEnd(line);
       if (end !== null) {
-        await this.#look(batch);
+        await this.#checkBatch(batch);
         if (end !== this.#hash.digestHex()) break;
         return this.#verdict();
       }
@@ -169,7 +173,7 @@ class Checker {
       isFirst = false;
       if (entry) batch.push(entry);
       if (batch.length < LIMITS.sealLooksMax) continue;
-      await this.#look(batch);
+      await this.#checkBatch(batch);
       batch = [];
     }
     return null;
@@ -184,7 +188,7 @@ class Checker {
     return this.#damage ?? { kind: 'whole', isHashed, lost };
   }
 
-  async #look(batch: readonly SealEntry[]): Promise<void> {
+  async #checkBatch(batch: readonly SealEntry[]): Promise<void> {
     if (this.#damage) return;
     await Promise.all(batch.map((entry) => this.#lookAt(entry)));
   }

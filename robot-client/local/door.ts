@@ -51,7 +51,7 @@ export class LocalDoor {
   }
 
   /** A socket that was removed is told, and opened again later. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     const problem = this.#api && (await this.#options.gone());
     const api = this.#api;
     if (!problem || !api || this.#closed) return;
@@ -80,7 +80,7 @@ export class LocalDoor {
   #later(problem: Problem): void {
     this.#change(problem);
     if (this.#closed) return;
-    const bounds = { minMs: LIMITS.secondLookMs, maxMs: LIMITS.socketRetryMsMax };
+    const bounds = { minMs: LIMITS.retrySoonMs, maxMs: LIMITS.socketRetryMsMax };
     const waitMs = backoffMs(this.#tries, bounds, Math.random());
     this.#tries += 1;
     this.#timer = setTimeout(() => {

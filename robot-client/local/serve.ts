@@ -48,7 +48,7 @@ export async function serveLocalApi(
         const problems: object[] = [];
         for (const one of chosen(agent, component)) {
           const { lastProblem: before } = one.view.state;
-          await one.look();
+          await one.refresh();
           const { lastProblem } = one.view.state;
           const isByHand = lastProblem !== before && lastProblem?.code === 'ACTIVE_CHANGED';
           const byHand = isByHand ? { code: lastProblem.code, message: lastProblem.message } : null;
@@ -87,7 +87,7 @@ function onceRead(agent: Agent, handlers: LocalHandlers): LocalHandlers {
 
 /** People change links and disks while nothing happens: an answer is about what stands there now. */
 async function lookAgain({ components }: Agent): Promise<void> {
-  await endsWithin(components.look(), LIMITS.localLookMs);
+  await endsWithin(components.refresh(), LIMITS.localLookMs);
 }
 
 /** What is in the way of everything, and not what failed once. */

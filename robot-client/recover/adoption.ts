@@ -14,7 +14,7 @@ const ROLLBACK_VERSION = '0.0.0-rollback';
 /** Releases that may have been adopted before under such a name. */
 const NAMES_TRIED_MAX = 100;
 
-export type Takeover =
+export type AdoptionStep =
   /** The folder itself moves to releases/. */
   | { readonly slot: SlotName; readonly how: 'move'; readonly version: string }
   /** Of what stands outside of releases/, where nobody knows that it is needed: a copy of it. */
@@ -46,11 +46,11 @@ export function planFirstStart(
   return { version, rollbackVersion };
 }
 
-export function planTakeover(
+export function planAdoption(
   slots: Slots,
   releases: readonly string[],
   version: string,
-): Takeover[] {
+): AdoptionStep[] {
   const active = freeVersion(releases, version);
   const rollback = freeVersion([...releases, active], ROLLBACK_VERSION);
   const spare = slots.rollback.kind === 'release' ? slots.rollback.version : null;
@@ -65,7 +65,7 @@ function planSlot(
   found: Slot,
   version: string,
   spare: string | null,
-): readonly Takeover[] {
+): readonly AdoptionStep[] {
   // A link that an older `adopt` made.
   if (found.kind === 'release' && found.isOutside) {
     return [{ slot, how: 'copy', version, from: found.end.path }];
@@ -103,19 +103,19 @@ function freeVersion(taken: readonly string[], wanted: string): string {
 }
 
 /** @param isDone false: what would be done */
-export function describeTakeover(takeover: Takeover, isDone: boolean): string {
-  const { slot } = takeover;
+export function describeAdoption(step: AdoptionStep, isDone: boolean): string {
+  const { slot } = step;
   const say = (would: string, done: string): string => `${slot}: ${isDone ? done : would}`;
-  if (takeover.how === 'aside') {
-    const { next } = takeover;
+  if (step.how === 'aside') {
+    const { next } = step;
     const [lead, led] =
       next === null
         ? ['', '']
         : [`, and lead ${slot} to releases/${next}`, `; ${slot} leads to releases/${next}`];
     return say(`rename it to ${slot}.aside${lead}`, `was renamed to ${slot}.aside${led}`);
   }
-  const release = `releases/${takeover.version}`;
-  switch (takeover.how) {
+  const release = `releases/${step.version}`;
+  switch (step.how) {
     case 'move':
       return say(
         `move the folder to ${release}, and make ${slot} a link to it`,
@@ -123,13 +123,13 @@ export function describeTakeover(takeover: Takeover, isDone: boolean): string {
       );
     case 'copy':
       return say(
-        `copy ${takeover.from} to ${release}, and lead ${slot} there; the original stays as it is`,
-        `${takeover.from} was copied to ${release}, and ${slot} leads there; the original stays as it is`,
+        `copy ${step.from} to ${release}, and lead ${slot} there; the original stays as it is`,
+        `${step.from} was copied to ${release}, and ${slot} leads there; the original stays as it is`,
       );
     case 'link':
       return say(
-        `make ${release} a link to ${takeover.to}, and lead ${slot} there`,
-        `${release} is a link to ${takeover.to}, and ${slot} leads there`,
+        `make ${release} a link to ${step.to}, and lead ${slot} there`,
+        `${release} is a link to ${step.to}, and ${slot} leads there`,
       );
   }
 }

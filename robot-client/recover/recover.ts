@@ -14,7 +14,7 @@ import { isForbidden } from '../install/disk-error.ts';
 import type { Disk } from '../install/disk-port.ts';
 import {
   decideBoot,
-  isTurning,
+  isSwapUnderWay,
   notCounted,
   startEvent,
   uncounted,
@@ -131,11 +131,11 @@ class Recoverer {
     await this.#relink();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     await this.#begin();
-    const wasTurning = isTurning(this.#state);
+    const wasSwapUnderWay = isSwapUnderWay(this.#state);
     await this.#finishSwap();
     await this.#finishRollback();
     // A swap or a rollback may have left the robot on something that lost files.
-    if (wasTurning && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
+    if (wasSwapUnderWay && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
     await this.#remember();
     if (this.#state.phase === 'idle') {
       const mended = await this.#words.tried(() => mendRollback(disk, layout, this.#state));

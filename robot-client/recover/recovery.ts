@@ -54,7 +54,7 @@ export interface BootDecision {
 export function decideBoot(facts: BootFacts): BootDecision {
   const { active, rollback, state } = facts;
   const nothing = { problem: null, damage: null, goesBackTo: null };
-  if (facts.slots.active.kind === 'foreign' || isTurning(state)) return nothing;
+  if (facts.slots.active.kind === 'foreign' || isSwapUnderWay(state)) return nothing;
   const slots = slotsWith(withOwnRollback(facts.slots), state);
   const problem = problemOf(slots, active);
   if (problem === null) return nothing;
@@ -101,7 +101,7 @@ export function unreadWayBack(
 }
 
 /** A swap or a rollback that is under way says itself where it leads. */
-export const isTurning = ({ phase }: MachineState): boolean =>
+export const isSwapUnderWay = ({ phase }: MachineState): boolean =>
   phase === 'swapping' || phase === 'rolling_back';
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {

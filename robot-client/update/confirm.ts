@@ -30,7 +30,7 @@ export interface ConfirmInput {
   /** Resolves when the application said POST /confirm; never otherwise. */
   readonly confirmed: Promise<void>;
   /** Reads again what `active` leads to. */
-  look(): Promise<OnTrial>;
+  readSlot(): Promise<OnTrial>;
   runHook(name: 'start' | 'health', timeoutMs: number): Promise<HookResult>;
 }
 
@@ -86,7 +86,7 @@ class Trial {
 
   /** Why it is not any more; null while it is, or cannot be told. A link may be made anew. */
   async away(): Promise<Problem | null> {
-    const found = await this.#input.look();
+    const found = await this.#input.readSlot();
     this.runs = found.kind === 'runs';
     const isGone = found.kind === 'gone';
     const isFirst = isGone && !this.#wasGone;

@@ -41,7 +41,7 @@ import { stageArchive } from './stage.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
 import { untilOutOfService } from './out-of-service.ts';
-import { SwapTurns, type SwapTurn } from './swap-turns.ts';
+import { SwapClaims, type SwapClaim } from './swap-claims.ts';
 import { verifyPayload } from './verify.ts';
 import { returnFrom, wayBackFrom } from './way-back.ts';
 
@@ -62,7 +62,7 @@ export interface EffectContext {
   /** `ALWAYS_OPEN` when it is left out. */
   readonly interlock?: InterlockRules | undefined;
   /** The claim among the components of this robot; left out where there is one. */
-  readonly turn?: SwapTurn | undefined;
+  readonly claim?: SwapClaim | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */
@@ -262,7 +262,7 @@ async function ready(
 ): Promise<Problem | null> {
   return await untilOutOfService({
     ...asked,
-    turn: on.turn ?? new SwapTurns().of(on.component),
+    claim: on.claim ?? new SwapClaims().of(on.component),
     ignoresWindows: asked.isUrgent,
     rules: on.interlock ?? ALWAYS_OPEN,
     signal: on.signal,
@@ -308,7 +308,7 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
     hookTimeoutMs: hookTimeoutOf(on),
     signal: on.signal,
     confirmed: on.confirmed,
-    look: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
+    readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
     runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
   });
 }
@@ -330,7 +330,7 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
         { what, isUrgent: true, kind: 'rollback' },
       );
     }
-    const hasWaited = (await on.turn?.take('rollback', on)) ?? false;
+    const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
     // Once more after a wait, which may have been long: nothing was stopped yet.
     if (isTakenBack || hasWaited) to = await wayBack();
     // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.

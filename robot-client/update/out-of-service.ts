@@ -6,23 +6,23 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
-import type { SwapTurn } from './swap-turns.ts';
+import type { SwapClaim } from './swap-claims.ts';
 
 export interface OutOfServiceInput extends ReadyInput {
-  readonly turn: SwapTurn;
+  readonly claim: SwapClaim;
   readonly kind: 'swap' | 'rollback';
 }
 
 /** @returns null when it may be stopped, and the claim is held; else why it is given up */
 export async function untilOutOfService(input: OutOfServiceInput): Promise<Problem | null> {
-  const { turn, kind, signal } = input;
+  const { claim, kind, signal } = input;
   const onWaiting: ReadyInput['onWaiting'] = (reason, wakeAtMs) => {
-    if (reason !== null && !signal.aborted) turn.release();
+    if (reason !== null && !signal.aborted) claim.release();
     input.onWaiting(reason, wakeAtMs);
   };
   for (;;) {
     const problem = await untilReady({ ...input, onWaiting });
-    if (problem || turn.isHeld) return problem;
-    if (!(await turn.take(kind, input))) return null;
+    if (problem || claim.isHeld) return problem;
+    if (!(await claim.take(kind, input))) return null;
   }
 }

@@ -73,7 +73,7 @@ export class SlotWatch {
   }
 
   /** Reads the slots again; true when what is wrong with them is not what it was. */
-  async look(now: EpochMs): Promise<{ isNew: boolean; problem: Problem | null }> {
+  async refresh(now: EpochMs): Promise<{ isNew: boolean; problem: Problem | null }> {
     await this.read();
     const [outside = null] = outsideProblems(this.slots);
     const problem = slotProblem(this.slots) ?? this.damage ?? outside;

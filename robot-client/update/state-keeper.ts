@@ -61,6 +61,6 @@ export class StateKeeper {
   #wake(): void {
     if (this.#closed) return;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#again(), LIMITS.secondLookMs);
+    this.#timer = setTimeout(() => this.#again(), LIMITS.retrySoonMs);
   }
 }

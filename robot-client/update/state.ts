@@ -214,8 +214,8 @@ export function freshState(): MachineState {
  */
 export function expectedOf({ phase, job, installed, lastActive }: MachineState): string | null {
   if (phase === 'probation') return job?.version ?? null;
-  const isTurning = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
-  return isTurning ? null : (installed?.version ?? lastActive);
+  const isSwapping = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
+  return isSwapping ? null : (installed?.version ?? lastActive);
 }
 
 /** Versions that failed here. */

@@ -32,8 +32,8 @@ export const isUnlinked = (slots: Slots, { unlinked }: Pick<MachineState, 'unlin
 /** The slots as a component knows them: an `active` that has to be there and is not, is lost. */
 export function slotsWith(slots: Slots, state: MachineState): Slots {
   const { phase, unlinked } = state;
-  const isTurning = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
-  if (isTurning || phase === 'probation' || !isUnlinked(slots, state)) {
+  const isSwapping = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
+  if (isSwapping || phase === 'probation' || !isUnlinked(slots, state)) {
     return withExpected(slots, expectedOf(state));
   }
   const problem = unlinkedProblem(unlinked);

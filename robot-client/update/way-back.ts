@@ -13,7 +13,7 @@ import { chooseOlder, isOther, planReturn, planWayBack, type WayBack } from './w
 const NONE: ReadonlySet<string> = new Set();
 
 /** Only lost files count, since the application may write its own. */
-const look = (disk: Disk, layout: Layout, version: string | null): Promise<ReleaseCheck> =>
+const check = (disk: Disk, layout: Layout, version: string | null): Promise<ReleaseCheck> =>
   version === null
     ? Promise.resolve({ kind: 'absent' })
     : checkRelease(disk, layout, {
@@ -23,9 +23,9 @@ const look = (disk: Disk, layout: Layout, version: string | null): Promise<Relea
 
 /** What an update that is about to swap can be undone to. */
 export async function wayBackFrom(disk: Disk, layout: Layout, slots: Slots): Promise<WayBack> {
-  const active = await look(disk, layout, versionOf(slots.active));
+  const active = await check(disk, layout, versionOf(slots.active));
   const isDamaged = active.kind === 'damaged';
-  const rollback = isDamaged ? await look(disk, layout, versionOf(slots.rollback)) : null;
+  const rollback = isDamaged ? await check(disk, layout, versionOf(slots.rollback)) : null;
   return planWayBack(slots, { active: active.kind, rollback: rollback?.kind ?? 'unknown' });
 }
 
@@ -38,7 +38,7 @@ async function staysOn(
   layout: Layout,
   { job: { version }, failed }: { readonly job: Job; readonly failed: readonly string[] },
 ): Promise<string> {
-  const { kind } = await look(disk, layout, version);
+  const { kind } = await check(disk, layout, version);
   if (kind === 'whole' || kind === 'unknown') return version;
   const whole = await wholeReleases(disk, layout);
   return chooseOlder(whole, { below: version, failed }) ?? version;
@@ -59,9 +59,9 @@ export async function returnFrom(
   const previous = job.previousVersion;
   if (previous === null) return isLostJob(job) ? await staysOn(disk, layout, on) : null;
   if (isOther(active, job)) return active;
-  const target = await look(disk, layout, previous);
+  const target = await check(disk, layout, previous);
   if (target.kind === 'whole' || target.kind === 'unknown') return previous;
-  const { kind: runs } = await look(disk, layout, active);
+  const { kind: runs } = await check(disk, layout, active);
   const whole = await wholeReleases(disk, layout);
   const spare = chooseOlder(whole, { below: job.version, failed });
   const to = planReturn({ previous, found: target.kind, runs, spare });

@@ -148,7 +148,7 @@ export const LIMITS = {
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   unreadAnswerBytesMax: 4 * KiB, // SUBACKs beside a chunk that a client has not read: 800 of them
   subscriptionsPerClientMax: 256, // topic filters of one connection
-  turnsPerReaderMax: 256, // chunks that wait for their turn under --max-rate: one for each filter
+  queuedChunksPerReaderMax: 256, // chunks that wait under --max-rate: one for each filter
   rateBurstMs: 200, // of a rate that may be made up for: timers and disks are late by as much
   timerMsMax: 2 ** 31 - 1, // setTimeout takes no more: 24 days
   keepUnannouncedMsDefault: DAY, // an upload that pauses over a night, a robot that is off for one
@@ -189,7 +189,7 @@ export const LIMITS = {
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not fit looks at them again
-  lookIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
+  reconcileIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
   examplesMax: 8, // robots named in a reason
   canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
@@ -286,7 +286,7 @@ export const LIMITS = {
   ordersPerSecondMax: 10, // each costs a robot milliseconds of signatures; more than that waits
   ordersBurstMax: 160, // announcement, progress of twice rolloutsMax, a long chain of trust
   refusalToldAgainMs: 10 * MINUTE, // one kind of refused order: an event on the robot's flash each
-  secondLookMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
+  retrySoonMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
   socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then
   rootNameBytesMax: 256, // state/component: the name of one component and a newline

@@ -41,7 +41,7 @@ export interface SlowChunk {
 interface Asked {
   readonly firstAskedAtMs: MonoMs;
   /** The how manyth question of the pull this is. */
-  turn: number;
+  order: number;
   /** How many that were asked later were answered sooner. */
   overtakenBy: number;
   askedAtMs: MonoMs;
@@ -67,7 +67,7 @@ export class ChunkPull {
   #smoothMs: number | null = null;
   #deviationMs = 0;
   #nextAskAtMs: MonoMs = 0;
-  #turn = 0;
+  #order = 0;
   #heardAtMs: MonoMs = -Infinity;
 
   constructor(options: PullOptions) {
@@ -130,7 +130,8 @@ export class ChunkPull {
     if (asked) {
       this.#asked.delete(hash);
       this.#leaving.add(hash);
-      for (const other of this.#asked.values()) if (other.turn < asked.turn) other.overtakenBy += 1;
+      for (const other of this.#asked.values())
+        if (other.order < asked.order) other.overtakenBy += 1;
       if (asked.attempts === 1) this.#learn(now - asked.firstAskedAtMs);
       this.#nextAskAtMs -= this.#everyMs * (1 - bytes / this.#chunkBytes); // an index is small
     } else {
@@ -161,7 +162,7 @@ export class ChunkPull {
       for (const [, asked] of late) {
         asked.attempts += 1;
         asked.askedAtMs = now;
-        asked.turn = this.#turn += 1;
+        asked.order = this.#order += 1;
         asked.overtakenBy = 0;
       }
       effects.push(
@@ -244,7 +245,7 @@ export class ChunkPull {
     for (const hash of next) {
       this.#leaving.delete(hash); // lost since it was kept
       const times = { firstAskedAtMs: now, askedAtMs: now };
-      this.#asked.set(hash, { ...times, attempts: 1, turn: (this.#turn += 1), overtakenBy: 0 });
+      this.#asked.set(hash, { ...times, attempts: 1, order: (this.#order += 1), overtakenBy: 0 });
     }
     // One by one: a broker may answer questions side by side, and what stands second in one of them
     // after what was asked for much later. So answers come in the order of what is asked here.

@@ -7,7 +7,8 @@ import { LiveCredentials } from '../../broker/access/live-credentials.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
-import { Counters, Metrics } from '../../broker/http/metrics.ts';
+import { EventCounters } from '../../broker/control/event-metrics.ts';
+import { Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
 import type { UpstreamStatus } from '../../broker/relay/relay-view.ts';
 import {
@@ -64,7 +65,7 @@ export interface Follower {
 export interface TestApi {
   readonly url: string;
   readonly port: number;
-  readonly counters: Counters;
+  readonly counters: EventCounters;
   readonly tokens: Tokens;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
@@ -84,7 +85,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   }));
   const file = join(await tempFolder(scope), 'credentials.json');
   await writeFile(file, JSON.stringify({ users }));
-  const counters = new Counters();
+  const counters = new EventCounters();
   const upstream = input.upstream ?? null;
   const views = await announced(fleet, input.rollouts ?? []);
   const rollouts = (): RolloutView[] => input.views?.() ?? views;

@@ -21,7 +21,7 @@ import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
 import { seedSigner } from '../../shared/crypto/signer.ts';
 
 export const TIMES: ControllerTimes = {
-  lookMs: 1_000,
+  intervalMs: 1_000,
   startMs: 0,
   leaseMs: 15_000,
   settleMs: 1_000,

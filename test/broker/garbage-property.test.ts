@@ -94,7 +94,7 @@ class Player {
     if (this.#looking) return; // the collector looks once at a time
     const { announced, collector } = this.world;
     const look = async (): Promise<void> => {
-      await collector.look();
+      await collector.collect();
       this.#settled = announced;
       this.#looking = null;
     };

@@ -5,7 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { obey } from '../../broker/rollout/operator-commands.ts';
-import { lookAt, type Looked } from '../../broker/rollout/reconcile.ts';
+import { reconcile, type Reconciled } from '../../broker/rollout/reconcile.ts';
 import type { RolloutStep } from '../../broker/rollout/transitions.ts';
 import { step, type Step } from '../../robot-client/update/machine.ts';
 import { encodeTraceLine, type TraceLine } from '../../shared/io/trace.ts';
@@ -31,9 +31,9 @@ const stepDecision: Decision<Parameters<typeof step>, Step> = {
     return `${state.phase} --${event.kind}--> ${after.phase} ${version}${problem}`;
   },
 };
-const lookDecision: Decision<Parameters<typeof lookAt>, Looked> = {
-  again: lookAt,
-  tell: (_input, looked) => tellRun(looked.step),
+const lookDecision: Decision<Parameters<typeof reconcile>, Reconciled> = {
+  again: reconcile,
+  tell: (_input, reconciled) => tellRun(reconciled.step),
 };
 const commandDecision: Decision<Parameters<typeof obey>, RolloutStep> = {
   again: obey,

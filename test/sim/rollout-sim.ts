@@ -28,7 +28,7 @@ const QUIET_STEPS = 900;
 const ID = 'sim' as RolloutId;
 const WAVES = [1, 10, 50, 100];
 const VERSION = '1.1.0';
-const TIMES = { lookMs: STEP_MS, startMs: 20_000, leaseMs: 600_000, settleMs: 20_000 };
+const TIMES = { intervalMs: STEP_MS, startMs: 20_000, leaseMs: 600_000, settleMs: 20_000 };
 
 export interface SimResult {
   readonly seed: number;

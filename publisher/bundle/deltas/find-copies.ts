@@ -42,7 +42,7 @@ export async function findCopies(
     const found: Place[] = [];
     gear.feed(piece, (key, at, rarity) => found.push({ key, at, rarity }));
     onBytes(piece.byteLength);
-    for (const place of found) await finder.look(place);
+    for (const place of found) await finder.compare(place);
   }
   return { copies: finder.copies, places, placeBits };
 }
@@ -72,7 +72,7 @@ class CopyFinder {
     this.#bytesMin = Math.max(LIMITS.deltaCopyBytesMin, evenly);
   }
 
-  async look({ key, at, rarity }: Place): Promise<void> {
+  async compare({ key, at, rarity }: Place): Promise<void> {
     const { base } = this.#history;
     const seen = this.#places.get(key);
     if (seen === null) this.#places.add(key, base.bytes + at);

@@ -8,7 +8,7 @@ import { Fleet } from '../../../broker/control/fleet.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { EventJournal } from '../../../broker/attached/event-journal.ts';
 import { BrokerEvents } from '../../../broker/events.ts';
-import { Counters } from '../../../broker/http/metrics.ts';
+import { EventCounters } from '../../../broker/control/event-metrics.ts';
 import { walkTrust } from '../../../broker/control/trust.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
@@ -50,7 +50,7 @@ class Bench {
       await journal.close();
     };
     t.after(() => this.stop());
-    const counters = new Counters();
+    const counters = new EventCounters();
     const events = new BrokerEvents();
     events.on('robotEvent', (event) => this.told.push(event));
     events.on('control', (topic) => this.heard.push(topic.kind));

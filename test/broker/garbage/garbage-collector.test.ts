@@ -70,7 +70,7 @@ async function openGated(isDiskFull = false) {
     isHeldBack: () => false,
     isPaused: () => false,
   });
-  await collector.look();
+  await collector.collect();
   clock.now = KEEP;
   return { collector, removal, disk, seen };
 }
@@ -81,7 +81,7 @@ describe('the garbage collector at the instant of', () => {
   it('a removal that has begun: who uses the chunk waits for its end, and it is kept', async () => {
     const { collector, removal, disk, seen } = await openGated();
     disk.open();
-    const look = collector.look();
+    const look = collector.collect();
     await waitUntil('the removal to begin', () => seen.removing);
     let isUsed = false;
     const use = collector.use(hash, () => Promise.resolve((isUsed = true)));
@@ -109,7 +109,7 @@ describe('the garbage collector at the instant of', () => {
   it('its return after a removal: the old mark is off the disk before it is stored', async () => {
     const { collector, removal, disk, seen } = await openGated();
     removal.open();
-    const look = collector.look();
+    const look = collector.collect();
     await waitUntil('it to be gone', () => seen.isGone);
     let isStored = false;
     const put = collector.use(hash, () => Promise.resolve((isStored = true)));
@@ -129,7 +129,7 @@ describe('the garbage collector on a full disk', () => {
     const other = await openGated(true);
     removal.open();
     other.removal.open();
-    await other.collector.look();
+    await other.collector.collect();
     assert.equal(other.seen.isGone, true);
   });
 });
@@ -140,17 +140,17 @@ describe('garbage on real stores', () => {
     const [old, next] = [await bench.bundle('1.0.0'), await bench.bundle('1.1.0')];
     for (const one of [old, next]) await bench.upload(one);
     await bench.announce(1, old);
-    await bench.collector.look();
+    await bench.collector.collect();
     await bench.announce(2, next);
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(bench.collector.view().pending_chunks, old.chunks.size);
     await bench.stop();
     bench.uptime = KEEP - 1;
     await bench.start();
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(await bench.present(old), old.chunks.size);
     bench.uptime = KEEP;
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.deepEqual([await bench.present(old), await bench.present(next)], [0, next.chunks.size]);
     assert.equal(bench.collector.view().removed_chunks, old.chunks.size);
     assert.equal(bench.store.chunksStored, next.chunks.size, 'the quota counts it as gone');
@@ -161,12 +161,12 @@ describe('garbage on real stores', () => {
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1);
-    await bench.collector.look();
+    await bench.collector.collect();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 40 * 365 * 24 * HOUR });
-    await bench.collector.look();
+    await bench.collector.collect();
     await bench.stop();
     await bench.start();
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(await bench.present(old), old.chunks.size);
   });
 
@@ -176,9 +176,9 @@ describe('garbage on real stores', () => {
     for (const one of [old, next]) await bench.upload(one);
     const doubt = async (code: string): Promise<void> => {
       bench.uptime += 10 * KEEP;
-      await bench.collector.look();
+      await bench.collector.collect();
       bench.uptime += 10 * KEEP;
-      await bench.collector.look();
+      await bench.collector.collect();
       const { problem, pending_chunks } = bench.collector.view();
       assert.deepEqual([problem?.code, pending_chunks], [code, 0]);
       assert.equal(await bench.present(old), old.chunks.size, code);
@@ -195,10 +195,10 @@ describe('garbage on real stores', () => {
     await bench.store.remove(index);
     await doubt('CHUNKS_LOST');
     await bench.store.put(index, bytes as Uint8Array);
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(bench.collector.view().problem, null);
     bench.uptime += KEEP;
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.deepEqual([await bench.present(old), await bench.present(next)], [0, next.chunks.size]);
   });
 
@@ -213,9 +213,9 @@ describe('garbage on real stores', () => {
       payload: bench.signer.announce(1, [rollout]),
     });
     const later = async (): Promise<void> => {
-      await bench.collector.look();
+      await bench.collector.collect();
       bench.uptime += KEEP;
-      await bench.collector.look();
+      await bench.collector.collect();
     };
     await later();
     assert.equal(await bench.present(sbom), sbom.chunks.size);
@@ -233,9 +233,9 @@ describe('garbage on real stores', () => {
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1, old);
-    await bench.collector.look();
+    await bench.collector.collect();
     await bench.announce(2);
-    await bench.collector.look();
+    await bench.collector.collect();
     bench.uptime = HOUR - 1;
     assert.equal(await bench.collector.makeRoom(1), false);
     bench.uptime = HOUR;
@@ -248,16 +248,16 @@ describe('garbage on real stores', () => {
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
     await bench.announce(1);
-    await bench.collector.look();
+    await bench.collector.collect();
     await bench.stop();
     const folder = join(bench.folder, 'garbage');
     await rm(folder, { recursive: true });
     bench.uptime = KEEP;
     await bench.start();
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(await bench.present(old), old.chunks.size);
     bench.uptime = 2 * KEEP;
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(await bench.present(old), 0);
   });
 
@@ -298,16 +298,16 @@ describe('garbage on real stores', () => {
       async () => await (await GarbageBook.open(folder, ['engine', 'copies'])).close(),
     ];
     for (const meanwhile of between) {
-      await bench.collector.look();
+      await bench.collector.collect();
       await bench.stop();
       await meanwhile();
       bench.uptime += KEEP;
       await bench.start();
-      await bench.collector.look();
+      await bench.collector.collect();
       assert.equal(await bench.present(old), old.chunks.size);
     }
     bench.uptime += KEEP;
-    await bench.collector.look();
+    await bench.collector.collect();
     assert.equal(await bench.present(old), 0);
   });
 

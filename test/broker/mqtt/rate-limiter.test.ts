@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RateBudget, type Turn } from '../../../broker/mqtt/rate-limiter.ts';
+import { RateLimiter, type QueuedChunk } from '../../../broker/mqtt/rate-limiter.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const KiB = 1024;
 
-interface Numbered extends Turn<string> {
+interface Numbered extends QueuedChunk<string> {
   readonly number: number;
 }
 
@@ -42,7 +42,7 @@ const happenings = fc.array(
 test('never more than the rate, a burst and one chunk goes, in any stretch of time', () => {
   fc.assert(
     fc.property(rates, happenings, (rate, happened) => {
-      const budget = new RateBudget<string, Numbered>(rate);
+      const budget = new RateLimiter<string, Numbered>(rate);
       const taken: { atMs: number; bytes: number }[] = [];
       let now = 0;
       for (const [number, { kind, reader, bytes, afterMs }] of happened.entries()) {
@@ -67,7 +67,7 @@ test('never more than the rate, a burst and one chunk goes, in any stretch of ti
 test('who waits is let go as soon as the rate allows, each reader in its own order', () => {
   fc.assert(
     fc.property(rates, happenings, (rate, happened) => {
-      const budget = new RateBudget<string, Numbered>(rate);
+      const budget = new RateLimiter<string, Numbered>(rate);
       const waiting = new Map<string, number[]>();
       let count = 0;
       let now = 0;
@@ -114,7 +114,7 @@ test('readers that all wait get the same number of bytes, whatever their chunks'
   });
   fc.assert(
     fc.property(rates, lines, (rate, asked) => {
-      const budget = new RateBudget<string, Numbered>(rate);
+      const budget = new RateLimiter<string, Numbered>(rate);
       const served = asked.map(() => 0);
       const left = asked.map((line) => line.length);
       for (const [at, line] of asked.entries()) {
@@ -134,7 +134,7 @@ test('readers that all wait get the same number of bytes, whatever their chunks'
 });
 
 test('bytes that were not taken after all are given back, and those beyond are owed', () => {
-  const budget = new RateBudget<string, Numbered>(1_000);
+  const budget = new RateLimiter<string, Numbered>(1_000);
   const ask = (number: number): boolean => budget.ask({ reader: 'a', bytes: 1_000, number });
   assert.ok(ask(1) && ask(2) && ask(3));
   const [first] = budget.take(10_000);
@@ -148,10 +148,10 @@ test('bytes that were not taken after all are given back, and those beyond are o
 });
 
 test('a reader may wait for so many chunks and no more', () => {
-  const budget = new RateBudget<string, Numbered>(1);
+  const budget = new RateLimiter<string, Numbered>(1);
   const ask = (reader: string): boolean => budget.ask({ reader, bytes: 1, number: 0 });
-  for (let asked = 0; asked < LIMITS.turnsPerReaderMax; asked += 1) assert.ok(ask('a'));
+  for (let asked = 0; asked < LIMITS.queuedChunksPerReaderMax; asked += 1) assert.ok(ask('a'));
   assert.equal(ask('a'), false);
   assert.equal(ask('b'), true);
-  assert.equal(budget.waiting, LIMITS.turnsPerReaderMax + 1);
+  assert.equal(budget.waiting, LIMITS.queuedChunksPerReaderMax + 1);
 });

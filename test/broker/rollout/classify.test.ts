@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { membersOf, type MemberKind } from '../../../broker/rollout/classify.ts';
 import type { RobotRecord } from '../../../broker/control/fleet.ts';
-import type { Plan } from '../../../broker/rollout/record.ts';
+import type { RolloutPlan } from '../../../broker/rollout/record.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import type { ComponentStateFields, RobotState } from '../../../shared/formats/messages.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
@@ -16,7 +16,7 @@ const [rollout] = openAnnouncement(
   fleet.trust,
 ).rollouts;
 assert.ok(rollout);
-const plan = { rollout, manifest: parseManifest(bundle.manifestBytes) } as Plan;
+const plan = { rollout, manifest: parseManifest(bundle.manifestBytes) } as RolloutPlan;
 
 function kindOf(component: Partial<ComponentStateFields>, more: Partial<RobotRecord> = {}) {
   const state = makeState('r1', component);

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { RobotRecord } from '../../../broker/control/fleet.ts';
 import type { Increment } from '../../../broker/rollout/gate-types.ts';
-import { lookAt, type Looked } from '../../../broker/rollout/reconcile.ts';
+import { reconcile, type Reconciled } from '../../../broker/rollout/reconcile.ts';
 import { membersOf, type Member } from '../../../broker/rollout/classify.ts';
 import {
   countAll,
@@ -13,7 +13,7 @@ import {
   observe,
   type CounterMark,
 } from '../../../broker/rollout/counters.ts';
-import { beginRun, type Plan, type RolloutRun } from '../../../broker/rollout/record.ts';
+import { beginRun, type RolloutPlan, type RolloutRun } from '../../../broker/rollout/record.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
@@ -37,7 +37,7 @@ const announcement = openAnnouncement(
 const [rollout] = announcement.rollouts;
 assert.ok(rollout);
 const { manifestBytes } = bundle;
-const plan: Plan = {
+const plan: RolloutPlan = {
   ...{ rollout, manifest: parseManifest(manifestBytes), announcement },
   release: releaseOf(manifestBytes),
 };
@@ -196,15 +196,15 @@ class Watch {
   #marks: ReadonlyMap<RobotId, CounterMark> = new Map();
   #now = AT_MS;
 
-  look(...robots: RobotRecord[]): Looked {
-    const looked = lookAt({
+  look(...robots: RobotRecord[]): Reconciled {
+    const reconciled = reconcile({
       ...{ run: this.run, plan, robots, marks: this.#marks },
       ...{ now: this.#now, watchedSinceMs: AT_MS },
     });
-    this.run = looked.step.run;
-    this.#marks = new Map([...this.#marks, ...looked.marks]);
+    this.run = reconciled.step.run;
+    this.#marks = new Map([...this.#marks, ...reconciled.marks]);
     this.#now += BATCH_MS;
-    return looked;
+    return reconciled;
   }
 }
 
@@ -235,7 +235,7 @@ describe('one look at the fleet', () => {
     const watch = new Watch();
     // Ten took it in an earlier wave: this wave has brought the version to nobody yet.
     watch.run = { ...watch.run, stage: 2, base: { installed: 10, failed: 0, vanished: 0 } };
-    let last: Looked | null = null;
+    let last: Reconciled | null = null;
     for (let at = 0; at < 20; at += 1) {
       const did = { run_s: at * 120 };
       const [, ...well] = names('new', 10);

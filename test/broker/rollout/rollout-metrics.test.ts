@@ -5,7 +5,8 @@ import { it } from 'node:test';
 import type { RolloutSources } from '../../../broker/rollout/rollout-metrics.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
 import { describeRollouts, type RolloutView } from '../../../broker/rollout/views.ts';
-import { Counters, Metrics } from '../../../broker/http/metrics.ts';
+import { EventCounters } from '../../../broker/control/event-metrics.ts';
+import { Metrics } from '../../../broker/http/metrics.ts';
 import { peekAnnouncement } from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT_MS, makeState } from '../reports.ts';
@@ -23,7 +24,7 @@ async function views(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[
 function open(
   fleet: Fleet,
   sources: Partial<RolloutSources> = {},
-  counters = new Counters(),
+  counters = new EventCounters(),
 ): Metrics {
   const none = { rollouts: () => [], run: () => null, isLeading: () => false };
   return new Metrics(counters, {
@@ -80,7 +81,7 @@ it('forgets a rollout that is no longer announced', async () => {
 });
 
 it('counts decisions by kind, also of rollouts that are gone, and says that nobody leads', async () => {
-  const counters = new Counters();
+  const counters = new EventCounters();
   const metrics = open(new Fleet(), {}, counters);
   for (const kind of ['opened', 'opened', 'halted']) counters.countDecision(kind);
   assert.deepEqual(await linesOf(metrics), [

@@ -41,7 +41,7 @@ test('a completed rollout hands its waves to no other release under its id [P-6.
 
     const next = await world.rollout('x', '1.2.0', IN_WAVES);
     await world.announce(next);
-    assert.equal(wouldTake(world, 'x'), 'wait', 'also before the controller has looked');
+    assert.equal(wouldTake(world, 'x'), 'wait', 'also before the controller has reconciled');
     await world.pass(controller, 30);
     const progress = world.progress('x');
     assert.deepEqual([progress?.status, progress?.wave], ['rolling', 1]);

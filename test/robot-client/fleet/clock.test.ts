@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { retryWaitMs } from '../../../robot-client/update/retry.ts';
 import { Inbox } from '../../../robot-client/fleet/inbox.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { SecondLook } from '../../../robot-client/fleet/retry-refused.ts';
+import { RefusedRetry } from '../../../robot-client/fleet/retry-refused.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -109,38 +109,38 @@ describe('a second look', () => {
   it('is taken once at the newest of each topic, after a wait', (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const seen: string[] = [];
-    const look = new SecondLook(async (topic, payload) => {
+    const look = new RefusedRetry(async (topic, payload) => {
       seen.push(`${topic} ${payload[0]}`);
     });
     look.keep('a', Uint8Array.of(1));
     look.keep('a', Uint8Array.of(2));
     look.keep('b', Uint8Array.of(3));
     look.forget('b');
-    t.mock.timers.tick(LIMITS.secondLookMs - 1);
+    t.mock.timers.tick(LIMITS.retrySoonMs - 1);
     assert.deepEqual(seen, []);
     t.mock.timers.tick(1);
     assert.deepEqual(seen, ['a 2']);
-    t.mock.timers.tick(LIMITS.secondLookMs * 3);
+    t.mock.timers.tick(LIMITS.retrySoonMs * 3);
     assert.deepEqual(seen, ['a 2'], 'what was taken is not looked at again');
   });
 
   it('keeps a bounded number of documents, and none after it was closed', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     let looks = 0;
-    const look = new SecondLook(async () => {
+    const look = new RefusedRetry(async () => {
       looks += 1;
     });
     const keepMany = (): void => {
       for (let n = 0; n < 1_000; n += 1) look.keep(`topic ${n}`, new Uint8Array());
     };
     keepMany();
-    t.mock.timers.tick(LIMITS.secondLookMs);
+    t.mock.timers.tick(LIMITS.retrySoonMs);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(looks, LIMITS.rolloutsMax + 1);
     keepMany();
     look.close();
     look.keep('late', new Uint8Array());
-    t.mock.timers.tick(LIMITS.secondLookMs);
+    t.mock.timers.tick(LIMITS.retrySoonMs);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(looks, LIMITS.rolloutsMax + 1);
   });

@@ -49,11 +49,11 @@ async function makeWatch(t: TestContext, script: string, version: string | null 
 describe('the watch over what runs', () => {
   it('counts restarts and failures of the hook', async (t) => {
     const { watch, write, counted } = await makeWatch(t, 'echo restarts=1');
-    await watch.look();
+    await watch.probe();
     await write('echo restarts=3');
-    await watch.look();
+    await watch.probe();
     await write('exit 70');
-    await watch.look();
+    await watch.probe();
     assert.deepEqual(counted, [
       { restarts: 0, health_failures: 0 },
       { restarts: 2, health_failures: 0 },
@@ -63,13 +63,13 @@ describe('the watch over what runs', () => {
 
   it('leaves an update alone, and looks at nothing where nothing is installed', async (t) => {
     const { watch, counted } = await makeWatch(t, 'exit 70', null);
-    await watch.look();
+    await watch.probe();
     assert.deepEqual(counted, []);
   });
 
   it('steps aside in the middle of a look', async (t) => {
     const { watch, counted } = await makeWatch(t, 'sleep 15');
-    const look = watch.look();
+    const look = watch.probe();
     setTimeout(() => watch.stepAside(), 100);
     await assert.rejects(look, /the hooks are needed/);
     assert.deepEqual(counted, []);

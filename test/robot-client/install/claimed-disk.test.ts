@@ -30,7 +30,7 @@ async function bench(scope: Scope) {
   const opened = await Bench.open(scope, { claims: on.claims, disk: on.disk }, on.root);
   const look = async (code: string | null): Promise<void> => {
     await waitUntil(`the look to end in ${code}`, async () => {
-      await opened.component.look();
+      await opened.component.refresh();
       return (opened.component.view.live.refusal?.problem.code ?? null) === code;
     });
   };
@@ -112,7 +112,7 @@ describe('the component of a root that was taken away', () => {
 
   it('tells that state/ is gone before it is made again, whoever makes it, and writes it again', async (t) => {
     const { root, claims, bench: on, look } = await bench(t);
-    claims.beforeStateIsMadeAgain(() => on.component.look());
+    claims.beforeStateIsMadeAgain(() => on.component.refresh());
     await rm(join(root, 'state'), { recursive: true });
     await claims.takeState(root); // as the door of the socket does, between two looks
     assert.ok(on.codes.includes('STATE_GONE'), on.codes.join(' '));

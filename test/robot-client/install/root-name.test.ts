@@ -29,7 +29,7 @@ describe('the name of a root', () => {
     await writeFile(path, 'nav\n');
     await bench.cutPower();
     bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
-    await bench.component.look();
+    await bench.component.refresh();
     const { live, version } = bench.component.view;
     assert.equal(live.refusal?.problem.code, 'ROOT_OTHER_COMPONENT');
     assert.equal(version, null);

@@ -29,11 +29,11 @@ describe('a local socket that was removed', () => {
     });
     t.after(() => door.close());
     await door.open();
-    await door.look();
+    await door.check();
     assert.deepEqual([closed, door.isOpen], [0, true]);
     gone = GONE;
-    await door.look();
-    await door.look();
+    await door.check();
+    await door.check();
     assert.deepEqual([closed, door.isOpen], [1, false]);
     assert.deepEqual(told, [GONE]);
   });

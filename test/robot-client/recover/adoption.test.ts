@@ -13,7 +13,7 @@ import { adoptActiveFolder } from '../../../robot-client/recover/adopt.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { readSlots } from '../../../robot-client/install/read-slots.ts';
 import { prepareLayout } from '../../../robot-client/install/make-root.ts';
-import { takeOver } from '../../../robot-client/recover/take-over.ts';
+import { adoptRoot } from '../../../robot-client/recover/adopt-root.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { cuttingDisk, PowerCut } from '../cutting-disk.ts';
 
@@ -204,9 +204,9 @@ describe('drover-robot adopt', () => {
       await make(layout);
       const before = await realDisk.identity(layout.active);
       const input = { version: '0.0.0', isDryRun: true };
-      const dry = await takeOver(realDisk, layout, input);
+      const dry = await adoptRoot(realDisk, layout, input);
       assert.equal(await realDisk.identity(layout.active), before);
-      const done = await takeOver(realDisk, layout, { ...input, isDryRun: false });
+      const done = await adoptRoot(realDisk, layout, { ...input, isDryRun: false });
       assert.deepEqual([done.actions.length, dry.actions.length], [1, 1]);
       assert.match(dry.actions[0] ?? '', /^active: (move|copy|make|rename) /);
       assert.match(done.actions[0] ?? '', /^active: .*(was |is a link)/);
@@ -217,7 +217,7 @@ describe('drover-robot adopt', () => {
   it('takes a name that is free when releases has that version', async () => {
     const layout = await makeRoot(['active']);
     await mkdir(join(layout.releases, '0.0.0'));
-    const { active } = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
+    const { active } = await adoptRoot(realDisk, layout, { version: '0.0.0', isDryRun: false });
     assert.equal(active, '0.0.0-adopted.1');
     assert.equal(await runs(layout), 'active');
   });
@@ -232,7 +232,7 @@ describe('drover-robot adopt', () => {
     const before = await readSlots(realDisk, layout);
     assert.equal(outsideProblems(before)[0]?.code, 'SLOT_OUTSIDE');
     assert.equal(versionOf(before.active), '0.0.0', 'it is read and boots as before');
-    const { active } = await takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
+    const { active } = await adoptRoot(realDisk, layout, { version: '0.0.0', isDryRun: false });
     assert.equal(active, '0.0.0-adopted.1');
     assert.equal(await readFile(join(other, 'run'), 'utf8'), 'other', 'the original stays');
     await rm(join(layout.root, 'other'), { recursive: true });
@@ -244,7 +244,7 @@ describe('drover-robot adopt', () => {
     const layout = await makeRoot([]);
     await symlink('..', layout.active);
     for (const isDryRun of [true, false]) {
-      const done = takeOver(realDisk, layout, { version: '0.0.0', isDryRun });
+      const done = adoptRoot(realDisk, layout, { version: '0.0.0', isDryRun });
       await assert.rejects(done, { code: 'ADOPT_IMPOSSIBLE' });
     }
     assert.deepEqual(await realDisk.list(layout.releases), []);

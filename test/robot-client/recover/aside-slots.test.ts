@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/recover/recover.ts';
-import { takeOver } from '../../../robot-client/recover/take-over.ts';
+import { adoptRoot } from '../../../robot-client/recover/adopt-root.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { makeSealedRelease } from '../install/sealed-release.ts';
@@ -35,7 +35,8 @@ const recover = ({ root }: Layout) =>
     ...{ component: 'app', root, disk: realDisk, hooksFolder: join(root, 'no-hooks') },
     ...{ bootsMax: 3, adoptVersion: '0.0.0' },
   });
-const adopt = (layout: Layout) => takeOver(realDisk, layout, { version: '0.0.0', isDryRun: false });
+const adopt = (layout: Layout) =>
+  adoptRoot(realDisk, layout, { version: '0.0.0', isDryRun: false });
 const led = (layout: Layout, slot: 'active' | 'rollback') =>
   readlink(layout[slot]).catch(() => null);
 

@@ -71,7 +71,7 @@ const facts: fc.Arbitrary<BootFacts> = fc
     state: stateIn(phase, boots),
   }));
 
-const isTurning = ({ state: { phase } }: BootFacts): boolean =>
+const isSwapUnderWay = ({ state: { phase } }: BootFacts): boolean =>
   phase === 'swapping' || phase === 'rolling_back';
 const isWayBack = ({ slots: { rollback } }: BootFacts): boolean =>
   rollback.kind === 'release' && rollback.version === OLD;
@@ -92,7 +92,7 @@ describe('the decision of a boot', () => {
       fc.property(facts, (one) => {
         const { goesBackTo } = decideBoot(one);
         if (goesBackTo === null) return;
-        assert.equal(isTurning(one), false);
+        assert.equal(isSwapUnderWay(one), false);
         const isAnother = one.active.kind === 'absent' && one.rollback.kind === 'damaged';
         assert.ok(isAnother || ['whole', 'unknown'].includes(one.rollback.kind));
         const { rollback } = one.slots;
@@ -104,7 +104,7 @@ describe('the decision of a boot', () => {
   it('finds the whole release when what boots is damaged, lost or nothing', () => {
     fc.assert(
       fc.property(facts, (one) => {
-        fc.pre(isWayBack(one) && one.rollback.kind === 'whole' && !isTurning(one));
+        fc.pre(isWayBack(one) && one.rollback.kind === 'whole' && !isSwapUnderWay(one));
         fc.pre(one.active.kind === 'damaged' || one.active.kind === 'absent');
         fc.pre(!(one.slots.active.kind === 'release' && one.active.kind === 'absent'));
         assert.equal(decideBoot(one).goesBackTo, OLD);

@@ -15,15 +15,15 @@ describe('the root of a component', () => {
     bench.gate = ({ name }) => {
       if (name === 'unlink') throw new DroverError('DISK_READ_ONLY', 'remove: refused');
     };
-    await bench.component.look();
+    await bench.component.refresh();
     assert.equal(bench.component.view.live.refusal?.problem.code, 'DISK_READ_ONLY');
     await bench.heal();
-    await bench.component.look();
+    await bench.component.refresh();
     assert.equal(bench.component.view.live.refusal, null);
     await rm(join(bench.root, 'active'));
     await mkdir(join(bench.root, 'mine'));
     await symlink('mine', join(bench.root, 'active'));
-    await bench.component.look();
+    await bench.component.refresh();
     assert.ok(bench.codes.includes('SLOT_OUTSIDE'), bench.codes.join(' '));
   });
 
@@ -38,7 +38,7 @@ describe('the root of a component', () => {
     const bench = await Bench.open(t, { claims });
     assert.equal(bench.component.view.live.refusal?.problem.code, 'DISK_WRITE_FAILED');
     bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
-    await bench.component.look();
+    await bench.component.refresh();
     assert.equal(await realDisk.kind(join(bench.root, 'state')), 'absent');
     isFree = true;
     bench.offer();

@@ -26,7 +26,7 @@ async function probe(
     hookTimeoutMs: 100,
     signal: new AbortController().signal,
     confirmed,
-    look: () => Promise.resolve(look()),
+    readSlot: () => Promise.resolve(look()),
     runHook: async (name) => {
       if (name === 'start') return OK;
       probes += 1;

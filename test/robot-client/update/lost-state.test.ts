@@ -244,7 +244,7 @@ describe('a state of a newer drover-robot', () => {
     await writeFile(machineFile, newer);
     await bench.cutPower();
     bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
-    await bench.component.look();
+    await bench.component.refresh();
     const { version, live } = bench.component.view;
     assert.deepEqual([version, live.refusal?.problem.code], ['1.0.0', 'STATE_NEWER']);
     assert.equal(await readFile(machineFile, 'utf8'), newer);

@@ -51,11 +51,11 @@ describe('a state that could not be kept', () => {
       assert.equal(codeOf(bench), code);
       assert.ok(bench.codes.includes(code), bench.codes.join(' '));
       assert.equal(await phaseOnDisk(bench.root), 'probation');
-      await bench.component.look();
+      await bench.component.refresh();
       assert.equal(codeOf(bench), code, 'the disk refuses still');
       bench.gate = () => {};
       await waitUntil('the state to be kept', async () => {
-        await bench.component.look();
+        await bench.component.refresh();
         return codeOf(bench) === undefined;
       });
       assert.equal(await phaseOnDisk(bench.root), 'idle');
@@ -68,7 +68,7 @@ describe('a state that could not be kept', () => {
     await waitUntil('the next update to be given up', () => bench.phases.at(-1) === 'idle');
     assert.equal(codeOf(bench), 'DISK_READ_ONLY');
     await bench.heal();
-    await bench.component.look();
+    await bench.component.refresh();
     const text = await readFile(join(bench.root, 'state/machine.json'), 'utf8');
     assert.equal(text, `${JSON.stringify(bench.component.view.state)}\n`);
   });

@@ -13,14 +13,14 @@ export interface Waiting {
 }
 
 /** Of all components of one robot. */
-export class SwapTurns {
+export class SwapClaims {
   readonly #busy = new Set<string>();
   readonly #wishes = new Set<SwapWish>();
   readonly #waiters = new Set<() => void>();
   #nth = 0;
 
-  of(component: string): SwapTurn {
-    return new SwapTurn(this, component);
+  of(component: string): SwapClaim {
+    return new SwapClaim(this, component);
   }
 
   has(component: string): boolean {
@@ -80,31 +80,31 @@ const reasonOf = (first: string): string =>
   `another component of this robot to end its swap (${first})`;
 
 /** The claim as one component sees it. */
-export class SwapTurn {
-  readonly #turns: SwapTurns;
+export class SwapClaim {
+  readonly #claims: SwapClaims;
   readonly #component: string;
 
-  constructor(turns: SwapTurns, component: string) {
-    this.#turns = turns;
+  constructor(claims: SwapClaims, component: string) {
+    this.#claims = claims;
     this.#component = component;
   }
 
   get isHeld(): boolean {
-    return this.#turns.has(this.#component);
+    return this.#claims.has(this.#component);
   }
 
   /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
   async take(kind: SwapWish['kind'], on: Waiting): Promise<boolean> {
-    return await this.#turns.take(this.#component, kind, on);
+    return await this.#claims.take(this.#component, kind, on);
   }
 
   release(): void {
-    this.#turns.release(this.#component);
+    this.#claims.release(this.#component);
   }
 
   /** A swap that the disk says was interrupted goes on without asking. */
   recover(phase: Phase): void {
-    if (isMidSwap(phase)) this.#turns.claim(this.#component);
+    if (isMidSwap(phase)) this.#claims.claim(this.#component);
   }
 
   /** The component has entered this phase. */

@@ -5,7 +5,7 @@
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeTakeover, planTakeover, type Takeover } from './adoption.ts';
+import { describeAdoption, planAdoption, type AdoptionStep } from './adoption.ts';
 import { releaseFolder, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { isWithin, slotProblem, versionOf, type SlotName, type Slots } from '../install/slots.ts';
@@ -20,7 +20,7 @@ import { readOrSetAside } from '../install/small-file.ts';
 import { leadNowhere, slotsWith } from '../update/unlinked.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 
-export interface TakenOver {
+export interface AdoptedRoot {
   /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
   readonly actions: readonly string[];
   readonly active: string | null;
@@ -30,13 +30,13 @@ export interface TakenOver {
 }
 
 /** @throws DroverError when a step fails; what was done before it holds */
-export async function takeOver(
+export async function adoptRoot(
   disk: Disk,
   layout: Layout,
   { version, isDryRun }: { readonly version: string; readonly isDryRun: boolean },
-): Promise<TakenOver> {
+): Promise<AdoptedRoot> {
   const before = await readSlots(disk, layout);
-  const plan = planTakeover(before, await disk.list(layout.releases), version);
+  const plan = planAdoption(before, await disk.list(layout.releases), version);
   const moves = plan.filter(({ how }) => how === 'move').map(({ slot }) => slot);
   if (moves.length > 0) await assertMovable(disk, layout, moves);
   for (const one of plan) if (one.how === 'copy') await assertApart(disk, layout, one);
@@ -46,18 +46,18 @@ export async function takeOver(
   }
   const slots = isDryRun ? before : await slotsAfter(disk, layout);
   return {
-    actions: plan.map((one) => describeTakeover(one, !isDryRun)),
+    actions: plan.map((one) => describeAdoption(one, !isDryRun)),
     active: versionOf(slots.active),
     rollback: versionOf(slots.rollback),
     problem: slotProblem(slots),
   };
 }
 
-async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): Promise<void> {
-  for (const takeover of plan) {
-    if (takeover.how === 'copy') await copyRelease(disk, layout, takeover);
-    if (takeover.how === 'link') await linkRelease(disk, layout, takeover);
-    if (takeover.how === 'aside') await putAside(disk, layout, takeover);
+async function carryOut(disk: Disk, layout: Layout, plan: readonly AdoptionStep[]): Promise<void> {
+  for (const step of plan) {
+    if (step.how === 'copy') await copyRelease(disk, layout, step);
+    if (step.how === 'link') await linkRelease(disk, layout, step);
+    if (step.how === 'aside') await putAside(disk, layout, step);
   }
   const moves = plan.filter((one) => one.how === 'move');
   const rollback = moves.find(({ slot }) => slot === 'rollback');
@@ -73,7 +73,7 @@ async function carryOut(disk: Disk, layout: Layout, plan: readonly Takeover[]): 
 async function assertApart(
   disk: Disk,
   layout: Layout,
-  { slot, from }: Takeover & { how: 'copy' },
+  { slot, from }: AdoptionStep & { how: 'copy' },
 ): Promise<void> {
   await assertNothingMounted(disk, slot, from);
   const { end } = await followPath(disk, layout.root);
@@ -84,7 +84,7 @@ async function assertApart(
 async function copyRelease(
   disk: Disk,
   layout: Layout,
-  { slot, version, from }: Takeover & { how: 'copy' },
+  { slot, version, from }: AdoptionStep & { how: 'copy' },
 ): Promise<void> {
   const to = releaseFolder(layout, version);
   await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to });
@@ -97,7 +97,7 @@ async function copyRelease(
 async function linkRelease(
   disk: Disk,
   layout: Layout,
-  { slot, version, to }: Takeover & { how: 'link' },
+  { slot, version, to }: AdoptionStep & { how: 'link' },
 ): Promise<void> {
   await disk.symlink(to, releaseFolder(layout, version));
   await disk.syncFolder(layout.releases);
@@ -109,7 +109,7 @@ async function linkRelease(
 async function putAside(
   disk: Disk,
   layout: Layout,
-  { slot, next }: Takeover & { how: 'aside' },
+  { slot, next }: AdoptionStep & { how: 'aside' },
 ): Promise<void> {
   await disk.rename(layout[slot], await freeAside(disk, layout, slot));
   if (next !== null) await pointSlot(disk, layout, { slot, version: next });

@@ -5,7 +5,7 @@ import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { goesFirst, type SwapWish } from '../../../robot-client/update/swap-order.ts';
-import { SwapTurns } from '../../../robot-client/update/swap-turns.ts';
+import { SwapClaims } from '../../../robot-client/update/swap-claims.ts';
 
 const NAMES = ['app', 'nav', 'arm', 'map'];
 const kind = fc.constantFrom<SwapWish['kind']>('swap', 'rollback');
@@ -15,7 +15,7 @@ const wishes = fc.uniqueArray(
 );
 const distinct = wishes.map((all) => all.map((one, at) => ({ ...one, nth: one.nth * 10 + at })));
 
-function start(turns: SwapTurns, component: string, what: SwapWish['kind'] = 'swap') {
+function start(turns: SwapClaims, component: string, what: SwapWish['kind'] = 'swap') {
   const [stop, said] = [new AbortController(), [] as (string | null)[]];
   const on = { signal: stop.signal, onWaiting: (reason: string | null) => void said.push(reason) };
   const done = turns.of(component).take(what, on);
@@ -55,7 +55,7 @@ describe('the order of swaps on one robot', () => {
 
 describe('the claim of a swap', () => {
   it('makes the second wait, says for whom, and lets a rollback overtake', async () => {
-    const turns = new SwapTurns();
+    const turns = new SwapClaims();
     assert.equal(await start(turns, 'app').done, false);
     const nav = start(turns, 'nav');
     const arm = start(turns, 'arm', 'rollback');
@@ -72,7 +72,7 @@ describe('the claim of a swap', () => {
   });
 
   it('is kept from waiting to the end of probation, and goes with the phase', async () => {
-    const turns = new SwapTurns();
+    const turns = new SwapClaims();
     const app = turns.of('app');
     await start(turns, 'app').done;
     for (const phase of ['waiting', 'swapping', 'probation', 'rolling_back'] as const) {
@@ -86,7 +86,7 @@ describe('the claim of a swap', () => {
   });
 
   it('is not asked for by what a restart interrupted', async () => {
-    const turns = new SwapTurns();
+    const turns = new SwapClaims();
     turns.of('app').recover('probation');
     turns.of('nav').recover('rolling_back');
     turns.of('arm').recover('stuck');
@@ -105,7 +105,7 @@ describe('the claim of a swap', () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-        const turns = new SwapTurns();
+        const turns = new SwapClaims();
         let holders = 0;
         const runs = steps.map(async ({ name, what, isAborted }, at) => {
           const component = `${name}-${at}`;
