@@ -1,15 +1,21 @@
 /**
  * The second half of `npm run build`: each program as one file, `dist/drover.js`,
- * `dist/drover-broker.js` and `dist/drover-robot.js`. A start then reads one file instead of some
- * 440, and costs half the CPU: `recover` runs at each boot, before the application. Only the native
- * add-on stays outside.
+ * `dist/drover-broker.js` and `dist/drover-robot.js`, and each library that other programs import.
+ * A start then reads one file instead of some 440, and costs half the CPU: `recover` runs at each
+ * boot, before the application. Only the native add-on stays outside.
  */
 
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import { BUNDLE_LISTS, BUNDLED, NATIVE_PACKAGE, type BundledPackages } from './bundled.ts';
+import {
+  BUNDLE_LISTS,
+  BUNDLED,
+  LIBRARIES,
+  NATIVE_PACKAGE,
+  type BundledPackages,
+} from './bundled.ts';
 
 /** Packages of the old module form ask for these. */
 const FOR_OLD_MODULES = [
@@ -36,11 +42,11 @@ const ENGLISH_ONLY: Plugin = {
 
 const dist = dirname(dirname(fileURLToPath(import.meta.url)));
 
-async function bundle(folder: string, name: string): Promise<BundledPackages> {
+async function bundle(entry: string, name: string): Promise<BundledPackages> {
   const outfile = join(dist, `${name}.js`);
   const { metafile } = await build({
     absWorkingDir: dirname(dist),
-    entryPoints: [join(dist, folder, 'main.js')],
+    entryPoints: [join(dist, entry)],
     outfile: `${outfile}.new`,
     bundle: true,
     platform: 'node',
@@ -67,9 +73,10 @@ async function bundle(folder: string, name: string): Promise<BundledPackages> {
 
 const lists = await Promise.all(
   Object.entries(BUNDLED).map(
-    async ([folder, name]) => [folder, await bundle(folder, name)] as const,
+    async ([folder, name]) => [folder, await bundle(join(folder, 'main.js'), name)] as const,
   ),
 );
+await Promise.all(Object.entries(LIBRARIES).map(([entry, name]) => bundle(entry, name)));
 await writeFile(
   join(dist, BUNDLE_LISTS),
   `${JSON.stringify(Object.fromEntries(lists), null, 2)}\n`,

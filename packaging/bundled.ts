@@ -7,6 +7,12 @@ export const BUNDLED = {
   'robot-client': 'drover-robot',
 } as const;
 
+/** What other programs import: of each entry file below `dist/`, the file made of it. */
+export const LIBRARIES = {
+  'publisher/library.js': 'library',
+  'robot-client/local/library.js': 'local',
+} as const;
+
 /** What of node_modules a bundle holds and what it needs beside it. */
 export interface BundledPackages {
   /** Folders, below the repository. */

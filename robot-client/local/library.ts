@@ -1,0 +1,87 @@
+/**
+ * `import { LocalAgent } from 'drover/local'`: the local API of the agent for an application on the
+ * robot. docs/robot-integration.md says what each call does.
+ */
+
+import { join } from 'node:path';
+import type { RobotStateFields } from '../../shared/formats/messages.ts';
+import { callLocalApi } from './client.ts';
+
+export { DroverError } from '../../shared/base/errors.ts';
+export type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+
+/** What happened since the last call; whole numbers, each 0 when it is left out. */
+export interface TelemetryCounts {
+  readonly tasksCompleted?: number;
+  readonly tasksFailed?: number;
+  readonly crashes?: number;
+}
+
+/** What the fleet sees of this robot, and its link to the broker; as `GET /status` answers. */
+export interface AgentStatus extends RobotStateFields {
+  readonly link: { readonly up: boolean; readonly broker: string };
+}
+
+export interface LocalAgentOptions {
+  /** Root of this application's component; its agent listens on `state/agent.sock` below it. */
+  readonly root?: string;
+  /** Path of the socket, where the agent was given `--socket`. */
+  readonly socket?: string;
+  /**
+   * Name of this application's component. When it is left out, `ready` and `confirm` are about all
+   * components, and telemetry about `app`.
+   */
+  readonly component?: string;
+}
+
+/**
+ * The agent of this robot. Each call is one request. It rejects with a DroverError:
+ * ROBOT_NOT_RUNNING (nobody listens; try later), ACCESS_DENIED (join the group of the socket),
+ * ROBOT_STARTING, or the code with which the agent refused.
+ */
+export class LocalAgent {
+  readonly #socket: string;
+  readonly #component: { component?: string };
+
+  constructor({ root = '/opt/robot', socket, component }: LocalAgentOptions = {}) {
+    this.#socket = socket ?? join(root, 'state', 'agent.sock');
+    this.#component = component === undefined ? {} : { component };
+  }
+
+  async status(): Promise<AgentStatus> {
+    return (await callLocalApi(this.#socket, 'GET', '/status')) as unknown as AgentStatus;
+  }
+
+  /** What the agent does, why it waits and until when, in sentences. */
+  async explain(): Promise<string[]> {
+    const answer = await callLocalApi(this.#socket, 'GET', '/explain');
+    return (answer as { lines: string[] }).lines;
+  }
+
+  /** Feeds the gate that widens or halts a rollout. */
+  async telemetry({
+    tasksCompleted = 0,
+    tasksFailed = 0,
+    crashes = 0,
+  }: TelemetryCounts): Promise<void> {
+    const counts = { tasks_completed: tasksCompleted, tasks_failed: tasksFailed, crashes };
+    await this.#post('/telemetry', counts);
+  }
+
+  /**
+   * Says whether this application may be stopped for an update now.
+   * @param reason why not, at most 200 characters; shown to the fleet
+   */
+  async ready(isReady: boolean, reason?: string): Promise<void> {
+    await this.#post('/ready', { ready: isReady, ...(reason === undefined ? {} : { reason }) });
+  }
+
+  /** Ends probation: this version is well. */
+  async confirm(): Promise<void> {
+    await this.#post('/confirm', {});
+  }
+
+  async #post(path: string, body: object): Promise<void> {
+    await callLocalApi(this.#socket, 'POST', path, { ...body, ...this.#component });
+  }
+}
