@@ -319,6 +319,7 @@ export const LIMITS = {
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
   sealLooksMax: 32, // entries of a seal that are looked at side by side
   sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
+  confirmedMarkBytesMax: 4 * KiB, // a version of 64 characters and a hash: more is none of ours
   stagedHashMs: 20 * SECOND, // hashing of what waited to be swapped in; sizes and modes after that
   readyHoldsMs: 2 * SECOND, // a robot that said that it is ready is asked again after longer
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
