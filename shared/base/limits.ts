@@ -144,6 +144,8 @@ export const LIMITS = {
   backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth
   backupStallMs: MINUTE, // who reads a backup and takes nothing for so long is ended
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
+  databaseTallyMs: 1 * SECOND, // between two counts of what is durable: an fsync more at most each
+  databaseTallyBytesMax: 4 * KiB, // the name of a log and a number: more is none of ours
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   unreadAnswerBytesMax: 4 * KiB, // SUBACKs beside a chunk that a client has not read: 800 of them
