@@ -21,6 +21,7 @@ import { StoreCheck } from './chunk-check.ts';
 import { AttachedEngine } from './engine.ts';
 import { EventJournal } from './event-journal.ts';
 import { AttachedIntake } from './intake.ts';
+import { RetainedWatch } from './retained-watch.ts';
 
 type AttachedParts = Parts & { readonly trust: LiveTrust };
 
@@ -29,6 +30,7 @@ interface Made {
   readonly garbage: CollectingFromEngine;
   readonly intake: AttachedIntake;
   readonly check: StoreCheck;
+  readonly watch: RetainedWatch;
 }
 
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
@@ -58,7 +60,13 @@ export async function makeAttached(
     ...{ control, journal, fleet, counters, trust, log, events, keepsWills: profile.keepsWills },
     restore: async (topic, payload) => await engine.publishOwn(topic, payload),
   });
-  const made = { engine, garbage, intake, check };
+  const watch = new RetainedWatch({
+    ...{ address, profile, clientId, log },
+    expected: () => intake.expected(),
+    lost: (topics) => intake.lost(topics),
+    tell: (problem) => engine.tellUnfit(problem),
+  });
+  const made = { engine, garbage, intake, check, watch };
   listen(parts, made);
   return {
     port: engine,
@@ -110,13 +118,21 @@ function listen({ settings, events }: Parts, { engine, garbage, check }: Made): 
 }
 
 /** Attaches; what the engine retains has come when it resolves. */
-async function start({ closers }: Parts, { engine, garbage, intake, check }: Made): Promise<void> {
+async function start(
+  { closers }: Parts,
+  { engine, garbage, intake, check, watch }: Made,
+): Promise<void> {
   await intake.remember();
+  let isFirst = true;
   await engine.attach({
     copies: garbage.chunks,
     take: (heard) => intake.take(heard),
     onUp: () => intake.linkUp(),
-    onSettled: () => intake.settled(),
+    onSettled: () => {
+      intake.settled();
+      watch.soon({ isTried: isFirst });
+      isFirst = false;
+    },
     onDown: () => intake.linkDown(),
     onHeld: (hash) => garbage.held(hash),
     onUnanswered: () => check.suspect(),
@@ -130,6 +146,7 @@ async function start({ closers }: Parts, { engine, garbage, intake, check }: Mad
     clearInterval(tending);
     clearInterval(sweeping);
     check.close();
+    await watch.close();
     await garbage.close(); // it needs the link until it has ended
   });
 }

@@ -89,6 +89,7 @@ export class AttachedEngine implements EnginePort {
   #sinceMs = Date.now();
   #problem: Problem | null = null;
   #lacks: readonly string[] = [];
+  #unfit: Problem | null = null;
 
   constructor(options: AttachedEngineOptions) {
     this.#options = options;
@@ -125,9 +126,17 @@ export class AttachedEngine implements EnginePort {
       url: address.url,
       isUp: this.#isUp,
       sinceMs: this.#sinceMs,
-      problem: failure ? toProblem(failure) : this.#problem,
+      // It goes first: such an engine ends our connections again and again.
+      problem: this.#unfit ?? (failure ? toProblem(failure) : this.#problem),
       lacks: this.#lacks,
     };
+  }
+
+  /** What was found since it was tried out; null when that is over. */
+  tellUnfit(problem: Problem | null): void {
+    if (problem && !this.#unfit) this.#options.log.error({ problem }, 'the engine is unfit now');
+    if (!problem && this.#unfit) this.#options.log.info({}, 'the engine retains messages again');
+    this.#unfit = problem;
   }
 
   async publishOwn(topic: string, payload: Uint8Array): Promise<void> {

@@ -36,6 +36,7 @@ import { LaterTrusts, walkTrust } from '../control/trust.ts';
 import type { BrokerEvents } from '../events.ts';
 import type { EventCounters } from '../control/event-metrics.ts';
 import type { HeardMessage } from '../mqtt/engine-port.ts';
+import { isTrialTopic } from './engine-needs.ts';
 import type { EventJournal } from './event-journal.ts';
 import { Presence } from './presence.ts';
 
@@ -135,6 +136,22 @@ export class AttachedIntake {
     }
   }
 
+  /** Topics whose newest word the engine has brought, or echoed; not those that ended. */
+  expected(): string[] {
+    if (!this.#isSettled) return [];
+    return this.#signedTopics().filter((topic) => {
+      const stored = this.#options.control.get(topic);
+      const isHeld = this.#confirmed.has(topic) && !this.#underWay.has(topic);
+      return isHeld && stored !== undefined && this.#holds(topic, stored.payload, Date.now());
+    });
+  }
+
+  /** The engine does not hand them out any more, though it has brought them once. */
+  lost(topics: readonly string[]): void {
+    for (const topic of topics) this.#confirmed.delete(topic);
+    this.tend();
+  }
+
   /** Looks for robots that fell silent; to be called now and then. */
   sweep(): void {
     const { fleet, keepsWills, log } = this.#options;
@@ -189,6 +206,7 @@ export class AttachedIntake {
 
   #ours(text: string, payload: Uint8Array): Topic | null {
     const { counters, log } = this.#options;
+    if (isTrialTopic(text)) return null; // of this broker, or of one that stands by
     try {
       const plan = planIngest(text, payload.byteLength);
       if (plan.kind === 'chunk') return null;

@@ -13,18 +13,8 @@ import type { Log } from '../../shared/base/ports.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { CHUNKS_ROOT, chunkTopic, TRUST_FILTER } from '../../shared/formats/topics.ts';
+import { NEEDS, trialTopic } from './engine-needs.ts';
 import { EngineLink, type EngineAddress } from './link.ts';
-
-/** The needs of a fleet, each with the harm that an engine does which lacks it. */
-const NEEDS = {
-  order: 'it loses messages or changes their order: reports may go backwards',
-  retained: 'it does not keep retained messages: robots that come late hear of nothing',
-  wildcards:
-    'it hands nothing retained to a filter with + in it: a stop is not heard by who comes late',
-  cleared: 'it keeps a retained message that was cleared: what was withdrawn stays',
-  sessions: 'it keeps no session of a client that is away: events of robots are lost meanwhile',
-  size: `no chunk of ${LIMITS.chunkBytesDefault / 1024} KiB comes back: its access list forbids fleet-chunks, or it limits packets (publish with a smaller --chunk-size)`,
-} as const;
 
 export type EngineNeed = keyof typeof NEEDS;
 
@@ -49,6 +39,20 @@ export async function tryEngine(options: TrialOptions): Promise<readonly EngineN
   const trial = await Trial.open(options);
   try {
     return await trial.run();
+  } finally {
+    await trial.close();
+  }
+}
+
+/**
+ * Whether it takes a retained message and hands it out.
+ * @returns null when it could not be tried, as where an access list forbids it
+ * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
+ */
+export async function tryRetained(options: TrialOptions): Promise<boolean | null> {
+  const trial = await Trial.open(options);
+  try {
+    return await trial.retains();
   } finally {
     await trial.close();
   }
@@ -95,9 +99,8 @@ class Trial {
     return new Trial(options, await openLink(options, {}));
   }
 
-  /** Below `fleet/trust/`, where robots read none but numbers. */
   get #topic(): string {
-    return TRUST_FILTER.replace('+', `trial-${this.#id}`);
+    return trialTopic(this.#id);
   }
 
   async run(): Promise<readonly EngineNeed[] | null> {
@@ -114,6 +117,14 @@ class Trial {
     say('sessions', await this.#keepsSession());
     say('size', await this.#takesChunk());
     return lacks;
+  }
+
+  async retains(): Promise<boolean | null> {
+    if (!(await this.#takesRetained())) return false;
+    if (!(await this.#listen(this.#topic))) return null;
+    await this.#send(this.#topic, numbered(ORDERED - 1));
+    if (!(await this.#until(() => this.#heard.length > 0))) return null;
+    return await this.#isHandedTo(this.#topic);
   }
 
   async close(): Promise<void> {

@@ -75,6 +75,13 @@ export const isFolder = async (path: string): Promise<boolean> =>
 /** A name of one of its tables. */
 export const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name);
 
+/** Those of its logs. */
+export const logsIn = (names: readonly string[]): string[] =>
+  names.filter((name) => /^\d+\.log$/.test(name));
+
+/** LevelDB numbers its files as it makes them. */
+export const numberOf = (name: string): number => Number.parseInt(name, 10);
+
 /** Names of the databases in it. @throws DroverError FILE_UNREADABLE */
 export async function databasesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {

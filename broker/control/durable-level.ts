@@ -8,14 +8,13 @@
  */
 
 import { Level } from 'level';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isFolder, isOfLevel, isTable } from './data-folder.ts';
-import { hasHole } from './log-check.ts';
-import { isWholeTable } from './table-check.ts';
+import { assertLogsWhole, assertNotHeadless, brokenTables, damaged } from './level-files.ts';
+import { dropTally, LogTally } from './log-tally.ts';
 
 /** Until it is closed the database keeps what is removed meanwhile. */
 export interface DatabaseSnapshot extends AsyncIterable<readonly [string, Uint8Array]> {
@@ -58,7 +57,6 @@ export interface ChainedBatch {
   write(): Promise<void>;
 }
 
-const FIRST_MANIFEST = 'MANIFEST-000001';
 const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
 
 /** Beside what `diskCodeIn` knows: no damage, whatever file it names. */
@@ -74,11 +72,13 @@ export class SteadyDatabase {
   /** Why the last write failed; nothing is written before the database was opened again. */
   #failed: DroverError | null = null;
   #isClosed = false;
+  readonly #tally: LogTally;
   #triedAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(folder: string, valueEncoding: Encoding) {
     this.#folder = folder;
     this.#level = new Level(folder, { valueEncoding });
+    this.#tally = new LogTally(folder);
   }
 
   /** On purpose: nothing is expected of it any more. */
@@ -98,15 +98,18 @@ export class SteadyDatabase {
     try {
       await rm(join(folder, PROBE), { force: true });
       await database.#level.open();
+      await dropTally(folder);
     } catch (cause) {
       throw openFailure(folder, cause);
     }
-    // LevelDB has removed by now what a kill left half written and nothing names.
-    const names = suspects.length === 0 ? [] : await readdir(folder);
-    const broken = suspects.filter((name) => names.includes(name));
-    if (broken.length === 0) return database;
-    await database.#level.close();
-    throw damaged(folder, `checksums of ${broken.join(', ')} do not fit`);
+    if (!(await stillBroken(folder, suspects))) return database;
+    await database.#level.close(); // a table of that name may just have been written
+    const broken = await stillBroken(folder, suspects);
+    if (broken) throw damaged(folder, `checksums of ${broken.join(', ')} do not fit`);
+    await database.#level.open().catch((cause: unknown) => {
+      throw openFailure(folder, cause);
+    });
+    return database;
   }
 
   /** Rejects while the disk takes nothing; asks it anew after a failed write. */
@@ -170,6 +173,7 @@ export class SteadyDatabase {
     this.#isClosed = true;
     await this.#writing;
     await this.#level.close();
+    await this.#tally.close({ isWhole: this.#failed === null });
   }
 
   #chain(): ChainedBatch {
@@ -220,7 +224,9 @@ export class SteadyDatabase {
       }
     }
     await this.#beWritable();
-    await this.#level.batch(operations, { sync: group.some((one) => one.sync) });
+    const sync = group.some((one) => one.sync);
+    await this.#level.batch(operations, { sync });
+    if (sync) await this.#tally.measure();
   }
 
   /** Reading goes on with the database as it is until there is room to open it again. */
@@ -282,6 +288,16 @@ function sizeOf(operation: Operation): number {
   return operation.key.length + length;
 }
 
+/**
+ * Of the tables that were broken before the database was opened, those that are so now; null for
+ * none. LevelDB removes what a kill left half written, and may give its name to a new table.
+ */
+async function stillBroken(folder: string, suspects: readonly string[]): Promise<string[] | null> {
+  if (suspects.length === 0) return null;
+  const broken = (await brokenTables(folder)).filter((name) => suspects.includes(name));
+  return broken.length === 0 ? null : broken;
+}
+
 /** LevelDB's own repair, in place. To be called on a copy. */
 export async function repairLevel(folder: string): Promise<void> {
   // On Node `Level` is ClassicLevel, whose repair its types leave out.
@@ -290,48 +306,6 @@ export async function repairLevel(folder: string): Promise<void> {
   const level = new Level(folder);
   await level.open();
   await level.close();
-}
-
-/**
- * Without `CURRENT` LevelDB begins an empty database there and removes the files of the old one.
- * Of one that names anything else it says only that this file is not there.
- */
-async function assertNotHeadless(folder: string): Promise<void> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  if (!names.some(isOfLevel)) return;
-  if (!names.includes('CURRENT')) throw damaged(folder, 'its file CURRENT is missing');
-  if (await isFolder(join(folder, 'CURRENT'))) throw damaged(folder, 'its CURRENT is a folder');
-  const current = await readFile(join(folder, 'CURRENT'), 'latin1').catch(() => null);
-  if (current === null) return; // LevelDB says why it cannot be read
-  if (/^MANIFEST-\d+\n$/.test(current)) return;
-  throw damaged(folder, 'its file CURRENT names no MANIFEST');
-}
-
-/**
- * Between two opens there is always a log, empty or not. A kill in the first moment of the first
- * manifest comes before it.
- * @throws DroverError DATABASE_DAMAGED
- */
-async function assertLogsWhole(folder: string): Promise<void> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  const logs = names.filter((name) => /^\d+\.log$/.test(name));
-  const isBegun = names.some((name) => name.startsWith('MANIFEST-') && name !== FIRST_MANIFEST);
-  if (isBegun && logs.length === 0) throw damaged(folder, 'its log is missing');
-  for (const name of logs) {
-    const log = await readFile(join(folder, name)).catch(() => null);
-    if (log && hasHole(log)) throw damaged(folder, `a record within ${name} is broken`);
-  }
-}
-
-/** Names of its tables that are not whole by their checksums; those that cannot be read are not. */
-export async function brokenTables(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  const broken: string[] = [];
-  for (const name of names.filter(isTable)) {
-    const table = await readFile(join(folder, name)).catch(() => null);
-    if (table && !isWholeTable(table)) broken.push(name);
-  }
-  return broken;
 }
 
 async function* reading<T>(folder: string, entries: AsyncIterable<T>): AsyncGenerator<T> {
@@ -354,9 +328,6 @@ function whyOf(cause: unknown): string {
 /** As LevelDB says it: a corruption, or a file that `MANIFEST` names and that is gone. */
 const isDamage = (cause: unknown): boolean =>
   /^Corruption|CURRENT|MANIFEST|\.(?:ldb|sst)\b/.test(whyOf(cause));
-
-const damaged = (folder: string, why: string, cause?: unknown): DroverError =>
-  new DroverError('DATABASE_DAMAGED', `open ${folder}: the database is damaged: ${why}`, { cause });
 
 /** LevelDB passes on the text of a system error (strerror(3)) alone, and names any file. */
 const DISK_WORDS: readonly [RegExp, errno: readonly string[], ErrorCode][] = [

@@ -14,18 +14,25 @@ const SECTOR_BYTES = 512;
 
 /** @param log a whole file `*.log` */
 export function hasHole(log: Uint8Array): boolean {
-  const view = new DataView(log.buffer, log.byteOffset, log.byteLength);
-  let at = 0;
-  for (;;) {
-    at = startOf(at);
-    if (at + HEADER_BYTES > log.length) return false;
-    const end = recordEnd(log, view, at);
-    if (end === null) break;
-    at = end;
-  }
-  const next = nextRecord(log, view, at + 1);
+  const at = startOf(recordsEnd(log));
+  if (at + HEADER_BYTES > log.length) return false;
+  const next = nextRecord(log, viewOf(log), at + 1);
   return next !== null && !hasUnwritten(log.subarray(at, next));
 }
+
+/** The first byte behind the records that are whole one after the other from the beginning. */
+export function recordsEnd(log: Uint8Array): number {
+  const view = viewOf(log);
+  for (let whole = 0; ;) {
+    const at = startOf(whole);
+    const end = at + HEADER_BYTES > log.length ? null : recordEnd(log, view, at);
+    if (end === null) return whole;
+    whole = end;
+  }
+}
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
 
 /** The rest of a block that holds no header is filled up. */
 function startOf(at: number): number {

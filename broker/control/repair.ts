@@ -27,7 +27,9 @@ import {
   RESTORING,
 } from './data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
-import { brokenTables, diskCodeIn, repairLevel, SteadyDatabase } from './durable-level.ts';
+import { diskCodeIn, repairLevel, SteadyDatabase } from './durable-level.ts';
+import { brokenTables } from './level-files.ts';
+import { dropTally } from './log-tally.ts';
 
 export interface RepairArgs {
   readonly data: string;
@@ -138,6 +140,7 @@ async function repairOne(data: string, database: string): Promise<Examined> {
     await assertRoom(original);
     await mkdir(join(data, REPAIRING), { recursive: true });
     await cp(original, copy, { recursive: true });
+    await dropTally(copy); // a log that was cut stays so: what can be read is what there is
     await setAsideBroken(copy);
     await repairLevel(copy);
     const read = await readAll(copy, database);

@@ -109,8 +109,9 @@ async function openParcel(job: ImportJob): Promise<ParcelReader> {
       throw new DroverError('PARCEL_SEALED', `open ${job.file}: it is encrypted`);
     }
     const decrypter = await decrypterFor(job.identities, (line) => job.log.warn({}, line));
-    const plain = await unseal(file, decrypter, job.into);
-    return await ParcelReader.over(plain, 'drover-export', roles.rollout);
+    const what = { kind: 'drover-export', role: roles.rollout } as const;
+    const plain = await unseal(file, decrypter, { ...what, into: job.into });
+    return await ParcelReader.over(plain, what.kind, what.role);
   } finally {
     await file.close();
   }

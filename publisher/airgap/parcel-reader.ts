@@ -12,6 +12,7 @@ import { shortHash } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { KeyRole } from '../../shared/formats/trust.ts';
 import {
+  headedFile,
   parcelIndexFile,
   openIndex,
   parcelBytes,
@@ -62,7 +63,7 @@ export class ParcelReader {
       assertLength(file, parcelBytes(kind, indexBytes, members));
       let at = tarBytes(indexBytes.byteLength);
       const sums = sumsOf(kind, indexBytes, members);
-      await assertStands(file, at, fileBytes(SUMS_FILE, sums));
+      await assertStands(file, at, headedFile(SUMS_FILE, sums));
       at += tarBytes(sums.byteLength);
       const starts = new Map<string, number>();
       for (const { name, size } of members) {
@@ -141,11 +142,6 @@ async function readIndex(file: PartsReader, kind: ParcelKind): Promise<Uint8Arra
 function assertLength(file: PartsReader, want: number): void {
   if (file.bytes < want) throw truncated(file.bytes, want);
   if (file.bytes > want) throw damaged(`it is too long (got ${file.bytes} bytes, want ${want})`);
-}
-
-function fileBytes(name: string, bytes: Uint8Array): Uint8Array {
-  const size = bytes.byteLength;
-  return concatBytes(tarHeader(name, size), bytes, new Uint8Array(paddingOf(size)));
 }
 
 async function assertStands(file: PartsReader, at: number, want: Uint8Array): Promise<void> {

@@ -13,6 +13,7 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { PartsReader, writeFailure } from '../transfer/file-parts.ts';
+import { isCutShort, type SealedKind } from './seal-cut.ts';
 
 export interface ParcelSeal {
   /** Bytes of the file for so many bytes of content. */
@@ -55,12 +56,13 @@ export async function isSealed(file: PartsReader): Promise<boolean> {
 /**
  * Opens a sealed file of any size with the memory of a piece of it.
  * @param into folder on the disk that the bundles go to; made when it is not there
- * @throws DroverError PARCEL_NOT_FOR_US, PARCEL_DAMAGED, DISK_FULL, FILE_UNREADABLE
+ * @throws DroverError PARCEL_NOT_FOR_US, PARCEL_TRUNCATED, PARCEL_DAMAGED, DISK_FULL,
+ *   FILE_UNREADABLE
  */
 export async function unseal(
   file: PartsReader,
   decrypter: Decrypter,
-  into: string,
+  { into, ...what }: SealedKind & { readonly into: string },
 ): Promise<PartsReader> {
   const folder = await roomFor(file.bytes, into);
   const path = join(folder, `.drover-${randomBytes(6).toString('hex')}`);
@@ -79,7 +81,10 @@ export async function unseal(
     return PartsReader.of(file.path, plain, bytes);
   } catch (error) {
     await plain.close();
-    throw error;
+    const isDamaged = error instanceof DroverError && error.code === 'PARCEL_DAMAGED';
+    if (!isDamaged || !(await isCutShort(file, decrypter, what))) throw error;
+    const why = `it ends too early (got ${file.bytes} bytes)`;
+    throw new DroverError('PARCEL_TRUNCATED', `open the seal: ${why}`, { cause: error });
   }
 }
 

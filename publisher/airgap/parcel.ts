@@ -8,7 +8,7 @@
 
 import { z } from 'zod';
 import type { Signer } from '../../shared/crypto/signer.ts';
-import { utf8 } from '../../shared/crypto/bytes.ts';
+import { concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { assertPartSize, isPartName } from '../../shared/formats/bundle-parts.ts';
 import {
   openEnvelope,
@@ -30,7 +30,13 @@ import {
 } from '../../shared/formats/schema.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { KeyRole } from '../../shared/formats/trust.ts';
-import { BLOCK_BYTES, END_BYTES, NAME_BYTES_MAX, paddingOf } from '../bundle/tar-block.ts';
+import {
+  BLOCK_BYTES,
+  END_BYTES,
+  NAME_BYTES_MAX,
+  paddingOf,
+  tarHeader,
+} from '../bundle/tar-block.ts';
 
 export type ParcelKind = 'drover-export';
 const KINDS = ['drover-export'] as const satisfies readonly ParcelKind[];
@@ -181,6 +187,12 @@ export function sumsOf(
 
 /** Bytes of one file with its header and padding. */
 export const tarBytes = (size: number): number => BLOCK_BYTES + size + paddingOf(size);
+
+/** One small file with its header and padding. */
+export function headedFile(name: string, bytes: Uint8Array): Uint8Array {
+  const size = bytes.byteLength;
+  return concatBytes(tarHeader(name, size), bytes, new Uint8Array(paddingOf(size)));
+}
 
 /** Bytes of the whole file. */
 export function parcelBytes(

@@ -13,6 +13,7 @@ import { step, type MachineEvent } from '../update/machine.ts';
 import { isForbidden } from '../install/disk-error.ts';
 import type { Disk } from '../install/disk-port.ts';
 import {
+  confirmedBefore,
   decideBoot,
   isSwapUnderWay,
   notCounted,
@@ -29,11 +30,12 @@ import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from '../install/slots.ts';
 import { slotsWith } from '../update/unlinked.ts';
-import { failedOf, freshState, type Job, type MachineState } from '../update/state.ts';
+import { failedOf, freshState, isLostJob, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/effects.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { checkSlots, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
+import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { runHook } from '../install/hooks.ts';
 import { clearStaging } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -271,11 +273,20 @@ class Recoverer {
       if (isKept) {
         this.#words.actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
+        if (await this.#staysUncounted(job)) return;
         this.#words.note(notCounted(job.version));
         const back = await this.#swapBack(job);
         if (back) this.#words.actions.push(`went back from ${job.version} to ${back.to}`);
       }
     }
+  }
+
+  /** What was confirmed here before its state was lost is not on trial because of a full disk. */
+  async #staysUncounted(job: Job): Promise<boolean> {
+    const look = () => wasConfirmedHere(this.#disk, this.#layout, job.version);
+    const stays = isLostJob(job) && ((await this.#words.tried(look)) ?? false);
+    if (stays) this.#words.actions.push(confirmedBefore(job.version));
+    return stays;
   }
 
   /** Steps and persists; false when the state could not be written, even after making room. */

@@ -149,6 +149,10 @@ export function notCounted(version: string): Problem {
   return toProblem(new DroverError('BOOT_NOT_COUNTED', message));
 }
 
+/** Why a version stays whose boot could not be counted. */
+export const confirmedBefore = (version: string): string =>
+  `${version} stays, although its boot could not be counted: it was confirmed here before the state was lost`;
+
 /** What the robot remembers of a release that was not whole. */
 export function withDamage(
   state: MachineState,

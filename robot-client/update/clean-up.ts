@@ -1,9 +1,12 @@
 /** Clean-up of a root while nothing is going on: removes what is not needed, and seals what is. */
 
+import { noteConfirmed } from '../install/confirmed-mark.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stagingFolder, type Layout } from '../install/layout.ts';
 import { pruneReleases } from '../install/prune.ts';
 import type { Left } from '../install/prune-plan.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
 import { sealOldReleases, type Unsealed } from './seal-old.ts';
 import { failedOf, type MachineState } from './state.ts';
 
@@ -12,13 +15,15 @@ export interface Cleaned extends Unsealed {
   readonly left: readonly Left[];
 }
 
-export async function cleanUp(on: {
+interface CleanUp {
   readonly disk: Disk;
   readonly layout: Layout;
   readonly signal: AbortSignal;
   state(): MachineState;
   onCleaned?(found: Cleaned): void;
-}): Promise<void> {
+}
+
+export async function cleanUp(on: CleanUp): Promise<void> {
   const { disk, layout, signal } = on;
   const state = on.state();
   const { retry } = state;
@@ -26,5 +31,14 @@ export async function cleanUp(on: {
   const keep = retry === null ? null : stagingFolder(layout, retry.payloadSha256);
   const left = await pruneReleases(disk, layout, keep, failedOf(state));
   const unsealed = await sealOldReleases(disk, layout, { state, signal });
+  await mark(on);
   on.onCleaned?.({ left, ...unsealed });
+}
+
+/** For a root that has no mark yet, or whose seal was made a moment ago. */
+async function mark({ disk, layout, signal, state }: CleanUp): Promise<void> {
+  const version = versionOf((await readSlots(disk, layout)).active);
+  // Nothing is on trial while the robot is at rest; an update may have begun meanwhile.
+  if (version === null || signal.aborted || state().phase !== 'idle') return;
+  await noteConfirmed(disk, layout, version);
 }

@@ -29,6 +29,7 @@ import { cleanUp, type Cleaned } from './clean-up.ts';
 import { startAndProbe } from './confirm.ts';
 import { describeHook } from '../install/hooks.ts';
 import { downloadPayload, type DownloadInput, type PullLink } from './download.ts';
+import { noteConfirmed } from '../install/confirmed-mark.ts';
 import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { assertOneFilesystem } from '../install/one-filesystem.ts';
@@ -215,10 +216,8 @@ async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
 
 async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
-  const { version } = job;
-  const folder = stagingFolder(layout, job.payloadSha256);
-  const tree = treeFolder(folder);
-  const recipePath = newRecipeFile(folder);
+  const [{ version }, folder] = [job, stagingFolder(layout, job.payloadSha256)];
+  const [tree, recipePath] = [treeFolder(folder), newRecipeFile(folder)];
   const kept = newKeptFolder(folder);
   await releaseRoom({ disk, layout, job });
   const { isBase } = await stageArchive({
@@ -301,7 +300,7 @@ async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
-  return await startAndProbe({
+  const outcome = await startAndProbe({
     version: job.version,
     healthTimeoutMs: job.healthTimeoutMs,
     healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
@@ -311,6 +310,8 @@ async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
     readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
     runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
   });
+  if (outcome.kind === 'healthy') await noteConfirmed(on.disk, on.layout, job.version);
+  return outcome;
 }
 
 async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {

@@ -85,6 +85,7 @@ export const LIMITS = {
   // Over an air gap
   siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
   parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
+  sealHeaderBytesMax: 64 * KiB, // header of age: some 200 bytes for each site that may read it
   parcelMembersMax: 800, // 32 bundles of 7 files and 16 deltas, announcement and trust: 738
   parcelPartsMax: 999, // three digits behind the name of a file that was split
   parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
@@ -144,6 +145,8 @@ export const LIMITS = {
   backupEntryBytesMax: 16 * MiB, // a segment with one large record more, with room for growth
   backupStallMs: MINUTE, // who reads a backup and takes nothing for so long is ended
   databaseRetryMs: 1 * SECOND, // a disk that refused a write is asked again after this
+  databaseTallyMs: 1 * SECOND, // between two counts of what is durable: an fsync more at most each
+  databaseTallyBytesMax: 4 * KiB, // the name of a log and a number: more is none of ours
   databaseRoomBytes: 8 * MiB, // what opening may write: two of LevelDB's 4 MiB write buffers
   diskReserveBytes: 256 * MiB, // the store stops here, so that the state databases can go on
   unreadAnswerBytesMax: 4 * KiB, // SUBACKs beside a chunk that a client has not read: 800 of them
@@ -279,6 +282,8 @@ export const LIMITS = {
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
   ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
+  retainedLookMs: 5 * MINUTE, // between two looks whether the engine retains what it should
+  lookTopicsMax: 32, // filters of one such look at once: NATS grants one client 63
   trialAnswerMs: 8 * SECOND, // an engine that is tried out has this time for one thing
   trialQuietMs: SECOND / 2, // what has not come by then after a later message does not come
   trialLookMs: 10, // how often it is looked whether it has come
@@ -319,6 +324,7 @@ export const LIMITS = {
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
   sealLooksMax: 32, // entries of a seal that are looked at side by side
   sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
+  confirmedMarkBytesMax: 4 * KiB, // a version of 64 characters and a hash: more is none of ours
   stagedHashMs: 20 * SECOND, // hashing of what waited to be swapped in; sizes and modes after that
   readyHoldsMs: 2 * SECOND, // a robot that said that it is ready is asked again after longer
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that

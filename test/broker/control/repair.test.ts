@@ -7,7 +7,7 @@ import { describe, it, test, type TestContext } from 'node:test';
 import { leveldbsIn, openDataFolder } from '../../../broker/control/data-folder.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
-import { hasHole } from '../../../broker/control/log-check.ts';
+import { hasHole, recordsEnd } from '../../../broker/control/log-check.ts';
 import { repairFolder } from '../../../broker/control/repair.ts';
 import { runTool } from '../../helpers/block-device.ts';
 import { startDrover, type Child } from '../../helpers/child.ts';
@@ -91,6 +91,20 @@ async function logOf(folder: string): Promise<string> {
 
 const LOG_DAMAGES: readonly [string, (log: string) => Promise<void>][] = [
   ['is gone', (log) => rm(log)],
+  ['was emptied', (log) => truncate(log, 0)],
+  [
+    'was cut between two records',
+    async (log) => {
+      const bytes = await readFile(log);
+      await truncate(log, recordsEnd(bytes.subarray(0, bytes.length >> 1)));
+    },
+  ],
+  [
+    'was zeroed',
+    async (log) => {
+      await writeFile(log, Buffer.alloc((await readFile(log)).length));
+    },
+  ],
   [
     'has other bytes in its middle',
     async (log) => {
@@ -124,6 +138,7 @@ describe('a database whose live log', () => {
   it('is torn at its end, or has sectors that were never written, is that of a power cut', async (t) => {
     const whole = await makeData(t);
     const bytes = await readFile(await logOf(join(whole, 'control')));
+    await rm(join(whole, 'control/tally')); // nothing of it was durable
     for (const left of [bytes.subarray(0, -5), bytes.subarray(0, 9), Buffer.alloc(0)]) {
       await writeFile(await logOf(join(whole, 'control')), left);
       assert.equal(hasHole(left), false);

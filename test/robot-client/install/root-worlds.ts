@@ -69,6 +69,7 @@ const LEFTOVERS = [
   'staging/0123456789abcdef0123456789abcdef/tree/file',
   'seals/.new',
   'seals/9.9.9',
+  'seals/.confirmed',
   'kept/1.1.0/0123456789abcdef0123456789abcdef',
   'state/adopting.json',
   'state/clean',

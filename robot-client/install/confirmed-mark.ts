@@ -1,0 +1,87 @@
+/**
+ * `seals/.confirmed`: the version that was confirmed here last, with the hash of its seal. It stands
+ * beside the releases because `state/` is what gets lost. By it `recover` tells a version that was
+ * confirmed from one on trial. A mark that cannot be read, or is of other bytes, says nothing.
+ */
+
+import { z } from 'zod';
+import { nullIfFailed, nullIfRefused } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseStrictJson } from '../../shared/formats/strict-json.ts';
+
+import type { Disk } from './disk-port.ts';
+import { adoptedSealFile, releaseFolder, sealFile, type Layout } from './layout.ts';
+import { encodeSealEnd, parseSealEnd } from './seal.ts';
+import { checkRelease } from './seal-check.ts';
+import { writeWhole } from './small-file.ts';
+
+const markSchema = z.object({ version: z.string(), seal: z.string() });
+type Mark = z.output<typeof markSchema>;
+
+const markOf = (layout: Layout): string => `${layout.seals}/.confirmed`;
+
+/**
+ * Notes that a version is good; durable when this resolves. Nothing is written when the mark says
+ * so already, or when the version has no seal. A disk that refuses is asked again at the next
+ * clean-up, and told elsewhere.
+ */
+export async function noteConfirmed(disk: Disk, layout: Layout, version: string): Promise<void> {
+  await nullIfFailed(write(disk, layout, version));
+}
+
+async function write(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const seal = await sealHash(disk, layout, version);
+  if (seal === null) return;
+  const known = await readMark(disk, layout);
+  if (known?.version === version && known.seal === seal) return;
+  const mark: Mark = { version, seal };
+  await writeWhole(disk, markOf(layout), new TextEncoder().encode(JSON.stringify(mark)));
+}
+
+/** True when the mark names that version with the seal that it has, and the seal holds. */
+export async function wasConfirmedHere(
+  disk: Disk,
+  layout: Layout,
+  version: string,
+): Promise<boolean> {
+  const mark = await readMark(disk, layout);
+  if (mark?.version !== version || mark.seal !== (await sealHash(disk, layout, version))) {
+    return false;
+  }
+  const tree = releaseFolder(layout, version);
+  const look = { version, tree, mayHash: () => false, known: new Set<string>(), isOnlyLost: true };
+  const found = await checkRelease(disk, layout, look);
+  return found.kind === 'whole' && found.isByRecipe !== true;
+}
+
+async function readMark(disk: Disk, layout: Layout): Promise<Mark | null> {
+  const bytes = await nullIfFailed(disk.readFile(markOf(layout), LIMITS.confirmedMarkBytesMax));
+  if (bytes === null) return null;
+  return nullIfRefused(() => {
+    const json = parseStrictJson(bytes, '.confirmed', LIMITS.confirmedMarkBytesMax);
+    return markSchema.safeParse(json).data ?? null;
+  });
+}
+
+/** The hash that the seal of a release ends with; null when it has none that can be read. */
+async function sealHash(disk: Disk, layout: Layout, version: string): Promise<string | null> {
+  for (const path of [sealFile(layout, version), adoptedSealFile(layout, version)]) {
+    const hash = await nullIfFailed(lastHash(disk, path));
+    if (hash !== null) return hash;
+  }
+  return null;
+}
+
+const END_BYTES = encodeSealEnd('0'.repeat(64)).length;
+
+async function lastHash(disk: Disk, path: string): Promise<string | null> {
+  if ((await disk.kind(path)) !== 'file') return null;
+  const file = await disk.open(path, 'read');
+  try {
+    const into = new Uint8Array(END_BYTES);
+    const got = await file.read(into, Math.max(0, (await file.size()) - END_BYTES));
+    return parseSealEnd(Buffer.from(into.subarray(0, got)).toString('latin1').trimEnd());
+  } finally {
+    await file.close();
+  }
+}
