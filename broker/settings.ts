@@ -5,6 +5,7 @@
 
 import type { Log } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
+import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { CertificateFiles } from './access/certificates.ts';
 import type { EngineAddress } from './attached/link.ts';
 import type { EngineProfile } from './mqtt/engine-profile.ts';
@@ -22,6 +23,8 @@ export interface BrokerSettings {
   readonly credentialsFile: string | null;
   /** An attached engine needs one: anybody may write there, and only what verifies is shown. */
   readonly trust: TrustRoot | null;
+  /** Keys of the transparency log and its witnesses; null: its lines are not proven here. */
+  readonly logPolicy: LogPolicy | null;
   readonly storeBytesMax: number;
   /** How long chunks that nothing announced needs are kept; null: for ever. */
   readonly keepUnannouncedMs: number | null;

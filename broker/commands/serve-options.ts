@@ -21,6 +21,10 @@ const withBroker = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'trust.json: refuse announcements that no robot would take',
     })
+    .option('log-policy', {
+      ...TEXT,
+      describe: 'policy file of the transparency log: refuse signature lines of other keys',
+    })
     .option('max-store', {
       ...TEXT,
       default: `${LIMITS.storeBytesMaxDefault / 2 ** 30}G`,
@@ -94,7 +98,7 @@ const withEngine = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: "PEM file of the authority that signed the engine's certificate",
     })
-    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate', 'log-policy']);
 
 /** A relay on a site, below another broker. */
 const withUpstream = <T>(args: Argv<T>) =>

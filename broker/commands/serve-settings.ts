@@ -8,6 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { readSigners } from '../../shared/io/signers.ts';
+import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
@@ -39,6 +40,7 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     certificateFiles: certificateFilesOf(args),
     credentialsFile: args.credentials ?? null,
     trust,
+    logPolicy: args['log-policy'] === undefined ? null : readLogPolicy(args['log-policy']),
     storeBytesMax: parseByteSize(args['max-store']),
     keepUnannouncedMs: readKeep(args),
     lead: await readLead(args, trust),

@@ -75,6 +75,7 @@ export class ControlStore {
       throw new DroverError(
         'STORE_FULL',
         `keep ${topic}: too many retained messages (want at most ${LIMITS.controlMessagesMax})`,
+        { hint: 'forget robots that do not come back: drover fleet retire ROBOT' },
       );
     }
     const value = new Uint8Array(payload.byteLength + 1);

@@ -16,6 +16,7 @@ import {
   type Topic,
 } from '../../shared/formats/topics.ts';
 import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
+import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
 import { planIngest, vouchForSigned } from './ingest.ts';
@@ -34,6 +35,8 @@ export interface IntakeOptions {
   readonly counters: EventCounters;
   /** Null: nothing is verified here, robots do it. */
   readonly trust: LiveTrust | null;
+  /** Null: lines under a head of the transparency log are not proven here. */
+  readonly logPolicy?: LogPolicy | null;
   readonly log: Log;
   readonly events: BrokerEvents;
   /** A relay; null where there is none. */
@@ -99,6 +102,7 @@ export class Intake {
     const kept = (topic: string) => this.#options.control.get(topic)?.payload ?? null;
     return {
       checkpoint: kept(LOG_CHECKPOINT_TOPIC),
+      policy: this.#options.logPolicy ?? null,
       entry: (index) => kept(logEntryTopic(index)),
     };
   }

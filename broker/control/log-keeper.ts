@@ -1,18 +1,22 @@
 /**
  * Decides what a broker takes of the transparency log: entries at its end, and heads that hold all
- * that the head before them held. It proves no signature (who reads the log does, by keys that a
- * broker does not have), but lines of the log's key neither come nor go: a head that stands loses
- * none of its signatures, and a head that follows can always be signed by the key of the first.
+ * that the head before them held. Lines of the log's key neither come nor go: a head that stands
+ * loses none of its signatures, and a head that follows can always be signed by the key of the
+ * first. A broker that was given a policy takes only lines that hold under its keys, so that nobody
+ * fills the place of a witness; else it proves none, since who reads the log does.
  * Sans-I/O.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
 import { readCheckpoint, type Checkpoint } from '../../shared/tlog/checkpoint.ts';
 import { leafHash, rootOf } from '../../shared/tlog/merkle.ts';
+import { signatureOf } from '../../shared/tlog/note-keys.ts';
+import { seenBy, type LogPolicy } from '../../shared/tlog/policy.ts';
 
 export type LogTopic = Extract<Topic, { kind: 'log-checkpoint' | 'log-entry' }>;
 
@@ -22,6 +26,8 @@ export const isLogTopic = (topic: Topic): topic is LogTopic =>
 /** The log as this broker keeps it now. */
 export interface KeptLog {
   readonly checkpoint: Uint8Array | null;
+  /** Keys of the log and its witnesses; null where this broker was given none. */
+  readonly policy?: LogPolicy | null;
   entry(index: number): Uint8Array | null;
 }
 
@@ -68,16 +74,20 @@ function judgeEntry(index: number, payload: Uint8Array, { kept, head }: Known): 
 function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
   if (payload.byteLength === 0) throw no('its checkpoint is not cleared');
   const next = readCheckpoint(payload);
+  const { policy = null } = kept;
+  if (policy) assertProven(next, policy);
+  // What no key of the policy signed came before there was one: it need not stay.
+  const before = head && policy ? provenOf(head, policy) : head;
   if (head !== null) {
     if (next.origin !== head.origin) throw no('another log stands here');
     const sizes = `got ${next.size} entries, want at least ${head.size}`;
     if (next.size < head.size) throw no(`a newer checkpoint stands (${sizes})`);
     if (next.size === head.size) {
       if (next.note.text !== head.note.text) throw no('another checkpoint of this size stands');
-      return assertOnlyCosigned(next, head);
+      return assertOnlyCosigned(next, before ?? head);
     }
   }
-  assertOfItsKey(next, head);
+  assertOfItsKey(next, before);
   const leaves: Uint8Array[] = [];
   for (let index = 0; index < next.size; index += 1) {
     const entry = kept.entry(index);
@@ -85,6 +95,28 @@ function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
     leaves.push(leafHash(entry));
   }
   if (!bytesEqual(rootOf(leaves), next.root)) throw no('the checkpoint is not of these entries');
+}
+
+/** [P-14.7] */
+function assertProven(next: Checkpoint, policy: LogPolicy): void {
+  const { fault } = seenBy(next, policy);
+  if (fault !== null) throw no(fault);
+  const { signatures } = provenOf(next, policy).note;
+  const junk = next.note.signatures.find((line) => !signatures.includes(line));
+  if (!junk) return;
+  throw no(`no key of the policy signed the line of ${printable(junk.name)}`);
+}
+
+/** The head with the lines that hold under keys of the policy. */
+function provenOf(head: Checkpoint, policy: LogPolicy): Checkpoint {
+  const { note } = head;
+  const keys = [...policy.logs, ...policy.witnesses.values()].filter(
+    (key) => signatureOf(note, key) === 'holds',
+  );
+  const signatures = note.signatures.filter(({ name, keyId }) =>
+    keys.some((key) => key.name === name && key.keyId === keyId),
+  );
+  return { ...head, note: { ...note, signatures } };
 }
 
 const keysOfLog = ({ origin, note }: Checkpoint): string[] =>

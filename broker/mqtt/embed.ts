@@ -49,6 +49,7 @@ export async function makeEmbedded(own: EmbeddedSettings, parts: Parts): Promise
   const intake = new Intake({
     ...{ control, trust, fleet, counters, events, log, upstream: relay },
     chunks: garbage.chunks,
+    logPolicy: parts.settings.logPolicy,
   });
   const engine = makeEngine(parts, { ...stores, relay, queue, listeners, intake });
   return {

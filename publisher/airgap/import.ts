@@ -4,14 +4,15 @@
  * it is, or the site announces the bundles with a key of its own, as `publish` does.
  */
 
-import type { Announcement } from '../../shared/formats/announcement.ts';
+import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { join } from 'node:path';
-import { PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
+import { makeTempFolder, type TempFolder } from '../../shared/io/leftovers.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openActiveRollouts } from '../rollout/active-rollouts.ts';
 import { ANNOUNCEMENT_MEMBER, TRUST_MEMBER, type ParcelIndex } from './parcel.ts';
@@ -31,9 +32,8 @@ import { makeMeter } from '../transfer/progress-meter.ts';
 import { decrypterFor } from './age-keys.ts';
 import { isSealed, unseal } from './parcel-seal.ts';
 import { ParcelReader } from './parcel-reader.ts';
-import { PartsReader } from '../transfer/file-parts.ts';
+import { PartsReader, writeFailure } from '../transfer/file-parts.ts';
 import { chunkPayload } from '../bundle/payload.ts';
-import { countPacked, tellAttributes } from '../bundle/payload-census.ts';
 import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type PublishJob, type Published } from '../transfer/publish.ts';
@@ -74,6 +74,7 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
   const isResigned = job.signers.length > 0;
   if (isResigned && !job.uploadOnly) assertKeysSatisfy(job.signers, 'rollout', job.trust);
   const reader = await openParcel(job);
+  let scratch: TempFolder | null = null;
   try {
     const current = await readCurrent(job);
     const read = await readSmall(job, reader, isResigned || job.uploadOnly);
@@ -82,7 +83,8 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
     const taken = newestTaken(current, job.trust);
     assertOrder(reader.index, { trust: job.trust, floor, taken }, proof);
     const mode = modeOf(job, read.bytes);
-    const unpacked = await unpack(job, reader);
+    scratch = scratchFor(job);
+    const unpacked = await unpack(job, reader, scratch?.path ?? null);
     const manifests = unpacked.map(({ verified }) => verified.manifestBytes);
     if (read.announcement) assertTogether(read.announcement, manifests, mode !== 'republished');
     const bundles =
@@ -96,6 +98,7 @@ export async function importParcel(job: ImportJob): Promise<Imported> {
     return { index: reader.index, isProven: proof.isProven, mode, wasThere, bundles };
   } finally {
     await reader.close();
+    await scratch?.remove();
   }
 }
 
@@ -147,31 +150,35 @@ async function readSmall(job: ImportJob, reader: ParcelReader, isResigned: boole
   return { bytes, announcement };
 }
 
-async function unpack(job: ImportJob, reader: ParcelReader): Promise<Unpacked[]> {
+async function unpack(
+  job: ImportJob,
+  reader: ParcelReader,
+  scratch: string | null,
+): Promise<Unpacked[]> {
   const { trust, into, dryRun } = job;
   const bundles = await verifyBundles(reader, trust);
   const bytes = reader.index.members.reduce((sum, { size }) => sum + size, 0);
   const meter = makeMeter(job.output, dryRun ? 'verify' : 'unpack', bytes);
   try {
-    if (dryRun) for (const one of bundles) await tellOfPayload(job, reader, one);
-    return await unpackBundles({ reader, trust, into, dryRun, meter }, bundles);
+    return await unpackBundles({ reader, trust, into, scratch, meter }, bundles);
   } finally {
     meter.stop();
   }
 }
 
-/** Warns in a dry run as publishing would: nothing is unpacked yet. */
-async function tellOfPayload(
-  { log }: ImportJob,
-  reader: ParcelReader,
-  { parts, verified }: Awaited<ReturnType<typeof verifyBundles>>[number],
-): Promise<void> {
-  const payload = parts.get(PAYLOAD_FILE);
-  if (!payload) return;
-  const { name, size: bytes } = payload;
-  const pieces = reader.pieces(payload);
-  const census = await countPacked({ name, bytes, pieces }).catch(() => null);
-  tellAttributes(census, verified.manifest.version, log);
+/**
+ * Where a dry run unpacks: on the disk of `into`, so that it meets the same lack of room.
+ * @throws DroverError DISK_FULL, FILE_UNREADABLE
+ */
+function scratchFor({ into, dryRun }: ImportJob): TempFolder | null {
+  if (!dryRun) return null;
+  let above = resolve(into);
+  while (!existsSync(above)) above = dirname(above);
+  try {
+    return makeTempFolder(join(above, '.drover-dry-run-'));
+  } catch (cause) {
+    throw writeFailure(above, cause);
+  }
 }
 
 interface Cloud {
@@ -231,8 +238,7 @@ async function upload(
 ): Promise<ImportedBundle> {
   const { manifest } = one.verified;
   const facts = { folder: one.folder, name: manifest.name, version: manifest.version };
-  if (job.dryRun) return { ...facts, rollout: null, published: null };
-  const bundle = await openBundle(one.folder);
+  const bundle = await openBundle(one.at);
   try {
     const payload = await chunkPayload(bundle, chunks.chunkBytes);
     if (payload.indexHash !== chunks.chunkIndex) {
@@ -241,48 +247,55 @@ async function upload(
     }
     const { chunkBytes } = chunks;
     const own = { ...ownJob(job, one), bundle, chunkBytes, uploadOnly: true };
-    return { ...facts, rollout: null, published: await publishBundle(own) };
+    return { ...facts, rollout: null, published: doneOf(job, await publishBundle(own)) };
   } finally {
     await bundle.close();
   }
 }
 
 /** The same bundle gets the same rollout id each time: a file that is read twice announces once. */
-function ownJob(job: ImportJob, { folder, verified }: Unpacked) {
+function ownJob(job: ImportJob, { at, verified }: Unpacked) {
   const { name, version } = verified.manifest;
   const digest = Number.parseInt(sha256Hex(verified.manifestBytes).slice(0, 8), 16) / 2 ** 32;
   const rolloutId = rolloutIdFor(name, version, () => digest);
   // A person decided about it where the file was made; the forecast is of this site's robots.
   return {
     ...job,
-    journalPath: join(folder, JOURNAL_FILE),
+    journalPath: join(at, JOURNAL_FILE),
     rolloutId,
     anyway: true,
     isCarried: true,
   };
 }
 
+/** A dry run has published nothing. */
+const doneOf = ({ dryRun }: ImportJob, published: Published): Published | null =>
+  dryRun ? null : published;
+
+/** Each after those before it; in a dry run on what those would have announced. */
 async function announceAll(
   job: ImportJob,
   unpacked: readonly Unpacked[],
   { current, seq }: { current: Uint8Array | null; seq: number },
 ): Promise<ImportedBundle[]> {
   const bundles: ImportedBundle[] = [];
+  let after: AnnouncementFields | undefined;
+  let { supersede } = job;
   for (const one of unpacked) {
     const { name, version } = one.verified.manifest;
-    const own = ownJob(job, one);
+    const own = { ...ownJob(job, one), supersede };
     const rollout = job.uploadOnly ? null : own.rolloutId;
     const facts = { folder: one.folder, name, version, rollout };
-    if (job.dryRun) {
-      bundles.push({ ...facts, published: null });
-      continue;
-    }
     const isAnnounced = isOut(current, job, own.rolloutId);
-    const bundle = await openBundle(one.folder);
+    const bundle = await openBundle(one.at);
     try {
       const uploadOnly = job.uploadOnly || isAnnounced;
-      const published = await publishBundle({ ...own, bundle, uploadOnly, imported: { seq } });
-      bundles.push({ ...facts, published });
+      const more = { ...(job.dryRun && after && { after }), imported: { seq } };
+      const published = await publishBundle({ ...own, bundle, uploadOnly, ...more });
+      const plan = published.announced?.plan;
+      after = plan?.fields ?? after;
+      supersede = supersede.filter((id) => !plan?.superseded.includes(id));
+      bundles.push({ ...facts, published: doneOf(job, published) });
     } finally {
       await bundle.close();
     }

@@ -2,7 +2,7 @@
  * Unpacks the bundles of an export into folders of a site, each under its name when it is whole
  * and a release key has vouched for it. A folder that is there already is compared, never changed,
  * but for its proof of logging: witnesses sign later than releases are made.
- * In a dry run everything is read and checked and nothing is written.
+ * A dry run puts nothing there: it unpacks into a folder that goes with it.
  */
 
 import { existsSync } from 'node:fs';
@@ -29,7 +29,10 @@ import type { Meter } from '../transfer/progress-meter.ts';
 import type { ParcelReader } from './parcel-reader.ts';
 
 export interface Unpacked {
+  /** Where it is kept at the site, or would be. */
   readonly folder: string;
+  /** Where it is now. */
+  readonly at: string;
   readonly verified: VerifiedBundle;
 }
 
@@ -37,7 +40,8 @@ export interface UnpackJob {
   readonly reader: ParcelReader;
   readonly trust: TrustRoot;
   readonly into: string;
-  readonly dryRun: boolean;
+  /** Where a dry run puts what is not in `into` yet; null when it is none. */
+  readonly scratch: string | null;
   readonly meter: Meter;
 }
 
@@ -104,13 +108,17 @@ export async function unpackBundles(
   const unpacked: Unpacked[] = [];
   for (const { parts, verified } of bundles) {
     const { name, version } = verified.manifest;
-    const folder = join(job.into, `${name}-${version}`);
+    const base = `${name}-${version}`;
+    const folder = join(job.into, base);
+    const isThere = existsSync(folder);
+    const at = isThere || job.scratch === null ? folder : join(job.scratch, base);
     try {
-      await unpackOne(job, parts, folder);
+      if (isThere) await compareAll(job, parts, folder);
+      else await unpackOne(job, parts, at);
     } catch (cause) {
       throw writeFailure(folder, cause);
     }
-    unpacked.push({ folder, verified });
+    unpacked.push({ folder, at, verified });
   }
   return unpacked;
 }
@@ -120,38 +128,43 @@ async function unpackOne(
   parts: ReadonlyMap<string, ParcelMember>,
   folder: string,
 ): Promise<void> {
-  const isThere = existsSync(folder);
   const beside = `${folder}.partial`;
-  if (!isThere && !job.dryRun) await rm(beside, { recursive: true, force: true });
-  for (const [part, member] of parts) {
-    const path = isThere ? join(folder, part) : join(beside, part);
-    if (isThere && part === LOG_PROOF_FILE) await renew(job, member, path);
-    else if (isThere) await compare(job, member, path);
-    else await copy(job, member, job.dryRun ? null : path);
-  }
-  if (isThere || job.dryRun) return;
+  await rm(beside, { recursive: true, force: true });
+  for (const [part, member] of parts) await copy(job, member, join(beside, part));
   await syncFolder(beside);
   await rename(beside, folder);
   await syncFolder(dirname(folder));
 }
 
+async function compareAll(
+  job: UnpackJob,
+  parts: ReadonlyMap<string, ParcelMember>,
+  folder: string,
+): Promise<void> {
+  for (const [part, member] of parts) {
+    const path = join(folder, part);
+    if (part === LOG_PROOF_FILE) await renew(job, member, path);
+    else await compare(job, member, path);
+  }
+}
+
 async function renew(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
   const bytes = await job.reader.read(member);
   job.meter.add(bytes.byteLength);
-  if (!job.dryRun) await writeFileAtomic(path, bytes);
+  if (job.scratch === null) await writeFileAtomic(path, bytes);
 }
 
-async function copy(job: UnpackJob, member: ParcelMember, path: string | null): Promise<void> {
-  if (path !== null) await mkdir(dirname(path), { recursive: true });
-  const file = path === null ? null : await open(path, 'w');
+async function copy(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const file = await open(path, 'w');
   try {
     for await (const piece of job.reader.pieces(member)) {
-      await file?.writeFile(piece);
+      await file.writeFile(piece);
       job.meter.add(piece.byteLength);
     }
-    await file?.sync();
+    await file.sync();
   } finally {
-    await file?.close();
+    await file.close();
   }
 }
 

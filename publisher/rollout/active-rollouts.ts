@@ -7,6 +7,9 @@
 import {
   openAnnouncement,
   openAnnouncementPayload,
+  parsePlanned,
+  type Announcement,
+  type AnnouncementFields,
   type RolloutFields,
 } from '../../shared/formats/announcement.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -33,11 +36,21 @@ export function openActiveRollouts(bytes: Uint8Array, trust: TrustRoot): OpenedR
   const raw = parseStrictJson(payload, 'announcement', LIMITS.announcementBytesMax) as unknown as {
     rollouts: RolloutFields[];
   };
-  const rollouts = announcement.rollouts.map((rollout, at) => ({
-    rollout,
-    written: raw.rollouts[at] as RolloutFields,
-  }));
-  const { seq, issued_at, imported } = announcement;
+  return opened(announcement, raw.rollouts);
+}
+
+/**
+ * As if a plan were announced, for the plan that comes after it in a dry run.
+ * @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE
+ */
+export const plannedRollouts = (fields: AnnouncementFields): OpenedRollouts =>
+  opened(parsePlanned(fields), fields.rollouts);
+
+function opened(
+  { seq, issued_at, imported, rollouts: parsed }: Announcement,
+  raw: readonly RolloutFields[],
+): OpenedRollouts {
+  const rollouts = parsed.map((rollout, at) => ({ rollout, written: raw[at] as RolloutFields }));
   return { seq, issued_at, ...(imported && { imported }), rollouts };
 }
 

@@ -23,6 +23,7 @@ import {
   openActiveRollouts,
   openLeader,
   openStatuses,
+  plannedRollouts,
   type LeaseHolder,
 } from '../rollout/active-rollouts.ts';
 import { assertMayAnnounce, bringOut } from '../rollout/announce.ts';
@@ -73,6 +74,8 @@ export interface PublishJob extends AnnounceWith {
   /** The file that the bundle came in, over an air gap. */
   readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
+  /** In a dry run of several: what is announced by then, which it is not yet. */
+  readonly after?: AnnouncementFields;
   /**
    * Asked before anything is sent, and again when more has to end by then: the rollouts that end.
    * @throws DroverError USAGE unless a person says yes
@@ -179,9 +182,9 @@ async function publishOver(
     const before = planNext(board, job, { ...prepared, robots }); // told before gigabytes are sent
     job.onForecast?.(before.forecast);
     assertWanted(before.forecast, job, prepared.verified.manifest);
+    encodeAnnouncement(before.plan.fields); // refuses one that is too large
     if (job.dryRun) return published(before, prepared, null);
     await job.confirm?.(before.plan.superseded);
-    encodeAnnouncement(before.plan.fields); // refuses one that is too large
     const stored = await storeAll(link, job, prepared);
     const { current } = board;
     const next = planNext(board, job, { ...prepared, robots });
@@ -252,7 +255,7 @@ function planNext(
   const statuses = openStatuses(board.progress, job.trust, onInvalid);
   const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
   const now = Date.now();
-  const previous = openPrevious(board.current, job);
+  const previous = job.after ? plannedRollouts(job.after) : openPrevious(board.current, job);
   const reported = reportedSeq(robots ?? [], job.trust, now);
   if (reported.ahead.length > 0) {
     const facts = { code: 'ANNOUNCEMENT_AHEAD', robots: reported.ahead.slice(0, NAMES_TOLD_MAX) };

@@ -284,7 +284,7 @@ export const CATALOGUE = {
   CHUNKS_LOST: refused('operator', 'publish the bundle again: it uploads what is missing', 'later'),
   STORE_FULL: refused(
     'operator',
-    'raise --max-store on the broker; what is withdrawn makes room after an hour',
+    'raise --max-store on the broker, or lower --keep-unannounced there: uploads that nothing announces go after that time; what is withdrawn makes room after an hour',
     'later',
   ),
   DISK_FULL: refused(

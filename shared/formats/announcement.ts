@@ -137,6 +137,13 @@ export function encodeAnnouncement(fields: AnnouncementFields): Uint8Array {
   return payload;
 }
 
+/**
+ * One that nobody has signed yet: for plans that build on it, never for acting.
+ * @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE
+ */
+export const parsePlanned = (fields: AnnouncementFields): Announcement =>
+  parseDocument(KIND, encodeAnnouncement(fields));
+
 /** @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE, SIGN_COMMAND_FAILED */
 export async function signAnnouncement(
   fields: AnnouncementFields,

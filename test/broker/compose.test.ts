@@ -18,7 +18,14 @@ const ENGINE: EmbeddedSettings = {
 
 function settingsOf(dataFolder: string, engine: Partial<EmbeddedSettings> = {}): BrokerSettings {
   return {
-    ...{ dataFolder, host: HOST, httpPort: 0, certificateFiles: null, credentialsFile: null },
+    ...{
+      dataFolder,
+      host: HOST,
+      httpPort: 0,
+      certificateFiles: null,
+      credentialsFile: null,
+      logPolicy: null,
+    },
     ...{ trust: null, storeBytesMax: 1e9, keepUnannouncedMs: null, lead: null },
     engine: { ...ENGINE, ...engine },
     log: makeLog('test', 'silent'),

@@ -64,6 +64,25 @@ describe('garbage of the embedded broker', () => {
     assert.match(metrics, /drover_garbage_removed_chunks_total\{place="store"\} [1-9]/);
   });
 
+  it('makes room in a full store as the hint of STORE_FULL says', async (t) => {
+    const keep = ['--keep-unannounced', '4s', '--max-store', '2M'];
+    const { site, broker, storeChunks } = await openStage(t, ...keep);
+    await site.publish(broker.url, await site.bundle('0.9.0'));
+    const needed = await storeChunks();
+    const upload = async (version: string) => {
+      const bundle = site.path(`bundles/${version}`);
+      const args = site.publishArgs(broker.url, bundle, '--upload-only', '--chunk-size', '64k');
+      return await site.tryDrover({}, ...args);
+    };
+    for (const version of ['1.0.0', '1.1.0']) await site.bundle(version, noise(1_400_000));
+    assert.equal((await upload('1.0.0')).ended?.code, 0);
+    const refused = await upload('1.1.0');
+    assert.match(refused.stderr, /STORE_FULL[^]*hint: .*--max-store.* lower --keep-unannounced/);
+    await waitUntil('what nothing announces to go', async () => (await storeChunks()) === needed);
+    const taken = await upload('1.1.0');
+    assert.equal(taken.ended?.code, 0, taken.describe());
+  });
+
   it('lets an upload that was killed and goes on too late send again what is gone', async (t) => {
     const { site, broker, storeChunks, removed } = await openStage(t, '--keep-unannounced', '6s');
     await site.publish(broker.url, await site.bundle('0.9.0'));

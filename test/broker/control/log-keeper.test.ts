@@ -9,7 +9,8 @@ import { seedSigner } from '../../../shared/crypto/signer.ts';
 import { checkpointText } from '../../../shared/tlog/checkpoint.ts';
 import { withSignature } from '../../../shared/tlog/note.ts';
 import { signNote } from '../../../shared/tlog/note-keys.ts';
-import { makeCheckpoint, noteBytes, ORIGIN } from '../../shared/tlog/log-maker.ts';
+import { parseLogPolicy, type LogPolicy } from '../../../shared/tlog/policy.ts';
+import { makeCheckpoint, noteBytes, ORIGIN, policyText } from '../../shared/tlog/log-maker.ts';
 
 const manifestOf = (version: string): Uint8Array =>
   utf8(
@@ -28,6 +29,7 @@ const APPEND_ONLY = { code: 'LOG_APPEND_ONLY' };
 
 class Kept {
   checkpoint: Uint8Array | null = null;
+  policy: LogPolicy | null = null;
   readonly entries = new Map<number, Uint8Array>();
 
   entry(index: number): Uint8Array | null {
@@ -137,4 +139,32 @@ test('a larger head is of the key that signed for its origin before, by its labe
   const want = { ...APPEND_ONLY, message: /another key than before/ };
   assert.throws(() => kept.take(HEAD, noteBytes(theirs)), want);
   kept.take(HEAD, noteBytes(await makeCheckpoint([FIRST, SECOND])));
+});
+
+test('with a policy, a head takes no line that no key of it signed, and a witness finds its place [P-14.7]', async () => {
+  const kept = await logOfTwo();
+  const good = await makeCheckpoint([FIRST, SECOND], ['w1']);
+  const [own, cosigned] = good.signatures;
+  assert.ok(own && cosigned);
+  const unknown = { name: 'somebody', keyId: '00112233', bytes: new Uint8Array(72).fill(7) };
+  const usurped = { ...cosigned, bytes: new Uint8Array(72).fill(7) };
+  // Without one, both stand, and the second keeps the witness out.
+  kept.take(HEAD, noteBytes({ ...good, signatures: [own, unknown, usurped] }));
+  assert.throws(() => kept.take(HEAD, noteBytes(good)), APPEND_ONLY);
+  kept.policy = parseLogPolicy(utf8(policyText('quorum none')));
+  kept.take(HEAD, noteBytes(good));
+  for (const line of [unknown, { ...usurped, name: 'w2' }]) {
+    assert.throws(() => kept.take(HEAD, noteBytes(withSignature(good, line))), APPEND_ONLY);
+  }
+  assert.throws(() => kept.take(HEAD, noteBytes({ ...good, signatures: [own, usurped] })), {
+    ...APPEND_ONLY,
+    message: /the cosignature of "w1" is bad/,
+  });
+  assert.throws(() => kept.take(HEAD, noteBytes({ ...good, signatures: [own] })), APPEND_ONLY);
+  kept.take(HEAD, noteBytes(await makeCheckpoint([FIRST, SECOND], ['w1', 'w2', 'w3'])));
+  kept.take(entryAt(2), THIRD);
+  const stranger = seedSigner(new Uint8Array(32).fill(9));
+  const theirs = await makeCheckpoint(ENTRIES, [], { signer: stranger });
+  assert.throws(() => kept.take(HEAD, noteBytes(theirs)), { message: /no log of the policy/ });
+  kept.take(HEAD, noteBytes(await makeCheckpoint(ENTRIES)));
 });

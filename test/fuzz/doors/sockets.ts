@@ -63,7 +63,12 @@ async function openBroker(scope: Scope, log: Log): Promise<RunningBroker> {
   const { trust } = makeFleet();
   const broker = await startBroker({
     ...{ dataFolder: await folderInMemory(scope), host: HOST, httpPort: 0, log, trust },
-    ...{ certificateFiles: null, credentialsFile: null, storeBytesMax: 64 * 2 ** 20 },
+    ...{
+      certificateFiles: null,
+      credentialsFile: null,
+      logPolicy: null,
+      storeBytesMax: 64 * 2 ** 20,
+    },
     ...{ keepUnannouncedMs: null, lead: null },
     engine: {
       kind: 'embedded',
