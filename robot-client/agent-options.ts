@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly adoptVersion: string;
   /** An idle robot reports this often; `reportHeartbeatMs` of the limits when it is left out. */
   readonly reportHeartbeatMs?: number | undefined;
+  /** Orders are asked for again about this often; `ordersLookMs` when it is left out. */
+  readonly ordersLookMs?: number | undefined;
   /** Progress is reported at most this often; `reportIntervalMs` when it is left out. */
   readonly reportIntervalMs?: number | undefined;
   /** Between two looks at the health of what runs; 0 for none. */

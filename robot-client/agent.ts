@@ -91,7 +91,7 @@ export class Agent {
         inBackground(this.#log, 'look at the slots', this.#components.refresh());
         this.#memory.settle().catch(this.#untold('floors'));
       },
-      isWatched: () => isWatched(this.#inbox, this.#components.views, this.#now()),
+      isWatched: () => this.#isWatched,
       send: (state) => this.#sendRetained('state', state),
     });
     const [trust, trustFile, inbox] = [this.#trust, this.#trustFile, this.#inbox];
@@ -111,11 +111,11 @@ export class Agent {
     });
     this.#orders = new Orders({
       ...{ components: this.#components, inbox, memory: this.#memory, trust, trustFile },
-      log: options.log,
-      now: () => this.#now(),
+      ...{ log: options.log, now: () => this.#now() },
       isTwin: () => this.#twins.endings > 0,
       unheard: this.#unheard,
-      progressTopics: this.#progressTopics,
+      ...{ progressTopics: this.#progressTopics, lookMs: options.ordersLookMs },
+      isWatched: () => this.#isWatched,
       onUnheard: () => this.#reporter.soon(true),
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
@@ -193,6 +193,10 @@ export class Agent {
   /** Components as the fleet and people are told of them. */
   get #views(): ComponentView[] {
     return this.#unheard.over(this.#components.views, this.#inbox.announcement);
+  }
+
+  get #isWatched(): boolean {
+    return isWatched(this.#inbox, this.#components.views, this.#now());
   }
 
   /** GET /status of the local API. */

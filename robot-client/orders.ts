@@ -38,6 +38,10 @@ export interface OrdersOptions {
   onUnheard(): void;
   /** A new trust root was accepted. */
   onTrust(): void;
+  /** Between two looks whether to ask again; `ordersLookMs` when it is left out. */
+  readonly lookMs?: number | undefined;
+  /** See watched.ts. */
+  isWatched(): boolean;
   /** Subscribes once more, so that the broker delivers again what it retains. */
   askAgain(): void;
 }
@@ -55,6 +59,8 @@ export class Orders {
     this.#options = options;
     this.#watch = new OrdersWatch({
       now: () => options.now(),
+      lookMs: options.lookMs,
+      isWatched: () => options.isWatched(),
       onExpired: () => void this.consider(),
       ask: () => options.askAgain(),
     });
@@ -117,6 +123,7 @@ export class Orders {
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
     this.#refusedRetry.forget(topic);
     if (payload.byteLength === 0) return; // cleared: nothing new is offered [P-2.4]
+    const seqBefore = this.#options.inbox.announcement?.seq;
     try {
       const { seq, expires_at, rollouts } = await this.#options.inbox.acceptAnnouncement(
         payload,
@@ -124,7 +131,9 @@ export class Orders {
       );
       this.#options.progressTopics.follow(rollouts.map(({ id }) => id));
       this.#watch.follow(expires_at);
-      if (!this.#options.isTwin()) this.#options.log.info({ seq }, 'announcement accepted');
+      // It comes again each time that it is asked for, and at each turn of a twin.
+      if (seq !== seqBefore && !this.#options.isTwin())
+        this.#options.log.info({ seq }, 'announcement accepted');
     } catch (thrown) {
       const problem = problemOf(thrown, this.#options.log);
       this.#lookAgain(problem, topic, payload);

@@ -28,11 +28,15 @@ export class EchoWatch {
     this.#expected.clear();
   }
 
+  /** It is the last word there, and is waited for. */
+  isExpected(topic: string, payload: Uint8Array): boolean {
+    const expected = this.#expected.get(topic);
+    return expected !== undefined && bytesEqual(expected.payload, payload);
+  }
+
   /** @returns true when it was waited for */
   heard(topic: string, payload: Uint8Array): boolean {
-    const expected = this.#expected.get(topic);
-    if (!expected || !bytesEqual(expected.payload, payload)) return false;
-    return this.#expected.delete(topic);
+    return this.isExpected(topic, payload) && this.#expected.delete(topic);
   }
 
   /** Topics whose word should have come back by now. */

@@ -5,13 +5,15 @@
  *   is retained (or asked again): each connection brings the whole picture anew.
  * - events: a session that the engine keeps while we are away, acknowledged when it is on our disk.
  * - chunks: to look for chunks and put them back, one address at a time, never a wildcard. Its
- *   megabytes must not stand in front of a lease.
+ *   megabytes must not stand in front of a lease. Where control listens with QoS 0, this one also
+ *   listens to the lease with QoS 1, only to see that the engine delivers it.
  *
  * A handler never waits for the connection it was called by: its PUBACK would stand behind it.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { ChunkStore, Log } from '../../shared/base/ports.ts';
 import {
@@ -23,9 +25,11 @@ import {
   UPDATES_TOPIC,
   TRUST_FILTER,
 } from '../../shared/formats/topics.ts';
+import { DeafCheck } from './deaf-check.ts';
 import { EchoWatch } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { delivers0Only, isHandedOut, notEchoed } from './silence.ts';
 import { judgeTrial, tryEngine } from './trial.ts';
 import { WantLedger } from './want-dedup.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
@@ -76,6 +80,7 @@ export class AttachedEngine implements EnginePort {
   #events: EngineLink | null = null;
   #chunks: EngineLink | null = null;
   readonly #echo = new EchoWatch();
+  readonly #deaf = new DeafCheck();
   readonly #wants = new WantLedger();
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | null = null;
@@ -85,15 +90,22 @@ export class AttachedEngine implements EnginePort {
   #controlHeardMs = 0;
   /** The connection was made anew because an echo was late, and none was heard since. */
   #isRenewed = false;
+  /** The engine is being asked why an echo is late. */
+  #isJudging = false;
   #isUp = false;
   #sinceMs = Date.now();
   #problem: Problem | null = null;
+  /** It does not deliver what has QoS 1. */
+  #deafness: Problem | null = null;
   #lacks: readonly string[] = [];
   #unfit: Problem | null = null;
 
   constructor(options: AttachedEngineOptions) {
     this.#options = options;
-    this.#watch = setInterval(() => this.#listenForEchoes(), LIMITS.echoMsMax / 4);
+    this.#watch = setInterval(() => {
+      this.#listenForEchoes();
+      this.#noticeDeafness();
+    }, LIMITS.echoMsMax / 4);
     this.#watch.unref();
   }
 
@@ -127,7 +139,7 @@ export class AttachedEngine implements EnginePort {
       isUp: this.#isUp,
       sinceMs: this.#sinceMs,
       // It goes first: such an engine ends our connections again and again.
-      problem: this.#unfit ?? (failure ? toProblem(failure) : this.#problem),
+      problem: this.#unfit ?? (failure ? toProblem(failure) : (this.#problem ?? this.#deafness)),
       lacks: this.#lacks,
     };
   }
@@ -191,7 +203,17 @@ export class AttachedEngine implements EnginePort {
       clientId: `${clientId}-${part}`,
       keepsSession,
     });
-    this.#chunks = await EngineLink.open(wire('chunks'), {}, log);
+    const chunks: LinkListener = {
+      onMessage: (topic, payload, isReplay) => {
+        if (topic === LEASE_TOPIC && !isReplay) this.#deaf.heard(1, payload, performance.now());
+      },
+      onUp: () => {
+        if (this.#chunks) this.#followLease().catch((error: unknown) => this.#fail(error));
+      },
+      onDown: () => this.#deaf.ended(),
+    };
+    this.#chunks = await EngineLink.open(wire('chunks'), chunks, log);
+    await this.#followLease();
     const control: LinkListener = {
       onMessage: async (topic, payload, isReplay) => await this.#hear(topic, payload, isReplay),
       onUp: () => this.#again(),
@@ -210,6 +232,12 @@ export class AttachedEngine implements EnginePort {
     await this.#begin();
   }
 
+  async #followLease(): Promise<void> {
+    if (this.#options.profile.controlQos === 1) return; // the echo watch sees it there
+    await attached(this.#chunks).wire.subscribe([LEASE_TOPIC], 1);
+    this.#deaf.subscribed();
+  }
+
   async #followEvents(): Promise<void> {
     await attached(this.#events).wire.subscribe([robotFilter('events')], 1);
   }
@@ -218,15 +246,16 @@ export class AttachedEngine implements EnginePort {
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
     const { wire } = attached(this.#control);
+    const { controlQos } = this.#options.profile;
     const listener = attached(this.#listener);
     this.#echo.clear();
     listener.onUp();
     const askedAtMs = performance.now();
-    await wire.subscribe(CONTROL_FILTERS, 1);
+    await wire.subscribe(CONTROL_FILTERS, controlQos);
     await this.#untilQuiet(epoch, performance.now() - askedAtMs);
     if (epoch !== this.#epoch) return;
     listener.onSettled();
-    await wire.subscribe(ROBOT_FILTERS, 1);
+    await wire.subscribe(ROBOT_FILTERS, controlQos);
     if (epoch !== this.#epoch) return;
     this.#problem = null;
     this.#setUp(true);
@@ -270,6 +299,7 @@ export class AttachedEngine implements EnginePort {
     if (this.#retry) clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       if (this.#events?.wire.isUp) this.#followEvents().catch((late: unknown) => this.#fail(late));
+      if (this.#chunks?.wire.isUp) this.#followLease().catch((late: unknown) => this.#fail(late));
       if (this.#control?.wire.isUp) this.#again();
     }, LIMITS.retrySoonMs);
   }
@@ -283,6 +313,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {
+    if (topic === LEASE_TOPIC && !isReplay) this.#deaf.heard(0, payload, performance.now());
     if (!topic.startsWith('fleet/robots/')) {
       this.#controlHeardMs = performance.now();
       if (this.#echo.heard(topic, payload) && this.#isUp) {
@@ -328,10 +359,31 @@ export class AttachedEngine implements EnginePort {
       for (const link of [this.#control, this.#events, this.#chunks]) link?.renew(why);
       return;
     }
-    const { name, tellsForbidden } = this.#options.profile;
-    const how = tellsForbidden ? 'published' : 'acknowledged';
-    const why = `${how} and never heard again, so this user may not write or not read it`;
-    this.#note(new DroverError('ENGINE_TOPIC_DENIED', `use ${topic} on ${name}: ${why}`));
+    if (this.#isJudging) return;
+    this.#isJudging = true;
+    const judged = this.#judgeSilence(topic).finally(() => (this.#isJudging = false));
+    inBackground(this.#options.log, 'ask for a message that was not echoed', judged);
+  }
+
+  /** What is handed out to who comes now may be written and read, and was not delivered. */
+  async #judgeSilence(topic: string): Promise<void> {
+    const { address, clientId, log, profile } = this.#options;
+    const options = { ...address, clientId: `${clientId}-asks` };
+    const isOwn = (payload: Uint8Array): boolean => this.#echo.isExpected(topic, payload);
+    const epoch = this.#epoch;
+    const isWanted = (): boolean => epoch === this.#epoch;
+    const isKept = await isHandedOut(options, { topic, isOwn, isWanted }, log);
+    if (!isWanted() || !this.#echo.late(performance.now()).includes(topic)) return;
+    this.#note(notEchoed(topic, profile, isKept));
+  }
+
+  #noticeDeafness(): void {
+    const isDeaf = this.#deaf.isDeaf(performance.now());
+    if (isDeaf === (this.#deafness !== null)) return;
+    const { log, profile } = this.#options;
+    this.#deafness = isDeaf ? toProblem(delivers0Only(profile)) : null;
+    if (isDeaf) log.error({ problem: this.#deafness }, 'the engine does not deliver to robots');
+    else log.info({}, 'the engine delivers again');
   }
 }
 

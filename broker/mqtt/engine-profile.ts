@@ -12,6 +12,9 @@ export interface EngineProfile {
   readonly isTried: boolean;
   /** QoS of a subscription to one chunk. */
   readonly pullQos: 0 | 1;
+  /** QoS of the attached broker's subscriptions to what controllers and robots say. With 0 nothing
+   * is lost for good: it is retained or asked again, and a lost link brings the whole picture. */
+  readonly controlQos: 0 | 1;
   /** Chunks asked for at once. */
   readonly windowChunksMax: number;
   /** What was acknowledged is there after a power cut; otherwise it is looked for after each cut of
@@ -35,6 +38,7 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     name: 'aedes',
     isTried: false,
     pullQos: 1,
+    controlQos: 1,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: true,
     keepsWills: true,
@@ -42,11 +46,13 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     keepsGarbage: false,
   },
   /** It writes its memory every `autosave_interval`, wills not at all, and acknowledges what its
-   * access list drops. A pull with QoS 0 stalls. */
+   * access list drops. A pull with QoS 0 stalls, and what
+   * else has QoS 0 is dropped under load. */
   mosquitto: {
     name: 'mosquitto',
     isTried: true,
     pullQos: 1,
+    controlQos: 1,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: false,
     keepsWills: false,
@@ -56,11 +62,13 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
   /** JetStream keeps what it acknowledged over a kill, but syncs it every two minutes: a power cut
    * takes it (`sync_interval: always` is newer than 2.9.10). The wills of a server that
    * was killed are gone. The 64th filter of one client with QoS 1 is refused, and
-   * what permissions forbid is acknowledged (2.9.10). */
+   * what permissions forbid is acknowledged. After a restart it may acknowledge what has QoS 1
+   * and deliver none of it to subscriptions with QoS 1; those with QoS 0 hear all (2.9.10). */
   nats: {
     name: 'nats',
     isTried: true,
     pullQos: 0,
+    controlQos: 0,
     windowChunksMax: LIMITS.windowChunksMax,
     keepsAcknowledged: false,
     keepsWills: false,

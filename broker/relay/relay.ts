@@ -14,6 +14,7 @@ import { toProblem } from '../../shared/base/errors.ts';
 import { RELAY_CLIENT_PREFIX } from '../../shared/formats/client-ids.ts';
 import { proofOf } from '../../shared/formats/envelope.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, WritableChunkStore } from '../../shared/base/ports.ts';
 import {
   parseTopic,
@@ -23,6 +24,7 @@ import {
   UPDATES_TOPIC,
   type Topic,
 } from '../../shared/formats/topics.ts';
+import { JitteredTimer } from '../../shared/io/wait-up.ts';
 import { RefusedProgress, seqOfRefused } from '../../shared/rules/refused-progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ControlStore } from '../control/control-store.ts';
@@ -47,6 +49,8 @@ export interface UpstreamOptions {
   /** Name of this site at the upstream; null takes the name of its first start. */
   readonly name: string | null;
   readonly bytesPerSecondMax: number | null;
+  /** Orders are asked for again about this often; `ordersLookMs` when it is left out. */
+  readonly ordersLookMs?: number;
 }
 
 export interface RelayOptions extends UpstreamOptions {
@@ -73,6 +77,7 @@ export class Relay implements ReportSink {
   readonly #upward: Upward;
   readonly #chunks: SiteChunks;
   readonly #laterTrusts = new LaterTrusts();
+  readonly #asking = new JitteredTimer();
   #link: UpstreamLink | null = null;
   #engine: SiteEngine | null = null;
   #bytesPulled = 0;
@@ -139,7 +144,7 @@ export class Relay implements ReportSink {
 
   /** Called when the engine runs: connects to the upstream, and retries until it answers. */
   run(engine: SiteEngine): void {
-    const { address, log } = this.#options;
+    const { address, log, ordersLookMs = LIMITS.ordersLookMs } = this.#options;
     this.#engine = engine;
     this.#link = new UpstreamLink(address, {
       name: this.#book.name,
@@ -150,6 +155,10 @@ export class Relay implements ReportSink {
       onDown: () => this.#upward.down(),
       onChunksUp: () => this.#chunks.up(),
       onChunksDown: () => this.#chunks.down(),
+    });
+    // An upstream that forgot to whom it delivers must not keep a recall from a site for ever.
+    this.#asking.start(ordersLookMs, () => {
+      if (this.#up.isUp) this.#listen();
     });
     this.#chunks.announced();
   }
@@ -194,6 +203,7 @@ export class Relay implements ReportSink {
   }
 
   async #closeAll(): Promise<void> {
+    this.#asking.close();
     this.#upward.close();
     await this.#link?.close();
     await this.#chunks.close();

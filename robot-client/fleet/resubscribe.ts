@@ -1,16 +1,21 @@
 /**
  * Does something about silence. A carrier that holds newer orders back says nothing at all, and an
  * engine that was restarted may have forgotten to whom it delivers, so a robot has to find out by
- * itself: it asks for its orders anew now and then, which brings what is retained, and notices when
- * the announcement that it goes by has expired. It looks at the wall clock again and again for
- * that, because that may be put right meanwhile.
+ * itself: it subscribes once more now and then, which brings what is retained (MQTT 3.1.1, 3.8.4),
+ * and notices when the announcement that it goes by has expired. It looks at the wall clock again
+ * and again for that, because that may be put right meanwhile.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { JitteredTimer } from '../../shared/io/wait-up.ts';
 
 export interface OrdersWatchOptions {
   now(): EpochMs;
+  /** Between two looks whether to ask; `ordersLookMs` of the limits when it is left out. */
+  readonly lookMs?: number | undefined;
+  /** A rollout goes on or was taken lately: a stop or a recall is likely, and must not wait. */
+  isWatched(): boolean;
   onExpired(): void;
   /** Asks the broker, if there is a link to one. */
   ask(): void;
@@ -20,19 +25,21 @@ export interface OrdersWatchOptions {
 export class OrdersWatch {
   readonly #options: OrdersWatchOptions;
   #expiry: NodeJS.Timeout | null = null;
-  #next: NodeJS.Timeout | null = null;
+  readonly #timer = new JitteredTimer();
+  #looksUnasked = 0;
 
   constructor(options: OrdersWatchOptions) {
     this.#options = options;
   }
 
-  /** Robots that started at one instant do not ask at one instant. */
   start(): void {
-    const waitMs = LIMITS.ordersLookMs * (0.75 + Math.random() / 2);
-    this.#next = setTimeout(() => {
-      this.#options.ask();
-      this.start();
-    }, waitMs);
+    const { lookMs = LIMITS.ordersLookMs, isWatched, ask } = this.#options;
+    this.#timer.start(lookMs, () => {
+      this.#looksUnasked += 1;
+      if (!isWatched() && this.#looksUnasked < LIMITS.ordersIdleLooks) return;
+      this.#looksUnasked = 0;
+      ask();
+    });
   }
 
   /** The instant that counts from now on; `onExpired` is called once when that has come. */
@@ -49,6 +56,6 @@ export class OrdersWatch {
 
   close(): void {
     if (this.#expiry) clearTimeout(this.#expiry);
-    if (this.#next) clearTimeout(this.#next);
+    this.#timer.close();
   }
 }

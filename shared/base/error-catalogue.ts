@@ -277,6 +277,11 @@ export const CATALOGUE = {
     'let this user read and write the topics that docs/engines.md lists for drover-broker --engine',
     'later',
   ),
+  ENGINE_NOT_DELIVERING: refused(
+    'operator',
+    'restart the engine, and update it if it is nats-server: 2.9.10 may come up like this after a restart (docs/engines.md)',
+    'later',
+  ),
   ENGINE_UNFIT: refused(
     'operator',
     'use an engine that docs/engines.md names as tested, or drover-broker without --engine',

@@ -280,7 +280,8 @@ export const LIMITS = {
   watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
   usageTickS: 1, // run time is added in pieces of at least this
   usageGapSMax: 600, // a suspended robot did not work: a longer gap between two pieces is cut
-  ordersLookMs: 120 * MINUTE, // a robot asks for its orders anew: some 4 kB of 12 KiB an hour
+  ordersLookMs: 15 * MINUTE, // orders are asked for again: some 12 kB of 96 KiB an hour
+  ordersIdleLooks: 8, // an idle robot leaves out all but each eighth: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
   retainedLookMs: 5 * MINUTE, // between two looks whether the engine retains what it should
   lookTopicsMax: 32, // filters of one such look at once: NATS grants one client 63

@@ -1,4 +1,7 @@
-/** Waiting for a link that has listeners of its own to come back: what publisher and broker share. */
+/**
+ * Waiting for a link to come back, subscribing on engines that grant less, and asking again now and
+ * then: what several programs do that live on a link.
+ */
 
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -47,4 +50,25 @@ export async function subscribeGently(wire: Wire, filters: readonly string[]): P
   }
   await wire.subscribe(filters, 0);
   return 0;
+}
+
+/**
+ * Calls again and again, a quarter earlier or later than it is told: programs that started at one
+ * instant, as after a power cut, do not all ask their broker at one instant.
+ */
+export class JitteredTimer {
+  #next: NodeJS.Timeout | null = null;
+
+  /** @param run must not throw */
+  start(everyMs: number, run: () => void): void {
+    const waitMs = everyMs * (0.75 + Math.random() / 2);
+    this.#next = setTimeout(() => {
+      run();
+      this.start(everyMs, run);
+    }, waitMs);
+  }
+
+  close(): void {
+    if (this.#next) clearTimeout(this.#next);
+  }
 }

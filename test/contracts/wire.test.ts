@@ -94,6 +94,28 @@ for (const [name, start] of Object.entries(ENGINES)) {
       });
     });
 
+    // Robots ask for their orders again like this, in case an engine forgot to whom it delivers.
+    it('brings what is kept to each repeated subscription, and what is said meanwhile', async (t) => {
+      const engine = await start(t);
+      if (!engine) return;
+      const [a, b] = [await connect(t, engine.url, 'a'), await connect(t, engine.url, 'b')];
+      await a.wire.send('fleet/robots/r1/online', bytes('{"online":true}'), KEPT);
+      const filters = ['fleet/robots/+/online', 'fleet/robots/r1/events'];
+      const handed = (): number => b.messages.filter(({ isRetained }) => isRetained).length;
+      let said = 0;
+      for (let asked = 1; asked <= 5; asked += 1) {
+        const asking = b.wire.subscribe(filters, 1);
+        // The first one is there before anything is said: nothing may be missed from then on.
+        if (asked === 1) await asking;
+        for (let more = 0; more < 10; more += 1, said += 1)
+          await a.wire.send('fleet/robots/r1/events', bytes(`e${said}`), SAID);
+        await asking;
+        await waitUntil('what is kept', () => handed() >= asked);
+      }
+      const heard = (): Set<string> => new Set(b.messages.map(({ text }) => text));
+      await waitUntil('all that was said', () => heard().size === said + 1);
+    });
+
     it('brings nothing any more after an unsubscription, and ends once', async (t) => {
       const engine = await start(t);
       if (!engine) return;

@@ -10,6 +10,7 @@ import type { Child } from '../helpers/child.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { productConfig, startMosquitto } from '../helpers/mosquitto.ts';
 import { findPeer } from '../helpers/peer.ts';
+import { startLameEngine } from '../helpers/lame-engine.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startDrover } from '../helpers/child.ts';
 import { AttachedChild } from './attached-child.ts';
@@ -106,7 +107,7 @@ describe('a broker that cannot attach', () => {
         const view = await broker.engine();
         return view.problem?.code === 'ENGINE_TOPIC_DENIED' ? view : null;
       },
-      { timeoutMs: 60_000, look: () => broker.child.describe() },
+      { timeoutMs: 90_000, look: () => broker.child.describe() },
     );
     assert.match(problem?.message ?? '', /fleet\/controller/);
     const health = await fetch(`${broker.url}/healthz`);
@@ -121,6 +122,25 @@ describe('a broker that cannot attach', () => {
     assert.match(broker.child.stderr, /did not come back[^\n]*the engine could not be tried out/);
     assert.match(broker.child.stderr, /ENGINE_TOPIC_DENIED/);
     assert.doesNotMatch(broker.child.stdout + broker.child.stderr, new RegExp(SECRET));
+  });
+
+  it('does not blame an access list when what it said is kept there and not delivered', async (t) => {
+    const { url } = await startLameEngine(t, { delivers: false });
+    const site = await Site.open(t);
+    const broker = await AttachedChild.start(t, site, { engine: url, data: 'broker' });
+    const { problem } = await waitUntil(
+      'the missing echo',
+      async () => {
+        const view = await broker.engine();
+        return view.problem?.code === 'ENGINE_NOT_DELIVERING' ? view : null;
+      },
+      { timeoutMs: 90_000, look: () => broker.child.describe() },
+    );
+    assert.doesNotMatch(broker.child.stderr, /ENGINE_TOPIC_DENIED/);
+    assert.match(
+      problem?.message ?? '',
+      /fleet\/controller on mosquitto: it hands this out to who subs/,
+    );
   });
 
   it('is told by another drover-broker that only a publisher may be a broker there', async (t) => {

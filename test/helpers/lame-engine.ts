@@ -15,6 +15,8 @@ export interface Lame {
   readonly clears?: false;
   readonly keepsSessions?: false;
   readonly keepsOrder?: false;
+  /** It acknowledges and hands out what it retains, and brings nothing to who has subscribed. */
+  readonly delivers?: false;
   /** Larger ones end the connection. */
   readonly payloadBytesMax?: number;
   /** Acknowledged, and dropped. */
@@ -71,6 +73,8 @@ function spoilMessages(aedes: Aedes, lame: Lame): void {
     if (isLate || lame.denies?.(topic)) packet.topic = NOWHERE;
     done(null);
   };
+  if (lame.delivers === false)
+    aedes.authorizeForward = (_client, packet) => (packet.retain ? packet : null);
   if (lame.keepsSessions !== false) return;
   aedes.preConnect = (_client, packet, done) => {
     packet.clean = true;

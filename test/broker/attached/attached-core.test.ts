@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { DeafCheck } from '../../../broker/attached/deaf-check.ts';
 import { EchoWatch } from '../../../broker/attached/echo-check.ts';
 import { ENGINE_NAMES, engineProfile } from '../../../broker/mqtt/engine-profile.ts';
 import { afterCheck, UNCHECKED } from '../../../broker/attached/store-state.ts';
@@ -49,6 +50,52 @@ describe('the echo of our own words', () => {
     echo.sending('t', buffer, 0);
     buffer.fill(0);
     assert.equal(echo.heard('t', utf8('a')), true);
+  });
+});
+
+describe('an engine that delivers nothing with QoS 1', () => {
+  const [one, two] = [utf8('lease 1'), utf8('lease 2')];
+
+  it('is noticed when a lease has come with QoS 0 only, for a while, and not after it is mended', () => {
+    const deaf = new DeafCheck();
+    deaf.subscribed();
+    assert.equal(deaf.isDeaf(LATE), false, 'nobody leads: nothing has to come');
+    deaf.heard(0, one, 5);
+    deaf.heard(0, two, 6);
+    assert.equal(deaf.isDeaf(4 + LATE), false);
+    assert.equal(deaf.isDeaf(5 + LATE), true);
+    deaf.heard(1, two, 6 + LATE);
+    assert.equal(deaf.isDeaf(7 + LATE), false);
+  });
+
+  it('is not seen in copies that come late or first', () => {
+    const deaf = new DeafCheck();
+    deaf.subscribed();
+    deaf.heard(0, one, 0);
+    deaf.heard(1, one, LATE - 1);
+    deaf.heard(1, two, LATE);
+    deaf.heard(0, two, LATE + 1);
+    assert.equal(deaf.isDeaf(3 * LATE), false);
+  });
+
+  it('is not claimed while there is no subscription with QoS 1', () => {
+    const deaf = new DeafCheck();
+    deaf.heard(0, one, 0);
+    assert.equal(deaf.isDeaf(LATE), false);
+    deaf.subscribed();
+    deaf.heard(0, two, LATE);
+    deaf.ended();
+    assert.equal(deaf.isDeaf(3 * LATE), false);
+  });
+
+  it('remembers bytes, not a buffer that somebody uses again', () => {
+    const deaf = new DeafCheck();
+    deaf.subscribed();
+    const buffer = utf8('lease 1');
+    deaf.heard(1, buffer, 0);
+    buffer.set(two);
+    deaf.heard(0, two, 1);
+    assert.equal(deaf.isDeaf(1 + LATE), true);
   });
 });
 

@@ -3,26 +3,32 @@
 import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { Agent } from '../../../robot-client/agent.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
-import { parseRobotId } from '../../../shared/base/ids.ts';
-import { LIMITS } from '../../../shared/base/limits.ts';
-import { UPDATES_TOPIC } from '../../../shared/formats/topics.ts';
-import { makeFleet } from '../../helpers/fleet.ts';
+import { parseRobotId, parseRolloutId } from '../../../shared/base/ids.ts';
+import { progressTopic, UPDATES_TOPIC } from '../../../shared/formats/topics.ts';
+import { makeFleet, type TestFleet } from '../../helpers/fleet.ts';
 import { SimulatedClock } from '../../helpers/simulated-clock.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { SoakBroker } from '../soak-broker.ts';
 
 const MINUTE = 60_000;
 
-it('takes an order that was never delivered to it when it asks anew, within 150 minutes', async (t) => {
+interface Stage {
+  readonly fleet: TestFleet;
+  readonly broker: SoakBroker;
+  readonly clock: SimulatedClock;
+  version(): string | null | undefined;
+  announce(seq: number, version: string, more?: { isHeard: boolean }): Promise<void>;
+}
+
+async function onStage(t: TestContext, play: (stage: Stage) => Promise<void>): Promise<void> {
   const root = await tempFolder(t);
   await mkdir(join(root, 'releases/1.0.0'), { recursive: true });
   await symlink('releases/1.0.0', join(root, 'active'));
   const fleet = makeFleet();
-  const bundle = await fleet.makeBundle({ version: '1.1.0' });
   const broker = new SoakBroker();
   const clock = new SimulatedClock(Date.parse('2026-06-01T00:00:00Z'));
   const agent = new Agent({
@@ -36,21 +42,49 @@ it('takes an order that was never delivered to it when it asks anew, within 150 
     log: makeLog('test', 'silent'),
   });
   const version = (): string | null | undefined => agent.components.all[0]?.view.version;
+  const announce: Stage['announce'] = async (seq, to, more) => {
+    const bundle = await fleet.makeBundle({ version: to });
+    broker.keepChunks(bundle.chunks);
+    const rollout = fleet.makeRollout(`app-${to.replaceAll('.', '-')}`, bundle);
+    broker.retain(UPDATES_TOPIC, fleet.announce(seq, [rollout]), more);
+  };
   const restoreClock = clock.install();
   try {
     await agent.open();
     await clock.pass(MINUTE);
-    broker.keepChunks(bundle.chunks);
-    broker.retain(UPDATES_TOPIC, fleet.announce(1, [fleet.makeRollout('app-1-1-0', bundle)]), {
-      isHeard: false,
-    });
-    await clock.pass(80 * MINUTE);
-    assert.equal(version(), '1.0.0', 'nobody has told it yet');
-    await clock.until('the new version', () => version() === '1.1.0', LIMITS.ordersLookMs);
+    await play({ fleet, broker, clock, version, announce });
   } finally {
     const closed = agent.close();
     await clock.settle();
     restoreClock();
     await closed;
   }
+}
+
+describe('a robot whose broker does not deliver', () => {
+  it('takes an order when it asks again, within 150 minutes while nothing goes on', async (t) => {
+    await onStage(t, async ({ clock, version, announce }) => {
+      await announce(1, '1.1.0', { isHeard: false });
+      await clock.pass(80 * MINUTE);
+      assert.equal(version(), '1.0.0', 'nobody has told it yet');
+      await clock.until('the new version', () => version() === '1.1.0', 75 * MINUTE);
+    });
+  });
+
+  it('takes a recall within 19 minutes for a day after its update, and asks as before then', async (t) => {
+    await onStage(t, async ({ fleet, broker, clock, version, announce }) => {
+      await announce(1, '1.1.0');
+      await clock.until('the new version', () => version() === '1.1.0', 5 * MINUTE);
+      const rollout = 'app-1-1-0';
+      const fields = { rollout, threshold: 1 };
+      broker.retain(
+        progressTopic(parseRolloutId(rollout)),
+        fleet.progress({ ...fields, seq: 2, status: 'complete' }),
+      );
+      await clock.pass(60 * MINUTE);
+      const recall = fleet.progress({ ...fields, seq: 3, status: 'halted', recall: true });
+      broker.retain(progressTopic(parseRolloutId(rollout)), recall, { isHeard: false });
+      await clock.until('the old version', () => version() === '1.0.0', 20 * MINUTE);
+    });
+  });
 });

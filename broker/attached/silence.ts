@@ -1,0 +1,76 @@
+/**
+ * Why nothing of what we publish is heard on an engine, in words for who runs it. What we said and
+ * never heard again is handed out to who comes now, unless an access list forbids to write it or to
+ * read it: so the engine is asked for that before anybody is told of access lists.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
+import type { MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
+import type { EngineProfile } from '../mqtt/engine-profile.ts';
+import { EngineLink } from './link.ts';
+
+export interface HandedOut {
+  readonly topic: string;
+  /** Asked of each message that is handed out. */
+  isOwn(payload: Uint8Array): boolean;
+  /** Not any more: the answer counts for nothing. */
+  isWanted(): boolean;
+}
+
+/**
+ * Asks over a connection of its own: those that are open may have a subscription to the topic.
+ * @returns whether a message of ours was handed out; false when it could not be asked for
+ */
+export async function isHandedOut(
+  options: MqttWireOptions,
+  { topic, isOwn, isWanted }: HandedOut,
+  log: Log,
+): Promise<boolean> {
+  let isThere = false;
+  const onMessage = (heard: string, payload: Uint8Array): void => {
+    isThere ||= heard === topic && isOwn(payload);
+  };
+  let link: EngineLink | null = null;
+  try {
+    link = await EngineLink.open(options, { onMessage }, log);
+    await link.wire.subscribe([topic], 0);
+    const endMs = performance.now() + LIMITS.trialAnswerMs;
+    while (!isThere && isWanted() && performance.now() < endMs) await sleep(LIMITS.trialLookMs);
+  } catch (error) {
+    log.warn({ topic, problem: toProblem(error) }, 'could not ask for a retained message');
+  } finally {
+    await link?.close();
+  }
+  return isThere;
+}
+
+const notDelivering = (topic: string, engine: string, why: string): DroverError =>
+  new DroverError('ENGINE_NOT_DELIVERING', `hear ${topic} on ${engine}: ${why}`);
+
+/** The lease came with QoS 0 and not with QoS 1. */
+export const delivers0Only = ({ name }: EngineProfile): DroverError =>
+  notDelivering(
+    LEASE_TOPIC,
+    name,
+    'it acknowledges messages of QoS 1 and does not deliver them to subscriptions with QoS 1; robots hear nothing until they connect again',
+  );
+
+/** @param isKept it is handed out to who comes now, so it may be written and read */
+export function notEchoed(
+  topic: string,
+  { name, tellsForbidden }: EngineProfile,
+  isKept: boolean,
+): DroverError {
+  if (isKept) {
+    const why =
+      'it hands this out to who subscribes, and does not deliver it to who has subscribed';
+    return notDelivering(topic, name, why);
+  }
+  const how = tellsForbidden ? 'published' : 'acknowledged';
+  const why = `${how} and never heard again, so this user may not write or not read it`;
+  return new DroverError('ENGINE_TOPIC_DENIED', `use ${topic} on ${name}: ${why}`);
+}
