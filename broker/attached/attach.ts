@@ -1,7 +1,7 @@
 /**
- * Makes the engine of a broker that works on an engine of somebody else (`--engine`): three MQTT
- * connections, a mirror of what was verified, copies of chunks and the check which of them the
- * engine holds. No decision lives here.
+ * Puts together the engine of a broker that is attached to an external engine (`--engine`): three
+ * MQTT connections, a mirror of verified documents, copies of chunks, and the check of which chunks
+ * the engine holds. This file decides nothing.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -78,7 +78,7 @@ export async function makeAttached(
     isHealthy: async () => {
       await journal.assertWritable();
       const { isUp, problem } = engine.status;
-      // A link over which nothing of ours comes back leads no robot.
+      // A connection that does not return our own messages can lead no robot.
       return problem ?? (isUp ? true : toProblem(noLink()));
     },
     endOutdated: () => undefined,
@@ -103,13 +103,13 @@ function listen({ settings, events }: Parts, { engine, garbage, check }: Made): 
     });
   });
   events.on('announced', () => {
-    // What is just being cleared would be found there by a check that comes too early.
+    // A check that runs too early would still find a chunk that is just being cleared.
     const settled = garbage.settled().then(() => check.announced());
     inBackground(log, 'check the announcement', settled);
   });
 }
 
-/** Attaches; what the engine retains has come when it resolves. */
+/** Attaches; resolves when the messages that the engine retains have arrived. */
 async function start({ closers }: Parts, { engine, garbage, intake, check }: Made): Promise<void> {
   await intake.remember();
   await engine.attach({
@@ -123,13 +123,13 @@ async function start({ closers }: Parts, { engine, garbage, intake, check }: Mad
   });
   closers.with(engine);
   check.run();
-  intake.tend(); // what should have been put back while there was no engine to put it to
+  intake.tend(); // puts back what could not be put back while there was no engine
   const tending = setInterval(() => intake.tend(), LIMITS.restoreMsMin);
   const sweeping = setInterval(() => intake.sweep(), LIMITS.presenceSilenceMs / 6);
   closers.add(async () => {
     clearInterval(tending);
     clearInterval(sweeping);
     check.close();
-    await garbage.close(); // it needs the link until it has ended
+    await garbage.close(); // it needs the connection until it has ended
   });
 }
