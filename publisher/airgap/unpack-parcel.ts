@@ -1,7 +1,7 @@
 /**
- * Unpacks the bundles of an export into folders of a site, each under its name when it is whole
- * and a release key has vouched for it. A folder that is there already is compared, never changed,
- * but for its proof of logging: witnesses sign later than releases are made.
+ * Unpacks the bundles of an export into folders of a site. A folder gets its name when it is
+ * complete and its release signatures are verified. An existing folder is compared, never changed,
+ * except for its proof of logging: witnesses sign later than releases are made.
  * In a dry run everything is read and checked and nothing is written.
  */
 
@@ -53,7 +53,7 @@ function membersOf(reader: ParcelReader): Map<string, ParcelMember>[] {
   return [...bundles.values()];
 }
 
-/** The release signatures hold before a byte of a payload is read. @throws DroverError */
+/** Verifies the release signatures before a byte of a payload is read. @throws DroverError */
 export async function verifyBundles(reader: ParcelReader, trust: TrustRoot) {
   const found: { parts: ReadonlyMap<string, ParcelMember>; verified: VerifiedBundle }[] = [];
   for (const parts of membersOf(reader)) found.push(await verifyOne(reader, parts, trust));
@@ -155,7 +155,7 @@ async function copy(job: UnpackJob, member: ParcelMember, path: string | null): 
   }
 }
 
-/** Same bytes in the file and in the folder, read side by side. */
+/** Compares the bytes of the file and of the folder, read side by side. */
 async function compare(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

@@ -1,6 +1,6 @@
 /**
- * `drover log`: the transparency log of a fleet, so that a stolen release key cannot sign unseen.
- * `add` and `key` stand here; who reads the log or witnesses it: log-verify.ts, log-witness.ts.
+ * `drover log`: the transparency log of a fleet, which reveals a manifest that a stolen release key
+ * signed. `add` and `key` are here; log-verify.ts and log-witness.ts have the readers.
  */
 
 import { statSync } from 'node:fs';

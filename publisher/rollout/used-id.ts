@@ -1,7 +1,7 @@
 /**
- * A rollout id that was used before. Controller and robots go on with what they know of an id, so a
- * bundle under the id of another release would be complete, stopped or taken back from the start:
- * it is refused before anything is sent. Sans-I/O.
+ * Refuses a rollout id that was used before. Controller and robots keep what they know of an id, so
+ * a bundle under the id of another release would be complete, stopped or recalled from the start.
+ * It is refused before anything is sent. Sans-I/O.
  */
 
 import type { Rollout, RolloutFields } from '../../shared/formats/announcement.ts';
