@@ -30,7 +30,7 @@ export const refused = (fault: Fault, hint: string, retry: Retry = 'never'): Cat
   exit: 3,
   hint,
 });
-/** It ended as far as it can by itself; what is left waits for a person at some robots. */
+/** It ended as far as it can by itself; the rest waits for a person at some robots. */
 export const unfinished = (hint: string): CatalogueEntry => ({
   fault: 'operator',
   retry: 'later',

@@ -43,7 +43,7 @@ export const TRUST_FILTER = 'fleet/trust/+';
 export const PROGRESS_FILTER = 'fleet/rollouts/+';
 /** `fleet/trust/2` */
 export const trustTopic = (version: number): string => `fleet/trust/${version}`;
-/** What a robot subscribes to from the start: orders, and the trust root after its own. */
+/** The filters of a robot from the start: orders, and the trust root after its own. */
 export const orderFilters = (nextTrust: number): readonly string[] => [
   UPDATES_TOPIC,
   PROGRESS_FILTER,
