@@ -44,10 +44,7 @@ export class Component {
   readonly #word: ReadyWord;
   readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
-  /**
-   * The last considered announcement. After a refusal of another document it stays until a newer
-   * one.
-   */
+  /** Considered last; after a refusal of another document it stays until a newer one. */
   #considered: Announcement | null = null;
   #refusedBeside: Announcement | null = null;
   #confirm: (() => void) | null = null;
@@ -61,8 +58,7 @@ export class Component {
     this.#word = new ReadyWord(options);
     this.#live = new LiveView(options);
     const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
-    // the queue reports it
-    this.#keeper = new StateKeeper(options, () => void again().catch(() => {}));
+    this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
   }
 
@@ -99,8 +95,7 @@ export class Component {
   /** Reads the state from the disk. No effect runs before all components are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
-    // Before the state, so that reports never mix old and new. Nothing of another component's root
-    // is reported.
+    // Before the state: reports never mix old and new, nor show the root of another component.
     const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
     if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
@@ -215,9 +210,7 @@ export class Component {
     });
   }
 
-  /**
-   * Nothing is swapped while the application cannot reach the socket; that is reported and shown.
-   */
+  /** While the application cannot reach the socket nothing is swapped, which is reported. */
   async hold(door: ClosedDoor | null): Promise<void> {
     this.#word.hold(door, this.#now());
     const problem = this.#word.held?.problem ?? null;
@@ -287,8 +280,7 @@ export class Component {
       this.#live.wakeIn(LIMITS.retrySoonMs);
       await this.#noteRefusal(problem, null);
     } else this.#live.accept();
-    // after this; the queue reports failures
-    if (isOpen && !wasOpen) void this.start().catch(() => {});
+    if (isOpen && !wasOpen) void this.start().catch(() => {}); // queued
     return wasOpen && !problem;
   }
 
