@@ -254,7 +254,7 @@ export class AttachedIntake {
     const { control, fleet, log } = this.#options;
     const topic = robotTopic(robot, 'state');
     const known = control.get(topic)?.payload ?? NOTHING;
-    // A robot that is not in the picture either sent nonsense or is one too many.
+    // A robot without a record either sent an invalid state or is one too many.
     if (bytesEqual(known, payload) || (payload.byteLength > 0 && !fleet.get(robot))) return;
     try {
       await control.put({ topic, payload: payload.slice(), qos: 1 }, false);
@@ -283,7 +283,7 @@ export class AttachedIntake {
     }
   }
 
-  /** Progress of what is no longer announced as well: it may call robots back. */
+  /** Also progress of a rollout that is no longer announced: it may call robots back. */
   #signedTopics(): string[] {
     const { control } = this.#options;
     const kept = [TRUST_FILTER, PROGRESS_FILTER].flatMap((filter) => [...control.match(filter)]);
@@ -296,19 +296,20 @@ export class AttachedIntake {
     const now = performance.now();
     const againMs = (this.#restoredMs.get(topic) ?? -Infinity) + LIMITS.restoreMsMin;
     if (!stored || now < againMs) return;
-    // What has expired is of no use to a robot: not looked at again on this connection.
+    // An expired document is of no use to a robot: it is not checked again on this connection.
     if (!this.#holds(topic, stored.payload, Date.now())) return void this.#confirmed.add(topic);
     this.#restoredMs.set(topic, now);
     log.warn({ topic }, 'put a lost or changed message back on the engine');
     restore(topic, stored.payload).catch((error: unknown) => {
-      // The next connection asks again what the engine holds.
+      // The next connection shows again what the engine holds.
       log.warn({ topic, problem: toProblem(error) }, 'could not put a message back on the engine');
     });
   }
 
-  /** Signed for this fleet and, when it is asked, not expired by `now`. */
+  /** Signed for this fleet and, when `now` is given, not expired. */
   #holds(topic: string, payload: Uint8Array, now = 0): boolean {
-    if (parseTopic(topic)?.kind === 'trust') return true; // judged when it came, and it never expires
+    // judged when it arrived, and it never expires
+    if (parseTopic(topic)?.kind === 'trust') return true;
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (
       nullIfRefused(() => {

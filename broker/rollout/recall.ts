@@ -1,7 +1,7 @@
 /**
  * Lists, for a rollout that is going back, the robots that have not obeyed yet, and those of them
  * that cannot before a person fixes them. The latter delay nothing that another robot can still do,
- * and are named, so that nobody waits for them in vain. Sans-I/O.
+ * and are named. Sans-I/O.
  */
 
 import type { ComponentState } from '../../shared/formats/messages.ts';

@@ -1,9 +1,8 @@
 /**
- * Does something about silence. A carrier that holds newer orders back says nothing at all, and an
- * engine that was restarted may have forgotten to whom it delivers, so a robot has to find out by
- * itself: it asks for its orders anew now and then, which brings what is retained, and notices when
- * the announcement that it goes by has expired. It looks at the wall clock again and again for
- * that, because that may be put right meanwhile.
+ * Acts against silence: subscribes again at intervals and notices an expired announcement. A
+ * carrier that withholds newer orders sends nothing at all, and a restarted engine may have
+ * forgotten its subscribers; a new subscription brings the retained messages. The expiry is checked
+ * against the wall clock again and again, because that may be corrected meanwhile.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -12,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 export interface OrdersWatchOptions {
   now(): EpochMs;
   onExpired(): void;
-  /** Asks the broker, if there is a link to one. */
+  /** Subscribes again, if there is a link. */
   ask(): void;
 }
 
@@ -26,7 +25,7 @@ export class OrdersWatch {
     this.#options = options;
   }
 
-  /** Robots that started at one instant do not ask at one instant. */
+  /** Robots that started at one instant do not subscribe at one instant. */
   start(): void {
     const waitMs = LIMITS.ordersLookMs * (0.75 + Math.random() / 2);
     this.#next = setTimeout(() => {
@@ -35,7 +34,7 @@ export class OrdersWatch {
     }, waitMs);
   }
 
-  /** The instant that counts from now on; `onExpired` is called once when that has come. */
+  /** The expiry that counts from now on; `onExpired` is called once when it is reached. */
   follow(expiresAtMs: EpochMs): void {
     const { now, onExpired } = this.#options;
     if (this.#expiry) clearTimeout(this.#expiry);

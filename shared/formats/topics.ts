@@ -29,7 +29,7 @@ export type Topic =
 export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 /** `fleet/rollouts/app-1-4-2-k3f9` */
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
-/** Who leads the rollouts of this fleet now: a signed lease. */
+/** The leader of the rollouts of this fleet: a signed lease. */
 export const LEASE_TOPIC = 'fleet/controller';
 /** The newest signed head of the transparency log. */
 export const LOG_CHECKPOINT_TOPIC = 'fleet/log/checkpoint';
