@@ -58,7 +58,7 @@ export interface BrokerEngine {
   /** Null when the external engine keeps the sessions. */
   readonly sessions: SessionsPort | null;
   readonly gauges: EngineGauges;
-  /** Whether it holds the chunks of a rollout; null when they are in --data anyway. */
+  /** True when it holds the chunks of a rollout; null when they are in --data anyway. */
   storeOf(rollout: string): StoreState | null;
   /** The announcement that was refused because it has expired; null when there is none. */
   expired(): Announcement | null;

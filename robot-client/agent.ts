@@ -291,8 +291,8 @@ export class Agent {
       await this.#listen();
       await this.#sendRetained('online', encodeMessage({ online: true }));
     } catch (error) {
-      // A link that went away again is followed by another `onUp`; a cluster that has just lost a
-      // node refuses for a while, and other refusals are for a person, who may mend them.
+      // A lost link is followed by another `onUp`. A cluster that has just lost a node refuses for a
+      // while; other refusals wait for an operator.
       this.#log.warn({ problem: toProblem(error) }, 'could not subscribe to announcements');
       setTimeout(() => void (this.#wire?.isUp && this.#onUp()), LIMITS.retrySoonMs).unref();
       return;

@@ -143,7 +143,7 @@ export function ownerOf(identity: Identity, isCertified: boolean): string {
   return isCertified ? `certificate:${identity.username}` : `${USER}${identity.username}`;
 }
 
-/** Owner on a broker without credentials, where users cannot be told apart. */
+/** Owner on a broker without credentials, where all users count as one. */
 export const ANYONE = 'anyone';
 const USER = 'user:';
 

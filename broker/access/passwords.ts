@@ -35,7 +35,7 @@ export function parsePasswordHash(text: string): PasswordHash | null {
   return { N, r: blocks, p: passes, salt, key };
 }
 
-/** What is stored for a password. */
+/** The text that is stored for a password. */
 export async function hashPassword(password: Uint8Array): Promise<string> {
   const hash = { ...COST, salt: randomBytes(SALT_BYTES), key: new Uint8Array(KEY_BYTES) };
   const key = await derive(password, hash);

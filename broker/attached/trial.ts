@@ -19,11 +19,11 @@ import { EngineLink, type EngineAddress } from './link.ts';
 /** The needs of a fleet, each with the harm of an engine without it. */
 const NEEDS = {
   order: 'it loses messages or changes their order: reports may go backwards',
-  retained: 'it does not keep retained messages: robots that come late hear of nothing',
+  retained: 'it does not keep retained messages: a robot that connects later gets no orders',
   wildcards:
-    'it hands nothing retained to a filter with + in it: a stop is not heard by who comes late',
-  cleared: 'it keeps a retained message that was cleared: what was withdrawn stays',
-  sessions: 'it keeps no session of a client that is away: events of robots are lost meanwhile',
+    'it sends no retained message to a filter with +: a robot that connects later misses a stop',
+  cleared: 'it keeps a retained message that was cleared: a withdrawn rollout stays',
+  sessions: 'it keeps no session of an absent client: events of robots are lost meanwhile',
   size: `no chunk of ${LIMITS.chunkBytesDefault / 1024} KiB comes back: its access list forbids fleet-chunks, or it limits packets (publish with a smaller --chunk-size)`,
 } as const;
 

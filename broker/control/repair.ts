@@ -41,7 +41,7 @@ interface Examined {
   readonly kept: string | null;
   /** Files of it that could not be read at all. */
   readonly lostFiles: readonly string[];
-  /** What of it can be used again, for people. */
+  /** Its usable content, for people. */
   readonly holds: string;
 }
 

@@ -78,8 +78,8 @@ export class Logins {
     // A stored session without a client id could never be found again [MQTT-3.1.3-8].
     if (!hasId && keepsSession(client)) return refused(ID_REJECTED);
     const owner = ownerOf(identity, certified !== null);
-    // Before its will: a client with another robot's id also has that robot's will, and must be
-    // told about the id.
+    // Before its will: a client with another robot's id also has that robot's will, and the refusal
+    // has to name the id.
     if (!this.#mayUseClientId(identity, client.id, owner)) return refused(ID_REJECTED);
     // A will is published when the client can no longer be refused, so it is judged now.
     const willing = will === null ? null : decidePublish(identity, client.id, will);

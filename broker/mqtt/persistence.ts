@@ -116,7 +116,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     subscriptions: readonly { topic: string; qos: number }[],
   ): Promise<void> {
     const granted = subscriptions.filter(({ topic }) => this.#mayKeep(client, topic));
-    // Also when the disk refuses it: a message queued in vain is better than a lost one.
+    // Also when the disk refuses it: a useless queued message is better than a lost one.
     for (const { topic, qos } of granted) this.#filters.set(client.id, topic, qos);
     if (granted.length > 0) await this.use(client.id, this.#ownerOf(client));
     await super.addSubscriptions(client, granted);

@@ -119,7 +119,7 @@ interface Line {
   readonly eValue: number;
   readonly eHalt: number;
   readonly told: string;
-  /** What must be reported before the bound can be judged; null when it was. */
+  /** Reports that are missing before the bound can be judged; null when there are enough. */
   readonly missing?: { readonly amount: number; readonly unit: 'robot_hours' | 'tasks' } | null;
 }
 

@@ -45,7 +45,7 @@ export const waveEvidenceSchema = z.object({
 export type GroupTotals = z.output<typeof groupSchema>;
 export type WaveEvidence = z.output<typeof waveEvidenceSchema>;
 
-/** What one robot adds to its group since it was last counted. */
+/** Counts of one robot for its group since it was last counted. */
 export interface Increment {
   readonly group: 'treated' | 'control';
   readonly hours: number;

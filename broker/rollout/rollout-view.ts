@@ -88,7 +88,7 @@ export interface RunView {
   /** Waves that an operator ended without a verdict. */
   readonly forced: readonly number[];
   /**
-   * Whether the open wave can be approved now, and if not, when. Null where another controller
+   * State of the approval of the open wave, and when it can be given. Null where another controller
    * leads: only that one runs the gate.
    */
   readonly approval: Approval | null;

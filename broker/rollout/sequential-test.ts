@@ -47,7 +47,7 @@ export function addToRatioLogs(
   });
 }
 
-/** What one event in group 1, and one in group 0, adds to the logarithm. */
+/** Amounts that one event in group 1, and one in group 0, add to the logarithm. */
 function logRatios(odds: number, nought: number, alternative: number): [number, number] {
   const both = Math.log1p(nought * odds) - Math.log1p(alternative * odds);
   return [Math.log(alternative / nought) + both, both];

@@ -1,7 +1,7 @@
 /**
  * The stage `export`: signed bundles and the announcement become one file for a USB stick.
- * Everything in it is verified as the site will verify it, so that nobody carries a stick in vain.
- * The file gets its name only when it is complete.
+ * Everything in it is verified as the site will verify it, so that no useless stick is carried. The
+ * file gets its name only when it is complete.
  */
 
 import type { Encrypter } from 'age-encryption';

@@ -41,7 +41,8 @@ const withAdd = (argv: Argv) =>
     })
     .option('since', {
       ...TEXT,
-      describe: 'newest checkpoint that you saved: a head that extends it is signed anew if needed',
+      describe:
+        'newest checkpoint that you saved: a head that extends it is signed again if needed',
     })
     .example(
       '$0 log add bundles/1.4.2 --broker mqtt://host --origin example.org/fleet --key log.key',

@@ -104,7 +104,7 @@ function openTo(rollout: RolloutAnswer): string {
   return `, ${which}, open to ${percent(share)} of the fleet${more}${gone}`;
 }
 
-/** Shown also when it is complete: otherwise nobody would know that some robots wait in vain. */
+/** Shown also when it is complete: otherwise robots would wait for ever without a sign. */
 function neverAll({ waves, emergency }: RolloutAnswer): string {
   const last = waves.at(-1)?.percent ?? 100;
   return emergency || last >= 100

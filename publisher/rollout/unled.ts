@@ -29,7 +29,7 @@ const unableIn = ({ robots }: RolloutAnswer): [code: string, count: number][] =>
 
 const OVER: readonly string[] = ['complete', 'no_effect', 'halted'];
 
-/** What it waits for; null for nothing. */
+/** The event that it waits for; null for none. */
 export function unledWait(rollout: RolloutAnswer): string | null {
   const { status, led } = rollout;
   if (!isElsewhere(rollout)) {

@@ -11,7 +11,8 @@ import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { isAbout, releaseOf } from '../../shared/rules/release-identity.ts';
 import { manifestOf, type LedStatus, type Newcomer } from './overlap.ts';
 
-const HINT = 'give it an id of its own: leave --id out, or name another; its waves begin anew then';
+const HINT =
+  'give it an id of its own: leave --id out, or name another; its waves then start again';
 
 /** @throws DroverError ROLLOUT_OVERLAP */
 export function assertIdIsFree(

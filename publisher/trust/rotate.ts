@@ -45,7 +45,7 @@ export interface Rotated {
   readonly next: TrustRoot;
   /** The same update was on the broker before. */
   readonly wasThere: boolean;
-  /** What happened to the current announcement. */
+  /** The result for the current announcement. */
   readonly announcement: 'none' | 'holds' | 'signed again' | 'not taken any more';
   /** Rollouts of bundles that no release key of the new root signed: no robot would take them. */
   readonly ended: readonly string[];

@@ -37,9 +37,9 @@ export interface AtRest {
 }
 
 const RUNS_ELSEWHERE =
-  'an agent runs, and not on what stands at the path of its root now: the fleet hears what it says';
+  'an agent runs, and not on the folder at the path of its root now: its reports have the details';
 const NOT_ANSWERING =
-  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers';
+  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and its reports say why; this is the state on the disk';
 const NOT_RUNNING = 'the agent is not running; this is what the disk remembers';
 
 interface ComponentAtRest {

@@ -84,7 +84,7 @@ export function decideBoot(facts: BootFacts): BootDecision {
 }
 
 /**
- * What the disk could not read of the release of `rollback`, and whether the robot then has nothing
+ * The error of the disk for the release of `rollback`, and whether the robot then has nothing
  * better to boot.
  */
 export function unreadWayBack(

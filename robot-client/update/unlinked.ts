@@ -25,7 +25,7 @@ export function unlinkedProblem(versions: readonly string[]): Problem {
   return toProblem(new DroverError('RELEASE_LOST', message, { hint: HINT }));
 }
 
-/** True while the state says so, and nothing was linked since. */
+/** True while the state has unlinked releases, and nothing was linked since. */
 export const isUnlinked = (slots: Slots, { unlinked }: Pick<MachineState, 'unlinked'>): boolean =>
   unlinked.length > 0 && leadNowhere(slots);
 

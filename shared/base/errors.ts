@@ -50,7 +50,7 @@ export interface Problem {
   readonly hint: string;
 }
 
-/** Error codes of the system about a path (`errno(3)`): the machine wants mending, not Drover. */
+/** Error codes of the system about a path (`errno(3)`): the machine needs repair, not Drover. */
 const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
   ['ENOSPC', 'DISK_FULL'],
   ['EDQUOT', 'DISK_FULL'],

@@ -22,7 +22,7 @@ export interface ArchiveEntry {
   readonly timeS?: number;
 }
 
-/** What the archive has grown to: inodes and unpacked bytes. */
+/** The size of the archive so far: inodes and unpacked bytes. */
 export interface ArchiveSoFar {
   readonly entries: number;
   readonly bytes: number;

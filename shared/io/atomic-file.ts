@@ -15,7 +15,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Who may do what with a file. */
+/** Owner and permissions of a file. */
 export interface Ownership {
   readonly uid: number;
   readonly gid: number;

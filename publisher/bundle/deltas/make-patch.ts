@@ -53,7 +53,7 @@ export interface PatchJob {
   readonly out: string;
   /** Folder for a dictionary and the frames; left empty. */
   readonly scratch: string;
-  /** What robots can take, by default. */
+  /** Default: the bounds of robots. */
   readonly bounds?: SegmentBounds;
   /** Called with the bytes read: both tars once, and the target once more. */
   readonly onBytes: (bytes: number) => void;
