@@ -1,7 +1,8 @@
 /**
- * Puts a broker together, on either engine: what both have is made here once, what differs by
- * mqtt/embed.ts (the engine in this process) and attached/attach.ts (one of somebody else). Parts
- * tell each other by events; the last that was opened is closed first. No decision lives here.
+ * Puts a broker together, on either engine. The common parts are created here once; mqtt/embed.ts
+ * (the engine in this process) and attached/attach.ts (an external engine) add the rest. Parts tell
+ * each other what happened by events, and the last part that was opened is closed first. This file
+ * decides nothing.
  */
 
 import { constants } from 'node:fs';
@@ -33,10 +34,10 @@ import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
 import type { BrokerSettings } from './settings.ts';
 
-/** Its ports; those of MQTT are null on an engine of somebody else. */
+/** The ports that it listens on; those of MQTT are null on an external engine. */
 export interface RunningBroker extends Doors {
   readonly httpPort: number;
-  /** Reads the credentials file now; null: there is none. It never rejects: the log says what failed. */
+  /** Reads the credentials file now; null without one. Never rejects: failures are logged. */
   readonly reload: (() => Promise<void>) | null;
   close(): Promise<void>;
 }
@@ -74,7 +75,7 @@ async function compose(
   return { ...doors, httpPort: http.port, reload: credentials && (() => credentials.reload()) };
 }
 
-/** What is there before an engine. */
+/** The parts that exist before an engine. */
 async function openParts(settings: BrokerSettings, closers: Closers): Promise<Parts> {
   const { dataFolder, credentialsFile, certificateFiles, log } = settings;
   const credentials =
@@ -83,8 +84,8 @@ async function openParts(settings: BrokerSettings, closers: Closers): Promise<Pa
       : closers.with(await LiveCredentials.open(credentialsFile, log));
   const certificates = certificateFiles && closers.with(Certificates.open(certificateFiles, log));
   await openDataFolder(dataFolder);
-  // First the database with the lock: a second broker must not touch the chunks of the first, or
-  // end its session on an engine.
+  // The database with the lock comes first: a second broker must not touch the chunks of the first,
+  // or end its session on an engine.
   const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
   const trust = settings.trust && new LiveTrust(settings.trust);
   if (trust) walkTrust(trust, control, log);
@@ -100,7 +101,7 @@ async function makeEngine(parts: Parts): Promise<BrokerEngine> {
   return await makeAttached(engine, { ...parts, trust });
 }
 
-/** Null: this broker leads no rollouts. */
+/** Null when this broker leads no rollouts. */
 async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedController | null> {
   const { settings, closers, control, trust, fleet, counters, events } = parts;
   const { dataFolder, log } = settings;
@@ -114,7 +115,10 @@ async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedContr
   return closers.with(lead);
 }
 
-/** All databases but `garbage/`, whose marks may be lost: a restored broker waits its keep time. */
+/**
+ * All databases but `garbage/`, whose marks may be lost: a restored broker waits its keep time
+ * again.
+ */
 async function openBackups(
   { settings, control }: Parts,
   { databases, disk: chunks }: BrokerEngine,
@@ -125,7 +129,7 @@ async function openBackups(
   return await openBackupDoor({ ...settings, source });
 }
 
-/** What the API and the metrics show alike. */
+/** Views that the API and the metrics share. */
 interface Views {
   rollouts(): RolloutView[];
   expiry(): ExpiryView;
@@ -176,7 +180,7 @@ async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<H
       read: engine.garbage.read,
     }),
     retire: async (robot) => {
-      // The state last: while that stands, the command can be said again.
+      // The state is removed last: while it exists, the command can be repeated.
       for (const leaf of ['online', 'state'] as const)
         await engine.port.publishOwn(robotTopic(robot, leaf), new Uint8Array());
     },

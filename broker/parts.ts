@@ -1,6 +1,6 @@
 /**
- * Names the parts of a broker: those that are there before an engine, and what the composition root
- * (compose.ts) asks of either engine. mqtt/embed.ts and attached/attach.ts make one.
+ * Types of the parts of a broker: those that exist before an engine, and what compose.ts asks of
+ * either engine. mqtt/embed.ts and attached/attach.ts create one.
  */
 
 import type { Problem } from '../shared/base/errors.ts';
@@ -25,7 +25,9 @@ import type { BrokerSettings } from './settings.ts';
 export interface Parts {
   readonly settings: BrokerSettings;
   readonly closers: Closers;
-  /** With the certificates they decide who may connect; null: the broker was given none. */
+  /**
+   * Decide, together with the certificates, who may connect; null when the broker was given none.
+   */
   readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
   readonly control: ControlStore;
@@ -35,37 +37,40 @@ export interface Parts {
   readonly events: BrokerEvents;
 }
 
-/** Chunks in --data, to be counted and backed up; others use them through `garbage.chunks`. */
+/** Chunks in --data, for counts and backups; every other use goes through `garbage.chunks`. */
 export type ChunkDisk = BackupSource['chunks'] & {
   readonly bytesStored: number;
   readonly chunksStored: number;
 };
 
-/** An engine and what only it has. It is made first, and started when all that hears of it is there. */
+/**
+ * An engine and the parts that only it has. It is created first and started when all of its
+ * listeners exist.
+ */
 export interface BrokerEngine {
   readonly port: EnginePort;
-  /** False when another controller may lead on it already. */
+  /** False when another controller may already lead on this engine. */
   readonly isAlone: boolean;
   readonly disk: ChunkDisk;
   readonly garbage: Collecting;
-  /** Its databases by their folder in --data, for a backup. */
+  /** Its databases, by their folder in --data, for a backup. */
   readonly databases: Readonly<Record<string, Snapshotted>>;
-  /** Null: the engine of somebody else keeps them. */
+  /** Null when the external engine keeps the sessions. */
   readonly sessions: SessionsPort | null;
   readonly gauges: EngineGauges;
-  /** Whether it holds the chunks of a rollout; null where they are in --data anyway. */
+  /** True when it holds the chunks of a rollout; null when they are in --data anyway. */
   storeOf(rollout: string): StoreState | null;
-  /** The announcement that was not taken over because it has expired; null when there is none. */
+  /** The announcement that was refused because it has expired; null when there is none. */
   expired(): Announcement | null;
-  /** Rejects while its disk takes nothing; says what is wrong while there is no link to it. */
+  /** Rejects while the disk takes no writes; returns a problem while the engine is unreachable. */
   isHealthy(): Promise<true | Problem>;
-  /** Other credentials are in force: who could not come in with them goes. */
+  /** The credentials have changed: disconnects clients that they no longer allow. */
   endOutdated(): void;
   /**
-   * Connects the parts to it; closes them again with the broker.
+   * Connects the parts to the engine; closing the broker closes them.
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED
    */
   start(): Promise<void>;
-  /** Lets clients in, last of all. @throws DroverError LISTEN_FAILED */
+  /** Accepts clients; called last. @throws DroverError LISTEN_FAILED */
   listen(): Promise<Doors>;
 }

@@ -1,6 +1,6 @@
 /**
- * Settings of a broker. The command line resolves them once (commands/serve-settings.ts); the parts
- * take what they need of them by reference.
+ * Settings of a broker. The command line resolves them once (commands/serve-settings.ts), and the
+ * parts refer to them.
  */
 
 import type { Log } from '../shared/base/ports.ts';
@@ -18,17 +18,20 @@ export interface BrokerSettings {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly httpPort: number;
-  /** With them WebSocket and HTTP speak TLS as well. */
+  /** With certificates, WebSocket and HTTP use TLS as well. */
   readonly certificateFiles: CertificateFiles | null;
   readonly credentialsFile: string | null;
-  /** An attached engine needs one: anybody may write there, and only what verifies is shown. */
+  /**
+   * Required with an external engine: anybody may write there, and only verified messages are
+   * shown.
+   */
   readonly trust: TrustRoot | null;
   /** Keys of the transparency log and its witnesses; null: its lines are not proven here. */
   readonly logPolicy: LogPolicy | null;
   readonly storeBytesMax: number;
-  /** How long chunks that nothing announced needs are kept; null: for ever. */
+  /** How long chunks that no announced bundle needs are kept; null keeps them for ever. */
   readonly keepUnannouncedMs: number | null;
-  /** Null: this broker leads no rollouts. */
+  /** Null when this broker leads no rollouts. */
   readonly lead: LeadOptions | null;
   readonly engine: EmbeddedSettings | AttachedSettings;
   readonly log: Log;
@@ -41,13 +44,13 @@ export interface EmbeddedSettings {
   readonly connectionsMax: number;
   /** Origins of web pages that may connect over WebSocket. */
   readonly wsOrigins: readonly string[];
-  /** Of chunks, to all clients together; null for as fast as it goes. */
+  /** Bytes of chunks to all clients together; null for no limit. */
   readonly bytesPerSecondMax: number | null;
-  /** Null: no broker stands above this one. */
+  /** Null when this broker is no relay. */
   readonly upstream: UpstreamOptions | null;
 }
 
-/** An engine of somebody else. */
+/** An external engine. */
 export interface AttachedSettings {
   readonly kind: 'attached';
   readonly address: EngineAddress;

@@ -134,7 +134,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   })),
   {
     ...{ method: 'GET', path: '/sessions', who: READERS },
-    purpose: 'MQTT sessions that outlive their connections; not on an engine of somebody else',
+    purpose: 'MQTT sessions that outlive their connections; not on an external engine',
     answer: ['sessions'],
   },
   {
@@ -145,7 +145,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/engine', who: READERS },
-    purpose: 'the MQTT engine: ours, or one of somebody else with what it lacks',
+    purpose: 'the MQTT engine: ours, or an external one with what it lacks',
     answer: ['engine'],
   },
   {

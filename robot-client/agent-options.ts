@@ -1,4 +1,4 @@
-/** Options of an agent: options.ts reads them from a command line, tests write them down. */
+/** Options of an agent: options.ts reads them from a command line, tests write them directly. */
 
 import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';
 import type { EpochMs, RobotId } from '../shared/base/ids.ts';
@@ -12,38 +12,38 @@ import type { Disk } from './install/disk-port.ts';
 export interface AgentOptions {
   readonly robot: RobotId;
   readonly roots: readonly { readonly component: string; readonly root: string }[];
-  /** Of the image; a newer one that was accepted is on the disk. */
+  /** The root of the image; a newer accepted one is on the disk. */
   readonly trust: TrustRoot;
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
-  /** It takes only what this policy says is logged; any release when it is left out. */
+  /** The agent takes only bundles that this policy accepts as logged; without it, any. */
   readonly logPolicy?: LogPolicy | null | undefined;
   readonly hooksFolder: string;
-  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;
-  /** When the robot may be taken out of service; at any time when it is left out. */
+  /** When the robot may be taken out of service; by default at any time. */
   readonly interlock?: InterlockRules | undefined;
   readonly bootsMax: number;
   readonly adoptVersion: string;
-  /** An idle robot reports this often; `reportHeartbeatMs` of the limits when it is left out. */
+  /** Interval of an idle robot's reports in ms; default `reportHeartbeatMs` of the limits. */
   readonly reportHeartbeatMs?: number | undefined;
   /** Orders are asked for again about this often; `ordersLookMs` when it is left out. */
   readonly ordersLookMs?: number | undefined;
   /** Progress is reported at most this often; `reportIntervalMs` when it is left out. */
   readonly reportIntervalMs?: number | undefined;
-  /** Between two looks at the health of what runs; 0 for none. */
+  /** Interval of the health checks of a confirmed version in ms; 0 for none. */
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
-  /** Makes the link; one over MQTT when it is left out. */
+  /** Opens the link; by default over MQTT. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;
-  /** Locks of the roots; left out by who has no other agent to fear. */
+  /** Locks of the roots; absent where no other agent can run. */
   readonly claims?: Claims | undefined;
   /** Null on a robot without zstd: it takes full payloads. */
   readonly patchProgram?: PatchProgram | null | undefined;
-  /** The wall clock; `Date.now` when it is left out. It may be wrong by years and jump. */
+  /** The wall clock; default `Date.now`. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
   readonly log: Log;
 }

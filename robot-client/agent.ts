@@ -1,6 +1,6 @@
 /**
- * The robot's agent: one link, one memory of what was accepted, any number of components. It takes
- * orders from the fleet (orders.ts) and reports to it.
+ * The robot's agent: one link, one memory of accepted documents, any number of components. It takes
+ * orders of the fleet (orders.ts) and reports to it.
  */
 
 import { inBackground } from '../shared/base/in-background.ts';
@@ -126,7 +126,7 @@ export class Agent {
     });
   }
 
-  /** Goes on where the disk says, then connects. Resolves before the link is up. */
+  /** Continues from the state on the disk, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
     await this.#components.open();
@@ -161,7 +161,7 @@ export class Agent {
   }
 
   /**
-   * Says goodbye, so that the will need not.
+   * Takes leave, so that no will is published.
    * @returns false when something still writes under a root: its lock has to stay
    */
   async close(): Promise<boolean> {
@@ -181,7 +181,10 @@ export class Agent {
     return ended.size === this.#options.roots.length;
   }
 
-  /** Nothing is swapped where the application cannot be heard. Null when the usual socket is open. */
+  /**
+   * Nothing is swapped while the application cannot reach the socket. Null when the usual socket is
+   * open.
+   */
   hold(door: ClosedDoor | null): void {
     inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
@@ -190,7 +193,7 @@ export class Agent {
     return this.#components;
   }
 
-  /** Components as the fleet and people are told of them. */
+  /** The components as reports show them. */
   get #views(): ComponentView[] {
     return this.#unheard.over(this.#components.views, this.#inbox.announcement);
   }
@@ -292,8 +295,8 @@ export class Agent {
       await this.#listen();
       await this.#sendRetained('online', encodeMessage({ online: true }));
     } catch (error) {
-      // A link that went away again is followed by another `onUp`; a cluster that has just lost a
-      // node refuses for a while, and other refusals are for a person, who may mend them.
+      // A lost link is followed by another `onUp`. A cluster that has just lost a node refuses for a
+      // while; other refusals wait for an operator.
       this.#log.warn({ problem: toProblem(error) }, 'could not subscribe to announcements');
       setTimeout(() => void (this.#wire?.isUp && this.#onUp()), LIMITS.retrySoonMs).unref();
       return;
@@ -304,7 +307,10 @@ export class Agent {
     inBackground(this.#log, 'send events', this.#flush());
   }
 
-  /** The broker delivers orders once more. Never waited for in a message: it comes behind that. */
+  /**
+   * Subscribes again, so that the broker delivers orders again. Never awaited in a message: it
+   * comes behind that.
+   */
   #askAgain(): void {
     if (this.#wire?.isUp) this.#listen().catch(this.#untold('subscription'));
   }
@@ -344,7 +350,7 @@ export class Agent {
     await this.#outbox.flush((event) => this.#link().send(topic, event, { retain: false, qos: 1 }));
   }
 
-  /** What could not be told now is told by the next report: an install never waits for it. */
+  /** The next report contains what could not be sent now: an install never waits for it. */
   async #tolerate(what: string, request: Promise<unknown>): Promise<void> {
     await request.catch(this.#untold(what));
   }

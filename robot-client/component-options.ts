@@ -1,4 +1,6 @@
-/** The settings and callbacks of one component: the agent fills them in, tests write them down. */
+/**
+ * The settings and callbacks of one component: the agent fills them in, tests write them directly.
+ */
 
 import type { EpochMs } from '../shared/base/ids.ts';
 import type { RobotEventFields } from '../shared/formats/messages.ts';
@@ -25,17 +27,17 @@ export interface ComponentOptions extends Pick<
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;
-  /** Lock of the root; left out by who has no other agent to fear. */
+  /** Lock of the root; absent where no other agent can run. */
   readonly claims?: Claims | undefined;
   readonly log: Log;
-  /** Time that `close` waits for an effect that runs; `closeWaitMs` when it is left out. */
+  /** Time in ms that `close` waits for a running effect; default `closeWaitMs`. */
   readonly closeWaitMs?: number | undefined;
   /** The wall clock; it may be wrong by years and jump. */
   now(): EpochMs;
-  /** Something that a report would show has changed; `urgent` for transitions. */
+  /** A fact in the report has changed; `urgent` for transitions. */
   onChange(urgent: boolean): void;
   tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void>;
   wantPackage(wanted: NonNullable<Decision['wantedPackage']>, version: string | null): void;
-  /** The component is idle again: what is announced should be looked at anew. */
+  /** The component is idle again: call `consider` with the current announcement. */
   onIdle(): void;
 }

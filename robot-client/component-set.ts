@@ -1,6 +1,6 @@
 /**
- * All components of one robot. Whatever one of them meets, the others are read, started, considered
- * and closed: a failure stays with the component that has it, which tells it.
+ * All components of one robot. A failure of one stays with that one, which reports it; the others
+ * are still read, started, considered and closed.
  */
 
 import type { Problem } from '../shared/base/errors.ts';
@@ -13,7 +13,7 @@ export class ComponentSet {
   readonly all: readonly Component[];
   readonly #log: Log;
   #noteRead = (): void => undefined;
-  /** Resolves when each component was read. Before that nothing is known of what the robot runs. */
+  /** Resolves when each component was read. Before that it is unknown what the robot runs. */
   readonly whenRead = new Promise<void>((resolve) => {
     this.#noteRead = resolve;
   });
@@ -27,7 +27,7 @@ export class ComponentSet {
     return this.all.map((component) => component.view);
   }
 
-  /** No effect runs before all of them were read. Never rejects. */
+  /** No effect runs before all components were read. Never rejects. */
   async open(): Promise<void> {
     await this.#each('read', (component) => component.load());
     this.#noteRead();
@@ -54,7 +54,10 @@ export class ComponentSet {
     await this.#each('refuse', (component) => component.refuse(problem, how));
   }
 
-  /** The names of those that end in order: open, and nothing of them runs. Never rejects. */
+  /**
+   * @returns names of the components that ended in order: open, and without a running effect. Never
+   *   rejects.
+   */
   async close(): Promise<ReadonlySet<string>> {
     const ended = new Set<string>();
     await this.#each('close', async (component) => {
@@ -63,13 +66,13 @@ export class ComponentSet {
     return ended;
   }
 
-  /** Side by side: a disk that hangs under one root holds up no other. */
+  /** In parallel: a disk that hangs under one root delays no other. */
   async #each(what: string, run: (component: Component) => Promise<unknown>): Promise<void> {
     const tried = async (component: Component): Promise<void> => {
       try {
         await run(component);
       } catch (error) {
-        // The component has told the fleet; this is for whoever reads the log.
+        // The component has reported it; this line is for the log.
         this.#log.debug({ component: component.name, what, error: String(error) }, 'left out');
       }
     };

@@ -1,6 +1,6 @@
 /**
  * The imperative shell around the machine, for one component: takes one event at a time, steps,
- * persists, runs the effects, tells. There is no decision in it.
+ * persists, runs the effects, reports. This file decides nothing.
  */
 
 import type { Announcement } from '../shared/formats/announcement.ts';
@@ -44,7 +44,7 @@ export class Component {
   readonly #word: ReadyWord;
   readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
-  /** Considered last; and the one beside which another document was refused, until a newer. */
+  /** Considered last; after a refusal of another document it stays until a newer one. */
   #considered: Announcement | null = null;
   #refusedBeside: Announcement | null = null;
   #confirm: (() => void) | null = null;
@@ -58,7 +58,7 @@ export class Component {
     this.#word = new ReadyWord(options);
     this.#live = new LiveView(options);
     const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
-    this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // the queue tells
+    this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
   }
 
@@ -92,10 +92,10 @@ export class Component {
     };
   }
 
-  /** Reads what the disk remembers. No effect runs before all components are read. */
+  /** Reads the state from the disk. No effect runs before all components are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
-    // Before the state: what is told never mixes old and new. Of another's root nothing is told.
+    // Before the state: reports never mix old and new, nor show the root of another component.
     const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
     if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
@@ -104,7 +104,7 @@ export class Component {
     this.#loaded = true;
   }
 
-  /** Goes on from what `load` read. */
+  /** Continues from what `load` read. */
   async start(): Promise<void> {
     if (!this.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
@@ -122,7 +122,7 @@ export class Component {
     this.#closed = true;
     this.#effects.abort('agent stops');
     await this.#queue.idle();
-    this.#effects.abort('agent stops'); // what the last event began
+    this.#effects.abort('agent stops'); // ends the effect of the last event
     this.#live.close();
     this.#keeper.close();
     const hasEnded = await this.#effects.settle(this.#options.closeWaitMs ?? LIMITS.closeWaitMs);
@@ -131,7 +131,7 @@ export class Component {
     return hasEnded;
   }
 
-  /** Looks at an announcement (or at none that is valid) and acts on what it means here. */
+  /** Judges an announcement (or the absence of a valid one) and acts on it. */
   consider(announcement: Announcement | null, heard: HeardFacts): Promise<void> {
     return this.#enqueue(async () => {
       if (this.#state.phase === 'idle') this.#live.passed();
@@ -156,14 +156,14 @@ export class Component {
     await this.#act(decideOffered(announcement, on), now);
   }
 
-  /** Looks at the slots again: a person may have changed them. What is wrong is told once. */
+  /** Reads the slots again: a person may have changed them. A problem is reported once. */
   async #refreshSlots(): Promise<void> {
     const { isNew, problem } = await this.#slots.refresh(this.#now());
     await this.#noteLedBack();
     if (isNew) await this.#warn('slots are not as they were left', problem);
   }
 
-  /** A person went back by hand: told, and not undone. */
+  /** A person went back by hand: that is reported, and not undone. */
   async #noteLedBack(): Promise<void> {
     const [before, next] = [this.#state, ledBack(this.#state, this.#slots.slots, this.#now())];
     if (!next?.lastProblem) return;
@@ -173,7 +173,7 @@ export class Component {
     await this.#warn('active was led back by hand', problem, { before });
   }
 
-  /** Slots and disk as they are now, for who is about to be told, and at each heartbeat. */
+  /** Reads slots and disk again, before a report and at each heartbeat. */
   refresh(): Promise<void> {
     return this.#enqueue(async () => {
       if (!this.isOpen) return;
@@ -183,7 +183,7 @@ export class Component {
     });
   }
 
-  /** A rollout that was taken back goes before everything that is offered. */
+  /** A recalled rollout comes before every offer. */
   async #obeyRecall({ progress, toldBy }: HeardFacts): Promise<boolean> {
     const { active, rollback } = this.#slots;
     const [now, { job, installed }] = [this.#now(), this.#state];
@@ -197,8 +197,8 @@ export class Component {
   }
 
   /**
-   * The agent refused a whole announcement: shown and told once for each new reason.
-   * @param stays shown until an announcement is accepted, whatever the one that holds says
+   * The agent refused a whole announcement: shown, and reported once for each new reason.
+   * @param stays shown until an announcement is accepted, whatever the current one says
    */
   refuse(
     problem: Problem,
@@ -210,14 +210,14 @@ export class Component {
     });
   }
 
-  /** Nothing is swapped while the application cannot be heard; it is told and shown. */
+  /** While the application cannot reach the socket nothing is swapped, which is reported. */
   async hold(door: ClosedDoor | null): Promise<void> {
     this.#word.hold(door, this.#now());
     const problem = this.#word.held?.problem ?? null;
     await this.#enqueue(() => this.#warn('nothing is swapped', problem));
   }
 
-  /** Resolves when a later start knows that the application says so here. */
+  /** Resolves when a later start will know that the application uses POST /ready here. */
   ready(said: Ready): Promise<void> {
     return this.#word.say(said, this.isOpen);
   }
@@ -233,7 +233,7 @@ export class Component {
     return this.#change((state) => unblocked(state, version));
   }
 
-  /** A person wants what failed to be tried again now; returns whether anything waited for it. */
+  /** Retries at once; returns true when something waited for another attempt. */
   async retry(): Promise<boolean> {
     if (this.#state.phase !== 'stuck') return await this.#change(retriedNow);
     await this.#dispatch({ kind: 'retried' });
@@ -270,7 +270,7 @@ export class Component {
     this.#live.wait(waitingFor, wakeAtMs);
   }
 
-  /** False while the disk refuses: told, and looked at again. A root that opens is begun with. */
+  /** False while the disk refuses: reported, and tried again. A root that opens is started. */
   async #hasRoot(): Promise<boolean> {
     const [wasOpen, { problem: before }] = [this.isOpen, this.#root];
     if (wasOpen && !before) return true;
@@ -280,7 +280,7 @@ export class Component {
       this.#live.wakeIn(LIMITS.retrySoonMs);
       await this.#noteRefusal(problem, null);
     } else this.#live.accept();
-    if (isOpen && !wasOpen) void this.start().catch(() => {}); // behind this; the queue tells
+    if (isOpen && !wasOpen) void this.start().catch(() => {}); // queued
     return wasOpen && !problem;
   }
 
@@ -289,7 +289,7 @@ export class Component {
     await this.#warn('refused', problem, { version });
   }
 
-  /** Logged, told to the fleet and shown; null: what was wrong is over. */
+  /** Logged, reported and shown; null when the problem is over. */
   async #warn(
     what: string,
     problem: Problem | null,
@@ -313,7 +313,7 @@ export class Component {
     });
   }
 
-  /** Shown in what is reported, logged once for each new reason, and tried again after a while. */
+  /** Shown in reports, logged once for each new reason, and retried after a while. */
   #failed(error: unknown, how = { hasEffectEnded: false }): void {
     this.#claim.failed(this.#state.phase, how);
     const problem = toProblem(error);
@@ -337,7 +337,7 @@ export class Component {
     const given = [before, taken, this.#now()] as const;
     const { state: after, effects } = traced(`step ${this.name}`, step, given);
     const unkept = await this.#keeper.keep(after);
-    // Nothing may be swapped that the disk does not remember.
+    // Nothing may be swapped that the disk has not stored.
     if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
@@ -357,7 +357,7 @@ export class Component {
     this.#options.onChange(true);
   }
 
-  /** A disk that is back gets the state that it refused; the fleet is told until it has it. */
+  /** A disk that works again gets the state that it refused; until then the problem is reported. */
   async #keepAgain(): Promise<void> {
     const { unkept } = this.#keeper;
     if (!unkept || !this.isOpen) return;

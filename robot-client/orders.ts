@@ -1,7 +1,7 @@
 /**
- * Orders of the fleet: announcements, progress and new trust roots. Each is opened (signatures
- * first), remembered, and handed to the components. What is refused because of the robot itself,
- * such as its clock or its disk, is looked at again.
+ * Handles the orders of the fleet: announcements, progress and new trust roots. Each is verified,
+ * stored, and passed to the components. A document that was refused because of the robot itself,
+ * such as its clock or its disk, is tried again.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,11 +30,13 @@ export interface OrdersOptions {
   readonly trustFile: TrustFile;
   readonly log: Log;
   now(): EpochMs;
-  /** Another robot with this id takes turns on the link, and each turn brings the list again. */
+  /**
+   * True when another robot uses this id: the link alternates, and each time brings the list again.
+   */
   isTwin(): boolean;
   readonly unheard: Unheard;
   readonly progressTopics: ProgressTopics;
-  /** What a report would show has changed. */
+  /** A fact in the report has changed. */
   onUnheard(): void;
   /** A new trust root was accepted. */
   onTrust(): void;
@@ -117,7 +119,7 @@ export class Orders {
     this.#options.log.info({ version }, 'new trust root accepted');
     await this.#options.inbox.followTrust(before);
     this.#options.onTrust();
-    this.#options.askAgain(); // what was refused under the old keys may hold now
+    this.#options.askAgain(); // documents refused under the old keys may be valid now
   }
 
   async #onAnnouncement(topic: string, payload: Uint8Array): Promise<void> {
@@ -172,25 +174,25 @@ export class Orders {
     if (isNews) this.#options.onUnheard();
   }
 
-  /** Shown at once; told to the fleet once a while for each code. */
+  /** Shown at once; reported once in a while for each code. */
   async #refuse(problem: Problem): Promise<void> {
     const isTold = this.#bounds.mayTell(problem.code, performance.now());
     await this.#options.components.refuse(problem, { stays: true, isTold });
   }
 
-  /** What is wrong with the robot and not with the document may be right in a while. */
+  /** A fault of the robot, not of the document, may pass: the document is tried again. */
   #lookAgain(problem: Problem, topic: string, payload: Uint8Array): void {
     if (CATALOGUE[problem.code].retry === 'later') this.#refusedRetry.keep(topic, payload);
   }
 
-  /** Hands what holds now to the components. */
+  /** Passes the current documents to the components. */
   async consider(): Promise<void> {
     if (this.#closed) return;
     try {
       // All of one instant: a progress without its `completeSince` would count from now on.
       const { unanswered } = this.#options.progressTopics;
       const heard = { ...this.#options.inbox.heard, unanswered };
-      // A recall holds without an announcement: it undoes what was announced once.
+      // A recall holds without an announcement: it undoes an earlier one.
       await this.#options.components.consider(null, heard);
       const announcement = this.#options.inbox.currentAnnouncement(this.#options.now());
       if (announcement) await this.#options.components.consider(announcement, heard);

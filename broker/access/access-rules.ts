@@ -1,9 +1,8 @@
 /**
- * Access rights as data: the one source of the decisions of our own broker (access.ts), of
- * mosquitto's acl_file and of the permissions of NATS (acl-mosquitto.ts, acl-nats.ts). A right
- * given anywhere else is a mistake, since two engines would then answer differently. Sans-I/O.
- *
- * Patterns are MQTT filters in which `{robot}` stands for the id of the robot that asks.
+ * Access rights as data: the one source for the decisions of our own broker (access.ts), for
+ * mosquitto's acl_file and for the permissions of NATS (acl-mosquitto.ts, acl-nats.ts). No right
+ * may be given anywhere else, or two engines would answer differently. Patterns are MQTT filters in
+ * which `{robot}` stands for the id of the robot that asks. Sans-I/O.
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';
@@ -17,7 +16,7 @@ import {
   UPDATES_TOPIC,
 } from '../../shared/formats/topics.ts';
 
-/** `anyone` is everybody on an engine without users, `broker` is `drover-broker --engine`. */
+/** `anyone` is every client of an engine without users, `broker` is `drover-broker --engine`. */
 export type AccessRole = 'anyone' | 'publisher' | 'robot' | 'technician' | 'relay' | 'broker';
 
 export interface AccessRules {
@@ -26,14 +25,14 @@ export interface AccessRules {
 }
 
 export const ROBOT_VARIABLE = '{robot}';
-/** By address only where the engine can tell: mosquitto and NATS cannot refuse the sweep. */
+/** Only exact addresses, where the engine can enforce it: mosquitto and NATS cannot refuse `+`. */
 const CHUNKS = `${CHUNKS_ROOT}/+`;
 const leaves = (robot: string): string[] =>
   ['state', 'online', 'events', 'want'].map((leaf) => `fleet/robots/${robot}/${leaf}`);
 
 const OWN = leaves(ROBOT_VARIABLE);
 const ALL_ROBOTS = leaves('+');
-/** What rollout keys have signed, and who leads. */
+/** Documents that rollout keys sign, and the lease. */
 const CONTROL = [UPDATES_TOPIC, LEASE_TOPIC, PROGRESS_FILTER, TRUST_FILTER];
 
 export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
@@ -47,12 +46,12 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
     subscribe: ['fleet/#', CHUNKS],
   },
   technician: { publish: [], subscribe: ['fleet/#', '$SYS/#', CHUNKS] },
-  /** It leads and heals, and speaks for no robot. */
+  /** It leads and repairs, and publishes for no robot. */
   broker: {
     publish: [...CONTROL, CHUNKS],
     subscribe: [...CONTROL, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
   },
-  /** It carries reports up and reads what goes down. */
+  /** It carries reports up and reads control messages. */
   relay: {
     publish: [...ALL_ROBOTS, RELAY_FILTER],
     subscribe: [...CONTROL, 'fleet/robots/+/want', CHUNKS],
@@ -60,7 +59,7 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
   robot: { publish: OWN, subscribe: [...CONTROL, ...OWN, CHUNKS] },
 };
 
-/** The rules with the id of this robot in them; without one, patterns that need it are dropped. */
+/** The rules for this robot id; without one, patterns that need it are dropped. */
 export function rulesOf(role: AccessRole, robot: RobotId | null): AccessRules {
   const fill = (patterns: readonly string[]): string[] =>
     patterns
@@ -82,14 +81,14 @@ export function patternCovers(pattern: string, filter: string): boolean {
   return levels.length === asked.length;
 }
 
-/** Who logs in on a stock engine, for what is made out of the rules. */
+/** A user of a stock engine, for whom rules are rendered. */
 export interface EngineUser {
   readonly username: string;
   readonly role: Exclude<AccessRole, 'anyone'>;
   readonly robot: RobotId | null;
 }
 
-/** Those that every fleet on a stock engine has; robots and others come from a credentials file. */
+/** Users that every fleet on a stock engine has; robots and others come from a credentials file. */
 export const ENGINE_USERS: readonly EngineUser[] = [
   { username: 'drover-publisher', role: 'publisher', robot: null },
   { username: 'drover-broker', role: 'broker', robot: null },

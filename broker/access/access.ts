@@ -1,8 +1,8 @@
 /**
- * Decides what each client may publish and subscribe on our own broker: the rules of
- * access-rules.ts, and what only it can tell. Pure, and closed by default: what no rule allows is
- * denied with its reason. Nobody, whatever the role, may subscribe to a filter that would sweep the
- * chunk store, since one such subscription asks for everything that is stored. Sans-I/O.
+ * Decides what each client may publish and subscribe on our own broker, by the rules of
+ * access-rules.ts and by facts that only this broker has. Denied by default, with a reason. No role
+ * may subscribe to a filter that matches all chunks, since one such subscription asks for
+ * everything that is stored. Sans-I/O.
  */
 
 import { isRobotId, type RobotId } from '../../shared/base/ids.ts';
@@ -13,14 +13,14 @@ import { patternCovers, rulesOf, type AccessRole, type AccessRules } from './acc
 
 export type Role = Exclude<AccessRole, 'anyone' | 'broker'>;
 
-/** `anyone` exists only on a broker that was given no credentials file. */
+/** `anyone` exists only on a broker without a credentials file. */
 export type Identity =
   | { readonly kind: 'anyone' }
   | {
       readonly kind: 'user';
       readonly username: string;
       readonly role: Role;
-      /** The robot that this credential belongs to; null for other roles. */
+      /** The robot that owns this credential; null for other roles. */
       readonly robot: RobotId | null;
     };
 
@@ -37,7 +37,7 @@ export const isLoopback = (host: string): boolean => LOOPBACK.includes(host);
 
 const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
 
-/** Why a role may not publish what it has no rule for. */
+/** Why a role may not publish on a topic without a rule. */
 const NO_PUBLISH: Readonly<Record<Role, string>> = {
   technician: 'a technician only reads',
   publisher: 'only a robot reports for itself',
@@ -55,8 +55,10 @@ export function decidePublish(identity: Identity, clientId: string, text: string
   return deny(isOther ? `${clientId} is not that robot` : NO_PUBLISH[identity.role]);
 }
 
-/** Refusals pass no wildcard such as `fleet/#`: the engine hands each to its one client and never
- * routes it. */
+/**
+ * Refusals match no wildcard such as `fleet/#`: the engine hands each to its one client and never
+ * routes it.
+ */
 export function decideSubscribe(
   identity: Identity,
   clientId: string,
@@ -71,7 +73,7 @@ export function decideSubscribe(
   if (filter.startsWith('fleet/refusals')) return deny('refusals of other connections');
   const grants = (pattern: string): boolean =>
     patternCovers(pattern, filter) &&
-    // Without a wildcard for all that is below, only real topics or the very filter of the rule.
+    // A filter with a wildcard is allowed only when a rule names it or its pattern ends in `#`.
     (pattern.endsWith('#') || pattern === filter || topic !== null);
   if (rulesFor(identity).subscribe.some(grants)) return ALLOW;
   if (identity.kind === 'user' && identity.role === 'robot' && topic?.kind === 'robot') {
@@ -81,7 +83,7 @@ export function decideSubscribe(
 }
 
 /**
- * Whether a message of this topic may be handed to this client, however it came to be queued: a
+ * Decides whether a message of this topic may be sent to this client, however it was queued: a
  * session can be taken over with its client id, or outlive a change of roles.
  */
 export function decideReceive(identity: Identity, clientId: string, text: string): AccessDecision {
@@ -93,17 +95,17 @@ const rulesFor = (identity: Identity): AccessRules =>
 
 /** Facts by which a broker decides on a client id. */
 export interface ClientIdFacts {
-  /** The user that is connected with it now. */
+  /** The user that is connected with this id now. */
   readonly holder: Identity | null;
-  /** True for a name of the credentials file. */
+  /** True for a user name of the credentials file. */
   isUser(name: string): boolean;
 }
 
 /**
- * Decides whether a user may have a client id. One that is in use belongs to its user. Those that
- * our programs use, and those that are the name of a user, belong to the user that the credentials
- * name, also before that one has ever been here: otherwise one robot could keep a site or all other
- * robots from connecting.
+ * Decides whether a user may use a client id. An id in use belongs to its user. An id that our
+ * programs use, or that is the name of a user, belongs to the user that the credentials name, even
+ * before that user has connected: otherwise one robot could keep a site or all other robots from
+ * connecting.
  */
 export function decideClientId(
   identity: Identity,
@@ -134,23 +136,22 @@ export function decideClientId(
 }
 
 /**
- * The user that a session belongs to, as text. A robot that comes with a certificate has no user in
- * any file.
+ * The user that a session belongs to, as text. A robot with a certificate has no user in any file.
  */
 export function ownerOf(identity: Identity, isCertified: boolean): string {
   if (identity.kind === 'anyone') return ANYONE;
   return isCertified ? `certificate:${identity.username}` : `${USER}${identity.username}`;
 }
 
-/** Owner on a broker without credentials, where no user can be told from another. */
+/** Owner on a broker without credentials, where all users count as one. */
 export const ANYONE = 'anyone';
 const USER = 'user:';
 
-/** The user name of an owner; null when the owner is in no file of credentials. */
+/** The user name of an owner; null when the owner is in no credentials file. */
 export const userOfOwner = (owner: string): string | null =>
   owner.startsWith(USER) ? owner.slice(USER.length) : null;
 
-/** A robot may come with a credential at one time and with a certificate at another. */
+/** A robot may connect with a credential at one time and with a certificate at another. */
 type User = Extract<Identity, { kind: 'user' }>;
 
 const isSame = (a: User, b: User): boolean =>

@@ -1,14 +1,14 @@
 /**
- * The access rules as mosquitto's acl_file. A robot's user name is its id there (`%u`), so one
- * set of patterns serves the whole fleet and the file need not change when a robot is added. These
- * patterns hold for every user: nobody else may be called as a robot, which is checked here.
- * Sans-I/O.
+ * Renders the access rules as mosquitto's acl_file. A robot's user name is its id there (`%u`), so
+ * one set of patterns serves the whole fleet and the file need not change when a robot is added.
+ * These patterns apply to every user, so no other user may have the name of a robot; this file
+ * checks that. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { ACCESS_RULES, ROBOT_VARIABLE, type AccessRules, type EngineUser } from './access-rules.ts';
 
-/** @throws DroverError USAGE for names that would give somebody the rights of a robot */
+/** @throws DroverError USAGE for a name that would get the rights of a robot */
 export function renderMosquittoAcl(users: readonly EngineUser[]): string {
   assertNames(users);
   const others = users.filter((user) => user.role !== 'robot');

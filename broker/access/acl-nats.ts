@@ -1,17 +1,18 @@
 /**
- * The access rules as the `authorization` block of a nats-server. NATS has no variables in
- * permissions, so each robot gets a block of its own. It is written so that what is forgotten fails
- * closed: a password that is not defined keeps the server from starting.
- * Sans-I/O.
+ * Renders the access rules as the `authorization` block of a nats-server. NATS has no variables in
+ * permissions, so each robot gets a block of its own. An omission fails closed: a password that is
+ * not defined keeps the server from starting. Sans-I/O.
  */
 
 import { rulesOf, type EngineUser } from './access-rules.ts';
 
-/** How users prove who they are: `verify_and_map` names them by the subject of their certificate. */
+/** How users authenticate: `verify_and_map` names them by the subject of their certificate. */
 export type NatsIdentity = 'password' | 'certificate';
 
-/** JetStream hands a subscription with QoS 1 its messages on a subject of its own below this. The
- * server itself refuses such a filter to MQTT clients. */
+/**
+ * JetStream delivers a subscription with QoS 1 on a subject of its own below this. The server
+ * itself refuses such a filter to MQTT clients.
+ */
 const DELIVERY = '$MQTT.sub.>';
 
 export function renderNatsAuthorization(
@@ -31,7 +32,7 @@ function renderUser(user: EngineUser, identity: NatsIdentity): string {
     identity === 'certificate'
       ? [`user: "CN=${user.username}"`]
       : [`user: "${user.username}"`, `password: $${natsPasswordVariable(user.username)}`];
-  // An empty list of what is allowed would allow everything.
+  // An empty allow list would allow everything.
   const says =
     publish.length === 0
       ? 'publish: { deny: [">"] }'
@@ -52,8 +53,8 @@ function renderUser(user: EngineUser, identity: NatsIdentity): string {
 const quoted = (texts: readonly string[]): string => texts.map((one) => `"${one}"`).join(', ');
 
 /**
- * The gateway's own translation: `/` is `.`, `+` is `*`, `#` is `>` and its parent as well. What
- * begins with `$` is no topic of MQTT there.
+ * The gateway's own translation: `/` is `.`, `+` is `*`, `#` is `>` and its parent as well. A
+ * subject that begins with `$` is no MQTT topic there.
  */
 export function subjectsOf(filter: string): string[] {
   if (filter.startsWith('$')) return [];

@@ -1,7 +1,7 @@
 /**
- * The broker's certificate, its key, and the authority whose certificates robots may show. Renewed
- * files are taken up by themselves: new connections get them, and the fleet that is connected stays
- * connected. Files that do not fit together (half of a renewal) change nothing and are told.
+ * The broker's certificate, its key, and the authority of robot certificates. Renewed files are
+ * loaded by themselves: new connections use them, and existing connections stay. Files that do not
+ * fit together (half of a renewal) change nothing and are logged.
  */
 
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
@@ -15,11 +15,11 @@ export interface CertificateFiles {
   /** PEM: the server's certificate, then those between it and its authority. */
   readonly certFile: string;
   readonly keyFile: string;
-  /** PEM: who signs the certificates of robots; null when robots show none. */
+  /** PEM: the authority of robot certificates; null when robots show none. */
   readonly clientCaFile: string | null;
 }
 
-/** What can be given another certificate while it runs. */
+/** A server whose certificate can be replaced while it runs. */
 interface Renewable {
   setSecureContext(options: SecureContextOptions): void;
 }
@@ -49,31 +49,32 @@ export class Certificates {
     return [certFile, keyFile, ...(clientCaFile === null ? [] : [clientCaFile])];
   }
 
-  /** True when robots prove who they are by a certificate. */
+  /** True when robots authenticate by certificate. */
   get asksClients(): boolean {
     return this.#files.clientCaFile !== null;
   }
 
-  /** For a server of any protocol; it decides nothing about who is let in. */
+  /** For a server of any protocol; it does not decide who is let in. */
   get serverOptions() {
     return {
       ...this.#contents,
       minVersion: 'TLSv1.2',
       requestCert: this.asksClients,
-      // Who shows none may still have a credential; who shows a bad one is told apart below.
+      // A client without a certificate may have a credential; an invalid certificate is refused
+      // below.
       rejectUnauthorized: false,
       handshakeTimeout: LIMITS.connectTimeoutMs,
     } as const;
   }
 
-  /** Renews this server's certificate from now on. */
+  /** Replaces this server's certificate whenever the files are renewed. */
   keepFresh(server: Renewable): void {
     this.#servers.push(server);
   }
 
   /**
-   * @returns null for a peer that showed no certificate
-   * @throws DroverError TLS_CLIENT_REFUSED for one that is not good, or names no robot
+   * @returns null for a client that showed no certificate
+   * @throws DroverError TLS_CLIENT_REFUSED for one that is invalid, or names no robot
    */
   identityOf(socket: TLSSocket): Identity | null {
     if (!this.asksClients) return null;
@@ -98,7 +99,7 @@ export class Certificates {
     try {
       this.#contents = readContents(this.#files);
     } catch (error) {
-      // The other half may come in a moment; until then the old certificate is as good as it was.
+      // The other half may follow soon; until then the old certificate is used.
       this.#log.error({ error: String(error) }, 'renewed certificate not taken, the old one stays');
       return;
     }

@@ -1,9 +1,8 @@
 /**
- * Counts the open connections of one door and decides which new one is taken. A stranger has
- * not shown who it is yet: strangers have only a part of all connections, and each address a part
- * of that, so that a flood of them leaves room for robots with a credential. A user has a share of
- * its own once it is known.
- * Sans-I/O.
+ * Counts the open connections of one listener and decides whether to take a new one. A client that
+ * has not authenticated yet is a stranger: strangers have only a part of all connections, and each
+ * address a part of that, so that a flood of them leaves room for robots with a credential. A user
+ * has a share of its own once it has authenticated. Sans-I/O.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -17,14 +16,14 @@ export interface ShareBounds {
 
 export type ShareRefusal = 'too many' | 'too many strangers' | 'too many from this address';
 
-/** Of a door where clients say who they are (MQTT). A small one keeps nothing back. */
+/** For a listener whose clients authenticate (MQTT). A small one reserves nothing. */
 export function sharesOf(total: number): ShareBounds {
   const strangers = total <= LIMITS.connectionsUnsharedMax ? total : Math.ceil(total / 2);
   const quarter = Math.ceil(strangers / 4);
   return { total, strangers, strangersPerAddress: Math.max(quarter, Math.min(strangers, 64)) };
 }
 
-/** Of a door where all stay strangers, since each request shows its own token (HTTP). */
+/** For a listener whose clients all stay strangers, since each request has its own token (HTTP). */
 export const HTTP_SHARES: ShareBounds = {
   total: LIMITS.httpConnectionsMax,
   strangers: LIMITS.httpConnectionsMax,
@@ -35,7 +34,7 @@ export const HTTP_SHARES: ShareBounds = {
 export interface Seat {
   readonly key: string;
   readonly address: string;
-  /** Undefined: a stranger. Null: known, and the broker has no users. */
+  /** Undefined: a stranger. Null: authenticated, on a broker without users. */
   user?: string | null;
 }
 
@@ -57,7 +56,7 @@ export class ConnectionShares {
 
   /**
    * @param key by which `name` finds it again; the newest connection has it
-   * @returns a seat, to be given to `close`, or why there is none
+   * @returns a seat, to be given to `close`, or the reason for a refusal
    */
   open(key: string, address: string): Seat | ShareRefusal {
     const { total, strangers, strangersPerAddress } = this.#bounds;
@@ -74,7 +73,9 @@ export class ConnectionShares {
     return seat;
   }
 
-  /** It said who it is. False when this user has its share already; it stays a stranger then. */
+  /**
+   * The client has authenticated. False when its user has no seat left; it stays a stranger then.
+   */
   name(key: string, identity: Identity): boolean {
     const seat = this.#byKey.get(key);
     if (!seat || seat.user !== undefined) return true;
@@ -102,7 +103,7 @@ export class ConnectionShares {
   }
 }
 
-/** Names that count nothing are not kept: they come from strangers. */
+/** Names whose count falls to zero are removed: they come from strangers. */
 function add(counts: Map<string, number>, name: string, more: number): void {
   const count = (counts.get(name) ?? 0) + more;
   if (count > 0) counts.set(name, count);

@@ -1,8 +1,8 @@
 /**
- * The credentials file: users, their roles, and how they prove who they are. Tokens are random and
+ * The credentials file: users, their roles, and their tokens or passwords. Tokens are random and
  * stored as SHA-256; passwords are chosen by people and stored as scrypt. An answer takes as long
- * for a user that does not exist: what has the shape of a token is only ever compared as one, so a
- * fleet of robots that lost their credentials costs no scrypt.
+ * for an unknown user. A secret with the shape of a token is only compared as a token, so a fleet
+ * of robots that lost their credentials costs no scrypt.
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
@@ -75,7 +75,7 @@ const TOKEN_SHAPE = /^[A-Za-z0-9_-]{43}$/;
 
 export interface Credentials {
   /**
-   * @returns null when user name, password or token do not fit
+   * @returns null when user name, password or token do not match
    * @throws DroverError CONNECTIONS_FULL when too many passwords wait to be checked
    */
   authenticate(
@@ -83,9 +83,9 @@ export interface Credentials {
     password: Uint8Array | undefined,
   ): Promise<Identity | null>;
   authenticateToken(token: string): Identity | null;
-  /** Whether who proved to be this could prove it again now, in the same way and the same role. */
+  /** True when the same secret would give the same identity and role now. */
   isCurrent(identity: Identity): boolean;
-  /** True while a user of this name is in the file. */
+  /** True when a user of this name is in the file. */
   has(username: string): boolean;
 }
 
@@ -102,14 +102,15 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
     return parseDocument(KIND, bytes).users;
   } catch (cause) {
     if (!(cause instanceof DroverError) || cause.code !== 'JSON_INVALID') throw cause;
-    throw new DroverError('CREDENTIALS_INVALID', cause.message, { cause }); // no signed document
+    // it is not a signed document
+    throw new DroverError('CREDENTIALS_INVALID', cause.message, { cause });
   }
 }
 
 /**
- * Adds a user, or puts it in the place of the one with its name; the first one makes the file.
- * Commands at one instant wait for each other. A file keeps its owner and its permissions: root
- * changes it, and a broker that is not root reads it.
+ * Adds or replaces a user; the first one creates the file. Concurrent commands wait for each other.
+ * A file keeps its owner and its permissions: root changes it, and a broker that is not root reads
+ * it.
  * @returns true when the file is a new one
  * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED
  */
@@ -137,17 +138,17 @@ async function readUsersIfAny(path: string): Promise<CredentialUserFields[]> {
   }
 }
 
-/** What one reading of the file says. It never changes: live-credentials.ts exchanges it. */
+/** The users of one reading of the file. It never changes: live-credentials.ts replaces it. */
 export class CredentialSet {
   readonly #byName: ReadonlyMap<string, CredentialUser>;
   readonly #byToken: ReadonlyMap<string, CredentialUser>;
   readonly #hasPasswords: boolean;
   readonly #checker: PasswordChecker;
   readonly #nobody = { token: randomBytes(TOKEN_BYTES), password: unmatchableHash() };
-  /** SHA-256 of passwords that scrypt has approved: reconnects cost no scrypt. */
+  /** SHA-256 of passwords that scrypt has accepted: reconnects cost no scrypt. */
   readonly #approved = new Map<string, Uint8Array>();
 
-  /** @param checker one for all sets of a broker: it bounds the scrypt that runs at once */
+  /** @param checker shared by all sets of a broker: it bounds the scrypt that runs at once */
   constructor(users: readonly CredentialUser[], checker: PasswordChecker) {
     this.#checker = checker;
     this.#byName = new Map(users.map((user) => [user.username, user]));
@@ -157,7 +158,7 @@ export class CredentialSet {
     this.#hasPasswords = users.some((user) => user.password_scrypt !== undefined);
   }
 
-  /** Two sets that say the same of a user give the same text; null: there is no such user. */
+  /** Equal for equal entries of two files; null when there is no such user. */
   describe(username: string): string | null {
     const user = this.#byName.get(username);
     if (!user) return null;
@@ -180,7 +181,7 @@ export class CredentialSet {
     return user && fits ? identityOf(user) : null;
   }
 
-  /** The index is by the hash of the token: what a comparison could leak is not the token. */
+  /** The index is by the hash of the token: a timing leak would not reveal the token. */
   authenticateToken(token: string): Identity | null {
     const user = this.#byToken.get(sha256Hex(utf8(token)));
     return user ? identityOf(user) : null;
@@ -206,12 +207,12 @@ function identityOf(user: CredentialUser): Identity {
   return { kind: 'user', username, role, robot: role === 'robot' ? (user.robot_id ?? null) : null };
 }
 
-/** Such a text cannot be a password: `authenticate` takes it for a token that does not fit. */
+/** True for a text that cannot be a password: `authenticate` treats it as a token. */
 export function isTokenShaped(password: Uint8Array): boolean {
   return password.byteLength === 43 && TOKEN_SHAPE.test(Buffer.from(password).toString('latin1'));
 }
 
-/** A token of 256 random bits, and what is stored for it. */
+/** A token of 256 random bits, and its stored hash. */
 export function makeToken(): { token: string; sha256: string } {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
   return { token, sha256: bytesToHex(sha256(utf8(token))) };

@@ -1,11 +1,10 @@
 /**
- * The credentials of a running broker: the file as it was when it could last be read. It is read
- * again when it changes and on request; one that cannot be read or does not parse changes nothing,
- * since a slip of an editor must not lock a fleet out. Who is let in by an older file is known
- * here, so that the doors can end what no longer holds.
- *
- * The file is looked at by `stat`, not by inotify: it may be replaced, mounted or a link to one of
- * many versions, and all that shows in its time, size or inode.
+ * The credentials of a running broker: the file as it was last read without error. It is read again
+ * when it changes and on request. A file that cannot be read or parsed changes nothing, since a
+ * typing error must not lock a fleet out. This class knows which file admitted each identity, so
+ * that connections which no longer match can be closed.
+ * The file is checked by `stat`, not by inotify: it may be replaced, mounted or a link to one of
+ * many versions, and all of that shows in its time, size or inode.
  */
 
 import { unwatchFile, watchFile } from 'node:fs';
@@ -20,7 +19,7 @@ export class LiveCredentials implements Credentials {
   readonly #path: string;
   readonly #log: Log;
   readonly #checker = new PasswordChecker();
-  /** What the file said of a user when this identity was proven. */
+  /** The entry of the user when this identity was authenticated. */
   readonly #proofs = new WeakMap<Identity, string | null>();
   readonly #onChange: (() => void)[] = [];
   readonly #reread = (): void => void this.reload();
@@ -37,7 +36,7 @@ export class LiveCredentials implements Credentials {
   /** @throws DroverError FILE_UNREADABLE, JSON_INVALID, CREDENTIALS_INVALID */
   static async open(path: string, log: Log): Promise<LiveCredentials> {
     const live = new LiveCredentials(path, log);
-    // Before the first reading: what changes while it runs must not be missed.
+    // Before the first reading, so that no change is missed while it runs.
     watchFile(path, { interval: LIMITS.credentialsLookMs, persistent: false }, live.#reread);
     try {
       live.#set = await live.#readSet();
@@ -54,7 +53,7 @@ export class LiveCredentials implements Credentials {
   ): Promise<Identity | null> {
     const set = this.#set;
     const identity = this.#prove(set, await set.authenticate(username, password));
-    // Scrypt takes a while: by the time it is done another file may be in force.
+    // Scrypt takes a while: another file may have been read meanwhile.
     return identity && this.isCurrent(identity) ? identity : null;
   }
 
@@ -72,12 +71,12 @@ export class LiveCredentials implements Credentials {
     return this.#set.describe(username) !== null;
   }
 
-  /** Hears that other credentials are in force. */
+  /** Called after the credentials have changed. */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);
   }
 
-  /** Resolves when the file as it is now has been read. It never rejects: the log says what failed. */
+  /** Resolves when the current file was read. Never rejects: failures are logged. */
   async reload(): Promise<void> {
     this.#isAsked = true;
     this.#reading ??= this.#readWhileAsked().finally(() => (this.#reading = null));

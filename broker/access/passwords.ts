@@ -1,7 +1,7 @@
 /**
- * Passwords that people chose, stored as scrypt: `<N>$<r>$<p>$<salt base64>$<key base64>`. The cost
- * stands beside each key, so that it can be raised later without locking anybody out, and it is
- * bounded, so that nobody's credentials file can take the memory of the broker.
+ * Passwords chosen by people, stored as scrypt: `<N>$<r>$<p>$<salt base64>$<key base64>`. The cost
+ * stands beside each key, so that it can be raised later without locking anybody out. It is
+ * bounded, so that a credentials file cannot use up the memory of the broker.
  */
 
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
@@ -22,7 +22,7 @@ const KEY_BYTES = 32;
 const COST = { N: 16_384, r: 8, p: 1 } as const; // OWASP's floor for interactive logins: 16 MiB
 const STORED = /^([1-9]\d{0,6})\$([1-9]\d?)\$([1-9]\d?)\$([^$]{1,100})\$([^$]{1,100})$/;
 
-/** Null when the text is not such a hash, or one that would cost more than we are ready to pay. */
+/** Null when the text is no such hash, or its cost is above the bound. */
 export function parsePasswordHash(text: string): PasswordHash | null {
   const [, n, r, p, salt64, key64] = STORED.exec(text) ?? [];
   const [N, blocks, passes] = [Number(n), Number(r), Number(p)];
@@ -35,14 +35,14 @@ export function parsePasswordHash(text: string): PasswordHash | null {
   return { N, r: blocks, p: passes, salt, key };
 }
 
-/** What is stored for a password. */
+/** The text that is stored for a password. */
 export async function hashPassword(password: Uint8Array): Promise<string> {
   const hash = { ...COST, salt: randomBytes(SALT_BYTES), key: new Uint8Array(KEY_BYTES) };
   const key = await derive(password, hash);
   return [COST.N, COST.r, COST.p, bytesToBase64(hash.salt), bytesToBase64(key)].join('$');
 }
 
-/** One that no password fits: a check against it takes as long as any other. */
+/** A hash that no password matches: a check against it takes as long as any other. */
 export function unmatchableHash(): PasswordHash {
   return { ...COST, salt: randomBytes(SALT_BYTES), key: randomBytes(KEY_BYTES) };
 }
@@ -58,7 +58,7 @@ function derive(password: Uint8Array, { N, r, p, salt }: PasswordHash): Promise<
 
 /**
  * Runs few checks at once and lets few wait: each takes 16 MiB and a core for a while, attackers
- * can ask as often as they like, and the threads that do it are those that sync chunks to the disk.
+ * can ask as often as they like, and the same threads sync chunks to the disk.
  */
 export class PasswordChecker {
   readonly #queue: (() => void)[] = [];
@@ -88,7 +88,7 @@ export class PasswordChecker {
     await new Promise<void>((resolve) => this.#queue.push(resolve));
   }
 
-  /** The place of one that is done goes to the one that waits longest. */
+  /** Gives the place of a finished check to the one that waits longest. */
   #leave(): void {
     const next = this.#queue.shift();
     if (next) next();

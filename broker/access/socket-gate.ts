@@ -1,6 +1,6 @@
 /**
- * Takes or ends each socket of a server before anything is read from it: before TLS, before an HTTP
- * request, before CONNECT. What a socket may cost is bounded from its first moment.
+ * Admits or ends each socket of a server before anything is read from it: before TLS, before an
+ * HTTP request, before CONNECT. The cost of a socket is bounded from its first moment.
  */
 
 import type { ServerOptions } from 'node:http';
@@ -15,7 +15,7 @@ import type { ConnectionShares } from './connection-shares.ts';
 const keyOf = ({ localPort, remoteAddress, remotePort }: Socket): string =>
   `${localPort} ${remoteAddress} ${remotePort}`;
 
-/** For each server of HTTP: a request that is not there in time ends with its socket. */
+/** For each HTTP server: a request that is not complete in time ends with its socket. */
 export const HTTP_TIMES: ServerOptions = {
   headersTimeout: LIMITS.connectTimeoutMs,
   requestTimeout: LIMITS.httpRequestMs,
@@ -31,16 +31,16 @@ export class SocketGate {
     this.#seldom = new SeldomLog(log, LIMITS.refusalLogMs, () => performance.now());
   }
 
-  /** To be called before other listeners of `connection`: what is refused is destroyed by then. */
+  /** Call before other listeners of `connection`: refused sockets are destroyed by then. */
   guard(server: Server): void {
     server.prependListener('connection', (socket: Socket) => this.#admit(socket));
     server.on('error', ({ message }: Error) => {
-      if (!server.listening) return; // who wanted it to listen says why it does not
+      if (!server.listening) return; // the caller of `listen` reports why it failed
       this.#seldom.warn('accept', { error: message }, 'a connection could not be taken');
     });
   }
 
-  /** False when this user has its share of connections already. */
+  /** False when this user has no connection left. */
   name(socket: Socket, identity: Identity): boolean {
     return this.#shares.name(keyOf(socket), identity);
   }

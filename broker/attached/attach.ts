@@ -1,7 +1,7 @@
 /**
- * Makes the engine of a broker that works on an engine of somebody else (`--engine`): three MQTT
- * connections, a mirror of what was verified, copies of chunks and the check which of them the
- * engine holds. No decision lives here.
+ * Puts together the engine of a broker that is attached to an external engine (`--engine`): three
+ * MQTT connections, a mirror of verified documents, copies of chunks, and the check of which chunks
+ * the engine holds. This file decides nothing.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -86,7 +86,7 @@ export async function makeAttached(
     isHealthy: async () => {
       await journal.assertWritable();
       const { isUp, problem } = engine.status;
-      // A link over which nothing of ours comes back leads no robot.
+      // A connection that does not return our own messages can lead no robot.
       return problem ?? (isUp ? true : toProblem(noLink()));
     },
     endOutdated: () => undefined,
@@ -111,7 +111,7 @@ function listen({ settings, events }: Parts, { engine, garbage, check }: Made): 
     });
   });
   events.on('announced', () => {
-    // What is just being cleared would be found there by a check that comes too early.
+    // A check that runs too early would still find a chunk that is just being cleared.
     const settled = garbage.settled().then(() => check.announced());
     inBackground(log, 'check the announcement', settled);
   });
@@ -139,7 +139,7 @@ async function start(
   });
   closers.with(engine);
   check.run();
-  intake.tend(); // what should have been put back while there was no engine to put it to
+  intake.tend(); // puts back what could not be put back while there was no engine
   const tending = setInterval(() => intake.tend(), LIMITS.restoreMsMin);
   const sweeping = setInterval(() => intake.sweep(), LIMITS.presenceSilenceMs / 6);
   closers.add(async () => {

@@ -1,8 +1,8 @@
 /**
- * Knows whether an engine of somebody else holds every chunk of what is announced, and gives back
+ * Checks whether an external engine holds every chunk of the announced bundles, and publishes again
  * what it lost. Each chunk is read once by its address, with the pull that robots use; a copy stays
- * in --data as long as there is room, and answers robots that lack one. What is neither on the
- * engine nor here is told with CHUNKS_LOST: only a publisher has it.
+ * in --data as long as there is room, and answers robots that lack it. A chunk that neither the
+ * engine nor --data has is reported with CHUNKS_LOST: only a publisher has it.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -18,14 +18,14 @@ import { publishChunk } from './engine-chunks.ts';
 import { afterCheck, UNCHECKED, type CheckOutcome, type StoreState } from './store-state.ts';
 
 export interface StoreCheckOptions {
-  /** Asked for from `run` on. */
+  /** Called from `run` on. */
   link(): ReadBackLink;
   readonly chunks: WritableChunkStore;
   readonly profile: EngineProfile;
   readonly log: Log;
-  /** Returns the rollouts that are announced now, verified. */
+  /** Returns the announced rollouts, verified. */
   rollouts(): readonly Rollout[];
-  /** The engine has this chunk: it was read there, or put there. */
+  /** The engine has this chunk: it was read there, or published there. */
   onHeld(hash: Sha256Hex): void;
 }
 
@@ -37,7 +37,7 @@ export class StoreCheck {
   readonly #options: StoreCheckOptions;
   readonly #states = new Map<string, StoreState>();
   #running: { readonly link: ReadBackLink; stop(): void } | null = null;
-  /** Counts connections: what was read on an earlier one may be gone. */
+  /** Counts connections: what an earlier one has read may be gone. */
   #generation = 0;
   #isChecking = false;
   #isClosed = false;
@@ -47,7 +47,9 @@ export class StoreCheck {
     this.#options = options;
   }
 
-  /** Checks what is announced, now and whenever it may be otherwise. Before, it is only noted. */
+  /**
+   * Checks the announced rollouts, now and after each change. Before, changes are only recorded.
+   */
   run(): void {
     const link = this.#options.link();
     const unlisten = link.listen({
@@ -73,7 +75,7 @@ export class StoreCheck {
     return [...this.#states.values()];
   }
 
-  /** Something else is announced. */
+  /** Call when the announcements have changed. */
   announced(): void {
     const ids = new Set<string>(this.#options.rollouts().map(({ id }) => id));
     for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id);
@@ -82,11 +84,11 @@ export class StoreCheck {
     this.#lookAgain(); // a publisher has just uploaded what it found missing
   }
 
-  /** A robot wants what we have no copy of: it is lost, or was never announced. */
+  /** A robot wants a chunk without a copy: it is lost, or was never announced. */
   suspect(): void {
     const beforeMs = Date.now() - LIMITS.storeCheckMs;
     for (const [id, state] of this.#states) {
-      // Not at every word of a stranger: one check answers all who ask meanwhile.
+      // Not for every want of a stranger: one check answers all of them.
       const isOld = state.checkedAtMs !== null && state.checkedAtMs < beforeMs;
       if (state.status === 'complete' && isOld) {
         this.#states.set(id, { ...state, status: 'unchecked' });
@@ -105,7 +107,7 @@ export class StoreCheck {
     this.#lookAgain(!this.#options.profile.keepsAcknowledged);
   }
 
-  /** What was lost may have been published again; after a cut, what was there may be gone. */
+  /** A lost chunk may have been published again; after a new connection, chunks may be gone. */
   #lookAgain(all = false): void {
     for (const [id, state] of this.#states) {
       const isDue = state.status === 'lost' || (all && state.status === 'complete');
@@ -133,7 +135,7 @@ export class StoreCheck {
     }
   }
 
-  /** @returns false when it could not be ended: the link brings the next one, or the timer */
+  /** @returns false when it could not finish: the next connection or the timer repeats it */
   async #check(rollout: Rollout, before: StoreState): Promise<boolean> {
     const { log } = this.#options;
     const { id } = rollout;
@@ -180,7 +182,7 @@ export class StoreCheck {
     };
   }
 
-  /** Reads all, puts back what is missing and known here, reads that. */
+  /** Reads all, publishes again what is missing and stored here, and reads that. */
   async #ensure(hashes: readonly Sha256Hex[], chunkBytes: number, onChunk: OnChunk): Promise<Kept> {
     const missing = await this.#read(hashes, chunkBytes, onChunk);
     const lost: Sha256Hex[] = [];
@@ -229,7 +231,7 @@ export class StoreCheck {
     this.#options.onHeld(hash);
   }
 
-  /** A copy is a help and no duty: without room for it the check goes on. */
+  /** A copy is optional: without room for it the check goes on. */
   async #keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
     const { chunks, log } = this.#options;
     if (this.#isFull || (await chunks.has(hash))) return;

@@ -1,8 +1,8 @@
 /**
- * Notices a topic that an engine's access list forbids. MQTT 3.1.1 has no refusal of a message, and
- * mosquitto acknowledges what it drops; but what we publish on a topic that we also read has to
- * come back. Pure: it is told what was acknowledged and what was heard, and asked who is late.
- * Sans-I/O.
+ * Notices a topic that the access list of an engine forbids. MQTT 3.1.1 cannot refuse a message,
+ * and mosquitto acknowledges the messages that it drops; but a message that we publish on a topic
+ * that we also subscribe to has to come back. This class records what was published and what
+ * arrived, and says which topics are late. Sans-I/O.
  */
 
 import type { MonoMs } from '../../shared/base/ids.ts';
@@ -10,16 +10,16 @@ import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
 export class EchoWatch {
-  /** One for each topic: a later word replaces an earlier one, as it does on the engine. */
+  /** One for each topic: a later message replaces an earlier one, as on the engine. */
   readonly #expected = new Map<string, { payload: Uint8Array; sinceMs: MonoMs }>();
 
-  /** Call before it is sent: an echo may be faster than the acknowledgement. */
+  /** Call before publishing: an echo may be faster than the acknowledgement. */
   sending(topic: string, payload: Uint8Array, now: MonoMs): void {
     const first = this.#expected.get(topic)?.sinceMs;
     this.#expected.set(topic, { payload: payload.slice(), sinceMs: first ?? now });
   }
 
-  /** It was never sent, or the link is new: nothing has to come back. */
+  /** The message was never sent, or the connection is new: no echo is expected. */
   forget(topic: string): void {
     this.#expected.delete(topic);
   }
@@ -39,7 +39,7 @@ export class EchoWatch {
     return this.isExpected(topic, payload) && this.#expected.delete(topic);
   }
 
-  /** Topics whose word should have come back by now. */
+  /** Topics whose echo is late. */
   late(now: MonoMs): string[] {
     return [...this.#expected]
       .filter(([, { sinceMs }]) => now - sinceMs >= LIMITS.echoMsMax)

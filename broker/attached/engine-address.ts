@@ -1,8 +1,8 @@
 /**
  * Reads the address of the engine of `--engine` or the broker of `--upstream`, and our credentials
  * there, from the command line, files and the environment. A password may stand in the URL, where
- * others on this machine can read it; it is taken out of it here, so that no log, message or answer
- * of the API ever shows it.
+ * others on this machine can read it; it is removed from the URL here, so that no log, message or
+ * answer of the API ever shows it.
  */
 
 import { existsSync } from 'node:fs';

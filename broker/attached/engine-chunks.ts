@@ -1,8 +1,7 @@
 /**
- * The chunks that an engine of somebody else holds, as far as we know of them: what the store check
- * has read there, and what we put there ourselves. The engine cannot be asked for a list without
- * sending its whole store. Chunks that were uploaded and never announced are not known here.
- *
+ * The chunks that an external engine is known to hold: those that the check has read there, and
+ * those that we published. The engine cannot list them without sending its whole store. Chunks that
+ * were uploaded and never announced are unknown here.
  * A chunk is cleared there only with a copy of it on our disk, which outlives it by one more keep
  * time: an announcement that names it at that very moment is answered from the copy.
  */
@@ -23,11 +22,11 @@ const GROUP = 1_000; // hashes in one step of a listing: some milliseconds of wo
 export interface EngineReading {
   readonly copies: WritableChunkStore;
   readonly profile: EngineProfile;
-  /** @throws DroverError BROKER_UNREACHABLE before there is one */
+  /** @throws DroverError BROKER_UNREACHABLE before the first connection */
   link(): ReadBackLink;
 }
 
-/** The account of what the engine holds, kept in the data folder. */
+/** The list of chunks that the engine holds, in the data folder. */
 export class HeldChunks {
   readonly #book: GarbageBook;
   readonly #log: Log;
@@ -39,7 +38,7 @@ export class HeldChunks {
     this.#held = held;
   }
 
-  /** @param first what is presumed to be there when nothing was ever noted */
+  /** @param first the chunks that are assumed to be there when nothing was recorded */
   static async open(
     book: GarbageBook,
     log: Log,
@@ -54,7 +53,10 @@ export class HeldChunks {
     return this.#held.has(hash);
   }
 
-  /** Seen there, or put there. Lost from our memory, it is never cleared: no harm but room. */
+  /**
+   * Records a chunk that is there. One that is missing from this list is never cleared, and only
+   * takes room.
+   */
   note(hash: Sha256Hex): void {
     if (this.#held.has(hash)) return;
     this.#hold([hash]).catch((error: unknown) => {
@@ -71,7 +73,7 @@ export class HeldChunks {
     }
   }
 
-  /** It was cleared there. */
+  /** The chunk was cleared there. */
   async release(hash: Sha256Hex): Promise<void> {
     this.#held.delete(hash);
     await this.#book.release(hash);
@@ -101,7 +103,7 @@ export function engineChunks(held: HeldChunks, reading: EngineReading): GarbageP
   };
 }
 
-/** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: not cleared then */
+/** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: then not cleared */
 async function copyOf(
   hash: Sha256Hex,
   { copies, profile, link }: EngineReading,
@@ -118,7 +120,7 @@ async function copyOf(
   return await copies.get(hash);
 }
 
-/** A chunk of what is announced: our copy, or the engine's. */
+/** Reads a chunk of an announced bundle from our copy, or from the engine. */
 export async function readFromEngine(
   hash: Sha256Hex,
   { copies, profile, link }: EngineReading,
@@ -150,6 +152,6 @@ export async function publishChunk(wire: Wire, hash: Sha256Hex, bytes: Uint8Arra
     await Promise.race([sent, late]);
   } finally {
     clearTimeout(timer);
-    sent.catch(() => undefined); // when the deadline won, nobody else is waiting for this
+    sent.catch(() => undefined); // when the deadline won, this promise has no other reader
   }
 }

@@ -1,5 +1,7 @@
-/** An engine of somebody else for Prometheus: whether there is a link, and what it holds of the
- * chunks that are announced. Read when it is asked for. */
+/**
+ * Prometheus metrics of an external engine: whether it is connected, and how many announced chunks
+ * it holds. Read at each scrape.
+ */
 
 import { Gauge, type Registry } from 'prom-client';
 import type { StoreState } from './store-state.ts';

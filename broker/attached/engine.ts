@@ -51,25 +51,25 @@ const ROUND_TRIPS_OF_QUIET = 4;
 export interface AttachedEngineOptions {
   readonly address: EngineAddress;
   readonly profile: EngineProfile;
-  /** Of this data folder, on every start: the engine keeps a session under it. */
+  /** Of this data folder, the same at every start: the engine keeps a session under it. */
   readonly clientId: string;
   readonly log: Log;
 }
 
-/** What hears of the engine, from the moment in which it is attached. */
+/** The listener of the engine's messages, from `attach` on. */
 export interface AttachedListener {
-  /** Copies of chunks, to answer who lacks one. */
+  /** Copies of chunks, for robots that lack one. */
   readonly copies: ChunkStore;
   /** Durable when it resolves. It rejects only when that failed: the message comes again then. */
   take(heard: HeardMessage): Promise<void>;
-  /** A new connection: what was heard on an earlier one may not be there any more. */
+  /** A new connection: messages of an earlier one may not be retained any more. */
   onUp(): void;
-  /** What the engine retains of announcement and progress has all come. */
+  /** All retained announcements and progress of the engine have arrived. */
   onSettled(): void;
   onDown(): void;
-  /** A chunk was put there. */
+  /** A chunk was published there. */
   onHeld(hash: Sha256Hex): void;
-  /** Wanted, and there is no copy. */
+  /** Robots want these chunks, and there is no copy. */
   onUnanswered(hashes: readonly Sha256Hex[]): void;
 }
 
@@ -84,11 +84,11 @@ export class AttachedEngine implements EnginePort {
   readonly #wants = new WantLedger();
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | null = null;
-  /** Counts connections: what began on an earlier one must not go on. */
+  /** Counts connections: a task that began on an earlier one must stop. */
   #epoch = 0;
   #eventsEpoch = 0;
   #controlHeardMs = 0;
-  /** The connection was made anew because an echo was late, and none was heard since. */
+  /** The connection was renewed because an echo was late, and no echo has arrived since. */
   #isRenewed = false;
   /** The engine is being asked why an echo is late. */
   #isJudging = false;
@@ -110,7 +110,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   /**
-   * Attached, with what the engine retains, when it resolves. Closed again when it rejects.
+   * Resolves when attached and the retained messages have arrived. Closed again when it rejects.
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED, ENGINE_UNFIT
    */
   async attach(listener: AttachedListener): Promise<void> {
@@ -124,7 +124,7 @@ export class AttachedEngine implements EnginePort {
     }
   }
 
-  /** Where chunks are looked for and put back. @throws DroverError BROKER_UNREACHABLE before `attach` */
+  /** The link to read and publish chunks. @throws DroverError BROKER_UNREACHABLE before `attach` */
   get chunkLink(): EngineLink {
     return attached(this.#chunks);
   }
@@ -242,7 +242,7 @@ export class AttachedEngine implements EnginePort {
     await attached(this.#events).wire.subscribe([robotFilter('events')], 1);
   }
 
-  /** One connection, from its first subscription to the whole picture. */
+  /** One connection, from its first subscription to the last retained message. */
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
     const { wire } = attached(this.#control);
@@ -266,7 +266,7 @@ export class AttachedEngine implements EnginePort {
     if (this.#control) this.#begin().catch((error: unknown) => this.#fail(error));
   }
 
-  /** MQTT 3.1.1 does not say when all that is retained has come: here, when it is quiet. */
+  /** MQTT 3.1.1 does not mark the last retained message: here it is the one before a pause. */
   async #untilQuiet(epoch: number, roundTripMs: number): Promise<void> {
     const startedMs = performance.now();
     const quietMs = Math.max(LIMITS.quietMs, roundTripMs * ROUND_TRIPS_OF_QUIET);
@@ -291,7 +291,7 @@ export class AttachedEngine implements EnginePort {
     this.#isUp = isUp;
   }
 
-  /** A link that went away is followed by another `onUp`; a refusal stays until somebody acts. */
+  /** A lost link is followed by another `onUp`; a refusal stays until an operator acts. */
   #fail(error: unknown): void {
     if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return;
     this.#note(error instanceof DroverError ? inWordsOfEngines(error) : error);
@@ -324,12 +324,12 @@ export class AttachedEngine implements EnginePort {
     try {
       await attached(this.#listener).take({ topic, payload, isReplay });
     } catch (error) {
-      // It is retained, or said again: what is missing in our copy comes with the next connection.
+      // It is retained, or sent again: the next connection brings what our copy lacks.
       this.#options.log.error({ topic, problem: toProblem(error) }, 'message not kept');
     }
   }
 
-  /** Tried until it is on our disk: with the connection gone, the engine brings it again. */
+  /** Repeated until it is on our disk: if the connection is lost, the engine sends it again. */
   async #hearEvent(topic: string, payload: Uint8Array): Promise<void> {
     const epoch = this.#eventsEpoch;
     for (;;) {
@@ -350,8 +350,8 @@ export class AttachedEngine implements EnginePort {
     if (!this.#isUp || this.#problem !== null) return;
     const [topic] = this.#echo.late(performance.now());
     if (topic === undefined) return;
-    // An engine that was restarted may have forgotten what it granted: that is mended by asking
-    // again on another connection, and an access list is not.
+    // A restarted engine may have forgotten our subscriptions: another connection repairs that, but
+    // not an access list.
     if (!this.#isRenewed) {
       this.#isRenewed = true;
       this.#options.log.warn({ topic }, 'published message was not echoed, reconnecting');
@@ -390,7 +390,7 @@ export class AttachedEngine implements EnginePort {
 const UNTRIED =
   'what was published below fleet/trust/ did not come back, or may not be subscribed to: see the access list of the engine (docs/engines.md)';
 
-/** Links and listener are there once `attach` was called. */
+/** Links and listener exist once `attach` was called. */
 function attached<T>(part: T | null): T {
   if (part !== null) return part;
   throw new DroverError('BROKER_UNREACHABLE', 'reach engine: not attached yet');

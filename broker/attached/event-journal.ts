@@ -1,7 +1,7 @@
 /**
- * Events of robots as an engine of somebody else brought them. An event is acknowledged to that
- * engine when it is written here with fsync, so a kill of either loses none; what was written is
- * known again after a start, so an event that comes twice is told from a new one.
+ * Journal of robot events from an external engine. An event is acknowledged to that engine when it
+ * is written here with fsync, so a kill of either loses none. The journal is read at a start, so an
+ * event that arrives twice is recognised.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -34,7 +34,7 @@ export class EventJournal {
     return journal;
   }
 
-  /** The name this data folder goes by on the engine: its session there belongs to it. */
+  /** The MQTT client id of this data folder: its session on the engine has this id. */
   async clientId(make: () => string): Promise<string> {
     const known = await this.#database.get(CLIENT_KEY);
     if (typeof known === 'string') return known;
@@ -43,12 +43,12 @@ export class EventJournal {
     return made;
   }
 
-  /** Another name on the engine from now on. */
+  /** Uses another client id from now on. */
   async forgetClientId(): Promise<void> {
     await this.#database.del(CLIENT_KEY, { sync: true });
   }
 
-  /** Oldest first. One damaged entry must not hide the others. */
+  /** Oldest first. A damaged entry must not hide the others. */
   async *events(log: Log): AsyncIterable<RobotEvent> {
     for await (const value of this.#database.values(RANGE)) {
       const text = String(value);
@@ -73,7 +73,7 @@ export class EventJournal {
     this.#next = at + 1;
   }
 
-  /** Rejects while its disk takes nothing. */
+  /** Rejects while the disk takes no writes. */
   async assertWritable(): Promise<void> {
     await this.#database.assertWritable();
   }

@@ -1,8 +1,9 @@
 /**
- * Turns what an engine of somebody else brings into our picture: verified documents into a mirror
- * in --data, robots into the fleet, events into the journal. Anybody who may write to that engine
- * can write anything there, and it may lose what it had; so what is not the newest that we have
- * verified is put back. Only signed documents are: a robot says its own state again by itself.
+ * Takes messages from an external engine: verified documents into a mirror in --data, robots into
+ * the fleet registry, events into the journal. Anybody with the right to write to that engine can
+ * write anything, and it may lose messages; so a document that is not the newest verified one is
+ * replaced by that one. That holds for signed documents only: a robot publishes its own state
+ * again.
  */
 
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
@@ -46,12 +47,12 @@ export interface AttachedIntakeOptions {
   readonly fleet: Fleet;
   readonly counters: EventCounters;
   readonly trust: LiveTrust;
-  /** The engine reports by wills who is gone, even after it was killed. */
+  /** The engine publishes wills of lost connections, also after it was killed. */
   readonly keepsWills: boolean;
   readonly log: Log;
-  /** Of `control`: what the engine has, not verified. */
+  /** For `control`: unverified messages of the engine. */
   readonly events: BrokerEvents;
-  /** To be retained by the engine again. */
+  /** Publishes a retained message again. */
   restore(topic: string, payload: Uint8Array): Promise<void>;
 }
 
@@ -62,9 +63,9 @@ export class AttachedIntake {
   readonly #confirmed = new Set<string>();
   readonly #restoredMs = new Map<string, number>();
   readonly #laterTrusts = new LaterTrusts();
-  /** What this connection brought and did not verify: it may under the next root. */
+  /** Messages of this connection that did not verify: they may under the next root. */
   readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
-  /** Being written to the disk: what is stored there now is not to be put in its place. */
+  /** Topics that are being written: what is stored for them must not be published now. */
   readonly #underWay = new Set<string>();
   #isSettled = false;
   #expired: Announcement | null = null;
@@ -74,8 +75,8 @@ export class AttachedIntake {
   }
 
   /**
-   * The announcement on the engine that was not taken over because it has expired. It is signed for
-   * this fleet. Null when the engine holds none.
+   * The announcement on the engine that was refused because it has expired. It is signed for this
+   * fleet. Null when the engine holds none.
    */
   get expiredAnnouncement(): Announcement | null {
     return this.#expired;
@@ -86,7 +87,7 @@ export class AttachedIntake {
     return found && found.expires_at <= Date.now() ? found : null;
   }
 
-  /** What was known before this start: robots, though not who is online, and their events. */
+  /** Reads what was known before this start: robots, but not who is online, and their events. */
   async remember(): Promise<void> {
     const { control, journal, fleet, log } = this.#options;
     for (const filter of [UPDATES_TOPIC, PROGRESS_FILTER]) {
@@ -101,7 +102,7 @@ export class AttachedIntake {
       if (parsed?.kind === 'robot') noteReport(this.#options, parsed, { payload, now: null });
     }
     for await (const event of journal.events(log)) {
-      // Who was cleared does not come back by what it said once.
+      // An event of a robot that was retired does not bring it back.
       if (fleet.get(event.robot_id)) fleet.applyEvent(event, null);
     }
   }
@@ -118,13 +119,13 @@ export class AttachedIntake {
     this.#isSettled = false;
   }
 
-  /** All that the engine retains has come: what it does not have is put back. */
+  /** All retained messages of the engine have arrived: missing ones are published again. */
   settled(): void {
     this.#isSettled = true;
     this.tend();
   }
 
-  /** Puts back what the engine should hold; to be called every `restoreMsMin`. */
+  /** Publishes what the engine should hold and does not; called every `restoreMsMin`. */
   tend(): void {
     if (!this.#isSettled) return;
     const topics = this.#signedTopics();
@@ -177,7 +178,7 @@ export class AttachedIntake {
     this.#options.events.emit('control', topic, payload);
   }
 
-  /** An engine brings them in any order: what is ahead waits for those before it. */
+  /** An engine sends them in any order: one that is ahead waits for those before it. */
   async #takeTrust(version: number, payload: Uint8Array): Promise<void> {
     const { control, trust, log } = this.#options;
     if (version <= trust.version)
@@ -194,7 +195,9 @@ export class AttachedIntake {
     }
   }
 
-  /** Under another root: the engine may hold what is newer than ours, and must not lose it to ours. */
+  /**
+   * Under another root the engine may hold newer documents than we do: these must not be replaced.
+   */
   async #lookAgain(): Promise<void> {
     const refused = [...this.#refused];
     this.#refused.clear();
@@ -219,7 +222,7 @@ export class AttachedIntake {
     }
   }
 
-  /** Into the mirror when it is the newest that we could verify; else ours is put in its place. */
+  /** Takes a document into the mirror when it is the newest that verifies; else publishes ours. */
   async #takeSigned(text: string, topic: Topic, payload: Uint8Array): Promise<void> {
     const { control, trust, counters, log } = this.#options;
     const stored = control.get(text)?.payload ?? null;
@@ -264,12 +267,12 @@ export class AttachedIntake {
     if (topic.leaf === 'state') await this.#keepState(topic.robot, payload);
   }
 
-  /** Not waited for by the disk: the engine retains it as well. */
+  /** Without fsync: the engine retains it as well. */
   async #keepState(robot: RobotId, payload: Uint8Array): Promise<void> {
     const { control, fleet, log } = this.#options;
     const topic = robotTopic(robot, 'state');
     const known = control.get(topic)?.payload ?? NOTHING;
-    // A robot that is not in the picture either sent nonsense or is one too many.
+    // A robot without a record either sent an invalid state or is one too many.
     if (bytesEqual(known, payload) || (payload.byteLength > 0 && !fleet.get(robot))) return;
     try {
       await control.put({ topic, payload: payload.slice(), qos: 1 }, false);
@@ -298,7 +301,7 @@ export class AttachedIntake {
     }
   }
 
-  /** Progress of what is no longer announced as well: it may call robots back. */
+  /** Also progress of a rollout that is no longer announced: it may call robots back. */
   #signedTopics(): string[] {
     const { control } = this.#options;
     const kept = [TRUST_FILTER, PROGRESS_FILTER].flatMap((filter) => [...control.match(filter)]);
@@ -311,19 +314,20 @@ export class AttachedIntake {
     const now = performance.now();
     const againMs = (this.#restoredMs.get(topic) ?? -Infinity) + LIMITS.restoreMsMin;
     if (!stored || now < againMs) return;
-    // What has expired is of no use to a robot: not looked at again on this connection.
+    // An expired document is of no use to a robot: it is not checked again on this connection.
     if (!this.#holds(topic, stored.payload, Date.now())) return void this.#confirmed.add(topic);
     this.#restoredMs.set(topic, now);
     log.warn({ topic }, 'put a lost or changed message back on the engine');
     restore(topic, stored.payload).catch((error: unknown) => {
-      // The next connection asks again what the engine holds.
+      // The next connection shows again what the engine holds.
       log.warn({ topic, problem: toProblem(error) }, 'could not put a message back on the engine');
     });
   }
 
-  /** Signed for this fleet and, when it is asked, not expired by `now`. */
+  /** Signed for this fleet and, when `now` is given, not expired. */
   #holds(topic: string, payload: Uint8Array, now = 0): boolean {
-    if (parseTopic(topic)?.kind === 'trust') return true; // judged when it came, and it never expires
+    // judged when it arrived, and it never expires
+    if (parseTopic(topic)?.kind === 'trust') return true;
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (
       nullIfRefused(() => {

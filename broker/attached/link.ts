@@ -1,6 +1,6 @@
 /**
- * One connection to an engine that somebody else runs: the wire, listeners that come and go, and
- * waiting for it to be back. What it failed with is told in words for who runs the engine.
+ * One connection to an external engine: the wire, its listeners, and waiting until a lost link is
+ * back. Its errors have hints for the operator of the engine.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -10,7 +10,7 @@ import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
 
 export type LinkListener = Partial<WireHandlers>;
 
-/** Where the engine is and who we are there. The password is in no message of ours. */
+/** Address of the engine and our login there. No message of ours contains the password. */
 export interface EngineAddress {
   /** Without credentials. */
   readonly url: string;
@@ -29,8 +29,8 @@ export class EngineLink {
   }
 
   /**
-   * Up when it resolves.
-   * @param listener hears all from the first byte on: what a kept session holds comes at once
+   * Resolves when the link is up.
+   * @param listener gets everything from the first byte on: messages of a kept session come at once
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
    */
   static async open(
@@ -63,12 +63,12 @@ export class EngineLink {
     return isUp || !lastError ? null : inWordsOfEngines(lastError);
   }
 
-  /** Ends this connection and makes another. */
+  /** Ends this connection and makes another one. */
   renew(why: string): void {
     this.#wire.renew(why);
   }
 
-  /** @returns a function that ends the listening */
+  /** @returns a function that removes the listener */
   listen(listener: LinkListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -92,7 +92,7 @@ const HINTS = {
   ACCESS_DENIED: null,
 } as const;
 
-/** The same failure with what to do about it here; a refused topic gets the code of its own. */
+/** The same failure with a hint for an external engine; a refused topic gets its own code. */
 export function inWordsOfEngines(thrown: unknown): DroverError {
   if (!(thrown instanceof DroverError)) throw thrown;
   const { code, message } = thrown;

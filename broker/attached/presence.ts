@@ -1,8 +1,8 @@
 /**
- * Tells which robots are still there on an engine that forgets the wills of its connections when it
- * is killed: a robot that was said to be online and has said nothing for several heartbeats is not,
- * until it speaks again. It errs towards absent: a rollout then waits for a robot that was there,
- * and never counts on one that was not. Sans-I/O.
+ * Decides which robots are still online on an engine that forgets the wills of its connections when
+ * it is killed: a robot that was online and has sent nothing for several heartbeats counts as
+ * offline, until it sends again. An error makes a robot offline: a rollout then waits for a robot
+ * that was there, and never counts on one that was not. Sans-I/O.
  */
 
 import type { MonoMs, RobotId } from '../../shared/base/ids.ts';
@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 export class Presence {
   readonly #heardMs = new Map<RobotId, MonoMs>();
   readonly #missed = new Set<RobotId>();
-  /** Since when there has been a link; null without one, when nobody can be heard. */
+  /** Since when there has been a link; null without one, when no message can arrive. */
   #upSinceMs: MonoMs | null = null;
 
   up(now: MonoMs): void {
@@ -22,20 +22,20 @@ export class Presence {
     this.#upSinceMs = null;
   }
 
-  /** @returns true when it was missed and is there after all */
+  /** @returns true when it counted as offline */
   spoke(robot: RobotId, now: MonoMs): boolean {
     this.#heardMs.set(robot, now);
     return this.#missed.delete(robot);
   }
 
-  /** Its own word or its will decides from now on. */
+  /** The robot's own message or its will decides from now on. */
   told(robot: RobotId, online: boolean, now: MonoMs): void {
     this.#missed.delete(robot);
     if (online) this.#heardMs.set(robot, now);
     else this.#heardMs.delete(robot);
   }
 
-  /** Of those that count as online, the ones that no longer do. */
+  /** Of the robots that count as online, those that no longer do. */
   sweep(online: readonly RobotId[], now: MonoMs): RobotId[] {
     const since = this.#upSinceMs;
     if (since === null) return [];

@@ -7,7 +7,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { shortHash, type EpochMs, type Sha256Hex } from '../../shared/base/ids.ts';
 
 export interface StoreState {
-  /** `unchecked`: not looked at on this link yet. */
+  /** `unchecked`: not checked on this link yet. */
   readonly status: 'unchecked' | 'checking' | 'complete' | 'lost';
   /** Different chunks, the index included; 0 while the index is not known. */
   readonly chunks: number;

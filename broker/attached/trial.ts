@@ -1,8 +1,9 @@
 /**
- * Tries out whether an engine of somebody else does what a fleet needs, with messages of its own,
+ * Tests whether an external engine has the features that a fleet needs, with messages of its own,
  * before anything relies on it. The messages are on a topic that no robot reads, and on the address
  * of a chunk that nothing announces; both are cleared again. An engine that forgets a stop, or
- * keeps what was withdrawn, steers robots wrongly, so it is refused; what only costs is told.
+ * keeps a withdrawn message, misleads robots, so it is refused; a feature that only costs more is
+ * logged.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -18,21 +19,22 @@ import { EngineLink, type EngineAddress } from './link.ts';
 
 export type EngineNeed = keyof typeof NEEDS;
 
-/** Without these a fleet would be steered wrongly. */
+/** Without these a fleet would be misled. */
 const VITAL: readonly EngineNeed[] = ['retained', 'wildcards', 'cleared'];
 const ORDERED = 8;
 
 export interface TrialOptions {
   readonly address: EngineAddress;
-  /** Of this data folder; the trial adds a word of its own. */
+  /** Of this data folder; the trial adds a suffix of its own. */
   readonly clientId: string;
   readonly log: Log;
-  /** How long one thing may take; `trialAnswerMs` when it is left out. */
+  /** Time-out of one step in ms; default `trialAnswerMs`. */
   readonly answerMs?: number;
 }
 
 /**
- * @returns what it lacks; null when it could not be tried, as where an access list forbids it
+ * @returns the missing features; null when they could not be tested, as where an access list
+ *   forbids it
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
  */
 export async function tryEngine(options: TrialOptions): Promise<readonly EngineNeed[] | null> {
@@ -79,7 +81,7 @@ interface Heard {
 class Trial {
   readonly #options: TrialOptions;
   readonly #link: EngineLink;
-  /** Since the last subscription. */
+  /** Messages since the last subscription. */
   #heard: Heard[] = [];
   #filter: string | null = null;
   readonly #id = randomBytes(6).toString('hex');
@@ -133,8 +135,8 @@ class Trial {
   }
 
   /**
-   * MQTT 3.1.1 has no refusal of a message: an engine where retained messages are switched off ends
-   * the connection. Tried twice, since a network may do that as well.
+   * MQTT 3.1.1 cannot refuse a message: an engine with retained messages switched off ends the
+   * connection. Tried twice, since a network may do that as well.
    */
   async #takesRetained(): Promise<boolean> {
     for (let tries = 0; tries < 2; tries += 1) {
@@ -143,7 +145,7 @@ class Trial {
         return true;
       } catch (error) {
         if (!(error instanceof DroverError) || error.code !== 'BROKER_UNREACHABLE') throw error;
-        await this.#link.waitUp(); // it lets us in again: the message was at fault
+        await this.#link.waitUp(); // it accepts us again: the message was at fault
       }
     }
     return false;
@@ -158,7 +160,7 @@ class Trial {
     return all && this.#heard.every(({ payload }, nth) => bytesEqual(payload, numbered(nth)));
   }
 
-  /** The last one is handed to who subscribes now. */
+  /** A new subscriber gets the last message. */
   async #isHandedTo(filter: string): Promise<boolean> {
     await this.#listen(filter);
     return await this.#until(() =>
@@ -189,7 +191,7 @@ class Trial {
     });
     await this.#until(() => hasCome);
     await link.close();
-    const { clientId } = isKept; // a clean one under its name, and the engine forgets it
+    const { clientId } = isKept; // a clean session under its name, and the engine forgets it
     await (await openLink(this.#options, { clientId })).close();
     return hasCome;
   }

@@ -1,9 +1,9 @@
 /**
- * Socket by which `drover-broker backup` reaches the broker that runs on a data folder: a Unix
- * socket in that folder, mode 0600. Whoever may open it could read the folder anyway, so it asks
- * for no token, and a timer of the system needs none. One backup at a time; a reader that takes
- * nothing for a minute is ended, since a snapshot keeps the databases from freeing what was
- * removed.
+ * The Unix socket by which `drover-broker backup` reads from the broker that runs on a data folder.
+ * It lies in that folder with mode 0600: whoever may open it could read the folder anyway, so it
+ * asks for no token, and a system timer can use it. One backup runs at a time. A reader that takes
+ * nothing for a minute is disconnected, because a snapshot keeps the databases from freeing deleted
+ * records.
  */
 
 import { chmod, rm } from 'node:fs/promises';
@@ -20,7 +20,7 @@ const SOCKET = 'backup.sock';
 const [WITH_CHUNKS, WITHOUT_CHUNKS] = ['/backup', '/backup?chunks=no'];
 const socketOf = (dataFolder: string): string => join(dataFolder, SOCKET);
 
-/** Call with the databases locked: what lies there of a former broker is removed. */
+/** Call with the databases locked: a socket that a former broker left is removed. */
 export async function openBackupDoor(options: {
   readonly dataFolder: string;
   readonly source: BackupSource;
@@ -36,7 +36,7 @@ export async function openBackupDoor(options: {
     reply.setTimeout(LIMITS.backupStallMs, () => reply.destroy());
     const hasChunks = call.url === WITH_CHUNKS;
     reply.writeHead(200, { 'content-type': 'application/x-tar' });
-    // A failure ends the connection before the answer is whole: the reader sees that.
+    // A failure ends the connection before the answer is complete, and the reader notices.
     pipeline(writeBackup(source, { hasChunks, now: Date.now() }), reply)
       .then(() => log.info({ hasChunks }, 'backup written'))
       .catch((error: unknown) => log.warn({ error: String(error) }, 'backup not finished'))
@@ -47,7 +47,8 @@ export async function openBackupDoor(options: {
   const isOpen = await new Promise<boolean>((resolve) => {
     server.on('error', (error) => {
       if (server.listening) return log.warn({ error: String(error) }, 'backup call not taken');
-      // A path beyond 107 bytes, or a file system without sockets: all else works as ever.
+      // A path beyond 107 bytes, or a file system without sockets: the broker runs on without
+      // backups.
       log.warn({ path, error: String(error) }, 'no backups while this runs');
       resolve(false);
     });
@@ -62,8 +63,8 @@ export async function openBackupDoor(options: {
 }
 
 /**
- * The stream of a broker that runs; null when none does.
- * @throws DroverError FILE_REFUSED, BACKUP_BUSY, BROKER_UNREACHABLE when it answers something else
+ * The backup stream of the running broker; null when none runs.
+ * @throws DroverError FILE_REFUSED, BACKUP_BUSY, BROKER_UNREACHABLE for any other answer
  */
 export async function callBackupDoor(
   dataFolder: string,

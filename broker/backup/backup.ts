@@ -1,7 +1,7 @@
 /**
- * `drover-broker backup`: one file of a data folder, whether its broker runs or not. It is written
- * beside, read back and checked as a restore would, and only then gets its name: a backup that
- * nobody has read is a hope.
+ * `drover-broker backup`: makes one file of a data folder, whether its broker runs or not. The file
+ * gets a temporary name, is read back with the checks of a restore, and is renamed last: a backup
+ * that nobody has read proves nothing.
  */
 
 import { createReadStream } from 'node:fs';
@@ -56,19 +56,19 @@ export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Pro
 async function createBeside(out: string, beside: string): Promise<FileHandle> {
   const isThere = await lstat(out).then(
     () => true,
-    () => false, // or it cannot be looked at: opening says why
+    () => false, // or the socket cannot be checked: opening it says why
   );
   if (isThere) {
     const hint = 'name another file with --out: a backup is never overwritten';
     throw new DroverError('FILE_EXISTS', `write backup ${out}: it is there already`, { hint });
   }
   return await writing(out, async () => {
-    await rm(beside, { force: true }); // of a backup that was killed
+    await rm(beside, { force: true }); // left by a backup that was killed
     return await open(beside, 'wx', 0o600);
   });
 }
 
-/** Work on the file to make; that its disk is full is told as that. */
+/** Runs a write to the new file and gives its failure a code, such as DISK_FULL. */
 async function writing<T>(out: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -84,7 +84,7 @@ interface OutFile {
   readonly out: string;
 }
 
-/** A failure of the source passes through as it is: only a failed write is one of this disk. */
+/** A failure of the source is thrown unchanged: only a failed write is about this disk. */
 async function fill({ handle, out }: OutFile, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const piece of pieces) await writing(out, () => handle.appendFile(piece));
 }
@@ -101,7 +101,7 @@ async function* told(online: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   }
 }
 
-/** True when a broker that runs gave it. */
+/** True when a running broker sent it. */
 async function takeBackup(file: OutFile, dataFolder: string, hasChunks: boolean): Promise<boolean> {
   const online = await callBackupDoor(dataFolder, hasChunks);
   if (online) {

@@ -1,13 +1,13 @@
 /**
  * Format of a backup of a data folder: a plain tar, so that any tool lists it. Sans-I/O.
  *
- *   backup.json                 first: what this is and what it holds
+ *   backup.json                 first: the format and what the backup holds
  *   databases/<name>/<number>   records of one database, in the order of their keys
  *   chunks/<sha256>             chunks at their content address
- *   end.json                    last: a digest over name, size and bytes of all before it
+ *   end.json                    last: a digest over name, size and bytes of all entries before it
  *
- * A file without its end is no backup. It finds damage and truncation; it is no signature and needs
- * none: whatever moves a robot is signed by release and rollout keys inside of it.
+ * A file without `end.json` is no backup. The digest finds damage and truncation. It is no
+ * signature and needs none: release and rollout keys sign whatever moves a robot.
  */
 
 import { z } from 'zod';
@@ -74,14 +74,14 @@ export function readEntryName(name: string): EntryName | null {
   return isSha256Hex(hash) ? { kind: 'chunk', hash } : null;
 }
 
-/** What `end.json` says of the entries before it. */
+/** The digest in `end.json`, over the entries before it. */
 export class EntryDigest {
   #entries = 0;
   #sha256 = sha256Hex(new Uint8Array());
 
   add(name: string, bytes: Uint8Array): void {
     this.#entries += 1;
-    // A chain: what came before stands in what comes next.
+    // a chain: each digest includes the one before
     const line = `${this.#sha256} ${name} ${bytes.byteLength} ${sha256Hex(bytes)}\n`;
     this.#sha256 = sha256Hex(new TextEncoder().encode(line));
   }

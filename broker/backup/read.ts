@@ -1,7 +1,7 @@
 /**
- * Reads a backup and vouches for it: names that a backup has, each within its bound, every chunk at
- * the address that it hashes to, and at the end the digest over all of it. Nothing that is handed
- * out before the generator has ended counts as whole: whoever writes it down writes it beside.
+ * Reads and verifies a backup: only names that a backup has, each within its bound, every chunk at
+ * the address that it hashes to, and at the end the digest over everything. Until the generator has
+ * ended, nothing that it yielded counts as verified: the caller writes it to a temporary place.
  */
 
 import type { Readable } from 'node:stream';
@@ -51,7 +51,7 @@ export async function* readBackup(input: Readable, file: string): AsyncGenerator
   checker.assertEnded();
 }
 
-/** The order of the entries is part of what they say. */
+/** Checks the order of the entries, which is part of the format. */
 class Checker {
   readonly #file: string;
   readonly #digest = new EntryDigest();

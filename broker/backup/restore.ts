@@ -1,14 +1,15 @@
 /**
- * `drover-broker restore`: a data folder out of a backup, whole or not at all. It is built below
- * `restoring/`, checked to the end, and moved up; a broker refuses a folder in which that is still
- * there. What is restored is old, so it must not act as if it were now:
+ * `drover-broker restore`: makes a data folder from a backup, complete or not at all. The folder is
+ * built below `restoring/`, verified to the end, and moved up; a broker refuses a folder that still
+ * contains `restoring/`. A backup is old, so the restored broker must not act on it as if it were
+ * current:
  *
- * - Rollouts that were rolling are paused. One may have been halted since, and would take robots
- *   that went back forward again; a person who knows says `resume`.
- * - The lease begins at a term above all that the lost broker can have used, so that robots believe
- *   what is told from now on, and nothing that it may still say.
- * - The names by which an engine and other controllers knew the lost broker are not taken over: it
- *   may live, and two with one name would end each other's connection.
+ * - Rollouts that were rolling are paused. One of them may have been halted since, and would move
+ *   robots forward again that went back. An operator who knows better says `resume`.
+ * - The lease begins at a term above every term that the lost broker can have used, so that robots
+ *   believe the restored broker, and nothing that the lost one may still publish.
+ * - The names by which an engine and other controllers knew the lost broker are not restored: that
+ *   broker may still run, and two with one name would end each other's connection.
  */
 
 import { mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
@@ -62,7 +63,7 @@ export async function runRestore({ file, data, json }: RestoreArgs): Promise<voi
 
 async function openInput(file: string): Promise<Readable> {
   try {
-    // Opened as who called, before anything is done as the owner of the folder.
+    // Opened as the calling user, before anything is done as the owner of the folder.
     return (await open(file, 'r')).createReadStream();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -81,7 +82,7 @@ async function restoreInto(data: string, input: Readable, file: string): Promise
   for (const name of (await namesIn(below)).sort())
     await rename(join(below, name), join(data, name));
   await syncFolder(data);
-  await rmdir(below); // the moment from which a broker may start here
+  await rmdir(below); // from here on a broker may start on this folder
   await syncFolder(data);
   return restored;
 }
@@ -135,7 +136,7 @@ async function putRecords(
   await database?.batch(operations, { sync: true });
 }
 
-/** @returns the rollouts that wait for a person now */
+/** @returns the rollouts that wait for an operator now */
 async function becomeAnother(
   below: string,
   databases: readonly string[],

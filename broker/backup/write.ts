@@ -1,8 +1,8 @@
 /**
- * Writes a backup of a data folder as a stream. Each database is taken as it was in one moment,
- * when this begins, so all that was acknowledged before is in it; what comes later may be missing.
- * Chunks are listed after that moment: what an announcement of the backup needs was stored before
- * it. It holds one segment or one chunk in memory, however slowly it is read.
+ * Writes a backup of a data folder as a stream. Each database is read from a snapshot of the moment
+ * when this begins, so everything acknowledged before is in it; later messages may be missing.
+ * Chunks are listed after that moment: every chunk that an announcement of the backup needs was
+ * stored before it. Memory holds one segment or one chunk, however slowly the stream is read.
  */
 
 import type { Readable } from 'node:stream';
@@ -23,13 +23,13 @@ import {
   type DatabaseRecord,
 } from './format.ts';
 
-/** Entries as they were when `snapshot` was called. */
+/** A database whose entries can be read as they were when `snapshot` was called. */
 export interface Snapshotted {
   snapshot(): DatabaseSnapshot;
 }
 
 export interface BackupSource {
-  /** By the name of the folder below the data folder. */
+  /** By the name of its folder below the data folder. */
   readonly databases: ReadonlyMap<string, Snapshotted>;
   readonly chunks: {
     list(): AsyncIterable<readonly Sha256Hex[]>;
@@ -42,7 +42,7 @@ export interface BackupOptions {
   readonly now: EpochMs;
 }
 
-/** The stream fails when a store does; without its last entry it is no backup. */
+/** The stream fails when a store fails; without its last entry it is no backup. */
 export function writeBackup(source: BackupSource, options: BackupOptions): Readable {
   const tar = pack();
   const snapshots = [...source.databases].map(
@@ -67,7 +67,7 @@ async function fillAndClose(
   try {
     await fill(tar, source, contents);
   } finally {
-    // Also those that a reader who went away never came to.
+    // Also the snapshots that were not read yet, when the reader has left.
     for (const [, snapshot] of contents.snapshots) await snapshot.close();
   }
 }
@@ -96,7 +96,7 @@ async function fill(tar: Pack, { chunks }: BackupSource, contents: BackupContent
     for await (const hashes of chunks.list()) {
       for (const hash of hashes) {
         const bytes = await chunks.get(hash);
-        // Removed meanwhile: nothing that was announced needed it.
+        // Removed meanwhile: no announced bundle needed it.
         if (bytes) await add(`${CHUNKS_FOLDER}/${hash}`, bytes);
       }
     }

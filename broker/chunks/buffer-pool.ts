@@ -1,14 +1,14 @@
 /**
- * Memory for chunks that is used again and again, in sizes of powers of two. What is taken stays
- * within a bound as long as the owner has something to drop; what is taken beyond it, because all
- * is in use, is let go when it comes back.
+ * A pool of buffers for chunks, in sizes of powers of two. The memory stays within a bound as long
+ * as the owner has something to drop. When everything is in use, a buffer beyond the bound is made,
+ * and freed when it is given back.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 
 export class Slabs {
   readonly #bytesMax: number;
-  /** Gives something back, if there is anything that nobody uses. */
+  /** Gives one unused buffer back; false when there is none. */
   readonly #drop: () => boolean;
   readonly #free = new Map<number, Buffer[]>();
   #bytes = 0;
@@ -18,12 +18,12 @@ export class Slabs {
     this.#drop = drop;
   }
 
-  /** All memory that was taken from the system and not let go. */
+  /** All memory that was taken from the system and not freed. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** @returns memory of at least that size, with whatever is in it */
+  /** @returns a buffer of at least that size, with arbitrary content */
   take(bytes: number): Buffer {
     const size = sizeFor(bytes);
     for (;;) {
@@ -46,7 +46,7 @@ export class Slabs {
     }
   }
 
-  /** One of another size than is wanted, which has none. */
+  /** Frees a buffer of another size, when the wanted size has none. */
   #letGoOne(): boolean {
     for (const [size, free] of this.#free) {
       if (!free.pop()) continue;

@@ -1,8 +1,8 @@
 /**
- * Chunks that were read a moment ago, in memory: robots of one rollout pull the same ones at the
- * same time, and one reading serves them all. The memory is reused: to V8 each fresh buffer is a
- * reason to collect garbage, which took half of a broker's time. So bytes are lent and given back,
- * and nobody may write into them or keep them. What is removed through here is forgotten with it.
+ * Caches recently read chunks in memory: robots of one rollout pull the same ones at the same time,
+ * and one read serves them all. The buffers are reused: fresh ones made V8 collect garbage, which
+ * took half of a broker's time. So bytes are borrowed and given back, and nobody may write into
+ * them or keep them. A chunk that is removed through this store leaves the cache as well.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -10,16 +10,16 @@ import type { PrunableChunkStore } from '../../shared/base/ports.ts';
 import { Slabs } from './buffer-pool.ts';
 
 export interface CheckedChunkStore extends PrunableChunkStore {
-  /** As `get`, into memory that the caller hands out: at least so many bytes of it. */
+  /** Like `get`, but into a buffer of at least that many bytes that the caller provides. */
   read(hash: Sha256Hex, allocate: (bytes: number) => Buffer): Promise<Uint8Array | null>;
-  /** Hashes it again, whatever is known of it; one that is damaged is removed. */
+  /** Hashes the chunk again, even when it is known to be whole; a damaged one is removed. */
   recheck(hash: Sha256Hex): Promise<void>;
 }
 
 export interface LentChunk {
-  /** Shared with others: to be read only, and only until it is given back. */
+  /** Shared with other borrowers: read-only, and valid until it is given back. */
   readonly bytes: Uint8Array;
-  /** More than once is as once. */
+  /** Idempotent. */
   giveBack(): void;
 }
 
@@ -43,7 +43,7 @@ interface Reading {
 export class HotChunks implements CheckedChunkStore {
   readonly #chunks: CheckedChunkStore;
   readonly #slabs: Slabs;
-  /** The longest unused first. */
+  /** Least recently used first. */
   readonly #kept = new Map<Sha256Hex, Slot>();
   readonly #reading = new Map<Sha256Hex, Reading>();
 
@@ -64,7 +64,7 @@ export class HotChunks implements CheckedChunkStore {
     return this.#chunks.has(hash);
   }
 
-  /** For who keeps the bytes: they are read for this caller alone. */
+  /** For a caller that keeps the bytes: they are read for this call alone. */
   get(hash: Sha256Hex): Promise<Uint8Array | null> {
     return this.#chunks.get(hash);
   }
@@ -77,7 +77,7 @@ export class HotChunks implements CheckedChunkStore {
     return this.#chunks.put(hash, bytes);
   }
 
-  /** Null when it is not there, as with `get`. */
+  /** Null when it is not stored, as with `get`. */
   async borrow(hash: Sha256Hex): Promise<LentChunk | null> {
     const kept = this.#kept.get(hash);
     if (kept) {
@@ -104,7 +104,7 @@ export class HotChunks implements CheckedChunkStore {
     return this.#chunks.list();
   }
 
-  /** Somebody got it and wants it again: what is kept in memory may be what is wrong with it. */
+  /** A robot got the chunk and asks again: the copy in memory may be what is damaged. */
   async recheck(hash: Sha256Hex): Promise<void> {
     this.#forget(hash);
     await this.#chunks.recheck(hash);
@@ -129,7 +129,7 @@ export class HotChunks implements CheckedChunkStore {
     }
     if (!bytes || !slab) return null;
     const isKept = this.#reading.get(hash) === reading; // else it was removed meanwhile
-    // Counted before anybody who waits goes on: none of them may find the memory in other hands.
+    // Counted before a waiting caller goes on, so that nobody finds the buffer reused.
     const slot: Slot = { slab, bytes, borrowers: reading.borrowers, isKept };
     if (isKept) {
       this.#reading.delete(hash);
@@ -151,7 +151,7 @@ export class HotChunks implements CheckedChunkStore {
     };
   }
 
-  /** Also what is being read: those who wait get it, and nobody after them. */
+  /** Also while it is being read: callers that wait get the bytes, later ones do not. */
   #forget(hash: Sha256Hex): void {
     this.#reading.delete(hash);
     const slot = this.#kept.get(hash);
@@ -161,7 +161,7 @@ export class HotChunks implements CheckedChunkStore {
     this.#reuse(slot);
   }
 
-  /** @returns false when all that is kept is lent */
+  /** @returns false when every cached chunk is borrowed */
   #dropOldest(): boolean {
     for (const [hash, slot] of this.#kept) {
       if (slot.borrowers > 0) continue;

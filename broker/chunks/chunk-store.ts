@@ -1,8 +1,8 @@
 /**
- * Chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup is one
- * open(2), whatever the number of chunks. A file is there whole or not at all: written beside,
- * fsynced, renamed. What is read first since the start, was changed, or is asked for again, is
- * hashed again, so a disk that rots is noticed and healed.
+ * Stores chunks as files at their content address: `<folder>/<first two digits>/<hash>`. A lookup
+ * is one open(2), however many chunks there are. A file is complete or absent: it is written under
+ * another name, fsynced and renamed. A chunk is hashed when it is read for the first time since the
+ * start, when its file has changed, or on request, so damage of a disk is noticed and repaired.
  */
 
 import { open, mkdir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import type { CheckedChunkStore } from './chunk-cache.ts';
 import { readChunk, type ReadChunk } from './read-chunk.ts';
 
 const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
-/** Of the place itself, whoever reads it: a bad sector, or something that is no file. */
+/** Errors of the place itself, for any reader: a bad sector, or something that is not a file. */
 const DAMAGE_CODES: readonly unknown[] = ['EIO', 'EUCLEAN', 'EBADMSG', 'EISDIR', 'ELOOP', 'ENXIO'];
 
 const shardNames = (): string[] =>
@@ -42,14 +42,14 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   readonly #reserveBytes: number;
   readonly #writing = new Map<Sha256Hex, Promise<void>>();
   readonly #removing = new Map<Sha256Hex, Promise<number>>();
-  /** Stamps of files that hashed to their address since the start. */
+  /** Stamps of files whose hash was right since the start. */
   readonly #whole = new Map<Sha256Hex, string>();
-  /** Could not be read the last time: missing until they are read again or replaced. */
+  /** Chunks that could not be read: missing until they can be read or are replaced. */
   readonly #unreadable = new Set<Sha256Hex>();
   #bytes = 0;
   #chunks = 0;
   #counted: Promise<void> = Promise.resolve();
-  #unaskedBytes = Number.POSITIVE_INFINITY; // written since the disk was last asked for room
+  #unaskedBytes = Number.POSITIVE_INFINITY; // written since the free space was last read
   #temporary = 0;
 
   private constructor(options: ChunkStoreOptions) {
@@ -58,7 +58,9 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     this.#reserveBytes = options.reserveBytes ?? LIMITS.diskReserveBytes;
   }
 
-  /** Ready at once; what is stored is counted behind, and the first `put` waits for that. */
+  /**
+   * Ready at once; stored chunks are counted in the background, and the first `put` waits for that.
+   */
   static async open(options: ChunkStoreOptions): Promise<FolderChunkStore> {
     const store = new FolderChunkStore(options);
     await rm(join(options.folder, 'tmp'), { recursive: true, force: true });
@@ -103,7 +105,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       return null;
     }
     const { bytes, stamp } = found;
-    // Robots hash it as well: what was found whole and not touched since is not hashed again.
+    // Robots hash it as well: a file that was whole and has not changed is not hashed again.
     if (this.#whole.get(hash) === stamp) return bytes;
     if (sha256Hex(bytes) === hash) {
       this.#noteWhole(hash, stamp);
@@ -124,7 +126,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     if (this.#whole.size > LIMITS.wholeChunksMax && oldest) this.#whole.delete(oldest);
   }
 
-  /** The file stays as it is: a disk may read it later, and a writer replaces it. */
+  /** The file stays: the disk may read it later, and a writer replaces it. */
   #noteUnreadable(hash: Sha256Hex): void {
     this.#whole.delete(hash);
     this.#unreadable.add(hash);
@@ -149,7 +151,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     }
     const running = this.#writing.get(hash);
     if (running) return running;
-    const removal = this.#removing.get(hash); // one that begins later waits for us
+    const removal = this.#removing.get(hash); // a removal that begins later waits for this write
     const write = this.#write(hash, bytes, removal).finally(() => this.#writing.delete(hash));
     this.#writing.set(hash, write);
     return write;
@@ -158,7 +160,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   async remove(hash: Sha256Hex, mayRemove: () => boolean = () => true): Promise<number> {
     const running = this.#removing.get(hash);
     if (running) return await running;
-    const begun = this.#writing.get(hash); // one that begins later waits for us
+    const begun = this.#writing.get(hash); // a write that begins later waits for this removal
     const removal = this.#unlink(hash, mayRemove, begun).finally(() => {
       this.#removing.delete(hash);
     });
@@ -172,13 +174,13 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     }
   }
 
-  /** Writes and removals of one chunk go one after the other: a write finds it gone and stores it. */
+  /** Writes and removals of one chunk are serial: a later write finds it gone and stores it. */
   async #unlink(
     hash: Sha256Hex,
     mayRemove: () => boolean,
     begun: Promise<void> | undefined,
   ): Promise<number> {
-    await begun?.catch(() => undefined); // its writer hears of the failure
+    await begun?.catch(() => undefined); // its writer gets the failure
     await this.#counted;
     const size = await this.#sizeOf(hash);
     if (size === null || !mayRemove()) return 0;
@@ -195,7 +197,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     bytes: Uint8Array,
     removal: Promise<number> | undefined,
   ): Promise<void> {
-    await removal?.catch(() => undefined); // who removes it hears of the failure
+    await removal?.catch(() => undefined); // its remover gets the failure
     await this.#counted;
     if (await this.has(hash)) return;
     const replaced = this.#unreadable.has(hash) ? await this.#sizeOf(hash) : null;
@@ -205,7 +207,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
         `store chunk ${shortHash(hash)}: the store is full (got ${this.#bytes} bytes, want at most ${this.#bytesMax})`,
       );
     }
-    // Before anything is awaited: writes that run side by side must not each see the same room.
+    // Before the first await: concurrent writes must not each count the same free space.
     this.#bytes += bytes.byteLength;
     try {
       await this.#askForRoom(bytes.byteLength);
@@ -242,7 +244,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     }
   }
 
-  /** The store stops before the disk does: a full disk would take the state databases with it. */
+  /** The store stops before the disk is full: a full disk would also stop the state databases. */
   async #askForRoom(bytes: number): Promise<void> {
     this.#unaskedBytes += bytes;
     if (this.#unaskedBytes < LIMITS.downloadSyncBytes) return;
@@ -256,7 +258,8 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
   }
 
   #diskFull(cause: unknown, amounts = 'the disk took no more'): DroverError {
-    this.#unaskedBytes = Number.POSITIVE_INFINITY; // ask again before the next chunk
+    // read the free space again before the next chunk
+    this.#unaskedBytes = Number.POSITIVE_INFINITY;
     const message = `store chunk in ${this.#folder}: no room on the disk (${amounts})`;
     return new DroverError('DISK_FULL', message, { cause });
   }

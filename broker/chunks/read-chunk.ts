@@ -1,8 +1,9 @@
 /**
- * Reads a chunk file in four calls on a plain descriptor: the objects that `readFile` makes for one
- * cost more than the reading. The two that may wait for a disk go to the pool of threads; those on
- * a descriptor that is open and only read cannot, and are made at once. The stamp says whether a
- * file is the one that was hashed before; what a medium changes unseen it does not tell.
+ * Reads a chunk file in four system calls on a plain descriptor: the objects that `readFile`
+ * creates cost more than the read. The two calls that may wait for a disk run on the thread pool;
+ * those on an open descriptor that is only read cannot wait and are made synchronously. The stamp
+ * says whether the file is the one that was hashed before; it does not show what the medium itself
+ * lost.
  */
 
 import { closeSync, fstatSync, open, read } from 'node:fs';
@@ -17,7 +18,7 @@ export interface ReadChunk {
 }
 
 /**
- * @param allocate memory of at least that many bytes
+ * @param allocate returns a buffer of at least that many bytes
  * @returns null for a file that is empty or longer than any chunk
  */
 export async function readChunk(

@@ -1,6 +1,6 @@
 /**
- * `drover-broker acl`: the access rules in the words of a stock engine, on standard output. Secrets
- * are in none of it: hashes of ours mean nothing to another engine, which has tools of its own.
+ * `drover-broker acl`: prints the access rules in the format of a stock engine. It prints no
+ * secrets: our hashes mean nothing to another engine, which has tools of its own.
  */
 
 import type { Argv } from 'yargs';
@@ -28,7 +28,7 @@ async function runAcl(args: AclArgs): Promise<void> {
   makeOutput(args.json).result({ engine: args.engine, acl: text }, [text.trimEnd()]);
 }
 
-/** Who is in the file, and those two that a stock engine needs besides, unless they are in it. */
+/** Users of the file, and the two that a stock engine needs besides. */
 async function readEngineUsers(file: string | undefined): Promise<EngineUser[]> {
   const found = file === undefined ? [] : await readCredentialUsers(file);
   const named = found.map(({ username, role, robot_id: robot }) => ({

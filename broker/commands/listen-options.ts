@@ -1,4 +1,4 @@
-/** Options of where a broker listens, and of how it knows who connects. */
+/** Options for the addresses of a broker and for the authentication of its clients. */
 
 import type { Argv } from 'yargs';
 import { LIMITS } from '../../shared/base/limits.ts';

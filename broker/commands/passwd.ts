@@ -54,7 +54,7 @@ interface PasswdArgs {
 }
 
 /**
- * Whatever the entry held before is void: renewing is how a leaked secret is taken back.
+ * Replaces everything in the entry: renewing takes a leaked secret back.
  * @throws DroverError USAGE, FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED
  */
 async function runPasswd(args: PasswdArgs): Promise<void> {

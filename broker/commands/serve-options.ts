@@ -77,7 +77,7 @@ const withBroker = <T>(args: Argv<T>) =>
       describe: 'another controller takes over after this; the same for all of a fleet',
     });
 
-/** No MQTT of its own: it attaches to a stock engine. */
+/** Options of a broker that is attached to a stock engine. */
 const withEngine = <T>(args: Argv<T>) =>
   args
     .option('engine', {
@@ -100,7 +100,7 @@ const withEngine = <T>(args: Argv<T>) =>
     })
     .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate', 'log-policy']);
 
-/** A relay on a site, below another broker. */
+/** Options of a relay: the broker of a site, below another broker. */
 const withUpstream = <T>(args: Argv<T>) =>
   args
     .option('upstream', {

@@ -1,4 +1,4 @@
-/** Reads the options of the broker as a process into the settings of its parts. */
+/** Turns the command-line options of the broker into the settings of its parts. */
 
 import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
@@ -21,7 +21,7 @@ import { ROLLOUT_KEY, type ServeArgs } from './serve-options.ts';
 
 const MQTT_PORT = 1883;
 
-/** All that a broker is told on its command line. @throws DroverError USAGE, FILE_UNREADABLE and others */
+/** Reads all settings. @throws DroverError USAGE, FILE_UNREADABLE and others */
 export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSettings> {
   if (!isLoopback(args.host) && !args.credentials && !args['allow-anonymous']) {
     const why = 'anybody there could publish and read';
@@ -75,7 +75,7 @@ function readAttached(args: ServeArgs, url: string): AttachedSettings {
   return { kind: 'attached', address, profile: engineProfile(args['engine-profile']) };
 }
 
-/** Null: nobody stands above. */
+/** Null when this broker is no relay. */
 function readUpstream(args: ServeArgs): UpstreamOptions | null {
   const { upstream: url, 'upstream-name': name, 'max-upstream-rate': rate } = args;
   if (url === undefined) return null;
@@ -103,7 +103,7 @@ function readUpstream(args: ServeArgs): UpstreamOptions | null {
 const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
   trust === undefined ? null : readTrustFile(trust);
 
-/** Null: chunks are never removed. */
+/** Null when chunks are never removed. */
 function readKeep(args: ServeArgs): number | null {
   const keepMs = parseDurationMs(args['keep-unannounced']);
   const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
@@ -131,13 +131,13 @@ function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
   throw new DroverError('USAGE', 'listen on --mqtts: give --tls-cert and --tls-key');
 }
 
-/** Null when no key is given: the broker carries and shows rollouts, and leads none. */
+/** Null without a key: the broker carries and shows rollouts, and leads none. */
 async function readLead(args: ServeArgs, trust: TrustRoot | null): Promise<LeadOptions | null> {
   const files = args['rollout-key'] ?? [];
   const commands = args['rollout-key-command'] ?? [];
   const signCommands = args['rollout-sign-command'] ?? [];
   const environment = process.env[ROLLOUT_KEY];
-  const leaseMs = readLease(args); // a typing error is told whether it matters today or not
+  const leaseMs = readLease(args); // a typing error is reported in any case
   const named = files.length + commands.length + signCommands.length;
   if (named === 0 && environment === undefined) return null;
   if (!trust) {

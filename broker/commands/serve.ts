@@ -1,4 +1,4 @@
-/** `drover-broker` without a command: runs the broker until it is told to end. */
+/** `drover-broker` without a command: runs the broker until a signal ends it. */
 
 import type { Argv } from 'yargs';
 import { inBackground } from '../../shared/base/in-background.ts';
@@ -15,7 +15,7 @@ export const brokerCommand = (argv: Argv): Argv =>
 
 async function serve(args: ServeArgs): Promise<void> {
   const log = makeLog(PROGRAM);
-  // The last line of defence: a site must not lose its broker to one failure without an owner.
+  // The last defence: a site must not lose its broker to one rejection without an owner.
   process.on('unhandledRejection', (reason) => {
     const stack = reason instanceof Error ? reason.stack : undefined;
     log.error({ error: String(reason), stack }, 'unhandled failure, please report this');

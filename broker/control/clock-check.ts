@@ -1,6 +1,6 @@
 /**
- * Compares the clock of this broker with the times in robots' own reports. A broker that is days
- * off opens waves which robots refuse in silence, and nobody else can tell it. Sans-I/O.
+ * Compares the clock of this broker with the times in the reports of robots. A broker whose clock
+ * is days off opens waves that robots refuse, and nothing else would show it. Sans-I/O.
  */
 
 import { DAY_MS, formatDurationMs } from '../../shared/base/durations.ts';
@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 
 /**
  * Null unless most robots differ from this clock by more than a day, all in one direction.
- * @param aheadMs of each robot that is on: its clock less this one, when its last report came
+ * @param aheadMs for each online robot: its clock minus ours, when its last report arrived
  */
 export function clockProblem(aheadMs: readonly number[]): DroverError | null {
   const later = aheadMs.filter((one) => one > LIMITS.aheadMsMax);

@@ -1,7 +1,7 @@
 /**
- * Retained control messages: in memory for lookups, in `level` for ever. A write resolves when it is
- * fsynced, because a PUBACK follows it. Exact filters cost one map lookup; only filters with a
- * wildcard look at all topics, and never at chunks, which do not live here.
+ * Stores retained control messages: in memory for lookups, in `level` durably. A write resolves
+ * when it is fsynced, because a PUBACK follows it. An exact filter costs one map lookup. Only a
+ * filter with a wildcard visits all topics, and never chunks, which are stored elsewhere.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -39,7 +39,7 @@ export class ControlStore {
     return this.#messages.size;
   }
 
-  /** Rejects while its disk takes nothing; what is stored is served on. */
+  /** Rejects while the disk takes no writes; stored messages are still served. */
   async assertWritable(): Promise<void> {
     await this.#database.assertWritable();
   }
@@ -61,7 +61,7 @@ export class ControlStore {
 
   /**
    * Durable when it resolves; an empty payload removes.
-   * @param sync false for what somebody else keeps as well: written, but not waited for by the disk
+   * @param sync false for a message that another broker keeps as well: it is written without fsync
    * @throws DroverError STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
    */
   async put(message: RetainedMessage, sync = true): Promise<void> {

@@ -1,22 +1,22 @@
 /**
- * The data folder as a whole: which databases it has, whether a restore of it was finished, and
- * whose it is. Root makes backups and restores for the user that the broker runs as; files of root
- * in there would keep that broker from starting.
+ * The data folder as a whole: its databases, whether a restore of it was finished, and its owner.
+ * Root makes backups and restores for the user that the broker runs as; files owned by root would
+ * keep that broker from starting.
  */
 
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DroverError, refusalOf } from '../../shared/base/errors.ts';
 
-/** What a restore has not put in its place yet. */
+/** Holds an unfinished restore. */
 export const RESTORING = 'restoring';
-/** Copies that a repair has not put in their place yet. */
+/** Holds an unfinished repair. */
 export const REPAIRING = 'repairing';
-/** `garbage` counts since when chunks are not needed: a broker that comes back counts anew. */
+/** `garbage` counts since when chunks are not needed: a restored broker starts that count again. */
 const NOT_DATABASES: readonly string[] = ['chunks', 'garbage', RESTORING];
 
 /**
- * Makes the folder when it is missing.
+ * Creates the folder when it is missing.
  * @throws DroverError DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE, RESTORE_UNFINISHED,
  *   REPAIR_UNFINISHED
  */
@@ -26,7 +26,7 @@ export async function openDataFolder(folder: string): Promise<void> {
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const code = refusalOf(cause)?.code;
-    // The disk has codes of its own; what else is wrong with a path is to be looked at.
+    // Disk errors have codes of their own; anything else wrong with a path is FILE_UNREADABLE.
     const what = code?.startsWith('DISK_') ? code : 'FILE_UNREADABLE';
     throw new DroverError(what, `open data folder ${folder}: ${why}`, { cause });
   }
@@ -49,7 +49,7 @@ export async function namesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * Names of all folders in it that hold files of LevelDB's, `CURRENT` or not: damaged ones too.
+ * Names of all folders with files of LevelDB, with or without `CURRENT`: damaged ones too.
  * @throws DroverError FILE_UNREADABLE
  */
 export async function leveldbsIn(folder: string): Promise<string[]> {
@@ -62,7 +62,7 @@ export async function leveldbsIn(folder: string): Promise<string[]> {
   return found.sort();
 }
 
-/** A name that LevelDB gives to its files. */
+/** A file name of LevelDB. */
 export const isOfLevel = (name: string): boolean =>
   name === 'CURRENT' || /^(?:MANIFEST-\d+|\d+\.(?:ldb|sst|log))$/.test(name);
 
@@ -72,7 +72,7 @@ export const isFolder = async (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** A name of one of its tables. */
+/** A name of a LevelDB table. */
 export const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name);
 
 /** Those of its logs. */
@@ -90,13 +90,13 @@ export async function databasesIn(folder: string): Promise<string[]> {
   const found: string[] = [];
   for (const entry of entries) {
     if (!entry.isDirectory() || NOT_DATABASES.includes(entry.name)) continue;
-    // What makes a folder a database of LevelDB's.
+    // This file makes a folder a LevelDB database.
     if ((await readdir(join(folder, entry.name))).includes('CURRENT')) found.push(entry.name);
   }
   return found.sort();
 }
 
-/** Root does the work as the owner of the folder; everybody else as who they are. */
+/** Root does the work as the owner of the folder; any other user as itself. */
 export async function asOwnerOf<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const { geteuid, getegid, seteuid, setegid } = process;
   if (!geteuid || !getegid || !seteuid || !setegid || geteuid() !== 0) return await work();

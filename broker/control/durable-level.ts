@@ -1,10 +1,9 @@
 /**
- * A `level` database that keeps its word on a disk that was full. LevelDB goes on appending to its
- * log behind a record that failed half-way, and at the next start reads only up to that record:
- * what was acknowledged after it would be gone. So after a failed write nothing is written before
- * the database was closed and opened again, which saves what is whole and begins a new log.
- *
- * Writes that wait go to the disk together, in their order, with one fsync.
+ * A `level` database that stays correct on a disk that was full. LevelDB goes on appending to its
+ * log behind a half-written record, and at the next start reads only up to that record: everything
+ * acknowledged after it would be lost. So after a failed write nothing is written before the
+ * database was closed and opened again, which keeps the whole records and starts a new log. Waiting
+ * writes go to the disk together, in order, with one fsync.
  */
 
 import { Level } from 'level';
@@ -16,7 +15,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { assertLogsWhole, assertNotHeadless, brokenTables, damaged } from './level-files.ts';
 import { dropTally, LogTally } from './log-tally.ts';
 
-/** Until it is closed the database keeps what is removed meanwhile. */
+/** Until it is closed the database keeps the entries that are deleted meanwhile. */
 export interface DatabaseSnapshot extends AsyncIterable<readonly [string, Uint8Array]> {
   close(): Promise<void>;
 }
@@ -28,7 +27,7 @@ export interface ValueOptions {
 }
 
 export interface WriteOptions extends ValueOptions {
-  /** Fsynced when the write resolves; otherwise it survives a kill, not a power cut. */
+  /** With fsync the write survives a power cut when it resolves, otherwise only a kill. */
   readonly sync?: boolean;
 }
 
@@ -45,7 +44,7 @@ type Del = { readonly type: 'del'; readonly key: string };
 export type Operation = Put | Del;
 
 interface Write {
-  /** A function is asked when its turn has come. */
+  /** A function is called when the write is next. */
   readonly operations: readonly Operation[] | (() => Promise<readonly Operation[]>);
   readonly sync: boolean;
   resolve(): void;
@@ -59,13 +58,13 @@ export interface ChainedBatch {
 
 const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
 
-/** Beside what `diskCodeIn` knows: no damage, whatever file it names. */
+/** Messages that mean no damage, besides those of `diskCodeIn`. */
 const PASSING = /Permission denied|Too many open|Input\/output/;
 
 export class SteadyDatabase {
   readonly #level: Level<string, unknown>;
   readonly #folder: string;
-  /** Bounded by its callers: each message on its way waits for its own write before the next. */
+  /** Bounded by its callers: each message waits for its own write before the next. */
   readonly #waiting: Write[] = [];
   #writing: Promise<void> | null = null;
   #reopening: Promise<void> | null = null;
@@ -81,7 +80,7 @@ export class SteadyDatabase {
     this.#tally = new LogTally(folder);
   }
 
-  /** On purpose: nothing is expected of it any more. */
+  /** Closed on purpose: later calls are ignored. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -91,8 +90,9 @@ export class SteadyDatabase {
    *   DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE
    */
   static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
-    await assertNotHeadless(folder); // first: a Level begins to open as soon as it is made
-    await assertLogsWhole(folder); // LevelDB makes a table of what it can read, and removes them
+    await assertNotHeadless(folder); // first: a Level starts to open as soon as it is created
+    // LevelDB makes a table of what it can read, and removes the logs
+    await assertLogsWhole(folder);
     const suspects = await brokenTables(folder);
     const database = new SteadyDatabase(folder, valueEncoding);
     try {
@@ -112,7 +112,7 @@ export class SteadyDatabase {
     return database;
   }
 
-  /** Rejects while the disk takes nothing; asks it anew after a failed write. */
+  /** Rejects while the disk takes no writes; after a failed write it tries one. */
   async assertWritable(): Promise<void> {
     if (this.#failed) await this.#write([]);
   }
@@ -132,12 +132,12 @@ export class SteadyDatabase {
     yield* reading(this.#folder, this.#level.iterator(range));
   }
 
-  /** All entries as they are now, whatever is written while they are read; values as they lie. */
+  /** All entries of this moment, whatever is written while they are read; values as stored. */
   snapshot(): DatabaseSnapshot {
     return this.#level.iterator<string, Uint8Array>({ valueEncoding: 'view' });
   }
 
-  /** @throws DroverError DISK_FULL, DISK_WRITE_FAILED; so do all that follow */
+  /** @throws DroverError DISK_FULL, DISK_WRITE_FAILED; the other writes throw the same */
   async put(key: string, value: unknown, options: WriteOptions = {}): Promise<void> {
     const { sync, ...encoding } = options;
     await this.#write([{ type: 'put', key, value, ...encoding }], sync);
@@ -159,7 +159,9 @@ export class SteadyDatabase {
     );
   }
 
-  /** Removes what is in the range when its turn has come; of nothing, also on a full disk. */
+  /**
+   * Deletes the entries that are in the range when the write is next; an empty range needs no room.
+   */
   async clear(range: Range): Promise<void> {
     await this.#write(async () => {
       const found: Operation[] = [];
@@ -168,7 +170,7 @@ export class SteadyDatabase {
     }, false);
   }
 
-  /** After all that was begun. */
+  /** Waits for everything that was begun. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writing;
@@ -198,7 +200,7 @@ export class SteadyDatabase {
     });
   }
 
-  /** Never rejects: each writer hears of its own failure. */
+  /** Never rejects: each writer gets its own failure. */
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
       const group = takeGroup(this.#waiting);
@@ -219,7 +221,7 @@ export class SteadyDatabase {
       if (typeof mine !== 'function') operations.push(...mine);
       else {
         const found = await mine();
-        if (found.length === 0) return; // it is alone in its group, and a full disk can do that too
+        if (found.length === 0) return; // it is alone in its group, and works on a full disk too
         operations.push(...found);
       }
     }
@@ -229,7 +231,7 @@ export class SteadyDatabase {
     if (sync) await this.#tally.measure();
   }
 
-  /** Reading goes on with the database as it is until there is room to open it again. */
+  /** Reads use the database as it is until there is room to open it again. */
   async #beWritable(): Promise<void> {
     if (!this.#failed) return;
     const now = performance.now();
@@ -237,7 +239,7 @@ export class SteadyDatabase {
     this.#triedAtMs = now;
     await this.#findRoom();
     const reopened = this.#reopen();
-    this.#reopening = reopened.catch(() => undefined); // readers then hear that it is not open
+    this.#reopening = reopened.catch(() => undefined); // readers then learn that it is not open
     try {
       await reopened;
     } finally {
@@ -251,7 +253,7 @@ export class SteadyDatabase {
     await this.#level.open();
   }
 
-  /** A database that cannot be opened could not be read either, so its room is proven first. */
+  /** A database that cannot be opened could not be read either, so room is proven first. */
   async #findRoom(): Promise<void> {
     const probe = join(this.#folder, PROBE);
     try {
@@ -268,12 +270,12 @@ export class SteadyDatabase {
   }
 }
 
-/** The first of those that wait, and as many after it as fit into one write. */
+/** The first of the waiting writes, and as many after it as fit into one write. */
 function takeGroup(waiting: Write[]): Write[] {
   let bytes = 0;
   let count = 0;
   for (const { operations } of waiting) {
-    const isAsked = typeof operations === 'function'; // what it finds depends on all before it
+    const isAsked = typeof operations === 'function'; // its result depends on all writes before it
     if (count > 0 && (isAsked || bytes >= LIMITS.databaseGroupBytesMax)) break;
     count += 1;
     if (isAsked) break;
@@ -300,9 +302,9 @@ async function stillBroken(folder: string, suspects: readonly string[]): Promise
 
 /** LevelDB's own repair, in place. To be called on a copy. */
 export async function repairLevel(folder: string): Promise<void> {
-  // On Node `Level` is ClassicLevel, whose repair its types leave out.
+  // On Node `Level` is ClassicLevel, whose types leave out the repair.
   await (Level as unknown as { repair(location: string): Promise<void> }).repair(folder);
-  // It leaves no log; who opens it next would miss it.
+  // The repair leaves no log; without one the next open would report damage.
   const level = new Level(folder);
   await level.open();
   await level.close();
@@ -325,7 +327,7 @@ function whyOf(cause: unknown): string {
   return inner instanceof Error ? inner.message : String(inner);
 }
 
-/** As LevelDB says it: a corruption, or a file that `MANIFEST` names and that is gone. */
+/** LevelDB's messages for corruption, or for a file that `MANIFEST` names and that is gone. */
 const isDamage = (cause: unknown): boolean =>
   /^Corruption|CURRENT|MANIFEST|\.(?:ldb|sst)\b/.test(whyOf(cause));
 
@@ -335,7 +337,7 @@ const DISK_WORDS: readonly [RegExp, errno: readonly string[], ErrorCode][] = [
   [/Read-only file system/, ['EROFS'], 'DISK_READ_ONLY'],
 ];
 
-/** DISK_FULL or DISK_READ_ONLY where the system said so, to us or to LevelDB; else null. */
+/** DISK_FULL or DISK_READ_ONLY when the system said so, to us or to LevelDB; else null. */
 export function diskCodeIn(thrown: unknown): ErrorCode | null {
   const { code } = innerOf(thrown) as { code?: unknown };
   const why = whyOf(thrown);
@@ -345,14 +347,14 @@ export function diskCodeIn(thrown: unknown): ErrorCode | null {
   return found?.[2] ?? null;
 }
 
-/** Null for what says nothing of the disk or of the database. */
+/** Null for an error that is about neither the disk nor the database. */
 function openOrRead(what: 'open' | 'read', folder: string, cause: unknown): DroverError | null {
   const code = diskCodeIn(cause);
   if (code) return new DroverError(code, `${what} ${folder}: ${whyOf(cause)}`, { cause });
   return isDamage(cause) ? damaged(folder, whyOf(cause), cause) : null;
 }
 
-/** The lock of LevelDB tells a second broker on the same folder from a broken one. */
+/** LevelDB's lock distinguishes a second broker on the same folder from a broken database. */
 function openFailure(folder: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
   const { code } = innerOf(cause) as { code?: unknown };

@@ -1,8 +1,8 @@
 /**
- * Tells a copy of an event from a new one. An event has an epoch, which its robot makes by chance
- * at each start, and a number that rises within it. No clock is compared: a replaced robot whose
- * clock begins in 1970, or an old disk image that was put back, loses no event. Robots of 0.1 name
- * no epoch; of theirs a lower number with a later date is new. Sans-I/O.
+ * Tells a repeated event from a new one. An event has an epoch, which its robot draws at random at
+ * each start, and a number that rises within it. No clock is compared: a replaced robot whose clock
+ * begins in 1970, or a restored disk image, loses no event. Robots of 0.1 send no epoch; from them
+ * a lower number with a later date is new. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -11,10 +11,10 @@ import type { RobotEvent } from '../../shared/formats/messages.ts';
 
 /** The last event of a robot in each of its epochs. */
 export interface EventMarks {
-  /** Of events without an epoch: the number of the last one, and the latest instant that any had. */
+  /** Of events without an epoch: the number of the last one, and the latest date that any had. */
   readonly seq: number;
   readonly atMs: EpochMs;
-  /** The epoch that was heard of last is at the end. */
+  /** The epoch of the latest event is last. */
   readonly epochs: readonly (readonly [epoch: string, seq: number])[];
 }
 
@@ -30,7 +30,7 @@ export function isCopy(marks: EventMarks | undefined, event: Numbered): boolean 
   return known !== undefined && seq <= known[1];
 }
 
-/** With an event that is no copy. */
+/** Call with an event that is not a repetition. */
 export function mark(before: EventMarks | undefined, event: Numbered): EventMarks {
   const marks = before ?? NO_MARKS;
   const { event_seq: seq, event_epoch: epoch, at } = event;
@@ -40,7 +40,7 @@ export function mark(before: EventMarks | undefined, event: Numbered): EventMark
   return { ...marks, epochs };
 }
 
-/** One line of text, whose start brokers of 0.1 read as well. */
+/** One line of text, whose start brokers of 0.1 can read as well. */
 export function encodeMarks({ seq, atMs, epochs }: EventMarks): string {
   const at = Number.isFinite(atMs) ? atMs : 0;
   return [seq, at, ...epochs.map(([epoch, last]) => `${epoch}:${last}`)].join(' ');

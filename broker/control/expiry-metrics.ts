@@ -1,9 +1,9 @@
-/** Seconds until trust.json and what is announced expire, for Prometheus. */
+/** Prometheus metrics of the seconds until trust.json and the announcement expire. */
 
 import { Gauge, type Registry } from 'prom-client';
 import type { ExpiryView } from './expiry.ts';
 
-/** A gauge has no value while there is nothing that could expire. */
+/** A gauge has no value while nothing can expire. */
 export function addExpiryMetrics(registry: Registry, view: () => ExpiryView): void {
   const gauge = (
     name: string,

@@ -1,6 +1,7 @@
 /**
- * Computes how long trust.json and what is announced still hold, and what a person should do about
- * it. Sans-I/O. The clock of this machine may be wrong, so nothing is refused on its account here.
+ * Computes how long trust.json and the announcement still hold, and what an operator should do
+ * about it. The clock of this machine may be wrong, so nothing here is refused because of it.
+ * Sans-I/O.
  */
 
 import { timeLeft } from '../../shared/base/durations.ts';
@@ -14,7 +15,7 @@ import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
 export interface ExpiryFacts {
   readonly trust: Pick<TrustRoot, 'version' | 'expires'> | null;
   readonly announcement: Pick<Announcement, 'seq' | 'issued_at' | 'expires_at' | 'rollouts'> | null;
-  /** A controller here announces again in time. */
+  /** True when a controller here renews it in time. */
   readonly renews: boolean;
   readonly now: EpochMs;
 }
@@ -44,7 +45,7 @@ export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts
     trust: trust && { version: trust.version, ...leftOf(trust.expires, now) },
     announcement: named && {
       seq: named.seq,
-      // The controller does not announce again what has expired.
+      // The controller does not renew an expired announcement.
       renews: renews && now < named.expires_at,
       ...leftOf(named.expires_at, now),
     },
@@ -79,24 +80,25 @@ function announcementProblems(
 }
 
 /**
- * Decides when what is announced has to be announced again, and how: the same rollouts to the
- * letter, the next `seq`, the same length of life.
- *
- * It never announces what has expired, and takes only `seq` + 1: whatever a publisher has announced
- * in the meantime has a higher one as a rule, and where it has the same, the first one stands. So a
- * rollout that was withdrawn cannot come back through a renewal.
+ * Decides when and how an announcement is renewed: the same rollouts byte for byte, the next `seq`,
+ * the same lifetime.
+ * An expired announcement is never renewed, and the renewal takes only `seq` + 1: an announcement
+ * that a publisher makes meanwhile usually has a higher one, and of two with the same `seq` the
+ * first stands. So a renewal cannot bring a withdrawn rollout back.
  */
 export interface Renewable {
   readonly announcement: Announcement;
-  /** As it was written. */
+  /** The fields as they were written. */
   readonly written: AnnouncementFields;
 }
 
-/** True from the middle of its life on, for a long life from `renewBeforeMsMax` before its end on. */
+/**
+ * True from the middle of its lifetime on; for a long one from `renewBeforeMsMax` before its end.
+ */
 export function isDue({ announcement }: Renewable, now: EpochMs): boolean {
   const { issued_at: issued, expires_at: expires, rollouts } = announcement;
   const lifeMs = expires - issued;
-  // Expired, or a clock that is wrong: a person has to look.
+  // Expired, or a wrong clock: an operator has to look.
   if (rollouts.length === 0 || lifeMs <= 0 || now >= expires) return false;
   return expires - now <= Math.min(lifeMs / 2, LIMITS.renewBeforeMsMax);
 }

@@ -1,4 +1,7 @@
-/** Robots for Prometheus: every component of each, and ids that two robots use. Read when asked for. */
+/**
+ * Prometheus metrics of robots: every component of each, and ids that two robots use. Read at each
+ * scrape.
+ */
 
 import { Gauge, type Registry } from 'prom-client';
 import type { Fleet } from './fleet.ts';

@@ -1,6 +1,6 @@
 /**
  * Robots and their events as the HTTP API shows them. Instants are text, and every field is always
- * there: a script that asks for one finds null, never nothing. Sans-I/O.
+ * present: a script that reads one finds null, never nothing. Sans-I/O.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -16,9 +16,9 @@ const instant = (ms: number | null | undefined): string | null =>
 /** Facts about a robot that are not in its record. */
 export interface KnownOfRobot {
   readonly twins: TwinAlarm | null;
-  /** The problem that its relay tells of itself. */
+  /** The problem that its relay reports of itself. */
   readonly relayProblem: RelayProblem | null;
-  /** Its clock is far off ours. */
+  /** Set when its clock is far off ours. */
   readonly clock: Problem | null;
 }
 
@@ -26,7 +26,7 @@ const NOTHING_KNOWN: KnownOfRobot = { twins: null, relayProblem: null, clock: nu
 
 /**
  * Facts of one component stand at the top as well, for short lists: of the main one, or of the
- * worst where another one is in trouble. `components` has all, the worst first.
+ * worst when another is in trouble. `components` has all, the worst first.
  */
 export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNOWN): object {
   const { state } = record;
@@ -59,7 +59,7 @@ export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNO
 const isTrouble = ({ phase, last_error: error }: ComponentState): boolean =>
   phase === 'stuck' || phase === 'rolling_back' || (error !== undefined && error !== null);
 
-/** Two robots with this id: both speak through it, so no other fact about it can be relied on. */
+/** Two robots use this id: both send these reports, so no other fact about it is reliable. */
 function showTwins({ sinceMs, lastMs, instances }: TwinAlarm): object {
   const code = 'ROBOT_ID_TWICE';
   const message = `${instances} agents take turns under this robot id`;
@@ -92,7 +92,7 @@ function showComponent(component: ComponentState) {
   };
 }
 
-/** A robot that connected and has not yet said what it runs. */
+/** A robot that connected and has not reported what it runs. */
 const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   name: null,
   version: null,

@@ -1,8 +1,6 @@
 /**
- * The fleet as its robots tell it: a fold over their states, their comings and goings, their events
- * and their wishes. Pure and bounded. It is a picture for people and gates; nothing is installed on
- * its account.
- * Sans-I/O.
+ * The registry of robots: a fold over their states, presence, events and requests. It is bounded.
+ * It serves people and gates; nothing is installed because of it. Sans-I/O.
  */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -23,9 +21,9 @@ import { Twins, type TwinAlarm } from './twins.ts';
 export interface RobotRecord {
   readonly robot: RobotId;
   readonly online: boolean;
-  /** The relay that speaks for it; null for a robot that is connected here. */
+  /** The relay that carries it; null for a robot that is connected here. */
   readonly via: string | null;
-  /** When it last said anything; null when it was only remembered from before this start. */
+  /** When its last message arrived; null when it is only known from before this start. */
   readonly lastSeenMs: EpochMs | null;
   readonly state: RobotState | null;
 }
@@ -36,14 +34,14 @@ export interface PackageRequest {
   readonly wanted: NonNullable<WantMessage['package']>;
 }
 
-/** `voice`: by whose credentials it came to us, see `voiceOf`. */
+/** `voice`: whose credentials brought it, see `voiceOf`. */
 export type RefusalOf = RefusedProgressFields[number] & { readonly voice: string };
 
-/** Robots of one relay speak with its credentials: together they are one voice. */
+/** Robots of one relay share its credentials: together they are one voice. */
 export const voiceOf = ({ robot, via }: Pick<RobotRecord, 'robot' | 'via'>): string =>
   via === null ? robot : `relay ${via}`;
 
-/** The component whose version stands for the robot in short lists: `app`, else its first. */
+/** The component that stands for the robot in short lists: `app`, else its first. */
 export function mainComponent(record: RobotRecord): ComponentState | null {
   const components = record.state?.components ?? [];
   return components.find((one) => one.name === 'app') ?? components[0] ?? null;
@@ -53,23 +51,25 @@ export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
   readonly #lastEvent = new Map<RobotId, EventMarks>();
   readonly #twins = new Twins();
-  /** The clock of each robot less ours, when its last report came. */
+  /** The clock of each robot minus ours, when its last report arrived. */
   readonly #aheadMs = new Map<RobotId, number>();
   readonly #events: RobotEvent[] = [];
   readonly #requests = new Map<string, PackageRequest>();
-  /** Relays that are there. Robots of any other are not known to be online. */
+  /** Online relays. A robot of any other relay is not known to be online. */
   readonly #relays = new Map<string, RefusedProgressFields>();
   readonly #relayProblems = new Map<string, RelayProblem>();
-  /** Robots that their relay has last said to be online. */
+  /** Robots that their relay last reported as online. */
   readonly #saidOnline = new Map<RobotId, string>();
 
-  /** Of robots that are on and connected here: what a relay brings may have waited with it. */
+  /**
+   * For robots that are online and connected here: a report through a relay may have waited there.
+   */
   clocksAheadMs(): number[] {
     const here = [...this.#robots.values()].filter(({ online, via }) => online && via === null);
     return here.flatMap(({ robot }) => this.#aheadMs.get(robot) ?? []);
   }
 
-  /** The clock of a robot less ours; null where it is not known. */
+  /** The clock of a robot minus ours; null when unknown. */
   clockAheadMs(record: RobotRecord): number | null {
     return clockAhead(this.#aheadMs.get(record.robot), record);
   }
@@ -83,8 +83,8 @@ export class Fleet {
   }
 
   /**
-   * @param now null for what a carrier kept from before we listened
-   * @param via the relay that says so: what it says holds for as long as it is there itself
+   * @param now null for a message retained before we subscribed
+   * @param via the relay that reports it: the report holds only while that relay is online
    */
   applyOnline(
     robot: RobotId,
@@ -99,8 +99,8 @@ export class Fleet {
   }
 
   /**
-   * A relay came or went, and with it what is known of its robots.
-   * @param refused progress that it does not hand on to them
+   * A relay came or went, and with it the presence of its robots.
+   * @param refused progress that it does not forward to them
    * @param problem why it brings them nothing
    */
   applyRelay(
@@ -119,13 +119,13 @@ export class Fleet {
     }
   }
 
-  /** Relays that are there, by name, with what each says is wrong with it. */
+  /** Online relays by name, with the problem that each reports. */
   relays(): { readonly relay: string; readonly problem: RelayProblem | null }[] {
     const names = [...this.#relays.keys()].sort();
     return names.map((relay) => ({ relay, problem: this.#relayProblems.get(relay) ?? null }));
   }
 
-  /** Why a robot may get nothing although it is there: its relay says so. */
+  /** Why an online robot may get nothing: its relay reports so. */
   relayProblemOf({ via }: RobotRecord): RelayProblem | null {
     return (via !== null && this.#relayProblems.get(via)) || null;
   }
@@ -134,7 +134,7 @@ export class Fleet {
     return this.#relays.has(relay);
   }
 
-  /** Progress that somebody who is there refuses, and who: a robot, or a relay for its robots. */
+  /** Progress that an online robot, or an online relay for its robots, refuses. */
   refusedProgress(): RefusalOf[] {
     const robots = [...this.#robots.values()].filter(({ online }) => online);
     return [
@@ -147,14 +147,14 @@ export class Fleet {
     ];
   }
 
-  /** True for a copy of an event that was seen before. */
+  /** True for a repeated event. */
   hasSeen(event: RobotEvent): boolean {
     return isCopy(this.#lastEvent.get(event.robot_id), event);
   }
 
   /**
    * @param now null for one from before this start
-   * @returns false for a copy of an event that was seen before
+   * @returns false for a repeated event
    */
   applyEvent(event: RobotEvent, now: EpochMs | null): boolean {
     if (this.hasSeen(event)) return false;
@@ -176,7 +176,7 @@ export class Fleet {
     if (this.#requests.size > LIMITS.requestsMax && oldest) this.#requests.delete(oldest);
   }
 
-  /** A robot that was taken out of service: its retained state was cleared. */
+  /** The robot was retired: its retained state was cleared. */
   forget(robot: RobotId): void {
     this.#robots.delete(robot);
     this.#twins.forget(robot);
@@ -207,7 +207,10 @@ export class Fleet {
     return this.#events;
   }
 
-  /** What robots could not get, newest last; one for each robot and component, gone once it runs. */
+  /**
+   * Requests for full packages, newest last; one for each robot and component, removed once it
+   * runs.
+   */
   requests(): PackageRequest[] {
     return [...this.#requests.values()].filter(({ robot, wanted }) => {
       const components = this.#robots.get(robot)?.state?.components ?? [];

@@ -1,7 +1,7 @@
 /**
- * `drover-broker repair --forget-log`: takes the transparency log out of the data folder of a
- * stopped broker, so that another can begin there. Nobody can do that over MQTT: a log only grows,
- * also one that a stranger began.
+ * `drover-broker repair --forget-log`: removes the transparency log from the data folder of a
+ * stopped broker, so that another log can begin there. That is impossible over MQTT: a log only
+ * grows, even one that a stranger began.
  */
 
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { isLogTopic } from './log-keeper.ts';
 
 export interface ForgetLogArgs {
   readonly data: string;
-  /** Of the log that stands there: named by a person, so that no other one is removed. */
+  /** Origin of the stored log: the operator names it, so that no other log is removed. */
   readonly origin: string;
   readonly json: boolean;
 }
@@ -29,7 +29,7 @@ export async function runForgetLog({ data, origin, json }: ForgetLogArgs): Promi
   ]);
 }
 
-/** The work of the command: answers how many entries were removed. */
+/** The work of the command. @returns the number of removed entries */
 export async function forgetLog(data: string, origin: string): Promise<number> {
   if (!(await databasesIn(data)).includes('control')) {
     throw new DroverError('FILE_UNREADABLE', `forget log of ${data}: no broker kept anything here`);
@@ -40,7 +40,7 @@ export async function forgetLog(data: string, origin: string): Promise<number> {
     if (removals.length === 0) {
       throw new DroverError('LOG_ABSENT', `forget log of ${data}: there is none`);
     }
-    // Entries without a head have no origin yet: whoever began them can be anybody.
+    // Entries without a head have no origin yet: anybody may have written them.
     if (stands !== null && stands !== origin) {
       throw new DroverError('USAGE', `forget log of ${data}: ${stands} stands there`, {
         hint: `name the log that is to be removed: --forget-log ${stands}`,

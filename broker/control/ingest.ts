@@ -1,7 +1,6 @@
 /**
- * Stages relay and announce, as far as they are decisions: what a message that somebody publishes
- * is, whether it may be kept, and how long it may be. Pure; it is carried out before PUBACK.
- * Sans-I/O.
+ * Decides the stages relay and announce: the kind of a published message, whether it may be stored,
+ * and how long it may be. intake.ts carries that out before PUBACK. Sans-I/O.
  */
 
 import { openAnnouncement } from '../../shared/formats/announcement.ts';
@@ -71,15 +70,15 @@ function boundOf(topic: Topic): readonly ['CHUNK_TOO_LARGE' | 'DOCUMENT_TOO_LARG
 export interface VouchInput {
   readonly topic: Topic;
   readonly payload: Uint8Array;
-  /** What is retained on that topic now. */
+  /** The message that is retained on that topic now. */
   readonly stored: Uint8Array | null;
   readonly trust: TrustRoot;
   readonly now: EpochMs;
 }
 
 /**
- * A broker that was given a trust file relays only what would convince a robot. Robots do not rely
- * on it; it keeps a mistake or a thief with a password from disturbing a whole fleet.
+ * A broker with a trust file relays only what a robot would accept. Robots do not rely on it; it
+ * keeps a mistake or a stolen password from disturbing a whole fleet.
  * @throws DroverError of the document, its signatures, its freshness, SEQ_CONFLICT
  */
 export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInput): void {
@@ -110,8 +109,8 @@ export function vouchForSigned({ topic, payload, stored, trust, now }: VouchInpu
 }
 
 /**
- * The next root takes the signatures of this one. An older one is carried for robots that are still
- * on the way: nothing here can tell more of it than that it is whole, and it is never replaced.
+ * The next root needs signatures of this one. An older root is carried for robots that are still to
+ * follow: nothing here can verify more than that it is whole, and it is never replaced.
  */
 function vouchForTrust(input: {
   version: number;
@@ -139,8 +138,8 @@ function vouchForTrust(input: {
 type Dated = Pick<SeqDocument, 'seq' | 'issued_at' | 'expires_at'>;
 
 /**
- * The floor is what is stored, for the keys that signed it: nothing when they have no say any more.
- * @param before what is stored, null when it does not hold under the trust in force
+ * The floor is the stored document, for the keys that signed it: none when they no longer count.
+ * @param before the stored document, null when it does not hold under the current root
  * @throws DroverError ANNOUNCEMENT_*, SEQ_CONFLICT
  */
 function assertInOrder(

@@ -1,6 +1,6 @@
 /**
- * Takes what was published into the broker's stores: plan, vouch, make durable, then let the fleet's
- * picture know. When `take` resolves the message may be acknowledged.
+ * Takes published messages into the broker's stores: plan, verify, make durable, then update the
+ * fleet registry. When `take` resolves the message may be acknowledged.
  */
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
@@ -33,32 +33,32 @@ export interface IntakeOptions {
   readonly control: ControlStore;
   readonly fleet: Fleet;
   readonly counters: EventCounters;
-  /** Null: nothing is verified here, robots do it. */
+  /** Null when nothing is verified here; robots verify. */
   readonly trust: LiveTrust | null;
   /** Null: lines under a head of the transparency log are not proven here. */
   readonly logPolicy?: LogPolicy | null;
   readonly log: Log;
   readonly events: BrokerEvents;
-  /** A relay; null where there is none. */
+  /** The relay; null on a broker that is none. */
   readonly upstream: ReportSink | null;
 }
 
 export interface ReportSink {
-  /** A robot or a relay below said something. Durable when it resolves. */
+  /** A message of a robot or of a relay below. Durable when it resolves. */
   report(topic: Topic, payload: Uint8Array): Promise<void>;
 }
 
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #speakers = new Speakers();
-  /** A head is judged by the entries beside it: none of them changes before it is kept. */
+  /** A head is judged by the stored entries: none of them changes before it is stored. */
   readonly #logTurns = new SerialQueue();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
   }
 
-  /** @throws DroverError when the message is not taken */
+  /** @throws DroverError when the message is refused */
   async take({ topic, payload, qos, retain, by }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
     const { chunks, control, counters, trust, events, upstream, log } = this.#options;
     const plan = planIngest(topic, payload.byteLength);
@@ -108,8 +108,8 @@ export class Intake {
   }
 
   /**
-   * What was retained before this start: robots are known again, though not yet who is online. Who
-   * is behind a relay says that once; it holds as soon as the relay is there again.
+   * Reads messages retained before this start: robots are known again, but not who is online. A
+   * report through a relay counts as soon as that relay is online again.
    */
   remember(): void {
     const { control } = this.#options;
@@ -123,13 +123,16 @@ export class Intake {
     }
   }
 
-  /** @returns the robot of which nobody else has said anything, and what to ask before it is told */
+  /**
+   * @returns the robot whose presence came only through it, and a check to make before it is
+   *   published as offline
+   */
   left(connection: object): { robot: RobotId; isWanted: () => boolean } | null {
     const robot = this.#speakers.leave(connection);
     return robot && { robot, isWanted: () => this.#speakers.isLast(robot, connection) };
   }
 
-  /** @throws DroverError ACCESS_DENIED for a will that says that its robot is there */
+  /** @throws DroverError ACCESS_DENIED for a will that reports its robot as online */
   #isOwnWord(topic: Topic, payload: Uint8Array, by: SpokenBy | null): boolean {
     if (topic.kind !== 'robot' || topic.leaf !== 'online') return false;
     const said = nullIfRefused(() => parsePresence(payload));

@@ -23,7 +23,7 @@ export type LogTopic = Extract<Topic, { kind: 'log-checkpoint' | 'log-entry' }>;
 export const isLogTopic = (topic: Topic): topic is LogTopic =>
   topic.kind === 'log-checkpoint' || topic.kind === 'log-entry';
 
-/** The log as this broker keeps it now. */
+/** The log as this broker stores it now. */
 export interface KeptLog {
   readonly checkpoint: Uint8Array | null;
   /** Keys of the log and its witnesses; null where this broker was given none. */
@@ -50,14 +50,14 @@ const no = (why: string): DroverError =>
   new DroverError('LOG_APPEND_ONLY', `keep the transparency log: ${why}`);
 
 /**
- * An entry that no checkpoint covers yet may be replaced: its writer may have died before it signed
+ * An entry that no checkpoint covers yet may be replaced: its writer may have died before signing
  * one.
  */
 function judgeEntry(index: number, payload: Uint8Array, { kept, head }: Known): void {
   const size = head?.size ?? 0;
   if (index < size) {
     const stands = kept.entry(index);
-    // A lost one is taken again: what the head says of it shows whether it is the same.
+    // A lost entry is accepted again: the head proves whether it is the same.
     if (stands === null || bytesEqual(stands, payload)) return;
     throw no(`entry ${index} stands with other bytes`);
   }
@@ -132,7 +132,9 @@ function assertOnlyCosigned(next: Checkpoint, head: Checkpoint): void {
   if (keysOfLog(next).length > keysOfLog(head).length) throw no('another key signs for its origin');
 }
 
-/** By its label, never a proof: no later head can then shut out the key that began the log. */
+/**
+ * By its label, not by its signature: no later head can then shut out the key that began the log.
+ */
 function assertOfItsKey(next: Checkpoint, head: Checkpoint | null): void {
   const before = head === null ? [] : keysOfLog(head);
   const now = keysOfLog(next);

@@ -1,10 +1,9 @@
 /**
  * `drover-broker repair`: makes damaged databases readable again with LevelDB's own repair. It
  * works on a copy and puts that in place only after every record of it was read. The damaged folder
- * is kept below `damaged/`. A broker refuses a folder in which a repair was cut off.
- *
- * What comes back may be older than what robots were told, so a controller goes on from a term
- * above all that can have been used.
+ * is kept below `damaged/`. A broker refuses a folder with an unfinished repair.
+ * The repaired data may be older than what robots received, so a controller continues in a term
+ * above every term that may have been used.
  */
 
 import { cp, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
@@ -40,11 +39,11 @@ interface Examined {
   readonly database: string;
   readonly status: 'whole' | 'repaired';
   readonly records: number;
-  /** Where the damaged folder lies now; null when it was whole. */
+  /** Where the damaged folder is kept; null when it was whole. */
   readonly kept: string | null;
   /** Files of it that could not be read at all. */
   readonly lostFiles: readonly string[];
-  /** What of it can be used again, for people. */
+  /** Its usable content, for people. */
   readonly holds: string;
 }
 
@@ -68,21 +67,21 @@ export async function repairFolder(data: string, wasCutOff: boolean): Promise<Ex
   if (names.length === 0) {
     throw new DroverError('FILE_UNREADABLE', `repair ${data}: no database of a broker is in it`);
   }
-  // The lock of each is asked for before the first is touched.
+  // The lock of each is taken before the first is touched.
   const found: (Examined | { database: string; problem: DroverError })[] = [];
   for (const name of names) found.push(await examine(data, name));
   const done: Examined[] = [];
   for (const one of found) {
     done.push('problem' in one ? await repairOne(data, one.database) : one);
   }
-  // One that was cut off may have been so before this.
+  // A repair that was cut off may have begun this way.
   if (wasCutOff || done.some(({ status }) => status === 'repaired'))
     await goOnFromAbove(data, names);
   await rm(join(data, REPAIRING), { recursive: true, force: true });
   return done;
 }
 
-/** The copy was whole when the damaged folder was moved away: it takes its place. */
+/** The copy was complete when the damaged folder was moved away: it takes its place. */
 async function finishCutOff(data: string): Promise<void> {
   const present = await namesIn(data);
   for (const name of await namesIn(join(data, REPAIRING))) {
@@ -101,7 +100,7 @@ async function examine(data: string, database: string) {
   }
 }
 
-/** Every record of it, read once. */
+/** Reads every record of it once. */
 async function readAll(folder: string, database: string): Promise<Omit<Examined, 'status'>> {
   const level = await SteadyDatabase.open(folder, 'view');
   const counts = { records: 0, robots: 0, rollouts: 0, decisions: 0, announcement: false };
@@ -159,8 +158,8 @@ async function repairOne(data: string, database: string): Promise<Examined> {
 }
 
 /**
- * LevelDB's repair passes over what it could not write, so the room is asked for beforehand: for
- * the copy, and for what is written of it again.
+ * LevelDB's repair ignores a failed write, so room is checked first: for the copy, and for what is
+ * written from it again.
  * @throws DroverError DISK_FULL
  */
 async function assertRoom(folder: string): Promise<void> {
@@ -174,7 +173,7 @@ async function assertRoom(folder: string): Promise<void> {
   throw new DroverError('DISK_FULL', `not enough room for a copy (got ${got}, want ${want})`);
 }
 
-/** LevelDB would take changed values from them, or end this process. */
+/** LevelDB would read changed values from them, or end this process. */
 async function setAsideBroken(folder: string): Promise<void> {
   const broken = await brokenTables(folder);
   // LevelDB writes another CURRENT, but not over a folder.
@@ -185,7 +184,9 @@ async function setAsideBroken(folder: string): Promise<void> {
   }
 }
 
-/** Old logs and manifests are put aside as well, after all of them was read: only tables count. */
+/**
+ * LevelDB moves old logs and manifests away as well, after reading all of them: only tables count.
+ */
 async function lostTables(folder: string): Promise<string[]> {
   const names = await readdir(join(folder, LOST)).catch(() => [] as string[]);
   return names.filter(isTable);
@@ -210,7 +211,7 @@ function repairFailure(folder: string, cause: unknown): DroverError {
   });
 }
 
-/** Terms that were used may be among what was lost. */
+/** The used terms may be among the lost records. */
 async function goOnFromAbove(data: string, names: readonly string[]): Promise<void> {
   if (!names.includes('rollouts')) return;
   const store = await LevelRolloutStore.open(

@@ -1,6 +1,6 @@
 /**
- * Turns reports of robots into the picture of the fleet: one place for every engine. It is no
- * reason to install anything, so a report that cannot be read is only missing from the picture.
+ * Applies reports of robots to the fleet registry, for every engine. The registry is no reason to
+ * install anything, so a report that cannot be parsed is only missing from it.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -27,7 +27,10 @@ export interface ReportSinks {
   readonly events: BrokerEvents;
 }
 
-/** A relay came or went. What cannot be read says nothing; nothing at all says that it went. */
+/**
+ * A relay came or went. A message that cannot be parsed is ignored; an empty one means that it
+ * went.
+ */
 export function noteRelay(
   { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
   relay: string,
@@ -42,7 +45,7 @@ export function noteRelay(
   }
 }
 
-/** One line when it begins, one an hour while it goes on, one when it ends. */
+/** Logs one line when it begins, one an hour while it lasts, one when it ends. */
 function noteTwins(
   { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
   robot: RobotId,
@@ -62,8 +65,8 @@ function noteTwins(
 }
 
 /**
- * @param said.now null for what was retained before we listened
- * @param said.isOwn it came by the robot's own connection
+ * @param said.now null for a message retained before we subscribed
+ * @param said.isOwn it came over the robot's own connection
  */
 export function noteReport(
   { fleet, log, events }: ReportSinks,
@@ -82,7 +85,7 @@ export function noteReport(
       noteTwins({ fleet, log }, topic.robot, before);
     } else if (topic.leaf === 'online') {
       const { online, via = null } = parsePresence(payload);
-      // No relay speaks here: others read the same words, and see that there is none.
+      // No relay reports here: other readers of these topics see that too.
       if (isOwn)
         fleet.applyOnline(topic.robot, online && (via === null || fleet.hasRelay(via)), now);
       else fleet.applyOnline(topic.robot, online, now, via);

@@ -1,7 +1,7 @@
 /**
- * Knows by which connection a robot said that it is online, so that it is not believed to be there
- * when that connection is gone, with a will or without one. Only a relay speaks for other robots:
- * `via` in the word of a robot itself says nothing. Sans-I/O.
+ * Remembers which connection reported a robot as online, so that the robot does not count as online
+ * when that connection is gone, with or without a will. Only a relay reports for other robots:
+ * `via` in a message of a robot itself is ignored. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -10,13 +10,13 @@ import { RELAY_CLIENT_PREFIX, robotClientId } from '../../shared/formats/client-
 import type { Identity } from '../access/access.ts';
 
 export interface SpokenBy {
-  /** The connection itself. */
+  /** The connection object. */
   readonly key: object;
   readonly clientId: string;
   readonly identity: Identity;
 }
 
-/** `unknown`: a bridge, or anybody on a broker without credentials. */
+/** `unknown`: a bridge, or any client of a broker without credentials. */
 type Voice = 'own' | 'relay' | 'unknown';
 
 export function voiceFor({ identity, clientId }: SpokenBy, robot: RobotId): Voice {
@@ -29,15 +29,15 @@ export function voiceFor({ identity, clientId }: SpokenBy, robot: RobotId): Voic
 }
 
 export class Speakers {
-  /** The connection by which each robot itself said last that it is there. */
+  /** The connection over which each robot itself last reported that it is online. */
   readonly #of = new Map<RobotId, object>();
   readonly #robots = new WeakMap<object, RobotId>();
   readonly #left = new WeakSet<object>();
 
   /**
-   * @param by null for the will of a connection that an earlier process had
-   * @returns whether it is the robot's own word
-   * @throws DroverError ACCESS_DENIED for a will that says that its robot is there
+   * @param by null for the will of a connection of an earlier process
+   * @returns true when the robot itself sent it
+   * @throws DroverError ACCESS_DENIED for a will that reports its robot as online
    */
   said(robot: RobotId, online: boolean, by: SpokenBy | null): boolean {
     const isOver = by === null || this.#left.has(by.key);
@@ -55,14 +55,14 @@ export class Speakers {
     return true;
   }
 
-  /** @returns the robot that is there by the word of this connection alone, else null */
+  /** @returns the robot whose presence came over this connection alone, else null */
   leave(key: object): RobotId | null {
     this.#left.add(key);
     const robot = this.#robots.get(key) ?? null;
     return robot !== null && this.isLast(robot, key) ? robot : null;
   }
 
-  /** Nobody has said anything else about it since. */
+  /** True when no other connection has reported its presence since. */
   isLast(robot: RobotId, key: object): boolean {
     return this.#of.get(robot) === key;
   }

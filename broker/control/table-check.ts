@@ -1,9 +1,8 @@
 /**
- * Checks the tables of a LevelDB by their checksums. LevelDB itself does not as we open it: it
- * passes on changed values, and some damages end the whole process in its C++ (SIGABRT).
- *
- * The blocks of a table stand one after another from its first byte on, each with its type and a
- * CRC-32C behind it, and a footer of fixed size ends it. So a block ends where the checksum fits.
+ * Checks the tables of a LevelDB by their checksums. LevelDB does not, as we open it: it passes
+ * changed values on, and some damages end the whole process in its C++ code (SIGABRT).
+ * The blocks of a table stand one after another from its first byte on, each followed by its type
+ * and a CRC-32C, and a footer of fixed size ends it. So a block ends where the checksum matches.
  * Sans-I/O.
  */
 
@@ -33,7 +32,7 @@ export function isWholeTable(table: Uint8Array): boolean {
   return at === end;
 }
 
-/** The first byte behind the block and its checksum; null when none fits. */
+/** The first byte behind the block and its checksum; null when no checksum matches. */
 function blockEnd(table: Uint8Array, view: DataView, from: number, end: number): number | null {
   let crc = -1;
   for (let at = from; at + TRAILER_BYTES <= end; at += 1) {

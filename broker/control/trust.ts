@@ -1,6 +1,6 @@
 /**
- * Moves a broker's trust root along the updates that it carries: at a start along those that it
- * retains, later with each one that it takes. What it carries of rollouts is judged by the newest.
+ * Moves a broker's trust root along the updates that it carries: at a start along the retained
+ * ones, later with each new one. Rollouts are judged by the newest root.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -10,7 +10,7 @@ import { trustTopic } from '../../shared/formats/topics.ts';
 import { openTrustUpdate, type LiveTrust } from '../../shared/formats/trust-chain.ts';
 import type { ControlStore } from './control-store.ts';
 
-/** From the root of the file that the broker was given to the newest one that it retains. */
+/** From the root in the broker's file to the newest one that it retains. */
 export function walkTrust(trust: LiveTrust, control: ControlStore, log: Log): void {
   for (;;) {
     const update = control.get(trustTopic(trust.version + 1));
@@ -27,8 +27,8 @@ export function walkTrust(trust: LiveTrust, control: ControlStore, log: Log): vo
 }
 
 /**
- * Trust updates that came before the one that they follow, since retained messages come in any
- * order. Nothing of them is verified yet, so there are few: the longest unneeded makes room.
+ * Trust updates that arrived before the one that they follow, since retained messages come in any
+ * order. None of them is verified yet, so only few are kept: the least recently used makes room.
  */
 export class LaterTrusts {
   readonly #kept = new Map<number, Uint8Array>();
@@ -42,7 +42,7 @@ export class LaterTrusts {
     }
   }
 
-  /** Hands it out once; null when it has not come. */
+  /** Returns it once; null when it has not arrived. */
   take(version: number): Uint8Array | null {
     const update = this.#kept.get(version) ?? null;
     this.#kept.delete(version);

@@ -1,14 +1,14 @@
 /**
- * Notices two robots with one id, such as two cards that were copied from one. Each agent names
- * itself by chance at its start. A name that another one has replaced never comes back by a
- * restart; it does when both live. It counts from its second return within an hour, since a late
- * message may look the same. Works on any engine and behind relays. Sans-I/O.
+ * Notices two robots with one id, such as two cards that were copied from one. Each agent draws a
+ * random name at its start. A replaced name never returns by a restart; it returns when both robots
+ * run. Its second return within an hour counts, since a late message may look the same. It works on
+ * any engine and behind relays. Sans-I/O.
  */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** `instances`: how many different ones took turns. */
+/** `instances`: how many different agents alternated. */
 export interface TwinAlarm {
   readonly sinceMs: EpochMs;
   readonly lastMs: EpochMs;
@@ -16,7 +16,7 @@ export interface TwinAlarm {
 }
 
 interface Seen {
-  /** The one that spoke last is at the end. */
+  /** The latest one is last. */
   readonly names: readonly string[];
   readonly returnsMs: readonly EpochMs[];
   readonly alarm: TwinAlarm | null;
@@ -27,7 +27,7 @@ const NOTHING: Seen = { names: [], returnsMs: [], alarm: null };
 export class Twins {
   readonly #seen = new Map<RobotId, Seen>();
 
-  /** @param name of the agent that speaks; empty for one of 0.1, which has none */
+  /** @param name of the agent that sent it; empty for one of 0.1, which has none */
   heard(robot: RobotId, name: string, now: EpochMs): void {
     if (name === '') return;
     const before = this.#seen.get(robot);

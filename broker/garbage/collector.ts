@@ -57,7 +57,7 @@ const UNREAD = Symbol('nothing was read yet');
 export class GarbageCollector {
   readonly #options: GarbageOptions;
   readonly #ledger: GarbageLedger;
-  /** The announcements that `#ledger` was told of last. */
+  /** The announcements that `#ledger` got last. */
   #basis: unknown = UNREAD;
   #problem: Problem | null = null;
   #removal: { readonly hash: Sha256Hex; readonly ended: Promise<unknown> } | null = null;

@@ -1,5 +1,7 @@
-/** Server-sent events of robot transitions. A reader that does not keep up is dropped: it comes
- * back by itself and reads the state of the fleet anew. So is one that may no longer read. */
+/**
+ * Server-sent events of robot transitions. A reader that does not keep up is disconnected: it
+ * reconnects by itself and reads the state of the fleet again. So is a reader whose rights ended.
+ */
 
 import type { ServerResponse } from 'node:http';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -9,7 +11,7 @@ export class EventStream {
   readonly #beat: NodeJS.Timeout;
 
   constructor() {
-    // Proxies close what is silent; a comment line is not an event.
+    // Proxies close silent connections; a comment line is not an event.
     this.#beat = setInterval(() => this.#write(': still here\n\n'), LIMITS.keepaliveS * 1000);
     this.#beat.unref();
   }
@@ -18,7 +20,7 @@ export class EventStream {
     return this.#readers.size >= LIMITS.eventStreamClientsMax;
   }
 
-  /** @param mayRead asked again whenever `endOutdated` is called */
+  /** @param mayRead called again whenever `endOutdated` is called */
   add(response: ServerResponse, mayRead: () => boolean): void {
     response.writeHead(200, {
       'content-type': 'text/event-stream',
@@ -28,7 +30,7 @@ export class EventStream {
     response.write(': connected\n\n');
     this.#readers.set(response, mayRead);
     const forget = (): void => void this.#readers.delete(response);
-    response.on('close', forget).on('error', forget); // a reader that is gone is no failure
+    response.on('close', forget).on('error', forget); // a reader that has left is no failure
   }
 
   send(kind: string, data: object): void {

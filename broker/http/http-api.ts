@@ -1,7 +1,7 @@
 /**
- * The fleet over HTTP (docs/http.md), for people, scripts and Prometheus. It reads; only the
- * commands to rollouts change something, and what moves robots is signed by the controller all the
- * same. With credentials every route but the page and the health check wants a bearer token of a
+ * The HTTP API (docs/http.md), for people, scripts and Prometheus. It reads; only commands to
+ * rollouts change something, and even then the controller signs what moves robots. With
+ * credentials, every route but the page and the health check requires the bearer token of a
  * technician or a publisher.
  */
 
@@ -38,24 +38,24 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
   readonly host: string;
   readonly port: number;
   rollouts(): RolloutView[];
-  /** Null: this broker leads no rollouts. */
+  /** Null when this broker leads no rollouts. */
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
-  /** Until when trust.json and what is announced hold. */
+  /** When trust.json and the announcement expire. */
   expiry?(): ExpiryView;
   engine(): EngineStatus;
   readonly attachments: AttachmentsPort;
-  /** Null: the engine that this broker is attached to keeps them. */
+  /** Null when the external engine keeps the sessions. */
   readonly sessions: SessionsPort | null;
-  /** On a relay: the way up. */
+  /** The upstream link of a relay. */
   upstream?(): UpstreamStatus;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
-  /** Null: the broker was given none and listens on loopback. */
+  /** Null when the broker was given none and listens on loopback. */
   readonly credentials: Credentials | null;
-  /** Null: plain HTTP. */
+  /** Null for plain HTTP. */
   readonly certificates: Certificates | null;
-  /** Says or rejects with what is wrong. */
+  /** Returns a problem, or rejects, when the broker is not healthy. */
   isHealthy(): Promise<true | Problem>;
   readonly log: Log;
 }
@@ -63,7 +63,7 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
 export interface HttpApi {
   readonly port: number;
   publishEvent(event: RobotEvent): void;
-  /** Other credentials are in force: who follows events with one that is not may no longer. */
+  /** The credentials have changed: ends the event streams of users that they no longer allow. */
   endOutdated(): void;
   close(): Promise<void>;
 }
@@ -111,7 +111,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   };
 }
 
-/** All that docs/http.md describes. */
+/** Adds all routes that docs/http.md describes. */
 export function addRoutes(
   app: FastifyInstance,
   options: HttpApiOptions,
@@ -133,7 +133,7 @@ export function addRoutes(
   addServiceRoutes(app, options, events);
 }
 
-/** People and scripts show no certificate here: they have tokens. */
+/** Clients of the API show no certificate: they have tokens. */
 function openServer({ certificates, log }: HttpApiOptions, handler: RequestListener): Server {
   const gate = new SocketGate(new ConnectionShares(HTTP_SHARES), log);
   const tls = certificates && { ...certificates.serverOptions, requestCert: false, ...HTTP_TIMES };
@@ -143,8 +143,10 @@ function openServer({ certificates, log }: HttpApiOptions, handler: RequestListe
   return server;
 }
 
-/** Without credentials the address is the protection: a web page whose name was pointed at loopback
- * (DNS rebinding) would send a Host of its own. */
+/**
+ * Without credentials only the loopback address protects the API: a web page whose name points to
+ * loopback (DNS rebinding) would send a Host of its own.
+ */
 function assertLocalName(request: FastifyRequest): void {
   if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
   throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback', {
@@ -198,9 +200,9 @@ function addServiceRoutes(
     const problems = healthy ? [] : [health];
     void reply.code(healthy ? 200 : 503);
     const link = upstream();
-    // A site works on without its upstream: that it is away is told, and is no illness.
+    // A site works on without its upstream: a lost link is shown, but the broker stays healthy.
     const expires = options.expiry?.();
-    // That something expires is told, and no restart would heal it.
+    // A coming expiry is shown, and no restart would cure it.
     return {
       healthy,
       problems,
@@ -214,7 +216,7 @@ function addServiceRoutes(
   });
 }
 
-/** Everybody may read it: the code says what is wrong, GET /upstream says it in words. */
+/** Everybody may read this part: it gives the code; GET /upstream gives the text. */
 const showLink = ({ up, chunks_up: chunksUp, since, problem }: UpstreamView): object => ({
   ...{ up, chunks_up: chunksUp, since },
   ...(problem && { problem: problem.code }),

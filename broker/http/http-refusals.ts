@@ -1,6 +1,6 @@
 /**
  * Refusals over HTTP: each has the status of its code and the shape that docs/http.md promises,
- * also those that come before any of our handlers (a broken head of a request, a URL that is none).
+ * also those before any of our handlers (a broken request head, an invalid URL).
  */
 
 import type { FastifyReply } from 'fastify';
@@ -9,7 +9,7 @@ import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts'
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 
-/** For every answer; the page brings a policy of its own. */
+/** On every answer; the page has a policy of its own. */
 export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -34,14 +34,14 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ATTACHMENT_MISMATCH: 500,
   INTERNAL: 500,
 };
-/** Codes that are not in the table get 400: the caller has to mend the request. */
+/** A code that is not in the table gets 400: the caller has to change the request. */
 export const httpStatusOf = (code: ErrorCode): number => STATUS[code] ?? 400;
 
 export const JSON_HINT =
   "send JSON and say so: curl -X POST -H 'content-type: application/json' -d '{}' URL";
 export const REQUEST_HINT = 'mend the request: docs/http.md lists the routes and what they take';
 
-/** The catalogue speaks to a command line; here it was a request. */
+/** The hints of these codes are for a command line; here it was a request. */
 const SPOKEN_TO_A_SHELL: readonly ErrorCode[] = ['USAGE', 'JSON_INVALID', 'DOCUMENT_TOO_LARGE'];
 
 export const httpHintOf = (code: ErrorCode): string =>
@@ -68,13 +68,15 @@ export function sendProblem(reply: FastifyReply, thrown: unknown, log: Log): voi
 
 const usage = (message: string, hint: string): Problem => ({ code: 'USAGE', message, hint });
 
-/** As Node names what it could not take for a request. */
+/** Codes of Node for bytes that it cannot parse as a request. */
 const BROKEN: Readonly<Record<string, readonly [status: string, message: string]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'its URL or headers are too long'],
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'it did not come whole in time'],
 };
 
-/** There is no request and so no reply: the answer is written to the socket, which then ends. */
+/**
+ * There is no request and so no reply: the answer is written to the socket, which is then closed.
+ */
 export function refuseBroken({ code }: NodeJS.ErrnoException, socket: Socket): void {
   if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const [status, why] = BROKEN[code ?? ''] ?? ['400 Bad Request', 'it is not HTTP'];

@@ -27,15 +27,15 @@ export interface MetricsSources {
   expiry(): ExpiryView;
 }
 
-/** What a broker can show depends on its engine: null is left out. */
+/** Gauges that only some engines have; null is left out. */
 export interface EngineGauges {
-  /** Null on a broker that is attached to another engine: only that one knows. */
+  /** Null on an attached broker: only the external engine knows. */
   readonly connections: (() => number) | null;
   /** The bound on sent bytes, and the chunks that wait for it. */
   readonly rate: { readonly bytesPerSecondMax: number | null; waiting(): number } | null;
   /** The link of a relay to its upstream. */
   readonly upstream: (() => UpstreamStatus) | null;
-  /** The engine that this broker is attached to, and the announced chunks that it holds. */
+  /** The external engine, and the announced chunks that it holds. */
   readonly attached: AttachedGauges | null;
 }
 
@@ -48,7 +48,7 @@ export interface MetricDescription {
 /** Prometheus' own metrics of a Node process stand beside these. */
 const OWN = 'drover_';
 
-/** The page of Prometheus: the counters, and gauges that are read from the parts at each scrape. */
+/** The Prometheus page: the counters, and gauges that are read from the parts at each scrape. */
 export class Metrics {
   readonly #registry: Registry;
   readonly #refreshRollouts: () => void;
@@ -79,7 +79,7 @@ export class Metrics {
     if (attached) addAttachedMetrics(registry, attached);
   }
 
-  /** Each metric of Drover without its values: docs/metrics.md is generated from it. */
+  /** Each metric of Drover without values: docs/metrics.md is generated from it. */
   describe(): MetricDescription[] {
     const own = this.#registry.getMetricsAsArray().filter(({ name }) => name.startsWith(OWN));
     return own.map((metric) => {

@@ -1,4 +1,4 @@
-/** Routes of the robots: what they report, and the word that one of them will not come back. */
+/** Routes of the robots: their reports, and the command that retires one of them. */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -11,7 +11,7 @@ import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 
 export interface RobotRoutesOptions {
   readonly fleet: Fleet;
-  /** Forgets what a robot has reported, here and for everybody who listens. */
+  /** Deletes the reports of a robot, here and for every subscriber. */
   retire(robot: RobotId): Promise<void>;
   /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
@@ -60,8 +60,8 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
 }
 
 /**
- * A robot that is there would only report again, and be counted again. So it is with one that is
- * away, behind a relay that is there; one that is gone together with its relay is like any other.
+ * A robot that is online would only report again, and be counted again. The same holds for one that
+ * is offline behind a relay that is online; one whose relay is offline too is like any other.
  */
 function assertGone({ robot, online, via }: RobotRecord, fleet: Fleet): void {
   if (via !== null && fleet.hasRelay(via)) {

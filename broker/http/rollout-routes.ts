@@ -1,7 +1,7 @@
 /**
- * Rollouts over HTTP: what they are, how they came to it, and the commands of an operator to
- * them. Saying one needs a publisher's token; a technician may pause, because stopping is always
- * safe. A web page that somebody happens to visit must not be able to say them on loopback.
+ * Routes of the rollouts: their state, their history, and commands of an operator. A command
+ * requires a publisher's token; a technician may pause, because stopping is always safe. A web page
+ * must not be able to send commands to a broker on loopback.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -35,7 +35,7 @@ export interface RolloutRoutesOptions {
   expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
-  /** A relay: whoever leads does so above. */
+  /** True for a relay: the upstream broker leads. */
   readonly isRelay?: boolean;
   /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
@@ -44,7 +44,7 @@ export interface RolloutRoutesOptions {
 const saidSchema = z.strictObject({
   reason: z.string().max(300).default(''),
   by: z.string().max(LIMITS.speakerCharsMax).default(''),
-  /** The wave that `approve` and `force-open` are about. */
+  /** The wave of `approve` and `force-open`. */
   wave: z.number().int().min(0).max(LIMITS.wavesMax).optional(),
 });
 const SAID = {
@@ -95,7 +95,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   for (const kind of ATTACHMENT_KINDS) {
     app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
       const { mediaType, bytes } = await options.attachments.read(params.id, kind);
-      // Nothing that a publisher attached is for a browser to show.
+      // A browser must not display what a publisher attached.
       void reply.type(mediaType).header('content-disposition', 'attachment');
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     });
@@ -136,12 +136,12 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   if (!may) {
     throw new DroverError('ACCESS_DENIED', `${command} a rollout: a ${identity.role} may not`);
   }
-  // A token names its user; what the request says of itself stands behind it.
+  // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
   return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
 }
 
-/** Here it is a request that wants mending, not a file. */
+/** For the API this is an invalid request, not an invalid file. */
 function readSaid(body: Uint8Array): z.infer<typeof saidSchema> {
   try {
     return parseDocument(SAID, body);
@@ -159,7 +159,7 @@ export function assertPublisher(identity: Identity, what: string): void {
   throw new DroverError('ACCESS_DENIED', `${what}: a ${identity.role} may not`);
 }
 
-/** A page of another origin cannot send this type without asking first, and is told no then. */
+/** A page of another origin cannot send this content type without a preflight, which is refused. */
 export function assertNotFromAPage({ headers }: FastifyRequest): void {
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json') {

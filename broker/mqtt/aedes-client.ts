@@ -1,11 +1,11 @@
-/** Access to parts of Aedes beyond its published types, in one place. */
+/** Access to parts of Aedes beyond its published types. This is the only file that uses them. */
 
 import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacket } from 'aedes';
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** Nobody may subscribe to it: where a message goes that has been dealt with. */
+/** Nobody may subscribe to it: messages that need no further delivery go there. */
 const INERT_TOPIC = '$drover/ingested';
 const NOTHING = Buffer.alloc(0);
 
@@ -24,7 +24,7 @@ export interface ChunkPacket {
   readonly retain: boolean;
 }
 
-/** What Aedes' parser makes of a packet, as far as it is looked at here. */
+/** Packets of Aedes' parser, as far as they are used here. */
 export type ClientPacket =
   | {
       readonly cmd: 'subscribe';
@@ -76,22 +76,24 @@ export function isGone(client: Client): boolean {
   return closed || conn.destroyed;
 }
 
-/** Of Aedes' event `subscribe`, which names refused filters as well. */
+/** For Aedes' event `subscribe`, which also names refused filters. */
 export const wasGranted = ({ qos }: { readonly qos: number }): boolean => qos !== FAILURE;
 
-/** A session that outlives its connection, with what it is subscribed to. */
+/** True for a session that outlives its connection, with its subscriptions. */
 export const keepsSession = (client: Client): boolean => !inside(client).clean;
 
-/** Its credentials were found good. Aedes calls it connected later, some time after CONNACK. */
+/**
+ * True once the credentials were accepted. Aedes calls a client connected some time after CONNACK.
+ */
 export function isAuthorized(connection: Duplex): boolean {
   const { client } = connection as Duplex & { client?: { _authorized?: boolean } };
   return client?._authorized === true;
 }
 
 /**
- * CONNACK is written, the connection is there, and its peer takes what it is answered: beyond the
- * chunk that is at the socket hardly anything waits. Who asks and does not read is left to Aedes,
- * which reads no more of it until it does.
+ * True when CONNACK was written, the connection is open, and the peer reads its answers: beyond the
+ * chunk in the socket hardly anything waits. A client that asks and does not read is left to Aedes,
+ * which stops reading from it.
  */
 export function isReady(client: Client): boolean {
   const { connackSent, conn } = inside(client);
@@ -99,7 +101,7 @@ export function isReady(client: Client): boolean {
 }
 
 /**
- * Shows each packet of a client to `take` before Aedes handles it; what it takes, Aedes never sees.
+ * Passes each packet of a client to `take` before Aedes handles it; Aedes never sees what it takes.
  * Call once for each client, before its first packet after CONNECT.
  */
 export function lookAhead(client: Client, take: (packet: ClientPacket) => boolean): void {
@@ -112,7 +114,7 @@ export function lookAhead(client: Client, take: (packet: ClientPacket) => boolea
   });
 }
 
-/** @param granted a QoS for each filter; null where it was refused */
+/** @param granted a QoS for each filter; null for a refused one */
 export function writeSubAck(
   client: Client,
   messageId: number,
@@ -127,7 +129,9 @@ export function writeUnsubAck(client: Client, messageId: number): void {
   writeSoon(client, Buffer.from([UNSUBACK, 2, messageId >> 8, messageId & 0xff]));
 }
 
-/** Beside what is written until the loop turns, a chunk in memory above all: in one call. */
+/**
+ * Written in one call with whatever is written until the loop turns, above all a chunk in memory.
+ */
 function writeSoon(client: Client, bytes: Buffer): void {
   const { conn } = inside(client);
   conn.cork();
@@ -135,16 +139,16 @@ function writeSoon(client: Client, bytes: Buffer): void {
   conn.write(bytes);
 }
 
-/** The remaining length of a packet (§2.2.3). */
+/** Encodes the remaining length of a packet (§2.2.3). */
 function encodeLength(bytes: number): number[] {
   const more = Math.floor(bytes / 128);
   return more > 0 ? [(bytes % 128) | 0x80, ...encodeLength(more)] : [bytes];
 }
 
 /**
- * One PUBLISH of a chunk with QoS 0 (§3.3 of MQTT 3.1.1) in one write of two pieces: the payload is
- * not copied, and belongs to the socket until `done`, which is called once whatever happens. All
- * bytes of chunks to clients pass here.
+ * Writes one PUBLISH of a chunk with QoS 0 (§3.3 of MQTT 3.1.1) in two pieces: the payload is not
+ * copied, and belongs to the socket until `done`, which is called once in every case. All chunks to
+ * clients are written here.
  * @returns false when nothing more should be written before `whenDrained`
  */
 export function writeChunk(
@@ -168,8 +172,8 @@ export function writeChunk(
 }
 
 /**
- * Resolves when the socket wants more, or is closed: Aedes closes it when its reader takes nothing
- * for too long.
+ * Resolves when the socket can take more or is closed: Aedes closes it when its reader takes
+ * nothing for too long.
  */
 export function whenDrained(client: Client): Promise<void> {
   return new Promise((resolve) => {
@@ -185,8 +189,8 @@ export function whenDrained(client: Client): Promise<void> {
 }
 
 /**
- * Straight to one client: not through the emitter, whose slots one stalled reader could hold, and
- * past the queue of its session. Resolves when it was written or the client left.
+ * Sends to one client directly: not through the emitter, whose slots one stalled reader could hold,
+ * and past the queue of its session. Resolves when the packet was written or the client left.
  */
 export function handTo(
   client: Client,
@@ -202,7 +206,7 @@ export function refusedLogin(returnCode: 2 | 3 | 4 | 5): AuthenticateError {
   return Object.assign(new Error('login refused'), { returnCode });
 }
 
-/** The packet has been dealt with: Aedes acknowledges it by its id and has nothing to pass on. */
+/** Marks a packet as handled: Aedes acknowledges it by its id and delivers nothing. */
 export function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0): void {
   packet.topic = INERT_TOPIC;
   packet.payload = NOTHING;
@@ -211,31 +215,31 @@ export function neutralise(packet: PublishPacket | AedesPublishPacket, qos?: 0):
 }
 
 /**
- * Finds messages that are second copies, for clients with overlapping filters. Aedes numbers
- * messages and takes one for a copy when its number is below the last that the client was sent. But
- * messages overtake each other: one has to be written for a session that is away, the next goes
- * straight on. Then Aedes drops what was acknowledged and never delivered. Copies of one message
- * reach a client right after each other, so only a number equal to the last one is a copy.
+ * Recognises second copies of a message, for clients with overlapping filters. Aedes numbers
+ * messages and takes one for a copy when its number is below the last one that the client was sent.
+ * But messages overtake each other: one is first written for an absent session, the next is sent at
+ * once. Aedes would then drop messages that were acknowledged and never delivered. Copies of one
+ * message reach a client right after each other, so only a number equal to the last one is a copy.
  */
 interface Numbered {
   readonly brokerId?: string | null;
   readonly brokerCounter?: number;
 }
 
-/** Remembers nothing, so that to Aedes every message is new. */
+/** Always empty, so that every message is new to Aedes. */
 const NOTHING_SEEN: Record<string, number> = new Proxy({}, { get: () => 0, set: () => true });
 
 export class CopyFilter {
   readonly #last = new WeakMap<Client, number>();
 
-  /** In the place of Aedes' own judgement, from the first packet of a client on. */
+  /** Replaces Aedes' own check, from the first packet of a client on. */
   takeOver(client: Client): void {
     (client as unknown as { duplicates: Record<string, number> }).duplicates = NOTHING_SEEN;
   }
 
   isCopy(client: Client, { brokerId, brokerCounter }: Numbered): boolean {
-    // Without a number it was meant for this client alone. What a session finds in its queue when
-    // it comes back is never a copy: it would be removed from there, acknowledged or not.
+    // A message without a number was for this client alone. A message from the queue of a session
+    // is never a copy: it would be removed from the queue, acknowledged or not.
     if (!brokerId || brokerCounter === undefined || !client.connected) return false;
     const isCopy = this.#last.get(client) === brokerCounter;
     this.#last.set(client, brokerCounter);

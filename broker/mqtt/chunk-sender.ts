@@ -1,8 +1,9 @@
 /**
- * Sends chunks to who asked for them, beneath Aedes on the connection that Aedes leads: see
- * docs/decisions/0012-chunk-serving.md. Each client has a row of its own, one chunk of which is at
- * its socket and one is being read, so a client that reads slowly or not at all holds up nobody and
- * holds little memory. It must never send what the client may not receive or no longer asks for.
+ * Sends chunks to the clients that asked for them, on the connections of Aedes but without Aedes:
+ * see docs/decisions/0012-chunk-serving.md. Each client has its own queue, of which one chunk is in
+ * its socket and one is being read, so a client that reads slowly or not at all delays no other and
+ * takes little memory. It never sends a chunk that the client may not receive or no longer asks
+ * for.
  */
 
 import type { Client } from 'aedes';
@@ -16,16 +17,18 @@ import { isGone, whenDrained, writeChunk } from './aedes-client.ts';
 import type { LentChunk } from '../chunks/chunk-cache.ts';
 
 export interface ChunkSenderOptions {
-  /** Resolves when it is this client's turn; null when there is nothing to send. */
+  /** Resolves when this client may send next; null when there is nothing to send. */
   lend(client: Client, hash: Sha256Hex): Promise<LentChunk | null>;
-  /** Asked before a chunk is read, and again before it is written. */
+  /** Called before a chunk is read, and again before it is written. */
   isAsking(client: Client, hash: Sha256Hex): boolean;
-  /** Asked right before each chunk is written. */
+  /** Called right before each chunk is written. */
   mayReceive(client: Client, topic: string): boolean;
   readonly log: Log;
 }
 
-/** What a client waits for, in the order it asked, and whether it is told that it was retained. */
+/**
+ * The chunks that a client waits for, in the order of its requests, with the retain flag to send.
+ */
 type Row = Map<Sha256Hex, boolean>;
 
 interface Taken {
@@ -37,7 +40,7 @@ interface Taken {
 export class ChunkSender {
   readonly #options: ChunkSenderOptions;
   readonly #seldom: SeldomLog;
-  /** Of clients that are being served. */
+  /** Only of clients that are being served. */
   readonly #rows = new WeakMap<Client, Row>();
 
   constructor(options: ChunkSenderOptions) {
@@ -45,7 +48,7 @@ export class ChunkSender {
     this.#seldom = new SeldomLog(options.log, LIMITS.readErrorLogMs, () => performance.now());
   }
 
-  /** A chunk that waits already is sent once: after the later of the two who asked. */
+  /** A chunk that waits already is sent once, in the later place. */
   send(client: Client, hash: Sha256Hex, retain: boolean): void {
     const row = this.#rows.get(client);
     if (!row) {
@@ -72,7 +75,7 @@ export class ChunkSender {
     }
   }
 
-  /** Begins to read the next chunk that is still asked for. */
+  /** Starts to read the next chunk that the client still asks for. */
   #take(client: Client, row: Row): Taken | null {
     for (const [hash, retain] of row) {
       row.delete(hash);

@@ -1,12 +1,10 @@
 /**
- * Subscriptions of clients to chunks, in front of Aedes on the same connection: see
- * docs/decisions/0012-chunk-serving.md. A SUBSCRIBE of nothing but chunks is granted, noted and
- * answered here, and Aedes, to whom it would be a subscription like any other, never sees it. What
- * Aedes has to know (filters of both kinds in one packet, a session that it keeps) goes its usual
- * way and comes here afterwards by `subscribed`.
- *
- * Chunks are granted with QoS 0, whatever was asked for: TCP carries them, who pulls knows each by
- * its hash and asks again, and an acknowledgement for each would tell nobody anything.
+ * Handles subscriptions to chunks before Aedes sees them: see docs/decisions/0012-chunk-serving.md.
+ * A SUBSCRIBE of nothing but chunks is granted, recorded and answered here. What Aedes has to know
+ * (both kinds of filters in one packet, a session that it keeps) goes to Aedes and comes here
+ * afterwards through `subscribed`.
+ * Chunks are granted with QoS 0, whatever was requested: TCP delivers them, and a puller checks
+ * each hash and asks again, so an acknowledgement for each would tell nobody anything.
  */
 
 import type { Client } from 'aedes';
@@ -31,9 +29,9 @@ export interface ChunkDoorOptions {
   readonly log: Log;
   maySubscribe(client: Client, filter: string): boolean;
   mayReceive(client: Client, topic: string): boolean;
-  /** A filter that was granted here is given up. */
+  /** A client gave up a filter that was granted here. */
   onLeft(client: Client, filter: string): void;
-  /** Somebody subscribed to this chunk, which may not be here yet. */
+  /** A client subscribed to this chunk, which may not be stored yet. */
   onAsked(hash: Sha256Hex): void;
 }
 
@@ -52,12 +50,12 @@ export class ChunkDoor {
     });
   }
 
-  /** From before the first packet of a client on. */
+  /** Call before the first packet of a client. */
   watch(client: Client): void {
     lookAhead(client, (packet) => this.#take(client, packet));
   }
 
-  /** SUBACK is written. */
+  /** Call when SUBACK is written. */
   subscribed(client: Client, filters: readonly string[]): void {
     for (const filter of filters) {
       const hash = chunkOfFilter(filter);
@@ -77,12 +75,12 @@ export class ChunkDoor {
     this.#options.queue.leave(client);
   }
 
-  /** A chunk was stored, or is wanted again: who waits for it gets it. */
+  /** A chunk was stored or is wanted again: clients that wait get it. */
   deliver(hash: Sha256Hex): void {
     for (const client of this.#waiters.of(hash)) this.#sender.send(client, hash, false);
   }
 
-  /** @returns false for what Aedes has to handle */
+  /** @returns false for a packet that Aedes has to handle */
   #take(client: Client, packet: ClientPacket): boolean {
     if (packet.cmd === 'subscribe') return this.#takeSubscribe(client, packet);
     if (packet.cmd !== 'unsubscribe' || !isReady(client) || keepsSession(client)) return false;
@@ -120,7 +118,7 @@ export class ChunkDoor {
   }
 
   #ask(client: Client, hash: Sha256Hex): void {
-    // Who waits is noted first: the chunk may come while we look for it.
+    // Register the waiter first: the chunk may arrive during the lookup.
     this.#waiters.add(client, hash);
     this.#sender.send(client, hash, true);
     this.#options.onAsked(hash);

@@ -1,6 +1,6 @@
 /**
- * Remembers which client asked for which chunk and may still wait for it. A chunk that comes is
- * never queued for who is away: it is asked for again when it is missed.
+ * Remembers which clients wait for which chunk. A chunk is never queued for an absent client: that
+ * client asks again.
  */
 
 import type { Client } from 'aedes';

@@ -1,6 +1,6 @@
 /**
- * Makes the engine of a broker that carries its own messages: Aedes in this process, chunks in
- * --data, sessions, doors for clients and, below another broker, a relay. No decision lives here.
+ * Creates the engine in this process: Aedes, the chunk store in --data, sessions, listeners for
+ * clients and, on a site, the relay. This file decides nothing.
  */
 
 import { join } from 'node:path';
@@ -99,7 +99,7 @@ async function openStores({ settings, closers, control, trust }: Parts): Promise
   return { sessions, disk, garbage };
 }
 
-/** Null: no broker stands above this one. */
+/** Null when this broker is no relay. */
 async function openRelay(
   { upstream }: EmbeddedSettings,
   { settings, closers, control, trust, fleet, counters, events, garbage }: Parts & Stores,

@@ -1,15 +1,15 @@
 /**
- * The door between the broker and the engine that carries its messages. Two stand behind it:
- * `engine.ts` (Aedes in this process) and `attached/engine.ts` (an engine of somebody else).
- * It names what an engine of our own gives for nothing, so that the other has to earn it:
+ * The port between the broker and the engine that carries its messages. It has two implementations:
+ * `engine.ts` (Aedes in this process) and `attached/engine.ts` (an external engine). Both must hold
+ * what our own engine gives for free:
  *
- * - What is taken is durable before the engine may forget it. Aedes sends PUBACK after `take`;
- *   the attached one sends PUBACK to the engine after it, over a session that the engine keeps.
- * - Each event is taken once. Aedes has each from its robot; the attached one may hear it again
- *   after a cut, and `hasSeen` with the event journal tells.
- * - What the engine holds is what we verified. Aedes stores nothing else; on the attached one
- *   anybody who may write can, so what it lost or was given instead is put back.
- * Sans-I/O.
+ * - A message is durable before the engine may forget it. Aedes sends PUBACK after `take`; the
+ *   attached one sends PUBACK to the engine after it, over a session that the engine keeps.
+ * - Each event is taken once. Aedes gets each from its robot; the attached one may get it again
+ *   after a lost connection, and `hasSeen` with the event journal recognises it.
+ * - The engine holds what we verified. Aedes stores nothing else; on an external engine anybody
+ *   with the right to write can change it, so what was lost or replaced is published again.
+ *   Sans-I/O.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';
@@ -19,11 +19,11 @@ import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
   /**
-   * Retained, QoS 1; resolves when the engine has acknowledged it.
-   * @throws DroverError when it is not taken, BROKER_UNREACHABLE while there is no link
+   * Publishes retained with QoS 1; resolves when the engine has acknowledged it.
+   * @throws DroverError when it is refused, BROKER_UNREACHABLE while there is no connection
    */
   publishOwn(topic: string, payload: Uint8Array): Promise<void>;
-  /** Robots lack these: whoever still waits for one gets it, unless nobody has it. */
+  /** Robots want these chunks: every robot that still waits for one gets it, if it exists. */
   answerWant(hashes: readonly Sha256Hex[]): Promise<void>;
   readonly status: EngineStatus;
   close(): Promise<void>;
@@ -34,17 +34,19 @@ export interface EngineStatus {
   readonly profile: EngineName;
   /** Without credentials; null for the engine in this process. */
   readonly url: string | null;
-  /** There is a link, and what it brings is what the fleet looks like now. */
+  /** True when connected and the retained messages were read. */
   readonly isUp: boolean;
   /** Of the last change of `isUp`. */
   readonly sinceMs: EpochMs;
-  /** What a person should know of; null while all is well. */
+  /** A problem to show to the operator; null when there is none. */
   readonly problem: Problem | null;
-  /** What it was found to lack when it was tried out, in words; what is vital is refused. */
+  /**
+   * Features that the trial found missing, as sentences; an engine without a vital one is refused.
+   */
   readonly lacks: readonly string[];
 }
 
-/** The engine in this process: it is up as long as we are. */
+/** Status of the engine in this process: it is up as long as the process runs. */
 export const EMBEDDED: EngineStatus = {
   kind: 'embedded',
   profile: 'aedes',
@@ -55,20 +57,23 @@ export const EMBEDDED: EngineStatus = {
   lacks: [],
 };
 
-/** What somebody publishes on the engine in this process. */
+/** A message that a client published on the engine in this process. */
 export interface Incoming {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
-  /** Absent for our own words; null for the will of a connection that an earlier process had. */
+  /**
+   * Absent for messages of the broker itself; null for the will of a connection of an earlier
+   * process.
+   */
   readonly by?: SpokenBy | null;
 }
 
-/** What an engine of somebody else brought. */
+/** A message from an external engine. */
 export interface HeardMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
-  /** It was retained before we asked: no sign that its writer lives. */
+  /** It was retained before we subscribed: it does not prove that its writer is alive. */
   readonly isReplay: boolean;
 }

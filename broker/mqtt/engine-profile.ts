@@ -1,14 +1,14 @@
 /**
- * Differences between engines, as data and nowhere else: a branch on the name of an engine in any
- * other file is a mistake. A field is here because some code asks for it; each value was seen on
- * the version that docs/engines.md names. Sans-I/O.
+ * Differences between engines, as data and only here: a branch on the name of an engine in any
+ * other file is a mistake. Each field is here because some code needs it; each value was observed
+ * on the version that docs/engines.md names. Sans-I/O.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 
 export interface EngineProfile {
   readonly name: EngineName;
-  /** It is tried out whether it does what a fleet needs; another drover-broker does. */
+  /** Its features are tested at the start; another drover-broker has them. */
   readonly isTried: boolean;
   /** QoS of a subscription to one chunk. */
   readonly pullQos: 0 | 1;
@@ -17,15 +17,19 @@ export interface EngineProfile {
   readonly controlQos: 0 | 1;
   /** Chunks asked for at once. */
   readonly windowChunksMax: number;
-  /** What was acknowledged is there after a power cut; otherwise it is looked for after each cut of
-   * the link, since nobody says why that was. */
+  /**
+   * Acknowledged messages survive a power cut; otherwise they are checked after each lost link,
+   * since its cause is unknown.
+   */
   readonly keepsAcknowledged: boolean;
-  /** Connections that a killed engine had are reported as gone by their wills; otherwise a robot
-   * that stays silent for long counts as gone. */
+  /**
+   * The wills of a killed engine's connections are published; otherwise a robot that stays silent
+   * for long counts as offline.
+   */
   readonly keepsWills: boolean;
-  /** A forbidden publish is not acknowledged; otherwise only a word that never comes back tells. */
+  /** A forbidden publish is not acknowledged; otherwise only a missing echo shows it. */
   readonly tellsForbidden: boolean;
-  /** It retains chunks until somebody clears them; otherwise it removes them by itself. */
+  /** It retains chunks until they are cleared; otherwise it removes them by itself. */
   readonly keepsGarbage: boolean;
 }
 

@@ -1,10 +1,8 @@
 /**
- * The embedded MQTT engine: Aedes with our rules on its doors. What is published is judged,
- * verified and made durable in `authorizePublish`, because Aedes writes PUBACK right after it; what
- * is subscribed is served by DroverPersistence.
- *
- * MQTT 3.1.1 cannot say why a message was not taken. A client that listens on its refusals topic is
- * told there and gets no PUBACK; any other is disconnected, which is all the protocol has.
+ * The embedded MQTT engine: Aedes with our rules. A publish is judged, verified and durable before
+ * `authorizePublish` ends, because Aedes writes PUBACK right after it.
+ * MQTT 3.1.1 cannot say why a message was refused. A client that subscribes to its refusals topic
+ * gets the reason there and no PUBACK; any other client is disconnected.
  */
 
 import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes';
@@ -47,28 +45,28 @@ export interface EngineOptions {
   readonly journal: IngestJournal;
   readonly queue: FairQueue;
   readonly credentials: Credentials | null;
-  /** Whom a connection's certificate names; null when it showed none. */
+  /** The identity in a connection's certificate; null when it showed none. */
   certified(connection: Duplex): Identity | null;
-  /** False when this user has its share of connections already. */
+  /** False when this user has all the connections of its share. */
   hasShare(connection: Duplex, identity: Identity): boolean;
-  /** True where nobody may stay nameless, credentials or not. */
+  /** True when every client must have a name, with or without credentials. */
   readonly needsName: boolean;
   readonly log: Log;
-  /** Verifies and stores; durable when it resolves, a DroverError when the message is not taken. */
+  /** Verifies and stores a message; durable when it resolves, a DroverError when it is refused. */
   ingest(message: Incoming): Promise<'stored-chunk' | 'pass-on'>;
-  /** Reads and hashes a chunk anew: who has got it asks for it again. */
+  /** Reads and hashes a chunk again: a robot that received it asks again. */
   recheck(hash: Sha256Hex): Promise<void>;
   onRefused(code: string): void;
-  /** A connection is gone; its will is on its way. */
+  /** A connection has ended; its will is being published. */
   onLeft?(connection: object): void;
-  /** Somebody subscribed to this chunk, which may not be here yet. */
+  /** A client subscribed to this chunk, which may not be stored yet. */
   onAsked?(hash: Sha256Hex): void;
 }
 
 export class Engine implements EnginePort {
   readonly #options: EngineOptions;
   readonly #identities = new WeakMap<Client, Identity>();
-  /** Named by a certificate: whom no file of credentials lets in or puts out. */
+  /** Clients named by a certificate: no credentials file admits or ends them. */
   readonly #certified = new WeakSet<Client>();
   readonly #chunks: ChunkDoor;
   readonly #logins: Logins;
@@ -110,7 +108,7 @@ export class Engine implements EnginePort {
     });
   }
 
-  /** Knows its sessions and takes connections and messages when it resolves. */
+  /** Resolves when sessions were read and connections and messages are taken. */
   async start(): Promise<void> {
     keepNumbersOutOfMemory();
     const { persistence, log } = this.#options;
@@ -135,7 +133,8 @@ export class Engine implements EnginePort {
         const judged = this.#authenticate(client, username, password).then(
           (error) => done(error, error === null),
           (error: unknown) => {
-            // Too many at once is for the one who waits; a flood of them must not flood the log.
+            // Too many connections concern only the refused client; a flood of them must not flood
+            // the log.
             const level = error instanceof DroverError ? 'debug' : 'error';
             log[level]({ error: String(error) }, 'login not judged');
             done(refusedLogin(3), null);
@@ -172,25 +171,27 @@ export class Engine implements EnginePort {
     this.#aedes.handle(connection);
   }
 
-  /** From before CONNACK on: who has read that may send at once what only somebody known may. */
+  /**
+   * True from just before CONNACK: a client may send large packets as soon as it has read CONNACK.
+   */
   isKnown(connection: Duplex): boolean {
     return isAuthorized(connection);
   }
 
-  /** Other credentials are in force: whoever could not come in with them goes. */
+  /** The credentials have changed: disconnects clients that they no longer allow. */
   endOutdated(): void {
     for (const client of clientsOf(this.#aedes)) this.#endIfOutdated(client);
     this.sessions.removeOrphans();
   }
 
-  /** A new chunk was stored: who waits for it gets it. */
+  /** A new chunk was stored: clients that wait for it get it. */
   deliverToWaiting(hash: Sha256Hex): void {
     this.#chunks.deliver(hash);
   }
 
   /**
-   * Sends chunks again to whoever asked for them with `want`. One that cannot be read now is not
-   * sent: the others are, and the robot asks again. Never rejects. [P-7.6]
+   * Sends chunks again to the clients that asked for them with `want`. One that cannot be read now
+   * is skipped, and the robot asks again. Never rejects. [P-7.6]
    */
   async answerWant(hashes: readonly Sha256Hex[]): Promise<void> {
     for (const hash of hashes) {
@@ -204,9 +205,9 @@ export class Engine implements EnginePort {
   }
 
   /**
-   * A retained message of the broker itself; stored when it resolves, then given to subscribers.
-   * @param isWanted asked when what was published there before has been dealt with
-   * @throws DroverError when it is not taken, as anybody else's
+   * Publishes a retained message of the broker: stored when it resolves, then sent to subscribers.
+   * @param isWanted called when earlier messages of that topic were handled
+   * @throws DroverError when it is refused, as for any client
    */
   async publishOwn(
     topic: string,
@@ -278,7 +279,7 @@ export class Engine implements EnginePort {
     return null;
   }
 
-  /** Also of what was queued for a session while it was away, perhaps for another user. */
+  /** Also checks messages that were queued while the session was away, perhaps for another user. */
   #mayReceive(client: Client, topic: string): boolean {
     const identity = this.#identities.get(client);
     return identity !== undefined && decideReceive(identity, client.id, topic).kind === 'allow';
@@ -308,7 +309,7 @@ export class Engine implements EnginePort {
     return this.sessions.hasRoomFor(client);
   }
 
-  /** Everything that must be true before PUBACK. Rejects to close the connection. */
+  /** Does everything that must be true before PUBACK. Rejects to close the connection. */
   async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
     try {
       this.#assertAccess(client, packet.topic);
@@ -329,7 +330,7 @@ export class Engine implements EnginePort {
   }
 
   #assertAccess(client: Client | null, topic: string): void {
-    // No client: the will of one that a killed broker left behind, judged at its CONNECT.
+    // Without a client it is the will that a killed broker left; it was judged at CONNECT.
     if (!client) return;
     const identity = this.#identities.get(client);
     const decision = identity
@@ -352,7 +353,7 @@ export class Engine implements EnginePort {
     const key = this.#journaled.get(packet);
     if (key === undefined) return;
     this.#options.journal.remove(key).catch((error: unknown) => {
-      // It will be sent once more at the next boot: QoS 1 allows that, a loss it does not.
+      // It is sent once more at the next start: QoS 1 allows a repetition, but no loss.
       this.#options.log.warn({ error: String(error) }, 'journal entry could not be removed');
     });
   }

@@ -1,7 +1,7 @@
 /**
- * The one gate that every chunk passes on its way to a client: here bytes are counted, and with
- * `--max-rate` here chunks wait for their turn. They wait before they are read, so that what waits
- * is a hash and no memory. Control messages never come this way.
+ * Every chunk passes this queue on its way to a client: bytes are counted here, and with
+ * `--max-rate` chunks wait here. They wait before they are read, so that a waiting chunk is a hash
+ * and takes no memory. Control messages are not limited.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import type { LentChunk } from '../chunks/chunk-cache.ts';
 
-/** A reader is a connection: not its id, which the next connection of a robot has as well. */
+/** A reader is a connection, not a client id: the next connection of a robot has the same id. */
 type Reader = object;
 
 interface Waiting {
@@ -20,9 +20,9 @@ interface Waiting {
 }
 
 export interface FairQueueOptions {
-  /** Bytes to be sent and then given back; null when the chunk is not there. */
+  /** Bytes to send and then give back; null when the chunk is not stored. */
   borrow(hash: Sha256Hex): Promise<LentChunk | null>;
-  /** Null for as fast as it goes. */
+  /** Null for no limit. */
   readonly bytesPerSecondMax: number | null;
   onServed(bytes: number): void;
 }
@@ -40,15 +40,15 @@ export class FairQueue {
     this.#limiter = bytesPerSecondMax === null ? null : new RateLimiter(bytesPerSecondMax);
   }
 
-  /** Chunks that wait for their turn. */
+  /** Chunks that wait for the rate limit. */
   get waiting(): number {
     return this.#limiter?.waiting ?? 0;
   }
 
   /**
-   * The bytes of a chunk, to be sent to this reader now and then given back. Null when there is
-   * nothing to send: the chunk is not there, the reader waits for it already (a robot asks again
-   * when it is late), or it has left.
+   * The bytes of a chunk, to send to this reader now and then give back. Null when there is nothing
+   * to send: the chunk is not stored, the reader waits for it already (a robot asks again when it
+   * is late), or the reader has left.
    */
   async lend(reader: Reader, hash: Sha256Hex): Promise<LentChunk | null> {
     const queued = this.#limiter && (await this.#waitInQueue(this.#limiter, { reader, hash }));
@@ -63,7 +63,7 @@ export class FairQueue {
     return lent;
   }
 
-  /** This connection has ended: what it waited for is nobody's wish any more. */
+  /** The connection has ended: chunks that it waited for are dropped. */
   leave(reader: Reader): void {
     this.#left.add(reader);
     for (const queued of this.#limiter?.drop(reader) ?? []) {

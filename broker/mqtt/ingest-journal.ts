@@ -1,9 +1,9 @@
 /**
- * Messages for sessions that are away, between PUBACK and their queue. Aedes acknowledges first and
- * queues after; a kill in between would lose an acknowledged message. So it is written here, with
- * fsync, before PUBACK, and removed when it has been queued. What is left at boot is sent again.
- *
- * It shares the database of the sessions: one log, so the removal cannot outlive the queueing.
+ * Keeps messages for absent sessions between PUBACK and their queue. Aedes acknowledges first and
+ * queues later; a kill in between would lose an acknowledged message. So the message is written
+ * here, with fsync, before PUBACK, and removed once it is queued. Entries that are left at a start
+ * are sent again. The journal shares the database of the sessions: with one log, the removal cannot
+ * outlive the queueing.
  */
 
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';

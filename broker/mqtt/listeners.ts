@@ -1,7 +1,7 @@
 /**
- * Accepts connections over TCP and WebSocket: shares of their number, counted from the first byte
- * on, and a guard on each that closes it at the header of a packet that is too large, before and
- * after CONNECT. Aedes itself has no bound before CONNECT.
+ * Accepts connections over TCP and WebSocket. It bounds their number, from the first byte on, and
+ * guards each connection: the header of a packet that is too large closes it, before and after
+ * CONNECT. Aedes itself has no bound before CONNECT.
  */
 
 import {
@@ -38,7 +38,7 @@ export interface ListenerOptions {
   readonly connectionsMax: number;
   /** Origins of web pages that may connect over WebSocket, such as `https://tools.example`. */
   readonly wsOrigins: readonly string[];
-  /** Null: no door speaks TLS. */
+  /** Null when no listener uses TLS. */
   readonly certificates: Certificates | null;
   readonly log: Log;
 }
@@ -52,15 +52,15 @@ export interface Doors {
   readonly wsPort: number | null;
 }
 
-/** What serves connections behind the doors. */
+/** The engine that serves accepted connections. */
 export interface ConnectionEngine {
-  /** Takes a connection that is guarded. */
+  /** Serves a connection that is guarded. */
   handle(connection: Duplex): void;
-  /** True once the peer of this connection is known. */
+  /** True once the client of this connection has logged in. */
   isKnown(connection: Duplex): boolean;
 }
 
-/** A port that is taken, forbidden or none is the operator's to change, not a bug. */
+/** A port that is taken, forbidden or invalid is the operator's to change, not a bug. */
 export function listenFailure(host: string, port: number, cause: unknown): DroverError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new DroverError('LISTEN_FAILED', `listen on ${host} port ${port}: ${why}`, { cause });
@@ -87,8 +87,8 @@ export class Listeners {
   }
 
   /**
-   * Lets connections in from now on.
-   * @returns the real ports, for wishes of 0
+   * Starts to accept connections.
+   * @returns the real ports, where 0 was given
    * @throws DroverError LISTEN_FAILED
    */
   async open({ mqttPort, mqttsPort, wsPort }: Doors, engine: ConnectionEngine): Promise<Doors> {
@@ -142,7 +142,7 @@ export class Listeners {
         this.#judgeOrigin(req, answerWith),
       handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : false),
     });
-    // It repeats what the server says: without a listener that would end the process.
+    // It repeats errors of the server: without a listener they would end the process.
     sockets.on('error', (error) => this.#options.log.debug({ error: error.message }, 'WebSocket'));
     sockets.on('connection', (socket, request) => {
       request.socket.setNoDelay(true);
@@ -151,13 +151,13 @@ export class Listeners {
     return await this.#listen(server, port);
   }
 
-  /** Called when it is known who is at this connection; false when that user has its share. */
+  /** Called when the user of a connection is known; false when that user has no connection left. */
   name(connection: Duplex, identity: Identity): boolean {
     const socket = this.#sockets.get(connection);
     return socket === undefined || this.#gate.name(socket, identity);
   }
 
-  /** Whom the certificate of this connection names; null when it showed none. */
+  /** The identity in the certificate of this connection; null when it showed none. */
   identityOf(connection: Duplex): Identity | null {
     return this.#certified.get(connection) ?? null;
   }
@@ -197,8 +197,8 @@ export class Listeners {
   }
 
   /**
-   * A browser names the page that connects. A page is none of our clients unless it is listed: it
-   * would use what only this machine may reach, or the certificate of the person before it.
+   * A browser names the page that connects. A page is refused unless it is listed: it would use
+   * what only this machine may reach, or the certificate of the person before it.
    */
   #judgeOrigin({ headers, socket }: IncomingMessage, answerWith: UpgradeAnswer): void {
     const { origin } = headers;
@@ -208,7 +208,7 @@ export class Listeners {
     answerWith(false, 403, 'this Origin is not allowed: list it with --ws-origin');
   }
 
-  /** False for a certificate that is not good: it was meant to prove something, and does not. */
+  /** False for an invalid certificate, which was meant to prove an identity and does not. */
   #certify(connection: Duplex, socket: Socket): boolean {
     const { certificates, log } = this.#options;
     if (!certificates || !(socket instanceof TLSSocket)) return true;
@@ -226,7 +226,7 @@ export class Listeners {
     this.#options.log.debug({ error: error.message }, 'no TLS handshake');
   }
 
-  /** Aedes reads with `read()`: seeing the bytes there is seeing them before its parser. */
+  /** Aedes reads with `read()`: the guard there sees the bytes before Aedes' parser. */
   #guard(engine: ConnectionEngine, connection: Duplex, from: string): void {
     const guard = new PacketGuard(() =>
       engine.isKnown(connection) ? PACKET_BYTES_MAX : LIMITS.connectPacketBytesMax,

@@ -1,4 +1,7 @@
-/** Judges each CONNECT: who the client is, whether it may use its client id, its will and a share. */
+/**
+ * Judges each CONNECT: the identity of the client, and whether it may use its client id, its will
+ * and one more connection.
+ */
 
 import type { AuthenticateError, Client } from 'aedes';
 import type { Duplex } from 'node:stream';
@@ -12,13 +15,13 @@ import type { Sessions } from './sessions.ts';
 
 export interface LoginsOptions {
   readonly credentials: Credentials | null;
-  /** True where nobody may stay nameless, credentials or not. */
+  /** True when every client must have a name, with or without credentials. */
   readonly needsName: boolean;
   readonly sessions: Sessions;
   readonly seldom: SeldomLog;
-  /** The identity that its certificate names; null when it showed none. */
+  /** The identity in its certificate; null when it showed none. */
   certified(connection: Duplex): Identity | null;
-  /** False when this user has its share of connections already. */
+  /** False when this user has all the connections of its share. */
   hasShare(connection: Duplex, identity: Identity): boolean;
   /** The identity that is connected with this client id. */
   holderOf(clientId: string): Identity | null;
@@ -49,7 +52,7 @@ export class Logins {
     this.#options = options;
   }
 
-  /** Notes what of a CONNECT packet is judged later. */
+  /** Records the parts of a CONNECT packet that are judged later. */
   asked(client: Client, packet: { clientId?: string; will?: { topic: string } }): void {
     const hasId = packet.clientId !== undefined && packet.clientId !== '';
     this.#asked.set(client, { will: packet.will?.topic ?? null, hasId });
@@ -72,12 +75,13 @@ export class Logins {
       return refused(BAD_CREDENTIALS);
     }
     const { will, hasId } = this.#asked.get(client) ?? { will: null, hasId: true };
-    // A kept session of a client without a name could never be found again [MQTT-3.1.3-8].
+    // A stored session without a client id could never be found again [MQTT-3.1.3-8].
     if (!hasId && keepsSession(client)) return refused(ID_REJECTED);
     const owner = ownerOf(identity, certified !== null);
-    // Before its will: who comes as another robot has a will of that one, and hears of the id.
+    // Before its will: a client with another robot's id also has that robot's will, and the refusal
+    // has to name the id.
     if (!this.#mayUseClientId(identity, client.id, owner)) return refused(ID_REJECTED);
-    // A will is published when the client can no longer be asked, so it is judged now.
+    // A will is published when the client can no longer be refused, so it is judged now.
     const willing = will === null ? null : decidePublish(identity, client.id, will);
     if (willing?.kind === 'deny') {
       const facts = { client: client.id, topic: will, reason: willing.reason };
@@ -92,7 +96,7 @@ export class Logins {
     return { kind: 'known', identity, owner, isCertified: certified !== null };
   }
 
-  /** A second connection with the same id ends the first, so only its own user may make it. */
+  /** A second connection with the same id ends the first, so only its own user may open it. */
   #mayUseClientId(identity: Identity, clientId: string, owner: string): boolean {
     const { holderOf, sessions, seldom } = this.#options;
     const { credentials } = this.#options;

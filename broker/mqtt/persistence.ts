@@ -1,7 +1,7 @@
 /**
- * The memory of Aedes, in the form that Aedes asks for. Retained control messages come from a store
- * of ours; chunks are never asked for here: the engine sends them by itself (chunk-sender.ts).
- * Sessions, queues and wills are kept by aedes-persistence-level. See
+ * The persistence of Aedes, behind its interface. Retained control messages come from our own
+ * store. Chunks are never read here: the engine sends them itself (chunk-sender.ts).
+ * aedes-persistence-level keeps sessions, queues and wills. See
  * docs/decisions/0002-control-persistence.md.
  */
 
@@ -36,8 +36,8 @@ interface ClientLike {
 }
 
 /**
- * As aedes-persistence-level names them: `subscriptions:<client id, percent-encoded>:<filter>`, and
- * below `outgoing` and `outgoing-id` the queues in the same way.
+ * Keys of aedes-persistence-level: `subscriptions:<client id, percent-encoded>:<filter>`; the
+ * queues below `outgoing` and `outgoing-id` have the same form.
  */
 const SUBSCRIPTIONS = {
   gte: 'subscriptions:',
@@ -88,12 +88,14 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#seldom = new SeldomLog(options.log, LIMITS.readErrorLogMs, () => performance.now());
   }
 
-  /** The account of all sessions, to be read. */
+  /** The account of all sessions, read-only. */
   get book(): Pick<SessionBook, 'has' | 'mayUse' | 'hasRoomFor' | 'list' | 'orphans'> {
     return this.#book;
   }
 
-  /** Ours were written before PUBACK, in ingest; Aedes' own ($SYS) are not worth keeping. */
+  /**
+   * Our retained messages were stored before PUBACK, in ingest; Aedes' own ($SYS) need no store.
+   */
   override async storeRetained(): Promise<void> {}
 
   override createRetainedStream(filter: string): Readable {
@@ -107,14 +109,14 @@ export class DroverPersistence extends AsyncLevelPersistence {
 
   async *#retained(filters: readonly string[]): AsyncGenerator<StoredPacket> {
     for (const filter of filters) {
-      if (chunkOfFilter(filter) !== null) continue; // the engine sends those itself
+      if (chunkOfFilter(filter) !== null) continue; // the engine sends chunks itself
       for (const { topic, payload, qos } of this.#control.match(filter)) {
         yield { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain: true };
       }
     }
   }
 
-  /** Until this is called nothing is kept. */
+  /** Before this is called, no subscription is stored. */
   keepSubscriptionsIf(
     mayKeep: (client: object, filter: string) => boolean,
     ownerOf: (client: object) => string = () => ANYONE,
@@ -123,19 +125,21 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#ownerOf = ownerOf;
   }
 
-  /** Aedes hands over the whole packet as soon as one filter of it was granted. */
+  /** Aedes passes the whole packet as soon as one of its filters was granted. */
   override async addSubscriptions(
     client: ClientLike,
     subscriptions: readonly { topic: string; qos: number }[],
   ): Promise<void> {
     const granted = subscriptions.filter(({ topic }) => this.#mayKeep(client, topic));
-    // Also when the disk refuses it: what is kept in vain is better than what is lost.
+    // Also when the disk refuses it: a useless queued message is better than a lost one.
     for (const { topic, qos } of granted) this.#filters.set(client.id, topic, qos);
     if (granted.length > 0) await this.use(client.id, this.#ownerOf(client));
     await super.addSubscriptions(client, granted);
   }
 
-  /** The client of a session is here: it is of this user at once, and no longer away. */
+  /**
+   * The client of a session is connected: it belongs to this user at once and is no longer away.
+   */
   async use(session: string, owner: string): Promise<void> {
     const record = this.#book.use(session, owner);
     if (record) await this.#store([{ session, ...record }]);
@@ -210,7 +214,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return this.#filters.has(session);
   }
 
-  /** Forgets a session: its filters, its queue and its owner. */
+  /** Deletes a session: its filters, its queue and its owner. */
   async removeSession(session: string): Promise<void> {
     const client = { id: session };
     await this.cleanSubscriptions(client);
@@ -218,7 +222,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     await this.#forget(session);
   }
 
-  /** Counts the time that clients are away, and ends sessions that nobody comes back for. */
+  /** Counts the time that clients are away, and ends sessions whose clients do not return. */
   async age(elapsedMs: number, isConnected: (session: string) => boolean): Promise<void> {
     const { changed, expired } = this.#book.age(elapsedMs, isConnected);
     await this.#store(changed);
@@ -254,8 +258,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * A client that begins anew has no queue from before [MQTT-3.1.2-6]. Aedes empties it after
-   * CONNACK, and a client that is quickly back would still be given it.
+   * A client with a clean session has no queue from before [MQTT-3.1.2-6]. Aedes empties the queue
+   * after CONNACK, so a client that reconnects quickly would still get the old messages.
    */
   override async cleanSubscriptions(client: ClientLike): Promise<void> {
     await super.cleanSubscriptions(client);
@@ -297,8 +301,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * One after the other: what is queued first is also sent first to those who are there, and the
-   * count of a queue that `outgoingEnqueue` reads is not changed by another message meanwhile.
+   * Serial: messages that are queued first are also sent first to connected clients, and no other
+   * message changes the queue length that `outgoingEnqueue` reads.
    */
   override async outgoingEnqueueCombi(
     subscriptions: readonly { clientId: string }[],
@@ -309,8 +313,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * Stored for the case that this process is killed; while it lives Aedes has the will in memory. A
-   * full disk must not keep robots, which all have one, from the chunks that they came for.
+   * Stored in case this process is killed; while it runs Aedes has the will in memory. A full disk
+   * must not keep robots, which all have a will, from their chunks.
    */
   override async putWill(client: ClientLike, packet: object): Promise<void> {
     try {
@@ -321,14 +325,14 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * Aedes waits for it without hearing of a failure, which would end the process. A will that stays
-   * is published at the next start; its robot is then told offline until it speaks.
+   * Aedes waits for this and must not see a failure, which would end the process. A will that stays
+   * is published at the next start; its robot then counts as offline until it reports.
    */
   override async delWill(client: ClientLike): Promise<unknown> {
     try {
       return await super.delWill(client);
     } catch (error) {
-      // The engine tells of its last clients when it has ended.
+      // The engine calls this for its last clients after it has ended.
       if (this.#sessions.isClosed) return undefined;
       this.#log.warn({ client: client.id, error: String(error) }, 'will could not be removed');
       return undefined;
@@ -336,8 +340,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * What is not in the queue, because that was full, is sent all the same; Aedes would end the
-   * connection instead.
+   * A message that is not in the queue because that was full is sent all the same; Aedes would end
+   * the connection instead.
    */
   override async outgoingUpdate(client: ClientLike, packet: object): Promise<void> {
     try {
@@ -359,7 +363,10 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return cleared;
   }
 
-  /** A session that never returns must not fill the disk: beyond the bound the newest are dropped. */
+  /**
+   * A session whose client never returns must not fill the disk: beyond the bound the newest
+   * messages are dropped.
+   */
   override async outgoingEnqueue(sub: { clientId: string }, packet: Deliverable): Promise<void> {
     if (parseTopic(packet.topic)?.kind === 'chunk') return; // chunks are pulled, never queued
     const { clientId } = sub;
@@ -377,7 +384,7 @@ const ownerKey = (session: string): string => `owners:${encodeURIComponent(sessi
 /** Client id of a key of the database: its second part, percent-encoded. */
 const sessionOf = (key: string): string => decodeURIComponent(key.split(':', 2)[1] ?? '');
 
-/** The database of sessions: subscriptions, queues, wills and the ingest journal, in one log. */
+/** The database of sessions: subscriptions, queues, wills and the ingest journal. */
 export type SessionsDatabase = SteadyDatabase;
 
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */

@@ -1,11 +1,9 @@
 /**
- * Decides whose chunk goes next when all readers together may take only so many bytes a second: a
- * bucket of bytes, and chunks of equal weight (deficit round robin), so that a robot that asks for
- * much takes nothing from one that asks for little.
- *
- * Pure: time is a parameter. It must never let more go than the rate, a burst and one chunk, never
- * hold a chunk back while the rate would let it go, and never serve a reader out of its order.
- * Sans-I/O.
+ * Limits the bytes per second that all readers get together, fairly: a token bucket, and deficit
+ * round robin between the readers, so that a robot that asks for much takes nothing from one that
+ * asks for little.
+ * Time is a parameter. It must never release more than the rate, a burst and one chunk, never hold
+ * a chunk back while the rate allows it, and never change the order of one reader. Sans-I/O.
  */
 
 import type { MonoMs } from '../../shared/base/ids.ts';
@@ -13,19 +11,19 @@ import { LIMITS } from '../../shared/base/limits.ts';
 
 export interface QueuedChunk<Reader> {
   readonly reader: Reader;
-  /** What it will take, as far as that is known. */
+  /** Estimate of what it will send. */
   readonly bytes: number;
 }
 
 interface Line<T> {
   readonly chunks: T[];
-  /** Bytes that this reader may take before the others have had as many. */
+  /** Bytes that this reader may take before the next reader has its turn. */
   credit: number;
 }
 
 export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
   readonly #bytesPerMs: number;
-  /** Readers that wait, in the order in which they are next. */
+  /** Readers that wait, the next one first. */
   readonly #lines = new Map<Reader, Line<T>>();
   #freeAtMs: MonoMs = 0;
   #waiting = 0;
@@ -34,12 +32,12 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
-  /** Chunks that were asked for and neither taken nor dropped. */
+  /** Chunks that wait: asked for, and neither taken nor dropped. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** False when this reader waits for too much already. */
+  /** False when this reader has too many chunks waiting. */
   ask(chunk: T): boolean {
     const line = this.#lines.get(chunk.reader) ?? { chunks: [], credit: 0 };
     if (line.chunks.length >= LIMITS.queuedChunksPerReaderMax) return false;
@@ -49,7 +47,7 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     return true;
   }
 
-  /** A reader that has left: its chunks, which nobody takes any more. */
+  /** The reader has left. @returns its chunks, which nobody takes any more */
   drop(reader: Reader): T[] {
     const chunks = this.#lines.get(reader)?.chunks ?? [];
     this.#lines.delete(reader);
@@ -57,12 +55,12 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     return chunks;
   }
 
-  /** What goes now, in this order; its bytes are spent. */
+  /** The chunks to send now, in this order; their bytes are counted as spent. */
   take(now: MonoMs): T[] {
     const taken: T[] = [];
     while (this.#waiting > 0 && this.#freeAtMs <= now) {
       const chunk = this.#next();
-      // What nobody used while nobody waited is lost, but for what a late timer made of it.
+      // An idle time gives no more credit than a burst, which makes up for a late timer.
       this.#freeAtMs = Math.max(this.#freeAtMs, now - LIMITS.rateBurstMs);
       this.#freeAtMs += chunk.bytes / this.#bytesPerMs;
       taken.push(chunk);
@@ -70,7 +68,7 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     return taken;
   }
 
-  /** It took other bytes than it was thought to. */
+  /** Corrects the estimate by what was really sent. */
   settle(chunk: T, bytes: number): void {
     const saved = chunk.bytes - bytes;
     this.#freeAtMs -= saved / this.#bytesPerMs;
@@ -78,12 +76,12 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     if (line) line.credit += saved;
   }
 
-  /** When `take` has something next; null while nobody waits. */
+  /** When `take` has a next chunk; null when none waits. */
   get wakeAtMs(): MonoMs | null {
     return this.#waiting === 0 ? null : this.#freeAtMs;
   }
 
-  /** A reader whose credit does not do goes to the end with more of it, so this ends. */
+  /** A reader with too little credit goes to the end with more of it, so the loop ends. */
   #next(): T {
     for (;;) {
       const [entry] = this.#lines;

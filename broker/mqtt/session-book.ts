@@ -1,17 +1,17 @@
 /**
- * Keeps the account of sessions that outlive their connections: the user of each, how long its
- * client has been away, and what is queued for it. One user has one share of them, so that no
- * credential can take all sessions or fill the disk, and what nobody comes back for ends. Sans-I/O.
+ * Keeps account of the sessions that outlive their connections: the user of each, how long its
+ * client has been away, and what is queued for it. Each user has a share, so that no credential can
+ * take all sessions or fill the disk, and a session whose client does not return ends. Sans-I/O.
  */
 
 import { ANYONE } from '../access/access.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** As it is stored. */
+/** A session as it is stored. */
 export interface SessionRecord {
-  /** Null when it was kept by a broker that wrote no owners: the next client of that id owns it. */
+  /** Null for a session of a broker that stored no owners: the next client with that id owns it. */
   readonly owner: string | null;
-  /** Milliseconds that this broker ran while the client was away. */
+  /** Milliseconds for which this broker ran while the client was away. */
   readonly awayMs: number;
 }
 
@@ -19,7 +19,7 @@ export interface SessionView extends SessionRecord {
   readonly session: string;
   readonly messages: number;
   readonly bytes: number;
-  /** Messages that found no room since this broker started. */
+  /** Messages that were dropped since this broker started because the queue was full. */
   readonly dropped: number;
 }
 
@@ -31,7 +31,7 @@ interface Entry {
   dropped: number;
 }
 
-/** Queued message beyond topic and payload: its number, flags and key in the database. */
+/** Size of a queued message beyond topic and payload: its number, flags and key. */
 const MESSAGE_OVERHEAD_BYTES = 100;
 
 export const queuedBytes = (packet: { topic: string; payload: Uint8Array }): number =>
@@ -48,30 +48,33 @@ export class SessionBook {
     return this.#bytes;
   }
 
-  /** Takes in the record of a session that the disk has. */
+  /** Adds a session that the disk holds. */
   load(session: string, { owner, awayMs }: SessionRecord): void {
     this.#own(this.#entry(session), owner, awayMs);
   }
 
-  /** One message that was queued before this start. */
+  /** Adds a message that was queued before this start. */
   loadMessage(session: string, bytes: number): void {
     this.#add(this.#entry(session), 1, bytes);
   }
 
-  /** A session belongs to the user who made it, also while that client is away. */
+  /** A session belongs to the user that created it, also while that client is away. */
   mayUse(session: string, owner: string): boolean {
     const known = this.#entries.get(session)?.owner ?? owner;
     return known === owner;
   }
 
-  /** False for one session more than all users or this one may have. */
+  /** False when all users together, or this one, would have one session too many. */
   hasRoomFor(session: string, owner: string): boolean {
     if (this.#entries.has(session)) return true;
     if (this.#entries.size >= LIMITS.sessionsMax) return false;
     return owner === ANYONE || this.#share(owner).sessions < LIMITS.sessionsPerUserMax;
   }
 
-  /** The client of a session is here. @returns the record to store; null when it is stored already */
+  /**
+   * The client of a session is connected.
+   * @returns the record to store; null when it is stored already
+   */
   use(session: string, owner: string): SessionRecord | null {
     const entry = this.#entry(session);
     if (entry.owner === owner && entry.awayMs === 0) return null;
@@ -87,7 +90,7 @@ export class SessionBook {
     this.#leaveShare(entry.owner);
   }
 
-  /** False when the message finds no room: the share of the session, its user or all is used up. */
+  /** False when there is no room: the share of the session, its user or all users is used up. */
   queue(session: string, bytes: number): boolean {
     const entry = this.#entry(session);
     const isFull =
@@ -122,7 +125,7 @@ export class SessionBook {
     return { changed, expired };
   }
 
-  /** Sessions of users that are not there any more. */
+  /** Sessions of users that no longer exist. */
   orphans(hasUser: (owner: string) => boolean): string[] {
     return [...this.#entries].flatMap(([session, { owner }]) =>
       owner === null || hasUser(owner) ? [] : [session],

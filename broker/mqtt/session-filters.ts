@@ -1,13 +1,13 @@
 /**
- * Finds the sessions that a message has to be kept for: their filters with a QoS, found by the
- * topic. Aedes' own index drops a wide filter when the same session adds a narrow one of another
- * QoS within it, and with it messages that were acknowledged; here each filter stands by itself,
- * and a session counts with the highest QoS of those that match (MQTT 3.1.1 §3.3.5). Sans-I/O.
+ * Finds the sessions that a message is queued for, by the topic and their filters. Aedes' own index
+ * drops a wide filter when the same session adds a narrow one of another QoS within it, and so
+ * loses acknowledged messages. Here each filter stands by itself, and a session counts with the
+ * highest QoS of its matching filters (MQTT 3.1.1 §3.3.5). Sans-I/O.
  */
 
 interface Level {
   readonly below: Map<string, Level>;
-  /** Sessions whose filter ends here, with its QoS. */
+  /** Sessions with a filter that ends at this level, with its QoS. */
   readonly ends: Map<string, 1 | 2>;
 }
 
@@ -26,7 +26,7 @@ export class SessionFilters {
     return this.#filters.has(session);
   }
 
-  /** One that was there is replaced; with a QoS of 0 it keeps nothing. */
+  /** Adds or replaces a filter; a QoS of 0 queues nothing. */
   set(session: string, filter: string, qos: number): void {
     this.delete(session, filter);
     const filters = this.#filters.get(session) ?? new Set();
@@ -48,7 +48,7 @@ export class SessionFilters {
     remove(this.#root, filter.split('/'), session);
   }
 
-  /** Each session once. */
+  /** Each session once, with its highest QoS. */
   match(topic: string): { clientId: string; qos: 1 | 2; topic: string }[] {
     const found = new Map<string, 1 | 2>();
     collect(this.#root, topic.split('/'), found);
@@ -56,7 +56,7 @@ export class SessionFilters {
   }
 }
 
-/** Takes empty levels away on its way back: sessions come and go for ever. */
+/** Removes empty levels on the way back: sessions come and go for ever. */
 function remove(level: Level, [part, ...rest]: readonly string[], session: string): void {
   if (part === undefined) return void level.ends.delete(session);
   const next = level.below.get(part);

@@ -1,7 +1,7 @@
 /**
  * Sessions that outlive their connections, while the broker runs: who owns each, who may use it,
- * and when it ends. A session ends with its user, by the word of an operator, or when its client
- * did not come back for `LIMITS.sessionKeepMs`. The account is session-book.ts.
+ * and when it ends. A session ends with its user, on the request of an operator, or when its client
+ * did not return for `LIMITS.sessionKeepMs`. session-book.ts keeps the account.
  */
 
 import type { Client } from 'aedes';
@@ -30,7 +30,7 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #owners = new WeakMap<object, string>();
   readonly #timer: NodeJS.Timeout;
-  /** Of the clock that never jumps. */
+  /** On the monotonic clock. */
   #agedAtMs = performance.now();
 
   constructor(options: SessionsOptions) {
@@ -42,7 +42,7 @@ export class Sessions {
     clearInterval(this.#timer);
   }
 
-  /** Notes who a client has proved to be. */
+  /** Records the user that a client has authenticated as. */
   own(client: object, owner: string): void {
     this.#owners.set(client, owner);
   }
@@ -60,9 +60,9 @@ export class Sessions {
   }
 
   /**
-   * A client has logged in. Called before CONNACK: a relay that is gone again before it is noted
-   * could lose its id to whoever connects then. The id of a relay is kept for its user also
-   * without a session.
+   * A client has logged in. Called before CONNACK: a relay that disconnects before it is recorded
+   * could lose its id to the next client. The id of a relay is kept for its user also without a
+   * session.
    */
   use(client: Client, identity: Identity): void {
     const { persistence, log } = this.#options;
@@ -80,7 +80,7 @@ export class Sessions {
       .map((one) => ({ ...one, isConnected: clientOf(one.session) !== undefined }));
   }
 
-  /** Ends a session and the connection that uses it. @returns false when there is none */
+  /** Ends a session and its connection. @returns false when there is none */
   async remove(session: string): Promise<boolean> {
     const { persistence, clientOf } = this.#options;
     if (!persistence.book.has(session)) return false;
@@ -90,7 +90,7 @@ export class Sessions {
     return true;
   }
 
-  /** Begins to remove the sessions of users that are in the file of credentials no more. */
+  /** Starts to remove the sessions of users that are no longer in the credentials file. */
   removeOrphans(): void {
     inBackground(this.#options.log, 'remove sessions of users', this.#removeOrphans());
   }

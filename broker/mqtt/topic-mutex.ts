@@ -1,7 +1,7 @@
 /**
- * One thing after the other for each topic. What is stored is read, judged and written in between
- * awaits: without a lane two messages could both be judged against the one before them, and the
- * older could overwrite the newer (MQTT 3.1.1 §4.6 wants the order of a topic kept as well).
+ * Runs tasks of one topic one after the other. A message is read, judged and written with awaits
+ * between; without this two messages could both be judged against the one before them, and the
+ * older could overwrite the newer. MQTT 3.1.1 §4.6 also requires the order of a topic.
  */
 
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
@@ -9,7 +9,7 @@ import { SerialQueue } from '../../shared/base/serial-queue.ts';
 export class TopicLanes {
   readonly #lanes = new Map<string, SerialQueue>();
 
-  /** Runs `task` when every earlier one of this topic has ended, well or not. */
+  /** Runs `task` when every earlier task of this topic has ended, also by a failure. */
   async run<T>(topic: string, task: () => Promise<T>): Promise<T> {
     const lane = this.#lanes.get(topic) ?? new SerialQueue();
     this.#lanes.set(topic, lane);

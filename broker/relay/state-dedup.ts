@@ -24,7 +24,7 @@ interface Told {
 
 export class ReportBook {
   readonly #everyMs: number;
-  /** What the upstream has acknowledged of each robot. */
+  /** The last state of each robot that the upstream has acknowledged. */
   readonly #told = new Map<RobotId, Told>();
   readonly #dueMs = new Map<RobotId, MonoMs>();
 

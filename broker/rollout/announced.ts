@@ -1,6 +1,7 @@
 /**
- * Reads what is announced now out of the store of control messages. What cannot be read is shown as
- * nothing: a broker without a trust file carries it all the same. Tells in time what expires.
+ * Reads the current announcement from the store of control messages. An announcement that cannot be
+ * parsed is shown as none: a broker without a trust file stores it all the same. It also warns
+ * before something expires.
  */
 
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
@@ -16,7 +17,7 @@ import type { Fleet } from '../control/fleet.ts';
 import { describeRollouts, type RolloutView } from './views.ts';
 import type { ControlStore } from '../control/control-store.ts';
 
-/** With a trust file only verified announcements are ever stored. */
+/** With a trust file only verified announcements are stored. */
 export function readRollouts(parts: {
   readonly trust: TrustRoot | null;
   readonly control: ControlStore;
@@ -36,27 +37,29 @@ export interface ExpiryParts {
   readonly trust: TrustRoot | null;
   readonly control: ControlStore;
   readonly fleet: Fleet;
-  /** Null for a broker that leads no rollouts. */
+  /** Null when this broker leads no rollouts. */
   readonly lead: { problem(): Problem | null } | null;
-  /** The announcement on the engine that was not taken over because it has expired; else null. */
+  /** The announcement on the engine that was refused because it has expired; else null. */
   expired?(): Announcement | null;
 }
 
-/** Until when trust and announcement hold, by the clock of this machine, and who renews them. */
+/**
+ * When the trust root and the announcement expire, by this machine's clock, and who renews them.
+ */
 export function readExpiry({ trust, control, fleet, lead, expired }: ExpiryParts): ExpiryView {
   const announcement = readAnnouncement(control) ?? expired?.() ?? null;
   const problem = lead?.problem() ?? null;
   const renews = lead !== null && problem === null;
   const view = describeExpiry({ trust, announcement, renews, now: Date.now() });
-  // First: with a wrong clock the others need not be true.
+  // First: with a wrong clock the other problems need not be true.
   const clock = clockProblem(fleet.clocksAheadMs());
   const problems = [...(clock ? [toProblem(clock)] : []), ...view.problems];
   return { ...view, problems: problem ? [...problems, problem] : problems };
 }
 
 /**
- * Tells the log, each once a day, what expires soon or has expired, and that the clock is wrong.
- * @returns what ends it
+ * Logs, at most once a day each, what expires soon or has expired, and a wrong clock.
+ * @returns a function that stops it
  */
 export function watchExpiry(view: () => ExpiryView, log: Log): () => void {
   const toldMs = new Map<string, number>();

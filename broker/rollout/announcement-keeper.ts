@@ -1,6 +1,7 @@
 /**
- * Announces again, in time, what a fleet is told: a site whose publisher rests for longer than the
- * life of an announcement keeps its rollouts. Only who leads does it. When: control/expiry.ts.
+ * Renews the announcement of a fleet before it expires: a site keeps its rollouts even when its
+ * publisher is silent for longer than an announcement lives. Only the leading controller does it.
+ * control/expiry.ts decides when.
  */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -38,22 +39,22 @@ export class AnnouncementKeeper {
     this.#options = options;
   }
 
-  /** The newest one that was accepted. */
+  /** Stores the newest accepted announcement. */
   heard(announcement: Announcement, envelope: Uint8Array): void {
     if (announcement.seq === this.#current?.announcement.seq) return;
     const payload = openAnnouncementPayload(envelope, this.#options.trust);
     const raw = parseStrictJson(payload, 'announcement', LIMITS.announcementBytesMax);
-    // Of this shape: `announcement` was parsed from the same bytes.
+    // `announcement` was parsed from the same bytes, so they have this shape.
     this.#current = { announcement, written: raw as unknown as AnnouncementFields };
     this.#triedAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** Other keys are in force: what was announced under the old ones has to come again. */
+  /** The keys have changed: the announcement under the old ones has to arrive again. */
   forget(): void {
     this.#current = null;
   }
 
-  /** To be called often, by who leads. Never rejects: a failure is logged and tried again. */
+  /** The leading controller calls it often. Never rejects: a failure is logged and retried. */
   async renew(): Promise<void> {
     const { trust, signers, log, now, mono, publish } = this.#options;
     const current = this.#current;

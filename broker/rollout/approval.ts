@@ -1,7 +1,6 @@
 /**
- * The word of a person about a wave: whether an approval is due, given, or too early, and when it
- * can be given. Pure; the command and what the API shows are made by this one function.
- * Sans-I/O.
+ * Decides whether an approval of a wave is due, given, or too early, and when it can be given. The
+ * command and the API both use this function. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -11,15 +10,16 @@ import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 export interface Approval {
   readonly wave: number;
   /**
-   * `due`: the gate passed and the wave waits for it; `early`: the gate has not passed; `given`:
-   * before, and nothing is left to do; `none`: the rollout is not rolling, or has no such wave.
+   * `due`: the gate passed and the wave waits for it; `early`: the gate has not passed; `given`: it
+   * was given before, and nothing is left to do; `none`: the rollout is not rolling, or has no such
+   * wave.
    */
   readonly state: 'due' | 'early' | 'given' | 'none';
   /** One sentence. */
   readonly text: string;
 }
 
-/** @param wave the one that is meant; null for the one that is open */
+/** @param wave null for the open wave */
 export function approvalOf(
   run: RolloutRun,
   plan: RolloutPlan | null,

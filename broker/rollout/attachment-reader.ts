@@ -1,7 +1,7 @@
 /**
- * Reads an attachment of a rollout that is announced, for the HTTP API: its chunks from wherever
- * the broker has them, put together and compared with the hash that the manifest names. One is read
- * at a time, so that memory holds one whoever asks.
+ * Reads an attachment of an announced rollout for the HTTP API: it collects the chunks from
+ * wherever the broker has them and compares the result with the hash in the manifest. It reads one
+ * attachment at a time, so that memory holds one however many clients ask.
  */
 
 import type { Announcement } from '../../shared/formats/announcement.ts';
@@ -48,7 +48,7 @@ export class AttachmentReader {
     const { rollout, attachment } = this.#find(rolloutId, kind);
     const stored = rollout.attachments.find((one) => one.sha256 === attachment.sha256);
     const what = `read the ${kind} of ${rolloutId}`;
-    // Two documents say how large it is, and only one of them bounds what is read here.
+    // Two documents state the size, and only one of them bounds what is read here.
     if (stored?.size !== attachment.size) {
       throw new DroverError('NOT_FOUND', `${what}: it was announced without it`);
     }

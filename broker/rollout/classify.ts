@@ -38,24 +38,24 @@ export type MemberKind =
   /** Was `updating` and has been away for longer than the gate allows. */
   | 'vanished'
   | 'failed'
-  /** Had it and gave it back. */
+  /** Had the version and went back. */
   | 'recalled'
   /** Could take it and has not begun: its wave is not open, it is away, or it is about to. */
   | 'candidate'
-  /** Meant, but it will not take it; `why` says why. That is no failure of the version. */
+  /** Targeted, but will not take the version; `why` gives the reason. No failure of the version. */
   | 'excluded';
 
-/** Why a robot is excluded. `RUNS_IT`: it has this version from elsewhere. */
+/** Why a robot is excluded. `RUNS_IT`: it has this version from another rollout. */
 export type Exclusion = Unfit | 'FAILED_BEFORE' | LogRefusal | UnableCode;
 
-/** It would take the version, and cannot until a person has mended what its code names. */
+/** The robot would take the version, and cannot until a person fixes what its code names. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
 
-/** It took the version and kept it, whatever it runs by now. */
+/** The robot took the version and kept it, whatever it runs now. */
 export const hasTakenIt = ({ kind }: Pick<Class, 'kind'>): boolean =>
   kind === 'installed' || kind === 'went_on';
 
-/** How a robot once ended this rollout; what it took since must not make us forget it. */
+/** How a robot once ended this rollout; later updates must not erase it. */
 export type RobotEnding = 'installed' | 'failed';
 
 export interface Class {
@@ -73,7 +73,7 @@ export interface Member {
   readonly fraction: number;
   readonly isCanary: boolean;
   readonly online: boolean;
-  /** It is too old for the version, and a rollout that stands beside this one leads there. */
+  /** Too old for the version, and another announced rollout leads there. */
   readonly isComing: boolean;
   readonly component: ComponentState;
   readonly counterEpoch: string;
@@ -83,15 +83,15 @@ export interface MembersInput {
   readonly plan: Pick<RolloutPlan, 'rollout' | 'manifest'>;
   readonly robots: readonly RobotRecord[];
   readonly now: EpochMs;
-  /** A robot that has said nothing since then counts as last seen then. */
+  /** A robot that has not reported since then counts as last seen then. */
   readonly watchedSinceMs: EpochMs;
-  /** All that are announced; absent where nobody asks who will come. */
+  /** All announced rollouts; absent when `isComing` does not matter. */
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
-  /** The memory of how each robot ended this rollout; absent where there is no memory. */
+  /** How each robot ended this rollout before; absent when nothing was recorded. */
   readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
 }
 
-/** The robots that a rollout names and that have this component, in the order of the robots. */
+/** The robots that a rollout targets and that have this component, in the order of the robots. */
 export function membersOf(input: MembersInput): Member[] {
   const { plan, robots } = input;
   const { rollout, manifest } = plan;
@@ -114,7 +114,7 @@ export function membersOf(input: MembersInput): Member[] {
       { ...offer, version: manifest.version },
       { caps: state.caps, last_error: component.last_error },
     );
-    // The robot asks in this order.
+    // In the order in which the robot checks.
     const why = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
     const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {
@@ -134,20 +134,20 @@ export function membersOf(input: MembersInput): Member[] {
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
 
 /**
- * A report tells of the last update only. One that took this version or failed at it and has gone
- * on to another since is still what its wave is judged by.
+ * A report names only the last update. A robot that took this version or failed at it, and has gone
+ * on to another since, still counts for its wave.
  */
 function withMemory(reported: Class, outcome: RobotEnding | null): Class {
   const { kind, why } = reported;
   if (kind !== 'excluded' || outcome === null) return reported;
   if (why === 'NOT_NEWER') return { kind: outcome === 'failed' ? 'failed' : 'went_on', why: null };
-  // A newer rollout was taken back, and it runs this version again.
+  // A newer rollout was recalled, and the robot runs this version again.
   if (why === 'RUNS_IT' && outcome === 'installed') return { kind: 'installed', why: null };
   const isOwn = why === 'FAILED_BEFORE' || why === 'BELOW_HIGHEST';
   return isOwn && outcome === 'failed' ? { kind: 'failed', why: null } : reported;
 }
 
-/** Ends of an update that say nothing about the version: the robot tries again, or never may. */
+/** Codes that end an update and say nothing about the version: the robot retries, or never may. */
 const NO_FAILURE: readonly string[] = [
   'READY_DEADLINE',
   'NOT_NEWER',
@@ -162,8 +162,8 @@ const NO_FAILURE: readonly string[] = [
 ];
 
 /**
- * A robot whose component reports this, to this rollout.
- * @param to.payload_sha256 absent where only the version is known any more
+ * Classifies a component by its report, for this rollout.
+ * @param to.payload_sha256 absent when only the version is known
  */
 export function classify(
   component: ComponentState,
@@ -174,9 +174,9 @@ export function classify(
   const disk = last?.rollout === rollout ? diskCode(last.code) : null;
   if (component.rollout === rollout && component.phase !== 'idle') {
     if (isStuck(component)) return { kind: 'failed', why: null };
-    // It looks whether there is room by now, every few minutes.
+    // The robot checks every few minutes whether there is room.
     if (component.phase === 'checking' && disk !== null) return excluded(disk);
-    // Nothing is swapped yet, and with this nothing will be: it holds no other robot up.
+    // Nothing was swapped, and nothing will be: it delays no other robot.
     const still = standstillOf(component);
     if (BEFORE_SWAP.includes(component.phase) && still !== null) return excluded(still);
     return { kind: 'updating', why: null };
@@ -204,7 +204,7 @@ const BEFORE_SWAP: readonly string[] = [
   'waiting',
 ] satisfies readonly ComponentState['phase'][];
 
-/** Neither the new version nor the one before starts: that is a failure long before it is over. */
+/** Neither the new version nor the one before starts: a failure long before the update ends. */
 export const isStuck = ({ phase, last_error }: ComponentState): boolean =>
   phase === 'stuck' || (phase === 'rolling_back' && last_error?.code === 'ROLLBACK_FAILED');
 

@@ -1,4 +1,4 @@
-/** Names what a rollout controller is given: its keys, its memory, its clocks and the way to robots. */
+/** Options of a rollout controller: its keys, its store, its clocks and its link to the robots. */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -11,31 +11,33 @@ import type { Announcing } from './notify.ts';
 import type { RolloutStore } from './store.ts';
 
 export interface ControllerOptions extends Announcing {
-  /** Of this process; a topic level. */
+  /** Name of this process; one topic level. */
   readonly self: string;
   readonly trust: TrustRoot;
-  /** Enough for the threshold of the rollout role. */
+  /** Enough of them for the threshold of the rollout role. */
   readonly signers: readonly Signer[];
   readonly fleet: Fleet;
   readonly store: RolloutStore;
-  /** A broker that was lost may have used terms up to this; ours begin above. */
+  /** A broker that was lost may have used terms up to this; ours are above. */
   readonly termFloor?: number;
-  /** True when another controller can lead on this carrier only if its lease is retained there. */
+  /** True when no other controller can lead on this carrier without a retained lease there. */
   readonly isAlone: boolean;
   readonly times: ControllerTimes;
-  /** Other keys sign for the role: `signers` may have to be others as well. */
+  /** The rollout role has other keys: `signers` may have to change as well. */
   readonly onNewKeys?: () => Promise<void>;
-  /** Why it cannot sign under the root in force; null when it can. */
+  /** Why it cannot sign under the current root; null when it can. */
   readonly keysProblem?: () => Problem | null;
   now(): EpochMs;
   mono(): MonoMs;
-  /** Retained, QoS 1; resolves when the broker has it. */
+  /** Publishes retained with QoS 1; resolves when the broker has it. */
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
 export interface ControllerTimes extends LeaseTimes {
   readonly intervalMs: number;
-  /** After the start, before the first wave of a new rollout opens: robots have to be known first. */
+  /**
+   * Time after the start before the first wave of a new rollout opens: robots must report first.
+   */
   readonly startMs: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The rollout controller: looks at the fleet, steps each announced rollout, and tells robots with
- * signed progress. Persist, then tell: a decision is on the disk with its audit entry before the
- * first robot hears of it, and is told again after a crash. There is no decision in this file.
+ * The rollout controller: reads the fleet, steps each announced rollout, and sends signed progress
+ * to the robots. It persists before it publishes: a decision is on the disk with its audit entry
+ * before the first robot gets it, and is published again after a crash. This file decides nothing.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -54,12 +54,12 @@ export class Controller implements ControllerPort {
   readonly #tracked = new Map<string, Tracked>();
   readonly #heard: HeardOrders;
   readonly #keys: KeyWatch;
-  /** Of other keys that sign now: to be kept before anything else is done. */
+  /** The keys of the role have changed: this is stored before anything else is done. */
   #hasNewKeys = false;
   readonly #outrun = new OutrunWatch();
   readonly #startedMs: MonoMs;
   #watchedSinceMs: EpochMs;
-  /** Term under which everything was told; null while we do not lead. */
+  /** Term under which all progress was published; null while we do not lead. */
   #toldInTerm: number | null = null;
   readonly #queue = new SerialQueue();
   #stop = (): void => undefined;
@@ -77,7 +77,7 @@ export class Controller implements ControllerPort {
     });
   }
 
-  /** Remembers what the store holds; leads from the first `tick` on that may. */
+  /** Reads the store; the controller leads from the first `tick` at which it may. */
   static async open(options: ControllerOptions): Promise<Controller> {
     const predecessor = await options.store.enter(options.self);
     const controller = new Controller(options, predecessor);
@@ -88,7 +88,7 @@ export class Controller implements ControllerPort {
     return controller;
   }
 
-  /** Looks at the fleet every `intervalMs` until `close`. */
+  /** Reconciles every `intervalMs` until `close`. */
   run(): void {
     const { times, log } = this.#options;
     const everyMs = Math.min(times.intervalMs, times.leaseMs / 8);
@@ -104,7 +104,7 @@ export class Controller implements ControllerPort {
     await this.#queue.idle();
   }
 
-  /** A control message that the carrier holds or has just taken. */
+  /** Takes a control message that the carrier retains or has just received. */
   hear(topic: Topic, payload: Uint8Array): void {
     if (payload.byteLength === 0) return;
     this.#checkKeys();
@@ -122,11 +122,11 @@ export class Controller implements ControllerPort {
   #takeProgress(payload: Uint8Array): void {
     const progress = this.#heard.takeProgress(payload);
     const tracked = this.#tracked.get(progress.rollout);
-    // A controller that was stopped has overwritten what robots should find: say it again.
+    // A controller that was stopped has overwritten our progress: publish it again.
     if (tracked && progress.seq < tracked.run.seq) tracked.isUntold = true;
   }
 
-  /** Other keys: what was heard and told under those before has to come again, or be told again. */
+  /** After a change of keys, messages under the old ones have to arrive or be published again. */
   #checkKeys(): void {
     if (!this.#keys.haveChanged()) return;
     this.#hasNewKeys = true;
@@ -150,7 +150,7 @@ export class Controller implements ControllerPort {
     await onNewKeys?.();
   }
 
-  /** One round: keeps the lease and, while it holds, looks once at every rollout. */
+  /** One pass: keeps the lease and, while it holds, reconciles every rollout once. */
   tick(): Promise<void> {
     return this.#queue.run(async () => {
       this.#checkKeys();
@@ -165,7 +165,7 @@ export class Controller implements ControllerPort {
       if (await this.#isOutrun()) return;
       await this.#keeper.renew();
       for (const plan of this.#heard.plans.values()) await this.#meet(plan);
-      // Each by itself: what fails for one rollout must not keep another from halting.
+      // Each by itself: a failure of one rollout must not keep another from halting.
       let failure: unknown = null;
       for (const tracked of [...this.#tracked.values()]) {
         try {
@@ -179,7 +179,7 @@ export class Controller implements ControllerPort {
     });
   }
 
-  /** Goes on in a term above all that robots can have heard, when they refuse this one as old. */
+  /** Continues in a higher term when robots refuse the current one as old. */
   async #isOutrun(): Promise<boolean> {
     const { fleet, store, now, mono, log } = this.#options;
     const all = [...this.#tracked.values()];
@@ -198,7 +198,7 @@ export class Controller implements ControllerPort {
     return true;
   }
 
-  /** A rollout that is announced has a record, ours or what another controller left. */
+  /** Makes a record for an announced rollout: ours, or what another controller published. */
   async #meet(plan: RolloutPlan): Promise<void> {
     const { id } = plan.rollout;
     const { now, self } = this.#options;
@@ -235,7 +235,7 @@ export class Controller implements ControllerPort {
     return worldOf(this.#options, this.#heard.plans, this.#watchedSinceMs);
   }
 
-  /** Before that no first wave opens: robots have to be known first. */
+  /** Before that no first wave opens: robots must report first. */
   #startsInMs(): number {
     const { mono, times } = this.#options;
     return Math.max(0, this.#startedMs + times.startMs - mono());
@@ -249,12 +249,12 @@ export class Controller implements ControllerPort {
     return tracked;
   }
 
-  /** A soak counts time that somebody watched, whatever the wall clock does. */
+  /** A soak counts the time that a controller watched, whatever the wall clock does. */
   async #watch(tracked: Tracked): Promise<void> {
     const at = { now: this.#options.now(), mono: this.#options.mono() };
     const byMs = unwatchedMs(tracked.watched, at);
     if (byMs !== 0) {
-      this.#watchedSinceMs = at.now; // who was seen by the other clock has not vanished
+      this.#watchedSinceMs = at.now; // robots that the other clock saw have not vanished
       await this.#keep(tracked, moveTimes(tracked.run, byMs));
     } else if (isTimeDue(tracked.run, at.now)) {
       tracked.run = { ...tracked.run, watchedAtMs: at.now };
@@ -274,7 +274,7 @@ export class Controller implements ControllerPort {
       tracked.reconciled = reconciled;
       if (!this.#outrun.isWaiting || isStop(reconciled.step)) {
         await this.#keep(tracked, reconciled.step, reconciled.marks);
-        // Not before it is kept: what a failed write lost must be counted again.
+        // Only after it was saved: counts that a failed write lost must be counted again.
         for (const [robot, mark] of reconciled.marks) marks.set(robot, mark);
       }
     }
@@ -285,7 +285,7 @@ export class Controller implements ControllerPort {
     if (isWanted && (tracked.isUntold || isStale)) await this.#tell(tracked);
   }
 
-  /** Writes what a step has changed, then tells. */
+  /** Saves what a step has changed, then publishes. */
   async #keep(
     tracked: Tracked,
     step: RolloutStep,
@@ -312,7 +312,7 @@ export class Controller implements ControllerPort {
     );
   }
 
-  /** The next number that robots accept; under a new term far above all that was told before. */
+  /** The next number that robots accept; in a new term it is far above every earlier one. */
   #numbered(run: RolloutRun): RolloutRun {
     const term = this.#leadership.term ?? 0;
     const told = this.#heard.floorOf(run.rollout);
@@ -320,7 +320,7 @@ export class Controller implements ControllerPort {
     return { ...run, seq, expiresAtMs: this.#options.now() + LIMITS.progressLifeMs };
   }
 
-  /** @param isNumbered it has been saved with a number of its own for this */
+  /** @param isNumbered the record was saved with a number of its own for this */
   async #tell(tracked: Tracked, isNumbered = false): Promise<void> {
     const { trust, signers, store, now, log } = this.#options;
     if (!isNumbered) {
@@ -329,7 +329,7 @@ export class Controller implements ControllerPort {
     }
     try {
       const bytes = await signProgress(progressOf(tracked.run, trust.fleet, now()), signers);
-      // The last moment: who has lost the lease while it was writing must not speak.
+      // The last check: a controller that lost the lease during the write must not publish.
       if (this.#leadership.term === null) return void (tracked.isUntold = true);
       tracked.isUntold = false;
       const topic = progressTopic(tracked.run.rollout as RolloutPlan['rollout']['id']);
@@ -382,7 +382,7 @@ export class Controller implements ControllerPort {
     const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
     const shown = newer ? { run: newer.run, reconciled: null } : tracked;
     if (!shown) return null;
-    // Said at once, though it is written at the next look.
+    // Shown at once, though the next pass writes it.
     const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
     const facts = { plan, controller, robots: fleet.robots(), leading: this.isLeading };
     return showRun({ ...facts, reconciled: shown.reconciled, run });

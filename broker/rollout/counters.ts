@@ -1,8 +1,7 @@
 /**
- * Counts: from what robots report to what the gate is given. Robots report totals that only
- * rise within a stint; a mark remembers what was counted of each, so that a lost, doubled or late
- * message can neither add nor hide anything.
- * Sans-I/O.
+ * Counts what robots report, as input of the gate. Robots report totals that only rise within a
+ * stint. A mark records what was counted of each robot, so that a lost, repeated or late message
+ * can neither add nor hide anything. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -26,21 +25,21 @@ type Totals = z.output<typeof totalsSchema>;
 
 export const markSchema = z.object({
   epoch: z.string().max(32),
-  /** What was counted of each stint. */
+  /** Totals that were counted, for each stint. */
   stints: z.record(z.string().max(20), totalsSchema),
-  /** The stage in which its last crash, its last failed task were counted; -1 for none. */
+  /** The stage in which its last crash and its last failed task were counted; -1 for none. */
   crashedInStage: z.number().int(),
   failedInStage: z.number().int(),
-  /** The stage in which it last said anything about the new version. */
+  /** The stage in which it last reported anything about the new version. */
   reportedInStage: z.number().int().default(-1),
-  /** How it ended this rollout when that was last seen; null while it has not, or may again. */
+  /** How it ended this rollout when last seen; null while it has not, or may again. */
   outcome: z.enum(['installed', 'failed']).nullable().default(null),
 });
 export type CounterMark = z.output<typeof markSchema>;
 
 export interface Observation {
   readonly increments: readonly Increment[];
-  /** What the old version has done and was not counted yet. */
+  /** Work of the old version that was not counted yet. */
   readonly history: readonly PastTotals[];
   /** Only those that changed. */
   readonly marks: ReadonlyMap<RobotId, CounterMark>;
@@ -62,8 +61,8 @@ export function observe(
     for (const stint of member.component.usage) {
       const group = groupOf(run, member, stint);
       const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
-      // Seen for the first time: what it did before this rollout is no evidence about it. A stint
-      // that this rollout began is evidence from its first second.
+      // Seen for the first time: its work before this rollout is no evidence about it. A stint that
+      // this rollout began is evidence from its first second.
       const isPast = before === undefined && group !== 'treated';
       const known = mark.stints[stint.stint] ?? (isPast ? now : ZERO);
       mark.stints[stint.stint] = now;
@@ -102,14 +101,17 @@ function markOf(member: Member, before: CounterMark | undefined): CounterMark {
   return { ...fresh, stints, crashedInStage, failedInStage, reportedInStage };
 }
 
-/** Forgets the outcome of a robot that may take the version again: unblocked, or called back. */
+/** Clears the outcome of a robot that may take the version again: unblocked, or called back. */
 function outcomeOf(member: Member, before: RobotEnding | null): RobotEnding | null {
   if (hasTakenIt(member)) return 'installed';
   if (member.kind === 'failed') return 'failed';
   return member.kind === 'candidate' || member.kind === 'recalled' ? null : before;
 }
 
-/** Null for a robot that says nothing about this version: amid an update, or failed and recovered. */
+/**
+ * Null for a robot that shows nothing about this version: during an update, or failed and
+ * recovered.
+ */
 function groupOf(run: RolloutRun, member: Member, stint: UsageReport): Increment['group'] | null {
   if (stint.version === run.version) return stint.rollout === run.rollout ? 'treated' : null;
   return member.kind === 'candidate' && stint.version === member.component.version
@@ -155,8 +157,8 @@ function incrementOf(
 }
 
 /**
- * The base of the stage without the robots that are counted no more: one that a person put back, or
- * that is known no longer. They must not be subtracted from the robots of this stage.
+ * The base of the stage without robots that no longer count: one that a person put back, or that is
+ * unknown now. They must not be subtracted from the robots of this stage.
  */
 export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
   const { installed } = countAll(members, run.threshold);
@@ -164,8 +166,8 @@ export function baseWithout(run: RolloutRun, members: readonly Member[]): Rollou
 }
 
 /**
- * Robots of the open wave that have ended it and can be counted no more: broken since, put back by
- * a person, or known no longer. The wave has had them, so it reaches for no others in their place.
+ * Robots of the open wave that have ended it and no longer count: broken since, put back by a
+ * person, or unknown now. The wave has had them, so it takes no others in their place.
  */
 export function countSpent(
   { previous, threshold }: RolloutRun,
@@ -197,8 +199,8 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
   const { base } = run;
   const since = (kind: 'installed' | 'failed' | 'vanished'): number =>
     Math.max(0, total[kind] - base[kind]);
-  // One that had failed or vanished before and has taken it since is of this stage: as one that
-  // installed it, so among its robots as well.
+  // A robot that failed or vanished before and has taken the version since belongs to this stage:
+  // it counts as installed, and as one of its robots.
   const ended = (kind: 'installed' | 'failed' | 'vanished'): number =>
     Math.min(base[kind], total[kind]);
   const before = ended('installed') + ended('failed') + ended('vanished');
@@ -213,7 +215,7 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
   };
 }
 
-/** The same from the beginning. */
+/** The same since the rollout began. */
 export function countAll(members: readonly Member[], threshold: number): Attempts {
   const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
   const examples: string[] = [];

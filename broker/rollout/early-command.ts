@@ -1,8 +1,8 @@
 /**
- * A command to a rollout that is announced and has no record yet: its controller has just started,
- * or does not lead. Commands that stop are carried out at once, because stopping is always safe and
- * an operator who sees a wrong publish stops it in the first seconds. The other commands need to
- * know the robots first. Sans-I/O.
+ * Applies a command to an announced rollout that has no record yet: its controller has just
+ * started, or does not lead. Commands that stop are carried out at once, because stopping is always
+ * safe and an operator who notices a wrong publish stops it in the first seconds. The other
+ * commands need the reports of the robots first. Sans-I/O.
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -22,8 +22,8 @@ export interface TooEarly {
 }
 
 /**
- * @returns the record that begins with this word, and what to write of it
- * @throws DroverError NOT_LED_YET for a word that does not stop
+ * @returns the record that begins with this command, and its audit entries
+ * @throws DroverError NOT_LED_YET for a command that does not stop
  */
 export function obeyEarly(
   plan: RolloutPlan,
@@ -47,7 +47,7 @@ export function notLeading(
   leader: { kind: 'other'; controller: string } | { kind: 'none'; leftMs: number },
   keysProblem?: Problem | null,
 ): DroverError {
-  // To be told instead of a take-over that cannot come.
+  // Shown instead of a takeover that cannot happen.
   if (keysProblem) {
     const { message, hint } = keysProblem;
     return new DroverError('NOT_LEADING', `${what}: this controller cannot: ${message}`, { hint });

@@ -1,6 +1,7 @@
 /**
- * Keeps this process's claim to lead the fleet's rollouts: says its lease, hears others', knows at
- * every moment whether it may act. The rules are in lease.ts; here are clock, signature, link.
+ * Holds this process's claim to lead the fleet's rollouts: it publishes its lease, receives
+ * others', and knows at every moment whether it may act. lease.ts has the rules; this file adds the
+ * clock, the signature and the link.
  */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -30,7 +31,7 @@ export interface LeadershipOptions {
   readonly signers: readonly Signer[];
   readonly log: Log;
   now(): EpochMs;
-  /** A clock that never jumps. */
+  /** A monotonic clock. */
   mono(): MonoMs;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
@@ -38,15 +39,15 @@ export interface LeadershipOptions {
 /** The controller that leads, as far as this process can tell while it does not lead. */
 export type Leader =
   | { readonly kind: 'other'; readonly controller: string }
-  /** This one claims after so long, unless another does. */
+  /** This controller claims after so long, unless another does. */
   | { readonly kind: 'none'; readonly leftMs: number };
 
 export class Leadership {
   readonly #options: LeadershipOptions;
   #state: LeaseState;
-  /** A lease that was not merely retained: its controller lives, or did then. */
+  /** When a lease arrived that was not merely retained: its controller was alive then. */
   #aliveMs = -Infinity;
-  /** Terms up to this may have been used: the next one of ours is above. */
+  /** Terms up to this may have been used: our next one is above. */
   #termFloor: number;
 
   constructor(options: LeadershipOptions) {
@@ -63,7 +64,7 @@ export class Leadership {
       : null;
   }
 
-  /** To be asked only while `term` is null. */
+  /** Call only while `term` is null. */
   leader(): Leader {
     const { times, mono } = this.#options;
     const state = this.#state;
@@ -71,7 +72,7 @@ export class Leadership {
     if (state.kind === 'claiming') return { kind: 'none', leftMs: state.untilMs - now };
     if (state.kind === 'leading') return { kind: 'none', leftMs: times.leaseMs + times.settleMs };
     const { heard, quietSinceMs } = state;
-    // It renews each quarter of a lease.
+    // A leader renews each quarter of a lease.
     if (heard && now - this.#aliveMs < times.leaseMs / 2) {
       return { kind: 'other', controller: heard.controller };
     }
@@ -81,8 +82,8 @@ export class Leadership {
   }
 
   /**
-   * Other keys sign leases from now on: what was heard counts for nothing.
-   * @param termFloor above every term that keys which stay can have used
+   * Other keys sign leases from now on: leases that were received no longer count.
+   * @param termFloor above every term that the remaining keys can have used
    */
   beginAnew(termFloor: number): void {
     const { mono, isAlone } = this.#options;
@@ -106,7 +107,7 @@ export class Leadership {
     }
   }
 
-  /** To be called several times in each `leaseMs`. */
+  /** Call several times in each `leaseMs`. */
   async tick(): Promise<void> {
     const { self, trust, signers, now, log } = this.#options;
     const say = this.#step({ kind: 'tick' });
@@ -123,7 +124,7 @@ export class Leadership {
     try {
       await this.#options.publish(LEASE_TOPIC, lease);
     } catch (error) {
-      // Sent again in a quarter of a lease; a leader that is not heard stops leading.
+      // Sent again in a quarter of a lease; a leader whose lease does not arrive stops leading.
       log.debug({ error: String(error) }, 'lease not sent');
     }
   }

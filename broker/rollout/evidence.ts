@@ -35,7 +35,7 @@ export const emptyEvidence = (): WaveEvidence => ({
   task_logs: startRatioLogs(),
 });
 
-/** The same object when there is nothing to add. */
+/** @returns the same object when there is nothing to add */
 export function addIncrements(
   evidence: WaveEvidence,
   increments: readonly Increment[],
@@ -50,8 +50,8 @@ export function addIncrements(
 }
 
 /**
- * The clock of a batch starts with the new version. If the old one could start it, the first crash
- * of the new one would often be a batch by itself.
+ * The new version starts the clock of a batch. If the old one could, the first crash of the new one
+ * would often be a batch by itself.
  */
 function gather(
   evidence: WaveEvidence,
@@ -79,10 +79,10 @@ function gather(
 }
 
 /**
- * Hands a whole batch of hours and crashes to their test. One that lacks a group waits for more, or
+ * Gives a complete batch of hours and crashes to their test. A batch that lacks one group waits, or
  * what the other group did would count for nothing; in a wave without a control group there is
- * nothing to wait for. Tasks have a batch and a clock of their own: a robot may report one without
- * the other, and who reports no hours must not keep failed tasks from being compared.
+ * nothing to wait for. Tasks have their own batch and clock: a robot may report one without the
+ * other, and a robot that reports no hours must not keep failed tasks from being compared.
  */
 function closeHours(evidence: WaveEvidence, tolerated: number): WaveEvidence {
   const { treated, control } = evidence.pending;
@@ -127,13 +127,13 @@ function without(
   return { ...evidence, pending: { ...pending, ...clock, treated, control } };
 }
 
-/** @param ever what the control group has reported since the wave opened */
+/** @param ever total of the control group since the wave opened */
 const isWhole = (treated: number, control: number, ever: number): boolean =>
   treated > 0 && (control > 0 || ever <= 0);
 
 /**
- * Whether something of the new version has not been in any batch yet. Not for longer than two
- * batches take: then the other group is silent, and the past takes its place (gate-bounds.ts).
+ * True while something of the new version has not been in any batch. It ends after two batches at
+ * the latest: then the other group is silent, and history takes its place (gate-bounds.ts).
  */
 export function isGathering(
   { treated, pending }: WaveEvidence,
@@ -146,13 +146,13 @@ export function isGathering(
 }
 
 /**
- * No other robot could tell. Neither those that the wave has brought the version to, nor those of
- * earlier waves, whose reports are counted as well; a failed update is no other voice.
+ * True when no other robot could show the harm: neither another robot of this wave, nor one of an
+ * earlier wave, whose reports are counted as well. A failed update is no other robot.
  */
 export const isAlone = ({ treated }: WaveEvidence, attempts: Attempts): boolean =>
   treated.robots <= 1 && attempts.installed <= 1;
 
-/** Adds what the old version has done; robots do not count one by one there. */
+/** Adds work of the old version, without counting robots one by one. */
 export function addHistory(sum: GroupTotals, more: readonly PastTotals[]): GroupTotals {
   const total = (part: keyof PastTotals): number =>
     more.reduce((all, one) => all + clamp(one[part], LIMITS.countedPastMax), 0);
@@ -181,5 +181,5 @@ function add(sum: GroupTotals, one: Increment): GroupTotals {
   };
 }
 
-/** Less than a millionth is nothing: a rate over next to no time would be no number. */
+/** Less than a millionth is nothing: a rate over almost no time would be no number. */
 const clamp = (value: number, max: number): number => (value > 1e-6 ? Math.min(value, max) : 0);

@@ -1,8 +1,7 @@
 /**
- * The fixed bounds of a gate: how many updates must succeed, how often the new version may crash or
- * fail at its tasks, whatever the old one does. The success of updates has no control group:
- * nobody else is updating.
- * Sans-I/O.
+ * Tests against the fixed bounds of a gate: how many updates must succeed, and how often the new
+ * version may crash or fail at its tasks, whatever the old one does. The success of updates has no
+ * control group: no other robot is updating. Sans-I/O.
  */
 
 import { isAlone, tasksOf } from './evidence.ts';
@@ -34,7 +33,7 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   const away = attempts.vanished > 0 ? `, ${attempts.vanished} of them vanished during it` : '';
   const who = attempts.examples.length > 0 ? ` (${attempts.examples.join(', ')})` : '';
   const told = `${installed} of ${ended} updates succeeded${away}`;
-  // All that can answer have ended: what is below the bound now stays below it. One failure among
+  // All reachable robots have ended: a share below the bound now stays below it. One failure among
   // several is chance; a wave in which nothing succeeded is not.
   const isLow = installed < bound * ended && failed >= 2;
   const isSettled = ended >= reachable && ended > 0;
@@ -78,14 +77,14 @@ function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidenc
 }
 
 /**
- * Where no robot of the old version reports (a fleet of one, the last wave, a control group that is
- * away) the past of the old version takes its place: weaker, since times differ, and far better
- * than nothing. One event more than there was is assumed: a clean past is no bound of zero.
+ * Where no robot of the old version reports (a fleet of one, the last wave, an absent control
+ * group) the history of the old version takes its place: weaker, since times differ, and far better
+ * than nothing. One event more than it had is assumed, so that a clean history is no bound of zero.
  */
 export function againstHistory(input: GateInput, eHalt: number): MetricEvidence[] {
   const { evidence, history, gates, now } = input;
   const { control, pending, treated } = evidence;
-  // Who reported before and is silent now for two batches is missing as well.
+  // A group that reported before and is silent now for two batches is missing as well.
   const isMissing = (ever: number, lately: number, since: number): boolean =>
     ever <= 0 || (lately <= 0 && since > 0 && now >= gatheredByMs(since, gates));
   const isOnly = isAlone(evidence, input.attempts);
@@ -120,7 +119,7 @@ interface Line {
   readonly eValue: number;
   readonly eHalt: number;
   readonly told: string;
-  /** What has to be reported before the bound can be judged; null when something was. */
+  /** Reports that are missing before the bound can be judged; null when there are enough. */
   readonly missing?: { readonly amount: number; readonly unit: 'robot_hours' | 'tasks' } | null;
 }
 
@@ -136,7 +135,7 @@ function historyLine(input: Line & { isHarm: boolean; isShort?: boolean }): Metr
   return { ...found, verdict: 'none', text: `${found.text}: too short a time to judge by` };
 }
 
-/** A bound that was asked for and has nothing to judge holds: no evidence is not a pass. */
+/** A bound without reports holds: no evidence is not a pass. */
 function boundLine(input: Line): MetricEvidence {
   const isHalt = input.eValue >= input.eHalt;
   const missing = isHalt ? null : (input.missing ?? null);
@@ -146,7 +145,7 @@ function boundLine(input: Line): MetricEvidence {
     metric: input.metric,
     against: 'bound',
     verdict: missing ? 'hold' : judged,
-    // Null also says that no time is known at which this wait ends.
+    // null also says that the end of this wait is unknown
     treated: missing ? null : input.rate,
     reference: input.bound,
     e_value: input.eValue,

@@ -1,19 +1,19 @@
 /**
- * Computes when a wave can pass: the end of its soak, and the moment from which it waits for no
- * more evidence. Sans-I/O. The gate decides by these functions and people are told what they say.
+ * Computes when a wave can pass: the end of its soak, and the moment after which it waits for no
+ * more evidence. The gate decides by these functions, and the views show their results. Sans-I/O.
  */
 
 import type { Gates } from '../../shared/rules/gates.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { WaveEvidence } from './gate-types.ts';
 
-/** Soaks that a wave waits for evidence when the rollout does not say how long. */
+/** How long a wave waits for evidence, in soaks, when the rollout does not say. */
 const EVIDENCE_SOAKS = 8;
 
-/** A batch that lacks one group is waited for this many batches; then the past takes its place. */
+/** A batch that lacks one group waits for this many batches; then history takes its place. */
 const GATHERING_BATCHES = 2;
 
-/** How long after the beginning of its soak a wave waits for evidence at most. */
+/** Longest time that a wave waits for evidence, from the beginning of its soak, in seconds. */
 export const evidenceWaitS = (gates: Gates, soakS: number): number =>
   Math.max(gates.evidence_wait_s ?? soakS * EVIDENCE_SOAKS, soakS);
 
@@ -21,7 +21,9 @@ export const evidenceWaitS = (gates: Gates, soakS: number): number =>
 export const soakEndMs = (soakSinceMs: EpochMs | null, soakS: number): EpochMs | null =>
   soakSinceMs === null ? null : soakSinceMs + soakS * 1000;
 
-/** Seconds that the first batch takes: the first number where both versions report, else the other. */
+/**
+ * Seconds that the first batch takes: the first number when both versions report, else the second.
+ */
 export const gatheringS = ({ batch_s }: Gates): readonly [number, number] => [
   batch_s,
   GATHERING_BATCHES * batch_s,

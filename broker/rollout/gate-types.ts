@@ -18,7 +18,7 @@ export const groupSchema = z.object({
   tasks_failed: countSchema,
   /** Robots that reported anything at all. */
   robots: countSchema.default(0),
-  /** Robots that crashed, or failed a task, at least once: one sick robot is not a bad version. */
+  /** Robots with at least one crash, or failed task: one sick robot is not a bad version. */
   robots_crashed: countSchema,
   robots_failing: countSchema,
 });
@@ -45,7 +45,7 @@ export const waveEvidenceSchema = z.object({
 export type GroupTotals = z.output<typeof groupSchema>;
 export type WaveEvidence = z.output<typeof waveEvidenceSchema>;
 
-/** What one robot has added to its group since it was last counted. */
+/** Counts of one robot for its group since it was last counted. */
 export interface Increment {
   readonly group: 'treated' | 'control';
   readonly hours: number;
@@ -58,25 +58,27 @@ export interface Increment {
   readonly firstFailure: boolean;
 }
 
-/** How the update itself went for the robots that the wave includes. */
+/** How the update went for the robots that the wave includes. */
 export interface Attempts {
   /** Robots whose turn has come. */
   readonly cohort: number;
-  /** Of these: online, or ended already. Robots that are away do not hold a wave up. */
+  /** Those of them that are online, or have ended. Robots that are offline do not delay a wave. */
   readonly reachable: number;
   readonly installed: number;
   readonly failed: number;
   /** Began, and has been offline for longer than `vanish_s` since. Not counted in `failed`. */
   readonly vanished: number;
-  /** Ids of some that failed or vanished, for the reasons. */
+  /** Ids of some robots that failed or vanished, for the reasons. */
   readonly examples: readonly string[];
-  /** Some whose turn has come and that cannot take it now, each with its code: no failures. */
+  /**
+   * Some robots whose turn has come and that cannot take it now, each with its code: no failures.
+   */
   readonly unable: readonly string[];
 }
 
 export type MetricName = 'apply' | 'crash' | 'task';
 
-/** One line of evidence, as people and `--json` see it. */
+/** One line of evidence, as people and `--json` read it. */
 export interface MetricEvidence {
   readonly metric: MetricName;
   /**
@@ -86,10 +88,16 @@ export interface MetricEvidence {
   readonly against: 'bound' | 'control' | 'history';
   /** `none`: there was nothing to judge, and nothing is waited for. */
   readonly verdict: 'pass' | 'hold' | 'halt' | 'none';
-  /** Share or rate of the new version, and of what it is compared with; null when unknown. */
+  /**
+   * Share or rate of the new version, and of the control group, history or bound; null when
+   * unknown.
+   */
   readonly treated: number | null;
   readonly reference: number | null;
-  /** Evidence against the new version, and what it takes to halt. A verdict without a test: null. */
+  /**
+   * Evidence against the new version, and the value that halts. Both null for a verdict without a
+   * test.
+   */
   readonly e_value: number | null;
   readonly e_halt: number | null;
   /** How much is missing for a pass: robots, robot-hours or tasks; 0 when nothing is. */
@@ -116,7 +124,7 @@ export interface GateInput {
   /** Waves and the group that comes after them: they share the error that is allowed. */
   readonly stages: number;
   readonly soak: {
-    /** Null while too few robots have reported for it to begin. */
+    /** Null while too few robots have reported for the soak to begin. */
     readonly elapsedS: number | null;
     readonly soakS: number;
   };

@@ -1,8 +1,7 @@
 /**
- * The gate: whether a wave may pass, has to wait, or shows that the rollout must stop, with the
- * numbers that say so. Pure, and asked every few seconds: each test holds under continuous looking
- * (sequential-test.ts). A halt never waits for the soak; a pass waits for everything.
- * Sans-I/O.
+ * The gate: decides whether a wave passes, waits, or shows that the rollout must stop, with the
+ * numbers that say so. It runs every few seconds, and each test stays valid under continuous checks
+ * (sequential-test.ts). A halt never waits for the soak; a pass waits for everything. Sans-I/O.
  */
 
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
@@ -23,7 +22,7 @@ export function judge(input: GateInput): GateVerdict {
   if (halts.length > 0) return { kind: 'halt', reasons: halts.map((one) => one.text), evidence };
   const holds = evidence.filter((one) => one.verdict === 'hold').map((one) => one.text);
   const [first, ...others] = holds;
-  // First what has to happen first: updates, then the soak, then what it should show.
+  // In the order of events: updates, then the soak, then its evidence.
   const isApply = evidence[0]?.verdict === 'hold';
   const reasons = isApply
     ? [first ?? '', ...soakReasons(input), ...others]
@@ -32,7 +31,7 @@ export function judge(input: GateInput): GateVerdict {
   return { kind: 'pass', reasons: evidence.map((one) => one.text), evidence };
 }
 
-/** Each test of each stage gets an equal part of the false halts that are allowed in all. */
+/** Each test of each stage gets an equal part of the false halts that are allowed overall. */
 function haltAt({ gates, stages }: GateInput): number {
   const tests =
     5 + (gates.crashes_per_hour_max === null ? 0 : 1) + (gates.task_success_min === null ? 0 : 1);
@@ -43,7 +42,7 @@ function soakReasons({ soak, gates, evidence, now }: GateInput): string[] {
   if (soak.elapsedS === null) return ['the soak has not begun'];
   const leftS = soak.soakS - soak.elapsedS;
   const reasons = leftS > 0 ? [`${Math.ceil(leftS)} s of the soak are left`] : [];
-  // What is not in a batch yet has not been tested, however short the soak was meant to be.
+  // Reports that are in no batch yet were not tested, however short the soak is.
   if (isGathering(evidence, { gates, now })) {
     const [least, most] = gatheringS(gates);
     reasons.push(`the first reports are gathered for ${least} s, at most ${most} s (batch_s)`);
@@ -57,7 +56,7 @@ interface Comparison {
   readonly events: { readonly treated: number; readonly control: number };
   readonly exposure: { readonly treated: number; readonly control: number };
   readonly logs: readonly number[];
-  /** Different robots of the new version with an event. */
+  /** Distinct robots of the new version with an event. */
   readonly robots: number;
 }
 
@@ -98,7 +97,7 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
     missing_unit: null,
   } as const;
   const told = tell(one);
-  // One sick robot is not a bad version, unless it is the only one that could tell.
+  // One sick robot is not a bad version, unless it is the only one that could show the harm.
   if (eValue >= eHalt && (one.robots >= 2 || isAlone(input.evidence, input.attempts))) {
     const text = `${told}: worse than ${input.gates.ratio_tolerated} times the control group (evidence ${round(eValue)}, halts at ${round(eHalt)})`;
     return { ...base, verdict: 'halt', text };
@@ -116,13 +115,13 @@ function compare(one: Comparison, input: GateInput, eHalt: number): MetricEviden
   return { ...base, verdict: 'hold', missing: missing.amount, missing_unit: one.unit, text };
 }
 
-/** With one side silent, or as good as silent, nothing was compared: that is no pass. */
+/** With one side silent, or almost silent, nothing was compared: that is no pass. */
 function hasEvidence({ exposure, metric }: Comparison): boolean {
   const least = metric === 'crash' ? LIMITS.judgedHoursMin : 1;
   return exposure.treated >= least && exposure.control >= least;
 }
 
-/** How much more has to be seen before a pass means something, and why when it is nothing. */
+/** How much more must be reported before a pass means something, and why when it is nothing. */
 function missingExposure(
   one: Comparison,
   { gates, soak }: GateInput,
@@ -132,7 +131,7 @@ function missingExposure(
   const none = (why: string) => ({ amount: 0, why });
   const isLate = soak.elapsedS !== null && soak.elapsedS >= evidenceWaitS(gates, soak.soakS);
   if (exposure.treated <= 0) {
-    // An application that worked before and reports nothing now is no good sign.
+    // An application that reported before and reports nothing now is no good sign.
     return exposure.control > 0 && !(isLate && metric === 'crash')
       ? { amount: 1, why: '' }
       : none('nothing was reported by the new version');

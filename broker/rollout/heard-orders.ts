@@ -1,6 +1,6 @@
 /**
- * Announcement and progress as the carrier holds them, as a controller takes them: verified, timely
- * and never older than what was heard before.
+ * Takes the announcement and the progress that the carrier holds: verified, current, and never
+ * older than what arrived before.
  */
 
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
@@ -18,13 +18,13 @@ import type { withdraw } from './transitions.ts';
 interface HeardOptions {
   readonly trust: TrustRoot;
   now(): EpochMs;
-  /** Told of each announcement that is taken. */
+  /** Called for each announcement that is accepted. */
   onAnnouncement(announcement: Announcement, payload: Uint8Array): void;
 }
 
 export interface NewerRecord {
   readonly run: RolloutRun;
-  /** Ids of the keys that signed the progress which it was made of. */
+  /** Ids of the keys that signed the progress behind the record. */
   readonly signers: readonly string[];
 }
 
@@ -33,7 +33,7 @@ export class HeardOrders {
   readonly #told = new ToldProgress();
   #seq = 0;
   plans: ReadonlyMap<string, RolloutPlan> = new Map();
-  /** Names the keys that signed what is announced. */
+  /** Names the keys that signed the current announcement. */
   announcedBy = '';
 
   constructor(options: HeardOptions) {
@@ -45,7 +45,7 @@ export class HeardOrders {
     const { trust, now, onAnnouncement } = this.#options;
     const announcement = openAnnouncement(payload, trust);
     assertTimely({ kind: 'announcement', ...announcement }, trust, now());
-    // A carrier may bring yesterday's: it would end what was announced since.
+    // A carrier may replay an old one, which would end what was announced since.
     if (announcement.seq < this.#seq) return;
     this.#seq = announcement.seq;
     onAnnouncement(announcement, payload);
@@ -61,7 +61,7 @@ export class HeardOrders {
 
   /**
    * The record that the leader's progress makes, with the keys that signed it. Null when our own
-   * record is as new, or the progress is not about the release that is announced.
+   * record is as new, or when the progress is about another release.
    */
   newerThan(run: RolloutRun | null, plan: RolloutPlan, now: EpochMs): NewerRecord | null {
     const told = this.#told.get(plan.rollout.id);
@@ -70,24 +70,26 @@ export class HeardOrders {
     return newer && { run: newer, signers: told.signers };
   }
 
-  /** Numbers of progress that robots may have heard for this id, whatever release it was about. */
+  /** Highest progress `seq` that robots may have for this rollout id, whatever its release. */
   floorOf(rollout: string): number {
     return this.#told.get(rollout)?.progress.seq ?? 0;
   }
 
-  /** Of the announcement that is in force; 0 while none was taken. */
+  /** `seq` of the current announcement; 0 for none. */
   get seq(): number {
     return this.#seq;
   }
 
-  /** Names the keys that took a rollout out of the announcement, and the rollout that follows it. */
+  /** Names the keys that ended the announcement of a rollout, and the rollout that follows it. */
   endOf({ rollout }: RolloutRun): Parameters<typeof withdraw>[2] {
     const all = [...this.plans.values()].map((one) => one.rollout);
     const successor = all.find((one) => one.supersedes.some((id) => id === rollout)) ?? null;
     return { by: this.announcedBy, successor, seq: this.#seq };
   }
 
-  /** Under other keys progress counts for nothing, and any announcement of theirs is newer. */
+  /**
+   * The keys have changed: earlier progress counts for nothing, and any new announcement is newer.
+   */
   forget(): void {
     this.#told.clear();
     this.#seq = 0;

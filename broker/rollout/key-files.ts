@@ -1,6 +1,7 @@
 /**
- * Keeps the keys of a controller those of the root in force: after a rotation they are read from
- * the key files again, and now and then while these do not fit. Until they do it can lead nothing.
+ * Keeps the keys of a controller equal to those of the current trust root: after a rotation it
+ * reads the key files again, and repeats that while they do not match. Until they match it can lead
+ * nothing.
  */
 
 import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -11,14 +12,14 @@ import type { Signer } from '../../shared/crypto/signer.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 
 interface KeyFilesOptions {
-  /** The keys that sign; changed in place. */
+  /** The signing keys; changed in place. */
   readonly signers: Signer[];
   readonly read: ((trust: TrustRoot) => Promise<readonly Signer[]>) | undefined;
   readonly trust: TrustRoot;
   readonly log: Log;
 }
 
-/** Takes the keys of a new root from the key files, when ours are not those of the root in force. */
+/** Reads the keys of a new root from the key files, when ours are not those of the current root. */
 export class KeyFiles {
   readonly #options: KeyFilesOptions;
   problem: Problem | null = null;
@@ -27,14 +28,16 @@ export class KeyFiles {
     this.#options = options;
   }
 
-  /** After a change of the root, and now and then while the files do not fit. It never rejects. */
+  /**
+   * Call after a change of the root, and at intervals while the files do not match. Never rejects.
+   */
   async renew(): Promise<void> {
     const { signers, read, trust, log } = this.#options;
     const before = this.problem;
     try {
       if (!this.#fits()) {
         const all = (await read?.(trust)) ?? signers;
-        // Files of both roots may stand there while the rotation goes on.
+        // During a rotation the files of both roots may be there.
         const ours = all.filter((one) => trust.roles.rollout.keys.includes(one.publicKey));
         const fresh = ours.length > 0 ? ours : all;
         assertKeysSatisfy(fresh, 'rollout', trust);

@@ -1,4 +1,6 @@
-/** Puts the rollout controller of a broker together: its keys, its store, its link to the engine. */
+/**
+ * Puts the rollout controller of a broker together: its keys, its store, its link to the engine.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -26,9 +28,9 @@ import type { Snapshotted } from '../backup/write.ts';
 
 export interface LeadOptions {
   readonly signers: readonly Signer[];
-  /** Reads them again, for a new root: the key files may hold its keys. */
+  /** Reads the key files again, for a new root. */
   readonly readSigners?: (trust: TrustRoot) => Promise<readonly Signer[]>;
-  /** Program that calls a person; null for none. */
+  /** Program that notifies a person; null for none. */
   readonly notify: string | null;
   readonly times: Partial<ControllerTimes>;
 }
@@ -38,10 +40,10 @@ export interface LeadParts {
   readonly trust: TrustRoot | null;
   readonly fleet: Fleet;
   readonly control: ControlStore;
-  /** False on an engine of somebody else: another controller may lead there already. */
+  /** False on an external engine: another controller may already lead there. */
   readonly isAlone: boolean;
   readonly log: Log;
-  /** Hears the kind of each decision. */
+  /** Called with the kind of each decision. */
   onDecision(kind: string): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
@@ -49,13 +51,13 @@ export interface LeadParts {
 export interface OpenedController {
   readonly controller: Controller;
   readonly store: Snapshotted;
-  /** Why it can lead nothing: its key files hold no keys of the root in force. Null when they do. */
+  /** Why it can lead nothing: its key files hold no keys of the current root. Null when they do. */
   problem(): Problem | null;
   close(): Promise<void>;
 }
 
 /**
- * Knows what the carrier retains; `run` starts it.
+ * Reads what the carrier retains; `run` starts the controller.
  * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, DATA_LOCKED
  */
 export async function openController(
@@ -64,9 +66,9 @@ export async function openController(
 ): Promise<OpenedController> {
   const { dataFolder, trust, fleet, control, log } = parts;
   if (!trust) throw new TypeError('openController: no trust root'); // serve-settings.ts
-  // Told at the start, not when the first wave should open.
+  // Refused at the start, not when the first wave should open.
   assertKeysSatisfy(first, 'rollout', trust);
-  const signers = [...first]; // one list for all that signs: its keys may become others
+  const signers = [...first]; // one list for all users of it: the keys in it may change
   const keys = new KeyFiles({ signers, read: readSigners, trust, log });
   const store = await LevelRolloutStore.open(join(dataFolder, 'rollouts'), log);
   const controller = await Controller.open({

@@ -1,13 +1,11 @@
 /**
- * Decides which controller leads: (state, event, now) -> (state, what to publish).
- *
- * A controller leads while it hears its own renewals come back, follows while it hears another's,
- * and claims the next term when it has heard nothing new for a whole `leaseMs` of its own clock. Two
- * that claim at once publish to one retained topic: after `settleMs` both see the same last word,
- * and whoever is not named there follows. A leader that cannot renew stops before anybody else may
- * start. What a stopped process still sends afterwards is refused by the robots, because the `seq`
- * of progress begins with the term.
- * Sans-I/O.
+ * Decides which controller leads: (state, event, now) -> (state, lease to publish).
+ * A controller leads while its own renewals come back, follows while another's arrive, and claims
+ * the next term when nothing new has arrived for a whole `leaseMs` of its own clock. Two that claim
+ * at once publish to one retained topic: after `settleMs` both have received the same last lease,
+ * and the controller that it does not name follows. A leader that cannot renew stops before another
+ * may start. Robots refuse what a stopped process still sends, because the `seq` of progress begins
+ * with the term. Sans-I/O.
  */
 
 import type { MonoMs } from '../../shared/base/ids.ts';
@@ -24,7 +22,7 @@ export type LeaseState =
       readonly kind: 'claiming';
       readonly mine: Mine;
       readonly untilMs: MonoMs;
-      /** The last word on the topic in this term, our own included. */
+      /** The last lease on the topic in this term, our own included. */
       readonly last: Heard | null;
     }
   | {
@@ -42,11 +40,11 @@ export type LeaseEvent =
 
 export interface LeaseStep {
   readonly state: LeaseState;
-  /** A lease of ours to publish. */
+  /** Our lease, to be published now. */
   readonly say: Mine | null;
 }
 
-/** @param isAlone the carrier is our own and holds no lease: nobody has to be waited for */
+/** @param isAlone the carrier is our own and holds no lease: there is nobody to wait for */
 export const startFollowing = (now: MonoMs, isAlone = false): LeaseState => ({
   kind: 'following',
   heard: null,
@@ -55,11 +53,11 @@ export const startFollowing = (now: MonoMs, isAlone = false): LeaseState => ({
 
 export interface LeaseContext {
   readonly self: string;
-  /** Id of the process that had our store before: its lock is ours, so it is gone. */
+  /** Id of the process that used our store before: we hold its lock, so it has ended. */
   readonly predecessor: string | null;
   readonly times: LeaseTimes;
   readonly now: MonoMs;
-  /** Terms up to this may have been used by a broker that this one was restored from. */
+  /** Terms up to this may have been used by the broker that this one was restored from. */
   readonly termFloor?: number;
 }
 
@@ -74,7 +72,7 @@ export function mayAct(state: LeaseState, times: LeaseTimes, now: MonoMs): boole
   return state.kind === 'leading' && now - state.heardMs < actingMs(times);
 }
 
-/** A leader gives up before others may claim, whatever the scheduling of either process. */
+/** A leader stops before others may claim, however either process is scheduled. */
 const actingMs = ({ leaseMs }: LeaseTimes): number => (leaseMs * 2) / 3;
 
 function hear(state: LeaseState, lease: Heard, { self, now }: LeaseContext): LeaseState {
@@ -110,14 +108,14 @@ function tick(state: LeaseState, context: LeaseContext): LeaseStep {
   if (state.kind === 'claiming') {
     if (now < state.untilMs) return { state, say: null };
     const { last } = state;
-    // Everybody who claimed has heard the same last word: it names the one who leads.
+    // All who claimed have received the same last lease, which names the leader.
     if (last?.controller !== self) {
       return { state: { kind: 'following', heard: last, quietSinceMs: now }, say: null };
     }
     return renew({ kind: 'leading', mine: state.mine, heardMs: now, saidMs: now }, now);
   }
   if (now - state.heardMs >= times.leaseMs) {
-    // Nobody heard us for a whole lease: somebody else may lead by now.
+    // Our lease did not come back for a whole lease: another controller may lead by now.
     return { state: startFollowing(now), say: null };
   }
   return now - state.saidMs >= times.leaseMs / 4 ? renew(state, now) : { state, say: null };

@@ -1,7 +1,7 @@
 /**
- * Notices that other keys sign for the rollout role, and decides what of a rollout stands then.
- * A stolen key must not act through this controller: a record that was taken over from its progress
- * is put back to the one before it, and numbers begin again. Sans-I/O.
+ * Notices that the rollout role has other keys, and decides what stays of each rollout. A stolen
+ * key must not act through this controller: a record that was made from its progress is replaced by
+ * the one before it, and its numbers start again. Sans-I/O.
  */
 
 import type { Progress } from '../../shared/formats/progress.ts';
@@ -29,21 +29,21 @@ export class KeyWatch {
   }
 }
 
-/** Progress as the carrier has it, and the keys that signed it. */
+/** Progress as the carrier holds it, and the keys that signed it. */
 export interface SignedProgress {
   readonly progress: Progress;
   readonly signers: readonly string[];
 }
 
-/** A rollout whose record was taken over from a document. */
+/** A rollout whose record was made from another controller's progress. */
 export interface ForeignRecord {
-  /** Our record from before that; null when there was none. */
+  /** Our record before that; null when there was none. */
   readonly before: RolloutRun | null;
   readonly signers: readonly string[];
 }
 
 /**
- * The record as it goes on under the new keys; null to begin it anew.
+ * The record with which it continues under the new keys; null to start again.
  * @param over null for a record that is all our own
  */
 export function underNewKeys(
@@ -56,7 +56,7 @@ export function underNewKeys(
   return from && { ...from, auditSeq: run.auditSeq, seq: 0, announcedSeq: 0 };
 }
 
-/** The entries of an audit log that a step adds, numbered. */
+/** The audit entries that a step adds, numbered. */
 export function entriesOf(
   run: RolloutRun,
   drafts: readonly AuditDraft[],

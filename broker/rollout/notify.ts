@@ -1,6 +1,7 @@
 /**
- * Calls a person: runs the site's executable with one decision as JSON on its standard input. What
- * it does with that (mail, chat, a lamp) is its own. It has a time-out and holds no rollout up.
+ * Notifies a person: runs the site's executable with one decision as JSON on its standard input.
+ * What it does with that (mail, chat, a lamp) is up to the site. It has a time-out and delays no
+ * rollout.
  */
 
 import { spawn } from 'node:child_process';
@@ -13,7 +14,7 @@ import type { AuditDraft } from './transitions.ts';
 
 export type Notify = (entry: AuditEntry) => Promise<void>;
 
-/** @throws DroverError NOTIFY_FAILED with what the program said last */
+/** @throws DroverError NOTIFY_FAILED with the last output of the program */
 export function makeNotifier(command: string): Notify {
   return (entry) =>
     new Promise((resolve, reject) => {
@@ -23,7 +24,7 @@ export function makeNotifier(command: string): Notify {
         stdio: ['pipe', 'ignore', 'pipe'],
         env: { ...process.env, DROVER_EVENT: entry.kind, DROVER_ROLLOUT: entry.rollout },
       });
-      // Not spawn's own `timeout`: for a program that is not there it would keep us up all that time.
+      // Not spawn's own `timeout`: for a missing program that would keep us running all that time.
       const timer = setTimeout(() => child.kill('SIGKILL'), LIMITS.notifyMsMax);
       let words = '';
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -39,13 +40,13 @@ export function makeNotifier(command: string): Notify {
         const how = signal === null ? `exit ${code}` : `killed by ${signal}`;
         fail(`${how}${words === '' ? '' : `: ${words.trim()}`}`);
       });
-      // A program that does not read its input is not an error: it may need none.
+      // A program may ignore its input: that is no error.
       child.stdin.on('error', () => undefined);
       child.stdin.end(`${JSON.stringify(entry)}\n`);
     });
 }
 
-/** Decisions that call a person at once. Of a pause that a person said, that person knows. */
+/** Decisions that notify a person at once. An operator's own pause is not among them. */
 const CALLS: readonly string[] = [
   'halted',
   'awaiting_approval',
@@ -59,15 +60,14 @@ export const callsPerson = ({ kind, by }: Pick<AuditEntry, 'kind' | 'by'>): bool
 
 export interface Announcing {
   readonly notify: Notify | null;
-  /** Hears each entry of the audit log after it was written. */
+  /** Called with each entry of the audit log after it was written. */
   readonly onDecision?: (entry: AuditEntry) => void;
   readonly log: Log;
 }
 
 /**
- * Tells those who listen of a decision that was written down, and calls a person where it is for
- * one.
- * @param onFailed keeps in the history that nobody could be called
+ * Passes a recorded decision to the listeners, and notifies a person when it is one for a person.
+ * @param onFailed records in the history that the notification failed
  */
 export function announceEntry(
   entry: AuditEntry,

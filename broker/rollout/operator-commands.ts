@@ -17,7 +17,7 @@ export interface OperatorCommand {
   readonly command: RolloutCommand;
   readonly who: string;
   readonly reason: string;
-  /** The wave that is meant; absent from clients that do not say it. */
+  /** The wave of the command; absent from clients that do not name it. */
   readonly wave?: number | undefined;
 }
 
@@ -36,11 +36,11 @@ const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
   'force-open': 'forced',
 };
 
-/** After these the rollout goes on, so the reasons that robots see are cleared. */
+/** After these the rollout continues, so the reasons that robots see are cleared. */
 const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
 
 /**
- * An approval that came twice changes nothing the second time and leaves no second entry.
+ * A repeated approval changes nothing and leaves no second entry.
  * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY
  */
 export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutStep {
@@ -87,7 +87,7 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
   }
 }
 
-/** While it is paused it takes no word but those that end the pause, and an approval once more. */
+/** While paused it takes only commands that end the pause, and a repeated approval. */
 function assertGoesOn(run: RolloutRun, { command, wave }: OperatorCommand): void {
   const isAgain = command === 'approve' && run.approved.includes(wave ?? run.wave);
   const isStopped = run.status === 'paused' && !isAgain;
@@ -104,15 +104,15 @@ const pause = (run: RolloutRun, now: EpochMs): RolloutRun => ({
   status: 'paused',
   waitsFor: null,
   pausedAtMs: now,
-  // Without an effect it is looked at again: a robot may have come meanwhile.
+  // Without an effect it is checked again: a robot may have come meanwhile.
   pausedFrom: run.status === 'complete' && !run.noEffect ? 'complete' : 'rolling',
   settled: false,
   noEffect: false,
 });
 
 /**
- * The soak stood still: what was waited before the pause counts, the pause does not. What was
- * complete is complete again: all its waves have passed, and no robot is left to wait for.
+ * The soak stood still: the time before the pause counts, the pause does not. A complete rollout is
+ * complete again: all its waves have passed, and no robot is left to wait for.
  */
 function resume(run: RolloutRun, now: EpochMs): RolloutRun {
   if (run.pausedFrom === 'complete') {
@@ -125,7 +125,7 @@ function resume(run: RolloutRun, now: EpochMs): RolloutRun {
   return { ...run, status: 'rolling', waitsFor, soakSinceMs: since, pausedAtMs: null };
 }
 
-/** A word about a wave whose gate passed. It opens nothing itself: the gate is asked once more. */
+/** Approves a wave whose gate passed. It opens nothing: the gate runs once more. */
 function approve(
   run: RolloutRun,
   { wave }: OperatorCommand,

@@ -1,25 +1,25 @@
 /**
- * Tells what a rollout has come to on the robots that it means: whether any runs it, whether those
- * that are on are done with it, and in one sentence why none runs it. Sans-I/O.
+ * Decides what a rollout has achieved on the robots that it targets: whether any runs the version,
+ * whether those online are done with it, and in one sentence why none runs it. Sans-I/O.
  */
 
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { isUnableCode } from '../../shared/rules/standstill.ts';
 import { hasTakenIt, isUnable, type Member } from './classify.ts';
 
-/** Some robot runs the version, whichever rollout brought it, or went on from it. */
+/** True when a robot runs the version, from whichever rollout, or went on from it. */
 export const hasEffect = (members: readonly Member[]): boolean =>
   members.some((one) => hasTakenIt(one) || one.why === 'RUNS_IT');
 
-/** Robots that are on and would take it, and cannot until a person has mended them. */
+/** Robots that are online and would take it, and cannot until a person fixes them. */
 export const unableOf = (members: readonly Member[]): readonly Member[] =>
   members.filter((one) => one.online && isUnable(one));
 
 /**
- * Every robot that is on and whose turn has come runs it, or has gone on to something newer from
- * another rollout that stands beside it. A robot that is away changes nothing: it would take a
- * higher version as well, and so would one that cannot take it before it is mended. One that failed
- * does: the gate has a say then.
+ * True when every robot that is online and whose turn has come runs the version, or has gone on to
+ * a newer one from another rollout. A robot that is offline changes nothing: it would take a higher
+ * version as well, and so would one that cannot take it before it is fixed. A robot that failed
+ * matters: the gate decides then.
  */
 export function isSettled(members: readonly Member[], threshold: number): boolean {
   const turn = members.filter((one) => hasTurn(one, threshold));

@@ -1,9 +1,9 @@
 /**
- * Notices that robots or relays have heard later words than those which this controller says: its
- * data folder was put back from an older copy, and its numbers begin below what they accept.
- * Without a new term nobody would obey it, a recall included. What they heard later may have been a
- * stop, so what rolls is paused; not on the word of one among several, who may be a thief.
- * Sans-I/O.
+ * Notices that robots or relays have received newer progress than this controller sends: its data
+ * folder was restored from an older copy, and its numbers start below what they accept. Without a
+ * new term no robot would obey it, not even a recall. The newer progress may have been a stop, so
+ * rolling rollouts are paused; one robot among several is not enough for that, because it may be
+ * compromised. Sans-I/O.
  */
 
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
@@ -19,32 +19,36 @@ interface OutrunFacts<T> {
   readonly fleet: Pick<Fleet, 'robots' | 'refusedProgress'>;
   readonly all: readonly T[];
   readonly plans: ReadonlyMap<string, RolloutPlan>;
-  /** Robots are still coming back after the start. */
+  /** True while robots are still reconnecting after the start. */
   readonly isEarly: boolean;
-  /** Of the clock that never jumps. */
+  /** On the monotonic clock. */
   readonly now: MonoMs;
 }
 
-/** It has to go on in a later term. */
+/** The controller has to continue in a later term. */
 export interface Outrun<T> {
   readonly tracked: T;
   readonly text: string;
-  /** Why all that rolls is paused; null when one among several says so, who need not be right. */
+  /**
+   * Why all rolling rollouts are paused; null when only one of several says so and may be wrong.
+   */
   readonly pause: string | null;
 }
 
 export class OutrunWatch {
   #foundMs: MonoMs = -Infinity;
-  /** Who has refused since `sinceMs`; one that is gone by the end has said it all the same. */
+  /**
+   * Robots and relays that have refused since `sinceMs`; one that leaves meanwhile still counts.
+   */
   readonly #voices = new Set<string>();
   #sinceMs: MonoMs | null = null;
 
-  /** Somebody refuses, and others may follow: until that is known no wave opens. */
+  /** A robot refuses, and others may follow: until that is known no wave opens. */
   get isWaiting(): boolean {
     return this.#sinceMs !== null;
   }
 
-  /** @returns what has to be done, at most once in `outrunAgainMs` */
+  /** @returns what to do, at most once in `outrunAgainMs` */
   check<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): Outrun<T> | null {
     const { fleet, all, now } = facts;
     if (now - this.#foundMs < LIMITS.outrunAgainMs) return null;
@@ -86,13 +90,13 @@ function conclude<T extends { readonly run: RolloutRun }>(
   };
 }
 
-/** Those who refuse the very word that was told last. */
+/** The robots and relays that refuse the progress that was published last. */
 function whoRefuses(all: readonly RefusalOf[], { rollout, seq }: RolloutRun): RefusalOf[] {
   const isOld = (code: string): boolean => REFUSED_AS_OLD.some((one) => one === code);
   return all.filter((one) => one.rollout === rollout && one.seq === seq && isOld(one.code));
 }
 
-/** The voices of robots that are on and hear of any of these rollouts. */
+/** Robots that are online and concern any of these rollouts, and relays. */
 function voicesOn<T extends { readonly run: RolloutRun }>(facts: OutrunFacts<T>): string[] {
   const { all, plans, fleet } = facts;
   const isMeant = ({ robot, state }: RobotRecord, { rollout, component }: RolloutRun): boolean => {

@@ -1,8 +1,7 @@
 /**
- * A rollout that is going back, announced or not: which robots have not obeyed yet, and which of
- * them cannot before somebody mends them. Those hold nothing up that another robot could still do,
- * and are named, so that nobody waits for them in vain.
- * Sans-I/O.
+ * Lists, for a rollout that is going back, the robots that have not obeyed yet, and those of them
+ * that cannot before a person fixes them. The latter delay nothing that another robot can still do,
+ * and are named. Sans-I/O.
  */
 
 import type { ComponentState } from '../../shared/formats/messages.ts';
@@ -14,7 +13,7 @@ import type { RolloutRun } from './record.ts';
 import type { RolloutStep } from './transitions.ts';
 
 export interface Recall {
-  /** Robots that run the version because of this rollout, or are about to: those it is for. */
+  /** Robots that run the version because of this rollout, or are about to. */
   readonly left: number;
   /** Those of them that cannot go back, each with its code. */
   readonly unable: readonly string[];

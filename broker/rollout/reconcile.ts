@@ -1,7 +1,6 @@
 /**
- * One look of the controller at the fleet: who is what, what was counted, what the gate says, what
- * becomes of the rollout. Pure; the controller and its simulation run this same function.
- * Sans-I/O.
+ * One reconcile pass: classify the robots, collect their counters, run the gate, step the rollout.
+ * The controller and its simulation both run this function. Sans-I/O.
  */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -16,12 +15,12 @@ import type { ForeignRecord } from './new-keys.ts';
 import type { Moment } from './watched-time.ts';
 import { stepByVerdict, type RolloutStep } from './transitions.ts';
 
-/** The facts of one look that are the same for every rollout. */
+/** The facts of one pass that are the same for every rollout. */
 export interface World {
   readonly robots: readonly RobotRecord[];
   readonly now: EpochMs;
   readonly watchedSinceMs: EpochMs;
-  /** All that are announced; absent where nobody asks who will come. */
+  /** All announced rollouts; absent when `isComing` of a robot does not matter. */
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
 }
 
@@ -30,19 +29,19 @@ export const worldOf = (
   ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, RolloutPlan>, watchedSinceMs: EpochMs]
 ): World => ({ plans, watchedSinceMs, robots: fleet.robots(), now: now() });
 
-/** A rollout as the controller holds it. */
+/** The state of a rollout in the controller. */
 export interface Tracked {
   run: RolloutRun;
   readonly marks: Map<RobotId, CounterMark>;
   reconciled: Reconciled | null;
   over: ForeignRecord | null;
-  /** When it was looked at last. */
+  /** When it was reconciled last. */
   watched: Moment;
-  /** Robots may not have heard the last decision. */
+  /** The last decision may not have been published. */
   isUntold: boolean;
 }
 
-/** One that was not looked at yet. */
+/** A rollout that was not reconciled yet. */
 export const newTracked = (
   run: RolloutRun,
   marks: Map<RobotId, CounterMark>,
@@ -63,11 +62,11 @@ export interface Reconciled {
   readonly verdict: GateVerdict;
 }
 
-/** A gate stopped it: that waits for nothing. */
+/** A stop by the gate, which waits for nothing. */
 export const isStop = ({ run: { status } }: RolloutStep): boolean =>
   status === 'halted' || status === 'rolling_back';
 
-/** A look that changes nothing is made every two seconds: a trace does without it. */
+/** A pass that changes nothing runs every two seconds: a trace leaves it out. */
 export const saysMore = ({ step }: Reconciled): boolean => step.isNews || step.audit.length > 0;
 
 export function reconcile(input: ReconcileInput): Reconciled {

@@ -1,6 +1,6 @@
 /**
- * The record of one rollout, which survives the controller. Whatever decides about a rollout reads
- * and returns this; it is written whole, before anything is published on its account. Sans-I/O.
+ * The record of one rollout, which outlives the controller process. Every decision about a rollout
+ * reads and returns a record; it is written as a whole before anything is published. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -39,12 +39,14 @@ const runSchema = z.object({
   threshold: z.number().min(0).max(1),
   /** Threshold before this wave opened. */
   previous: z.number().min(0).max(1),
-  /** Rises with every new evidence: one for each wave, one for the robots that come after the last. */
+  /**
+   * Rises whenever evidence starts again: for each wave, and for the robots after the last wave.
+   */
   stage: sizeSchema,
-  /** How many had ended when the stage began: what came before is not held against it. */
+  /** How many robots had ended when the stage began: these do not count against it. */
   base: z.object({ installed: sizeSchema, failed: sizeSchema, vanished: sizeSchema }),
   recall: z.boolean(),
-  /** Of the last progress that was made; a higher term of the lease begins far above. */
+  /** `seq` of the last progress; in a higher term of the lease it starts far above. */
   seq: sizeSchema,
   reasons: z.array(z.string().max(500)).max(32),
   beganAtMs: sizeSchema,
@@ -53,22 +55,22 @@ const runSchema = z.object({
   soakSinceMs: sizeSchema.nullable(),
   waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall', 'unable']).nullable(),
   approved: z.array(waveSchema).max(LIMITS.wavesMax + 1),
-  /** When the last progress loses its force, unless it is made again. */
+  /** When the last progress expires, unless it is renewed. */
   expiresAtMs: sizeSchema,
-  /** It is no longer announced: nobody may join it, and only a recall is still told. */
+  /** It is no longer announced: no robot may join, and only a recall is still published. */
   withdrawn: z.boolean(),
-  /** The rollout that took its place in the announcement; null when none did. */
+  /** The rollout that replaced it in the announcement; null for none. */
   supersededBy: idSchema.nullable().default(null),
   evidence: waveEvidenceSchema,
-  /** What the old version has done, before and beside the rollout. */
+  /** Work of the old version, before and beside the rollout. */
   history: groupSchema,
   /** Number of the last entry in its audit log. */
   auditSeq: sizeSchema,
-  /** It is complete, and no robot runs it. */
+  /** It is complete, and no robot runs the version. */
   noEffect: z.boolean().default(false),
-  /** In its last wave: every robot that is on runs it, only the soak is left. */
+  /** In its last wave: every online robot runs the version, only the soak is left. */
   settled: z.boolean().default(false),
-  /** Waves that a person ended without a verdict. */
+  /** Waves that an operator ended without a verdict. */
   forced: z
     .array(waveSchema)
     .max(LIMITS.wavesMax + 1)
@@ -77,15 +79,15 @@ const runSchema = z.object({
   pausedAtMs: sizeSchema.nullable().default(null),
   /** Status before the pause; `resume` puts it back. */
   pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
-  /** When a controller looked at it last and kept that; 0 in a record of 0.1. */
+  /** When a controller reconciled it last and saved that; 0 in a record of 0.1. */
   watchedAtMs: sizeSchema.default(0),
-  /** Newest announcement that held it, or took it out: none before it says more of it. */
+  /** `seq` of the newest announcement that contained it, or ended it: an older one is ignored. */
   announcedSeq: sizeSchema.default(0),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
 
-/** Withdrawn rollouts that are more than `endedRunsMax`, the oldest first: their records may go. */
+/** Withdrawn rollouts beyond `endedRunsMax`, oldest first: their records may be deleted. */
 export function endedTooLong(runs: readonly RolloutRun[]): string[] {
   const ended = runs.filter(({ withdrawn }) => withdrawn);
   const many = Math.max(0, ended.length - LIMITS.endedRunsMax);
@@ -93,18 +95,18 @@ export function endedTooLong(runs: readonly RolloutRun[]): string[] {
   return byAge.slice(0, many).map(({ rollout }) => rollout);
 }
 
-/** No wave of it was ever opened: a person spoke before the controller knew its robots. */
+/** No wave of it was ever opened: an operator gave a command before the robots had reported. */
 export const isUnopened = (run: RolloutRun): boolean => run.stage === 0;
 
 export const sameRun = (a: RolloutRun, b: RolloutRun): boolean =>
   a === b || JSON.stringify(a) === JSON.stringify(b);
 
-/** As people read it: `no_effect` is a rollout that is over and that no robot runs. */
+/** As people read it: `no_effect` is a rollout that is over and whose version no robot runs. */
 export type RunStatus = RolloutRun['status'] | 'no_effect';
 
 /**
- * As people read it once it may have left the announcement. Nobody joins it any more, so it rolls
- * no longer. What it ended as before stays, and so does a recall that goes on.
+ * As people read it after it left the announcement. No robot joins it any more, so it is not
+ * rolling. An earlier end stays, and so does a recall that continues.
  */
 export type ShownStatus = RunStatus | 'superseded' | 'withdrawn';
 export function shownStatusOf(run: RolloutRun): ShownStatus {
@@ -113,7 +115,7 @@ export function shownStatusOf(run: RolloutRun): ShownStatus {
   return run.supersededBy === null ? 'withdrawn' : 'superseded';
 }
 
-/** Old robots know no such status: on the wire it is `complete` with a field of its own. */
+/** Old robots do not know this status: on the wire it is `complete` with a field of its own. */
 export const statusOf = (of: Pick<Progress, 'status' | 'no_effect'>): RunStatus =>
   of.status === 'complete' && of.no_effect ? 'no_effect' : of.status;
 
@@ -129,11 +131,11 @@ export const parseRun = (bytes: Uint8Array): RolloutRun => parseDocument(KIND, b
 export const encodeRun = (run: RolloutRun): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(run));
 
-/** A rollout as announced, its bundle verified. */
+/** An announced rollout with its verified manifest. */
 export interface RolloutPlan {
   readonly rollout: Rollout;
   readonly manifest: Manifest;
-  /** Names the release in progress. */
+  /** Hash of the manifest, which progress names. */
   readonly release: Sha256Hex;
   readonly announcement: Pick<Announcement, 'seq' | 'expires_at'>;
 }
@@ -148,7 +150,7 @@ export function plansOf(announcement: Announcement, trust: TrustRoot): RolloutPl
   });
 }
 
-/** The rollouts that stand beside one. */
+/** The other announced rollouts. */
 export const besidesOf = (plans: ReadonlyMap<string, RolloutPlan>, id: string): Offer[] =>
   [...plans.values()].filter(({ rollout }) => rollout.id !== id).map(offerOf);
 
@@ -160,7 +162,7 @@ export const offerOf = ({
   hasLogProof: rollout.log_proof !== undefined,
 });
 
-/** The waves that a rollout goes through, with what opens each. */
+/** The waves of a rollout, with what opens each. */
 export interface Stage {
   readonly wave: number;
   /** 0 to 1. */
@@ -168,7 +170,7 @@ export interface Stage {
   readonly soakS: number;
 }
 
-/** Explicit canaries make a wave 0 of their own; an emergency has one wave and no soak. */
+/** Explicit canaries are wave 0; an emergency has one wave and no soak. */
 export function stagesOf({ rollout }: RolloutPlan): Stage[] {
   if (rollout.emergency) return [{ wave: 1, share: 1, soakS: 0 }];
   const waves = rollout.waves.map(({ percent, soak_s }, at) => ({
@@ -217,7 +219,7 @@ export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
   };
 }
 
-/** The progress that robots are told, unsigned. */
+/** The progress to publish to robots, unsigned. */
 export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): ProgressFields {
   return {
     fleet,
@@ -228,7 +230,7 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     expires_at: new Date(run.expiresAtMs).toISOString(),
     wave: run.wave,
     threshold: run.threshold,
-    // Explicit canaries begin with wave 0, and none is open yet.
+    // Explicit canaries begin with wave 0, which is not open yet.
     status: isUnopened(run) && run.status === 'rolling' ? 'paused' : run.status,
     reasons: run.reasons,
     recall: run.recall,

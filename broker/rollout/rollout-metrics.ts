@@ -1,6 +1,6 @@
 /**
- * Rollouts for Prometheus. What is, is read when it is asked for, all from one view, so that the
- * gauges of a scrape agree and a rollout that is gone leaves no label behind.
+ * Prometheus metrics of rollouts. Gauges are read at each scrape, all from one view, so that they
+ * agree and a rollout that is gone leaves no label behind.
  */
 
 import { Gauge, type Registry } from 'prom-client';
@@ -9,13 +9,13 @@ import type { RolloutView } from './views.ts';
 
 export interface RolloutSources {
   rollouts(): readonly RolloutView[];
-  /** The controller's own word; null where it has none. */
+  /** The controller's record; null where it has none. */
   run(id: string): Pick<RunView, 'status' | 'wave' | 'threshold'> | null;
-  /** This process leads now. */
+  /** True while this process leads. */
   isLeading(): boolean;
 }
 
-/** As robots are told, and before a controller has said anything. */
+/** As published to robots, or as announced before a controller has published anything. */
 const STATUSES = [
   'announced',
   'rolling',
@@ -34,7 +34,7 @@ const ROBOT_STATES = [
   'recalled',
 ] as const;
 
-/** @returns to be called at each scrape, before the registry is read */
+/** @returns a function to call at each scrape, before the registry is read */
 export function addRolloutMetrics(registry: Registry, sources: RolloutSources): () => void {
   const registers = [registry];
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> =>

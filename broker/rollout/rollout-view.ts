@@ -1,5 +1,5 @@
 /**
- * JSON over HTTP that the controller shows and takes: the contract between it, the API and `drover
+ * The JSON of rollouts over HTTP: the contract between the controller, the API and `drover
  * rollout`. Types only; instants are ISO text. Sans-I/O.
  */
 
@@ -17,7 +17,7 @@ export const ROLLOUT_COMMANDS = [
 ] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
 
-/** What HTTP needs of the controller. */
+/** The part of the controller that HTTP uses. */
 export interface ControllerPort {
   /**
    * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
@@ -26,7 +26,7 @@ export interface ControllerPort {
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
   /**
    * Oldest first.
-   * @param after number of the last entry that was seen; 0 for none
+   * @param after number of the last entry that the caller has; 0 for none
    */
   history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
   view(id: string): RunView | null;
@@ -35,17 +35,17 @@ export interface ControllerPort {
 export interface Speaker {
   readonly who: string;
   readonly reason: string;
-  /** The wave that the command is about, where it names one. */
+  /** The wave of the command, where it names one. */
   readonly wave?: number | undefined;
 }
 
-/** One decision, for ever. */
+/** One decision, kept for ever. */
 export interface AuditEntry {
   readonly seq: number;
   readonly at: string;
   readonly rollout: string;
   readonly kind: string;
-  /** `gate`, `controller …`, `key …` of an announcement, or a person. */
+  /** `gate`, `controller …`, `key …` of an announcement, or an operator. */
   readonly by: string;
   readonly text: string;
   readonly wave: number;
@@ -57,9 +57,9 @@ export interface AuditEntry {
 export interface RunView {
   readonly component: string;
   readonly version: string;
-  /** It left the announcement: nobody joins it any more, only a recall goes on. */
+  /** It left the announcement: no robot joins it any more, only a recall continues. */
   readonly withdrawn: boolean;
-  /** The rollout that took its place in the announcement. */
+  /** The rollout that replaced it in the announcement. */
   readonly superseded_by: string | null;
   readonly status: ShownStatus;
   readonly wave: number;
@@ -71,25 +71,25 @@ export interface RunView {
   readonly soak_until: string | null;
   /**
    * When the wave passes without the evidence that is missing, unless harm shows up. Null before
-   * the soak, and where it waits without end: the new version does none of the old one's tasks.
+   * the soak, and when it waits without end: the new version does none of the old one's tasks.
    */
   readonly evidence_until: string | null;
-  /** `unable`: only robots are left that cannot take it, or go back, before a person mends them. */
+  /** `unable`: the only robots left cannot take it, or go back, before a person fixes them. */
   readonly waits_for: RolloutRun['waitsFor'] | 'resume';
   /** The first of the robots that should go back and cannot, each with its code. */
   readonly cannot_go_back: readonly string[];
-  /** Null until the controller has looked at it. */
+  /** Null until the controller has reconciled it. */
   readonly gate: GateVerdict | null;
   readonly attempts: Attempts | null;
-  /** Process that leads, as far as this one knows. */
+  /** The leading process, as far as this one knows. */
   readonly controller: string;
   readonly leading: boolean;
   readonly approved: readonly number[];
-  /** Waves that a person ended without a verdict. */
+  /** Waves that an operator ended without a verdict. */
   readonly forced: readonly number[];
   /**
-   * Whether the open wave can be approved now, and if not, when. Null where another controller
-   * leads: only that one sees the gate.
+   * State of the approval of the open wave, and when it can be given. Null where another controller
+   * leads: only that one runs the gate.
    */
   readonly approval: Approval | null;
 }

@@ -1,4 +1,4 @@
-/** A rollout's record and the last look at it, as the API shows them. Sans-I/O. */
+/** Builds the API's view of a rollout from its record and the last reconcile pass. Sans-I/O. */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotRecord } from '../control/fleet.ts';
@@ -11,7 +11,7 @@ import type { RunView } from './rollout-view.ts';
 
 export interface RunFacts {
   readonly run: RolloutRun;
-  /** Null while this controller has not looked at it. */
+  /** Null before this controller has reconciled it. */
   readonly reconciled: Reconciled | null;
   /** Null when it is no longer announced. */
   readonly plan: RolloutPlan | null;
@@ -65,7 +65,7 @@ function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for
   return status === 'paused' ? 'resume' : waitsFor;
 }
 
-/** A rollout that is over holds nothing back; one that a gate halted shows why. */
+/** A rollout that is over waits for nothing; one that a gate halted shows why. */
 function showGate(
   reconciled: Reconciled | null,
   { run, plan }: Pick<RunFacts, 'run' | 'plan'>,
@@ -76,8 +76,8 @@ function showGate(
 }
 
 /**
- * A line that holds with nothing reported has no end: a person decides (force-open). Nor has the
- * wait for robots that came to the wave and have not ended their update.
+ * A line that holds without any report has no end: an operator decides (force-open). Nor has the
+ * wait for robots that joined the wave and have not ended their update.
  */
 const hasNoEnd = (reconciled: Reconciled | null): boolean =>
   reconciled?.verdict.evidence.some(

@@ -1,9 +1,8 @@
 /**
- * Tests that stay valid however often one looks (e-processes). Each is a mixture of likelihood
+ * Tests that stay valid however often they are read (e-processes). Each is a mixture of likelihood
  * ratios against the null hypothesis; by Ville's inequality the chance that it ever reaches 1/alpha
- * under the null is at most alpha. Choice, sources and limits: docs/decisions/0005-gate-statistics.md.
- * Pure; finite for every finite input.
- * Sans-I/O.
+ * under the null is at most alpha. Choice, sources and limits:
+ * docs/decisions/0005-gate-statistics.md. Results are finite for every finite input. Sans-I/O.
  */
 
 /** Alternatives, as multiples of the tolerated ratio: from a little worse to catastrophic. */
@@ -27,10 +26,11 @@ export interface TwoCounts {
 export const startRatioLogs = (): number[] => RATIOS.map(() => 0);
 
 /**
- * Null: the rate of group 1 is at most `tolerated` times that of group 0. Given how many events a
- * batch had, each falls into group 1 with a probability that only the exposures and the ratio
- * decide; the base rate drops out. With shares instead of rates (exposure = tasks) the count is
- * hypergeometric, which is below the binomial in convex order, so the test errs on the safe side.
+ * Null hypothesis: the rate of group 1 is at most `tolerated` times that of group 0. Given how many
+ * events a batch had, each falls into group 1 with a probability that only the exposures and the
+ * ratio decide; the base rate drops out. With shares instead of rates (exposure = tasks) the count
+ * is hypergeometric, which is below the binomial in convex order, so the test errs on the safe
+ * side.
  */
 export function addToRatioLogs(
   logs: readonly number[],
@@ -47,7 +47,7 @@ export function addToRatioLogs(
   });
 }
 
-/** What one event in group 1, and one in group 0, adds to the logarithm. */
+/** Amounts that one event in group 1, and one in group 0, add to the logarithm. */
 function logRatios(odds: number, nought: number, alternative: number): [number, number] {
   const both = Math.log1p(nought * odds) - Math.log1p(alternative * odds);
   return [Math.log(alternative / nought) + both, both];
@@ -56,7 +56,7 @@ function logRatios(odds: number, nought: number, alternative: number): [number, 
 /** Evidence against the null that stored logs hold; never above the largest double. */
 export const eValueOf = (logs: readonly number[]): number => Math.exp(logMean(logs));
 
-/** Null: a share is at most `bound`. */
+/** Null hypothesis: a share is at most `bound`. */
 export function shareEValue(events: number, total: number, bound: number): number {
   if (total <= 0) return 1;
   if (bound >= 1) return 1;
@@ -69,7 +69,7 @@ export function shareEValue(events: number, total: number, bound: number): numbe
   );
 }
 
-/** Null: a rate is at most `bound` per unit of exposure. */
+/** Null hypothesis: a rate is at most `bound` per unit of exposure. */
 export function rateEValue(events: number, exposure: number, bound: number): number {
   const rate = Math.max(bound, 1e-9);
   return eValueOf(
@@ -78,9 +78,9 @@ export function rateEValue(events: number, exposure: number, bound: number): num
 }
 
 /**
- * How many events of the base rate group 1 must have room for, so that a rate `detected` times the
- * other's would have been caught. The logarithm is a random walk: its drift over the distance that
- * is needed, less the quantile of its spread.
+ * How many events at the base rate group 1 needs exposure for, so that a rate `detected` times the
+ * other's would have been found. The logarithm is a random walk: its drift over the required
+ * distance, less the quantile of its spread.
  */
 export function wantedEvents(input: {
   readonly tolerated: number;
@@ -89,7 +89,7 @@ export function wantedEvents(input: {
   readonly odds: number;
   /** E-value at which the test halts. */
   readonly eHalt: number;
-  /** Probability of not catching it. */
+  /** Probability of missing it. */
   readonly miss: number;
 }): number {
   const { tolerated, odds, eHalt, miss } = input;
@@ -111,7 +111,10 @@ function logMean(logs: readonly number[]): number {
   return Math.min(700, top + Math.log(sum / logs.length));
 }
 
-/** Of the standard normal, for 0.5 < p < 1; Abramowitz and Stegun 26.2.23, error below 5e-4. */
+/**
+ * Quantile of the standard normal, for 0.5 < p < 1; Abramowitz and Stegun 26.2.23, error below
+ * 5e-4.
+ */
 function normalQuantile(p: number): number {
   const t = Math.sqrt(-2 * Math.log(1 - Math.max(p, 0.5)));
   const above = 2.515517 + t * (0.802853 + t * 0.010328);

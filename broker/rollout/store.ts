@@ -1,7 +1,7 @@
 /**
- * Memory of the controller, in `level`: one record for each rollout, what was counted of each
- * robot, and the audit log. A decision, its entries in the log and its counts are one atomic batch;
- * a decision is fsynced before anybody is told of it, mere counting is not.
+ * The controller's database, in `level`: one record for each rollout, the counts of each robot, and
+ * the audit log. A decision, its audit entries and its counts are one atomic batch. A decision is
+ * fsynced before it is published; mere counts are not.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -22,24 +22,24 @@ export interface Save {
   readonly run: RolloutRun;
   readonly marks?: ReadonlyMap<RobotId, CounterMark>;
   readonly audit?: readonly AuditEntry[];
-  /** Robots or people are about to be told: it must survive a power cut. */
+  /** True for a change that is about to be published: it must survive a power cut. */
   readonly isDecision: boolean;
 }
 
-/** What a controller needs of its memory. */
+/** The part of the store that the controller uses. */
 export interface RolloutStore {
   load(): Promise<Map<string, Saved>>;
   save(what: Save): Promise<void>;
   remove(rollout: string): Promise<void>;
-  /** @param after number of the last entry that was seen; 0 for none */
+  /** @param after number of the last entry that the caller has; 0 for none */
   history(rollout: string, after: number, limit: number): Promise<AuditEntry[]>;
   /** Terms up to this may have been used; kept over restarts. */
   raiseTermFloor(termFloor: number): Promise<void>;
-  /** Notes who we are, and says who had this store before. */
+  /** Records our name. @returns the process that used this store before */
   enter(self: string): Promise<string | null>;
 }
 
-/** Above every character that an id or a number may hold. */
+/** Above every character of an id or a number. */
 const END = '~';
 const SELF_KEY = 'self';
 const TERM_FLOOR_KEY = 'term-floor';
@@ -100,14 +100,14 @@ export class LevelRolloutStore implements RolloutStore {
   async history(rollout: string, after: number, limit: number): Promise<AuditEntry[]> {
     const entries: AuditEntry[] = [];
     const range = { gt: auditKey(rollout, after), lt: `audit/${rollout}/${END}`, limit };
-    // Written by this program from typed values, in one batch with the record that is checked.
+    // This program wrote it from typed values, in one batch with the record that is checked.
     for await (const text of this.#database.values(range)) {
       entries.push(JSON.parse(text as string) as AuditEntry);
     }
     return entries;
   }
 
-  /** Terms of the lease that may have been used by the broker that this was restored from. */
+  /** Terms of the lease that may have been used by the broker that this one was restored from. */
   async termFloor(): Promise<number> {
     const text = await this.#database.get(TERM_FLOOR_KEY);
     return typeof text === 'string' ? Number(text) : 0;
@@ -117,7 +117,9 @@ export class LevelRolloutStore implements RolloutStore {
     await this.#database.put(TERM_FLOOR_KEY, String(termFloor), { sync: true });
   }
 
-  /** Whoever had this store before may live on: another one goes on from a higher term. */
+  /**
+   * The process that used this store before may still run: a new name continues in a higher term.
+   */
   async becomeAnother(termFloor: number): Promise<void> {
     const floor = { type: 'put', key: TERM_FLOOR_KEY, value: String(termFloor) } as const;
     await this.#database.batch([{ type: 'del', key: SELF_KEY }, floor], { sync: true });
@@ -141,7 +143,7 @@ export class LevelRolloutStore implements RolloutStore {
     return marks;
   }
 
-  /** One damaged record must not keep the others from being led. */
+  /** A damaged record must not keep the other rollouts from being led. */
   #read<T>(key: string, read: () => T): T | null {
     try {
       return read();

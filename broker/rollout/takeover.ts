@@ -1,8 +1,7 @@
 /**
- * Takes a rollout over from a controller that is gone: what its last progress says becomes our
- * record. Counts that only the other store had are lost, so the wave proves itself anew; what
- * was opened stays open, what was halted stays halted.
- * Sans-I/O.
+ * Takes a rollout over from a controller that is gone: its last progress becomes our record. Counts
+ * that only the other store had are lost, so the wave has to prove itself again; what was opened
+ * stays open, what was halted stays halted. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -13,7 +12,7 @@ import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import type { RolloutStep } from './transitions.ts';
 
-/** Null when our own record is as new as what robots were told. */
+/** Null when our own record is as new as the published progress. */
 export function takeOver(
   run: RolloutRun | null,
   plan: RolloutPlan,
@@ -27,18 +26,18 @@ export function takeOver(
     ...own,
     status: progress.status,
     wave: progress.wave,
-    // Never below what robots were told; above it only when we had told it ourselves.
+    // Never below what was published; above it only when we had published that ourselves.
     threshold: progress.threshold,
     previous: isSameWave ? own.previous : Math.min(own.threshold, progress.threshold),
     recall: progress.recall || progress.status === 'rolling_back',
     reasons: progress.reasons,
     approved: progress.approved,
-    // Robots are not told of it: a person forces the wave here again, or its gate passes.
+    // Progress does not contain it: an operator forces the wave here again, or its gate passes.
     forced: [],
     noEffect: progress.no_effect,
     settled: progress.settled,
     pausedAtMs: null,
-    // Not told to robots: the waves prove themselves again when it goes on.
+    // Progress does not contain it: the waves prove themselves again when it continues.
     pausedFrom: 'rolling',
     waveOpenedAtMs: progress.wave_opened_at ?? progress.issued_at,
     soakSinceMs: null,
@@ -53,9 +52,9 @@ export function takeOver(
 }
 
 /**
- * The announcement says another release under the id of a record. Nothing that was true of the
- * release before is true of this one.
- * @returns null when the record is about the release that is announced
+ * The announcement has another release under the id of a record. Nothing that held for the former
+ * release holds for this one.
+ * @returns null when the record is about the announced release
  */
 export function beginAnew(
   run: RolloutRun,
@@ -77,8 +76,8 @@ export function beginAnew(
 const mayWiden = ({ status, withdrawn }: RolloutRun): boolean => status === 'rolling' && !withdrawn;
 
 /**
- * Pauses a rollout of a controller that has found itself to be an older copy. Nobody knows when the
- * copy was made, so the wave soaks anew.
+ * Pauses a rollout of a controller that runs on an older copy of its data. The age of the copy is
+ * unknown, so the wave soaks again.
  */
 export function pauseOlderCopy(run: RolloutRun, why: string, now: EpochMs): RolloutStep {
   if (!mayWiden(run)) return { run, audit: [], isNews: false };
@@ -89,13 +88,13 @@ export function pauseOlderCopy(run: RolloutRun, why: string, now: EpochMs): Roll
 }
 
 /**
- * Pauses a rollout that comes out of a backup. It may have been halted since, and its robots called
- * back; rolling on would take them forward again, so it waits for an operator. A rollout that was
- * over stays over, and a recall goes on: the lost broker told the robots to go back as well.
+ * Pauses a rollout of a restored backup. It may have been halted since, and its robots called back;
+ * rolling on would move them forward again, so it waits for an operator. A rollout that was over
+ * stays over, and a recall continues: the lost broker published it as well.
  */
 const RESTORE = 'restore';
 
-/** Null: it may go on as it is. */
+/** Null when it may continue as it is. */
 export function pauseRestored(
   before: RolloutRun,
   { backupAt, at }: { backupAt: string; at: string },
@@ -105,7 +104,7 @@ export function pauseRestored(
   const { run, audit } = obey(
     before,
     { command: 'pause', who: RESTORE, reason },
-    // Its soak stands still since the backup: the time between was watched by nobody here.
+    // Its soak has stood still since the backup: this controller did not watch the time between.
     { plan: null, now: Date.parse(backupAt) },
   );
   const [draft] = audit;

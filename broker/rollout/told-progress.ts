@@ -1,6 +1,6 @@
 /**
- * Progress as the carrier has it, of this controller or of one before it: the newest of each
- * rollout, with the keys that signed it. Sans-I/O.
+ * The newest progress of each rollout as the carrier holds it, from this controller or an earlier
+ * one, with the keys that signed it. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -19,7 +19,7 @@ export class ToldProgress {
   }
 
   /**
-   * @param isAnnounced those are never forgotten for want of room
+   * @param isAnnounced announced rollouts are never dropped for want of room
    * @throws DroverError ENVELOPE_*, PROGRESS_INVALID, FLEET_WRONG, ANNOUNCEMENT_AHEAD
    */
   take(

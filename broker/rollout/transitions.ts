@@ -1,11 +1,8 @@
 /**
- * Stages gate, widen and halt, as far as they are decisions: what one look at the fleet or one
- * change of the announcement makes of a rollout. Pure:
- * (run, event, context) -> (run, what to write into the audit log, whom to tell).
- *
- * It must never widen without a verdict that passed, never widen what was halted, and never let a
- * halt wait for anything.
- * Sans-I/O.
+ * Decides the stages gate, widen and halt: what a reconcile pass or a change of the announcement
+ * makes of a rollout: (run, event, context) -> (run, audit entries, whether to publish).
+ * It must never widen without a verdict that passed, never widen a halted rollout, and never let a
+ * halt wait for anything. Sans-I/O.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -53,7 +50,7 @@ export interface AuditDraft {
 export interface RolloutStep {
   readonly run: RolloutRun;
   readonly audit: readonly AuditDraft[];
-  /** Robots have to be told. */
+  /** Progress has to be published. */
   readonly isNews: boolean;
 }
 
@@ -61,7 +58,7 @@ export interface VerdictFacts {
   readonly plan: RolloutPlan;
   readonly members: readonly Member[];
   readonly attempts: Attempts;
-  /** Robots of the open wave that have ended it and can be counted no more. */
+  /** Robots of the open wave that have ended it and no longer count. */
   readonly spent: number;
   readonly verdict: GateVerdict;
   readonly now: EpochMs;
@@ -86,25 +83,26 @@ export function openFirst(
   const stage = stagesOf(plan)[0];
   if (!stage) throw new TypeError('openFirst: a rollout has a wave');
   const step = openWave(run, stage, { plan, members, now });
-  // Nothing came before it: a canary that had begun already is of this wave.
+  // Nothing came before: a canary that had begun already belongs to this wave.
   const base = { installed: 0, failed: 0, vanished: 0 };
   const opened = { ...step, run: { ...step.run, base } };
   if (run.auditSeq > 0) return opened;
   return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
 }
 
-/** First entry of the audit log of a rollout. */
+/** First audit entry of a rollout. */
 export function announcedBy({ manifest, rollout }: RolloutPlan, by: string): AuditDraft {
   const how = rollout.emergency ? ', as an emergency: everybody now' : '';
   return entry('announced', `${manifest.version} was announced${how}`, { by });
 }
 
 /**
- * It left the announcement, or came back. Robots join only what is announced: nothing to tell.
+ * The rollout left the announcement, or came back. Robots join only announced rollouts, so nothing
+ * is published.
  * @param more.by who signed the announcement
- * @param more.successor the rollout that says it takes its place
- * @param more.seq of the announcement; a carrier that lost what it kept may bring an older one,
- *   which says nothing of what was announced since
+ * @param more.successor the rollout that names itself as its replacement
+ * @param more.seq of the announcement; a carrier that lost its store may bring an older one, which
+ *   says nothing about what was announced since
  */
 export function withdraw(
   run: RolloutRun,
@@ -128,7 +126,7 @@ export function withdraw(
   };
 }
 
-/** One look at the fleet. */
+/** Steps a rollout by the verdict of one reconcile pass. */
 export function stepByVerdict(run: RolloutRun, input: VerdictFacts): RolloutStep {
   if (run.status === 'halted' || run.status === 'rolling_back') return stay(run);
   if (input.verdict.kind === 'halt') return halt(run, input);
@@ -145,7 +143,7 @@ function settle(step: RolloutStep, { plan, members }: VerdictFacts): RolloutStep
   const { run } = step;
   const isLast =
     stagesOf(plan).at(-1)?.wave === run.wave || !members.some(({ kind }) => kind === 'candidate');
-  // A person was to be asked: another publish must not take that away in silence.
+  // An operator was to be asked: another publish must not silently drop that.
   const isAsked = plan.rollout.approve_after.includes(run.wave) && !run.approved.includes(run.wave);
   const isOn = run.status === 'rolling' && !isAsked;
   const settled = isOn && isLast && isSettled(members, run.threshold);
@@ -175,8 +173,8 @@ function reopen(run: RolloutRun, { plan, members, now }: VerdictFacts): RolloutS
 }
 
 /**
- * A wave that never had robots enough that could take it reaches a little further; see waves.ts.
- * Those that took it count, wherever they are by now: their success must not widen the wave.
+ * Widens a wave that never had enough robots that could take the version; see waves.ts. Robots that
+ * took it count, wherever they are now: their success must not widen the wave.
  */
 function raise(run: RolloutRun, { plan, members, spent }: VerdictFacts): RolloutStep | null {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
@@ -203,11 +201,11 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   const at = stages.findIndex((one) => one.wave === run.wave);
   const next = stages[at + 1];
   if (isOver(run, members)) return endWithoutEffect(run, members, now);
-  // A person forced this wave: it goes on without a verdict, never against a halt.
+  // An operator forced this wave: it continues without a verdict, never against a halt.
   const isForced = run.forced.includes(run.wave);
   const isApproved = run.approved.includes(run.wave) || isForced;
-  // It has passed, and a person was told so. Reports that are only being gathered, and robots that
-  // came to the wave since, take nothing back: after the approval the gate is asked once more.
+  // The gate has passed, and the operator was notified. Reports that are still being gathered, and
+  // robots that joined the wave since, take nothing back: after the approval the gate runs again.
   if (run.waitsFor === 'approval' && !isApproved && !isDoubted(verdict)) return stay(run);
   if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
@@ -221,7 +219,7 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   return { ...step, audit: [endOf(run, verdict), ...step.audit] };
 }
 
-/** No robot is left that could take part, and none of those whose turn has come runs it. */
+/** No robot is left that could take part, and none whose turn has come runs the version. */
 function isOver(run: RolloutRun, members: readonly Member[]): boolean {
   if (members.length === 0) return false;
   const isOpen = members.some(
@@ -248,7 +246,7 @@ function unjudged(evidence: readonly MetricEvidence[]): string {
   return left.length === 0 ? '' : `; not judged: ${left.map((one) => names[one]).join(', ')}`;
 }
 
-/** The wave and its threshold stay: robots that come later take it wave by wave; see reopen. */
+/** The wave and its threshold stay: robots that come later take it wave by wave; see `reopen`. */
 function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): RolloutStep {
   const why = tellWhyNot(members);
   const next: RolloutRun = {
@@ -262,8 +260,8 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
 }
 
 /**
- * All that can take it have it and the gate has passed. What is left are robots that a person has
- * to mend: it is not complete without them, and holds up nothing else.
+ * Every robot that can take the version has it, and the gate has passed. Only robots that a person
+ * has to fix are left: the rollout is not complete without them, and delays nothing else.
  */
 function awaitMending(run: RolloutRun, { verdict, members }: VerdictFacts): RolloutStep {
   if (run.waitsFor === 'unable') return stay(run);
@@ -293,13 +291,13 @@ function waitOf(
   { verdict, attempts, now }: Pick<VerdictFacts, 'verdict' | 'attempts' | 'now'>,
 ): 'robots' | 'soak' | 'evidence' | 'unable' {
   if (attempts.cohort === 0 && attempts.unable.length > 0) return 'unable';
-  // Robots that came to the wave while it soaked have to end their update as well.
+  // Robots that joined the wave while it soaked have to end their update as well.
   const isUpdating = verdict.evidence.some((one) => one.metric === 'apply' && isHold(one));
   if (soakSinceMs === null || isUpdating) return 'robots';
   return now - soakSinceMs < soakS * 1000 ? 'soak' : 'evidence';
 }
 
-/** A metric cannot tell any more whether the new version is as good: harm may be on its way. */
+/** A metric can no longer tell whether the new version is as good: harm may be on its way. */
 const isDoubted = ({ evidence }: GateVerdict): boolean =>
   evidence.some((one) => one.metric !== 'apply' && isHold(one));
 
@@ -388,7 +386,7 @@ function halt(run: RolloutRun, { plan, verdict }: VerdictFacts): RolloutStep {
 
 /**
  * Stopped for good; with a recall the robots that took it go back. The recall stands for ever: the
- * status only says when the last robot that we know of has obeyed.
+ * status only says when the last known robot has obeyed.
  */
 export function stopped(run: RolloutRun, recall: boolean): RolloutRun {
   return recall

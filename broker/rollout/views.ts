@@ -1,6 +1,6 @@
 /**
- * The rollouts that are announced, with what the fleet has made of each so far, and what is left to
- * say of one that is announced no more. Sans-I/O.
+ * The API's view of announced rollouts, with their progress in the fleet so far, and of rollouts
+ * that are not announced any more. Sans-I/O.
  */
 
 import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
@@ -31,30 +31,30 @@ export interface RolloutView {
   readonly threshold: number | null;
   readonly reasons: readonly string[];
   readonly announced: boolean;
-  /** False when this broker has no trust file and shows what it carries unchecked. */
+  /** False when this broker has no trust file and shows unverified announcements. */
   readonly verified: boolean;
   readonly robots: {
     readonly targeted: number;
     readonly running: number;
-    /** Ran it because of this rollout and run a higher version by now. */
+    /** Ran the version because of this rollout and run a higher one now. */
     readonly went_on: number;
     readonly in_progress: number;
     readonly failed: number;
     readonly waiting: number;
-    /** Had it and gave it back. */
+    /** Had the version and went back. */
     readonly recalled: number;
     /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE, LOG_PROOF_*. */
     readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
   };
   /** Documents that were published with it: GET /rollouts/ID/KIND. */
   readonly attachments: readonly Attachment[];
-  /** Set when the manifest cannot be read. */
+  /** Set when the manifest cannot be parsed. */
   readonly error: Problem | null;
-  /** What an engine of somebody else holds of its chunks; absent where they are in our own store. */
+  /** Which of its chunks an external engine holds; absent when they are in our own store. */
   readonly store?: StoreView;
 }
 
-/** The waves of an emergency: it replaces those that were announced. */
+/** The wave of an emergency: it replaces the announced ones. */
 const EVERYBODY: Rollout['waves'] = [{ percent: 100, soak_s: 0 }];
 
 export function describeRollouts(input: {
@@ -96,8 +96,8 @@ export function describeRollouts(input: {
 }
 
 /**
- * A rollout that only the controller's record knows. Its rules went with the announcement, so
- * nobody waits for it any more, and of the robots only those count that it has reached.
+ * A rollout that only the controller's record knows. Its rules went with the announcement, so no
+ * robot is waited for, and only the robots that it has reached count.
  */
 export function describeEnded(
   id: string,
@@ -144,7 +144,7 @@ function count(classes: readonly Class[]): RolloutView['robots'] {
   for (const { why } of classes) if (why) excluded[why] = (excluded[why] ?? 0) + 1;
   const { RUNS_IT: alike = 0, ...others } = excluded;
   return {
-    // Robots of another arch are not those that a bundle is for.
+    // A bundle does not target robots of another arch.
     targeted: classes.length - (excluded.ARCH_WRONG ?? 0),
     running: number('installed') + alike,
     went_on: number('went_on'),

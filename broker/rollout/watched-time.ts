@@ -1,8 +1,8 @@
 /**
- * The time that a rollout was watched. A soak is evidence of hours in which somebody looked, so a
- * clock that is put right, an appliance whose clock begins in 1970 and a broker that was off must
- * neither end one early nor draw it out: what the wall clock does beyond the time that passed moves
- * the times of a record along. Sans-I/O.
+ * Computes the time for which a rollout was watched. A soak is evidence only for hours in which a
+ * controller ran. So a clock that is corrected, an appliance whose clock starts in 1970 and a
+ * broker that was off must neither end a soak early nor lengthen it: what the wall clock moves
+ * beyond the elapsed time moves the times of a record along. Sans-I/O.
  */
 
 import { formatDurationMs } from '../../shared/base/durations.ts';
@@ -11,30 +11,32 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { RolloutRun } from './record.ts';
 import type { RolloutStep } from './transitions.ts';
 
-/** When a rollout was looked at last: by the wall clock, and by the clock of this process. */
+/** When a rollout was reconciled last: by the wall clock and by the monotonic clock. */
 export interface Moment {
-  /** 0 when that is not known. */
+  /** 0 when unknown. */
   readonly now: EpochMs;
-  /** Null when another process looked. */
+  /** Null when another process did it. */
   readonly mono: MonoMs | null;
 }
 
-/** Milliseconds that nobody watched; negative when the clock was put back, 0 for none to speak of. */
+/** Milliseconds that were not watched; negative when the clock was set back, 0 when negligible. */
 export function unwatchedMs(last: Moment, at: { now: EpochMs; mono: MonoMs }): number {
   if (last.now === 0) return 0;
   const passed = last.mono === null ? 0 : at.mono - last.mono;
-  const step = Math.round(at.now - last.now - passed); // the clock of a process has fractions
+  const step = Math.round(at.now - last.now - passed); // a monotonic clock has fractions
   return Math.abs(step) < LIMITS.clockStepMsMin ? 0 : step;
 }
 
-/** A record that is kept for its time alone, so that a start knows until when it was watched. */
+/**
+ * True when a record is due to be saved only for its time: a start then knows when it was watched.
+ */
 export const isTimeDue = (run: RolloutRun, now: EpochMs): boolean =>
   isOn(run) && Math.abs(now - run.watchedAtMs) >= LIMITS.watchedSaveMs;
 
 const isOn = ({ status, withdrawn }: RolloutRun): boolean =>
   (status === 'rolling' || status === 'paused') && !withdrawn;
 
-/** A record whose soak, pause and batches go on from where they were. */
+/** A record whose soak, pause and batches continue from where they were. */
 export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
   const move = (at: EpochMs): EpochMs => Math.max(0, at + byMs);
   const moveSome = (at: EpochMs | null): EpochMs | null => (at === null ? null : move(at));

@@ -1,6 +1,6 @@
 /**
- * Decides how far a wave opens: the share that was announced, raised until it has robots enough to
- * tell anything. Sans-I/O. A threshold never falls, because robots that were let in stay in.
+ * Decides how far a wave opens: the announced share, raised until it has enough robots to prove
+ * anything. A threshold never falls, because robots that were let in stay in. Sans-I/O.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -10,7 +10,7 @@ export interface WaveInput {
   readonly members: readonly Member[];
   /** 0 to 1, as announced. */
   readonly share: number;
-  /** Of the wave before; 0 for the first. */
+  /** Threshold of the wave before; 0 for the first. */
   readonly previous: number;
   readonly minCanaries: number;
 }
@@ -19,9 +19,9 @@ export interface WaveInput {
 const STEP = 2 ** -53;
 
 /**
- * Reaches over the first `minCanaries` robots that are new in this wave and can answer. Robots that
- * are away are stepped over only so far: a site whose robots are mostly off must not open half of
- * its fleet to find one that is on.
+ * Opens over the first `minCanaries` robots that are new in this wave and online. Robots that are
+ * offline are skipped only to a bound: a site whose robots are mostly off must not open half of its
+ * fleet to find one that is on.
  */
 export function planThreshold({ members, share, previous, minCanaries }: WaveInput): number {
   const floor = Math.max(share, previous);
@@ -36,7 +36,7 @@ export function planThreshold({ members, share, previous, minCanaries }: WaveInp
   return Math.min(1, last.fraction + STEP);
 }
 
-/** False when every robot that could still take the version has its turn already. */
+/** False when every robot that could still take the version already has its turn. */
 export function somebodyIsLeft(members: readonly Member[], threshold: number): boolean {
   return members.some(
     (one) =>
@@ -45,13 +45,13 @@ export function somebodyIsLeft(members: readonly Member[], threshold: number): b
 }
 
 /**
- * Explicit canaries have come before, whatever their fraction. Who may still come is in the order
- * like one that is away: a wave that was opened past it would let it in without a gate.
+ * Explicit canaries have come before, whatever their fraction. A robot that may still come has its
+ * place like one that is offline: a wave opened past it would let it in without a gate.
  */
 const isInOrder = (one: Member): boolean =>
   !one.isCanary && (mayCome(one) || (one.kind !== 'excluded' && one.kind !== 'recalled'));
 const canAnswer = (one: Member): boolean =>
   !mayCome(one) && (one.online || one.kind !== 'candidate');
 
-/** It takes the version once it is mended, or once a stepping stone has brought it there. */
+/** It takes the version once it is fixed, or once another rollout has updated it far enough. */
 const mayCome = (one: Member): boolean => one.isComing || isUnable(one);

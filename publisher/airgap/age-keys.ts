@@ -1,7 +1,7 @@
 /**
- * Keys of the age format, which seal a file for the sites that may read it: a recipient (`age1…`) is
- * public, an identity (`AGE-SECRET-KEY-1…`) stays at the site. They sign nothing and no robot knows
- * them.
+ * Keys of the age format, which encrypt a file for the sites that may read it: a recipient
+ * (`age1…`) is public, an identity (`AGE-SECRET-KEY-1…`) stays at the site. They sign nothing, and
+ * robots do not know them.
  */
 
 import type { Decrypter, Encrypter } from 'age-encryption';
@@ -10,7 +10,7 @@ import { printable } from '../../shared/base/printable.ts';
 import { readSecret } from '../../shared/io/cli.ts';
 import { assertPathsFree, warnIfOpen, writePair, type KeyPaths } from '../../shared/io/key-file.ts';
 
-/** Loaded where a file is sealed or opened, so that other commands do not pay for it. */
+/** Loaded only where a file is encrypted or decrypted: other commands start faster. */
 const loadAge = async () => await import('age-encryption');
 
 /** `NAME.agekey` and `NAME.agepub`. */
@@ -20,7 +20,7 @@ export function agePaths(out: string): KeyPaths {
 }
 
 /**
- * A new identity, in the form of age-keygen.
+ * Makes a new identity, in the form of age-keygen.
  * @returns its recipient; null in a dry run, which throws the key away
  * @throws DroverError FILE_EXISTS, FILE_UNREADABLE
  */
@@ -36,7 +36,7 @@ export async function writeAgeKey(out: string, dryRun: boolean): Promise<string 
   return recipient;
 }
 
-/** @param words of `--to` @throws DroverError USAGE */
+/** @param words the values of `--to` @throws DroverError USAGE */
 export async function encrypterFor(words: readonly string[]): Promise<Encrypter> {
   const { Encrypter: Make } = await loadAge();
   const encrypter = new Make();
@@ -77,7 +77,8 @@ export async function decrypterFor(
       try {
         decrypter.addIdentity(identity);
       } catch {
-        throw invalid('not an identity (want AGE-SECRET-KEY-1…)'); // its text is a secret
+        // the text is a secret, so it is not shown
+        throw invalid('not an identity (want AGE-SECRET-KEY-1…)');
       }
     }
   }

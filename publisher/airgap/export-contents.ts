@@ -1,4 +1,7 @@
-/** A verified bundle as members of an export: each part with its size and hash, read when written. */
+/**
+ * Turns a verified bundle into members of an export: each part with its size and hash, read when it
+ * is written.
+ */
 
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +26,7 @@ export function contentOf(name: string, bytes: Uint8Array): Content {
 }
 
 /**
- * @param at which bundle of the export it is
+ * @param at number of the bundle in the export
  * @throws DroverError of the bundle, its signatures and its payload
  */
 export async function bundleContents(

@@ -1,7 +1,7 @@
 /**
- * The stage `export`: signed bundles and what is announced become one file for a stick. Everything
- * in it was verified as the site will verify it, so that nobody carries a stick in vain; nothing
- * appears under the name before it is whole.
+ * The stage `export`: signed bundles and the announcement become one file for a USB stick.
+ * Everything in it is verified as the site will verify it, so that no useless stick is carried. The
+ * file gets its name only when it is complete.
  */
 
 import type { Encrypter } from 'age-encryption';
@@ -39,17 +39,17 @@ import { writeParcel, type Content } from './parcel-writer.ts';
 
 export interface ExportJob {
   readonly folders: readonly string[];
-  /** Null: only the folders, and no announcement. */
+  /** Null to export only the folders, without an announcement. */
   readonly broker: BrokerLinkOptions | null;
   /** Only these announced rollouts; empty for all that were not stopped. */
   readonly rollouts: readonly string[];
   readonly trust: TrustRoot;
   readonly trustBytes: Uint8Array;
-  /** Keys that sign the index; none leaves it unsigned. */
+  /** Keys that sign the index; without any the index is unsigned. */
   readonly signers: readonly Signer[];
   readonly out: string;
   readonly split: number | null;
-  /** Recipients that alone can read the file; empty for anybody. */
+  /** Recipients that alone can read the file; empty for a file that is not encrypted. */
   readonly recipients: readonly string[];
   readonly dryRun: boolean;
   readonly output: Output;
@@ -62,11 +62,11 @@ export interface Exported {
   readonly announcement: Announcement | null;
   readonly left: ExportChoice['left'];
   readonly bytes: number;
-  /** Names of the files; what they would be in a dry run. */
+  /** Names of the files; in a dry run the names that they would have. */
   readonly parts: readonly string[];
 }
 
-/** @throws DroverError of any step; nothing is left behind then */
+/** @throws DroverError of any step; no file is left behind then */
 export async function exportParcel(job: ExportJob): Promise<Exported> {
   if (job.signers.length > 0) assertKeysSatisfy(job.signers, 'rollout', job.trust);
   // Before gigabytes are fetched: a recipient may be mistyped.
@@ -89,13 +89,13 @@ interface Announced {
   readonly left: ExportChoice['left'];
 }
 
-/** Adds to `bundles` what is announced and does not stand in a folder already. */
+/** Adds announced bundles to `bundles`, except those that a folder already has. */
 async function takeAnnounced(job: ExportJob, bundles: Bundle[], work: string): Promise<Announced> {
   const link = await BrokerLink.open(job.broker as BrokerLinkOptions, job.log);
   try {
     const { bytes, statuses } = await readBoard(link, job);
     const announcement = openAnnouncement(bytes, job.trust);
-    assertFresh(announcement, 0, Date.now()); // no site would take it
+    assertFresh(announcement, 0, Date.now()); // no site would accept it
     const { taken, left } = chooseRollouts(announcement, statuses, job.rollouts);
     const wanted = new Map(taken.map((one) => [bundleKey(one.manifest), one]));
     for (const { manifest, manifestBytes } of bundles) {
@@ -135,7 +135,7 @@ async function readBoard(link: BrokerLink, job: ExportJob) {
 interface Gathered {
   readonly bundles: readonly Bundle[];
   readonly announced: Announced | null;
-  /** Null: anybody who has the file can read it. */
+  /** Null for a file that is not encrypted. */
   readonly encrypter: Encrypter | null;
 }
 

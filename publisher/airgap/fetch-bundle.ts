@@ -1,7 +1,7 @@
 /**
- * Makes a bundle folder again out of what a broker holds: the manifest and signatures of a rollout
- * and its files, chunk by chunk, each known by its hash. Whether the whole is what a release
- * key signed is asked afterwards, as of any folder.
+ * Makes a bundle folder from what a broker holds: the manifest and signatures of a rollout, and its
+ * files chunk by chunk, each checked by its hash. The caller verifies the release signatures
+ * afterwards, as for any folder.
  */
 
 import { mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
@@ -35,7 +35,7 @@ import type { Meter } from '../transfer/progress-meter.ts';
 export interface FetchJob {
   readonly link: BrokerLink;
   readonly rollout: Rollout;
-  /** Made here, with its parents. */
+  /** Created here, with its parents. */
   readonly folder: string;
   readonly meter: (label: string, bytesTotal: number) => Meter;
   readonly log: Log;
@@ -65,7 +65,7 @@ export async function fetchBundle({ link, rollout, folder, meter, log }: FetchJo
     };
     for (const artifact of rollout.artifacts) {
       const part = partOf(artifact, manifest);
-      if (part === null) continue; // a delta that the manifest does not name: no robot takes it
+      if (part === null) continue; // the manifest does not name this delta: no robot would take it
       await fetchOne(artifact, part);
     }
     for (const attached of rollout.attachments) {

@@ -1,7 +1,7 @@
 /**
- * The stage `import`: a file from a stick becomes chunks and an announcement of this site. All of
- * it is verified before anything is published. Then either what the cloud announced is put up as
- * it is, or the site announces the bundles with a key of its own, as `publish` does.
+ * The stage `import`: a file from a USB stick becomes chunks and an announcement of this site. All
+ * of it is verified before anything is published. Then either the announcement of the cloud is
+ * published unchanged, or the site announces the bundles with a key of its own, as `publish` does.
  */
 
 import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
@@ -43,9 +43,9 @@ export interface ImportJob extends Omit<
   'bundle' | 'journalPath' | 'rolloutId' | 'imported'
 > {
   readonly file: string;
-  /** Files with the age identities of this site, for a file that is encrypted. */
+  /** Files with the age identities of this site, for an encrypted file. */
   readonly identities: readonly string[];
-  /** Where bundle folders are kept at this site. */
+  /** Where the site keeps its bundle folders. */
   readonly into: string;
 }
 
@@ -53,7 +53,7 @@ export interface ImportedBundle {
   readonly folder: string;
   readonly name: string;
   readonly version: string;
-  /** Of the site's own announcement; null where that of the cloud was put up, or none. */
+  /** Of the site's own announcement; null when that of the cloud was published, or none. */
   readonly rollout: string | null;
   /** Null in a dry run. */
   readonly published: Published | null;
@@ -61,10 +61,10 @@ export interface ImportedBundle {
 
 export interface Imported {
   readonly index: ParcelIndex;
-  /** Whether somebody whom the site trusts has signed which file is newer. */
+  /** True when a key that the site trusts signed the order of the files. */
   readonly isProven: boolean;
   readonly mode: 'republished' | 'announced' | 'uploaded';
-  /** The site had announced all of it before: only missing chunks were added. */
+  /** Everything was announced before: only missing chunks were added. */
   readonly wasThere: boolean;
   readonly bundles: readonly ImportedBundle[];
 }
@@ -142,7 +142,7 @@ async function readCurrent(job: ImportJob): Promise<Uint8Array | null> {
 
 async function readSmall(job: ImportJob, reader: ParcelReader, isResigned: boolean) {
   const trust = reader.member(TRUST_MEMBER);
-  if (trust) await reader.read(trust); // what it says is not believed: the site has its own
+  if (trust) await reader.read(trust); // the root in the file is not used: the site has its own
   const member = reader.member(ANNOUNCEMENT_MEMBER);
   const bytes = member ? await reader.read(member) : null;
   const site = { trust: job.trust, isResigned, now: Date.now() };
@@ -187,7 +187,7 @@ interface Cloud {
   readonly current: Uint8Array | null;
 }
 
-/** Chunks as the cloud cut them, and then its announcement to the letter. */
+/** Publishes the chunks as the cloud cut them, and then its announcement, byte for byte. */
 async function republish(
   job: ImportJob,
   unpacked: readonly Unpacked[],
@@ -258,7 +258,7 @@ function ownJob(job: ImportJob, { at, verified }: Unpacked) {
   const { name, version } = verified.manifest;
   const digest = Number.parseInt(sha256Hex(verified.manifestBytes).slice(0, 8), 16) / 2 ** 32;
   const rolloutId = rolloutIdFor(name, version, () => digest);
-  // A person decided about it where the file was made; the forecast is of this site's robots.
+  // An operator decided about it where the file was made; the forecast is about this site's robots.
   return {
     ...job,
     journalPath: join(at, JOURNAL_FILE),

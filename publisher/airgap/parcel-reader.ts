@@ -1,8 +1,8 @@
 /**
- * Reads a parcel without believing it: its length is the one that its index asks for, each header
- * is the one that has to stand there, each member hashes to what the index says, and what is
- * between them is zeroes. A large member is read as a stream; its last piece is handed out before
- * its hash is known, so nothing of it counts until the reading has ended without an error.
+ * Reads a parcel and verifies it: its length is what the index requires, each header is exactly the
+ * expected one, each member has the hash of the index, and the padding is zeroes. A large member is
+ * a stream whose last piece comes before its hash is known, so nothing of it counts until the
+ * stream has ended without an error.
  */
 
 import { bytesEqual, concatBytes } from '../../shared/crypto/bytes.ts';
@@ -54,7 +54,7 @@ export class ParcelReader {
     return await ParcelReader.over(await PartsReader.open(path), kind, role);
   }
 
-  /** As `open`; the file is closed with this reader, and when there is none. */
+  /** Like `open`; the reader closes the file, also when this fails. */
   static async over(file: PartsReader, kind: ParcelKind, role: KeyRole): Promise<ParcelReader> {
     try {
       const indexBytes = await readIndex(file, kind);
@@ -82,7 +82,7 @@ export class ParcelReader {
     return this.index.members.find((one) => one.name === name) ?? null;
   }
 
-  /** A member as it streams by. @throws DroverError PARCEL_DAMAGED, PARCEL_TRUNCATED */
+  /** A member as a stream. @throws DroverError PARCEL_DAMAGED, PARCEL_TRUNCATED */
   async *pieces(member: ParcelMember): AsyncGenerator<Uint8Array> {
     const { name, size, sha256 } = member;
     const start = this.#starts.get(name) ?? 0;
@@ -104,7 +104,7 @@ export class ParcelReader {
     await assertStands(this.#file, start + BLOCK_BYTES + size, padding);
   }
 
-  /** A member that its index bounds to a few MiB. @throws DroverError as `pieces` */
+  /** A member of at most a few MiB, as its index bounds it. @throws DroverError as `pieces` */
   async read(member: ParcelMember): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     for await (const piece of this.pieces(member)) pieces.push(piece);

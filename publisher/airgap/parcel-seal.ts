@@ -1,7 +1,7 @@
 /**
- * A seal around a parcel: the whole file inside age encryption, so that a stick that is lost tells
- * nobody more than its size. What is inside is verified as ever: a seal says nothing about who made
- * it. At the site it is opened into a file without a name, which is gone with the process.
+ * Encrypts a whole parcel with age, so that a lost stick reveals only its size. The content is
+ * verified as ever: encryption does not prove who made it. At the site it is decrypted into a file
+ * without a name, which is gone with the process.
  */
 
 import type { Decrypter, Encrypter } from 'age-encryption';
@@ -16,17 +16,17 @@ import { PartsReader, writeFailure } from '../transfer/file-parts.ts';
 import { isCutShort, type SealedKind } from './seal-cut.ts';
 
 export interface ParcelSeal {
-  /** Bytes of the file for so many bytes of content. */
+  /** Size in bytes of the encrypted file for a content of that size. */
   sizeOf(plainBytes: number): number;
-  /** Once: the sealed bytes of these pieces. Their failure comes out of it. */
+  /** The encrypted bytes of these pieces; call once. A failure of the pieces is passed on. */
   around(pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
 }
 
 export async function openSeal(encrypter: Encrypter): Promise<ParcelSeal> {
   let start: (pieces: AsyncIterator<Uint8Array>) => void = () => undefined;
   const started = new Promise<AsyncIterator<Uint8Array>>((resolve) => (start = resolve));
-  // age tells how much it adds only for a stream, and asks that stream for bytes at once. So the
-  // stream gives none until there is something to seal.
+  // age says how much it adds only for a stream, and reads from that stream at once. So the stream
+  // gives nothing before there is something to encrypt.
   const plain = new ReadableStream<Uint8Array>({
     pull: async (to) => {
       const next = await (await started).next();
@@ -47,7 +47,7 @@ export async function openSeal(encrypter: Encrypter): Promise<ParcelSeal> {
 
 const MAGIC = 'age-encryption.org/v1\n';
 
-/** As a file begins that is sealed; its text form (armor) is not taken. */
+/** Checks the first bytes of a file; the text form of age (armor) is not accepted. */
 export async function isSealed(file: PartsReader): Promise<boolean> {
   const start = await file.read(0, MAGIC.length);
   return Buffer.from(start).toString('latin1') === MAGIC;
@@ -122,7 +122,7 @@ async function* decrypted(file: PartsReader, decrypter: Decrypter): AsyncGenerat
   }
 }
 
-/** age says in words alone what was wrong. */
+/** age describes its errors only by text. */
 function unsealFailure(cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
   const why = cause instanceof Error ? cause.message : String(cause);

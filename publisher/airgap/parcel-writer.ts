@@ -1,7 +1,7 @@
 /**
- * Writes a parcel: index, SHA256SUMS, then each member as a stream. What a member holds is hashed
- * once more while it is written, so that a file that changed since it was planned ends the writing
- * and not a robot's patience. Nothing appears under the name before all of it is on the disk.
+ * Writes a parcel: index, SHA256SUMS, then each member as a stream. A member is hashed again while
+ * it is written, so that a file which changed since the planning fails here and not on a robot. The
+ * parcel gets its name only when all of it is on the disk.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -26,29 +26,29 @@ export interface Content {
 
 export interface ParcelJob {
   readonly out: string;
-  /** Bytes of one part at most; null for one file. */
+  /** Largest size of one part in bytes; null for one file. */
   readonly split: number | null;
   readonly kind: ParcelKind;
-  /** As it stands in the file, signed or not. */
+  /** The bytes of the index, signed or not. */
   readonly index: Uint8Array;
   readonly contents: readonly Content[];
-  /** Null: anybody who has the file can read it. */
+  /** Null for a file that is not encrypted. */
   readonly seal: ParcelSeal | null;
-  /** Says how large it would be, and writes nothing. */
+  /** Computes the size and writes nothing. */
   readonly dryRun: boolean;
   readonly meter: (bytesTotal: number) => Meter;
 }
 
 export interface WrittenParcel {
-  /** Names of the files, one unless it was split; what they would be in a dry run. */
+  /** Names of the files, one unless it was split; in a dry run the names that they would have. */
   readonly parts: readonly string[];
-  /** Of all parts, as they are on the disk. */
+  /** Size of all parts on the disk. */
   readonly bytes: number;
 }
 
 /**
  * @throws DroverError FILE_EXISTS, DISK_FULL, FILE_TOO_LARGE, FILE_UNREADABLE,
- *   PAYLOAD_HASH_MISMATCH; nothing is left behind then
+ *   PAYLOAD_HASH_MISMATCH; no file is left behind then
  */
 export async function writeParcel(job: ParcelJob): Promise<WrittenParcel> {
   const members = job.contents.map(({ member }) => member);

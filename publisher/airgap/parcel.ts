@@ -1,9 +1,9 @@
 /**
- * A parcel: one file that carries bundles over an air gap. A tar whose first file is the index
- * (what the others are, with sizes and hashes) and whose second is SHA256SUMS, for people with
- * `sha256sum -c`. Every byte of it follows from the index and the files, so a reader notices each
- * one that is changed, missing or too many. Who says so is another question: the index may be
- * signed, and what is inside has signatures of its own. Sans-I/O.
+ * The format of a parcel: one file that carries bundles over an air gap. It is a tar whose first
+ * file is the index (names, sizes and hashes of the others) and whose second is SHA256SUMS, for
+ * people with `sha256sum -c`. The index and the files determine every byte, so a reader notices
+ * each one that is changed, missing or added. The index may be signed, and the content has
+ * signatures of its own. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -75,7 +75,10 @@ export type ParcelIndex = z.output<typeof indexSchema>;
 /** As written: the instant is text. */
 export type ParcelIndexFields = z.input<typeof indexSchema>;
 
-/** Whether a key that this reader trusts has signed the index. */
+/**
+ * `trusted`: a key that this reader trusts has signed the index; `stranger`: another key; `nobody`:
+ * none.
+ */
 export type Authority = 'trusted' | 'stranger' | 'nobody';
 
 const KIND = {
@@ -85,7 +88,7 @@ const KIND = {
   code: 'PARCEL_INVALID',
 } as const;
 
-/** @param signers none for an index that nobody signs */
+/** @param signers none for an unsigned index */
 export async function encodeIndex(
   fields: ParcelIndexFields,
   signers: readonly Signer[],
@@ -98,7 +101,7 @@ export async function encodeIndex(
 
 /**
  * [P-13.4]
- * @param role whose signature counts
+ * @param role the role whose signature counts
  * @throws DroverError PARCEL_INVALID, DOCUMENT_TOO_LARGE, ENVELOPE_*
  */
 export function openIndex(
@@ -131,7 +134,9 @@ const NO_INDEX: ReadonlySet<string> = new Set([
   'BUNDLE_INCOMPLETE',
 ]);
 
-/** An index with one wrong byte has one code, whether it is no JSON or a size that cannot be. */
+/**
+ * An index with one wrong byte has one code, whether it is invalid JSON or has an impossible size.
+ */
 function readAs<T>(read: () => T): T {
   try {
     return read();
@@ -143,7 +148,7 @@ function readAs<T>(read: () => T): T {
 
 const BUNDLE_MEMBER = /^bundles\/(0|[1-9]\d?)\/(.+)$/;
 
-/** Where a file of a bundle belongs; null for a name of another kind. */
+/** Where a file of a bundle belongs; null for another kind of name. */
 export function bundlePartOf(name: string): { at: number; part: string } | null {
   const [, at, part] = BUNDLE_MEMBER.exec(name) ?? [];
   return at === undefined || part === undefined ? null : { at: Number(at), part };
@@ -172,7 +177,7 @@ function boundOf(name: string): number | null {
   return name === ANNOUNCEMENT_MEMBER ? LIMITS.controlMessageBytesMax : null;
 }
 
-/** What `sha256sum` would print of the index and of each member. */
+/** The output of `sha256sum` for the index and each member. */
 export function sumsOf(
   kind: ParcelKind,
   index: Uint8Array,

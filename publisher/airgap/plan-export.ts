@@ -1,7 +1,6 @@
 /**
- * Decides what an export takes of what is announced, and what its index says. A rollout that
- * was stopped goes to no site by itself: there it would begin anew.
- * Sans-I/O.
+ * Decides which announced rollouts an export takes, and the content of its index. A stopped rollout
+ * is exported only on request: at a site it would begin again. Sans-I/O.
  */
 
 import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
@@ -44,10 +43,10 @@ export function chooseRollouts(
   };
 }
 
-/** Two rollouts of one bundle carry it once. */
+/** Two rollouts of one bundle share one copy of it. */
 export const bundleKey = (manifestBytes: Uint8Array): string => bytesToBase64(manifestBytes);
 
-/** The order of exports is that of the announcements in them, else that of time. */
+/** The `seq` of exports follows their announcements, else the time. */
 export function exportIndex(input: {
   readonly fleet: string;
   readonly announcement: Announcement | null;

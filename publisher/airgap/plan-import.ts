@@ -1,7 +1,7 @@
 /**
- * Decides whether an export may come in: in which order it stands to what the site has, and
- * whether its announcement and its bundles belong together. Sans-I/O. What a stick claims without a
- * signature can delay a site by a day and never more.
+ * Decides whether an export may be imported: its order relative to what the site has, and whether
+ * its announcement and its bundles belong together. A claim of a stick without a signature can
+ * delay a site by a day and no longer. Sans-I/O.
  */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -23,7 +23,7 @@ import { bundleKey } from './plan-export.ts';
 
 /**
  * The announcement of the file, when a key that the site trusts signed it; null when the site signs
- * its own and knows none of its keys.
+ * its own and knows none of the keys.
  * @param isResigned the site announces with a key of its own
  * @throws DroverError ENVELOPE_*, FLEET_WRONG, ANNOUNCEMENT_*, PARCEL_DAMAGED
  */
@@ -47,8 +47,9 @@ export function judgeAnnouncement(
 }
 
 /**
- * The lowest seq that may still come in.
- * @param signers keys of the site's own; what they signed counts only for files that went into it
+ * The lowest seq that may still be imported.
+ * @param signers the site's own keys; what they signed counts only for files that were imported
+ *   into it
  */
 export function importFloor(
   current: Uint8Array | null,
@@ -57,7 +58,7 @@ export function importFloor(
 ): number {
   if (current === null) return 0;
   const announcement = openAnnouncement(current, trust);
-  // What is put up as it is has to follow what robots of this site have accepted already.
+  // An announcement that is published unchanged must follow what robots of this site have accepted.
   if (signers.length === 0) return announcement.seq;
   if (announcement.imported !== undefined) return announcement.imported.seq;
   const own = signers.map(({ publicKey }) => keyIdOf(publicKey));
@@ -65,13 +66,13 @@ export function importFloor(
   return isOwn ? 0 : announcement.seq;
 }
 
-/** The newest file that went into what is announced; null where it came from none. */
+/** The newest file behind the current announcement; null when none is. */
 export const newestTaken = (current: Uint8Array | null, trust: TrustRoot): number | null =>
   current && (openAnnouncement(current, trust).imported?.seq ?? null);
 
 /**
- * The floor of files, after a rotation of keys. It is kept, so that no file older than the newest
- * can come in again; but what a replaced key said of it counts no further than now.
+ * The floor of imports after a rotation of keys. It is kept, so that no older file can be imported
+ * again; but a floor that a replaced key signed counts no further than now.
  * @param current the announcement that is replaced, signed under the root before
  */
 export function importedAfterRotation(
@@ -97,7 +98,7 @@ export function assertOrder(
     throw new DroverError('FLEET_WRONG', `import file: it is for another fleet (${fleets})`);
   }
   if (index.seq < floor && taken !== null && index.seq >= taken) {
-    // It is no file that is newer, but what the site itself has announced since.
+    // Not a newer file, but an announcement of the site itself.
     throw new DroverError(
       'PARCEL_OLD',
       `import file: this site announces with a key of its own, and did so later (got seq ${index.seq}, want at least ${floor})`,

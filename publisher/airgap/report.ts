@@ -1,7 +1,7 @@
 /**
- * Carries what the robots of a site say over an air gap: read from the site's broker into one file,
- * and from the file to a broker that cannot hear them. Who is online is never carried: nobody there
- * can know it.
+ * Carries the reports of a site's robots over an air gap: from the site's broker into one file, and
+ * from the file to a broker that cannot receive them. Presence is never carried: nobody there can
+ * know it.
  */
 
 import { stat } from 'node:fs/promises';
@@ -37,7 +37,7 @@ export interface ReportExport {
 }
 
 /**
- * @returns of how many robots it tells
+ * @returns the number of robots in the report
  * @throws DroverError ENVELOPE_KEY_UNKNOWN, BROKER_UNREACHABLE, ACCESS_DENIED, FILE_EXISTS,
  *   FILE_UNREADABLE
  */
@@ -60,7 +60,7 @@ export async function exportReport(job: ReportExport): Promise<number> {
 export interface ReportImport {
   readonly file: string;
   readonly trust: TrustRoot;
-  /** Null: it is read and shown, and goes nowhere. */
+  /** Null to read and show the report without publishing it. */
   readonly broker: BrokerLinkOptions | null;
   readonly dryRun: boolean;
   readonly log: Log;
@@ -115,7 +115,7 @@ function isState(payload: Uint8Array, log: Log): boolean {
 }
 
 async function assertSize(file: string): Promise<void> {
-  const found = await stat(file).catch(() => null); // readInput tells an absent one better
+  const found = await stat(file).catch(() => null); // readInput reports an absent file better
   if (!found || found.size <= LIMITS.siteReportBytesMax) return;
   const sizes = `(got ${found.size}, want at most ${LIMITS.siteReportBytesMax} bytes)`;
   throw new DroverError('REPORT_INVALID', `read report ${file}: too large ${sizes}`);

@@ -1,10 +1,9 @@
 /**
- * Report of a site, as `drover report export` carries it back: the last words of its robots, each
- * as the robot said it, under one signature of the site's rollout key. Sans-I/O.
- *
- * A text file: the first line is a signed envelope that holds the hash of all the rest, and each
- * further line is one robot's state. Robots order what they say by their own `at`, so an older
- * report changes nothing wherever it is read.
+ * The report of a site, as `drover report export` carries it: the last state of each robot, exactly
+ * as the robot sent it, under one signature of the site's rollout key.
+ * A text file: the first line is a signed envelope with the hash of the rest, and each further line
+ * is the state of one robot. The states of a robot are ordered by their own `at`, so an older
+ * report changes nothing wherever it is imported. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -41,11 +40,11 @@ const LINE_END = 0x0a;
 export interface SiteReport {
   readonly site: string;
   readonly atMs: number;
-  /** As the robots said them, and what that means. */
+  /** The states as the robots sent them, and parsed. */
   readonly states: readonly { readonly payload: Uint8Array; readonly state: RobotState }[];
 }
 
-/** @param states payloads of `fleet/robots/+/state`; what cannot be read stays at the site */
+/** @param states payloads of `fleet/robots/+/state`; one that cannot be parsed is left out */
 export async function encodeSiteReport(
   { fleet, site, nowMs }: { fleet: string; site: string; nowMs: number },
   states: readonly Uint8Array[],
@@ -61,7 +60,7 @@ export async function encodeSiteReport(
   return concatBytes(head, new Uint8Array([LINE_END]), body);
 }
 
-/** The same JSON without line ends, which JSON allows between its words. */
+/** The same JSON without line ends between its tokens. */
 const oneLine = (payload: Uint8Array): Uint8Array => {
   if (!payload.includes(LINE_END)) return payload;
   return utf8(JSON.stringify(JSON.parse(new TextDecoder().decode(payload))));
@@ -107,12 +106,12 @@ function linesOf(body: Uint8Array): Uint8Array[] {
 
 export interface ReportPlan {
   readonly newer: readonly SiteReport['states'][number][];
-  /** Robots of which the reader knows the same, or later words. */
+  /** Robots of which the reader has the same state, or a later one. */
   readonly same: readonly string[];
   readonly older: readonly string[];
 }
 
-/** @param known what is retained of robots where the report goes, by robot id */
+/** @param known the retained states at the destination, by robot id */
 export function planReport(
   { states }: SiteReport,
   known: ReadonlyMap<string, Uint8Array>,
@@ -130,7 +129,7 @@ export function planReport(
   return { newer, same, older };
 }
 
-/** Null for what cannot be read: anything is better. */
+/** Null for a state that cannot be parsed: any other is better. */
 function momentOf(payload: Uint8Array): number | null {
   return nullIfRefused(() => parseRobotState(payload).at);
 }

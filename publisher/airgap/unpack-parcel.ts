@@ -57,7 +57,7 @@ function membersOf(reader: ParcelReader): Map<string, ParcelMember>[] {
   return [...bundles.values()];
 }
 
-/** The release signatures hold before a byte of a payload is read. @throws DroverError */
+/** Verifies the release signatures before a byte of a payload is read. @throws DroverError */
 export async function verifyBundles(reader: ParcelReader, trust: TrustRoot) {
   const found: { parts: ReadonlyMap<string, ParcelMember>; verified: VerifiedBundle }[] = [];
   for (const parts of membersOf(reader)) found.push(await verifyOne(reader, parts, trust));
@@ -168,7 +168,7 @@ async function copy(job: UnpackJob, member: ParcelMember, path: string): Promise
   }
 }
 
-/** Same bytes in the file and in the folder, read side by side. */
+/** Compares the bytes of the file and of the folder, read side by side. */
 async function compare(job: UnpackJob, member: ParcelMember, path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

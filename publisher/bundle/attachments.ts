@@ -1,6 +1,6 @@
 /**
- * The attachments of a bundle folder: taken in by `build`, and checked wherever a bundle is looked
- * at against the hashes that its manifest names.
+ * The attachments of a bundle folder. `build` adds them, and every command that reads a bundle
+ * checks them against the hashes in its manifest.
  */
 
 import { readFile, stat, writeFile } from 'node:fs/promises';
@@ -44,7 +44,7 @@ export async function readAttachments(
   return read;
 }
 
-/** The size is asked first, so that a wrong name does not fill the memory. */
+/** The size is checked first, so that a wrong name does not fill the memory. */
 async function readSource(kind: AttachmentKind, path: string): Promise<Uint8Array> {
   try {
     const found = await stat(path);
@@ -71,12 +71,12 @@ export async function writeAttachments(
 export interface AttachmentPart {
   readonly attachment: Attachment & { readonly kind: AttachmentKind };
   readonly path: string;
-  /** Null: the bundle travelled without it. */
+  /** Null when the bundle travelled without it. */
   readonly bytes: Uint8Array | null;
 }
 
 /**
- * Those that the manifest names and this program knows.
+ * Attachments that the manifest names and this program knows.
  * @throws DroverError ATTACHMENT_MISMATCH, FILE_UNREADABLE
  */
 export async function checkAttachments({ manifest, folder }: Bundle): Promise<AttachmentPart[]> {
@@ -89,7 +89,7 @@ export async function checkAttachments({ manifest, folder }: Bundle): Promise<At
 }
 
 /**
- * @returns null for one of a kind that this program does not know
+ * @returns null for a kind that this program does not know
  * @throws DroverError ATTACHMENT_MISMATCH, FILE_UNREADABLE
  */
 export async function checkAttachment(
@@ -100,7 +100,7 @@ export async function checkAttachment(
   if (!isAttachmentKind(kind)) return null;
   const attachment = { ...signed, kind };
   const path = join(folder, attachmentPartName(kind));
-  const isThere = (await stat(path).catch(() => null))?.isFile() === true; // else it is lacking
+  const isThere = (await stat(path).catch(() => null))?.isFile() === true; // else it is missing
   const bytes = isThere ? await readSource(kind, path) : null;
   if (bytes !== null) assertSigned(attachment, bytes);
   return { attachment, path, bytes };
@@ -119,7 +119,7 @@ function assertSigned({ kind, sha256 }: AttachmentPart['attachment'], bytes: Uin
 }
 
 /**
- * For whoever brings a bundle out: what was signed with it goes with it.
+ * For commands that publish a bundle: every signed attachment has to be there.
  * @throws DroverError BUNDLE_INCOMPLETE, and those of `checkAttachments`
  */
 export async function wholeAttachments(bundle: Bundle): Promise<AttachmentPart[]> {

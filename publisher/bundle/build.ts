@@ -1,7 +1,7 @@
 /**
  * The stage `build`: an application's folder becomes a bundle folder with payload.tar.gz and
- * manifest.json. The bundle appears under its name in one rename, so a half-built one is never
- * mistaken for a bundle; building the same tree again gives the same bytes.
+ * manifest.json. The bundle appears under its name by one rename, so a half-built one is never
+ * mistaken for a bundle. The same tree gives the same bytes again.
  */
 
 import { existsSync } from 'node:fs';
@@ -35,7 +35,7 @@ export interface BuildJob {
   readonly appFolder: string;
   readonly out: string;
   readonly labels: BundleLabels;
-  /** Words of `--delta-from`. */
+  /** Values of `--delta-from`. */
   readonly deltasFrom?: readonly string[];
   readonly zstd?: string;
   /** Documents that go with it: a bill of materials, provenance. */
@@ -62,7 +62,7 @@ export interface BuiltBundle {
  * of `makeDeltas` */
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
-  planManifest(job.labels, null); // labels are judged before gigabytes are read
+  planManifest(job.labels, null); // labels are checked before gigabytes are read
   await assertOutIsFree(out, job.appFolder);
   const attachments = await readAttachments(job.attachments ?? []);
   const bases = await openBases(job);
@@ -81,7 +81,7 @@ const named = (attachments: readonly ReadAttachment[]): Pick<BuiltBundle, 'attac
   attachments: attachments.map(({ attachment }) => attachment),
 });
 
-/** The bases are judged by their labels; nothing large is read yet. */
+/** Checks the bases by their labels; nothing large is read yet. */
 async function openBases(job: BuildJob): Promise<DeltaBase[]> {
   const bases: DeltaBase[] = [];
   if (job.deltasFrom && job.deltasFrom.length > 0) await probeZstd(zstdOf(job));
@@ -130,7 +130,8 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
       planManifest(job.labels, payload, { deltas, attachments: [...attachments] }),
     );
     await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
-    await chmod(beside, 0o755); // mkdtemp makes 0700, which a build server's next step cannot read
+    // mkdtemp makes 0700, which the next step of a build server could not read
+    await chmod(beside, 0o755);
     await syncFolder(beside);
     await rename(beside, out);
     made.keep();
@@ -150,7 +151,7 @@ async function assertOutIsFree(out: string, appFolder: string): Promise<void> {
       hint: 'choose another --out, or remove the old bundle yourself',
     });
   }
-  if (!existsSync(appFolder)) return; // listTree tells this better
+  if (!existsSync(appFolder)) return; // listTree reports this better
   const app = await realpath(appFolder);
   if (!`${out}${sep}`.startsWith(`${app}${sep}`)) return;
   throw new DroverError('USAGE', `build ${out}: --out lies inside the application's folder`, {

@@ -1,12 +1,12 @@
 /**
  * Decides which files of a tree keep their time in the payload: sources whose compiled file is
- * valid for them here, so that it is valid on the robot as well and Python compiles nothing. All
- * other files have no time, so that equal trees give equal bytes. Sans-I/O.
+ * valid here, so that it is valid on the robot as well and Python compiles nothing. All other files
+ * get no time, so that equal trees give equal bytes. Sans-I/O.
  */
 
 import { isByteCode, sourceOfByteCode, type ByteCodeHead } from '../../shared/rules/byte-code.ts';
 
-/** What the listing knows of a file. */
+/** A file as the listing found it. */
 export interface TimedFile {
   readonly path: string;
   readonly bytes: number;
@@ -17,9 +17,9 @@ export interface TimedFile {
 }
 
 export interface ByteCodeTimes {
-  /** Seconds for each source whose time is packed. */
+  /** Time in seconds of each source whose time is packed. */
   readonly times: ReadonlyMap<string, number>;
-  /** Compiled files that Python will not use: their source is another one or newer. */
+  /** Compiled files that Python will not use: their source differs or is newer. */
   readonly stale: readonly string[];
 }
 

@@ -1,7 +1,6 @@
 /**
- * The proof of logging in a bundle folder: read wherever a bundle is looked at, and held against
- * the manifest beside it. Whether its log and witnesses are those of the fleet is for a policy to
- * say.
+ * The proof of logging in a bundle folder. Every command that reads a bundle checks it against the
+ * manifest beside it. A policy decides whether its log and witnesses are those of the fleet.
  */
 
 import { readFile, stat } from 'node:fs/promises';

@@ -30,12 +30,12 @@ export interface PackedPayload {
 const BLOCK_BYTES = 64 * 1024;
 const GZIP_OS_AT = 9; // RFC 1952: ID1 ID2 CM FLG MTIME(4) XFL OS
 const GZIP_OS_UNKNOWN = 255;
-/** What became a link or a fifo after the listing is neither followed nor waited for. */
+/** A file that became a link or a fifo after the listing is neither followed nor waited for. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
- * @param out path of a file that does not exist yet; it is synced when this resolves
- * @param onBytes told about each piece of the tar
+ * @param out path of a new file; it is synced when this resolves
+ * @param onBytes called with the size of each piece of the tar
  * @throws DroverError FILE_UNREADABLE when the tree changes or cannot be read meanwhile
  */
 export async function packPayload(
@@ -95,7 +95,7 @@ async function* inBlocks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       at += step;
       if (filled < BLOCK_BYTES) continue;
       yield block;
-      block = Buffer.allocUnsafe(BLOCK_BYTES); // the one given away is still being read
+      block = Buffer.allocUnsafe(BLOCK_BYTES); // the one just yielded is still being read
       filled = 0;
     }
   }

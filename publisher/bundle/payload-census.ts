@@ -1,6 +1,6 @@
 /**
- * Counts what is in a payload without unpacking it: entries and bytes, as a stream, with the bounds
- * that robots have, since an inspected bundle is one that nobody has vouched for yet.
+ * Counts the entries and bytes of a payload as a stream, without unpacking it, within the bounds of
+ * robots: an inspected bundle is not verified yet.
  */
 
 import { createReadStream } from 'node:fs';
@@ -14,7 +14,7 @@ import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 
-/** Attributes are told by their names, so many at most. */
+/** Longest list of attributes in a message. */
 const NAMES_TOLD_MAX = 10;
 
 export interface Census {
@@ -26,9 +26,9 @@ export interface Census {
   readonly attributed: readonly Attributed[];
 }
 
-/** A packed payload, wherever it lies. */
+/** A packed payload from any source. */
 export interface PayloadPieces {
-  /** For messages. */
+  /** Name for messages. */
   readonly name: string;
   readonly bytes: number;
   readonly pieces: AsyncIterable<Uint8Array>;
@@ -87,7 +87,8 @@ export async function countPacked(payload: PayloadPieces): Promise<Census> {
   const failures = [counted, read].flatMap((end) =>
     end.status === 'rejected' ? [end.reason as unknown] : [],
   );
-  // Ending one side early ends the other with a "premature close": ours is the one to tell.
+  // Ending one side early ends the other with a "premature close": our own error is the one to
+  // throw.
   const cause = failures.find((one) => one instanceof DroverError) ?? failures[0];
   if (cause === undefined && counted.status === 'fulfilled') return counted.value;
   if (cause instanceof DroverError) throw cause;
@@ -96,8 +97,8 @@ export async function countPacked(payload: PayloadPieces): Promise<Census> {
 }
 
 /**
- * `drover sign` refuses such a payload; this one may have been signed by another tool. A payload
- * that is no archive is judged by robots.
+ * `drover sign` refuses such a payload, but another tool may have signed this one. Robots judge a
+ * payload that is no archive.
  */
 export function tellAttributes(census: Census | null, version: string, log: Log): void {
   const found = census?.attributed ?? [];
@@ -108,13 +109,13 @@ export function tellAttributes(census: Census | null, version: string, log: Log)
 }
 
 /**
- * The PAX records that hold for every entry from here on. tar-stream passes them on only with
- * entries that have records of their own.
+ * PAX records that hold for every entry from here on. tar-stream passes them on only with entries
+ * that have records of their own.
  */
 const globalRecords = (extract: object): Record<string, string> | null =>
   (extract as { _paxGlobal?: Record<string, string> | null })._paxGlobal ?? null;
 
-/** Names of attributes in the PAX records of an entry, without those that belong to a machine. */
+/** Names of attributes in the PAX records of an entry, without those that a machine sets. */
 const attributesOf = (pax: object): string[] =>
   Object.keys(pax)
     .flatMap((key) => paxXattr(key) ?? [])

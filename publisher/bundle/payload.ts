@@ -1,7 +1,7 @@
 /**
- * Reads a bundle's payload as a stream: its hash, its chunks, and later any one chunk again by its
- * offset. The payload is never held in memory, and never believed to be what it was a moment ago:
- * a chunk that is read again is hashed again.
+ * Reads a bundle's payload as a stream: its hash, its chunks, and later any chunk again by its
+ * offset. The payload is never held in memory. It may change on the disk: a chunk that is read
+ * again is hashed again.
  */
 
 import { createReadStream } from 'node:fs';
@@ -13,11 +13,11 @@ import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** One message to store: a piece of the payload, or the chunk index. */
+/** One message to publish: a chunk of the payload, or the chunk index. */
 export interface Piece {
   readonly hash: Sha256Hex;
   readonly bytes: number;
-  /** Where it starts in the payload; null for the index. */
+  /** Offset in the payload in bytes; null for the index. */
   readonly offset: number | null;
 }
 
@@ -29,12 +29,12 @@ export interface ChunkedPayload {
   readonly index: Uint8Array;
   readonly indexHash: Sha256Hex;
   readonly chunks: number;
-  /** Each different chunk once, in order, and the index last. */
+  /** Each distinct chunk once, in order, and the index last. */
   readonly pieces: readonly Piece[];
 }
 
 /**
- * The hash of the payload as it is on disk.
+ * The hash of the payload on the disk.
  * @throws DroverError PAYLOAD_HASH_MISMATCH, PAYLOAD_SIZE_MISMATCH, FILE_UNREADABLE
  */
 export async function hashPayload(bundle: Bundle): Promise<Sha256Hex> {
@@ -158,7 +158,7 @@ export class PieceReader {
     return new PieceReader(payload, await open(payload.path, 'r'));
   }
 
-  /** @throws DroverError PAYLOAD_HASH_MISMATCH when the file is not what it was */
+  /** @throws DroverError PAYLOAD_HASH_MISMATCH when the file has changed */
   async read(piece: Piece): Promise<Uint8Array> {
     if (piece.offset === null) return this.#payload.index;
     const bytes = new Uint8Array(piece.bytes);

@@ -1,6 +1,6 @@
 /**
- * Decides the manifest of a new bundle: which labels make sense together, and the order of the
- * keys, which is part of the bytes that get signed. Sans-I/O.
+ * Decides the manifest of a new bundle: which labels fit together, and the order of the keys, which
+ * is part of the signed bytes. Sans-I/O.
  */
 
 import { assertUnpackedWithin } from '../../shared/formats/archive-entry.ts';
@@ -16,7 +16,7 @@ export interface BundleLabels {
   readonly arch: string;
   readonly minCurrent: string;
   readonly rollback: string;
-  /** Robots that run or ran up to this version may come down to the bundle. */
+  /** Robots that run or ran up to this version may downgrade to the bundle. */
   readonly downgradeFrom?: string | undefined;
   /** Lower bounds for the health time-out and the gates of an announcement. */
   readonly bounds?: ManifestFields['bounds'];
@@ -33,7 +33,7 @@ const NO_HASH = '0'.repeat(64) as Sha256Hex;
 const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tarBytes: 1 };
 
 /**
- * @param payload null to judge the labels before there is one
+ * @param payload null to check the labels before there is one
  * @throws DroverError USAGE for labels that no robot could ever act on, MANIFEST_INVALID
  */
 export function planManifest(
@@ -75,7 +75,7 @@ const OPTION_OF_FIELD: Readonly<Record<string, string>> = {
   'bounds.health_timeout_min_s': '--min-health-timeout',
 };
 
-/** A label that the format refuses is the caller's to fix, so it is told by its option. */
+/** The caller can fix a label that the format refuses, so the message names its option. */
 function assertLabels(fields: ManifestFields): void {
   try {
     encodeManifest(fields);
@@ -95,7 +95,7 @@ function assertBelow(option: string, got: string, version: string): void {
   );
 }
 
-/** A word that allows nothing is a typing error. */
+/** A range that allows nothing is a typing error. */
 function assertDown({ downgradeFrom: from, version }: BundleLabels): void {
   if (from === undefined || compareVersions(from, version) > 0) return;
   throw new DroverError(
@@ -104,7 +104,7 @@ function assertDown({ downgradeFrom: from, version }: BundleLabels): void {
   );
 }
 
-/** What every robot would refuse to unpack is not worth signing. */
+/** A payload that every robot would refuse to unpack is not worth signing. */
 export function assertPayloadWithinLimits(payload: Payload): void {
   if (payload.bytes > LIMITS.payloadBytesMax) {
     throw new DroverError(

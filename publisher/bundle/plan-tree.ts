@@ -1,10 +1,9 @@
 /**
- * Decides what of an application's folder goes into the payload, and in which order: pure, over a
- * listing. It asks the policy that robots ask (shared/formats/archive-entry.ts), so that what no robot
- * would unpack is refused here, where a person is present to fix it; and its answer must not depend
- * on owners, dates or the order of the disk. Permission bits are part of the application: they go
- * into the payload as they are.
- * Sans-I/O.
+ * Decides which entries of an application's folder go into the payload, and in which order. It
+ * applies the policy of the robots (shared/formats/archive-entry.ts), so that a payload that no
+ * robot would unpack is refused here, where a person can fix it. The result does not depend on
+ * owners, dates or the order of the disk. Permission bits are part of the application and are
+ * packed unchanged. Sans-I/O.
  */
 
 import { checkArchiveEntry } from '../../shared/formats/archive-entry.ts';
@@ -20,16 +19,16 @@ export interface TreeEntry {
   /** Permission bits with setuid, setgid and sticky. */
   readonly mode: number;
   readonly bytes: number;
-  /** What a symlink says; empty for all others. */
+  /** Target of a symlink; empty for all others. */
   readonly linkTarget: string;
   /** Whole seconds since the epoch. */
   readonly timeS: number;
-  /** Of a compiled Python file that is bound to the time of its source; null for all others. */
+  /** Set for a compiled Python file that is bound to the time of its source; else null. */
   readonly byteCode: ByteCodeHead | null;
 }
 
 export interface PlanOptions {
-  /** 0755 for folders and what can be executed, 0644 for the rest, whatever the umask made. */
+  /** 0755 for folders and executables, 0644 for the rest, whatever the umask made. */
   readonly plainModes?: boolean;
 }
 
@@ -96,7 +95,7 @@ function assertRobotsTake(entry: TreeEntry, soFar: { entries: number; bytes: num
     size: isFile ? entry.bytes : 0,
   };
   try {
-    // Nothing is packed yet, so only the absolute bound counts; the ratio is asked afterwards.
+    // Nothing is packed yet, so only the absolute bound applies; the ratio is checked afterwards.
     checkArchiveEntry(header, soFar, LIMITS.archiveBytesMax);
   } catch (cause) {
     if (!(cause instanceof DroverError)) throw cause;

@@ -1,7 +1,7 @@
 /**
- * The stage `sign`: a release key says that this payload may run. The payload is hashed and
+ * The stage `sign`: a release key signs that this payload may run. The payload is hashed and
  * compared with the manifest first, so that nobody signs a bundle whose parts do not belong
- * together; what is signed are the bytes of manifest.json as they stand.
+ * together. The signature covers the exact bytes of manifest.json.
  */
 
 import { rm } from 'node:fs/promises';
@@ -27,7 +27,7 @@ import { countPayload } from './payload-census.ts';
 export interface SignJob {
   readonly folder: string;
   readonly signers: readonly Signer[];
-  /** Keep the signatures that are there and add ours. */
+  /** Keeps the existing signatures and adds ours. */
   readonly add: boolean;
   /** Signs a payload of another tool although robots will not restore its attributes. */
   readonly dropXattrs?: boolean;
@@ -37,7 +37,7 @@ export interface SignJob {
 export interface SignedBundle {
   readonly version: string;
   readonly keys: readonly PublicKeyHex[];
-  /** How many the bundle has now, or would have. */
+  /** Number of signatures of the bundle now, or in a dry run afterwards. */
   readonly signatures: number;
 }
 
@@ -69,8 +69,8 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
 }
 
 /**
- * A second person who forgets --add would take the first one's signature away without a word. What
- * our own keys signed is signed afresh.
+ * A second person who forgets --add would silently remove the first one's signature. Signatures of
+ * our own keys are made again.
  * @throws DroverError FILE_EXISTS
  */
 function assertNobodyElseSigned(bundle: Bundle, signers: readonly Signer[]): void {
@@ -96,7 +96,7 @@ function assertSignatureCount(count: number): void {
   );
 }
 
-/** Old co-signatures go first: at no instant does a new signature stand beside strangers. */
+/** Old co-signatures are removed first: a new signature never stands beside strangers. */
 async function writeSignatures(
   { folder }: Bundle,
   [first, ...more]: readonly Uint8Array[],

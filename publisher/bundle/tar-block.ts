@@ -1,8 +1,8 @@
 /**
- * The blocks of a tar as this program writes them for a stick: plain files, no times, no owners,
- * so that a whole archive is a function of its names and contents. A reader makes the block that
- * has to stand there and compares, instead of believing one: nothing hides in a field that nobody
- * reads, and no entry can lead out of a folder. Any tar unpacks it. Sans-I/O.
+ * The blocks of a tar for an air gap: plain files, no times, no owners, so that names and contents
+ * determine the whole archive. A reader makes the expected block and compares, instead of parsing
+ * it: nothing can hide in an unread field, and no entry can leave the folder. Any tar program
+ * unpacks it. Sans-I/O.
  */
 
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
@@ -15,7 +15,7 @@ export const NAME_BYTES_MAX = 100;
 const SIZE_AT = 124;
 const SIZE_FIELD_BYTES = 12;
 const CHECKSUM_AT = 148;
-/** Above this a size does not fit eleven octal digits and is written as GNU does, in binary. */
+/** A larger size does not fit eleven octal digits and is written in binary, as GNU tar does. */
 const OCTAL_MAX = 8 ** 11 - 1;
 const BINARY_SIZE_MARK = 0x80;
 
@@ -34,7 +34,7 @@ export function tarHeader(name: string, bytes: number): Uint8Array {
   put(116, '0000000\0');
   block.set(sizeField(bytes), SIZE_AT);
   put(136, '00000000000\0');
-  put(CHECKSUM_AT, ' '.repeat(8)); // counts as blanks in its own sum
+  put(CHECKSUM_AT, ' '.repeat(8)); // its own field counts as blanks in the sum
   put(156, '0');
   put(257, 'ustar\x0000');
   const sum = block.reduce((total, byte) => total + byte, 0);
@@ -56,7 +56,7 @@ function sizeField(bytes: number): Uint8Array {
   return field;
 }
 
-/** The size in a block that is the header of this file to the last bit; null for any other. */
+/** The size in a block that is exactly the header of this file; null for any other block. */
 export function sizeInHeader(block: Uint8Array, name: string): number | null {
   const digits = new TextDecoder('latin1').decode(block.subarray(SIZE_AT, SIZE_AT + 11));
   if (!/^[0-7]{11}$/.test(digits)) return null;

@@ -1,7 +1,7 @@
 /**
- * Lists an application's folder without following links and without judging: what may go into a
- * payload is decided in plan-tree.ts. A name that is not UTF-8 is the one thing refused here,
- * because a listing of text cannot carry it.
+ * Lists an application's folder without following links. plan-tree.ts decides which entries go into
+ * a payload. Only a name that is not UTF-8 is refused here, because a listing of text cannot carry
+ * it.
  */
 
 import type { Stats } from 'node:fs';
@@ -33,7 +33,7 @@ export async function listTree(root: string): Promise<TreeEntry[]> {
         found.push(entry);
         if (entry.kind === 'folder') folders.push(path);
       }
-      // Ends a runaway listing (a mounted network share, say) before memory does.
+      // Ends an endless listing (such as a mounted network share) before memory runs out.
       if (found.length > LIMITS.archiveEntriesMax) break;
     }
   } catch (cause) {

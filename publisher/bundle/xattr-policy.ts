@@ -1,6 +1,6 @@
 /**
- * Judges extended attributes: a payload carries none, so a tree that has some is refused by name,
- * and packed without them only when a person says so. Sans-I/O.
+ * Decides about extended attributes: a payload carries none, so a tree that has some is refused by
+ * name, and packed without them only on request. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -12,7 +12,7 @@ export interface Attributed {
   readonly names: readonly string[];
 }
 
-/** Labels that the machine puts on every file by its own policy: no part of an application. */
+/** Labels that a security policy puts on every file of the machine: not part of an application. */
 const MACHINE =
   /^(security\.(selinux|apparmor|evm|SMACK64)|system\.(nfs4|cifs)_acl|trusted\.overlay|btrfs\.)/;
 const NAMED_MAX = 10;
@@ -37,7 +37,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * @param verb what is refused: `build` or `sign`
+ * @param verb the refused command: `build` or `sign`
  * @throws DroverError XATTRS_REFUSED with the list, at most ten by name
  */
 export function assertNoXattrs(found: readonly Attributed[], verb = 'build'): void {

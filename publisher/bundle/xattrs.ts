@@ -1,6 +1,6 @@
 /**
- * Finds the extended attributes of a tree: file capabilities, ACLs and those of users. Node has no
- * call for them, so `getfattr` is asked, and where that is missing GNU tar, which every Debian has.
+ * Finds the extended attributes of a tree: file capabilities, ACLs and user attributes. Node has no
+ * call for them, so `getfattr` is run, and where that is missing GNU tar, which every Debian has.
  */
 
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ const STDERR_CHARS_MAX = 400;
  * @throws DroverError XATTRS_UNREADABLE
  */
 export async function listXattrs(root: string): Promise<Attributed[]> {
-  if (process.platform !== 'linux') return []; // what other systems keep there is nothing for Linux
+  if (process.platform !== 'linux') return []; // attributes of other systems mean nothing on Linux
   try {
     return await askGetfattr(root);
   } catch (cause) {

@@ -1,4 +1,4 @@
-/** `drover announce`: brings out an announcement that several people have signed in a file. */
+/** `drover announce`: publishes an announcement that several people have signed in a file. */
 
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';

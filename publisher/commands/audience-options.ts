@@ -1,6 +1,4 @@
-/**
- * Options of `publish` and `import`: the robots of a rollout, its times, and what it has to prove.
- */
+/** Options of `publish` and `import`: the target of a rollout, its times and its gates. */
 
 import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -54,7 +52,7 @@ export function withSteps<T>(argv: Argv<T>) {
 const withAudience = (argv: Argv) => withSteps(withWho(argv));
 type AudienceArgs = Awaited<ReturnType<typeof withAudience>['argv']>;
 
-/** @throws DroverError USAGE, of what cannot be read or would not happen */
+/** @throws DroverError USAGE for values that cannot be parsed, or that would have no effect */
 export function readAudience(argv: AudienceArgs, fleet: string): Audience {
   const waves = parseWaves(argv.waves ?? WAVES);
   const soaksMs = (argv.soak ?? SOAK).split(',').map((one) => parseDurationMs(one.trim()));
@@ -80,7 +78,7 @@ export function readAudience(argv: AudienceArgs, fleet: string): Audience {
   };
 }
 
-/** Refuses waves and soaks that an emergency would ignore, as its canaries and approvals are. */
+/** Refuses waves and soaks, which an emergency would ignore, like canaries and approvals. */
 function assertAtOnce(said: { waves?: readonly number[]; soaksMs?: readonly number[] }): void {
   const isAll = said.waves === undefined || said.waves[0] === 100;
   const isNow = said.soaksMs === undefined || said.soaksMs.every((ms) => ms === 0);

@@ -97,7 +97,7 @@ function attachmentsOf(argv: BuildArgs): AttachmentSource[] {
   });
 }
 
-/** Signed with the manifest; undefined when nothing was asked for. */
+/** Bounds that are signed with the manifest; undefined when none was given. */
 function boundsOf(argv: BuildArgs): BundleLabels['bounds'] {
   const { minHealthTimeout, minGate = [] } = argv;
   const gates = parseGateBounds(minGate);
@@ -109,7 +109,7 @@ function boundsOf(argv: BuildArgs): BundleLabels['bounds'] {
   };
 }
 
-/** What a person may not expect of the tree. */
+/** Facts about the tree that may surprise its author. */
 function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
   if (first === undefined) return [];
   const which = `"${printable(first)}"${more.length > 0 ? ` and ${more.length} more` : ''}`;

@@ -1,23 +1,23 @@
 /**
- * A word that a person types before something that cannot be taken back. It never takes silence,
- * a closed terminal or a pipe for a yes.
+ * Asks a person to type a word before something that cannot be undone. Silence, a closed terminal
+ * or a pipe never count as a yes.
  */
 
 import { createInterface } from 'node:readline/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 
 export interface Confirmation {
-  /** Verb in messages: `publish`. */
+  /** Verb for messages: `publish`. */
   readonly verb: string;
-  /** What will happen, as a sentence without its full stop. */
+  /** The effect, as a sentence without its full stop. */
   readonly what: string;
-  /** What has to be typed, and what it is: `version`. */
+  /** The word to type, and its name: `version`. */
   readonly word: string;
   readonly wordIs: string;
 }
 
 /**
- * @param isSure `--yes` was given
+ * @param isSure true when `--yes` was given
  * @throws DroverError USAGE unless it was confirmed
  */
 export async function confirmTyped(asked: Confirmation, isSure: boolean): Promise<void> {
@@ -31,7 +31,7 @@ export async function confirmTyped(asked: Confirmation, isSure: boolean): Promis
   });
 }
 
-/** To be asked before anything is sent. @throws DroverError USAGE */
+/** Call before anything is sent. @throws DroverError USAGE */
 export function assertTerminal(
   { verb, what }: Pick<Confirmation, 'verb' | 'what'>,
   isSure: boolean,

@@ -1,6 +1,6 @@
 /**
- * `drover fleet sessions`, `remove-session` and `retire`: what a broker keeps for clients and robots
- * that are away, and the word that they do not come back.
+ * `drover fleet sessions`, `remove-session` and `retire`: lists what a broker keeps for absent
+ * clients and robots, and removes it.
  */
 
 import type { Argv } from 'yargs';

@@ -1,6 +1,6 @@
 /**
- * `drover fleet versions|robots|requests`: what the robots' retained reports say. Over MQTT alone,
- * so it works with any engine; the HTTP API of drover-broker tells the same and remembers more.
+ * `drover fleet versions|robots|requests`: shows the retained reports of the robots. It uses MQTT
+ * alone, so it works with any engine; the HTTP API of drover-broker shows the same and more.
  */
 
 import type { Argv } from 'yargs';
@@ -24,7 +24,7 @@ import { withJson } from '../../shared/io/cli-options.ts';
 import { withKeptCommands } from './fleet-kept.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
-/** A broker or a person with a wrong clock finds all robots wrong: a few names are enough then. */
+/** With a wrong clock on this side all robots seem wrong: a few names are enough then. */
 const CLOCKS_NAMED_MAX = 5;
 
 type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
@@ -57,7 +57,7 @@ export function fleetCommand(yargs: Argv): Argv {
 
 interface Fleet {
   readonly view: FleetView;
-  /** False when reports were still coming in as the wait ended. */
+  /** False when reports were still arriving when the wait ended. */
   readonly complete: boolean;
 }
 
@@ -151,16 +151,16 @@ function describe(row: FleetRow) {
   };
 }
 
-/** Goes first: with two robots behind one id, nothing else in the row is of one robot. */
+/** First: with two robots under one id, nothing else in the row is about one robot. */
 const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
 
-/** Of the robot itself; one that has expired is the last error of each component. */
+/** Problems of the whole robot; an expired one is the last error of each component. */
 const expiring = ({ robot, component }: FleetRow): string[] =>
   robot.trust_expires_at === undefined || component.last_error?.code === 'TRUST_EXPIRED'
     ? []
     : ['TRUST_EXPIRING'];
 
-/** Everything that is wrong with a robot, what is of the whole of it first. */
+/** All problems of a robot, those of the whole robot first. */
 const troubles = (row: FleetRow): string =>
   [
     ...[...twice(row), clockProblemOf(row, Date.now())?.code, ...expiring(row)],

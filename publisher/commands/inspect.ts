@@ -1,4 +1,7 @@
-/** `drover inspect`: what a bundle says about itself and what is really in it. Trusts nothing. */
+/**
+ * `drover inspect`: shows what a bundle says about itself and what is really in it. It verifies no
+ * signature.
+ */
 
 import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
@@ -95,7 +98,7 @@ async function inspectDeltas(bundle: Bundle) {
   return await Promise.all(facts);
 }
 
-/** Which there are, each as it is said to be or with what is wrong with it. */
+/** The attachments, each with its description or its problem. */
 async function inspectAttachments({ folder, manifest }: Bundle) {
   const facts = manifest.attachments.map(async (attachment) => {
     const state = await checkAttachment(folder, attachment).then(

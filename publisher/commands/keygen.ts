@@ -1,4 +1,4 @@
-/** `drover keygen`: a new signing key, or one that somebody has as PEM. Never overwrites. */
+/** `drover keygen`: makes a signing key, or imports one from PEM. It never overwrites a file. */
 
 import type { Argv } from 'yargs';
 import { keyIdOf, publicKeyOf } from '../../shared/crypto/ed25519.ts';
@@ -25,7 +25,7 @@ export function keygenCommand(yargs: Argv): Argv {
           describe:
             'make a key of the age format instead, for export --to: NAME.agekey, NAME.agepub',
         })
-        // Without a default: yargs takes one for a word that was typed, and refuses every PEM.
+        // Without a default: yargs treats a default as a given value, and would refuse every PEM.
         .conflicts('age', 'from-pem')
         .option('from-pem', { ...TEXT, describe: 'take the key of this PKCS#8 PEM file' })
         .example('$0 keygen --out keys/release', 'keys/release.key and keys/release.pub')
@@ -37,7 +37,7 @@ export function keygenCommand(yargs: Argv): Argv {
       else await writeKeyPair(argv.out, seed);
       const { privatePath, publicPath } = keyPaths(argv.out);
       const publicKey = publicKeyOf(seed);
-      // A dry run throws its random key away: naming it would promise what does not come.
+      // A dry run throws its random key away: naming it would promise a key that will not exist.
       const isReal = !argv.dryRun || argv.fromPem !== undefined;
       const named = isReal ? { public_key: publicKey, key_id: keyIdOf(publicKey) } : {};
       makeOutput(argv.json).result(
@@ -51,7 +51,7 @@ export function keygenCommand(yargs: Argv): Argv {
   );
 }
 
-/** Signs nothing: it opens what was exported for it. */
+/** It signs nothing: it decrypts files that were exported for it. */
 async function makeAgeKey(argv: { out: string; dryRun: boolean; json: boolean }): Promise<void> {
   const recipient = await writeAgeKey(argv.out, argv.dryRun);
   const { privatePath, publicPath } = agePaths(argv.out);

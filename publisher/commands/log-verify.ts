@@ -1,4 +1,6 @@
-/** `drover log verify`: what a monitor runs. It believes the keys of its policy, and no broker. */
+/**
+ * `drover log verify`: the command of a monitor. It trusts the keys of its policy, and no broker.
+ */
 
 import { existsSync, statSync } from 'node:fs';
 import type { Argv } from 'yargs';
@@ -45,7 +47,7 @@ export async function runLogVerify(
   const { origin, size, root } = checkpoint;
   const { witnesses, isWitnessed } = log.seen;
   const newer = older && size - older.size;
-  if (!isWitnessed) process.exitCode = 3; // a monitor looks at nothing else
+  if (!isWitnessed) process.exitCode = 3; // a monitor reads only the exit code
   makeOutput(argv.json).result(
     {
       ...{ ok: isWitnessed, origin, size, root: bytesToHex(root), witnesses, quorum: isWitnessed },
@@ -78,7 +80,7 @@ async function readLogOf(broker: BrokerLinkOptions, policy: LogPolicy): Promise<
 }
 
 /**
- * Only over what it continues.
+ * The saved checkpoint may only be replaced by one that continues it.
  * @throws DroverError FILE_EXISTS, LOG_REWRITTEN
  */
 function assertMaySave(path: string, log: OpenedLog, policy: LogPolicy): void {
@@ -112,7 +114,7 @@ export function witnessText({ seen }: Pick<OpenedLog, 'seen'>, { quorum }: LogPo
     : `${seenText}; too few witnesses for quorum ${printable(quorum)}: robots wait for more`;
 }
 
-/** An entry that cannot be read was signed all the same: it is listed. */
+/** An entry that cannot be parsed was signed all the same: it is listed. */
 function entryFacts(bytes: Uint8Array, index: number) {
   const manifest = nullIfRefused(() => parseManifest(bytes));
   const { name = null, version = null, payload_sha256 = null } = manifest ?? {};

@@ -1,4 +1,6 @@
-/** `drover log witness`: a site that is no friend of the publisher looks at the log and cosigns it. */
+/**
+ * `drover log witness`: a party that is independent of the publisher checks the log and cosigns it.
+ */
 
 import { existsSync } from 'node:fs';
 import type { Argv } from 'yargs';
@@ -33,7 +35,7 @@ export const withWitness = (argv: Argv) =>
 type WitnessArgs = Awaited<ReturnType<typeof withWitness>['argv']>;
 
 export async function runWitness(argv: WitnessArgs): Promise<void> {
-  // Two runs at once could each sign another continuation of what they both saw last.
+  // Two runs at once could each sign another continuation of the head that both saw last.
   const { log, sinceSize, isNew } = await withFileLock(argv.state, () => witness(argv));
   const { origin, size } = log.checkpoint;
   const since =
@@ -47,8 +49,8 @@ export async function runWitness(argv: WitnessArgs): Promise<void> {
 }
 
 /**
- * A cosignature under a name or a key that nobody looks for would be made in vain. A policy that
- * names no witness at all says nothing about who may be one.
+ * A cosignature under a name or key that no policy names would be useless. A policy without any
+ * witness does not restrict who may be one.
  * @throws DroverError USAGE
  */
 function assertNamed({ witnesses }: LogPolicy, name: string, publicKey: PublicKeyHex): void {

@@ -1,6 +1,6 @@
 /**
- * `drover log`: the transparency log of a fleet, so that a stolen release key cannot sign unseen.
- * `add` and `key` stand here; who reads the log or witnesses it: log-verify.ts, log-witness.ts.
+ * `drover log`: the transparency log of a fleet, which reveals a manifest that a stolen release key
+ * signed. `add` and `key` are here; log-verify.ts and log-witness.ts have the readers.
  */
 
 import { statSync } from 'node:fs';
@@ -41,7 +41,8 @@ const withAdd = (argv: Argv) =>
     })
     .option('since', {
       ...TEXT,
-      describe: 'newest checkpoint that you saved: a head that extends it is signed anew if needed',
+      describe:
+        'newest checkpoint that you saved: a head that extends it is signed again if needed',
     })
     .example(
       '$0 log add bundles/1.4.2 --broker mqtt://host --origin example.org/fleet --key log.key',

@@ -1,4 +1,4 @@
-/** Options that several verbs share, and how their words become values. */
+/** Options that several verbs share, and the parsing of their values. */
 
 import type { Argv } from 'yargs';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
@@ -48,7 +48,7 @@ export function withAnnouncementOut<T>(argv: Argv<T>) {
   });
 }
 
-/** Signatures that a role needs. */
+/** Number of signatures that a role needs. */
 export const thresholdOption = (role: RoleName) => ({
   ...wholeNumber(`${role}-threshold`, { least: 1, most: LIMITS.keysPerRoleMax }),
   describe: `${role} signatures needed`,
@@ -58,7 +58,7 @@ export function withBroker<T>(argv: Argv<T>) {
   return withLogin(argv.option('broker', { ...BROKER_URL, demandOption: true }));
 }
 
-/** For verbs that have something to do without one as well. */
+/** For verbs that also work without a broker. */
 export function withOptionalBroker<T>(argv: Argv<T>) {
   return withLogin(argv.option('broker', BROKER_URL));
 }
@@ -94,7 +94,10 @@ export async function openSigners(
   );
 }
 
-/** For what has one key: a log that two sign has two histories. @throws as `openSigners`, USAGE */
+/**
+ * For a task with exactly one key: a log that two keys sign would have two histories.
+ * @throws as `openSigners`, USAGE
+ */
 export async function openSigner(argv: KeyWords): Promise<Signer> {
   const [signer, ...more] = await openSigners(argv, []);
   if (signer && more.length === 0) return signer;
@@ -118,17 +121,17 @@ export function brokerOptions(argv: {
   };
 }
 
-/** Warnings about what a person should change; never on stdout. */
+/** A warning about something that the operator should change; never on stdout. */
 export function warn(line: string): void {
   process.stderr.write(`drover: warning: ${line}\n`);
 }
 
-/** A command line tells results and warnings; what happens on the way is for DROVER_LOG=debug. */
+/** A command prints results and warnings; the log of its progress needs DROVER_LOG=debug. */
 export function commandLog(): Log {
   return makeCommandLog('drover');
 }
 
-/** `a,b` and nothing for an absent option. */
+/** Splits `a,b`; empty for an absent option. */
 export function commaList(text: string | undefined): string[] {
   return (text ?? '')
     .split(',')

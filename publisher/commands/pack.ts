@@ -47,7 +47,7 @@ export function packCommand(yargs: Argv): Argv {
   );
 }
 
-/** The file appears under its name when it is whole. */
+/** The file gets its name when it is complete. */
 async function writeBeside(out: string, write: (path: string) => Promise<void>): Promise<void> {
   const beside = `${out}.${process.pid}.tmp`;
   try {

@@ -92,7 +92,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       alongside: argv.alongside,
       anyway: argv.anyway,
       onForecast: (found) => {
-        if (argv.json || argv.dryRun) return; // it stands in the answer
+        if (argv.json || argv.dryRun) return; // the answer contains it
         for (const line of forecastLines(found)) process.stderr.write(`${line}\n`);
       },
       replaceInvalid: argv.replaceInvalid,
@@ -110,7 +110,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   }
 }
 
-/** Beside the parts in a folder, beside the file for a `.drover`. */
+/** Beside the parts in a folder, or beside a `.drover` file. */
 function journalPathOf(path: string, bundle: Bundle): string {
   if (bundle.folder === path) return join(path, JOURNAL_FILE);
   return join(dirname(path), `.${basename(path)}${JOURNAL_FILE}`);

@@ -26,7 +26,12 @@ export function reportCommand(yargs: Argv): Argv {
   return yargs.command('report', 'carry what robots say over an air gap', (argv) =>
     argv
       .command('export', 'write what the robots of a site say', withExport, runExport)
-      .command('import <file>', 'take it to a broker that cannot hear them', withImport, runImport)
+      .command(
+        'import <file>',
+        'publish it on a broker that these robots cannot reach',
+        withImport,
+        runImport,
+      )
       .demandCommand(1, 'name a command: report export or report import'),
   );
 }

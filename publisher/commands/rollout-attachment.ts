@@ -1,6 +1,6 @@
 /**
- * `drover rollout sbom` and `provenance`: what was published with a rollout, byte for byte, for a
- * scanner behind a pipe or into a file.
+ * `drover rollout sbom` and `provenance`: writes an attachment of a rollout, byte for byte, to
+ * stdout or a file.
  */
 
 import type { Argv } from 'yargs';

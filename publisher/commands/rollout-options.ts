@@ -1,4 +1,4 @@
-/** Options of every `drover rollout` verb: where the API is, and who asks. */
+/** Options of every `drover rollout` verb: the address of the API and the user. */
 
 import { userInfo } from 'node:os';
 import type { Argv } from 'yargs';
@@ -38,11 +38,11 @@ export function openApi({ api, tokenFile }: ApiArgs): ApiClient {
 /** @throws DroverError USAGE */
 export const rolloutPath = (id: string): string => `/rollouts/${parseRolloutId(id)}`;
 
-/** As it came: a newer broker may say more than this program reads. */
+/** Unchanged: a newer broker may send fields that this program does not know. */
 export const rawObject = (bytes: Uint8Array): object =>
   JSON.parse(Buffer.from(bytes).toString('utf8')) as object;
 
-/** A verb about one rollout: hints of what it throws name that rollout. */
+/** For a verb about one rollout: hints of its errors name that rollout. */
 export const aboutRollout =
   <A extends { readonly id: string }>(run: (args: A) => Promise<void>) =>
   async (args: A): Promise<void> => {
@@ -53,7 +53,7 @@ export const aboutRollout =
     }
   };
 
-/** Empty where the user has no name, as in a container; the broker says `local` then. */
+/** Empty when the user has no name, as in a container; the broker then says `local`. */
 export function shellUser(): string {
   try {
     return process.env['USER'] || userInfo().username;

@@ -1,6 +1,6 @@
 /**
- * `drover rollout pause|resume|abort|rollback|approve|force-open`: one command to the controller.
- * Those that cannot be taken back want the id typed, or --yes.
+ * `drover rollout pause|resume|abort|rollback|approve|force-open`: sends one command to the
+ * controller. A command that cannot be undone requires the typed id, or --yes.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -39,7 +39,7 @@ interface SteerArgs extends ApiArgs {
   readonly wave?: number | undefined;
 }
 
-/** What a person has to be sure of; null for a word that another one undoes. */
+/** The effect that a person has to confirm; null for a command that another one undoes. */
 const FINAL: Readonly<Record<SteerCommand, string | null>> = {
   pause: null,
   resume: null,
@@ -80,7 +80,7 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   ]);
 }
 
-/** Tells the effect of the command, as far as the answer names it. */
+/** Describes the effect of the command, as far as the answer names it. */
 function outcomeOf(
   verb: SteerCommand,
   {
@@ -101,8 +101,8 @@ function outcomeOf(
 }
 
 /**
- * All that it lacks in one answer, with the words to type. The wave is named wherever nobody is
- * asked, so that the same words twice end one wave.
+ * Names everything that is missing in one message, with the command to type. Without a prompt the
+ * wave must be given, so that a repeated command ends one wave.
  * @throws DroverError USAGE
  */
 function assertForceWhole(
@@ -129,8 +129,8 @@ function assertForceWhole(
 }
 
 /**
- * The wave that the command is about: the one that was open when it was given, so that a retry
- * never means the next one. Null for other commands, and for a broker that knows no such field.
+ * The wave of the command: the one that was open when it was given, so that a retry never means the
+ * next one. Null for other commands, and for a broker that does not know the field.
  * @throws DroverError USAGE, APPROVAL_TOO_EARLY
  */
 function waveOf(verb: SteerCommand, { wave }: SteerArgs, before: RolloutAnswer): number | null {
@@ -157,7 +157,10 @@ function assertDue({ id, run }: RolloutAnswer, wave: number | null): void {
 const countsOf = ({ robots }: RolloutAnswer): string =>
   `${robots.running} run it, ${robots.in_progress} are taking it`;
 
-/** What the API would say, as far as it shows. @throws DroverError NO_CONTROLLER, NOT_LEADING */
+/**
+ * The refusal of the API, as far as its answer shows it. @throws DroverError NO_CONTROLLER,
+ * NOT_LEADING
+ */
 async function assertLed(
   api: ApiClient,
   verb: SteerCommand,
@@ -165,7 +168,7 @@ async function assertLed(
 ): Promise<void> {
   const what = `${verb} rollout ${id.slice(0, 64)}`;
   if (run === null && isUnled(led)) throw noController(what, led);
-  // A controller that has not begun it yet has a history, if an empty one.
+  // A rollout that the controller has not begun yet has an empty history.
   if (run === null) return void (await api.get(`${rolloutPath(id)}/history?limit=1`));
   if (run.leading) return;
   throw new DroverError(

@@ -1,6 +1,6 @@
 /**
- * `drover rollout watch`: on a terminal the picture is drawn over itself, in a pipe each change is a
- * line, with --json each change is an object on a line of its own.
+ * `drover rollout watch`: on a terminal it redraws the status, in a pipe each change is a line,
+ * with --json each change is an object on a line of its own.
  */
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -20,7 +20,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
   let isRead = true;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    isRead = false; // `watch … | head`: who reads has seen enough
+    isRead = false; // `watch … | head`: the reader has left
   });
   await watchRollout({
     api: openApi(args),
@@ -49,7 +49,7 @@ function makeShow(json: boolean): Show {
 function makeRedraw(): Show {
   let drawn = 0;
   return (rollout) => {
-    // A terminal that nobody has measured says 0.
+    // A terminal of unknown size says 0.
     const size = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
     const lines = fitted(statusLines(rollout, Date.now()), size);
     const back = drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : '';

@@ -1,6 +1,6 @@
 /**
- * `drover rollout withdraw`: takes an ended rollout out of what is announced. It signs the list
- * anew, so it wants keys and the broker, unlike the other verbs of `drover rollout`.
+ * `drover rollout withdraw`: removes an ended rollout from the announcement. It signs the list
+ * again, so it needs keys and the broker, unlike the other verbs of `drover rollout`.
  */
 
 import type { Argv } from 'yargs';

@@ -1,6 +1,6 @@
 /**
- * `drover rollout …`: the words of a person to the controller, over the HTTP API of its broker.
- * What a word does to a rollout is decided there.
+ * `drover rollout …`: commands of an operator to the controller, over the HTTP API of its broker.
+ * The controller decides their effect.
  */
 
 import type { Argv } from 'yargs';
@@ -145,7 +145,7 @@ async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
   ]);
 }
 
-/** Relays that say why their robots get nothing. */
+/** Relays that report why their robots get nothing. */
 const readRelays = (api: ApiClient): Promise<TroubledRelay[]> =>
   unlessUnknown(async () => parseRelays(await api.get('/relays')), []);
 

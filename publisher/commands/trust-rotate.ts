@@ -1,4 +1,6 @@
-/** `drover trust rotate`, `sign` and `publish`: other keys for a fleet that is out there already. */
+/**
+ * `drover trust rotate`, `sign` and `publish`: gives other keys to a fleet that is already in use.
+ */
 
 import type { Argv } from 'yargs';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';

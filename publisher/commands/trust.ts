@@ -1,4 +1,7 @@
-/** `drover trust init`: the trust.json that robots are born with. What follows it: trust-rotate.ts. */
+/**
+ * `drover trust init`: makes the first trust.json, which is installed on robots. trust-rotate.ts
+ * has the later ones.
+ */
 
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';

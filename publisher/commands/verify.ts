@@ -1,4 +1,7 @@
-/** `drover verify`: would a robot with this trust.json (and this log policy) take these bytes? */
+/**
+ * `drover verify`: checks whether a robot with this trust.json (and this log policy) would take a
+ * bundle.
+ */
 
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';

@@ -1,6 +1,6 @@
 /**
- * Adds a manifest to the log of a broker. All of the log is verified first; the entry stands and
- * was read back before a head is signed that holds it, so that two who add at once do not both
+ * Adds a manifest to the log of a broker. The whole log is verified first. A head is signed only
+ * after its entry is stored and was read back, so that two publishers that add at once do not both
  * sign.
  */
 
@@ -23,18 +23,21 @@ export interface AppendJob {
   readonly manifestBytes: Uint8Array;
   readonly origin: string;
   readonly signer: Signer;
-  /** A first log may begin here. */
+  /** True when a new log may begin here. */
   readonly isFirst: boolean;
-  /** A checkpoint that the log signed: what extends it is signed again when signatures are bad. */
+  /**
+   * A checkpoint that the log signed: a log that extends it is signed again when its signatures are
+   * bad.
+   */
   readonly since: Uint8Array | null;
   readonly dryRun: boolean;
 }
 
 export interface Appended {
   readonly index: number;
-  /** False when the manifest stood in the log before. */
+  /** False when the manifest was in the log before. */
   readonly isNew: boolean;
-  /** The head that stood had bad signatures, and one stands now that the key has signed. */
+  /** The former head had bad signatures, and the key has now signed a new one. */
   readonly isMended: boolean;
   /** Null for a dry run that would have written. */
   readonly log: OpenedLog | null;
@@ -53,7 +56,7 @@ export async function appendToLog(board: LogBoard, job: AppendJob): Promise<Appe
   const leaf = leafHash(manifestBytes);
   const stands = leaves.findIndex((one) => bytesEqual(one, leaf));
   const isMended = before !== null && before.seen.fault !== null;
-  // A broker keeps the lines of a head: only a larger one can bring another signature of the log.
+  // A broker keeps the lines of a head: only a larger head can bring a new signature of the log.
   if (stands >= 0 && !isMended) return { index: stands, isNew: false, isMended, log: before };
   const index = leaves.length;
   if (index >= LIMITS.logEntriesMax) {
@@ -78,7 +81,7 @@ function openBefore(
   policy: LogPolicy,
   { isFirst, since }: AppendJob,
 ): OpenedLog | null {
-  // With --since a head is mended whose signatures somebody has replaced.
+  // With --since a head is repaired whose signatures were replaced.
   if (since === null) assertOurs(board, policy);
   if (!isFirst) {
     if (since === null || board.checkpoint === null) return needLog(board, policy);
@@ -91,7 +94,7 @@ function openBefore(
 }
 
 /**
- * A slip in --origin or --key must not read like a log that somebody has rewritten.
+ * A typing error in --origin or --key must not look like a rewritten log.
  * @throws DroverError USAGE
  */
 function assertOurs(board: LogBoard, { logs: [ours] }: LogPolicy): void {
@@ -112,7 +115,7 @@ function assertOurs(board: LogBoard, { logs: [ours] }: LogPolicy): void {
 const conflict = (what: string): DroverError =>
   new DroverError('LOG_CONFLICT', `add to log: ${what}`);
 
-/** Asked before a head is signed: what was signed can never be taken back. */
+/** Called before a head is signed: a signature can never be taken back. */
 async function assertAlone(
   board: LogBoard,
   on: { before: OpenedLog | null; index: number; manifestBytes: Uint8Array },
@@ -125,7 +128,7 @@ async function assertAlone(
   if (!entry || !bytesEqual(entry, manifestBytes)) throw conflict(`entry ${index} was taken`);
 }
 
-/** On an engine that keeps whatever comes last, an older message may come after ours. */
+/** On an engine that keeps whichever message comes last, an older one may arrive after ours. */
 async function putHead(
   board: LogBoard,
   { note, index, manifestBytes }: { note: Note; index: number; manifestBytes: Uint8Array },
@@ -147,7 +150,10 @@ async function putHead(
   });
 }
 
-/** @throws DroverError DOCUMENT_TOO_LARGE when more have signed than an announcement can carry */
+/**
+ * @throws DroverError DOCUMENT_TOO_LARGE when there are more signatures than an announcement can
+ *   carry
+ */
 export function proofFrom({ leaves, checkpoint }: OpenedLog, index: number): string {
   const text = formatLogProof(index, inclusionProof(leaves, index), checkpoint.note);
   const size = utf8(text).byteLength;

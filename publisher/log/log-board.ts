@@ -1,6 +1,6 @@
 /**
- * `fleet/log/+` as a broker retains it: read whole, written one message at a time, and asked again
- * for what really stands there afterwards.
+ * The retained messages of `fleet/log/+` on a broker: read completely, written one at a time, and
+ * read back afterwards.
  */
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
@@ -21,7 +21,7 @@ export class LogBoard implements HeldLog {
     this.#link = link;
   }
 
-  /** Resolves when the log has come. @throws DroverError ACCESS_DENIED, BROKER_UNREACHABLE */
+  /** Resolves when the log has arrived. @throws DroverError ACCESS_DENIED, BROKER_UNREACHABLE */
   static async open(link: BrokerLink): Promise<LogBoard> {
     const board = new LogBoard(link);
     board.#subscription = await Subscription.open(link, {
@@ -36,7 +36,7 @@ export class LogBoard implements HeldLog {
     return this.#checkpoint;
   }
 
-  /** Not verified; null when there is none, or none that can be read. */
+  /** Not verified; null when there is none, or one that cannot be parsed. */
   get head(): Checkpoint | null {
     const bytes = this.#checkpoint;
     return bytes && nullIfRefused(() => readCheckpoint(bytes));
@@ -46,7 +46,7 @@ export class LogBoard implements HeldLog {
     return this.#entries;
   }
 
-  /** Reads it anew: what came live may not be what is kept. */
+  /** Reads it again: a live message may not be the one that is retained. */
   async again(): Promise<void> {
     await this.#link.waitUp();
     await this.#subscription?.again(() => {
@@ -57,7 +57,7 @@ export class LogBoard implements HeldLog {
   }
 
   /**
-   * @throws DroverError LOG_CONFLICT when the broker has something else there already, and as the
+   * @throws DroverError LOG_CONFLICT when the broker already has something else there, and as the
    *   link
    */
   async put(topic: string, payload: Uint8Array): Promise<void> {
@@ -74,7 +74,9 @@ export class LogBoard implements HeldLog {
     this.#subscription?.close();
   }
 
-  /** A long log comes in for as long as it comes in: quiet alone does not mean that it is whole. */
+  /**
+   * A long log takes as long as messages arrive: a pause alone does not mean that it is complete.
+   */
   async #settle(): Promise<void> {
     for (let before = -1; before < this.#entries.size;) {
       before = this.#entries.size;

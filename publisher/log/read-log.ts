@@ -1,6 +1,6 @@
 /**
- * A log as it came from a broker, judged: nothing is believed that does not follow from its entries
- * and the signatures under its head. Sans-I/O.
+ * Verifies a log from a broker: everything has to follow from its entries and the signatures under
+ * its head. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -64,8 +64,8 @@ function openEntries(checkpoint: Checkpoint, entries: HeldLog['entries']): Omit<
 }
 
 /**
- * A log whose head the policy does not believe for its signatures alone: its entries make its root,
- * and it holds all that the older checkpoint held, which the log did sign.
+ * A log whose head only lacks valid signatures: its entries give its root hash, and it extends an
+ * older checkpoint that the log did sign.
  * @throws DroverError LOG_INVALID, LOG_NOTE_INVALID, LOG_REWRITTEN
  */
 export function openMendable(
@@ -88,7 +88,7 @@ export function needLog(held: HeldLog, policy: LogPolicy): OpenedLog {
 }
 
 /**
- * By the same proof that a stranger would ask for, who has not all entries.
+ * By the same proof that a reader without all entries would use.
  * @throws DroverError LOG_REWRITTEN
  */
 export function assertExtends({ checkpoint, leaves }: OpenedLog, older: Checkpoint): void {

@@ -1,6 +1,6 @@
 /**
- * A witness: it cosigns a head of the log only when that holds all that the head before it held.
- * It writes the head to its disk before anybody else sees its signature.
+ * A witness: cosigns a head of the log only when it extends the head that it cosigned before. It
+ * writes the head to its disk before it publishes the signature.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -32,9 +32,9 @@ export interface WitnessJob {
 
 export interface Witnessed {
   readonly log: OpenedLog;
-  /** Entries at the last look; null the first time. */
+  /** Entries of the last run; null the first time. */
   readonly sinceSize: number | null;
-  /** False when its cosignature stood there already. */
+  /** False when its cosignature was there already. */
   readonly isNew: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface Witnessed {
  */
 export async function witnessLog(board: LogBoard, job: WitnessJob): Promise<Witnessed> {
   const { policy, name, signer } = job;
-  // False cosignatures are no reason to stay silent: they go with the next head.
+  // False cosignatures do not stop this one: they go with the next head.
   const logs: LogPolicy = { ...policy, witnesses: new Map(), quorum: null };
   const log = needLog(board, logs);
   const older = job.state && openOlder(job.state, logs);
@@ -62,13 +62,15 @@ export async function witnessLog(board: LogBoard, job: WitnessJob): Promise<Witn
   return { log: needLog(board, logs), sinceSize, isNew: true };
 }
 
-/** Two witnesses that cosign at once must not push each other out: each adds to what stands. */
+/**
+ * Two witnesses that cosign at once must not remove each other's line: each adds to what is there.
+ */
 async function putCosigned(board: LogBoard, note: Note, mine: NoteSignature): Promise<void> {
   let stands = note;
   let refusal: unknown;
   for (let look = 1; look <= LIMITS.logLooksMax; look += 1) {
     const bytes = utf8(formatNote(withSignature(stands, mine)));
-    // drover-broker refuses a head that lacks a line which came meanwhile: it is read anew.
+    // drover-broker refuses a head that lacks a line which arrived meanwhile: it is read again.
     refusal = await board.put(LOG_CHECKPOINT_TOPIC, bytes).then(() => null, onlyConflict);
     await board.again();
     const { head } = board;

@@ -1,7 +1,7 @@
 /**
- * Reads what is announced now, so that the next announcement can build on it. Signatures first;
- * rollouts are kept as they were written, with fields that a later version of Drover may have put
- * there, because leaving one out would change what somebody else signed. Sans-I/O.
+ * Reads the current announcement, on which the next one is built. Signatures are verified first.
+ * Rollouts are kept as they were written, with fields of a later version of Drover, because leaving
+ * one out would change what somebody else signed. Sans-I/O.
  */
 
 import {
@@ -32,7 +32,7 @@ export interface OpenedRollouts {
 export function openActiveRollouts(bytes: Uint8Array, trust: TrustRoot): OpenedRollouts {
   const announcement = openAnnouncement(bytes, trust);
   const payload = openAnnouncementPayload(bytes, trust);
-  // Of this shape: openAnnouncement has just parsed the same bytes.
+  // openAnnouncement has just parsed the same bytes, so they have this shape.
   const raw = parseStrictJson(payload, 'announcement', LIMITS.announcementBytesMax) as unknown as {
     rollouts: RolloutFields[];
   };
@@ -56,7 +56,7 @@ function opened(
 
 /**
  * @param messages retained progress messages, in any order
- * @param onInvalid told about each that this fleet's rollout key did not sign
+ * @param onInvalid called for each that this fleet's rollout key did not sign
  */
 export function openStatuses(
   messages: Iterable<Uint8Array>,
@@ -75,15 +75,15 @@ export function openStatuses(
   return statuses;
 }
 
-/** A controller that leads now, one that was there once, or none that this fleet knows of. */
+/** A controller that leads now, one that led once, or none that this fleet knows. */
 export type LeaseHolder =
   | { readonly kind: 'leads' }
   | { readonly kind: 'none' }
   | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
 
 /**
- * @param lease what is retained on `fleet/controller`; null when nothing is
- * @param onInvalid told when this fleet's rollout key did not sign it
+ * @param lease the message that is retained on `fleet/controller`; null for none
+ * @param onInvalid called when this fleet's rollout key did not sign it
  */
 export function openLeader(
   lease: Uint8Array | null,

@@ -1,6 +1,6 @@
 /**
- * Brings an announcement out: onto the broker, or into a file when further people have to sign it
- * first, and from that file onto the broker.
+ * Publishes an announcement on the broker, or writes it to a file when other people have to sign it
+ * first, and later publishes that file.
  */
 
 import { statSync } from 'node:fs';
@@ -35,7 +35,7 @@ import {
 } from './pending-announcement.ts';
 
 /**
- * Asked before anything is sent.
+ * Call before anything is sent.
  * @throws DroverError ENVELOPE_KEY_UNKNOWN, ENVELOPE_SIGNATURES_TOO_FEW, FILE_EXISTS
  */
 export function assertMayAnnounce({ signers, trust, announcementOut }: AnnounceWith): void {
@@ -50,7 +50,7 @@ const outputOf = (path: string): NewFile => ({
 
 export interface Base {
   readonly board: AnnouncementBoard;
-  /** The envelope on which the new one was planned; null for none. */
+  /** The envelope that the new one was planned on; null for none. */
   readonly current: Uint8Array | null;
 }
 
@@ -64,7 +64,7 @@ export async function bringOut(
 }
 
 /**
- * A signed one.
+ * Publishes or writes a signed announcement.
  * @throws DroverError SEQ_CONFLICT, BROKER_REFUSED, FILE_EXISTS
  */
 export async function place(
@@ -84,7 +84,7 @@ export interface AnnounceSignJob {
 }
 
 /**
- * Adds signatures to the file. The bundles in it are verified first.
+ * Adds signatures to the file. Its bundles are verified first.
  * @throws DroverError ENVELOPE_*, ANNOUNCEMENT_INVALID, FLEET_WRONG, BUNDLE_*, FILE_UNREADABLE
  */
 export async function signAnnouncementFile(job: AnnounceSignJob): Promise<ReadAnnouncement> {
@@ -107,7 +107,7 @@ export interface AnnounceJob {
 }
 
 /**
- * @returns what is announced; `isNew` is false when it was already
+ * @returns the announcement; `isNew` is false when it was published before
  * @throws DroverError ENVELOPE_*, SEQ_CONFLICT, ANNOUNCEMENT_EXPIRED, ANNOUNCEMENT_AHEAD,
  *   BROKER_REFUSED, BROKER_UNREACHABLE, ACCESS_DENIED, as `signAnnouncementFile`
  */

@@ -1,11 +1,11 @@
-/** Shows an announcement to a person who is asked to sign it, or has brought it out. Sans-I/O. */
+/** Shows an announcement to a person who is asked to sign it, or has published it. Sans-I/O. */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
 import { wavesLine } from './plan-report.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { AnnounceWith, ReadAnnouncement } from './pending-announcement.ts';
 
-/** Each rollout on a line, and until when the announcement counts. */
+/** One line for each rollout, and when the announcement expires. */
 export function announcementLines({ announcement }: ReadAnnouncement): string[] {
   const { rollouts, expires_at } = announcement;
   const lines = rollouts.map(
@@ -44,7 +44,7 @@ export function nextLine(
     : `${count}; next: drover announce ${file} --trust … --broker …`;
 }
 
-/** Told by the command that wrote the file. */
+/** Printed by the command that wrote the file. */
 export function writtenLines({ announcementOut, signers, trust }: AnnounceWith): string[] {
   if (announcementOut === undefined) return [];
   const got = new Set(signers.map(({ publicKey }) => publicKey)).size;

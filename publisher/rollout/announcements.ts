@@ -1,7 +1,7 @@
 /**
- * `fleet/updates` and the progress of rollouts as they are retained on a broker: watched from the
- * beginning of a publish to its end, so that what somebody else announces in the meantime is seen
- * and never overwritten in silence.
+ * Watches the retained `fleet/updates` and the progress of rollouts on a broker from the beginning
+ * of a publish to its end, so that an announcement that somebody else publishes meanwhile is
+ * noticed and never silently overwritten.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
@@ -27,7 +27,7 @@ export class AnnouncementBoard {
     this.#link = link;
   }
 
-  /** Resolves when what is retained has arrived. */
+  /** Resolves when the retained messages have arrived. */
   static async open(link: BrokerLink): Promise<AnnouncementBoard> {
     const board = new AnnouncementBoard(link);
     board.#subscription = await Subscription.open(link, {
@@ -48,7 +48,7 @@ export class AnnouncementBoard {
     return this.#progress.values();
   }
 
-  /** The envelope of the controller that leads, not verified; null when there is none. */
+  /** The envelope of the leading controller's lease, not verified; null when there is none. */
   get lease(): Uint8Array | null {
     return this.#lease;
   }
@@ -68,7 +68,7 @@ export class AnnouncementBoard {
   }
 
   /**
-   * Puts `next` in the place of `base` and reads it back.
+   * Replaces `base` by `next` and reads it back.
    * @throws DroverError SEQ_CONFLICT when the broker holds a third one, BROKER_REFUSED when it
    *   keeps none, BROKER_UNREACHABLE, ACCESS_DENIED
    */
@@ -77,7 +77,7 @@ export class AnnouncementBoard {
       try {
         await this.#link.waitUp();
         await this.#subscription?.settle();
-        if (this.#isOn(next)) break; // stored, only its acknowledgement was lost
+        if (this.#isOn(next)) break; // stored, and only the acknowledgement was lost
         this.#assertOneOf(base, next);
         await this.#link.wire.send(UPDATES_TOPIC, next, { retain: true, qos: 1 });
         break;
@@ -91,7 +91,8 @@ export class AnnouncementBoard {
 
   async #readBack(base: Uint8Array | null, next: Uint8Array): Promise<void> {
     const untilMs = Date.now() + LIMITS.readAnnouncementMsMax;
-    // Also on a machine that stands still for a while: time alone says little there.
+    // Counted in checks as well: on a machine that is suspended for a while, time alone proves
+    // little.
     for (let look = 1; look <= LIMITS.readAnnouncementLooksMin || Date.now() < untilMs; look += 1) {
       await this.#link.waitUp();
       await this.#subscription?.again(() => {

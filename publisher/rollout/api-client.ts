@@ -1,7 +1,7 @@
 /**
- * Calls the HTTP API of a broker. Every call ends in time and every answer has a bound; what the
- * API refused is thrown here with the same code, message and hint that it had there. It follows no
- * redirect: the token is for the broker that was named.
+ * Calls the HTTP API of a broker. Every call has a time-out and every answer a bound. A refusal of
+ * the API is thrown here with the same code, message and hint. It follows no redirect: the token is
+ * for the named broker.
  */
 
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import { printable } from '../../shared/base/printable.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 
 export interface ApiOptions {
-  /** http:// or https://, with or without a path below which the API stands. */
+  /** http:// or https://, with or without a path prefix of the API. */
   readonly url: string;
   readonly token: string | null;
 }
@@ -74,7 +74,7 @@ function readBase(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
-/** Never quoted: it is a secret. */
+/** Never shown in a message: it is a secret. */
 function readToken(text: string): string {
   if (/^[A-Za-z0-9._~+/=-]{1,512}$/.test(text)) return text;
   throw new DroverError(
@@ -104,7 +104,7 @@ function refusalOf(status: number, bytes: Uint8Array): DroverError {
   }
   const { code, message, hint } = refusal;
   const said = printable(message, MESSAGE_CHARS_MAX);
-  // A newer broker may have a reason that this program does not know.
+  // A newer broker may use a code that this program does not know.
   if (!isErrorCode(code)) return new DroverError('BROKER_REFUSED', `${said} [${printable(code)}]`);
   return new DroverError(code, said, hint === '' ? {} : { hint: printable(hint, 300) });
 }
@@ -115,12 +115,12 @@ function readRefusal(bytes: Uint8Array): z.output<typeof refusalSchema>['error']
     const result = refusalSchema.safeParse(answer);
     return result.success ? result.data.error : null;
   } catch (error) {
-    if (error instanceof DroverError) return null; // a page of something in between
+    if (error instanceof DroverError) return null; // a page of a proxy in between
     throw error;
   }
 }
 
-/** fetch says only that it failed; why stands behind it. */
+/** fetch only says that it failed; the reason is in its cause. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return printable(String(error));
   if (error.name === 'TimeoutError') return `no answer within ${LIMITS.apiAnswerMsMax / 1000} s`;

@@ -1,7 +1,7 @@
 /**
- * Shows a fleet by the last reports of its robots: counts by version, a table, and the robots that
- * ask for a full package. A message that does not parse is counted, never fatal: one broken robot
- * must not hide the others. Sans-I/O.
+ * Shows a fleet by the last reports of its robots: counts by version, a table, and requests for a
+ * full package. A message that does not parse is counted and not fatal: one broken robot must not
+ * hide the others. Sans-I/O.
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -26,7 +26,7 @@ export class FleetView {
   readonly #relays = new Map<string, OnlineMessage>();
   readonly #invalid = new Set<string>();
 
-  /** Takes any message; others than a robot's state, or the presence of anybody, change nothing. */
+  /** Takes any message; only states of robots and presence change anything. */
   take(topic: string, payload: Uint8Array): void {
     const parsed = parseTopic(topic);
     if (parsed?.kind === 'relay') return this.#takeRelay(topic, parsed.relay, payload);
@@ -41,7 +41,7 @@ export class FleetView {
       if (leaf === 'online') this.#online.set(robot, parsePresence(payload));
       if (leaf === 'state') this.#states.set(robot, ownState(robot, payload));
     } catch {
-      this.#invalid.add(topic); // told as a number; the robot's own log has the reason
+      this.#invalid.add(topic); // shown as a number; the robot's own log has the reason
     }
   }
 
@@ -54,14 +54,14 @@ export class FleetView {
     }
   }
 
-  /** Relays that are there and say that something is wrong with them. */
+  /** Online relays that report a problem. */
   get relayProblems(): { readonly relay: string; readonly problem: RelayProblem }[] {
     return [...this.#relays].flatMap(([relay, { online, problem }]) =>
       online && problem ? [{ relay, problem }] : [],
     );
   }
 
-  /** Topics whose message could not be read. */
+  /** Topics whose message could not be parsed. */
   get invalid(): readonly string[] {
     return [...this.#invalid].sort();
   }
@@ -89,7 +89,7 @@ export class FleetView {
   }
 }
 
-/** Ids that two robots use, as these say themselves: each ends the link of the other. */
+/** Ids that two robots use, as these report themselves: each ends the link of the other. */
 export function twinIds(rows: readonly FleetRow[]): string[] {
   const ids = rows.filter(({ robot }) => robot.link_endings > 0).map(({ robot }) => robot.robot_id);
   return [...new Set(ids)];
@@ -99,13 +99,13 @@ export interface FleetRow {
   readonly robot: RobotState;
   readonly component: ComponentState;
   readonly online: boolean;
-  /** The relay that speaks for it. */
+  /** The relay that carries it. */
   readonly via: string | null;
-  /** The problem that this relay tells of itself. */
+  /** The problem that this relay reports of itself. */
   readonly relayProblem: RelayProblem | null;
 }
 
-/** Robots whose clock is far off that of this machine, each once, as sentences. */
+/** Robots whose clock is far off this machine's, each once, as sentences. */
 export function clockProblems(rows: readonly FleetRow[], now: EpochMs): Problem[] {
   const byRobot = new Map(rows.map((row) => [row.robot.robot_id, row]));
   return [...byRobot.values()].flatMap((row) => clockProblemOf(row, now) ?? []);
@@ -150,16 +150,18 @@ export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
 function byComponentThenNewest(a: VersionCount, b: VersionCount): number {
   if (a.component !== b.component) return a.component < b.component ? -1 : 1;
   if (a.version === null || b.version === null) return a.version === null ? 1 : -1;
-  // Versions that differ in build metadata only are equal by precedence: keep their order stable.
+  // Versions that differ only in build metadata are equal by precedence: the order stays stable.
   return compareVersions(b.version, a.version) || (a.version < b.version ? -1 : 1);
 }
 
-/** Robots that refused a bundle as too new for them: they need a full package or a stepping stone. */
+/**
+ * Robots that refused a bundle as too new: they need a full package or another rollout in between.
+ */
 export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
   return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
 }
 
-/** Columns padded to the widest cell, two spaces apart; the first row is the head. */
+/** Pads columns to the widest cell, two spaces apart; the first row is the head. */
 export function formatTable(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? '').length)),

@@ -1,7 +1,7 @@
 /**
- * Forecasts, from what robots last reported, what each will make of a rollout before it is
- * announced. Sans-I/O. Reports are not signed: a forecast warns and asks, and a robot decides for
- * itself all the same.
+ * Forecasts from the last reports of robots how each will react to a rollout before it is
+ * announced. Reports are not signed: a forecast only warns and asks, and a robot decides for
+ * itself. Sans-I/O.
  */
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
@@ -24,7 +24,7 @@ import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/
  * - `steps`: after another rollout that is announced as well
  * - `runs`: it runs this release already
  * - a code of a refusal: it never takes this release
- * - a code of a standstill: it takes nothing until what the code names is mended
+ * - a code of a standstill: it takes nothing until somebody fixes what the code names
  */
 const ANSWERS = [
   'takes',
@@ -47,16 +47,16 @@ const isStandstill = (one: Outlook): one is StandstillCode =>
 export interface Forecast {
   /** Robots whose reports were read. */
   readonly known: number;
-  /** Of those, robots that the rollout does not name or that lack the component. */
+  /** Of those, robots that the rollout does not target or that lack the component. */
   readonly notTargeted: number;
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
-  /** Robots that the rollout names and that have never reported: a slip of the hand, or new. */
+  /** Targeted robots that have never reported: a typing error, or new. */
   readonly unreported: readonly string[];
-  /** Robots whose clock is more than a day ahead of the one here: what holds today is over there. */
+  /** Robots whose clock is more than a day ahead of ours: what is valid today has expired there. */
   readonly clockAhead: readonly string[];
 }
 
-/** Examples of robots that are named in a line or an answer. */
+/** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
@@ -83,7 +83,7 @@ export function forecast(
   return { known: states.length, notTargeted, robots, unreported, clockAhead };
 }
 
-/** Null for a robot that the rollout does not mean. */
+/** Null for a robot that the rollout does not target. */
 export function outlookOf(
   offer: Offer,
   beside: readonly Offer[],
@@ -100,7 +100,7 @@ export function outlookOf(
 }
 
 /**
- * What robots make of rollout `id` of an announcement as it is written.
+ * How robots will react to rollout `id` of an announcement.
  * @param now of this machine
  */
 export function forecastOf(
@@ -143,7 +143,7 @@ export function fullTarget(
 
 /**
  * True when robots have reported and none of them runs it or ever will. A robot that stands still
- * takes it once it is mended.
+ * takes it once it is fixed.
  */
 export function isUseless({ known, robots }: Forecast): boolean {
   const waiting = ['takes', 'steps', 'runs', ...STANDSTILL_CODES] as const;
@@ -176,7 +176,7 @@ export function forecastText(found: Forecast): string {
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
-/** A line for each outlook that some robot has, refusals with examples. */
+/** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
   if (found.known === 0) return ['robots: none has reported yet', ...unreportedLines(found)];
@@ -192,7 +192,7 @@ export function forecastLines(found: Forecast | null): string[] {
   return [...lines, ...rest, ...unreportedLines(found), ...clockLines(found)];
 }
 
-/** A wave of canaries that nobody has the name of waits for ever, and without a word. */
+/** A canary wave of robots that do not exist would silently wait for ever. */
 function unreportedLines({ unreported: robots }: Forecast): string[] {
   if (robots.length === 0) return [];
   const are = robots.length === 1 ? 'has' : 'have';

@@ -1,7 +1,7 @@
 /**
- * `--gate name=value` to the gates of a rollout. Sans-I/O. The names and bounds are those of
- * shared/rules/gates.ts and nowhere else, so that a gate that is new there is known here; a name that is
- * not there is refused, because a gate that was misspelt would guard nothing.
+ * Parses `--gate name=value` into the gates of a rollout. Names and bounds are those of
+ * shared/rules/gates.ts, so a new gate is known here at once. An unknown name is refused, because a
+ * misspelt gate would guard nothing. Sans-I/O.
  */
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -47,7 +47,7 @@ function readGate(name: GateName, text: string): unknown {
   throw usage(`${name}: ${lowerFirst(why)} (got ${JSON.stringify(text.slice(0, 40))})`);
 }
 
-/** `{}` is what no gate takes: the schema says what it wants instead. */
+/** `{}` is valid for no gate: the schema's message then says what it requires. */
 function valueOf(name: GateName, text: string): unknown {
   if (text === 'null') return null;
   if (text === 'true' || text === 'false') return text === 'true';
@@ -55,7 +55,7 @@ function valueOf(name: GateName, text: string): unknown {
   return name.endsWith('_s') && text !== '' ? parseDurationMs(text) / 1000 : {};
 }
 
-/** A harm that the gate tolerates can never be shown: such a rollout would wait for ever. */
+/** Harm below the gate's tolerance can never be detected: such a rollout would wait for ever. */
 function assertDetectable(gates: GatesFields): void {
   const { ratio_detected: detected, ratio_tolerated: tolerated } = gatesSchema.parse(gates);
   if (detected > tolerated) return;
@@ -65,7 +65,7 @@ function assertDetectable(gates: GatesFields): void {
 }
 
 /**
- * `--min-gate name=value`: gates that a signed manifest may ask for.
+ * Parses `--min-gate name=value`: gates that a signed manifest may require.
  * @throws DroverError USAGE
  */
 export function parseGateBounds(words: readonly string[]): GateBounds {

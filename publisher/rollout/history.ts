@@ -1,6 +1,6 @@
 /**
  * The two tars of a delta as one row of bytes: the base, and behind it the target. A place in it is
- * a number; how far two places are equal is found out here, by reading.
+ * a number. This class measures by reading how far two places are equal.
  */
 
 import type { HistoryRange } from '../../shared/transfer/patch-plan.ts';
@@ -33,7 +33,7 @@ export class History {
     }
   }
 
-  /** How many bytes from there on are equal, at most `bytesMax`. */
+  /** Number of equal bytes after these places, at most `bytesMax`. */
   async equalAfter(at: number, targetAt: number, bytesMax: number): Promise<number> {
     let equal = 0;
     while (equal < bytesMax) {
@@ -47,7 +47,7 @@ export class History {
     return equal;
   }
 
-  /** How many bytes before there are equal, at most `bytesMax`. */
+  /** Number of equal bytes before these places, at most `bytesMax`. */
   async equalBefore(at: number, targetAt: number, bytesMax: number): Promise<number> {
     let equal = 0;
     while (equal < bytesMax) {
@@ -66,7 +66,7 @@ export class History {
   }
 }
 
-/** Both are of one length. */
+/** Both have the same length. */
 function samePrefix(a: Buffer, b: Buffer): number {
   if (a.equals(b)) return a.byteLength;
   let at = 0;

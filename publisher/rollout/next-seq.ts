@@ -1,7 +1,7 @@
 /**
  * Decides the `seq` of the next announcement: above the one before it and above what robots report,
- * and never so far ahead that robots, or brokers, would refuse it. Reports are not signed: one that
- * is too far ahead is told to a person, and counts for nothing. Sans-I/O.
+ * and never so far ahead that robots or brokers would refuse it. Reports are not signed: a report
+ * too far ahead is shown to the operator and ignored. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -13,8 +13,8 @@ import { isAhead } from '../../shared/rules/freshness.ts';
 import { seqAt } from '../../shared/rules/terms.ts';
 
 /**
- * Also above what any other list of the second before can have had.
- * @param reported of robots, 0 for none
+ * Also above every other announcement of the second before.
+ * @param reported by robots, 0 for none
  */
 export function nextSeq(previous: number, now: EpochMs, reported = 0): number {
   return Math.max(previous + 1, reported + 1, seqAt('announcement', now));
@@ -23,11 +23,11 @@ export function nextSeq(previous: number, now: EpochMs, reported = 0): number {
 export interface ReportedSeq {
   /** The highest that counts; 0 for none. */
   readonly seq: number;
-  /** Robots that report one further ahead, which counts for nothing. */
+  /** Robots that report one too far ahead, which is ignored. */
   readonly ahead: readonly string[];
 }
 
-/** Of robots that follow this root: under another one their floor is another. */
+/** Of robots that follow this root: under another root they have another floor. */
 export function reportedSeq(
   states: readonly RobotState[],
   trust: Pick<TrustRoot, 'version'>,
@@ -41,8 +41,8 @@ export function reportedSeq(
 }
 
 /**
- * The `seq` that the next one has to be above: 0 when what is announced is ahead of the clock, since
- * nobody whose clock is right has taken it.
+ * The `seq` that the next one must exceed: 0 when the current announcement is ahead of the clock,
+ * since no robot with a right clock has taken it.
  * @throws DroverError ANNOUNCEMENT_AHEAD when robots have taken it all the same: our clock is
  *   wrong, or a key is stolen
  */
@@ -59,7 +59,7 @@ export function seqToFollow(
 }
 
 /**
- * For a list signed again under another root: above the one before, unless that is ahead.
+ * For a list that is signed again under another root: above the one before, unless that is ahead.
  * @param previous 0 when no key that signed the one before stays: its floor goes with it
  */
 export function seqUnderNextRoot(previous: number, now: EpochMs): number {

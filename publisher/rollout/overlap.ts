@@ -1,7 +1,7 @@
 /**
- * Decides what a new rollout does to one that is announced already: end it, stand beside it, or be
- * refused. It ends another by itself only where it is for every robot that the other is for: who
- * comes later, was off or has another CPU must not be left without an offer. Sans-I/O.
+ * Decides what a new rollout does to an announced one: end it, stand beside it, or be refused. It
+ * ends another only when it targets every robot of the other: a robot that comes later, was off or
+ * has another CPU must not be left without an offer. Sans-I/O.
  */
 
 import type { Rollout, RolloutFields } from '../../shared/formats/announcement.ts';
@@ -13,7 +13,7 @@ import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { mayGoDown } from '../../shared/rules/release-word.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 
-/** How far a controller has told that a rollout is. */
+/** The last published status of a rollout. */
 export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'> &
   Partial<Pick<Progress, 'recall' | 'no_effect'>>;
 
@@ -21,19 +21,19 @@ export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'> &
 export interface Newcomer {
   readonly rollout: RolloutFields;
   readonly manifest: Manifest;
-  /** Ids that a person named to be ended. */
+  /** Ids of rollouts that the operator wants to end. */
   readonly supersede: readonly string[];
-  /** A person said that it may stand beside what it meets. */
+  /** The operator allows it to stand beside a rollout that it overlaps. */
   readonly alongside: boolean;
   /** Status of the rollouts that a controller leads. */
   readonly statuses: ReadonlyMap<string, LedStatus>;
 }
 
 /**
- * - `apart`: no robot is asked by both, or somebody said that both are meant
- * - `beside`: it goes on for the robots that the new one is not for; robots that both are for take
- *   the higher version by themselves
- * - `ends`
+ * - `apart`: no robot is in both, or the operator wants both
+ * - `beside`: the old one continues for the robots that the new one does not target; robots in both
+ *   take the higher version by themselves
+ * - `ends`: the new one replaces it
  */
 export type Fate = 'apart' | 'beside' | 'ends';
 
@@ -45,10 +45,10 @@ export function fateOf(old: Rollout, next: Newcomer): Fate {
   const led = next.statuses.get(old.id);
   const isCovered = covers(next, old, manifest);
   const isStopped = led?.status === 'halted' || led?.status === 'rolling_back';
-  // No robot joins a stopped rollout. Its robots hear that they must go back until all have.
+  // No robot joins a stopped rollout. It stays announced until all of its robots went back.
   const ending = isCovered || isStopped ? 'ends' : 'beside';
   if (next.rollout.emergency === true) {
-    // It is there to replace what goes wrong, whatever state that is in.
+    // A replacement is meant for a rollout that goes wrong, whatever its state.
     if (ending === 'ends' || manifest === null) return ending;
     if (compareVersions(next.manifest.version, manifest.version) >= 0) return ending;
     throw drawnUp(old, manifest, next);
@@ -66,11 +66,13 @@ export function fateOf(old: Rollout, next: Newcomer): Fate {
   return ending;
 }
 
-/** Null for a manifest that no robot would read either; such a rollout is judged with caution. */
+/** Null for a manifest that no robot could parse either; such a rollout is judged with caution. */
 export const manifestOf = (rollout: Rollout): Manifest | null =>
   nullIfRefused(() => parseManifest(rollout.manifest));
 
-/** True when both may ask one robot. A robot may have any tags, so tags never keep them apart. */
+/**
+ * True when both may target one robot. A robot may have any tags, so tags never keep them apart.
+ */
 function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): boolean {
   const robots = next.rollout.target?.robots ?? [];
   if (robots.length > 0 && old.target.robots.length > 0) {
@@ -81,11 +83,11 @@ function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): bo
   return new Set([...archesOf(next), ...archesAsked(old, oldManifest)]).size <= 1;
 }
 
-/** True when the new rollout is for every robot of the old one. */
+/** True when the new rollout targets every robot of the old one. */
 function covers(next: Newcomer, old: Rollout, oldManifest: Manifest | null): boolean {
   const { tags = [], robots = [] } = next.rollout.target ?? {};
   const { target } = old;
-  // Who has all tags of the old one has to have all of the new one.
+  // A robot with all tags of the old rollout must have all tags of the new one.
   if (!tags.every((tag) => target.tags.includes(tag))) return false;
   if (robots.length > 0) {
     const named: ReadonlySet<string> = new Set(robots);
@@ -105,20 +107,22 @@ const named = (arches: readonly (string | undefined)[]): string[] =>
     .filter((arch) => arch !== undefined && arch !== ARCH_ANY)
     .map((arch) => canonicalArch(arch ?? ARCH_ANY));
 
-/** Null when the rollout has nothing left to do that a higher version, or its end, would disturb. */
+/**
+ * Null when the rollout has nothing left to do that a higher version, or its end, would disturb.
+ */
 function whyUnfinished(old: Rollout, led: LedStatus | undefined): string | null {
-  // Every robot that is on runs it: only the soak of the last wave is left.
+  // Every online robot runs it: only the soak of the last wave is left.
   if (led?.status === 'rolling' && led.settled) return null;
   return whyGoingOn(old, led);
 }
 
-/** Null when no controller does anything more for it than to watch, or to call robots back. */
+/** Null when no controller does more for it than watch, or call robots back. */
 export function whyGoingOn(old: Rollout, led: LedStatus | undefined): string | null {
   const status = led?.status;
-  // Robots that go back are told so as long as it takes, announced or not.
+  // Robots that go back get that order as long as it takes, announced or not.
   if (status === 'complete' || status === 'halted' || status === 'rolling_back') return null;
   if (status === undefined) {
-    // Nobody leads it, so it is as far as it will ever get.
+    // No controller leads it, so it is as far as it will ever get.
     return needsController(old) ? 'it is staged and no controller has begun it' : null;
   }
   return status === 'rolling' && led?.settled
@@ -131,7 +135,9 @@ const waysOut = ({ id }: Rollout, isCovered: boolean): string =>
     ? `replace the other rollout with --supersede ${id}, or stand beside it with --alongside`
     : `${id} is for robots that this one is not for: keep it for them with --alongside, or end it for all with --supersede ${id}`;
 
-/** Robots take the highest that they are offered, so a lower one beside it would be for nobody. */
+/**
+ * Robots take the highest version that they are offered, so a lower one beside it has no robots.
+ */
 function drawnUp(old: Rollout, { version }: Manifest, next: Newcomer): DroverError {
   const { id } = old;
   const why = `robots that both are for would keep or take the higher ${version}`;
@@ -165,7 +171,7 @@ function notAbove(
   return overlap(old, next, why, isStopped ? back : down);
 }
 
-/** The same release once more: what that means depends on what became of the rollout before it. */
+/** The same release once more: the result depends on how the rollout before it ended. */
 function sameAgain(
   id: string,
   version: string,

@@ -1,7 +1,7 @@
 /**
- * An announcement on its way between people: signed by some of the keys that it needs, in a file.
- * The file says as well what the announcement replaces, so that one which was planned before
- * another was published cannot take that one's rollouts away unseen. Sans-I/O.
+ * An announcement file that waits for signatures of several people. The file also names the
+ * announcement that it replaces, so that one that was planned before another was published cannot
+ * silently drop that one's rollouts. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -28,15 +28,15 @@ export interface PendingAnnouncement {
   readonly envelope: Uint8Array;
 }
 
-/** Who signs, under which root, and where the announcement goes. */
+/** Signers, root and destination of an announcement. */
 export interface AnnounceWith {
   readonly signers: readonly Signer[];
   readonly trust: TrustRoot;
-  /** The file for an announcement that others sign as well; left out: it is announced. */
+  /** The file for an announcement that others sign as well; without it, it is published. */
   readonly announcementOut?: string | undefined;
 }
 
-/** What a person is asked to sign, and how many have. */
+/** An announcement that a person is asked to sign, with its number of signatures. */
 export interface ReadAnnouncement {
   readonly announcement: Announcement;
   readonly signatures: { readonly got: number; readonly want: number };
@@ -63,7 +63,10 @@ export function encodePending({ replaces, envelope }: PendingAnnouncement): Uint
   return utf8(`${JSON.stringify({ ...fields, envelope: bytesToBase64(envelope) }, null, 1)}\n`);
 }
 
-/** Before it is read: a bundle of gigabytes may be named by mistake. @throws DroverError DOCUMENT_TOO_LARGE */
+/**
+ * Called before the file is read: a bundle of gigabytes may be named by mistake.
+ * @throws DroverError DOCUMENT_TOO_LARGE
+ */
 export function assertPendingSize(bytes: number): void {
   if (bytes <= KIND.bytesMax) return;
   throw new DroverError(
@@ -78,14 +81,15 @@ export function parsePending(bytes: Uint8Array): PendingAnnouncement {
   return { replaces, envelope };
 }
 
-/** @param current the envelope that is announced, null for none */
+/** @param current the announced envelope, null for none */
 export const replacing = (
   current: Uint8Array | null,
   envelope: Uint8Array,
 ): PendingAnnouncement => ({ replaces: current && sha256Hex(current), envelope });
 
 /**
- * What a person is about to sign: of this fleet, with bundles that enough release keys signed.
+ * The content that a person is about to sign: of this fleet, with bundles that enough release keys
+ * signed.
  * @throws DroverError FLEET_WRONG, ANNOUNCEMENT_INVALID, BUNDLE_*, MANIFEST_INVALID, JSON_INVALID
  */
 export function readPending(pending: PendingAnnouncement, trust: TrustRoot): Announcement {
@@ -95,7 +99,7 @@ export function readPending(pending: PendingAnnouncement, trust: TrustRoot): Ann
   return announcement;
 }
 
-/** How many keys of the rollout role have signed, and how many must. */
+/** The number of rollout keys that have signed, and the number required. */
 export function signaturesOf(
   { envelope }: PendingAnnouncement,
   trust: TrustRoot,
@@ -105,8 +109,8 @@ export function signaturesOf(
 }
 
 /**
- * Whether the announcement may take the place of the one that is out.
- * @returns false when it is out already
+ * Checks that the announcement may replace the current one.
+ * @returns false when it is published already
  * @throws DroverError SEQ_CONFLICT, ENVELOPE_*, FLEET_WRONG
  */
 export function mayReplace(

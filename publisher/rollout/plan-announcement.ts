@@ -1,8 +1,7 @@
 /**
- * Decides the next announcement: which active rollouts stay (to the letter), which the new one
- * replaces, and its `seq`. It must never drop a rollout in silence, and never let two rollouts
- * of one component meet on one robot unless somebody said that this is meant.
- * Sans-I/O.
+ * Decides the next announcement: which active rollouts stay (byte for byte), which ones the new one
+ * replaces, and its `seq`. It never drops a rollout silently, and never lets two rollouts of one
+ * component target one robot unless the operator allows it. Sans-I/O.
  */
 
 import type {
@@ -23,7 +22,7 @@ import { fullTarget, outlookOf } from './forecast.ts';
 import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';
 import { assertIdIsFree } from './used-id.ts';
 
-/** One rollout of the announcement that is out: parsed to judge it, and as it was written. */
+/** One rollout of the current announcement: parsed, and as it was written. */
 export interface ActiveRollout {
   readonly rollout: Rollout;
   readonly written: RolloutFields;
@@ -33,17 +32,17 @@ export interface AnnouncementPlanInput extends Newcomer {
   readonly now: EpochMs;
   readonly fleet: string;
   readonly lifeMs: number;
-  /** What is retained now; null when there is none. */
+  /** The retained announcement; null when there is none. */
   readonly previous: {
     readonly seq: number;
     readonly imported?: { readonly seq: number };
     readonly rollouts: readonly ActiveRollout[];
   } | null;
-  /** What robots last reported; null when that cannot be read. */
+  /** The last reports of robots; null when they cannot be read. */
   readonly robots: readonly RobotState[] | null;
   /** The highest `seq` that robots report to have accepted. */
   readonly reportedSeq?: number;
-  /** The file of an air gap that the bundle came in. */
+  /** The air-gap file that the bundle came in. */
   readonly imported?: { readonly seq: number };
 }
 
@@ -51,11 +50,11 @@ export interface AnnouncementPlan {
   readonly fields: AnnouncementFields;
   readonly kept: readonly string[];
   readonly superseded: readonly string[];
-  /** Of those kept: they go on for the robots that the new rollout is not for. */
+  /** Of those kept: rollouts for robots that the new rollout does not target. */
   readonly beside: readonly string[];
-  /** Of those kept: robots that are too old for the new rollout go through them. */
+  /** Of those kept: rollouts that robots too old for the new one take first. */
   readonly stones: readonly string[];
-  /** A rollout of this id was announced already: this takes its place, and it goes on. */
+  /** A rollout of this id was announced before: this replaces it and continues. */
   readonly isAgain: boolean;
 }
 
@@ -96,8 +95,8 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
 }
 
 /**
- * A version names one payload wherever both could reach one robot. What the new rollout replaces
- * counts as well: robots run it already.
+ * A version names one payload wherever both rollouts could reach one robot. A rollout that the new
+ * one replaces counts as well: robots run it already.
  * @throws DroverError VERSION_REUSED
  */
 function assertSameBytes(old: Rollout, input: AnnouncementPlanInput): void {
@@ -124,8 +123,8 @@ const hasLogProof = ({ log_proof: proof }: Pick<RolloutFields, 'log_proof'>): bo
   proof !== undefined;
 
 /**
- * Ids of rollouts that robots too old for the new one can take first. Where no robot is known, all
- * that start lower than the new one does.
+ * Ids of rollouts that robots too old for the new one can take first. Without any known robot, all
+ * rollouts that start at lower versions than the new one.
  */
 function leadingUp(
   active: readonly ActiveRollout[],
@@ -167,7 +166,7 @@ export interface WithdrawalInput extends Pick<
 
 /**
  * The list without a rollout that has ended. Robots keep what they run; none takes it any more.
- * @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP when it goes on
+ * @throws DroverError NOT_FOUND, ROLLOUT_OVERLAP when it still continues
  */
 export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
   const { id, previous, now } = input;
@@ -207,11 +206,11 @@ function assertActive(verb: string, id: string, active: readonly ActiveRollout[]
   throw new DroverError('NOT_FOUND', `${verb} ${id}: no such active rollout (got ${got})`);
 }
 
-/** The audit log of the controller says then what took whose place. */
+/** Lets the audit log of the controller name the replacement. */
 const naming = (rollout: RolloutFields, supersedes: readonly string[]): RolloutFields =>
   supersedes.length === 0 ? rollout : { ...rollout, supersedes: [...supersedes] };
 
-/** It never falls, or a stick of last year would come in again. */
+/** It never falls, or last year's stick could be imported again. */
 function importedOf({ previous, imported }: Pick<AnnouncementPlanInput, 'previous' | 'imported'>) {
   const seq = Math.max(previous?.imported?.seq ?? 0, imported?.seq ?? 0);
   return seq === 0 ? {} : { imported: { seq } };

@@ -1,4 +1,4 @@
-/** Tells how a rollout goes from wave to wave, as people read it before they say yes. Sans-I/O. */
+/** Describes the waves of a rollout, for a person who is asked to confirm it. Sans-I/O. */
 
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
@@ -6,7 +6,7 @@ import { gatesSchema } from '../../shared/rules/gates.ts';
 import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
 import type { LeaseHolder } from './active-rollouts.ts';
 
-/** One line on the waves. */
+/** One line about the waves. */
 export function wavesLine({
   emergency,
   waves,
@@ -18,7 +18,7 @@ export function wavesLine({
   return `waves ${percents} percent, soak ${soaks.length === 1 ? soaks[0] : each.join(', ')}`;
 }
 
-/** A line for each thing that was asked for beyond the waves. */
+/** One line for each option beyond the waves. */
 export function stepLines(rollout: RolloutFields): string[] {
   const { canaries, approve_after: approve = [], late_spread_s: spread } = rollout;
   const lines: string[] = [];
@@ -51,7 +51,7 @@ function canarySoak(rollout: RolloutFields): string {
   return rollout.canaries?.soak_s === undefined ? `${soak} as the first wave` : soak;
 }
 
-/** A note where robots would wait for a controller that is not there. */
+/** A note when robots would wait for a controller that does not exist. */
 export function leaderLines(leader: LeaseHolder, rollout: RolloutFields): string[] {
   if (leader.kind === 'leads' || !needsController(rollout)) return [];
   const seen =
@@ -63,7 +63,7 @@ export function leaderLines(leader: LeaseHolder, rollout: RolloutFields): string
   ];
 }
 
-/** The gates that differ from what every rollout has. */
+/** The gates that differ from the defaults. */
 function changedGates({ gates = {} }: RolloutFields): string[] {
   const usual = gatesSchema.parse({});
   return Object.entries(gatesSchema.parse(gates))

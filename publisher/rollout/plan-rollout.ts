@@ -1,7 +1,6 @@
 /**
- * From the words of a command line to one rollout of an announcement. Pure; randomness comes in as
- * a parameter.
- * Sans-I/O.
+ * Turns the options of a command line into one rollout of an announcement. Randomness is a
+ * parameter. Sans-I/O.
  */
 
 import { tagsSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
@@ -18,12 +17,15 @@ export interface Audience {
   readonly robots: readonly string[];
   readonly salt: string;
   readonly waves: readonly number[];
-  /** One for all, one for each wave, or with canaries one more, which is theirs and comes first. */
+  /**
+   * One for all, or one for each wave; with canaries a further one, which is theirs and comes
+   * first.
+   */
   readonly soaksMs: readonly number[];
   readonly emergency: boolean;
   /** Robots that come before the first wave. */
   readonly canaries: { readonly tags: readonly string[]; readonly robots: readonly string[] };
-  /** Waves after which a person has to approve; 0 for the canaries. */
+  /** Waves after which an operator has to approve; 0 for the canaries. */
   readonly approveAfter: readonly number[];
   readonly gates: GatesFields;
   /** Null leaves it to the format's default. */
@@ -41,10 +43,10 @@ export interface StoredPayload {
 
 export interface StoredBundle {
   readonly payload: StoredPayload;
-  /** To the payload. */
+  /** The deltas to the payload. */
   readonly deltas: readonly StoredPayload[];
   readonly attachments: readonly (StoredPayload & { readonly kind: string })[];
-  /** As it goes into the announcement; null: the bundle came without one. */
+  /** As it goes into the announcement; null when the bundle has none. */
   readonly logProof: string | null;
 }
 
@@ -96,7 +98,7 @@ type Steps = Pick<
   'waves' | 'gates' | 'canaries' | 'approve_after' | 'late_spread_s'
 >;
 
-/** What opens after what, and who has to say so. Left out where the format's default is meant. */
+/** The order of the waves and their approvals. Left out where the format's default applies. */
 function planSteps(audience: Audience): Steps {
   const { waves, canaries, approveAfter, gates, lateSpreadMs } = audience;
   const hasCanaries = canaries.tags.length > 0 || canaries.robots.length > 0;
@@ -144,7 +146,7 @@ function soaksFor(
   );
 }
 
-/** An approval that nothing could wait for is a mistake that would let a rollout run on. */
+/** An approval that no wave could wait for is a mistake that would let a rollout run on. */
 function assertApproved(
   approveAfter: readonly number[],
   { waves, hasCanaries }: { waves: number; hasCanaries: boolean },

@@ -1,8 +1,7 @@
 /**
- * Says why robots do not get what is announced: relays, as `GET /relays` of a broker has them,
- * and the engine that it is attached to (`GET /engine`). What a rollout waits for may stand on a
- * full disk far away, and an engine that drops what is published looks like one where nothing is.
- * Sans-I/O.
+ * Says why robots do not get an announcement: relays, as `GET /relays` of a broker lists them, and
+ * its external engine (`GET /engine`). A rollout may wait for a full disk far away, and an engine
+ * that drops messages looks like an idle one. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -52,7 +51,7 @@ const ENGINE = {
 
 export type EngineProblem = z.output<typeof problemSchema>;
 
-/** Null for an engine that does what it should. @throws DroverError JSON_INVALID */
+/** Null for an engine without a problem. @throws DroverError JSON_INVALID */
 export const parseEngineProblem = (bytes: Uint8Array): EngineProblem | null =>
   parseDocument(ENGINE, bytes).engine.problem ?? null;
 

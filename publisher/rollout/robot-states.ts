@@ -1,4 +1,4 @@
-/** Reads what is retained of each robot: its last state, as it lies on the broker. */
+/** Reads the last state of each robot as the broker retains it. */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
@@ -10,7 +10,7 @@ import { Subscription } from './subscription.ts';
 export interface RetainedStates {
   /** By robot id, not parsed. */
   readonly states: ReadonlyMap<string, Uint8Array>;
-  /** False when reports were still coming in as the wait ended. */
+  /** False when reports were still arriving when the wait ended. */
   readonly isWhole: boolean;
 }
 
@@ -32,7 +32,8 @@ export async function readRetainedStates(link: BrokerLink): Promise<RetainedStat
 }
 
 /**
- * For a forecast, which may do without: null when this user may not read them or not all have come.
+ * For a forecast, which works without: null when this user may not read the states, or when not all
+ * have arrived.
  * @throws DroverError BROKER_UNREACHABLE
  */
 export async function readRobots(link: BrokerLink, log: Log): Promise<RobotState[] | null> {
@@ -49,7 +50,7 @@ export async function readRobots(link: BrokerLink, log: Log): Promise<RobotState
     try {
       return [{ ...parseRobotState(payload), robot_id: robot as RobotState['robot_id'] }];
     } catch {
-      return []; // `drover fleet` tells of those
+      return []; // `drover fleet` reports those
     }
   });
 }

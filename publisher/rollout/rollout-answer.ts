@@ -1,7 +1,7 @@
 /**
- * Reads what the HTTP API of a broker answers about rollouts, as input that is not trusted: only
- * the fields that are shown, each with its type. A newer broker may say more; that passes through
- * `--json`. Sans-I/O.
+ * Parses the answers of a broker's HTTP API about rollouts, as untrusted input: only the fields
+ * that are shown, each with its type. Further fields of a newer broker pass through `--json`.
+ * Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -52,7 +52,7 @@ const runSchema = z.object({
   leading: z.boolean(),
   approved: z.array(countSchema).default([]),
   forced: z.array(countSchema).default([]),
-  /** Null from a broker that does not say it. */
+  /** Null from a broker that does not send it. */
   approval: z
     .object({ wave: countSchema, state: textSchema, text: textSchema })
     .nullable()
@@ -93,9 +93,11 @@ const rolloutSchema = z.object({
     .default([]),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
-  /** `here`, `above` this relay, or by `nobody` of this broker; null from one that does not say it. */
+  /**
+   * `here`, `above` this relay, or by `nobody` of this broker; null from one that does not send it.
+   */
   led: textSchema.nullable().default(null),
-  /** Of a broker that is attached to an engine: what that engine holds. */
+  /** Set by an attached broker: the chunks that its engine holds. */
   store: z
     .object({
       status: textSchema,
@@ -155,7 +157,7 @@ const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
 export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
   parseDocument(LIST, bytes).rollouts;
-/** Undefined from a broker that does not tell it. */
+/** Undefined from a broker that does not send it. */
 export const parseExpiry = (bytes: Uint8Array): ExpiryAnswer | undefined =>
   parseDocument(LIST, bytes).expires;
 export const parseHistory = (

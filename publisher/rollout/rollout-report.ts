@@ -1,7 +1,6 @@
 /**
- * A rollout as people read it: lines that mean the same on a terminal and in a pipe. Every
- * word that came over the network is made printable here, and only here.
- * Sans-I/O.
+ * Formats a rollout for people: the same lines on a terminal and in a pipe. Every text that came
+ * over the network is made printable here, and only here. Sans-I/O.
  */
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
@@ -19,14 +18,14 @@ import type {
 
 import { opensByItself, unledEnd, unledWait } from './unled.ts';
 
-/** Longest sentence of a gate or a person that is shown. */
+/** Longest sentence of a gate or an operator that is shown. */
 const SENTENCE_CHARS_MAX = 500;
 
 const word = (text: string): string => printable(text, 64);
 const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
-/** The controller's own word first: progress on the wire lags behind it. */
+/** The controller's record first: progress on the wire lags behind it. */
 export function statusWord(rollout: RolloutAnswer): string {
   const { run, status } = rollout;
   if (unledEnd(rollout) === 'complete') return 'complete';
@@ -38,7 +37,7 @@ export function statusWord(rollout: RolloutAnswer): string {
     : `${found}, superseded by ${word(by)}`;
 }
 
-/** The whole of one rollout. `now` is the reader's clock. */
+/** Everything about one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   const { run, robots, error } = rollout;
   const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
@@ -58,7 +57,9 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   ];
 }
 
-/** After the last wave it counts robots that come late: those of all waves stand in the line above. */
+/**
+ * After the last wave it counts robots that come late: those of all waves are in the line above.
+ */
 function waveCounts(run: RunAnswer | null): string[] {
   if (!run?.attempts) return [];
   const { attempts, status } = run;
@@ -71,7 +72,7 @@ function waveCounts(run: RunAnswer | null): string[] {
 const attachmentLine = ({ kind, media_type: type, size }: RolloutAnswer['attachments'][number]) =>
   `attached  ${word(kind)}, ${word(type)}, ${formatBytes(size)}`;
 
-/** Chunks on an engine that somebody else runs. */
+/** Chunks on an external engine. */
 function storeLines({ store }: RolloutAnswer): string[] {
   if (!store) return [];
   const { status, chunks, present, restored, problem } = store;
@@ -97,13 +98,13 @@ function openTo(rollout: RolloutAnswer): string {
   const isNamed = run !== null && run.superseded_by !== null;
   const gone = announced || isNamed ? '' : '; no longer announced';
   const asked = emergency ? 1 : (waves[number - 1]?.percent ?? 100) / 100;
-  // A wave has at least min_canaries robots that are on.
+  // A wave has at least min_canaries robots that are online.
   const more =
     number > 0 && share > asked ? ` (${percent(asked)} had too few robots that are on)` : '';
   return `, ${which}, open to ${percent(share)} of the fleet${more}${gone}`;
 }
 
-/** Said also when it is complete: of robots that wait nobody would know that they wait in vain. */
+/** Shown also when it is complete: otherwise robots would wait for ever without a sign. */
 function neverAll({ waves, emergency }: RolloutAnswer): string {
   const last = waves.at(-1)?.percent ?? 100;
   return emergency || last >= 100
@@ -111,20 +112,20 @@ function neverAll({ waves, emergency }: RolloutAnswer): string {
     : `; its last wave is ${last} %: the other robots never get it`;
 }
 
-/** One sentence: what has to happen next, and when if that is known. */
+/** One sentence: the next event, and when, if that is known. */
 export function waitsFor(rollout: RolloutAnswer, now: number): string {
   const { run } = rollout;
   if (!run) return unledWait(rollout) ?? WAITS[''] ?? '';
   const isElsewhere = run.leading ? '' : NOT_LED;
   if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
   if (!rollout.announced) return WAITS[''] ?? '';
-  // A broker of before says of a paused one that it waits for nothing.
+  // An older broker says of a paused rollout that it waits for nothing.
   const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
   return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
 }
 
-/** Another one leads, or this one has just been started or restored. */
+/** Another controller leads, or this one was just started or restored. */
 const NOT_LED =
   ' (this controller does not lead it now; after a start or a restore it listens for one lease whether another does)';
 
@@ -135,7 +136,7 @@ function recallWait({ waits_for, cannot_go_back: unable }: RunAnswer): string {
   return `${WAITS['recall'] ?? ''}${others}`;
 }
 
-/** Until when it may have to wait, for which robots or for which command, where that is known. */
+/** Until when it may have to wait, for which robots or for which command, as far as known. */
 function waitEnd(id: string, run: RunAnswer, now: number): string {
   const { waits_for, soak_until, evidence_until } = run;
   const unable = run.attempts?.unable ?? [];
@@ -158,7 +159,7 @@ const WAITS: Readonly<Record<string, string>> = {
   resume: 'for a person: drover rollout resume',
 };
 
-/** `2026-11-23T18:20:00Z (in 12m)`; what is no instant stays a word. */
+/** `2026-11-23T18:20:00Z (in 12m)`; a text that is no instant stays as it is. */
 function clock(text: string, now: number): string {
   const at = Date.parse(text);
   if (Number.isNaN(at)) return word(text);
@@ -171,7 +172,7 @@ function clock(text: string, now: number): string {
 
 function robotCounts(robots: RolloutAnswer['robots']): string {
   const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
-  // Robots of another arch are not those that a bundle is for.
+  // A bundle does not target robots of another arch.
   const others = Object.entries(robots.excluded).filter(([code]) => code !== 'ARCH_WRONG');
   const out = others.reduce((sum, [, count]) => sum + count, 0);
   const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
@@ -190,14 +191,14 @@ function robotCounts(robots: RolloutAnswer['robots']): string {
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const { cohort, reachable, installed, failed, vanished, examples } = attempts;
   const which = examples.length > 0 ? ` (${named(examples)})` : '';
-  // Behind the number that they belong to; behind both where there are robots of both kinds.
+  // Behind the number that they belong to; behind both when there are robots of both kinds.
   const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
   return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
 
 const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
 
-/** By name: each waits for somebody who mends it. */
+/** By name: each waits for a person to fix it. */
 const cannot = (attempts: RunAnswer['attempts']): string =>
   attempts && attempts.unable.length > 0 ? `; cannot take it: ${named(attempts.unable)}` : '';
 
@@ -261,7 +262,7 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
     ]),
   );
 
-/** A table of all that is announced. */
+/** A table of all announced rollouts. */
 export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
@@ -281,14 +282,14 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
   return formatTable([head, ...rows]);
 }
 
-/** How long it all holds, and what to do about it. */
+/** When things expire, and what to do about it. */
 export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   if (!found) return [];
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
     `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
   const isOver = announcement !== null && announcement.days_left < 0;
-  // A broker of before says that it renews what has expired as well.
+  // An older broker says that it renews expired announcements as well.
   const renews =
     announcement?.renews === true && !isOver ? '; the controller announces it again in time' : '';
   return [
@@ -306,7 +307,7 @@ function daysLeft(days: number, seconds: number | undefined): string {
   return days === 1 ? '1 day left' : `${days} days left`;
 }
 
-/** A decision, and below it the evidence that it was made on. */
+/** Each decision, and below it its evidence. */
 export function historyLines(entries: readonly HistoryEntry[]): string[] {
   return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
     `${seq}  ${word(at)}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
@@ -314,7 +315,7 @@ export function historyLines(entries: readonly HistoryEntry[]): string[] {
   ]);
 }
 
-/** All that a person watches, in one line; the same line means that nothing has changed. */
+/** Everything of interest in one line; the same line means that nothing has changed. */
 export function changeLine(rollout: RolloutAnswer): string {
   const { run, robots } = rollout;
   const reasons = run?.reasons ?? rollout.reasons;
@@ -338,7 +339,7 @@ function waits(rollout: RolloutAnswer): string {
 type RolloutEnd =
   'complete' | 'no_effect' | 'halted' | 'superseded' | 'withdrawn' | 'unable' | 'cannot_go_back';
 
-/** Over: nothing more will happen by itself. Null while it goes on. */
+/** The end of a rollout, after which nothing happens by itself. Null while it continues. */
 export function endOf(rollout: RolloutAnswer): RolloutEnd | null {
   const unled = unledEnd(rollout);
   if (unled !== null) return unled;
@@ -353,7 +354,7 @@ export function endOf(rollout: RolloutAnswer): RolloutEnd | null {
   return rollout.announced || status === 'rolling_back' ? null : 'withdrawn';
 }
 
-/** Lines that fit a terminal, so that drawing over them hits what was drawn. */
+/** Lines that fit a terminal, so that redrawing hits the same rows. */
 export function fitted(
   lines: readonly string[],
   size: { readonly columns: number; readonly rows: number },

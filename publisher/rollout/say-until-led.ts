@@ -1,6 +1,6 @@
 /**
- * Says a command to a controller that may have just started: it is said again until the rollout is
- * led, with a bound, and the person hears what it waits for. Every command may be said twice.
+ * Sends a command to a controller that may have just started: it is repeated, within a bound, until
+ * the rollout is led, and the operator sees what it waits for. Every command may be repeated.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,7 +1,7 @@
 /**
- * Topic filters that stay subscribed over reconnects, and the question "has everything that is
- * retained arrived?", which MQTT 3.1.1 cannot answer: here, when nothing came for a while that
- * follows the round trip of the link.
+ * Topic filters that stay subscribed over reconnects, and the question "have all retained messages
+ * arrived?", which MQTT 3.1.1 cannot answer: they have when nothing came for a time that follows
+ * the round trip of the link.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -58,7 +58,7 @@ export class Subscription {
   }
 
   #onLost(error: unknown): void {
-    // A link that went away again brings the next `onUp`; anything else will not heal by itself.
+    // A lost link brings the next `onUp`; anything else will not heal by itself.
     if (!(error instanceof DroverError) || error.code === 'BROKER_UNREACHABLE') return;
     this.#failure = error;
   }
@@ -66,7 +66,7 @@ export class Subscription {
   /**
    * Resolves when no message came for `quietMs` or four round trips, at the latest after
    * `retainedWaitMsMax`.
-   * @returns false when the wait ended before it was quiet
+   * @returns false when messages were still arriving
    */
   async settle(): Promise<boolean> {
     const startedAtMs = Date.now();
@@ -81,8 +81,8 @@ export class Subscription {
   }
 
   /**
-   * Asks for the retained messages once more.
-   * @param onSilent called when no message of the old subscription can come any more
+   * Requests the retained messages once more.
+   * @param onSilent called when no message of the old subscription can arrive any more
    */
   async again(onSilent: () => void): Promise<void> {
     await this.#link.wire.unsubscribe(this.#filters);

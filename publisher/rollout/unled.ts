@@ -1,6 +1,6 @@
 /**
- * A rollout that no controller of this broker leads: who does, or that robots take it from the
- * announcement alone, and when that is over. Sans-I/O.
+ * Describes a rollout that no controller of this broker leads: who leads it, or that robots take it
+ * from the announcement alone, and when that is over. Sans-I/O.
  */
 
 import { isUnled } from '../../shared/rules/presence.ts';
@@ -8,14 +8,14 @@ import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { isUnableCode } from '../../shared/rules/standstill.ts';
 import type { RolloutAnswer } from './rollout-answer.ts';
 
-/** A broker of before does not say who leads; what leads here may have just started. */
+/** An older broker does not say who leads; a local controller may have just started. */
 const isElsewhere = ({ run, led }: RolloutAnswer): boolean => run === null && isUnled(led);
 
-/** Nobody has said anything of it to robots, and nobody has to. */
+/** No progress was published for it, and none is needed. */
 export const opensByItself = (rollout: RolloutAnswer): boolean =>
   isElsewhere(rollout) && rollout.status === 'announced' && !needsController(rollout);
 
-/** How it has ended by what the robots report that this broker knows; null while it goes on. */
+/** Its end by the reports that this broker knows; null while it continues. */
 export function unledEnd(rollout: RolloutAnswer): 'complete' | 'no_effect' | 'unable' | null {
   if (!opensByItself(rollout)) return null;
   const { targeted, running, went_on, waiting, in_progress, failed } = rollout.robots;
@@ -29,7 +29,7 @@ const unableIn = ({ robots }: RolloutAnswer): [code: string, count: number][] =>
 
 const OVER: readonly string[] = ['complete', 'no_effect', 'halted'];
 
-/** What it waits for, or null for nothing. */
+/** The event that it waits for; null for none. */
 export function unledWait(rollout: RolloutAnswer): string | null {
   const { status, led } = rollout;
   if (!isElsewhere(rollout)) {

@@ -1,7 +1,7 @@
 /**
- * A rollout id that was used before. Controller and robots go on with what they know of an id, so a
- * bundle under the id of another release would be complete, stopped or taken back from the start:
- * it is refused before anything is sent. Sans-I/O.
+ * Refuses a rollout id that was used before. Controller and robots keep what they know of an id, so
+ * a bundle under the id of another release would be complete, stopped or recalled from the start.
+ * It is refused before anything is sent. Sans-I/O.
  */
 
 import type { Rollout, RolloutFields } from '../../shared/formats/announcement.ts';
@@ -11,7 +11,8 @@ import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { isAbout, releaseOf } from '../../shared/rules/release-identity.ts';
 import { manifestOf, type LedStatus, type Newcomer } from './overlap.ts';
 
-const HINT = 'give it an id of its own: leave --id out, or name another; its waves begin anew then';
+const HINT =
+  'give it an id of its own: leave --id out, or name another; its waves then start again';
 
 /** @throws DroverError ROLLOUT_OVERLAP */
 export function assertIdIsFree(

@@ -1,6 +1,6 @@
 /**
- * `rollout watch`: asks again and again until a rollout is over. A broker that restarts does not
- * end it: what is retained there is there again afterwards. A wrong address does, at once.
+ * `rollout watch`: polls until a rollout is over. A broker that restarts does not end it, because
+ * its retained messages are there again afterwards. A wrong address ends it at once.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,17 +17,19 @@ export interface WatchJob {
   readonly api: ApiClient;
   readonly id: string;
   readonly path: string;
-  /** Null waits for ever. */
+  /** Null for no time-out. */
   readonly timeoutMs: number | null;
-  /** False ends the watch: nobody reads any more. */
+  /** False ends the watch: the reader has left. */
   isWanted(): boolean;
-  /** Told at every look, with the answer as it came. */
+  /** Called at every poll, with the answer as it came. */
   show(rollout: RolloutAnswer, raw: Uint8Array): void;
-  /** Told once when the broker goes away and once when it is back. */
+  /** Called once when the broker goes away and once when it is back. */
   note(line: string): void;
 }
 
-/** @throws DroverError ROLLOUT_HALTED, WATCH_TIMEOUT, NOT_FOUND, or any refusal of the first look */
+/**
+ * @throws DroverError ROLLOUT_HALTED, WATCH_TIMEOUT, NOT_FOUND, or any refusal of the first poll
+ */
 export async function watchRollout(job: WatchJob): Promise<void> {
   const startedMs = performance.now();
   let isUp: boolean | null = null;
@@ -49,7 +51,7 @@ export async function watchRollout(job: WatchJob): Promise<void> {
       isUp = false;
       attempt += 1;
     }
-    // Not in the try: what a rollout ended with is no broker that does not answer.
+    // Outside of the try: the end of a rollout is no unreachable broker.
     if (rollout !== null && hasEnded(rollout)) return;
     await pause({ ...job, startedMs, attempt, last });
   }
@@ -67,13 +69,13 @@ function hasEnded(rollout: RolloutAnswer): boolean {
 interface Ending {
   readonly code: ErrorCode;
   readonly why: string;
-  /** The hint of the code applies where this is left out. */
+  /** Without it the hint of the code applies. */
   readonly hint?: string;
 }
 
 type End = Exclude<NonNullable<ReturnType<typeof endOf>>, 'complete'>;
 
-/** Lists the failures of `watch`, one for each end that is no success. */
+/** The failures of `watch`, one for each end that is no success. */
 function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
   const waits = (): string => `waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
   const code = 'ROLLOUT_ROBOTS_UNABLE';
@@ -102,7 +104,7 @@ function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
   };
 }
 
-/** Nobody can abort it here. */
+/** It cannot be aborted here. */
 const UNLED =
   'drover fleet robots says what is wrong with each; one that is mended takes it by itself, for those that failed publish a fixed version';
 
@@ -112,7 +114,7 @@ const NO_WAY_BACK =
 const isPassing = (error: unknown): error is DroverError =>
   error instanceof DroverError && error.retry !== 'never';
 
-/** What is to be typed, with the id that is known here. */
+/** The command to type, with the id. */
 const hintFor = (code: ErrorCode, id: string): { hint: string } => ({
   hint: CATALOGUE[code].hint.replaceAll(/\bID\b/g, () => printable(id, 64)),
 });

@@ -1,6 +1,6 @@
 /**
- * Takes an ended rollout out of the announcement: the list is read, planned without it, signed and
- * put in its place, as `publish` does. Robots keep what they run.
+ * Removes an ended rollout from the announcement: the list is read, planned without it, signed and
+ * published, as `publish` does. Robots keep what they run.
  */
 
 import { openStatuses } from './active-rollouts.ts';
@@ -16,7 +16,7 @@ export interface WithdrawJob extends Pick<
   'trust' | 'signers' | 'announcementOut' | 'broker' | 'lifeMs' | 'dryRun' | 'log'
 > {
   readonly id: string;
-  /** Asked before it is announced. @throws DroverError USAGE unless a person says yes */
+  /** Called before it is announced. @throws DroverError USAGE unless a person says yes */
   confirm(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A publisher's connection to a broker: the wire, plus the listeners that come and go during one
- * command, plus waiting for the link to come back. What to send is not decided here.
+ * A publisher's connection to a broker: the wire, the listeners of one command, and waiting until a
+ * lost link is back. It does not decide what is sent.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -44,7 +44,7 @@ export class BrokerLink {
     }
     const listeners = new Set<BrokerLinkListener>();
     const clientId = `drover-${randomBytes(6).toString('hex')}`;
-    // Loaded here: a third of the time that `drover build` would take to start, for nothing.
+    // Loaded here: it would take a third of the start time of `drover build`, for nothing.
     const { connectWire } = await import('../../shared/io/mqtt-wire.ts');
     const wire = await connectWire(
       { ...options, clientId, listenForRefusals: true },
@@ -64,7 +64,7 @@ export class BrokerLink {
     return this.#wire;
   }
 
-  /** @returns a function that ends the listening */
+  /** @returns a function that removes the listener */
   listen(listener: BrokerLinkListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -1,7 +1,7 @@
 /**
- * A file that may stand in several parts (`NAME.001`, `NAME.002`, …), because the stick's file
- * system takes none of 4 GiB. Written beside and renamed when all of it is on the disk; read by
- * position, as if it were one. What is in it is not asked here.
+ * A file that may consist of several parts (`NAME.001`, `NAME.002`, …), because the file system of
+ * the stick takes none of 4 GiB. It is written under a temporary name and renamed when all of it is
+ * on the disk, and read by position as one file. It does not interpret the content.
  */
 
 import { existsSync } from 'node:fs';
@@ -49,7 +49,7 @@ export async function assertDiskRoom(
   throw new DroverError('FILE_TOO_LARGE', `write ${out}: the disk is formatted as FAT (${size})`);
 }
 
-/** What the disk refused, under our codes; what is no answer of a disk stays as it is. */
+/** Gives an error of the disk our code; any other error stays as it is. */
 export function writeFailure(path: string, cause: unknown): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (cause instanceof DroverError || typeof code !== 'string') return cause;
@@ -67,7 +67,7 @@ export class PartsWriter {
   #handle: FileHandle | null = null;
   #partBytes = 0;
 
-  /** @param split bytes of a part at most; null for one file */
+  /** @param split largest size of a part in bytes; null for one file */
   constructor(out: string, split: number | null) {
     this.#out = out;
     this.#split = split;
@@ -92,7 +92,7 @@ export class PartsWriter {
   async #next(): Promise<void> {
     await this.#endPart();
     const path = this.#split === null ? this.#out : partPath(this.#out, this.#parts.length + 1);
-    const beside = `${path}.tmp`; // always the same, so that a later run overwrites what was left
+    const beside = `${path}.tmp`; // always the same, so that a later run overwrites a leftover
     this.#parts.push({ beside, path, keep: removedOnSignal(beside) });
     this.#handle = await open(beside, 'w', 0o644);
     this.#partBytes = 0;
@@ -109,7 +109,7 @@ export class PartsWriter {
     }
   }
 
-  /** All of it is on the disk under its name when this resolves. @returns the names */
+  /** When it resolves everything is on the disk under its name. @returns the names */
   async finish(): Promise<string[]> {
     try {
       await this.#endPart();
@@ -124,9 +124,9 @@ export class PartsWriter {
     return this.#parts.map(({ path }) => path);
   }
 
-  /** Leaves nothing behind; nothing that was there before is touched. */
+  /** Removes everything that this wrote; files from before are not touched. */
   async abort(): Promise<void> {
-    await this.#handle?.close().catch(() => undefined); // its failure is being told already
+    await this.#handle?.close().catch(() => undefined); // its failure is being thrown already
     this.#handle = null;
     for (const { beside, keep } of this.#parts) {
       await rm(beside, { force: true });
@@ -143,7 +143,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The file itself, or its parts as far as they follow one another. */
+/** The file itself, or its parts in sequence. */
 function namesOf(path: string): string[] {
   const stem = path.replace(/\.001$/, '');
   if (stem === path && existsSync(path)) return [path];
@@ -152,7 +152,7 @@ function namesOf(path: string): string[] {
   return missing === 0 ? [path] : all.slice(0, missing === -1 ? all.length : missing);
 }
 
-/** A later part alone reads like a damaged file. @throws DroverError FILE_UNREADABLE */
+/** A later part alone looks like a damaged file. @throws DroverError FILE_UNREADABLE */
 function assertFirstPart(path: string): void {
   const first = path.replace(/\.(?!001$)\d{3}$/, '.001');
   if (first === path || !existsSync(path)) return;
@@ -179,7 +179,7 @@ export class PartsReader {
     this.bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
   }
 
-  /** A file that is open already, and is closed with this. */
+  /** Wraps an open file, and closes it in the end. */
   static of(path: string, handle: FileHandle, bytes: number): PartsReader {
     return new PartsReader(path, [{ handle, start: 0, bytes }]);
   }
@@ -219,7 +219,7 @@ export class PartsReader {
         buffer.subarray(filled, filled + step),
         at - part.start,
       );
-      if (bytesRead === 0) break; // it was cut while we read it
+      if (bytesRead === 0) break; // it was truncated while we read it
       filled += bytesRead;
     }
     return buffer.subarray(0, filled);

@@ -1,7 +1,7 @@
 /**
  * Remembers which pieces of a bundle a broker has acknowledged, so that an upload that was cut or
- * killed goes on where it was. It is a hint and nothing more: the read-back decides what is stored.
- * So a damaged journal counts as empty, and one that cannot be written costs time, not correctness.
+ * killed continues. It is only a hint: the read-back decides what is stored. So a damaged journal
+ * counts as empty, and one that cannot be written costs time, not correctness.
  */
 
 import { readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const uploadSchema = z.object({
   broker: z.string().max(1_000),
   /** Names payload and chunk size at once. */
   chunk_index: sha256Schema,
-  /** One bit for each different piece in order, least significant first. */
+  /** One bit for each distinct piece in order, least significant first. */
   acknowledged: z
     .string()
     .regex(/^(?:[0-9a-f]{2})*$/)
@@ -71,7 +71,7 @@ export class UploadJournal {
     return ((this.#bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
   }
 
-  /** Notes a piece as acknowledged or lost; written now and then, and by `flush`. */
+  /** Records a piece as acknowledged or lost; written at intervals, and by `flush`. */
   async mark(at: number, acknowledged: boolean): Promise<void> {
     const bit = 1 << (at & 7);
     const byte = this.#bits[at >> 3] ?? 0;
@@ -80,7 +80,7 @@ export class UploadJournal {
     if (this.#changes >= LIMITS.journalEveryChunks) await this.flush();
   }
 
-  /** Never throws. Calls queue up behind one another. */
+  /** Never throws. Calls run one after another. */
   async flush(): Promise<void> {
     await this.#writing.run(() => this.#write());
   }

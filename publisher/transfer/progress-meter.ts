@@ -1,6 +1,6 @@
 /**
- * Shows how far a long transfer is: a bar on a terminal, a line for each tenth in a pipe, nothing
- * with --json. It goes to stderr or through the Output, never into a result.
+ * Shows the progress of a long transfer: a bar on a terminal, a line for each tenth in a pipe,
+ * nothing with --json. It writes to stderr or through the Output, never into a result.
  */
 
 import { SingleBar } from 'cli-progress';
@@ -13,12 +13,12 @@ export interface Meter {
 }
 
 const STEPS = 10;
-/** Less is over before a line about it has been read. */
+/** A smaller transfer is over before anybody has read a line about it. */
 const LINES_FROM_BYTES = 8 * 1024 * 1024;
 
 const SILENT: Meter = { add: () => undefined, stop: () => undefined };
 
-/** @param bytesTotal what 100 % is; 0 makes a meter that says nothing */
+/** @param bytesTotal 100 %; 0 makes a meter that prints nothing */
 export function makeMeter(output: Output, label: string, bytesTotal: number): Meter {
   if (output.json || bytesTotal === 0) return SILENT;
   if (process.stderr.isTTY) return barMeter(label, bytesTotal);
@@ -47,7 +47,7 @@ function barMeter(label: string, bytesTotal: number): Meter {
   };
 }
 
-/** Bytes in a second, since the beginning. */
+/** Bytes per second since the start. */
 function rateOf(bytes: number, startedAtMs: number): number {
   return Math.round(bytes / Math.max(0.001, (Date.now() - startedAtMs) / 1000));
 }

@@ -1,10 +1,9 @@
 /**
- * The stage `publish`: a signed bundle becomes chunks that a broker provably holds, and then, as the
- * LAST step, one line in the announcement. Robots that see a rollout can always fetch it; a publish
- * that stops half-way has announced nothing.
- *
- * The bundle is verified as robots will verify it before a connection is opened, and the rollout is
- * planned before a byte is uploaded, and once more just before it is announced.
+ * The stage `publish`: a signed bundle becomes chunks that a broker provably holds, and then, as
+ * the LAST step, one line in the announcement. Robots can always fetch a rollout that they see; a
+ * publish that stops half-way has announced nothing.
+ * The bundle is verified as robots will verify it before a connection is opened. The rollout is
+ * planned before a byte is uploaded, and again just before it is announced.
  */
 
 import {
@@ -61,23 +60,24 @@ export interface PublishJob extends AnnounceWith {
   readonly lifeMs: number;
   readonly supersede: readonly string[];
   readonly alongside: boolean;
-  /** Announce although no robot would take it, or robots report other bytes under its version. */
+  /** Announces although no robot would take it, or robots report other bytes under its version. */
   readonly anyway?: boolean;
-  /** Told what robots will make of it, before a byte is sent; null when that is not known. */
+  /** Called with the forecast before a byte is sent; null when it is unknown. */
   onForecast?(found: Forecast | null): void;
-  /** Start a fresh list when what is announced now does not verify. */
+  /** Starts a new list when the current announcement does not verify. */
   readonly replaceInvalid: boolean;
-  /** Store the chunks, announce nothing. */
+  /** Stores the chunks, announces nothing. */
   readonly uploadOnly: boolean;
   /** It came over an air gap, and may have lost attachments on its way. */
   readonly isCarried?: boolean;
-  /** The file that the bundle came in, over an air gap. */
+  /** The air-gap file that the bundle came in. */
   readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
   /** In a dry run of several: what is announced by then, which it is not yet. */
   readonly after?: AnnouncementFields;
   /**
-   * Asked before anything is sent, and again when more has to end by then: the rollouts that end.
+   * Called with the rollouts that end, before anything is sent, and again when more have to end by
+   * then.
    * @throws DroverError USAGE unless a person says yes
    */
   readonly confirm?: (superseded: readonly string[]) => Promise<void>;
@@ -96,9 +96,9 @@ export interface Published {
     readonly plan: AnnouncementPlan;
     readonly rollout: RolloutFields;
   } | null;
-  /** What robots will make of it; null when that is not known. */
+  /** How robots will react to it; null when that is unknown. */
   readonly forecast: Forecast | null;
-  /** Who leads rollouts on this fleet; null when nothing is announced. */
+  /** The leader of this fleet's rollouts; null when nothing is announced. */
   readonly leader: LeaseHolder | null;
 }
 
@@ -126,7 +126,7 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   }
 }
 
-/** Deltas and attachments, cut like the payload. */
+/** Cuts deltas and attachments into chunks, like the payload. */
 async function chunkOthers(job: PublishJob): Promise<Pick<Prepared, 'deltas' | 'attachments'>> {
   const { bundle, chunkBytes } = job;
   const deltas: ChunkedPayload[] = [];
@@ -179,7 +179,8 @@ async function publishOver(
     readRobots(link, job.log),
   ]);
   try {
-    const before = planNext(board, job, { ...prepared, robots }); // told before gigabytes are sent
+    // refused before gigabytes are sent
+    const before = planNext(board, job, { ...prepared, robots });
     job.onForecast?.(before.forecast);
     assertWanted(before.forecast, job, prepared.verified.manifest);
     encodeAnnouncement(before.plan.fields); // refuses one that is too large
@@ -283,7 +284,7 @@ function planNext(
 }
 
 /**
- * A rollout that none of the robots would take is a mistake more often than not.
+ * A rollout that no robot would take is usually a mistake.
  * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED
  */
 function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {

@@ -1,7 +1,6 @@
 /**
- * Brings every piece of a payload into a broker's store and proves that it is there: upload what
- * the journal does not know as acknowledged, read everything back, send again what did not come,
- * read that back, and only then say yes.
+ * Stores every piece of a payload at a broker and proves it: uploads what the journal does not know
+ * as acknowledged, reads everything back, sends missing pieces again and reads those back.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -27,10 +26,10 @@ interface StoreMeter {
 
 export interface StoredChunks {
   readonly pieces: number;
-  /** Sent in this run, the ones sent again included. */
+  /** Sent in this run, repeated ones included. */
   readonly sent: number;
   readonly sentBytes: number;
-  /** Acknowledged once, yet not there when read back, and sent again. */
+  /** Acknowledged before, missing when read back, and sent again. */
   readonly healed: number;
 }
 
@@ -125,7 +124,7 @@ class ChunkStoring {
     return lost;
   }
 
-  /** A window of chunks at the speed the upload had, several times over. */
+  /** The time for a window of chunks at the speed of the upload, several times over. */
   #patienceMs(): number {
     if (this.#sent === 0) return LIMITS.readBackPatienceMsUnknown;
     const windowBytes = LIMITS.windowChunksMax * this.#job.payload.chunkBytes;

@@ -1,6 +1,6 @@
 /**
- * Sends pieces to a broker, a window of them unacknowledged at a time, and goes on over cuts of the
- * link as long as there is progress between them. Memory is the window, whatever the payload.
+ * Sends pieces to a broker, a window of them unacknowledged at a time, and continues after a lost
+ * link as long as there is progress between losses. Memory is the window, whatever the payload.
  */
 
 import { chunkTopic } from '../../shared/formats/topics.ts';
@@ -20,8 +20,8 @@ export interface UploadJob {
 
 /**
  * Resolves when every piece is acknowledged.
- * @throws DroverError UPLOAD_INCOMPLETE, or what the broker refused with (STORE_FULL,
- *   ACCESS_DENIED, CHUNK_TOO_LARGE, …)
+ * @throws DroverError UPLOAD_INCOMPLETE, or the broker's refusal (STORE_FULL, ACCESS_DENIED,
+ *   CHUNK_TOO_LARGE, …)
  */
 export async function uploadPieces(job: UploadJob): Promise<void> {
   const queue = [...job.pieces];
@@ -41,7 +41,7 @@ export async function uploadPieces(job: UploadJob): Promise<void> {
 }
 
 /**
- * Takes pieces off the queue and puts back those that were not acknowledged.
+ * Takes pieces off the queue and puts unacknowledged ones back.
  * @returns why it ended early, or null when the queue is empty
  */
 async function sendUntilCut(job: UploadJob, queue: Piece[]): Promise<DroverError | null> {
@@ -82,7 +82,7 @@ async function sendUntilCut(job: UploadJob, queue: Piece[]): Promise<DroverError
     throw error;
   }
   const window = Math.min(LIMITS.uploadWindow, queue.length);
-  // What is refused ends the upload at once: its neighbours may wait for ever for their PUBACK.
+  // A refusal ends the upload at once: its neighbours may wait for ever for their PUBACK.
   await Promise.race([Promise.all(Array.from({ length: window }, worker)), refused]);
   return cut;
 }
@@ -103,6 +103,6 @@ async function withinMs(ms: number, sent: Promise<void>, piece: Piece): Promise<
     await Promise.race([sent, late]);
   } finally {
     clearTimeout(timer);
-    sent.catch(() => undefined); // when the deadline won, nobody else is waiting for this
+    sent.catch(() => undefined); // when the deadline won, this promise has no other reader
   }
 }

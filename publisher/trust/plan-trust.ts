@@ -1,4 +1,6 @@
-/** Decides the bytes of a trust.json: the first one, and the one that follows another. Sans-I/O. */
+/**
+ * Decides the bytes of a trust.json: of the first one, and of one that follows another. Sans-I/O.
+ */
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { parseDurationMs, timeLeft } from '../../shared/base/durations.ts';
@@ -25,7 +27,8 @@ export interface TrustDocument {
 }
 
 /**
- * From `--expires`. A shorter life ends before anybody can rotate it: the fleet takes nothing then.
+ * The value of `--expires`. A shorter life ends before a rotation is possible, and the fleet then
+ * takes nothing.
  * @throws DroverError USAGE
  */
 export function trustLifeMs(text: string): number {
@@ -38,7 +41,7 @@ export function trustLifeMs(text: string): number {
   );
 }
 
-/** @throws DroverError USAGE when the roles do not make sense */
+/** @throws DroverError USAGE when the roles are contradictory */
 export function planTrust(input: {
   version?: number;
   fleet: string;
@@ -65,10 +68,10 @@ export function planTrust(input: {
 
 const secondsOf = (at: EpochMs): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
 
-/** What changes in a role; what is left out stays. */
+/** Changes of a role; an absent field stays. */
 export type RoleChange = Partial<KeyRole>;
 
-/** @throws DroverError USAGE when the roles do not make sense */
+/** @throws DroverError USAGE when the roles are contradictory */
 export function planNextTrust(input: {
   current: TrustRoot;
   expiresAtMs: number;
@@ -89,8 +92,8 @@ export function planNextTrust(input: {
 }
 
 /**
- * Asked before anything is signed or written: of an update only root keys count, those of the root
- * before it and its own.
+ * Called before anything is signed or written: only root keys count, those of the root before the
+ * update and its own.
  * @throws DroverError ENVELOPE_KEY_UNKNOWN
  */
 export function assertRootKeys(
@@ -109,7 +112,7 @@ export function assertRootKeys(
   }
 }
 
-/** How many signatures an update still lacks: of the root before it, and of its own. */
+/** The number of signatures that an update lacks: of the root before it, and of its own. */
 export function missingSignatures(
   update: Uint8Array,
   roots: { current: TrustRoot; next: TrustRoot },
@@ -123,7 +126,7 @@ export function sharedKeys(a: readonly string[], b: readonly string[]): string[]
   return a.filter((key) => b.includes(key));
 }
 
-/** Lines to warn with while a trust.json is about to expire; none when it has long to go. */
+/** Warnings while a trust.json is about to expire; none otherwise. */
 export function trustEndLines(trust: TrustRoot, now: EpochMs): string[] {
   const { version, expires } = trust;
   if (!isTrustEnding(trust, now) || isTrustExpired(trust, now)) return []; // expired: refused

@@ -1,6 +1,6 @@
 /**
- * Reads a public key as the tools write it that hold the private one: 64 hex digits from `drover
- * keygen`, PEM from OpenSSL or a PKCS#11 token, a line from OpenSSH. Sans-I/O.
+ * Reads a public key in the formats of the tools that hold the private one: 64 hex digits from
+ * `drover keygen`, PEM from OpenSSL or a PKCS#11 token, a line from OpenSSH. Sans-I/O.
  */
 
 import { bytesToHex } from '../../shared/crypto/bytes.ts';

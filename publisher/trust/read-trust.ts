@@ -1,4 +1,4 @@
-/** Reads the trust.json that a command was given, and refuses one that is no longer current. */
+/** Reads the trust.json of a command, and refuses an expired one. */
 
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { assertTrustCurrent, type TrustRoot } from '../../shared/formats/trust.ts';

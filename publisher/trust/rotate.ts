@@ -1,7 +1,7 @@
 /**
- * Brings a new trust root to a fleet: first the update, which robots and brokers follow, then what
- * is announced, signed again by a key that the new root knows. In this order, because a broker
- * takes nothing that the root it has would refuse.
+ * Publishes a new trust root to a fleet: first the update, which robots and brokers follow, then
+ * the announcement, signed again by a key of the new root. The order matters, because a broker
+ * takes nothing that its current root would refuse.
  */
 
 import type { Signer } from '../../shared/crypto/signer.ts';
@@ -33,9 +33,9 @@ export interface RotationJob extends Pick<AnnounceWith, 'announcementOut'> {
   readonly update: Uint8Array;
   /** The root before the update. */
   readonly trust: TrustRoot;
-  /** Rollout keys of the new root; without any, what is announced stays as it is. */
+  /** Rollout keys of the new root; without any, the announcement stays as it is. */
   readonly signers: readonly Signer[];
-  /** The list begins empty: a stolen key may have written what is announced. */
+  /** Starts an empty list: a stolen key may have written the current announcement. */
   readonly fresh?: boolean;
   readonly dryRun: boolean;
   readonly log: Log;
@@ -43,11 +43,11 @@ export interface RotationJob extends Pick<AnnounceWith, 'announcementOut'> {
 
 export interface Rotated {
   readonly next: TrustRoot;
-  /** The same update lay on the broker already. */
+  /** The same update was on the broker before. */
   readonly wasThere: boolean;
-  /** What becomes of the announcement that is out. */
+  /** The result for the current announcement. */
   readonly announcement: 'none' | 'holds' | 'signed again' | 'not taken any more';
-  /** Rollouts of bundles that no release key of the new root signed: nobody would take them. */
+  /** Rollouts of bundles that no release key of the new root signed: no robot would take them. */
   readonly ended: readonly string[];
 }
 
@@ -83,7 +83,7 @@ interface Again extends Pick<Rotated, 'announcement' | 'ended'> {
   readonly bytes: Uint8Array | null;
 }
 
-/** What is announced, word for word, as the new root lets it stand. */
+/** The current announcement, byte for byte, as far as it is valid under the new root. */
 async function planAgain(
   current: Uint8Array | null,
   { trust, signers, fresh = false }: RotationJob,
@@ -126,7 +126,7 @@ function isSaidByStaying(
   return proof !== null && hasSay(proof.signers, after.roles.rollout);
 }
 
-/** As long as the one before it, within reason. */
+/** As long as the one before it, within bounds. */
 function lifeOf(current: Uint8Array, trust: TrustRoot): number {
   const before = nullIfRefused(() => openAnnouncement(current, trust));
   const lifeMs = before ? before.expires_at - before.issued_at : 0;
@@ -134,7 +134,7 @@ function lifeOf(current: Uint8Array, trust: TrustRoot): number {
   return isSane ? lifeMs : LIMITS.announcementLifeMsDefault;
 }
 
-/** Every rollout of it as well: a broker that verifies takes all of an announcement or nothing. */
+/** Also every rollout of it: a broker that verifies takes all of an announcement or nothing. */
 function holdsUnder(announcement: Uint8Array, trust: TrustRoot): boolean {
   const held = nullIfRefused(() => openAnnouncement(announcement, trust).rollouts);
   return held !== null && held.every((rollout) => isSignedUnder(rollout, trust));

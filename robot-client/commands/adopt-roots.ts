@@ -1,4 +1,4 @@
-/** Takes over what stands in the slots of each root, or says what it would do. */
+/** Adopts the content of the slots of each root, or prints what it would do. */
 
 import { access, constants } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -19,7 +19,7 @@ interface AdoptInput {
   readonly isDryRun: boolean;
 }
 
-/** @throws DroverError when a step fails; what was done before it holds */
+/** @throws DroverError when a step fails; earlier steps stay done */
 export async function adoptRoots(
   input: AdoptInput,
 ): Promise<{ components: object[]; lines: string[] }> {

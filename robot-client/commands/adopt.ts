@@ -1,4 +1,4 @@
-/** `drover-robot adopt`: takes over what stands in the slots and Drover did not install. */
+/** `drover-robot adopt`: makes releases of what stands in the slots and Drover did not install. */
 
 import type { Argv } from 'yargs';
 import { withDryRun } from '../../shared/io/cli-options.ts';

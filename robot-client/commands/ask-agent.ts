@@ -1,4 +1,4 @@
-/** Asks the agent of this robot, or reads what its disk remembers while none runs. */
+/** Calls the agent of this robot, or reads its state files while none runs. */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
@@ -39,7 +39,7 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
   }
 }
 
-/** Also where the socket cannot be asked and the kernel knows of no agent. */
+/** Also when the socket cannot be used and the kernel lists no agent. */
 function isAway(
   thrown: unknown,
   on: { roots: readonly ComponentRoot[]; socket: string | undefined; own: OwnFolders },
@@ -51,5 +51,5 @@ function isAway(
   return !isHeld && !mayListen(socketPathOf(roots, socket));
 }
 
-/** JSON for people to read. */
+/** JSON with indentation. */
 const inLines = (answer: unknown): string[] => [JSON.stringify(answer, null, 2)];

@@ -1,6 +1,6 @@
 /**
- * Tells the state of a robot whose agent does not run, from the state files and the links, read
- * only.
+ * Shows the state of a robot whose agent does not run, from the state files and the links,
+ * read-only.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -30,16 +30,16 @@ import { rootAbsent } from './options.ts';
 export interface AtRest {
   /** `not answering`: an agent holds the lock of a root, and its socket is closed. */
   readonly agent: 'not running' | 'not answering';
-  /** False when a state was lost or cannot be read, or a root is not there. */
+  /** False when a state was lost or cannot be read, or a root is missing. */
   readonly isWhole: boolean;
   readonly components: object[];
   readonly lines: string[];
 }
 
 const RUNS_ELSEWHERE =
-  'an agent runs, and not on what stands at the path of its root now: the fleet hears what it says';
+  'an agent runs, and not on the folder at the path of its root now: its reports have the details';
 const NOT_ANSWERING =
-  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and the fleet hears why; this is what the disk remembers';
+  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and its reports say why; this is the state on the disk';
 const NOT_RUNNING = 'the agent is not running; this is what the disk remembers';
 
 interface ComponentAtRest {
@@ -53,7 +53,7 @@ interface RootsAtRest {
   readonly own: OwnFolders;
 }
 
-/** Changes nothing, and says what the agent would go on from. */
+/** Shows the state from which the agent would continue; changes nothing. */
 export async function explainAtRest(
   disk: Disk,
   roots: readonly ComponentRoot[],
@@ -80,7 +80,7 @@ async function readable(disk: Disk, one: ComponentRoot, on: RootsAtRest): Promis
   }
 }
 
-/** Nothing is said of what stands in the root but why. */
+/** Only the reason is shown, nothing of the content of the root. */
 function untold(component: string, problem: Problem): ComponentAtRest {
   const line = `${component}: ${problem.message} (${problem.code}): ${problem.hint}`;
   return { component: { name: component, last_error: problem }, lines: [line], isWhole: false };
@@ -130,14 +130,14 @@ async function explainRoot(
   return { component: reportComponent(view), lines: explainComponent(view, Date.now()), isWhole };
 }
 
-/** A running agent opened another folder than the one that stands at the path now. */
+/** A running agent opened another folder than the one that is at the path now. */
 function replacedRoot(root: string, own: OwnFolders): DroverError | null {
   if (!isHeldElsewhere(root, lockFilesOf(root, own))) return null;
   const why = 'an agent runs that opened another folder there, or could open none';
   return new DroverError('ROOT_REPLACED', `look at ${root}: ${why}`);
 }
 
-/** A folder in which nothing is Drover's is no robot that has nothing installed. */
+/** A folder without anything of Drover's is not a robot without an installation. */
 async function noRoot(disk: Disk, layout: Layout): Promise<DroverError | null> {
   const { root, state, releases, active, rollback } = layout;
   if ((await disk.kind(root)) === 'absent') return rootAbsent('look at', root);
@@ -148,7 +148,7 @@ async function noRoot(disk: Disk, layout: Layout): Promise<DroverError | null> {
   return new DroverError('ROOT_ABSENT', `look at ${root}: ${why}`);
 }
 
-/** What lost files, as the next boot will see it; without hashes, so that it is told at once. */
+/** Finds lost files as the next boot will; without hashes, so that it is quick. */
 async function damageOf(
   disk: Disk,
   layout: Layout,
@@ -162,7 +162,9 @@ async function damageOf(
   return found.kind === 'damaged' ? damageProblem(version, found) : null;
 }
 
-/** The version that the first start makes of a plain active/ of a root without a state; else null. */
+/**
+ * The version that the first start will give a plain active/ in a root without a state; else null.
+ */
 async function notTakenOver(disk: Disk, layout: Layout): Promise<string | null> {
   if ((await disk.kind(layout.machineFile)) !== 'absent') return null;
   const slots = await readSlots(disk, layout);

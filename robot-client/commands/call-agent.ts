@@ -1,6 +1,6 @@
 /**
- * Finds the agent of a robot for a command: by its usual socket, else by one in another root, which
- * answers alone while the disk of the first root keeps that one closed.
+ * Finds the agent's socket for a command: the usual one, else one in another root, which answers
+ * alone while the disk of the first root keeps the usual one closed.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';

@@ -1,4 +1,4 @@
-/** `drover-robot explain`: what the robot does and why, for people. */
+/** `drover-robot explain`: says what the robot does and why, for people. */
 
 import type { Argv } from 'yargs';
 import { ask } from './ask-agent.ts';

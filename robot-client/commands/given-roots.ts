@@ -1,6 +1,6 @@
 /**
- * Commands in hints as a person can type them: with the roots that were given to the command which
- * says them. Sans-I/O.
+ * Completes the commands in hints with the roots that were given to the command that prints them.
+ * Sans-I/O.
  */
 
 import { shellWord } from '../../shared/base/printable.ts';
@@ -13,16 +13,16 @@ export interface ComponentRoot {
 export interface Given {
   readonly roots: readonly ComponentRoot[];
   readonly socket?: string | undefined;
-  /** Commands find that root without an option. */
+  /** The root that commands use without an option. */
   readonly defaultRoot: string;
 }
 
 const COMMAND =
   /drover-robot (recover|adopt|retry|unblock [^\s;,()]+)( --root DIR)?(?= |;|,|\)|$)/g;
-/** Asked for one root: the one that is being spoken of. */
+/** Commands for one root: the one of the message. */
 const OF_ONE = ['recover', 'adopt'];
 
-/** @param lines a line `NAME: …` begins what is said of that component */
+/** @param lines a line `NAME: …` begins the lines about that component */
 export function withGivenRoots(lines: readonly string[], given: Given): string[] {
   let spokenOf: ComponentRoot | null = given.roots.length === 1 ? (given.roots[0] ?? null) : null;
   return lines.map((line) => {

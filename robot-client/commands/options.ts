@@ -1,4 +1,4 @@
-/** The robot's command line as typed options: what is read from argv, files and environment. */
+/** Reads the robot's command line, files and environment into typed options. */
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -28,7 +28,7 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
   return parsed;
 }
 
-/** Only the agent makes a root: anywhere else a path that is not there is a typing error. */
+/** Only the agent creates a root: for any other command a missing path is a typing error. */
 export const rootAbsent = (what: string, root: string): DroverError =>
   new DroverError('ROOT_ABSENT', `${what} ${root}: there is no such folder`);
 
@@ -36,7 +36,7 @@ export function parseTags(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(',')).filter((tag) => tag !== '');
 }
 
-/** Milliseconds that one run of a hook may take. */
+/** Time-out of one run of a hook, in milliseconds. */
 export function parseHookTimeout(text: string): number {
   const timeoutMs = parseDurationMs(text);
   if (timeoutMs > 0 && timeoutMs <= LIMITS.hookTimeoutMsMax) return timeoutMs;
@@ -51,7 +51,7 @@ export function parseKeepalive(text: string): number {
   throw new DroverError('USAGE', `read --keepalive: want 1s to ${LIMITS.keepaliveSMax}s`);
 }
 
-/** When the robot may be taken out of service, as the site wants it. */
+/** When the site allows the robot to be taken out of service. */
 export function parseInterlock(given: {
   windows: readonly string[];
   zone: string | undefined;
@@ -91,14 +91,14 @@ export function defaultArch(): string {
   return canonicalArch(process.arch);
 }
 
-/** Socket beside the state of the first component, unless told otherwise. */
+/** Socket beside the state of the first component, unless `--socket` names another. */
 export function socketPathOf(roots: readonly ComponentRoot[], given: string | undefined): string {
   const [first] = roots;
   if (!first) throw new DroverError('USAGE', 'find the agent: give --root or --socket');
   return resolve(given ?? `${layoutOf(first.root).state}/agent.sock`);
 }
 
-/** Sockets beside the state of the other components, which answer as well; none beside `--socket`. */
+/** Sockets beside the state of the other components, which answer as well; none with `--socket`. */
 export function spareSocketsOf(
   roots: readonly ComponentRoot[],
   given: string | undefined,
@@ -108,12 +108,12 @@ export function spareSocketsOf(
   return paths.filter((path) => Buffer.byteLength(path) <= LIMITS.socketPathBytesMax);
 }
 
-/** `unknown` on machines that do not say. */
+/** `unknown` on machines that do not report it. */
 export function machineModel(): string {
   try {
     const text = readFileSync('/proc/device-tree/model', 'utf8');
     return text.replaceAll('\0', '').slice(0, 64);
   } catch {
-    return 'unknown'; // PCs have no device tree; a model is a convenience, not a fact to fail on
+    return 'unknown'; // PCs have no device tree; nothing depends on a model
   }
 }

@@ -4,10 +4,10 @@ import type { Log } from '../../shared/base/ports.ts';
 import { ownFolders, type OwnFolders } from '../install/outside-root.ts';
 import { openRuntime } from '../install/path-lock.ts';
 
-/** For commands that change nothing: none is made. */
+/** For commands that change nothing: no folder is created. */
 export const findOwnFolders = (): OwnFolders => ownFolders(process.env, process.getuid?.() === 0);
 
-/** Makes the folder for locks; where that fails the roots alone are locked. */
+/** Creates the folder for locks; where that fails only the roots are locked. */
 export function openOwnFolders(log: Log): OwnFolders {
   const found = findOwnFolders();
   const { own, problem } = openRuntime(found);

@@ -1,6 +1,6 @@
 /**
- * `recover` for a robot with several roots: all locks first, then one root after the other. What
- * fails in one root does not keep the others from being recovered.
+ * `recover` for a robot with several roots: it takes all locks first, then recovers one root after
+ * another. A failure in one root does not keep the others from being recovered.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -25,7 +25,7 @@ export async function recoverRoots(
   on: {
     socketPath: string;
     own: OwnFolders;
-    /** False: a root that is not there is a failure, since something was asked of it. */
+    /** False when a missing root is a failure, because the command is about it. */
     mayBeAbsent?: boolean;
     recover(one: ComponentRoot): Promise<Recovery>;
   },
@@ -60,7 +60,7 @@ export async function recoverRoots(
   return { recoveries, failures };
 }
 
-/** As before the first start of the agent: nothing is made, and the application may start. */
+/** As before the first start of the agent: nothing is created, and the application may start. */
 function nothingThere({ component, root }: ComponentRoot): Recovery {
   const { message, code, hint } = toProblem(rootAbsent('recover', root));
   const actions = [`${message} (${code}): ${hint}`];

@@ -25,7 +25,7 @@ export const recoverCommand = (argv: Argv): Argv =>
   argv.command(
     'recover',
     'at boot, before the application: finish what a power cut interrupted',
-    // The agent's options are taken as well, so that both units can be given the same line.
+    // The agent's options are accepted as well, so that both units can have the same command line.
     (options) =>
       withAgentOptions(options)
         .option('release', {
@@ -87,7 +87,7 @@ async function recover(args: RecoverArgs): Promise<void> {
   const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
   const told = withGivenRoots(lines, given);
   makeOutput(args.json).result({ components: recoveries, failures }, told);
-  // Where something is left to do. The application starts all the same: docs/recovery.md.
+  // Something is left to do. The application starts all the same: docs/recovery.md.
   if (recoveries.some(({ problems }) => problems.length > 0)) process.exitCode = 3;
   const [first] = failures;
   if (first) throw first.thrown;

@@ -1,4 +1,4 @@
-/** `drover-robot retry`: tries again now what waits for another try. */
+/** `drover-robot retry`: tries at once whatever waits for another attempt. */
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
@@ -7,7 +7,7 @@ import { callAgent } from './call-agent.ts';
 import { componentOf, withComponent } from './declare-options.ts';
 import { parseRoots } from './options.ts';
 
-/** An agent of 0.1 says `retried` alone, and refuses when that is none. */
+/** An agent of 0.1 sends only `retried`, and refuses when that is 0. */
 const answerSchema = z.object({
   retried: z.number(),
   problems: z

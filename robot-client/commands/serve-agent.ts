@@ -1,8 +1,8 @@
 /**
  * Runs one agent as a process. The order matters: the roots are locked and the local socket is open
  * before anything is read or installed, so an agent that cannot be asked whether the robot is busy
- * never swaps. Only a disk that refuses is waited for: the agent stays, tells the fleet, and holds
- * every swap. Whatever fails afterwards closes all of it, so that no half of an agent lives on.
+ * never swaps. Only a disk that refuses is waited for: the agent stays, reports it, and holds every
+ * swap. Any later failure closes everything, so that no half of an agent runs on.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -23,10 +23,12 @@ import type { ComponentRoot } from './given-roots.ts';
 
 export interface ServeOptions {
   readonly roots: readonly ComponentRoot[];
-  /** The same that the agent has. */
+  /** The claims that the agent has. */
   readonly claims: RootClaims;
   readonly socketPath: string;
-  /** In the other roots: they answer as well, and alone while the disk keeps the first one closed. */
+  /**
+   * In the other roots: they answer as well, and alone while the disk keeps the first one closed.
+   */
   readonly spareSockets?: readonly string[];
   readonly log: Log;
 }
@@ -50,12 +52,12 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
       hasEnded = await agent.close();
     }
   } finally {
-    // A lock under which something still writes goes with the process, not before.
+    // A lock under which an effect still writes ends with the process, not before.
     if (hasEnded) claims.release();
   }
 }
 
-/** The usual socket and the spare ones; the agent hears of what is closed once all were tried. */
+/** The usual socket and the spare ones; the agent learns what is closed after all were tried. */
 function openableDoors(agent: Agent, on: ServeOptions) {
   const { socketPath, spareSockets = [], log } = on;
   let usual: Problem | null = null;
@@ -95,7 +97,7 @@ function openableDoors(agent: Agent, on: ServeOptions) {
   const watch = new FolderWatch(agent, [door, ...spares], on);
   return {
     open: async (): Promise<void> => {
-      await door.open(); // what is set wrong ends the agent before anything is made
+      await door.open(); // a wrong setting ends the agent before anything is created
       for (const spare of spares) await spare.open();
       wereTried = true;
       if (usual) told();
@@ -108,7 +110,7 @@ function openableDoors(agent: Agent, on: ServeOptions) {
   };
 }
 
-/** Null while the socket stands where it was opened, or cannot be looked at. */
+/** Null while the socket stands where it was opened, or cannot be checked. */
 async function goneSocket(
   path: string,
   id: string | null,
@@ -123,7 +125,7 @@ async function goneSocket(
   );
 }
 
-/** Looks at the roots and the sockets between messages: people remove and unmount them. */
+/** Checks the roots and the sockets between messages: people remove and unmount them. */
 class FolderWatch {
   readonly #agent: Agent;
   readonly #doors: readonly LocalDoor[];
@@ -153,14 +155,14 @@ class FolderWatch {
     await endsWithin(this.#refreshing, LIMITS.retrySoonMs);
   }
 
-  /** The door of a root makes its state folder again: while that is gone its socket is closed. */
+  /** Opening a socket creates the state folder again: while that is gone the socket is closed. */
   async #refresh(): Promise<void> {
     const { claims, roots, socketPath, spareSockets = [] } = this.#on;
     const paths = [socketPath, ...spareSockets];
     for (const { root } of roots) {
       const stray = await claims.stray(root);
       if (!stray) continue;
-      await this.#agent.components.refresh(); // they tell
+      await this.#agent.components.refresh(); // they report
       const hasDoor = paths.some((path) => socketRoot(path, this.#on) === root);
       if (stray.code === 'STATE_GONE' && !hasDoor) await claims.takeState(root);
     }
@@ -168,7 +170,7 @@ class FolderWatch {
   }
 }
 
-/** An agent of 0.1 takes no lock: it is known by its socket. */
+/** An agent of 0.1 takes no lock: its socket shows it. */
 async function assertNoAgent(socketPath: string): Promise<void> {
   try {
     await callLocalApi(socketPath, 'GET', '/status');
@@ -180,8 +182,8 @@ async function assertNoAgent(socketPath: string): Promise<void> {
 }
 
 /**
- * The same for a command. A socket that this user may not use may have been left by a power cut:
- * nobody listens on it then, and what the user lacks is told of the state.
+ * The same for a command. A socket that this user may not use may be a leftover of a power cut:
+ * then no agent listens on it, and the check of the state reports the missing right.
  */
 export async function assertNoAgentRuns(socketPath: string): Promise<void> {
   try {
@@ -192,7 +194,7 @@ export async function assertNoAgentRuns(socketPath: string): Promise<void> {
   }
 }
 
-/** The state folder of a fresh root is ours to make; a folder that --socket names is not. */
+/** The agent creates the state folder of a fresh root, but not a folder of --socket. */
 async function makeSocketFolder(socketPath: string, on: ServeOptions): Promise<void> {
   const root = socketRoot(socketPath, on);
   if (root === null) return;

@@ -43,7 +43,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
-  // A policy that cannot be read ends the start: an agent without it would take anything.
+  // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
   const agent = new Agent({
     robot: parseRobotId(args.id),

@@ -1,4 +1,4 @@
-/** `drover-robot status`: what runs, for programs. */
+/** `drover-robot status`: shows what runs, as JSON. */
 
 import type { Argv } from 'yargs';
 import { ask } from './ask-agent.ts';

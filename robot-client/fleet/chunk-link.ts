@@ -1,6 +1,6 @@
 /**
- * The chunk side of the robot's link. A chunk is known by the hash of its bytes, never by the topic
- * it came on: a retained chunk, a re-published one and a live one take the same path, and a carrier
+ * The chunk side of the robot's link. The hash of its bytes identifies a chunk, never the topic
+ * that it came on: a retained chunk, a repeated one and a live one are handled alike, and a carrier
  * that swaps payloads achieves nothing.
  */
 
@@ -18,10 +18,10 @@ export class ChunkLink implements PullLink {
   readonly #robot: RobotId;
   readonly #log: Log;
   readonly #listeners = new Set<PullListener>();
-  /** Null while the agent starts: what was interrupted goes on before there is a link. */
+  /** Null while the agent starts: an interrupted update continues before there is a link. */
   readonly #wire: () => Wire | null;
   readonly #memory = new MemoryFloor();
-  /** Of subscriptions on this connection. */
+  /** QoS of the subscriptions on this connection. */
   #qos: 0 | 1 = 1;
 
   constructor(robot: RobotId, wire: () => Wire | null, log: Log) {
@@ -38,7 +38,7 @@ export class ChunkLink implements PullLink {
     return this.#wire()?.bodyAtMs ?? -Infinity;
   }
 
-  /** Awaited by the wire, so a slow disk slows the link instead of filling memory. */
+  /** The wire awaits it, so that a slow disk slows the link instead of filling memory. */
   async deliver(bytes: Uint8Array): Promise<void> {
     if (this.#listeners.size === 0) return;
     const hash = sha256Hex(bytes); // [P-7.2]
@@ -64,7 +64,7 @@ export class ChunkLink implements PullLink {
     this.#tolerate('subscribe', this.#ask(hashes.map(chunkTopic)));
   }
 
-  /** Refused once is refused for long: the next chunks must not wait for that each time. */
+  /** A refusal of QoS 1 lasts: the next chunks must not wait for it each time. */
   async #ask(topics: readonly string[]): Promise<void> {
     if (this.#qos === 0) return await this.#link().subscribe(topics, 0);
     this.#qos = (await subscribeGently(this.#link(), topics)) === 0 ? 0 : this.#qos;
@@ -87,7 +87,7 @@ export class ChunkLink implements PullLink {
     throw new DroverError('BROKER_UNREACHABLE', 'ask for chunks: not connected yet');
   }
 
-  /** A question that was lost is asked again by the pull's own timer; here it is only noted. */
+  /** The pull's own timer repeats a request that was lost; the failure is only logged. */
   #tolerate(what: string, request: Promise<void>): void {
     request.catch((error: unknown) =>
       this.#log.debug({ what, error: String(error) }, 'chunk link'),

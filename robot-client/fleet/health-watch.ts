@@ -1,7 +1,7 @@
 /**
- * Looks at the health of a version that is confirmed, now and then, with the same hook that
- * confirmed it. It counts and reports; it never rolls back, because a gate that sees the whole
- * fleet decides that better. It steps aside as soon as an update wants the hooks.
+ * Checks the health of a confirmed version at intervals, with the hook that confirmed it. It counts
+ * and reports; it never rolls back, because a gate that sees the whole fleet decides that better.
+ * It stops as soon as an update needs the hooks.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -12,7 +12,7 @@ import { runHook } from '../install/hooks.ts';
 
 export interface Watched {
   readonly component: string;
-  /** Null while an update is going on or nothing is installed. */
+  /** Null during an update, or when nothing is installed. */
   readonly version: string | null;
   readonly env: Readonly<Record<string, string>>;
 }
@@ -42,13 +42,13 @@ export class HealthWatch {
     if (everyMs <= 0) return;
     this.#timer = setInterval(() => {
       this.probe().catch((error: unknown) => {
-        // Stepping aside is no failure; what is one is not worth an update.
+        // Making room for an update is no failure, and a failure is not worth an event.
         log.debug({ error: String(error) }, 'could not check health');
       });
     }, everyMs);
   }
 
-  /** An update begins, or the agent ends. */
+  /** Call when an update begins, or the agent ends. */
   stepAside(): void {
     this.#running?.abort(new Error('the hooks are needed'));
   }

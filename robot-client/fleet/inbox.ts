@@ -1,6 +1,6 @@
 /**
- * Accepts what carriers bring: the one door for announcements and progress. Signature first, then
- * shape, fleet and freshness; the floor is written before anybody acts on the document, so that no
+ * Accepts announcements and progress; no other file does. The signature is checked first, then
+ * shape, fleet and freshness. The floor is written before anything acts on the document, so that no
  * crash can lower it.
  */
 
@@ -44,13 +44,13 @@ import { keepIn, onlyIn, type Copies } from './state-copies.ts';
 
 export class Inbox {
   readonly #disk: Disk;
-  /** Of the file in each state folder. */
+  /** Name of the file in each state folder. */
   readonly #name: string;
   readonly #trust: TrustRoot;
-  /** Of the progress of each rollout, announced or not. */
+  /** The last progress of each rollout, announced or not. */
   readonly #heard = new Map<string, Heard>();
   #seen: Seen = NOTHING_SEEN;
-  /** The last write of the floors: one after the other, so that none is lost. */
+  /** The last write of the floors: serial, so that none is lost. */
   #written: Promise<void> = Promise.resolve();
   #announcement: Announcement | null = null;
   #announcementBytes: Uint8Array | null = null;
@@ -60,7 +60,7 @@ export class Inbox {
   hasFirst = false;
   readonly #imageVersion: number;
   readonly #copies: Copies;
-  /** Floors as each file has them: known before it is written, and written only when they differ. */
+  /** The floors in each file: known before a write, and written only when they differ. */
   readonly #stands = new Map<string, string>();
   /** Floors of roots that could not be read at the start. */
   #late: Seen[] = [];
@@ -68,7 +68,7 @@ export class Inbox {
   /**
    * @param seenPath in the first root
    * @param trust holds the root of the image until it is loaded
-   * @param copies where the file stands; beside `seenPath` alone when it is left out
+   * @param copies the places of the file; only `seenPath` by default
    */
   constructor(disk: Disk, seenPath: string, trust: TrustRoot, copies: Copies | null = null) {
     const at = seenPath.lastIndexOf('/');
@@ -80,7 +80,7 @@ export class Inbox {
   }
 
   /**
-   * To be loaded behind the trust, and again when a first root can be read that could not.
+   * Call after the trust is loaded, and again when the first root becomes readable.
    * @returns what is wrong with floors or trust; null when nothing
    * @throws DroverError when the first root cannot be read and no other knows floors of this fleet
    */
@@ -97,7 +97,7 @@ export class Inbox {
         const read = await this.#read(folder);
         problem = read.problem;
         this.hasFirst = true;
-        // Floors of 0.1 do not say of which fleet they are.
+        // Floors of 0.1 do not name their fleet.
         this.#seen = { ...mergeSeen({ ...read.seen, fleet }, this.#seen, fleet), fleet };
       }),
     );
@@ -107,15 +107,15 @@ export class Inbox {
       this.#seen = mergeSeen(this.#seen, seen, fleet);
     });
     if (failure && copiesKnown === 0 && !(await this.#copies.isFirstAbsent())) throw failure;
-    // A disk that refuses is told by its component.
+    // Its component reports a disk that refuses.
     await this.#writeAll(this.#stamped(this.#seen)).catch(() => {});
     const loss = this.#trustLoss();
     return problem ?? (loss && toProblem(loss));
   }
 
-  /** Brings each root up to date that has other floors. */
+  /** Updates each root that has other floors. */
   async settle(): Promise<void> {
-    await this.#keep((seen) => seen).catch(() => {}); // its component tells it
+    await this.#keep((seen) => seen).catch(() => {}); // its component reports it
   }
 
   async #read(folder: string): ReturnType<typeof readSeen> {
@@ -124,7 +124,7 @@ export class Inbox {
     return read;
   }
 
-  /** @throws DroverError when no root has kept it */
+  /** @throws DroverError when no root has stored it */
   async #writeAll(seen: Seen): Promise<void> {
     await keepIn(this.#copies, (folder) => this.#write(folder, seen));
     const { fleet } = this.#trust;
@@ -145,7 +145,7 @@ export class Inbox {
     this.#stands.set(folder, text);
   }
 
-  /** With our fleet, and the root in force as the floor of trust unless it is that of the image. */
+  /** Adds our fleet, and the current root as the floor of trust unless it is that of the image. */
   #stamped(before: Seen): Seen {
     const { fleet, version } = this.#trust;
     const seen = this.#underKeys({ ...before, fleet });
@@ -154,9 +154,9 @@ export class Inbox {
     return { ...seen, trust: { fleet, version } };
   }
 
-  /** Drops the marks of keys that were replaced: one of them may have been stolen. */
+  /** Drops the marks of replaced keys: one of them may have been stolen. */
   #underKeys(seen: Seen): Seen {
-    if (this.#trustLoss()) return seen; // keys of the root that is to come again
+    if (this.#trustLoss()) return seen; // keys of the root that has to arrive again
     const all = Object.entries(seen.progress);
     const progress = all.map(([id, floor]) => [id, floorUnder(floor, this.#keys)] as const);
     const announcement = floorUnder(seen.announcement, this.#keys);
@@ -167,7 +167,10 @@ export class Inbox {
     return this.#trust.roles.rollout.keys;
   }
 
-  /** Keys that were rotated away may be those of the root that is left: nothing is taken under it. */
+  /**
+   * Keys that were rotated away may be those of the root that is left: nothing is accepted under
+   * it.
+   */
   #trustLoss(): DroverError | null {
     const { fleet, version } = this.#trust;
     const floor = this.#seen.trust;
@@ -182,10 +185,10 @@ export class Inbox {
     assertTrustCurrent(this.#trust, now);
   }
 
-  /** Another root is in force. Under other keys what was accepted has to come again. */
+  /** The trust root has changed. Under other keys accepted documents have to arrive again. */
   async followTrust(before: TrustRoot): Promise<void> {
     if (!isSameRole(before, this.#trust, 'rollout')) this.forget();
-    await this.settle(); // or with the next document that is accepted
+    await this.settle(); // or with the next accepted document
   }
 
   /** The newest accepted announcement, expired or not. */
@@ -193,12 +196,12 @@ export class Inbox {
     return this.#announcement;
   }
 
-  /** As it came. */
+  /** Its bytes as they arrived. */
   get announcementBytes(): Uint8Array | null {
     return this.#announcementBytes;
   }
 
-  /** All that a component decides by, of one instant. */
+  /** All facts that a component decides by, of one instant. */
   get heard(): HeardFacts {
     const toldBy = [...this.#heard].map(([id, { signers }]) => [id, signers] as const);
     const { completeSince } = this;
@@ -215,7 +218,7 @@ export class Inbox {
     return new Map([...this.#heard].map(([id, { progress }]) => [id, progress]));
   }
 
-  /** The highest `seq` of announcements that counts under the keys in force; 0 for none. */
+  /** The highest announcement `seq` that counts under the current keys; 0 for none. */
   get seq(): number {
     return countedSeq(this.#seen.announcement, this.#keys);
   }
@@ -224,14 +227,14 @@ export class Inbox {
     return new Map(Object.entries(this.#seen.completeSince));
   }
 
-  /** @throws DroverError ANNOUNCEMENT_EXPIRED when it went stale after it was accepted */
+  /** @throws DroverError ANNOUNCEMENT_EXPIRED when it expired after it was accepted */
   currentAnnouncement(now: EpochMs): Announcement | null {
     const announcement = this.#announcement;
     if (announcement) assertFresh(announcement, announcement.seq, now);
     return announcement;
   }
 
-  /** Other keys are in force: what was accepted under the old ones has to come again. */
+  /** The keys have changed: documents accepted under the old ones have to arrive again. */
   forget(): void {
     this.#announcement = null;
     this.#announcementBytes = null;
@@ -244,7 +247,8 @@ export class Inbox {
     const keys = this.#keys;
     const clock = clockOf(now, this.#trust, this.#seen.life ?? null);
     const sorted = (one: Floor): Floor => sortedFloor(one, kind, now, clock);
-    // The clock of a robot may be behind, and it must take news all the same: never strict.
+    // Never strict: the clock of a robot may be behind, and it must accept newer documents all the
+    // same.
     const issuedBefore = this.#trust.expires;
     const facts = { floor: sorted(floor), keys, clock, now, isStrict: false, issuedBefore };
     const order = judgeOrder(said, facts);
@@ -265,7 +269,7 @@ export class Inbox {
     const judged = this.#judge(said, this.#seen.announcement, now);
     // Progress may have come first: a broker keeps no order between topics.
     const heard = announcement.rollouts.flatMap(({ id }) => this.#heardOf(id));
-    // In this order: a floor that is not on the disk must not let the same bytes in next time.
+    // In this order: without a floor on the disk the same bytes would be accepted next time.
     await this.#keep((seen) => {
       const raised = judged.raise(seen.announcement);
       const life = { fromMs: issued_at, untilMs: expires_at };
@@ -289,7 +293,7 @@ export class Inbox {
     const known = this.#seen.progress[rollout] ?? NO_FLOOR;
     const judged = this.#judge(said, this.#floorBeside(rollout, known), now);
     if (!active.has(rollout)) return this.#remember(progress, judged, active);
-    // Only rollouts that are announced keep a floor: the file stays small for ever.
+    // Only announced rollouts keep a floor, so the file stays small.
     const only = <T>(record: Record<string, T>): Record<string, T> =>
       Object.fromEntries(Object.entries(record).filter(([id]) => active.has(id)));
     try {
@@ -298,8 +302,8 @@ export class Inbox {
         return withFloors(seen, [{ ...judged, progress }], now);
       });
     } finally {
-      // Not before: who acts on it at once would count from a moment that a power cut forgets. But
-      // also when the disk is full: a stop or a recall holds without a floor.
+      // Only now: a component that acts on it earlier would count from a moment that a power cut
+      // forgets. Also when the disk is full: a stop or a recall holds without a floor.
       this.#remember(progress, judged, active);
     }
   }
@@ -312,14 +316,14 @@ export class Inbox {
     const running = this.#written.then(run);
     this.#written = running.then(
       () => {},
-      () => {}, // told to whoever asked for it
+      () => {}, // the caller gets the failure
     );
     return running;
   }
 
   /**
-   * Newest last. Of rollouts that are announced no more the longest unheard are forgotten: one that
-   * was taken back is acted on when it is heard, and what stands at the broker comes again.
+   * Newest last. Of rollouts that are no longer announced the least recently used are dropped: a
+   * recall is acted on when it arrives, and the broker sends retained progress again.
    */
   #remember(progress: Progress, judged: Judged, active: ReadonlySet<string>): void {
     this.#heard.delete(progress.rollout);
@@ -335,7 +339,7 @@ export class Inbox {
     return heard ? [heard] : [];
   }
 
-  /** Rollouts that are announced no more keep no floor on the disk, but one here. */
+  /** Rollouts that are no longer announced keep no floor on the disk, but one in memory. */
   #floorBeside(rollout: string, known: Floor): Floor {
     const [heard] = this.#heardOf(rollout);
     return heard ? mergedFloor(known, heard.raise(NO_FLOOR)) : known;
@@ -345,7 +349,7 @@ export class Inbox {
 interface Judged {
   readonly order: Order;
   readonly signers: readonly PublicKeyHex[];
-  /** The floor that follows from this one. */
+  /** Raises this floor. */
   readonly raise: (floor: Floor) => Floor;
 }
 
@@ -353,7 +357,7 @@ interface Heard extends Judged {
   readonly progress: Progress;
 }
 
-/** Adds the floors of rollouts that are announced, and the instants at which they were complete. */
+/** Adds the floors of announced rollouts, and the instants at which they were complete. */
 function withFloors(seen: Seen, heard: readonly Heard[], now: EpochMs): Seen {
   const [progress, completeSince] = [{ ...seen.progress }, { ...seen.completeSince }];
   for (const { progress: document, raise } of heard) {

@@ -1,6 +1,6 @@
 /**
- * Keeps what a component is doing that its state file does not hold: a transfer, what it waits for,
- * why nothing was taken. Each change asks for a report. No disk is read or written here.
+ * Keeps the volatile view of a component that its state file does not hold: a transfer, what it
+ * waits for, why nothing was taken. Each change requests a report. It reads and writes no disk.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -11,7 +11,7 @@ import { QUIET, type Live } from './report.ts';
 export interface LiveViewOptions {
   now(): EpochMs;
   onChange(urgent: boolean): void;
-  /** Something that was waited for may have come: what is announced should be looked at anew. */
+  /** A wait may be over: consider the announcement again. */
   onIdle(): void;
 }
 
@@ -36,8 +36,8 @@ export class LiveView {
   }
 
   /**
-   * Why it keeps what a recall told it to go back from; null while no recall does.
-   * @returns true when that is news
+   * Why it stays on the version of a recalled rollout; null without such a recall.
+   * @returns true when that is new
    */
   stay(problem: Problem | null): boolean {
     const { stays = null } = this.#live;
@@ -64,13 +64,13 @@ export class LiveView {
     return true;
   }
 
-  /** A version is taken: what was said of the one before it is over. */
+  /** A version is taken: the view of the one before it is over. */
   take(): void {
     this.accept();
     this.stay(null);
   }
 
-  /** @param code only a refusal with this code; any when it is left out */
+  /** @param code only a refusal with this code; any by default */
   accept(code?: string): void {
     if (code !== undefined && this.#live.refusal?.problem.code !== code) return;
     this.#live = { ...this.#live, refusal: null };
@@ -88,14 +88,14 @@ export class LiveView {
     this.#options.onChange(isNew);
   };
 
-  /** Shown, and what is announced is looked at anew at that time. */
+  /** Shows a wait, and considers the announcement again at that time. */
   wait(waitingFor: string | null, wakeAtMs: EpochMs | null): void {
     this.#live = { ...this.#live, waitingFor, wakeAtMs };
     if (wakeAtMs !== null) this.wakeIn(wakeAtMs - this.#options.now());
     this.#options.onChange(true);
   }
 
-  /** Shows no wait whose time has come. */
+  /** Removes a wait whose time is over. */
   passed(): void {
     const { wakeAtMs } = this.#live;
     if (wakeAtMs === null || wakeAtMs > this.#options.now()) return;

@@ -1,7 +1,7 @@
 /**
- * Memory of the agent itself. Trust and floors stand in every root: while none is known nothing
- * that comes may be judged, since a document that is older than the floor would pass. Events and
- * counters stand in the first root alone, are read when that is ours, and hold up nothing.
+ * The durable memory of the agent itself. Trust and floors are stored in every root: without them
+ * no document may be judged, since one below the floor would pass. Events and counters are stored
+ * in the first root alone, are read when that is ours, and delay nothing.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -40,19 +40,19 @@ export class Memory {
     this.#options = options;
   }
 
-  /** @returns why nothing is known; null when trust and floors are at hand */
+  /** @returns why trust and floors are unknown; null when they were read */
   async open(): Promise<Problem | null> {
     if (this.#isWhole) return null;
     this.#opening ??= this.#load().finally(() => (this.#opening = null));
     return await this.#opening;
   }
 
-  /** Damages of the files; each is given once. */
+  /** Damages of the files; each is returned once. */
   takeDamages(): Problem[] {
     return this.#damages.splice(0);
   }
 
-  /** Brings roots up to date that could not be written or read before. */
+  /** Updates roots that could not be written or read before. */
   async settle(): Promise<void> {
     if ((await this.open()) !== null) return;
     await this.#options.trustFile.settle();
@@ -68,7 +68,7 @@ export class Memory {
     try {
       await this.#loadFirst();
     } catch (thrown) {
-      diskProblem(thrown); // the component of the first root tells it
+      diskProblem(thrown); // the component of the first root reports it
     }
     return null;
   }
@@ -85,7 +85,7 @@ export class Memory {
   async #loadFirst(): Promise<void> {
     const { disk, root, claims = UNCLAIMED, files, inbox } = this.#options;
     await claims.take(root);
-    await disk.mkdir(layoutOf(root).state).catch(() => {}); // the component makes it, and tells
+    await disk.mkdir(layoutOf(root).state).catch(() => {}); // the component creates it, and reports
     if (!inbox.hasFirst) await this.#loadFloors();
     for (const file of files) this.#note(await file.load());
     this.#isWhole = true;

@@ -1,7 +1,7 @@
 /**
- * Events wait here until the broker has acknowledged them, across restarts. A report that cannot be
- * sent never changes the outcome of an install: writing here is all that an install does about it.
- * When the box is full the oldest go first, and the gap in `event_seq` shows it.
+ * Keeps events until the broker has acknowledged them, across restarts. A report that cannot be
+ * sent never changes the outcome of an install, which only writes here. When the outbox is full the
+ * oldest events are dropped, and the gap in `event_seq` shows it.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -31,13 +31,13 @@ export class Outbox {
   readonly #disk: Disk;
   readonly #path: string;
   readonly #log: Log;
-  /** Of this start: numbers of a disk that was lost or put back begin under another one. */
+  /** Of this start: numbers of a lost or restored disk begin under another one. */
   readonly epoch = randomBytes(8).toString('hex');
   #nextSeq = 1;
   #events: RobotEventFields[] = [];
   readonly #saving = new SerialQueue();
   #flushing = false;
-  /** False while the file may hold events that are not known yet. */
+  /** False while the file may hold events that were not read yet. */
   #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {
@@ -54,8 +54,8 @@ export class Outbox {
     if (problem) this.#log.warn({ problem }, 'outbox was damaged and set aside');
     this.#isLoaded = true;
     if (!value) return problem;
-    // Written by this program from typed values; the broker checks each again on arrival. What came
-    // up before this has numbers already.
+    // This program wrote them from typed values, and the broker checks each again. Events that were
+    // added before this have numbers already.
     const older = value.events as unknown as RobotEventFields[];
     if (this.#nextSeq === 1) this.#nextSeq = value.nextSeq;
     this.#events = [...older, ...this.#events].slice(-LIMITS.outboxEventsMax);
@@ -66,7 +66,7 @@ export class Outbox {
     return this.#events.length;
   }
 
-  /** Never rejects: an event that cannot be saved is still sent if the agent lives long enough. */
+  /** Never rejects: an event that cannot be saved is still sent if the agent runs long enough. */
   async add(event: Omit<RobotEventFields, 'event_seq'>): Promise<void> {
     this.#events.push({ ...event, event_seq: this.#nextSeq, event_epoch: this.epoch });
     this.#nextSeq += 1;

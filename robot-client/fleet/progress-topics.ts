@@ -1,8 +1,8 @@
 /**
- * Asks for the progress of each announced rollout by its own topic, beside the wildcard: some
- * engines hand nothing that they retain to a filter with `+` in it, and there a robot that comes
- * late would never hear that a rollout was stopped. Until the engine had its time to answer, a
- * rollout that needs no controller waits.
+ * Subscribes to the progress of each announced rollout by its own topic, beside the wildcard: some
+ * engines send no retained messages to a filter with `+`, and there a robot that comes late would
+ * never learn that a rollout was stopped. Until the engine had time to answer, a rollout that needs
+ * no controller waits.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -15,7 +15,7 @@ export interface ProgressTopicsOptions {
   /** Resolves at SUBACK. */
   subscribe(filters: readonly string[]): Promise<void>;
   unsubscribe(filters: readonly string[]): Promise<void>;
-  /** The engine had its time for one more. */
+  /** The engine had time to answer one more. */
   onAnswered(): void;
   readonly log: Log;
 }
@@ -31,12 +31,12 @@ export class ProgressTopics {
     this.#options = options;
   }
 
-  /** Announced rollouts whose progress the engine may not have had the time to bring. */
+  /** Announced rollouts whose progress the engine may not have had the time to send. */
   get unanswered(): ReadonlySet<string> {
     return new Set([...this.#announced].filter((id) => !this.#answered.has(id)));
   }
 
-  /** Of the announcement that holds now. Never waited for: the answer comes behind it. */
+  /** Follows the current announcement. Never awaited: the answer comes later. */
   follow(rollouts: readonly RolloutId[]): void {
     const gone = [...this.#announced].filter((id) => !rollouts.includes(id));
     const added = rollouts.filter((id) => !this.#announced.has(id));
@@ -49,7 +49,7 @@ export class ProgressTopics {
     this.#ask(added);
   }
 
-  /** The link is a new one, or what is retained is wanted once more. */
+  /** Call on a new link, or to get the retained messages again. */
   askAgain(): void {
     this.#ask([...this.#announced]);
   }
@@ -70,11 +70,11 @@ export class ProgressTopics {
 
   #leave(rollouts: readonly RolloutId[]): void {
     if (rollouts.length === 0) return;
-    // With a link that went away they end anyway.
+    // With a lost link they end anyway.
     this.#options.unsubscribe(rollouts.map(progressTopic)).catch(() => undefined);
   }
 
-  /** A link that went away is followed by another; an engine that refuses will not answer at all. */
+  /** A lost link is followed by another; an engine that refuses will not answer at all. */
   #refused(rollouts: readonly RolloutId[], error: unknown): void {
     if (!(error instanceof DroverError) || error.code !== 'ACCESS_DENIED') return;
     const problem = toProblem(error);

@@ -1,4 +1,4 @@
-/** Stage report: what a robot says of itself, built from what it knows. Sans-I/O. */
+/** The stage report: builds the state message of a robot. Sans-I/O. */
 
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -20,18 +20,18 @@ import type { Stint } from './usage.ts';
 
 export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
 
-/** What a component is doing that its state file does not hold. */
+/** The activity of a component that its state file does not hold. */
 export interface Live {
   readonly transfer: { bytesDone: number; bytesTotal: number; chunksFetched: number } | null;
   readonly waitingFor: string | null;
   readonly wakeAtMs: EpochMs | null;
   /** Why nothing was taken from the last announcement; null when nothing was refused. */
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
-  /** Why it keeps what a recall told it to go back from; null while no recall does. */
+  /** Why it stays on the version of a recalled rollout; null without such a recall. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
 }
 
-/** Of a component that does nothing and waits for nothing. */
+/** A component that does nothing and waits for nothing. */
 export const QUIET: Live = { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null };
 
 export interface ComponentView {
@@ -41,17 +41,17 @@ export interface ComponentView {
   readonly slots: Slots;
   /** Since when the slots are as they are. */
   readonly slotsSinceMs: EpochMs;
-  /** What stands in releases/ although no slot leads to it. */
+  /** Entries of releases/ to which no slot leads. */
   readonly left: readonly Left[];
   /** A release in a slot that is not whole; null when none is known. */
   readonly damage?: Problem | null;
   readonly state: MachineState;
   readonly live: Live;
-  /** Why nothing may be swapped; null when nothing stands in the way. */
+  /** Why nothing may be swapped; null when it may. */
   readonly held?: Held | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
-  /** The trust that has expired: nothing new is taken; null while it holds. */
+  /** The expired trust root, with which nothing new is taken; null while it is valid. */
   readonly expired?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
@@ -62,7 +62,7 @@ export interface Held {
   readonly atMs: EpochMs;
 }
 
-/** What the robot counts, apart from what a component knows of itself. */
+/** Counters of the robot that no component has. */
 export interface Counted {
   readonly epoch: string;
   told(component: string): readonly Stint[];
@@ -128,12 +128,12 @@ function latest(state: MachineState, live: Live): Failure | null {
   // "Failed before" says less than the failure itself.
   const isEcho = live.refusal.problem.code === 'FAILED_BEFORE';
   if (isEcho && live.refusal.version === lastProblem.version) return lastProblem;
-  // A rollout that is for others says nothing of this robot; what failed here does.
+  // A rollout for other robots says nothing about this one; a failure here does.
   if (FOR_OTHERS.some((code) => code === live.refusal?.problem.code)) return lastProblem;
   return live.refusal.atMs > lastProblem.atMs ? live.refusal : lastProblem;
 }
 
-/** What stands in the way of everything goes before what failed once. */
+/** A problem that blocks everything comes before a single failure. */
 function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
@@ -160,17 +160,17 @@ function reportFailure(failure: Failure) {
 export interface RobotFactsForReport {
   readonly robot: RobotId;
   readonly agent: string;
-  /** Of this start of the agent. */
+  /** Name of this start of the agent. */
   readonly instance: string;
-  /** Links in a row that the broker ended; 0 while that means nothing. */
+  /** Links in a row that the broker ended; 0 when not suspicious. */
   readonly endings: number;
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
-  /** What it can do beyond what every robot can. */
+  /** Its optional abilities. */
   readonly caps: readonly string[];
   readonly trustVersion: number;
-  /** When the trust ends, while that is close or over; null while it has long to go. */
+  /** When the trust expires, while that is soon or past; null otherwise. */
   readonly trustEndsMs: EpochMs | null;
   readonly announcementSeq: number;
   readonly progressRefused: RefusedProgressFields;
@@ -205,7 +205,7 @@ export function reportRobot(
   };
 }
 
-/** "I am too old for what is announced": answered with a package that this robot can take. */
+/** The request of a robot that is too old for an announcement: a full package that it can take. */
 export function reportWant(input: {
   robot: RobotId;
   arch: string;
@@ -227,7 +227,7 @@ export function reportWant(input: {
   };
 }
 
-/** One transition, for the audit log. `event_seq` is given by the outbox. */
+/** One transition, for the audit log. The outbox adds `event_seq`. */
 export function reportTransition(input: {
   robot: RobotId;
   component: string;

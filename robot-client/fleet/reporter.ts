@@ -1,7 +1,7 @@
 /**
- * Stage report: when the robot tells its state, and with which counters. Transitions are told at
- * once, progress now and then, an idle robot by its heartbeat. A report that cannot be sent changes
- * nothing else: the next one says more.
+ * The stage report: decides when the robot sends its state, and with which counters. Transitions
+ * are sent at once, progress at intervals, an idle robot by its heartbeat. A report that cannot be
+ * sent changes nothing else: the next one contains more.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -15,7 +15,7 @@ import { reportRobot, type ComponentView, type RobotFactsForReport } from './rep
 import type { Counts } from './usage.ts';
 import { UsageBook } from './usage-file.ts';
 
-/** Beats within one heartbeat: at each it is asked whether a report is due. */
+/** Beats within one heartbeat: at each one it is checked whether a report is due. */
 const HEARTBEAT_PIECES = 6;
 
 export interface ReporterOptions {
@@ -27,11 +27,11 @@ export interface ReporterOptions {
   now(): EpochMs;
   facts(): RobotFactsForReport;
   views(): readonly ComponentView[];
-  /** False while there is no link: coming up, it asks for a report by itself. */
+  /** False while there is no link: a new link requests a report by itself. */
   canSend(): boolean;
-  /** Once in a heartbeat: what is told by itself is looked at. */
+  /** Called once in a heartbeat, for checks that no message triggers. */
   onHeartbeat(): void;
-  /** False while nobody waits for what an idle robot counts. */
+  /** False while no rollout waits for the counters of an idle robot. */
   isWatched(): boolean;
   send(state: Uint8Array): Promise<void>;
 }
@@ -41,7 +41,7 @@ export class Reporter {
   readonly #usage: UsageBook;
   #timer: NodeJS.Timeout | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
-  /** Of the clock that never jumps. */
+  /** On the monotonic clock. */
   #lastAtMs = -Infinity;
   #beats = 0;
   #closed = false;
@@ -51,7 +51,7 @@ export class Reporter {
     this.#usage = new UsageBook(options.disk, options.usagePath, options.log);
   }
 
-  /** Reads what was counted before this start. @returns what was wrong with the file */
+  /** Reads the counters from before this start. @returns what was wrong with the file */
   async load(): Promise<Problem | null> {
     return await this.#usage.load();
   }
@@ -61,7 +61,7 @@ export class Reporter {
     this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs / HEARTBEAT_PIECES);
   }
 
-  /** Saves what was counted; tells nothing any more. */
+  /** Saves the counters; reports nothing any more. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer) clearTimeout(this.#timer);
@@ -72,7 +72,7 @@ export class Reporter {
 
   add(component: string, counts: Counts): void {
     this.#count();
-    // A look at health that found nothing is no news: each would cost a report of its own.
+    // A health check that found nothing is no news: each would cost a report of its own.
     if (Object.values(counts).every((count) => count === 0)) return;
     this.#usage.add(component, counts);
     this.soon(false);
@@ -97,7 +97,7 @@ export class Reporter {
     return reportRobot(facts(), views(), { counted: this.#usage, now: now() });
   }
 
-  /** Counters first to the disk: what was told must not be told as less after a power cut. */
+  /** Counters go to the disk first: a reported total must not fall after a power cut. */
   async #tell(): Promise<void> {
     this.#count();
     await this.#usage.save();

@@ -17,7 +17,7 @@ export interface OrdersWatchOptions {
   /** A rollout goes on or was taken lately: a stop or a recall is likely, and must not wait. */
   isWatched(): boolean;
   onExpired(): void;
-  /** Asks the broker, if there is a link to one. */
+  /** Subscribes again, if there is a link. */
   ask(): void;
 }
 
@@ -42,7 +42,7 @@ export class OrdersWatch {
     });
   }
 
-  /** The instant that counts from now on; `onExpired` is called once when that has come. */
+  /** The expiry that counts from now on; `onExpired` is called once when it is reached. */
   follow(expiresAtMs: EpochMs): void {
     const { now, onExpired } = this.#options;
     if (this.#expiry) clearTimeout(this.#expiry);

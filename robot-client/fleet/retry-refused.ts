@@ -1,17 +1,16 @@
 /**
- * Documents that were refused for a reason that may pass: a clock that is wrong, a disk that is
- * full. A carrier delivers a retained message once for each subscription, so without a second look
- * a robot whose clock was put right would wait for the next announcement, or for its next boot.
- *
- * The bytes are kept as they came and go through every check again. Only the newest of each topic
- * is kept, and only in memory: after a start the carrier delivers anyway.
+ * Keeps documents that were refused for a reason that may pass, such as a wrong clock or a full
+ * disk, and tries them again. A carrier delivers a retained message once for each subscription, so
+ * otherwise a robot with a corrected clock would wait for the next announcement or the next boot.
+ * The bytes are kept unchanged and go through every check again. Only the newest of each topic is
+ * kept, and only in memory: after a start the carrier delivers it anyway.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 
-/** A bug of ours in handling a message must not take the agent down: it is told like any other. */
+/** A bug in handling a message must not end the agent: it is reported like any other problem. */
 export function problemOf(thrown: unknown, log: Log): Problem {
   if (!(thrown instanceof DroverError)) {
     log.error({ error: String(thrown) }, 'unexpected failure on a message');
@@ -25,12 +24,12 @@ export class RefusedRetry {
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  /** @param deliver takes the document as if it had just come; never rejects */
+  /** @param deliver handles the document as if it had just arrived; never rejects */
   constructor(deliver: (topic: string, payload: Uint8Array) => Promise<void>) {
     this.#deliver = deliver;
   }
 
-  /** Looks at it again after `retrySoonMs`; beyond `rolloutsMax` topics the oldest goes. */
+  /** Retries after `retrySoonMs`; beyond `rolloutsMax` topics the oldest is dropped. */
   keep(topic: string, payload: Uint8Array): void {
     if (this.#closed) return;
     this.#kept.delete(topic);
@@ -40,7 +39,7 @@ export class RefusedRetry {
     this.#timer ??= setTimeout(() => void this.#retry(), LIMITS.retrySoonMs);
   }
 
-  /** Something newer came on this topic. */
+  /** A newer document arrived on this topic. */
   forget(topic: string): void {
     this.#kept.delete(topic);
   }

@@ -1,8 +1,8 @@
 /**
- * The floors of `seq` of this robot, of announcements and of each rollout's progress: what makes
- * yesterday's true announcement a replay today. Written before the document is acted on. Each floor
- * is bound to the keys that set it (shared/rules/freshness.ts); the plain numbers beside them are
- * for agents of 0.1, which know nothing of keys.
+ * The floors of `seq` of this robot, for announcements and for each rollout's progress: they make
+ * an old announcement a replay. They are written before the document is acted on. Each floor is
+ * bound to the keys that set it (shared/rules/freshness.ts); the plain numbers beside them are for
+ * agents of 0.1, which know no keys.
  */
 
 import { z } from 'zod';
@@ -34,13 +34,13 @@ const seenSchema = z.object({
   floors: z
     .object({ announcement: floorSchema, progress: z.record(idSchema, floorSchema) })
     .optional(),
-  /** Of the last announcement that was accepted and not ahead: what says that the clock is right. */
+  /** Of the last accepted announcement that was not ahead: it shows that the clock is right. */
   life: z.object({ fromMs: sizeSchema, untilMs: sizeSchema }).optional(),
-  /** When each announced rollout was first heard to be complete. */
+  /** When each announced rollout was first known to be complete. */
   completeSince: z.record(idSchema, sizeSchema).default({}),
   /** The fleet of these floors: a disk of another fleet may be mounted as a second root. */
   fleet: idSchema.optional(),
-  /** The newest trust root that was taken from a carrier: an older one of this fleet was put back. */
+  /** The newest trust root from a carrier: an older one of this fleet is a restored copy. */
   trust: z.object({ fleet: idSchema, version: sizeSchema }).optional(),
 });
 
@@ -64,7 +64,7 @@ const KIND = {
 
 type Keys = readonly PublicKeyHex[];
 
-/** @param keys of the rollout role in force: a file of 0.1 does not say which of them signed */
+/** @param keys of the current rollout role: a file of 0.1 does not say which of them signed */
 export function parseSeen(bytes: Uint8Array, keys: Keys): Seen {
   const { announcement, progress, floors, ...others } = parseDocument(KIND, bytes);
   if (floors) return { ...others, ...floors };
@@ -76,7 +76,7 @@ export function parseSeen(bytes: Uint8Array, keys: Keys): Seen {
   };
 }
 
-/** @param keys those whose floors an agent of 0.1 should hold to */
+/** @param keys those whose floors an agent of 0.1 should keep */
 export function encodeSeen(seen: Seen, keys: Keys): string {
   const { announcement, progress, ...others } = seen;
   const plain = Object.entries(progress).map(([id, floor]) => [id, seqOf(floor, keys)]);
@@ -105,7 +105,7 @@ export async function writeSeen(disk: Disk, path: string, text: string): Promise
 
 /**
  * The higher floor of each document, and the earliest instant at which a rollout was complete.
- * @param b of another root: it counts only when it says that it is of the same fleet
+ * @param b of another root: it counts only when it names the same fleet
  */
 export function mergeSeen(a: Seen, b: Seen, fleet: string): Seen {
   if (b.fleet !== fleet) return a;

@@ -1,7 +1,7 @@
 /**
- * The state folders of all roots of this robot, where floors and trust stand: a root that is lost,
- * replaced, read-only or full takes neither with it, and holds up no other root. A root that fails
- * is logged once for each reason, and its component tells the fleet of the disk.
+ * The state folders of all roots of this robot, which hold floors and trust: a root that is lost,
+ * replaced, read-only or full costs neither, and delays no other root. A root that fails is logged
+ * once for each reason, and its component reports the disk.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -22,25 +22,25 @@ export interface StateCopiesOptions {
 
 type Run = (stateFolder: string) => Promise<void>;
 
-/** Where one file of the memory stands. */
+/** The places of one file of the memory. */
 export interface Copies {
   /** In the first root. @throws DroverError of the disk */
   first(run: Run): Promise<void>;
   /**
    * In each other root that is ours; waits for none longer than `retrySoonMs`. Never rejects.
-   * @returns in how many of them it ended well
+   * @returns the number of roots in which it succeeded
    */
   others(run: Run): Promise<number>;
   /**
-   * True when there is no first root at all, as on a fresh robot: nothing can stand in it. False
-   * while its disk is not mounted.
+   * True when there is no first root at all, as on a fresh robot, so it holds nothing. False while
+   * its disk is not mounted.
    */
   isFirstAbsent(): Promise<boolean>;
 }
 
 /**
- * A write that one root has kept is kept: what is durable there is found at the next start.
- * @throws DroverError of the first root when no root has kept it
+ * A write that succeeded in one root is durable: the next start finds it there.
+ * @throws DroverError of the first root when it succeeded in none
  */
 export async function keepIn(copies: Copies, run: Run): Promise<void> {
   const failing = copies.first(run).then(
@@ -70,7 +70,7 @@ export class StateCopies implements Copies {
   async first(run: Run): Promise<void> {
     const [first, ...others] = this.#options.roots;
     if (!first) throw new TypeError('StateCopies: no root');
-    // Where there is nothing else to write to, a slow disk is waited for.
+    // Without another root to write to, a slow disk is waited for.
     if (others.length === 0) return await this.#run(first.root, run);
     const failed = await this.#bounded(first.root, run);
     if (failed) throw failed.thrown;
@@ -88,13 +88,13 @@ export class StateCopies implements Copies {
     return (await this.#options.disk.kind(first.root)) === 'absent';
   }
 
-  /** @returns null when it ended well, and in time */
+  /** @returns null when it succeeded in time */
   async #bounded(root: string, run: Run): Promise<{ thrown: unknown } | null> {
     const late = `write to the state of ${root}: the disk does not answer`;
     let failure: { thrown: unknown } | null = {
       thrown: new DroverError('DISK_WRITE_FAILED', late),
     };
-    if (this.#busy.has(root)) return failure; // the next write brings it up to date
+    if (this.#busy.has(root)) return failure; // the next write updates it
     this.#busy.add(root);
     const running = this.#run(root, run)
       .then(
@@ -112,7 +112,7 @@ export class StateCopies implements Copies {
     const { disk, claims = UNCLAIMED } = this.#options;
     const { state } = layoutOf(root);
     await claims.take(root);
-    await disk.mkdir(state).catch(() => {}); // the component makes it, and tells
+    await disk.mkdir(state).catch(() => {}); // the component creates it, and reports
     await run(state);
   }
 

@@ -1,4 +1,7 @@
-/** Tells the fleet one step of a component, as an event that waits in the outbox until it is sent. */
+/**
+ * Reports one step of a component to the fleet, as an event that waits in the outbox until it is
+ * sent.
+ */
 
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -12,7 +15,7 @@ export interface Told {
   readonly event: string;
   readonly before: MachineState;
   readonly after: MachineState;
-  /** The version that it is about; null when it is about none. */
+  /** The version of the event; null for none. */
   readonly version: string | null;
   readonly problem: Problem | null;
 }
@@ -25,7 +28,7 @@ export async function tellTransition(
   await tell(reportTransition({ robot: facts.robot, component, from, ...told, now: now() }));
 }
 
-/** Told by each report while it lasts: a robot that takes nothing is no healthy one. */
+/** In each report while it lasts: a robot that takes nothing is not healthy. */
 export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   const problem = isTrustExpired(trust, now) ? trustProblem(trust, now) : null;
   return problem && { problem: toProblem(problem), atMs: trust.expires };

@@ -1,9 +1,8 @@
 /**
- * The newest trust root that this robot has accepted, beside the one of its image: written before
- * anything is believed on its account, so that no power cut takes a robot back to keys that were
- * revoked. The higher version of the two counts.
- *
- * The file is as trustworthy as the link `active`: who can write it can run anything already.
+ * Stores the newest trust root that this robot has accepted, beside the one of its image. It is
+ * written before it is used, so that no power cut takes a robot back to revoked keys. The higher
+ * version of the two counts.
+ * The file is as trustworthy as the link `active`: whoever can write it can run anything already.
  */
 
 import { failureOf, type Problem } from '../../shared/base/errors.ts';
@@ -19,13 +18,13 @@ export class TrustFile {
   readonly #name: string;
   readonly #trust: LiveTrust;
   readonly #copies: Copies;
-  /** Of the root in force, when it came from a file. */
+  /** Bytes of the current root, when it came from a file. */
   #bytes: Uint8Array | null = null;
 
   /**
    * @param path in the first root
    * @param trust holds the root of the image until `load`
-   * @param copies where the file stands; at `path` alone when it is left out
+   * @param copies the places of the file; only `path` by default
    */
   constructor(disk: Disk, path: string, trust: LiveTrust, copies: Copies | null = null) {
     const at = path.lastIndexOf('/');
@@ -36,8 +35,8 @@ export class TrustFile {
   }
 
   /**
-   * May be called again, when a first root can be read that could not. A disk that refuses is told
-   * by its component; whether enough is known to go by is decided with the floors.
+   * May be called again when the first root becomes readable. The component of a disk that refuses
+   * reports it; the inbox decides whether enough is known.
    * @returns what was wrong with the first file; null when nothing
    */
   async load(): Promise<Problem | null> {
@@ -50,7 +49,7 @@ export class TrustFile {
     return problem;
   }
 
-  /** Brings each root up to date that has an older one; what a disk refuses is left. */
+  /** Updates each root that has an older one; a disk that refuses is skipped. */
   async settle(): Promise<void> {
     await failureOf(keepIn(this.#copies, (folder) => this.#copyTo(this.#in(folder))));
   }
@@ -63,7 +62,7 @@ export class TrustFile {
     let bytes: Uint8Array | null = null;
     const parse = (read: Uint8Array): TrustRoot => parseTrust((bytes = read));
     const { value, problem } = await readOrSetAside(this.#disk, path, parse);
-    // An image of another fleet, or a newer one, was installed over what stood here.
+    // An image of another fleet, or a newer one, replaced the former one.
     const isNewer = value?.fleet === this.#trust.fleet && value.version > this.#trust.version;
     if (value && isNewer) {
       this.#trust.moveTo(value);
@@ -72,7 +71,7 @@ export class TrustFile {
     return problem;
   }
 
-  /** Never over a newer one of this fleet. */
+  /** Never replaces a newer one of this fleet. */
   async #copyTo(path: string, bytes = this.#bytes, version = this.#trust.version): Promise<void> {
     if (!bytes) return;
     const parse = (read: Uint8Array): TrustRoot => parseTrust(read);
@@ -83,8 +82,8 @@ export class TrustFile {
   }
 
   /**
-   * Believes the next root, for good. [P-4.8]
-   * @returns false for a root that is in force already, which comes with each subscription
+   * Accepts the next root, durably. [P-4.8]
+   * @returns false for the current root, which comes with each subscription
    * @throws DroverError ENVELOPE_*, TRUST_INVALID, TRUST_VERSION_WRONG, FLEET_WRONG,
    *   DISK_WRITE_FAILED, DISK_FULL
    */

@@ -1,6 +1,6 @@
 /**
- * Log lines of the link, for a robot whose id another one uses as well: the broker ends its link
- * again and again, and one line an hour is enough about it. See `countEndings`.
+ * Limits the log lines of a link whose robot id another robot uses as well: the broker ends the
+ * link again and again, and one line an hour is enough. See `countEndings`.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -17,7 +17,7 @@ export class TwinWatch {
 
   /**
    * @param count links in a row that the broker ended soon
-   * @param mono milliseconds of a clock that never jumps
+   * @param mono monotonic clock in milliseconds
    */
   constructor(log: Log, count: () => number, mono = (): number => performance.now()) {
     this.#log = log;
@@ -26,7 +26,7 @@ export class TwinWatch {
     this.#count = count;
   }
 
-  /** Links that the broker ended; 0 while that means nothing, and once a link has lasted. */
+  /** Links that the broker ended; 0 when not suspicious, and once a link has lasted. */
   get endings(): number {
     const count = this.#count();
     const livedMs = this.#upAtMs === null ? 0 : this.#mono() - this.#upAtMs;

@@ -1,7 +1,7 @@
 /**
- * Progress that this robot cannot follow: it was refused, and nothing that holds has come on its
- * topic since. While that lasts the robot obeys no stop, no recall and no new wave of that rollout,
- * so the fleet has to see it. Sans-I/O.
+ * Tracks progress that this robot refused, until a valid one arrives on its topic. Meanwhile the
+ * robot obeys no stop, no recall and no new wave of that rollout, so the fleet has to see it.
+ * Sans-I/O.
  */
 
 import { nullIfRefused } from '../../shared/base/errors.ts';
@@ -20,12 +20,12 @@ type Refused = Held & RefusedWord;
 type Announced = Pick<Announcement, 'rollouts'> | null;
 
 export class Unheard extends RefusedProgress<Refused> {
-  /** For the state report: of rollouts that are announced, the others are over. */
+  /** For the state report: only announced rollouts, the others are over. */
   fieldsOf(announced: Announced): RefusedProgressFields {
     return this.#of(announced).map(([{ id }, refused]) => fieldsOf(id, refused));
   }
 
-  /** Components as they are told: with what stands between them and a rollout that is for them. */
+  /** Adds to each component the refused progress of a rollout for it. */
   over(views: readonly ComponentView[], announced: Announced): ComponentView[] {
     const all = this.#of(announced).map(([{ manifest }, held]) => ({
       component: nullIfRefused(() => parseManifest(manifest))?.name,

@@ -1,7 +1,7 @@
 /**
- * Keeps the usage totals of a robot across restarts. A total that was reported must never fall, or
- * a reader would count the same work again: what a report carries is what stands on the disk, and
- * the file is written before each report that says more than the last one.
+ * Keeps the usage totals of a robot across restarts. A reported total must never fall, or a reader
+ * would count the same work again: a report contains what is on the disk, and the file is written
+ * before each report with a higher total.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -23,11 +23,11 @@ import {
 import type { Disk } from '../install/disk-port.ts';
 import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
-/** What runs now, as a component says it. */
+/** The active version of a component. */
 export interface Running {
   readonly name: string;
   readonly version: string | null;
-  /** The rollout that brought it; null when that is not known. */
+  /** The rollout that installed it; null when unknown. */
   readonly rollout: string | null;
 }
 
@@ -36,11 +36,11 @@ export class UsageBook {
   readonly #path: string;
   readonly #log: Log;
   #usage: Usage = freshUsage(randomBytes(8).toString('hex'));
-  /** As it stands on the disk: the only thing that is ever told. */
+  /** As it is on the disk: only this is reported. */
   #saved: Usage = this.#usage;
   readonly #saving = new SerialQueue();
   #countedMs = performance.now();
-  /** False while the file may hold totals that are not known yet. */
+  /** False while the file may hold totals that were not read yet. */
   #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {
@@ -60,7 +60,7 @@ export class UsageBook {
     return problem;
   }
 
-  /** Time that has passed belongs to what ran in it; then what runs now may begin a stint. */
+  /** Adds the elapsed time to the version that ran; then a new version may begin a stint. */
   observe(running: readonly Running[]): void {
     const nowMs = performance.now();
     const seconds = Math.min((nowMs - this.#countedMs) / 1000, LIMITS.usageGapSMax);
@@ -76,7 +76,9 @@ export class UsageBook {
     this.#usage = addCounts(this.#usage, component, counts);
   }
 
-  /** Writes what is new. What could not be written is not told, and tried again with the next. */
+  /**
+   * Writes what is new. What could not be written is not reported, and is written with the next.
+   */
   save(): Promise<void> {
     return this.#saving.run(async () => {
       const usage = this.#usage;
@@ -94,7 +96,7 @@ export class UsageBook {
     return this.#saved.epoch;
   }
 
-  /** Newest first; what is on the disk. */
+  /** Newest first; the totals on the disk. */
   told(component: string): readonly Stint[] {
     return stintsOf(this.#saved, component);
   }

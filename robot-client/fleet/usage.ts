@@ -23,7 +23,7 @@ const stintSchema = z.object({
 
 const usageSchema = z.object({
   schema: z.literal(1),
-  /** Made anew when the file was lost: totals of another epoch begin at zero. */
+  /** Drawn again when the file was lost: totals of another epoch begin at zero. */
   epoch: z.string().min(1).max(32),
   components: z.record(idSchema, z.array(stintSchema).max(LIMITS.usageStintsMax)),
 });
@@ -55,7 +55,7 @@ export const freshUsage = (epoch: string): Usage => ({ schema: 1, epoch, compone
 export const stintsOf = (usage: Usage, component: string): readonly Stint[] =>
   usage.components[component] ?? [];
 
-/** The same object while the version that runs is the one of the newest stint. */
+/** Returns the same object while the active version is the one of the newest stint. */
 export function beginStint(
   usage: Usage,
   component: string,
@@ -78,7 +78,7 @@ export function beginStint(
   return { ...usage, components: { ...usage.components, [component]: stints } };
 }
 
-/** Adds to the newest stint; what a component has done before its first stint is not counted. */
+/** Adds to the newest stint; work of a component before its first stint is not counted. */
 export function addCounts(usage: Usage, component: string, counts: Counts): Usage {
   const [newest, ...older] = stintsOf(usage, component);
   if (!newest) return usage;

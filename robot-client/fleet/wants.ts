@@ -1,4 +1,4 @@
-/** Asks for packages that this robot can take; each is asked for once over one connection. */
+/** Publishes requests for packages that this robot can take; each once over one connection. */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
@@ -9,14 +9,14 @@ import { reportWant } from './report.ts';
 export interface Want {
   readonly component: string;
   readonly wanted: { readonly version: string; readonly minCurrentVersion: string };
-  /** Version that runs; null for none. */
+  /** Active version; null for none. */
   readonly version: string | null;
 }
 
 export class Wants {
   readonly #robot: { readonly robot: RobotId; readonly arch: string; readonly log: Log };
   readonly #wire: () => Wire | null;
-  /** Of each component: what was asked for last. */
+  /** The last request of each component. */
   readonly #asked = new Map<string, string>();
 
   constructor(robot: { robot: RobotId; arch: string; log: Log }, wire: () => Wire | null) {
@@ -24,7 +24,7 @@ export class Wants {
     this.#wire = wire;
   }
 
-  /** A new connection: who answers may not have heard what was asked over the last one. */
+  /** A new connection: the earlier requests may not have arrived. */
   forget(): void {
     this.#asked.clear();
   }

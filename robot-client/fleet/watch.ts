@@ -1,4 +1,7 @@
-/** Puts the health watch of an agent together: what is looked at, and where the counts go. */
+/**
+ * Puts the health watch of an agent together: the versions to check, and the counters for the
+ * results.
+ */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -12,7 +15,7 @@ export interface WatchOptions {
   readonly roots: readonly { readonly component: string; readonly root: string }[];
   readonly hooksFolder: string;
   readonly hookTimeoutMs?: number | undefined;
-  /** 0 for never; `healthWatchMs` when it is left out. */
+  /** 0 for never; default `healthWatchMs`. */
   readonly healthWatchMs?: number | undefined;
   readonly log: Log;
 }

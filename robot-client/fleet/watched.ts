@@ -1,10 +1,9 @@
 /**
- * Decides whether the fleet waits for what an idle robot counts. While a rollout that is announced
- * is not over, its gate compares robots by the hour, those that take no part in it as well. When
- * all are over, a heartbeat now and then is enough: what is worth a look (a crash, a transition) is
- * reported at once anyway. A robot that has just been updated is watched on: late robots are judged
- * after a rollout is complete, and hours that come late must not make a crash look more frequent.
- * Sans-I/O.
+ * Decides whether the fleet waits for the counters of an idle robot. While an announced rollout is
+ * not over, its gate compares robots by the hour, including those that take no part in it. When all
+ * are over, a rare heartbeat is enough: important events (a crash, a transition) are reported at
+ * once anyway. A robot that was just updated stays watched: late robots are judged after a rollout
+ * is complete, and hours that arrive late must not make a crash look more frequent. Sans-I/O.
  */
 
 import type { Announcement } from '../../shared/formats/announcement.ts';
@@ -23,7 +22,7 @@ export function isWatched(
   components: readonly Pick<ComponentView, 'state'>[],
   now: EpochMs,
 ): boolean {
-  // Without a word of a controller nothing is known to be over.
+  // Without a controller's progress nothing is known to be over.
   const isGoingOn = (announcement?.rollouts ?? []).some(({ id }) => {
     const status = progress.get(id)?.status;
     return status !== 'complete' && status !== 'halted';
@@ -32,7 +31,7 @@ export function isWatched(
   return components.some(({ state: { phase, lastUpdate } }) => {
     if (phase !== 'idle') return true;
     if (lastUpdate === null) return false;
-    // Either way: a clock that was put back must not end the watch before its time.
+    // In both directions: a clock that was set back must not end the watch early.
     return Math.abs(now - lastUpdate.endedAtMs) < LIMITS.watchedAfterUpdateMs;
   });
 }

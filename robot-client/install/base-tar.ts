@@ -1,7 +1,7 @@
 /**
- * The tar of an installed release, made again from its files by its recipe, readable at any place
- * like a file. Whether it is the tar that it was is told by its hash alone: an application that
- * writes into its own release is found out here, before anything is downloaded.
+ * The tar of an installed release, rebuilt from its files by its recipe, and readable at any
+ * position like a file. Only its hash proves that it is the original tar: an application that
+ * writes into its own release is noticed here, before anything is downloaded.
  */
 
 import { bytesEqual, hexToBytes } from '../../shared/crypto/bytes.ts';
@@ -18,10 +18,10 @@ import { keptPath } from './kept-files.ts';
 const READ_BYTES = 256 * 1024;
 
 interface Part {
-  /** Where it starts in the tar. */
+  /** Offset in the tar in bytes. */
   readonly at: number;
   readonly bytes: number;
-  /** Of a literal: where it starts in the recipe. Of a body: where its path does. */
+  /** For a literal: its offset in the recipe. For a body: the offset of its path. */
   readonly inRecipe: number;
   /** Bytes of the path; 0 for a literal. */
   readonly pathBytes: number;
@@ -88,7 +88,7 @@ export class BaseTar {
   }
 
   /**
-   * As of a file: up to `into.byteLength` bytes, 0 at the end.
+   * Like reading a file: up to `into.byteLength` bytes, 0 at the end.
    * @throws DroverError DELTA_BASE_CHANGED
    */
   async read(into: Uint8Array, atByte: number): Promise<number> {
@@ -134,7 +134,7 @@ export class BaseTar {
     await this.#recipe.read(name, part.inRecipe);
     const text = new TextDecoder().decode(name);
     const path = await this.#pathOf(text);
-    // Looked at first: opening a fifo that somebody put there would wait for ever.
+    // Checked first: opening a fifo would wait for ever.
     const kind = await this.#disk.kind(path);
     if (kind !== 'file') throw changed(`"${printable(text)}" is ${kind}`);
     const file = await this.#disk.open(path, 'read');

@@ -1,7 +1,7 @@
 /**
- * A disk that changes nothing under a root whose path no longer leads to the claimed folder: it was
- * unmounted, or its folder was moved, removed or replaced while the agent runs. What stands there
- * now is not ours. Reads pass: who decides by them asks the claims first.
+ * A disk that refuses changes under a root whose path no longer leads to the claimed folder: it was
+ * unmounted, or its folder was moved, removed or replaced while the agent runs. The folder that is
+ * there now is not ours. Reads are allowed: their callers check the claims first.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -10,7 +10,7 @@ import type { Disk } from './disk-port.ts';
 import { layoutOf } from './layout.ts';
 import type { RootClaims } from './root-claims.ts';
 
-/** @returns a disk whose changes throw ROOT_REPLACED or STATE_GONE as well */
+/** @returns a disk whose changes also throw ROOT_REPLACED or STATE_GONE */
 export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
   const assertOurs = freshCheck(claims);
   const checked =
@@ -53,7 +53,7 @@ function freshCheck(claims: RootClaims): (path: string) => Promise<void> {
     }
     const stray = await look.stray;
     if (!stray) return;
-    looks.delete(root); // what is mended is seen at once
+    looks.delete(root); // a repaired root is noticed at once
     throw stray;
   };
 }

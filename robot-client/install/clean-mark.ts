@@ -1,6 +1,7 @@
 /**
- * `state/clean`: the agent ended in order. Without it a boot hashes what it starts: the power was cut,
- * and only hashes find what a lying disk lost. It is gone, durably, before the robot works again.
+ * `state/clean`: the agent ended in order. Without this mark a boot hashes what it starts: the
+ * power was cut, and only hashes find what a lying disk lost. The mark is removed, durably, before
+ * the agent works again.
  */
 
 import type { Layout } from './layout.ts';

@@ -47,7 +47,7 @@ export async function removeCopied(disk: Disk, path: string): Promise<void> {
   await disk.removeTree(path);
 }
 
-/** What is mounted somewhere in a folder is not a part of it: it must be neither copied nor removed. */
+/** A mount inside a folder is not a part of it: it must be neither copied nor removed. */
 async function assertNoMount(disk: Disk, folder: string): Promise<void> {
   const device = await deviceOf(disk, folder);
   for (const name of await disk.list(folder)) {

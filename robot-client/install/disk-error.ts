@@ -1,7 +1,7 @@
 /**
- * Tells what the system says of a path as a failure with a code: a disk that is full, read-only or
- * sick is one thing, a user without the right is another, and something that stands where Drover's
- * own file or folder goes is a third. A hint names the path and who asked.
+ * Gives an error of the system for a path its code: a disk that is full, read-only or failing, a
+ * user without the right, or something that occupies the place of Drover's own file or folder. The
+ * hint names the path and the user.
  */
 
 import { lstatSync, statfsSync, statSync } from 'node:fs';
@@ -15,7 +15,7 @@ const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
   EDQUOT: 'DISK_FULL',
   EROFS: 'DISK_READ_ONLY',
 };
-/** Something of another kind stands at the path, or at a folder above it. */
+/** Something of another kind is at the path, or at a folder above it. */
 const IN_THE_WAY = ['EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY', 'ELOOP', 'ESPIPE', 'ENXIO'];
 
 export function codeOf(error: unknown): string {
@@ -26,13 +26,13 @@ export function codeOf(error: unknown): string {
 export const isForbidden = (thrown: unknown): boolean =>
   thrown instanceof DroverError && thrown.code === 'PERMISSION_DENIED';
 
-/** A failure of the disk itself, of rights on it, or of what stands there. */
+/** A failure of the disk itself, of its permissions, or of a path that something occupies. */
 export const isDiskFailure = (code: string): boolean =>
   code.startsWith('DISK_') || code === 'PERMISSION_DENIED' || code === 'NOT_A_FILE';
 
-/** @param path that was to be made, changed or read; of a rename, where it goes */
+/** @param path that was to be created, changed or read; of a rename, its destination */
 export function diskError(what: string, path: string, cause: unknown): DroverError {
-  if (cause instanceof DroverError) return cause; // it has said already what is wrong
+  if (cause instanceof DroverError) return cause; // it has its code already
   const errno = codeOf(cause);
   const why = cause instanceof Error ? cause.message : String(cause);
   const fail = (code: ErrorCode, hint?: string): DroverError =>
@@ -93,8 +93,8 @@ function whoAmI(): string {
 }
 
 /**
- * The path that has to be moved away: the first folder above that is none, else the path itself
- * when something stands there. Null when nothing does: the disk is to blame.
+ * The path that has to be moved away: the first one above that is not a folder, else the path
+ * itself when something is there. Null when nothing is: the disk is at fault.
  */
 function inTheWay(path: string): string | null {
   try {

@@ -1,7 +1,6 @@
 /**
- * The robot's disk as a narrow port. Everything that touches an install goes through it, so that a
- * test can stand a model disk in its place, record each operation and cut the power after any one.
- * Sans-I/O.
+ * The robot's disk as a narrow port. Everything that touches an install uses it, so that a test can
+ * use a model disk instead, record each operation and cut the power after any one. Sans-I/O.
  */
 
 export type PathKind = 'file' | 'folder' | 'link' | 'other' | 'absent';
@@ -29,7 +28,7 @@ export interface DiskFile {
 
 export interface Disk {
   kind(path: string): Promise<PathKind>;
-  /** Of the path itself, links not followed; `bytes` and `mode` are 0 when it is absent. */
+  /** Of the path itself, without following links; `bytes` and `mode` are 0 when it is absent. */
   stat(path: string): Promise<PathStat>;
   /** Target text of a symbolic link; null when there is no link at `path`. */
   readlink(path: string): Promise<string | null>;
@@ -43,7 +42,7 @@ export interface Disk {
   mkdir(path: string): Promise<void>;
   /** `create` truncates, `update` keeps what is there (made when absent), `read` must exist. */
   open(path: string, use: 'create' | 'update' | 'read', mode?: number): Promise<DiskFile>;
-  /** Sets permission bits, whatever the umask says. */
+  /** Sets permission bits, whatever the umask. */
   chmod(path: string, mode: number): Promise<void>;
   /** Sets when the file was last changed, in seconds since the epoch. */
   setTime(path: string, timeS: number): Promise<void>;
@@ -53,7 +52,7 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** False when a name cannot move from one of these folders to the other (EXDEV). */
   canRename(fromFolder: string, toFolder: string): Promise<boolean>;
-  /** Where something is mounted in a folder, or on it; empty where the kernel shows no mounts. */
+  /** Mount points in a folder, or on it; empty where the kernel shows no mounts. */
   mountsIn(folder: string): Promise<string[]>;
   /** A file or link; no error when absent. */
   unlink(path: string): Promise<void>;
@@ -64,8 +63,8 @@ export interface Disk {
   /** Makes the entries of a folder durable: names made, renamed or removed in it. */
   syncFolder(path: string): Promise<void>;
   /**
-   * Sets room aside for `bytes` of a file (made when absent) without changing its length, so that
-   * nobody else can take it meanwhile. False where the file system or the machine cannot.
+   * Reserves room for `bytes` of a file (created when absent) without changing its length, so that
+   * no other program can take it. False where the file system or the machine cannot.
    * @throws DroverError DISK_FULL
    */
   reserve(path: string, bytes: number): Promise<boolean>;

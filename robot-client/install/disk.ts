@@ -17,7 +17,7 @@ const run = promisify(execFile);
 const OPEN_FLAGS = {
   create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
   update: constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW,
-  // A FIFO in the place of a file would hold up a boot for ever.
+  // A FIFO in the place of a file would block a boot for ever.
   read: constants.O_RDONLY | constants.O_NONBLOCK,
 } as const;
 
@@ -112,8 +112,8 @@ const NO_SUCH_NAME = '.no-such-name';
 const STAT_BLOCK_BYTES = 512;
 
 /**
- * Node has no call for fallocate(2), so the program of util-linux makes it. One that is missing, or
- * a file system that cannot, leaves us with what was looked at before: a check without a promise.
+ * Node has no call for fallocate(2), so the program of util-linux is run. Without it, or on a file
+ * system that cannot reserve, only the check of the free space from before is left.
  */
 async function setAside(path: string, bytes: number): Promise<boolean> {
   if (bytes <= 0) return false;
@@ -143,7 +143,7 @@ async function hardLink(existing: string, path: string): Promise<boolean> {
 }
 
 /**
- * Nothing is written: the kernel looks at the two mounts before it looks for the name, which does
+ * Nothing is written: the kernel compares the two mounts before it looks for the name, which does
  * not exist. Subvolumes of one mount differ in their device number. Any other failure is no answer.
  */
 async function canRename(fromFolder: string, toFolder: string): Promise<boolean> {

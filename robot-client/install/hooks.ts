@@ -1,10 +1,11 @@
 /**
- * Runs one of the integrator's hooks and says how it ended. A hook is foreign code that may hang,
- * shout or leave children behind: it gets a process group of its own, which is killed whole at the
- * time-out, an environment of a few names, no input, and only its last words are kept.
- *
- * What `start` leaves running must live on: its end is the end of the hook's own process, not of
- * whoever inherited its output, and that output is read on so that nobody dies of a closed pipe.
+ * Runs one of the integrator's hooks and returns how it ended. A hook is foreign code that may
+ * hang, print without end or leave children behind: it gets a process group of its own, which is
+ * killed at the time-out, an environment of a few names, no input, and only the end of its output
+ * is kept.
+ * A process that `start` leaves running must live on: the hook ends when its own process ends, not
+ * when every process with its output does, and that output is still read so that no such process
+ * dies of a closed pipe.
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -88,7 +89,7 @@ async function whyUnfit(path: string, name: HookName): Promise<HookResult | null
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
       return failed(`hook ${name} cannot be looked at: ${String(error)}`);
     }
-    // A link to nothing was meant to be a hook: an interlock that was lost must not succeed.
+    // A link to nothing was meant to be a hook: a lost interlock must not count as a success.
     const isLink = await lstat(path).catch(() => null);
     return isLink ? failed(`hook ${name} is a link to nothing: ${path}`) : { kind: 'absent' };
   }
@@ -143,10 +144,10 @@ function follow(
     end(() => resolve(failed(`hook ${name} could not be started: ${error.message}`)));
   });
   child.once('exit', (exitCode, killedBy) => {
-    clearTimeout(timer); // from here on the group's number may belong to somebody else
+    clearTimeout(timer); // from here on the group's number may belong to another program
     signal?.removeEventListener('abort', kill);
     clearTimeout(leaveBehind);
-    // `close` comes only when every heir of the output is gone: a daemon must not hold us up.
+    // `close` only comes when every process with the output is gone: a daemon must not delay us.
     const drain = setTimeout(() => settled(exitCode, killedBy), LIMITS.hookDrainMs);
     child.once('close', () => {
       clearTimeout(drain);
@@ -174,8 +175,8 @@ function killGroup(child: HookProcess): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It ended at this very moment, and `exit` is on its way; or it became another user's, and is
-    // left behind when `hookKillWaitMs` is over. Either way there is no more to be done here.
+    // It ended at this very moment, and `exit` follows; or it runs as another user now, and is left
+    // behind after `hookKillWaitMs`. Either way nothing more can be done here.
   }
 }
 
@@ -209,7 +210,7 @@ class LastWords {
   }
 }
 
-/** One line for reports, with the hook's last words. */
+/** One line for reports, with the end of the hook's output. */
 export function describeHook(result: HookResult): string {
   const said = 'output' in result ? result.output.trim().slice(-300) : '';
   const words = said === '' ? '' : ` (${said})`;

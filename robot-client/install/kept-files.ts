@@ -15,7 +15,7 @@ const NAME_DIGITS = 32;
 /** One flat name for each path: a folder of 200,000 names needs no folders in it. */
 const keptName = (path: string): string => sha256Hex(utf8(path)).slice(0, NAME_DIGITS);
 
-/** Where the packed bytes of a file are; null for a file of which no second name is kept. */
+/** Path of the packed bytes of a file; null for a file without a second name. */
 export function keptPath(folder: string, path: string): string | null {
   return isByteCode(path) ? `${folder}/${keptName(path)}` : null;
 }

@@ -3,7 +3,7 @@
 import { readFileSync, statfsSync, statSync, type BigIntStats } from 'node:fs';
 
 /**
- * True when the kernel lists a lock on this root, or on another file. For telling only: taking the
+ * True when the kernel lists a lock on this root, or on another file. Only for messages: taking the
  * lock to find out would refuse an agent that starts at the same instant. False where the kernel
  * shows no locks.
  */
@@ -23,11 +23,11 @@ export function isLocked(path: string): boolean {
 const OVERLAY_FS = 0x794c7630;
 
 /**
- * True when one of the files that stand for a path is locked, and the folder at that path is not:
- * who holds them opened another folder, or none. By the inode alone: the list names the device of
- * a subvolume otherwise. False where the list says nothing of such a folder.
+ * True when one of the lock files of a path is locked, and the folder at that path is not: the
+ * holder opened another folder, or none. Compared by inode alone, since the list has another device
+ * number for a subvolume. False where the list says nothing about such a folder.
  * @param folder at the path
- * @param files that stand for the path
+ * @param files lock files of the path
  */
 export function isHeldElsewhere(folder: string, files: readonly string[]): boolean {
   if (!files.some(isLocked)) return false;
@@ -41,7 +41,7 @@ function isOverlay(folder: string): boolean {
   try {
     return statfsSync(folder).type === OVERLAY_FS;
   } catch {
-    return true; // nothing is known of it
+    return true; // it is unknown
   }
 }
 
@@ -58,7 +58,7 @@ function locked(): string[] {
   }
 }
 
-/** Null also for what this user may not look at: it can tell no lock then. */
+/** Also null for a path that this user may not read: then no lock can be found. */
 function lookedAt(path: string): BigIntStats | null {
   try {
     return statSync(path, { bigint: true });
@@ -70,7 +70,7 @@ function lookedAt(path: string): BigIntStats | null {
 /** Mark of a socket that takes connections (SO_ACCEPTCON). */
 const LISTENS = '00010000';
 
-/** False when nobody listens on that socket; true where the kernel does not say. */
+/** False when no process listens on that socket; true where the kernel does not say. */
 export function mayListen(socketPath: string): boolean {
   try {
     const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');

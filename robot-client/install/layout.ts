@@ -10,11 +10,11 @@ export interface Layout {
   readonly active: string;
   /** Link to the release before it. */
   readonly rollback: string;
-  /** What is in progress; may be removed whole when nothing is. */
+  /** Files of updates in progress; may be removed as a whole when there is none. */
   readonly staging: string;
   /** For each release the recipe of the tar that it came from (recipe.ts). */
   readonly bases: string;
-  /** For each release the seal of its files: with a recipe or a seal it is known as Drover's. */
+  /** The seal of each release. A recipe or a seal marks a release as Drover's. */
   readonly seals: string;
   /** For each release the byte code that came with it, as second names of the same files. */
   readonly kept: string;
@@ -49,12 +49,12 @@ export const payloadFile = (folder: string): string => `${folder}/payload.tar.gz
 export const indexFile = (folder: string): string => `${folder}/chunk-index`;
 /** Holds the room that unpacking will need, and nothing else. */
 export const roomFile = (folder: string): string => `${folder}/room`;
-/** A delta and its index, as they come; what is there of a delta is known by its name. */
+/** A delta and its index; the name identifies the delta. */
 export const patchFile = (folder: string, sha256: string): string =>
   `${folder}/patch-${sha256.slice(0, 16)}`;
 export const patchIndexFile = (folder: string, sha256: string): string =>
   `${patchFile(folder, sha256)}-index`;
-/** What the delta makes: the tar inside payload.tar.gz. */
+/** The output of the delta: the tar inside payload.tar.gz. */
 export const tarFile = (folder: string): string => `${folder}/payload.tar`;
 /** Names in a staging folder that only a delta needs. */
 export const isOfDelta = (name: string): boolean =>
@@ -73,7 +73,7 @@ export const releaseFolder = (layout: Layout, version: string): string =>
 export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
 export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
-/** Seal of what was adopted. Its name is no version: it does not say that Drover made the release. */
+/** Seal of an adopted release. Its name is no version: it does not mark the release as Drover's. */
 export const adoptedSealFile = (layout: Layout, version: string): string =>
   `${layout.seals}/${ADOPTED_SEAL}${version}`;
 export const ADOPTED_SEAL = '.adopted-';

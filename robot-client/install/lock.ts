@@ -1,14 +1,13 @@
 /**
- * One writer for each root: a lock of the kernel, taken before the first look by the agent, by
- * `recover` and by every verb that writes, and gone with the process however it ends.
- *
+ * One writer for each root: a kernel lock that the agent, `recover` and every verb that writes take
+ * before they read anything, and that ends with the process in every case.
  * It is an flock(2) on the root folder itself, which also works when the disk is read-only or full,
- * and holds between containers that share the folder. `state/` is locked beside it when it is there:
- * a container may have been given that folder alone; and `releases/`, to which the link of another
- * root may lead. A lock belongs to the open file description:
- * the program `flock` takes it on a descriptor that it inherits, and it stays while ours is open.
+ * and holds between containers that share the folder. `state/` is locked too when it exists,
+ * because a container may have only that folder; and `releases/`, because the link of another root
+ * may lead there. A lock belongs to the open file description: the program `flock` takes it on an
+ * inherited descriptor, and it stays while ours is open.
  * The path is locked as well, outside of the root (path-lock.ts): a root may be unmounted under us.
- * Node opens with O_CLOEXEC, so no hook, and no daemon that a hook leaves behind, keeps it.
+ * Node opens with O_CLOEXEC, so no hook, and no daemon that a hook leaves behind, keeps the lock.
  */
 
 import { closeSync, constants, fstat, fstatSync, openSync, stat, statSync } from 'node:fs';
@@ -28,7 +27,7 @@ export interface RootLock {
   /** Null while the paths of root and `state/` lead to the folders that are locked. */
   stray(): Promise<DroverError | null>;
   /**
-   * Makes and locks `state/` when it is gone.
+   * Creates and locks `state/` when it is gone.
    * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
    */
   takeState(): Promise<void>;
@@ -192,7 +191,7 @@ export function folderId(path: string): string | null {
     const { dev, ino } = statSync(path, { bigint: true });
     return `${dev}:${ino}`;
   } catch {
-    return null; // also a loop, or a file on the way: what uses the path says so
+    return null; // also a loop, or a file on the way: the next user of the path reports it
   }
 }
 

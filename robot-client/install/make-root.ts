@@ -28,8 +28,7 @@ export async function makeRoot(disk: Disk, layout: Layout): Promise<void> {
     try {
       await disk.syncFolder(folderAbove(folder));
     } catch (thrown) {
-      // A folder that may not be opened (/home is often 0711) belongs to whoever made the root in
-      // it.
+      // A folder that may not be opened (/home is often 0711) belongs to the creator of the root.
       if (!(thrown instanceof DroverError)) throw thrown;
     }
   }

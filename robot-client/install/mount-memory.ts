@@ -18,7 +18,9 @@ const NOTE = z.object({ root: z.string(), mounted_at: z.string() });
 const fileOf = (memory: string, path: string): string =>
   `${memory}/mounts/${nameOfPath(path)}.json`;
 
-/** Why a root must be left alone: its file system is not mounted; null when it is, or is not known. */
+/**
+ * Why a root must be left alone: its file system is not mounted. Null when it is, or when unknown.
+ */
 export function notMounted(root: string, { memory }: OwnFolders): DroverError | null {
   if (memory === null) return null;
   const now = mountPointOn(wayTo(realPathOf(root)));
@@ -80,6 +82,6 @@ function deviceOf(path: string): string | null {
     return String(statSync(`${path}/.`, { bigint: true }).dev);
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
-    return code === 'ENOENT' || code === 'ENOTDIR' ? null : 'unreadable'; // what opens it tells why
+    return code === 'ENOENT' || code === 'ENOTDIR' ? null : 'unreadable'; // opening it reports why
   }
 }

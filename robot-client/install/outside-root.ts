@@ -1,13 +1,13 @@
 /**
- * Decides on what Drover keeps outside of all roots: a folder for locks, which is gone with a boot,
- * and one that remembers mounts. By that it knows when the file system of a root is missing: the
- * path then leads to the folder below it, which looks like a new robot. Sans-I/O.
+ * Decides where Drover keeps files outside of all roots: a folder for locks, which a boot removes,
+ * and one that remembers mounts. The latter shows when the file system of a root is missing: the
+ * path then leads to the folder below the mount, which looks like a new robot. Sans-I/O.
  */
 
 export interface OwnFolders {
   /** For locks by path; null where none can be made. */
   readonly runtime: string | null;
-  /** For `mounts/`; null where none is known. */
+  /** Parent of `mounts/`; null when there is none. */
   readonly memory: string | null;
 }
 

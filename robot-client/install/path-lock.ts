@@ -1,7 +1,7 @@
 /**
- * Locks the paths that lead to a root, outside of it. The lock on the root folder goes away with
- * its file system when that is unmounted: a second program would then find an empty folder and lock
- * that. The files stay behind, empty, one for each path; a lock ends with its process.
+ * Locks the paths of a root, outside of it. The lock on the root folder vanishes when its file
+ * system is unmounted: a second program would then find an empty folder and lock that. The lock
+ * files stay behind, empty, one for each path; a lock ends with its process.
  */
 
 import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { isLocked } from './kernel-locks.ts';
 import type { OwnFolders } from './outside-root.ts';
 
-/** Only its owner may enter: whoever can open the file of a lock can hold it. */
+/** Only the owner may enter: whoever can open a lock file can hold the lock. */
 const FOLDER_MODE = 0o700;
 const HASH_CHARS = 32;
 
@@ -105,7 +105,7 @@ async function lockOne(file: string, root: string): Promise<number | null> {
 }
 
 /**
- * `flock -n` ends with 1 and without a word when another holds the lock, also that of busybox.
+ * `flock -n`, also that of busybox, silently exits with 1 when another process holds the lock.
  * @param root for the message
  * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED
  */

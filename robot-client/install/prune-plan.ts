@@ -1,7 +1,7 @@
 /**
- * Decides what of a root may be removed. Only what Drover made (it left a record: a recipe or a
- * seal), and nothing that a slot leads to or over; while a slot is not understood, nothing at all.
- * What stays although it is not needed is said with its reason. Sans-I/O.
+ * Decides what may be removed from a root: only what Drover made (a recipe or a seal proves it),
+ * and nothing that a slot leads to or through; while a slot is not understood, nothing at all. An
+ * entry that is not needed and stays is reported with the reason. Sans-I/O.
  */
 
 import { compareVersions, isVersion } from '../../shared/rules/version.ts';
@@ -26,7 +26,7 @@ export interface FoundEntry {
 
 export interface RootFacts {
   readonly slots: Slots;
-  /** Where slots of other components lead; null for one that cannot be looked at. */
+  /** Targets of the slots of other components; null for one that cannot be read. */
   readonly siblings?: readonly (Lead | null)[];
   readonly releases: readonly FoundEntry[];
   readonly staging: readonly FoundEntry[];
@@ -52,7 +52,7 @@ export interface PrunePlan {
   readonly recipes: readonly string[];
   readonly seals: readonly string[];
   readonly adopted: readonly string[];
-  /** What stands in releases/ and is not needed by a slot. */
+  /** Entries of releases/ that no slot needs. */
   readonly left: readonly Left[];
 }
 
@@ -117,7 +117,7 @@ function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
   return whyOfSibling(entry, facts);
 }
 
-/** Folders of jobs have names of their own; what else stands in staging/ is not Drover's. */
+/** Folders of jobs have names of their own; anything else in staging/ is not Drover's. */
 function isOldJob({ name, path, kind, id }: FoundEntry, facts: RootFacts): boolean {
   if (kind !== 'folder' || name === facts.keepStaging || !isJobFolder(name)) return false;
   const isLedTo = facts.siblings?.some((lead) => lead && leadsThrough(lead, path, id)) ?? false;
@@ -130,18 +130,18 @@ export const isJobFolder = (name: string): boolean =>
 
 /** Facts that decide which release is kept although no slot leads to it. */
 export interface SpareFacts {
-  /** Of a slot that leads to no release: `absent`. */
+  /** `absent` for a slot that leads to no release. */
   readonly active: ReleaseCheck['kind'];
   readonly rollback: ReleaseCheck['kind'];
   /** Releases that are whole, that Drover made and that no slot leads to. */
   readonly whole: readonly string[];
-  /** Versions that failed here: whole, and not known to work. */
+  /** Versions that failed here: whole, but not known to work. */
   readonly failed: readonly string[];
 }
 
 /**
- * The last release known to be whole is kept while what the slots lead to is not.
- * @returns null when what is in the slots is enough, or nothing else is whole
+ * The newest release known to be whole is kept while those in the slots are not whole.
+ * @returns null when the slots suffice, or no other release is whole
  */
 export function chooseSpare({ active, rollback, whole, failed }: SpareFacts): string | null {
   if (rollback === 'whole') return null;
@@ -149,6 +149,6 @@ export function chooseSpare({ active, rollback, whole, failed }: SpareFacts): st
   if (!isShort) return null;
   const newestFirst = [...whole].sort((one, other) => compareVersions(other, one));
   const works = newestFirst.find((version) => !failed.includes(version));
-  // One that failed is better than none, while nothing says that what runs has its bytes.
+  // A failed version is better than none while the active release is not known to be whole.
   return works ?? (active === 'whole' ? null : (newestFirst[0] ?? null));
 }

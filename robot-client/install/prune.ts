@@ -57,9 +57,9 @@ export async function pruneReleases(
 }
 
 /**
- * One release that cannot go (a mount in it, an immutable file) keeps no other from going.
+ * A release that cannot be removed (a mount in it, an immutable file) does not stop the others.
  * @returns why it stays; null when it is gone
- * @throws DroverError of a disk that is full, read-only or broken: that holds for all of them
+ * @throws DroverError of a disk that is full, read-only or broken: that concerns all of them
  */
 async function triedToRemove(disk: Disk, folder: string): Promise<string | null> {
   const failure = await failureOf(disk.removeTree(folder));
@@ -68,8 +68,7 @@ async function triedToRemove(disk: Disk, folder: string): Promise<string | null>
 }
 
 /**
- * What stands in releases/ without need; nothing is changed.
- *
+ * Lists entries of releases/ that are not needed; changes nothing.
  * @param target version that an update is about to swap in: no link leads to it yet
  */
 export async function listLeft(
@@ -83,7 +82,7 @@ export async function listLeft(
   return [...left, ...unneeded.map((name) => ({ name, why: 'removed at the next clean-up' }))];
 }
 
-/** Releases are looked at only when one of them would go. */
+/** Releases are checked only when one of them would be removed. */
 async function planWithSpare(
   disk: Disk,
   layout: Layout,
@@ -108,7 +107,7 @@ async function planWithSpare(
   return spare === null ? plan : planPrune({ ...facts, spare });
 }
 
-/** Makes room at once: everything that Drover keeps in staging/ goes, but for what a slot needs. */
+/** Makes room at once: removes everything of Drover's in staging/, except what a slot needs. */
 export async function clearStaging(disk: Disk, layout: Layout): Promise<void> {
   const { staging } = planPrune(await readRoot(disk, layout, null));
   for (const name of staging) await disk.removeTree(`${layout.staging}/${name}`);

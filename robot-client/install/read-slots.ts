@@ -1,7 +1,7 @@
 /**
- * Looks up where `active` and `rollback` really lead. Links are followed here and not by the kernel:
- * each one on the way has to be known, because nothing on it may be removed. What they are is for
- * slots.ts to decide.
+ * Reads where `active` and `rollback` really lead. Links are followed here and not by the kernel:
+ * each one on the way has to be known, because nothing on it may be removed. slots.ts decides what
+ * they are.
  */
 
 import { resolve } from 'node:path';
@@ -22,7 +22,7 @@ import {
   type Slots,
 } from './slots.ts';
 
-/** Never throws for what stands on the disk: what cannot be looked at is a foreign slot. */
+/** Never throws for anything on the disk: a slot that cannot be read counts as foreign. */
 export async function readSlots(disk: Disk, layout: Layout): Promise<Slots> {
   const { end } = await followPath(disk, layout.releases);
   const path = end.kind === 'there' && end.what === 'folder' ? end.path : null;
@@ -56,8 +56,8 @@ async function factsOf(disk: Disk, path: string, name: SlotName): Promise<SlotFa
 }
 
 /**
- * Where the slots of the other components lead, whatever they are: a person's link may lead from
- * one root into another. Null for a slot that cannot be looked at: it may lead anywhere.
+ * Targets of the slots of the other components, of any kind: a person's link may lead from one root
+ * into another. Null for a slot that cannot be read: it may lead anywhere.
  */
 export async function siblingLeads(disk: Disk, layout: Layout): Promise<(Lead | null)[]> {
   const leads: (Lead | null)[] = [];
@@ -72,7 +72,9 @@ export async function siblingLeads(disk: Disk, layout: Layout): Promise<(Lead | 
   return leads;
 }
 
-/** Names in releases/ that lead to the same folder; asked only when its own place is elsewhere. */
+/**
+ * Names in releases/ that lead to the same folder; looked up only when its own place is elsewhere.
+ */
 async function namesOf(disk: Disk, releases: string | null, end: PathEnd): Promise<string[]> {
   if (releases === null || end.kind !== 'there' || end.what !== 'folder') return [];
   if (end.path.startsWith(`${releases}/`) && isVersion(end.path.slice(releases.length + 1))) {
@@ -96,8 +98,8 @@ async function listOrNone(disk: Disk, folder: string): Promise<readonly string[]
 }
 
 /**
- * Where a path ends, and what is on the way and must not go: each link, and each folder that is
- * left by `..`, which the kernel takes after the links.
+ * The end of a path, and everything on the way that must not be removed: each link, and each folder
+ * that is left by `..`, which the kernel takes after the links.
  */
 export async function followPath(
   disk: Disk,

@@ -1,8 +1,8 @@
 /**
- * Decides by the recipe of a release whether it can be what was unpacked. A recipe names
- * each file with bytes, its size and its mode, and no hash. A file that is gone, is shorter, or
- * that may not be read or run any more is damage; a longer one is the application's (a log, a
- * database), but for a program. Byte code of Python is left out, as of a seal. Sans-I/O.
+ * Decides by the recipe of a release whether its files can be those that were unpacked. A recipe
+ * names each file with bytes, its size and its mode, and no hash. A file that is missing, shorter,
+ * or no longer readable or executable is damage; a longer one is the application's (a log, a
+ * database), unless it is a program. Byte code of Python is left out, as in a seal. Sans-I/O.
  */
 
 import { isByteCode } from '../../shared/rules/byte-code.ts';
@@ -37,7 +37,7 @@ export function wrongByRecipe(
 export const TAR_HEADER_BYTES = 512;
 const [MODE_AT, MAGIC_AT, FIELD_BYTES] = [100, 257, 8];
 
-/** Permission bits of a tar header of 512 bytes; 0, which asks for nothing, when it is none. */
+/** Permission bits of a tar header of 512 bytes; 0, which requires nothing, when it is none. */
 export function modeOfHeader(header: Uint8Array): number {
   const text = (at: number, bytes: number): string =>
     new TextDecoder('latin1').decode(header.subarray(at, at + bytes));

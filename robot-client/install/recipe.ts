@@ -32,7 +32,10 @@ export class RecipeMaker {
   #doneTo = 0;
   #isAbandoned = false;
 
-  /** A tar that stands too long between two entries is no base: memory is bounded before all. */
+  /**
+   * True for a tar with too many bytes between two entries: it is no base, because memory is
+   * bounded.
+   */
   get isAbandoned(): boolean {
     return this.#isAbandoned;
   }
@@ -49,7 +52,7 @@ export class RecipeMaker {
     this.#pending = [];
   }
 
-  /** An entry whose body starts there; `path` is where the body went, null when there is none. */
+  /** An entry whose body starts there; `path` is the file of the body, null when there is none. */
   entry(bodyAt: number, body: { path: string; bytes: number } | null): void {
     if (this.#isAbandoned) return;
     this.#record(this.#literalUpTo(bodyAt), body?.path ?? '', body?.bytes ?? 0);
@@ -64,7 +67,7 @@ export class RecipeMaker {
     this.#pending = [];
   }
 
-  /** What was made since the last time. */
+  /** Bytes of the recipe since the last call. */
   take(): Uint8Array {
     return concatBytes(...this.#made.splice(0));
   }

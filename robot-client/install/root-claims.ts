@@ -28,7 +28,7 @@ export const UNCLAIMED: Claims = { take: () => Promise.resolve(), has: () => tru
 const SICK = ['EIO', 'ENXIO', 'EUCLEAN', 'ESTALE', 'ETIMEDOUT'];
 const FORBIDDEN = ['EACCES', 'EPERM'];
 
-/** True when the disk is to blame: full, read-only or broken. It may be mended while we run. */
+/** True for a failure of the disk: full, read-only or broken. It may be repaired while we run. */
 export function isSickDisk(thrown: unknown): boolean {
   if (!(thrown instanceof DroverError)) return false;
   if (thrown.code === 'DISK_READ_ONLY' || thrown.code === 'DISK_FULL') return true;
@@ -55,7 +55,10 @@ export class RootClaims implements Claims {
     this.#own = own;
   }
 
-  /** @param tell awaited before a state folder that is gone is made again, so that it is told and written */
+  /**
+   * @param tell awaited before a lost state folder is created again, so that the loss is reported
+   *   and written
+   */
   beforeStateIsMadeAgain(tell: () => Promise<void>): void {
     this.#tellGone = tell;
   }
@@ -64,7 +67,7 @@ export class RootClaims implements Claims {
    * Claims all roots, and leaves those whose disk refuses for later.
    * @returns why the first root is not claimed; null when it is
    * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED; or of the first
-   *   root, which holds what the agent remembers, when it may not be opened at all
+   *   root, which holds the agent's memory, when it may not be opened at all
    */
   async takeAll(roots: readonly { readonly root: string }[]): Promise<DroverError | null> {
     let first: DroverError | null = null;
@@ -80,7 +83,7 @@ export class RootClaims implements Claims {
     return first;
   }
 
-  /** Whoever asks while a root is being claimed waits for that: two locks of ours exclude each other. */
+  /** A concurrent call for the same root waits: two locks of ours exclude each other. */
   async take(root: string): Promise<void> {
     if (this.has(root)) return;
     let taking = this.#taking.get(root);
@@ -105,8 +108,8 @@ export class RootClaims implements Claims {
   }
 
   /**
-   * Makes and claims the state folder of a root that is claimed. Until this was called nothing is
-   * written to a root whose state folder is gone.
+   * Creates and claims the state folder of a claimed root. Before this call nothing is written to a
+   * root whose state folder is gone.
    * @throws DroverError ROOT_REPLACED, and those of `lockRoot`
    */
   async takeState(root: string): Promise<void> {

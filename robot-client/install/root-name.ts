@@ -25,7 +25,10 @@ export function otherComponent(
   );
 }
 
-/** Why the root is not for this component; null when it is, or cannot say. Changes nothing. */
+/**
+ * Why the root belongs to another component; null when it does not, or when unknown. Changes
+ * nothing.
+ */
 export async function foreignRoot(
   disk: Disk,
   layout: Layout,
@@ -40,7 +43,7 @@ export async function nameRoot(disk: Disk, layout: Layout, component: string): P
   await writeWhole(disk, nameFile(layout), new TextEncoder().encode(`${component}\n`));
 }
 
-/** Null when there is none, or it cannot be read: what else is wrong with that disk is told. */
+/** Null when there is none, or it cannot be read: other checks report the disk. */
 async function readName(disk: Disk, layout: Layout): Promise<string | null> {
   const bytes = await nullIfFailed(disk.readFile(nameFile(layout), LIMITS.rootNameBytesMax));
   const name = bytes === null ? '' : new TextDecoder().decode(bytes).trim();

@@ -1,6 +1,6 @@
 /**
- * Looks at a release by its seal, and by its recipe where no seal can be read, as a stream: memory
- * does not grow with the number of files. Nothing is followed out of the release.
+ * Checks a release by its seal, or by its recipe when no seal can be read, as a stream: memory does
+ * not grow with the number of files. Links out of the release are not followed.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -27,17 +27,17 @@ export interface CheckInput {
   readonly version: string;
   /** Path of the tree, without links. */
   readonly tree: string;
-  /** With the hashes of the files, for as long as `mayHash` says. */
+  /** Hashes the files, for as long as `mayHash` returns true. */
   readonly mayHash: () => boolean;
   /** Files that differed before: the application writes them itself. */
   readonly known: Pick<ReadonlySet<string>, 'has'>;
-  /** True: only what is gone or empty is damage, not what the application may have written. */
+  /** True: only missing and empty files are damage, not what the application may have written. */
   readonly isOnlyLost?: boolean;
 }
 
 /**
- * Never throws for what stands on the disk. What the disk cannot read of a release is damage; what
- * this user may not read is not: nothing is known of it then.
+ * Never throws for anything on the disk. A part that the disk cannot read is damage; one that this
+ * user may not read is not, because it is unknown.
  */
 export async function checkRelease(
   disk: Disk,
@@ -64,7 +64,7 @@ export async function checkRelease(
   return { kind: 'unknown', ...(unread && { unread }) };
 }
 
-/** A part of the release that could not be looked at. */
+/** A part of the release that could not be read. */
 function unreadable(path: string, thrown: unknown): Damage {
   const unread = toProblem(thrown);
   return { kind: 'damaged', path, why: unread.message, unread };
@@ -139,13 +139,13 @@ class Checker {
   readonly #input: CheckInput;
   readonly #hash = new Sha256Stream();
   #damage: Damage | null = null;
-  /** Why a file could not be looked at that may be as it was: the user has not the right. */
+  /** Why a file could not be checked that may be intact: the user lacks the right. */
   #forbidden: unknown = null;
   #isHashed = true;
-  /** As many as files were hashed at once: used again and again. */
+  /** As many as files are hashed in parallel; reused. */
   readonly #buffers: Uint8Array[] = [];
 
-  /** Of an adopted release: how many of its files are there, and which are not. */
+  /** For an adopted release: how many of its files are there, and which are not. */
   readonly #isAdopted: boolean;
   #there = 0;
   #lost: { count: number; path: string } | null = null;
@@ -195,7 +195,8 @@ class Checker {
 
   async #lookAt(entry: SealEntry): Promise<void> {
     const [, path] = entry;
-    // Once gone back for, it is the application's own; but no application removes its programs.
+    // After going back for it once, it counts as the application's own; but no application removes
+    // its programs.
     if (this.#input.known.has(path) && !isProgram(entry)) return;
     try {
       const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
@@ -229,13 +230,13 @@ class Checker {
       : 'its bytes are others than were installed';
   }
 
-  /** Where only what is lost counts, a program of another size is: no application writes those. */
+  /** When only losses count, a program of another size is damage: no application writes those. */
   #mayDiffer(entry: SealEntry): boolean {
     if (this.#input.known.has(entry[1])) return true;
     return this.#input.isOnlyLost === true && !isProgram(entry);
   }
 
-  /** Of an adopted release: other bytes are the application's, bytes that cannot be read are not. */
+  /** For an adopted release: changed bytes are the application's, unreadable bytes are damage. */
   async #wrongFound(entry: SealEntry): Promise<string | null> {
     if (entry[0] !== 'f') return null;
     const [, path, modeBefore, bytesBefore] = entry;

@@ -53,8 +53,8 @@ async function keepSeal(
 }
 
 /**
- * Seals a release that was adopted, as it was found: `adoptSealMs` at most, and without the hashes
- * of what is left after half of it. A robot whose release gets no seal runs on as before.
+ * Seals an adopted release as it was found: for `adoptSealMs` at most, and without hashes after
+ * half of that time. A robot whose release gets no seal runs on as before.
  * @returns false when there is none: the tree is too large, or the disk refused
  */
 export async function sealAdopted(
@@ -118,7 +118,7 @@ class SealWriter {
   }
 }
 
-/** How a tree is read for its seal. */
+/** How to read a tree for its seal. */
 interface Walk {
   readonly disk: Disk;
   readonly tree: string;
@@ -146,7 +146,7 @@ async function* walk(on: Walk, below: string): AsyncGenerator<SealEntry> {
   }
 }
 
-/** As `walk`, of a tree that Drover did not make: what cannot be read of it is left out. */
+/** Like `walk`, for a tree that Drover did not make: unreadable parts are left out. */
 async function* walkFound(on: Walk, below: string): AsyncGenerator<SealEntry> {
   const { disk, tree } = on;
   const names = await orNone(() => disk.list(below === '' ? tree : `${tree}/${below}`));

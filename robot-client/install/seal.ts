@@ -1,14 +1,13 @@
 /**
  * The seal of a release: one line for each file, folder and link of its tree, with the size, mode
- * and SHA-256 of a file. By it `recover` knows a release that is not whole. Byte code of Python is
- * left out: the interpreter writes it in place while a version runs. Files that are not in the seal
- * are the application's own. Sans-I/O.
- *
- * What was adopted has a seal of another name: of what was found there. Nobody knows which of its
- * files the application writes, removes or empties, so only a program that is gone or empty, or a
- * file that the disk cannot read any more, is damage. A hash that was not taken is empty.
- *
- * A seal is a mark, JSON lines, and the SHA-256 of all before; a torn one counts as none.
+ * and SHA-256 of a file. By it `recover` recognises a release that is not whole. Byte code of
+ * Python is left out, because the interpreter writes it in place. Files that are not in the seal
+ * belong to the application.
+ * The seal of an adopted release has another name and records the files as found. It is unknown
+ * which of them the application writes, removes or empties, so only a program that is missing or
+ * empty, or a file that the disk can no longer read, is damage. A hash that was not taken is empty.
+ * A seal consists of a mark, JSON lines, and the SHA-256 of everything before; a torn one counts as
+ * none. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -67,7 +66,7 @@ interface Unread {
   readonly unread: Problem;
 }
 
-/** What a look at a release found. */
+/** The result of a check of a release. */
 export type ReleaseCheck =
   | { readonly kind: 'absent' }
   /** Without a seal or recipe that can be read, as some releases of 0.1 are: its folder is there. */
@@ -75,14 +74,14 @@ export type ReleaseCheck =
   | ({
       readonly kind: 'whole';
       readonly isHashed: boolean;
-      /** True when there is no seal and the recipe says so, which has no hashes. */
+      /** True when there is no seal and the recipe was used, which has no hashes. */
       readonly isByRecipe?: boolean | undefined;
-      /** Of an adopted release: files that the application may have removed or emptied itself. */
+      /** For an adopted release: files that the application may have removed or emptied itself. */
       readonly lost?: { readonly count: number; readonly path: string } | undefined;
     } & Partial<Unread>)
   | ({ readonly kind: 'damaged'; readonly path: string; readonly why: string } & Partial<Unread>);
 
-/** A release that is not whole, as it is told. */
+/** The problem of a release that is not whole. */
 export function damageProblem(
   version: string,
   { path, why }: { readonly path: string; readonly why: string },

@@ -18,7 +18,7 @@ export interface LeadOver {
   readonly path: string;
   /** Null for a slot of another component. */
   readonly own: SlotName | null;
-  /** Of the folder that it leads to. */
+  /** Identity of the folder that it leads to. */
   readonly endId: string;
 }
 
@@ -49,8 +49,8 @@ async function comesBy(disk: Disk, way: Lead['way'], id: string): Promise<boolea
 
 interface Change {
   /**
-   * The link leads to a whole release next: what leads through it to the very folder that it leads
-   * to now goes with it.
+   * True when the link will lead to a whole release: links through it to the present folder then
+   * follow.
    */
   readonly mayFollow: boolean;
 }
@@ -119,8 +119,9 @@ async function pointLink(
 }
 
 /**
- * Where a link is made before it is renamed over `link`: where no slot leads through what a power
- * cut left there, and nothing stands that is no link. Such a thing is somebody else's.
+ * The place where a link is made before it is renamed over `link`: no slot leads through what a
+ * power cut left there, and only a link is there or nothing. Anything else belongs to somebody
+ * else.
  * @throws DroverError SLOT_SHARED, NOT_A_FILE
  */
 export async function besideFor(disk: Disk, layout: Layout, link: string): Promise<string> {
@@ -134,7 +135,7 @@ export async function besideFor(disk: Disk, layout: Layout, link: string): Promi
   return second;
 }
 
-/** Refuses a place for our link at which something else stands: that is never removed. */
+/** Refuses a place for our link that something else occupies: that is never removed. */
 async function strangerAt(disk: Disk, path: string): Promise<DroverError | null> {
   const kind = await disk.kind(path);
   if (kind === 'absent' || kind === 'link') return null;

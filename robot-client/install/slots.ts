@@ -1,7 +1,7 @@
 /**
  * Decides what `active` and `rollback` are, from what was found on the disk. A link counts by where
- * it really leads, however it is spelled. What Drover cannot account for is `foreign`: it is told,
- * and nothing is swapped, rolled back or removed over it. Sans-I/O.
+ * it really leads, however it is spelled. Anything that Drover did not make is `foreign`: it is
+ * reported, and nothing is swapped, rolled back or removed over it. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -12,7 +12,7 @@ import type { PathKind } from './disk-port.ts';
 
 export type SlotName = 'active' | 'rollback';
 
-/** Where a path ends once every link on the way is followed. */
+/** The end of a path after every link on the way. */
 export type PathEnd =
   | {
       readonly kind: 'there';
@@ -29,7 +29,7 @@ export type PathEnd =
 
 export interface SlotFacts {
   readonly name: SlotName;
-  /** `unreadable` when the slot itself cannot be looked at. */
+  /** `unreadable` when the slot itself cannot be read. */
   readonly kind: PathKind | 'unreadable';
   /** Text of the link; null when the slot is none. */
   readonly text: string | null;
@@ -52,14 +52,14 @@ export type Slot =
       readonly version: string;
       /** The text of the link is the one that Drover writes. */
       readonly isOurs: boolean;
-      /** It leads out of releases/: who removes that does not know of us. */
+      /** It leads out of releases/, where others may remove it unaware of Drover. */
       readonly isOutside: boolean;
       readonly end: { readonly path: string; readonly id: string };
       readonly way: readonly string[];
     }
   /**
-   * A link that Drover made to a release that is not there any more, or a link that is gone; null
-   * when nothing says where it led.
+   * A link of Drover's to a release that is gone, or a link that is gone; null when its target is
+   * unknown.
    */
   | { readonly kind: 'lost'; readonly version: string | null; readonly problem: Problem }
   | {
@@ -121,8 +121,8 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
 }
 
 /**
- * A slot that leads through the other one is as lost as that: absent, or with a release that is
- * gone. It is no stranger's link, and what boots can be found again.
+ * A slot that leads through the other one is lost with it: absent, or with a release that is gone.
+ * It is not a stranger's link, and the release that boots can be found again.
  * @param on `root` without links
  */
 export function withLostTogether(
@@ -163,7 +163,8 @@ export function isWithin(folder: string, path: string): boolean {
 }
 
 /**
- * Without `active` nothing is installed, unless something was: then its link is lost, and it is told.
+ * Without `active` nothing is installed, unless something was: then its link is lost, which is
+ * reported.
  * @param expected version that `active` led to; null when it may be absent
  */
 export function withExpected(slots: Slots, expected: string | null): Slots {
@@ -178,7 +179,7 @@ export function versionOf(slot: Slot): string | null {
   return slot.kind === 'release' ? slot.version : null;
 }
 
-/** What is wrong with the slots and forbids to touch them; null when they are Drover's own. */
+/** Why the slots must not be changed; null when they are Drover's own. */
 export function foreignProblem({ active, rollback }: Slots): Problem | null {
   if (active.kind === 'foreign') return active.problem;
   return rollback.kind === 'foreign' ? rollback.problem : null;
@@ -187,7 +188,7 @@ export function foreignProblem({ active, rollback }: Slots): Problem | null {
 /** There is a way back only from something. */
 const LINK_GONE = toProblem(new DroverError('RELEASE_LOST', 'read active: the link is gone'));
 
-/** What a person has to be told of the slots, a release that is gone included. */
+/** The problem of the slots for reports, including a release that is gone. */
 export function slotProblem(slots: Slots): Problem | null {
   const foreign = foreignProblem(slots);
   if (foreign) return foreign;
@@ -199,7 +200,7 @@ export function slotProblem(slots: Slots): Problem | null {
 const OUTSIDE_HINT =
   'drover-robot adopt copies it into releases/; until then nobody may remove or change it there';
 
-/** Of releases that are links out of releases/: they boot, and Drover cannot keep them. */
+/** For releases that are links out of releases/: they boot, and Drover cannot protect them. */
 export function outsideProblems(slots: Slots): Problem[] {
   return (['active', 'rollback'] as const).flatMap((name) => {
     const slot = slots[name];
@@ -228,8 +229,8 @@ export function assertOwnSlots(slots: Slots): void {
 }
 
 /**
- * Version to go back to when an update replaces what `active` is: what runs, else what stands in
- * `rollback`, else nothing.
+ * The version to go back to when an update replaces `active`: the active one, else the one in
+ * `rollback`, else none.
  */
 export function wayBackOf({ active, rollback }: Slots): string | null {
   return versionOf(active) ?? versionOf(rollback);

@@ -1,8 +1,7 @@
 /**
- * Finds the end of a tar as GNU tar does: two zero blocks where the next header should stand. What
- * follows them is not part of the archive. The tar reader itself skips zero blocks and reads on, so
- * without this, bytes that `tar -t` does not show to a person could be unpacked on a robot.
- *
+ * Finds the end of a tar as GNU tar does: two zero blocks in the place of a header. Bytes behind
+ * them are not part of the archive. The tar reader itself skips zero blocks and reads on, so
+ * without this, bytes that `tar -t` does not list could be unpacked on a robot.
  * The stream is fed ahead of the reader; only runs of zero blocks behind the newest entry are kept.
  * Sans-I/O.
  */
@@ -26,12 +25,12 @@ export class TarEnd {
     return this.#zeroBytes() >= END_BLOCKS * BLOCK_BYTES;
   }
 
-  /** True when at least one zero block stands there: a stream that stops without is cut short. */
+  /** True after at least one zero block: a stream that ends without one is truncated. */
   get isMarked(): boolean {
     return this.#zeroBytes() >= BLOCK_BYTES;
   }
 
-  /** An entry was read whose body of `bytes` starts at `bodyAtByte` of the stream. */
+  /** Records an entry whose body of `bytes` starts at `bodyAtByte` of the stream. */
   entry(bodyAtByte: number, bytes: number): void {
     this.#nextHeaderAtByte = bodyAtByte + Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
     this.#runs = this.#runs.filter((run) => run.toByte > this.#nextHeaderAtByte);

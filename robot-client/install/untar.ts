@@ -1,9 +1,8 @@
 /**
- * From the bytes of a payload.tar.gz, or of the tar that a delta made, to its entries, one at a
- * time, as a stream: the whole payload is never in memory. What an entry may become is decided by
- * whoever takes it; here is decided only whether the bytes are a (gzip-compressed) tar at all.
- *
- * Bytes behind the end mark of the tar are not looked at, only checked by gzip's own checksum.
+ * Reads a payload.tar.gz, or the tar that a delta made, as a stream of entries: the whole payload
+ * is never in memory. Its user decides what an entry may become; this file only decides whether the
+ * bytes are a (gzip-compressed) tar at all.
+ * Bytes behind the end mark of the tar are only checked by gzip's own checksum.
  */
 
 import { createGunzip, type Gunzip } from 'node:zlib';
@@ -33,7 +32,7 @@ export interface UntarOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What tar-stream really hands out: its published types know neither the nulls nor the offset. */
+/** The real headers of tar-stream: its published types have neither the nulls nor the offset. */
 interface TarHeader {
   readonly name: string;
   readonly type: string | null;
@@ -41,7 +40,7 @@ interface TarHeader {
   readonly mode: number;
   readonly size: number;
   readonly mtime: Date | null;
-  /** Where the body starts in the unpacked stream. */
+  /** Offset of the body in the unpacked stream. */
   readonly byteOffset: number;
   readonly pax: Readonly<Record<string, string>> | null;
 }
@@ -88,7 +87,7 @@ class Untar {
       );
     });
     this.#tar.on('error', (error: Error) => {
-      // Behind the end mark anything may stand: GNU tar does not look there either.
+      // Anything may follow the end mark: GNU tar does not read it either.
       if (!this.#end.isReached) this.#fail(corrupt(error));
     });
     const isPlain = this.#options.packing === 'plain';
@@ -108,7 +107,7 @@ class Untar {
     throw corrupt(new Error('the tar has no end mark: it was cut short'));
   }
 
-  /** The first failure is the one that is told; the others follow from it. */
+  /** The first failure is the one that is thrown; the others follow from it. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#gunzip.destroy();

@@ -10,7 +10,7 @@ import { checkRelease } from './seal-check.ts';
 const NONE: ReadonlySet<string> = new Set();
 
 /**
- * Versions of releases/ that are whole by their seal or recipe. What cannot be looked at is not.
+ * Versions of releases/ that are whole by their seal or recipe. One that cannot be read is not.
  * @param mayHash false: by presence, size and mode alone
  */
 export async function wholeReleases(
@@ -26,7 +26,7 @@ export async function wholeReleases(
   return whole;
 }
 
-/** Also false for a release that cannot be looked at. @param mayHash as for `wholeReleases` */
+/** Also false for a release that cannot be read. @param mayHash as for `wholeReleases` */
 export async function isWholeRelease(
   disk: Disk,
   layout: Layout,

@@ -1,10 +1,9 @@
 /**
  * The robot's local API: HTTP over a Unix socket, for the application beside the agent and for
- * `drover-robot status`. Plain node:http with a table of seven routes and no framework, because the
- * memory of the agent is a promise.
- *
- * Who may connect is decided by the permissions of the socket (0660: the agent's user and group);
- * what is said is not trusted: bounded, strictly parsed, and answered with a code.
+ * `drover-robot status`. It uses plain node:http with a table of seven routes and no framework,
+ * because the memory of the agent is bounded by a promise.
+ * The permissions of the socket (0660: the agent's user and group) decide who may connect. Requests
+ * are not trusted: they are bounded, strictly parsed, and answered with a code.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -45,7 +44,7 @@ export type UnblockRequest = z.output<typeof unblockSchema>;
 
 type Answer = object | Promise<object>;
 
-/** What the routes do; a DroverError that is thrown becomes the answer. */
+/** The functions behind the routes; a DroverError that they throw becomes the answer. */
 export interface LocalHandlers {
   status(): Answer;
   explain(): Answer;
@@ -82,7 +81,7 @@ const REFUSED_STATUS = 409;
 export async function startLocalApi(options: LocalApiOptions): Promise<{ close(): Promise<void> }> {
   const { socketPath, handlers, log } = options;
   assertSocketPath(socketPath);
-  // Asked by itself, since listening in a folder that is not there says "permission denied".
+  // Checked separately, since listening in a missing folder fails with "permission denied".
   await stat(dirname(socketPath)).catch((error: Error) => {
     throw unusable(socketPath, error);
   });
@@ -141,7 +140,7 @@ function makeServer(routes: ReadonlyMap<string, Route>, log: Log): Server {
     },
     (request, response) => {
       answer(routes, request, response, log).catch((error: unknown) => {
-        // The caller went away in the middle of its request: there is nobody to tell.
+        // The caller left in the middle of its request: there is no reader for an answer.
         log.debug({ reason: String(error) }, 'local call ended early');
         response.destroy();
       });
@@ -189,8 +188,8 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   let bytes = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.byteLength;
-    // What is too large is read to its end and dropped, so that the refusal can be heard; how long
-    // that may take is bounded by the time a request has.
+    // A body that is too large is read to its end and dropped, so that the caller can read the
+    // refusal; the time-out of a request bounds that.
     if (bytes <= LIMITS.localRequestBytesMax) pieces.push(piece);
   }
   if (bytes <= LIMITS.localRequestBytesMax) return Buffer.concat(pieces);
@@ -221,7 +220,7 @@ function send(response: ServerResponse, status: number, body: object): void {
   response.end(bytes);
 }
 
-/** Removes the socket of a dead agent; never a file of another kind, nor a living agent's. */
+/** Removes the socket of a dead agent; never another kind of file, nor a living agent's socket. */
 async function clearStaleSocket(socketPath: string): Promise<void> {
   const found = await lstat(socketPath).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -250,13 +249,13 @@ function somebodyListens(socketPath: string): Promise<boolean> {
       resolve(true);
     });
     probe.on('error', (error: NodeJS.ErrnoException) => {
-      // A full queue or a socket we may not write to belongs to somebody who lives.
+      // A full queue, or a socket without the right to write, belongs to a living process.
       resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
   });
 }
 
-/** A disk that is full, read-only or broken may be mended; anything else is for who started us. */
+/** A disk that is full, read-only or broken may be repaired; other failures are for the caller. */
 function unusable(socketPath: string, cause: Error): DroverError {
   const ofDisk = diskError('listen on', socketPath, cause);
   if (isSickDisk(ofDisk)) return ofDisk;
@@ -265,7 +264,7 @@ function unusable(socketPath: string, cause: Error): DroverError {
 
 function listen(server: Server, socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Also later ones, when a caller could not be taken: it sees that itself.
+    // Also later ones, when a connection could not be accepted: its client notices that itself.
     server.on('error', (error) => reject(unusable(socketPath, error)));
     server.listen(socketPath, () => resolve());
   });

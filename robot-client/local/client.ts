@@ -1,6 +1,6 @@
 /**
  * One call of the local API, for `drover-robot status`, `explain` and `unblock`. A refusal of the
- * agent is thrown here with the same code, message and hint that it had there.
+ * agent is thrown here with the same code, message and hint.
  */
 
 import { request, type IncomingMessage } from 'node:http';
@@ -15,8 +15,8 @@ const refusalSchema = z.object({
 
 /**
  * @returns the agent's answer
- * @throws DroverError ROBOT_NOT_RUNNING when nobody listens or answers in time, ACCESS_DENIED when
- *   the socket is not ours to use, or what the agent refused with
+ * @throws DroverError ROBOT_NOT_RUNNING when no agent answers in time, ACCESS_DENIED when this user
+ *   may not use the socket, or the agent's refusal
  */
 export async function callLocalApi(
   socketPath: string,

@@ -1,7 +1,7 @@
 /**
- * Keeps the local socket of an agent open. One that is set wrong ends the process. One that its
- * disk keeps from being opened is tried again, and until it is open nothing may be swapped: the
- * application cannot say that the robot is busy. The same holds for one that was removed.
+ * Keeps the local socket of an agent open. A wrong setting ends the process. A socket that its disk
+ * keeps closed is tried again, and until it is open nothing may be swapped: the application cannot
+ * report that the robot is busy. The same holds for one that was removed.
  */
 
 import { backoffMs } from '../../shared/base/backoff.ts';
@@ -11,13 +11,13 @@ import type { Log } from '../../shared/base/ports.ts';
 
 export interface LocalDoorOptions {
   open(): Promise<{ close(): Promise<void> }>;
-  /** Why nobody can reach the socket that is open, or null. */
+  /** Why the open socket cannot be reached; null when it can. */
   gone(): Promise<Problem | null>;
-  /** True for a failure that may pass by itself; any other is thrown by the first `open`. */
+  /** True for a failure that may pass by itself; the first `open` throws any other. */
   mayPass(thrown: unknown): boolean;
   /** Why it is closed; null when it opens. Called for each new reason. */
   onChange(problem: Problem | null): void;
-  /** For the log, while it is closed. */
+  /** Log line while it is closed. */
   readonly closed: string;
   readonly log: Log;
 }
@@ -39,7 +39,10 @@ export class LocalDoor {
     return this.#api !== null;
   }
 
-  /** Resolves also while the disk refuses. @throws DroverError SOCKET_UNUSABLE, ROBOT_ALREADY_RUNNING */
+  /**
+   * Also resolves while the disk refuses. @throws DroverError SOCKET_UNUSABLE,
+   * ROBOT_ALREADY_RUNNING
+   */
   async open(): Promise<void> {
     try {
       this.#api = await this.#options.open();
@@ -50,7 +53,7 @@ export class LocalDoor {
     }
   }
 
-  /** A socket that was removed is told, and opened again later. */
+  /** Reports a socket that was removed, and opens it again later. */
   async check(): Promise<void> {
     const problem = this.#api && (await this.#options.gone());
     const api = this.#api;
@@ -88,7 +91,7 @@ export class LocalDoor {
     }, waitMs);
   }
 
-  /** After the start what was set wrong is no reason to end any more: it is told like the rest. */
+  /** After the start a wrong setting no longer ends the process: it is reported like the rest. */
   async #again(): Promise<void> {
     try {
       await this.open();

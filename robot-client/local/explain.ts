@@ -1,4 +1,7 @@
-/** `drover-robot explain`: what it does, why it waits, when it wakes. In sentences. Sans-I/O. */
+/**
+ * `drover-robot explain`: says what the robot does, why it waits, and until when, in sentences.
+ * Sans-I/O.
+ */
 
 import { shortly } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -13,7 +16,7 @@ import { iso } from '../fleet/report.ts';
 import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
-/** Of what stays in releases/: a person who sees so many goes and looks. */
+/** Longest list of entries that stay in releases/. */
 const LEFT_LINES_MAX = 20;
 
 export function explainRobot(
@@ -25,10 +28,10 @@ export function explainRobot(
     readonly linkProblem?: Problem | null;
     readonly announcementSeq: number | null;
     readonly eventsWaiting: number;
-    /** Links in a row that the broker ended soon; 0 while that means nothing. */
+    /** Links in a row that the broker ended soon; 0 when not suspicious. */
     readonly endings?: number;
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
-    /** Null: it takes releases that no log holds. */
+    /** Null when it also takes releases that are in no log. */
     readonly logPolicy?: LogPolicy | null;
   },
   components: readonly ComponentView[],
@@ -48,7 +51,7 @@ export function explainRobot(
   ];
 }
 
-/** How long the keys hold, for GET /status. */
+/** How long the keys are valid, for GET /status. */
 export function showTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochMs): object {
   const problem = trustProblem(trust, now);
   return {
@@ -148,7 +151,7 @@ function runsOf({ version, slots: { active } }: ComponentView): string {
     : `has lost the release ${active.version} that it ran`;
 }
 
-/** Why the bundle that is being taken, or that runs, came whole although there was a delta. */
+/** Why the bundle is downloaded in full although there was a delta. */
 function deltaFailure({ job, installed, deltaFailures }: ComponentView['state']) {
   const payload = (job ?? installed)?.payloadSha256;
   return deltaFailures.find((one) => one.payloadSha256 === payload);

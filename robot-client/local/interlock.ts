@@ -1,9 +1,9 @@
 /**
  * Decides whether the robot may be taken out of service now. Three things can hold an update that
  * is ready: the maintenance window, the application (POST /ready) and the `ready` hook. A busy
- * robot is not an error, so by default it is waited for without end; a site that wants to be told
- * instead sets a deadline, after which the update is given up for now. Nothing here ever swaps
- * under a busy robot. Sans-I/O.
+ * robot is not an error, so by default it is waited for without end; a site that wants a report
+ * instead sets a deadline, after which the update is given up for now. Nothing here ever allows a
+ * swap on a busy robot. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -12,12 +12,12 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { windowState, type MaintenanceWindow, type WallClock } from './windows.ts';
 
-/** What the site decided, once for all updates. */
+/** The site's rules for all updates. */
 export interface InterlockRules {
-  /** None: at any time. */
+  /** Empty for any time. */
   readonly windows: readonly MaintenanceWindow[];
   readonly wallClock: WallClock;
-  /** How long a robot may stay busy before the update is given up for now; null for ever. */
+  /** How long a robot may stay busy before the update is given up for now; null for no deadline. */
   readonly readyDeadlineMs: number | null;
   /** A busy robot is asked again after this. */
   readonly readyIntervalMs: number;
@@ -31,15 +31,15 @@ export const ALWAYS_OPEN: InterlockRules = {
 };
 
 export interface InterlockFacts {
-  /** What is to be done, for the report: `swap to 1.2.0`. */
+  /** The intended action, for the report: `swap to 1.2.0`. */
   readonly what: string;
   /** An emergency and a recall do not wait for a window. */
   readonly ignoresWindows: boolean;
-  /** What the application said on POST /ready; null when it said nothing. */
+  /** The application's last POST /ready; null without one. */
   readonly said: { readonly ready: boolean; readonly reason: string } | null;
-  /** How the `ready` hook answered; null when it was not asked yet. */
+  /** The answer of the `ready` hook; null when it did not run yet. */
   readonly hook: { readonly kind: 'ready' | 'busy' | 'broken'; readonly words: string } | null;
-  /** How long the robot has been asked for in vain, on a clock that does not jump. */
+  /** How long the robot has been busy, on a monotonic clock. */
   readonly busyMs: number;
   readonly now: EpochMs;
 }
@@ -70,7 +70,7 @@ export function decideInterlock(rules: InterlockRules, facts: InterlockFacts): I
   const isHeld = said?.ready === false;
   if (!isHeld && hook === null) return { kind: 'askHook' };
   if (!isHeld && hook?.kind === 'ready') return { kind: 'go' };
-  // A broken interlock is a closed one.
+  // A broken interlock counts as closed.
   const reason =
     !isHeld && hook?.kind === 'broken'
       ? `the ready hook (${hook.words})`

@@ -1,9 +1,9 @@
 /**
- * The word of an application on whether its robot may be taken out of service (POST /ready), and
- * what counts while it cannot say it: an agent whose usual socket is closed swaps nothing. Where
- * another socket is open, only those components wait whose application has ever used POST /ready
- * and has not found that socket yet; a mark in the state folder remembers that they use it. An
- * application that had spoken before its socket was removed has to say it again.
+ * Keeps the application's last POST /ready, and what counts while it cannot reach the socket: an
+ * agent whose usual socket is closed swaps nothing. When another socket is open, only those
+ * components wait whose application has ever used POST /ready and has not found that socket yet; a
+ * mark in the state folder remembers that they use it. After its socket was removed, an application
+ * has to report again.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -29,7 +29,7 @@ export class ReadyWord {
   readonly #mark: string;
   #said: Ready | null = null;
   #door: (ClosedDoor & { readonly atMs: EpochMs }) | null = null;
-  /** The socket was removed after the application had spoken: a later word may not have come. */
+  /** Set when the socket was removed after a report: a later report may not have arrived. */
   #lost: Held | null = null;
   #usesSocket = false;
 
@@ -38,22 +38,22 @@ export class ReadyWord {
     this.#mark = `${on.layout.state}/says-ready`;
   }
 
-  /** What keeps the component from a swap; null when nothing of this does. */
+  /** Why the component may not swap; null when nothing of this prevents it. */
   get held(): Held | null {
     if (!this.#door) return this.#lost;
     const isHeard = !this.#usesSocket || this.#said !== null;
     return this.#door.isReachable && isHeard ? null : this.#door;
   }
 
-  /** Null when the application said nothing. */
+  /** Null without a report of the application. */
   get said(): Ready | null {
     const { held } = this;
     return held ? busyWhile(held) : this.#said;
   }
 
-  /** Looks for the mark, in a root that is open; before that nothing is swapped. */
+  /** Reads the mark, in an open root; before that nothing is swapped. */
   async load(): Promise<void> {
-    // A mark that cannot be looked for counts as there.
+    // A mark that cannot be checked counts as present.
     this.#usesSocket ||= (await this.#disk.kind(this.#mark).catch(() => 'file')) !== 'absent';
   }
 
@@ -66,7 +66,7 @@ export class ReadyWord {
       await writeWhole(this.#disk, this.#mark, new Uint8Array());
       this.#usesSocket = true;
     } catch {
-      // The disk refuses, which its component tells: tried again with the next word.
+      // The disk refuses, which its component reports: retried with the next report.
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Joins the local socket to the agent: each route is one call, answered when the roots were read.
- * The socket is open before that, and what was not read yet is not "nothing".
+ * Connects the local socket to the agent: each route is one call, answered when the roots were
+ * read. The socket is open before that, and an unread root is never shown as "nothing installed".
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -54,7 +54,8 @@ export async function serveLocalApi(
           const byHand = isByHand ? { code: lastProblem.code, message: lastProblem.message } : null;
           const problem = byHand ?? standingProblem(one.view);
           if (problem) problems.push({ component: one.name, ...problem });
-          // Who types it may not know what another person did: it is said first, and undone then.
+          // The caller may not know what another person did by hand: the first call reports it, a
+          // second one undoes it.
           if (!byHand && (await one.retry())) retried += 1;
         }
         return { retried, looked: true, problems };
@@ -85,17 +86,17 @@ function onceRead(agent: Agent, handlers: LocalHandlers): LocalHandlers {
   return Object.fromEntries(after) as LocalHandlers;
 }
 
-/** People change links and disks while nothing happens: an answer is about what stands there now. */
+/** People change links and disks at any time: an answer has to show their current state. */
 async function lookAgain({ components }: Agent): Promise<void> {
   await endsWithin(components.refresh(), LIMITS.localLookMs);
 }
 
-/** What is in the way of everything, and not what failed once. */
+/** A problem that blocks everything, and not a single failure. */
 function standingProblem({ slots, live }: ComponentView): Problem | null {
   return slotProblem(slots) ?? live.refusal?.problem ?? null;
 }
 
-/** All components, or the one that is named. @throws DroverError NOT_FOUND */
+/** All components, or the named one. @throws DroverError NOT_FOUND */
 function chosen({ components: { all } }: Agent, name: string | undefined): readonly Component[] {
   if (name === undefined) return all;
   const found = all.filter((one) => one.name === name);

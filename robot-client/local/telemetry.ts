@@ -1,6 +1,6 @@
 /**
- * Counters of the application of the robot: totals since the agent's start, and reports of each
- * part.
+ * Counters that the application reports: totals since the agent's start, and increments from each
+ * part of it.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -8,7 +8,7 @@ import type { Counts } from '../fleet/usage.ts';
 import type { Reporter } from '../fleet/reporter.ts';
 
 const KEYS = ['tasks_completed', 'tasks_failed', 'crashes'] as const;
-/** Of all that is counted, what the application tells. */
+/** The counters that the application reports. */
 type Told = Pick<Counts, (typeof KEYS)[number]>;
 
 export class Telemetry {

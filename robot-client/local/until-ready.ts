@@ -1,4 +1,4 @@
-/** Asks the interlock until it opens: the loop around `decideInterlock`, with no rule of its own. */
+/** Runs the interlock until it opens: a loop around `decideInterlock`, without rules of its own. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -12,14 +12,14 @@ export interface ReadyInput extends Pick<InterlockFacts, 'what' | 'ignoresWindow
   readonly rules: InterlockRules;
   readonly signal: AbortSignal;
   now(): EpochMs;
-  /** What the application said on POST /ready; null when it said nothing. */
+  /** The application's last POST /ready; null without one. */
   said(): InterlockFacts['said'];
   askHook(): Promise<HookResult>;
   /** Null when nothing is waited for any more. */
   onWaiting(reason: string | null, wakeAtMs: EpochMs | null): void;
 }
 
-/** @returns null when the robot is ready; the problem when the rules say to give up */
+/** @returns null when the robot is ready; the problem when the rules give up */
 export async function untilReady(input: ReadyInput): Promise<Problem | null> {
   let busySinceMs: number | null = null;
   let hook: InterlockFacts['hook'] = null;
@@ -39,10 +39,10 @@ export async function untilReady(input: ReadyInput): Promise<Problem | null> {
       return decision.kind === 'giveUp' ? decision.problem : null;
     }
     input.onWaiting(decision.reason, decision.wakeAtMs);
-    // The hours that it must not be taken out of service are not held against a busy robot.
+    // Hours outside of the maintenance window do not count towards the deadline.
     busySinceMs = decision.isBusy ? (busySinceMs ?? performance.now()) : null;
     hook = null;
-    // The clock may be put right meanwhile, so a far instant is never slept for in one piece.
+    // The clock may be corrected meanwhile, so a long wait is split.
     const waitMs = Math.min(Math.max(0, decision.wakeAtMs - now), LIMITS.windowLookMs);
     await sleep(waitMs, undefined, { signal: input.signal });
   }

@@ -1,8 +1,7 @@
 /**
- * Maintenance windows: when a robot may be taken out of service for an update. Written by the
- * people of the site in the site's own time, so they are weekly and follow daylight saving time.
- * Pure: the clock's zone is a function that is handed in.
- * Sans-I/O.
+ * Maintenance windows: when a robot may be taken out of service for an update. The people of the
+ * site write them in the site's own time, so they are weekly and follow daylight saving time. The
+ * clock's zone is a function that the caller passes in. Sans-I/O.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -10,7 +9,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 
 /** A window that opens on each of `days` and may reach into the day after. */
 export interface MaintenanceWindow {
-  /** As it was written, for people. */
+  /** The text of the option, for messages. */
   readonly text: string;
   /** 0 is Sunday: the days on which it opens. */
   readonly days: readonly number[];
@@ -20,7 +19,7 @@ export interface MaintenanceWindow {
   readonly lengthMin: number;
 }
 
-/** What a clock on the wall of the site shows. */
+/** A time on a wall clock of the site. */
 export interface WallTime {
   /** 0 is Sunday. */
   readonly day: number;
@@ -92,7 +91,7 @@ export function windowState(
   const { day, minute } = wallClock(now);
   const inMin = Math.min(...windows.map((one) => minutesUntilOpen(one, day * DAY_MIN + minute)));
   if (inMin === 0) return { kind: 'open' };
-  // A change to or from summer time on the way makes this an hour wrong: it is looked at again.
+  // A change of daylight saving time makes this an hour wrong: it is computed again later.
   const thisMinute = Math.floor(now / MINUTE_MS) * MINUTE_MS;
   return { kind: 'closed', opensAtMs: thisMinute + inMin * MINUTE_MS };
 }

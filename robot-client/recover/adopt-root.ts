@@ -1,6 +1,6 @@
 /**
- * `drover-robot adopt`: makes Drover's own what stands at `active` and `rollback`, where that is
- * possible. It removes nothing: folders move to releases/, and what stands elsewhere is copied.
+ * `drover-robot adopt`: makes releases of what stands at `active` and `rollback`, where that is
+ * possible. It removes nothing: folders move to releases/, and anything outside is copied.
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -21,15 +21,15 @@ import { leadNowhere, slotsWith } from '../update/unlinked.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 
 export interface AdoptedRoot {
-  /** What was done, or with `isDryRun` would be, in sentences; empty when there is nothing to do. */
+  /** Actions that were done, or with `isDryRun` would be, as sentences; empty for none. */
   readonly actions: readonly string[];
   readonly active: string | null;
   readonly rollback: string | null;
-  /** What is still in the way. */
+  /** The problem that is left. */
   readonly problem: Problem | null;
 }
 
-/** @throws DroverError when a step fails; what was done before it holds */
+/** @throws DroverError when a step fails; earlier steps stay done */
 export async function adoptRoot(
   disk: Disk,
   layout: Layout,
@@ -69,7 +69,7 @@ async function carryOut(disk: Disk, layout: Layout, plan: readonly AdoptionStep[
   });
 }
 
-/** A copy of what the root lies in would be a copy of itself. */
+/** A copy of a folder that contains the root would copy itself. */
 async function assertApart(
   disk: Disk,
   layout: Layout,
@@ -124,15 +124,15 @@ async function freeAside(disk: Disk, layout: Layout, slot: SlotName): Promise<st
   throw new DroverError('ADOPT_IMPOSSIBLE', `put ${slot} aside: ${slot}.aside is taken`);
 }
 
-/** With an `active` that has to be there and is not: putting one aside may have left nothing to boot. */
+/** Includes a lost `active`: putting one aside may have left nothing to boot. */
 async function slotsAfter(disk: Disk, layout: Layout): Promise<Slots> {
   const { state } = await peekMachineState(disk, layout, Date.now());
   return slotsWith(await readSlots(disk, layout), state);
 }
 
 /**
- * An update that was going on was about something else than what runs now. Where nothing boots any
- * more, what ran stays known: by it `recover` links a release again.
+ * An update in progress was about another release than the one that runs now. Where nothing boots
+ * any more, the state keeps the version that ran, by which `recover` links a release again.
  */
 async function endJob(disk: Disk, layout: Layout): Promise<void> {
   const { value } = await readOrSetAside(disk, layout.machineFile, parseMachineState);

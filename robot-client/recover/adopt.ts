@@ -1,10 +1,9 @@
 /**
- * Makes plain folders at `active` and `rollback` releases, as robots have before Drover. Everything
- * that it needs is tried out first, and until all of that held nothing moves: a file system without
- * links, one that is full, or a folder that cannot be moved keeps its `active` as it is.
- *
+ * Makes releases of plain folders at `active` and `rollback`, as robots have before Drover. Every
+ * step is tried out first, and before that succeeded nothing moves: on a file system without links,
+ * or a full one, or with a folder that cannot be moved, `active` stays as it is.
  * Moving the folder and setting the link are two steps; the intent is written first, so that
- * `recover` can finish the second when the power went between them.
+ * `recover` can finish the second after a power cut between them.
  */
 
 import { z } from 'zod';
@@ -25,10 +24,10 @@ import { writeMachineState } from '../update/state-file.ts';
 import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
 const intentSchema = z.object({
-  /** Of the folder at `active`; null when only `rollback` is one. */
+  /** Version for the folder at `active`; null when only `rollback` is one. */
   version: versionSchema.nullable(),
   rollbackVersion: versionSchema.nullable().default(null),
-  /** Slots whose folder stands in releases/ as a copy: what is left of it in the root may go. */
+  /** Slots whose folder was copied to releases/: the rest of the original may be removed. */
   copied: z.array(z.enum(['active', 'rollback'])).default([]),
 });
 type Intent = z.output<typeof intentSchema>;
@@ -41,15 +40,15 @@ const KIND = {
 } as const;
 
 export interface Adoption {
-  /** Version that the folder at `active` has become; null when nothing was taken over. */
+  /** New version of the folder at `active`; null when nothing was adopted. */
   readonly adopted: string | null;
   /** Why a folder was left as it is, or what was wrong with an intent. */
   readonly problem: Problem | null;
 }
 
 /**
- * Finishes an adoption that was begun, or begins one on a root from before Drover. What stands in
- * the way is returned and not thrown: the robot runs on with what it has.
+ * Finishes an interrupted adoption, or begins one on a root from before Drover. A problem is
+ * returned and not thrown: the robot keeps running.
  */
 export async function adoptActiveFolder(
   disk: Disk,
@@ -72,8 +71,8 @@ export async function adoptActiveFolder(
 }
 
 /**
- * An intent of another root, or of a backup, may name a release that Drover installed: no adoption
- * of this root made that one. Null when there is none.
+ * An intent from another root, or from a backup, may name a release that Drover installed: then it
+ * is not from an adoption of this root. Null when there is none.
  */
 async function strangerIn(disk: Disk, layout: Layout, intent: Intent): Promise<string | null> {
   for (const { version } of targetsOf(intent)) {
@@ -112,9 +111,9 @@ async function orProblem(run: () => Promise<string | null>): Promise<Adoption> {
 }
 
 /**
- * Takes over the plain folders at the slots; `rollbackVersion` is null when rollback is none.
+ * Adopts the plain folders at the slots; `rollbackVersion` is null when rollback is none.
  * @returns the version of the folder at `active`
- * @throws DroverError when something is not as it has to be; then nothing has moved
+ * @throws DroverError when a precondition fails; then nothing has moved
  */
 export async function adoptFolders(
   disk: Disk,
@@ -123,7 +122,7 @@ export async function adoptFolders(
 ): Promise<string | null> {
   const intent: Intent = { ...plan, copied: [] };
   await tryOut(disk, layout, intent);
-  // A robot that has never had a state has not lost one: it is written before there are slots.
+  // A robot that never had a state has not lost one: it is written before there are slots.
   if ((await disk.kind(layout.machineFile)) === 'absent') {
     await writeMachineState(disk, layout, freshState());
   }
@@ -131,7 +130,7 @@ export async function adoptFolders(
   return finish(disk, layout, intent);
 }
 
-/** A disk that makes no link here, such as one with FAT, is no disk to adopt on. */
+/** A disk without links, such as one with FAT, cannot hold an adopted root. */
 async function orImpossible(run: () => Promise<void>): Promise<void> {
   try {
     await run();
@@ -143,8 +142,8 @@ async function orImpossible(run: () => Promise<void>): Promise<void> {
 }
 
 /**
- * A mount stays where its folder goes: it would move into a release, which ends with it, and an
- * application that finds its data at `active/data` would find none there after the next update.
+ * A mount moves with its folder: it would move into a release and end with it, and an application
+ * that finds its data at `active/data` would find none there after the next update.
  * @throws DroverError ADOPT_IMPOSSIBLE (names the place)
  */
 export async function assertNothingMounted(disk: Disk, what: string, folder: string) {
@@ -156,7 +155,7 @@ export async function assertNothingMounted(disk: Disk, what: string, folder: str
 }
 
 /**
- * Looks without making anything.
+ * Checks without creating anything.
  * @throws DroverError ADOPT_IMPOSSIBLE, DISK_FULL
  */
 export async function assertMovable(
@@ -173,7 +172,7 @@ export async function assertMovable(
   }
 }
 
-/** The links are made beside, and stay there: after this nothing more has to be made. */
+/** Creates the links beside the slots, where they stay: afterwards nothing has to be created. */
 async function tryOut(disk: Disk, layout: Layout, intent: Intent): Promise<void> {
   const slots = targetsOf(intent).map(({ slot }) => slot);
   await assertMovable(disk, layout, slots);
@@ -211,7 +210,7 @@ async function writeIntent(disk: Disk, layout: Layout, intent: Intent): Promise<
   await writeWhole(disk, layout.adoptFile, new TextEncoder().encode(JSON.stringify(intent)));
 }
 
-/** @returns the version that `active` leads to by this; null when there was nothing left to do */
+/** @returns the version that `active` leads to now; null when there was nothing left to do */
 async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<string | null> {
   let isDone = false;
   try {
@@ -238,7 +237,10 @@ async function finish(disk: Disk, layout: Layout, intent: Intent): Promise<strin
   return isDone ? intent.version : null;
 }
 
-/** The copy is whole and the folder may not be: the intent stays, so that the next start goes on. */
+/**
+ * The copy is complete and the folder may not be: the intent stays, so that the next start
+ * continues.
+ */
 async function isHalfRemoved(disk: Disk, layout: Layout, intent: Intent): Promise<boolean> {
   for (const { slot, version } of targetsOf(intent)) {
     const isCopied = (await disk.kind(releaseFolder(layout, version))) === 'folder';
@@ -253,7 +255,7 @@ interface Move {
   readonly intent: Intent;
 }
 
-/** By a rename; where the file system has none for this folder, by a copy. */
+/** By a rename; by a copy where the file system cannot rename this folder. */
 async function moveFolder(disk: Disk, layout: Layout, move: Move): Promise<void> {
   const { slot, version, intent } = move;
   if (!intent.copied.includes(slot)) {
@@ -274,7 +276,7 @@ async function moveFolder(disk: Disk, layout: Layout, move: Move): Promise<void>
 async function copyFolder(disk: Disk, layout: Layout, { slot, version, intent }: Move) {
   const beside = `${layout.staging}/adopt-${slot}`;
   const to = releaseFolder(layout, version);
-  // There was none when the intent was written: one that is there is the whole copy.
+  // There was none when the intent was written: an existing one is the complete copy.
   if ((await disk.kind(to)) !== 'folder') {
     await copyDurably(disk, { from: layout[slot], beside, to });
   }
@@ -285,7 +287,7 @@ async function copyFolder(disk: Disk, layout: Layout, { slot, version, intent }:
   await writeIntent(disk, layout, { ...intent, copied });
 }
 
-/** Nothing has moved: the link that was made for it goes, and the folder stays where it is. */
+/** Nothing has moved: removes the link that was made for it, and leaves the folder where it is. */
 async function abandon(
   disk: Disk,
   layout: Layout,
@@ -311,7 +313,7 @@ async function setLink(
   return true;
 }
 
-/** The intent was damaged between the two steps: the link that was made beside says the rest. */
+/** The intent was damaged between the two steps: the prepared link gives the rest. */
 async function takeReadyLink(disk: Disk, layout: Layout): Promise<void> {
   const ready = `${layout.active}.new`;
   const text = await disk.readlink(ready);

@@ -1,23 +1,22 @@
 /**
- * Decides how something that Drover did not make becomes a release: what a first start takes over
- * by itself, and what `drover-robot adopt` does with each kind. adopt.ts carries it out.
- * Sans-I/O.
+ * Decides how something that Drover did not make becomes a release: what a first start adopts by
+ * itself, and what `drover-robot adopt` does with each kind. adopt.ts carries it out. Sans-I/O.
  */
 
 import { isVersion } from '../../shared/rules/version.ts';
 import type { Slot, SlotName, Slots } from '../install/slots.ts';
 
-/** Version of a tree that nobody named: below every real one. */
+/** Version of a tree without a given version: below every real one. */
 export const ADOPTED_VERSION_DEFAULT = '0.0.0';
 /** Version of a plain `rollback/` beside it: below that. */
 const ROLLBACK_VERSION = '0.0.0-rollback';
-/** Releases that may have been adopted before under such a name. */
+/** Numbers tried for a name that an earlier adoption may have used. */
 const NAMES_TRIED_MAX = 100;
 
 export type AdoptionStep =
   /** The folder itself moves to releases/. */
   | { readonly slot: SlotName; readonly how: 'move'; readonly version: string }
-  /** Of what stands outside of releases/, where nobody knows that it is needed: a copy of it. */
+  /** A copy of something outside of releases/, which may be needed where it is. */
   | {
       readonly slot: SlotName;
       readonly how: 'copy';
@@ -26,12 +25,15 @@ export type AdoptionStep =
     }
   /** A link in releases/ leads to where the slot led, also in releases/; nothing moves. */
   | { readonly slot: SlotName; readonly how: 'link'; readonly version: string; readonly to: string }
-  /** What can be no release is renamed beside; `active` then leads to the release of `rollback`. */
+  /**
+   * Something that cannot be a release is renamed beside the slot; `active` then leads to the
+   * release of `rollback`.
+   */
   | { readonly slot: SlotName; readonly how: 'aside'; readonly next: string | null };
 
 /**
- * A robot from before Drover has plain folders, and nothing in releases/. Everything else that is
- * not Drover's waits for a person.
+ * A robot from before Drover has plain folders, and nothing in releases/. Anything else that is not
+ * Drover's waits for a person.
  * @returns the version for each plain folder; null when there is nothing to adopt
  */
 export function planFirstStart(
@@ -91,7 +93,7 @@ function planSlot(
 const isPlainFolder = (slot: Slot): boolean =>
   slot.kind === 'foreign' && slot.problem.code === 'SLOT_FOLDER';
 
-/** That version, or one beside it that no release has. */
+/** That version, or a similar one that no release has. */
 function freeVersion(taken: readonly string[], wanted: string): string {
   if (!taken.includes(wanted)) return wanted;
   const [base = wanted] = wanted.split('+');
@@ -102,7 +104,7 @@ function freeVersion(taken: readonly string[], wanted: string): string {
   return `${stem}.${NAMES_TRIED_MAX}`;
 }
 
-/** @param isDone false: what would be done */
+/** @param isDone false to describe what would be done */
 export function describeAdoption(step: AdoptionStep, isDone: boolean): string {
   const { slot } = step;
   const say = (would: string, done: string): string => `${slot}: ${isDone ? done : would}`;

@@ -1,4 +1,4 @@
-/** Looks at what boots, and where that is not whole at what could boot instead. */
+/** Checks the release that boots, and when it is not whole, those that could boot instead. */
 
 import { performance } from 'node:perf_hooks';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -14,14 +14,14 @@ import type { ReleaseCheck } from '../install/seal.ts';
 import type { Slot, Slots } from '../install/slots.ts';
 
 export interface CheckDepth {
-  /** With hashes, as after an end that was not orderly. */
+  /** With hashes, as after an unorderly end. */
   readonly isDeep: boolean;
-  /** Only what is gone or empty counts, and programs of another size. */
+  /** Only missing and empty files count, and programs of another size. */
   readonly isOnlyLost: boolean;
 }
 
 export interface BootChecks extends Pick<BootFacts, 'active' | 'rollback' | 'spare'> {
-  /** What a person should know of a release that boots all the same. */
+  /** Facts for the operator about a release that boots all the same. */
   readonly said: { readonly sentences: readonly string[]; readonly unread: Problem | null };
 }
 
@@ -44,7 +44,7 @@ export async function checkSlots(
   };
   const active = await check(slots.active, isDeep);
   const isBad = active.kind === 'absent' || active.kind === 'damaged';
-  // Only where it is needed: a robot that boots well does not pay for the release before.
+  // Only when needed: a robot that boots well does not check the release before.
   const rollback: ReleaseCheck = isBad ? await check(slots.rollback, true) : { kind: 'unknown' };
   const isShort = isBad && rollback.kind !== 'whole';
   const spareOn = { state, slots, mayHash: () => performance.now() < until };

@@ -14,8 +14,8 @@ import { versionOf, type Slots } from '../install/slots.ts';
 import { wholeReleases } from '../install/whole-releases.ts';
 
 /**
- * What was installed, when its link is gone; on probation, what ran before it. When that is not
- * whole either, it is the newest whole one that is older.
+ * The installed release, when its link is gone; on probation, the one that ran before it. When that
+ * is not whole either, the newest whole one that is older.
  */
 export async function findSpare(
   disk: Disk,
@@ -36,7 +36,7 @@ export async function findSpare(
   }
   const { active } = slots;
   const ran = active.kind === 'lost' ? active.version : versionOf(active);
-  // Where nothing says what ran, it was newer than what `rollback` leads to.
+  // Nothing says what ran, but it was newer than what `rollback` leads to.
   const below = ran ?? installed ?? versionOf(slots.rollback);
   if (below === null) return null;
   const whole = await wholeReleases(disk, layout, mayHash);

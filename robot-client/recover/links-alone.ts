@@ -1,7 +1,7 @@
 /**
- * Leads `active` to a whole release where the state is not ours to change: of a newer drover-robot,
- * or of another user. The links alone are read and `active` alone is led elsewhere: a robot without
- * software helps nobody, and what the state says of its update is for who can read it.
+ * Leads `active` to a whole release when the state belongs to a newer drover-robot or to another
+ * user. Only the links are read and only `active` is changed: a robot without software helps
+ * nobody, and the state of its update is left to the program that can read it.
  */
 
 import { performance } from 'node:perf_hooks';
@@ -61,11 +61,11 @@ async function lead(disk: Disk, layout: Layout, version: string): Promise<true> 
 }
 
 interface ByLinksFound {
-  /** Why what boots is not whole. */
+  /** Why the release that boots is not whole. */
   readonly problem: Problem | null;
   /** The version that `active` is led to instead. */
   readonly to: string | null;
-  /** Why that is not whole either: better than nothing, and to be told before it boots. */
+  /** Why that is not whole either: better than nothing, and reported before it boots. */
   readonly damage: Problem | null;
 }
 
@@ -93,14 +93,14 @@ async function findByLinks(
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
   const { active } = slots;
-  if (active.kind === 'foreign') return null; // a person's, and told by its own code
+  if (active.kind === 'foreign') return null; // a person's link, reported by its own code
   if (active.kind !== 'release') return slotProblem(slots);
   return check.kind === 'damaged' ? damageProblem(active.version, check) : null;
 }
 
 /**
- * A whole `rollback` first, then the newest whole release: one that is older than what ran where
- * that is known. What is not known to be whole only where nothing is.
+ * A whole `rollback` first, then the newest whole release, older than the one that ran where that
+ * is known. A release that is not known to be whole only when there is no other.
  */
 export function chooseByLinks(facts: {
   readonly slots: Slots;

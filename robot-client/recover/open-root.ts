@@ -1,6 +1,6 @@
 /**
- * Opens the root of a component for the agent. A disk that refuses does not end the agent: what
- * is missing of the root is told to the fleet and made before the next update.
+ * Opens the root of a component for the agent. A disk that refuses does not end the agent: missing
+ * parts of the root are reported, and created before the next update.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -28,7 +28,7 @@ export class RootOpener {
   readonly #layout: Layout;
   readonly #claims: Claims;
   readonly #component: string;
-  /** What the disk refused; null when the root is as it must be. */
+  /** The error of the disk; null when the root is complete. */
   problem: Problem | null = null;
   /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
@@ -56,8 +56,9 @@ export class RootOpener {
     if (this.problem) return { state: freshState(), adoption: null };
     this.isOpen = true;
     await this.prepare();
-    await nameRoot(disk, layout, this.#component).catch(() => {}); // told by what follows, as below
-    await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: told by what follows
+    // the next step reports a failure, as below
+    await nameRoot(disk, layout, this.#component).catch(() => {});
+    await takeCleanMark(disk, layout).catch(() => {}); // the disk refuses: the next step reports it
     const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     const read = await this.#tried(() => readMachineState(disk, layout, now));
     const state = read ?? (await lostState(disk, layout, this.problem, now));
@@ -65,7 +66,7 @@ export class RootOpener {
   }
 
   /**
-   * Makes what is missing; why that failed, or null.
+   * Creates what is missing; returns why that failed, or null.
    * @param state written again when the root or its state folder was gone
    */
   async prepare(state?: MachineState): Promise<Problem | null> {
@@ -79,16 +80,16 @@ export class RootOpener {
     return await this.probe();
   }
 
-  /** Why what stands at the path of the root is not what was opened; null when it is. */
+  /** Why the folder at the path of the root is not the opened one; null when it is. */
   async stray(): Promise<Problem | null> {
     const stray = await this.#claims.stray?.(this.#layout.root);
     if (!stray) return null;
     return (this.problem = toProblem(stray));
   }
 
-  /** A disk that turned read-only while nothing was written; why, or null. */
+  /** Detects a disk that turned read-only while nothing was written; returns why, or null. */
   async probe(): Promise<Problem | null> {
-    // The kernel looks at the mount before it looks for the name: nothing is written.
+    // The kernel checks the mount before it checks the name: nothing is written.
     const { state } = this.#layout;
     await this.#tried(async () => {
       try {

@@ -1,8 +1,8 @@
 /**
- * `drover-robot recover`: runs at boot before the application, without network and without waiting
- * for anybody. It finishes what a power cut interrupted, counts unconfirmed boots, and leaves
- * `active` leading to a complete release. A disk that fails is told and does not end it: what can be
- * done without it is done. Safe to run any number of times.
+ * `drover-robot recover`: runs at boot before the application, without network and without waiting.
+ * It finishes what a power cut interrupted, counts unconfirmed boots, and leaves `active` leading
+ * to a complete release. A disk that fails is reported and does not end it: everything that can be
+ * done without it is done. It may run any number of times.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -55,12 +55,12 @@ export interface Recovery {
   readonly component: string;
   /** Version that boots now; null when it is no release of Drover's. */
   readonly version: string | null;
-  /** True when `active` leads to a folder that Drover did not install: that is what boots. */
+  /** True when `active` leads to a folder that Drover did not install: that one boots. */
   readonly bootsForeign: boolean;
   readonly phase: MachineState['phase'];
-  /** What was done, in sentences; empty when there was nothing to do. */
+  /** Actions that were done, as sentences; empty for none. */
   readonly actions: readonly string[];
-  /** What could not be done; the exit code is 3 when there is any. */
+  /** Actions that failed; the exit code is 3 when there is any. */
   readonly problems: readonly Problem[];
 }
 
@@ -69,10 +69,10 @@ export interface RecoverInput {
   readonly root: string;
   readonly disk: Disk;
   readonly hooksFolder: string;
-  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bootsMax: number;
-  /** False when a person runs it and nothing boots: none is counted. */
+  /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
   readonly adoptVersion: string;
   /** Release that a technician chose for `active`. */
@@ -122,12 +122,13 @@ class Recoverer {
     }
     const read = await this.#words.tried(() => readMachineState(disk, layout, Date.now()));
     if (read === null && this.#words.has('PERMISSION_DENIED')) return await this.#byLinks();
-    // A file that can neither be read nor set aside counts as lost: what runs is on probation.
+    // A file that can neither be read nor set aside counts as lost: the active release is on
+    // probation.
     this.#state = read ?? (await lostState(disk, layout, null, Date.now()));
     this.#known = this.#state.damages;
     const { lastProblem } = this.#state;
     if (lastProblem && TELLS_LOSS.includes(lastProblem.code)) this.#words.say(lastProblem);
-    // What was adopted a moment ago was read for its seal.
+    // A release that was just adopted was read for its seal.
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#relink();
@@ -136,7 +137,7 @@ class Recoverer {
     const wasSwapUnderWay = isSwapUnderWay(this.#state);
     await this.#finishSwap();
     await this.#finishRollback();
-    // A swap or a rollback may have left the robot on something that lost files.
+    // A swap or a rollback may have led to a release that lost files.
     if (wasSwapUnderWay && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
     await this.#remember();
     if (this.#state.phase === 'idle') {
@@ -146,7 +147,7 @@ class Recoverer {
     const slots = slotsWith(await readSlots(disk, layout), this.#state);
     const problem = slotProblem(slots);
     const { version, bootsForeign } = bootsOf(slots.active);
-    // With nothing to boot something is left to do; what boots is no reason for another exit code.
+    // With nothing to boot there is work left; otherwise the exit code does not change.
     if (problem && version === null && !bootsForeign) this.#words.note(problem);
     else if (problem) this.#words.say(problem);
     for (const outside of outsideProblems(slots)) this.#words.say(outside);
@@ -156,14 +157,17 @@ class Recoverer {
     return { component, version, bootsForeign, phase, actions, problems };
   }
 
-  /** The state is not ours: a robot without software helps nobody, so the links are looked at. */
+  /**
+   * The state is not ours to change: only the links are repaired, because a robot without software
+   * helps nobody.
+   */
   async #byLinks(problem?: Problem): Promise<Recovery> {
     const { component, release } = this.#input;
     await leadByLinks(this.#disk, this.#layout, { component, release, words: this.#words });
     return await this.#leave(problem);
   }
 
-  /** Leaves the state as it is: of a later version, another component, or not ours to read. */
+  /** Leaves a state of a later version, of another component, or without the right to read it. */
   async #leave(problem?: Problem): Promise<Recovery> {
     if (problem) this.#words.note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);
@@ -172,7 +176,7 @@ class Recoverer {
     return { component, ...bootsOf(active), phase, actions, problems };
   }
 
-  /** A full disk gets room before anything is given up. */
+  /** Makes room on a full disk before giving up. */
   async #prepare(): Promise<void> {
     const prepare = (): Promise<void> => prepareLayout(this.#disk, this.#layout);
     try {
@@ -200,10 +204,10 @@ class Recoverer {
     await relinkAtBoot(disk, layout, { ...on, words, keep });
   }
 
-  /** Goes back when what boots is not whole and what can be gone back to is better. */
+  /** Goes back when the release that boots is not whole and a better one exists. */
   async #lookAtReleases(depth: CheckDepth): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
-    // What this very boot found is no file that an application writes itself.
+    // Damage that this boot itself found is not a file that the application writes.
     const on = { state: { ...this.#state, damages: this.#known }, slots, ...depth };
     const { said, ...checks } = await checkSlots(this.#disk, this.#layout, on);
     this.#words.actions.push(...said.sentences);
@@ -245,7 +249,7 @@ class Recoverer {
     );
   }
 
-  /** A release that still boots is looked at again the next time, and told again. */
+  /** A damaged release that still boots is checked and reported again the next time. */
   async #remember(): Promise<void> {
     const version = versionOf((await readSlots(this.#disk, this.#layout)).active);
     const poor = this.#damaged.filter(({ goesBackTo, isPoor }) => isPoor && goesBackTo === version);
@@ -259,7 +263,7 @@ class Recoverer {
     await this.#write();
   }
 
-  /** Counts the boot. One on probation that cannot be counted leads back, not on. */
+  /** Counts the boot. A version on probation whose boot cannot be counted is left. */
   async #begin(): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
     if (this.#state.phase !== 'rolling_back') {
@@ -312,7 +316,7 @@ class Recoverer {
 
   async #finishSwap(): Promise<void> {
     const { phase, job } = this.#state;
-    // A swap that cannot be remembered is not made: the boots after it could not be counted.
+    // A swap that cannot be stored is not made: the boots after it could not be counted.
     if (phase !== 'swapping' || !job || this.#words.problems.length > 0) return;
     const outcome = await this.#swapOutcome(job);
     await this.#keep(outcome);
@@ -338,7 +342,7 @@ class Recoverer {
 
   /**
    * @returns the version that runs again, or null for none, in an object; null when that failed:
-   * also RELEASE_DAMAGED, when it would leave a whole version for a damaged one
+   *   also RELEASE_DAMAGED, when it would leave a whole version for a damaged one
    */
   async #swapBack(job: Job): Promise<{ readonly to: string | null } | null> {
     const [disk, layout, failed] = [this.#disk, this.#layout, failedOf(this.#state)];
@@ -377,5 +381,5 @@ const rolledBack = (from: string, to: string | null): string =>
 
 const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
 const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
-/** Why a boot counts against a version that was confirmed once. */
+/** Codes for which a boot counts against a version that was confirmed once. */
 const TELLS_LOSS: readonly string[] = ['STATE_LOST', 'STATE_CORRUPT'];

@@ -1,6 +1,6 @@
 /**
- * Collects what a recovery says: what it did, in sentences, and what it could not do. A disk that
- * refuses is told and ends nothing.
+ * Collects the results of a recovery: actions as sentences, and problems. A disk that refuses
+ * becomes a problem and ends nothing.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -26,7 +26,7 @@ export class RecoveryWords {
     return this.problems.some(({ code }) => codes.includes(code));
   }
 
-  /** Something is left to do. */
+  /** Records a problem: work is left to do. */
   note(found: Problem): void {
     const problem = isUsual(found) ? { ...found, hint: this.#hintOfLoss() } : found;
     if (this.problems.some(({ message }) => message === problem.message)) return;
@@ -39,7 +39,7 @@ export class RecoveryWords {
     if (!this.actions.includes(line)) this.actions.push(line);
   }
 
-  /** `recover` cannot lead on to `recover`, but for what stands in its way. */
+  /** A hint of `recover` must not name `recover` itself, except for its obstacles. */
   #hintOfLoss(): string {
     return this.problems.some((one) => !LOSSES.includes(one.code))
       ? IN_THE_WAY_HINT

@@ -1,8 +1,8 @@
 /**
- * Decides what a boot begins with: whether the release that boots can be trusted, and whether to go
- * back. `recover` never goes to something worse than what boots now, and it does not go back twice
- * for the same file of the same version: a file that an application writes itself must not send a
- * robot round in circles. Sans-I/O.
+ * Decides at a boot whether the release that boots can be trusted, and whether to go back.
+ * `recover` never goes to a release that is worse, and it does not go back twice for the same file
+ * of the same version: a file that an application writes itself must not send a robot round in
+ * circles. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -21,7 +21,7 @@ export interface BootFacts {
   readonly slots: Slots;
   readonly active: ReleaseCheck;
   readonly rollback: ReleaseCheck;
-  /** Looked at when neither `active` nor `rollback` leads to something whole. */
+  /** Checked when neither `active` nor `rollback` leads to a whole release. */
   readonly spare?: Spare | null;
   readonly bootsMax: number;
 }
@@ -32,7 +32,7 @@ export interface Spare {
   readonly check: ReleaseCheck;
 }
 
-/** The better of two is what boots; one without a seal may be whole. */
+/** The better of two boots; one without a seal may be whole. */
 const RANK: Readonly<Record<ReleaseCheck['kind'], number>> = {
   absent: 0,
   damaged: 1,
@@ -41,16 +41,16 @@ const RANK: Readonly<Record<ReleaseCheck['kind'], number>> = {
 };
 
 export interface BootDecision {
-  /** Why what boots is not whole; null when it is, or cannot be told. */
+  /** Why the release that boots is not whole; null when it is, or when that is unknown. */
   readonly problem: Problem | null;
-  /** The file that says so. */
+  /** The damaged file. */
   readonly damage: { readonly version: string; readonly path: string } | null;
   readonly goesBackTo: string | null;
-  /** That lost files as well: the boot is better than none, and not a good one. */
+  /** The other release lost files as well: the boot is better than none, and not a good one. */
   readonly isPoor?: boolean;
 }
 
-/** What is wrong with the release that boots, and where to go back to. */
+/** Decides what is wrong with the release that boots, and where to go back to. */
 export function decideBoot(facts: BootFacts): BootDecision {
   const { active, rollback, state } = facts;
   const nothing = { problem: null, damage: null, goesBackTo: null };
@@ -62,7 +62,7 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const damage =
     active.kind === 'damaged' && version !== null ? { version, path: active.path } : null;
   const back = versionOf(slots.rollback);
-  // A release to which no link leads is taken when it is known to be whole, and rollback is not.
+  // A release without a link is taken when it is known to be whole, and rollback is not.
   const { spare = null } = facts;
   const isSpareBetter = spare?.check.kind === 'whole' && rollback.kind !== 'whole';
   const isBad = active.kind === 'absent' || active.kind === 'damaged';
@@ -72,20 +72,20 @@ export function decideBoot(facts: BootFacts): BootDecision {
   const isBetter = back !== null && back !== version && RANK[rollback.kind] > RANK[active.kind];
   if (!isBetter) return { problem, damage, goesBackTo: null };
   if (rollback.kind !== 'damaged') return { problem, damage, goesBackTo: back };
-  // Better than nothing, and not whole: that is what the fleet has to know.
+  // Better than nothing, and not whole: the fleet has to know.
   const { path, why } = rollback;
   const message = `${problem.message}, and what is left, ${back}, lost bytes: ${path}: ${why}`;
   return {
     problem: toProblem(new DroverError('RELEASE_DAMAGED', message)),
-    damage, // of what is left: what is gone to is told again at the next boot
+    damage, // of the release that is left; the other one is reported at the next boot
     goesBackTo: back,
     isPoor: true,
   };
 }
 
 /**
- * What the disk could not read of the release of `rollback`, and whether that leaves the robot with
- * nothing better to boot.
+ * The error of the disk for the release of `rollback`, and whether the robot then has nothing
+ * better to boot.
  */
 export function unreadWayBack(
   { slots, rollback }: Pick<BootFacts, 'slots' | 'rollback'>,
@@ -100,7 +100,7 @@ export function unreadWayBack(
   return { problem, isAllThereIs: goesBackTo === null || goesBackTo === back };
 }
 
-/** A swap or a rollback that is under way says itself where it leads. */
+/** The state of a swap or a rollback itself says where it leads. */
 export const isSwapUnderWay = ({ phase }: MachineState): boolean =>
   phase === 'swapping' || phase === 'rolling_back';
 
@@ -116,8 +116,8 @@ type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
 
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
- * that could not be counted, and removed `rollback`; else a person took the version back. That is
- * finished now.
+ * that could not be counted, and removed `rollback`; otherwise a person took the version back. That
+ * is finished now.
  */
 export function startEvent(
   { state, slots, bootsMax }: StartFacts,
@@ -133,7 +133,7 @@ export function startEvent(
   return powerEvent(state, by, bootsMax);
 }
 
-/** Why this start counts no boot of what is on probation; null when it does, or goes back. */
+/** Why this start counts no boot of the version on probation; null when it does, or goes back. */
 export function uncounted({ state, slots }: StartFacts, isBoot: boolean): string | null {
   const { phase, job } = state;
   const active = versionOf(slots.active);

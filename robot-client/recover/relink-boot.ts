@@ -1,6 +1,6 @@
 /**
- * Links a release again at a boot, when nothing says which one ran, when the one on probation lost
- * its link, or when a technician chose one. relink.ts finds which; what was done is said.
+ * Links a release again at a boot: when nothing says which one ran, when the one on probation lost
+ * its link, or when a technician chose one. relink.ts decides which; each action is reported.
  */
 
 import { relinked } from '../update/lost-state.ts';
@@ -13,7 +13,7 @@ import { tryBeside } from '../install/slot-links.ts';
 
 interface RelinkAtBoot extends RelinkInput {
   readonly words: RecoveryWords;
-  /** The state of the robot from now on; false when it could not be written. */
+  /** Stores the new state; false when it could not be written. */
   keep(state: MachineState): Promise<boolean>;
 }
 
@@ -23,7 +23,7 @@ export async function relinkAtBoot(disk: Disk, layout: Layout, on: RelinkAtBoot)
   const isChosen = release !== undefined;
   if (!isChosen) await linkOnTrial(disk, layout, on);
   const find = () => planRelink(disk, layout, on);
-  // A choice of a person that cannot be followed ends the recovery before a boot is counted.
+  // A choice that cannot be followed ends the recovery before a boot is counted.
   const plan = isChosen ? await find() : await words.tried(find);
   if (plan === null) return;
   if ('ask' in plan) return words.note(plan.ask);
@@ -43,7 +43,7 @@ export async function relinkAtBoot(disk: Disk, layout: Layout, on: RelinkAtBoot)
   if (isLinked && next.lastProblem) words.say(next.lastProblem);
 }
 
-/** A cut came between the state of a choice and its link, or the link is gone since. */
+/** A power cut came between the state of a choice and its link, or the link is gone since. */
 async function linkOnTrial(
   disk: Disk,
   layout: Layout,

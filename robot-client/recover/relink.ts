@@ -1,6 +1,6 @@
 /**
- * Links a release again in a root of which the links are gone: the one that is whole, the one that
- * other files name, or the one that a technician chose. unlinked.ts decides.
+ * Links a release again in a root whose links are gone: the one that is whole, the one that other
+ * files name, or the one that a technician chose. update/unlinked.ts decides.
  */
 
 import { performance } from 'node:perf_hooks';
@@ -31,7 +31,7 @@ export interface RelinkInput {
   readonly state: MachineState;
   /** Chosen by a technician; undefined for none. */
   readonly release?: string | undefined;
-  /** State folders of the robot: what ran is named in `usage.json` of one of them. */
+  /** State folders of the robot: `usage.json` in one of them names the version that ran. */
   readonly stateFolders: readonly string[];
 }
 
@@ -74,8 +74,8 @@ export async function planRelink(
 }
 
 /**
- * Plans a link for the release that is on probation and has none. A release that `recover` linked is
- * linked again; one that an update installed only where nothing whole can be gone back to.
+ * Plans a link for the release that is on probation and has none. A release that `recover` linked
+ * is linked again; one that an update installed only when there is no whole one to go back to.
  * @returns null when there is nothing to link
  */
 export async function planOnTrial(
@@ -125,7 +125,7 @@ async function assertMayChoose(
   }
 }
 
-/** What is not known to be damaged stays, whatever it is: a link to another disk, or a copy. */
+/** Anything that is not known to be damaged stays: it may be a link to another disk, or a copy. */
 async function assertNotTakenAway(
   disk: Disk,
   layout: Layout,
@@ -142,7 +142,7 @@ async function assertNotTakenAway(
   throw new DroverError('USAGE', why, { hint });
 }
 
-/** Versions that other files name as what ran here, the surest first. */
+/** Versions that other files name as the one that ran here, the most certain first. */
 async function namesOf(
   disk: Disk,
   layout: Layout,
@@ -180,14 +180,14 @@ export async function linkAgain(
   await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true });
   await removeSameRollback(disk, layout);
   const { rollback } = await readSlots(disk, layout);
-  // No clean-up removes the way back while nobody knows whether what was linked is healthy.
+  // No clean-up removes the way back while the health of the linked release is unknown.
   if (previous !== null && rollback.kind === 'release' && rollback.version !== previous) {
     await pointSlot(disk, layout, { slot: 'rollback', version: previous });
   }
   await linkBack(disk, layout, previous);
 }
 
-/** `rollback` leads to that release, where it leads to none. */
+/** Leads `rollback` to that release, when it leads to none. */
 async function linkBack(disk: Disk, layout: Layout, previous: string | null): Promise<void> {
   const { rollback } = await readSlots(disk, layout);
   if (previous !== null && leadsNowhere(rollback)) {
@@ -197,8 +197,9 @@ async function linkBack(disk: Disk, layout: Layout, previous: string | null): Pr
 }
 
 /**
- * After `active` was linked again to what was installed: with `rollback` gone as well, the way back
- * is what the state names, or the newest whole release that is older. No clean-up removes it then.
+ * After `active` was linked again to the installed release: with `rollback` gone as well, the way
+ * back is the version in the state, or the newest whole release that is older. No clean-up removes
+ * it then.
  */
 export async function linkBeside(
   disk: Disk,
@@ -215,9 +216,9 @@ export async function linkBeside(
 }
 
 /**
- * A `rollback` whose release is gone leads to an older whole one, or is removed: it promises a way
- * back that is not there.
- * @returns what was done; null when there was nothing to do
+ * Leads a `rollback` whose release is gone to an older whole one, or removes it: it promises a way
+ * back that does not exist.
+ * @returns the action; null when there was nothing to do
  */
 export async function mendRollback(
   disk: Disk,

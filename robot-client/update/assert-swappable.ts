@@ -1,8 +1,7 @@
 /**
- * Tries what a swap needs of the root before an application is stopped for it: that a link can be
- * made and removed where the swap makes its own, where a folder that stands there stays; and that
- * what waits to be swapped in is whole. Days may have gone by since it was unpacked, and a `stop`
- * hook may have removed more than it should.
+ * Checks the preconditions of a swap before an application is stopped for it: a link can be made
+ * and removed where the swap makes its own, and the staged release is whole. Days may have passed
+ * since it was unpacked, and a `stop` hook may have removed more than it should.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -18,9 +17,9 @@ const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
 
 /**
  * With nothing in `active` no application is stopped, so nothing is tried.
- * @returns the slots as they are now
- * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, or a slot of
- * another component leads through one; SWAP_FAILED, DISK_FULL, DISK_READ_ONLY
+ * @returns the current slots
+ * @throws DroverError SLOT_… when something that is not Drover's is in a slot, or a slot of another
+ *   component leads through one; SWAP_FAILED, DISK_FULL, DISK_READ_ONLY
  */
 export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots> {
   const slots = await readSlots(disk, layout);
@@ -61,8 +60,8 @@ const STAGED_HINT =
   'the version is not to blame: it is removed and unpacked again by itself; find out who changes files under releases/ (a cleaner, a stop hook), and look at the disk (dmesg)';
 
 /**
- * What is damaged is never swapped to. A release without a seal and a recipe passes, as it was
- * staged by an old agent.
+ * A damaged release is never swapped in. A release without a seal and a recipe passes: an old agent
+ * staged it.
  * @param mayHash false: by presence, size and mode alone
  * @throws DroverError RELEASE_DAMAGED
  */
@@ -79,8 +78,8 @@ export async function assertStaged(
 }
 
 /**
- * Says in words that a folder takes no change: the name that was tried means nothing to a reader.
- * @param thrown by the try; anything but a refusal of the disk is returned as it is
+ * Names the folder that takes no change instead of the temporary name that was tried.
+ * @param thrown by the attempt; anything but a refusal of the disk is returned unchanged
  */
 export function refusedWrite(folder: string, thrown: unknown): unknown {
   if (!(thrown instanceof DroverError)) return thrown;

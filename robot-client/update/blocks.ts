@@ -1,6 +1,6 @@
 /**
- * Decides what is not installed again by itself: bundles that failed here, and for one rollout what
- * a person took back by hand. Sans-I/O.
+ * Decides which bundles are not installed again by themselves: those that failed here, and for one
+ * rollout a version that a person took back by hand. Sans-I/O.
  */
 
 import { hasSay } from '../../shared/formats/trust-chain.ts';
@@ -9,7 +9,9 @@ import { LOST_PAYLOAD, type Job, type MachineState } from './state.ts';
 
 type Block = MachineState['blocked'][number];
 
-/** A version that a person took back is good for all that is known: it waits for their word. */
+/**
+ * Nothing is known to be wrong with a version that a person took back: it waits for that person.
+ */
 export function blockOf({ version, payloadSha256, by, rollout }: Job, code: string): Block {
   const bound = code === 'ACTIVE_CHANGED' && { rollout };
   return { version, payloadSha256, code, ...(by.length > 0 && { by }), ...bound };
@@ -28,7 +30,7 @@ export function blockAgainst(
   });
 }
 
-/** In words: what happened to it here. */
+/** Describes what happened to it here. */
 export function blockedBy({ rollout, code }: Block): string {
   if (rollout !== undefined) return 'a person took it back';
   return code === 'ROLLOUT_RECALLED' ? 'its rollout was called back' : 'it failed';
@@ -40,7 +42,7 @@ export function unblocked(state: MachineState, version: string): MachineState | 
   return blocked.length === state.blocked.length ? null : { ...state, blocked };
 }
 
-/** Blocked whichever rollout brings them: what the fleet has to know. */
+/** Bundles that are blocked for every rollout: the fleet has to know them. */
 export const blockedForAll = (blocked: readonly Block[]): Block[] =>
   blocked.filter(({ rollout }) => rollout === undefined);
 
@@ -54,7 +56,7 @@ export function standing(state: MachineState, trust: TrustRoot): MachineState {
   return { ...state, blocked: state.blocked.filter(stands) };
 }
 
-/** What is not tried again by itself, also while a rollback from it is stuck. [P-10.5] */
+/** Bundles that are not tried again by themselves, also while a rollback is stuck. [P-10.5] */
 export function blockedOf({ phase, job, blocked }: MachineState): MachineState['blocked'] {
   if (phase !== 'stuck' || !job) return blocked;
   const { version, payloadSha256 } = job;

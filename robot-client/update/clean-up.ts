@@ -11,7 +11,7 @@ import { sealOldReleases, type Unsealed } from './seal-old.ts';
 import { failedOf, type MachineState } from './state.ts';
 
 export interface Cleaned extends Unsealed {
-  /** What stays in releases/ although no slot leads to it. */
+  /** Entries of releases/ to which no slot leads. */
   readonly left: readonly Left[];
 }
 
@@ -27,7 +27,7 @@ export async function cleanUp(on: CleanUp): Promise<void> {
   const { disk, layout, signal } = on;
   const state = on.state();
   const { retry } = state;
-  // What was downloaded for a bundle that will be tried again is worth keeping.
+  // The download of a bundle that will be tried again is worth keeping.
   const keep = retry === null ? null : stagingFolder(layout, retry.payloadSha256);
   const left = await pruneReleases(disk, layout, keep, failedOf(state));
   const unsealed = await sealOldReleases(disk, layout, { state, signal });

@@ -1,8 +1,8 @@
 /**
- * Stage confirm: starts the new version and watches its health until it is good, bad, or out of
- * time. One good answer proves little of an application that comes and goes: it takes several in a
- * row. Without a `health` hook, a start that succeeded is all there is to go by. The application
- * may also confirm by itself over the local socket.
+ * The stage confirm: starts the new version and watches its health until it is good, bad, or out of
+ * time. One good answer proves little for an application that alternates: several in a row are
+ * required. Without a `health` hook, a successful start is the only evidence. The application may
+ * also confirm by itself over the local socket.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +27,7 @@ export interface ConfirmInput {
   /** One run of a hook. */
   readonly hookTimeoutMs: number;
   readonly signal: AbortSignal;
-  /** Resolves when the application said POST /confirm; never otherwise. */
+  /** Resolves at POST /confirm of the application; never otherwise. */
   readonly confirmed: Promise<void>;
   /** Reads again what `active` leads to. */
   readSlot(): Promise<OnTrial>;
@@ -74,7 +74,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
   }
 }
 
-/** Whether the version on probation is what runs. */
+/** Checks that the version on probation is still the active one. */
 class Trial {
   readonly #input: ConfirmInput;
   #wasGone = false;
@@ -84,7 +84,9 @@ class Trial {
     this.#input = input;
   }
 
-  /** Why it is not any more; null while it is, or cannot be told. A link may be made anew. */
+  /**
+   * Why it is not; null while it is, or when that is unknown. A link may be about to be replaced.
+   */
   async away(): Promise<Problem | null> {
     const found = await this.#input.readSlot();
     this.runs = found.kind === 'runs';

@@ -38,10 +38,10 @@ export interface RobotFacts {
   readonly tags: readonly string[];
   /** Version that `active` leads to; null when nothing is installed. */
   readonly version: string | null;
-  /** Payload that it was installed from; null or absent when that is not known. */
+  /** Payload that it was installed from; null or absent when unknown. */
   readonly payloadSha256?: string | null;
   readonly blocked: MachineState['blocked'];
-  /** What it confirmed before; absent where that is not known. */
+  /** The highest version that it confirmed; absent when unknown. */
   readonly highest?: string | null;
   readonly ran?: readonly string[];
   /** Keys that signed the announcement. */
@@ -49,20 +49,20 @@ export interface RobotFacts {
   readonly trust: TrustRoot;
   /** Newest accepted progress of each rollout. */
   readonly progress: ReadonlyMap<string, Progress>;
-  /** When this robot first heard of each rollout that it is complete. */
+  /** When this robot first saw that each rollout is complete. */
   readonly completeSince: ReadonlyMap<string, EpochMs>;
-  /** Announced rollouts whose progress was asked for a moment ago; absent means none. */
+  /** Announced rollouts whose progress was requested a moment ago; absent means none. */
   readonly unanswered?: ReadonlySet<string>;
-  /** Rollout that the component is updating for; null when it is at rest. */
+  /** Rollout of the update in progress; null when there is none. */
   readonly joined: string | null;
-  /** It takes only what this policy says is logged; null or absent: it does not ask. */
+  /** The robot takes only bundles that this policy accepts as logged; null or absent for any. */
   readonly logPolicy?: LogPolicy | null;
-  /** What it can patch from; null when it cannot patch. */
+  /** Bases that it can patch from; null when it cannot patch. */
   readonly patching?: PatchFacts | null;
   readonly now: EpochMs;
 }
 
-/** What carriers brought, as it stands at one instant. */
+/** The accepted documents at one instant. */
 export interface HeardFacts extends Pick<
   RobotFacts,
   'progress' | 'completeSince' | 'announcedBy' | 'unanswered'
@@ -71,7 +71,7 @@ export interface HeardFacts extends Pick<
   readonly toldBy?: ReadonlyMap<string, readonly PublicKeyHex[]>;
 }
 
-/** What this bundle is to this robot. */
+/** The decision about one bundle. */
 export type Verdict =
   | { readonly kind: 'take'; readonly job: Job }
   /** It runs here already. */
@@ -108,7 +108,7 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
   const isAnnounced = judged.some((one) => one.verdict.kind === 'runs');
   const takes = judged
     .flatMap((one) => (one.verdict.kind === 'take' ? [one.verdict.job] : []))
-    // Down from what is announced as well it would come up again, for ever.
+    // Back from a version that is announced as well, it would update again, for ever.
     .filter((job) => !isAnnounced || !facts.version || !isLower(job.version, facts.version));
   takes.sort((a, b) => compareVersions(b.version, a.version));
   const best = takes[0];
@@ -131,8 +131,8 @@ const codeOf = (verdict: Verdict): ErrorCode | null =>
   verdict.kind === 'refuse' ? verdict.problem.code : null;
 
 /**
- * A lower version beside the one that runs here is an older rollout, and one for another CPU is for
- * other robots: they are told only where nothing else is to be told, and hide nothing.
+ * A lower version beside the active one is an older rollout, and one for another CPU is for other
+ * robots: they are reported only when there is nothing else to report, and hide nothing.
  */
 function isWorthTelling(verdict: Verdict): boolean {
   const code = codeOf(verdict);
@@ -242,7 +242,7 @@ function reusedText(offered: OfferedRelease, { version, payloadSha256 }: Running
   return `${version} runs here from another payload (got ${bytes(offered.payload_sha256)}, want ${bytes(payloadSha256)})`;
 }
 
-/** The rollout key may not say anything about the payload that the release key did not. */
+/** The rollout key may not state anything about the payload that the release key did not sign. */
 function artifactMismatch(
   manifest: VerifiedBundle['manifest'],
   artifact: { sha256: string; size: number },
@@ -256,20 +256,20 @@ function artifactMismatch(
   return null;
 }
 
-/** An id that was used again: what was told of the release before is no word about this one. */
+/** A rollout id that was used again: progress of the former release does not apply to this one. */
 const ofRelease = (found: Progress | undefined, manifest: Uint8Array | null) =>
   found && (manifest === null || isAbout(found, releaseOf(manifest))) ? found : undefined;
 
 export interface RecallFacts {
   readonly state: MachineState;
   readonly active: string | null;
-  /** Release that stands ready to go back to. */
+  /** Release in `rollback`. */
   readonly rollback: string | null;
   readonly progress: ReadonlyMap<string, Progress>;
   readonly now: EpochMs;
 }
 
-/** Whether the rollout that brought what runs here has been taken back. [P-6.4] */
+/** True when the rollout that installed the active version was recalled. [P-6.4] */
 export function decideRecall(facts: RecallFacts): Problem | null {
   const { state, active, rollback, progress, now } = facts;
   const isProbation = state.phase === 'probation';

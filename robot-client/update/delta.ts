@@ -1,8 +1,8 @@
 /**
- * Decides which way a payload comes to a robot: whole, or as a delta from a release that is
- * installed. Only what a release key signed in the manifest counts as a delta; the rollout's
- * artifacts say no more than where its chunks are. A bundle whose delta failed here once is taken
- * whole from then on. Sans-I/O.
+ * Decides how a payload comes to a robot: in full, or as a delta from an installed release. Only a
+ * delta in the manifest, which a release key signed, counts; the rollout's artifacts only give the
+ * place of its chunks. A bundle whose delta failed here once is always downloaded in full.
+ * Sans-I/O.
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';
@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { DeltaOffer, Job, MachineState } from './state.ts';
 
-/** What `caps` of a robot's state says when it can take deltas. [P-12.5] */
+/** Value of `caps` in the state of a robot that can take deltas. [P-12.5] */
 export const PATCH_CAPABILITY = 'zstd-patch';
 
 export interface PatchFacts {
@@ -56,7 +56,7 @@ export function offersOf(
   });
 }
 
-/** Null stands for the full payload. */
+/** Null for the full payload. */
 export interface Route {
   readonly delta: DeltaOffer | null;
   /** Still to come over the wire. */
@@ -84,13 +84,13 @@ export function rankRoutes(
   return [...deltas, full];
 }
 
-/** So much more of the disk than the full payload a delta needs while it is applied. */
+/** Additional disk that a delta needs while it is applied, compared with the full payload. */
 export function scratchBytesOf(delta: DeltaOffer | null): number {
   return delta === null ? 0 : delta.tarBytes + LIMITS.deltaDictionaryBytesMax;
 }
 
 /**
- * The job goes on with the full payload, and this bundle's deltas are not tried here again.
+ * The job continues with the full payload, and deltas of this bundle are not tried here again.
  * [P-12.4]
  */
 export function withoutDelta(state: MachineState, problem: Problem): MachineState {
@@ -106,7 +106,7 @@ export function withoutDelta(state: MachineState, problem: Problem): MachineStat
   };
 }
 
-/** A robot that dies in mid-patch again and again must not do so for ever. */
+/** A robot that dies again and again while patching must not do so for ever. */
 export function patchLoop({ phase, job }: MachineState): Problem | null {
   if (phase !== 'verifying' || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
   const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${job.patchStarts} times`;

@@ -1,7 +1,7 @@
 /**
- * Stage download: a payload or a delta, chunk by chunk, into its staging file. What is there is
- * known by hashing the file itself, never from a note about it: after a power cut the bytes tell
- * the truth and a note may not. So a verified chunk that survived is never fetched again.
+ * The stage download: a payload or a delta, chunk by chunk, into its staging file. The file itself
+ * is hashed to find which chunks are there, never a note about it: after a power cut the bytes are
+ * reliable and a note may not be. So a verified chunk that survived is never fetched again.
  */
 
 import {
@@ -19,7 +19,7 @@ import type { Disk, DiskFile } from '../install/disk-port.ts';
 import type { Job } from './state.ts';
 import { transferOf, type Transfer } from './transfer.ts';
 
-/** What a download needs of the agent's link. */
+/** The part of the agent's link that a download uses. */
 export interface PullLink {
   readonly isUp: boolean;
   /** When a part of a message last came; left out by a carrier that sees whole messages only. */
@@ -46,7 +46,7 @@ export interface DownloadInput {
   readonly signal: AbortSignal;
   /** Called before anything of the payload is fetched, its file being there; may refuse. */
   reserve?(): Promise<void>;
-  /** Chunks that were asked for in vain more than once; 0 when one has come again. */
+  /** Number of chunks that were requested more than once without an answer; 0 after an answer. */
   onMissing?(chunks: number): void;
   /** A chunk that is on its way for long; null when chunks come in time again. */
   onSlow?(problem: Problem | null): void;

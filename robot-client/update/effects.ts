@@ -72,7 +72,7 @@ export interface EffectContext {
   onCleaned?(found: Cleaned): void;
   /** Null when nothing is waited for. */
   onWaiting(reason: string | null, wakeAtMs: number | null): void;
-  /** What the application said on POST /ready; null when it said nothing. */
+  /** The application's last POST /ready; null without one. */
   readySaid(): { ready: boolean; reason: string } | null;
   /** Resolves when the application confirms on the local socket. */
   readonly confirmed: Promise<void>;
@@ -121,7 +121,7 @@ async function orRefused(
   }
 }
 
-/** Whatever goes wrong with a delta, the full payload is still to be had. */
+/** Whatever goes wrong with a delta, the full payload is still available. */
 async function orWithoutDelta(
   job: Job,
   on: EffectContext,
@@ -153,13 +153,13 @@ async function download(job: Job, on: EffectContext): Promise<MachineEvent> {
     reserveRoom({ disk, layout: on.layout, job, failed: failedOf(on.state()) });
   const rate = { bytesPerSecondMax };
   const told = { reserve, onProgress, ...stallTeller(on) };
-  // What a delta that failed left behind: the full payload may need the room.
+  // Removes what a failed delta left behind: the full payload may need the room.
   if (!job.delta) await removePatches(disk, folder);
   await downloadPayload({ job, folder, disk, link, signal, ...told, ...rate });
   return { kind: 'downloaded' };
 }
 
-/** Why a download does not get on: when that begins, changes and ends, not for each chunk. */
+/** Reports why a download stalls: when that begins, changes and ends, not for each chunk. */
 function stallTeller(on: EffectContext): Required<Pick<DownloadInput, 'onMissing' | 'onSlow'>> {
   let missing: string | null = null;
   let slow: string | null = null;
@@ -334,7 +334,7 @@ async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<Mach
     const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
     // Once more after a wait, which may have been long: nothing was stopped yet.
     if (isTakenBack || hasWaited) to = await wayBack();
-    // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
+    // A failing `stop` hook must not keep the robot on a bad version: the failure is only recorded.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) {
@@ -381,7 +381,7 @@ async function hookOf(
   });
 }
 
-/** What every hook is told; documented in docs/robot-integration.md. */
+/** The environment of every hook; documented in docs/robot-integration.md. */
 export function hookEnvironment(input: {
   component: string;
   layout: Layout;

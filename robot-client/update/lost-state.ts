@@ -1,6 +1,6 @@
 /**
- * Decides how a robot goes on whose state file is gone or damaged. An update that nobody confirmed
- * may be what runs: with a release to go back to, what runs is on probation again. Sans-I/O.
+ * Decides how a robot continues whose state file is gone or damaged. An unconfirmed update may be
+ * active: with a release to go back to, the active release is put on probation again. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -20,8 +20,8 @@ import {
 } from './state.ts';
 
 /**
- * @param damage what was wrong with the file; null when there was none
- * @param releases that Drover made and that stand in the root
+ * @param damage the problem of the file; null when there was no file
+ * @param releases of Drover's in the root
  * @returns the state to begin with; on probation when both slots lead to releases
  */
 export function stateAfterLoss(
@@ -37,7 +37,7 @@ export function stateAfterLoss(
   }
   const version = versionOf(slots.active);
   const previous = versionOf(slots.rollback);
-  // A root with one release may have come with the image: nothing says that a state was lost.
+  // A root with one release may have come with the image: it does not prove that a state was lost.
   const isLost = slots.rollback.kind !== 'absent';
   if (!isLost && damage === null) return fresh;
   const hasWayBack = version !== null && previous !== null && previous !== version;
@@ -52,8 +52,8 @@ export function stateAfterLoss(
 }
 
 /**
- * A job that knows no way back has one when `rollback` leads to a release: the state may be older
- * than the links, or of another robot. A rollback to nothing would leave a robot without software.
+ * A job without a way back gets one when `rollback` leads to a release: the state may be older than
+ * the links, or of another robot. A rollback to nothing would leave a robot without software.
  */
 export function withRollback(state: MachineState, slots: Slots): MachineState {
   const { job, phase } = state;
@@ -64,8 +64,8 @@ export function withRollback(state: MachineState, slots: Slots): MachineState {
 }
 
 /**
- * A state that is older than the links, as from a backup: nothing in it says that what `active`
- * leads to was ever confirmed, so it is on probation again. A person may link a release that was.
+ * A state that is older than the links, as from a backup: it does not show that the active release
+ * was ever confirmed, so that is on probation again. A person may link a release that was.
  */
 export function withNewerLinks(state: MachineState, slots: Slots, now: EpochMs): MachineState {
   const version = versionOf(slots.active);
@@ -79,7 +79,7 @@ export function withNewerLinks(state: MachineState, slots: Slots, now: EpochMs):
   return onProbation(state, { version, previous, problem }, now);
 }
 
-/** Puts a version on probation whose update is not known any more. */
+/** Puts a version on probation whose update is unknown. */
 function onProbation(
   state: MachineState,
   { version, previous, problem }: { version: string; previous: string | null; problem: Problem },
@@ -90,14 +90,17 @@ function onProbation(
   return { ...state, phase: 'probation', job, retry: null, lastProblem };
 }
 
-/** As far as the state can tell; one that remembers no version at all says nothing against any. */
+/** As far as the state shows; one without any version contradicts none. */
 function wasConfirmed({ installed, lastActive, highest }: MachineState, version: string): boolean {
   const known = [installed?.version ?? null, lastActive].filter((one) => one !== null);
   if (known.length === 0 && highest === null) return true;
   return known.includes(version) || (highest !== null && compareVersions(version, highest) <= 0);
 }
 
-/** Remembers what runs: by it a link that is gone later is not taken for "nothing installed". */
+/**
+ * Remembers the active version: a link that is lost later is then not taken for "nothing
+ * installed".
+ */
 export function withActive(state: MachineState, slots: Slots): MachineState {
   const version = versionOf(slots.active);
   const isAtRest = state.phase === 'idle' && version !== null;
@@ -125,7 +128,7 @@ export function relinked(
   return { ...onProbation(state, { version, previous, problem }, now), installed: null };
 }
 
-/** What was to be done at the robot is done. */
+/** The hint when nothing is left to do at the robot. */
 export const MENDED_HINT =
   'this was mended; find out who removed or changed it, and look at the disk (dmesg) before you trust it again';
 
@@ -134,7 +137,7 @@ const BEFORE_SWAP: readonly Phase[] = [
   ...(['idle', 'checking', 'downloading', 'verifying', 'staging', 'waiting'] as const),
 ];
 
-/** Stands for the update that is not known any more: its version, and what it replaced. */
+/** Stands for the unknown update: its version, and the one that it replaced. */
 function lostJob(version: string, previousVersion: string | null, now: EpochMs): Job {
   return {
     rollout: LOST_ROLLOUT,
@@ -168,7 +171,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
   };
 }
 
-/** Rollout of a job as others may hear of it: none for an update that is not known any more. */
+/** Rollout of a job for reports: none for an unknown update. */
 export const rolloutOf = (job: Job | null): string | null =>
   job === null || isLostJob(job) ? null : job.rollout;
 

@@ -1,10 +1,8 @@
 /**
  * Everything that can happen to a component of a robot. If it is not in TABLE, it cannot happen.
- *
  * (state, event, now) -> (state, effects as data). The runner persists the state, then runs the
- * effects, then tells: so every effect may run twice and must not mind, and every phase has a
- * `power_returned` row that asks for its effect again.
- * Sans-I/O.
+ * effects, then reports: every effect may run twice and must be idempotent, and every phase has a
+ * `power_returned` row that runs its effect again. Sans-I/O.
  */
 
 import { backoffMs } from '../../shared/base/backoff.ts';
@@ -54,7 +52,7 @@ export type MachineEvent =
         | 'looping';
       readonly problem: Problem;
     }
-  /** By the keys that signed the progress which says so. */
+  /** `by`: the keys that signed the progress of the recall. */
   | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
@@ -74,7 +72,7 @@ export type MachineEvent =
         | 'retried';
     };
 
-/** What the runner does on entering a phase. All are idempotent. */
+/** The runner's action on entering a phase. All are idempotent. */
 export type Effect =
   | { readonly kind: 'check'; readonly job: Job }
   | { readonly kind: 'download'; readonly job: Job }
@@ -84,7 +82,7 @@ export type Effect =
   | { readonly kind: 'swap'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
   | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
-  /** Ends in `retried`: what was in the way of a rollback may be gone by then. */
+  /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
   | { readonly kind: 'cleanUp' };
 
@@ -108,7 +106,7 @@ export function step(state: MachineState, event: MachineEvent, now: EpochMs): St
   return { state: next, effects: effectsOf(next) };
 }
 
-/** Which event a start of `recover` or of the agent is, given the boots that were counted. */
+/** The event of a start of `recover` or of the agent, given the counted boots. */
 export function powerEvent(
   state: MachineState,
   by: 'recover' | 'agent',
@@ -125,14 +123,14 @@ export function powerEvent(
   return { kind: 'power_returned', by };
 }
 
-/** Which event a failed rollback is: another try, or a call for a person. */
+/** The event of a failed rollback: another attempt, or a call for a person. */
 export function rollbackFailure(state: MachineState, problem: Problem): MachineEvent {
   const attempts = (state.job?.rollbackAttempts ?? 0) + 1;
   const kind = attempts >= LIMITS.rollbackAttemptsMax ? 'rollback_exhausted' : 'rollback_failed';
   return { kind, problem };
 }
 
-/** Which event a wrong payload is: once more from the start, or the end of this bundle. */
+/** The event of a wrong payload: once more from the start, or the end of this bundle. */
 export function payloadFailure(state: MachineState, problem: Problem): MachineEvent {
   const count = (state.job?.corruptCount ?? 0) + 1;
   return { kind: count >= LIMITS.verifyAttemptsMax ? 'refused' : 'corrupt', problem };
@@ -143,7 +141,7 @@ export function isLooping(state: MachineState): boolean {
   return (state.job?.persists ?? 0) >= LIMITS.persistsPerJobMax;
 }
 
-/** The event that is taken: a job that goes in circles ends, unless the event ends it anyway. */
+/** The event to take: a job that runs in a loop ends, unless the event ends it anyway. */
 export function orLoop(state: MachineState, event: MachineEvent): MachineEvent {
   if (event.kind === 'superseded' || event.kind === 'withdrawn') return event;
   if (!isLooping(state) || !accepts(state.phase, 'looping')) return event;
@@ -189,7 +187,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'refused':
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
-      // What is `stuck` keeps its job: a person has to know what was to be undone.
+      // `stuck` keeps its job: a person has to know what was to be undone.
       if (state.phase === 'rolling_back') return noted(state, event.problem, now);
       return state.phase === 'swapping' || state.phase === 'probation'
         ? failing(state, event.problem, now)
@@ -224,7 +222,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
   }
 }
 
-/** From the start, and later the next time: the wait bounds the rate instead of the count. */
+/** Counting from the start again: the wait bounds the rate instead of the count. */
 function retried(state: MachineState): MachineState {
   const { job } = state;
   if (!job) return state;
@@ -271,7 +269,7 @@ function failing(state: MachineState, problem: Problem, now: EpochMs): MachineSt
   return noted(job ? { ...state, job: { ...job, cause: problem } } : state, problem, now);
 }
 
-/** The job that brought the active version is taken up again, to be undone. */
+/** The job that brought the active version is resumed, to be undone. */
 function recalled(
   state: MachineState,
   { problem, by }: Extract<MachineEvent, { kind: 'recalled' }>,
@@ -290,7 +288,10 @@ function recalled(
   return failing({ ...state, job: again }, problem, now);
 }
 
-/** The job has brought what runs; what ran before was confirmed as well, maybe by an older agent. */
+/**
+ * The job has brought the active version; the one before was confirmed as well, maybe by an older
+ * agent.
+ */
 function confirmed(state: MachineState): MachineState {
   const { job, installed } = state;
   const after = withConfirmed(withConfirmed(state, installed), job);
@@ -328,7 +329,7 @@ function mayRetry(problem: Problem): boolean {
   return CATALOGUE[problem.code].retry !== 'never';
 }
 
-/** Causes that say nothing about the version: it may be tried again. */
+/** Causes that do not concern the version: it may be tried again. */
 const NOBODYS_FAULT: readonly string[] = [
   'SWAP_FAILED',
   'BOOT_NOT_COUNTED',
@@ -336,7 +337,7 @@ const NOBODYS_FAULT: readonly string[] = [
   'RELEASE_LOST',
 ];
 
-/** What ran and failed is blocked; only a swap that never happened is nobody's fault. */
+/** A version that ran and failed is blocked; only a swap that never happened has no fault. */
 function afterRollback(state: MachineState, lastActive: string | null, now: EpochMs): MachineState {
   const { cause } = state.job ?? { cause: null };
   if (!cause) return { ...state, job: null };
@@ -345,7 +346,7 @@ function afterRollback(state: MachineState, lastActive: string | null, now: Epoc
     return { ...noted(state, { ...cause, code }, now), job: null };
   const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
   const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
-  // Undone is undone; what a failed update replaced stands again as it did before.
+  // After the undo; what a failed update replaced is active again.
   const isUndone = state.installed?.rollout === state.job?.rollout;
   const isThere = !isUndone && state.installed?.version === lastActive;
   const installed = isThere ? state.installed : null;

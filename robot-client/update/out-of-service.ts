@@ -1,7 +1,7 @@
 /**
  * Waits until a component may be stopped: the interlock is open and no other component of the robot
- * is in the middle of a swap. A robot that is busy holds no claim, since the others need not wait
- * for it; one that had to wait for the claim is asked again, since it may be busy by now.
+ * is in the middle of a swap. A busy robot holds no claim, since the others need not wait for it;
+ * one that had to wait for the claim is asked again, since it may be busy by now.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';

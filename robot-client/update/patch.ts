@@ -51,7 +51,7 @@ async function makeTar(run: PatchRun, patch: DiskFile): Promise<void> {
       base,
       target: tar,
       expected: delta,
-      // Scratch, made anew for each segment: it is never synced.
+      // A temporary file, created again for each segment: it is never synced.
       makeDictionary: () => disk.open(dictionaryPath, 'create', 0o600),
       dictionaryPath,
       program,

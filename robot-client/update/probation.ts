@@ -1,7 +1,7 @@
 /**
- * Decides whether what `active` leads to is still what is on probation. A person may have gone back
- * by hand: then the answers of `health` are about another version, and confirm nothing. The same for
- * what was confirmed, while nothing is being updated. Sans-I/O.
+ * Decides whether `active` still leads to the version on probation. A person may have gone back by
+ * hand: then the answers of `health` concern another version, and confirm nothing. The same holds
+ * for a confirmed version, while there is no update. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -14,9 +14,9 @@ import type { MachineState } from './state.ts';
 
 export type OnTrial =
   | { readonly kind: 'runs' }
-  /** It cannot be looked at now: nothing is confirmed and nothing ends. */
+  /** It cannot be read now: nothing is confirmed and nothing ends. */
   | { readonly kind: 'unsure' }
-  /** The link or its release is gone; seen once, a person may be about to make it anew. */
+  /** The link or its release is gone; after one reading, a person may be about to make it again. */
   | { readonly kind: 'gone'; readonly problem: Problem }
   | { readonly kind: 'other'; readonly problem: Problem };
 
@@ -44,9 +44,9 @@ export function takenBack(version: string, why: string): Problem {
 }
 
 /**
- * A person led `active` back to another release while nothing was being updated. What was installed
- * is not installed again for its rollout until a person says so.
- * @returns null when `active` is as it was left, or leads to something newer
+ * A person led `active` back to another release while there was no update. The replaced version is
+ * not installed again for its rollout until a person asks for it.
+ * @returns null when `active` is unchanged, or leads to something newer
  */
 export function ledBack(state: MachineState, { active }: Slots, now: EpochMs): MachineState | null {
   const { phase, installed, blocked } = state;

@@ -9,7 +9,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { blockedForAll } from './blocks.ts';
 import type { MachineState } from './state.ts';
 
-/** As a person wants it, who says it now: also what a person took back. Null when nothing waits. */
+/**
+ * The state after a person asked for a retry, also of a version that was taken back. Null when
+ * nothing waits.
+ */
 export function retriedNow(state: MachineState): MachineState | null {
   const { retry, blocked } = state;
   const left = blockedForAll(blocked);
@@ -19,7 +22,7 @@ export function retriedNow(state: MachineState): MachineState | null {
 
 /**
  * @returns milliseconds until this bundle may be tried again, 0 for at once. Never more than
- *   `retryDelayMsMax`: a longer wait was never meant, so the clock was put back since it was noted
+ *   `retryDelayMsMax`: for a longer wait the clock was set back since
  */
 export function retryWaitMs(
   retry: MachineState['retry'],

@@ -1,9 +1,9 @@
 /**
- * Room for an update: what is still to come of it must fit beside what is there, and is set aside
- * before the first byte is fetched, so that a log that grows meanwhile cannot end it half way.
- * What was downloaded or set aside counts as present: a robot that resumes is not asked for it
- * twice. Leftovers of older updates make way first: only what runs, what can be gone back to
- * and what is in progress is kept.
+ * Reserves disk room for an update. The rest of it must fit, and its room is reserved before the
+ * first byte is fetched, so that a log that grows meanwhile cannot end it half way. Downloaded and
+ * reserved bytes count as present: a robot that resumes is not asked for them twice. Leftovers of
+ * older updates are removed first: only the active release, the way back and the update in progress
+ * are kept.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -28,7 +28,7 @@ export interface RoomInput {
 
 const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
 
-/** What the route that was chosen will write, and the file whose room it takes. */
+/** The files that the chosen route will write, and the file whose room each takes. */
 function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] {
   const folder = stagingFolder(layout, job.payloadSha256);
   const { path, bytes } = transferOf(job, folder);
@@ -77,7 +77,7 @@ export async function assertRoom(input: RoomInput): Promise<void> {
 }
 
 /**
- * Looks once more, then sets the room aside where the file system can. The staging folder is there.
+ * Checks again, then reserves the room where the file system can. The staging folder exists.
  * @throws DroverError DISK_SPACE_SHORT, DISK_FULL, DISK_WRITE_FAILED
  */
 export async function reserveRoom(input: RoomInput): Promise<void> {
@@ -85,12 +85,12 @@ export async function reserveRoom(input: RoomInput): Promise<void> {
   for (const { path, bytes } of partsOf(input)) await input.disk.reserve(path, bytes);
 }
 
-/** Patching begins. */
+/** Call when patching begins. */
 export async function releasePatchRoom({ disk, layout, job }: RoomInput): Promise<void> {
   await disk.unlink(patchRoomFile(stagingFolder(layout, job.payloadSha256)));
 }
 
-/** Unpacking begins: what was kept for it is its own. */
+/** Call when unpacking begins: it takes the room that was reserved for it. */
 export async function releaseRoom({ disk, layout, job }: RoomInput): Promise<void> {
   await disk.unlink(roomFile(stagingFolder(layout, job.payloadSha256)));
 }

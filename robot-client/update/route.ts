@@ -1,6 +1,6 @@
 /**
- * Chooses the way a payload comes: the cheapest route whose base is really there, whole and
- * unchanged, and for which there is room. It is asked before anything is downloaded.
+ * Chooses how a payload comes: by the cheapest route whose base is really there, whole and
+ * unchanged, and for which there is room. It runs before anything is downloaded.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -21,7 +21,7 @@ import { assertRoom } from './room.ts';
 
 export type Choice =
   | { readonly kind: 'route'; readonly delta: DeltaOffer | null }
-  /** What should be a base is none: nothing else than the full payload is worth trying. */
+  /** The supposed base is damaged: only the full payload is worth trying. */
   | { readonly kind: 'deltaFailed'; readonly problem: Problem };
 
 export interface RouteInput {
@@ -56,9 +56,9 @@ export async function chooseRoute(input: RouteInput): Promise<Choice> {
 }
 
 /**
- * Bytes of a download that are there, going by the length of its file: room that is set aside does
- * not lengthen it. It may have holes, so this can be too many; the download knows better once it
- * has hashed the file.
+ * Bytes of a download on the disk, by the length of its file: reserved room does not lengthen it.
+ * It may have holes, so this can be too many; the download has the exact number once it has hashed
+ * the file.
  */
 async function bytesThere(disk: Disk, path: string): Promise<number> {
   if ((await disk.kind(path)) !== 'file') return 0;

@@ -1,7 +1,6 @@
 /**
- * The effects of one component that run. A new one takes the place of the one before; whoever
- * closes the component waits until none runs any more, because an effect that was told to stop may
- * still be in the middle of a write.
+ * The running effects of one component. A new one replaces the one before. Closing the component
+ * waits until none runs any more, because an aborted effect may still be in the middle of a write.
  */
 
 import { endsWithin } from '../../shared/io/within.ts';
@@ -11,7 +10,7 @@ export class RunningEffects {
   readonly #onFailure: (error: unknown) => void;
   #current: AbortController | null = null;
 
-  /** @param onFailure told of an effect that failed and had not been told to stop; never throws */
+  /** @param onFailure called for an effect that failed and was not aborted; never throws */
   constructor(onFailure: (error: unknown) => void) {
     this.#onFailure = onFailure;
   }

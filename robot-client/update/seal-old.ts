@@ -1,8 +1,8 @@
 /**
- * Looks at the releases in the slots while nothing is going on. One that lost files is told: the
- * next boot would leave it. Those without a seal that can be read get one: those of an agent that
- * made none, and those whose seal was lost. They are compared with their recipe first, so that the
- * seal of a damaged one does not say that it is whole.
+ * Checks the releases in the slots while there is no update. One that lost files is reported: the
+ * next boot would leave it. Those without a readable seal get one: those of an agent that made
+ * none, and those whose seal was lost. They are compared with their recipe first, so that a damaged
+ * one gets no seal.
  */
 
 import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
@@ -18,16 +18,16 @@ import { writeSeal } from '../install/seal-file.ts';
 const NONE: ReadonlySet<string> = new Set();
 
 export interface Unsealed {
-  /** Why a release in a slot is not whole: what runs goes first. Null when none is known. */
+  /** Why a release in a slot is not whole, the active one first. Null when none is damaged. */
   readonly damage: Problem | null;
-  /** Sealed as it is, for want of a recipe: nothing tells whether it is whole. */
+  /** Sealed as found, without a recipe: nothing proves that it is whole. */
   readonly sealedAsFound: readonly string[];
 }
 
 /**
- * Presence and rights of files that are sealed are looked at, not their bytes. What runs is
+ * Presence and rights of sealed files are checked, not their bytes. The active release is
  * confirmed, so without a recipe its bytes are the ones that work. Only what Drover unpacked is
- * sealed: a seal says that Drover made the release. A disk that refuses is asked again at the next
+ * sealed: a seal marks a release as Drover's. A disk that refuses is tried again at the next
  * clean-up.
  */
 export async function sealOldReleases(

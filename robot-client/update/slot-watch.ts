@@ -1,6 +1,6 @@
 /**
- * Keeps what a component knows of its slots and of what else stands in its root. People change them
- * while the agent runs, so they are looked at again before anything is decided on them.
+ * Keeps the slots of a component and the other entries of its root in memory. People change them
+ * while the agent runs, so they are read again before each decision that depends on them.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';
@@ -24,7 +24,7 @@ export class SlotWatch {
   slots: Slots = NO_SLOTS;
   /** Says what `active` has to lead to. */
   #state: MachineState | null = null;
-  /** As the last clean-up found it. */
+  /** The result of the last clean-up. */
   left: readonly Left[] = [];
   sinceMs: EpochMs = 0;
   /** Why a plain folder could not be taken over at the start. */
@@ -49,9 +49,9 @@ export class SlotWatch {
   }
 
   /**
-   * The slots stay as they were known while another folder, or a bare mount point, stands at the
-   * path of the root.
-   * @param state that the component has from now on, when it is another
+   * The slots stay as they were while another folder, or a bare mount point, is at the path of the
+   * root.
+   * @param state the new state of the component, when it has changed
    */
   async read(state?: MachineState): Promise<void> {
     if (state) this.#state = state;

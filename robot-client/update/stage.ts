@@ -29,13 +29,16 @@ export interface StageOptions {
   readonly payloadPath: string;
   /** `gzip` when it is left out. */
   readonly packing?: UntarOptions['packing'];
-  /** Where the recipe of the release goes; none is written when it is left out. */
+  /** Path for the recipe of the release; without it no recipe is written. */
   readonly recipePath?: string;
-  /** Where second names of the byte code go; none are made when it is left out. */
+  /** Folder for second names of the byte code; without it none are made. */
   readonly keptFolder?: string;
-  /** Made anew; what a run before left there is removed first. */
+  /** Created again; the leftover of a former run is removed first. */
   readonly intoFolder: string;
-  /** Of the payload.tar.gz, either way: the bounds on what is unpacked are those of the bundle. */
+  /**
+   * Size of the payload.tar.gz, also for a delta: the bounds on the unpacked size are those of the
+   * bundle.
+   */
   readonly packedBytes: number;
   /** Bytes of the payload that were unpacked. */
   readonly onProgress?: (packedBytes: number) => void;
@@ -65,7 +68,7 @@ export async function stageArchive(options: StageOptions): Promise<Staged> {
   try {
     return await new Stager(options).run();
   } catch (error) {
-    // A disk that just filled up needs the room; the failure itself is the one to tell, and the
+    // A disk that just became full needs the room; the failure itself is the one to throw, and the
     // next run removes whatever this one could not.
     await disk.removeTree(intoFolder).catch(() => undefined);
     throw error;

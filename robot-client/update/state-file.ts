@@ -1,6 +1,6 @@
 /**
  * Reads and writes the state file of a component, `machine.json`. A file that cannot be read is set
- * aside and reported; the state then begins with what the links say.
+ * aside and reported; the state then begins with what the links show.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -17,7 +17,7 @@ import { clearStaging } from '../install/prune.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 import { readSlots } from '../install/read-slots.ts';
 
-/** The machine's state; without a whole file it begins with what the links say. */
+/** The machine's state; without a readable file it begins with what the links show. */
 export async function readMachineState(
   disk: Disk,
   layout: Layout,
@@ -29,13 +29,13 @@ export async function readMachineState(
   return withActive(state, slots);
 }
 
-/** What the links say that the state does not. */
+/** Adds facts that the links show and the state does not. */
 function withLinks(state: MachineState, slots: Slots, now: number): MachineState {
   const found = withNewerLinks(withRollback(state, slots), slots, now);
   return ledBack(found, slots, now) ?? found;
 }
 
-/** The state to begin with where none can be read. @param damage what was wrong with the file */
+/** The state to begin with when none can be read. @param damage the problem of the file */
 export async function lostState(
   disk: Disk,
   layout: Layout,

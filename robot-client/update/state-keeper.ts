@@ -1,6 +1,6 @@
 /**
- * Keeps the state of a component on the disk. A state that the disk refused is held as a problem,
- * which the component tells, and is written again until the disk has it: until then a power cut
+ * Keeps the state of a component on the disk. A state that the disk refused is kept as a problem,
+ * which the component reports, and is written again until the disk has it: until then a power cut
  * would take the robot back to an older one.
  */
 
@@ -28,7 +28,7 @@ export class StateKeeper {
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  /** @param again asks the component to keep its state once more */
+  /** @param again asks the component to save its state again */
   constructor(options: StateKeeperOptions, again: () => void) {
     this.#options = options;
     this.#again = again;

@@ -1,6 +1,6 @@
 /**
  * State of one component, kept across power cuts: the contents of `<root>/state/machine.json`. It
- * is written whole before anything is done on its account. Sans-I/O.
+ * is written as a whole before any action that depends on it. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -36,7 +36,7 @@ const deltaOfferSchema = z.object({
 });
 
 const jobSchema = z.object({
-  /** Rollout id: results of an older job are told apart by it. */
+  /** Rollout id: distinguishes results of an older job. */
   rollout: idSchema,
   seq: sizeSchema,
   version: versionSchema,
@@ -45,7 +45,7 @@ const jobSchema = z.object({
   signatures: z.array(z.string()).max(LIMITS.signaturesMax + 1),
   payloadSha256: sha256Schema,
   payloadBytes: sizeSchema,
-  /** Unpacked size when the manifest says it. */
+  /** Unpacked size when the manifest has it. */
   tarBytes: sizeSchema.nullable(),
   chunkBytes: sizeSchema,
   chunkIndex: sha256Schema,
@@ -57,15 +57,19 @@ const jobSchema = z.object({
   patchStarts: sizeSchema.default(0),
   /** Why the delta was given up; null when none was. */
   deltaFailed: z.string().nullable().default(null),
-  /** From the manifest: robots that confirmed up to this may come down; null for no such word. */
+  /**
+   * From the manifest: robots that confirmed up to this may downgrade; null when it allows none.
+   */
   downgradeFrom: versionSchema.nullable().default(null),
-  /** Rollout keys that asked for it, or took it back: a block goes when they have no say any more. */
+  /** Rollout keys that announced it, or recalled it: a block goes when they no longer count. */
   by: z.array(z.string()).max(LIMITS.keysPerRoleMax).default([]),
   emergency: z.boolean(),
   healthTimeoutMs: sizeSchema,
   /** Version to go back to: what `active` leads to before the swap; null for a first install. */
   previousVersion: versionSchema.nullable(),
-  /** What `active` leads to instead, when that lost files and `previousVersion` did not; else null. */
+  /**
+   * The release of `active` instead, when that lost files and `previousVersion` did not; else null.
+   */
   leftVersion: versionSchema.nullable().default(null),
   startedAtMs: sizeSchema,
   /** Boots and agent starts since the swap without a confirmation. */
@@ -74,7 +78,7 @@ const jobSchema = z.object({
   bootCounted: z.boolean(),
   corruptCount: sizeSchema,
   rollbackAttempts: sizeSchema,
-  /** How often it was tried again out of `stuck`: the waits grow with it. */
+  /** Number of retries out of `stuck`: the waits grow with it. */
   stuckCount: sizeSchema.default(0),
   /** Writes of the state file for this job: a cap turns any loop into an end. */
   persists: sizeSchema,
@@ -82,7 +86,7 @@ const jobSchema = z.object({
   cause: problemSchema.nullable(),
 });
 
-/** How the last update ended: told with every report, for people and for the gate. */
+/** The end of the last update: in every report, for people and for the gate. */
 const lastUpdateSchema = z.object({
   rollout: idSchema,
   version: versionSchema,
@@ -100,11 +104,11 @@ const stateSchema = z.object({
   schema: z.literal(1),
   phase: z.enum(PHASES),
   job: jobSchema.nullable(),
-  /** The job that brought the active version: what a recall goes back on. */
+  /** The job that brought the active version: a recall undoes it. */
   installed: jobSchema.nullable().default(null),
-  /** Version that `active` led to when the robot was last at rest; null for nothing. */
+  /** Version that `active` led to after the last update; null for nothing. */
   lastActive: versionSchema.nullable().default(null),
-  /** Releases that stood here when neither a state nor a link said which of them ran. */
+  /** Releases of this root when neither a state nor a link showed which of them ran. */
   unlinked: z.array(versionSchema).max(LIMITS.unlinkedMax).default([]),
   lastUpdate: lastUpdateSchema.nullable().default(null),
   blocked: z
@@ -127,7 +131,7 @@ const stateSchema = z.object({
   retry: z
     .object({ payloadSha256: sha256Schema, attempts: sizeSchema, notBeforeMs: sizeSchema })
     .nullable(),
-  /** Bundles whose delta was of no use here: it is tried once for each. Newest last. */
+  /** Bundles whose delta failed here: it is tried once for each. Newest last. */
   deltaFailures: z
     .array(problemSchema.extend({ version: versionSchema, payloadSha256: sha256Schema }))
     .max(LIMITS.deltaFailuresMax)
@@ -181,7 +185,7 @@ function schemaOf(bytes: Uint8Array): unknown {
     if (typeof document !== 'object' || document === null) return null;
     return 'phase' in document && 'schema' in document ? document.schema : null;
   } catch {
-    return null; // damaged, which the parser says
+    return null; // damaged, which the parser reports
   }
 }
 
@@ -234,12 +238,12 @@ export function withConfirmed(state: MachineState, job: Job | null): MachineStat
 /** Rollout of the job that stands for an update whose state was lost (lost-state.ts). */
 export const LOST_ROLLOUT = 'state-lost';
 
-/** Its payload: known to nobody, so that a block of it is one of the version. */
+/** Its payload, which is unknown, so that a block of it is one of the version. */
 export const LOST_PAYLOAD = '0'.repeat(64) as Sha256Hex;
 
 export const isLostJob = (job: Job): boolean => job.rollout === LOST_ROLLOUT;
 
-/** A job of a bundle whose signatures hold: the only way to make one that is installed. */
+/** A job of a bundle whose signatures hold: the only way to make a job that is installed. */
 export function makeJob(input: {
   rollout: Rollout;
   artifact: Artifact;

@@ -12,7 +12,7 @@ export interface Waiting {
   onWaiting(reason: string | null, wakeAtMs: null): void;
 }
 
-/** Of all components of one robot. */
+/** The claims of all components of one robot. */
 export class SwapClaims {
   readonly #busy = new Set<string>();
   readonly #wishes = new Set<SwapWish>();
@@ -102,7 +102,7 @@ export class SwapClaim {
     this.#claims.release(this.#component);
   }
 
-  /** A swap that the disk says was interrupted goes on without asking. */
+  /** A swap that was interrupted continues without waiting. */
   recover(phase: Phase): void {
     if (isMidSwap(phase)) this.#claims.claim(this.#component);
   }

@@ -1,8 +1,8 @@
 /**
  * Decides which component of a robot may stop and start its application: one at a time, so that a
- * robot of two components never has both of them down, and none is judged while another restarts.
- * A rollback goes before a swap, of the same kind the oldest wish goes first. What was interrupted
- * by a power cut or a restart of the agent is not asked: it is half done, and goes on at once.
+ * robot of two components never has both of them down, and none is judged while another restarts. A
+ * rollback comes before a swap; among the same kind the oldest comes first. A step that a power cut
+ * or a restart of the agent interrupted does not wait: it is half done, and continues at once.
  * Sans-I/O.
  */
 
@@ -22,7 +22,7 @@ export interface SwapFacts {
   readonly wishes: readonly SwapWish[];
 }
 
-/** @returns the component that goes first; null when this wish may begin */
+/** @returns the component that goes first; null when this one may begin */
 export function goesFirst(wish: SwapWish, { busy, wishes }: SwapFacts): string | null {
   for (const component of busy) if (component !== wish.component) return component;
   const first = wishes

@@ -27,9 +27,9 @@ export interface StagedRelease {
 }
 
 /**
- * A fully fsynced tree becomes a release by one rename. A leftover of the same version (a failed
+ * Turns a fully fsynced tree into a release by one rename. A leftover of the same version (a failed
  * one that is installed again) is removed first, when Drover made it and no slot leads to it. The
- * records come before the release: by them it is known as Drover's after a power cut.
+ * records are written before the release: after a power cut they mark it as Drover's.
  * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…, SWAP_FAILED
  */
 export async function admitRelease(
@@ -56,7 +56,7 @@ const UNREAD_SIBLING =
   'may be what a slot of another component leads to, which cannot be looked at now';
 
 /**
- * Nothing stands where the release will be that must not be removed.
+ * Checks that nothing occupies the place of the release that must not be removed.
  * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
  */
 export async function assertAdmissible(disk: Disk, layout: Layout, version: string): Promise<void> {
@@ -79,7 +79,7 @@ export async function assertAdmissible(disk: Disk, layout: Layout, version: stri
   throw no('is there already, and nothing says that Drover made it');
 }
 
-/** The recipe of a release, whole and synced, goes to its place. */
+/** Moves the recipe of a release, complete and synced, to its place. */
 async function keepRecipe(
   disk: Disk,
   recipe: string,
@@ -97,9 +97,9 @@ export async function removePatches(disk: Disk, folder: string): Promise<void> {
 }
 
 /**
- * `active` leads to `version`, `rollback` to what was active; when `rollback` is the way back of the
- * job already, it stays. The swap.
- * @throws DroverError SLOT_… when something that is not Drover's stands in a slot, SWAP_FAILED
+ * The swap: `active` leads to `version`, `rollback` to the former active release. When `rollback`
+ * is already the way back of the job, it stays.
+ * @throws DroverError SLOT_… when something that is not Drover's is in a slot, SWAP_FAILED
  */
 export async function swapTo(
   disk: Disk,
@@ -112,7 +112,7 @@ export async function swapTo(
   const slots = await readSlots(disk, layout);
   const active = versionOf(slots.active);
   if (active === version) return;
-  // Where nothing runs, `rollback` is not changed, whatever stands there.
+  // When nothing runs, `rollback` is not changed, whatever it is.
   if (active === null) assertOwnActive(slots);
   else assertOwnSlots(slots);
   // Before anything is changed: an `active` that cannot be led on must not cost the way back.
@@ -137,10 +137,10 @@ async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<
 }
 
 /**
- * Takes `active` from `version` back to `previous`; with none, to nothing, as before a first
- * install. When something else than `version`, or what was left for it, stands there, it is left as
- * it is: what was to be undone does not run.
- * @returns why `rollback` stays although it leads to what runs; null when it does not
+ * Leads `active` from `version` back to `previous`; with none, to nothing, as before a first
+ * install. When `active` leads to neither `version` nor the release left for it, it stays as it is:
+ * the version to undo does not run.
+ * @returns why `rollback` stays although it leads to the active release; null when it does not
  * @throws DroverError ROLLBACK_FAILED, SLOT_SHARED
  */
 export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise<Problem | null> {

@@ -1,6 +1,6 @@
 /**
- * Decides what a root is in which releases stand although neither a link nor a state says which of
- * them ran. That is told, and never taken for "nothing is installed". Sans-I/O.
+ * Decides about a root with releases when neither a link nor a state says which of them ran. That
+ * is reported, and never taken for "nothing is installed". Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -11,25 +11,25 @@ import { withExpected, type Slot, type Slots } from '../install/slots.ts';
 /** True for a slot that leads to nothing, and not by a link that Drover did not make. */
 export const leadsNowhere = ({ kind }: Slot): boolean => kind === 'absent' || kind === 'lost';
 
-/** True when no slot says what ran: a `rollback` that Drover did not make says nothing. */
+/** True when no slot shows what ran: a `rollback` that Drover did not make shows nothing. */
 export const leadNowhere = ({ active, rollback }: Slots): boolean =>
   leadsNowhere(active) && rollback.kind !== 'release';
 
 const HINT =
   'drover-robot recover --root DIR --no-boot links the release that is whole; of several: drover-robot recover --root DIR --release VERSION --no-boot; or publish a version';
 
-/** @param versions releases that stand there */
+/** @param versions releases in the root */
 export function unlinkedProblem(versions: readonly string[]): Problem {
   const which = versions.join(', ');
   const message = `read active: the link is gone, and nothing says which release it led to (there: ${which})`;
   return toProblem(new DroverError('RELEASE_LOST', message, { hint: HINT }));
 }
 
-/** True while the state says so, and nothing was linked since. */
+/** True while the state has unlinked releases, and nothing was linked since. */
 export const isUnlinked = (slots: Slots, { unlinked }: Pick<MachineState, 'unlinked'>): boolean =>
   unlinked.length > 0 && leadNowhere(slots);
 
-/** The slots as a component knows them: an `active` that has to be there and is not, is lost. */
+/** The slots as a component sees them: a missing `active` that should exist is lost. */
 export function slotsWith(slots: Slots, state: MachineState): Slots {
   const { phase, unlinked } = state;
   const isSwapping = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
@@ -53,7 +53,7 @@ export function chooseUnlinked({ whole, named }: UnlinkedFacts): string | null {
   return known ?? (whole.length === 1 ? (whole[0] ?? null) : null);
 }
 
-/** Of several, to be asked for. Newest first. */
+/** The problem when a person has to choose among several. Newest first. */
 export function askWhich(whole: readonly string[]): Problem {
   const versions = [...whole].sort((one, other) => compareVersions(other, one));
   const message = `read active: the link is gone, and several releases are whole: ${versions.join(', ')}`;

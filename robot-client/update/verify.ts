@@ -1,7 +1,7 @@
 /**
- * Stage verify: the signature over what was really received. The chunks were checked one by one on
- * arrival, but against an index that only a rollout key vouched for; this is where a release key
- * has the last word, before anything is unpacked.
+ * The stage verify: checks the release signatures over the received payload. Each chunk was checked
+ * on arrival, but against an index that only a rollout key signed; here a release key decides,
+ * before anything is unpacked.
  */
 
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';

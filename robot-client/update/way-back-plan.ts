@@ -10,7 +10,7 @@ import { failedOf, type MachineState } from './state.ts';
 
 export interface WayBack {
   readonly previousVersion: string | null;
-  /** What `active` leads to when that is not the way back. */
+  /** The release of `active` when that is not the way back. */
   readonly leftVersion?: string | null;
 }
 
@@ -53,16 +53,16 @@ export interface ReturnFacts {
   /** The version to go back to, and what is left of it. */
   readonly previous: string;
   readonly found: Found;
-  /** What runs; `absent` when nothing does. */
+  /** The active release; `absent` when there is none. */
   readonly runs: Found;
   /** Newest whole release that is older than what is undone; null when there is none. */
   readonly spare: string | null;
 }
 
 /**
- * When it is undone. In the place of a release that lost files comes an older one that is whole.
- * Without one, a version that is whole is not left for one that lost files, even if the whole one
- * is not healthy: nobody could tell what the other would do.
+ * At the undo: an older whole release takes the place of one that lost files. Without one, a whole
+ * version is not left for one that lost files, even if the whole one is not healthy: nobody could
+ * tell how the other one would run.
  * @returns null to stay
  */
 export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {
@@ -82,9 +82,9 @@ export function chooseOlder(
 }
 
 /**
- * The newest of whole releases that this robot confirmed and that did not fail here, also a newer
- * one than what is tried: a release that nobody tried here is none to go back to.
- * @param tried what is linked, and what was left for it
+ * The newest whole release that this robot confirmed and that did not fail here, possibly newer
+ * than the tried one: a release that never ran here is no way back.
+ * @param tried the linked release, and the one left for it
  */
 export function chooseConfirmed(
   whole: readonly string[],

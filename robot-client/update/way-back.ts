@@ -21,7 +21,7 @@ const check = (disk: Disk, layout: Layout, version: string | null): Promise<Rele
         ...{ mayHash: () => false, isOnlyLost: true },
       });
 
-/** What an update that is about to swap can be undone to. */
+/** The way back of an update that is about to swap. */
 export async function wayBackFrom(disk: Disk, layout: Layout, slots: Slots): Promise<WayBack> {
   const active = await check(disk, layout, versionOf(slots.active));
   const isDamaged = active.kind === 'damaged';

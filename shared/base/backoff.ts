@@ -10,14 +10,14 @@ export interface BackoffBounds {
   readonly maxMs: number;
 }
 
-/** Doublings that the first wait begins with: a fleet that lost its broker at one instant. */
+/** Factor of the first wait's spread: a fleet loses its broker at one instant. */
 const FIRST_SPREAD = 2;
 
 /**
- * When to connect again. A fleet loses its broker at one instant, so already the first wait is
- * spread wide. It begins anew only after a connection over which something came: a broker that
- * takes connections and drops them is one that has too many.
- * @param unserved connections in a row over which nothing came, 0 after one that was of use
+ * Decides when to connect again. A fleet loses its broker at one instant, so the first wait is
+ * already spread wide. The waits start again only after a connection that delivered something: a
+ * broker that accepts connections and drops them has too many.
+ * @param unserved connections in a row that delivered nothing; 0 after a useful one
  * @param random uniform in [0, 1)
  * @returns milliseconds in [minMs, min(maxMs, 8 minMs * 2^unserved))
  */
@@ -26,10 +26,11 @@ export function reconnectMs(unserved: number, bounds: BackoffBounds, random: num
 }
 
 /**
- * How many connections count as unserved for the next wait. One or two that ended soon are a broker
- * that restarts; more may be a robot with the same id. Until there are enough to tell, the wait
- * stays short: twins that wait for each other would take the long links between for good ones.
- * @param link.unserved connections in a row over which nothing came
+ * The number of connections that count as unserved for the next wait. One or two that ended soon
+ * mean a broker that restarts; more may mean a robot with the same id. Until there are enough to
+ * decide, the wait stays short: twins that wait for each other would take the long links between
+ * for good ones.
+ * @param link.unserved connections in a row that delivered nothing
  * @param link.endings see `countEndings`
  */
 export function waitsOf({ unserved, endings }: { unserved: number; endings: number }): number {
@@ -49,13 +50,13 @@ export function backoffMs(attempt: number, bounds: BackoffBounds, random: number
 }
 
 /**
- * Connections in a row that the peer ended soon after they were up. A broker ends one when another
- * client comes with its id: two robots with one id would do that to each other many times a minute.
- * From the first one on, only a connection that lasted long begins at zero: the other robot may be
- * the first to find out, and waits longer from then on.
+ * Counts connections in a row that the peer ended soon after they were up. A broker ends one when
+ * another client connects with its id: two robots with one id would do that to each other many
+ * times a minute. From the first one on, only a connection that lasted long resets the count: the
+ * other robot may notice first, and waits longer from then on.
  * @param endings of the connections before
  * @param livedMs how long this one was up
- * @param unserved see `waitsOf`: a twin that hears as little waits as long as this one does
+ * @param unserved see `waitsOf`: a twin that receives as little waits as long as this one does
  */
 export function countEndings(endings: number, livedMs: number, unserved = 0): number {
   const bounds = { minMs: LIMITS.reconnectMsMin, maxMs: LIMITS.reconnectMsMax };

@@ -21,8 +21,8 @@ export function parseBrokerUrls(text: string, what: string): URL[] {
 }
 
 /**
- * The address as it was given, told wrong at the start and not after the first connection fails.
- * Credentials in a URL would show in the list of processes and in messages.
+ * Checks an address at the start and not after the first connection fails. Credentials in a URL
+ * would show in the list of processes and in messages.
  * @throws DroverError USAGE
  */
 export function assertBrokerUrl(text: string): void {

@@ -3,7 +3,9 @@
  * Sans-I/O.
  */
 
-/** Who has to act: `us` a bug of ours, `peer` the other side of a wire, `operator` a person. */
+/**
+ * The party that has to act: `us` for a bug, `peer` the other side of a wire, `operator` a person.
+ */
 export type Fault = 'us' | 'peer' | 'operator';
 /** `now` repeat at once, `later` repeat after a wait, `never` the same input fails again. */
 export type Retry = 'now' | 'later' | 'never';
@@ -30,7 +32,7 @@ export const refused = (fault: Fault, hint: string, retry: Retry = 'never'): Cat
   exit: 3,
   hint,
 });
-/** It ended as far as it can by itself; what is left waits for a person at some robots. */
+/** It ended as far as it can by itself; the rest waits for a person at some robots. */
 export const unfinished = (hint: string): CatalogueEntry => ({
   fault: 'operator',
   retry: 'later',

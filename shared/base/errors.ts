@@ -1,7 +1,4 @@
-/**
- * Errors that are thrown when something is refused or goes wrong; `error-catalogue.ts` has every
- * code. Sans-I/O.
- */
+/** Errors for refusals and failures; `error-catalogue.ts` has every code. Sans-I/O. */
 
 import { CATALOGUE, type ErrorCode, type Exit, type Fault, type Retry } from './error-catalogue.ts';
 
@@ -46,14 +43,14 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(CATALOGUE, text);
 }
 
-/** What travels in reports and JSON output. */
+/** The fields of an error in reports and JSON output. */
 export interface Problem {
   readonly code: ErrorCode;
   readonly message: string;
   readonly hint: string;
 }
 
-/** Error codes of the system about a path (`errno(3)`): the machine wants mending, not Drover. */
+/** Error codes of the system about a path (`errno(3)`): the machine needs repair, not Drover. */
 const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
   ['ENOSPC', 'DISK_FULL'],
   ['EDQUOT', 'DISK_FULL'],
@@ -68,7 +65,7 @@ const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
   ['ENAMETOOLONG', 'FILE_REFUSED'],
 ]);
 
-/** What was refused, also by the system for a path that it names; null for a bug of ours. */
+/** The refusal in an error, also a refusal by the operating system for a path; null for a bug. */
 export function refusalOf(thrown: unknown): DroverError | null {
   if (thrown instanceof DroverError) return thrown;
   if (!(thrown instanceof Error) || !('path' in thrown) || !('code' in thrown)) return null;
@@ -115,7 +112,7 @@ export function nullIfRefused<T>(read: () => T): T | null {
   }
 }
 
-/** What a caller knows of the words that stand in the commands of a hint. */
+/** Values for the placeholders in the commands of a hint. */
 export interface HintWords {
   readonly ID?: string;
   readonly VERSION?: string;
@@ -123,7 +120,7 @@ export interface HintWords {
 
 const OPEN_WORD = /(?<=drover(?:-robot)? (?:rollout [a-z-]+|unblock) )(ID|VERSION)\b/g;
 
-/** A command that a person can copy, where it is known which rollout or version it is about. */
+/** A command that can be copied, when the rollout or version that it is about is known. */
 export const filledHint = (hint: string, known: HintWords): string =>
   hint.replace(OPEN_WORD, (word) => known[word as keyof HintWords] ?? word);
 

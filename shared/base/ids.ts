@@ -51,7 +51,7 @@ export const parseRolloutId = (text: string): RolloutId => parseId('rollout id',
 export const parseComponentName = (text: string): ComponentName =>
   parseId('component name', text) as ComponentName;
 
-/** Hashes in messages for people: twelve digits are enough to tell them apart. */
+/** A hash in a message for people: twelve digits are enough to tell hashes apart. */
 export function shortHash(hash: string): string {
   return hash.slice(0, 12);
 }

@@ -30,7 +30,7 @@ export const LIMITS = {
   manifestBytesMax: 64 * KiB, // a manifest is a page of text; base64 of it must fit an announcement
   announcementBytesMax: 256 * KiB, // one packet on every engine, with room for the envelope
   trustBytesMax: 64 * KiB, // a few dozen keys
-  brokerUrlsMax: 8, // nodes of one cluster that a client is told of
+  brokerUrlsMax: 8, // nodes of one cluster in the list of a client
   trustUpdatesAheadMax: 16, // that came before the one that they follow: many years of rotations
   reportBytesMax: 16 * KiB, // one robot's state, online, event or want message
   seenBytesMax: 256 * KiB, // floors of 32 rollouts under 16 keys: 130 KiB
@@ -38,12 +38,12 @@ export const LIMITS = {
   signaturesMax: 16, // signatures on one envelope or bundle; thresholds are 1 to 3 in practice
   keysPerRoleMax: 16, // keys in one role
   clockStepMsMin: 2 * SECOND, // below it a wall clock is only being disciplined
-  clockStepToldMs: MINUTE, // what moves a soak by so much stands in the history of its rollout
+  clockStepToldMs: MINUTE, // a larger step of the clock is recorded in the history of a rollout
   watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
-  attributedMax: 1_000, // entries with extended attributes that are told of one payload
+  attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text
   logHeldBytesMax: 64 * KiB, // lines of a log that its disk refuses; more are dropped
@@ -54,7 +54,7 @@ export const LIMITS = {
   gateSecondsMax: 30 * 86_400, // seconds a gate may wait for anything: a month
   lateSpreadSecondsDefault: 300, // robots that come after the last wave start within this span
   lateSpreadSecondsMax: 86_400, // and never later than a day
-  usageStintsMax: 4, // versions of one component whose counters a report carries
+  usageStintsMax: 4, // versions of one component whose counters a report contains
   aheadMsMax: DAY, // a document may be so far ahead of a right clock: none is more wrong unnoticed
   clockWitnesses: 3, // fewer robots prove nothing against a broker's clock, unless they are all
   seqReportedAheadMsMax: 23 * 60 * MINUTE, // what a robot reports may take `seq` so far: below a day
@@ -66,24 +66,24 @@ export const LIMITS = {
   archiveNameBytesMax: 255, // one name in a path: NAME_MAX of every Linux file system
   archiveBytesMax: 32 * GiB, // unpacked bytes of one release
   archiveExpansionMax: 200, // unpacked / packed bytes: gzip of real trees stays below 50
-  archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not asked (a file of zeroes)
+  archiveExpansionFloorBytes: 64 * MiB, // below this the ratio is not checked (a file of zeroes)
 
   // Deltas: a patch is applied in pieces, each of which costs a robot dictionary + fresh bytes
   deltaDictionaryBytesMax: 80 * MiB, // what zstd may copy from while it unpacks one piece
   deltaFreshBytesMax: 40 * MiB, // what it unpacks then; with the agent below 256 MiB in all
   deltaSegmentsMax: 1_024, // pieces of one patch: archiveBytesMax of nothing but fresh bytes
   deltaCopiesMax: 65_536, // runs that are copied without zstd
-  deltaCopyBytesMin: 128 * KiB, // a shorter run costs zstd no more than a copy: one block of it
-  deltaPlanBytesMax: 1 * MiB, // what stands before the pieces of a patch
+  deltaCopyBytesMin: 128 * KiB, // zstd packs a shorter run as cheaply as a copy: one block of it
+  deltaPlanBytesMax: 1 * MiB, // the plan at the head of a patch
   deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
-  zstdStderrBytesMax: 4 * KiB, // last words of zstd kept for the report
+  zstdStderrBytesMax: 4 * KiB, // last output of zstd for the report
   zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
   zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
   zstdProbeMsMax: 5 * SECOND, // `zstd --version`
   leftoverMsMin: DAY, // what a build that was killed left is removed then: none takes that long
 
   // Over an air gap
-  siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
+  siteReportBytesMax: 64 * MiB, // 1,000 robots with states of the largest size
   parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
   sealHeaderBytesMax: 64 * KiB, // header of age: some 200 bytes for each site that may read it
   parcelMembersMax: 800, // 32 bundles of 7 files and 16 deltas, announcement and trust: 738
@@ -100,10 +100,10 @@ export const LIMITS = {
   logProofBytesMax: 8 * KiB, // those hashes and 30 signatures; an announcement holds one a rollout
   logPolicyBytesMax: 64 * KiB, // a page for each of 3 * logPolicyNamesMax names
   logPolicyNamesMax: 64, // logs, witnesses and groups, of each: twice what every reader must take
-  logLooksMax: 5, // publications of one checkpoint that others put theirs over, before it is told
+  logLooksMax: 5, // checkpoints of others over one of ours, before it is reported
 
   // Pull engine
-  windowChunksStart: 2, // chunks asked for at once before anything is known of the link
+  windowChunksStart: 2, // chunks requested at once before the link was measured
   windowChunksMax: 8, // enough for 2 MiB in flight at the default size
   windowBytesMax: 2 * MiB, // memory a pull may hold, whatever the chunk size
   filtersPerSubscribeMax: 4, // what every engine takes
@@ -112,30 +112,32 @@ export const LIMITS = {
   pullTimeoutMsMax: 2 * MINUTE, // a 256 KiB chunk at 20 kbit/s takes this long
   pullOvertakenMin: 8, // later chunks that came sooner: brokers answer several questions at a time
   pullAttemptsBeforeWant: 2, // subscriptions without an answer before `want` is published
-  pullAttemptsMax: 12, // then the pull gives up and says which chunk is missing
+  pullAttemptsMax: 12, // then the pull gives up and names the missing chunk
   wantChunksMax: 32, // chunk ids in one want message
   downloadSyncBytes: 16 * MiB, // at most this much is fetched again after a power cut
 
   // Broker
-  connectPacketBytesMax: 32 * KiB, // CONNECT with will and password, before anybody is known
+  // CONNECT with will and password, before the client has logged in
+  connectPacketBytesMax: 32 * KiB,
   packetOverheadBytesMax: 1 * KiB, // topic and header of a chunk packet
   connectionsMax: 1_000_000, // --max-connections: what one machine has file descriptors for at most
   connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
-  connectionsUnsharedMax: 32, // a door of so few keeps none back for clients that are known
+  // a listener with so few reserves none for clients that have logged in
+  connectionsUnsharedMax: 32,
   connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
   httpConnectionsMax: 1_000, // sockets of the HTTP API, beside those of MQTT
   httpRequestMs: 30 * SECOND, // a request that is not whole by then ends with its socket
-  httpCheckMs: 2 * SECOND, // how often that is looked at
+  httpCheckMs: 2 * SECOND, // how often that is checked
   refusalLogMs: MINUTE, // one line a minute about each kind of refusal: strangers cause them
   storeBytesMaxDefault: 20 * GiB, // chunk store of one broker
   controlMessagesMax: 100_000, // retained control messages held in memory
   controlMessageBytesMax: 512 * KiB, // largest retained control message
-  connectTimeoutMs: 10 * SECOND, // a socket that does not say CONNECT is closed
+  connectTimeoutMs: 10 * SECOND, // a socket without a CONNECT is closed
   drainTimeoutMs: 5 * MINUTE, // a reader is closed that takes longer for what it was sent
   sessionsMax: 2_000, // that outlive their connections: a relay for each site, and people's tools
   sessionsPerUserMax: 20, // of those: one credential must not take them all
   sessionKeepMs: 30 * DAY, // a client that was away for so long starts over, as after a reinstall
-  sessionAgeMs: 60 * MINUTE, // between two looks at who is away
+  sessionAgeMs: 60 * MINUTE, // between two counts of absent clients
   clientIdLengthMax: 128, // longer than any of ours, and a key of the database
   queuedPerSessionMax: 10_000, // QoS 1 messages kept for one offline session
   queuedBytesMax: 128 * MiB, // over all sessions, beside the chunks on an appliance's disk
@@ -158,23 +160,24 @@ export const LIMITS = {
   keepUnannouncedMsMin: SECOND, // for tests; an upload and its reading back must fit into it
   keepUnannouncedMsMax: 365 * DAY, // longer than any rollout: use --no-garbage
   garbageEarlyMs: 60 * MINUTE, // what was withdrawn stays so long, also in a full store
-  garbageRoomBytes: 16 * MiB, // made at once, so that not each chunk of an upload asks for its room
-  garbageLookMs: 10 * MINUTE, // between two looks for chunks that nobody needs
-  garbageLooksPerKeep: 8, // so that the last look is at most an eighth of the keep time late
+  garbageRoomBytes: 16 * MiB, // freed at once, so that not each chunk of an upload asks for room
+  garbageLookMs: 10 * MINUTE, // between two garbage collection passes
+  garbageLooksPerKeep: 8, // so that the last pass is at most an eighth of the keep time late
   garbageBatchMax: 20, // chunks removed between two pauses
   garbagePauseMs: 100, // 200 chunks a second at most: 100,000 take eight minutes beside the serving
   garbageMarksMax: 200_000, // chunks that wait to be removed: 80 MB; the rest waits for them
-  engineChunksMax: 200_000, // chunks known to be on an engine of somebody else
+  engineChunksMax: 200_000, // chunks known to be on an external engine
   eventStreamClientsMax: 64, // dashboards on /events
   serialTasksMax: 100_000, // of one SerialQueue: connections and requests bound them far below
   deliverySlots: 1_000, // messages in delivery at once over all clients of the engine
   credentialsMax: 20_000, // users in a credentials file: a fleet twice the connections, and people
-  credentialsLookMs: 1 * SECOND, // how often the file is looked at: who is removed is out that soon
+  // between two checks of the file: a removed user is disconnected that soon
+  credentialsLookMs: 1 * SECOND,
   credentialsBytesMax: 8 * MiB, // that many lines
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
   passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again
-  robotsMax: 100_000, // robots in the registry, known by what they retained
+  robotsMax: 100_000, // robots in the registry, also those known only from retained messages
   requestsMax: 1_000, // package requests that the API can list
   eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
   recentEventsMax: 1_000, // events the API can list
@@ -183,52 +186,55 @@ export const LIMITS = {
   leaseMs: MINUTE, // without a sign of the leader for this long another may claim to lead
   leaseMsMin: 8 * SECOND, // a shorter one would be lost with every pause of a disk
   leaseMsMax: 10 * MINUTE, // a longer one leaves a fleet without a leader for a coffee break
-  leaseSettleMs: 3 * SECOND, // two that claim at once have both heard the last word by then
-  commandWaitMs: 2 * MINUTE, // a new controller leads by then: leaseMs, leaseSettleMs, some looks
+  // two controllers that claim at once have both received the last lease by then
+  leaseSettleMs: 3 * SECOND,
+  commandWaitMs: 2 * MINUTE, // a new controller leads by then: leaseMs, leaseSettleMs, some passes
   commandRetryMs: 1 * SECOND, // between two tries of it
   leaseRestoreMs: 10 * SECOND, // a restored broker takes it that leaders changed so often, ever
   outrunAgainMs: 60 * MINUTE, // a robot that lies may interrupt the lease so often, and no more
-  outrunGatherMs: 20 * SECOND, // robots that refuse an older word have all said so by then
+  outrunGatherMs: 20 * SECOND, // robots that refuse older progress have all reported it by then
   leaseTermMax: 2 ** 28, // a change of leader each second for eight years; see seqsPerTerm
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
-  keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not fit looks at them again
-  reconcileIntervalMs: 2 * SECOND, // between two looks of the controller at the fleet
+  keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
+  reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
   examplesMax: 8, // robots named in a reason
   canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
-  progressLifeMs: DAY, // a robot that has not heard of a rollout for this long joins it no more
+  // a robot without progress of a rollout for this long does not join it any more
+  progressLifeMs: DAY,
   renewBeforeMsMax: 15 * DAY, // before the end of a long life a controller announces again
   renewRetryMs: MINUTE, // between two tries of that
   trustLifeMsMin: DAY, // a shorter trust.json ends before its successor has come to every robot
-  trustNoticeMs: 60 * DAY, // a trust.json that ends within this is told: rotating takes people
-  announcementNoticeMs: 7 * DAY, // the same for an announcement that nobody announces again
-  expirySeekMs: 15 * MINUTE, // between looks for something to tell: robots come after the start
+  // a trust.json that ends within this is reported: a rotation takes people
+  trustNoticeMs: 60 * DAY,
+  announcementNoticeMs: 7 * DAY, // the same for an announcement that no controller renews
+  expirySeekMs: 15 * MINUTE, // between two checks for it: robots report after the start
   expiryTellMs: DAY, // between two lines in the log on it
-  auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not looks
-  endedRunsMax: 256, // rollouts that are over and whose history is kept
+  auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not passes
+  endedRunsMax: 256, // ended rollouts whose history is kept
   notifyMsMax: MINUTE, // a program that calls a person
   countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
   countedTasksMax: 100_000, // tasks that one report of one robot can add
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
-  judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash tell nothing of a version
+  judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash prove nothing about a version
   countedHoursMax: 24, // hours of work that one report can add
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
   apiAnswerBytesMax: 8 * MiB, // a page of history, or rolloutsMax rollouts with their targets
-  watchIntervalMs: 1 * SECOND, // a watcher sees each look of the controller
+  watchIntervalMs: 1 * SECOND, // a watcher shows each pass of the controller
   watchRetryMsMax: 10 * SECOND, // and a broker that is back within this
   reasonsMax: 8, // sentences in one progress
 
-  // An engine that somebody else runs
-  presenceSilenceMs: 3 * MINUTE, // three heartbeats: a robot that is silent so long is gone
-  echoMsMax: 10 * SECOND, // our own word on a topic that we read has come back by then
+  // External engines
+  presenceSilenceMs: 3 * MINUTE,
+  echoMsMax: 10 * SECOND, // our own message on a subscribed topic has come back by then
   wantAnswerMsMin: 5 * SECOND, // one chunk is published again at most this often
   wantAnswersMax: 1_024, // chunks answered within that time: more is not a lack but a flood
-  restoreMsMin: 5 * SECOND, // a control message is put back at most this often
+  restoreMsMin: 5 * SECOND, // a control message is published again at most this often
   eventJournalMax: 10_000, // robot events kept over restarts
   eventRetryMs: 1 * SECOND, // an event that could not be written is tried again after this
-  storeCheckMs: MINUTE, // lost chunks are looked for again after this
+  storeCheckMs: MINUTE, // lost chunks are checked again after this
   storeCheckPatienceMs: 10 * SECOND, // an engine that serves a fleet may take this long for a chunk
   storeCheckBytesPerSecond: 16 * MiB, // a check leaves room on the link for robots
 
@@ -238,13 +244,13 @@ export const LIMITS = {
   upstreamEventBytesMax: 64 * MiB, // bytes of them: a quarter of what the disk keeps for databases
   upstreamWindow: 32, // reports on the way up at once: 50 a second over a satellite
   upstreamStateMsMin: 10 * SECOND, // progress and counters of one robot go up this often
-  upstreamTickMs: 1 * SECOND, // how often it is looked whether something is due
+  upstreamTickMs: 1 * SECOND, // between two checks whether something is due
   upstreamHoldMs: MINUTE, // what the upstream does not allow is tried again after this
   relayWantsMax: 2, // wants for a chunk that the upstream lacks, before others go first
   relayAwayMsMax: 366 * DAY, // no report waits longer at a relay: an older one has a wrong clock
-  relayProblemCharsMax: 1_000, // characters of a problem that a relay tells the broker above
-  relayRetryMs: MINUTE, // and it is asked for again after this
-  relayFloorsMax: 10_000, // rollouts whose highest seq of progress is remembered
+  relayProblemCharsMax: 1_000, // characters of a problem that a relay reports upstream
+  relayRetryMs: MINUTE, // and it is requested again after this
+  relayFloorsMax: 10_000, // rollouts whose highest progress seq is stored
 
   // Robot
   bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
@@ -252,15 +258,15 @@ export const LIMITS = {
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
   healthIntervalMs: 1 * SECOND, // between two health probes
-  healthSuccessesMin: 3, // in a row: an application that comes and goes is not healthy
+  healthSuccessesMin: 3, // in a row: an application that alternates is not healthy
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
-  hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
+  hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
-  windowLookMs: MINUTE, // a closed window is looked at again this often: the clock may be put right
+  windowLookMs: MINUTE, // between two checks of a closed window: the clock may be corrected
   stuckRetryMsMin: 5 * MINUTE, // a failed rollback is tried again after this: disks come back
-  stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, for as long as nobody comes
+  stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, until a person comes
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
   retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
@@ -268,13 +274,13 @@ export const LIMITS = {
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
   blockedBundlesMax: 64, // bundles remembered as failed
   ranPayloadsMax: 64, // releases remembered that ran here: a robot may go down to those
-  eventEpochsMax: 8, // starts of one agent whose events are still told from copies
+  eventEpochsMax: 8, // starts of one agent whose events are still recognised as repeated
   twinReturnsMin: 2, // one return may be a message that was delivered late
   twinNamesMax: 4, // agents that take turns under one id
   twinWindowMs: 60 * MINUTE, // returns further apart are no sign; an alarm ends after this
   outboxEventsMax: 256, // unsent events kept through an outage
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
-  healthWatchMs: MINUTE, // between two looks at the health of a confirmed version
+  healthWatchMs: MINUTE, // between two health checks of a confirmed version
   reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
   quietHeartbeats: 10, // of so many heartbeats a robot that no rollout watches sends one
   watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
@@ -287,33 +293,34 @@ export const LIMITS = {
   lookTopicsMax: 32, // filters of one such look at once: NATS grants one client 63
   trialAnswerMs: 8 * SECOND, // an engine that is tried out has this time for one thing
   trialQuietMs: SECOND / 2, // what has not come by then after a later message does not come
-  trialLookMs: 10, // how often it is looked whether it has come
-  progressAnswerMs: 1 * SECOND, // so long after SUBACK an engine may bring what it retains
+  trialLookMs: 10, // between two checks whether it has arrived
+  // an engine sends its retained messages within this time after SUBACK
+  progressAnswerMs: 1 * SECOND,
   ordersPerSecondMax: 10, // each costs a robot milliseconds of signatures; more than that waits
   ordersBurstMax: 160, // announcement, progress of twice rolloutsMax, a long chain of trust
   refusalToldAgainMs: 10 * MINUTE, // one kind of refused order: an event on the robot's flash each
   retrySoonMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
-  socketRetryMsMax: MINUTE, // a disk that was mended is noticed by then
+  socketRetryMsMax: MINUTE, // a repaired disk is noticed by then
   rootNameBytesMax: 256, // state/component: the name of one component and a newline
-  claimLookMs: 20, // staging/ of a root that was unmounted takes no change that begins later
+  claimLookMs: 20, // staging/ of an unmounted root takes no change that begins later
   fileLockLookMs: 20, // a command changes a small file in less
   fileLockWaitMs: 30 * SECOND, // a thousand of them in line, some at a time
   fileLockLeftOverMs: MINUTE, // a lock so old is of a command that was killed
-  flockMs: 10_000, // one question to the kernel; a disk that hangs is told
+  flockMs: 10_000, // one flock call; a disk that hangs is reported
   reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents
   diskSpareBytes: 32 * MiB, // left free beside what an update needs
   localRequestBytesMax: 16 * KiB, // body of a local API call
   localConnectionsMax: 32, // applications on the local socket at once
   localHeaderBytesMax: 8 * KiB, // head of a local API call
   localRequestMs: 5 * SECOND, // a local call that is not whole by then is ended
-  localLookMs: 2 * SECOND, // and so long for a look at the slots: a disk may hang
+  localLookMs: 2 * SECOND, // and so long for reading the slots: a disk may hang
   localReadMs: 5 * SECOND, // a local call waits so long for roots that are being read at a start
   localAnswerMs: 10 * SECOND, // a caller gives up on the agent after this
   localResponseBytesMax: 1 * MiB, // answer of the local API: 16 components with their problems
   socketPathBytesMax: 107, // sun_path of Linux without its final NUL
   telemetryDeltaMax: 1_000_000_000, // one report of a counter: sums stay exact integers for ever
-  hookDrainMs: 200, // last words of a hook that ended may come this late
+  hookDrainMs: 200, // the last output of a hook may come this late after its end
   closeWaitMs: 30 * SECOND, // a write that runs when the agent stops; systemd kills after 90
   hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked
@@ -323,29 +330,30 @@ export const LIMITS = {
   adoptBytesMin: 1 * MiB, // the same in bytes, with what a file system keeps for itself
   linksFollowedMax: 40, // symbolic links to one end, as the kernel has it
   releaseNamesMax: 1_000, // names in releases/ that are compared with where a slot leads
-  sealLooksMax: 32, // entries of a seal that are looked at side by side
+  sealLooksMax: 32, // entries of a seal that are checked in parallel
   sealLineBytesMax: 64 * KiB, // a path and a link target of 4 KiB each, escaped six times over
   confirmedMarkBytesMax: 4 * KiB, // a version of 64 characters and a hash: more is none of ours
   stagedHashMs: 20 * SECOND, // hashing of what waited to be swapped in; sizes and modes after that
-  readyHoldsMs: 2 * SECOND, // a robot that said that it is ready is asked again after longer
+  readyHoldsMs: 2 * SECOND, // a robot that reported ready is asked again after a longer time
   recoverHashMs: 20 * SECOND, // hashing at a boot after a power cut: with sizes alone after that
   adoptSealHashMs: 10 * SECOND, // hashing of what is adopted: a boot waits for it; sizes after that
   adoptSealMs: 20 * SECOND, // an adopted tree that takes longer to walk through gets no seal
-  unlinkedMax: 32, // releases that a state names when the links to them are gone: kept and told
+  unlinkedMax: 32, // releases in the state after their links were lost: kept and reported
   damagesMax: 8, // files remembered that differed from what was installed
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
 
   // The agent's own weight
-  agentIdleRssBytesMax: 72 * MiB, // bare Node 20 takes 43 MiB of it, shared with nobody but Node
+  // bare Node 20 takes 43 MiB of it, shared only with other Node processes
+  agentIdleRssBytesMax: 72 * MiB,
   agentIdleBytesPerHourMax: 12 * KiB, // MQTT both ways: 8 MiB a month on a SIM card
   agentWatchedBytesPerHourMax: 96 * KiB, // the same while a rollout wants its counters: hours, days
-  deltaFailuresMax: 8, // bundles remembered whose delta was of no use
+  deltaFailuresMax: 8, // bundles remembered because their delta did not apply
   patchStartsMax: 3, // starts of the agent in mid-patch before it takes the full payload
   recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
 
   // Log lines
   seldomKeysMax: 1_000, // kinds of a line that are held back one by one
-  readErrorLogMs: MINUTE, // a disk that fails is asked by every robot: one line a minute
+  readErrorLogMs: MINUTE, // every robot asks a disk that fails: one line a minute
 
   // Memory
   wholeChunksMax: 20_000, // chunks known to be whole since the start: 3 MiB, and 5 GiB of store
@@ -361,9 +369,10 @@ export const LIMITS = {
   endedLateMs: 10 * MINUTE, // twins that wait a minute each still end each other before this
   keepaliveSMax: 3600, // longer than any NAT keeps a link
   keepaliveS: 30, // a dead link is noticed after 45 s
-  certificateLookMs: 5 * SECOND, // a renewed certificate is taken up within this
+  certificateLookMs: 5 * SECOND, // a renewed certificate is loaded within this
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
-  connectAttemptsMax: 4, // and at once after so many refused connections: a wrong port is told soon
+  // and after so many refused connections at once: a wrong port is reported soon
+  connectAttemptsMax: 4,
   uploadWindow: 8, // unacknowledged chunks of a publisher
   uploadAckMsMax: 2 * MINUTE, // a chunk without PUBACK for this long ends the upload
   keyCommandMsMax: 2 * MINUTE, // a person may have to type a passphrase or touch a token
@@ -374,12 +383,12 @@ export const LIMITS = {
   readBackAbsentMax: 8, // chunks found missing one by one before all unseen ones are sent again
   readBackPatienceMsMin: 3 * SECOND, // silence before a stored chunk counts as missing
   readBackPatienceMsUnknown: 5 * SECOND, // the same when no upload has shown how fast the link is
-  readBackCheckMs: 500, // how often silence is looked for
+  readBackCheckMs: 500, // between two checks for silence
   quietMs: 400, // retained messages have all come when none came for this long
   retainedWaitMsMax: 10 * SECOND, // a listing of retained messages ends here, quiet or not
-  readAnnouncementLooksMin: 3, // looks for it at the least, however long each took
+  readAnnouncementLooksMin: 3, // attempts to read it at the least, however long each took
   readAnnouncementMsMax: 5 * SECOND, // a stored announcement is readable after this
-  uploadAttemptsMax: 5, // reconnects of one upload before it says how to go on
+  uploadAttemptsMax: 5, // reconnects of one upload before it ends with a hint how to continue
 } as const;
 
 function assertRelation(holds: boolean, sentence: string): void {

@@ -1,7 +1,6 @@
 /**
- * The doors between decisions and the world, as interfaces only. Each has a real adapter under an
- * `io/` folder, and tests may stand a memory one in its place.
- * Sans-I/O.
+ * The ports between decisions and the outside world, as interfaces only. Each has a real adapter
+ * under an `io/` folder, and tests may use one in memory. Sans-I/O.
  */
 
 import type { DroverError } from './errors.ts';
@@ -20,8 +19,8 @@ export interface SendOptions {
 }
 
 /**
- * One MQTT link that comes and goes. It reconnects by itself and forgets: subscriptions and unsent
- * messages belong to the caller, who repeats them from `onUp`.
+ * An MQTT link that reconnects by itself and keeps no state: the caller repeats subscriptions and
+ * unsent messages from `onUp`.
  */
 export interface Wire {
   readonly isUp: boolean;
@@ -32,8 +31,11 @@ export interface Wire {
   readonly bodyAtMs?: MonoMs;
   /** Connections in a row that the broker ended soon after they were up; see `countEndings`. */
   readonly endings?: number;
-  /** Resolves at PUBACK (QoS 1) or when written (QoS 0); rejects BROKER_UNREACHABLE when the link
-   * is or goes down, or with the code of a refusal of the broker. Never queues across links. */
+  /**
+   * Resolves at PUBACK (QoS 1) or when written (QoS 0). Rejects with BROKER_UNREACHABLE when the
+   * link is or goes down, or with the code of the broker's refusal. A message is never queued for
+   * another link.
+   */
   send(topic: string, payload: Uint8Array, options: SendOptions): Promise<void>;
   /** Resolves at SUBACK; rejects ACCESS_DENIED when the broker refuses a filter. */
   subscribe(filters: readonly string[], qos: 0 | 1): Promise<void>;
@@ -42,15 +44,20 @@ export interface Wire {
 }
 
 export interface WireHandlers {
-  /** Awaited before the next message is read, and before it is acknowledged: this is the
+  /**
+   * Awaited before the next message is read, and before this one is acknowledged: that is the
    * backpressure of a pull. `payload` is a view that is only valid until the promise settles.
-   * `isRetained`: it was kept for who subscribes, so it says nothing about this moment. */
+   * `isRetained`: the message was stored for subscribers, so it proves nothing about this moment.
+   */
   onMessage(topic: string, payload: Uint8Array, isRetained: boolean): void | Promise<void>;
   onUp?(): void;
   onDown?(reason: string): void;
 }
 
-/** Chunks at their content address. A ladder: a parameter's type says how much power it needs. */
+/**
+ * Chunks at their content address. Each interface adds rights: a parameter's type says which rights
+ * it needs.
+ */
 export interface ChunkStore {
   has(hash: Sha256Hex): Promise<boolean>;
   /** Verified bytes, or null when the chunk is absent or was found damaged (and removed). */
@@ -67,8 +74,8 @@ export interface WritableChunkStore extends ChunkStore {
 
 export interface PrunableChunkStore extends WritableChunkStore {
   /**
-   * @param mayRemove asked right before it goes; false leaves it
-   * @returns the bytes that are free now, 0 when nothing was removed
+   * @param mayRemove called right before the removal; false keeps the chunk
+   * @returns bytes that were freed, 0 when nothing was removed
    */
   remove(hash: Sha256Hex, mayRemove?: () => boolean): Promise<number>;
   /** All that is there, in groups of a bounded size; what comes meanwhile may be missing. */
@@ -77,7 +84,7 @@ export interface PrunableChunkStore extends WritableChunkStore {
   readonly chunksStored: number;
 }
 
-/** What unpacks one frame of a delta. Only bytes are taken from it, and they are hashed. */
+/** A program that unpacks one frame of a delta. Its output is only bytes, and these are hashed. */
 export interface PatchProgram {
   /**
    * @param run.dictionary path of a file, null for none

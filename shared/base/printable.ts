@@ -16,6 +16,6 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
   return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
-/** One word of a command, as a shell reads it. */
+/** Quotes one word of a command for a shell. */
 export const shellWord = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,8 +1,7 @@
 /**
- * Secrets that were typed where a path or a public word is wanted: `--key "$(cat …)"` is a slip that
- * everybody makes once. A message that repeats the word puts it into logs of build servers, so what
- * leaves a program says what the word looks like and where it belongs, and never the word.
- * Sans-I/O.
+ * Keeps secrets out of messages. `--key "$(cat …)"` puts a secret where a path is wanted, a mistake
+ * that is easily made, and a message that repeats the word puts it into logs of build servers. So a
+ * message says what the word looks like and where it belongs, and never shows it. Sans-I/O.
  */
 
 import type { Problem } from './errors.ts';
@@ -36,7 +35,7 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-/** Fewer characters of a secret than these help nobody to guess it. */
+/** Fewer characters of a secret do not help to guess it. */
 const PIECE_CHARS_MIN = 8;
 
 const kindOf = (word: string): Kind | null =>
@@ -49,8 +48,8 @@ const valuesIn = (word: string): string[] => {
 };
 
 /**
- * A failure as it may be shown, given the words of the command line.
- * @returns the same problem when no secret is in it
+ * A failure that is safe to show, given the words of the command line.
+ * @returns the same problem when it contains no secret
  */
 export function withoutSecrets(problem: Problem, words: readonly string[]): Problem {
   let { message, hint } = problem;
@@ -66,7 +65,7 @@ export function withoutSecrets(problem: Problem, words: readonly string[]): Prob
   return { ...problem, message, hint };
 }
 
-/** A message may have cut the word short, or written its line ends in another way. */
+/** A message may have shortened the word, or written its line ends in another way. */
 function hidden(text: string, word: string, instead: string): string {
   let left = text;
   const pieces = [word, ...word.split(/\s+/)].filter((one) => one.length >= PIECE_CHARS_MIN);

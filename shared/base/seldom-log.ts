@@ -1,6 +1,6 @@
 /**
- * Log lines whose cause may come back many times a second: one line a period for each key, with the
- * number of those that were left out. A flood of causes must not become a flood of the log.
+ * Limits log lines whose cause may occur many times a second: one line a period for each key, with
+ * the number of those that were left out. A flood of causes must not become a flood of the log.
  * Sans-I/O.
  */
 

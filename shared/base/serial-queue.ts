@@ -1,7 +1,6 @@
 /**
- * Runs tasks one after the other, in the order in which they were asked for. A task that fails does
- * not stop the next one; its caller has the failure.
- * Sans-I/O.
+ * Runs tasks one after another, in the order of the calls. A task that fails does not stop the next
+ * one; its caller gets the failure. Sans-I/O.
  */
 
 import { LIMITS } from './limits.ts';
@@ -37,7 +36,7 @@ export class SerialQueue {
     return await mine;
   }
 
-  /** Resolves when all that was asked for before this call has ended; never rejects. */
+  /** Resolves when every task from before this call has ended; never rejects. */
   async idle(): Promise<void> {
     await this.#last;
   }

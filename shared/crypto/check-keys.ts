@@ -27,8 +27,8 @@ export function assertKeysSatisfy(
 }
 
 /**
- * For who signs beside others: the threshold is not asked for.
- * @returns how many different keys there are
+ * For a signer among several: the threshold is not checked.
+ * @returns the number of distinct keys
  * @throws DroverError ENVELOPE_KEY_UNKNOWN
  */
 export function assertKeysOfRole(

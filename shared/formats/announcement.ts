@@ -1,7 +1,6 @@
 /**
- * The announcement: the one signed list of active rollouts, on `fleet/updates`. A rollout key says
- * here who gets what and when; what may run at all was said by a release key inside each rollout.
- * Sans-I/O.
+ * The announcement: the one signed list of active rollouts, on `fleet/updates`. A rollout key signs
+ * who gets which bundle and when; a release key has signed each bundle in it. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -153,7 +152,7 @@ export async function signAnnouncement(
   return await signEnvelope(PAYLOAD_TYPES.announcement, payload, signers);
 }
 
-/** Signatures, shape and fleet; freshness is asked separately because it needs a memory. */
+/** Verifies signatures, shape and fleet. Freshness is a separate check because it needs state. */
 export function openAnnouncement(bytes: Uint8Array, trust: TrustRoot): Announcement {
   const announcement = parseDocument(KIND, openAnnouncementPayload(bytes, trust));
   assertFleet(announcement, trust);
@@ -167,13 +166,13 @@ export function assertFleet({ seq, fleet }: Announcement, trust: Pick<TrustRoot,
   throw new DroverError('FLEET_WRONG', `accept announcement ${seq}: other fleet (${numbers})`);
 }
 
-/** The verified payload bytes as they were signed, for whoever has to carry rollouts over unread. */
+/** The verified payload bytes as they were signed, for a caller that copies rollouts unchanged. */
 export function openAnnouncementPayload(bytes: Uint8Array, trust: TrustRoot): Uint8Array {
   return openEnvelope(bytes, PAYLOAD_TYPES.announcement, trust.roles.rollout);
 }
 
 /**
- * What an announcement claims, its signatures NOT checked: for showing, never for acting.
+ * The content of an announcement whose signatures are NOT checked: for showing, never for acting.
  * @throws DroverError of the document or ENVELOPE_MALFORMED kind
  */
 export function peekAnnouncement(bytes: Uint8Array): Announcement {

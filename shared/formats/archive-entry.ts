@@ -1,10 +1,8 @@
 /**
- * The policy for one entry of an application archive: what it may become on disk. Robots ask it for
- * every entry of a payload, although the payload's signature was good by then: a stolen release key
- * must not turn into files outside the release, and neither must a careless build machine.
- *
- * One entry is judged by itself here; what earlier entries made is ArchiveTree's concern.
- * Sans-I/O.
+ * The policy for one entry of an application archive: what it may become on disk. Robots apply it
+ * to every entry of a payload, although its signature was verified: neither a stolen release key
+ * nor a careless build machine may create files outside of the release. Each entry is judged by
+ * itself here; ArchiveTree checks it against earlier entries. Sans-I/O.
  */
 
 import { utf8 } from '../crypto/bytes.ts';
@@ -24,7 +22,7 @@ export interface ArchiveEntry {
   readonly timeS?: number;
 }
 
-/** What the archive has grown to: inodes and unpacked bytes. */
+/** The size of the archive so far: inodes and unpacked bytes. */
 export interface ArchiveSoFar {
   readonly entries: number;
   readonly bytes: number;
@@ -59,8 +57,8 @@ function tooLarge(what: string, why: string): DroverError {
 }
 
 /**
- * The bound on what an archive may unpack to, asked of files before they are read and of the tar
- * stream itself, since headers and padding can be blown up as well.
+ * The bound on the unpacked size, checked for files before they are read and for the tar stream
+ * itself, since headers and padding can be inflated as well.
  * @throws DroverError ARCHIVE_TOO_LARGE
  */
 export function assertUnpackedWithin(bytes: number, packedBytes: number, what: string): void {

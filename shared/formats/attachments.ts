@@ -1,7 +1,7 @@
 /**
- * Attachments of a bundle: documents that say what is in it (a bill of materials) and how it was
- * made (provenance). A release key signs their hashes with the manifest. Robots do not read them,
- * so a broken one stops no update; people and scanners do. Sans-I/O.
+ * Attachments of a bundle: documents about its content (a bill of materials) and its origin
+ * (provenance). A release key signs their hashes with the manifest. Robots do not read them, so a
+ * broken one stops no update; people and scanners do. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -12,7 +12,7 @@ import { idSchema, sha256Schema, sizeSchema } from './schema.ts';
 export const ATTACHMENT_KINDS = ['sbom', 'provenance'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 
-/** As a manifest names it. A kind that this program does not know is carried and not shown. */
+/** An attachment in a manifest. A kind that this program does not know is carried and not shown. */
 export const attachmentSchema = z.object({
   kind: idSchema,
   media_type: z.string().regex(/^[a-z0-9.+/-]{1,100}$/, 'want a media type'),
@@ -62,7 +62,7 @@ function parse(kind: AttachmentKind, bytes: Uint8Array): Json {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
-    throw invalid(kind, 'it is not JSON'); // what V8 says of it names no place in a large file
+    throw invalid(kind, 'it is not JSON'); // V8's message names no place in a large file
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
   throw invalid(kind, 'it is not a JSON object');

@@ -1,8 +1,8 @@
 /**
- * Lists the chunks that a bundle is made of, as its announcement says: the index of each artifact
- * and all that the index names. Whoever checks, carries or removes chunks asks here, so that a new
- * kind of artifact is known to all of them at once. It must never leave one out: what is not named
- * here is garbage to a broker. Sans-I/O.
+ * Lists the chunks of an announced bundle: the index of each artifact and all chunks in the index.
+ * Every program that checks, carries or removes chunks uses this list, so that a new kind of
+ * artifact is known to all of them at once. It must never leave a chunk out: a broker removes what
+ * is not listed. Sans-I/O.
  */
 
 import type { Artifact, StoredFile } from './announcement.ts';
@@ -14,19 +14,21 @@ import { shortHash, type Sha256Hex } from '../base/ids.ts';
 export interface ChunkedBundle {
   readonly id: string;
   readonly artifacts: readonly Artifact[];
-  /** Kept like artifacts where they are; that one is lost stops nobody. */
+  /** Stored like artifacts; the loss of one stops no robot. */
   readonly attachments: readonly StoredFile[];
 }
 
 /** The bytes at a content address; null when they are not there. */
 export type ChunkReader = (hash: Sha256Hex) => Promise<Uint8Array | null>;
 
-/** Of what robots pull. The indexes are chunks themselves. */
+/** Indexes of the artifacts that robots pull. The indexes are chunks themselves. */
 export function indexesOf({ artifacts }: ChunkedBundle): Set<Sha256Hex> {
   return new Set(artifacts.map((one) => one.chunk_index));
 }
 
-/** What one index names, for every artifact that has it. @throws DroverError CHUNK_INDEX_INVALID */
+/**
+ * The chunks in one index, for every artifact that has it. @throws DroverError CHUNK_INDEX_INVALID
+ */
 export function chunksOfIndex(
   { artifacts, attachments }: ChunkedBundle,
   index: Sha256Hex,
@@ -37,9 +39,9 @@ export function chunksOfIndex(
 }
 
 /**
- * All of it, or nothing: half of the truth would cost the other half. An attachment whose index is
- * not there has nothing that could be lost: a broker of 0.1 may have removed it.
- * @throws DroverError CHUNKS_LOST when an index is not there, CHUNK_INDEX_INVALID
+ * Returns all chunks or fails: a partial list would cost the others. An attachment whose index is
+ * missing has nothing left to lose: a broker of 0.1 may have removed it.
+ * @throws DroverError CHUNKS_LOST when an index is missing, CHUNK_INDEX_INVALID
  */
 export async function allChunksOf(
   bundles: readonly ChunkedBundle[],

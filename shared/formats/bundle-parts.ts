@@ -1,6 +1,6 @@
 /**
- * The parts of a bundle: their names and how large each may be. One rule for a folder, a `.drover`
- * file and a stick that somebody found. Sans-I/O.
+ * The parts of a bundle: their names and largest sizes. One rule for a folder, a `.drover` file and
+ * a stick. Sans-I/O.
  */
 
 import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';

@@ -40,10 +40,10 @@ export async function signBundle(
 }
 
 /**
- * The manifest is read (strictly) for the hash it declares; nothing else of it is used, and nothing
- * is handed out, before enough signatures hold. [P-3.5]
- * @param payloadSha256 hash of the payload as received; left out when nothing was received yet,
- *   and then the hash that the manifest declares stands in for it
+ * The manifest is parsed (strictly) for the hash that it declares; nothing else of it is used, and
+ * nothing is returned, before enough signatures hold. [P-3.5]
+ * @param payloadSha256 hash of the received payload; without it the hash that the manifest declares
+ *   is used
  * @throws DroverError SIGNATURE_MALFORMED, BUNDLE_SIGNATURE_BAD, BUNDLE_KEY_UNKNOWN,
  *   BUNDLE_SIGNATURES_TOO_FEW, MANIFEST_INVALID, JSON_INVALID, PAYLOAD_HASH_MISMATCH
  */
@@ -76,7 +76,7 @@ export function verifyBundle(input: {
 }
 
 /**
- * Of a rollout as it is announced, before anything of its payload is there. [P-3.6]
+ * Verifies an announced rollout, before any byte of its payload is received. [P-3.6]
  * @throws as verifyBundle
  */
 export function verifyRollout(

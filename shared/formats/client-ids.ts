@@ -1,7 +1,7 @@
 /**
- * MQTT client ids of our programs. A broker with credentials can tell from an id alone whose it
- * is, also before its first connection: an id that anybody could take is one with which anybody
- * could keep its owner out. Sans-I/O.
+ * MQTT client ids of our programs. A broker with credentials can derive the owner from an id alone,
+ * even before its first connection: with an id that anybody could take, anybody could keep its
+ * owner out. Sans-I/O.
  */
 
 import type { RobotId } from '../base/ids.ts';
@@ -12,10 +12,10 @@ import { sha256Hex } from '../crypto/hash.ts';
 const ROBOT_CLIENT_PREFIX = 'robot-';
 /** Also of the name that a relay gives itself when its site has none. */
 export const RELAY_CLIENT_PREFIX = 'relay-';
-/** Of `drover-broker --engine`. What follows is made by chance, once for each data folder. */
+/** Prefix of `drover-broker --engine`. The rest is random, drawn once for each data folder. */
 export const BROKER_CLIENT_PREFIX = 'drover-broker-';
 
-/** What our programs append when they make several connections. */
+/** Suffixes of our programs that open several connections. */
 const PARTS = ['chunks', 'control', 'events', 'trial', 'trial-away'] as const;
 /** A name that is longer is hashed, so that the id of its chunks fits a topic level as well. */
 const RELAY_ID_MAX = LIMITS.idLengthMax - '-chunks'.length;
@@ -30,7 +30,7 @@ export function robotClientId(robot: RobotId): string {
 }
 
 /**
- * It carries the user that the relay logs in as. Without one the broker above knows no users, and
+ * Contains the user that the relay logs in as. Without one the upstream broker has no users, and
  * the name alone has to do.
  */
 export function relayClientId(name: string, username: string | undefined): string {
@@ -46,10 +46,10 @@ export type ClientIdClaim =
   | { readonly kind: 'robot'; isOf(robot: RobotId | null): boolean }
   | { readonly kind: 'relay'; isOf(username: string): boolean }
   | { readonly kind: 'broker' }
-  /** Whoever has one of these for a user name; nobody else may have it. */
+  /** Belongs to the user with one of these names, and to no other. */
   | { readonly kind: 'names'; readonly names: readonly string[] };
 
-/** Whose an id is, as it says itself. */
+/** The owner of an id, by its form. */
 export function claimOf(clientId: string): ClientIdClaim {
   if (clientId.startsWith(ROBOT_CLIENT_PREFIX)) {
     return { kind: 'robot', isOf: (robot) => robot !== null && clientId === robotClientId(robot) };
@@ -63,9 +63,9 @@ export function claimOf(clientId: string): ClientIdClaim {
 }
 
 /**
- * The ids whose kept sessions decide who may have this one: a part of a program belongs to the user
- * of that program. Never the other way round, or a part that nobody has yet would keep its program
- * out; only a broker has no connection of its bare name.
+ * The ids whose stored sessions decide who may have this one: a part of a program belongs to the
+ * user of that program. Never the other way round, or an unused part would keep its program out;
+ * only a broker has no connection of its bare name.
  */
 export function decidersOf(clientId: string): string[] {
   if (clientId.startsWith(ROBOT_CLIENT_PREFIX)) return [clientId]; // also of a robot `x-chunks`

@@ -105,7 +105,7 @@ export async function coSignEnvelope(
   }
   const made = { payloadType, payload: bytesToBase64(payload), signatures: written };
   const signed = utf8(JSON.stringify(made));
-  parseDocument(KIND, signed); // not more signatures than anybody would read
+  parseDocument(KIND, signed); // not more signatures than a reader would accept
   return signed;
 }
 
@@ -177,7 +177,7 @@ function thresholdMissed(
   );
 }
 
-/** The payload of an envelope whose signatures nobody has checked. */
+/** The payload of an envelope whose signatures are NOT checked. */
 export function peekEnvelope(bytes: Uint8Array): Uint8Array {
   return parseDocument(KIND, bytes).payload;
 }

@@ -1,8 +1,7 @@
 /**
- * The lease on `fleet/controller`: which controller leads the rollouts of a fleet. Signed by the
- * rollout role, since whoever leads needs that key anyway. It carries no expiry: the clocks of two
- * sites differ, so each reader measures for itself how long it has heard nothing new.
- * Sans-I/O.
+ * The lease on `fleet/controller`: which controller leads the rollouts of a fleet. The rollout role
+ * signs it, since a leader needs that key anyway. It has no expiry: the clocks of two sites differ,
+ * so each reader measures for how long nothing new has arrived. Sans-I/O.
  */
 
 import { z } from 'zod';

@@ -46,12 +46,12 @@ const transferSchema = z.object({
   chunks_fetched: sizeSchema.default(0),
 });
 
-/** Rollouts of which no word is obeyed, because their progress is refused. [P-8.2] */
+/** Rollouts that take no orders, because their progress is refused. [P-8.2] */
 const refusedProgressSchema = z
   .array(z.object({ rollout: idSchema, code: codeSchema, seq: sizeSchema.optional() }))
   .max(LIMITS.rolloutsMax);
 
-/** How the last update of a component ended; kept over restarts. [P-8.7] */
+/** The end of the last update of a component; kept over restarts. [P-8.7] */
 const lastUpdateSchema = z.object({
   rollout: idSchema,
   version: versionSchema,
@@ -79,7 +79,7 @@ const usageSchema = z.object({
   /** Rises by one with each change of version on this robot. */
   stint: sizeSchema,
   version: versionSchema.nullable(),
-  /** The rollout that brought it; null for what was there before. */
+  /** The rollout that installed it; null for a release from before. */
   rollout: idSchema.nullish(),
   /** Seconds that the agent has watched it. */
   run_s: z.number().min(0),
@@ -96,13 +96,13 @@ const componentSchema = z.object({
   name: idSchema,
   version: versionSchema.nullable(),
   previous_version: versionSchema.nullish(),
-  /** Of the release that runs; absent where it is not known (an older agent, an adopted release). */
+  /** Of the active release; absent when unknown (an older agent, an adopted release). */
   payload_sha256: sha256Schema.nullish(),
   phase: phaseSchema,
   rollout: idSchema.nullish(),
   target_version: versionSchema.nullish(),
   transfer: transferSchema.nullish(),
-  /** Of the update in progress: the version it is patched from, or why a delta was given up. */
+  /** Of the current update: the version it is patched from, or why a delta was given up. */
   delta: z.object({ from: versionSchema.nullish(), failed: codeSchema.nullish() }).nullish(),
   waiting_for: textSchema.nullish(),
   wake_at: instantSchema.nullish(),
@@ -123,15 +123,15 @@ const stateSchema = z.object({
   arch: z.string().max(64).default(''),
   model: z.string().max(64).default(''),
   tags: tagsSchema.default([]),
-  /** What this robot can do beyond what every robot can: `zstd-patch` for taking deltas. */
+  /** Optional abilities of this robot: `zstd-patch` for taking deltas. */
   caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
-  /** Of the trust root in force; absent from robots that do not say it. */
+  /** Of the current trust root; absent from robots that do not report it. */
   trust_version: sizeSchema.optional(),
   /** When that root ends; only while the robot finds this close, or over. */
   trust_expires_at: instantSchema.optional(),
   /** The highest `seq` of announcements that it accepted under that root and its clock. */
   announcement_seq: sizeSchema.optional(),
-  /** Announced rollouts whose progress it refuses, so that it obeys no word about them. */
+  /** Announced rollouts whose progress the robot refuses, so that it takes no orders about them. */
   progress_refused: refusedProgressSchema.optional(),
   components: z.array(componentSchema).min(1).max(16),
   metrics: z.record(z.string().max(64), z.number()).default({}),
@@ -164,16 +164,13 @@ const eventSchema = z.object({
   problem: problemSchema.nullish(),
 });
 
-/**
- * `via`: the relay that speaks for this robot, and without which nobody knows of it.
- * [P-8.1] [P-8.9]
- */
+/** `via`: the relay that carries this robot. [P-8.1] [P-8.9] */
 const onlineSchema = z.object({
   online: z.boolean(),
   via: idSchema.nullish(),
-  /** Of a relay: what it does not hand on to its robots. */
+  /** Of a relay: progress that it does not forward to its robots. */
   progress_refused: refusedProgressSchema.optional(),
-  /** Of a relay: why its robots do not get what is announced. Absent while nothing is wrong. */
+  /** Of a relay: why its robots do not get what is announced. Absent while they do. */
   problem: relayProblemSchema.optional(),
 });
 
@@ -199,7 +196,7 @@ export type ReportedUpdate = NonNullable<ComponentState['last_update']>;
 export type UsageReport = ComponentState['usage'][number];
 export type RobotEvent = z.output<typeof eventSchema>;
 export type OnlineMessage = z.output<typeof onlineSchema>;
-/** A problem as the sender named it: its code may be one that this program does not know. */
+/** A problem as the sender named it: this program may not know its code. */
 export type RelayProblem = z.output<typeof relayProblemSchema>;
 export type RefusedProgressFields = z.input<typeof refusedProgressSchema>;
 export type WantMessage = z.output<typeof wantSchema>;
@@ -230,7 +227,7 @@ export function encodeMessage(
   return new TextEncoder().encode(JSON.stringify(message));
 }
 
-/** What the broker answers on `fleet/refusals/<client>` when MQTT 3.1.1 has no word for it. */
+/** The broker's answer on `fleet/refusals/<client>` where MQTT 3.1.1 has none. */
 export interface BrokerRefusal {
   readonly code: ErrorCode;
   readonly message: string;

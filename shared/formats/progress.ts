@@ -1,7 +1,6 @@
 /**
- * Progress of one rollout, on `fleet/rollouts/<id>`: how far the controller has opened it. Wave 0 is
- * that of the explicit canaries; a threshold of 0 lets nobody else in.
- * Sans-I/O.
+ * Progress of one rollout, on `fleet/rollouts/<id>`: how far the controller has opened it. Wave 0
+ * is that of the explicit canaries; a threshold of 0 admits no other robot. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -73,7 +72,7 @@ export function openProgress(bytes: Uint8Array, trust: TrustRoot): Progress {
   );
 }
 
-/** What it claims, its signatures NOT checked: for showing, never for acting. */
+/** The content with signatures NOT checked: for showing, never for acting. */
 export function peekProgress(bytes: Uint8Array): Progress {
   return parseDocument(KIND, peekEnvelope(bytes));
 }

@@ -1,7 +1,7 @@
 /**
- * From untrusted bytes to a typed document: strict JSON, then a zod schema, then one DroverError
- * that names the first bad field. Everything that crosses a trust boundary comes through here.
- * Sans-I/O.
+ * Parses untrusted bytes into a typed document: strict JSON, then a zod schema, then one
+ * DroverError that names the first bad field. Everything that crosses a trust boundary is parsed
+ * here. Sans-I/O.
  */
 
 import { z } from 'zod';

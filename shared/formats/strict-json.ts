@@ -1,9 +1,8 @@
 /**
- * A JSON parser (RFC 8259) for bytes that nobody has vouched for. JSON.parse keeps the last of two
- * equal keys, so a signer and a verifier in another language could read two documents in the same
- * signed bytes; it also takes `__proto__`, half surrogate pairs and any depth. This one refuses all
- * of them and names the place. Text must be UTF-8 without a byte order mark. The time it takes is
- * linear in the bytes, whatever they are.
+ * A JSON parser (RFC 8259) for untrusted bytes. JSON.parse keeps the last of two equal keys, so a
+ * signer and a verifier in another language could read two documents in the same signed bytes; it
+ * also accepts `__proto__`, half surrogate pairs and any depth. This parser refuses all of them and
+ * names the place. Text must be UTF-8 without a byte order mark. Its time is linear in the bytes.
  * Sans-I/O.
  */
 

@@ -29,7 +29,7 @@ export type Topic =
 export const chunkTopic = (hash: Sha256Hex): string => `${CHUNKS_ROOT}/${hash}`;
 /** `fleet/rollouts/app-1-4-2-k3f9` */
 export const progressTopic = (rollout: RolloutId): string => `fleet/rollouts/${rollout}`;
-/** Who leads the rollouts of this fleet now: a signed lease. */
+/** The leader of the rollouts of this fleet: a signed lease. */
 export const LEASE_TOPIC = 'fleet/controller';
 /** The newest signed head of the transparency log. */
 export const LOG_CHECKPOINT_TOPIC = 'fleet/log/checkpoint';
@@ -43,7 +43,7 @@ export const TRUST_FILTER = 'fleet/trust/+';
 export const PROGRESS_FILTER = 'fleet/rollouts/+';
 /** `fleet/trust/2` */
 export const trustTopic = (version: number): string => `fleet/trust/${version}`;
-/** What a robot subscribes to from the start: orders, and the trust root after its own. */
+/** The filters of a robot from the start: orders, and the trust root after its own. */
 export const orderFilters = (nextTrust: number): readonly string[] => [
   UPDATES_TOPIC,
   PROGRESS_FILTER,

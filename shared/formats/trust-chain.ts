@@ -1,11 +1,9 @@
 /**
- * Replacing keys: a new trust root counts only with the signatures of the root before it. Each is
- * one document on `fleet/trust/<version>`, signed by the thresholds of both, so whoever holds
- * root n walks to the newest one alone, whatever carried it. A root that has expired still leads to
- * the next one: expiry says "ask for news", and a fleet must be able to come back from it.
- *
- * No I/O. It must never go back, nor skip a version.
- * Sans-I/O.
+ * The chain of trust roots: a new root counts only with the signatures of the root before it. Each
+ * is one document on `fleet/trust/<version>`, signed by the thresholds of both, so a holder of root
+ * n can verify every step to the newest one, whatever carried it. An expired root still leads to
+ * the next one, because a fleet must be able to recover from an expiry.
+ * It must never go back, nor skip a version. Sans-I/O.
  */
 
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope } from './envelope.ts';
@@ -42,7 +40,10 @@ export function assertFollows(version: number, current: TrustRoot): void {
   );
 }
 
-/** The root in an update whose signatures nobody has checked. @throws DroverError ENVELOPE_*, TRUST_INVALID */
+/**
+ * The root in an update whose signatures are NOT checked.
+ * @throws DroverError ENVELOPE_*, TRUST_INVALID
+ */
 export const peekTrustUpdate = (bytes: Uint8Array): TrustRoot => parseTrust(peekEnvelope(bytes));
 
 type HasRoles = Pick<TrustRoot, 'roles'>;
@@ -51,7 +52,7 @@ type HasRoles = Pick<TrustRoot, 'roles'>;
 export const hasSay = (signers: readonly string[], { keys, threshold }: KeyRole): boolean =>
   signers.filter((key) => keys.includes(key)).length >= threshold;
 
-/** Both give the same keys the same say in a role. */
+/** True when both roots give a role the same keys and threshold. */
 export function isSameRole(a: HasRoles, b: HasRoles, name: RoleName): boolean {
   const [one, other] = [a.roles[name], b.roles[name]];
   const isSubset = one.keys.every((key) => other.keys.includes(key));
@@ -91,7 +92,10 @@ export class LiveTrust implements TrustRoot {
     return this.#current;
   }
 
-  /** To a root that the caller has verified. @throws DroverError TRUST_VERSION_WRONG unless it is newer */
+  /**
+   * Moves to a root that the caller has verified. @throws DroverError TRUST_VERSION_WRONG unless it
+   * is newer
+   */
   moveTo(next: TrustRoot): void {
     if (next.version <= this.#current.version) assertFollows(next.version, this.#current);
     this.#current = next;

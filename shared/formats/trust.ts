@@ -1,7 +1,6 @@
 /**
- * trust.json: which keys may say what. Baked into the robot's image; a later root is accepted only
- * with the signatures of the root before it (trust-chain.ts).
- * Sans-I/O.
+ * trust.json: the keys of each role. It is part of the robot's image; a later root is accepted only
+ * with the signatures of the root before it (trust-chain.ts). Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -74,7 +73,7 @@ export function assertTrustCurrent(trust: TrustRoot, now: EpochMs): void {
   );
 }
 
-/** The roles that hold a key: tells "wrong role" from "never seen" in a refusal. */
+/** The roles that hold a key: distinguishes "wrong role" from "never seen" in a refusal. */
 export function rolesOfKey(trust: TrustRoot, key: PublicKeyHex): RoleName[] {
   return (['root', 'release', 'rollout'] as const).filter((name) =>
     trust.roles[name].keys.includes(key),

@@ -15,7 +15,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Who may do what with a file. */
+/** Owner and permissions of a file. */
 export interface Ownership {
   readonly uid: number;
   readonly gid: number;
@@ -42,7 +42,7 @@ export async function writeFileAtomic(
     await handle.writeFile(bytes);
     await handle.sync();
   } catch (error) {
-    await unlink(beside).catch(() => undefined); // the write's own error is the one to tell
+    await unlink(beside).catch(() => undefined); // the write's own error is the one to throw
     throw error;
   } finally {
     await handle.close();

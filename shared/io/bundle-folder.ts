@@ -1,7 +1,7 @@
 /**
  * Opens a bundle: a folder, or one `.drover` tar of it. A bundle may come from a USB stick, so
- * nothing in it is believed: only known names are taken, each within its bound, and a tar is never
- * unpacked anywhere but into a fresh folder of our own. Whether to trust it is not asked here.
+ * nothing in it is trusted: only known names are read, each within its bound, and a tar is only
+ * unpacked into a fresh folder of our own. The caller verifies the signatures.
  */
 
 import { constants } from 'node:fs';
@@ -24,11 +24,13 @@ import { makeTempFolder } from './leftovers.ts';
 import { unpackBundleTar } from './bundle-tar.ts';
 
 export interface Bundle {
-  /** Where the files are; a temporary folder when the bundle came as a `.drover` file. */
+  /** The folder with the files; a temporary one for a `.drover` file. */
   readonly folder: string;
   readonly manifestBytes: Uint8Array;
   readonly manifest: Manifest;
-  /** 64 raw bytes each, signature.sig first; empty only when unsigned ones were asked for. */
+  /**
+   * 64 raw bytes each, signature.sig first; empty only when the caller accepts an unsigned bundle.
+   */
   readonly signatures: readonly Uint8Array[];
   readonly payloadPath: string;
   readonly payloadBytes: number;

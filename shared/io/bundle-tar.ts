@@ -1,6 +1,6 @@
 /**
- * A bundle as one `.drover` tar, for transport. Reading takes known names only, each once and within
- * its bound; writing leaves out times and owners, so that equal bundles give equal files.
+ * A bundle as one `.drover` tar, for transport. Only known names are read, each once and within its
+ * bound. Times and owners are not written, so that equal bundles give equal files.
  */
 
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -54,7 +54,8 @@ export async function unpackBundleTar(folder: string, path: string): Promise<voi
   const failures = ends.flatMap((end) =>
     end.status === 'rejected' ? [end.reason as unknown] : [],
   );
-  // Ending one side early ends the other with a "premature close": ours is the one to tell.
+  // Ending one side early ends the other with a "premature close": our own error is the one to
+  // throw.
   const cause = failures.find((one) => one instanceof DroverError) ?? failures[0];
   if (cause !== undefined) throw unpackFailure(path, cause);
   if (taken.size === 0) {
@@ -116,8 +117,10 @@ export async function listParts(
   return parts;
 }
 
-/** Writes a `.drover` file: the known parts only, no times or owners, so that equal bundles give
- * equal files. `out` must not exist yet. */
+/**
+ * Writes a `.drover` file: the known parts only, without times or owners, so that equal bundles
+ * give equal files. `out` must not exist yet.
+ */
 export async function writeBundleTar(
   bundle: { folder: string; manifest: Manifest },
   out: string,

@@ -74,9 +74,9 @@ export function withLogin<T>(argv: Argv<T>) {
     .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
 }
 
-/** How the options and variables of one login are called. */
+/** The names of the options and variables of one login. */
 export interface LoginNames {
-  /** Of the thing that is connected to: `broker`, `engine`, `upstream`. */
+  /** The kind of peer. */
   readonly prefix: '' | 'engine-' | 'upstream-';
   readonly username: string;
   readonly password: string;
@@ -101,7 +101,7 @@ export const UPSTREAM_LOGIN: LoginNames = {
 export interface LoginSources {
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
-  /** What an address of the same command line holds: it counts before the environment. */
+  /** Credentials in an address on the command line: they count before the environment. */
   readonly inUrl?: { readonly username: string; readonly password: string };
   readonly environment: Readonly<Record<string, string | undefined>>;
 }

@@ -80,7 +80,7 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
   } finally {
     process.off('beforeExit', isStranded);
   }
-  await new Promise((resolve) => setImmediate(resolve)); // until a stream has told its failure
+  await new Promise((resolve) => setImmediate(resolve)); // until a stream has emitted its failure
   const [cause] = lost;
   if (cause === undefined || (process.exitCode ?? 0) !== 0) return;
   const answer = new DroverError('DISK_FULL', `write the answer: ${cause.message}`, { cause });
@@ -88,10 +88,10 @@ export async function runProgram(program: string, run: () => Promise<void>): Pro
 }
 
 /**
- * A failed write ends no program: a broker whose log is on a full disk serves its robots,
- * and `recover` mends what it came to mend. A reader that has seen enough, such as `head`, is no
- * failure at all. Node throws at once what a file refuses, and emits what a pipe does.
- * @returns failures of standard output, as they come
+ * A failed write ends no program: a broker whose log is on a full disk still serves its robots, and
+ * `recover` still finishes its work. A reader that has left, such as `head`, is no failure at all.
+ * Node throws at once what a file refuses, and emits what a pipe refuses.
+ * @returns failures of standard output, as they occur
  */
 function guardOutput(): readonly Error[] {
   const lost: Error[] = [];

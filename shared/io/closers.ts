@@ -16,7 +16,7 @@ export class Closers {
     try {
       return { ...(await open(closers)), close: () => closers.close() };
     } catch (error) {
-      // The failure of the start says more than one of the end.
+      // The failure of the start explains more than one of the close.
       await closers.close().catch(() => undefined);
       throw error;
     }
@@ -26,7 +26,7 @@ export class Closers {
     this.#closers.push(close);
   }
 
-  /** The same part, noted to be closed. */
+  /** Registers a part to be closed, and returns it. */
   with<T extends { close(): Promise<void> | void }>(part: T): T {
     this.add(() => part.close());
     return part;

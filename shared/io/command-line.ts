@@ -56,7 +56,7 @@ export function parserOf(
   return parser;
 }
 
-/** Runs the words of this process to an exit code; the process ends when its work has. */
+/** Runs the command of this process and sets its exit code; the process ends when its work has. */
 export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
@@ -75,14 +75,14 @@ function assertGivenOnce(argv: Record<string, unknown>, lists: readonly string[]
   }
 }
 
-/** What yargs did not understand is usage; what a command threw stays as it is. */
+/** An error of yargs is a usage error; an error of a command stays as it is. */
 function asUsage(message: string | null, error: Error | undefined): Error {
   if (error !== undefined && error.name !== 'YError') return error;
   const text = wantedBeside(message ?? error?.message ?? 'not understood');
   return new DroverError('USAGE', text.charAt(0).toLowerCase() + text.slice(1));
 }
 
-/** Of an option that makes no sense without another one yargs says only `upstream -> trust`. */
+/** When an option requires another one, yargs only says `upstream -> trust`. */
 function wantedBeside(text: string): string {
   if (!text.startsWith('Implications failed:')) return text;
   const pairs = [...text.matchAll(/^\s*(\S+) -> (\S+)\s*$/gm)];

@@ -1,7 +1,6 @@
 /**
  * The log of a command that a person types: warnings are sentences on stderr, between the lines of
- * its answer. With --json, and where somebody asked for a log (`DROVER_LOG`), they are JSON lines
- * as those of the daemons.
+ * its answer. With --json, or with `DROVER_LOG`, they are JSON lines like those of the daemons.
  */
 
 import { printable } from '../base/printable.ts';
@@ -24,7 +23,7 @@ export function makeCommandLog(program: string): Log {
   return { debug: nothing, info: nothing, warn: say, error: say };
 }
 
-/** What happened, why, and what else is known; a second line says what to do. */
+/** The event, its reason, and the other facts; a second line has the hint. */
 export function warningLines(facts: object, text: string): string[] {
   const { problem, reason, error, code, hint, ...rest } = facts as Record<string, unknown>;
   const told = typeof problem === 'object' && problem !== null ? problem : { message: problem };
@@ -40,7 +39,7 @@ export function warningLines(facts: object, text: string): string[] {
   ];
 }
 
-/** Of an error that was made text, without the name of its class. */
+/** The text of an error without the name of its class. */
 function wordsOf(value: unknown): string {
   if (typeof value === 'string') return value.replace(/^[A-Za-z]*Error: /, '');
   if (Array.isArray(value)) return value.map(wordsOf).join(', ');

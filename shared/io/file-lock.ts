@@ -1,7 +1,7 @@
 /**
- * One writer at a time for a file that commands read, change and write again: while one of them
- * works, `FILE.lock` stands beside it. One that a killed command left behind counts for nothing
- * when it is older than any such work may take.
+ * Serialises commands that read, change and write one file: while one of them works, `FILE.lock`
+ * exists beside it. A lock that a killed command left behind is ignored when it is older than any
+ * such work may take.
  */
 
 import { open, stat, unlink, type FileHandle } from 'node:fs/promises';

@@ -1,10 +1,9 @@
 /**
  * Reads and writes private keys: raw 32-byte Ed25519 seeds from a file, from the environment, or
  * from the standard output of a command, so that a secrets manager needs no disk.
- *
- * A key never appears in a message, and a key file is never overwritten. Hex is not taken from a
+ * A key never appears in a message, and a key file is never overwritten. Hex is not accepted from a
  * file on purpose: 64 hex digits in a file are a .pub, and signing with a public key taken for a
- * seed would go through without a word.
+ * seed would silently succeed.
  */
 
 import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
@@ -25,7 +24,7 @@ export const KEY_ENVIRONMENT = 'DROVER_KEY';
 export interface KeySources {
   readonly files: readonly string[];
   readonly commands: readonly string[];
-  /** Value of DROVER_KEY; asked only when neither a file nor a command is given. */
+  /** Value of DROVER_KEY; used only when neither a file nor a command is given. */
   readonly environment: string | undefined;
 }
 
@@ -33,7 +32,7 @@ const PEM_START = '-----BEGIN';
 const OTHERS_MAY_READ = 0o077;
 
 /**
- * @param warn told in one line about a key that others may read
+ * @param warn called with one line about a key that other users may read
  * @returns at least one 32-byte seed
  * @throws DroverError KEY_MISSING, KEY_IS_PEM, KEY_BAD_LENGTH, KEY_WRONG_KIND, KEY_COMMAND_FAILED,
  *   FILE_UNREADABLE
@@ -160,7 +159,7 @@ export interface KeyPaths {
   readonly publicPath: string;
 }
 
-/** `NAME.key` and `NAME.pub`; a NAME that ends in .key already is taken as meant. */
+/** `NAME.key` and `NAME.pub`; a NAME that already ends in .key is used as it is. */
 export function keyPaths(out: string): KeyPaths {
   const name = out.replace(/\.(key|pub)$/, '');
   return { privatePath: `${name}.key`, publicPath: `${name}.pub` };
@@ -203,7 +202,7 @@ export async function writePair(
   try {
     await writeNew(publicPath, pair.open, 0o644);
   } catch (error) {
-    await unlink(privatePath); // ours, of a moment ago: half a pair helps nobody
+    await unlink(privatePath); // just written here: half a pair is useless
     throw error;
   }
   await syncFolder(dirname(privatePath));

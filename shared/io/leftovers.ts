@@ -1,7 +1,7 @@
 /**
- * Removes what a command has half made when a signal ends it: a person who presses Ctrl-C, or a
- * build server that gives up, leaves neither hidden folders of gigabytes nor half a file. The
- * program still ends by that signal, as a shell expects.
+ * Removes unfinished output of a command when a signal ends it: Ctrl-C, or a build server that
+ * gives up, leaves neither hidden folders of gigabytes nor half a file. The program still ends by
+ * that signal, as a shell expects.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -24,13 +24,14 @@ export function removedOnSignal(path: string): () => void {
 }
 
 function onSignal(signal: NodeJS.Signals): void {
-  // As who began it: root may be at work as the owner of a data folder.
+  // As the user that began it: root may work as the owner of a data folder.
   if (process.getuid?.() === 0) process.seteuid?.(0);
   for (const path of halfMade) {
     try {
       rmSync(path, { recursive: true, force: true });
     } catch {
-      // Somebody still writes into it, or its disk is gone: the signal was to end this at once.
+      // A child still writes into it, or its disk is gone: the signal should end the process at
+      // once.
     }
   }
   for (const one of SIGNALS) process.off(one, onSignal);
@@ -45,7 +46,7 @@ export interface TempFolder {
   remove(): Promise<void>;
 }
 
-/** Made at once, so that no signal comes between its making and its being known. */
+/** Synchronous, so that no signal comes between its creation and its registration. */
 export function makeTempFolder(prefix: string): TempFolder {
   const path = mkdtempSync(prefix);
   const keep = removedOnSignal(path);
@@ -56,13 +57,13 @@ export function makeTempFolder(prefix: string): TempFolder {
   return { path, keep, remove };
 }
 
-/** Of those with this prefix, what a kill or a power cut left more than a day ago. */
+/** Removes folders with this prefix that a kill or a power cut left more than a day ago. */
 export async function removeLeftovers(prefix: string): Promise<void> {
   const folder = dirname(prefix);
   for (const name of await readdir(folder)) {
     if (!name.startsWith(basename(prefix))) continue;
     const path = join(folder, name);
-    const found = await stat(path).catch(() => null); // whoever made it has removed it
+    const found = await stat(path).catch(() => null); // its owner has removed it
     const isOld = found !== null && Date.now() - found.mtimeMs > LIMITS.leftoverMsMin;
     if (isOld) await rm(path, { recursive: true, force: true });
   }

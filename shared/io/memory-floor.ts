@@ -1,8 +1,8 @@
 /**
- * Keeps a process that passes gigabytes through its hands at the size of what it holds. V8 counts
- * buffers outside its heap late: it lets some 64 MiB of dead ones stand before it looks, which on a
- * robot is more than all the rest. So after a few MiB of traffic we ask for a minor collection, a
- * millisecond that frees them (measured: bench/RESULTS.md, `payload`).
+ * Keeps the memory of a process that passes gigabytes through at the size of what it holds. V8
+ * counts buffers outside its heap late: some 64 MiB of dead ones may exist before it collects,
+ * which on a robot is more than all the rest. So after a few MiB of traffic we ask for a minor
+ * collection, a millisecond that frees them (measured: bench/RESULTS.md, `payload`).
  */
 
 import { setFlagsFromString } from 'node:v8';

@@ -1,10 +1,9 @@
 /**
- * The one file that imports `mqtt`: a link to a broker behind the Wire port. Each connection is a
- * fresh client of the library, so nothing (subscription, queue, half-sent message) leaks from one
- * connection into the next; reconnects wait with full jitter.
- *
- * The broker at the other end is not trusted: a packet larger than any message of ours closes the
- * connection before it is collected in memory.
+ * The only file that imports `mqtt`: a link to a broker behind the Wire port. Each connection is a
+ * fresh client of the library, so no subscription, queue or half-sent message leaks into the next
+ * one; reconnects wait with full jitter.
+ * The broker is not trusted: a packet larger than any of our messages closes the connection before
+ * it is collected in memory.
  */
 
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
@@ -34,9 +33,9 @@ export interface MqttWireOptions {
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly will?: { topic: string; payload: Uint8Array; retain: boolean };
-  /** A dead link is noticed after one and a half of it; `keepaliveS` of the limits by default. */
+  /** A dead link is noticed after one and a half of it; default `keepaliveS` of the limits. */
   readonly keepaliveS?: number;
-  /** Publishers listen for the broker's reasons; robots have nothing to be refused. */
+  /** Publishers subscribe to the broker's refusals; robots do not need them. */
   readonly listenForRefusals?: boolean;
   /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
   readonly keepsSession?: boolean;
@@ -47,7 +46,7 @@ export interface MqttWireOptions {
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
 const SUBACK_FAILURE = 0x80;
-/** Of CONNACK: what trying again does not change. Others are told as a broker that is away. */
+/** CONNACK codes that another attempt does not change; others mean an unreachable broker. */
 const REFUSALS: ReadonlyMap<unknown, ErrorCode> = new Map([
   [2, 'CLIENT_ID_REFUSED'],
   [4, 'BROKER_AUTH_REFUSED'],
@@ -63,10 +62,10 @@ export class MqttWire implements Wire {
   #up = false;
   #closed = false;
   readonly #urls: readonly string[];
-  /** The one in use, of those in the options. */
+  /** Index of the current address in the options. */
   #at = 0;
   #attempt = 0;
-  /** Connections in a row over which no message came. */
+  /** Connections in a row that delivered no message. */
   #unserved = 0;
   #endings = 0;
   #upAtMs: MonoMs = -Infinity;
@@ -84,7 +83,7 @@ export class MqttWire implements Wire {
     this.#connect();
   }
 
-  /** The one that is connected, or tried now. */
+  /** The address that is connected, or being tried. */
   get #url(): string {
     return this.#urls[this.#at] as string;
   }
@@ -97,7 +96,7 @@ export class MqttWire implements Wire {
     return this.#bodyAtMs;
   }
 
-  /** Connections in a row that were not made. */
+  /** Failed attempts in a row. */
   get failedAttempts(): number {
     return this.#attempt;
   }
@@ -143,7 +142,7 @@ export class MqttWire implements Wire {
     });
   }
 
-  /** Ends a connection that seems to be up and is not what it seems; another one is made. */
+  /** Ends a connection that seems to be up and does not work; another one is made. */
   renew(why: string): void {
     if (!this.#client || !this.#up) return;
     this.#lastError = this.#unreachable(why);
@@ -201,7 +200,7 @@ export class MqttWire implements Wire {
     try {
       tls = this.#tls();
     } catch (error) {
-      // Read anew for each connection, since they are renewed: perhaps at this very moment.
+      // Read again for each connection, since they are renewed: perhaps at this very moment.
       const why = error instanceof Error ? error.message : String(error);
       this.#lastError = new DroverError('FILE_UNREADABLE', `read certificate: ${why}`);
       this.#log.warn({ problem: this.#lastError.message }, 'could not try a connection');
@@ -269,9 +268,9 @@ export class MqttWire implements Wire {
   }
 
   /**
-   * The library takes a link for dead when no PINGRESP came, but on a slow one that stands behind a
-   * chunk which takes minutes. So its verdict holds only if nothing else came either; until then
-   * each of its ticks asks again, which also tells the peer that we live.
+   * The library considers a link dead without a PINGRESP, but on a slow one that waits behind a
+   * chunk for minutes. So a link is dead only when nothing else came either; until then each tick
+   * sends another ping, which also tells the peer that we live.
    */
   #keepAlive(client: MqttClient, keepaliveS: number): void {
     const end = client.onKeepaliveTimeout.bind(client);
@@ -317,7 +316,7 @@ export class MqttWire implements Wire {
     this.#lastError = code
       ? this.#refused(code, error.message)
       : this.#unreachable(error.message === '' ? String(error.code) : error.message);
-    // Once, and not at the first try: a command that makes only one tells it as its failure.
+    // Once, and not at the first attempt: a command that makes only one reports it itself.
     const isNews = code !== undefined && this.#attempt === 1;
     if (isNews)
       this.#log.warn({ problem: toProblem(this.#lastError) }, 'the broker refused the login');
@@ -336,7 +335,7 @@ export class MqttWire implements Wire {
     this.#up = false;
     this.#client = null;
     client.removeAllListeners();
-    client.on('error', () => {}); // a late error of a finished connection has nobody to go to
+    client.on('error', () => {}); // a late error of a finished connection has no reader
     client.end(true);
     const isEndedByPeer = wasUp && this.#lastError === null;
     if (isEndedByPeer) {
@@ -368,7 +367,7 @@ export class MqttWire implements Wire {
   }
 }
 
-/** Comes back before the link is up. */
+/** Returns before the link is up. */
 export function openMqttWire(options: MqttWireOptions, handlers: WireHandlers, log: Log): Wire {
   return new MqttWire(options, handlers, log);
 }

@@ -1,6 +1,7 @@
 /**
- * Output files that a person names: written only where nothing stands. A slip of the hand, or of
- * the shell's history, costs a message and never a key, a trust.json or a colleague's signature.
+ * Output files that a person names: written only where no file exists. A typing error, or an old
+ * line of the shell's history, costs a message and never a key, a trust.json or a colleague's
+ * signature.
  */
 
 import { lstatSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { syncFolder } from './atomic-file.ts';
 
 export interface NewFile {
   readonly path: string;
-  /** As messages name it: `report`. */
+  /** Its name in messages: `report`. */
   readonly what: string;
   /** With its dashes. */
   readonly option: string;
@@ -23,8 +24,8 @@ const fileExists = ({ path, what, option }: NewFile): DroverError =>
   });
 
 /**
- * Before the work begins that ends with the file; a dry run asks the same.
- * @throws DroverError FILE_EXISTS; a link that leads nowhere is there as well
+ * Called before the work begins that ends with the file, also in a dry run.
+ * @throws DroverError FILE_EXISTS; also for a link that leads nowhere
  */
 export function assertNewFile(file: NewFile): void {
   if (lstatSync(file.path, { throwIfNoEntry: false })) throw fileExists(file);
@@ -46,7 +47,7 @@ export async function writeNewFile(file: NewFile, bytes: Uint8Array | string): P
     await handle.sync();
     await syncFolder(dirname(path));
   } catch (cause) {
-    await unlink(path).catch(() => undefined); // ours, of a moment ago; why it failed is told
+    await unlink(path).catch(() => undefined); // just made here; its failure is thrown
     throw failed(cause);
   } finally {
     await handle.close();

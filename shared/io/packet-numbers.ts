@@ -24,9 +24,9 @@ interface Received {
 }
 
 /**
- * The reader takes a packet that ends before its number, and answering it would throw where nobody
- * can catch it: two bytes of a hostile broker would end a robot's agent. Such a packet is not
- * handled, and ends its connection. Call before the first packet comes.
+ * The reader accepts a packet that ends before its number, and answering it would throw where
+ * nothing can catch it: two bytes of a hostile broker would end a robot's agent. Such a packet is
+ * not handled, and ends its connection. Call before the first packet comes.
  */
 export function refuseUnnumbered(client: {
   on(event: 'packetreceive', heard: (packet: never) => void): unknown;
@@ -36,7 +36,7 @@ export function refuseUnnumbered(client: {
     const isNumbered =
       NUMBERED.includes(received.cmd) || (received.cmd === 'publish' && (received.qos ?? 0) > 0);
     if (!isNumbered || (received.messageId ?? 0) > 0) return;
-    received.cmd = 'malformed'; // the library passes over what it does not know
+    received.cmd = 'malformed'; // the library ignores commands that it does not know
     client.stream.destroy(new Error('a packet without its number'));
   });
 }

@@ -1,7 +1,7 @@
 /**
- * Reads stored chunks back from a broker, with the pull that robots use, and says which are not
- * there. An acknowledgement is only a promise; what counts is that the bytes come out again, and
- * that their hash, not their topic, is the one asked for.
+ * Reads stored chunks back from a broker, with the pull that robots use, and lists the missing
+ * ones. An acknowledgement is only a promise; what counts is that the bytes come out again with the
+ * hash that was asked for.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -118,7 +118,7 @@ class ReadBack {
 
   #onDown(): void {
     this.#pull.down();
-    this.#askedAtMs.clear(); // the next link asks anew, and its patience starts anew
+    this.#askedAtMs.clear(); // on the next link, requests and waiting times start again
     this.#cutsInARow += 1;
     if (this.#cutsInARow > LIMITS.uploadAttemptsMax) {
       const why = `the link broke ${this.#cutsInARow} times without progress`;
@@ -166,17 +166,17 @@ class ReadBack {
   #subscribe(hashes: readonly Sha256Hex[]): void {
     const { qos = 1 } = this.#job;
     this.#link.wire.subscribe(hashes.map(chunkTopic), qos).catch((error: unknown) => {
-      if (!isUnreachable(error)) this.#reject(error); // a cut is told by onDown
+      if (!isUnreachable(error)) this.#reject(error); // onDown reports a lost link
     });
   }
 
-  /** What has not come within the patience is noted as missing, and the reading goes on without. */
+  /** Records chunks that did not arrive in time as missing, and continues without them. */
   #onSilence(now: MonoMs): void {
     const late = [...this.#askedAtMs].filter(([, at]) => now - at >= this.#job.patienceMs);
     if (late.length === 0) return;
     const askedAtMs = Math.min(...late.map(([, at]) => at));
     for (const [hash] of late) this.#absent.add(hash);
-    // Nothing at all since we asked: this store is empty, not damaged.
+    // Nothing at all since the request: this store is empty, not damaged.
     const isSilent = this.#lastPresentAtMs < askedAtMs;
     if (isSilent || this.#absent.size > LIMITS.readBackAbsentMax) {
       this.#effect({ kind: 'unsubscribe', hashes: [...this.#askedAtMs.keys()] });

@@ -4,19 +4,19 @@ import { spawn } from 'node:child_process';
 
 export interface CommandBounds {
   readonly msMax: number;
-  /** Of its standard output. */
+  /** Largest standard output in bytes. */
   readonly bytesMax: number;
 }
 
 export interface CommandEnd {
   readonly output: Buffer;
-  /** How it failed; null for exit code 0. */
+  /** Why it failed; null for exit code 0. */
   readonly failure: string | null;
 }
 
 /**
- * Its standard error is ours, so that it can tell a person what to do. It never rejects.
- * @param input for its standard input; null leaves it ours, to ask for a passphrase
+ * Its standard error is ours, so that it can print messages. It never rejects.
+ * @param input for its standard input; null passes ours on, for a passphrase
  */
 export async function runCommand(
   command: string,
@@ -53,7 +53,7 @@ export async function runCommand(
       const failed = code === 0 ? null : `it ended with ${signal ?? `exit code ${code}`}`;
       resolve({ output: Buffer.concat(pieces), failure: stopped ?? failed });
     });
-    // A command that does not read all of its input may still do its work: its end tells.
+    // A command that does not read all of its input may still do its work: its exit code decides.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(input);
   });

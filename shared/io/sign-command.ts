@@ -21,7 +21,9 @@ import { runCommand } from './run-command.ts';
 
 export interface SignCommand {
   readonly command: string;
-  /** One of them is its key. With more than one it signs a random text first, to tell which. */
+  /**
+   * One of them is its key. With more than one it first signs a random text, which shows which one.
+   */
   readonly candidates: readonly PublicKeyHex[];
   /** For one signature. */
   readonly msMax: number;

@@ -13,13 +13,13 @@ export interface SignerSources extends KeySources {
 export interface KnownKeys {
   /** Keys that a sign command may sign with. */
   readonly candidates: readonly PublicKeyHex[];
-  /** How long one signature of a command may take. */
+  /** Time-out of one signature by a command, in milliseconds. */
   readonly signMsMax: number;
 }
 
 /**
- * The environment is asked only when neither a file nor a command is given.
- * @param warn told in one line about a key that others may read
+ * The environment is used only when neither a file nor a command is given.
+ * @param warn called with one line about a key that other users may read
  * @returns at least one
  * @throws DroverError SIGN_COMMAND_FAILED, USAGE, and as `readSeeds`
  */

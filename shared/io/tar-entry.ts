@@ -1,8 +1,8 @@
 /**
- * One entry of a tar that is being written. tar-stream ends the open entry together with its
- * archive and tells the failure on both: an entry whose 'error' nobody hears would end the program
- * as soon as whoever reads the archive goes away, be it a person who pressed Ctrl-C. So entries are
- * opened here and nowhere else, and how one ended is a promise that may be awaited late.
+ * Writes one entry of a tar. tar-stream ends the open entry together with its archive and emits the
+ * failure on both: without a listener on the entry the program would end when the reader of the
+ * archive leaves, for instance by Ctrl-C. So every entry is opened here, and its end is a promise
+ * that may be awaited late.
  */
 
 import type { Header, Pack } from 'tar-stream';
@@ -11,7 +11,7 @@ type EntryHeader = Partial<Header> & Pick<Header, 'name'>;
 
 export interface OpenEntry {
   readonly sink: ReturnType<Pack['entry']>;
-  /** Resolves when whoever reads has taken it: nothing piles up behind a slow disk or link. */
+  /** Resolves when the reader has taken it: nothing piles up behind a slow disk or link. */
   readonly done: Promise<void>;
 }
 
@@ -23,7 +23,7 @@ export function openEntry(pack: Pack, header: EntryHeader): OpenEntry {
   });
   done.catch(() => undefined); // awaited after the last piece; an earlier failure ends the archive
   const sink = pack.entry(header, (error) => settle(error));
-  sink.on('error', () => undefined); // told by the callback
+  sink.on('error', () => undefined); // the callback reports it
   return { sink, done };
 }
 

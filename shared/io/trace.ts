@@ -1,9 +1,9 @@
 /**
- * Records decisions while a program runs, when DROVER_TRACE names a file: `npm run replay FILE`
- * makes each of them again. For finding out why a robot in the field did what it did, and for a
- * test that keeps it. A line is JSON, with words for what JSON has no form for, so that what is
- * read is what was given. The file has a bound, and a disk that refuses ends the trace, never the
- * program.
+ * Records decisions while a program runs, when DROVER_TRACE names a file; `npm run replay FILE`
+ * makes each of them again. It helps to find out why a robot in the field did something, and a test
+ * can keep the file. A line is JSON, with names for values that JSON cannot express, so that
+ * reading gives the same input. The file has a bound, and a disk that refuses ends the trace, never
+ * the program.
  */
 
 import { appendFileSync, statSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { LIMITS } from '../base/limits.ts';
 import { bytesToBase64 } from '../crypto/bytes.ts';
 
 export interface TraceLine {
-  /** Of the pure function that decided, and of what it was about: `step app`. */
+  /** The pure function that decided, and its subject: `step app`. */
   readonly name: string;
   /** Its arguments. */
   readonly input: readonly unknown[];
@@ -67,10 +67,10 @@ const { DROVER_TRACE: path = '' } = process.env;
 const file = path === '' ? null : new TraceFile(path);
 
 /**
- * Decides, and records it.
- * @param name the first word is the name of the function in test/replay, a second one says of what
+ * Decides, and records the decision.
+ * @param name the first word is the name of the function in test/replay, a second one its subject
  * @param decide a pure function
- * @param isWorth false for an answer that nobody would look for
+ * @param isWorth false for an answer that is not worth recording
  */
 export function traced<I extends unknown[], O>(
   name: string,

@@ -14,7 +14,7 @@ const SUFFIX = '.update';
 export const updatePath = (trustPath: string): string => `${trustPath}${SUFFIX}`;
 
 /**
- * Not asked whether it has expired: an update is the way back from that.
+ * An expired root is accepted: an update is the way back from that.
  * @throws DroverError FILE_UNREADABLE, TRUST_INVALID, JSON_INVALID, DOCUMENT_TOO_LARGE
  */
 export function readTrustFile(path: string): TrustRoot {
@@ -30,7 +30,7 @@ export function readTrustFile(path: string): TrustRoot {
 
 export interface TrustUpdateFile {
   readonly bytes: Uint8Array;
-  /** The root in it; nobody has checked its signatures. */
+  /** The root in it; its signatures are NOT checked. */
   readonly next: TrustRoot;
 }
 

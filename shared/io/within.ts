@@ -1,7 +1,7 @@
 /** Work and time: a wait with an end, for a disk that died, and work that comes again and again. */
 
 /**
- * The work goes on when the time is over; its failure stays with its owner.
+ * The work continues after the time; its owner handles its failure.
  * @param work must not reject
  * @returns true when it ended within `ms`
  */
@@ -18,9 +18,9 @@ export async function endsWithin(work: Promise<unknown>, ms: number): Promise<bo
 }
 
 /**
- * Does work again and again, and never twice at once: a slow disk must not pile it up.
- * @param onFailure hears what `work` throws; the next turn comes all the same
- * @returns ends it; a turn that is going on goes to its end
+ * Repeats work and never runs it twice at once: a slow disk must not pile it up.
+ * @param onFailure called with the errors of `work`; the next run comes all the same
+ * @returns a function that stops it; a current run goes to its end
  */
 export function startTicking(
   everyMs: number,

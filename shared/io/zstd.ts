@@ -1,8 +1,7 @@
 /**
- * The `zstd` program as a child: a filter from bytes to bytes with a dictionary file. Nothing that
- * it says is trusted, only bytes are taken from it, and whoever takes them hashes them. It gets no
- * more of our environment than its search path, an end after a time-out, and room for its last
- * words.
+ * Runs the `zstd` program as a child process: a filter from bytes to bytes with a dictionary file.
+ * Its output is not trusted, and the caller hashes it. The child gets no environment but its search
+ * path, a time-out, and a bound on its error output.
  */
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
@@ -24,7 +23,7 @@ export interface ZstdRun {
 }
 
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Of its last words in one message. */
+/** Bound on its error output in one message. */
 const WORDS_CHARS_MAX = 400;
 /** `--patch-from` came with it. */
 const VERSION_LEAST = [1, 4, 5] as const;
@@ -86,7 +85,7 @@ class ZstdChild {
     }
   }
 
-  /** The first failure is the one that is told; the others follow from it. */
+  /** The first failure is the one that is thrown; the others follow from it. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#child.kill('SIGKILL');
@@ -113,7 +112,7 @@ class ZstdChild {
 
   async #feed(): Promise<void> {
     const { stdin } = this.#child;
-    // A child that ends early closes its input; how it ended says why.
+    // A child that ends early closes its input; its exit code says why.
     stdin.on('error', () => undefined);
     try {
       for await (const piece of this.#run.input) {
@@ -132,7 +131,7 @@ class ZstdChild {
         await this.#run.take(piece);
       }
     } catch (error) {
-      this.#fail(error); // when it was ended by us, the failure before this one stands
+      this.#fail(error); // when we ended it, the failure before this one stays
     }
   }
 }
@@ -175,7 +174,7 @@ export async function probeZstd(program: string): Promise<string> {
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {
-  // the version is asked for without any input
+  // asking for the version takes no input
 }
 
 /** @param program `zstd`, or a path of one */
@@ -196,7 +195,7 @@ export function zstdProgram(program: string): PatchProgram {
   };
 }
 
-/** Null when there is none that can patch: the robot takes full payloads then, and says so. */
+/** Null when there is none that can patch: the robot then takes full payloads, and reports that. */
 export async function findZstdProgram(
   program: string,
   onMissing: (error: unknown) => void,

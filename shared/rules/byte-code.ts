@@ -1,6 +1,7 @@
 /**
- * Byte code of Python: which files of a tree it is, and what a compiled file says of its source.
- * Python writes such files by itself, into a release too: a changed one is no damage. Sans-I/O.
+ * Byte code of Python: which files of a tree it is, and what a compiled file records about its
+ * source. Python writes such files by itself, into a release too: a changed one is no damage.
+ * Sans-I/O.
  */
 
 /** Bytes of the longest head of a compiled file: magic, flags, time and size of the source. */

@@ -1,13 +1,13 @@
 /**
- * Tells that the clock of one robot is far off the clock of who hears its report. Such a robot may
- * refuse signed documents as expired or as from the future, and says only that. Sans-I/O.
+ * Notices that the clock of a robot is far off the clock that receives its report. Such a robot may
+ * refuse signed documents as expired or from the future, and reports only that. Sans-I/O.
  */
 
 import { DAY_MS, formatDurationMs } from '../base/durations.ts';
 import { toProblem, DroverError, type Problem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 
-/** @param aheadMs its clock less ours when it was last heard; null: not known */
+/** @param aheadMs its clock minus ours when its last report arrived; null when unknown */
 export function robotClockProblem(robot: string, aheadMs: number | null): Problem | null {
   if (aheadMs === null || Math.abs(aheadMs) <= LIMITS.aheadMsMax) return null;
   const days = formatDurationMs(Math.max(1, Math.round(Math.abs(aheadMs) / DAY_MS)) * DAY_MS);
@@ -17,9 +17,9 @@ export function robotClockProblem(robot: string, aheadMs: number | null): Proble
 }
 
 /**
- * The clock of a robot less ours, as far as a report can tell. One from the future always does; an
- * old one says nothing of a robot that is away, and of one behind a relay, whose link to us may
- * have been away, only when it is older than any such absence.
+ * The clock of a robot minus ours, as far as a report shows it. A report from the future always
+ * does. An old report of an offline robot shows nothing, and one through a relay, whose link may
+ * have been down, only when it is older than any such pause.
  */
 export function clockAhead(
   aheadMs: number | undefined,

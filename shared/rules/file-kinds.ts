@@ -1,7 +1,7 @@
 /**
- * Names what a file of ours is, by its first words, for a person who gave one command the file of
- * another: a refusal that speaks of envelopes and characters helps nobody to find the right one.
- * Nothing is believed on account of it. Sans-I/O.
+ * Recognises the kind of one of our files by its first bytes, for an operator who gave a command
+ * the wrong file: an error about envelopes and characters would not help. It is used only for
+ * messages. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -66,7 +66,7 @@ export interface WantedFile {
 }
 
 /**
- * Reads a file that a person named; what is wrong with it is told with its path.
+ * Reads a file that the operator named; errors contain its path.
  * @throws DroverError with the code of `parse`
  */
 export function parseNamed<T>(

@@ -1,11 +1,11 @@
 /**
  * Decides whether a signed document is the newest of its kind, by floors of `seq` that are bound to
- * the keys that set them. A floor stands as long as one of its keys has a say: when a stolen key
- * goes, what it said counts for nothing, and what the keys that stay have said cannot be played
- * again. A `seq` or an instant further ahead than a day is refused by who knows the time, and raises
- * no floor for good where the clock may be behind. Sans-I/O.
- *
+ * the keys that set them. A floor stands as long as one of its keys counts: after a stolen key is
+ * removed, its documents count for nothing, and those of the remaining keys cannot be replayed. A
+ * `seq` or an instant further ahead than a day is refused where the time is known, and raises no
+ * lasting floor where the clock may be behind.
  * Robot, broker, relay and controller apply this one rule; why: docs/decisions/0016-floors.md.
+ * Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -14,7 +14,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { PublicKeyHex } from '../crypto/ed25519.ts';
 import { FIRST_DAY, seqAt, type SeqKind } from './terms.ts';
 
-/** The highest that one key has signed; `sha256` of that payload, null where it is not known. */
+/** The highest `seq` that one key has signed; `sha256` of that payload, null when unknown. */
 export interface Mark {
   readonly seq: number;
   readonly sha256: Sha256Hex | null;
@@ -31,7 +31,7 @@ export interface Floor {
 
 export const NO_FLOOR: Floor = { said: {}, ahead: {} };
 
-/** A document whose signatures hold. */
+/** A document whose signatures were verified. */
 export interface SeqDocument {
   readonly kind: SeqKind;
   readonly seq: number;
@@ -39,20 +39,20 @@ export interface SeqDocument {
   readonly expires_at: EpochMs;
   /** Keys of the role that signed it. */
   readonly signers: readonly PublicKeyHex[];
-  /** Of the payload. */
+  /** Hash of the payload. */
   readonly sha256: Sha256Hex;
 }
 
-/** From when to when a document held that was accepted and not ahead. */
+/** The lifetime of an accepted document that was not ahead. */
 export interface Life {
   readonly fromMs: EpochMs;
   readonly untilMs: EpochMs;
 }
 
 /**
- * - `behind`: something that is true is later than this clock
- * - `known`: it lies within the life of a document that was accepted
- * - `unsure`: nothing says that it is right or wrong
+ * - `behind`: a verified instant is later than this clock
+ * - `known`: the clock lies within the lifetime of an accepted document
+ * - `unsure`: nothing shows that it is right or wrong
  */
 export type ClockState = 'behind' | 'unsure' | 'known';
 
@@ -60,8 +60,8 @@ export type ClockState = 'behind' | 'unsure' | 'known';
 const AHEAD_MS = LIMITS.aheadMsMax;
 
 /**
- * @param trust.issued_at when the root in force was made, where it says that
- * @param life of the last document that was accepted and not ahead
+ * @param trust.issued_at when the current root was made, if it says so
+ * @param life of the last accepted document that was not ahead
  */
 export function clockOf(
   now: EpochMs,
@@ -87,9 +87,12 @@ export interface OrderFacts {
   readonly keys: readonly PublicKeyHex[];
   readonly clock: ClockState;
   readonly now: EpochMs;
-  /** What is ahead is refused unless the clock is behind; else only when the clock is known. */
+  /**
+   * A document that is ahead is refused unless the clock is behind; else only when the clock is
+   * known.
+   */
   readonly isStrict: boolean;
-  /** Nothing may say that it was made later: the end of the trust root, where that is asked. */
+  /** No document may be issued later: the end of the trust root, where that is checked. */
   readonly issuedBefore?: EpochMs;
 }
 
@@ -143,14 +146,14 @@ function mergedMarks(a: Marks, b: Marks): Marks {
   return merged;
 }
 
-/** Without the marks of keys that have no say any more. */
+/** Without the marks of keys that no longer count. */
 export function floorUnder(floor: Floor, keys: readonly PublicKeyHex[]): Floor {
   const only = (marks: Marks): Marks =>
     Object.fromEntries(Object.entries(marks).filter(([key]) => keys.includes(key)));
   return { said: only(floor.said), ahead: only(floor.ahead) };
 }
 
-/** A floor whose signers were not kept: any of the keys may have set it. */
+/** A floor whose signers were not stored: any of the keys may have set it. */
 export function floorOfUnknown(seq: number, keys: readonly PublicKeyHex[]): Floor {
   if (seq === 0) return NO_FLOOR;
   return { said: Object.fromEntries(keys.map((key) => [key, { seq, sha256: null }])), ahead: {} };
@@ -175,7 +178,7 @@ export function sortedFloor(floor: Floor, kind: SeqKind, now: EpochMs, clock: Cl
   return { said: Object.fromEntries(honest), ahead };
 }
 
-/** The lowest `seq` that is not a replay, 0 for any: what people are told. */
+/** The lowest `seq` that is not a replay, 0 for any: shown to people. */
 export function seqOf(floor: Floor, keys: readonly PublicKeyHex[]): number {
   return Math.max(topOf(floor.said, keys)?.seq ?? 0, topOf(floor.ahead, keys)?.seq ?? 0);
 }

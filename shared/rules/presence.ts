@@ -1,16 +1,16 @@
 /**
- * Says who is there: which robots, by what is retained of robots and relays, and who leads the
- * rollouts that a broker shows. The broker answers so, the controller counts by it, `drover fleet`
- * lists it, and a dry run of `drover rollout` foretells by it that nobody is there. Sans-I/O.
+ * Decides who is online: which robots, by the retained messages of robots and relays, and which
+ * controller leads the rollouts of a broker. The broker, the controller, `drover fleet` and a dry
+ * run of `drover rollout` all apply it. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
 import type { OnlineMessage } from '../formats/messages.ts';
 
 /**
- * The word of a relay about its robots holds for as long as it is there itself: when it goes,
- * nobody would say that they went. [P-8.9]
- * @param relays those that are there
+ * A relay's report about its robots holds only while the relay itself is online: when it goes, no
+ * message says that they went. [P-8.9]
+ * @param relays those that are online
  */
 export const isThere = (
   { online, via }: Pick<OnlineMessage, 'online' | 'via'>,

@@ -1,6 +1,6 @@
 /**
- * Remembers which progress was refused, by rollout, until one that holds has come: robots tell it
- * to the fleet, and so does a relay for what it does not hand on. While it lasts no stop, no recall
+ * Remembers refused progress, by rollout, until a valid one has arrived. Robots report it to the
+ * fleet, and so does a relay for progress that it does not forward. Meanwhile no stop, no recall
  * and no new wave of that rollout is obeyed there. Sans-I/O.
  */
 
@@ -11,7 +11,7 @@ import type { RefusedProgressFields } from '../formats/messages.ts';
 
 export interface RefusedWord {
   readonly code: ErrorCode;
-  /** That it had; null when it could not be read. */
+  /** Its `seq`; null when it could not be parsed. */
   readonly seq: number | null;
 }
 
@@ -23,7 +23,7 @@ export class RefusedProgress<T extends RefusedWord = RefusedWord> {
     return this.#words.get(rollout);
   }
 
-  /** @returns true when this was not known */
+  /** @returns true when this is new */
   note(rollout: string, word: T): boolean {
     const known = this.#words.get(rollout);
     if (known?.code === word.code && known.seq === word.seq) return false;
@@ -39,7 +39,7 @@ export class RefusedProgress<T extends RefusedWord = RefusedWord> {
     return this.#words.delete(rollout);
   }
 
-  /** As it is reported. */
+  /** The fields of a report. */
   get fields(): RefusedProgressFields {
     return [...this.#words].map(([rollout, word]) => fieldsOf(rollout, word));
   }

@@ -11,7 +11,7 @@ import { compareVersions } from './version.ts';
 
 export interface RunningRelease {
   readonly version: string;
-  /** Null for a robot that does not know it: an older agent, or a release that was adopted. */
+  /** Null when the robot does not know it: an older agent, or an adopted release. */
   readonly payloadSha256: string | null;
 }
 
@@ -23,7 +23,7 @@ export interface OfferedRelease {
 /**
  * - `same`: it runs, as far as the robot can tell
  * - `reused`: the version runs, with other bytes
- * - `newer`, `older`: the offer, compared with what runs
+ * - `newer`, `older`: the offer, compared with the active release
  */
 export type ReleaseOrder = 'same' | 'reused' | 'newer' | 'older';
 
@@ -38,7 +38,7 @@ export function compareReleases(offered: OfferedRelease, running: RunningRelease
   return offered.version === running.version ? 'same' : 'reused';
 }
 
-/** What a report says of the release that runs; null when none does. */
+/** The active release in a report; null for none. */
 export function runningRelease(component: {
   readonly version: string | null;
   readonly payload_sha256?: string | null | undefined;
@@ -60,9 +60,9 @@ export function runsRelease(
 export const releaseOf = (manifest: Uint8Array): Sha256Hex => sha256Hex(manifest);
 
 /**
- * Whether progress is about this release (`releaseOf`). People use an id again, and what was
- * true of the release before must not open, stop or take back another one. A controller of 0.1
- * does not say it.
+ * True when progress is about this release (`releaseOf`). A rollout id may be used again, and
+ * progress of the former release must not open, stop or recall the new one. A controller of 0.1
+ * does not name the release.
  */
 export const isAbout = (
   progress: { readonly release?: string | undefined },

@@ -1,7 +1,8 @@
 /**
- * Decides by what only a release key may say: how far down a robot may go, and how lax an
- * announcement may be. A thief of a rollout key can offer anything that was ever released; these
- * rules let that delay robots, and neither take them down nor ruin a release for them. Sans-I/O.
+ * Decides by the bounds that only a release key can set: how far down a robot may go, and how lax
+ * an announcement may be. A thief of a rollout key can offer every version that was ever released;
+ * these rules let that delay robots, but neither downgrade them nor ruin a release for them.
+ * Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -10,7 +11,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import { gatesSchema, type Gates } from './gates.ts';
 import { compareVersions } from './version.ts';
 
-/** The release key says that robots which run or ran up to `from` may come down to this. */
+/** True when the release key allows robots that run or ran up to `from` to downgrade to this. */
 export function mayGoDown(
   { downgrade_from: bound }: Pick<Manifest, 'downgrade_from'>,
   from: string,
@@ -18,7 +19,7 @@ export function mayGoDown(
   return bound !== undefined && compareVersions(bound, from) >= 0;
 }
 
-/** What a robot confirmed before, as far as it is known. */
+/** The versions that a robot confirmed before, as far as known. */
 export interface Confirmed {
   /** The highest version, less what a signed downgrade took back; null or absent for unknown. */
   readonly highest?: string | null | undefined;
@@ -26,7 +27,10 @@ export interface Confirmed {
   readonly ran?: readonly string[];
 }
 
-/** Lower than what was confirmed, without having run here, and without the word of a release key. */
+/**
+ * True for a version that is lower than the confirmed one, has not run here, and that no release
+ * key allows as a downgrade.
+ */
 export function isBelowHighest(
   bundle: Pick<Manifest, 'version' | 'payload_sha256' | 'downgrade_from'>,
   { highest, ran = [] }: Confirmed,
@@ -36,7 +40,7 @@ export function isBelowHighest(
   return !ran.includes(bundle.payload_sha256) && !mayGoDown(bundle, highest);
 }
 
-/** What was confirmed, after one version more was: a signed downgrade takes the highest down. */
+/** The confirmed versions after one more: a signed downgrade lowers the highest. */
 export function highestAfter(
   highest: string | null,
   confirmed: { readonly version: string; readonly downgradeFrom: string | null },
@@ -48,7 +52,7 @@ export function highestAfter(
 
 type Bounded = Pick<RolloutFields, 'health_timeout_s' | 'gates'>;
 
-/** How an announcement goes below what the manifest asks for; null when it does not. */
+/** How an announcement falls below the bounds of the manifest; null when it does not. */
 export function brokenBound({ bounds }: Pick<Manifest, 'bounds'>, rollout: Bounded): string | null {
   if (bounds === undefined) return null;
   const { health_timeout_s: asked } = rollout;

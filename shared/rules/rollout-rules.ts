@@ -1,7 +1,7 @@
 /**
- * Rules of a rollout that more than one program applies: for which robots it is, who comes first,
- * whose turn it is, what needs a controller, and which robot cannot take a version. Sans-I/O. The
- * robot obeys them, the controller counts by them, the publisher warns by them.
+ * Rules of a rollout that more than one program applies: its target, the canaries, whose turn it
+ * is, what needs a controller, and which robot cannot take a version. The robot obeys them, the
+ * controller counts by them, the publisher warns by them. Sans-I/O.
  */
 
 import type { ErrorCode } from '../base/error-catalogue.ts';
@@ -17,14 +17,14 @@ import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from './version.ts';
 
-/** A robot, as far as targeting asks for it. */
+/** The facts about a robot that targeting needs. */
 export interface Asked {
   readonly robot: RobotId;
   readonly arch: string;
   readonly tags: readonly string[];
 }
 
-/** Whether the rollout names this robot; its bundle may still be of another arch. [P-5.4] */
+/** True when the rollout targets this robot; its bundle may still be of another arch. [P-5.4] */
 export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): boolean {
   if (target.arch !== undefined && !archFits(target.arch, asked.arch)) return false;
   if (target.robots.length > 0 && !target.robots.includes(asked.robot)) return false;
@@ -56,8 +56,8 @@ export function isCanary(
 }
 
 /**
- * False for an emergency, and for one wave that includes everybody with nobody before it: robots
- * take those from the announcement alone. For all others a controller has to open the waves.
+ * False for an emergency, and for one wave that includes every robot without canaries: robots take
+ * those from the announcement alone. For all others a controller has to open the waves.
  */
 export function needsController(rollout: StepRules): boolean {
   const { waves, emergency = false, approve_after: approvals = [] } = rollout;
@@ -99,7 +99,7 @@ export function unfitFor(
   return versionMeets(running.version, bundle.min_current_version) ? null : 'TOO_OLD';
 }
 
-/** What a robot needs to know of a rollout to tell whether its turn has come. */
+/** The fields of a rollout that decide whether a robot's turn has come. */
 export type TurnRules = Pick<
   Rollout,
   'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
@@ -110,16 +110,18 @@ export interface TurnFacts {
   readonly tags: readonly string[];
   /** Newest accepted progress of this rollout, however old. */
   readonly progress: Progress | undefined;
-  /** When this robot first heard that the rollout is complete. */
+  /** When this robot first saw that the rollout is complete. */
   readonly completeSinceMs: EpochMs | undefined;
   /** It is updating for this rollout already: the end of the last wave does not stop it. */
   readonly hasJoined: boolean;
-  /** The engine had its time to bring the progress, if there is any. */
+  /** True when the engine had time to send the progress, if there is any. */
   readonly isAnswered: boolean;
   readonly now: EpochMs;
 }
 
-/** Null when the robot's turn has come; else why not, and until when if that is known. [P-6.3] */
+/**
+ * Null when the robot's turn has come; else the reason, and until when if that is known. [P-6.3]
+ */
 export function decideTurn(
   rollout: TurnRules,
   facts: TurnFacts,
@@ -158,10 +160,12 @@ export function decideTurn(
 const isOpen = ({ status, recall }: Progress): boolean =>
   !recall && (status === 'rolling' || status === 'complete');
 
-/** A moment of this robot's own, so that a hundred new robots do not all begin at once. [P-6.6] */
+/**
+ * A start time of this robot's own, so that a hundred new robots do not all begin at once. [P-6.6]
+ */
 function lateStart({ salt, late_spread_s }: TurnRules, facts: TurnFacts): EpochMs {
   const spreadMs = late_spread_s * 1000;
-  // A clock that was put back must not make it wait longer than the whole spread.
+  // A clock that was set back must not make it wait longer than the whole spread.
   const sinceMs = Math.min(facts.completeSinceMs ?? facts.now, facts.now);
   return sinceMs + Math.floor(cohortFraction(`${salt} late`, facts.robot) * spreadMs);
 }

@@ -1,7 +1,6 @@
 /**
- * Entries of the error catalogue about `active`, `rollback` and `releases/` of a robot: what stands
- * there and is not Drover's is left as it is.
- * Sans-I/O.
+ * Entries of the error catalogue about `active`, `rollback` and `releases/` of a robot: Drover
+ * leaves everything there that it did not make. Sans-I/O.
  */
 
 import { refused, type CatalogueEntry } from '../base/catalogue-entry.ts';

@@ -1,7 +1,7 @@
 /**
- * Codes of a component that takes no update at all, whichever is announced, until what they name is
- * mended, or that cannot go back. The robot stands still by them, the publisher foresees by them,
- * and a rollout waits for such robots by name. Sans-I/O.
+ * Codes with which a component takes no update at all until a person fixes what they name, or
+ * cannot go back. The robot stops on them, the publisher forecasts by them, and a rollout waits for
+ * such robots by name. Sans-I/O.
  */
 
 import type { ErrorCode } from '../base/error-catalogue.ts';
@@ -10,8 +10,8 @@ import { SLOT_CODES } from './slot-codes.ts';
 type SlotCode = keyof typeof SLOT_CODES;
 
 /**
- * A release that is gone, or a folder where one version should stand, leaves room for another; a
- * slot that is shared leads to what it should.
+ * A release that is gone, or a folder in the place of one version, leaves room for another version;
+ * a shared slot leads where it should.
  */
 const PASSABLE = [
   'RELEASE_LOST',
@@ -27,14 +27,14 @@ const isForeign = (code: string): code is ForeignSlotCode =>
 
 const FOREIGN_SLOT_CODES = Object.keys(SLOT_CODES).filter(isForeign);
 
-/** Told of one version these are the end of one attempt; told of none they hold for every version. */
+/** With a version these end one attempt; without one they hold for every version. */
 const HELD_CODES = [
   ...(['TRUST_EXPIRED', 'TRUST_LOST', 'STATE_NEWER', 'STATE_GONE', 'ROOT_REPLACED'] as const),
   ...(['ROBOT_ALREADY_RUNNING', 'FLOCK_MISSING', 'ROOT_LOCK_FAILED', 'SOCKET_UNUSABLE'] as const),
   ...(['ROOT_OTHER_COMPONENT', 'ROOT_NOT_MOUNTED'] as const),
   ...(['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED', 'INTERNAL'] as const),
   ...(['PERMISSION_DENIED', 'NOT_A_FILE'] as const),
-  // Its clock, or that of who announces: it takes nothing from what it holds stale or untimely.
+  // Its clock, or the publisher's: it takes nothing that it considers expired or from the future.
   ...(['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
 ] as const satisfies readonly ErrorCode[];
 
@@ -59,12 +59,15 @@ const DISK_CODES = [
   'DISK_FULL',
   'DISK_READ_ONLY',
   'DISK_WRITE_FAILED',
-  // A path of Drover's that its user may not change, or at which something else stands.
+  // A path of Drover's that its user may not change, or that something else occupies.
   ...(['PERMISSION_DENIED', 'NOT_A_FILE'] as const),
 ] as const satisfies readonly ErrorCode[];
 type DiskCode = (typeof DISK_CODES)[number];
 
-/** Why a robot cannot take a version that it would take: a fault of its own, until it is mended. */
+/**
+ * Why a robot cannot take a version that it would take: a fault of its own, until a person fixes
+ * it.
+ */
 export type UnableCode = StandstillCode | DiskCode;
 
 export const diskCode = (code: string | null | undefined): DiskCode | null =>
@@ -73,7 +76,7 @@ export const diskCode = (code: string | null | undefined): DiskCode | null =>
 export const isUnableCode = (code: string | null): code is UnableCode =>
   diskCode(code) !== null || STANDSTILL_CODES.some((one) => one === code);
 
-/** Null for a component that takes what is offered, as far as it tells. */
+/** Null for a component that takes offers, as far as its report shows. */
 export function standstillOf(told: {
   readonly last_error?:
     { readonly code: string; readonly version?: string | null | undefined } | null | undefined;
@@ -84,7 +87,7 @@ export function standstillOf(told: {
   return code !== null && isOfOneVersion && !ALWAYS.some((one) => one === code) ? null : code;
 }
 
-/** Stand in the way of an announcement or of a download, not of the release that stands ready. */
+/** These prevent an announcement or a download, but not a swap to a release that is ready. */
 const BACK_ALL_THE_SAME: readonly string[] = [
   ...ALWAYS,
   'ANNOUNCEMENT_EXPIRED',
@@ -92,8 +95,8 @@ const BACK_ALL_THE_SAME: readonly string[] = [
 ] satisfies readonly ErrorCode[];
 
 /**
- * Why a component that a rollout was taken back from keeps the version all the same, until it is
- * mended or takes a fixed version; null when it goes back, as far as it tells.
+ * Why a component keeps the version of a recalled rollout until a person fixes it or it takes a
+ * fixed version; null when it goes back, as far as its report shows.
  */
 export function noWayBackOf(
   told: Parameters<typeof standstillOf>[0] & { readonly phase: string },

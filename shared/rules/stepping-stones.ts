@@ -1,7 +1,7 @@
 /**
- * Tells which of the rollouts that stand beside each other a robot can take, one after the other:
- * a version that is too far for it may be in reach from another one. Sans-I/O. The publisher
- * foresees by this and the controller knows by it who will come to a rollout later.
+ * Decides which of several announced rollouts a robot can take, one after another: a version that
+ * is too far for it may be in reach from another one. The publisher forecasts by this, and the
+ * controller by it expects robots that come later. Sans-I/O.
  */
 
 import type { Rollout } from '../formats/announcement.ts';
@@ -30,7 +30,9 @@ export function componentFor(
   return state.components.find(({ name }) => name === manifest.name);
 }
 
-/** Null when it can take it from what it runs now. In the order in which a robot asks (P-10.2). */
+/**
+ * Null when it can take it from what it runs now. In the order in which a robot checks (P-10.2).
+ */
 export function unfitNow(
   offer: Offer,
   component: ComponentState,
@@ -63,7 +65,7 @@ export function stonesFor(state: RobotState, offers: readonly Offer[]): Offer[] 
   return stones;
 }
 
-/** Whether a robot that is too old for an offer gets there by others that are offered as well. */
+/** True when a robot that is too old for an offer can reach it through other offers. */
 export const isLedTo = (offer: Offer, beside: readonly Offer[], state: RobotState): boolean =>
   leadTo(offer, stonesFor(state, beside));
 

@@ -1,7 +1,7 @@
 /**
- * Numbers that documents can honestly have at an instant: the `seq` of an announcement is the second
- * in which it was made, or one more than that of the one before it; the `seq` of progress begins with
- * the term of the lease, and terms rise with each change of leader. Sans-I/O.
+ * Bounds of the numbers that honest documents have at an instant: the `seq` of an announcement is
+ * the second in which it was made, or one more than the one before it; the `seq` of progress begins
+ * with the term of the lease, and terms rise with each change of leader. Sans-I/O.
  */
 
 import type { EpochMs } from '../base/ids.ts';
@@ -11,8 +11,8 @@ import { LIMITS } from '../base/limits.ts';
 export const FIRST_DAY: EpochMs = Date.UTC(2026, 0, 1);
 
 /**
- * More terms than any fleet had at this time: as if there had been a change of leader every
- * `leaseRestoreMs` since the first fleet. Also where a store that was restored goes on from.
+ * More terms than any fleet had at this time: as if the leader had changed every `leaseRestoreMs`
+ * since the first fleet. A restored store also continues from here.
  */
 export const termAt = (now: EpochMs): number =>
   Math.min(

@@ -1,6 +1,6 @@
 /**
- * Computes how long trust.json still holds, and what is to be told about it: the same words for
- * brokers, robots and people. Sans-I/O. The clock may be wrong, so nothing is refused here.
+ * Computes how long trust.json still holds, and the message about it: the same text for brokers,
+ * robots and people. The clock may be wrong, so nothing is refused here. Sans-I/O.
  */
 
 import { DAY_MS, timeLeft } from '../base/durations.ts';
@@ -17,7 +17,7 @@ const wholeDays = (spanMs: number): number => Math.floor(spanMs / DAY_MS);
 export const daysUntil = (atMs: EpochMs, now: EpochMs): number =>
   now < atMs ? wholeDays(atMs - now) : Math.min(-1, -wholeDays(now - atMs));
 
-/** The same of what is over, in words. */
+/** The same for something that is over, as text. */
 export function endedAgo(atMs: EpochMs, now: EpochMs): string {
   const days = wholeDays(now - atMs);
   if (days < 1) return 'less than a day ago';
@@ -26,7 +26,7 @@ export function endedAgo(atMs: EpochMs, now: EpochMs): string {
 
 export const isTrustExpired = ({ expires }: Life, now: EpochMs): boolean => now >= expires;
 
-/** True when a person should know: little of it is left, or nothing. */
+/** True when it should be reported: it expires soon, or has expired. */
 export const isTrustEnding = ({ expires }: Life, now: EpochMs): boolean =>
   expires - now <= LIMITS.trustNoticeMs;
 

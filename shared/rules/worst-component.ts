@@ -1,12 +1,12 @@
 /**
- * The order of trouble among the components of one robot, for all who show one line for it: fleet,
- * page, metrics and command line. A robot whose second component is stuck is a stuck robot.
+ * The order of trouble among the components of one robot, for every view with one line for it:
+ * fleet, page, metrics and command line. A robot whose second component is stuck is a stuck robot.
  * Sans-I/O.
  */
 
 import type { Phase } from '../formats/phases.ts';
 
-/** What is under way, the most urgent first; it is worse than idle and better than a problem. */
+/** Phases of an update, the most urgent first; worse than idle and better than a problem. */
 const UNDER_WAY: readonly Phase[] = [
   ...(['probation', 'swapping', 'waiting', 'staging'] as const),
   ...(['verifying', 'downloading', 'checking', 'idle'] as const),

@@ -1,6 +1,6 @@
 /**
- * Checkpoints (C2SP tlog-checkpoint): a signed note that says which log, how many entries, and the
- * root over all of them. Sans-I/O.
+ * Checkpoints (C2SP tlog-checkpoint): a signed note with the name of a log, its number of entries,
+ * and the root hash over all of them. Sans-I/O.
  */
 
 import { base64ToBytes, bytesToBase64 } from '../crypto/bytes.ts';

@@ -1,8 +1,8 @@
 /**
- * Judges whether the manifest of a bundle stands in a log, by the proof that came with it. The
- * entry of a log is the manifest byte for byte, so whoever has the manifest needs no word of
- * anybody for it. Robot and command line judge by this; the publisher foresees and the controller
- * counts by what robots tell that take only what is logged. Sans-I/O.
+ * Decides whether the manifest of a bundle is in a log, by the proof that came with it. The entry
+ * of a log is the manifest byte for byte, so its hash follows from the manifest alone. Robot and
+ * command line decide by this; the publisher forecasts and the controller counts by the reports of
+ * robots that take only logged manifests. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -24,7 +24,8 @@ const invalid = (why: string, cause?: unknown): DroverError =>
   new DroverError('LOG_PROOF_INVALID', `check proof of logging: ${why}`, { cause });
 
 /**
- * The proof leads from this manifest to the root of its checkpoint. Who signed that is not asked.
+ * Checks that the proof leads from this manifest to the root of its checkpoint. The signatures
+ * under it are NOT checked.
  * @throws DroverError LOG_PROOF_INVALID
  */
 export function openLogProof(proof: Uint8Array | string, manifestBytes: Uint8Array): LogProof {

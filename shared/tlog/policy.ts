@@ -1,6 +1,6 @@
 /**
- * Policies (C2SP tlog-policy): the logs that count, the witnesses that are known, and how many of
- * them must have seen a checkpoint. A text file that stands on whoever verifies. Sans-I/O.
+ * Policies (C2SP tlog-policy): the accepted logs, the known witnesses, and how many of them must
+ * have seen a checkpoint. A text file that every verifier has of its own. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -143,11 +143,11 @@ function assertOther(added: Verifier, others: readonly Verifier[]): void {
 }
 
 export interface SeenCheckpoint {
-  /** Why nobody may believe the checkpoint; null when a log of the policy signed it. */
+  /** Why the checkpoint must not be trusted; null when a log of the policy signed it. */
   readonly fault: string | null;
   /** Witnesses whose cosignatures hold, by their names in the policy. */
   readonly witnesses: readonly string[];
-  /** Whether they are enough. */
+  /** True when they meet the quorum. */
   readonly isWitnessed: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The chunk index of an artifact: the raw 32-byte SHA-256 of each chunk, one after the other. It is
- * itself a chunk at its own content address, so an announcement names a whole payload in 64 digits.
+ * The chunk index of an artifact: the raw 32-byte SHA-256 of each chunk in sequence. It is itself a
+ * chunk at its own content address, so an announcement names a whole payload in 64 digits.
  * Sans-I/O.
  */
 

@@ -16,7 +16,7 @@ const OK: GuardVerdict = { kind: 'ok' };
 
 /** [P-7.8] */
 export class PacketGuard {
-  /** Largest whole packet by packet type (1 CONNECT … 14 DISCONNECT); asked for each packet. */
+  /** Largest whole packet by packet type (1 CONNECT … 14 DISCONNECT); called for each packet. */
   readonly #bytesMaxFor: (packetType: number) => number;
   #skip = 0;
   #type = 0;

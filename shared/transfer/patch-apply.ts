@@ -1,9 +1,8 @@
 /**
- * Applies a delta to a base: robots to install it, publishers to see that it works before they
- * sign. The plan is checked rule by rule, the patch program gets one segment at a time and must
- * give exactly what the plan says, and the tar that comes out is the expected one or an error. What
- * the patch itself should be was checked by the caller. Files and the program are ports.
- * Sans-I/O.
+ * Applies a delta to a base: a robot installs the result, a publisher checks it before signing. The
+ * plan is checked rule by rule, the patch program gets one segment at a time and must give exactly
+ * what the plan says, and the resulting tar is the expected one or an error. The caller has
+ * verified the patch itself. Files and the program are ports. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -37,7 +36,7 @@ export interface PatchInput {
   /** Written from start to end, and read where it was written. */
   readonly target: Readable & Writable;
   readonly expected: { readonly tarSha256: string; readonly tarBytes: number };
-  /** A file of `path`, made anew; closed before the program gets it. */
+  /** Creates a file at `path`; it is closed before the program gets it. */
   readonly makeDictionary: () => Promise<Writable & { close(): Promise<void> }>;
   readonly dictionaryPath: string;
   readonly program: PatchProgram;
@@ -154,7 +153,7 @@ class Patcher {
   }
 }
 
-/** Fresh bytes come in pieces of any size; copies stand between them. */
+/** Fresh bytes come in pieces of any size, with copies between them. */
 class StepWalk {
   readonly #steps: PatchSegment['steps'];
   readonly #patcher: Patcher;

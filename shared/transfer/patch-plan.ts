@@ -1,15 +1,12 @@
 /**
- * Plan at the head of a delta: how a tar is put together from the one before it.
- *
+ * The plan at the head of a delta: how a tar is made from the one before it.
  * A delta is a file of zstd frames. The first is a skippable one and holds this plan; `zstd -l` and
- * `zstd -t` take the file for what it is. The history is the base tar followed by what was made so
- * far. Each segment is a row of fresh bytes and copies: copies are runs of the history, fresh bytes
- * come out of one zstd frame whose dictionary is put together from ranges of the history. So the
- * memory that patching takes is that of a segment, however large the two tars are.
- *
- * A robot believes nothing here that it did not check: no range leaves the history, no sum exceeds
- * its bound, and the sums are those of the whole. What comes out is hashed all the same.
- * Sans-I/O.
+ * `zstd -t` accept the file. The history is the base tar followed by what was made so far. Each
+ * segment is a row of fresh bytes and copies: copies are runs of the history; fresh bytes come from
+ * one zstd frame whose dictionary consists of ranges of the history. So patching takes the memory
+ * of one segment, however large the two tars are.
+ * A robot checks everything here: no range leaves the history, no sum exceeds its bound, and the
+ * sums are those of the whole. The result is hashed as well. Sans-I/O.
  */
 
 import { concatBytes } from '../crypto/bytes.ts';
@@ -46,10 +43,10 @@ export interface PatchPlan {
 /** One of the 16 magic numbers of skippable frames (RFC 8878, 3.1.2), little endian. */
 const SKIPPABLE_MAGIC = Uint8Array.of(0x5d, 0x2a, 0x4d, 0x18);
 const SIZE_BYTES = 4;
-/** What tells a plan of ours from what others keep in skippable frames, and its version. */
+/** Distinguishes our plan from other skippable frames, and gives its version. */
 const MARK = new TextEncoder().encode('drover-patch 1\n');
 
-/** So many bytes of a patch say how long its head is. */
+/** Bytes of a patch that give the length of its head. */
 export const PATCH_LEAD_BYTES = SKIPPABLE_MAGIC.byteLength + SIZE_BYTES;
 
 export const freshBytesOf = (segment: Pick<PatchSegment, 'steps'>): number =>
@@ -62,7 +59,7 @@ function invalid(why: string): DroverError {
   return new DroverError('DELTA_INVALID', `read delta: ${why}`);
 }
 
-/** The bytes that stand before the first frame of a patch. */
+/** The bytes before the first frame of a patch. */
 export function encodePatchHead(plan: PatchPlan): Uint8Array {
   const out = new VarintWriter();
   out.put(plan.baseBytes);
@@ -83,7 +80,7 @@ export function encodePatchHead(plan: PatchPlan): Uint8Array {
       out.put(freshBytes);
       out.put(copy.bytes);
       if (copy.bytes === 0) continue;
-      // What was replaced is mostly as long as what replaces it: a difference of 0 or few bytes.
+      // A replacement is mostly as long as what it replaces: a difference of 0 or few bytes.
       out.putSigned(copy.at - (copiedTo + freshBytes));
       copiedTo = copy.at + copy.bytes;
     }
@@ -135,7 +132,7 @@ export function parsePatchHead(head: Uint8Array, patchBytes: number): PatchPlan 
 interface Reading {
   readonly from: VarintReader;
   readonly baseBytes: number;
-  /** Of the target, by the steps so far. */
+  /** Bytes of the target that the steps so far have made. */
   madeBytes: number;
   copiedTo: number;
   copies: number;

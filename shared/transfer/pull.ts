@@ -1,14 +1,11 @@
 /**
- * Pulls a set of chunks over one link: an adaptive window of subscriptions, patience that follows
- * the link, `want` when nothing answers. Robots and site relays pull with this same code.
- *
- * Slow is not late. A chunk may stand behind others on a link of 20 kbit/s for minutes, and another
- * question would only put another copy behind it. So while something comes, only a chunk is late
- * that was overtaken by a window of others asked for after it.
- *
- * No I/O: events go in, effects come out, time is a parameter. It must never ask for a chunk that
- * it was told is there, and never hold more in flight than the window.
- * Sans-I/O.
+ * Pulls a set of chunks over one link: an adaptive window of subscriptions, time-outs that follow
+ * the link, and `want` when nothing answers. Robots and site relays pull with this same code.
+ * A slow chunk is not late. It may wait behind others on a link of 20 kbit/s for minutes, and
+ * another request would only put another copy behind it. So while something arrives, only a chunk
+ * is late that a window of later requests has overtaken.
+ * Events go in, effects come out, time is a parameter. It must never request a chunk that is
+ * already here, and never have more requests open than the window. Sans-I/O.
  */
 
 import type { MonoMs, Sha256Hex } from '../base/ids.ts';
@@ -32,7 +29,7 @@ export interface PullOptions {
   readonly bytesPerSecondMax?: number | null;
 }
 
-/** A chunk whose answer takes longer than any before it, while bytes come. */
+/** A chunk whose answer takes longer than any before it, while bytes arrive. */
 export interface SlowChunk {
   readonly hash: Sha256Hex;
   readonly sinceMs: MonoMs;
@@ -42,7 +39,7 @@ interface Asked {
   readonly firstAskedAtMs: MonoMs;
   /** The how manyth question of the pull this is. */
   order: number;
-  /** How many that were asked later were answered sooner. */
+  /** How many later requests were answered sooner. */
   overtakenBy: number;
   askedAtMs: MonoMs;
   attempts: number;
@@ -106,23 +103,23 @@ export class ChunkPull {
     return this.#fill(now);
   }
 
-  /** The link is up and knows no subscription. */
+  /** The link is up and has no subscription. */
   up(now: MonoMs): PullEffect[] {
     this.#up = true;
     if (this.#ended) return [];
     return this.#missing.size === 0 ? this.#end({ kind: 'done' }) : this.#fill(now);
   }
 
-  /** The link went away: what was asked for is asked again, first, on the next one. */
+  /** The link went away: open requests are repeated first on the next one. */
   down(): void {
     this.#up = false;
-    this.#heardAtMs = -Infinity; // what the next link is asked is answered by the next link
+    this.#heardAtMs = -Infinity; // the next link is measured by its own answers
     this.#queue.unshift(...this.#asked.keys());
     this.#asked.clear();
     this.#leaving.clear();
   }
 
-  /** A chunk whose bytes hash to `hash` is safely kept. Unknown and repeated ones change nothing. */
+  /** A chunk whose bytes hash to `hash` is stored. Unknown and repeated ones change nothing. */
   kept(hash: Sha256Hex, bytes: number, now: MonoMs): PullEffect[] {
     if (this.#ended || !this.#missing.delete(hash)) return [];
     const asked = this.#asked.get(hash);
@@ -143,8 +140,8 @@ export class ChunkPull {
   }
 
   /**
-   * Call at `wakeAtMs`: asks again for what is late, and for what the rate held back. [P-7.5]
-   * @param heardAtMs when a part of a message last came, for links that can tell
+   * Call at `wakeAtMs`: repeats late requests, and sends those that the rate held back. [P-7.5]
+   * @param heardAtMs when a part of a message last arrived, for links that can tell
    */
   timer(now: MonoMs, heardAtMs: MonoMs = -Infinity): PullEffect[] {
     if (!this.#up || this.#ended) return [];
@@ -188,14 +185,14 @@ export class ChunkPull {
     return deadlines.length === 0 ? null : Math.min(...deadlines);
   }
 
-  /** How long an answer may take now, in ms, before it is asked for again. */
+  /** How long an answer may take now, in ms, before the request is repeated. */
   get patienceMs(): number {
     if (this.#smoothMs === null) return LIMITS.pullTimeoutMsStart;
     const measured = this.#smoothMs + 4 * this.#deviationMs;
     return Math.min(LIMITS.pullTimeoutMsMax, Math.max(LIMITS.pullTimeoutMsMin, measured));
   }
 
-  /** The oldest question whose answer is overdue and excused; what a person wants to know. */
+  /** The oldest request whose answer is overdue and excused; shown to the operator. */
   slowest(now: MonoMs): SlowChunk | null {
     if (!this.#up || this.#ended) return null;
     for (const [hash, asked] of this.#asked) {
@@ -231,7 +228,7 @@ export class ChunkPull {
     else this.#window = Math.min(this.#windowMax, this.#window + 1);
   }
 
-  /** To two and not to one, between whose chunks the link would stand still for a round trip. */
+  /** To two and not to one, where the link would stand still for a round trip between chunks. */
   #shrink(): void {
     this.#window = Math.min(this.#window, Math.max(2, Math.floor(this.#window / 2)));
   }
@@ -247,12 +244,15 @@ export class ChunkPull {
       const times = { firstAskedAtMs: now, askedAtMs: now };
       this.#asked.set(hash, { ...times, attempts: 1, order: (this.#order += 1), overtakenBy: 0 });
     }
-    // One by one: a broker may answer questions side by side, and what stands second in one of them
-    // after what was asked for much later. So answers come in the order of what is asked here.
+    // One by one: a broker may answer several requests in parallel, and the second filter of one
+    // after requests that came much later. So answers come in the order of these requests.
     return next.map((hash) => ({ kind: 'subscribe', hashes: [hash] }));
   }
 
-  /** A question is paid for when it is asked: with the answer, each round trip would be lost. */
+  /**
+   * A request is paid for when it is sent: if it were paid with the answer, each round trip would
+   * be lost.
+   */
   #charge(chunks: number, now: MonoMs): void {
     const dueAtMs = Math.max(this.#nextAskAtMs, now - LIMITS.rateBurstMs); // a timer may be late
     this.#nextAskAtMs = dueAtMs + chunks * this.#everyMs;

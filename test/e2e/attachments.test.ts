@@ -102,7 +102,7 @@ describe('attachments of a bundle', () => {
     assert.equal(await codeOf(site, 'rollout', 'sbom', 'x-3', ...api), 'NOT_FOUND');
   });
 
-  it('come out of an engine of somebody else too', async (t) => {
+  it('come out of an external engine too', async (t) => {
     const mosquitto = await startMosquitto(t);
     if (!mosquitto) return;
     const site = await Site.open(t);

@@ -1,5 +1,5 @@
 /**
- * Garbage on an engine of somebody else, as a contract: an engine is a URL and a profile. What the
+ * Garbage on an external engine, as a contract: an engine is a URL and a profile. What the
  * engine retains is looked at by a stranger, never believed from the broker.
  */
 

@@ -100,7 +100,7 @@ describe('the rate of a broker', () => {
     assert.ok(bytes <= most, `${bytes} bytes in ${seconds} s`);
   });
 
-  it('is not promised for an engine that somebody else runs', async (t) => {
+  it('is not promised for an external engine', async (t) => {
     const engine = ['--engine', 'mqtt://127.0.0.1:1', '--max-rate', '1M'];
     const child = startDrover(t, 'broker', ['--data', await tempFolder(t), ...engine]);
     await child.exit;

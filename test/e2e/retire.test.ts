@@ -54,7 +54,7 @@ test('a robot that is away is retired on our broker', async (t) => {
   await retires(t, site, broker.url, broker.httpUrl);
 });
 
-test('a robot that is away is retired on an engine of somebody else', async (t) => {
+test('a robot that is away is retired on an external engine', async (t) => {
   const mosquitto = await startMosquitto(t);
   if (!mosquitto) return;
   const site = await Site.open(t);

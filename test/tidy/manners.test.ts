@@ -21,6 +21,57 @@ test('a header says what the file does or is, in a sentence that begins with it'
   );
 });
 
+/** Comments of the programs, as one line each: a block or a run of `//` lines. */
+function commentsOf(text: string): { line: number; comment: string }[] {
+  const pattern = /\/\*\*[\s\S]*?\*\/|(?:^[ \t]*\/\/.*\n)+|(?<=\s)\/\/ .*$/gm;
+  return [...text.matchAll(pattern)].map((match) => ({
+    line: text.slice(0, match.index).split('\n').length,
+    comment: match[0].replace(/^[ \t]*(?:\/\*\*|\*\/|\*|\/\/) ?/gm, ' ').replace(/\s+/g, ' '),
+  }));
+}
+
+/** Private words of earlier versions: each had a plain one that a newcomer knows. */
+const PRIVATE_WORDS: readonly (readonly [RegExp, instead: string])[] = [
+  [/\banew\b/, 'again'],
+  [/\bof somebody else\b|\bsomebody else runs\b/, 'external'],
+  [/\bhears?\b|\bheard\b/, 'receives, gets'],
+  [/\b(?:is|are|was|were|be|been) told\b/, 'reported, logged, shown'],
+  [/\btells? the fleet\b/, 'reports'],
+  [/\bmend(?:s|ed|ing)?\b/, 'fix, repair'],
+  [/\blook(?:s|ed)? at\b/, 'reads, checks'],
+  [/\b(?:own|its|their) word\b|\bthe word of\b/, 'message, report, command'],
+  [/\bon (?:its|his|their) account\b/, 'because of it'],
+  [/\bin vain\b/, 'without a result'],
+];
+
+test('a comment uses words of the field, and no sentence begins with a noun clause', () => {
+  const wrong = productSources()
+    .filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path))
+    .flatMap(({ path, text }) =>
+      commentsOf(text).flatMap(({ line, comment }) => {
+        const riddle = /^ ?(?:What|Who|Whom|Whose|Whether)\b/.test(comment);
+        const found = PRIVATE_WORDS.filter(([pattern]) => pattern.test(comment));
+        return [
+          ...(riddle ? [`${path}:${line}: begins with a noun clause`] : []),
+          ...found.map(([pattern, instead]) => `${path}:${line}: ${pattern}, want: ${instead}`),
+        ];
+      }),
+    );
+  assert.deepEqual(wrong, []);
+});
+
+test('the search for private words finds them in every kind of comment', () => {
+  const text = '/**\n * It begins\n * anew.\n */\nconst a = 1; // anew\n// It is\n// told.\n';
+  assert.deepEqual(
+    commentsOf(text).map(({ line }) => line),
+    [1, 5, 6],
+  );
+  const found = commentsOf(text).filter(({ comment }) =>
+    PRIVATE_WORDS.some(([pattern]) => pattern.test(comment)),
+  );
+  assert.equal(found.length, 3);
+});
+
 test('files are kebab-case and named after what they are about', () => {
   const vague = /\/(?:utils?|index|helpers?|misc|common|types|constants)\.ts$/;
   const kebab = /^(?:[a-z0-9-]+\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.slow)?\.test|\.d)?\.ts$/;

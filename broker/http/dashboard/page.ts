@@ -1,6 +1,7 @@
 /**
- * The dashboard: one page, no build, nothing from elsewhere. Every text that a robot sent is set as
- * text, never as markup, and the policy allows just the script and style below, by their hashes.
+ * The dashboard: one page, without a build step and without anything from another host. Texts of
+ * robots are set as text, never as markup, and the content policy allows only the script and style
+ * below, by their hashes.
  */
 
 import { createHash } from 'node:crypto';

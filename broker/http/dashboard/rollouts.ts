@@ -1,8 +1,7 @@
 /**
- * Rollouts on the dashboard, as script for the browser: each wave, what it waits for and until
- * when, and the gate's verdict with the sentences that it rests on. It writes words only as text,
- * like the rest of the page (script.ts): a sentence can name a robot, and a robot can be
- * hostile.
+ * Browser script for the rollouts on the dashboard: each wave, what it waits for and until when,
+ * and the gate's verdict with its reasons. Like the rest of the page (script.ts) it writes texts
+ * only as text: a reason can name a robot, and a robot can be hostile.
  */
 
 export const DASHBOARD_ROLLOUTS = `
@@ -27,7 +26,7 @@ function waveState(number, rollout) {
   return number === open ? 'open' : '';
 }
 
-/** One line for each wave: how far it reaches, whether it is open, who has to say yes after it. */
+/** One line for each wave: how far it opens, whether it is open, who has to approve after it. */
 function waveList(rollout) {
   const { waves, canaries, approve_after: approvals, run } = rollout;
   const list = make('ol', undefined, 'waves');
@@ -60,7 +59,7 @@ function waitLine(run) {
   return make('p', (WAITS[what] || 'waits for ' + what) + until + elsewhere, 'soft');
 }
 
-/** The verdict, why, and the line of each test that it was made of. */
+/** The verdict, its reason, and one line for each test behind it. */
 function gateBlock({ gate }) {
   const block = make('div', undefined, 'gate');
   const head = make('p', undefined);

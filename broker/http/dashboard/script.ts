@@ -1,6 +1,6 @@
 /**
- * Script of the dashboard in the browser: it asks the API, follows /events, and writes all it hears
- * with textContent. A page may show a hostile robot's words; it must never run or format them.
+ * Browser script of the dashboard: it calls the API, follows /events, and writes everything with
+ * textContent. A page may show the words of a hostile robot; it must never run or format them.
  */
 
 import { DASHBOARD_ROLLOUTS } from './rollouts.ts';
@@ -173,7 +173,7 @@ async function refresh() {
 }
 
 let wake = () => {};
-/** Reads the fleet when something happened, and now and then; never twice at once. */
+/** Reads the fleet after an event and at intervals; never twice at once. */
 async function keepFresh() {
   for (;;) {
     const woken = new Promise((resolve) => { wake = resolve; });
@@ -191,7 +191,7 @@ async function follow() {
         while (!(await reader.read()).done) wake();
       }
     } catch {
-      // the poll goes on, and says on the page what is wrong
+      // polling goes on, and the page shows the problem
     }
     await sleep(POLL_MS);
   }

@@ -1,6 +1,6 @@
 /**
- * Applies a delta as a robot will, before anybody signs it. What comes out is compared with the
- * target piece by piece, so it takes no room beside the dictionary.
+ * Applies a delta as a robot will, before it is signed. The result is compared with the target
+ * piece by piece, so it takes no room beside the dictionary.
  */
 
 import { open, rm, type FileHandle } from 'node:fs/promises';

@@ -1,6 +1,6 @@
 /**
- * Reads the base of a delta: an older bundle, or a bare tar with the version that it was. A bundle
- * is checked against its manifest first: a delta from other bytes than robots run helps nobody.
+ * Reads the base of a delta: an older bundle, or a bare tar with its version. A bundle is checked
+ * against its manifest first: a delta from bytes that no robot runs is useless.
  */
 
 import { openBundle, type Bundle } from '../../../shared/io/bundle-folder.ts';
@@ -10,7 +10,7 @@ import { hashPayload } from '../payload.ts';
 import { unpackTar, type HashedTar } from './unpack-tar.ts';
 
 export interface DeltaBase extends BaseLabels {
-  /** Writes the tar to a file that is not there yet. */
+  /** Writes the tar to a new file. */
   unpack(out: string): Promise<HashedTar>;
   close(): Promise<void>;
 }

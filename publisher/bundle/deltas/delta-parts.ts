@@ -1,7 +1,6 @@
 /**
- * The deltas that are in a bundle: whether each is what the manifest says, and whether the tar that
- * they make is the one inside the payload. A robot that takes a delta never sees the payload, so
- * the two must not be able to differ in what is signed.
+ * Checks the deltas of a bundle: each is what the manifest says, and makes the tar inside the
+ * payload. A robot that takes a delta never sees the payload, so the two must not differ.
  */
 
 import { open, stat } from 'node:fs/promises';
@@ -21,25 +20,23 @@ export interface DeltaPart {
   readonly delta: Delta;
   readonly path: string;
   readonly segments: number;
-  /** Most that a robot's zstd holds while it applies it. */
+  /** Largest memory that a robot's zstd needs to apply it. */
   readonly memoryBytes: number;
 }
 
-/**
- * Deltas of the manifest whose part is not there are left out: a bundle may travel without them.
- */
+/** Deltas of the manifest whose file is present: a bundle may travel without them. */
 export async function presentDeltas(bundle: Bundle): Promise<{ delta: Delta; path: string }[]> {
   const found = [];
   for (const delta of bundle.manifest.deltas) {
     const path = join(bundle.folder, deltaPartName(delta.from_version));
-    const part = await stat(path).catch(() => null); // absent: the manifest alone is no delta
+    const part = await stat(path).catch(() => null); // an absent file is no delta
     if (part?.isFile()) found.push({ delta, path });
   }
   return found;
 }
 
 /**
- * Every delta that is there, and the tar of the payload when there is one.
+ * Every delta that is present, and the tar of the payload when there is one.
  * @throws DroverError DELTA_INVALID, PAYLOAD_HASH_MISMATCH, ARCHIVE_CORRUPT
  */
 export async function checkDeltas(bundle: Bundle): Promise<DeltaPart[]> {

@@ -1,6 +1,6 @@
 /**
- * The deltas of a bundle that is being built: one for each base, made by zstd, applied once to see
- * that it works, and left out when it would hardly be smaller than the payload itself.
+ * Makes the deltas of a bundle that is being built: one for each base, made by zstd, applied once
+ * as a check, and left out when it would hardly be smaller than the payload.
  */
 
 import { mkdir, rm } from 'node:fs/promises';
@@ -25,7 +25,7 @@ export interface DeltasJob {
   readonly payloadPath: string;
   /** The bundle that is being built. */
   readonly bundleFolder: string;
-  /** Room for two tars; its owner removes it. */
+  /** A folder with room for two tars; the caller removes it. */
   readonly scratch: string;
   readonly output: Output;
 }

@@ -1,7 +1,7 @@
 /**
- * Finds the long runs of a target that are in the base or further up in the target itself. Places
- * are picked by content (../core/gear), looked up, and then the bytes themselves are compared: a
- * key is only ever a hint. Memory is a table of a million places, whatever the size of the tars.
+ * Finds the long runs of a target that are in the base or earlier in the target itself. Places are
+ * picked by content (rolling-hash.ts), looked up, and then the bytes themselves are compared: a key
+ * is only a hint. Memory is a table of a million places, whatever the size of the tars.
  */
 
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -11,19 +11,19 @@ import type { FoundCopy } from './plan-patch.ts';
 import type { History } from '../../rollout/history.ts';
 
 const PLACES_MAX = 2 ** 20;
-/** Fine enough to tell which blocks a changed text came from. */
+/** Fine enough to find which blocks a changed text came from. */
 const FINE_BITS_LEAST = 7;
-/** Of the places, those at which a long run is looked for: enough to hit each one many times. */
+/** Places at which a long run is searched: enough to hit each run many times. */
 const COARSE_BITS_LEAST = 12;
 
 export interface FoundCopies {
   readonly copies: readonly FoundCopy[];
-  /** Places of the whole history, to look up what is fresh. */
+  /** Places of the whole history, to look up the fresh bytes. */
   readonly places: PlaceTable;
   readonly placeBits: number;
 }
 
-/** @param onBytes told of bytes read of either tar */
+/** @param onBytes called with the number of bytes read of either tar */
 export async function findCopies(
   history: History,
   onBytes: (bytes: number) => void,
@@ -59,9 +59,9 @@ class CopyFinder {
   readonly #places: PlaceTable;
   readonly #coarseBits: number;
   readonly #bytesMin: number;
-  /** Target up to here is copied. */
+  /** The target is copied up to here. */
   #doneTo = 0;
-  /** Runs that were too short, by how far the history is off: not to be compared again. */
+  /** Runs that were too short, by their offset in the history: not compared again. */
   readonly #short = new Map<number, number>();
 
   constructor(history: History, places: PlaceTable, coarseBits: number) {
@@ -78,7 +78,7 @@ class CopyFinder {
     if (seen === null) this.#places.add(key, base.bytes + at);
     if (rarity < this.#coarseBits || at <= this.#doneTo) return;
     const last = this.copies.at(-1);
-    // Where the last copy would go on comes first: files mostly keep their order.
+    // The continuation of the last copy comes first: files mostly keep their order.
     const straightOn = last ? last.from - last.at : 0;
     for (const off of new Set([straightOn, ...(seen === null ? [] : [seen - at])])) {
       if (await this.#take(at, off)) return;
@@ -95,7 +95,7 @@ class CopyFinder {
     const historyStart = isInBase ? 0 : base.bytes;
     const before = Math.min(at - this.#doneTo, from - historyStart);
     const back = await this.#history.equalBefore(from, at, before);
-    // A run of the target itself ends at the latest where it begins to copy itself.
+    // A run of the target itself ends at the latest where it would copy itself.
     const ends = Math.min(target.bytes - at, historyEnd - from - (isInBase ? 0 : back));
     const on = ends > 0 ? await this.#history.equalAfter(from, at, ends) : 0;
     if (back + on < this.#bytesMin) {

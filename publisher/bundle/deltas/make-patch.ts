@@ -1,8 +1,8 @@
 /**
- * Makes the delta from one tar to another: finds what is copied, plans the segments, and lets the
+ * Makes the delta from one tar to another: finds the copies, plans the segments, and lets the
  * `zstd` program pack the fresh bytes of each against a dictionary of its own. Everything is read
- * from and written to files piece by piece; what is in memory is the table of places, and in the
- * child one dictionary and one segment.
+ * from and written to files piece by piece. In memory are the table of places, and in the child
+ * process one dictionary and one segment.
  */
 
 import { createWriteStream } from 'node:fs';
@@ -49,13 +49,13 @@ export interface PatchJob {
   readonly zstd: string;
   readonly basePath: string;
   readonly targetPath: string;
-  /** Made anew; synced when this resolves. */
+  /** Created again; synced when this resolves. */
   readonly out: string;
-  /** Folder for a dictionary and the frames; nothing is left in it. */
+  /** Folder for a dictionary and the frames; left empty. */
   readonly scratch: string;
-  /** What robots can take, when it is left out. */
+  /** Default: the bounds of robots. */
   readonly bounds?: SegmentBounds;
-  /** Told of bytes read: both tars once, and the target once more. */
+  /** Called with the bytes read: both tars once, and the target once more. */
   readonly onBytes: (bytes: number) => void;
 }
 
@@ -102,7 +102,7 @@ class PatchMaker {
     const segments: PatchSegment[] = [];
     const planned = planSegments(found.copies, sizes, this.#job.bounds);
     const freshBytes = planned.reduce((sum, segment) => sum + rangeBytes(segment.fresh), 0);
-    this.#job.onBytes(target.bytes - freshBytes); // what is copied needs no packing
+    this.#job.onBytes(target.bytes - freshBytes); // copies need no packing
     const frames = await open(this.#framesPath, 'w');
     try {
       for (const segment of planned) {
@@ -131,7 +131,7 @@ class PatchMaker {
     return { frameBytes, dictionary, steps };
   }
 
-  /** Which blocks of the history hold what is fresh. */
+  /** Counts which blocks of the history contain the fresh bytes. */
   async #votes(segment: PlannedSegment, found: FoundCopies): Promise<Map<number, number>> {
     const votes = new Map<number, number>();
     const historyBytes = this.#history.base.bytes + segment.madeBytes;
@@ -185,7 +185,7 @@ class PatchMaker {
     }
   }
 
-  /** Head and frames as one file. */
+  /** Joins head and frames into one file. */
   async #join(head: Uint8Array): Promise<{ sha256: Sha256Hex; bytes: number }> {
     const hash = new Sha256Stream();
     const frames = await open(this.#framesPath, 'r');

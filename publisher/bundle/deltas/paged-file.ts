@@ -1,6 +1,6 @@
 /**
- * A file that is read here and there, and mostly near where it was read before: a few pages of it
- * are kept. Pieces that it hands out are valid until the next call.
+ * A file for random reads that are mostly close together: it caches a few pages. The pieces that it
+ * returns are valid until the next call.
  */
 
 import { open, type FileHandle } from 'node:fs/promises';
@@ -27,13 +27,13 @@ export class PagedFile {
     await this.#handle.close();
   }
 
-  /** From there to the end of its page; empty at the end of the file. */
+  /** From that byte to the end of its page; empty at the end of the file. */
   async from(atByte: number): Promise<Buffer> {
     const page = Math.floor(atByte / PAGE_BYTES);
     return (await this.#page(page)).subarray(atByte - page * PAGE_BYTES);
   }
 
-  /** From the start of its page up to there; empty at the start of the file. */
+  /** From the start of the page up to that byte; empty at the start of the file. */
   async upTo(atByte: number): Promise<Buffer> {
     if (atByte === 0) return Buffer.alloc(0);
     const page = Math.floor((atByte - 1) / PAGE_BYTES);
@@ -54,7 +54,7 @@ export class PagedFile {
     const known = this.#pages.get(page);
     if (known) {
       this.#pages.delete(page);
-      this.#pages.set(page, known); // the newest last
+      this.#pages.set(page, known); // the newest is last
       return known;
     }
     const [oldest] = this.#pages.keys();

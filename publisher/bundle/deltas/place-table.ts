@@ -1,10 +1,10 @@
 /**
- * From the key of a place to where it was first seen: open addressing in typed arrays, because a
- * gigabyte has a million places and a Map of them would take a hundred times their bytes. Sans-I/O.
+ * Maps the key of a place to where it was first seen, by open addressing in typed arrays: a
+ * gigabyte has a million places, and a Map of them would take a hundred times the bytes. Sans-I/O.
  */
 
 const EMPTY = -1;
-/** Of the table, before it is made larger. */
+/** Fill level at which the table grows. */
 const LOAD_MAX = 0.6;
 
 export class PlaceTable {

@@ -1,6 +1,6 @@
 /**
- * Decides which versions a bundle may have deltas from. Pure: a base that no robot could ever patch
- * from is told before gigabytes are read. Sans-I/O.
+ * Decides which versions a bundle may have deltas from: a base that no robot could ever patch from
+ * is refused before gigabytes are read. Sans-I/O.
  */
 
 import { archFits } from '../../../shared/rules/arch.ts';
@@ -10,7 +10,7 @@ import { compareVersions, isVersion } from '../../../shared/rules/version.ts';
 import type { BundleLabels } from '../plan-bundle.ts';
 
 export interface BaseWords {
-  /** Null for a bundle, which says it itself. */
+  /** Null for a bundle, whose manifest names it. */
   readonly version: string | null;
   readonly path: string;
 }
@@ -24,7 +24,7 @@ export function parseDeltaFrom(text: string): BaseWords {
     : { version: null, path: text };
 }
 
-/** Of the payload: a delta that saves less is not worth a robot's work and disk. */
+/** Share of the payload: a larger delta is not worth a robot's work and disk. */
 const WORTH_MAX = 0.9;
 
 export function isWorthwhile(deltaBytes: number, payloadBytes: number): boolean {
@@ -33,7 +33,7 @@ export function isWorthwhile(deltaBytes: number, payloadBytes: number): boolean 
 
 export interface BaseLabels {
   readonly version: string;
-  /** Null where nothing says it. */
+  /** Null when unknown. */
   readonly name: string | null;
   readonly arch: string | null;
 }

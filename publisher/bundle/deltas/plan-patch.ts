@@ -1,14 +1,12 @@
 /**
- * Decides how a tar is put together from the one before it: where the segments end, and what goes
- * into the dictionary of each. Pure; what is equal to what was found out by reading
- * (../io/find-copies).
- * Sans-I/O.
+ * Decides how a tar is made from the one before it: where the segments end, and what goes into the
+ * dictionary of each. find-copies.ts finds the equal runs by reading. Sans-I/O.
  */
 
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { HistoryRange, PatchStep } from '../../../shared/transfer/patch-plan.ts';
 
-/** What one segment may hold at a time. */
+/** Bounds of one segment. */
 export interface SegmentBounds {
   readonly freshBytes: number;
   readonly dictionaryBytes: number;
@@ -19,7 +17,7 @@ export const SEGMENT_BOUNDS: SegmentBounds = {
   dictionaryBytes: LIMITS.deltaDictionaryBytesMax,
 };
 
-/** `bytes` of the target from `at` on are those of the history from `from` on. */
+/** `bytes` of the target at `at` equal those of the history at `from`. */
 export interface FoundCopy {
   readonly at: number;
   readonly bytes: number;
@@ -28,16 +26,16 @@ export interface FoundCopy {
 
 export interface PlannedSegment {
   readonly steps: readonly PatchStep[];
-  /** Of the target, in order: what its frame unpacks to. */
+  /** Ranges of the target, in order, that its frame unpacks to. */
   readonly fresh: readonly HistoryRange[];
-  /** History that stands where the fresh bytes came to stand: the old text of what was changed. */
+  /** History that stood where the fresh bytes stand now: the old text of what was changed. */
   readonly replaced: readonly HistoryRange[];
-  /** So much of the target is made before it. */
+  /** The target before this byte is complete when the segment is made. */
   readonly madeBytes: number;
 }
 
 /**
- * @param copies of the target, ascending and apart from each other
+ * @param copies of the target, ascending and disjoint
  * @param sizes of the two tars
  */
 export function planSegments(
@@ -46,7 +44,7 @@ export function planSegments(
   bounds: SegmentBounds = SEGMENT_BOUNDS,
 ): PlannedSegment[] {
   const freshBytes = sizes.targetBytes - copies.reduce((sum, copy) => sum + copy.bytes, 0);
-  // Segments of one size: a small last one would have a dictionary for next to nothing.
+  // Segments of one size: a small last one would need a dictionary for almost nothing.
   const count = Math.max(1, Math.ceil(freshBytes / bounds.freshBytes));
   const splitter = new Splitter(Math.ceil(freshBytes / count), sizes.baseBytes);
   for (const copy of copies) splitter.copy(copy);
@@ -64,7 +62,7 @@ class Splitter {
   #stepFresh = 0;
   #madeAtStart = 0;
   #made = 0;
-  /** Where the history goes on after the last copy. */
+  /** Where the history continues after the last copy. */
   #copiedTo = 0;
 
   constructor(freshMax: number, baseBytes: number) {
@@ -86,7 +84,7 @@ class Splitter {
     return this.#segments;
   }
 
-  /** @param next where the history goes on with the copy behind these bytes */
+  /** @param next where the history continues with the copy behind these bytes */
   #freshUpTo(end: number, next: number): void {
     const length = end - this.#made;
     const oldBytes = next > this.#copiedTo ? next - this.#copiedTo : 0;
@@ -101,13 +99,14 @@ class Splitter {
     }
   }
 
-  /** The same part of the old text as these bytes are of the new one, with a margin around. */
+  /** The same part of the old text as these bytes are of the new one, with a margin around it. */
   #noteReplaced(
     bytes: number,
     piece: { length: number; left: number; next: number; oldBytes: number },
   ): void {
     const { length, left, next, oldBytes } = piece;
-    // What replaced nothing, or far more than itself, was moved here: its neighbours are as old.
+    // Fresh bytes that replaced nothing, or far more than themselves, were moved here: their
+    // neighbours are as old.
     const span = oldBytes === 0 || oldBytes > length * 4 ? Math.min(length, next) : oldBytes;
     const start = oldBytes === 0 || oldBytes > length * 4 ? this.#copiedTo : next - oldBytes;
     const at = start + Math.floor(((length - left) / length) * span);
@@ -136,8 +135,9 @@ export type Votes = ReadonlyMap<number, number>;
 const BLOCK = LIMITS.deltaBlockBytes;
 
 /**
- * The blocks that hold most of what is fresh, and those that it replaced, as ranges in order.
- * @param historyBytes what there is of the history when the segment is made
+ * The blocks that contain most of the fresh bytes, and those that these replaced, as ranges in
+ * order.
+ * @param historyBytes size of the history when the segment is made
  */
 export function chooseDictionary(
   { votes, replaced }: { votes: Votes; replaced: readonly HistoryRange[] },

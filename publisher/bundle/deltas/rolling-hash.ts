@@ -1,7 +1,7 @@
 /**
- * Picks places in a stream by what stands there, not by where: equal runs of bytes are picked in
- * the same way wherever they moved. A place is picked when a rolling hash of the 32 bytes before it
- * has enough zeroes in front; a second hash of the same bytes is its key. Sans-I/O.
+ * Picks places in a stream by their content, not by their position: equal runs of bytes are picked
+ * in the same way wherever they moved. A place is picked when a rolling hash of the 32 bytes before
+ * it starts with enough zeroes; a second hash of the same bytes is its key. Sans-I/O.
  */
 
 /** Two tables of 256 numbers that never change: equal inputs must give equal deltas for ever. */
@@ -28,12 +28,12 @@ export class Gear {
   #fedBytes = 0;
   #lastKey = 0;
 
-  /** @param zeroBits one place in 2^zeroBits bytes is picked, on the average */
+  /** @param zeroBits one place in 2^zeroBits bytes is picked on average */
   constructor(zeroBits: number) {
     this.#shift = 32 - zeroBits;
   }
 
-  /** The stream goes on somewhere else: nothing before that place counts. */
+  /** The stream continues elsewhere: bytes before that place do not count. */
   jump(atByte: number): void {
     this.#pick = 0;
     this.#key = 0;

@@ -1,4 +1,4 @@
-/** The small decisions of a broker that is attached to an engine of somebody else. */
+/** The small decisions of a broker that is attached to an external engine. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

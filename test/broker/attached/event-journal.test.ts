@@ -1,4 +1,4 @@
-/** Events that an engine of somebody else brought, over restarts. */
+/** Events that an external engine brought, over restarts. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What an engine of somebody else brings, taken or not: with real stores and signatures. */
+/** What an external engine brings, taken or not: with real stores and signatures. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -79,7 +79,7 @@ const say = (
   isReplay = false,
 ): Promise<void> => intake.take({ topic, payload, isReplay });
 
-describe('what an engine of somebody else brings', () => {
+describe('what an external engine brings', () => {
   it('is no sign of life when it was retained', async (t) => {
     const { bench, intake } = await Bench.open(t);
     await say(intake, 'fleet/robots/r1/state', STATE, true);

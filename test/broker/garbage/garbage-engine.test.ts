@@ -1,4 +1,4 @@
-/** Garbage on an engine of somebody else and in our copies, with an engine in memory. */
+/** Garbage on an external engine and in our copies, with an engine in memory. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -120,7 +120,7 @@ async function check({ garbage, bundle }: Bench): Promise<void> {
   }
 }
 
-describe('garbage on an engine of somebody else', () => {
+describe('garbage on an external engine', () => {
   it('is cleared there with its copy on our disk, which goes a keep time later', async (t) => {
     const bench = await openBench(t);
     const { engine, store, garbage, bundle } = bench;

@@ -70,7 +70,7 @@ const read = (more: object = {}): RolloutAnswer =>
   parseRollout(utf8(JSON.stringify({ ...ROLLOUT, ...more })));
 const withRun = (more: object): RolloutAnswer => read({ run: { ...RUN, ...more } });
 
-test('status says what an engine of somebody else holds, and what it has lost', () => {
+test('status says what an external engine holds, and what it has lost', () => {
   const store = { status: 'complete', chunks: 9, present: 9, restored: 0, problem: null };
   const line = (more: object): string | undefined =>
     statusLines(read({ store: { ...store, ...more } }), NOW).find((one) =>

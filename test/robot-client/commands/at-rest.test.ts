@@ -88,7 +88,7 @@ describe('a robot without an agent', () => {
       if (isThere) await mkdir(join(root, 'state'), { recursive: true });
       const { agent, isWhole, lines, components } = await look();
       assert.deepEqual([agent, isWhole], ['not answering', false]);
-      assert.match(lines[0] ?? '', /an agent runs, and not on what stands at the path/);
+      assert.match(lines[0] ?? '', /an agent runs, and not on the folder at the path/);
       assert.match(lines.join('\n'), /ROOT_REPLACED/);
       assert.doesNotMatch(lines.join('\n'), /ROOT_ABSENT|nothing installed|first start/);
       assert.match(JSON.stringify(components), /ROOT_REPLACED/);
