@@ -5,7 +5,7 @@ import type { RobotEventFields } from '../shared/formats/messages.ts';
 import type { Log } from '../shared/base/ports.ts';
 import type { Decision, RobotFacts } from './update/decide.ts';
 import type { Claims } from './install/root-claims.ts';
-import type { EffectContext } from './update/effects.ts';
+import type { EffectContext } from './update/effect-context.ts';
 
 export interface ComponentOptions extends Pick<
   EffectContext,
@@ -21,8 +21,10 @@ export interface ComponentOptions extends Pick<
   | 'bytesPerSecondMax'
   | 'interlock'
   | 'turn'
+  | 'modules'
+  | 'moduleTimeoutMs'
 > {
-  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;
   /** Lock of the root; left out by who has no other agent to fear. */

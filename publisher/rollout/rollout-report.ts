@@ -169,10 +169,12 @@ function clock(text: string, now: number): string {
   return `${iso} (in ${formatDurationMs(left * 1000)})`;
 }
 
+const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
+
 function robotCounts(robots: RolloutAnswer['robots']): string {
   const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
-  // Robots of another arch are not those that a bundle is for.
-  const others = Object.entries(robots.excluded).filter(([code]) => code !== 'ARCH_WRONG');
+  // Robots of another arch or machine are not those that a bundle is for.
+  const others = Object.entries(robots.excluded).filter(([code]) => !FOR_OTHERS.includes(code));
   const out = others.reduce((sum, [, count]) => sum + count, 0);
   const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
   const parts = [

@@ -1,6 +1,5 @@
 /** Stage report: what a robot says of itself, built from what it knows. Sans-I/O. */
 
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type {
@@ -14,6 +13,7 @@ import type { Phase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
+import { FOR_OTHERS } from '../update/decide.ts';
 import { rolloutOf } from '../update/lost-state.ts';
 import { isLostJob, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
@@ -29,6 +29,8 @@ export interface Live {
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
   /** Why it keeps what a recall told it to go back from; null while no recall does. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
+  /** Why what a module looks after is not what `active` names; null when it is. */
+  readonly module?: { problem: Problem; atMs: EpochMs } | null;
 }
 
 /** Of a component that does nothing and waits for nothing. */
@@ -94,6 +96,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
+    strategy: strategyTold(state),
   };
 }
 
@@ -102,6 +105,12 @@ export function payloadOf({ job, installed }: MachineState, active: string | nul
   // In probation the new release runs already, and the one before it may be of the same version.
   const found = [job, installed].find((one) => one !== null && one.version === active);
   return found && !isLostJob(found) ? found.payloadSha256 : null;
+}
+
+/** Null where it is not known: the state was lost, or the release was adopted. */
+function strategyTold({ job, installed }: MachineState): string | null {
+  const about = job ?? installed;
+  return about && !isLostJob(about) ? about.strategy : null;
 }
 
 function reportUpdate(last: LastUpdate) {
@@ -126,8 +135,6 @@ function reportDelta(job: MachineState['job']) {
 
 type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
 
-const FOR_OTHERS = ['ARCH_WRONG', 'NOT_NEWER'] as const satisfies readonly ErrorCode[];
-
 function latest(state: MachineState, live: Live): Failure | null {
   const { lastProblem } = state;
   if (!lastProblem) return live.refusal;
@@ -145,7 +152,7 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.expired;
+  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.live.module ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
@@ -176,6 +183,8 @@ export interface RobotFactsForReport {
   readonly tags: readonly string[];
   /** What it can do beyond what every robot can. */
   readonly caps: readonly string[];
+  readonly compatible: readonly string[];
+  readonly modules: readonly string[];
   readonly trustVersion: number;
   /** When the trust ends, while that is close or over; null while it has long to go. */
   readonly trustEndsMs: EpochMs | null;
@@ -197,6 +206,8 @@ export function reportRobot(
     model: facts.model,
     tags: [...facts.tags],
     caps: [...facts.caps],
+    ...(facts.compatible.length > 0 ? { compatible: [...facts.compatible] } : {}),
+    ...(facts.modules.length > 0 ? { modules: [...facts.modules] } : {}),
     trust_version: facts.trustVersion,
     ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
     announcement_seq: facts.announcementSeq,

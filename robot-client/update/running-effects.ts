@@ -1,5 +1,5 @@
 /**
- * The effects of one component that run. A new one takes the place of the one before; whoever
+ * The effects of one component that run: those of its phase. A new phase stops them; whoever
  * closes the component waits until none runs any more, because an effect that was told to stop may
  * still be in the middle of a write.
  */
@@ -9,28 +9,31 @@ import { endsWithin } from '../../shared/io/within.ts';
 export class RunningEffects {
   readonly #runs = new Set<Promise<void>>();
   readonly #onFailure: (error: unknown) => void;
-  #current: AbortController | null = null;
+  readonly #current = new Set<AbortController>();
 
   /** @param onFailure told of an effect that failed and had not been told to stop; never throws */
   constructor(onFailure: (error: unknown) => void) {
     this.#onFailure = onFailure;
   }
 
-  /** The newest is the one that `abort` stops. */
+  /** Until `abort`, which stops all that were started since the last one. */
   start(run: (signal: AbortSignal) => Promise<void>): void {
     const current = new AbortController();
-    this.#current = current;
+    this.#current.add(current);
     const running = run(current.signal)
       .catch((error: unknown) => {
         if (!current.signal.aborted) this.#onFailure(error);
       })
-      .finally(() => this.#runs.delete(running));
+      .finally(() => {
+        this.#runs.delete(running);
+        this.#current.delete(current);
+      });
     this.#runs.add(running);
   }
 
   abort(why: string): void {
-    this.#current?.abort(new Error(why));
-    this.#current = null;
+    for (const current of this.#current) current.abort(new Error(why));
+    this.#current.clear();
   }
 
   /** True when none runs any more; false when one still did after `withinMs`. */
