@@ -29,14 +29,14 @@ ${Object.entries(faults)
 burn() {
   : >"$flash"
   at mid
-  [ -z "$1" ] || cat "$1/VERSION.txt" >"$flash"
+  [ -z "$1" ] || cat "$1"/VERSION* >"$flash"
   sync "$flash"
 }
 echo "$verb $DROVER_VERSION \${DROVER_PREVIOUS_VERSION:--}" >>"$DROVER_MODULE_DIR/calls"
 at first
 case $verb in
 probe) ;;
-stage) at mid; test -f "$DROVER_PAYLOAD_DIR/VERSION.txt" ;;
+stage) at mid; cat "$DROVER_PAYLOAD_DIR"/VERSION* >/dev/null ;;
 switch) burn "$DROVER_PAYLOAD_DIR" ;;
 verify) at mid; test "$(cat "$flash")" = "$DROVER_VERSION" ;;
 confirm) at mid ;;

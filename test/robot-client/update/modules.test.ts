@@ -120,6 +120,14 @@ describe('a module that does not do it', () => {
     assert.ok((await callsOf(bench.root)).includes(`revert ${NEW} ${OLD}`));
   });
 
+  it('is asked to go back when its own switch is killed', async (t) => {
+    const { bench } = await benchWith(t, { 'switch mid': 'kill -9 $$' });
+    await offered(bench, NEW);
+    await waitUntil('the block', () => blockOf(bench));
+    await rests(bench, OLD);
+    assert.equal(await flashOf(bench.root), OLD);
+  });
+
   it('is not believed when it says that something else runs', async (t) => {
     const { bench } = await benchWith(t, { 'version first': 'echo 9.9.9; exit 0' });
     await offered(bench, NEW);
