@@ -110,6 +110,31 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'given',
     meaning: 'to each hook: version that is being installed',
   },
+  DROVER_VERB: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each module: what it is asked to do, as its first argument',
+  },
+  DROVER_PAYLOAD_DIR: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each module: the unpacked release of `DROVER_VERSION`',
+  },
+  DROVER_PREVIOUS_DIR: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each module: the unpacked release of `DROVER_PREVIOUS_VERSION`; empty for none',
+  },
+  DROVER_MODULE_DIR: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each module: a folder of its own, kept over updates',
+  },
+  DROVER_TIMEOUT_S: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning: 'to each module: after so many seconds it is killed',
+  },
   DROVER_EVENT: {
     programs: ['drover-broker'],
     way: 'given',

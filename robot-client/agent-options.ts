@@ -6,6 +6,7 @@ import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { InterlockRules } from './local/interlock.ts';
+import type { Modules } from './modules/module-folder.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
 
@@ -17,9 +18,15 @@ export interface AgentOptions {
   readonly arch: string;
   readonly model: string;
   readonly tags: readonly string[];
+  /** Names of this machine, which a bundle may ask for. */
+  readonly compatible?: readonly string[] | undefined;
   /** The agent takes only bundles that this policy accepts as logged; without it, any. */
   readonly logPolicy?: LogPolicy | null | undefined;
   readonly hooksFolder: string;
+  /** Programs that apply releases; none when it is left out. */
+  readonly modules?: Modules | undefined;
+  /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */
+  readonly moduleTimeoutMs?: number | undefined;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;

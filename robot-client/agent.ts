@@ -9,6 +9,7 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
+import { COMPATIBLE_CAPABILITY } from '../shared/formats/apply-strategy.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -38,6 +39,7 @@ import { setCleanMark } from './install/clean-mark.ts';
 import { layoutOf } from './install/layout.ts';
 import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
+import { NO_MODULES } from './modules/module-folder.ts';
 import { Telemetry } from './local/telemetry.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
@@ -87,10 +89,7 @@ export class Agent {
       facts: () => this.#facts(),
       views: () => this.#views,
       canSend: () => this.#wire?.isUp === true,
-      onHeartbeat: () => {
-        inBackground(this.#log, 'look at the slots', this.#components.refresh());
-        this.#memory.settle().catch(this.#untold('floors'));
-      },
+      onHeartbeat: () => this.#onHeartbeat(),
       isWatched: () => this.#isWatched,
       send: (state) => this.#sendRetained('state', state),
     });
@@ -124,6 +123,14 @@ export class Agent {
       components: all,
       reporter: this.#reporter,
     });
+  }
+
+  /** People and disks may have changed the slots or the modules. */
+  #onHeartbeat(): void {
+    inBackground(this.#log, 'look at the slots', this.#components.refresh());
+    this.#memory.settle().catch(this.#untold('floors'));
+    const { modules = NO_MODULES } = this.#options;
+    inBackground(this.#log, 'look at the modules', modules.look());
   }
 
   /** Continues from the state on the disk, then connects. Resolves before the link is up. */
@@ -256,6 +263,8 @@ export class Agent {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram, logPolicy = null } = this.#options;
+    const { compatible = [] } = this.#options;
+    const { modules, moduleTimeoutMs } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
@@ -266,13 +275,13 @@ export class Agent {
       trust: this.#trust,
       patchProgram,
       hooksFolder,
-      hookTimeoutMs,
+      ...{ hookTimeoutMs, modules, moduleTimeoutMs },
       bytesPerSecondMax,
       interlock,
       claim: this.#swapClaims.of(component),
       bootsMax,
       adoptVersion,
-      facts: { robot, arch, tags, logPolicy },
+      facts: { robot, arch, tags, logPolicy, compatible },
       log: this.#log,
       now: () => this.#now(),
       onChange: (urgent) => {
@@ -322,9 +331,11 @@ export class Agent {
 
   #facts() {
     const { robot, arch, model, tags, patchProgram, logPolicy } = this.#options;
+    const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
       ...(patchProgram ? [PATCH_CAPABILITY] : []),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
+      COMPATIBLE_CAPABILITY,
     ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
@@ -336,7 +347,8 @@ export class Agent {
     const progressRefused = this.#unheard.fieldsOf(this.#inbox.announcement);
     const seqs = { announcementSeq, progressRefused };
     const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };
-    return { robot, agent: PRODUCT_VERSION, arch, model, tags, caps, ...told };
+    const machine = { arch, model, tags, caps, compatible, modules: modules.names };
+    return { robot, agent: PRODUCT_VERSION, ...machine, ...told };
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

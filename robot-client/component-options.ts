@@ -7,7 +7,7 @@ import type { RobotEventFields } from '../shared/formats/messages.ts';
 import type { Log } from '../shared/base/ports.ts';
 import type { Decision, RobotFacts } from './update/decide.ts';
 import type { Claims } from './install/root-claims.ts';
-import type { EffectContext } from './update/effects.ts';
+import type { EffectContext } from './update/effect-context.ts';
 
 export interface ComponentOptions extends Pick<
   EffectContext,
@@ -23,8 +23,10 @@ export interface ComponentOptions extends Pick<
   | 'bytesPerSecondMax'
   | 'interlock'
   | 'claim'
+  | 'modules'
+  | 'moduleTimeoutMs'
 > {
-  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;
   /** Lock of the root; absent where no other agent can run. */

@@ -19,11 +19,12 @@ import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
 import { retriedNow } from './update/retry.ts';
 import { lossOf } from './update/lost-state.ts';
 import { foreignProblem } from './install/slots.ts';
-import { standing, unblocked } from './update/blocks.ts';
+import { unblocked } from './update/blocks.ts';
 import { ledBack } from './update/probation.ts';
 import { freshState, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
-import { runEffect, type EffectContext } from './update/effects.ts';
+import { runEffect } from './update/effects.ts';
+import type { EffectContext } from './update/effect-context.ts';
 import { splitProblem } from './install/one-filesystem.ts';
 import { RootOpener } from './recover/open-root.ts';
 import { StateKeeper } from './update/state-keeper.ts';
@@ -31,7 +32,7 @@ import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
-import { expiredTrust, tellTransition, type Told } from './fleet/tell.ts';
+import { tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -76,20 +77,9 @@ export class Component {
   }
 
   get view(): ComponentView {
-    return {
-      name: this.name,
-      version: this.#slots.active,
-      previousVersion: this.#slots.rollback,
-      slots: this.#slots.slots,
-      slotsSinceMs: this.#slots.sinceMs,
-      left: this.#slots.left,
-      damage: this.#slots.damage,
-      state: standing(this.#state, this.#options.trust),
-      live: this.#live.value,
-      held: this.#word.held,
-      unkept: this.#keeper.unkept,
-      expired: expiredTrust(this.#options.trust, this.#now()),
-    };
+    const [state, live, held] = [this.#state, this.#live.value, this.#word.held];
+    const { unkept } = this.#keeper;
+    return viewOf(this.#options, { slots: this.#slots, state, live, held, unkept });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -139,7 +129,7 @@ export class Component {
       if (!isOurs && !(await this.#hasRoot())) return;
       await this.#refreshSlots();
       if (await this.#obeyRecall(heard)) return;
-      if (foreignProblem(this.#slots.slots)) return;
+      if (foreignProblem(this.#slots.slots) || this.#live.isMending) return;
       if (!(await this.#hasRoot())) return;
       const { phase } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
@@ -181,6 +171,11 @@ export class Component {
       if (await this.#root.probe()) await this.#hasRoot();
       await this.#keepAgain();
     });
+  }
+
+  async #noteModule(problem: Problem | null): Promise<void> {
+    if (!this.#live.module(problem)) return;
+    await this.#enqueue(() => this.#warn('module', problem, { version: this.#slots.active }));
   }
 
   /** A recalled rollout comes before every offer. */
@@ -372,7 +367,7 @@ export class Component {
       const event = await runEffect(effect, this.#context(signal));
       if (signal.aborted) return;
       if (event) await this.#dispatch(event, rollout);
-      else this.#options.onIdle();
+      else if (effect.kind === 'cleanUp') this.#options.onIdle();
     });
   }
 
@@ -389,6 +384,8 @@ export class Component {
       state: () => this.#state,
       readySaid: () => this.#word.said,
       onCleaned: (found) => this.#slots.cleaned(found),
+      onModule: (problem) => void this.#noteModule(problem),
+      onMending: this.#live.onMending,
       onProgress: this.#live.onProgress,
       onWaiting: this.#live.onWaiting,
     };

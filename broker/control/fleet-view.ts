@@ -47,6 +47,8 @@ export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNO
     agent: state?.agent ?? null,
     tags: state?.tags ?? [],
     caps: state?.caps ?? [],
+    compatible: state?.compatible ?? [],
+    modules: state?.modules ?? [],
     trust_version: state?.trust_version ?? null,
     trust_expires_at: instant(state?.trust_expires_at),
     metrics: state?.metrics ?? {},
@@ -88,6 +90,7 @@ function showComponent(component: ComponentState) {
       started_at: instant(last.started_at),
       ended_at: instant(last.ended_at),
     },
+    strategy: component.strategy ?? null,
     usage: component.usage,
   };
 }
@@ -108,6 +111,7 @@ const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   last_error: null,
   blocked: [],
   last_update: null,
+  strategy: null,
   usage: [],
 };
 

@@ -13,6 +13,7 @@ import {
   cohortFraction,
   isCanary,
   isTargeted,
+  machineOf,
   unfitFor,
   type Unfit,
 } from '../../shared/rules/rollout-rules.ts';
@@ -106,7 +107,7 @@ export function membersOf(input: MembersInput): Member[] {
     const known = classify(component, { rollout: rollout.id, ...manifest });
     const unfit = unfitFor(manifest, {
       ...{ arch, running: runningRelease(component) },
-      highest: component.highest_version,
+      ...{ highest: component.highest_version, ...machineOf(state) },
     });
     const still = standstillOf(component);
     const isGone = known.kind === 'updating' && hasVanished(record, input);
@@ -157,6 +158,10 @@ const NO_FAILURE: readonly string[] = [
   'LOG_PROOF_INVALID',
   'TOO_OLD',
   'ARCH_WRONG',
+  'COMPATIBLE_WRONG',
+  'STRATEGY_CHANGED',
+  'MODULE_MISSING',
+  'MODULE_UNFIT',
   'FAILED_BEFORE',
   'VERSION_REUSED',
 ];

@@ -7,6 +7,7 @@ import { assertUnpackedWithin } from '../../shared/formats/archive-entry.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 
@@ -20,6 +21,10 @@ export interface BundleLabels {
   readonly downgradeFrom?: string | undefined;
   /** Lower bounds for the health time-out and the gates of an announcement. */
   readonly bounds?: ManifestFields['bounds'];
+  /** Module of the robot that applies it; left out where `active` alone is led to it. */
+  readonly module?: string | undefined;
+  /** Machines that it is for; for each when there are none. */
+  readonly compatible?: readonly string[];
 }
 
 interface Payload {
@@ -42,6 +47,7 @@ export function planManifest(
   { deltas = [], attachments = [] }: Pick<ManifestFields, 'deltas' | 'attachments'> = {},
 ): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
+  const { compatible = [] } = labels;
   const fields: ManifestFields = {
     name: labels.name,
     version: labels.version,
@@ -49,13 +55,14 @@ export function planManifest(
     target_arch: labels.arch,
     payload_sha256: sha256,
     rollback_version: labels.rollback,
-    apply_strategy: 'atomic_swap',
+    apply_strategy: labels.module === undefined ? ATOMIC_SWAP : moduleStrategy(labels.module),
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
     ...(deltas.length > 0 && { deltas }),
     ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
     ...(labels.bounds && { bounds: labels.bounds }),
+    ...(compatible.length > 0 && { compatible: [...compatible] }),
     ...(attachments.length > 0 && { attachments }),
   };
   assertLabels(fields);
@@ -72,6 +79,8 @@ const OPTION_OF_FIELD: Readonly<Record<string, string>> = {
   target_arch: '--arch',
   rollback_version: '--rollback',
   downgrade_from: '--downgrade-from',
+  apply_strategy: '--module',
+  compatible: '--compatible',
   'bounds.health_timeout_min_s': '--min-health-timeout',
 };
 
@@ -81,7 +90,7 @@ function assertLabels(fields: ManifestFields): void {
     encodeManifest(fields);
   } catch (cause) {
     const field = cause instanceof DroverError ? String(cause.facts['field']) : '';
-    const option = OPTION_OF_FIELD[field];
+    const option = OPTION_OF_FIELD[field] ?? OPTION_OF_FIELD[field.split('.')[0] ?? ''];
     if (!(cause instanceof DroverError) || option === undefined) throw cause;
     throw new DroverError('USAGE', `build: ${option}: ${cause.message}`, { cause });
   }

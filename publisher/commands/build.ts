@@ -5,6 +5,7 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
@@ -43,6 +44,15 @@ function withOptions(argv: Argv) {
       describe: 'NAME=VALUE that the gates of a publish may not be laxer than; may be given again',
     })
     .option('name', { ...TEXT, default: 'app', describe: 'component' })
+    .option('module', {
+      ...TEXT,
+      describe:
+        'module of the robot that applies it (docs/modules.md); default: active is led to it',
+    })
+    .option('compatible', {
+      ...LIST,
+      describe: 'machine that it is for, as --compatible of the robot names it; may be given again',
+    })
     .option('delta-from', {
       ...LIST,
       describe: 'older bundle, or VERSION=TAR, to make a delta from; may be given again',
@@ -80,6 +90,8 @@ async function runBuild(argv: BuildArgs): Promise<void> {
     rollback: argv.rollback ?? argv.minCurrent,
     downgradeFrom: argv.downgradeFrom,
     bounds: boundsOf(argv),
+    module: argv.module,
+    compatible: argv.compatible ?? [],
   };
   const { folder: appFolder, out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
@@ -116,6 +128,9 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
   return [`note: byte code that Python will not use, compile it again: ${which}`];
 }
 
+const strategyOf = ({ module }: BundleLabels): string =>
+  module === undefined ? ATOMIC_SWAP : moduleStrategy(module);
+
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
   const { out, plan, payload, deltas, attachments } = built;
   const { name, version, arch } = labels;
@@ -129,6 +144,8 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       entries: plan.entries.length,
       files: plan.files,
       unpacked_size: plan.bytes,
+      apply_strategy: strategyOf(labels),
+      compatible: labels.compatible ?? [],
       stale_byte_code: plan.staleByteCode.length,
       attachments,
       ...(payload && {
@@ -143,6 +160,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       ? [
           `built ${head} packed into ${formatBytes(payload.bytes)}`,
           `payload ${shortHash(payload.sha256)}`,
+          ...(labels.module === undefined ? [] : [`applied by ${strategyOf(labels)}`]),
           ...notes(plan),
           ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),

@@ -7,6 +7,7 @@ import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { moduleOf, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
   clockProblemOf,
@@ -132,8 +133,11 @@ function describe(row: FleetRow) {
     arch: robot.arch,
     model: robot.model,
     tags: robot.tags,
+    compatible: robot.compatible ?? [],
+    modules: robot.modules ?? [],
     component: component.name,
     version: component.version,
+    strategy: component.strategy ?? null,
     phase: component.phase,
     target_version: component.target_version ?? null,
     transfer: component.transfer ?? null,
@@ -170,6 +174,12 @@ const troubles = (row: FleetRow): string =>
     .filter(Boolean)
     .join(' ');
 
+/** With the module that applies it, where one does. */
+function versionText({ component: { version, strategy } }: FleetRow): string {
+  const module = moduleOf(strategy ?? '');
+  return module === null ? (version ?? '-') : `${version ?? '-'} (${moduleStrategy(module)})`;
+}
+
 function doing({ component }: FleetRow): string {
   const { phase, target_version: target, transfer } = component;
   if (phase === 'downloading' && transfer && transfer.bytes_total > 0) {
@@ -185,7 +195,7 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.robot.robot_id,
     row.online ? 'yes' : 'no',
     row.component.name,
-    row.component.version ?? '-',
+    versionText(row),
     doing(row),
     troubles(row),
     row.robot.arch,

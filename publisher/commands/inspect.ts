@@ -59,6 +59,8 @@ async function inspect(bundle: Bundle) {
     rollback_version: manifest.rollback_version,
     downgrade_from: manifest.downgrade_from ?? null,
     bounds: manifest.bounds ?? null,
+    apply_strategy: manifest.apply_strategy,
+    compatible: manifest.compatible,
     payload: {
       size: payload.bytes,
       sha256: payload.sha256,
@@ -147,6 +149,8 @@ function lines(facts: Facts): string[] {
   return [
     `${facts.name} ${facts.version} for ${facts.arch}`,
     `from        ${facts.min_current_version} or later, falls back to ${facts.rollback_version}`,
+    `strategy    ${facts.apply_strategy}`,
+    ...(facts.compatible.length > 0 ? [`machines    ${facts.compatible.join(', ')}`] : []),
     ...(facts.downgrade_from ? [`downgrade   from versions up to ${facts.downgrade_from}`] : []),
     ...(facts.bounds ? [`bounds      of an announcement: ${JSON.stringify(facts.bounds)}`] : []),
     `payload     ${formatBytes(payload.size)}, ${hash}`,

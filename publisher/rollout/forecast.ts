@@ -6,6 +6,7 @@
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
+import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -37,6 +38,8 @@ const ANSWERS = [
   'FAILED_BEFORE',
   'LOG_PROOF_MISSING',
   'ARCH_WRONG',
+  'COMPATIBLE_WRONG',
+  'MODULE_MISSING',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
@@ -54,6 +57,8 @@ export interface Forecast {
   readonly unreported: readonly string[];
   /** Robots whose clock is more than a day ahead of ours: what is valid today has expired there. */
   readonly clockAhead: readonly string[];
+  /** Robots whose agent does not look at `compatible`: they take it whatever their machine is. */
+  readonly machineUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
@@ -80,7 +85,20 @@ export function forecast(
   const unreported = [...new Set(offer.named ?? offer.target.robots)].filter(
     (id) => !reported.has(id),
   );
-  return { known: states.length, notTargeted, robots, unreported, clockAhead };
+  const machineUnasked = unaskedOf(offer, states, robots);
+  return { known: states.length, notTargeted, robots, unreported, clockAhead, machineUnasked };
+}
+
+function unaskedOf(
+  { manifest }: Offer,
+  states: readonly RobotState[],
+  { takes, steps }: Forecast['robots'],
+): string[] {
+  if (manifest.compatible.length === 0) return [];
+  const unasked = states.filter(({ caps }) => !caps.includes(COMPATIBLE_CAPABILITY));
+  return unasked
+    .map(({ robot_id: id }) => id as string)
+    .filter((id) => [...takes, ...steps].includes(id));
 }
 
 /** Null for a robot that the rollout does not target. */
@@ -162,6 +180,8 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   LOG_PROOF_MISSING:
     'take only what is logged, and this is not: drover log add (LOG_PROOF_MISSING)',
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
+  COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
+  MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
 };
 
 const wordsOf = (one: Outlook): string =>
@@ -189,7 +209,10 @@ export function forecastLines(found: Forecast | null): string[] {
     return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
-  return [...lines, ...rest, ...unreportedLines(found), ...clockLines(found)];
+  return [
+    ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
+    ...machineLines(found),
+  ];
 }
 
 /** A canary wave of robots that do not exist would silently wait for ever. */
@@ -214,10 +237,18 @@ function clockLines({ clockAhead: robots }: Forecast): string[] {
   ];
 }
 
+function machineLines({ machineUnasked: robots }: Forecast): string[] {
+  if (robots.length === 0) return [];
+  return [
+    `robots: ${robots.length} have an agent that does not look at --compatible: ${named(robots)}`,
+    '  they take it whatever their machine is: update their agent first, or leave them out (--tags)',
+  ];
+}
+
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead } = found;
+  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
       one,
@@ -232,5 +263,16 @@ export function forecastFields(found: Forecast | null): object | null {
   );
   const missing = unreported.length > 0 && { unreported: unreported.slice(0, EXAMPLES) };
   const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
-  return { known, not_targeted: notTargeted, ...counts, examples, ...missing, ...clocks };
+  const unasked = machineUnasked.length > 0 && {
+    machine_unasked: machineUnasked.slice(0, EXAMPLES),
+  };
+  return {
+    known,
+    not_targeted: notTargeted,
+    ...counts,
+    examples,
+    ...missing,
+    ...clocks,
+    ...unasked,
+  };
 }

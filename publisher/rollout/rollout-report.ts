@@ -170,10 +170,12 @@ function clock(text: string, now: number): string {
   return `${iso} (in ${formatDurationMs(left * 1000)})`;
 }
 
+const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
+
 function robotCounts(robots: RolloutAnswer['robots']): string {
   const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
-  // A bundle does not target robots of another arch.
-  const others = Object.entries(robots.excluded).filter(([code]) => code !== 'ARCH_WRONG');
+  // A bundle does not target robots of another arch or machine.
+  const others = Object.entries(robots.excluded).filter(([code]) => !FOR_OTHERS.includes(code));
   const out = others.reduce((sum, [, count]) => sum + count, 0);
   const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
   const parts = [

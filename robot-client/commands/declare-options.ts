@@ -44,6 +44,15 @@ export const withInstall = <T>(args: Argv<T>) =>
       default: formatDurationMs(LIMITS.hookTimeoutMsDefault),
       describe: 'one run of a hook is killed after this',
     })
+    .option('modules', {
+      ...TEXT,
+      describe: 'folder of modules that apply releases (docs/modules.md); default: none',
+    })
+    .option('module-timeout', {
+      ...TEXT,
+      default: formatDurationMs(LIMITS.moduleTimeoutMsDefault),
+      describe: 'one run of a module is killed after this',
+    })
     .option('max-boots', {
       ...wholeNumber('max-boots', { least: 1, most: LIMITS.bootAttemptsMax }),
       default: LIMITS.bootAttemptsMaxDefault,
@@ -75,6 +84,16 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       array: true,
       default: [] as string[],
       describe: 'groups of this robot, which rollouts can aim at; comma-separated',
+    })
+    .option('compatible', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'name of this machine, which a bundle may ask for; repeatable',
+    })
+    .option('compatible-file', {
+      ...TEXT,
+      describe: 'file with more such names, such as /proc/device-tree/compatible',
     })
     .option('zstd', {
       ...TEXT,

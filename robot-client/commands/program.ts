@@ -21,5 +21,5 @@ export const ROBOT_PROGRAM: CommandLine = {
     retry: retryCommand,
     unblock: unblockCommand,
   },
-  lists: ['root', 'tags', 'window'],
+  lists: ['root', 'tags', 'window', 'compatible'],
 };

@@ -18,6 +18,7 @@ import {
   parseRoots,
   socketPathOf,
 } from './options.ts';
+import { parseModuleTimeout, readModules } from './module-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { recoverRoots } from './recover-roots.ts';
 
@@ -46,6 +47,8 @@ interface RecoverArgs {
   readonly json: boolean;
   readonly hooks: string;
   readonly hookTimeout: string;
+  readonly modules: string | undefined;
+  readonly moduleTimeout: string;
   readonly maxBoots: number;
   readonly adoptVersion: string;
   readonly release: string | undefined;
@@ -65,6 +68,8 @@ async function recover(args: RecoverArgs): Promise<void> {
     disk: realDisk,
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args.hookTimeout),
+    modules: await readModules(args.modules, makeCommandLog('drover-robot')),
+    moduleTimeoutMs: parseModuleTimeout(args.moduleTimeout),
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     isBoot: args.boot,

@@ -16,6 +16,7 @@ import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
+import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { withAgent, type AgentArgs } from './declare-options.ts';
 import {
@@ -53,8 +54,11 @@ async function runAgent(args: AgentArgs): Promise<void> {
     arch: args.arch,
     model: machineModel(),
     tags: parseTags(args.tags),
+    compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
+    modules: await readModules(args.modules, log),
+    moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
     bytesPerSecondMax: parseRate(args['max-rate']),
     interlock: parseInterlock({
       windows: args.window,

@@ -20,6 +20,8 @@ export class LiveView {
   #live: Live = QUIET;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  /** A module is brought to what `active` names: another update waits for that. */
+  isMending = false;
 
   constructor(options: LiveViewOptions) {
     this.#options = options;
@@ -31,8 +33,8 @@ export class LiveView {
 
   /** Another phase begins: a refusal stays until something is taken. */
   rest(): void {
-    const { refusal, stays = null } = this.#live;
-    this.#live = { ...QUIET, refusal, stays };
+    const { refusal, stays = null, module = null } = this.#live;
+    this.#live = { ...QUIET, refusal, stays, module };
   }
 
   /**
@@ -43,6 +45,17 @@ export class LiveView {
     const { stays = null } = this.#live;
     if (problem?.message === stays?.problem.message) return false;
     this.#live = { ...this.#live, stays: problem && { problem, atMs: this.#options.now() } };
+    return true;
+  }
+
+  /**
+   * Why what a module looks after is not what `active` names; null when it is.
+   * @returns true when that is news
+   */
+  module(problem: Problem | null): boolean {
+    const { module = null } = this.#live;
+    if (problem?.message === module?.problem.message) return false;
+    this.#live = { ...this.#live, module: problem && { problem, atMs: this.#options.now() } };
     return true;
   }
 
@@ -79,6 +92,11 @@ export class LiveView {
   readonly onProgress = (transfer: NonNullable<Live['transfer']>): void => {
     this.#live = { ...this.#live, transfer: { ...transfer } };
     this.#options.onChange(false);
+  };
+
+  readonly onMending = (isMending: boolean): void => {
+    this.isMending = isMending;
+    if (!isMending) this.#options.onIdle();
   };
 
   /** @param waitingFor null when nothing is waited for */

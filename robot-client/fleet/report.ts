@@ -1,6 +1,5 @@
 /** The stage report: builds the state message of a robot. Sans-I/O. */
 
-import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type {
@@ -14,8 +13,9 @@ import type { Phase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
+import { FOR_OTHERS } from '../update/decide.ts';
 import { rolloutOf } from '../update/lost-state.ts';
-import { payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
+import { isLostJob, payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
 
 export const iso = (ms: EpochMs): string => new Date(ms).toISOString();
@@ -29,6 +29,8 @@ export interface Live {
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
   /** Why it stays on the version of a recalled rollout; null without such a recall. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
+  /** Why what a module looks after is not what `active` names; null when it is. */
+  readonly module?: { problem: Problem; atMs: EpochMs } | null;
 }
 
 /** A component that does nothing and waits for nothing. */
@@ -94,7 +96,14 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
+    strategy: strategyTold(state),
   };
+}
+
+/** Null where it is not known: the state was lost, or the release was adopted. */
+function strategyTold({ job, installed }: MachineState): string | null {
+  const about = job ?? installed;
+  return about && !isLostJob(about) ? about.strategy : null;
 }
 
 function reportUpdate(last: LastUpdate) {
@@ -119,8 +128,6 @@ function reportDelta(job: MachineState['job']) {
 
 type Failure = NonNullable<MachineState['lastProblem'] | Live['refusal']>;
 
-const FOR_OTHERS = ['ARCH_WRONG', 'NOT_NEWER'] as const satisfies readonly ErrorCode[];
-
 function latest(state: MachineState, live: Live): Failure | null {
   const { lastProblem } = state;
   if (!lastProblem) return live.refusal;
@@ -138,7 +145,7 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.expired;
+  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.live.module ?? view.expired;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
@@ -169,6 +176,8 @@ export interface RobotFactsForReport {
   readonly tags: readonly string[];
   /** Its optional abilities. */
   readonly caps: readonly string[];
+  readonly compatible: readonly string[];
+  readonly modules: readonly string[];
   readonly trustVersion: number;
   /** When the trust expires, while that is soon or past; null otherwise. */
   readonly trustEndsMs: EpochMs | null;
@@ -190,6 +199,8 @@ export function reportRobot(
     model: facts.model,
     tags: [...facts.tags],
     caps: [...facts.caps],
+    ...(facts.compatible.length > 0 ? { compatible: [...facts.compatible] } : {}),
+    ...(facts.modules.length > 0 ? { modules: [...facts.modules] } : {}),
     trust_version: facts.trustVersion,
     ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
     announcement_seq: facts.announcementSeq,

@@ -1,6 +1,6 @@
 /**
  * Reports one step of a component to the fleet, as an event that waits in the outbox until it is
- * sent.
+ * sent, and builds the view of a component.
  */
 
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -8,7 +8,9 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { isTrustExpired, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { ComponentOptions } from '../component-options.ts';
-import { reportTransition, type Held } from './report.ts';
+import { reportTransition, type ComponentView, type Held } from './report.ts';
+import type { SlotWatch } from '../update/slot-watch.ts';
+import { standing } from '../update/blocks.ts';
 import type { MachineState } from '../update/state.ts';
 
 export interface Told {
@@ -32,4 +34,26 @@ export async function tellTransition(
 export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   const problem = isTrustExpired(trust, now) ? trustProblem(trust, now) : null;
   return problem && { problem: toProblem(problem), atMs: trust.expires };
+}
+
+interface Parts extends Pick<ComponentView, 'state' | 'live' | 'held' | 'unkept'> {
+  readonly slots: SlotWatch;
+}
+
+export function viewOf(
+  { component, trust, now }: Pick<ComponentOptions, 'component' | 'trust' | 'now'>,
+  { slots, state, ...parts }: Parts,
+): ComponentView {
+  return {
+    name: component,
+    version: slots.active,
+    previousVersion: slots.rollback,
+    slots: slots.slots,
+    slotsSinceMs: slots.sinceMs,
+    left: slots.left,
+    damage: slots.damage,
+    state: standing(state, trust),
+    ...parts,
+    expired: expiredTrust(trust, now()),
+  };
 }

@@ -7,7 +7,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Component } from '../component.ts';
 import { layoutOf } from '../install/layout.ts';
-import { hookEnvironment } from '../update/effects.ts';
+import { hookEnvironment } from '../update/hook-calls.ts';
 import { HealthWatch, type Watched } from './health-watch.ts';
 import type { Reporter } from './reporter.ts';
 

@@ -1,9 +1,10 @@
 /**
- * Runs one of the integrator's hooks and returns how it ended. A hook is foreign code that may
+ * Runs one of the integrator's programs, a hook or a module, and returns how it ended. It is
+ * foreign code that may
  * hang, print without end or leave children behind: it gets a process group of its own, which is
  * killed at the time-out, an environment of a few names, no input, and only the end of its output
  * is kept.
- * A process that `start` leaves running must live on: the hook ends when its own process ends, not
+ * A process that `start` leaves running must live on: a hook ends when its own process ends, not
  * when every process with its output does, and that output is still read so that no such process
  * dies of a closed pipe.
  */
@@ -16,7 +17,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 
 export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
 
-/** `output` is what the hook wrote last to stdout and stderr, as text. */
+/** `output` is what it wrote last to stdout and stderr, as text. */
 export type HookResult =
   | { readonly kind: 'absent' }
   | { readonly kind: 'ok'; readonly output: string }
@@ -39,6 +40,19 @@ export interface HookRun {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface ProgramRun extends Pick<HookRun, 'timeoutMs' | 'env' | 'signal'> {
+  readonly path: string;
+  /** In messages, such as `hook ready`. */
+  readonly label: string;
+  readonly args?: readonly string[];
+  /** Exit 75 means: ask again later. */
+  readonly mayBeBusy: boolean;
+  /** Holds the number of the process before the program runs; not written when it is left out. */
+  readonly noteFile?: string | undefined;
+  /** Told what the program wrote last to stdout alone, before the result. */
+  onStdout?(text: string): void;
+}
+
 type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
@@ -55,14 +69,22 @@ const failed = (output: string): HookResult => ({
 
 /** Rejects with the signal's reason only; whatever the hook does is a result. */
 export async function runHook(run: HookRun): Promise<HookResult> {
+  const { folder, name } = run;
+  const mayBeBusy = MAY_BE_BUSY.includes(name);
+  return await runForeign({ ...run, path: `${folder}/${name}`, label: `hook ${name}`, mayBeBusy });
+}
+
+/** As `runHook`. */
+export async function runForeign(run: ProgramRun): Promise<HookResult> {
   run.signal?.throwIfAborted();
-  const path = `${run.folder}/${run.name}`;
-  const unfit = await whyUnfit(path, run.name);
+  const { path, label, args = [], noteFile } = run;
+  const unfit = await whyUnfit(path, label);
   if (unfit !== null) return unfit;
   return await new Promise((resolve, reject) => {
     let child: HookProcess;
     try {
-      child = spawn(path, [], {
+      const [file, words] = noteFile === undefined ? [path, args] : noted(noteFile, path, args);
+      child = spawn(file, words, {
         cwd: '/', // a hook must not hold a release folder that is to be removed
         detached: true,
         env: environmentOf(run.env),
@@ -70,28 +92,38 @@ export async function runHook(run: HookRun): Promise<HookResult> {
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      return resolve(failed(`hook ${run.name} could not be started: ${why}`));
+      return resolve(failed(`${label} could not be started: ${why}`));
     }
     follow(child, run, resolve, reject);
   });
 }
 
-/** Null when the hook can be run. */
-async function whyUnfit(path: string, name: HookName): Promise<HookResult | null> {
+/** The shell becomes the program, so the number that it notes is that of the program. */
+const noted = (
+  noteFile: string,
+  path: string,
+  args: readonly string[],
+): readonly [string, readonly string[]] => [
+  '/bin/sh',
+  ['-c', 'echo "$$" >"$0"; exec "$@"', noteFile, path, ...args],
+];
+
+/** Null when the program can be run. */
+async function whyUnfit(path: string, label: string): Promise<HookResult | null> {
   try {
     const found = await stat(path);
-    if (!found.isFile()) return failed(`hook ${name} is not a file: ${path}`);
+    if (!found.isFile()) return failed(`${label} is not a file: ${path}`);
     await access(path, constants.X_OK);
     return null;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'EACCES') return failed(`hook ${name} is not executable: run chmod +x ${path}`);
+    if (code === 'EACCES') return failed(`${label} is not executable: run chmod +x ${path}`);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') {
-      return failed(`hook ${name} cannot be looked at: ${String(error)}`);
+      return failed(`${label} cannot be looked at: ${String(error)}`);
     }
     // A link to nothing was meant to be a hook: a lost interlock must not count as a success.
     const isLink = await lstat(path).catch(() => null);
-    return isLink ? failed(`hook ${name} is a link to nothing: ${path}`) : { kind: 'absent' };
+    return isLink ? failed(`${label} is a link to nothing: ${path}`) : { kind: 'absent' };
   }
 }
 
@@ -108,12 +140,16 @@ function environmentOf(env: Readonly<Record<string, string>>): Record<string, st
 
 function follow(
   child: HookProcess,
-  { name, timeoutMs, signal }: HookRun,
+  { label, mayBeBusy, timeoutMs, signal, onStdout }: ProgramRun,
   resolve: (result: HookResult) => void,
   reject: (reason: unknown) => void,
 ): void {
   const words = new LastWords(LIMITS.hookOutputBytesMax);
-  child.stdout.on('data', (bytes: Buffer) => words.add(bytes));
+  const stdout = new LastWords(LIMITS.hookOutputBytesMax);
+  child.stdout.on('data', (bytes: Buffer) => {
+    words.add(bytes);
+    stdout.add(bytes);
+  });
   child.stderr.on('data', (bytes: Buffer) => words.add(bytes));
   let timedOut = false;
   let leaveBehind: NodeJS.Timeout | undefined;
@@ -127,7 +163,9 @@ function follow(
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
     if (signal?.aborted === true) return end(() => reject(signal.reason));
-    end(() => resolve(resultOf({ name, timedOut, exitCode, killedBy, output: words.text() })));
+    onStdout?.(stdout.text());
+    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output: words.text() };
+    end(() => resolve(resultOf(ended)));
   };
   const kill = () => {
     killGroup(child);
@@ -141,7 +179,7 @@ function follow(
   signal?.addEventListener('abort', kill);
 
   child.on('error', (error) => {
-    end(() => resolve(failed(`hook ${name} could not be started: ${error.message}`)));
+    end(() => resolve(failed(`${label} could not be started: ${error.message}`)));
   });
   child.once('exit', (exitCode, killedBy) => {
     clearTimeout(timer); // from here on the group's number may belong to another program
@@ -157,7 +195,7 @@ function follow(
 }
 
 function resultOf(end: {
-  name: HookName;
+  mayBeBusy: boolean;
   timedOut: boolean;
   exitCode: number | null;
   killedBy: string | null;
@@ -166,7 +204,7 @@ function resultOf(end: {
   const { exitCode, output } = end;
   if (exitCode === 0) return { kind: 'ok', output }; // also when its end and the time-out met
   if (end.timedOut) return { kind: 'timedOut', output };
-  if (exitCode === BUSY_EXIT && MAY_BE_BUSY.includes(end.name)) return { kind: 'busy', output };
+  if (exitCode === BUSY_EXIT && end.mayBeBusy) return { kind: 'busy', output };
   return { kind: 'failed', exitCode, signal: end.killedBy, output };
 }
 

@@ -18,6 +18,10 @@ export interface Layout {
   readonly seals: string;
   /** For each release the byte code that came with it, as second names of the same files. */
   readonly kept: string;
+  /** For each release that a module applied: which one (strategy-file.ts). */
+  readonly strategies: string;
+  /** For each module a folder of its own. */
+  readonly modules: string;
   readonly state: string;
   readonly machineFile: string;
   readonly adoptFile: string;
@@ -36,6 +40,8 @@ export function layoutOf(root: string, siblings: readonly string[] = []): Layout
     bases: `${root}/bases`,
     seals: `${root}/seals`,
     kept: `${root}/kept`,
+    strategies: `${root}/strategies`,
+    modules: `${root}/modules`,
     state,
     machineFile: `${state}/machine.json`,
     adoptFile: `${state}/adopting.json`,
@@ -71,6 +77,10 @@ export const treeFolder = (folder: string): string => `${folder}/tree`;
 export const releaseFolder = (layout: Layout, version: string): string =>
   `${layout.releases}/${version}`;
 export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
+export const strategyFile = (layout: Layout, version: string): string =>
+  `${layout.strategies}/${version}`;
+export const moduleFolder = (layout: Layout, module: string): string =>
+  `${layout.modules}/${module}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;
 export const sealFile = (layout: Layout, version: string): string => `${layout.seals}/${version}`;
 /** Seal of an adopted release. Its name is no version: it does not mark the release as Drover's. */

@@ -16,6 +16,7 @@ import {
   recipeFile,
   releaseFolder,
   sealFile,
+  strategyFile,
   type Layout,
 } from './layout.ts';
 import type { Disk } from './disk-port.ts';
@@ -49,11 +50,18 @@ export async function pruneReleases(
   const isGone = (version: string): boolean => stuck.every(({ name }) => name !== version);
   const gone = new Set([...removed, ...plan.recipes, ...plan.seals].filter(isGone));
   for (const version of gone) await disk.removeTree(keptFolder(layout, version));
+  for (const version of gone) await removeStrategy(disk, layout, version);
   for (const one of plan.recipes.filter(isGone)) await disk.unlink(recipeFile(layout, one));
   for (const one of plan.seals.filter(isGone)) await disk.unlink(sealFile(layout, one));
   for (const one of plan.adopted.filter(isGone)) await disk.unlink(adoptedSealFile(layout, one));
   for (const name of plan.staging) await disk.removeTree(`${layout.staging}/${name}`);
   return [...plan.left, ...stuck];
+}
+
+/** Says no more how a release of that version was applied. */
+export async function removeStrategy(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const path = strategyFile(layout, version);
+  if ((await disk.kind(path)) !== 'absent') await disk.unlink(path);
 }
 
 /**

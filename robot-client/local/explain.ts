@@ -4,6 +4,7 @@
  */
 
 import { shortly } from '../../shared/base/durations.ts';
+import { moduleOf } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -91,7 +92,8 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const { previousVersion, version } = view;
   const isWayBack = previousVersion !== null && previousVersion !== version;
   const back = isWayBack ? ` (could go back to ${previousVersion})` : '';
-  const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`];
+  const applied = appliedBy(state);
+  const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`, ...applied];
   for (const name of ['active', 'rollback'] as const) {
     const slot = view.slots[name];
     if (slot.kind !== 'foreign' && slot.kind !== 'lost') continue;
@@ -103,6 +105,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
+  if (live.module) lines.push(...problemLines('what runs', live.module.problem));
   if (live.stays) lines.push(...problemLines('cannot go back', live.stays.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
@@ -141,6 +144,12 @@ const problemLines = (
   `  ${label}: ${message} (${code})`,
   `  hint: ${filledHint(hint, version === null ? {} : { VERSION: version })}`,
 ];
+
+/** Nothing where active alone is led to the release. */
+function appliedBy({ job, installed }: ComponentView['state']): string[] {
+  const { version, strategy } = job ?? installed ?? { version: '', strategy: '' };
+  return moduleOf(strategy) === null ? [] : [`  ${version} is applied by ${strategy}`];
+}
 
 function runsOf({ version, slots: { active } }: ComponentView): string {
   if (version !== null) return `runs ${version}`;

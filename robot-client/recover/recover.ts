@@ -31,7 +31,7 @@ import { besideProblems } from '../install/slot-links.ts';
 import { outsideProblems, slotProblem, versionOf, type Slot } from '../install/slots.ts';
 import { slotsWith } from '../update/unlinked.ts';
 import { failedOf, freshState, isLostJob, type Job, type MachineState } from '../update/state.ts';
-import { hookEnvironment } from '../update/effects.ts';
+import { hookEnvironment } from '../update/hook-calls.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { checkSlots, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
@@ -49,6 +49,9 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
+import type { Modules } from '../modules/module-folder.ts';
+import type { ApplyStrategy } from '../update/apply-strategy.ts';
+import { strategyOf } from '../update/choose-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery {
@@ -71,6 +74,9 @@ export interface RecoverInput {
   readonly hooksFolder: string;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
+  readonly modules?: Modules | undefined;
+  /** One run of a module, at most `moduleBootMs` while a boot waits. */
+  readonly moduleTimeoutMs?: number | undefined;
   readonly bootsMax: number;
   /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
@@ -319,11 +325,13 @@ class Recoverer {
     // A swap that cannot be stored is not made: the boots after it could not be counted.
     if (phase !== 'swapping' || !job || this.#words.problems.length > 0) return;
     const outcome = await this.#swapOutcome(job);
+    if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
-  async #swapOutcome(job: Job): Promise<MachineEvent> {
+  /** Null when a module did not do it: noted. */
+  async #swapOutcome(job: Job): Promise<MachineEvent | null> {
     const [disk, layout, { version }] = [this.#disk, this.#layout, job];
     try {
       const tree = releaseFolder(layout, version);
@@ -332,10 +340,15 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
+      await (await this.#strategyOf(job)).switchTo(job);
       await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
+      if (thrown.code.startsWith('MODULE_')) {
+        this.#words.note(toProblem(thrown));
+        return null;
+      }
       return { kind: 'swap_failed', problem: toProblem(thrown) };
     }
   }
@@ -349,10 +362,18 @@ class Recoverer {
     return await this.#words.tried(async () => {
       const active = versionOf((await readSlots(disk, layout)).active);
       const to = await returnFrom(disk, layout, { job, active, failed });
+      await (await this.#strategyOf(job)).revert(job, to);
       const kept = await swapBack(disk, layout, { ...job, previous: to });
       if (kept) this.#words.say(kept);
       return { to };
     });
+  }
+
+  async #strategyOf(job: Job): Promise<ApplyStrategy> {
+    const { component, modules, moduleTimeoutMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
+    const timeoutMs = Math.min(moduleTimeoutMs, LIMITS.moduleBootMs);
+    const [disk, layout] = [this.#disk, this.#layout];
+    return await strategyOf(job, { component, layout, disk, modules, moduleTimeoutMs: timeoutMs });
   }
 
   async #finishRollback(): Promise<void> {

@@ -36,6 +36,8 @@ export interface RobotFacts {
   readonly component: string;
   readonly arch: string;
   readonly tags: readonly string[];
+  /** Names of the machine; absent: it does not look at them. */
+  readonly compatible?: readonly string[] | undefined;
   /** Version that `active` leads to; null when nothing is installed. */
   readonly version: string | null;
   /** Payload that it was installed from; null or absent when unknown. */
@@ -127,6 +129,9 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
 
 const isLower = (one: string, than: string): boolean => compareVersions(one, than) < 0;
 
+/** Of rollouts that are for other robots, or were. */
+export const FOR_OTHERS = ['ARCH_WRONG', 'COMPATIBLE_WRONG', 'NOT_NEWER'] as const;
+
 const codeOf = (verdict: Verdict): ErrorCode | null =>
   verdict.kind === 'refuse' ? verdict.problem.code : null;
 
@@ -136,7 +141,7 @@ const codeOf = (verdict: Verdict): ErrorCode | null =>
  */
 function isWorthTelling(verdict: Verdict): boolean {
   const code = codeOf(verdict);
-  return code !== null && code !== 'NOT_NEWER' && code !== 'ARCH_WRONG';
+  return code !== null && !FOR_OTHERS.some((one) => one === code);
 }
 
 interface Judgement {
@@ -176,10 +181,11 @@ function judgeBundle(
   });
   const { arch, version: current, payloadSha256 = null, highest = null, ran = [] } = facts;
   const running = current === null ? null : { version: current, payloadSha256 };
-  const unfit = unfitFor(manifest, { arch, running, highest, ran });
+  const unfit = unfitFor(manifest, { arch, running, highest, ran, compatible: facts.compatible });
   if (unfit === 'ARCH_WRONG') {
     return no(unfit, `other arch (got ${manifest.target_arch}, want ${facts.arch})`);
   }
+  if (unfit === 'COMPATIBLE_WRONG') return no(unfit, otherMachine(manifest, facts));
   if (unfit === 'RUNS_IT') return { kind: 'runs', version };
   if (unfit === 'VERSION_REUSED' && running) return no(unfit, reusedText(manifest, running));
   if (unfit === 'NOT_NEWER') {
@@ -219,6 +225,14 @@ function judgeBundle(
   const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
   const { announcedBy: by = [], now } = facts;
   return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, by, seq, now }) };
+}
+
+function otherMachine(
+  manifest: VerifiedBundle['manifest'],
+  { compatible = [] }: RobotFacts,
+): string {
+  const [got, want] = [manifest.compatible, compatible].map((all) => all.join(' or ') || 'no name');
+  return `for another machine (got ${got}, want ${want})`;
 }
 
 /** [P-14.6] */

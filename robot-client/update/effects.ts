@@ -4,12 +4,9 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import type { EpochMs } from '../../shared/base/ids.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
-import type { PatchProgram } from '../../shared/base/ports.ts';
-import type { TrustRoot } from '../../shared/formats/trust.ts';
 import {
   newKeptFolder,
   newRecipeFile,
@@ -17,66 +14,27 @@ import {
   stagingFolder,
   tarFile,
   treeFolder,
-  type Layout,
 } from '../install/layout.ts';
-import { payloadFailure, rollbackFailure, type Effect, type MachineEvent } from './machine.ts';
-import type { Disk } from '../install/disk-port.ts';
-import { assertOwnSlots, versionOf } from '../install/slots.ts';
-import { failedOf, jobBytes, type Job, type MachineState } from './state.ts';
-import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import { payloadFailure, type Effect, type MachineEvent } from './machine.ts';
+import { failedOf, jobBytes, type Job } from './state.ts';
 import { assertStaged, assertSwappable } from './assert-swappable.ts';
-import { cleanUp, type Cleaned } from './clean-up.ts';
-import { startAndProbe } from './confirm.ts';
-import { describeHook } from '../install/hooks.ts';
-import { downloadPayload, type DownloadInput, type PullLink } from './download.ts';
-import { noteConfirmed } from '../install/confirmed-mark.ts';
-import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { cleanUp } from './clean-up.ts';
+import { downloadPayload, type DownloadInput } from './download.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { assertOneFilesystem } from '../install/one-filesystem.ts';
 import { patchTar } from './patch.ts';
-import { onTrial } from './probation.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
 import { chooseRoute, openBase } from './route.ts';
 import { writeSeal } from '../install/seal-file.ts';
 import { stageArchive } from './stage.ts';
-import { readSlots } from '../install/read-slots.ts';
-import { admitRelease, assertAdmissible, removePatches, swapBack, swapTo } from './swap.ts';
-import { untilOutOfService } from './out-of-service.ts';
-import { SwapClaims, type SwapClaim } from './swap-claims.ts';
+import { admitRelease, assertAdmissible, removePatches } from './swap.ts';
 import { verifyPayload } from './verify.ts';
-import { returnFrom, wayBackFrom } from './way-back.ts';
-
-export interface EffectContext {
-  readonly component: string;
-  readonly layout: Layout;
-  readonly disk: Disk;
-  readonly link: PullLink;
-  readonly trust: TrustRoot;
-  /** Null on a robot without one: it takes full payloads. */
-  readonly patchProgram?: PatchProgram | null | undefined;
-  readonly hooksFolder: string;
-  readonly bytesPerSecondMax: number | null;
-  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
-  readonly hookTimeoutMs?: number | undefined;
-  /** Between two health probes; `healthIntervalMs` when it is left out. */
-  readonly healthIntervalMs?: number | undefined;
-  /** `ALWAYS_OPEN` when it is left out. */
-  readonly interlock?: InterlockRules | undefined;
-  /** The claim among the components of this robot; left out where there is one. */
-  readonly claim?: SwapClaim | undefined;
-  readonly signal: AbortSignal;
-  now(): EpochMs;
-  /** The machine's state as it is now. */
-  state(): MachineState;
-  onProgress: DownloadInput['onProgress'];
-  onCleaned?(found: Cleaned): void;
-  /** Null when nothing is waited for. */
-  onWaiting(reason: string | null, wakeAtMs: number | null): void;
-  /** The application's last POST /ready; null without one. */
-  readySaid(): { ready: boolean; reason: string } | null;
-  /** Resolves when the application confirms on the local socket. */
-  readonly confirmed: Promise<void>;
-}
+import { wayBackFrom } from './way-back.ts';
+import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
+import { strategyNamed } from './choose-strategy.ts';
+import type { EffectContext } from './effect-context.ts';
+import { settle } from './settle.ts';
+import { probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
 export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
@@ -105,6 +63,9 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       return { kind: 'retried' };
     case 'cleanUp':
       await cleanUp(on);
+      return null;
+    case 'settle':
+      await settle(on);
       return null;
   }
 }
@@ -141,6 +102,8 @@ async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   await assertAdmissible(disk, layout, job.version);
   await assertOneFilesystem(disk, layout);
   await assertSwappable(disk, layout);
+  await assertSameStrategy(disk, layout, job);
+  await strategyNamed(job.strategy, on).check(job);
   const choice = await chooseRoute({ disk, layout, job, signal });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
   return { kind: 'delta_failed', problem: choice.problem };
@@ -232,8 +195,10 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   });
   await assertAdmissible(disk, layout, version);
   await writeSeal(disk, layout, { version, tree, signal });
+  await keepStrategy(disk, layout, job);
   await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
   await admitKept(disk, kept, { layout, version });
+  await strategyNamed(job.strategy, on).stage(job);
   return { kind: 'staged' };
 }
 
@@ -251,150 +216,4 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   }
   const slots = await assertSwappable(on.disk, on.layout);
   return { kind: 'ready', ...(await wayBackFrom(on.disk, on.layout, slots)) };
-}
-
-/** Null when the component may be stopped. */
-async function ready(
-  job: Job,
-  on: EffectContext,
-  asked: { what: string; isUrgent: boolean; kind: 'swap' | 'rollback' },
-): Promise<Problem | null> {
-  return await untilOutOfService({
-    ...asked,
-    claim: on.claim ?? new SwapClaims().of(on.component),
-    ignoresWindows: asked.isUrgent,
-    rules: on.interlock ?? ALWAYS_OPEN,
-    signal: on.signal,
-    now: () => on.now(),
-    said: () => on.readySaid(),
-    askHook: () => hookOf(job, on, 'ready'),
-    onWaiting: (reason, wakeAtMs) => on.onWaiting(reason, wakeAtMs),
-  });
-}
-
-async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
-  try {
-    const slots = await readSlots(on.disk, on.layout);
-    const isDone = versionOf(slots.active) === job.version;
-    if (!isDone) assertOwnSlots(slots);
-    const leaves = job.leftVersion ?? job.previousVersion;
-    if (!isDone && leaves !== null) {
-      const stopped = await hookOf(job, on, 'stop', leaves);
-      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
-      }
-    }
-    if (!isDone) {
-      await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
-    }
-    await swapTo(on.disk, on.layout, job);
-    return { kind: 'swapped' };
-  } catch (thrown) {
-    on.signal.throwIfAborted();
-    const cause = toProblem(thrown);
-    if (cause.code === 'RELEASE_DAMAGED') return { kind: 'swap_failed', problem: cause };
-    const { message } = cause;
-    const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
-    return { kind: 'swap_failed', problem };
-  }
-}
-
-async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const outcome = await startAndProbe({
-    version: job.version,
-    healthTimeoutMs: job.healthTimeoutMs,
-    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
-    hookTimeoutMs: hookTimeoutOf(on),
-    signal: on.signal,
-    confirmed: on.confirmed,
-    readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
-    runHook: (name, timeoutMs) => hookOf(job, on, name, job.version, timeoutMs),
-  });
-  if (outcome.kind === 'healthy') await noteConfirmed(on.disk, on.layout, job.version);
-  return outcome;
-}
-
-async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
-  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
-  try {
-    const active = versionOf((await readSlots(on.disk, on.layout)).active);
-    const wayBack = (): Promise<string | null> =>
-      returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
-    let to = await wayBack();
-    // A version that works is taken back: the robot may be in the middle of a task.
-    const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
-    if (isTakenBack) {
-      const what = `go back from ${job.version}`;
-      await ready(
-        job,
-        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
-        { what, isUrgent: true, kind: 'rollback' },
-      );
-    }
-    const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
-    // Once more after a wait, which may have been long: nothing was stopped yet.
-    if (isTakenBack || hasWaited) to = await wayBack();
-    // A failing `stop` hook must not keep the robot on a bad version: the failure is only recorded.
-    if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    await swapBack(on.disk, on.layout, { ...job, previous: to });
-    if (to !== null) {
-      const started = await hookOf(job, on, 'start', to);
-      if (started.kind !== 'ok' && started.kind !== 'absent') {
-        throw new DroverError('ROLLBACK_FAILED', `start ${to} again: ${describeHook(started)}`);
-      }
-    }
-    await hookOf(job, on, 'rolled-back', to ?? '');
-    return { kind: 'rolled_back', to };
-  } catch (thrown) {
-    on.signal.throwIfAborted();
-    const cause = toProblem(thrown);
-    const code = cause.code === 'RELEASE_DAMAGED' ? cause.code : 'ROLLBACK_FAILED';
-    return rollbackFailure(on.state(), toProblem(new DroverError(code, cause.message)));
-  }
-}
-
-/** A version that was taken back has to go, so the robot is waited for without a deadline. */
-const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });
-
-const hookTimeoutOf = (on: EffectContext): number =>
-  on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
-
-async function hookOf(
-  job: Job,
-  on: EffectContext,
-  name: HookName,
-  version: string = job.version,
-  timeoutMs: number = hookTimeoutOf(on),
-): Promise<HookResult> {
-  return await runHook({
-    folder: on.hooksFolder,
-    name,
-    timeoutMs,
-    signal: on.signal,
-    env: hookEnvironment({
-      component: on.component,
-      layout: on.layout,
-      version,
-      previousVersion: job.previousVersion,
-      targetVersion: job.version,
-    }),
-  });
-}
-
-/** The environment of every hook; documented in docs/robot-integration.md. */
-export function hookEnvironment(input: {
-  component: string;
-  layout: Layout;
-  version: string;
-  previousVersion: string | null;
-  targetVersion: string;
-}): Record<string, string> {
-  return {
-    DROVER_COMPONENT: input.component,
-    DROVER_ROOT: input.layout.root,
-    DROVER_ACTIVE_DIR: input.layout.active,
-    DROVER_VERSION: input.version,
-    DROVER_PREVIOUS_VERSION: input.previousVersion ?? '',
-    DROVER_TARGET_VERSION: input.targetVersion,
-  };
 }

@@ -3,6 +3,7 @@
  * active: with a release to go back to, the active release is put on probation again. Sans-I/O.
  */
 
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -145,6 +146,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     version,
     manifest: '',
     signatures: [],
+    strategy: ATOMIC_SWAP, // unless its file in strategies/ says otherwise
     payloadSha256: LOST_PAYLOAD,
     payloadBytes: 0,
     tarBytes: null,

@@ -84,7 +84,7 @@ export type Effect =
   | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
   /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
-  | { readonly kind: 'cleanUp' };
+  | { readonly kind: 'cleanUp' | 'settle' };
 
 export interface Step {
   readonly state: MachineState;
@@ -335,6 +335,8 @@ const NOBODYS_FAULT: readonly string[] = [
   'BOOT_NOT_COUNTED',
   'RELEASE_DAMAGED',
   'RELEASE_LOST',
+  'MODULE_BUSY',
+  'MODULE_MISSING',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */
@@ -374,7 +376,7 @@ function ended(state: MachineState, problem: Problem, now: EpochMs, again: boole
 
 function effectsOf(state: MachineState): readonly Effect[] {
   const { job, phase } = state;
-  if (phase === 'idle') return [{ kind: 'cleanUp' }];
+  if (phase === 'idle') return [{ kind: 'cleanUp' }, { kind: 'settle' }];
   if (!job) throw new TypeError(`machine: phase ${phase} without a job`);
   switch (phase) {
     case 'checking':

@@ -16,7 +16,7 @@ import { retryWaitMs } from './retry.ts';
 import type { MachineState } from './state.ts';
 
 export interface Offered {
-  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy'>;
+  readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly component: string;
   readonly trust: TrustRoot;
   readonly canPatch: boolean;

@@ -8,28 +8,31 @@ import { endsWithin } from '../../shared/io/within.ts';
 export class RunningEffects {
   readonly #runs = new Set<Promise<void>>();
   readonly #onFailure: (error: unknown) => void;
-  #current: AbortController | null = null;
+  readonly #current = new Set<AbortController>();
 
   /** @param onFailure called for an effect that failed and was not aborted; never throws */
   constructor(onFailure: (error: unknown) => void) {
     this.#onFailure = onFailure;
   }
 
-  /** The newest is the one that `abort` stops. */
+  /** Until `abort`, which stops all that were started since the last one. */
   start(run: (signal: AbortSignal) => Promise<void>): void {
     const current = new AbortController();
-    this.#current = current;
+    this.#current.add(current);
     const running = run(current.signal)
       .catch((error: unknown) => {
         if (!current.signal.aborted) this.#onFailure(error);
       })
-      .finally(() => this.#runs.delete(running));
+      .finally(() => {
+        this.#runs.delete(running);
+        this.#current.delete(current);
+      });
     this.#runs.add(running);
   }
 
   abort(why: string): void {
-    this.#current?.abort(new Error(why));
-    this.#current = null;
+    for (const current of this.#current) current.abort(new Error(why));
+    this.#current.clear();
   }
 
   /** True when none runs any more; false when one still did after `withinMs`. */

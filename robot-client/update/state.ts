@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
+import { ATOMIC_SWAP, moduleOf, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
@@ -43,6 +44,8 @@ const jobSchema = z.object({
   /** Exact bytes, base64: the signature is checked again over what was received. */
   manifest: z.string().max(LIMITS.manifestBytesMax * 2),
   signatures: z.array(z.string()).max(LIMITS.signaturesMax + 1),
+  /** From the manifest; what stands beside the release goes before it. */
+  strategy: strategySchema.default(ATOMIC_SWAP),
   payloadSha256: sha256Schema,
   payloadBytes: sizeSchema,
   /** Unpacked size when the manifest has it. */
@@ -101,7 +104,8 @@ const lastUpdateSchema = z.object({
 });
 
 const stateSchema = z.object({
-  schema: z.literal(1),
+  /** 2 while a module works: an agent that knows none must not touch it. */
+  schema: z.union([z.literal(1), z.literal(2)]),
   phase: z.enum(PHASES),
   job: jobSchema.nullable(),
   /** The job that brought the active version: a recall undoes it. */
@@ -169,7 +173,7 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
   return parseDocument(KIND, bytes);
 }
 
-const SCHEMA = 1;
+const SCHEMA = 2;
 
 /** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
@@ -190,7 +194,8 @@ function schemaOf(bytes: Uint8Array): unknown {
 }
 
 export function encodeMachineState(state: MachineState): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(state)}\n`);
+  const schema = state.job && moduleOf(state.job.strategy) !== null ? 2 : 1;
+  return new TextEncoder().encode(`${JSON.stringify({ ...state, schema })}\n`);
 }
 
 export function freshState(): MachineState {
@@ -265,6 +270,7 @@ export function makeJob(input: {
     version: manifest.version,
     manifest: bytesToBase64(bundle.manifestBytes),
     signatures: bundle.signatures.map(bytesToBase64),
+    strategy: manifest.apply_strategy,
     payloadSha256: manifest.payload_sha256,
     payloadBytes: artifact.size,
     tarBytes: manifest.payload_tar_size ?? null,

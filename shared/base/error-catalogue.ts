@@ -7,6 +7,7 @@
 
 import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
+import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 import { SLOT_CODES } from '../rules/slot-codes.ts';
 
@@ -504,6 +505,9 @@ export const CATALOGUE = {
   ...AIR_GAP_CODES,
 
   ...LOG_CODES,
+
+  // Machines and modules
+  ...MODULE_CODES,
 
   // HTTP
   HTTP_UNAUTHORIZED: refused(

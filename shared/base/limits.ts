@@ -16,6 +16,11 @@ export const LIMITS = {
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
   capsMax: 16, // capabilities in one robot's state
+  moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
+  modulesMax: 16, // modules of one robot: its boards, containers and packages
+  machineNameLengthMax: 64, // as the longest of the Linux device trees, with room
+  machineNamesMax: 8, // names of one robot: a board, its maker's series, the chip
+  compatibleMax: 16, // machines that one bundle is for: it must fit into an announcement
   tagsMax: 32, // tags of one robot or one target
   targetRobotsMax: 1_000, // robot ids listed in one target: keeps an announcement in one packet
 
@@ -262,6 +267,13 @@ export const LIMITS = {
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
+  moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
+  moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus
+  moduleAskMs: 30 * SECOND, // probe, version: a question to a board that starts
+  moduleBootMs: 2 * MINUTE, // one verb while a boot waits for it; the agent goes on after that
+  moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
+  moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
+  machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // between two checks of a closed window: the clock may be corrected

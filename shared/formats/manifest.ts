@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { gateBoundsSchema } from '../rules/gates.ts';
+import { machineNameSchema, strategySchema } from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
@@ -35,7 +36,9 @@ const manifestSchema = z.object({
   target_arch: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'want a CPU name such as aarch64, or any'),
   payload_sha256: sha256Schema,
   rollback_version: versionSchema,
-  apply_strategy: z.literal('atomic_swap', { error: 'want "atomic_swap"' }),
+  apply_strategy: strategySchema,
+  /** Machines that it is for; for each when it is empty. */
+  compatible: z.array(machineNameSchema).max(LIMITS.compatibleMax).default([]),
   name: idSchema.default('app').transform((text) => text as ComponentName),
   payload_size: sizeSchema.min(1).max(LIMITS.payloadBytesMax).optional(),
   payload_tar_sha256: sha256Schema.optional(),

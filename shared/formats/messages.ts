@@ -111,6 +111,8 @@ const componentSchema = z.object({
   /** The highest that was confirmed: lower ones are refused that never ran there. */
   highest_version: versionSchema.nullish(),
   last_update: lastUpdateSchema.nullish(),
+  /** How what is under way, or else what runs, is applied; absent where it is not known. */
+  strategy: z.string().max(64).nullish(),
   /** The current stint and those before it, newest first. */
   usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
 });
@@ -125,6 +127,9 @@ const stateSchema = z.object({
   tags: tagsSchema.default([]),
   /** Optional abilities of this robot: `zstd-patch` for taking deltas. */
   caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),
+  /** Names of its machine, and the modules that it has; absent where there are none. [P-8.11] */
+  compatible: z.array(z.string().max(64)).max(LIMITS.machineNamesMax).optional(),
+  modules: z.array(z.string().max(64)).max(LIMITS.modulesMax).optional(),
   /** Of the current trust root; absent from robots that do not report it. */
   trust_version: sizeSchema.optional(),
   /** When that root ends; only while the robot finds this close, or over. */

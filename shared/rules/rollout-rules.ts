@@ -10,7 +10,9 @@ import type { EpochMs, RobotId } from '../base/ids.ts';
 import { utf8 } from '../crypto/bytes.ts';
 import { sha256 } from '../crypto/hash.ts';
 import type { Rollout, RolloutFields } from '../formats/announcement.ts';
+import { COMPATIBLE_CAPABILITY, fitsMachine, moduleOf } from '../formats/apply-strategy.ts';
 import type { Manifest } from '../formats/manifest.ts';
+import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { archFits } from './arch.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
@@ -72,21 +74,46 @@ export const hasTurn = (
   threshold: number,
 ): boolean => one.isCanary || one.fraction < threshold;
 
+/** What a robot says of its machine, beside its CPU. */
+export interface Machine {
+  readonly compatible?: readonly string[] | undefined;
+  readonly modules?: readonly string[] | undefined;
+}
+
+/** As a robot reports it. One that says nothing of modules has none. */
+export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modules'>): Machine => ({
+  compatible: state.caps.includes(COMPATIBLE_CAPABILITY) ? (state.compatible ?? []) : undefined,
+  modules: state.modules ?? [],
+});
+
 export type Unfit =
-  'ARCH_WRONG' | 'RUNS_IT' | 'VERSION_REUSED' | 'NOT_NEWER' | 'BELOW_HIGHEST' | 'TOO_OLD';
+  | 'ARCH_WRONG'
+  | 'COMPATIBLE_WRONG'
+  | 'MODULE_MISSING'
+  | 'RUNS_IT'
+  | 'VERSION_REUSED'
+  | 'NOT_NEWER'
+  | 'BELOW_HIGHEST'
+  | 'TOO_OLD';
 
 /**
  * Why a robot of this arch that runs this release cannot take a bundle; null when it can.
  * @param robot.running null when nothing is installed
+ * @param robot.compatible names of its machine; undefined where it does not look at them
+ * @param robot.modules that it has; undefined where that is looked at later
  */
 export function unfitFor(
   bundle: Pick<
     Manifest,
     'version' | 'target_arch' | 'min_current_version' | 'payload_sha256' | 'downgrade_from'
-  >,
-  robot: { readonly arch: string; readonly running: RunningRelease | null } & Confirmed,
+  > &
+    Partial<Pick<Manifest, 'compatible' | 'apply_strategy'>>,
+  robot: { readonly arch: string; readonly running: RunningRelease | null } & Confirmed & Machine,
 ): Unfit | null {
   if (!archFits(bundle.target_arch, robot.arch)) return 'ARCH_WRONG';
+  if (!fitsMachine(bundle.compatible ?? [], robot.compatible)) return 'COMPATIBLE_WRONG';
+  const module = moduleOf(bundle.apply_strategy ?? '');
+  if (module !== null && robot.modules?.includes(module) === false) return 'MODULE_MISSING';
   const { running } = robot;
   const below = isBelowHighest(bundle, robot) ? 'BELOW_HIGHEST' : null;
   // Nothing that is installed could be newer or too old; what was confirmed before counts on.

@@ -9,7 +9,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
 import { lacksLogProof } from '../tlog/logged.ts';
-import { isTargeted, unfitFor, type Unfit } from './rollout-rules.ts';
+import { isTargeted, machineOf, unfitFor, type Unfit } from './rollout-rules.ts';
 import { compareVersions, versionMeets } from './version.ts';
 
 /** A rollout that is announced, or is about to be. */
@@ -36,12 +36,13 @@ export function componentFor(
 export function unfitNow(
   offer: Offer,
   component: ComponentState,
-  robot: Pick<RobotState, 'arch' | 'caps'>,
+  robot: Pick<RobotState, 'arch' | 'caps' | 'compatible' | 'modules'>,
 ): Unfit | 'FAILED_BEFORE' | 'LOG_PROOF_MISSING' | null {
   const { manifest } = offer;
   const { arch } = robot;
   const running = runningRelease(component);
-  const unfit = unfitFor(manifest, { arch, running, highest: component.highest_version });
+  const highest = component.highest_version;
+  const unfit = unfitFor(manifest, { arch, running, highest, ...machineOf(robot) });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
   return lacksLogProof(offer, robot) ? 'LOG_PROOF_MISSING' : unfit;

@@ -52,7 +52,7 @@ const CHANGING: readonly (readonly [RegExp, string])[] = [
   [/\b[0-9a-f]{64}\b/g, '«64 hex digits»'],
   [/\b[0-9a-f]{16}\b/g, '«16 hex digits»'],
   [/\b(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{12}\b/g, '«12 hex digits»'],
-  [/\b[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])/g, '«token»'],
+  [/(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])/g, '«token»'],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '«instant»'],
   [/\b\d{10}\b/g, '«seconds»'],
   [/\bin \d+ s\b/g, 'in «n» s'],

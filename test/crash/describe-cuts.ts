@@ -13,21 +13,27 @@ import { sickHooks } from './sick-hooks.ts';
 /** In CI as well. */
 const STATES_MIN = 1000;
 
-/**
- * @param oneIn of so many states one is judged, and one of each kind in each scenario
- * @param isUpdateOnly of which scenarios no recovery is cut
- */
+interface CutsOptions {
+  /** Of so many states one is judged, and one of each kind in each scenario. */
+  readonly oneIn: number;
+  /** Scenarios of which no recovery is cut. */
+  readonly isUpdateOnly?: (scenario: Scenario) => boolean;
+  /** `apply_strategy` of what is announced. */
+  readonly strategy?: string;
+  readonly statesMin?: number;
+}
+
 export function describeCuts(
   title: string,
   scenarios: readonly Scenario[],
-  { oneIn, isUpdateOnly }: { oneIn: number; isUpdateOnly?: (scenario: Scenario) => boolean },
+  { oneIn, isUpdateOnly, strategy, statesMin = STATES_MIN }: CutsOptions,
 ): void {
   describe(title, async () => {
     const seed = seedOfRun();
     // What is written must not depend on when: two equal states are one state.
     before(() => mock.timers.enable({ apis: ['Date'], now: NOW }));
     after(() => mock.timers.reset());
-    const release = await Release.of(...ANNOUNCED);
+    const release = await new Release(strategy).with(...ANNOUNCED);
     const judge = new Judge(release);
     for (const scenario of scenarios) {
       it(`leaves a complete old or new version: ${scenario.name}`, async (t) => {
@@ -42,7 +48,7 @@ export function describeCuts(
     }
     it('and says how many states that were', (t) => {
       t.diagnostic(`crash states visited: ${judge.states} (${new Share(oneIn, seed).said})`);
-      assert.ok(judge.states > STATES_MIN, `only ${judge.states} states`);
+      assert.ok(judge.states > statesMin, `only ${judge.states} states`);
     });
   });
 }

@@ -148,7 +148,7 @@ class Explorer {
   async #cutRecovery({ disk, memory, at }: Powered): Promise<void> {
     this.#watch(disk, memory, `${at}; recover`);
     try {
-      await recover(disk);
+      await recover(disk, this.#input.release);
     } catch (error) {
       this.#wrong.push(`${at}; recover threw ${String(error)}`);
     }

@@ -9,6 +9,7 @@ import { layoutOf, versionOfLink } from '../../robot-client/install/layout.ts';
 import { checkRelease } from '../../robot-client/install/seal-check.ts';
 import { imageAt, imageKey, type FolderImage } from './disk-image.ts';
 import { visibleImage } from './crash-states.ts';
+import { BOARD_STRATEGY, flashIn } from './model-board.ts';
 import { ModelDisk } from './model-disk.ts';
 import { ADOPTED, recover, Robot, ROOT, treeOf, type Release } from './robot.ts';
 import { NEXT, type Scenario } from './scenarios.ts';
@@ -63,12 +64,13 @@ export class Judge {
     const found = isAdopting || isPlain || isDamaged ? null : this.#wrongSlots(image, scenario);
     if (found !== null) return { wrong: `as found: ${found}`, acted: false };
     const disk = new ModelDisk(image);
-    const { version, actions } = await recover(disk);
+    const { version, actions } = await recover(disk, this.#release);
     const after = visibleImage(disk);
     const acted = actions.length > 0;
     const wrong =
       this.#wrongSlots(after, scenario) ??
       this.#wrongState(after, version) ??
+      this.#wrongBoard(after) ??
       (await this.#wrongSeal(disk, version, scenario));
     if (wrong !== null) return { wrong: `after recover: ${wrong}`, acted };
     return { wrong: await this.#continue(after, scenario), acted };
@@ -111,6 +113,15 @@ export class Judge {
     const look = { version, tree, mayHash: () => true, known: new Set<string>() };
     const { kind } = await checkRelease(disk, layoutOf(ROOT), look);
     return kind === 'whole' ? null : `${version} runs and is ${kind} by its seal`;
+  }
+
+  /** Where a module applies releases, it and `active` are of one version while nothing turns. */
+  #wrongBoard(image: FolderImage): string | null {
+    if (this.#release.strategy !== BOARD_STRATEGY) return null;
+    const { phase } = parseMachineState(new TextEncoder().encode(machineText(image) ?? ''));
+    if (phase === 'swapping' || phase === 'rolling_back') return null;
+    const [active, flash] = [this.#slot(image, 'active'), flashIn(image)];
+    return active === flash ? null : `active leads to ${active}, the board runs ${flash}`;
   }
 
   /** What the state file says must be so. */
@@ -161,7 +172,9 @@ export class Judge {
     const isBlocked = state.blocked.some((one) => one.version === last);
     const isRight = isBlocked ? version !== last : version === last;
     const after = visibleImage(disk);
-    const wrong = isRight ? this.#wrongTreeOf(after, 'active') : `it ended on ${version}`;
+    const wrong = isRight
+      ? (this.#wrongTreeOf(after, 'active') ?? this.#wrongBoard(after))
+      : `it ended on ${version}`;
     const told = problems[0] === undefined ? wrong : `told of ${problems[0]}`;
     return { wrong: told === null ? null : `the interrupted update: ${told}`, after };
   }
@@ -175,6 +188,7 @@ export class Judge {
     const after = visibleImage(disk);
     const [was, now] = [this.#slot(image, 'active'), this.#slot(after, 'active')];
     let wrong = this.#wrongTreeOf(after, 'active') ?? this.#wrongTreeOf(after, 'rollback');
+    wrong ??= this.#wrongBoard(after);
     if (now !== NEXT) wrong = `it ended on ${now}`;
     if (this.#slot(after, 'rollback') !== was) wrong = 'nothing to go back to';
     const sentence = wrong === null ? null : `the next update: ${wrong}`;

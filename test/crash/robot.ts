@@ -8,6 +8,7 @@ import { layoutOf } from '../../robot-client/install/layout.ts';
 import type { Disk } from '../../robot-client/install/disk-port.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
 import { recoverComponent, type Recovery } from '../../robot-client/recover/recover.ts';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
@@ -19,6 +20,7 @@ import { makeDelta } from '../helpers/delta.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { payloadOf } from '../helpers/tar.ts';
 import { file, folder, imageKey, link, type FileImage, type FolderImage } from './disk-image.ts';
+import { BOARD_STRATEGY, ModelBoard } from './model-board.ts';
 import { ModelDisk } from './model-disk.ts';
 import { ModelZstd } from './model-zstd.ts';
 
@@ -26,6 +28,8 @@ export const ROOT = '/robot/app';
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 /** Version that a plain active folder is taken over as. */
 export const ADOPTED = '0.0.0';
+/** A verdict of a module wants three good answers: thousands of robots wait for it here. */
+const HEALTH_INTERVAL_MS = 1;
 const COMMON = { component: 'app', bootsMax: 3, adoptVersion: ADOPTED };
 
 /** Noise that gzip cannot make smaller, the same each time. */
@@ -91,15 +95,29 @@ export class Release {
   readonly chunks = new Map<Sha256Hex, Uint8Array>();
   readonly zstd = new ModelZstd();
   readonly #fleet = makeFleet();
+  /** `apply_strategy` of all of them. */
+  readonly strategy: string;
+
+  constructor(strategy: string = ATOMIC_SWAP) {
+    this.strategy = strategy;
+  }
 
   get trust() {
     return this.#fleet.trust;
   }
 
   static async of(...versions: string[]): Promise<Release> {
-    const release = new Release();
-    for (const version of versions) await release.#add(version);
-    return release;
+    return await new Release().with(...versions);
+  }
+
+  async with(...versions: string[]): Promise<Release> {
+    for (const version of versions) await this.#add(version);
+    return this;
+  }
+
+  /** The board of a robot, where a module applies the releases. */
+  boardOn(disk: Disk): { modules?: ModelBoard } {
+    return this.strategy === BOARD_STRATEGY ? { modules: new ModelBoard(disk) } : {};
   }
 
   recall(version: string): Uint8Array {
@@ -111,8 +129,8 @@ export class Release {
     const payload = new Uint8Array(await payloadOfVersion(version));
     const from = { version: PATCHED.from, payload: await payloadOfVersion(PATCHED.from) };
     const delta = version === PATCHED.to ? await makeDelta(from, payload) : null;
-    const more = delta ? { manifest: delta.manifest } : {};
-    const bundle = await this.#fleet.makeBundle({ version, payload, ...more });
+    const manifest = { ...delta?.manifest, apply_strategy: this.strategy };
+    const bundle = await this.#fleet.makeBundle({ version, payload, manifest });
     for (const [hash, bytes] of [...bundle.chunks, ...(delta?.chunks ?? [])]) {
       this.chunks.set(hash, bytes);
     }
@@ -177,6 +195,8 @@ export class Robot {
       link: new MemoryLink(release.chunks),
       trust: release.trust,
       patchProgram: release.zstd.on(disk),
+      ...release.boardOn(disk),
+      healthIntervalMs: HEALTH_INTERVAL_MS,
       hooksFolder,
       bytesPerSecondMax: null,
       facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
@@ -231,5 +251,8 @@ export class Robot {
   }
 }
 
-export const recover = (disk: Disk): Promise<Recovery> =>
-  recoverComponent({ ...COMMON, root: ROOT, disk, hooksFolder: '/no-hooks' });
+export const recover = (disk: Disk, release: Release): Promise<Recovery> =>
+  recoverComponent({
+    ...{ ...COMMON, ...release.boardOn(disk) },
+    ...{ root: ROOT, disk, hooksFolder: '/no-hooks' },
+  });

@@ -82,7 +82,10 @@ describe('an update by a delta', () => {
     sameTree(robot, site, '1.1.0');
     assert.equal(status.last_update?.delta_from, '1.0.0');
     const answer = await fetch(`${httpUrl}/robots/r1`);
-    assert.deepEqual(((await answer.json()) as { caps?: string[] }).caps, ['zstd-patch']);
+    assert.deepEqual(((await answer.json()) as { caps?: string[] }).caps, [
+      'zstd-patch',
+      'compatible',
+    ]);
 
     before = proxy.bytesDown;
     await release('1.2.0', '1.0.0', '1.1.0');

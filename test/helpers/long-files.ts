@@ -12,6 +12,8 @@ export const LONG_FILES: readonly string[] = [
   'kill/kills',
   'fuzz/fuzz',
   'crash/crash-states',
+  'kill/module-kills.slow',
+  'crash/module-cuts',
   'publisher/commands/rollout.slow',
   'e2e/recall',
   'e2e/bad-links',

@@ -13,12 +13,16 @@ const PACKAGES = 'installs a package on this machine; test/packaging unpacks and
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
 
+const MODULES =
+  'is about a module that the reader writes; test/robot-client/update/module-page.test.ts runs the one that is printed';
+
 /** For each page its blocks of commands in their order: null where a test runs it, else why not. */
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
   'docs/guide.md': [null, null, null, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, null],
+  'docs/modules.md': [MODULES, MODULES],
   'docs/tls.md': [null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],

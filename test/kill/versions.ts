@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { pack } from 'tar-stream';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { makeDelta, type TestDelta } from '../helpers/delta.ts';
 import type { SignedBundle, TestFleet } from '../helpers/fleet.ts';
 
@@ -27,6 +28,8 @@ export interface AppOptions {
   readonly fileCount: number;
   readonly fileBytes: number;
   readonly chunkBytes: number;
+  /** `apply_strategy` of each version; by the link alone when it is left out. */
+  readonly strategy?: string;
 }
 
 interface AppFile {
@@ -61,10 +64,10 @@ export class AppMaker {
     ];
     const files = [...this.#base, ...own];
     const payload = await packFiles(files, version);
-    const { chunkBytes } = this.#options;
+    const { chunkBytes, strategy = ATOMIC_SWAP } = this.#options;
     const base = deltaFrom && { version: deltaFrom.version, payload: deltaFrom.bundle.payload };
     const delta = base && (await makeDelta(base, payload));
-    const manifest = delta?.manifest ?? {};
+    const manifest = { ...delta?.manifest, apply_strategy: strategy };
     const bundle = await this.#fleet.makeBundle({ version, payload, chunkBytes, manifest });
     const made = { version, bundle, treeHash: expectedHash(files, version) };
     return delta ? { ...made, delta } : made;

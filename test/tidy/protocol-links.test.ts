@@ -171,6 +171,21 @@ test('a state needs a robot, an instant and a component; phases are ten [P-8.2] 
   for (const phase of PHASES) state({ components: [{ ...component, phase }] });
 });
 
+test('a robot says its machine and its modules, and how a component is applied [P-8.11]', () => {
+  const component = { name: 'arm', version: '1.0.0', phase: 'idle', strategy: 'module/arm' };
+  const said = { compatible: ['board-3'], modules: ['arm', 'container'] };
+  const bytes = utf8(JSON.stringify({ robot_id: 'r1', at: AT, components: [component], ...said }));
+  const { compatible, modules, components } = parseRobotState(bytes);
+  assert.deepEqual({ compatible, modules }, said);
+  assert.equal(components[0]?.strategy, 'module/arm');
+  const [plain] = parseRobotState(
+    utf8(
+      JSON.stringify({ robot_id: 'r1', at: AT, components: [{ ...component, strategy: 'slot' }] }),
+    ),
+  ).components;
+  assert.equal(plain?.strategy, 'slot'); // of a newer robot
+});
+
 test('an event has its number and its phases; a new code is kept [P-8.4] [P-8.6]', () => {
   const event = {
     robot_id: 'r1',

@@ -48,6 +48,11 @@ function phaseCell(robot) {
   return cell;
 }
 
+// Nothing where active alone is led to the release.
+function applied({ strategy }) {
+  return strategy && strategy !== 'atomic_swap' ? ' (' + strategy + ')' : '';
+}
+
 function robotRow(robot) {
   const row = make('tr');
   const name = make('td');
@@ -57,10 +62,10 @@ function robotRow(robot) {
   const about = [robot.model, robot.arch, ...robot.tags].filter(Boolean).join(' \\u00b7 ');
   if (about) name.append(make('div', about, 'soft'));
   if (!robot.online) name.append(make('div', 'last heard ' + ago(robot.last_seen), 'soft'));
-  const version = make('td', robot.version || 'nothing');
+  const version = make('td', (robot.version || 'nothing') + applied(robot));
   for (const part of robot.components) {
     if (part.name === robot.name) continue;
-    version.append(make('div', part.name + ' ' + (part.version || 'nothing'), 'soft'));
+    version.append(make('div', part.name + ' ' + (part.version || 'nothing') + applied(part), 'soft'));
   }
   const isOne = robot.components.length < 2;
   if (!isOne) version.prepend(make('span', robot.name + ' '));

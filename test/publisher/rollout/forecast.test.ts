@@ -86,6 +86,8 @@ describe('a forecast', () => {
       FAILED_BEFORE: ['blocked'],
       LOG_PROOF_MISSING: [],
       ARCH_WRONG: ['arm'],
+      COMPATIBLE_WRONG: [],
+      MODULE_MISSING: [],
     });
     assert.equal(found.notTargeted, 1);
     assert.equal(isUseless(found), false);

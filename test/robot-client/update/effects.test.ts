@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { runEffect, type EffectContext } from '../../../robot-client/update/effects.ts';
+import { runEffect } from '../../../robot-client/update/effects.ts';
+import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';

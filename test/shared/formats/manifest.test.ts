@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
+import { fitsMachine, moduleOf } from '../../../shared/formats/apply-strategy.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { encodeManifest, parseManifest } from '../../../shared/formats/manifest.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
@@ -14,6 +15,8 @@ const REQUIRED = {
   rollback_version: '1.4.1',
   apply_strategy: 'atomic_swap',
 };
+/** What a manifest has that leaves them out. */
+const NONE = { compatible: [], deltas: [], attachments: [] };
 const parse = (fields: object) => parseManifest(utf8(JSON.stringify(fields)));
 const refusedField = (more: Record<string, unknown>, field: string) =>
   assertRefused(
@@ -23,7 +26,7 @@ const refusedField = (more: Record<string, unknown>, field: string) =>
   );
 
 test('the six required fields are enough, and defaults fill the rest', () => {
-  assert.deepEqual(parse(REQUIRED), { ...REQUIRED, name: 'app', deltas: [], attachments: [] });
+  assert.deepEqual(parse(REQUIRED), { ...REQUIRED, name: 'app', ...NONE });
 });
 
 test('each required field is missed by name', () => {
@@ -54,11 +57,32 @@ test('a wrong type or a value out of range is refused with the name of the field
   refusedField({ payload_size: 2 ** 53 }, 'payload_size');
   refusedField({ payload_tar_size: LIMITS.archiveBytesMax + 1 }, 'payload_tar_size');
   refusedField({ apply_strategy: 'in_place' }, 'apply_strategy');
+  const strategies = ['module/', 'module/../x', 'module/a/b', 'module/A', 'module/-a', 'Module/a'];
+  for (const one of [...strategies, 'module/.a', `module/${'a'.repeat(33)}`, 'module/a\n'])
+    refusedField({ apply_strategy: one }, 'apply_strategy');
+  refusedField({ compatible: ['a board'] }, 'compatible\\.0');
+  refusedField({ compatible: Array(LIMITS.compatibleMax + 1).fill('a') }, 'compatible');
   refusedField({ name: 'a/b' }, 'name');
   refusedField({ target_arch: 'x86 64' }, 'target_arch');
   const delta = { from_version: '1.0.0', from_tar_sha256: 'a'.repeat(64), sha256: 'b'.repeat(64) };
   refusedField({ deltas: [{ ...delta, size: 0 }] }, 'deltas\\.0\\.size');
   refusedField({ deltas: Array(LIMITS.deltasMax + 1).fill({ ...delta, size: 1 }) }, 'deltas');
+});
+
+test('a module applies it, and machines are named, when the manifest says so [P-3.9] [P-3.10]', () => {
+  const more = {
+    apply_strategy: 'module/arm-firmware',
+    compatible: ['raspberrypi,4-model-b', 'arm3'],
+  };
+  const { apply_strategy, compatible } = parse({ ...REQUIRED, ...more });
+  assert.deepEqual({ apply_strategy, compatible }, more);
+  assert.equal(moduleOf(apply_strategy), 'arm-firmware');
+  assert.equal(moduleOf('atomic_swap'), null);
+  assert.equal(fitsMachine(compatible, ['arm3', 'x']), true);
+  assert.equal(fitsMachine(compatible, ['arm4']), false);
+  assert.equal(fitsMachine(compatible, []), false);
+  assert.equal(fitsMachine(compatible, undefined), true); // an agent that does not look
+  assert.equal(fitsMachine([], []), true);
 });
 
 test('fields that nobody knows are ignored, and stay in the bytes', () => {
@@ -101,7 +125,7 @@ test('what is written is read back, in the same bytes each time', () => {
     payload_size: 7,
   } as const;
   const bytes = encodeManifest(fields);
-  assert.deepEqual(parseManifest(bytes), { ...fields, deltas: [], attachments: [] });
+  assert.deepEqual(parseManifest(bytes), { ...fields, ...NONE });
   assert.deepEqual(encodeManifest(fields), bytes);
   assert.equal(new TextDecoder().decode(bytes).split('\n')[1], '  "version": "1.4.2",');
   assertRefused('MANIFEST_INVALID', () => encodeManifest({ ...fields, version: 'latest' }));

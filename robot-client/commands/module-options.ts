@@ -1,0 +1,43 @@
+/** Options about the machine and its modules: what is read from argv and files. */
+
+import { resolve } from 'node:path';
+import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { isMachineName } from '../../shared/formats/apply-strategy.ts';
+import { readInput } from '../../shared/io/cli.ts';
+import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
+
+/** The folder may come later, with its disk: it is looked at again with each heartbeat. */
+export async function readModules(folder: string | undefined, log: Log): Promise<Modules> {
+  if (folder === undefined) return NO_MODULES;
+  const modules = new ModuleFolder(resolve(folder));
+  await modules.look();
+  if (modules.names.length === 0) log.warn({ folder }, 'no module in the folder of --modules');
+  return modules;
+}
+
+/** Milliseconds that one run of a module may take. */
+export function parseModuleTimeout(text: string): number {
+  const timeoutMs = parseDurationMs(text);
+  if (timeoutMs > 0 && timeoutMs <= LIMITS.moduleTimeoutMsMax) return timeoutMs;
+  const most = formatDurationMs(LIMITS.moduleTimeoutMsMax);
+  throw new DroverError('USAGE', `read --module-timeout: want more than 0 and at most ${most}`);
+}
+
+/**
+ * Names of this machine: those of the command line, and of a file with one a line or, as a device
+ * tree has them, with a zero byte behind each.
+ */
+export function readMachineNames(given: readonly string[], file: string | undefined): string[] {
+  const bytes = file && readInput(file, '--compatible-file', LIMITS.machineFileBytesMax);
+  const text = bytes ? new TextDecoder().decode(bytes) : '';
+  const found = text.split(/[\0\r\n]/).map((one) => one.trim());
+  const names = [...new Set([...given, ...found.filter((one) => one !== '')])];
+  const wrong = names.find((one) => !isMachineName(one));
+  if (wrong !== undefined) {
+    throw new DroverError('USAGE', `read --compatible: "${wrong}" is no name of a machine`);
+  }
+  return names.slice(0, LIMITS.machineNamesMax);
+}

@@ -1,0 +1,54 @@
+/**
+ * Ends what is left of a verb whose agent was killed: two runs of one module must not work on the
+ * same board at once. The note has the number of the process group; a number that belongs to
+ * another program by now is known by its environment.
+ */
+
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+const LOOK_MS = 20;
+
+/** @returns false when some of it still runs: it hangs in the kernel */
+export async function endOrphan(noteFile: string, root: string): Promise<boolean> {
+  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
+  if (!Number.isSafeInteger(group) || group <= 1) return true;
+  const until = performance.now() + LIMITS.moduleOrphanMs;
+  while (await isAlive(group, root)) {
+    if (performance.now() > until) return false;
+    killGroup(group);
+    await sleep(LOOK_MS);
+  }
+  return true;
+}
+
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // It ended at this very moment, or is not ours to end: the next look tells.
+  }
+}
+
+async function isAlive(group: number, root: string): Promise<boolean> {
+  const numbers = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  for (const number of numbers) {
+    const stat = await readFile(`/proc/${number}/stat`, 'utf8').catch(() => '');
+    if (groupOf(stat) !== group) continue;
+    const environment = await readFile(`/proc/${number}/environ`, 'utf8').catch(() => '');
+    const words = environment.split('\0');
+    if (words.includes(`DROVER_ROOT=${root}`) && words.some((one) => one.startsWith(VERB))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+const VERB = 'DROVER_VERB=';
+
+/** The name of the program stands in brackets and may have any bytes. */
+function groupOf(stat: string): number {
+  const [, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(group);
+}

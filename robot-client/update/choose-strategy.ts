@@ -1,0 +1,21 @@
+/** Chooses the strategy of a release: the one that stands beside it, else that of its manifest. */
+
+import { ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { readStrategy } from '../install/strategy-file.ts';
+import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
+import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
+import type { Job } from './state.ts';
+
+export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  const module = moduleOf(strategy);
+  return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
+}
+
+/** Of a version that stands in the root; also one whose state was lost. */
+export async function strategyOf(
+  { version, strategy }: Pick<Job, 'version' | 'strategy'>,
+  on: ModuleContext,
+): Promise<ApplyStrategy> {
+  const kept = await readStrategy(on.disk, on.layout, version);
+  return strategyNamed(kept === ATOMIC_SWAP ? strategy : kept, on);
+}

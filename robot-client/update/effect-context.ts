@@ -1,0 +1,43 @@
+/** The places, ports and callbacks of a component that the effects of the machine work with. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
+import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { InterlockRules } from '../local/interlock.ts';
+import type { Cleaned } from './clean-up.ts';
+import type { DownloadInput, PullLink } from './download.ts';
+import type { ModuleContext } from './module-strategy.ts';
+import type { MachineState } from './state.ts';
+import type { SwapClaim } from './swap-claims.ts';
+
+export interface EffectContext extends ModuleContext {
+  readonly link: PullLink;
+  readonly trust: TrustRoot;
+  /** Null on a robot without one: it takes full payloads. */
+  readonly patchProgram?: PatchProgram | null | undefined;
+  readonly hooksFolder: string;
+  readonly bytesPerSecondMax: number | null;
+  /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
+  readonly hookTimeoutMs?: number | undefined;
+  /** `ALWAYS_OPEN` when it is left out. */
+  readonly interlock?: InterlockRules | undefined;
+  /** The claim among the components of this robot; left out where there is one. */
+  readonly claim?: SwapClaim | undefined;
+  readonly signal: AbortSignal;
+  now(): EpochMs;
+  /** The machine's state as it is now. */
+  state(): MachineState;
+  onProgress: DownloadInput['onProgress'];
+  onCleaned?(found: Cleaned): void;
+  /** Why what a module looks after is not what `active` names; null when it is. */
+  onModule?(problem: Problem | null): void;
+  /** True while a module is brought to what `active` names: nothing is taken meanwhile. */
+  onMending?(isMending: boolean): void;
+  /** Null when nothing is waited for. */
+  onWaiting(reason: string | null, wakeAtMs: number | null): void;
+  /** What the application said on POST /ready; null when it said nothing. */
+  readySaid(): { ready: boolean; reason: string } | null;
+  /** Resolves when the application confirms on the local socket. */
+  readonly confirmed: Promise<void>;
+}

@@ -1,0 +1,50 @@
+/** Calls of the integrator's hooks for one update: what each is told, and how long it may take. */
+
+import { LIMITS } from '../../shared/base/limits.ts';
+import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import type { Layout } from '../install/layout.ts';
+import type { EffectContext } from './effect-context.ts';
+import type { Job } from './state.ts';
+
+export const hookTimeoutOf = (on: EffectContext): number =>
+  on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
+
+export async function hookOf(
+  job: Pick<Job, 'version' | 'previousVersion'>,
+  on: EffectContext,
+  name: HookName,
+  version: string = job.version,
+  timeoutMs: number = hookTimeoutOf(on),
+): Promise<HookResult> {
+  return await runHook({
+    folder: on.hooksFolder,
+    name,
+    timeoutMs,
+    signal: on.signal,
+    env: hookEnvironment({
+      component: on.component,
+      layout: on.layout,
+      version,
+      previousVersion: job.previousVersion,
+      targetVersion: job.version,
+    }),
+  });
+}
+
+/** What every hook is told; documented in docs/robot-integration.md. */
+export function hookEnvironment(input: {
+  component: string;
+  layout: Layout;
+  version: string;
+  previousVersion: string | null;
+  targetVersion: string;
+}): Record<string, string> {
+  return {
+    DROVER_COMPONENT: input.component,
+    DROVER_ROOT: input.layout.root,
+    DROVER_ACTIVE_DIR: input.layout.active,
+    DROVER_VERSION: input.version,
+    DROVER_PREVIOUS_VERSION: input.previousVersion ?? '',
+    DROVER_TARGET_VERSION: input.targetVersion,
+  };
+}

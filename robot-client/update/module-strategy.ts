@@ -1,0 +1,204 @@
+/**
+ * `module/<name>`: each step is a verb of a module of the robot. A verb that ends with 0 has done
+ * what it was asked for, durably; the agent asks `version` all the same before it believes it.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { describeHook, type HookResult } from '../install/hooks.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
+import { readStrategy } from '../install/strategy-file.ts';
+import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
+import type { ApplyStrategy, RunsNow, ApplyTurn } from './apply-strategy.ts';
+
+export interface ModuleContext {
+  readonly component: string;
+  readonly layout: Layout;
+  readonly disk: Disk;
+  /** None when it is left out. */
+  readonly modules?: Modules | undefined;
+  /** One run of `stage`, `switch`, `confirm` or `revert`; `moduleTimeoutMsDefault`. */
+  readonly moduleTimeoutMs?: number | undefined;
+  /** Between two tries; `healthIntervalMs` when it is left out. */
+  readonly healthIntervalMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const ASKS: readonly Verb[] = ['probe', 'version'];
+
+export class ModuleStrategy implements ApplyStrategy {
+  readonly #module: string;
+  readonly #on: ModuleContext;
+
+  constructor(module: string, on: ModuleContext) {
+    this.#module = module;
+    this.#on = on;
+  }
+
+  /** @throws DroverError MODULE_MISSING, MODULE_UNFIT, MODULE_BUSY, MODULE_TIMED_OUT */
+  async check(turn: ApplyTurn): Promise<void> {
+    await this.#must('probe', await this.#beforeSwap(turn), 'MODULE_UNFIT');
+  }
+
+  async stage(turn: ApplyTurn): Promise<void> {
+    await this.#must('stage', await this.#beforeSwap(turn));
+  }
+
+  /** @throws DroverError MODULE_…: also when the module says that something else runs */
+  async switchTo(turn: ApplyTurn): Promise<void> {
+    await this.#must('switch', turn);
+    await this.#assertRuns(turn, turn.version);
+  }
+
+  /** @throws DroverError as `switchTo` */
+  async resume(turn: ApplyTurn): Promise<void> {
+    const said = await this.#askedTwice(turn);
+    if (said.kind !== 'version') throw this.#unknown(said);
+    if (said.version !== turn.version) await this.switchTo(turn);
+  }
+
+  async verify(turn: ApplyTurn, timeoutMs: number): Promise<HookResult> {
+    const { result } = await this.#run('verify', turn, timeoutMs);
+    if (result.kind !== 'absent') return result;
+    const output = `module ${this.#module} is gone`;
+    return { kind: 'failed', exitCode: null, signal: null, output };
+  }
+
+  async confirm(turn: ApplyTurn): Promise<void> {
+    for (let nth = 1; ; nth += 1) {
+      try {
+        return await this.#must('confirm', turn);
+      } catch (thrown) {
+        if (nth >= LIMITS.moduleTriesMax || !(thrown instanceof DroverError)) throw thrown;
+        await this.#pause();
+      }
+    }
+  }
+
+  async revert(turn: ApplyTurn, to: string | null): Promise<void> {
+    // Nothing else can boot: it stays, and has to be what runs.
+    if (to === turn.version) return await this.switchTo(turn);
+    await this.#must('revert', { ...turn, previousVersion: to });
+    // What `active` alone leads to is nothing that the module knows.
+    const { disk, layout } = this.#on;
+    const isOurs = to === null || (await readStrategy(disk, layout, to)) === this.#strategy;
+    if (isOurs) await this.#assertRuns(turn, to);
+  }
+
+  async said(turn: ApplyTurn): Promise<RunsNow> {
+    const { result, stdout } = await this.#run('version', turn);
+    if (result.kind !== 'ok') {
+      const why = result.kind === 'absent' ? 'it is not there' : describeHook(result);
+      return { kind: 'unknown', why };
+    }
+    const version = stdout.trim();
+    return { kind: 'version', version: version === '' ? null : version };
+  }
+
+  get #strategy(): string {
+    return moduleStrategy(this.#module);
+  }
+
+  /** Before the swap the way back is not settled: it is what runs, as it is now. */
+  async #beforeSwap(turn: ApplyTurn): Promise<ApplyTurn> {
+    const active = versionOf((await readSlots(this.#on.disk, this.#on.layout)).active);
+    return { version: turn.version, previousVersion: active };
+  }
+
+  async #assertRuns(turn: ApplyTurn, want: string | null): Promise<void> {
+    const said = await this.#askedTwice(turn);
+    if (said.kind !== 'version') throw this.#unknown(said);
+    if (said.version === want) return;
+    const counts = `(got ${inWords(said.version)}, want ${inWords(want)})`;
+    throw new DroverError('MODULE_DIFFERS', `ask module ${this.#module} what runs ${counts}`);
+  }
+
+  /** What was just switched may need a moment before it answers. */
+  async #askedTwice(turn: ApplyTurn): Promise<RunsNow> {
+    for (let nth = 1; ; nth += 1) {
+      const said = await this.said(turn);
+      if (said.kind !== 'unknown' || nth >= LIMITS.moduleTriesMax) return said;
+      await this.#pause();
+    }
+  }
+
+  #unknown(said: RunsNow): DroverError {
+    const why = said.kind === 'unknown' ? said.why : 'it does not say';
+    return new DroverError('MODULE_UNKNOWN', `ask module ${this.#module} what runs: ${why}`);
+  }
+
+  async #pause(): Promise<void> {
+    const { healthIntervalMs = LIMITS.healthIntervalMs, signal } = this.#on;
+    await sleep(healthIntervalMs, undefined, { signal });
+  }
+
+  async #must(verb: Verb, turn: ApplyTurn, failed: ErrorCode = 'MODULE_FAILED'): Promise<void> {
+    const { result } = await this.#run(verb, turn);
+    if (result.kind === 'ok') return;
+    const code = codeOf(result, failed);
+    const what = `${verb} ${turn.version} by module ${this.#module}`;
+    const why = result.kind === 'absent' ? 'this robot does not have it' : describeHook(result);
+    throw new DroverError(code, `${what}: ${why}`);
+  }
+
+  async #run(verb: Verb, turn: ApplyTurn, timeoutMs = this.#timeoutMs(verb)): Promise<VerbResult> {
+    const { disk, layout, component, modules = NO_MODULES, signal } = this.#on;
+    const folder = moduleFolder(layout, this.#module);
+    if ((await disk.kind(folder)) === 'absent' && modules !== NO_MODULES) {
+      await disk.mkdir(layout.modules);
+      await disk.mkdir(folder);
+      await disk.syncFolder(layout.modules);
+      await disk.syncFolder(layout.root);
+    }
+    const env = verbEnvironment({ verb, component, layout, folder, timeoutMs, ...turn });
+    const run = { module: this.#module, verb, root: layout.root, timeoutMs, env, signal };
+    return await modules.run(run);
+  }
+
+  #timeoutMs(verb: Verb): number {
+    const longMs = this.#on.moduleTimeoutMs ?? LIMITS.moduleTimeoutMsDefault;
+    return ASKS.includes(verb) ? Math.min(longMs, LIMITS.moduleAskMs) : longMs;
+  }
+}
+
+const inWords = (version: string | null): string => version ?? 'nothing';
+
+function codeOf(result: HookResult, failed: ErrorCode): ErrorCode {
+  if (result.kind === 'absent') return 'MODULE_MISSING';
+  if (result.kind === 'busy') return 'MODULE_BUSY';
+  return result.kind === 'timedOut' ? 'MODULE_TIMED_OUT' : failed;
+}
+
+interface VerbFacts {
+  readonly verb: string;
+  readonly component: string;
+  readonly layout: Layout;
+  /** Of the module's own, in the root. */
+  readonly folder: string;
+  readonly timeoutMs: number;
+  readonly version: string;
+  /** To go back to; null for nothing. */
+  readonly previousVersion: string | null;
+}
+
+/** What every verb is told; documented in docs/modules.md. */
+function verbEnvironment(facts: VerbFacts): Record<string, string> {
+  const { layout, version, previousVersion: previous } = facts;
+  return {
+    DROVER_VERB: facts.verb,
+    DROVER_COMPONENT: facts.component,
+    DROVER_ROOT: layout.root,
+    DROVER_VERSION: version,
+    DROVER_PAYLOAD_DIR: releaseFolder(layout, version),
+    DROVER_PREVIOUS_VERSION: previous ?? '',
+    DROVER_PREVIOUS_DIR: previous === null ? '' : releaseFolder(layout, previous),
+    DROVER_MODULE_DIR: facts.folder,
+    DROVER_TIMEOUT_S: String(Math.max(1, Math.floor(facts.timeoutMs / 1000))),
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * At rest: asks what really runs, and brings it to what `active` names. The state may be of a
+ * backup, a person may have changed a link or a board. The robot is asked first (`ready`), as before
+ * a swap; apply-strategy.ts decides.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../shared/base/backoff.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
+import { decideAgreement, type ApplyStrategy, type ApplyTurn } from './apply-strategy.ts';
+import { strategyOf } from './choose-strategy.ts';
+import type { EffectContext } from './effect-context.ts';
+import { hookOf } from './hook-calls.ts';
+import { ready } from './swap-effects.ts';
+
+/** Resolves when they agree, or there is nothing to ask. */
+export async function settle(on: EffectContext): Promise<void> {
+  for (let nth = 0; ; nth += 1) {
+    const problem = await settled(on);
+    on.onModule?.(problem);
+    if (problem === null) return;
+    const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.stuckRetryMsMax };
+    await sleep(backoffMs(nth, bounds, 0.5), undefined, { signal: on.signal });
+  }
+}
+
+/** Null when they agree by now. */
+async function settled(on: EffectContext): Promise<Problem | null> {
+  try {
+    const slots = await readSlots(on.disk, on.layout);
+    const version = versionOf(slots.active);
+    if (version === null) return null;
+    const back = versionOf(slots.rollback);
+    const turn = { version, previousVersion: back === version ? null : back };
+    const { installed } = on.state();
+    const isKnown = installed?.version === version;
+    const strategy = await strategyOf({ version, strategy: isKnown ? installed.strategy : '' }, on);
+    const found = decideAgreement(await strategy.said(turn), version);
+    if (found.kind === 'agrees') return null;
+    on.onModule?.(found.problem);
+    return found.kind === 'unknown' ? found.problem : await mend(on, strategy, turn);
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    if (!(thrown instanceof DroverError)) throw thrown;
+    return toProblem(thrown);
+  }
+}
+
+/** As a swap: the robot is ready, the application stops, the module switches, it starts again. */
+async function mend(
+  on: EffectContext,
+  strategy: ApplyStrategy,
+  turn: ApplyTurn,
+): Promise<Problem | null> {
+  const what = `bring back ${turn.version}`;
+  const busy = await ready(turn, on, { what, isUrgent: false, kind: 'swap' });
+  if (busy) return busy;
+  on.onMending?.(true);
+  try {
+    await hookOf(turn, on, 'stop');
+    await strategy.switchTo(turn);
+    await hookOf(turn, on, 'start');
+    return null;
+  } finally {
+    on.claim?.release();
+    on.onMending?.(false);
+  }
+}

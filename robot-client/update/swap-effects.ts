@@ -1,0 +1,161 @@
+/**
+ * The effects that take a component out of service: swap, probation and rollback. A strategy brings
+ * the release into effect, and `active` is led to it after that: `active` never names what does not
+ * run yet. Each may be cut at any instant, and is begun again then.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { noteConfirmed } from '../install/confirmed-mark.ts';
+import { describeHook, type HookResult } from '../install/hooks.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { assertOwnSlots, versionOf } from '../install/slots.ts';
+import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import { assertStaged } from './assert-swappable.ts';
+import { strategyOf } from './choose-strategy.ts';
+import { startAndProbe } from './confirm.ts';
+import type { EffectContext } from './effect-context.ts';
+import { hookOf, hookTimeoutOf } from './hook-calls.ts';
+import { rollbackFailure, type MachineEvent } from './machine.ts';
+import { untilOutOfService } from './out-of-service.ts';
+import { onTrial } from './probation.ts';
+import { failedOf, type Job } from './state.ts';
+import { swapBack, swapTo } from './swap.ts';
+import { SwapClaims } from './swap-claims.ts';
+import { returnFrom } from './way-back.ts';
+
+/** Codes that say more than that the swap failed. */
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_)/;
+
+/** Null when the component may be stopped. */
+export async function ready(
+  job: Pick<Job, 'version' | 'previousVersion'>,
+  on: EffectContext,
+  asked: { what: string; isUrgent: boolean; kind: 'swap' | 'rollback' },
+): Promise<Problem | null> {
+  return await untilOutOfService({
+    ...asked,
+    claim: on.claim ?? new SwapClaims().of(on.component),
+    ignoresWindows: asked.isUrgent,
+    rules: on.interlock ?? ALWAYS_OPEN,
+    signal: on.signal,
+    now: () => on.now(),
+    said: () => on.readySaid(),
+    askHook: () => hookOf(job, on, 'ready'),
+    onWaiting: (reason, wakeAtMs) => on.onWaiting(reason, wakeAtMs),
+  });
+}
+
+export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
+  try {
+    const slots = await readSlots(on.disk, on.layout);
+    const isDone = versionOf(slots.active) === job.version;
+    if (!isDone) assertOwnSlots(slots);
+    const leaves = job.leftVersion ?? job.previousVersion;
+    if (!isDone && leaves !== null) {
+      const stopped = await hookOf(job, on, 'stop', leaves);
+      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
+        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
+      }
+    }
+    if (!isDone) {
+      await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
+    }
+    const strategy = await strategyOf(job, on);
+    await strategy.switchTo(job);
+    await swapTo(on.disk, on.layout, job);
+    return { kind: 'swapped' };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const cause = toProblem(thrown);
+    if (SAYS_ENOUGH.test(cause.code)) return { kind: 'swap_failed', problem: cause };
+    const { message } = cause;
+    const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
+    return { kind: 'swap_failed', problem };
+  }
+}
+
+export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const strategy = await strategyOf(job, on);
+  // Anybody may have been there since the swap: what is on trial has to be what runs.
+  const unsettled = await problemOf(on, () => strategy.resume(job));
+  if (unsettled) return { kind: 'unhealthy', problem: unsettled };
+  const health = async (timeoutMs: number): Promise<HookResult> => {
+    const verified = await strategy.verify(job, timeoutMs);
+    if (verified.kind !== 'ok' && verified.kind !== 'absent') return verified;
+    const asked = await hookOf(job, on, 'health', job.version, timeoutMs);
+    return asked.kind === 'absent' ? verified : asked;
+  };
+  const outcome = await startAndProbe({
+    version: job.version,
+    healthTimeoutMs: job.healthTimeoutMs,
+    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
+    hookTimeoutMs: hookTimeoutOf(on),
+    signal: on.signal,
+    confirmed: on.confirmed,
+    readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
+    runHook: (name, timeoutMs) =>
+      name === 'health' ? health(timeoutMs) : hookOf(job, on, name, job.version, timeoutMs),
+  });
+  if (outcome.kind !== 'healthy') return outcome;
+  const unconfirmed = await problemOf(on, () => strategy.confirm(job));
+  if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
+  await noteConfirmed(on.disk, on.layout, job.version);
+  return outcome;
+}
+
+/** Null when it did not fail. */
+async function problemOf(on: EffectContext, run: () => Promise<void>): Promise<Problem | null> {
+  try {
+    await run();
+    return null;
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    return toProblem(thrown);
+  }
+}
+
+export async function rollBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
+  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
+  try {
+    const active = versionOf((await readSlots(on.disk, on.layout)).active);
+    const wayBack = (): Promise<string | null> =>
+      returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
+    let to = await wayBack();
+    // A version that works is taken back: the robot may be in the middle of a task.
+    const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
+    if (isTakenBack) {
+      const what = `go back from ${job.version}`;
+      await ready(
+        job,
+        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
+        { what, isUrgent: true, kind: 'rollback' },
+      );
+    }
+    const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
+    // Once more after a wait, which may have been long: nothing was stopped yet.
+    if (isTakenBack || hasWaited) to = await wayBack();
+    // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
+    if (active === job.version) await hookOf(job, on, 'stop', job.version);
+    const strategy = await strategyOf(job, on);
+    await strategy.revert(job, to);
+    await swapBack(on.disk, on.layout, { ...job, previous: to });
+    if (to !== null) {
+      const started = await hookOf(job, on, 'start', to);
+      if (started.kind !== 'ok' && started.kind !== 'absent') {
+        throw new DroverError('ROLLBACK_FAILED', `start ${to} again: ${describeHook(started)}`);
+      }
+    }
+    await hookOf(job, on, 'rolled-back', to ?? '');
+    return { kind: 'rolled_back', to };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const cause = toProblem(thrown);
+    const code = cause.code === 'RELEASE_DAMAGED' ? cause.code : 'ROLLBACK_FAILED';
+    return rollbackFailure(on.state(), toProblem(new DroverError(code, cause.message)));
+  }
+}
+
+/** A version that was taken back has to go, so the robot is waited for without a deadline. */
+const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });

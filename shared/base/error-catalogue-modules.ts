@@ -1,0 +1,48 @@
+/** Codes of the machine and the modules of a robot: a part of the catalogue. Sans-I/O. */
+
+import { refused } from './catalogue-entry.ts';
+
+export const MODULE_CODES = {
+  COMPATIBLE_WRONG: refused(
+    'operator',
+    'this bundle is for other machines: compare drover inspect BUNDLE with --compatible of the robot',
+  ),
+  STRATEGY_CHANGED: refused(
+    'operator',
+    'what a module applies stays with it: publish it again with drover build --module, or as another component with --name',
+  ),
+  MODULE_MISSING: refused(
+    'operator',
+    'put the executable into the folder that --modules of the robot names (docs/modules.md); it is tried again by itself',
+    'later',
+  ),
+  MODULE_UNFIT: refused(
+    'operator',
+    'run the module with the word probe on the robot: the report holds its last output; it is tried again by itself',
+    'later',
+  ),
+  MODULE_BUSY: refused(
+    'operator',
+    'the module asked for another try: the report holds its last output; it is tried again by itself',
+    'later',
+  ),
+  MODULE_FAILED: refused(
+    'operator',
+    'the report holds the last output of the module: mend it or the bundle, and publish a higher version',
+  ),
+  MODULE_TIMED_OUT: refused(
+    'operator',
+    'make the module answer within its time-out, or raise --module-timeout of the robot',
+    'later',
+  ),
+  MODULE_DIFFERS: refused(
+    'operator',
+    'it is brought to what active names by itself, when the robot is ready; find out who changed what the module looks after',
+    'later',
+  ),
+  MODULE_UNKNOWN: refused(
+    'operator',
+    'run the module with the word version on the robot: it has to say what runs; it is asked again by itself',
+    'later',
+  ),
+} as const;

@@ -1,0 +1,57 @@
+/**
+ * `apply_strategy` and `compatible` of a manifest: the way in which a release is brought into
+ * effect, and the machines that it is for. A robot that does not know a strategy refuses the
+ * manifest. Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { LIMITS } from '../base/limits.ts';
+
+/** `active` is led to the release: nothing else has to be done. */
+export const ATOMIC_SWAP = 'atomic_swap';
+
+const MODULE_PREFIX = 'module/';
+/** Short and lower case: the name is that of a file on the robot, and never a path. */
+const MODULE_NAME = new RegExp(`^[a-z][a-z0-9-]{0,${LIMITS.moduleNameLengthMax - 1}}$`);
+/** As in a device tree: `raspberrypi,4-model-b`. */
+const MACHINE_NAME = new RegExp(
+  `^[A-Za-z0-9][A-Za-z0-9._,+:-]{0,${LIMITS.machineNameLengthMax - 1}}$`,
+);
+
+export const isModuleName = (text: string): boolean => MODULE_NAME.test(text);
+export const isMachineName = (text: string): boolean => MACHINE_NAME.test(text);
+
+/** Name of the module that applies a release; null when none is needed. */
+export function moduleOf(strategy: string): string | null {
+  if (!strategy.startsWith(MODULE_PREFIX)) return null;
+  const name = strategy.slice(MODULE_PREFIX.length);
+  return isModuleName(name) ? name : null;
+}
+
+export const moduleStrategy = (name: string): string => `${MODULE_PREFIX}${name}`;
+
+/** [P-3.9] */
+export const strategySchema = z
+  .string()
+  .refine(
+    (text) => text === ATOMIC_SWAP || moduleOf(text) !== null,
+    'want "atomic_swap" or "module/NAME" (a-z 0-9 -, a letter first)',
+  );
+
+export const machineNameSchema = z
+  .string()
+  .refine(isMachineName, 'want a machine name such as raspberrypi,4-model-b');
+
+/** Capability of a robot that looks at `compatible`: one without it takes a bundle all the same. */
+export const COMPATIBLE_CAPABILITY = 'compatible';
+
+/**
+ * Whether a bundle is for a machine. [P-3.10]
+ * @param wanted of the manifest; empty: for each
+ * @param names of the robot; undefined where it does not look at them
+ */
+export const fitsMachine = (
+  wanted: readonly string[],
+  names: readonly string[] | undefined,
+): boolean =>
+  wanted.length === 0 || names === undefined || names.some((name) => wanted.includes(name));

@@ -1,0 +1,63 @@
+/** Updates by a module whose every operation is cut, those of the module itself among them. */
+
+import { encodeMachineState, freshState } from '../../robot-client/update/state.ts';
+import { BOARD_STRATEGY, boardWith } from './model-board.ts';
+import { file, folder, link, type FolderImage } from './disk-image.ts';
+import { treeOf } from './robot.ts';
+import type { Scenario } from './scenarios.ts';
+
+const FACTORY = folder({ robot: folder({}), board: boardWith(null) });
+
+/** As an installation leaves it, with the board on that version. */
+function installed(version: string): FolderImage {
+  const state = folder({ 'machine.json': file(encodeMachineState(freshState()), 0o600) });
+  const app = folder({
+    ...{ releases: folder({ [version]: treeOf(version) }), active: link(`releases/${version}`) },
+    ...{ state, bases: folder({}), staging: folder({}) },
+    strategies: folder({ [version]: file(`${BOARD_STRATEGY}\n`, 0o600) }),
+  });
+  return folder({ robot: folder({ app }), board: boardWith(version) });
+}
+
+export const MODULE_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'first install by a module',
+    start: FACTORY,
+    mayRun: [null, '1.0.0'],
+    last: '1.0.0',
+    run: (robot) => robot.open('1.0.0'),
+  },
+  {
+    name: 'update by a module',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'update by a module that is rolled back',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    sick: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'first install by a module that is rolled back',
+    start: FACTORY,
+    mayRun: [null, '1.0.0'],
+    last: '1.0.0',
+    sick: '1.0.0',
+    run: (robot) => robot.open('1.0.0'),
+  },
+  {
+    name: 'update by a module that is recalled when it runs well',
+    start: installed('1.0.0'),
+    mayRun: ['1.0.0', '1.1.0'],
+    last: '1.1.0',
+    run: async (robot) => {
+      await robot.open('1.1.0');
+      await robot.recall('1.1.0');
+    },
+  },
+];
