@@ -23,6 +23,10 @@ iproute2: command -v ip || test -x /usr/sbin/ip
 util-linux: command -v nsenter
 mount: command -v mount && command -v umount
 qemu-system-common: command -v qemu-storage-daemon
+grub-common: command -v grub-editenv
+libubootenv-tool: command -v fw_setenv
+rauc: command -v rauc
+dbus-daemon: command -v dbus-daemon
 libeatmydata1: ls /usr/lib/*/libeatmydata.so.1
 exfatprogs: command -v mkfs.exfat || test -x /usr/sbin/mkfs.exfat
 exfat-fuse: command -v mount.exfat-fuse || test -x /usr/sbin/mount.exfat-fuse

@@ -253,6 +253,12 @@ export const LIMITS = {
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last words of a hook kept for the report
+  bootTriesMax: 9, // boots of a slot on trial: one digit in GRUB's memory
+  bootTriesDefault: 3, // as bootAttemptsMaxDefault: a power cut right after the choice uses one up
+  bootProgramMsMax: 30 * SECOND, // fw_setenv, rauc or a program of the integrator's own
+  bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
+  bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text
+  bootEntriesMax: 1e8, // versions of such entries, one more with each trial: eight digits
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // a closed window is looked at again this often: the clock may be put right
