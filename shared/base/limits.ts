@@ -259,6 +259,8 @@ export const LIMITS = {
   bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
   bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text
   bootEntriesMax: 1e8, // versions of such entries, one more with each trial: eight digits
+  imageBlockBytes: 256 * KiB, // of a system image in memory at once, in four buffers
+  imageTarBytesMax: 64 * KiB, // of the tar around an image: headers, and the padding of GNU tar
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // a closed window is looked at again this often: the clock may be put right
