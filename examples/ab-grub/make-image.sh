@@ -8,8 +8,8 @@
 # a disk with it in slot A and nothing in B. --small leaves Node and the agent out, --init takes
 # another first program, --slot-only makes no disk.
 #
-# Packages: grub-common grub-pc-bin busybox-static fdisk e2fsprogs binutils, and a kernel, which is
-# downloaded (apt-get download) and unpacked, not installed.
+# Packages: grub-common grub-pc-bin busybox-static fdisk e2fsprogs, and a kernel, which fetch-kernel.sh
+# downloads and unpacks. binutils makes the slot smaller.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -34,21 +34,6 @@ out=$(cd "$out" && pwd)
 readonly GRUB_AT=1 BOOT_AT=2 BOOT_SIZE=8 A_AT=10 SLOT_SIZE=176 B_AT=186 DATA_AT=362 DATA_SIZE=192
 readonly DISK_SIZE=555 SMALL_SIZE=32
 readonly MODULES='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk'
-
-# The newest kernel of Debian for virtual machines, unpacked in a cache.
-kernel() {
-  local cache=${DROVER_KERNEL_CACHE:-/var/tmp/drover-kernel}
-  if [ ! -e "$cache/unpacked" ]; then
-    mkdir -p "$cache"
-    local name
-    name=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
-    (cd "$cache" && apt-get download -qq "$name" >&2)
-    dpkg-deb -x "$cache/$name"_*.deb "$cache"
-    rm "$cache/$name"_*.deb
-    touch "$cache/unpacked"
-  fi
-  printf '%s\n' "$cache"
-}
 
 # ext4 without a journal: GRUB does not read one, and a slot is never written to while it runs.
 file_system() { # FILE SIZE_MIB FOLDER [OPTIONS...]
@@ -171,6 +156,6 @@ PARTITIONS
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-kernel=$(kernel)
+kernel=$("$here/fetch-kernel.sh")
 slot "$out/slot.img"
 [ "$with_disk" = false ] || disk "$out/disk.img"

@@ -27,7 +27,7 @@ const BLOCK_BYTES = 1024;
 
 const PROGRAMS = [
   ...['qemu-system-x86_64', 'grub-mkimage', 'busybox', 'sfdisk', 'mkfs.ext4', 'debugfs'],
-  ...['apt-get', 'dpkg-deb', 'strip'],
+  ...['apt-get', 'dpkg-deb', 'flock'],
 ];
 
 export function canBoot(t: TestContext): boolean {

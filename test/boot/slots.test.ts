@@ -1,7 +1,7 @@
 /**
  * The disk of examples/ab-grub from one system to the other and back, in a machine that boots for
- * real: what the boot loader does with a slot that is whole, panics, or cannot be loaded, and what a
- * power cut leaves.
+ * real: what the boot loader does with a slot that is whole, panics, or cannot be loaded, and what
+ * a power cut leaves.
  */
 
 import assert from 'node:assert/strict';

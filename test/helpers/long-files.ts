@@ -5,12 +5,14 @@
  */
 
 export const LONG_FILES: readonly string[] = [
+  'boot/slots',
   'power/power',
   'kill/dying-disk',
   'kill/hard-cases',
   'kill/syscalls',
   'kill/kills',
   'fuzz/fuzz',
+  'boot/grub-script',
   'crash/crash-states',
   'publisher/commands/rollout.slow',
   'e2e/recall',
