@@ -27,7 +27,7 @@ const SLOW_FILES_AT_ONCE = 4;
 /** And another one where none of them keeps a core busy. */
 const WAITING_FILES_AT_ONCE = 5;
 /** Areas whose files keep a core busy for a minute and more: spread among those that wait. */
-const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim', 'fuzz'];
+const BUSY_AREAS: readonly string[] = ['kill', 'power', 'crash', 'sim', 'fuzz', 'boot'];
 /** Folder of fixtures: it holds no tests. */
 const NOT_AN_AREA = 'helpers';
 /** Takes many minutes: runs when it is named (`npm run test:campaign`), not with all the others. */

@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
 import { agentCommand } from './serve.ts';
+import { slotsCommand, SLOTS_VERBS } from './slots.ts';
 import { statusCommand } from './status.ts';
 import { unblockCommand } from './unblock.ts';
 
@@ -20,6 +21,8 @@ export const ROBOT_PROGRAM: CommandLine = {
     adopt: adoptCommand,
     retry: retryCommand,
     unblock: unblockCommand,
+    slots: slotsCommand,
   },
+  groups: { slots: SLOTS_VERBS },
   lists: ['root', 'tags', 'window', 'compatible'],
 };

@@ -6,6 +6,7 @@
  */
 
 import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
+import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
@@ -484,6 +485,9 @@ export const CATALOGUE = {
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),
+
+  // System images
+  ...BOOT_CODES,
 
   // Deltas; a robot that meets one of these takes the full payload instead
   ZSTD_MISSING: usage(

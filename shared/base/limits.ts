@@ -274,6 +274,14 @@ export const LIMITS = {
   moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
   moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
   machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
+  bootTriesMax: 9, // boots of a slot on trial: one digit in GRUB's memory
+  bootTriesDefault: 3, // as bootAttemptsMaxDefault: a power cut right after the choice uses one up
+  bootProgramMsMax: 30 * SECOND, // fw_setenv, rauc or a program of the integrator's own
+  bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
+  bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text
+  bootEntriesMax: 1e8, // versions of such entries, one more with each trial: eight digits
+  imageBlockBytes: 256 * KiB, // of a system image in memory at once, in four buffers
+  imageTarBytesMax: 64 * KiB, // of the tar around an image: headers, and the padding of GNU tar
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // between two checks of a closed window: the clock may be corrected

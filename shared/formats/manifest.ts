@@ -29,6 +29,12 @@ const boundsSchema = z.object({
   gates: gateBoundsSchema.optional(),
 });
 
+/** The one member `image` of the payload, unpacked. */
+const imageSchema = z.object({
+  size: sizeSchema.min(1).max(LIMITS.archiveBytesMax),
+  sha256: sha256Schema,
+});
+
 /** [P-3.1] [P-3.2] */
 const manifestSchema = z.object({
   version: versionSchema,
@@ -43,6 +49,8 @@ const manifestSchema = z.object({
   payload_size: sizeSchema.min(1).max(LIMITS.payloadBytesMax).optional(),
   payload_tar_sha256: sha256Schema.optional(),
   payload_tar_size: sizeSchema.max(LIMITS.archiveBytesMax).optional(),
+  /** Of a bundle whose payload is an image of a system slot. */
+  image: imageSchema.optional(),
   deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
   /** Robots that run or ran versions up to this may come down to this release. */
   downgrade_from: versionSchema.optional(),

@@ -5,12 +5,14 @@
  */
 
 export const LONG_FILES: readonly string[] = [
+  'boot/slots',
   'power/power',
   'kill/dying-disk',
   'kill/hard-cases',
   'kill/syscalls',
   'kill/kills',
   'fuzz/fuzz',
+  'boot/grub-script',
   'crash/crash-states',
   'kill/module-kills.slow',
   'crash/module-cuts',

@@ -9,6 +9,7 @@ import { repositoryFile } from './repository.ts';
 const SYSTEMD = 'needs a systemd that runs; test/packaging reads the units with systemd-analyze';
 const BUILDS = 'installs or builds this repository: CI does it before any test runs';
 const PACKAGES = 'installs a package on this machine; test/packaging unpacks and runs each';
+const MACHINE = 'starts a machine on this terminal; test/boot makes that disk and types into it';
 
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
@@ -29,6 +30,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/air-gap.md': [null, null, null, null],
   'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
   'examples/hooks/README.md': [null, SYSTEMD, null],
+  'examples/ab-grub/README.md': [MACHINE, MACHINE],
   'examples/ros2/README.md': [null, null],
   'examples/nats-cluster/README.md': [
     'is the environment of a node, no commands; test/campaign runs the node.conf beside it',

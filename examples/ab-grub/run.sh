@@ -1,0 +1,4 @@
+#!/bin/sh
+# Boots a disk that make-image.sh made, with its serial console on this terminal. Ctrl-a x ends it.
+exec qemu-system-x86_64 -machine pc -m 512 -nographic -no-user-config -nodefaults \
+  -serial mon:stdio -drive "file=${1:?name the disk},format=raw,if=virtio"

@@ -1,0 +1,66 @@
+/**
+ * The mark in GRUB's memory: two environment blocks of the same content, `drover-1.env` and
+ * `drover-2.env`, in a folder that GRUB reads before it boots. The example in examples/ab-grub has
+ * the script that reads them.
+ *
+ * Both are written over where they lie, the first one before the second: GRUB knows the blocks of a
+ * file and not the journal of its file system, so no name may move. While one copy is being
+ * written, the other one is whole.
+ */
+
+import type { Disk } from '../install/disk-port.ts';
+import { writeWhole } from '../update/state-file.ts';
+import type { BootMark, MarkStore } from './boot-mark.ts';
+import { chooseCopy, encodeGrubEnv, GRUB_ENV_BYTES } from './grub-env.ts';
+
+/** The order in which GRUB reads them. */
+export const GRUB_COPIES = ['drover-1.env', 'drover-2.env'] as const;
+
+export class GrubMark implements MarkStore {
+  readonly place: string;
+  readonly #disk: Disk;
+  readonly #paths: readonly string[];
+
+  /** @param folder such as `/boot/grub`; it must be there */
+  constructor(disk: Disk, folder: string) {
+    this.#disk = disk;
+    this.#paths = GRUB_COPIES.map((name) => `${folder}/${name}`);
+    this.place = this.#paths.join(', ');
+  }
+
+  async read(): Promise<BootMark | null> {
+    const copies: (Uint8Array | null)[] = [];
+    for (const path of this.#paths) {
+      copies.push((await this.#isBlock(path)) ? await this.#readBlock(path) : null);
+    }
+    return chooseCopy(copies);
+  }
+
+  async write(mark: BootMark): Promise<void> {
+    const block = encodeGrubEnv(mark);
+    for (const path of this.#paths) {
+      if (await this.#isBlock(path)) await this.#overwrite(path, block);
+      else await writeWhole(this.#disk, path, block);
+    }
+  }
+
+  /** A file of another length has blocks that GRUB may not write to. */
+  async #isBlock(path: string): Promise<boolean> {
+    const { kind, bytes } = await this.#disk.stat(path);
+    return kind === 'file' && bytes === GRUB_ENV_BYTES;
+  }
+
+  async #readBlock(path: string): Promise<Uint8Array | null> {
+    return await this.#disk.readFile(path, GRUB_ENV_BYTES);
+  }
+
+  async #overwrite(path: string, block: Uint8Array): Promise<void> {
+    const file = await this.#disk.open(path, 'update');
+    try {
+      await file.write(block, 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Runs a program of the boot side (fw_setenv, rauc, one of the integrator's own) to its end. It is
+ * foreign code: it gets a process group of its own, which is killed whole at the time-out, an
+ * environment of a few names, no input, and no more of its output is kept than a bound.
+ */
+
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+
+const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Characters of its last words that an error repeats. */
+const LAST_WORDS_CHARS = 300;
+/** What a program of the boot side may need to find its daemon. */
+const PASSED_ON = [
+  ...['HOME', 'DBUS_SYSTEM_BUS_ADDRESS'],
+  ...['DBUS_SESSION_BUS_ADDRESS', 'DBUS_STARTER_BUS_TYPE'],
+];
+
+type BootProgram = ChildProcessByStdio<null, Readable, Readable>;
+
+interface Ended {
+  readonly output: string;
+  readonly failure: string | null;
+}
+
+/**
+ * @returns its standard output
+ * @throws DroverError BOOT_TOOL_FAILED when it is not there, fails, or is late
+ */
+export async function runBootProgram(
+  program: string,
+  args: readonly string[],
+  msMax: number = LIMITS.bootProgramMsMax,
+): Promise<string> {
+  const { output, failure } = await runToEnd(program, args, msMax);
+  if (failure === null) return output;
+  const called = printable([program, ...args].join(' '));
+  throw new DroverError('BOOT_TOOL_FAILED', `run ${called}: ${failure}`);
+}
+
+function environment(): Record<string, string> {
+  const kept = PASSED_ON.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const path = [process.env['PATH'], PATH_DEFAULT].filter(Boolean).join(':');
+  return { ...Object.fromEntries(kept), PATH: path, LC_ALL: 'C' };
+}
+
+async function runToEnd(program: string, args: readonly string[], msMax: number): Promise<Ended> {
+  return await new Promise((resolve) => {
+    const child: BootProgram = spawn(program, [...args], {
+      cwd: '/',
+      detached: true,
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [stdout, stderr] = [new Bounded(), new Bounded()];
+    child.stdout.on('data', (bytes: Buffer) => {
+      stdout.add(bytes);
+      if (stdout.isFull) killGroup(child);
+    });
+    child.stderr.on('data', (bytes: Buffer) => stderr.add(bytes));
+    let isLate = false;
+    let leaveBehind: NodeJS.Timeout | undefined;
+    const end = (failure: string | null): void => {
+      clearTimeout(timer);
+      clearTimeout(leaveBehind);
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      child.unref();
+      resolve({ output: stdout.text(), failure });
+    };
+    const timer = setTimeout(() => {
+      isLate = true;
+      killGroup(child);
+      const why = `it took more than ${msMax / 1000} s`;
+      leaveBehind = setTimeout(() => end(why), LIMITS.hookKillWaitMs); // stuck in the kernel
+    }, msMax);
+    child.on('error', (error) => end(error.message));
+    child.on('close', (code, signal) => {
+      if (isLate) end(`it took more than ${msMax / 1000} s`);
+      else if (stdout.isFull) end(`it printed more than ${LIMITS.bootOutputBytesMax} bytes`);
+      else if (code === 0) end(null);
+      else end(`${signal ?? `exit code ${code}`}${lastWords(stderr.text() || stdout.text())}`);
+    });
+  });
+}
+
+function lastWords(text: string): string {
+  const words = printable(
+    text.trim().slice(-LAST_WORDS_CHARS).replaceAll(/\s+/g, ' '),
+    LAST_WORDS_CHARS,
+  );
+  return words === '' ? ', without a word' : `, ${words}`;
+}
+
+function killGroup(child: BootProgram): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It ended at this very moment, and `close` is on its way.
+  }
+}
+
+/** The first bytes of an output; what comes after the bound is read and dropped. */
+class Bounded {
+  readonly #pieces: Buffer[] = [];
+  #bytes = 0;
+
+  get isFull(): boolean {
+    return this.#bytes > LIMITS.bootOutputBytesMax;
+  }
+
+  add(piece: Buffer): void {
+    this.#bytes += piece.byteLength;
+    if (!this.isFull) this.#pieces.push(piece);
+  }
+
+  text(): string {
+    return Buffer.concat(this.#pieces).toString('utf8');
+  }
+}

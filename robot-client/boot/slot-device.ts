@@ -1,0 +1,190 @@
+/**
+ * The device of a system slot: a partition, or a file in its place. It is opened so that nobody can
+ * mount it meanwhile, and never made: a path with a mistake in it must not fill /dev with an image.
+ */
+
+import { constants } from 'node:fs';
+import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { codeOf, diskError } from '../install/disk-error.ts';
+
+const SECTOR_BYTES = 512;
+/** What a read past the page cache must begin at and be a multiple of, on every device. */
+const DIRECT_BYTES = 4096;
+/** Addresses that an allocation of Node can have are multiples of this. */
+const ADDRESS_STEP_BYTES = 16;
+
+export interface SlotDevice {
+  readonly path: string;
+  /** That it holds. */
+  readonly bytes: number;
+  /** @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
+  write(bytes: Uint8Array, atByte: number): Promise<void>;
+  /** Fills the buffer. @throws DroverError DISK_WRITE_FAILED */
+  read(into: Uint8Array, atByte: number): Promise<void>;
+  sync(): Promise<void>;
+  /**
+   * Reads the first bytes past the page cache, so that it is the device that is asked.
+   * @returns `cache` where the file system of a file has no such way
+   */
+  readBack(bytes: number, take: (piece: Uint8Array) => void): Promise<'device' | 'cache'>;
+  close(): Promise<void>;
+}
+
+const wrong = (path: string, why: string): DroverError =>
+  new DroverError('SLOT_DEVICE_WRONG', `open slot ${path}: ${why}`);
+const busy = (path: string, why: string): DroverError =>
+  new DroverError('SLOT_DEVICE_BUSY', `open slot ${path}: ${why}`);
+
+/** @throws DroverError SLOT_DEVICE_WRONG, SLOT_DEVICE_BUSY, PERMISSION_DENIED; nothing is written */
+export async function openSlotDevice(path: string): Promise<SlotDevice> {
+  const found = await stat(path).catch((cause: unknown) => {
+    if (codeOf(cause) === 'ENOENT') throw wrong(path, 'there is nothing');
+    throw diskError('open slot', path, cause);
+  });
+  if (found.isFile()) return await openFile(path, found.size);
+  if (!found.isBlockDevice()) throw wrong(path, 'neither a block device nor a file');
+  if (found.rdev === (await stat('/')).dev) throw busy(path, 'the running system stands on it');
+  const handle = await openExclusive(path);
+  try {
+    return new OpenDevice(path, handle, await sizeOfDevice(path, found.rdev));
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** O_EXCL of a block device: the kernel refuses it to whoever has it mounted, and to us likewise. */
+async function openExclusive(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDWR | constants.O_EXCL);
+  } catch (cause) {
+    if (codeOf(cause) === 'EBUSY') {
+      throw busy(path, 'it is mounted, swap, part of another device, or being written to');
+    }
+    if (codeOf(cause) === 'ENXIO') throw wrong(path, 'no device stands behind it');
+    throw diskError('open slot', path, cause);
+  }
+}
+
+async function openFile(path: string, bytes: number): Promise<SlotDevice> {
+  const real = await realpath(path);
+  for (const device of await readdir('/sys/block').catch(() => [])) {
+    // Most devices have none; one that goes meanwhile has none either.
+    const backing = await readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(
+      () => '',
+    );
+    if (backing.trim() === real) throw busy(path, `/dev/${device} stands on it`);
+  }
+  try {
+    return new OpenDevice(path, await open(path, constants.O_RDWR | constants.O_NOFOLLOW), bytes);
+  } catch (cause) {
+    throw diskError('open slot', path, cause);
+  }
+}
+
+/** The size in bytes; stat says 0 for a device. */
+async function sizeOfDevice(path: string, rdev: number): Promise<number> {
+  const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
+  const file = `/sys/dev/block/${major}:${minor}/size`;
+  const sectors = Number(await readFile(file, 'utf8').catch(() => 'unknown'));
+  if (Number.isSafeInteger(sectors)) return sectors * SECTOR_BYTES;
+  throw wrong(path, `its size is not known (${file})`);
+}
+
+class OpenDevice implements SlotDevice {
+  readonly path: string;
+  readonly bytes: number;
+  readonly #handle: FileHandle;
+
+  constructor(path: string, handle: FileHandle, bytes: number) {
+    this.path = path;
+    this.#handle = handle;
+    this.bytes = bytes;
+  }
+
+  async write(bytes: Uint8Array, atByte: number): Promise<void> {
+    await this.#try('write', async () => {
+      for (let done = 0; done < bytes.byteLength;) {
+        const left = bytes.byteLength - done;
+        const { bytesWritten } = await this.#handle.write(bytes, done, left, atByte + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  async read(into: Uint8Array, atByte: number): Promise<void> {
+    await this.#try('read', () => fill(this.#handle, into, atByte));
+  }
+
+  async sync(): Promise<void> {
+    await this.#try('fsync', () => this.#handle.sync());
+  }
+
+  async close(): Promise<void> {
+    await this.#try('close', () => this.#handle.close());
+  }
+
+  async readBack(bytes: number, take: (piece: Uint8Array) => void): Promise<'device' | 'cache'> {
+    return await this.#try('read back', async () => {
+      const direct = await openDirect(this.path);
+      const buffer = direct?.buffer ?? Buffer.allocUnsafe(LIMITS.imageBlockBytes);
+      const handle = direct?.handle ?? this.#handle;
+      try {
+        for (let at = 0; at < bytes; at += buffer.byteLength) {
+          const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, at);
+          const wanted = Math.min(buffer.byteLength, bytes - at);
+          if (bytesRead < wanted) throw new Error(`it ends after ${at + bytesRead} bytes`);
+          take(buffer.subarray(0, wanted));
+        }
+      } finally {
+        await direct?.handle.close();
+      }
+      return direct === null ? 'cache' : 'device';
+    });
+  }
+
+  async #try<T>(what: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (cause) {
+      throw diskError(what, this.path, cause);
+    }
+  }
+}
+
+async function fill(handle: FileHandle, into: Uint8Array, atByte: number): Promise<void> {
+  for (let done = 0; done < into.byteLength;) {
+    const { bytesRead } = await handle.read(into, done, into.byteLength - done, atByte + done);
+    if (bytesRead === 0) throw new Error(`it ends after ${atByte + done} bytes`);
+    done += bytesRead;
+  }
+}
+
+/**
+ * A way past the page cache (O_DIRECT) wants a buffer at an address that the device can take. Node
+ * does not tell addresses, so they are tried; null where a file system knows no such way.
+ */
+async function openDirect(path: string): Promise<{ handle: FileHandle; buffer: Buffer } | null> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_DIRECT);
+  } catch (cause) {
+    if (codeOf(cause) === 'EINVAL') return null;
+    throw cause;
+  }
+  const whole = Buffer.allocUnsafeSlow(LIMITS.imageBlockBytes + DIRECT_BYTES);
+  for (let from = 0; from < DIRECT_BYTES; from += ADDRESS_STEP_BYTES) {
+    try {
+      await handle.read(whole, from, DIRECT_BYTES, 0);
+      return { handle, buffer: whole.subarray(from, from + LIMITS.imageBlockBytes) };
+    } catch (cause) {
+      if (codeOf(cause) === 'EINVAL') continue;
+      await handle.close();
+      throw cause;
+    }
+  }
+  await handle.close();
+  return null;
+}

@@ -1,0 +1,201 @@
+/**
+ * Writes a system image into the other slot: the boot loader is told first that the slot is not to
+ * be chosen, then the one member `image` of the payload streams into the device, is made durable,
+ * and is read back past the page cache and hashed. Nothing here makes the slot boot: that is
+ * `tryNext`, after this has returned.
+ *
+ * What stops half way leaves a spoiled slot, and the next run writes all of it again.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
+import { Sha256Stream } from '../../shared/crypto/hash.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { untar } from '../install/untar.ts';
+import type { BootSlots } from './boot-slots.ts';
+import { openSlotDevice, type SlotDevice } from './slot-device.ts';
+
+/** Name of the one member of the payload. */
+export const IMAGE_MEMBER = 'image';
+
+/** As a signed manifest has it. */
+export interface ImageFacts {
+  readonly size: number;
+  readonly sha256: Sha256Hex;
+}
+
+export interface ImageWrite {
+  readonly slots: Pick<BootSlots, 'other' | 'spoil'>;
+  /** Of the other slot. */
+  readonly devicePath: string;
+  readonly disk: Disk;
+  /** The payload.tar.gz, whose signature was verified. */
+  readonly payloadPath: string;
+  readonly image: ImageFacts;
+  /** Bytes of the image that were taken care of. */
+  readonly onProgress?: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WrittenImage {
+  readonly writtenBytes: number;
+  /** Runs of zeroes that stood on the device already. */
+  readonly skippedBytes: number;
+  /** `cache` when the slot is a file on a file system that reads only through its cache. */
+  readonly readBack: 'device' | 'cache';
+}
+
+/**
+ * @throws DroverError SLOT_DEVICE_WRONG, SLOT_DEVICE_BUSY, IMAGE_TOO_LARGE (nothing was touched),
+ *   or of the boot side; then IMAGE_INVALID, ARCHIVE_CORRUPT, SLOT_READ_BACK_WRONG, DISK_FULL,
+ *   DISK_WRITE_FAILED, or the signal's reason: the slot is spoiled
+ */
+export async function writeImage(write: ImageWrite): Promise<WrittenImage> {
+  const { slots, devicePath, image, signal } = write;
+  signal?.throwIfAborted();
+  const device = await openSlotDevice(devicePath);
+  try {
+    if (image.size > device.bytes) {
+      throw new DroverError(
+        'IMAGE_TOO_LARGE',
+        `write image to ${devicePath}: got ${image.size} bytes, want at most ${device.bytes}`,
+      );
+    }
+    await slots.spoil(slots.other);
+    const target = new ImageTarget(device, write);
+    await streamImage(write, target);
+    await target.finish();
+    signal?.throwIfAborted();
+    const readBack = await checkDevice(device, image);
+    return { ...target.counted, readBack };
+  } finally {
+    await device.close();
+  }
+}
+
+async function streamImage(write: ImageWrite, target: ImageTarget): Promise<void> {
+  const { disk, payloadPath, image, signal } = write;
+  const payload = await disk.open(payloadPath, 'read');
+  let members = 0;
+  try {
+    await untar({
+      packing: 'gzip',
+      read: (into, atByte) => payload.read(into, atByte),
+      onUnpacked: (bytes) => {
+        if (bytes <= image.size + LIMITS.imageTarBytesMax) return;
+        throw invalid(`it unpacks to more than its image (want ${image.size} bytes)`);
+      },
+      onTar: () => undefined,
+      onPacked: () => undefined,
+      onEntry: async ({ name, type, size }, body) => {
+        members += 1;
+        const isImage = name === IMAGE_MEMBER && type === 'file' && members === 1;
+        if (!isImage) {
+          throw invalid(`got a ${type} "${printable(name)}", want one file "${IMAGE_MEMBER}"`);
+        }
+        if (size !== image.size) {
+          throw invalid(`wrong size (got ${size} bytes, want ${image.size})`);
+        }
+        for await (const piece of body) await target.take(piece);
+      },
+      signal,
+    });
+  } finally {
+    await payload.close();
+  }
+  if (members === 0) throw invalid(`it holds nothing, want one file "${IMAGE_MEMBER}"`);
+}
+
+const invalid = (why: string): DroverError =>
+  new DroverError('IMAGE_INVALID', `write image: payload: ${why}`);
+
+/** What the device holds now, as the device says it. */
+async function checkDevice(device: SlotDevice, { size, sha256 }: ImageFacts) {
+  const hash = new Sha256Stream();
+  const way = await device.readBack(size, (piece) => hash.update(piece));
+  const got = hash.digestHex();
+  if (got === sha256) return way;
+  throw new DroverError(
+    'SLOT_READ_BACK_WRONG',
+    `read ${device.path} back: got ${shortHash(got)}, want ${shortHash(sha256)}`,
+  );
+}
+
+/** Gathers the pieces of a stream to blocks, and writes those. */
+class ImageTarget {
+  readonly #device: SlotDevice;
+  readonly #write: ImageWrite;
+  readonly #hash = new Sha256Stream();
+  readonly #block = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
+  readonly #zeroes = Buffer.alloc(LIMITS.imageBlockBytes);
+  readonly #before = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
+  #filled = 0;
+  #atByte = 0;
+  #unsynced = 0;
+  #skipped = 0;
+
+  constructor(device: SlotDevice, write: ImageWrite) {
+    this.#device = device;
+    this.#write = write;
+  }
+
+  get counted() {
+    return { writtenBytes: this.#atByte - this.#skipped, skippedBytes: this.#skipped };
+  }
+
+  async take(piece: Uint8Array): Promise<void> {
+    this.#hash.update(piece);
+    for (let at = 0; at < piece.byteLength;) {
+      const room = Math.min(this.#block.byteLength - this.#filled, piece.byteLength - at);
+      this.#block.set(piece.subarray(at, at + room), this.#filled);
+      this.#filled += room;
+      at += room;
+      if (this.#filled === this.#block.byteLength) await this.#flush();
+    }
+  }
+
+  /** The rest, and all of it durable. @throws DroverError IMAGE_INVALID for another image */
+  async finish(): Promise<void> {
+    await this.#flush();
+    await this.#device.sync();
+    const { size, sha256 } = this.#write.image;
+    const [bytes, got] = [this.#hash.bytes, this.#hash.digestHex()];
+    if (bytes !== size) throw invalid(`cut short (got ${bytes} bytes, want ${size})`);
+    if (got !== sha256) {
+      throw invalid(`wrong hash (got ${shortHash(got)}, want ${shortHash(sha256)})`);
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const block = this.#block.subarray(0, this.#filled);
+    this.#filled = 0;
+    if (await this.#isThere(block)) {
+      this.#skipped += block.byteLength;
+    } else {
+      await this.#device.write(block, this.#atByte);
+      this.#unsynced += block.byteLength;
+    }
+    this.#atByte += block.byteLength;
+    // Bounded, so that the kernel never has more to write than it can in a moment.
+    if (this.#unsynced >= LIMITS.downloadSyncBytes) {
+      await this.#device.sync();
+      this.#unsynced = 0;
+    }
+    this.#write.onProgress?.(this.#atByte);
+  }
+
+  /**
+   * Zeroes are written only where the device holds something else: it had another system on it, and
+   * a partition that was never written to, or a hole of a file, reads as zeroes.
+   */
+  async #isThere(block: Uint8Array): Promise<boolean> {
+    const size = block.byteLength;
+    if (size === 0) return true;
+    if (!this.#zeroes.subarray(0, size).equals(block)) return false;
+    const before = this.#before.subarray(0, size);
+    await this.#device.read(before, this.#atByte);
+    return before.equals(block);
+  }
+}

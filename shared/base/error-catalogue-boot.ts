@@ -1,0 +1,50 @@
+/** The part of the error catalogue on system images: two slots and a boot loader. Sans-I/O. */
+
+import { refused, type CatalogueEntry } from './catalogue-entry.ts';
+
+export const BOOT_CODES = {
+  BOOT_SLOT_UNKNOWN: refused(
+    'operator',
+    'let the boot loader put drover.slot=NAME on the kernel command line (cat /proc/cmdline shows it), or name the other boot side with --boot',
+  ),
+  BOOT_SLOT_KEPT: refused(
+    'operator',
+    'the message names a slot that the boot loader must be able to come back to: give the other one, or boot that one and confirm it first (drover-robot slots shows both)',
+  ),
+  BOOT_SLOT_NOT_RUNNING: refused(
+    'operator',
+    'only a slot that runs can be confirmed: see which one does with drover-robot slots',
+  ),
+  BOOT_STATE_DAMAGED: refused(
+    'operator',
+    'look at the memory of the boot loader that the message names; where the running slot is a good one, drover-robot slots confirm writes it anew',
+    'later',
+  ),
+  BOOT_TOOL_FAILED: refused(
+    'operator',
+    'run the program that the message names by hand: the message holds its last words',
+    'later',
+  ),
+  SLOT_DEVICE_WRONG: refused(
+    'operator',
+    'give a block device or a file that is there and has its full size: ls -l PATH, lsblk',
+  ),
+  SLOT_DEVICE_BUSY: refused(
+    'operator',
+    'name the slot that does not run, and unmount it: findmnt, lsblk, swapon --show and dmsetup ls show who holds it',
+    'later',
+  ),
+  IMAGE_TOO_LARGE: refused(
+    'operator',
+    'build a smaller image, or make the slots larger: lsblk -b shows their sizes',
+  ),
+  IMAGE_INVALID: refused(
+    'operator',
+    'build the bundle again: its payload holds one file named image, with the size and the hash of the manifest',
+  ),
+  SLOT_READ_BACK_WRONG: refused(
+    'operator',
+    'the device did not keep what was written to it: look at it (dmesg, smartctl -a DEVICE) and replace it if this comes again',
+    'later',
+  ),
+} as const satisfies Record<string, CatalogueEntry>;

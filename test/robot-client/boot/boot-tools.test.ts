@@ -1,0 +1,112 @@
+/** The memories of boot loaders as their own programs see them, and programs that go wrong. */
+
+import assert from 'node:assert/strict';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { MarkedSlots } from '../../../robot-client/boot/boot-mark.ts';
+import { encodeGrubEnv, parseGrubEnv } from '../../../robot-client/boot/grub-env.ts';
+import { GrubMark } from '../../../robot-client/boot/grub.ts';
+import { readRunningSlot } from '../../../robot-client/boot/open-boot.ts';
+import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
+import { UBootMark } from '../../../robot-client/boot/u-boot.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { requirePeer } from '../../helpers/peer.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { A, B, makeUBoot, runPeer, uBootFiles } from './boot-loaders.ts';
+
+describe('the memory of GRUB', () => {
+  it('is read and written by grub-editenv as by us', async (t) => {
+    if (requirePeer(t, 'grub-editenv') === null) return;
+    const path = join(await tempFolder(t), 'drover-1.env');
+    await writeFile(path, encodeGrubEnv({ confirmed: B, other: '3' }));
+    const listed = runPeer('grub-editenv', path, 'list').trim().split('\n');
+    assert.deepEqual(listed, ['drover_boot=B,3', 'drover_boot_again=B,3']);
+    runPeer('grub-editenv', path, 'set', 'drover_boot=B,2');
+    assert.equal(parseGrubEnv(await readFile(path)), null, 'one half alone counts for nothing');
+    runPeer('grub-editenv', path, 'set', 'drover_boot_again=B,2');
+    const changed = await readFile(path);
+    assert.deepEqual(parseGrubEnv(changed), { confirmed: B, other: '2' });
+    const same = Buffer.from(encodeGrubEnv({ confirmed: B, other: '2' }));
+    assert.deepEqual(changed, same, 'each mark stays in a sector of its own');
+  });
+
+  it('is written anew by the slot that runs when both copies are gone, and refused before', async (t) => {
+    const slots = new MarkedSlots(B, new GrubMark(realDisk, await tempFolder(t)));
+    assert.equal((await slots.look()).confirmed, null);
+    await assert.rejects(slots.spoil(A), { code: 'BOOT_STATE_DAMAGED' });
+    await assert.rejects(slots.tryNext(A, 3), { code: 'BOOT_STATE_DAMAGED' });
+    await slots.confirm(B);
+    const { confirmed, next, spoiled } = await slots.look();
+    assert.deepEqual([confirmed, next, spoiled], [B, B, [A]]);
+  });
+});
+
+describe('the memory of U-Boot', () => {
+  it('survives the loss of either copy, and is refused when both are gone', async (t) => {
+    if (requirePeer(t, 'fw_setenv') === null) return;
+    const folder = await tempFolder(t);
+    await makeUBoot(folder);
+    const { config, copies } = uBootFiles(folder);
+    const mark = new UBootMark(config);
+    await mark.write({ confirmed: A, other: '3' });
+    await mark.write({ confirmed: A, other: '2' });
+    const whole = await Promise.all(copies.map((path) => readFile(path)));
+    const seen: (string | undefined)[] = [];
+    for (const [at, path] of copies.entries()) {
+      const damaged = Buffer.from(whole[at] as Buffer).fill(0, 4, 400);
+      await writeFile(path, damaged);
+      seen.push((await mark.read())?.other);
+      await writeFile(path, whole[at] as Buffer);
+    }
+    assert.deepEqual(seen.sort(), ['2', '3'], 'the other copy, which is new or one step behind');
+    for (const path of copies) await writeFile(path, Buffer.alloc(0x2000, 0x55));
+    await assert.rejects(mark.read(), { code: 'BOOT_STATE_DAMAGED' });
+    await assert.rejects(mark.write({ confirmed: A, other: 'x' }), { code: 'BOOT_TOOL_FAILED' });
+  });
+
+  it('keeps the variables of others', async (t) => {
+    if (requirePeer(t, 'fw_setenv') === null) return;
+    const folder = await tempFolder(t);
+    await makeUBoot(folder);
+    const { config } = uBootFiles(folder);
+    await new UBootMark(config).write({ confirmed: B, other: '+' });
+    assert.match(runPeer('fw_printenv', '-c', config), /^bootcmd=run drover$/m);
+  });
+});
+
+describe('a program of the boot side', () => {
+  it('that is not there, fails or prints without end is named with its last words', async (t) => {
+    const folder = await tempFolder(t);
+    await assert.rejects(runBootProgram(`${folder}/absent`, []), { code: 'BOOT_TOOL_FAILED' });
+    const failing = ['-c', 'echo "no such slot" >&2; exit 3'];
+    await assert.rejects(runBootProgram('sh', failing), /exit code 3, no such slot/);
+    await assert.rejects(runBootProgram('sh', ['-c', 'yes']), /printed more than|took more than/);
+  });
+
+  it('that is late is killed with all that it started', async (t) => {
+    const folder = await tempFolder(t);
+    const path = join(folder, 'late');
+    await writeFile(path, `#!/bin/sh\nsleep 600 & echo $! > "${folder}/child"\nwait\n`);
+    await chmod(path, 0o755);
+    await assert.rejects(runBootProgram(path, [], 500), /took more than 0.5 s/);
+    const child = Number(await readFile(join(folder, 'child'), 'utf8'));
+    await waitUntil('its child to be gone', async () => {
+      const stat = await readFile(`/proc/${child}/stat`, 'utf8').catch(() => null);
+      return stat === null || / Z /.test(stat);
+    });
+  });
+});
+
+describe('the slot that runs', () => {
+  it('is the last one that the kernel command line names, and unknown without', async (t) => {
+    const path = join(await tempFolder(t), 'cmdline');
+    await writeFile(path, 'quiet drover.slot=A root=/dev/vda3 drover.slot=B panic=1\n');
+    assert.equal(await readRunningSlot(path), B);
+    await writeFile(path, 'quiet xdrover.slot=A\n');
+    await assert.rejects(readRunningSlot(path), { code: 'BOOT_SLOT_UNKNOWN' });
+    await writeFile(path, 'drover.slot=../etc\n');
+    await assert.rejects(readRunningSlot(path), { code: 'BOOT_SLOT_UNKNOWN' });
+  });
+});
