@@ -1,8 +1,8 @@
 /**
- * What a fleet needs of an engine of somebody else, and what is made of one that stops to retain
- * after it was tried out. Lost once may be a restart of an engine that keeps nothing on its disk,
- * and is put back; lost again, after it was put back and acknowledged, is an engine that does not
- * retain. Sans-I/O.
+ * Names the needs that a fleet has of an engine of somebody else, and judges one that stops to
+ * retain after it was tried out. Lost once may be a restart of an engine that keeps nothing on its
+ * disk, and is put back; lost again, after it was put back and acknowledged, is an engine that does
+ * not retain. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

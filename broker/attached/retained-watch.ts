@@ -71,7 +71,7 @@ export class RetainedWatch {
       const isUrgent = this.#isNew || this.#isUnfit || this.#owed.size > 0;
       this.#plan(isUrgent ? LIMITS.secondLookMs : LIMITS.retainedLookMs);
     });
-    this.#looking = look.catch(() => undefined);
+    this.#looking = look.catch(() => undefined); // logged below
     inBackground(this.#options.log, 'look what the engine retains', look);
   }
 

@@ -77,7 +77,7 @@ export class LogTally {
       // No fsync of the folder: after a power cut the one before counts, which holds as well.
       await rename(`${path}.new`, path);
     } catch {
-      await rm(`${path}.new`, { force: true }).catch(() => {});
+      await rm(`${path}.new`, { force: true }).catch(() => {}); // overwritten the next time
     }
   }
 }

@@ -60,7 +60,14 @@ export async function isCutShort(
   return await new Pieces(file, payloadAt, key).areCut(what);
 }
 
-const nullIfAny = async <T>(work: Promise<T>): Promise<T | null> => await work.catch(() => null); // age throws plain errors, all of which say: not a whole header
+/** age throws plain errors, all of which say here: not a whole header. */
+async function nullIfAny<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work;
+  } catch {
+    return null; // told as a damaged file
+  }
+}
 
 class Pieces {
   readonly #file: PartsReader;

@@ -85,7 +85,7 @@ export const LIMITS = {
   // Over an air gap
   siteReportBytesMax: 64 * MiB, // 1,000 robots that say as much as they may
   parcelIndexBytesMax: 256 * KiB, // what an envelope can hold: 800 members
-  sealHeaderBytesMax: 64 * KiB, // header of age: some 200 bytes for each site that may read the file
+  sealHeaderBytesMax: 64 * KiB, // header of age: some 200 bytes for each site that may read
   parcelMembersMax: 800, // 32 bundles of 7 files and 16 deltas, announcement and trust: 738
   parcelPartsMax: 999, // three digits behind the name of a file that was split
   parcelSplitBytesMin: 1 * MiB, // a smaller part is a mistake in the unit
