@@ -9,7 +9,7 @@
  */
 
 import type { Disk } from '../install/disk-port.ts';
-import { writeWhole } from '../update/state-file.ts';
+import { writeWhole } from '../install/small-file.ts';
 import type { BootMark, MarkStore } from './boot-mark.ts';
 import { chooseCopy, encodeGrubEnv, GRUB_ENV_BYTES } from './grub-env.ts';
 

@@ -20,7 +20,7 @@ import {
   type BootView,
   type SystemSlot,
 } from './boot-slots.ts';
-import { writeWhole } from '../update/state-file.ts';
+import { writeWhole } from '../install/small-file.ts';
 import {
   parseBootEntries,
   entryName,
