@@ -67,7 +67,7 @@ class Victim {
     await waitUntil(
       `the update to ${to.version} to end`,
       async () => {
-        const signal = await Promise.race([exit, null]);
+        const signal = await Promise.race([exit, Promise.resolve(null)]);
         if (signal !== null) {
           assert.equal(signal, 'SIGKILL', this.#agent.describe());
           this.kills += 1;
