@@ -18,6 +18,8 @@ export const LONG_FILES: readonly string[] = [
   'crash/module-cuts',
   'publisher/commands/rollout.slow',
   'e2e/recall',
+  'e2e/module-container.slow',
+  'e2e/module-firmware.slow',
   'e2e/bad-links',
   'e2e/rollout-scenarios',
   'e2e/life-mosquitto',

@@ -31,6 +31,9 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
   'examples/hooks/README.md': [null, SYSTEMD, null],
   'examples/ab-grub/README.md': [MACHINE, MACHINE],
+  'examples/modules/README.md': [
+    'wants images of the reader; test/e2e/module-container.slow.test.ts builds and runs its own',
+  ],
   'examples/ros2/README.md': [null, null],
   'examples/nats-cluster/README.md': [
     'is the environment of a node, no commands; test/campaign runs the node.conf beside it',

@@ -119,6 +119,32 @@ describe('a forecast', () => {
     assert.deepEqual(all.told, []);
   });
 
+  it('knows machines and modules, and names robots that do not look at machines', async () => {
+    const more = { compatible: ['board-3'], apply_strategy: 'module/arm' };
+    const next = await bundle('2.0.0', '0.0.0', more);
+    const offer = fleet.makeRollout('new', next);
+    const of = (id: string, facts: object) => makeState(id, { version: '1.0.0' }, facts);
+    const caps = ['compatible'];
+    const states = [
+      of('fits', { caps, compatible: ['board-3'], modules: ['arm'] }),
+      of('other', { caps, compatible: ['board-4'], modules: ['arm'] }),
+      of('nameless', { caps, modules: ['arm'] }),
+      of('bare', { caps, compatible: ['board-3'] }),
+      of('old', { modules: ['arm'] }),
+    ];
+    const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
+    assert.ok(found);
+    assert.deepEqual(found.robots.takes, ['fits', 'old']);
+    assert.deepEqual(found.robots.COMPATIBLE_WRONG, ['other', 'nameless']);
+    assert.deepEqual(found.robots.MODULE_MISSING, ['bare']);
+    const lines = forecastLines(found).join('\n');
+    assert.match(lines, /1 do not have the module that applies it \(MODULE_MISSING\): bare/);
+    assert.match(lines, /1 have an agent that does not look at --compatible: old/);
+    assert.deepEqual((forecastFields(found) as { machine_unasked: string[] }).machine_unasked, [
+      'old',
+    ]);
+  });
+
   it('knows robots that take only what is logged, also for the stones before it', async () => {
     const rollouts = [await release('new', '4.0.0', '3.0.0'), await release('three', '3.0.0')];
     const strict = makeState('strict', { version: '2.0.0' }, { caps: ['requires-log'] });

@@ -57,6 +57,12 @@ describe('decideOffer takes', () => {
     assert.equal(decide([offer], factsOf(world, { version: null })).verdict.kind, 'take');
   });
 
+  it('a bundle that names its machine among others', () => {
+    const offer = makeRollout(world, { version: '1.1.0', compatible: ['board-4', 'board-3'] });
+    const facts = factsOf(world, { compatible: ['series-b', 'board-3'] });
+    assert.equal(decide([offer], facts).verdict.kind, 'take');
+  });
+
   it('a stepping stone when the newest asks for more than it runs', () => {
     const newest = makeRollout(world, { version: '2.0.0', min_current_version: '1.5.0' });
     const stone = makeRollout(world, { version: '1.5.0', min_current_version: '1.0.0' });
@@ -96,6 +102,22 @@ describe('decideOffer refuses', () => {
       'a bundle for another arch',
       () => decide([makeRollout(world, { version: '1.1.0', target_arch: 'x86_64' })]).verdict,
       'ARCH_WRONG',
+    ],
+    [
+      'a bundle for another machine',
+      () => {
+        const offer = makeRollout(world, { version: '1.1.0', compatible: ['board-4'] });
+        return decide([offer], factsOf(world, { compatible: ['board-3'] })).verdict;
+      },
+      'COMPATIBLE_WRONG',
+    ],
+    [
+      'a bundle for named machines on one without a name',
+      () => {
+        const offer = makeRollout(world, { version: '1.1.0', compatible: ['board-4'] });
+        return decide([offer], factsOf(world, { compatible: [] })).verdict;
+      },
+      'COMPATIBLE_WRONG',
     ],
     [
       'a version below its own',

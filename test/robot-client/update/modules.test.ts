@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { recoverComponent } from '../../../robot-client/install/recover.ts';
 import { ModuleFolder } from '../../../robot-client/modules/module-folder.ts';
 import { explainComponent } from '../../../robot-client/local/explain.ts';
 import { reportComponent } from '../../../robot-client/fleet/report.ts';
@@ -252,6 +254,32 @@ describe('a power cut on the way', () => {
       assert.equal(await flashOf(bench.root), isBad ? OLD : NEW);
     });
   }
+
+  it('is finished by recover where that has the module, and left to the agent where it has not', async (t) => {
+    const { bench, modules } = await benchWith(t, { 'switch first': 'sleep 60' });
+    await offered(bench, NEW);
+    await waitUntil('the switch', async () =>
+      (await callsOf(bench.root)).some((one) => one.startsWith('switch')),
+    );
+    await bench.component.close(); // in the middle of it
+    const recover = (more: object) =>
+      recoverComponent({
+        ...{ component: 'app', root: bench.root, disk: realDisk, hooksFolder: bench.hooks },
+        ...{ bootsMax: 3, adoptVersion: '0.0.0', ...more },
+      });
+    const without = await recover({});
+    assert.deepEqual([without.phase, without.version], ['swapping', OLD]);
+    assert.deepEqual(
+      without.problems.map(({ code }) => code),
+      ['MODULE_MISSING'],
+    );
+    await writeBoard(modules);
+    const has = await recover({ modules: new ModuleFolder(modules) });
+    assert.deepEqual([has.phase, has.version, has.problems], ['probation', NEW, []]);
+    assert.equal(await flashOf(bench.root), NEW);
+    await bench.cutPower();
+    await rests(bench, NEW);
+  });
 
   it('ends what a killed agent left running before the module is called again', async (t) => {
     const folder = await tempFolder(t);
