@@ -26,6 +26,8 @@ qemu-system-common: command -v qemu-storage-daemon
 grub-common: command -v grub-editenv
 grub-pc-bin: test -e /usr/lib/grub/i386-pc/boot.img || test "$(uname -m)" != x86_64
 qemu-system-x86: command -v qemu-system-x86_64
+qemu-system-arm: command -v qemu-system-aarch64
+u-boot-qemu: test -e /usr/lib/u-boot/qemu_arm64/u-boot.bin
 busybox-static: command -v busybox
 fdisk: command -v sfdisk || test -x /usr/sbin/sfdisk
 libubootenv-tool: command -v fw_setenv

@@ -8,6 +8,7 @@
  * written, the other one is whole.
  */
 
+import { DroverError } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { writeWhole } from '../install/small-file.ts';
 import type { BootMark, MarkStore } from './boot-mark.ts';
@@ -50,8 +51,14 @@ export class GrubMark implements MarkStore {
     return kind === 'file' && bytes === GRUB_ENV_BYTES;
   }
 
+  /** Null also for one on a sector that cannot be read: that is what the other copy is for. */
   async #readBlock(path: string): Promise<Uint8Array | null> {
-    return await this.#disk.readFile(path, GRUB_ENV_BYTES);
+    try {
+      return await this.#disk.readFile(path, GRUB_ENV_BYTES);
+    } catch (thrown) {
+      if (thrown instanceof DroverError && thrown.code === 'DISK_WRITE_FAILED') return null;
+      throw thrown;
+    }
   }
 
   async #overwrite(path: string, block: Uint8Array): Promise<void> {

@@ -11,6 +11,8 @@ import { readRunningSlot } from '../../../robot-client/boot/open-boot.ts';
 import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
 import { UBootMark } from '../../../robot-client/boot/u-boot.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
+import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
 import { requirePeer } from '../../helpers/peer.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
@@ -30,6 +32,23 @@ describe('the memory of GRUB', () => {
     assert.deepEqual(parseGrubEnv(changed), { confirmed: B, other: '2' });
     const same = Buffer.from(encodeGrubEnv({ confirmed: B, other: '2' }));
     assert.deepEqual(changed, same, 'each mark stays in a sector of its own');
+  });
+
+  it('is read from the second copy when the first lies on a sector that cannot be read', async (t) => {
+    const folder = await tempFolder(t);
+    const [first, second] = [join(folder, 'drover-1.env'), join(folder, 'drover-2.env')];
+    for (const path of [first, second]) {
+      await writeFile(path, encodeGrubEnv({ confirmed: A, other: '2' }));
+    }
+    const sick: Disk = {
+      ...realDisk,
+      readFile: (path, bytesMax) =>
+        path === first
+          ? Promise.reject(new DroverError('DISK_WRITE_FAILED', `read ${path}: EIO`))
+          : realDisk.readFile(path, bytesMax),
+    };
+    const mark = await new GrubMark(sick, folder).read();
+    assert.deepEqual(mark, { confirmed: A, other: '2' });
   });
 
   it('is written anew by the slot that runs when both copies are gone, and refused before', async (t) => {
