@@ -17,6 +17,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/tls.md': ['TLS_CLIENT_REFUSED', 'certificate'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/robot-integration.md': ['local API'],
+  'docs/modules.md': ['## Verbs', '--modules'],
 };
 
 const read = (page: string): string => readFileSync(repositoryFile(page), 'utf8');

@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { recoverComponent } from '../../../robot-client/install/recover.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { ModuleFolder } from '../../../robot-client/modules/module-folder.ts';
 import { explainComponent } from '../../../robot-client/local/explain.ts';
 import { reportComponent } from '../../../robot-client/fleet/report.ts';
