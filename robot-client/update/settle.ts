@@ -65,7 +65,8 @@ async function mend(
     await hookOf(turn, on, 'start');
     return null;
   } finally {
-    on.turn?.release();
+    // One that was stopped for a rollback must not let go of the claim of that.
+    if (!on.signal.aborted) on.turn?.release();
     on.onMending?.(false);
   }
 }
