@@ -162,6 +162,7 @@ const NO_FAILURE: readonly string[] = [
   'STRATEGY_CHANGED',
   'MODULE_MISSING',
   'MODULE_UNFIT',
+  'MODULE_BUSY',
   'FAILED_BEFORE',
   'VERSION_REUSED',
 ];

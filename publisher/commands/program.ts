@@ -49,7 +49,17 @@ export const PUBLISHER_PROGRAM: CommandLine = {
   },
   lists: [
     'bundles', // the positionals of export
-    ...['delta-from', 'gate', 'identity', 'key', 'key-command', 'min-gate', 'only', 'public-key'],
+    ...[
+      'compatible',
+      'delta-from',
+      'gate',
+      'identity',
+      'key',
+      'key-command',
+      'min-gate',
+      'only',
+      'public-key',
+    ],
     ...['release', 'rollout', 'root', 'sign-command', 'supersede', 'to'],
   ],
 };

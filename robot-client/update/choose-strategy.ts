@@ -1,6 +1,7 @@
 /** Chooses the strategy of a release: the one that stands beside it, else that of its manifest. */
 
 import { ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
@@ -16,6 +17,16 @@ export async function strategyOf(
   { version, strategy }: Pick<Job, 'version' | 'strategy'>,
   on: ModuleContext,
 ): Promise<ApplyStrategy> {
-  const kept = await readStrategy(on.disk, on.layout, version);
+  const kept = await keptStrategy(version, on);
   return strategyNamed(kept === ATOMIC_SWAP ? strategy : kept, on);
+}
+
+/** A disk that cannot read it says nothing against what the state remembers. */
+async function keptStrategy(version: string, { disk, layout }: ModuleContext): Promise<string> {
+  try {
+    return await readStrategy(disk, layout, version);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code === 'MODULE_UNKNOWN') throw thrown;
+    return ATOMIC_SWAP;
+  }
 }

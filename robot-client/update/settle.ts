@@ -65,7 +65,8 @@ async function mend(
     await hookOf(turn, on, 'start');
     return null;
   } finally {
-    on.claim?.release();
+    // An aborted effect must not release the claim of the rollback that replaced it.
+    if (!on.signal.aborted) on.claim?.release();
     on.onMending?.(false);
   }
 }

@@ -13,6 +13,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
+import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './choose-strategy.ts';
 import { startAndProbe } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
@@ -77,9 +78,12 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const strategy = await strategyOf(job, on);
+  let strategy: ApplyStrategy = BY_LINK_ALONE;
   // Anybody may have been there since the swap: what is on trial has to be what runs.
-  const unsettled = await problemOf(on, () => strategy.resume(job));
+  const unsettled = await problemOf(on, async () => {
+    strategy = await strategyOf(job, on);
+    await strategy.resume(job);
+  });
   if (unsettled) return { kind: 'unhealthy', problem: unsettled };
   const health = async (timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
