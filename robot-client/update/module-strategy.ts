@@ -30,6 +30,8 @@ export interface ModuleContext {
   readonly signal?: AbortSignal | undefined;
 }
 
+const DIFFERS_HINT =
+  'it ended with 0 and what runs is another version: mend the module, or the bundle, and publish a higher version';
 const ASKS: readonly Verb[] = ['probe', 'version'];
 
 export class ModuleStrategy implements ApplyStrategy {
@@ -116,7 +118,8 @@ export class ModuleStrategy implements ApplyStrategy {
     if (said.kind !== 'version') throw this.#unknown(said);
     if (said.version === want) return;
     const counts = `(got ${inWords(said.version)}, want ${inWords(want)})`;
-    throw new DroverError('MODULE_DIFFERS', `ask module ${this.#module} what runs ${counts}`);
+    const message = `ask module ${this.#module} what runs ${counts}`;
+    throw new DroverError('MODULE_DIFFERS', message, { hint: DIFFERS_HINT });
   }
 
   /** What was just switched may need a moment before it answers. */
