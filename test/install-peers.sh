@@ -44,7 +44,6 @@ openssh-client: command -v ssh-agent && command -v ssh-keygen
 podman: command -v podman
 runc: command -v runc || test -x /usr/sbin/runc
 catatonit: test -x /usr/bin/catatonit || test -x /usr/libexec/podman/catatonit
-busybox-static: /bin/busybox true
 python3: test -x /usr/bin/python3
 python3-cryptography: /usr/bin/python3 -c "import cryptography"
 '
