@@ -28,6 +28,7 @@ export class GarbageWorld {
   removed = 0;
   readonly failures: string[] = [];
   readonly #turns: () => number;
+  /** When a use of the chunk ended last; its caller learns that some turns of the loop later. */
   readonly #used = new Map<Sha256Hex, number>();
   #promised: readonly Sha256Hex[] = [];
   #durable = new Map<Sha256Hex, GarbageMark>();
@@ -105,7 +106,6 @@ export class GarbageWorld {
     await this.chunks.put(hash, ONE);
     if (life !== this.#life) return;
     assert.ok(this.stored.has(hash), 'stored, and not gone by the time it is acknowledged');
-    this.#used.set(hash, this.now);
   }
 
   /** Reads it, as the read-back of a publisher does. */
@@ -114,7 +114,6 @@ export class GarbageWorld {
     const bytes = await this.chunks.get(hash);
     if (!bytes || life !== this.#life) return;
     assert.ok(this.stored.has(hash), 'read, and not gone by the time it is there');
-    this.#used.set(hash, this.now);
   }
 
   async makeRoom(): Promise<void> {
@@ -173,12 +172,15 @@ export class GarbageWorld {
       },
       get: async (hash) => {
         await this.#wait(life);
-        return this.stored.has(hash) ? ONE : null;
+        if (!this.stored.has(hash)) return null;
+        this.#used.set(hash, this.now);
+        return ONE;
       },
       put: async (hash) => {
         await this.#wait(life);
         this.stored.add(hash);
         await this.#wait(life);
+        this.#used.set(hash, this.now);
       },
     };
   }
