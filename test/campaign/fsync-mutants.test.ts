@@ -16,9 +16,6 @@ import {
 
 /** Syncs that no scenario comes by, and why that is right. In the order of their files. */
 const EXEMPT = [
-  // An adoption by a copy, or with a damaged intent: adoption.test.ts cuts those at each operation.
-  '} await disk.syncFolder(layout.releases);',
-  'await takeLink(disk, layout, { ready, link: layout.active }); await disk.syncFolder(layout.root);',
   // The mark of an orderly end: one that comes back costs a look at the hashes.
   'await disk.unlink(markOf(layout)); await disk.syncFolder(layout.state);',
   'try { await file.sync();',
@@ -27,15 +24,24 @@ const EXEMPT = [
   'if (this.#made) await this.#disk.syncFolder(this.#folder);',
   'await disk.rename(staged, keptFolder(layout, version)); await disk.syncFolder(layout.kept);',
   'await disk.syncFolder(layout.kept); await disk.syncFolder(layout.root);',
-  // `drover-robot adopt`, which a person runs while the application does not.
-  'await disk.symlink(to, releaseFolder(layout, version)); await disk.syncFolder(layout.releases);',
-  'await pointSlot(disk, layout, { slot, version, mayFollow: true }); await disk.syncFolder(layout.root);',
-  'await pointSlot(disk, layout, { slot, version: next }); await disk.syncFolder(layout.root);',
-  // In the middle of a long download: it bounds what is fetched again, nothing is unsafe without.
-  'unsynced = 0; await file.sync();',
   // Of modules, which no scenario here has: while there is a state it names the strategy as well,
   // and the folder of a module is made again.
   'await disk.mkdir(layout.strategies); await disk.syncFolder(layout.root);',
+  // `drover-robot adopt`, which a person runs while the application does not.
+  'await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to }); await disk.syncFolder(layout.releases);',
+  'await pointSlot(disk, layout, { slot, version, mayFollow: true }); await disk.syncFolder(layout.root);',
+  'await disk.symlink(to, releaseFolder(layout, version)); await disk.syncFolder(layout.releases);',
+  'await pointSlot(disk, layout, { slot, version, mayFollow: true }); await disk.syncFolder(layout.root);',
+  'await pointSlot(disk, layout, { slot, version: next }); await disk.syncFolder(layout.root);',
+  // An adoption by a copy, or with a damaged intent: adoption.test.ts cuts those at each operation.
+  '} await disk.syncFolder(layout.releases);',
+  'await takeLink(disk, layout, { ready, link: layout.active }); await disk.syncFolder(layout.root);',
+  // `recover` links a lost `active` or `rollback` again: after a cut the next boot finds it lost, and
+  // does the same.
+  "await pointSlot(disk, layout, { slot: 'active', version, mayFollow: true }); await disk.syncFolder(layout.root);",
+  '} await disk.syncFolder(layout.root);',
+  // In the middle of a long download: it bounds what is fetched again, nothing is unsafe without.
+  'unsynced = 0; await file.sync();',
   'await disk.mkdir(folder); await disk.syncFolder(layout.modules);',
   'await disk.syncFolder(layout.modules); await disk.syncFolder(layout.root);',
   // `recover` goes back from a damaged release: after a cut it looks again, and goes back again.

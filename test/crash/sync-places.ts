@@ -3,7 +3,8 @@
  * Each such place is a mutant: the same robot without it.
  */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { repositoryFile } from '../helpers/repository.ts';
 import { Robot, type Release } from './robot.ts';
 import type { SkipSync } from './explore.ts';
 import { ModelDisk } from './model-disk.ts';
@@ -54,8 +55,10 @@ export function syncLines(): Map<string, string> {
   const product = new URL('../../robot-client/', import.meta.url);
   const found = new Map<string, string>();
   for (const path of readdirSync(product, { recursive: true, encoding: 'utf8' })) {
-    // The port itself only passes the wish on.
-    if (!path.endsWith('.js') || path === 'install/disk.js') continue;
+    // The port itself only passes the wish on, and system slots have a walk of their own.
+    if (!path.endsWith('.js') || path === 'install/disk.js' || path.startsWith('boot/')) continue;
+    const source = repositoryFile(`robot-client/${path.replace(/\.js$/, '.ts')}`);
+    if (!existsSync(source)) continue; // tsc leaves behind what was moved
     const lines = readFileSync(new URL(path, product), 'utf8').split('\n');
     for (const [at, line] of lines.entries()) {
       if (!/\.sync(?:Folder)?\(/.test(line)) continue;
