@@ -16,7 +16,7 @@ export {
 } from '../shared/formats/messages.ts';
 export { parseTopic, type Topic } from '../shared/formats/topics.ts';
 
-/** What is in a bundle that a robot with this trust would take. */
+/** Content of a bundle that a robot with this trust would accept. */
 export interface BundleFacts {
   readonly name: string;
   readonly version: string;

@@ -86,7 +86,7 @@ export async function makeAttached(
     isHealthy: async () => {
       await journal.assertWritable();
       const { isUp, problem } = engine.status;
-      // A connection that does not return our own messages can lead no robot.
+      // An engine that does not return our own messages cannot lead a robot.
       return problem ?? (isUp ? true : toProblem(noLink()));
     },
     endOutdated: () => undefined,
@@ -105,19 +105,19 @@ function listen({ settings, events }: Parts, { engine, garbage, check }: Made): 
     await engine.answerWant(hashes);
   };
   events.on('wanted', (hashes) => {
-    // The robot asks again by itself.
+    // The robot sends its request again by itself.
     answer(hashes).catch((error: unknown) => {
       log.warn({ problem: toProblem(error) }, 'wanted chunks not sent');
     });
   });
   events.on('announced', () => {
-    // A check that runs too early would still find a chunk that is just being cleared.
+    // A check that runs before this would still find a chunk that is just being cleared.
     const settled = garbage.settled().then(() => check.announced());
     inBackground(log, 'check the announcement', settled);
   });
 }
 
-/** Attaches; what the engine retains has come when it resolves. */
+/** Attaches to the engine. Resolves when its retained messages have arrived. */
 async function start(
   { closers }: Parts,
   { engine, garbage, intake, check, watch }: Made,
@@ -139,7 +139,7 @@ async function start(
   });
   closers.with(engine);
   check.run();
-  intake.tend(); // puts back what could not be put back while there was no engine
+  intake.tend(); // publishes what could not be published without a link
   const tending = setInterval(() => intake.tend(), LIMITS.restoreMsMin);
   const sweeping = setInterval(() => intake.sweep(), LIMITS.presenceSilenceMs / 6);
   closers.add(async () => {
@@ -147,6 +147,6 @@ async function start(
     clearInterval(sweeping);
     check.close();
     await watch.close();
-    await garbage.close(); // it needs the link until it has ended
+    await garbage.close(); // it uses the link until it has ended
   });
 }

@@ -1,8 +1,8 @@
 /**
- * Checks whether an external engine holds every chunk of the announced bundles, and publishes again
- * what it lost. Each chunk is read once by its address, with the pull that robots use; a copy stays
- * in --data as long as there is room, and answers robots that lack it. A chunk that neither the
- * engine nor --data has is reported with CHUNKS_LOST: only a publisher has it.
+ * Checks whether an external engine holds every chunk of the announced bundles, and publishes lost
+ * ones again. It reads each chunk once by its address, with the same pull that robots use. A copy
+ * stays in --data as long as there is room, and is sent to robots that lack the chunk. A chunk that
+ * neither the engine nor --data has is reported as CHUNKS_LOST: only a publisher has it.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -25,7 +25,7 @@ export interface StoreCheckOptions {
   readonly log: Log;
   /** Returns the announced rollouts, verified. */
   rollouts(): readonly Rollout[];
-  /** The engine has this chunk: it was read there, or published there. */
+  /** Called when a chunk was read on the engine, or published there. */
   onHeld(hash: Sha256Hex): void;
 }
 
@@ -37,7 +37,7 @@ export class StoreCheck {
   readonly #options: StoreCheckOptions;
   readonly #states = new Map<string, StoreState>();
   #running: { readonly link: ReadBackLink; stop(): void } | null = null;
-  /** Counts connections: what an earlier one has read may be gone. */
+  /** Counts connections: a chunk that was read on an earlier connection may be gone. */
   #generation = 0;
   #isChecking = false;
   #isClosed = false;
@@ -48,7 +48,8 @@ export class StoreCheck {
   }
 
   /**
-   * Checks the announced rollouts, now and after each change. Before, changes are only recorded.
+   * Checks the announced rollouts, now and after each change. Before the first call, changes are
+   * only recorded.
    */
   run(): void {
     const link = this.#options.link();
@@ -81,14 +82,17 @@ export class StoreCheck {
     for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id);
     for (const id of ids) if (!this.#states.has(id)) this.#states.set(id, UNCHECKED);
     this.#isFull = false;
-    this.#lookAgain(); // a publisher has just uploaded what it found missing
+    this.#lookAgain(); // a publisher has just uploaded the chunks that it found missing
   }
 
-  /** A robot wants a chunk without a copy: it is lost, or was never announced. */
+  /**
+   * Call when a robot requests a chunk of which there is no copy: it is lost, or was never
+   * announced.
+   */
   suspect(): void {
     const beforeMs = Date.now() - LIMITS.storeCheckMs;
     for (const [id, state] of this.#states) {
-      // Not for every want of a stranger: one check answers all of them.
+      // A client may request any chunk at any rate, so one check answers all requests of some time.
       const isOld = state.checkedAtMs !== null && state.checkedAtMs < beforeMs;
       if (state.status === 'complete' && isOld) {
         this.#states.set(id, { ...state, status: 'unchecked' });
@@ -107,7 +111,10 @@ export class StoreCheck {
     this.#lookAgain(!this.#options.profile.keepsAcknowledged);
   }
 
-  /** A lost chunk may have been published again; after a new connection, chunks may be gone. */
+  /**
+   * Checks rollouts with lost chunks again, which may be published by now. After a new connection
+   * it checks all rollouts, because chunks may be gone.
+   */
   #lookAgain(all = false): void {
     for (const [id, state] of this.#states) {
       const isDue = state.status === 'lost' || (all && state.status === 'complete');
@@ -135,7 +142,7 @@ export class StoreCheck {
     }
   }
 
-  /** @returns false when it could not finish: the next connection or the timer repeats it */
+  /** @returns false when the check did not finish: the next connection or the timer repeats it */
   async #check(rollout: Rollout, before: StoreState): Promise<boolean> {
     const { log } = this.#options;
     const { id } = rollout;
@@ -182,7 +189,10 @@ export class StoreCheck {
     };
   }
 
-  /** Reads all, publishes again what is missing and stored here, and reads that. */
+  /**
+   * Reads all chunks, publishes those again that are missing there and stored here, and reads
+   * these.
+   */
   async #ensure(hashes: readonly Sha256Hex[], chunkBytes: number, onChunk: OnChunk): Promise<Kept> {
     const missing = await this.#read(hashes, chunkBytes, onChunk);
     const lost: Sha256Hex[] = [];
@@ -231,7 +241,7 @@ export class StoreCheck {
     this.#options.onHeld(hash);
   }
 
-  /** A copy is optional: without room for it the check goes on. */
+  /** Stores a copy. The copy is optional: without room for it the check continues. */
   async #keep(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
     const { chunks, log } = this.#options;
     if (this.#isFull || (await chunks.has(hash))) return;

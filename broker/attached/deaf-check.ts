@@ -1,9 +1,10 @@
 /**
  * Notices an engine that acknowledges messages of QoS 1 and does not deliver them: NATS 2.9.10 may
- * come up like that after a restart. There the controller listens with QoS 0, so it hears the fleet
- * and leads on, while robots, which subscribe with QoS 1, hear nothing until they connect again. So
- * the lease is also subscribed to with QoS 1, on another connection, and has to come on both. Pure:
- * it is told what came where, and asked. Sans-I/O.
+ * start in that state after a restart. The controller subscribes there with QoS 0, so it still
+ * receives the reports of the fleet and leads on. Robots subscribe with QoS 1, so they receive
+ * nothing until they connect again. Therefore this broker also subscribes to the lease with QoS 1,
+ * on another connection, and the lease has to arrive on both. The class records what arrived where.
+ * Sans-I/O.
  */
 
 import type { MonoMs } from '../../shared/base/ids.ts';
@@ -12,12 +13,15 @@ import { bytesEqual } from '../../shared/crypto/bytes.ts';
 
 export class DeafCheck {
   #isSubscribed = false;
-  /** The last lease that came with QoS 1: it may come before its copy with QoS 0. */
+  /** The last lease that arrived with QoS 1. It may arrive before its copy with QoS 0. */
   #delivered: Uint8Array | null = null;
-  /** When the first lease came with QoS 0 after which none came with QoS 1. */
+  /** Time at which a lease arrived with QoS 0 and none has arrived with QoS 1 since. */
   #missingSinceMs: MonoMs | null = null;
 
-  /** With QoS 1, on a new connection: what comes with QoS 0 from now on has to come with QoS 1. */
+  /**
+   * Call after a subscription with QoS 1 on a new connection. Each lease that arrives with QoS 0
+   * from now on has to arrive with QoS 1 too.
+   */
   subscribed(): void {
     this.ended();
     this.#isSubscribed = true;
@@ -30,7 +34,9 @@ export class DeafCheck {
     this.#missingSinceMs = null;
   }
 
-  /** A lease came, live: one that is handed out because it is retained says nothing of delivery. */
+  /**
+   * Records a live lease. A retained copy that the engine sends on subscribing proves no delivery.
+   */
   heard(qos: 0 | 1, lease: Uint8Array, now: MonoMs): void {
     if (qos === 1) this.#delivered = lease.slice();
     const isOnBoth = this.#delivered !== null && bytesEqual(lease, this.#delivered);

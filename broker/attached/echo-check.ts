@@ -10,7 +10,7 @@ import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
 export class EchoWatch {
-  /** One for each topic: a later message replaces an earlier one, as on the engine. */
+  /** One entry for each topic: a later message replaces an earlier one, as on the engine. */
   readonly #expected = new Map<string, { payload: Uint8Array; sinceMs: MonoMs }>();
 
   /** Call before publishing: an echo may be faster than the acknowledgement. */
@@ -19,7 +19,7 @@ export class EchoWatch {
     this.#expected.set(topic, { payload: payload.slice(), sinceMs: first ?? now });
   }
 
-  /** The message was never sent, or the connection is new: no echo is expected. */
+  /** Call when the message was not sent: no echo is expected then. */
   forget(topic: string): void {
     this.#expected.delete(topic);
   }
@@ -28,13 +28,13 @@ export class EchoWatch {
     this.#expected.clear();
   }
 
-  /** It is the last word there, and is waited for. */
+  /** True when this is the latest message on the topic and its echo has not arrived yet. */
   isExpected(topic: string, payload: Uint8Array): boolean {
     const expected = this.#expected.get(topic);
     return expected !== undefined && bytesEqual(expected.payload, payload);
   }
 
-  /** @returns true when it was waited for */
+  /** @returns true when this echo was expected */
   heard(topic: string, payload: Uint8Array): boolean {
     return this.isExpected(topic, payload) && this.#expected.delete(topic);
   }

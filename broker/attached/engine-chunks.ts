@@ -1,9 +1,10 @@
 /**
- * The chunks that an external engine is known to hold: those that the check has read there, and
- * those that we published. The engine cannot list them without sending its whole store. Chunks that
- * were uploaded and never announced are unknown here.
- * A chunk is cleared there only with a copy of it on our disk, which outlives it by one more keep
- * time: an announcement that names it at that very moment is answered from the copy.
+ * Keeps the list of chunks that an external engine is known to hold: those that the check has read
+ * there, and those that we published. The engine cannot list them without sending its whole store.
+ * Chunks that were uploaded and never announced are not in the list.
+ * A chunk is cleared on the engine only when our disk has a copy of it. We keep that copy for one
+ * more keep time: an announcement may name the chunk at the moment at which it is cleared, and then
+ * robots get it from the copy.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -54,8 +55,8 @@ export class HeldChunks {
   }
 
   /**
-   * Records a chunk that is there. One that is missing from this list is never cleared, and only
-   * takes room.
+   * Records a chunk that the engine holds. A chunk that is missing from this list is never cleared;
+   * it only takes room.
    */
   note(hash: Sha256Hex): void {
     if (this.#held.has(hash)) return;
@@ -73,7 +74,7 @@ export class HeldChunks {
     }
   }
 
-  /** The chunk was cleared there. */
+  /** Call when the chunk was cleared on the engine. */
   async release(hash: Sha256Hex): Promise<void> {
     this.#held.delete(hash);
     await this.#book.release(hash);
@@ -88,7 +89,7 @@ export class HeldChunks {
   }
 }
 
-/** The engine as a place from which chunks are removed. */
+/** Returns the engine as a store from which unused chunks are removed. */
 export function engineChunks(held: HeldChunks, reading: EngineReading): GarbagePlace {
   return {
     name: 'engine',
@@ -103,7 +104,10 @@ export function engineChunks(held: HeldChunks, reading: EngineReading): GarbageP
   };
 }
 
-/** Null when the engine has lost it. @throws DroverError STORE_FULL, DISK_FULL: then not cleared */
+/**
+ * Returns null when the engine has lost the chunk.
+ * @throws DroverError STORE_FULL, DISK_FULL: the chunk is not cleared then
+ */
 async function copyOf(
   hash: Sha256Hex,
   { copies, profile, link }: EngineReading,

@@ -1,15 +1,17 @@
 /**
- * Lists what a fleet needs of a third-party engine, and judges one that stops retaining later. A
- * message that was lost once is put back: an engine that keeps nothing on its disk may have been
- * restarted. When it is lost again after the engine acknowledged it, the engine does not retain.
- * Sans-I/O.
+ * Lists the features that a fleet needs of an external engine, and detects an engine that stops
+ * retaining messages later. We publish a lost message again the first time: an engine that stores
+ * nothing on disk may have been restarted. When the engine acknowledged that message and has lost
+ * it again, it does not retain. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { TRUST_FILTER } from '../../shared/formats/topics.ts';
 
-/** The needs of a fleet, each with the harm that an engine does which lacks it. */
+/**
+ * The features that a fleet needs. Each text describes the harm when an engine lacks the feature.
+ */
 export const NEEDS = {
   order: 'it loses messages or changes their order: reports may go backwards',
   retained: 'it does not keep retained messages: robots that come late hear of nothing',
@@ -20,22 +22,25 @@ export const NEEDS = {
   size: `no chunk of ${LIMITS.chunkBytesDefault / 1024} KiB comes back: its access list forbids fleet-chunks, or it limits packets (publish with a smaller --chunk-size)`,
 } as const;
 
-/** Below `fleet/trust/`, where robots read none but numbers: the messages of a trial. */
+/**
+ * Topic of the messages of a trial. It is below `fleet/trust/`, where robots read only topics that
+ * end with a number.
+ */
 export const trialTopic = (id: string): string => TRUST_FILTER.replace('+', `trial-${id}`);
 export const isTrialTopic = (topic: string): boolean => topic.startsWith(trialTopic(''));
 
-/** What an engine handed out of what it should retain. */
+/** Result of one check: retained messages that the engine sent, and those that it did not send. */
 export interface Kept {
-  /** Expected, and not handed out. */
+  /** Topics whose retained message was expected and did not arrive. */
   readonly missing: readonly string[];
-  /** False when it takes no retained message, or keeps none. */
+  /** False when the engine refuses retained messages or drops them. */
   readonly takes: boolean;
 }
 
 const HINT =
   'let the engine retain messages again (mosquitto: retain_available true; look at its limits and its log); ours are put back and it is looked at again by itself';
 
-/** @param owed missing at the look before, and put back after it */
+/** @param owed topics that were missing at the check before, and were published again after it */
 export function judgeKept({ missing, takes }: Kept, owed: ReadonlySet<string>): Problem | null {
   const twice = missing.filter((topic) => owed.has(topic));
   if (takes && twice.length === 0) return null;

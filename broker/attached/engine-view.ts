@@ -1,6 +1,6 @@
 /**
- * The engine and its chunks as the API shows them: names with underscores, instants as text.
- * Sans-I/O.
+ * Converts the status of the engine and its chunks to the fields of the API: names with
+ * underscores, times as text. Sans-I/O.
  */
 
 import type { Problem } from '../../shared/base/errors.ts';

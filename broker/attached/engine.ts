@@ -1,14 +1,14 @@
 /**
- * An engine of somebody else behind the EnginePort, over three connections as one user:
+ * An external engine behind the EnginePort, over three connections as one user:
  *
- * - control: announcement, progress, lease, and what robots say. A fresh session, because all of it
- *   is retained (or asked again): each connection brings the whole picture anew.
- * - events: a session that the engine keeps while we are away, acknowledged when it is on our disk.
- * - chunks: to look for chunks and put them back, one address at a time, never a wildcard. Its
- *   megabytes must not stand in front of a lease. Where control listens with QoS 0, this one also
- *   listens to the lease with QoS 1, only to see that the engine delivers it.
+ * - control: announcement, progress, lease, and reports of robots. A clean session: all of these
+ *   are retained or requested again, so each connection receives the complete current state.
+ * - events: a persistent session; each event is acknowledged when it is on our disk.
+ * - chunks: reads chunks and publishes lost ones again, one address at a time, never by a wildcard.
+ *   On control, megabytes of chunks would delay a lease. When control subscribes with QoS 0, this
+ *   one also subscribes to the lease with QoS 1, only to check that the engine delivers it.
  *
- * A handler never waits for the connection it was called by: its PUBACK would stand behind it.
+ * A handler never waits for its own connection: the PUBACK would be queued behind the handler.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -51,7 +51,7 @@ const ROUND_TRIPS_OF_QUIET = 4;
 export interface AttachedEngineOptions {
   readonly address: EngineAddress;
   readonly profile: EngineProfile;
-  /** Of this data folder, the same at every start: the engine keeps a session under it. */
+  /** Client id of this data folder, equal at every start: the engine stores a session under it. */
   readonly clientId: string;
   readonly log: Log;
 }
@@ -60,16 +60,16 @@ export interface AttachedEngineOptions {
 export interface AttachedListener {
   /** Copies of chunks, for robots that lack one. */
   readonly copies: ChunkStore;
-  /** Durable when it resolves. It rejects only when that failed: the message comes again then. */
+  /** Resolves when it is on disk. If that fails, it rejects and the message comes again. */
   take(heard: HeardMessage): Promise<void>;
   /** A new connection: messages of an earlier one may not be retained any more. */
   onUp(): void;
   /** All retained announcements and progress of the engine have arrived. */
   onSettled(): void;
   onDown(): void;
-  /** A chunk was published there. */
+  /** Called when a chunk was published on the engine. */
   onHeld(hash: Sha256Hex): void;
-  /** Robots want these chunks, and there is no copy. */
+  /** Called when robots request chunks of which there is no copy. */
   onUnanswered(hashes: readonly Sha256Hex[]): void;
 }
 
@@ -90,12 +90,12 @@ export class AttachedEngine implements EnginePort {
   #controlHeardMs = 0;
   /** The connection was renewed because an echo was late, and no echo has arrived since. */
   #isRenewed = false;
-  /** The engine is being asked why an echo is late. */
+  /** True while the broker asks the engine for a message whose echo is late. */
   #isJudging = false;
   #isUp = false;
   #sinceMs = Date.now();
   #problem: Problem | null = null;
-  /** It does not deliver what has QoS 1. */
+  /** Set while the engine does not deliver messages of QoS 1. */
   #deafness: Problem | null = null;
   #lacks: readonly string[] = [];
   #unfit: Problem | null = null;
@@ -110,7 +110,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   /**
-   * Resolves when attached and the retained messages have arrived. Closed again when it rejects.
+   * Resolves when attached and the retained messages have arrived. When it rejects, it has closed.
    * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED, ENGINE_TOPIC_DENIED, ENGINE_UNFIT
    */
   async attach(listener: AttachedListener): Promise<void> {
@@ -138,13 +138,13 @@ export class AttachedEngine implements EnginePort {
       url: address.url,
       isUp: this.#isUp,
       sinceMs: this.#sinceMs,
-      // It goes first: such an engine ends our connections again and again.
+      // This problem comes first: such an engine ends our connections again and again.
       problem: this.#unfit ?? (failure ? toProblem(failure) : (this.#problem ?? this.#deafness)),
       lacks: this.#lacks,
     };
   }
 
-  /** What was found since it was tried out; null when that is over. */
+  /** Sets the problem that a check found after the trial; null when the problem is over. */
   tellUnfit(problem: Problem | null): void {
     if (problem && !this.#unfit) this.#options.log.error({ problem }, 'the engine is unfit now');
     if (!problem && this.#unfit) this.#options.log.info({}, 'the engine retains messages again');
@@ -233,7 +233,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   async #followLease(): Promise<void> {
-    if (this.#options.profile.controlQos === 1) return; // the echo watch sees it there
+    if (this.#options.profile.controlQos === 1) return; // the echo watch notices it there
     await attached(this.#chunks).wire.subscribe([LEASE_TOPIC], 1);
     this.#deaf.subscribed();
   }
@@ -242,7 +242,7 @@ export class AttachedEngine implements EnginePort {
     await attached(this.#events).wire.subscribe([robotFilter('events')], 1);
   }
 
-  /** One connection, from its first subscription to the last retained message. */
+  /** Starts a new connection, from its first subscription to the last retained message. */
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
     const { wire } = attached(this.#control);
@@ -266,7 +266,7 @@ export class AttachedEngine implements EnginePort {
     if (this.#control) this.#begin().catch((error: unknown) => this.#fail(error));
   }
 
-  /** MQTT 3.1.1 does not mark the last retained message: here it is the one before a pause. */
+  /** Ends at the first pause: MQTT 3.1.1 does not mark the last retained message. */
   async #untilQuiet(epoch: number, roundTripMs: number): Promise<void> {
     const startedMs = performance.now();
     const quietMs = Math.max(LIMITS.quietMs, roundTripMs * ROUND_TRIPS_OF_QUIET);
@@ -291,7 +291,7 @@ export class AttachedEngine implements EnginePort {
     this.#isUp = isUp;
   }
 
-  /** A lost link is followed by another `onUp`; a refusal stays until an operator acts. */
+  /** After a lost link `onUp` is called again; a refusal lasts until an operator acts. */
   #fail(error: unknown): void {
     if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return;
     this.#note(error instanceof DroverError ? inWordsOfEngines(error) : error);
@@ -324,12 +324,12 @@ export class AttachedEngine implements EnginePort {
     try {
       await attached(this.#listener).take({ topic, payload, isReplay });
     } catch (error) {
-      // It is retained, or sent again: the next connection brings what our copy lacks.
+      // The message is retained, or sent again: the next connection brings what our copy lacks.
       this.#options.log.error({ topic, problem: toProblem(error) }, 'message not kept');
     }
   }
 
-  /** Repeated until it is on our disk: if the connection is lost, the engine sends it again. */
+  /** Retries until the event is on our disk; after a lost connection the engine sends it again. */
   async #hearEvent(topic: string, payload: Uint8Array): Promise<void> {
     const epoch = this.#eventsEpoch;
     for (;;) {
@@ -350,8 +350,8 @@ export class AttachedEngine implements EnginePort {
     if (!this.#isUp || this.#problem !== null) return;
     const [topic] = this.#echo.late(performance.now());
     if (topic === undefined) return;
-    // A restarted engine may have forgotten our subscriptions: another connection repairs that, but
-    // not an access list.
+    // A restarted engine may have lost our subscriptions: a new connection repairs that, but no
+    // access list.
     if (!this.#isRenewed) {
       this.#isRenewed = true;
       this.#options.log.warn({ topic }, 'published message was not echoed, reconnecting');
@@ -365,7 +365,7 @@ export class AttachedEngine implements EnginePort {
     inBackground(this.#options.log, 'ask for a message that was not echoed', judged);
   }
 
-  /** What is handed out to who comes now may be written and read, and was not delivered. */
+  /** A message that a new subscriber gets is permitted: the engine did not deliver it to us. */
   async #judgeSilence(topic: string): Promise<void> {
     const { address, clientId, log, profile } = this.#options;
     const options = { ...address, clientId: `${clientId}-asks` };
@@ -390,7 +390,7 @@ export class AttachedEngine implements EnginePort {
 const UNTRIED =
   'what was published below fleet/trust/ did not come back, or may not be subscribed to: see the access list of the engine (docs/engines.md)';
 
-/** Links and listener exist once `attach` was called. */
+/** Returns a part that exists once `attach` was called. */
 function attached<T>(part: T | null): T {
   if (part !== null) return part;
   throw new DroverError('BROKER_UNREACHABLE', 'reach engine: not attached yet');

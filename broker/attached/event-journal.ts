@@ -1,7 +1,7 @@
 /**
- * Journal of robot events from an external engine. An event is acknowledged to that engine when it
- * is written here with fsync, so a kill of either loses none. The journal is read at a start, so an
- * event that arrives twice is recognised.
+ * Journal of robot events from an external engine. An event is acknowledged to the engine after it
+ * was written here with fsync, so no event is lost when either program is killed. The journal is
+ * read at each start, so that an event that arrives twice is recognised.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';
@@ -48,7 +48,7 @@ export class EventJournal {
     await this.#database.del(CLIENT_KEY, { sync: true });
   }
 
-  /** Oldest first. A damaged entry must not hide the others. */
+  /** Yields the oldest event first. It skips a damaged entry, so that the others are still read. */
   async *events(log: Log): AsyncIterable<RobotEvent> {
     for await (const value of this.#database.values(RANGE)) {
       const text = String(value);

@@ -63,9 +63,11 @@ export class AttachedIntake {
   readonly #confirmed = new Set<string>();
   readonly #restoredMs = new Map<string, number>();
   readonly #laterTrusts = new LaterTrusts();
-  /** Messages of this connection that did not verify: they may under the next root. */
+  /** Messages of this connection that did not verify. They may verify under the next root. */
   readonly #refused = new Map<string, { topic: Topic; payload: Uint8Array }>();
-  /** Topics that are being written: what is stored for them must not be published now. */
+  /**
+   * Topics that are being written. Their stored message is old, so it must not be published now.
+   */
   readonly #underWay = new Set<string>();
   #isSettled = false;
   #expired: Announcement | null = null;
@@ -87,7 +89,10 @@ export class AttachedIntake {
     return found && found.expires_at <= Date.now() ? found : null;
   }
 
-  /** Reads what was known before this start: robots, but not who is online, and their events. */
+  /**
+   * Restores what was known before this start: robots and their events, but not which robots are
+   * online.
+   */
   async remember(): Promise<void> {
     const { control, journal, fleet, log } = this.#options;
     for (const filter of [UPDATES_TOPIC, PROGRESS_FILTER]) {
@@ -137,7 +142,7 @@ export class AttachedIntake {
     }
   }
 
-  /** Topics whose newest word the engine has brought, or echoed; not those that ended. */
+  /** Topics whose newest message the engine has sent or echoed, without expired documents. */
   expected(): string[] {
     if (!this.#isSettled) return [];
     return this.#signedTopics().filter((topic) => {
@@ -147,13 +152,13 @@ export class AttachedIntake {
     });
   }
 
-  /** The engine does not hand them out any more, though it has brought them once. */
+  /** Publishes retained messages again that the engine sent once and does not send any more. */
   lost(topics: readonly string[]): void {
     for (const topic of topics) this.#confirmed.delete(topic);
     this.tend();
   }
 
-  /** Looks for robots that fell silent; to be called now and then. */
+  /** Marks robots offline that were silent for too long. Call it periodically. */
   sweep(): void {
     const { fleet, keepsWills, log } = this.#options;
     if (keepsWills) return;
@@ -178,7 +183,10 @@ export class AttachedIntake {
     this.#options.events.emit('control', topic, payload);
   }
 
-  /** An engine sends them in any order: one that is ahead waits for those before it. */
+  /**
+   * Takes an update of the trust root. An engine sends these in any order: an update of a later
+   * version waits for those before it.
+   */
   async #takeTrust(version: number, payload: Uint8Array): Promise<void> {
     const { control, trust, log } = this.#options;
     if (version <= trust.version)
@@ -196,7 +204,8 @@ export class AttachedIntake {
   }
 
   /**
-   * Under another root the engine may hold newer documents than we do: these must not be replaced.
+   * Checks the refused documents again under a new root. The engine may hold newer documents than
+   * we do, and these must not be replaced.
    */
   async #lookAgain(): Promise<void> {
     const refused = [...this.#refused];
@@ -267,12 +276,12 @@ export class AttachedIntake {
     if (topic.leaf === 'state') await this.#keepState(topic.robot, payload);
   }
 
-  /** Without fsync: the engine retains it as well. */
+  /** Stores a state without fsync: the engine retains it as well. */
   async #keepState(robot: RobotId, payload: Uint8Array): Promise<void> {
     const { control, fleet, log } = this.#options;
     const topic = robotTopic(robot, 'state');
     const known = control.get(topic)?.payload ?? NOTHING;
-    // A robot without a record either sent an invalid state or is one too many.
+    // A robot has no record when its state is invalid or the fleet is full.
     if (bytesEqual(known, payload) || (payload.byteLength > 0 && !fleet.get(robot))) return;
     try {
       await control.put({ topic, payload: payload.slice(), qos: 1 }, false);
@@ -301,7 +310,10 @@ export class AttachedIntake {
     }
   }
 
-  /** Also progress of a rollout that is no longer announced: it may call robots back. */
+  /**
+   * Topics of signed documents, including progress of a rollout that is no longer announced: it may
+   * recall robots.
+   */
   #signedTopics(): string[] {
     const { control } = this.#options;
     const kept = [TRUST_FILTER, PROGRESS_FILTER].flatMap((filter) => [...control.match(filter)]);
@@ -324,9 +336,9 @@ export class AttachedIntake {
     });
   }
 
-  /** Signed for this fleet and, when `now` is given, not expired. */
+  /** True when the document is signed for this fleet and, if `now` is given, not expired. */
   #holds(topic: string, payload: Uint8Array, now = 0): boolean {
-    // judged when it arrived, and it never expires
+    // A trust root was verified when it arrived, and it does not expire here.
     if (parseTopic(topic)?.kind === 'trust') return true;
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (

@@ -57,7 +57,7 @@ export class EngineLink {
     return this.#wire;
   }
 
-  /** Why there is no link; null when there is one. */
+  /** The reason why there is no link; null when there is one. */
   get failure(): DroverError | null {
     const { isUp, lastError } = this.#wire;
     return isUp || !lastError ? null : inWordsOfEngines(lastError);
@@ -92,7 +92,9 @@ const HINTS = {
   ACCESS_DENIED: null,
 } as const;
 
-/** The same failure with a hint for an external engine; a refused topic gets its own code. */
+/**
+ * Returns the same failure with a hint for an external engine; a refused topic gets its own code.
+ */
 export function inWordsOfEngines(thrown: unknown): DroverError {
   if (!(thrown instanceof DroverError)) throw thrown;
   const { code, message } = thrown;

@@ -1,8 +1,8 @@
 /**
- * Decides which robots are still online on an engine that forgets the wills of its connections when
- * it is killed: a robot that was online and has sent nothing for several heartbeats counts as
- * offline, until it sends again. An error makes a robot offline: a rollout then waits for a robot
- * that was there, and never counts on one that was not. Sans-I/O.
+ * Decides which robots are still online on an engine that loses the wills of its connections when
+ * it is killed. A robot that was online and has sent nothing for several heartbeats counts as
+ * offline until it sends again. When this is wrong, it is wrong in the safe direction: a rollout
+ * waits for a robot that is there, and never counts on one that is not. Sans-I/O.
  */
 
 import type { MonoMs, RobotId } from '../../shared/base/ids.ts';
@@ -11,7 +11,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 export class Presence {
   readonly #heardMs = new Map<RobotId, MonoMs>();
   readonly #missed = new Set<RobotId>();
-  /** Since when there has been a link; null without one, when no message can arrive. */
+  /**
+   * Time since which there has been a link; null without one, because no message can arrive then.
+   */
   #upSinceMs: MonoMs | null = null;
 
   up(now: MonoMs): void {
@@ -22,20 +24,23 @@ export class Presence {
     this.#upSinceMs = null;
   }
 
-  /** @returns true when it counted as offline */
+  /**
+   * Records a message of a robot.
+   * @returns true when the robot counted as offline before
+   */
   spoke(robot: RobotId, now: MonoMs): boolean {
     this.#heardMs.set(robot, now);
     return this.#missed.delete(robot);
   }
 
-  /** The robot's own message or its will decides from now on. */
+  /** Records the robot's own message or its will; that message decides from now on. */
   told(robot: RobotId, online: boolean, now: MonoMs): void {
     this.#missed.delete(robot);
     if (online) this.#heardMs.set(robot, now);
     else this.#heardMs.delete(robot);
   }
 
-  /** Of the robots that count as online, those that no longer do. */
+  /** Returns those of the online robots that count as offline now. */
   sweep(online: readonly RobotId[], now: MonoMs): RobotId[] {
     const since = this.#upSinceMs;
     if (since === null) return [];

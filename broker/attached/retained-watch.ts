@@ -1,8 +1,9 @@
 /**
- * Notices an engine that stops retaining while we are attached: after each connection, and now and
- * then, another connection asks for what the engine should hold. What it does not hand out is put
- * back; what it does not keep then either, though it acknowledged it, is ENGINE_UNFIT, as at the
- * start. Reads with exact filters only, so no robot hears of a look while all is well.
+ * Notices an engine that stops retaining messages while we are attached. After each connection, and
+ * periodically, a separate connection asks for the messages that the engine should retain. We
+ * publish missing messages again. If the engine acknowledges one and loses it again, it is reported
+ * as ENGINE_UNFIT, as at the start. The check subscribes to exact filters only, so it sends robots
+ * nothing while all is well.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,20 +19,20 @@ import { tryRetained } from './trial.ts';
 export interface RetainedWatchOptions {
   readonly address: EngineAddress;
   readonly profile: EngineProfile;
-  /** Of this data folder; the watch adds a word of its own. */
+  /** Client id of this data folder; the watch adds a suffix of its own. */
   readonly clientId: string;
   readonly log: Log;
-  /** Topics that the engine has brought on this connection, or acknowledged and echoed. */
+  /** Topics that the engine has sent on this connection, or acknowledged and echoed. */
   expected(): readonly string[];
-  /** The engine does not hand them out any more: they are to be put back. */
+  /** Called with topics that the engine does not send any more: they are to be published again. */
   lost(topics: readonly string[]): void;
-  /** What is wrong with the engine; null when nothing is. */
+  /** Called with the problem of the engine; null when there is none. */
   tell(problem: Problem | null): void;
 }
 
 export class RetainedWatch {
   readonly #options: RetainedWatchOptions;
-  /** Missing at the last look, and put back after it. */
+  /** Topics that were missing at the last check, and were published again after it. */
   #owed: ReadonlySet<string> = new Set();
   #isNew = false;
   #isUnfit = false;
@@ -44,7 +45,7 @@ export class RetainedWatch {
     this.#options = options;
   }
 
-  /** There is a new connection, and all that the engine retains has come over it. */
+  /** Call after a new connection, when all retained messages have arrived over it. */
   soon({ isTried = false } = {}): void {
     this.#isNew ||= !isTried;
     this.#plan(0);
@@ -79,7 +80,7 @@ export class RetainedWatch {
     try {
       await this.#judge();
     } catch (error) {
-      // No link now, or not for us: the other connections tell that.
+      // There is no link now, or this connection is refused: the other connections report that.
       if (!(error instanceof DroverError)) throw error;
       this.#options.log.debug({ problem: toProblem(error) }, 'could not look what is retained');
     }
@@ -103,7 +104,7 @@ export class RetainedWatch {
     tell(problem);
   }
 
-  /** Some topics at a time: NATS grants one client no more than 63 filters. */
+  /** Asks for a limited number of topics at a time: NATS grants one client at most 63 filters. */
   async #kept(): Promise<Kept> {
     const expected = this.#options.expected();
     const { address, clientId, log } = this.#options;
@@ -126,7 +127,7 @@ export class RetainedWatch {
     } finally {
       await link.close();
     }
-    // What was cleared or replaced meanwhile is another matter: the intake has heard of it.
+    // Topics that were cleared or replaced meanwhile are not lost: the intake has received that.
     const still = new Set(this.#options.expected());
     const missing = expected.filter((topic) => !heard.has(topic) && still.has(topic));
     return { missing, takes: true };

@@ -1,7 +1,7 @@
 /**
- * Why nothing of what we publish is heard on an engine, in words for who runs it. What we said and
- * never heard again is handed out to who comes now, unless an access list forbids to write it or to
- * read it: so the engine is asked for that before anybody is told of access lists.
+ * Finds out why an engine does not send our own messages back, and describes it to the operator. A
+ * new subscriber gets our retained message, unless an access list forbids writing or reading it. So
+ * we ask the engine for that message before we blame an access list.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,15 +15,15 @@ import { EngineLink } from './link.ts';
 
 export interface HandedOut {
   readonly topic: string;
-  /** Asked of each message that is handed out. */
+  /** Tests each retained message that arrives. */
   isOwn(payload: Uint8Array): boolean;
-  /** Not any more: the answer counts for nothing. */
+  /** False when the answer is no longer needed: it is ignored then. */
   isWanted(): boolean;
 }
 
 /**
- * Asks over a connection of its own: those that are open may have a subscription to the topic.
- * @returns whether a message of ours was handed out; false when it could not be asked for
+ * Asks over a separate connection: the open ones may already have a subscription to the topic.
+ * @returns whether a message of ours arrived; false when the broker could not ask
  */
 export async function isHandedOut(
   options: MqttWireOptions,
@@ -51,7 +51,7 @@ export async function isHandedOut(
 const notDelivering = (topic: string, engine: string, why: string): DroverError =>
   new DroverError('ENGINE_NOT_DELIVERING', `hear ${topic} on ${engine}: ${why}`);
 
-/** The lease came with QoS 0 and not with QoS 1. */
+/** The problem of an engine that delivers the lease with QoS 0 and not with QoS 1. */
 export const delivers0Only = ({ name }: EngineProfile): DroverError =>
   notDelivering(
     LEASE_TOPIC,
@@ -59,7 +59,7 @@ export const delivers0Only = ({ name }: EngineProfile): DroverError =>
     'it acknowledges messages of QoS 1 and does not deliver them to subscriptions with QoS 1; robots hear nothing until they connect again',
   );
 
-/** @param isKept it is handed out to who comes now, so it may be written and read */
+/** @param isKept true when a new subscriber gets the message, so it may be written and read */
 export function notEchoed(
   topic: string,
   { name, tellsForbidden }: EngineProfile,

@@ -1,6 +1,6 @@
 /**
- * State of the chunks of an announced rollout on an engine that we do not own: all there, being
- * looked for, or lost. Pure: the fold of one check and the words for it. Sans-I/O.
+ * State of the chunks of an announced rollout on an external engine: complete, being checked, or
+ * lost. It folds the results of one check and describes them. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -9,10 +9,10 @@ import { shortHash, type EpochMs, type Sha256Hex } from '../../shared/base/ids.t
 export interface StoreState {
   /** `unchecked`: not checked on this link yet. */
   readonly status: 'unchecked' | 'checking' | 'complete' | 'lost';
-  /** Different chunks, the index included; 0 while the index is not known. */
+  /** Number of different chunks, with the index; 0 while the index is not known. */
   readonly chunks: number;
   readonly present: number;
-  /** Put back by us, since this program has known the rollout. */
+  /** Number of chunks that we published again since this program has known the rollout. */
   readonly restored: number;
   readonly lost: number;
   readonly checkedAtMs: EpochMs | null;
@@ -33,7 +33,7 @@ export interface CheckOutcome {
   readonly chunks: number;
   readonly restored: number;
   readonly lost: readonly Sha256Hex[];
-  /** The engine took them from us and did not have them afterwards either. */
+  /** True when the engine took chunks from us and did not have them afterwards. */
   readonly refusesThem: boolean;
 }
 

@@ -19,13 +19,13 @@ import { EngineLink, type EngineAddress } from './link.ts';
 
 export type EngineNeed = keyof typeof NEEDS;
 
-/** Without these a fleet would be misled. */
+/** An engine without one of these would steer robots wrongly. */
 const VITAL: readonly EngineNeed[] = ['retained', 'wildcards', 'cleared'];
 const ORDERED = 8;
 
 export interface TrialOptions {
   readonly address: EngineAddress;
-  /** Of this data folder; the trial adds a suffix of its own. */
+  /** Client id of this data folder; the trial adds a suffix of its own. */
   readonly clientId: string;
   readonly log: Log;
   /** Time-out of one step in ms; default `trialAnswerMs`. */
@@ -33,8 +33,8 @@ export interface TrialOptions {
 }
 
 /**
- * @returns the missing features; null when they could not be tested, as where an access list
- *   forbids it
+ * @returns the missing features; null when they could not be tested, for example because an access
+ *   list forbids it
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
  */
 export async function tryEngine(options: TrialOptions): Promise<readonly EngineNeed[] | null> {
@@ -47,8 +47,8 @@ export async function tryEngine(options: TrialOptions): Promise<readonly EngineN
 }
 
 /**
- * Whether it takes a retained message and hands it out.
- * @returns null when it could not be tried, as where an access list forbids it
+ * Tests whether the engine retains a message and sends it to a new subscriber.
+ * @returns null when this could not be tested, for example because an access list forbids it
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
  */
 export async function tryRetained(options: TrialOptions): Promise<boolean | null> {
@@ -145,13 +145,13 @@ class Trial {
         return true;
       } catch (error) {
         if (!(error instanceof DroverError) || error.code !== 'BROKER_UNREACHABLE') throw error;
-        await this.#link.waitUp(); // it accepts us again: the message was at fault
+        await this.#link.waitUp(); // it accepts us again, so it had refused the message
       }
     }
     return false;
   }
 
-  /** Null when nothing came back at all. */
+  /** Null when nothing came back. */
   async #hasOrder(): Promise<boolean | null> {
     if (!(await this.#listen(TRUST_FILTER))) return null;
     for (let nth = 0; nth < ORDERED; nth += 1) await this.#send(this.#topic, numbered(nth));
@@ -191,12 +191,15 @@ class Trial {
     });
     await this.#until(() => hasCome);
     await link.close();
-    const { clientId } = isKept; // a clean session under its name, and the engine forgets it
+    const { clientId } = isKept; // a clean session of this name makes the engine delete it
     await (await openLink(this.#options, { clientId })).close();
     return hasCome;
   }
 
-  /** An engine may end the link over a packet that is too large for it. */
+  /**
+   * Tests a message of the size of a chunk. An engine may end the link over a packet that is too
+   * large for it.
+   */
   async #takesChunk(): Promise<boolean> {
     const bytes = randomBytes(LIMITS.chunkBytesDefault);
     const topic = chunkTopic(sha256Hex(bytes));
@@ -215,7 +218,7 @@ class Trial {
     }
   }
 
-  /** One subscription at a time, so that it is known which of them a message answers. */
+  /** Subscribes to one filter at a time, so that each message belongs to a known subscription. */
   async #listen(filter: string): Promise<boolean> {
     const { wire } = this.#link;
     if (this.#filter !== null) await wire.unsubscribe([this.#filter]);

@@ -1,7 +1,7 @@
 /**
- * Decides which wanted chunks are published again now. A whole fleet may miss one chunk at once,
- * and the first answer reaches all of them: the same chunk is published again only after a while,
- * and a stranger who wants everything cannot keep the broker busy. Sans-I/O.
+ * Decides which requested chunks are published again now. A whole fleet may miss one chunk at once,
+ * and the first answer reaches all robots, so the same chunk is published again only after a while.
+ * This also bounds the work that a client can cause which requests every chunk. Sans-I/O.
  */
 
 import type { MonoMs, Sha256Hex } from '../../shared/base/ids.ts';
@@ -11,7 +11,7 @@ export class WantLedger {
   /** Oldest answer first. */
   readonly #answeredMs = new Map<Sha256Hex, MonoMs>();
 
-  /** The wanted chunks to answer; they count as answered from now on. */
+  /** Returns the requested chunks to publish; they count as answered from now on. */
   take(wanted: readonly Sha256Hex[], now: MonoMs): Sha256Hex[] {
     for (const [hash, atMs] of this.#answeredMs) {
       if (now - atMs < LIMITS.wantAnswerMsMin) break;
@@ -20,7 +20,7 @@ export class WantLedger {
     const due: Sha256Hex[] = [];
     for (const hash of wanted) {
       if (this.#answeredMs.has(hash)) continue;
-      // Full: that many answers are already being sent.
+      // The table is full: that many answers are already being sent.
       if (this.#answeredMs.size >= LIMITS.wantAnswersMax) break;
       this.#answeredMs.set(hash, now);
       due.push(hash);

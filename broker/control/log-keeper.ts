@@ -1,9 +1,10 @@
 /**
- * Decides what a broker takes of the transparency log: entries at its end, and heads that hold all
- * that the head before them held. Lines of the log's key neither come nor go: a head that stands
- * loses none of its signatures, and a head that follows can always be signed by the key of the
- * first. A broker that was given a policy takes only lines that hold under its keys, so that nobody
- * fills the place of a witness; else it proves none, since who reads the log does.
+ * Decides which messages of the transparency log a broker accepts: entries at the end of the log,
+ * and checkpoints that contain all entries of the checkpoint before. The set of log keys that sign
+ * does not change: a checkpoint of the same size keeps every signature, and a later checkpoint can
+ * always be signed by the first key. A broker that has a policy accepts only signature lines that
+ * are valid under its keys, so that nobody takes the place of a witness. A broker without a policy
+ * verifies no line; readers of the log do that.
  * Sans-I/O.
  */
 
@@ -26,7 +27,7 @@ export const isLogTopic = (topic: Topic): topic is LogTopic =>
 /** The log as this broker stores it now. */
 export interface KeptLog {
   readonly checkpoint: Uint8Array | null;
-  /** Keys of the log and its witnesses; null where this broker was given none. */
+  /** Keys of the log and its witnesses; null when this broker has none. */
   readonly policy?: LogPolicy | null;
   entry(index: number): Uint8Array | null;
 }
@@ -76,7 +77,7 @@ function judgeHead(payload: Uint8Array, { kept, head }: Known): void {
   const next = readCheckpoint(payload);
   const { policy = null } = kept;
   if (policy) assertProven(next, policy);
-  // What no key of the policy signed came before there was one: it need not stay.
+  // Lines without a key of the policy were stored before this broker had a policy: they may go.
   const before = head && policy ? provenOf(head, policy) : head;
   if (head !== null) {
     if (next.origin !== head.origin) throw no('another log stands here');
@@ -107,7 +108,7 @@ function assertProven(next: Checkpoint, policy: LogPolicy): void {
   throw no(`no key of the policy signed the line of ${printable(junk.name)}`);
 }
 
-/** The head with the lines that hold under keys of the policy. */
+/** Returns the checkpoint with only the lines that are valid under keys of the policy. */
 function provenOf(head: Checkpoint, policy: LogPolicy): Checkpoint {
   const { note } = head;
   const keys = [...policy.logs, ...policy.witnesses.values()].filter(
@@ -122,7 +123,10 @@ function provenOf(head: Checkpoint, policy: LogPolicy): Checkpoint {
 const keysOfLog = ({ origin, note }: Checkpoint): string[] =>
   note.signatures.filter(({ name }) => name === origin).map(({ keyId }) => keyId);
 
-/** Witnesses add lines. A false line for the key of the log would end the log for all readers. */
+/**
+ * Asserts that only witnesses added lines. A false line for the key of the log would make the log
+ * unreadable for all readers.
+ */
 function assertOnlyCosigned(next: Checkpoint, head: Checkpoint): void {
   const after = next.note.signatures;
   for (const { name, keyId, bytes } of head.note.signatures) {
@@ -133,7 +137,8 @@ function assertOnlyCosigned(next: Checkpoint, head: Checkpoint): void {
 }
 
 /**
- * By its label, not by its signature: no later head can then shut out the key that began the log.
+ * Compares keys by their id, not by their signature: no later checkpoint can then exclude the key
+ * that began the log.
  */
 function assertOfItsKey(next: Checkpoint, head: Checkpoint | null): void {
   const before = head === null ? [] : keysOfLog(head);

@@ -63,11 +63,14 @@ const PROFILES: Readonly<Record<EngineName, EngineProfile>> = {
     tellsForbidden: false,
     keepsGarbage: true,
   },
-  /** JetStream keeps what it acknowledged over a kill, but syncs it every two minutes: a power cut
-   * takes it (`sync_interval: always` is newer than 2.9.10). The wills of a server that
-   * was killed are gone. The 64th filter of one client with QoS 1 is refused, and
-   * what permissions forbid is acknowledged. After a restart it may acknowledge what has QoS 1
-   * and deliver none of it to subscriptions with QoS 1; those with QoS 0 hear all (2.9.10). */
+  /**
+   * JetStream keeps acknowledged messages when it is killed, but it syncs them every two minutes: a
+   * power cut loses them (`sync_interval: always` is newer than 2.9.10). The wills of a server that
+   * was killed are gone. It refuses the 64th filter of one client with QoS 1, and acknowledges
+   * messages that permissions forbid. After a restart it may acknowledge messages of QoS 1 and
+   * deliver none of them to subscriptions with QoS 1; subscriptions with QoS 0 receive all
+   * (2.9.10).
+   */
   nats: {
     name: 'nats',
     isTried: true,

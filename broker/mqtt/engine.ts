@@ -245,7 +245,7 @@ export class Engine implements EnginePort {
     this.#aedes.on('connectionError', quiet);
     const onError = (error: unknown): void => log.error({ error: String(error) }, 'engine error');
     this.#aedes.on('error' as 'closed', onError as () => void);
-    // Who was on the way in when credentials changed was not yet among those that were looked at.
+    // A client that was still connecting was not yet checked when credentials changed.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
       const granted = subscriptions.filter((one) => wasGranted(one));

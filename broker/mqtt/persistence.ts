@@ -45,15 +45,15 @@ const SUBSCRIPTIONS = {
   valueEncoding: 'buffer',
 } as const;
 
-/** Beside Aedes' own keys: whose session it is. */
+/** Encoding of our own keys: the owner of each session, and STARTS. */
 const TEXT = { valueEncoding: 'utf8' } as const;
 const OWNERS = { gte: 'owners:', lt: 'owners;', valueEncoding: 'utf8' } as const;
-/** Counts the starts of the broker, in whose order messages are queued. */
+/** Key of the counter of starts. Messages are queued in the order of starts. */
 const STARTS = 'starts';
 const OUTGOING = { gte: 'outgoing:', lt: 'outgoing;', valueEncoding: 'buffer' } as const;
 const NO_OWNER: SessionRecord = { owner: null, awayMs: 0 };
 
-/** Numbered when it is written to a client. */
+/** A message gets its number when it is written to a client. */
 type Sent = { readonly messageId?: number | undefined };
 type Headed = { topic: string; qos: 0 | 1 | 2; retain: boolean };
 type Deliverable = Headed & { payload: Uint8Array };
@@ -75,9 +75,9 @@ export class DroverPersistence extends AsyncLevelPersistence {
   #ownerOf: (client: object) => string = () => ANYONE;
   readonly #queues = new SerialQueue();
   readonly #drains = new WeakMap<object, SessionDrain>();
-  /** Messages in queues that the engine has yet to send to those who are connected. */
+  /** Queued messages that the engine has not sent yet to connected clients. */
   readonly #onTheirWay = new Set<string>();
-  /** By session: what one is sent is marked in its queue in the order in which it is written. */
+  /** By session: messages are marked in the queue in the order in which they are written. */
   readonly #updates = new TopicLanes();
 
   constructor(options: PersistenceOptions) {
@@ -88,7 +88,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     this.#seldom = new SeldomLog(options.log, LIMITS.readErrorLogMs, () => performance.now());
   }
 
-  /** The account of all sessions, read-only. */
+  /** Read-only view of all sessions. */
   get book(): Pick<SessionBook, 'has' | 'mayUse' | 'hasRoomFor' | 'list' | 'orphans'> {
     return this.#book;
   }
@@ -102,7 +102,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return this.createRetainedStreamCombi([filter]);
   }
 
-  /** One message at a time, and never an error: an error here would end the process. */
+  /** Yields one message at a time and never an error: an error here would end the process. */
   override createRetainedStreamCombi(filters: readonly string[]): Readable {
     return Readable.from(this.#retained(filters), { objectMode: true, highWaterMark: 1 });
   }
@@ -116,7 +116,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     }
   }
 
-  /** Before this is called, no subscription is stored. */
+  /** Until this is called, no subscription is stored. */
   keepSubscriptionsIf(
     mayKeep: (client: object, filter: string) => boolean,
     ownerOf: (client: object) => string = () => ANYONE,
@@ -131,15 +131,13 @@ export class DroverPersistence extends AsyncLevelPersistence {
     subscriptions: readonly { topic: string; qos: number }[],
   ): Promise<void> {
     const granted = subscriptions.filter(({ topic }) => this.#mayKeep(client, topic));
-    // Also when the disk refuses it: a useless queued message is better than a lost one.
+    // First, also if the disk refuses it: a useless queued message is better than a lost one.
     for (const { topic, qos } of granted) this.#filters.set(client.id, topic, qos);
     if (granted.length > 0) await this.use(client.id, this.#ownerOf(client));
     await super.addSubscriptions(client, granted);
   }
 
-  /**
-   * The client of a session is connected: it belongs to this user at once and is no longer away.
-   */
+  /** The client of a session is connected: the session is now of this user and no longer away. */
   async use(session: string, owner: string): Promise<void> {
     const record = this.#book.use(session, owner);
     if (record) await this.#store([{ session, ...record }]);
@@ -155,14 +153,14 @@ export class DroverPersistence extends AsyncLevelPersistence {
     try {
       await this.#sessions.put(STARTS, String(before + 1), TEXT);
     } catch (error) {
-      // The next start would take the same name, and write over what this one queued.
+      // The next start would use the same name, and overwrite messages that this run queued.
       this.#log.warn({ error: String(error) }, 'start could not be counted');
       return randomUUID();
     }
     return `run-${String(before + 1).padStart(12, '0')}`;
   }
 
-  /** Call before its first message: until its queue is empty, this client gets all from there. */
+  /** Call before a client's first message: until its queue is empty, it gets all from there. */
   beginDrain(client: object): void {
     this.#drains.set(client, new SessionDrain());
   }
@@ -178,7 +176,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return holds;
   }
 
-  /** The engine has sent this message to all who are connected. */
+  /** Call when the engine has sent this message to all connected clients. */
   published(packet: QueuedPacket): void {
     this.#onTheirWay.delete(packetKey(packet));
   }
@@ -188,7 +186,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     return Readable.from(this.#drained(client, drain), { objectMode: true, highWaterMark: 1 });
   }
 
-  /** Aedes writes what it is given here one by one, and begins each with `outgoingUpdate`. */
+  /** Aedes writes these messages one by one, and calls `outgoingUpdate` before each. */
   async *#drained(client: ClientLike, drain: SessionDrain): AsyncGenerator<QueuedPacket> {
     for (;;) {
       const { held } = drain;
@@ -202,14 +200,14 @@ export class DroverPersistence extends AsyncLevelPersistence {
       if (handed > 0) continue;
       drain.giveUp(held);
       await drain.written();
-      await loopTurns(); // the last one is written right after its update
+      await loopTurns(); // the last message is written right after its update
       if (!drain.tryEnd()) continue;
       if (drain.isOver) this.#drains.delete(client);
       return;
     }
   }
 
-  /** True when something is kept for this client id. */
+  /** True when this client id has stored subscriptions. */
   has(session: string): boolean {
     return this.#filters.has(session);
   }
@@ -301,8 +299,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * Serial: messages that are queued first are also sent first to connected clients, and no other
-   * message changes the queue length that `outgoingEnqueue` reads.
+   * Runs one call at a time: messages that are queued first are also sent first to connected
+   * clients, and no other message changes the queue length that `outgoingEnqueue` reads.
    */
   override async outgoingEnqueueCombi(
     subscriptions: readonly { clientId: string }[],
@@ -313,8 +311,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * Stored in case this process is killed; while it runs Aedes has the will in memory. A full disk
-   * must not keep robots, which all have a will, from their chunks.
+   * Stores a will in case this process is killed; while it runs, Aedes has the will in memory. A
+   * full disk must not prevent robots, which all have a will, from reading chunks.
    */
   override async putWill(client: ClientLike, packet: object): Promise<void> {
     try {
@@ -325,7 +323,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * Aedes waits for this and must not see a failure, which would end the process. A will that stays
+   * Aedes waits for this and must not get a failure, which would end the process. A will that stays
    * is published at the next start; its robot then counts as offline until it reports.
    */
   override async delWill(client: ClientLike): Promise<unknown> {
@@ -340,8 +338,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   /**
-   * A message that is not in the queue because that was full is sent all the same; Aedes would end
-   * the connection instead.
+   * Marks a message before it is sent. A message that is not in the queue because the queue was
+   * full is sent as well; Aedes alone would end the connection.
    */
   override async outgoingUpdate(client: ClientLike, packet: object): Promise<void> {
     try {
@@ -353,7 +351,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     }
   }
 
-  /** A clean session has no queue: its PUBACKs must not ask the database. */
+  /** A clean session has no queue, so its PUBACKs must not read the database. */
   override async outgoingClearMessageId(client: ClientLike, packet: Sent): Promise<unknown> {
     if (client.clean === true || packet.messageId === undefined) return undefined;
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);

@@ -1,8 +1,8 @@
 /**
- * Keeps the order of a session whose client has come back (MQTT 3.1.1 §4.6): while it is handed its
- * queue, what is published for it waits in that queue and is not sent past it. Only when the queue
- * is empty are messages sent directly. Sans-I/O; it sees each message twice, as it is read from the
- * queue and as the engine wants to send it, in either order.
+ * Keeps the order of messages of a session whose client has come back (MQTT 3.1.1 §4.6). While the
+ * client gets its queue, new messages wait in that queue and do not overtake it. Only when the
+ * queue is empty are messages sent directly. The class sees each message twice, in either order:
+ * when it is read from the queue, and when the engine is about to send it. Sans-I/O.
  */
 
 export interface QueuedPacket {
@@ -11,29 +11,30 @@ export interface QueuedPacket {
 }
 
 export class SessionDrain {
-  /** Read from the queue, to be written to the client. */
+  /** Messages that were read from the queue, to be written to the client. */
   readonly #handed = new Set<string>();
-  /** The engine wanted to send them, and they were not read from the queue yet. */
+  /** Messages that the engine was about to send and that were not read from the queue yet. */
   readonly #held = new Set<string>();
-  /** Read from the queue, and the engine has yet to ask whether to send them. */
+  /** Messages that were read from the queue and that the engine has yet to ask about. */
   readonly #unasked = new Set<string>();
   #unwritten = 0;
   #isDraining = true;
   #onWritten: (() => void) | null = null;
 
-  /** Held messages: those of them that the next reading of the queue does not find are in none. */
+  /** Held messages. A message that the next reading of the queue does not find is in no queue. */
   get held(): readonly string[] {
     return [...this.#held];
   }
 
-  /** The engine will ask about no message any more that came from the queue. */
+  /** True when the engine asks about no further message that came from the queue. */
   get isOver(): boolean {
     return !this.#isDraining && this.#unasked.size === 0;
   }
 
   /**
-   * @param isOnItsWay the engine has yet to ask about it: it was published just now
-   * @returns false when it was handed before
+   * Records a message that was read from the queue.
+   * @param isOnItsWay true when it was published just now: the engine has yet to ask about it
+   * @returns false when it was handed over before
    */
   hand(packet: QueuedPacket, isOnItsWay: boolean): boolean {
     const key = packetKey(packet);
@@ -44,20 +45,23 @@ export class SessionDrain {
     return true;
   }
 
-  /** A message that was handed goes to the socket now. */
+  /** Call when a message from the queue goes to the socket. */
   wrote(packet: QueuedPacket): void {
     if (!this.#isDraining || !this.#handed.has(packetKey(packet))) return;
     this.#unwritten -= 1;
     if (this.#unwritten === 0) this.#onWritten?.();
   }
 
-  /** Resolves when all that was handed has gone to the socket. */
+  /** Resolves when all messages from the queue have gone to the socket. */
   async written(): Promise<void> {
     if (this.#unwritten === 0) return;
     await new Promise<void>((resolve) => (this.#onWritten = resolve));
   }
 
-  /** The queue was full when they came: nobody sends them, as while the client was away. */
+  /**
+   * Drops held messages that arrived while the queue was full: nobody sends them, as while the
+   * client was away.
+   */
   giveUp(held: readonly string[]): void {
     for (const key of held) this.#held.delete(key);
   }
@@ -70,7 +74,9 @@ export class SessionDrain {
     return true;
   }
 
-  /** True when this message must not be sent directly: it comes, or came, from the queue. */
+  /**
+   * True when this message must not be sent directly, because the client gets it from the queue.
+   */
   holds(packet: QueuedPacket): boolean {
     const key = packetKey(packet);
     if (this.#unasked.delete(key)) return true;
@@ -79,6 +85,6 @@ export class SessionDrain {
   }
 }
 
-/** The same for a message in the queue and on its way to clients. */
+/** Key of a message. It is the same in the queue and on the way to clients. */
 export const packetKey = ({ brokerId, brokerCounter }: QueuedPacket): string =>
   `${brokerId}:${brokerCounter}`;

@@ -33,10 +33,10 @@ const NONCE_BYTES = 16;
 /** The line that ends a header. */
 const MAC_LINE = /^--- [A-Za-z0-9+/]{43}\n/m;
 
-/** What a sealed file holds. */
+/** Content of a sealed file. */
 export interface SealedKind {
   readonly kind: ParcelKind;
-  /** Whose signature of the index counts. */
+  /** Role whose signature of the index is valid. */
   readonly role: KeyRole;
 }
 
@@ -92,7 +92,7 @@ class Pieces {
     return false;
   }
 
-  /** What the index says of the length of the file. */
+  /** Compares the length of the file with the length that the index states. */
   async #lengthBy(
     { kind, role }: SealedKind,
     isLast: boolean,

@@ -1,4 +1,4 @@
-/** Would a robot take this bundle: everything that `drover verify` looks at. */
+/** Decides whether a robot would accept a bundle: all checks of `drover verify`. */
 
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';

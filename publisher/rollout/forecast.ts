@@ -57,7 +57,7 @@ export interface Forecast {
   readonly unreported: readonly string[];
   /** Robots whose clock is more than a day ahead of ours: what is valid today has expired there. */
   readonly clockAhead: readonly string[];
-  /** Robots whose agent does not look at `compatible`: they take it whatever their machine is. */
+  /** Robots whose agent does not read `compatible`: they accept the bundle on any machine. */
   readonly machineUnasked: readonly string[];
 }
 

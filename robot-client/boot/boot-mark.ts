@@ -1,7 +1,6 @@
 /**
- * The memory that Drover keeps with a boot loader which has none for slots of its own (GRUB,
- * U-Boot): the slot that is confirmed, and one character on the other one. A script of the boot
- * loader reads the same two.
+ * The state that Drover stores for a boot loader that has no slots of its own (GRUB, U-Boot): the
+ * confirmed slot, and one character about the other slot. A script of the boot loader reads both.
  * Sans-I/O.
  */
 
@@ -16,7 +15,7 @@ import {
 } from './boot-slots.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 
-/** `x` spoiled, `+` a way back, a digit: on trial with so many tries left. */
+/** `x`: spoiled; `+`: a slot to go back to; a digit: on trial with this number of tries left. */
 export type OtherMark = 'x' | '+' | `${bigint}`;
 
 export interface BootMark {
@@ -24,12 +23,12 @@ export interface BootMark {
   readonly other: OtherMark;
 }
 
-/** Names of the slots of such a boot loader: one letter each, as its script knows them. */
+/** Names of the slots of such a boot loader: one letter each, as in its script. */
 export const MARKED_SLOTS = ['A', 'B'] as unknown as readonly [SystemSlot, SystemSlot];
 
 const MARK = /^([AB]),([x+0-9])$/;
 
-/** Null for what is none. */
+/** Returns null for invalid text. */
 export function parseMark(text: string): BootMark | null {
   const [, confirmed, other] = MARK.exec(text) ?? [];
   if (confirmed === undefined || other === undefined) return null;
@@ -43,7 +42,10 @@ const otherOf = (slot: SystemSlot): SystemSlot =>
 
 const triesOf = (other: OtherMark): number | null => (/\d/.test(other) ? Number(other) : null);
 
-/** Null: the memory is empty or damaged, and the boot loader begins with the first slot. */
+/**
+ * A null mark means that the stored state is empty or damaged; the boot loader then starts with the
+ * first slot.
+ */
 function viewOf(mark: BootMark | null): BootView {
   if (mark === null) return { confirmed: null, next: null, triesLeft: null, spoiled: [] };
   const { confirmed, other } = mark;
@@ -52,17 +54,19 @@ function viewOf(mark: BootMark | null): BootView {
   return { confirmed, next, triesLeft, spoiled: other === 'x' ? [otherOf(confirmed)] : [] };
 }
 
-/** Where a mark is kept. */
+/** Storage of a mark. */
 export interface MarkStore {
-  /** What the boot loader would read now; null for nothing, or for what is damaged. */
+  /**
+   * Returns the mark that the boot loader would read now; null when there is none or it is damaged.
+   */
   read(): Promise<BootMark | null>;
-  /** Durable when it returns; a power cut leaves the mark before or this one. */
+  /** Durable when it resolves. A power cut leaves either the mark before or this one. */
   write(mark: BootMark): Promise<void>;
-  /** For messages: where it is. */
+  /** Location of the mark, for messages. */
   readonly place: string;
 }
 
-/** The port over such a memory. */
+/** The boot port over such a mark. */
 export class MarkedSlots implements BootSlots {
   readonly running: SystemSlot;
   readonly other: SystemSlot;
@@ -91,7 +95,7 @@ export class MarkedSlots implements BootSlots {
     assertOneOfTwo(this, slot);
     assertRunning(slot, this);
     const mark = await this.#store.read();
-    // With nothing remembered, nobody knows whether the other slot is whole.
+    // Without a mark nobody knows whether the other slot is complete.
     const other = mark === null ? 'x' : mark.confirmed === slot ? mark.other : '+';
     await this.#store.write({ confirmed: slot, other });
   }
@@ -106,7 +110,7 @@ export class MarkedSlots implements BootSlots {
       );
     }
     assertNotConfirmed(slot, viewOf(mark));
-    // Written also where it says so already: of two copies one may be behind.
+    // Write it even when it is equal: one of two copies may be out of date.
     await this.#store.write({ confirmed: mark.confirmed, other });
   }
 }

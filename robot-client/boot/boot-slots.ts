@@ -1,10 +1,10 @@
 /**
- * The boot side as a narrow port: which of the two slots runs, which one the boot loader comes back
- * to, and which one it tries. Every boot loader has an adapter behind it.
+ * The port to the boot loader: which of the two slots runs, which slot the boot loader returns to,
+ * and which slot it tries next. Each boot loader has an adapter behind this port.
  *
- * Each call says how things are to be and not what to do, so that it can be repeated after a power
- * cut. A call that returned is durable. At every instant the boot loader leads to a slot that was
- * confirmed, or to one that was written whole and is being tried.
+ * Each call states the wanted result, not an action, so that it can be repeated after a power cut.
+ * A call that has returned is durable. At every moment the boot loader boots a slot that was
+ * confirmed, or a slot that was written completely and is on trial.
  * Sans-I/O.
  */
 
@@ -12,41 +12,49 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { ID_PATTERN } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-/** Matches ID_PATTERN, as the boot loader calls it: `A`, `B`. */
+/** Name of a slot in the boot loader: `A`, `B`. Matches ID_PATTERN. */
 export type SystemSlot = string & { readonly isSystemSlot: never };
 
-/** What the boot loader remembers. A null is something that this one does not tell. */
+/** State of the boot loader. A field is null when this boot loader does not report it. */
 export interface BootView {
-  /** The slot that it comes back to when a try was in vain. */
+  /** The slot that it returns to after a failed trial. */
   readonly confirmed: SystemSlot | null;
-  /** The slot that it chooses at the next boot. */
+  /** The slot that it boots next. */
   readonly next: SystemSlot | null;
-  /** Boots that are left to a slot on trial: 0 when all were used; null also when there is none. */
+  /**
+   * Boots that a slot on trial has left: 0 when all were used; null also when no slot is on trial.
+   */
   readonly triesLeft: number | null;
-  /** Slots that it never chooses. */
+  /** Slots that it never boots. */
   readonly spoiled: readonly SystemSlot[];
 }
 
 export interface BootSlots {
-  /** Of this boot, as the kernel or the boot loader says it; never taken from a file of ours. */
+  /**
+   * The slot of this boot, as the kernel or the boot loader reports it; never read from our files.
+   */
   readonly running: SystemSlot;
   readonly other: SystemSlot;
-  /** @throws DroverError BOOT_STATE_DAMAGED, BOOT_TOOL_FAILED, or of the disk */
+  /**
+   * Reads the state.
+   * @throws DroverError BOOT_STATE_DAMAGED, BOOT_TOOL_FAILED, or of the disk
+   */
   look(): Promise<BootView>;
   /**
-   * The boot loader never chooses this slot, until it is to be tried. For the slot that is about to
-   * be written over, and for one on trial that runs and is not good: the next boot goes back.
+   * The boot loader does not boot this slot until it is put on trial again. Call this for the slot
+   * that is about to be overwritten, and for a bad slot on trial that runs: the next boot goes
+   * back.
    * @throws DroverError BOOT_SLOT_KEPT for the slot that is confirmed
    */
   spoil(slot: SystemSlot): Promise<void>;
   /**
-   * The next boots choose this slot, so many of them; then the boot loader comes back to the
-   * confirmed one by itself. Tries that were used are given again.
+   * The boot loader boots this slot for this number of boots, and then returns to the confirmed
+   * slot by itself. Used tries are granted again.
    * @throws DroverError BOOT_SLOT_KEPT for the slot that is confirmed
    */
   tryNext(slot: SystemSlot, tries: number): Promise<void>;
   /**
-   * The boot loader comes back to this slot from now on. The other one stays as it is.
+   * The boot loader returns to this slot from now on. The state of the other slot stays.
    * @throws DroverError BOOT_SLOT_NOT_RUNNING
    */
   confirm(slot: SystemSlot): Promise<void>;
@@ -61,7 +69,7 @@ export function asSystemSlot(text: string, from: string): SystemSlot {
   throw new DroverError('BOOT_SLOT_UNKNOWN', `read ${from}: no name of a slot (got ${got})`);
 }
 
-/** Null for the slot that is in neither place. */
+/** Returns the other one of two slots; null for a slot that is neither of them. */
 export function counterpart(
   slots: readonly [SystemSlot, SystemSlot],
   slot: SystemSlot,
@@ -70,7 +78,7 @@ export function counterpart(
   return slot === slots[1] ? slots[0] : null;
 }
 
-/** A slot that is not one of the two is a mistake of whoever asks. */
+/** Asserts that a slot is one of the two: any other is a mistake of the caller. */
 export function assertOneOfTwo({ running, other }: BootSlots, slot: SystemSlot): void {
   if (slot === running || slot === other) return;
   throw new DroverError(
@@ -79,7 +87,7 @@ export function assertOneOfTwo({ running, other }: BootSlots, slot: SystemSlot):
   );
 }
 
-/** The slot that is confirmed is the way back: nothing is written over it, nothing tried on it. */
+/** The confirmed slot is the way back: it is never overwritten and never put on trial. */
 export function assertNotConfirmed(slot: SystemSlot, { confirmed }: BootView): void {
   if (slot !== confirmed) return;
   throw new DroverError(
@@ -96,7 +104,7 @@ export function assertRunning(slot: SystemSlot, { running }: BootSlots): void {
   );
 }
 
-/** A programming error: a trial is given at least one boot, and one digit of them at most. */
+/** Asserts that a trial has at least one boot and at most one digit of them; else it is a bug. */
 export function assertTries(tries: number): void {
   if (Number.isInteger(tries) && tries >= 1 && tries <= LIMITS.bootTriesMax) return;
   throw new TypeError(`tryNext: ${tries} tries (want 1 to ${LIMITS.bootTriesMax})`);

@@ -1,20 +1,21 @@
 /**
- * The environment block of GRUB as bytes: 1024 of them, lines of `name=value` behind a first line,
- * filled up with `#`. GRUB writes over it where it lies, in two sectors, and it has no checksum; so
- * a mark stands in it twice, once in each sector, and counts only when both say the same.
+ * Encodes and parses the environment block of GRUB: 1024 bytes, lines of `name=value` after a first
+ * line, filled up with `#`. GRUB overwrites the block in place, in two sectors, and the block has
+ * no checksum. So the mark is stored in it twice, once in each sector, and is valid only when both
+ * are equal.
  *
- * The program grub-editenv makes the file empty before it writes it: a power cut between the two
- * would leave nothing. So a block is made here, and grub-editenv can read it.
+ * The program grub-editenv empties the file before it writes: a power cut between the two would
+ * lose the mark. So Drover writes the block itself, in a form that grub-editenv can read.
  * Sans-I/O.
  */
 
 import { encodeMark, parseMark, type BootMark } from './boot-mark.ts';
 
 export const GRUB_ENV_BYTES = 1024;
-/** One of our blocks lies in two of these. */
+/** Bytes of one sector; a block takes two. */
 const SECTOR_BYTES = 512;
 const FIRST_LINE = '# GRUB Environment Block\n';
-/** As a comment it is no variable: `grub-editenv FILE list` does not show it. */
+/** A comment line is no variable: `grub-editenv FILE list` does not show it. */
 const NOTE = '# Drover: which slot boots. Change it with drover-robot slots.\n';
 
 const FIRST = 'drover_boot';
@@ -27,7 +28,7 @@ export function encodeGrubEnv(mark: BootMark): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** Null for a block that is torn, damaged or none of ours. */
+/** Returns null for a block that is torn, damaged or not of Drover. */
 export function parseGrubEnv(bytes: Uint8Array): BootMark | null {
   if (bytes.byteLength !== GRUB_ENV_BYTES) return null;
   const text = new TextDecoder('latin1').decode(bytes);
@@ -38,7 +39,7 @@ export function parseGrubEnv(bytes: Uint8Array): BootMark | null {
   return first !== undefined && first === second ? parseMark(first) : null;
 }
 
-/** As GRUB's script reads: the first copy that is whole. */
+/** Returns the first valid copy, in the same order as the script of GRUB. */
 export function chooseCopy(copies: readonly (Uint8Array | null)[]): BootMark | null {
   for (const copy of copies) {
     const mark = copy === null ? null : parseGrubEnv(copy);

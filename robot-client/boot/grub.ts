@@ -1,11 +1,11 @@
 /**
- * The mark in GRUB's memory: two environment blocks of the same content, `drover-1.env` and
+ * The mark for GRUB: two environment blocks with the same content, `drover-1.env` and
  * `drover-2.env`, in a folder that GRUB reads before it boots. The example in examples/ab-grub has
  * the script that reads them.
  *
- * Both are written over where they lie, the first one before the second: GRUB knows the blocks of a
- * file and not the journal of its file system, so no name may move. While one copy is being
- * written, the other one is whole.
+ * Both files are overwritten in place, the first one before the second. GRUB knows the blocks of a
+ * file and not the journal of its file system, so a file must not be renamed. While one copy is
+ * being written, the other one is valid.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -22,7 +22,7 @@ export class GrubMark implements MarkStore {
   readonly #disk: Disk;
   readonly #paths: readonly string[];
 
-  /** @param folder such as `/boot/grub`; it must be there */
+  /** @param folder existing folder such as `/boot/grub` */
   constructor(disk: Disk, folder: string) {
     this.#disk = disk;
     this.#paths = GRUB_COPIES.map((name) => `${folder}/${name}`);
@@ -45,7 +45,10 @@ export class GrubMark implements MarkStore {
     }
   }
 
-  /** A file of another length has blocks that GRUB may not write to. */
+  /**
+   * True when the file can be overwritten in place: GRUB may not write to the blocks of a file of
+   * another length.
+   */
   async #isBlock(path: string): Promise<boolean> {
     const { kind, bytes } = await this.#disk.stat(path);
     return kind === 'file' && bytes === GRUB_ENV_BYTES;

@@ -1,7 +1,7 @@
 /**
- * Opens the boot side that `--boot KIND[:PATH]` names. With a boot loader that Drover reads itself,
- * the slot that runs is the one that the boot loader put on the kernel command line
- * (`drover.slot=A`): it is never taken from a file that an update writes.
+ * Opens the boot loader that `--boot KIND[:PATH]` names. For a boot loader whose state Drover reads
+ * itself, the running slot comes from the kernel command line (`drover.slot=A`), where the boot
+ * loader put it. It never comes from a file that an update writes.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { RaucSlots } from './rauc.ts';
 import { SystemdBoot } from './systemd-boot.ts';
 import { UBootMark } from './u-boot.ts';
 
-/** Each kind with the path that it has when none is given; null where there is none to give. */
+/** Default path of each kind; null for a kind that needs no path. */
 const KINDS = {
   grub: '/boot/grub',
   'u-boot': '/etc/fw_env.config',
@@ -26,7 +26,7 @@ const KINDS = {
 
 type BootKind = keyof typeof KINDS;
 
-/** A boot side that was named and not looked at yet. */
+/** A boot loader as the command line names it; nothing was opened or checked yet. */
 export interface BootPlace {
   readonly kind: BootKind;
   readonly path: string;
@@ -71,7 +71,7 @@ export async function openBootSlots({ kind, path }: BootPlace): Promise<BootSlot
   }
 }
 
-/** An empty mount point must not be taken for a memory that says nothing. */
+/** An unmounted folder must not count as a boot loader without a mark. */
 async function assertFolder(kind: BootKind, path: string): Promise<void> {
   if ((await realDisk.kind(path)) === 'folder') return;
   throw new DroverError('BOOT_STATE_DAMAGED', `open ${kind}: there is no folder ${path}`, {
@@ -82,12 +82,12 @@ async function assertFolder(kind: BootKind, path: string): Promise<void> {
 const CMDLINE = '/proc/cmdline';
 
 /**
- * @param path another one in tests, where no boot loader chose anything
+ * @param path another file in tests, where no boot loader chose a slot
  * @throws DroverError BOOT_SLOT_UNKNOWN
  */
 export async function readRunningSlot(path = CMDLINE): Promise<SystemSlot> {
   const words = (await readFile(path, 'utf8')).trim().split(/\s+/);
-  // The last one counts, as for the kernel's own parameters.
+  // The last one is valid, as for the kernel's own parameters.
   const found = words.findLast((word) => word.startsWith('drover.slot='));
   if (found !== undefined) return asSystemSlot(found.slice(found.indexOf('=') + 1), path);
   throw new DroverError('BOOT_SLOT_UNKNOWN', `read ${path}: it has no drover.slot=`);

@@ -1,7 +1,7 @@
 /**
- * Five programs of the integrator's own, in one folder, for a boot loader that Drover does not
- * know: `running` and `other` print the name of a slot; `spoil SLOT`, `try-next SLOT TRIES` and
- * `confirm SLOT` change what boots. Each can be called again after a power cut, and what it did is
+ * Uses five programs of the integrator, in one folder, for a boot loader that Drover does not know:
+ * `running` and `other` print the name of a slot; `spoil SLOT`, `try-next SLOT TRIES` and `confirm
+ * SLOT` change which slot boots. Each can be called again after a power cut, and its result is
  * durable when it ends with 0.
  */
 
@@ -40,7 +40,7 @@ export class OwnPrograms implements BootSlots {
     throw new DroverError('BOOT_SLOT_UNKNOWN', `ask ${folder}: ${why}`);
   }
 
-  /** These programs tell no more than which slot runs. */
+  /** These programs report only which slot runs. */
   look(): Promise<BootView> {
     return Promise.resolve({ confirmed: null, next: null, triesLeft: null, spoiled: [] });
   }

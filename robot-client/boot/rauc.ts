@@ -1,9 +1,10 @@
 /**
- * RAUC as the one that knows the boot loader: `rauc status` reads, `mark-active`, `mark-good` and
- * `mark-bad` change. Never `rauc install`: it would trust another root of keys than Drover's.
+ * Uses RAUC, which knows the boot loader: `rauc status` reads the state; `mark-active`, `mark-good`
+ * and `mark-bad` change it. Never `rauc install`: it would trust another root of keys than
+ * Drover's.
  *
- * How often a slot is tried is a setting of the boot loader behind RAUC, which also tells nobody
- * whether the slot that it comes first to is confirmed.
+ * The number of tries is a setting of the boot loader behind RAUC, and RAUC does not report whether
+ * the slot that boots first is confirmed.
  */
 
 import { z } from 'zod';
@@ -32,7 +33,7 @@ const statusSchema = z.object({
 });
 
 interface RaucSlot {
-  /** As RAUC calls it: `rootfs.0`. */
+  /** Name of the slot in RAUC: `rootfs.0`. */
   readonly id: string;
   readonly name: SystemSlot;
   readonly isBad: boolean;
@@ -41,7 +42,7 @@ interface RaucSlot {
 interface RaucStatus {
   readonly running: RaucSlot;
   readonly other: RaucSlot;
-  /** Null where RAUC cannot ask its boot loader. */
+  /** Null when RAUC cannot ask its boot loader. */
   readonly primary: SystemSlot | null;
 }
 
@@ -92,7 +93,9 @@ export class RaucSlots implements BootSlots {
     this.other = other.name;
   }
 
-  /** Its service must run, or be one that D-Bus starts. @throws DroverError as `look` */
+  /**
+   * The service of RAUC must run, or D-Bus must be able to start it. @throws DroverError as `look`
+   */
   static async open(): Promise<RaucSlots> {
     return new RaucSlots(await readStatus());
   }
@@ -113,7 +116,7 @@ export class RaucSlots implements BootSlots {
       const why = `no other slot is good (${kept.name} is bad)`;
       throw new DroverError('BOOT_SLOT_KEPT', `spoil slot ${slot}: ${why}`);
     }
-    // A boot loader that looks at the primary slot alone has its way back before the other is bad.
+    // Some boot loaders read only the primary slot, so it is set before the other slot becomes bad.
     if (primary !== kept.name) await mark('mark-active', kept);
     await mark('mark-bad', spoiled);
   }

@@ -1,7 +1,7 @@
 /**
- * Runs a program of the boot side (fw_setenv, rauc, one of the integrator's own) to its end. It is
- * foreign code: it gets a process group of its own, which is killed whole at the time-out, an
- * environment of a few names, no input, and no more of its output is kept than a bound.
+ * Runs a program that talks to the boot loader (fw_setenv, rauc, one of the integrator) to its end.
+ * It is external code, so it gets its own process group, which is killed at the time-out, an
+ * environment of a few variables, and no input. Its output is stored only up to a bound.
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -11,9 +11,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Characters of its last words that an error repeats. */
+/** Characters from the end of its output that an error repeats. */
 const LAST_WORDS_CHARS = 300;
-/** What a program of the boot side may need to find its daemon. */
+/** Variables that such a program may need to find its daemon. */
 const PASSED_ON = [
   ...['HOME', 'DBUS_SYSTEM_BUS_ADDRESS'],
   ...['DBUS_SESSION_BUS_ADDRESS', 'DBUS_STARTER_BUS_TYPE'],
@@ -28,7 +28,7 @@ interface Ended {
 
 /**
  * @returns its standard output
- * @throws DroverError BOOT_TOOL_FAILED when it is not there, fails, or is late
+ * @throws DroverError BOOT_TOOL_FAILED when it does not exist, fails, or exceeds the time-out
  */
 export async function runBootProgram(
   program: string,
@@ -102,11 +102,11 @@ function killGroup(child: BootProgram): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It ended at this very moment, and `close` is on its way.
+    // The program has just ended, and `close` follows.
   }
 }
 
-/** The first bytes of an output; what comes after the bound is read and dropped. */
+/** Stores the first bytes of an output; bytes after the bound are read and dropped. */
 class Bounded {
   readonly #pieces: Buffer[] = [];
   #bytes = 0;

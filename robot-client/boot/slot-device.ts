@@ -1,6 +1,6 @@
 /**
  * The device of a system slot: a partition, or a file in its place. It is opened so that nobody can
- * mount it meanwhile, and never made: a path with a mistake in it must not fill /dev with an image.
+ * mount it meanwhile. It is never created: a mistyped path must not fill /dev with an image.
  */
 
 import { constants } from 'node:fs';
@@ -10,14 +10,17 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
 
 const SECTOR_BYTES = 512;
-/** What a read past the page cache must begin at and be a multiple of, on every device. */
+/**
+ * Reads past the page cache must start at a multiple of this and have such a length; it fits every
+ * device.
+ */
 const DIRECT_BYTES = 4096;
-/** Addresses that an allocation of Node can have are multiples of this. */
+/** Node allocates buffers at multiples of this address. */
 const ADDRESS_STEP_BYTES = 16;
 
 export interface SlotDevice {
   readonly path: string;
-  /** That it holds. */
+  /** Size of the device in bytes. */
   readonly bytes: number;
   /** @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
   write(bytes: Uint8Array, atByte: number): Promise<void>;
@@ -25,8 +28,8 @@ export interface SlotDevice {
   read(into: Uint8Array, atByte: number): Promise<void>;
   sync(): Promise<void>;
   /**
-   * Reads the first bytes past the page cache, so that it is the device that is asked.
-   * @returns `cache` where the file system of a file has no such way
+   * Reads the first bytes past the page cache, so that they come from the device itself.
+   * @returns `cache` when the file system of a file cannot do that
    */
   readBack(bytes: number, take: (piece: Uint8Array) => void): Promise<'device' | 'cache'>;
   close(): Promise<void>;
@@ -55,7 +58,7 @@ export async function openSlotDevice(path: string): Promise<SlotDevice> {
   }
 }
 
-/** O_EXCL of a block device: the kernel refuses it to whoever has it mounted, and to us likewise. */
+/** With O_EXCL the kernel refuses a mounted block device, and lets nobody mount it meanwhile. */
 async function openExclusive(path: string): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDWR | constants.O_EXCL);
@@ -71,7 +74,7 @@ async function openExclusive(path: string): Promise<FileHandle> {
 async function openFile(path: string, bytes: number): Promise<SlotDevice> {
   const real = await realpath(path);
   for (const device of await readdir('/sys/block').catch(() => [])) {
-    // Most devices have none; one that goes meanwhile has none either.
+    // Most devices have no such file; neither has a device that disappears meanwhile.
     const backing = await readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(
       () => '',
     );
@@ -84,7 +87,7 @@ async function openFile(path: string, bytes: number): Promise<SlotDevice> {
   }
 }
 
-/** The size in bytes; stat says 0 for a device. */
+/** Returns the size in bytes; stat reports 0 for a device. */
 async function sizeOfDevice(path: string, rdev: number): Promise<number> {
   const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
   const file = `/sys/dev/block/${major}:${minor}/size`;
@@ -163,8 +166,9 @@ async function fill(handle: FileHandle, into: Uint8Array, atByte: number): Promi
 }
 
 /**
- * A way past the page cache (O_DIRECT) wants a buffer at an address that the device can take. Node
- * does not tell addresses, so they are tried; null where a file system knows no such way.
+ * Opens a file past the page cache (O_DIRECT). That requires a buffer at an address that the device
+ * accepts. Node does not show addresses, so several are tried. Returns null when the file system
+ * cannot do that.
  */
 async function openDirect(path: string): Promise<{ handle: FileHandle; buffer: Buffer } | null> {
   let handle: FileHandle;

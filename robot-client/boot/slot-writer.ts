@@ -1,10 +1,10 @@
 /**
- * Writes a system image into the other slot: the boot loader is told first that the slot is not to
- * be chosen, then the one member `image` of the payload streams into the device, is made durable,
- * and is read back past the page cache and hashed. Nothing here makes the slot boot: that is
- * `tryNext`, after this has returned.
+ * Writes a system image into the other slot. First it marks the slot so that the boot loader does
+ * not boot it. Then it streams the only member `image` of the payload to the device, syncs it,
+ * reads it back past the page cache and compares the hash. It does not make the slot boot:
+ * `tryNext` does that after this function has returned.
  *
- * What stops half way leaves a spoiled slot, and the next run writes all of it again.
+ * An interrupted run leaves a spoiled slot, and the next run writes the whole image again.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -17,10 +17,10 @@ import { untar } from '../install/untar.ts';
 import type { BootSlots } from './boot-slots.ts';
 import { openSlotDevice, type SlotDevice } from './slot-device.ts';
 
-/** Name of the one member of the payload. */
+/** Name of the only member of the payload. */
 export const IMAGE_MEMBER = 'image';
 
-/** As a signed manifest has it. */
+/** Facts about the image from a signed manifest. */
 export interface ImageFacts {
   readonly size: number;
   readonly sha256: Sha256Hex;
@@ -28,20 +28,20 @@ export interface ImageFacts {
 
 export interface ImageWrite {
   readonly slots: Pick<BootSlots, 'other' | 'spoil'>;
-  /** Of the other slot. */
+  /** Device of the other slot. */
   readonly devicePath: string;
   readonly disk: Disk;
-  /** The payload.tar.gz, whose signature was verified. */
+  /** Path of the payload.tar.gz, whose signature was verified. */
   readonly payloadPath: string;
   readonly image: ImageFacts;
-  /** Bytes of the image that were taken care of. */
+  /** Gets the number of bytes of the image that were handled so far. */
   readonly onProgress?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface WrittenImage {
   readonly writtenBytes: number;
-  /** Runs of zeroes that stood on the device already. */
+  /** Bytes that were zero in the image and already zero on the device. */
   readonly skippedBytes: number;
   /** `cache` when the slot is a file on a file system that reads only through its cache. */
   readonly readBack: 'device' | 'cache';
@@ -111,7 +111,7 @@ async function streamImage(write: ImageWrite, target: ImageTarget): Promise<void
 const invalid = (why: string): DroverError =>
   new DroverError('IMAGE_INVALID', `write image: payload: ${why}`);
 
-/** What the device holds now, as the device says it. */
+/** Reads the image back from the device and compares its hash. */
 async function checkDevice(device: SlotDevice, { size, sha256 }: ImageFacts) {
   const hash = new Sha256Stream();
   const way = await device.readBack(size, (piece) => hash.update(piece));
@@ -123,7 +123,7 @@ async function checkDevice(device: SlotDevice, { size, sha256 }: ImageFacts) {
   );
 }
 
-/** Gathers the pieces of a stream to blocks, and writes those. */
+/** Collects the pieces of a stream into blocks, and writes these. */
 class ImageTarget {
   readonly #device: SlotDevice;
   readonly #write: ImageWrite;
@@ -156,7 +156,9 @@ class ImageTarget {
     }
   }
 
-  /** The rest, and all of it durable. @throws DroverError IMAGE_INVALID for another image */
+  /**
+   * Writes the rest and syncs. @throws DroverError IMAGE_INVALID when it is not the wanted image
+   */
   async finish(): Promise<void> {
     await this.#flush();
     await this.#device.sync();
@@ -178,7 +180,7 @@ class ImageTarget {
       this.#unsynced += block.byteLength;
     }
     this.#atByte += block.byteLength;
-    // Bounded, so that the kernel never has more to write than it can in a moment.
+    // This bounds the data that the kernel has yet to write.
     if (this.#unsynced >= LIMITS.downloadSyncBytes) {
       await this.#device.sync();
       this.#unsynced = 0;
@@ -187,8 +189,8 @@ class ImageTarget {
   }
 
   /**
-   * Zeroes are written only where the device holds something else: it had another system on it, and
-   * a partition that was never written to, or a hole of a file, reads as zeroes.
+   * True when this block is zero and the device already holds zeroes there. A device that had
+   * another system needs zeroes written; a new partition or a hole of a file reads as zeroes.
    */
   async #isThere(block: Uint8Array): Promise<boolean> {
     const size = block.byteLength;

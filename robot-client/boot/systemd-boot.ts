@@ -1,10 +1,10 @@
 /**
- * systemd-boot with boot counting: entries in `loader/entries/` of its partition, made of a
+ * Uses systemd-boot with boot counting: entries in `loader/entries/` of its partition, made from a
  * template for each slot in `loader/drover/a.conf` and `b.conf`.
  *
- * The partition is FAT, where a rename over a file that is there may lose both. So a new entry has
- * a name of its own, is whole and durable before the boot loader can see it, and what it replaces
- * is removed only then; in between both are there and lead to the same slot.
+ * The partition is FAT, where a rename over an existing file may lose both files. So a new entry
+ * has its own name, and is complete and durable before the boot loader can see it. Only then is the
+ * old entry removed; until then both exist and lead to the same slot.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -38,7 +38,7 @@ export class SystemdBoot implements BootSlots {
   readonly #templates: string;
 
   /**
-   * @param folder where the partition is mounted: `/efi`, `/boot`
+   * @param folder mount point of the partition: `/efi`, `/boot`
    * @throws DroverError BOOT_SLOT_UNKNOWN
    */
   constructor(running: SystemSlot, disk: Disk, folder: string) {
@@ -118,7 +118,7 @@ export class SystemdBoot implements BootSlots {
 
   async #remove(entries: readonly BootEntry[]): Promise<void> {
     for (const { name } of entries) await this.#disk.unlink(`${this.#entries}/${name}`);
-    // Also with none: a run before may have been cut between its last removal and this.
+    // Sync even without an entry: an earlier run may have been interrupted before its sync.
     await this.#disk.syncFolder(this.#entries);
   }
 }

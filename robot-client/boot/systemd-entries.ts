@@ -1,29 +1,29 @@
 /**
- * Entries of systemd-boot as names: `drover-a-7.conf` is slot A, confirmed; `drover-b-8+3-0.conf`
- * is slot B with three tries left, none used. The boot loader takes the highest version (7, 8)
- * that is confirmed or has tries left, counts a try by renaming the entry, and puts entries without
- * tries behind all others. No entry of a slot means that it is never chosen.
+ * Names of entries of systemd-boot: `drover-a-7.conf` is slot A, confirmed; `drover-b-8+3-0.conf`
+ * is slot B with three tries left and none used. The boot loader boots the highest version (7, 8)
+ * that is confirmed or has tries left, counts a try by renaming the entry, and sorts entries
+ * without tries behind all others. A slot without an entry is never booted.
  * Sans-I/O.
  */
 
 import type { BootView, SystemSlot } from './boot-slots.ts';
 
-/** As they are called on a command line; in names of files they are lower case, as FAT wants it. */
+/** Names of the slots on a command line; file names use lower case, because of FAT. */
 export const ENTRY_SLOTS = ['A', 'B'] as unknown as readonly [SystemSlot, SystemSlot];
 
 export interface BootEntry {
-  /** Of the file. */
+  /** Name of the file. */
   readonly name: string;
   readonly slot: SystemSlot;
   readonly version: number;
-  /** Null for one that is not counted. */
+  /** Null for an entry without boot counting. */
   readonly triesLeft: number | null;
   readonly triesUsed: number;
 }
 
 const NAME = /^drover-([ab])-(\d{1,8})(?:\+(\d{1,2})(?:-(\d{1,2}))?)?\.conf$/i;
 
-/** Null for an entry of somebody else. */
+/** Returns null for an entry of another program. */
 export function parseEntryName(name: string): BootEntry | null {
   const [, slot, version, left, used] = NAME.exec(name) ?? [];
   if (slot === undefined || version === undefined) return null;
@@ -51,7 +51,9 @@ export function viewOfEntries(entries: readonly BootEntry[]): BootView {
   return { confirmed, next, triesLeft: trial?.triesLeft ?? null, spoiled };
 }
 
-/** The text of an entry: the lines that the integrator wrote for the slot, and its order. */
+/**
+ * Returns the text of an entry: the lines that the integrator wrote for the slot, and its order.
+ */
 export function entryText(template: string, version: number): string {
   const own = template
     .split('\n')

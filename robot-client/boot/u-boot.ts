@@ -1,7 +1,7 @@
 /**
- * The mark in U-Boot's environment: `drover_slot` and `drover_other`, read and written with
- * fw_printenv and fw_setenv of libubootenv. That keeps two copies with a checksum and a counter
- * (fw_env.config names both), so that one call changes both variables or none.
+ * The mark in the environment of U-Boot: `drover_slot` and `drover_other`, read and written with
+ * fw_printenv and fw_setenv of libubootenv. That library stores two copies with a checksum and a
+ * counter (fw_env.config names both), so one call changes both variables or neither.
  */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -18,7 +18,7 @@ export class UBootMark implements MarkStore {
   readonly place: string;
   readonly #config: string;
 
-  /** @param config such as `/etc/fw_env.config`: where the two copies of the environment are */
+  /** @param config file such as `/etc/fw_env.config`, which names both copies of the environment */
   constructor(config: string) {
     this.#config = config;
     this.place = `the environment of U-Boot (${config})`;
@@ -42,8 +42,8 @@ export class UBootMark implements MarkStore {
   }
 
   /**
-   * With both copies damaged libubootenv fails, unless it has a default environment: then U-Boot
-   * itself would boot with that one as well.
+   * Reads both variables. When both copies are damaged, libubootenv fails, unless it has a default
+   * environment: then U-Boot itself would also boot with that one.
    */
   async #print(): Promise<string> {
     try {

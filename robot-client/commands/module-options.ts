@@ -9,7 +9,7 @@ import { isMachineName } from '../../shared/formats/apply-strategy.ts';
 import { readInput } from '../../shared/io/cli.ts';
 import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
 
-/** The folder may come later, with its disk: it is looked at again with each heartbeat. */
+/** The folder may come later, with its disk: it is read again with each heartbeat. */
 export async function readModules(folder: string | undefined, log: Log): Promise<Modules> {
   if (folder === undefined) return NO_MODULES;
   const modules = new ModuleFolder(resolve(folder));

@@ -1,6 +1,6 @@
 /**
- * `drover-robot slots`: shows what the boot loader of a machine with two system slots remembers, and
- * changes it as the agent does. For a person who sets a boot loader up or mends one.
+ * `drover-robot slots`: shows the state of the boot loader of a machine with two system slots, and
+ * changes it as the agent does. For a person who sets up or repairs a boot loader.
  */
 
 import { createReadStream } from 'node:fs';

@@ -1,9 +1,9 @@
 /**
- * Does something about silence. A carrier that holds newer orders back says nothing at all, and an
- * engine that was restarted may have forgotten to whom it delivers, so a robot has to find out by
- * itself: it subscribes once more now and then, which brings what is retained (MQTT 3.1.1, 3.8.4),
- * and notices when the announcement that it goes by has expired. It looks at the wall clock again
- * and again for that, because that may be put right meanwhile.
+ * Detects missing messages. A carrier that delays newer orders sends nothing, and an engine that
+ * was restarted may have lost its subscriptions, so a robot has to detect this by itself. It
+ * subscribes again periodically, which brings the retained messages (MQTT 3.1.1, 3.8.4), and
+ * notices when its announcement has expired. For that it reads the wall clock at each check,
+ * because the clock may be corrected meanwhile.
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';

@@ -41,7 +41,8 @@ export async function readStrategy(disk: Disk, layout: Layout, version: string):
 }
 
 /**
- * What a module applied is not left to another strategy: nobody would stop it.
+ * Asserts that a job keeps the module that applied the active release: another strategy would not
+ * stop that release.
  * @throws DroverError STRATEGY_CHANGED
  */
 export async function assertSameStrategy(

@@ -10,14 +10,16 @@ import { callLocalApi } from './client.ts';
 export { DroverError } from '../../shared/base/errors.ts';
 export type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 
-/** What happened since the last call; whole numbers, each 0 when it is left out. */
+/** Events since the last call; whole numbers, each 0 when it is left out. */
 export interface TelemetryCounts {
   readonly tasksCompleted?: number;
   readonly tasksFailed?: number;
   readonly crashes?: number;
 }
 
-/** What the fleet sees of this robot, and its link to the broker; as `GET /status` answers. */
+/**
+ * State of this robot as the fleet sees it, and its link to the broker; answer of `GET /status`.
+ */
 export interface AgentStatus extends RobotStateFields {
   readonly link: { readonly up: boolean; readonly broker: string };
 }
@@ -52,7 +54,7 @@ export class LocalAgent {
     return (await callLocalApi(this.#socket, 'GET', '/status')) as unknown as AgentStatus;
   }
 
-  /** What the agent does, why it waits and until when, in sentences. */
+  /** Sentences that describe the current action of the agent, why it waits and until when. */
   async explain(): Promise<string[]> {
     const answer = await callLocalApi(this.#socket, 'GET', '/explain');
     return (answer as { lines: string[] }).lines;

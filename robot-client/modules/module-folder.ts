@@ -1,7 +1,7 @@
 /**
- * The modules of a robot: the executables of the folder that `--modules` names. Each verb is one
- * run, in a process group of its own that is killed whole when it is late. One verb runs in a root
- * at a time: what a killed agent left running is ended before the next begins.
+ * The modules of a robot: the executables in the folder of `--modules`. Each verb is one run in its
+ * own process group, and the whole group is killed at the time-out. Only one verb runs in a root at
+ * a time: a verb that a killed agent left running is ended before the next one starts.
  */
 
 import { lstat, readdir, rm } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { runForeign, type HookResult } from '../install/hooks.ts';
 import { endOrphan } from './orphans.ts';
 
-/** What a verb does is said in docs/modules.md. */
+/** Verbs of a module; documented in docs/modules.md. */
 export type Verb = 'probe' | 'stage' | 'switch' | 'verify' | 'confirm' | 'revert' | 'version';
 
 export interface VerbRun {
@@ -23,22 +23,25 @@ export interface VerbRun {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a verb ended; `stdout` is what it wrote there, the last of it. */
+/** Result of a verb; `stdout` is the last part of its standard output. */
 export interface VerbResult {
   readonly result: HookResult;
   readonly stdout: string;
 }
 
 export interface Modules {
-  /** Modules that are there, as they were last looked at. */
+  /** Modules that the last reading of the folder found. */
   readonly names: readonly string[];
-  /** Looks again which there are. Never rejects. */
+  /** Reads the folder again. Never rejects. */
   look(): Promise<void>;
-  /** Rejects with the reason of the signal only. `absent`: there is no such module. */
+  /**
+   * Runs a verb; the result is `absent` when there is no such module. Rejects only with the reason
+   * of the signal.
+   */
   run(run: VerbRun): Promise<VerbResult>;
 }
 
-/** Of a robot without `--modules`. */
+/** Modules of a robot without `--modules`. */
 export const NO_MODULES: Modules = {
   names: [],
   look: () => Promise.resolve(),
@@ -59,7 +62,7 @@ export class ModuleFolder implements Modules {
     return this.#names;
   }
 
-  /** Looks which modules there are. A folder that cannot be read has none. */
+  /** Reads the folder. A folder that cannot be read has no modules. */
   async look(): Promise<void> {
     const found = await readdir(this.#folder).catch(() => []);
     this.#names = found.filter(isModuleName).sort().slice(0, LIMITS.modulesMax);
@@ -82,7 +85,7 @@ export class ModuleFolder implements Modules {
       onStdout: (text) => (stdout = text),
       ...{ timeoutMs, env, signal },
     });
-    // What had to be killed may not be gone yet: the next run looks.
+    // A killed group may still be ending, so the note stays and the next run checks it.
     if (result.kind !== 'timedOut') await rm(noteFile, { force: true }).catch(() => undefined);
     return { result, stdout };
   }

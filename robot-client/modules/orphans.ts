@@ -1,7 +1,7 @@
 /**
- * Ends what is left of a verb whose agent was killed: two runs of one module must not work on the
- * same board at once. The note has the number of the process group; a number that belongs to
- * another program by now is known by its environment.
+ * Ends the processes of a verb whose agent was killed: two runs of one module must not work on the
+ * same board at once. The note file has the number of the process group. If the number belongs to
+ * another program by now, its environment shows that.
  */
 
 import { readdir, readFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 
 const LOOK_MS = 20;
 
-/** @returns false when some of it still runs: it hangs in the kernel */
+/** @returns false when some process still runs, because it hangs in the kernel */
 export async function endOrphan(noteFile: string, root: string): Promise<boolean> {
   const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
   if (!Number.isSafeInteger(group) || group <= 1) return true;
@@ -27,7 +27,7 @@ function killGroup(group: number): void {
   try {
     process.kill(-group, 'SIGKILL');
   } catch {
-    // It ended at this very moment, or is not ours to end: the next look tells.
+    // The group has just ended, or may not be killed by us: the next check shows it.
   }
 }
 
@@ -47,7 +47,10 @@ async function isAlive(group: number, root: string): Promise<boolean> {
 
 const VERB = 'DROVER_VERB=';
 
-/** The name of the program stands in brackets and may have any bytes. */
+/**
+ * Number of the process group in /proc/PID/stat. The name of the program stands in brackets there
+ * and may have any bytes.
+ */
 function groupOf(stat: string): number {
   const [, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return Number(group);

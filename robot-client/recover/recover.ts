@@ -13,22 +13,25 @@ import { step, type MachineEvent } from '../update/machine.ts';
 import { isForbidden } from '../install/disk-error.ts';
 import type { Disk } from '../install/disk-port.ts';
 import {
+  bootsOf,
   confirmedBefore,
   decideBoot,
   isSwapUnderWay,
   notCounted,
+  rolledBack,
   startEvent,
   uncounted,
   unreadWayBack,
   withDamage,
   type BootDecision,
+  type Boots,
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
-import { outsideProblems, slotProblem, versionOf, type Slot } from '../install/slots.ts';
+import { outsideProblems, slotProblem, versionOf } from '../install/slots.ts';
 import { slotsWith } from '../update/unlinked.ts';
 import { failedOf, freshState, isLostJob, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/hook-calls.ts';
@@ -54,12 +57,8 @@ import type { ApplyStrategy } from '../update/apply-strategy.ts';
 import { strategyOf } from '../update/choose-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
-export interface Recovery {
+export interface Recovery extends Boots {
   readonly component: string;
-  /** Version that boots now; null when it is no release of Drover's. */
-  readonly version: string | null;
-  /** True when `active` leads to a folder that Drover did not install: that one boots. */
-  readonly bootsForeign: boolean;
   readonly phase: MachineState['phase'];
   /** Actions that were done, as sentences; empty for none. */
   readonly actions: readonly string[];
@@ -90,13 +89,6 @@ export interface RecoverInput {
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   return await new Recoverer(input).run();
 }
-
-const FOREIGN_FOLDERS = ['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'];
-
-const bootsOf = (active: Slot): Pick<Recovery, 'version' | 'bootsForeign'> => ({
-  version: versionOf(active),
-  bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
-});
 
 class Recoverer {
   readonly #input: RecoverInput;
@@ -291,7 +283,9 @@ class Recoverer {
     }
   }
 
-  /** What was confirmed here before its state was lost is not on trial because of a full disk. */
+  /**
+   * A version that was confirmed before its state was lost is not put on probation by a full disk.
+   */
   async #staysUncounted(job: Job): Promise<boolean> {
     const look = () => wasConfirmedHere(this.#disk, this.#layout, job.version);
     const stays = isLostJob(job) && ((await this.#words.tried(look)) ?? false);
@@ -394,11 +388,6 @@ class Recoverer {
     this.#words.actions.push(rolledBack(job.version, back.to));
   }
 }
-
-const rolledBack = (from: string, to: string | null): string =>
-  from === to
-    ? `${from} failed and stays: there is no whole release to go back to`
-    : `rolled back from ${from} to ${to ?? 'nothing'}`;
 
 const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
 const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };

@@ -10,7 +10,13 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
-import { slotProblem, versionOf, withOwnRollback, type Slots } from '../install/slots.ts';
+import {
+  slotProblem,
+  versionOf,
+  withOwnRollback,
+  type Slot,
+  type Slots,
+} from '../install/slots.ts';
 import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
 import { takenBack } from '../update/probation.ts';
@@ -112,6 +118,21 @@ function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
   return damageProblem(active.version, check);
 }
 
+export interface Boots {
+  /** Version that boots now; null when it is no release of Drover's. */
+  readonly version: string | null;
+  /** True when `active` leads to a folder that Drover did not install: that one boots. */
+  readonly bootsForeign: boolean;
+}
+
+const FOREIGN_FOLDERS = ['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'];
+
+/** Returns what boots through this `active`. */
+export const bootsOf = (active: Slot): Boots => ({
+  version: versionOf(active),
+  bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
+});
+
 type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
 
 /**
@@ -153,7 +174,13 @@ export function notCounted(version: string): Problem {
 export const confirmedBefore = (version: string): string =>
   `${version} stays, although its boot could not be counted: it was confirmed here before the state was lost`;
 
-/** What the robot remembers of a release that was not whole. */
+/** Describes the end of a rollback; a version without another one to go back to stays. */
+export const rolledBack = (from: string, to: string | null): string =>
+  from === to
+    ? `${from} failed and stays: there is no whole release to go back to`
+    : `rolled back from ${from} to ${to ?? 'nothing'}`;
+
+/** Records a damaged release in the state. */
 export function withDamage(
   state: MachineState,
   { problem, damage, goesBackTo }: BootDecision,

@@ -1,21 +1,22 @@
 /**
- * The steps in which a release is brought into effect, beside the link `active`: what the effects
- * of the TABLE call. There is one implementation for each kind of `apply_strategy`. Each step may be
- * cut at any instant and is called again then. docs/decisions/0019-apply-strategies.md says why.
+ * The steps that bring a release into effect, in addition to the link `active`. The effects of the
+ * TABLE call them. There is one implementation for each kind of `apply_strategy`. Each step may be
+ * interrupted at any time and is then called again. docs/decisions/0019-apply-strategies.md
+ * explains why.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { HookResult } from '../install/hooks.ts';
 import type { Job } from './state.ts';
 
-/** What a step has to know of an update. */
+/** Facts about an update that a step needs. */
 export type ApplyTurn = Pick<Job, 'version' | 'previousVersion'>;
 
-/** What really runs, as far as the strategy can tell. */
+/** The release that runs, as far as the strategy knows. */
 export type RunsNow =
-  /** It is where `active` leads: there is nothing else to ask. */
+  /** The release that `active` leads to: there is nothing else to ask. */
   | { readonly kind: 'active' }
-  /** Null: nothing that is complete. */
+  /** Null: no complete release. */
   | { readonly kind: 'version'; readonly version: string | null }
   | { readonly kind: 'unknown'; readonly why: string };
 
@@ -24,26 +25,29 @@ export interface ApplyStrategy {
   check(turn: ApplyTurn): Promise<void>;
   /** Phase `staging`: the release is complete and verified. @throws DroverError: refused */
   stage(turn: ApplyTurn): Promise<void>;
-  /** Phase `swapping`: afterwards the version runs, and `active` is led to it. */
+  /** Phase `swapping`: afterwards the version runs, and then `active` is set to it. */
   switchTo(turn: ApplyTurn): Promise<void>;
-  /** A start in phase `probation`: what is on trial must be what runs. */
+  /** Called at a start in phase `probation`: the version on probation must run. */
   resume(turn: ApplyTurn): Promise<void>;
-  /** Beside each `health` of phase `probation`; `absent` where there is nothing to ask. */
+  /** Called with each `health` of phase `probation`; `absent` when there is nothing to ask. */
   verify(turn: ApplyTurn, timeoutMs: number): Promise<HookResult>;
-  /** The version is good: what was kept to go back at once may go. */
+  /** Called when the version is confirmed: data for an immediate way back may be deleted. */
   confirm(turn: ApplyTurn): Promise<void>;
   /**
-   * Phase `rolling_back`: afterwards `to` runs, and `active` is led to it.
-   * @param to null for nothing, as before a first install
+   * Phase `rolling_back`: afterwards `to` runs, and then `active` is set to it.
+   * @param to version to go back to; null for none, as before a first install
    */
   revert(turn: ApplyTurn, to: string | null): Promise<void>;
-  /** At rest: what really runs. Never rejects but with the reason of the signal. */
+  /**
+   * Reports which version runs while no update is active. Rejects only with the reason of the
+   * signal.
+   */
   said(turn: ApplyTurn): Promise<RunsNow>;
 }
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-/** `atomic_swap`: the link is all there is. */
+/** `atomic_swap`: only the link has to change. */
 export const BY_LINK_ALONE: ApplyStrategy = {
   check: nothing,
   stage: nothing,
@@ -55,12 +59,12 @@ export const BY_LINK_ALONE: ApplyStrategy = {
   said: () => Promise.resolve({ kind: 'active' }),
 };
 
-/** What is to be done about what runs while nothing is updated. */
+/** Decision about the running version while no update is active. */
 export type Agreement =
   | { readonly kind: 'agrees' }
-  /** It is brought to what `active` names. */
+  /** The version that `active` names is applied. */
   | { readonly kind: 'differs'; readonly problem: Problem }
-  /** It is asked again: nothing is switched on a guess. */
+  /** The module is asked again: the agent does not switch on a guess. */
   | { readonly kind: 'unknown'; readonly problem: Problem };
 
 /** @param active version that `active` leads to */

@@ -36,7 +36,7 @@ export interface RobotFacts {
   readonly component: string;
   readonly arch: string;
   readonly tags: readonly string[];
-  /** Names of the machine; absent: it does not look at them. */
+  /** Names of the machine; absent when the robot does not read them. */
   readonly compatible?: readonly string[] | undefined;
   /** Version that `active` leads to; null when nothing is installed. */
   readonly version: string | null;

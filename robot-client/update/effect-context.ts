@@ -36,7 +36,7 @@ export interface EffectContext extends ModuleContext {
   onMending?(isMending: boolean): void;
   /** Null when nothing is waited for. */
   onWaiting(reason: string | null, wakeAtMs: number | null): void;
-  /** What the application said on POST /ready; null when it said nothing. */
+  /** Last answer of the application on POST /ready; null when there is none. */
   readySaid(): { ready: boolean; reason: string } | null;
   /** Resolves when the application confirms on the local socket. */
   readonly confirmed: Promise<void>;

@@ -1,4 +1,4 @@
-/** Calls of the integrator's hooks for one update: what each is told, and how long it may take. */
+/** Calls the integrator's hooks for one update, with the environment and time-out of each. */
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
@@ -31,7 +31,7 @@ export async function hookOf(
   });
 }
 
-/** What every hook is told; documented in docs/robot-integration.md. */
+/** Environment of every hook; documented in docs/robot-integration.md. */
 export function hookEnvironment(input: {
   component: string;
   layout: Layout;

@@ -5,7 +5,6 @@
  * `power_returned` row that runs its effect again. Sans-I/O.
  */
 
-import { backoffMs } from '../../shared/base/backoff.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -13,6 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/phases.ts';
 import { blockOf } from './blocks.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
+import { retryAfter, stuckWaitMs } from './retry.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
   isLostJob,
@@ -230,11 +230,6 @@ function retried(state: MachineState): MachineState {
   return { ...state, job: { ...job, rollbackAttempts: 0, persists: 0, stuckCount } };
 }
 
-function stuckWaitMs({ stuckCount }: Job): number {
-  const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
-  return backoffMs(stuckCount, bounds, 0.5);
-}
-
 /** Paused, not over: the retry entry keeps what was downloaded from being cleaned up. */
 function held(state: MachineState): MachineState {
   const { job } = state;
@@ -367,11 +362,7 @@ function ended(state: MachineState, problem: Problem, now: EpochMs, again: boole
     const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
     return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
   }
-  const attempts = state.retry?.payloadSha256 === payloadSha256 ? state.retry.attempts + 1 : 1;
-  const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.retryDelayMsMax };
-  // Half way up the jitter range: the spread over a fleet comes from the failures themselves.
-  const notBeforeMs = now + backoffMs(attempts - 1, bounds, 0.5);
-  return { ...after, retry: { payloadSha256, attempts, notBeforeMs } };
+  return { ...after, retry: retryAfter(state.retry, payloadSha256, now) };
 }
 
 function effectsOf(state: MachineState): readonly Effect[] {

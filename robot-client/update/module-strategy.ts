@@ -1,6 +1,7 @@
 /**
- * `module/<name>`: each step is a verb of a module of the robot. A verb that ends with 0 has done
- * what it was asked for, durably; the agent asks `version` all the same before it believes it.
+ * Strategy `module/<name>`: a module of the robot does each step as one verb. A verb that ends with
+ * 0 has completed its work durably. The agent still asks the module for its `version` before it
+ * relies on that.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,11 +22,14 @@ export interface ModuleContext {
   readonly component: string;
   readonly layout: Layout;
   readonly disk: Disk;
-  /** None when it is left out. */
+  /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
-  /** One run of `stage`, `switch`, `confirm` or `revert`; `moduleTimeoutMsDefault`. */
+  /**
+   * Time-out of one run of `stage`, `switch`, `confirm` or `revert`; default
+   * `moduleTimeoutMsDefault`.
+   */
   readonly moduleTimeoutMs?: number | undefined;
-  /** Between two tries; `healthIntervalMs` when it is left out. */
+  /** Wait between two attempts in ms; default `healthIntervalMs`. */
   readonly healthIntervalMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -52,7 +56,7 @@ export class ModuleStrategy implements ApplyStrategy {
     await this.#must('stage', await this.#beforeSwap(turn));
   }
 
-  /** @throws DroverError MODULE_…: also when the module says that something else runs */
+  /** @throws DroverError MODULE_…, also when the module then reports another version */
   async switchTo(turn: ApplyTurn): Promise<void> {
     await this.#must('switch', turn);
     await this.#assertRuns(turn, turn.version);
@@ -84,10 +88,10 @@ export class ModuleStrategy implements ApplyStrategy {
   }
 
   async revert(turn: ApplyTurn, to: string | null): Promise<void> {
-    // Nothing else can boot: it stays, and has to be what runs.
+    // No other version can boot, so this one stays, and has to run.
     if (to === turn.version) return await this.switchTo(turn);
     await this.#must('revert', { ...turn, previousVersion: to });
-    // What `active` alone leads to is nothing that the module knows.
+    // A release that another strategy applied is unknown to the module, so it cannot report it.
     const { disk, layout } = this.#on;
     const isOurs = to === null || (await readStrategy(disk, layout, to)) === this.#strategy;
     if (isOurs) await this.#assertRuns(turn, to);
@@ -107,7 +111,9 @@ export class ModuleStrategy implements ApplyStrategy {
     return moduleStrategy(this.#module);
   }
 
-  /** Before the swap the way back is not settled: it is what runs, as it is now. */
+  /**
+   * Before the swap the previous version is not stored yet: it is the version that is active now.
+   */
   async #beforeSwap(turn: ApplyTurn): Promise<ApplyTurn> {
     const active = versionOf((await readSlots(this.#on.disk, this.#on.layout)).active);
     return { version: turn.version, previousVersion: active };
@@ -122,7 +128,7 @@ export class ModuleStrategy implements ApplyStrategy {
     throw new DroverError('MODULE_DIFFERS', message, { hint: DIFFERS_HINT });
   }
 
-  /** What was just switched may need a moment before it answers. */
+  /** Asks repeatedly: a module may need some time after a switch before it answers. */
   async #askedTwice(turn: ApplyTurn): Promise<RunsNow> {
     for (let nth = 1; ; nth += 1) {
       const said = await this.said(turn);
@@ -182,15 +188,15 @@ interface VerbFacts {
   readonly verb: string;
   readonly component: string;
   readonly layout: Layout;
-  /** Of the module's own, in the root. */
+  /** Folder of the module in the root. */
   readonly folder: string;
   readonly timeoutMs: number;
   readonly version: string;
-  /** To go back to; null for nothing. */
+  /** Version to go back to; null for none. */
   readonly previousVersion: string | null;
 }
 
-/** What every verb is told; documented in docs/modules.md. */
+/** Environment of every verb; documented in docs/modules.md. */
 function verbEnvironment(facts: VerbFacts): Record<string, string> {
   const { layout, version, previousVersion: previous } = facts;
   return {

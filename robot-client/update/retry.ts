@@ -1,13 +1,14 @@
 /**
- * Decides when a bundle that failed may be tried again. The instant was written by a clock that may
- * have been wrong: robots without a battery for theirs start years in the past and jump when the
- * network is there. Sans-I/O.
+ * Decides when a failed bundle, or a stuck rollback, is tried again. The time of a bundle was
+ * written by a clock that may have been wrong: robots without a battery for theirs start years in
+ * the past and jump when the network is there. Sans-I/O.
  */
 
-import type { EpochMs } from '../../shared/base/ids.ts';
+import { backoffMs } from '../../shared/base/backoff.ts';
+import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { blockedForAll } from './blocks.ts';
-import type { MachineState } from './state.ts';
+import type { Job, MachineState } from './state.ts';
 
 /**
  * The state after a person asked for a retry, also of a version that was taken back. Null when
@@ -32,4 +33,23 @@ export function retryWaitMs(
   if (retry === null || retry.payloadSha256 !== payloadSha256) return 0;
   const leftMs = retry.notBeforeMs - now;
   return leftMs > 0 && leftMs <= LIMITS.retryDelayMsMax ? leftMs : 0;
+}
+
+/** The entry after a failure of this bundle: the wait grows with each failure in a row. */
+export function retryAfter(
+  retry: MachineState['retry'],
+  payloadSha256: Sha256Hex,
+  now: EpochMs,
+): NonNullable<MachineState['retry']> {
+  const attempts = retry?.payloadSha256 === payloadSha256 ? retry.attempts + 1 : 1;
+  const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.retryDelayMsMax };
+  // Half way up the jitter range: the spread over a fleet comes from the failures themselves.
+  const notBeforeMs = now + backoffMs(attempts - 1, bounds, 0.5);
+  return { payloadSha256, attempts, notBeforeMs };
+}
+
+/** Milliseconds until a rollback that is stuck is tried again. */
+export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
+  const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
+  return backoffMs(stuckCount, bounds, 0.5);
 }

@@ -1,7 +1,7 @@
 /**
- * At rest: asks what really runs, and brings it to what `active` names. The state may be of a
- * backup, a person may have changed a link or a board. The robot is asked first (`ready`), as before
- * a swap; apply-strategy.ts decides.
+ * Runs while no update is active: asks which version really runs, and switches to the version that
+ * `active` names. They may differ when the state comes from a backup, or when a person changed a
+ * link or a board. The robot is asked first (`ready`), as before a swap; apply-strategy.ts decides.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +16,7 @@ import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
 import { ready } from './swap-effects.ts';
 
-/** Resolves when they agree, or there is nothing to ask. */
+/** Resolves when both agree, or when there is nothing to ask. */
 export async function settle(on: EffectContext): Promise<void> {
   for (let nth = 0; ; nth += 1) {
     const problem = await settled(on);
@@ -27,7 +27,7 @@ export async function settle(on: EffectContext): Promise<void> {
   }
 }
 
-/** Null when they agree by now. */
+/** Checks once, and repairs a difference. @returns null when both agree now */
 async function settled(on: EffectContext): Promise<Problem | null> {
   try {
     const slots = await readSlots(on.disk, on.layout);
@@ -49,7 +49,9 @@ async function settled(on: EffectContext): Promise<Problem | null> {
   }
 }
 
-/** As a swap: the robot is ready, the application stops, the module switches, it starts again. */
+/**
+ * Works as a swap: the robot is ready, the application stops, the module switches, it starts again.
+ */
 async function mend(
   on: EffectContext,
   strategy: ApplyStrategy,

@@ -1,7 +1,7 @@
 /**
  * The effects that take a component out of service: swap, probation and rollback. A strategy brings
- * the release into effect, and `active` is led to it after that: `active` never names what does not
- * run yet. Each may be cut at any instant, and is begun again then.
+ * the release into effect first, and then `active` is set to it, so `active` never names a release
+ * that does not run yet. Each effect may be interrupted at any time, and runs again from its start.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,10 +26,13 @@ import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims } from './swap-claims.ts';
 import { returnFrom } from './way-back.ts';
 
-/** Codes that say more than that the swap failed. */
+/** Codes that are more exact than SWAP_FAILED. */
 const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_)/;
 
-/** Null when the component may be stopped. */
+/**
+ * Asks whether the component may be stopped, and waits for it.
+ * @returns null when it may be stopped
+ */
 export async function ready(
   job: Pick<Job, 'version' | 'previousVersion'>,
   on: EffectContext,
@@ -79,7 +82,7 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
 
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
-  // Anybody may have been there since the swap: what is on trial has to be what runs.
+  // A person may have changed the robot since the swap: the version on probation has to run.
   const unsettled = await problemOf(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
@@ -109,7 +112,7 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
   return outcome;
 }
 
-/** Null when it did not fail. */
+/** Runs a step. @returns null when the step did not fail */
 async function problemOf(on: EffectContext, run: () => Promise<void>): Promise<Problem | null> {
   try {
     await run();
@@ -127,7 +130,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     const wayBack = (): Promise<string | null> =>
       returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
     let to = await wayBack();
-    // A version that works is taken back: the robot may be in the middle of a task.
+    // A recall takes a working version back, so the robot may be in the middle of a task.
     const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
     if (isTakenBack) {
       const what = `go back from ${job.version}`;
@@ -138,9 +141,9 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       );
     }
     const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
-    // Once more after a wait, which may have been long: nothing was stopped yet.
+    // The wait may have been long, so the way back is read again: nothing was stopped yet.
     if (isTakenBack || hasWaited) to = await wayBack();
-    // What fails to stop must not keep the robot on a bad version: noted by the hook, no more.
+    // A failed stop must not keep the robot on a bad version. The hook logs it.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const strategy = await strategyOf(job, on);
     await strategy.revert(job, to);
@@ -161,5 +164,5 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
   }
 }
 
-/** A version that was taken back has to go, so the robot is waited for without a deadline. */
+/** A recalled version has to go, so there is no deadline for the robot to become ready. */
 const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });

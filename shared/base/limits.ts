@@ -310,7 +310,7 @@ export const LIMITS = {
   ordersIdleLooks: 8, // an idle robot leaves out all but each eighth: some 4 kB of 12 KiB an hour
   expiryLookMs: MINUTE, // an announcement that went stale while nothing came is noticed by then
   retainedLookMs: 5 * MINUTE, // between two looks whether the engine retains what it should
-  lookTopicsMax: 32, // filters of one such look at once: NATS grants one client 63
+  lookTopicsMax: 32, // filters in one such check: NATS grants one client 63
   trialAnswerMs: 8 * SECOND, // an engine that is tried out has this time for one thing
   trialQuietMs: SECOND / 2, // what has not come by then after a later message does not come
   trialLookMs: 10, // between two checks whether it has arrived

@@ -42,13 +42,13 @@ export const machineNameSchema = z
   .string()
   .refine(isMachineName, 'want a machine name such as raspberrypi,4-model-b');
 
-/** Capability of a robot that looks at `compatible`: one without it takes a bundle all the same. */
+/** Capability of a robot that checks `compatible`. A robot without it accepts any bundle. */
 export const COMPATIBLE_CAPABILITY = 'compatible';
 
 /**
- * Whether a bundle is for a machine. [P-3.10]
- * @param wanted of the manifest; empty: for each
- * @param names of the robot; undefined where it does not look at them
+ * Decides whether a bundle fits a machine. [P-3.10]
+ * @param wanted names in the manifest; empty: the bundle fits every machine
+ * @param names names of the robot; undefined when the robot does not check them
  */
 export const fitsMachine = (
   wanted: readonly string[],

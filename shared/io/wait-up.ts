@@ -53,8 +53,9 @@ export async function subscribeGently(wire: Wire, filters: readonly string[]): P
 }
 
 /**
- * Calls again and again, a quarter earlier or later than it is told: programs that started at one
- * instant, as after a power cut, do not all ask their broker at one instant.
+ * Calls a function repeatedly, each time up to a quarter earlier or later than the given interval.
+ * Programs that started at the same time, as after a power cut, then do not all ask their broker at
+ * the same time.
  */
 export class JitteredTimer {
   #next: NodeJS.Timeout | null = null;

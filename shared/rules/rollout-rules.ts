@@ -74,13 +74,13 @@ export const hasTurn = (
   threshold: number,
 ): boolean => one.isCanary || one.fraction < threshold;
 
-/** What a robot says of its machine, beside its CPU. */
+/** Facts that a robot reports about its machine, without its CPU. */
 export interface Machine {
   readonly compatible?: readonly string[] | undefined;
   readonly modules?: readonly string[] | undefined;
 }
 
-/** As a robot reports it. One that says nothing of modules has none. */
+/** Reads these facts from a report. A robot that reports no modules has none. */
 export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modules'>): Machine => ({
   compatible: state.caps.includes(COMPATIBLE_CAPABILITY) ? (state.compatible ?? []) : undefined,
   modules: state.modules ?? [],
@@ -97,10 +97,10 @@ export type Unfit =
   | 'TOO_OLD';
 
 /**
- * Why a robot of this arch that runs this release cannot take a bundle; null when it can.
+ * Returns why a robot of this arch that runs this release cannot take a bundle; null when it can.
  * @param robot.running null when nothing is installed
- * @param robot.compatible names of its machine; undefined where it does not look at them
- * @param robot.modules that it has; undefined where that is looked at later
+ * @param robot.compatible names of its machine; undefined when the robot does not check them
+ * @param robot.modules modules that it has; undefined when they are checked later
  */
 export function unfitFor(
   bundle: Pick<
