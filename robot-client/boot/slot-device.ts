@@ -36,11 +36,11 @@ export interface SlotDevice {
 }
 
 const wrong = (path: string, why: string): DroverError =>
-  new DroverError('SLOT_DEVICE_WRONG', `open slot ${path}: ${why}`);
+  new DroverError('BOOT_DEVICE_WRONG', `open slot ${path}: ${why}`);
 const busy = (path: string, why: string): DroverError =>
-  new DroverError('SLOT_DEVICE_BUSY', `open slot ${path}: ${why}`);
+  new DroverError('BOOT_DEVICE_BUSY', `open slot ${path}: ${why}`);
 
-/** @throws DroverError SLOT_DEVICE_WRONG, SLOT_DEVICE_BUSY, PERMISSION_DENIED; nothing is written */
+/** @throws DroverError BOOT_DEVICE_WRONG, BOOT_DEVICE_BUSY, PERMISSION_DENIED; nothing is written */
 export async function openSlotDevice(path: string): Promise<SlotDevice> {
   const found = await stat(path).catch((cause: unknown) => {
     if (codeOf(cause) === 'ENOENT') throw wrong(path, 'there is nothing');

@@ -48,8 +48,8 @@ export interface WrittenImage {
 }
 
 /**
- * @throws DroverError SLOT_DEVICE_WRONG, SLOT_DEVICE_BUSY, IMAGE_TOO_LARGE (nothing was touched),
- *   or of the boot side; then IMAGE_INVALID, ARCHIVE_CORRUPT, SLOT_READ_BACK_WRONG, DISK_FULL,
+ * @throws DroverError BOOT_DEVICE_WRONG, BOOT_DEVICE_BUSY, IMAGE_TOO_LARGE (nothing was touched),
+ *   or of the boot side; then IMAGE_INVALID, ARCHIVE_CORRUPT, BOOT_READ_BACK_WRONG, DISK_FULL,
  *   DISK_WRITE_FAILED, or the signal's reason: the slot is spoiled
  */
 export async function writeImage(write: ImageWrite): Promise<WrittenImage> {
@@ -118,7 +118,7 @@ async function checkDevice(device: SlotDevice, { size, sha256 }: ImageFacts) {
   const got = hash.digestHex();
   if (got === sha256) return way;
   throw new DroverError(
-    'SLOT_READ_BACK_WRONG',
+    'BOOT_READ_BACK_WRONG',
     `read ${device.path} back: got ${shortHash(got)}, want ${shortHash(sha256)}`,
   );
 }

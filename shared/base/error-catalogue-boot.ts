@@ -25,11 +25,11 @@ export const BOOT_CODES = {
     'run the program that the message names by hand: the message holds its last words',
     'later',
   ),
-  SLOT_DEVICE_WRONG: refused(
+  BOOT_DEVICE_WRONG: refused(
     'operator',
     'give a block device or a file that is there and has its full size: ls -l PATH, lsblk',
   ),
-  SLOT_DEVICE_BUSY: refused(
+  BOOT_DEVICE_BUSY: refused(
     'operator',
     'name the slot that does not run, and unmount it: findmnt, lsblk, swapon --show and dmsetup ls show who holds it',
     'later',
@@ -42,7 +42,7 @@ export const BOOT_CODES = {
     'operator',
     'build the bundle again: its payload holds one file named image, with the size and the hash of the manifest',
   ),
-  SLOT_READ_BACK_WRONG: refused(
+  BOOT_READ_BACK_WRONG: refused(
     'operator',
     'the device did not keep what was written to it: look at it (dmesg, smartctl -a DEVICE) and replace it if this comes again',
     'later',

@@ -140,9 +140,9 @@ describe('the writer of a slot', () => {
     await mkdir(mounted);
     runTool('mount', '-o', 'ro', device, mounted);
     const before = sha256(await readFile(path));
-    await assert.rejects(write(randomBytes(MiB), device), { code: 'SLOT_DEVICE_BUSY' });
+    await assert.rejects(write(randomBytes(MiB), device), { code: 'BOOT_DEVICE_BUSY' });
     unmountFolder(mounted);
-    await assert.rejects(write(randomBytes(MiB), path), { code: 'SLOT_DEVICE_BUSY' });
+    await assert.rejects(write(randomBytes(MiB), path), { code: 'BOOT_DEVICE_BUSY' });
     assert.deepEqual(spoiled, []);
     assert.equal(sha256(await readFile(path)), before);
   });
@@ -150,7 +150,7 @@ describe('the writer of a slot', () => {
   it('refuses what is no device, and makes no file where one is missing', async (t) => {
     const { home, spoiled, write } = await stageOf(t);
     for (const path of [join(home, 'absent'), home, '/dev/null']) {
-      await assert.rejects(write(randomBytes(10), path), { code: 'SLOT_DEVICE_WRONG' });
+      await assert.rejects(write(randomBytes(10), path), { code: 'BOOT_DEVICE_WRONG' });
     }
     assert.equal(await realDisk.kind(join(home, 'absent')), 'absent');
     assert.deepEqual(spoiled, []);
@@ -230,7 +230,7 @@ describe('the writer of a slot', () => {
       writeSync(file, 'xyz', 70_000);
       closeSync(file);
     };
-    await assert.rejects(write(image, path, { onProgress }), { code: 'SLOT_READ_BACK_WRONG' });
+    await assert.rejects(write(image, path, { onProgress }), { code: 'BOOT_READ_BACK_WRONG' });
   });
 
   it('stops when it is told to, and begins again from the first byte', async (t) => {
