@@ -92,7 +92,7 @@ export class StoreCheck {
   suspect(): void {
     const beforeMs = Date.now() - LIMITS.storeCheckMs;
     for (const [id, state] of this.#states) {
-      // A client may request any chunk at any rate, so one check answers all requests of some time.
+      // One check answers all requests of the last `storeCheckMs`: any client may send requests.
       const isOld = state.checkedAtMs !== null && state.checkedAtMs < beforeMs;
       if (state.status === 'complete' && isOld) {
         this.#states.set(id, { ...state, status: 'unchecked' });

@@ -338,7 +338,7 @@ export class AttachedIntake {
 
   /** True when the document is signed for this fleet and, if `now` is given, not expired. */
   #holds(topic: string, payload: Uint8Array, now = 0): boolean {
-    // A trust root was verified when it arrived, and it does not expire here.
+    // A trust root was verified when it arrived, and it never expires.
     if (parseTopic(topic)?.kind === 'trust') return true;
     const read = topic === UPDATES_TOPIC ? openAnnouncement : openProgress;
     return (

@@ -1,8 +1,8 @@
 /**
  * Decides which messages of the transparency log a broker accepts: entries at the end of the log,
- * and checkpoints that contain all entries of the checkpoint before. The set of log keys that sign
- * does not change: a checkpoint of the same size keeps every signature, and a later checkpoint can
- * always be signed by the first key. A broker that has a policy accepts only signature lines that
+ * and checkpoints that contain all entries of the checkpoint before. No log key is accepted that
+ * did not sign before, and a checkpoint of the same size keeps every signature, so the first key
+ * can always sign the next checkpoint. A broker that has a policy accepts only signature lines that
  * are valid under its keys, so that nobody takes the place of a witness. A broker without a policy
  * verifies no line; readers of the log do that.
  * Sans-I/O.

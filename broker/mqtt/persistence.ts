@@ -45,8 +45,8 @@ const SUBSCRIPTIONS = {
   valueEncoding: 'buffer',
 } as const;
 
-/** Encoding of our own keys: the owner of each session, and STARTS. */
 const TEXT = { valueEncoding: 'utf8' } as const;
+/** Our own keys, beside those of Aedes: the owner of each session. */
 const OWNERS = { gte: 'owners:', lt: 'owners;', valueEncoding: 'utf8' } as const;
 /** Key of the counter of starts. Messages are queued in the order of starts. */
 const STARTS = 'starts';
@@ -137,7 +137,9 @@ export class DroverPersistence extends AsyncLevelPersistence {
     await super.addSubscriptions(client, granted);
   }
 
-  /** The client of a session is connected: the session is now of this user and no longer away. */
+  /**
+   * The client of a session is connected: the session belongs to this user and is no longer away.
+   */
   async use(session: string, owner: string): Promise<void> {
     const record = this.#book.use(session, owner);
     if (record) await this.#store([{ session, ...record }]);

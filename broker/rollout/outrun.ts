@@ -30,7 +30,8 @@ export interface Outrun<T> {
   readonly tracked: T;
   readonly text: string;
   /**
-   * Why all rolling rollouts are paused; null when only one of several says so and may be wrong.
+   * Why all rolling rollouts are paused; null when only one of several robots reports it and may be
+   * wrong.
    */
   readonly pause: string | null;
 }

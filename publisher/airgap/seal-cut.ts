@@ -1,7 +1,8 @@
 /**
- * Tells a sealed file that was cut short from one with wrong bytes. age says the same of both: a
- * piece does not open. What the index in the seal says the file should be long tells them apart.
- * Nothing that is read here is used for anything else: a piece is read without its proof.
+ * Tells whether a sealed file was cut short or has wrong bytes. age reports both in the same way: a
+ * piece does not open. The index in the seal states the length of the file, and that length shows
+ * the difference. Pieces are read here without their authentication, so their content is used for
+ * nothing else.
  *
  * https://age-encryption.org/v1: header, 16 bytes of nonce, then pieces of 64 KiB, each with a tag
  * of 16 bytes, encrypted with a counter and a mark on the last one.
@@ -48,7 +49,7 @@ export async function isCutShort(
 ): Promise<boolean> {
   const start = Buffer.from(await file.read(0, LIMITS.sealHeaderBytesMax)).toString('latin1');
   const mac = MAC_LINE.exec(start);
-  // Within the header there is nothing but text; behind a header that is whole there is more.
+  // A header that was cut has only text; a complete header is followed by other bytes.
   if (!mac) return start.length === file.bytes && /^[\x20-\x7e\n]*$/.test(start);
   const payloadAt = mac.index + mac[0].length + NONCE_BYTES;
   if (file.bytes < payloadAt + TAG_BYTES) return true;
@@ -84,7 +85,8 @@ class Pieces {
     const end = await this.#sealed(this.#last);
     if (this.#opens(end, { at: this.#last, isLast: true })) return false;
     if (this.#opens(end, { at: this.#last, isLast: false })) return true;
-    // The piece that it ends in was the last one, or was not: one of both reads as a parcel.
+    // It is not known whether the piece at the end was marked as the last one. Both are tried: only
+    // the right one decrypts to a parcel.
     for (const isLast of [false, true]) {
       const is = await this.#lengthBy(what, isLast);
       if (is !== 'no parcel') return is === 'cut';
@@ -106,7 +108,7 @@ class Pieces {
     const index = start.subarray(BLOCK_BYTES, BLOCK_BYTES + size);
     const opened = nullIfRefused(() => openIndex(index, role));
     if (!opened) return 'no parcel';
-    // An index that nobody signed is known by the hash of it that comes next.
+    // An index without a signature is verified by its hash, which comes next.
     const sums = headedFile(SUMS_FILE, sumsOf(kind, index, opened.index.members));
     const more = (await this.#plain(tarBytes(size) + sums.byteLength, isLast)).subarray(
       start.byteLength,

@@ -73,7 +73,9 @@ export interface PublishJob extends AnnounceWith {
   /** The air-gap file that the bundle came in. */
   readonly imported?: { readonly seq: number };
   readonly dryRun: boolean;
-  /** In a dry run of several: what is announced by then, which it is not yet. */
+  /**
+   * In a dry run of several publishes: the announcement after the earlier ones, which is not sent.
+   */
   readonly after?: AnnouncementFields;
   /**
    * Called with the rollouts that end, before anything is sent, and again when more have to end by

@@ -12,9 +12,12 @@ import { JitteredTimer } from '../../shared/io/wait-up.ts';
 
 export interface OrdersWatchOptions {
   now(): EpochMs;
-  /** Between two looks whether to ask; `ordersLookMs` of the limits when it is left out. */
+  /** Time between two checks in ms; default `ordersLookMs`. */
   readonly lookMs?: number | undefined;
-  /** A rollout goes on or was taken lately: a stop or a recall is likely, and must not wait. */
+  /**
+   * True while a rollout runs or was accepted recently: a stop or a recall is likely then, and must
+   * not wait.
+   */
   isWatched(): boolean;
   onExpired(): void;
   /** Subscribes again, if there is a link. */
@@ -42,7 +45,7 @@ export class OrdersWatch {
     });
   }
 
-  /** The expiry that counts from now on; `onExpired` is called once when it is reached. */
+  /** Sets the expiry to watch; `onExpired` is called once when it is reached. */
   follow(expiresAtMs: EpochMs): void {
     const { now, onExpired } = this.#options;
     if (this.#expiry) clearTimeout(this.#expiry);

@@ -1,6 +1,6 @@
 /**
- * Keeps the strategy of each release beside it in the root: it has to be known when the state of
- * the robot is gone. A release without such a file is one that `active` alone is led to.
+ * Stores the strategy of each release beside the release in the root: it has to be known when the
+ * state of the robot is lost. A release without such a file needs only the link `active`.
  */
 
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
@@ -12,16 +12,19 @@ import { strategyFile, type Layout } from './layout.ts';
 import { removeStrategy } from './prune.ts';
 import { writeWhole } from './small-file.ts';
 
-/** Longer than any strategy; more is no such file. */
+/** Bound in bytes: no strategy is longer, so a longer file is invalid. */
 const BYTES_MAX = 128;
 
-/** Durable when this resolves. Before the release has its name: then it is known with it. */
+/**
+ * Durable when this resolves. Call it before the release gets its name, so that a release always
+ * has its strategy.
+ */
 export async function keepStrategy(
   disk: Disk,
   layout: Layout,
   { version, strategy }: { readonly version: string; readonly strategy: string },
 ): Promise<void> {
-  // Of a release that had this version before.
+  // A file of an earlier release of the same version.
   if (strategy === ATOMIC_SWAP) return await removeStrategy(disk, layout, version);
   const path = strategyFile(layout, version);
   await disk.mkdir(layout.strategies);
@@ -29,7 +32,7 @@ export async function keepStrategy(
   await writeWhole(disk, path, new TextEncoder().encode(`${strategy}\n`));
 }
 
-/** @throws DroverError MODULE_UNKNOWN for a file that says nothing that this agent knows */
+/** @throws DroverError MODULE_UNKNOWN for a file whose strategy this agent does not know */
 export async function readStrategy(disk: Disk, layout: Layout, version: string): Promise<string> {
   const path = strategyFile(layout, version);
   const bytes = await disk.readFile(path, BYTES_MAX);

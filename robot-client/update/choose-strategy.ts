@@ -1,4 +1,4 @@
-/** Chooses the strategy of a release: the one that stands beside it, else that of its manifest. */
+/** Chooses the strategy of a release: from the file beside it, else from its manifest. */
 
 import { ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -12,7 +12,7 @@ export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrateg
   return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
 }
 
-/** Of a version that stands in the root; also one whose state was lost. */
+/** Returns the strategy of a version in the root, also of one whose state was lost. */
 export async function strategyOf(
   { version, strategy }: Pick<Job, 'version' | 'strategy'>,
   on: ModuleContext,
