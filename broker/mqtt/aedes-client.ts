@@ -4,6 +4,7 @@ import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacke
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { filterMatches } from './session-filters.ts';
 
 /** Nobody may subscribe to it: messages that need no further delivery go there. */
 const INERT_TOPIC = '$drover/ingested';
@@ -40,7 +41,7 @@ export type ClientPacket =
 
 interface Inside {
   readonly conn: Duplex;
-  readonly subscriptions: Readonly<Record<string, unknown>>;
+  readonly subscriptions: Readonly<Record<string, { readonly qos: number }>>;
   readonly closed: boolean;
   readonly clean: boolean;
   readonly connackSent: boolean;
@@ -78,6 +79,15 @@ export function isGone(client: Client): boolean {
 
 /** For Aedes' event `subscribe`, which also names refused filters. */
 export const wasGranted = ({ qos }: { readonly qos: number }): boolean => qos !== FAILURE;
+
+/** Aedes lowers the QoS only for a filter without wildcards [MQTT-3.8.4-6]. */
+export function asGranted<P extends PublishPacket>(client: Client, packet: P): P {
+  if (packet.qos < 2) return packet;
+  const granted = Object.entries(inside(client).subscriptions)
+    .filter(([filter]) => filterMatches(filter, packet.topic))
+    .map(([, { qos }]) => qos);
+  return granted.length === 0 || granted.includes(2) ? packet : { ...packet, qos: 1 };
+}
 
 /** True for a session that outlives its connection, with its subscriptions. */
 export const keepsSession = (client: Client): boolean => !inside(client).clean;

@@ -20,6 +20,7 @@ import { decidePublish, decideReceive, decideSubscribe, type Identity } from '..
 import type { Credentials } from '../access/credentials.ts';
 import {
   asBytes,
+  asGranted,
   clientOf,
   clientsOf,
   CopyFilter,
@@ -155,12 +156,9 @@ export class Engine implements EnginePort {
       authorizeForward: (client, packet) => {
         const may = this.#mayReceive(client, packet.topic);
         if (!may || persistence.comesFromQueue(client, packet)) return null;
-        return this.#copies.isCopy(client, packet) ? null : packet;
+        return this.#copies.isCopy(client, packet) ? null : asGranted(client, packet);
       },
-      published: (packet, _client, done) => {
-        this.#onPublished(packet);
-        done(null);
-      },
+      published: (packet, _client, done) => done(this.#onPublished(packet)),
     });
     this.#listen();
     await this.#replayJournal();
@@ -243,8 +241,8 @@ export class Engine implements EnginePort {
       log.debug({ client: client?.id, error: error.message }, 'client error');
     this.#aedes.on('clientError', quiet);
     this.#aedes.on('connectionError', quiet);
-    const onError = (error: unknown): void => log.error({ error: String(error) }, 'engine error');
-    this.#aedes.on('error' as 'closed', onError as () => void);
+    const fail = (error: unknown): void => log.error({ error: String(error) }, 'engine error');
+    this.#aedes.on('error' as 'closed', fail as () => void);
     // A client that was still connecting was not yet checked when credentials changed.
     this.#aedes.on('clientReady', (client) => this.#endIfOutdated(client));
     this.#aedes.on('subscribe', (subscriptions, client) => {
@@ -348,14 +346,15 @@ export class Engine implements EnginePort {
     this.#journaled.set(packet, await this.#options.journal.add({ topic, payload, qos }));
   }
 
-  #onPublished(packet: object): void {
+  #onPublished(packet: object): null {
     this.#options.persistence.published(packet);
     const key = this.#journaled.get(packet);
-    if (key === undefined) return;
+    if (key === undefined) return null;
     this.#options.journal.remove(key).catch((error: unknown) => {
       // It is sent once more at the next start: QoS 1 allows a repetition, but no loss.
       this.#options.log.warn({ error: String(error) }, 'journal entry could not be removed');
     });
+    return null;
   }
 
   async #replayJournal(): Promise<void> {

@@ -18,7 +18,7 @@ import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import { SteadyDatabase } from '../control/durable-level.ts';
 import { queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
-import { packetKey, SessionDrain, type QueuedPacket } from './session-drain.ts';
+import { drainQueue, packetKey, SessionDrain, type QueuedPacket } from './session-drain.ts';
 import { SessionFilters } from './session-filters.ts';
 import { TopicLanes } from './topic-mutex.ts';
 
@@ -55,6 +55,8 @@ const NO_OWNER: SessionRecord = { owner: null, awayMs: 0 };
 
 /** A message gets its number when it is written to a client. */
 type Sent = { readonly messageId?: number | undefined };
+type Outgoing = QueuedPacket & Partial<Deliverable> & Sent;
+type StoredMessage = QueuedPacket & Sent & { readonly cmd: string; readonly dup?: boolean };
 type Headed = { topic: string; qos: 0 | 1 | 2; retain: boolean };
 type Deliverable = Headed & { payload: Uint8Array };
 
@@ -184,29 +186,23 @@ export class DroverPersistence extends AsyncLevelPersistence {
   }
 
   override outgoingStream(client: ClientLike): Readable {
-    const drain = this.#drains.get(client) ?? new SessionDrain();
-    return Readable.from(this.#drained(client, drain), { objectMode: true, highWaterMark: 1 });
+    return Readable.from(this.#drained(client), { objectMode: true, highWaterMark: 1 });
   }
 
   /** Aedes writes these messages one by one, and calls `outgoingUpdate` before each. */
-  async *#drained(client: ClientLike, drain: SessionDrain): AsyncGenerator<QueuedPacket> {
-    for (;;) {
-      const { held } = drain;
-      let handed = 0;
-      const queue: AsyncIterable<QueuedPacket> = super.outgoingStream(client);
-      for await (const packet of queue) {
-        if (!drain.hand(packet, this.#onTheirWay.has(packetKey(packet)))) continue;
-        handed += 1;
-        yield packet;
-      }
-      if (handed > 0) continue;
-      drain.giveUp(held);
-      await drain.written();
-      await loopTurns(); // the last message is written right after its update
-      if (!drain.tryEnd()) continue;
-      if (drain.isOver) this.#drains.delete(client);
-      return;
+  async *#drained(client: ClientLike): AsyncGenerator<StoredMessage> {
+    const drain = this.#drains.get(client) ?? new SessionDrain();
+    const messages = drainQueue(drain, {
+      read: (): AsyncIterable<StoredMessage> => super.outgoingStream(client),
+      isOnItsWay: (message) => this.#onTheirWay.has(packetKey(message)),
+      loopTurns: () => loopTurns(),
+    });
+    // A message has a number when it was sent on an earlier connection [MQTT-3.3.1-1].
+    for await (const message of messages) {
+      const isAgain = message.cmd === 'publish' && (message.messageId ?? 0) > 0;
+      yield isAgain ? { ...message, dup: true } : message;
     }
+    if (drain.isOver) this.#drains.delete(client);
   }
 
   /** True when this client id has stored subscriptions. */
@@ -343,9 +339,10 @@ export class DroverPersistence extends AsyncLevelPersistence {
    * Marks a message before it is sent. A message that is not in the queue because the queue was
    * full is sent as well; Aedes alone would end the connection.
    */
-  override async outgoingUpdate(client: ClientLike, packet: object): Promise<void> {
+  override async outgoingUpdate(client: ClientLike, packet: Outgoing): Promise<void> {
     try {
       await this.#updates.run(client.id, () => super.outgoingUpdate(client, packet));
+      if (packet.qos === 2) this.#book.note(client.id, packet.messageId, queuedBytes(packet));
     } catch (error) {
       if (!(error instanceof Error && error.message === 'no such packet')) throw error;
     } finally {
@@ -358,7 +355,8 @@ export class DroverPersistence extends AsyncLevelPersistence {
     if (client.clean === true || packet.messageId === undefined) return undefined;
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);
     if (!cleared) return cleared;
-    this.#book.unqueue(client.id, queuedBytes(cleared as Deliverable));
+    const bytes = this.#book.noted(client.id, packet.messageId);
+    this.#book.unqueue(client.id, bytes ?? queuedBytes(cleared as Partial<Deliverable>));
     await this.#forgetIfEmpty(client.id);
     return cleared;
   }
@@ -367,15 +365,19 @@ export class DroverPersistence extends AsyncLevelPersistence {
    * A session whose client never returns must not fill the disk: beyond the bound the newest
    * messages are dropped.
    */
-  override async outgoingEnqueue(sub: { clientId: string }, packet: Deliverable): Promise<void> {
+  override async outgoingEnqueue(
+    sub: { clientId: string; qos?: number },
+    packet: Deliverable,
+  ): Promise<void> {
     if (parseTopic(packet.topic)?.kind === 'chunk') return; // chunks are pulled, never queued
-    const { clientId } = sub;
+    const { clientId, qos = packet.qos } = sub;
     if (!this.#book.queue(clientId, queuedBytes(packet))) {
       const facts = { client: clientId };
       this.#seldom.warn(`queue ${clientId}`, facts, 'session queue is full, message dropped');
       return;
     }
-    await super.outgoingEnqueue(sub, packet);
+    // At most the QoS that was granted [MQTT-3.8.4-6].
+    await super.outgoingEnqueue(sub, qos < packet.qos ? { ...packet, qos } : packet);
   }
 }
 

@@ -29,13 +29,16 @@ interface Entry {
   messages: number;
   bytes: number;
   dropped: number;
+  /** Bytes of QoS 2 messages on their way, by their number: at most as many as are queued. */
+  readonly sent: Map<number, number>;
 }
 
 /** Size of a queued message beyond topic and payload: its number, flags and key. */
 const MESSAGE_OVERHEAD_BYTES = 100;
 
-export const queuedBytes = (packet: { topic: string; payload: Uint8Array }): number =>
-  Buffer.byteLength(packet.topic) + packet.payload.length + MESSAGE_OVERHEAD_BYTES;
+/** A PUBREL, which takes the place of its QoS 2 message, has neither topic nor payload. */
+export const queuedBytes = (packet: { topic?: string; payload?: Uint8Array }): number =>
+  Buffer.byteLength(packet.topic ?? '') + (packet.payload?.length ?? 0) + MESSAGE_OVERHEAD_BYTES;
 
 export class SessionBook {
   readonly #entries = new Map<string, Entry>();
@@ -103,6 +106,20 @@ export class SessionBook {
     return !isFull;
   }
 
+  /** A QoS 2 message was sent: its PUBREL takes its place in the queue before it is unqueued. */
+  note(session: string, messageId: number | undefined, bytes: number): void {
+    const entry = this.#entries.get(session);
+    if (entry && messageId !== undefined) entry.sent.set(messageId, bytes);
+  }
+
+  /** Bytes of a QoS 2 message that ends now; undefined for another, and for one of an earlier run. */
+  noted(session: string, messageId: number): number | undefined {
+    const sent = this.#entries.get(session)?.sent;
+    const bytes = sent?.get(messageId);
+    sent?.delete(messageId);
+    return bytes;
+  }
+
   unqueue(session: string, bytes: number): void {
     const entry = this.#entries.get(session);
     if (entry) this.#add(entry, -1, -bytes);
@@ -133,7 +150,7 @@ export class SessionBook {
   }
 
   list(): SessionView[] {
-    return [...this.#entries].map(([session, entry]) => ({ session, ...entry }));
+    return [...this.#entries].map(([session, { sent: _, ...entry }]) => ({ session, ...entry }));
   }
 
   has(session: string): boolean {
@@ -147,7 +164,14 @@ export class SessionBook {
   #entry(session: string): Entry {
     const known = this.#entries.get(session);
     if (known) return known;
-    const entry: Entry = { owner: null, awayMs: 0, messages: 0, bytes: 0, dropped: 0 };
+    const entry: Entry = {
+      owner: null,
+      awayMs: 0,
+      messages: 0,
+      bytes: 0,
+      dropped: 0,
+      sent: new Map(),
+    };
     this.#entries.set(session, entry);
     this.#share(null).sessions += 1;
     return entry;
@@ -164,11 +188,13 @@ export class SessionBook {
   }
 
   #add(entry: Entry, messages: number, bytes: number): void {
-    const change = Math.max(0, entry.bytes + bytes) - entry.bytes;
-    entry.bytes += change;
+    entry.messages = Math.max(0, entry.messages + messages);
+    // An empty queue has no bytes: a start of the broker counts the stored form of a message.
+    const after = entry.messages === 0 ? 0 : Math.max(0, entry.bytes + bytes);
+    const change = after - entry.bytes;
+    entry.bytes = after;
     this.#bytes += change;
     this.#share(entry.owner).bytes += change;
-    entry.messages = Math.max(0, entry.messages + messages);
   }
 
   #share(owner: string | null): { sessions: number; bytes: number } {

@@ -88,3 +88,33 @@ export class SessionDrain {
 /** Key of a message. It is the same in the queue and on the way to clients. */
 export const packetKey = ({ brokerId, brokerCounter }: QueuedPacket): string =>
   `${brokerId}:${brokerCounter}`;
+
+/** The queue of a session, as `drainQueue` needs it. */
+export interface DrainedQueue<M> {
+  /** Its messages in order; a reading that begins later has those that were queued meanwhile. */
+  read(): AsyncIterable<M>;
+  isOnItsWay(message: M): boolean;
+  /** Resolves when what was begun in this turn of the event loop was done. */
+  loopTurns(): Promise<void>;
+}
+
+/** Hands out messages until the queue is empty and all of them were written: then it has ended. */
+export async function* drainQueue<M extends QueuedPacket>(
+  drain: SessionDrain,
+  queue: DrainedQueue<M>,
+): AsyncGenerator<M> {
+  for (;;) {
+    const { held } = drain;
+    let handed = 0;
+    for await (const message of queue.read()) {
+      if (!drain.hand(message, queue.isOnItsWay(message))) continue;
+      handed += 1;
+      yield message;
+    }
+    if (handed > 0) continue;
+    drain.giveUp(held);
+    await drain.written();
+    await queue.loopTurns(); // the last message is written right after its update
+    if (drain.tryEnd()) return;
+  }
+}
