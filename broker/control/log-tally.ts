@@ -7,7 +7,7 @@
  * in `databaseTallyMs` at most. One that is missing, torn or old says less, never anything wrong.
  */
 
-import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -72,6 +72,7 @@ export class LogTally {
     this.#wroteAtMs = performance.now();
     if (!tally) return;
     const path = join(this.#folder, TALLY);
+    if ((await standsAt(path)) === 'other') return;
     try {
       await writeFile(`${path}.new`, JSON.stringify(tally), { flush: true });
       // No fsync of the folder: after a power cut the one before counts, which holds as well.
@@ -84,7 +85,15 @@ export class LogTally {
 
 /** Forgets what was counted of a database that was opened, whose log is another one now. */
 export async function dropTally(folder: string): Promise<void> {
-  await rm(join(folder, TALLY), { force: true });
+  const path = join(folder, TALLY);
+  if ((await standsAt(path)) === 'tally') await rm(path, { force: true });
+}
+
+/** A pipe, folder or link of that name is not ours: it is neither read nor replaced. */
+async function standsAt(path: string): Promise<'nothing' | 'tally' | 'other'> {
+  const found = await lstat(path).catch(() => null);
+  if (found === null) return 'nothing';
+  return found.isFile() && found.size <= LIMITS.databaseTallyBytesMax ? 'tally' : 'other';
 }
 
 /** Why a log has less than the disk once had; null when it has all, or nothing was counted. */
@@ -106,6 +115,7 @@ export async function missingOfLog(folder: string): Promise<string | null> {
 }
 
 async function readTally(path: string): Promise<Tally | null> {
+  if ((await standsAt(path)) !== 'tally') return null;
   const bytes = await readFile(path).catch(() => null);
   if (bytes === null) return null;
   return nullIfRefused(() => {

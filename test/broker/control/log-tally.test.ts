@@ -1,8 +1,19 @@
 /** A live log that lost what was durable is damage; what a kill or a power cut leaves is not. */
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, it, type TestContext } from 'node:test';
@@ -38,6 +49,29 @@ async function keysIn(folder: string): Promise<string[]> {
 }
 
 describe('the live log of a database', () => {
+  it('is not counted where a pipe, a folder or a link stands in the place of the tally', async (t) => {
+    const kinds: Readonly<Record<string, (path: string) => void | Promise<void>>> = {
+      pipe: (path) => void execFileSync('mkfifo', [path]),
+      folder: (path) => mkdir(path),
+      link: (path) => symlink('/dev/zero', path),
+    };
+    for (const [kind, put] of Object.entries(kinds)) {
+      const folder = join(await tempFolder(t), kind);
+      const before = await SteadyDatabase.open(folder, 'view');
+      await before.put('a', randomBytes(10), { sync: true });
+      await before.close();
+      const path = join(folder, 'tally');
+      await rm(path, { force: true });
+      await put(path);
+      const made = (await lstat(path)).mode;
+      assert.deepEqual(await keysIn(folder), ['a'], kind);
+      const again = await SteadyDatabase.open(folder, 'view');
+      await again.put('b', randomBytes(10), { sync: true });
+      await again.close();
+      assert.equal((await lstat(path)).mode, made, `${kind}: what is not ours stays`);
+    }
+  });
+
   it('is damaged below what was durable, and else as a power cut leaves it, at any length', async () => {
     const writes = fc.array(fc.record({ bytes: fc.nat(9_000), sync: fc.boolean() }), {
       minLength: 1,
