@@ -4,11 +4,12 @@
  */
 
 import { join } from 'node:path';
+import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotStateFields } from '../../shared/formats/messages.ts';
 import { callLocalApi } from './client.ts';
 
-export { DroverError } from '../../shared/base/errors.ts';
 export type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+export { DroverError };
 
 /** Events since the last call; whole numbers, each 0 when it is left out. */
 export interface TelemetryCounts {
@@ -60,14 +61,19 @@ export class LocalAgent {
     return (answer as { lines: string[] }).lines;
   }
 
-  /** Feeds the gate that widens or halts a rollout. */
-  async telemetry({
-    tasksCompleted = 0,
-    tasksFailed = 0,
-    crashes = 0,
-  }: TelemetryCounts): Promise<void> {
-    const counts = { tasks_completed: tasksCompleted, tasks_failed: tasksFailed, crashes };
-    await this.#post('/telemetry', counts);
+  /**
+   * Feeds the gate that widens or halts a rollout.
+   * @throws DroverError LOCAL_API_INVALID also for a name that is none of these
+   */
+  async telemetry(counts: TelemetryCounts): Promise<void> {
+    const { tasksCompleted = 0, tasksFailed = 0, crashes = 0, ...others } = counts;
+    const [unknown] = Object.keys(others);
+    if (unknown !== undefined) {
+      const want = 'want tasksCompleted, tasksFailed or crashes';
+      throw new DroverError('LOCAL_API_INVALID', `telemetry: no count is ${unknown} (${want})`);
+    }
+    const body = { tasks_completed: tasksCompleted, tasks_failed: tasksFailed, crashes };
+    await this.#post('/telemetry', body);
   }
 
   /**
@@ -81,6 +87,16 @@ export class LocalAgent {
   /** Ends probation: this version is well. */
   async confirm(): Promise<void> {
     await this.#post('/confirm', {});
+  }
+
+  /** Tries now what failed and waits for another try, also a rollback that is stuck. */
+  async retry(): Promise<void> {
+    await this.#post('/retry', {});
+  }
+
+  /** Lets a version that failed be tried again. */
+  async unblock(version: string): Promise<void> {
+    await this.#post('/unblock', { version });
   }
 
   async #post(path: string, body: object): Promise<void> {

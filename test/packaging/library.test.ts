@@ -122,6 +122,8 @@ describe('the packed library', () => {
       console.log(JSON.stringify(await asked().catch(({ code }) => code)));
     `;
     assert.equal(await evaluate(folder, ask), 'ROBOT_NOT_RUNNING');
+    // The name of the wire is none of the library: it would be left out in silence.
+    const misspelt = ask.replace('tasksCompleted', 'tasks_completed');
     for (const name of ['release', 'rollout']) await makeKey(join(site, name));
     const trust = join(site, 'trust.json');
     await makeTrust({ release: join(site, 'release'), rollout: join(site, 'rollout'), out: trust });
@@ -129,5 +131,6 @@ describe('the packed library', () => {
     const agent = startDrover(t, 'robot-client', ['--id', 'r1', ...where]);
     await agent.waitForOutput(/idle/);
     assert.deepEqual(await evaluate(folder, ask), { id: 'r1', isUp: false, lines: true });
+    assert.equal(await evaluate(folder, misspelt), 'LOCAL_API_INVALID');
   });
 });
