@@ -6,10 +6,12 @@ export const MODULE_CODES = {
   COMPATIBLE_WRONG: refused(
     'operator',
     'this bundle is for other machines: compare drover inspect BUNDLE with --compatible of the robot',
+    'later', // the same payload under another manifest may fit
   ),
   STRATEGY_CHANGED: refused(
     'operator',
     'what a module applies stays with it: publish it again with drover build --module, or as another component with --name',
+    'later', // the same payload under another manifest may fit
   ),
   MODULE_MISSING: refused(
     'operator',
