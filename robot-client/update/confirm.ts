@@ -67,7 +67,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
     if (isGood && trial.runs) return { kind: 'healthy' };
     if (leftMs <= 0) return tooLate(input, last);
     if (last?.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
-      const message = `confirm ${input.version}: the health hook gave up: ${describeHook(last)}`;
+      const message = `confirm ${input.version}: the health check gave up: ${describeHook(last)}`;
       return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
     }
     await sleep(everyMs, undefined, { signal: input.signal });

@@ -90,7 +90,9 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
   if (unsettled) return { kind: 'unhealthy', problem: unsettled };
   const health = async (timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
-    if (verified.kind !== 'ok' && verified.kind !== 'absent') return verified;
+    if (verified.kind !== 'ok' && verified.kind !== 'absent') {
+      return { ...verified, output: `verify of ${job.strategy}: ${verified.output}` };
+    }
     const asked = await hookOf(job, on, 'health', job.version, timeoutMs);
     return asked.kind === 'absent' ? verified : asked;
   };
