@@ -43,6 +43,8 @@ export interface ComponentView {
   readonly slots: Slots;
   /** Since when the slots are as they are. */
   readonly slotsSinceMs: EpochMs;
+  /** Strategy of the active release when a module applies it; null for another, or unknown. */
+  readonly module?: string | null;
   /** Entries of releases/ to which no slot leads. */
   readonly left: readonly Left[];
   /** A release in a slot that is not whole; null when none is known. */
@@ -96,7 +98,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
-    strategy: strategyTold(state),
+    strategy: strategyTold(state) ?? view.module ?? null,
   };
 }
 

@@ -50,6 +50,7 @@ export function viewOf(
     previousVersion: slots.rollback,
     slots: slots.slots,
     slotsSinceMs: slots.sinceMs,
+    module: slots.module,
     left: slots.left,
     damage: slots.damage,
     state: standing(state, trust),

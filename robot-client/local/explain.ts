@@ -92,7 +92,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const { previousVersion, version } = view;
   const isWayBack = previousVersion !== null && previousVersion !== version;
   const back = isWayBack ? ` (could go back to ${previousVersion})` : '';
-  const applied = appliedBy(state);
+  const applied = appliedBy(view);
   const lines = [`${view.name}: ${runs}${back}`, `  now: ${doing(view)}`, ...applied];
   for (const name of ['active', 'rollback'] as const) {
     const slot = view.slots[name];
@@ -146,8 +146,9 @@ const problemLines = (
 ];
 
 /** Nothing where active alone is led to the release. */
-function appliedBy({ job, installed }: ComponentView['state']): string[] {
-  const { version, strategy } = job ?? installed ?? { version: '', strategy: '' };
+function appliedBy({ state, version: active, module }: ComponentView): string[] {
+  const known = { version: active ?? '', strategy: module ?? '' };
+  const { version, strategy } = state.job ?? state.installed ?? known;
   return moduleOf(strategy) === null ? [] : [`  ${version} is applied by ${strategy}`];
 }
 

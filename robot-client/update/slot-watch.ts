@@ -3,7 +3,7 @@
  * while the agent runs, so they are read again before each decision that depends on them.
  */
 
-import type { Problem } from '../../shared/base/errors.ts';
+import { nullIfFailed, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -13,7 +13,9 @@ import type { Cleaned } from './clean-up.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { NO_SLOTS, outsideProblems, slotProblem, versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from './unlinked.ts';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { readSlots } from '../install/read-slots.ts';
+import { readStrategy } from '../install/strategy-file.ts';
 import type { Claims } from '../install/root-claims.ts';
 
 export class SlotWatch {
@@ -31,6 +33,8 @@ export class SlotWatch {
   adoption: Problem | null = null;
   /** A release in a slot that is not whole, as the last clean-up found it. */
   damage: Problem | null = null;
+  /** The strategy of the release that `active` leads to, when a module applies it. */
+  module: string | null = null;
   #told: string | null = null;
 
   constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined; log?: Log }) {
@@ -63,6 +67,14 @@ export class SlotWatch {
     const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';
     const told = isPlain && adoption ? { ...active, problem: adoption } : active;
     this.slots = { active: told, rollback };
+    this.module = await this.#moduleOf(versionOf(told));
+  }
+
+  /** The strategy file stands beside the release, whatever the state remembers. */
+  async #moduleOf(version: string | null): Promise<string | null> {
+    if (version === null) return null;
+    const strategy = await nullIfFailed(readStrategy(this.#disk, this.#layout, version));
+    return strategy === ATOMIC_SWAP ? null : strategy;
   }
 
   /** Keeps what a clean-up found. */

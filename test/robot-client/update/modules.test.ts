@@ -185,6 +185,20 @@ describe('what a module applied', () => {
     assert.equal(await flashOf(bench.root), OLD);
   });
 
+  it('is reported with its module also after a rollback, when the state knows it no more', async (t) => {
+    const { bench } = await benchWith(t, {});
+    for (const version of [NEW, '1.2.0']) {
+      await offered(bench, version);
+      await rests(bench, version);
+    }
+    bench.recall('1.2.0');
+    await rests(bench, NEW);
+    const { view } = bench.component;
+    assert.equal(reportComponent(view).strategy, `module/${BOARD}`);
+    const lines = explainComponent(view, 0);
+    assert.ok(lines.some((line) => line.includes(`${NEW} is applied by module/${BOARD}`)));
+  });
+
   it('is not left to another strategy', async (t) => {
     const { bench } = await benchWith(t, {});
     await offered(bench, NEW);
