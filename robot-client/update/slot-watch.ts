@@ -59,15 +59,22 @@ export class SlotWatch {
    */
   async read(state?: MachineState): Promise<void> {
     if (state) this.#state = state;
-    const stray = await this.#claims?.stray?.(this.#layout.root);
-    if (stray?.code === 'ROOT_REPLACED' || stray?.code === 'ROOT_NOT_MOUNTED') return;
+    if (await this.#isElsewhere()) return;
     const found = await readSlots(this.#disk, this.#layout);
     const { active, rollback } = this.#state ? slotsWith(found, this.#state) : found;
     const { adoption } = this;
     const isPlain = active.kind === 'foreign' && active.problem.code === 'SLOT_FOLDER';
     const told = isPlain && adoption ? { ...active, problem: adoption } : active;
+    const module = await this.#moduleOf(versionOf(told));
+    if (await this.#isElsewhere()) return; // unmounted while it was read: not what the root holds
     this.slots = { active: told, rollback };
-    this.module = await this.#moduleOf(versionOf(told));
+    this.module = module;
+  }
+
+  /** Another folder, or a bare mount point, is at the path of the root. */
+  async #isElsewhere(): Promise<boolean> {
+    const stray = await this.#claims?.stray?.(this.#layout.root);
+    return stray?.code === 'ROOT_REPLACED' || stray?.code === 'ROOT_NOT_MOUNTED';
   }
 
   /** The strategy file stands beside the release, whatever the state remembers. */
