@@ -30,6 +30,8 @@ export class OrdersWatch {
   #expiry: NodeJS.Timeout | null = null;
   readonly #timer = new JitteredTimer();
   #looksUnasked = 0;
+  /** Announcements still arrive while the agent closes: they must start no timer. */
+  #isClosed = false;
 
   constructor(options: OrdersWatchOptions) {
     this.#options = options;
@@ -49,6 +51,7 @@ export class OrdersWatch {
   follow(expiresAtMs: EpochMs): void {
     const { now, onExpired } = this.#options;
     if (this.#expiry) clearTimeout(this.#expiry);
+    if (this.#isClosed) return;
     const waitMs = Math.max(0, expiresAtMs - now());
     const look = (): void => {
       if (now() >= expiresAtMs) onExpired();
@@ -58,6 +61,7 @@ export class OrdersWatch {
   }
 
   close(): void {
+    this.#isClosed = true;
     if (this.#expiry) clearTimeout(this.#expiry);
     this.#timer.close();
   }

@@ -59,9 +59,11 @@ export async function subscribeGently(wire: Wire, filters: readonly string[]): P
  */
 export class JitteredTimer {
   #next: NodeJS.Timeout | null = null;
+  #isClosed = false;
 
   /** @param run must not throw */
   start(everyMs: number, run: () => void): void {
+    if (this.#isClosed) return;
     const waitMs = everyMs * (0.75 + Math.random() / 2);
     this.#next = setTimeout(() => {
       run();
@@ -70,6 +72,7 @@ export class JitteredTimer {
   }
 
   close(): void {
+    this.#isClosed = true;
     if (this.#next) clearTimeout(this.#next);
   }
 }
