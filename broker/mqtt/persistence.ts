@@ -356,7 +356,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
     const cleared: unknown = await super.outgoingClearMessageId(client, packet);
     if (!cleared) return cleared;
     const bytes = this.#book.noted(client.id, packet.messageId);
-    this.#book.unqueue(client.id, bytes ?? queuedBytes(cleared as Partial<Deliverable>));
+    this.#book.unqueue(client.id, bytes ?? queuedBytes(cleared));
     await this.#forgetIfEmpty(client.id);
     return cleared;
   }

@@ -150,7 +150,10 @@ export class SessionBook {
   }
 
   list(): SessionView[] {
-    return [...this.#entries].map(([session, { sent: _, ...entry }]) => ({ session, ...entry }));
+    return [...this.#entries].map(([session, entry]) => {
+      const { owner, awayMs, messages, bytes, dropped } = entry;
+      return { session, owner, awayMs, messages, bytes, dropped };
+    });
   }
 
   has(session: string): boolean {
