@@ -7,7 +7,7 @@ export const BUNDLED = {
   'robot-client': 'drover-robot',
 } as const;
 
-/** What other programs import: of each entry file below `dist/`, the file made of it. */
+/** The libraries for other programs: maps each entry file below `dist/` to the bundle of it. */
 export const LIBRARIES = {
   'publisher/library.js': 'library',
   'robot-client/local/library.js': 'local',

@@ -3,7 +3,9 @@
  * back. Its errors have hints for the operator of the engine.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
 import { waitUp } from '../../shared/io/wait-up.ts';
 import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
@@ -83,6 +85,20 @@ export class EngineLink {
   async close(): Promise<void> {
     await this.#wire.close();
   }
+}
+
+/**
+ * Waits for messages that answer a subscription: MQTT 3.1.1 does not say when all have arrived.
+ * @param answerMs longest wait
+ * @returns false when it did not hold in that time
+ */
+export async function untilAnswered(
+  holds: () => boolean,
+  answerMs: number = LIMITS.trialAnswerMs,
+): Promise<boolean> {
+  const endMs = performance.now() + answerMs;
+  while (!holds() && performance.now() < endMs) await sleep(LIMITS.trialLookMs);
+  return holds();
 }
 
 const HINTS = {

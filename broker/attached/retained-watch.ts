@@ -6,14 +6,13 @@
  * nothing while all is well.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { judgeKept, type Kept } from './engine-needs.ts';
-import { EngineLink, type EngineAddress } from './link.ts';
+import { EngineLink, untilAnswered, type EngineAddress } from './link.ts';
 import { tryRetained } from './trial.ts';
 
 export interface RetainedWatchOptions {
@@ -121,7 +120,7 @@ export class RetainedWatch {
       for (let at = 0; at < expected.length; at += LIMITS.lookTopicsMax) {
         const some = expected.slice(at, at + LIMITS.lookTopicsMax);
         await link.wire.subscribe(some, 1);
-        await until(() => some.every((topic) => heard.has(topic)));
+        await untilAnswered(() => some.every((topic) => heard.has(topic)));
         await link.wire.unsubscribe(some);
       }
     } finally {
@@ -132,9 +131,4 @@ export class RetainedWatch {
     const missing = expected.filter((topic) => !heard.has(topic) && still.has(topic));
     return { missing, takes: true };
   }
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + LIMITS.trialAnswerMs;
-  while (!holds() && performance.now() < end) await sleep(LIMITS.trialLookMs);
 }

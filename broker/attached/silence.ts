@@ -4,14 +4,12 @@
  * we ask the engine for that message before we blame an access list.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
 import type { MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
-import { EngineLink } from './link.ts';
+import { EngineLink, untilAnswered } from './link.ts';
 
 export interface HandedOut {
   readonly topic: string;
@@ -38,8 +36,7 @@ export async function isHandedOut(
   try {
     link = await EngineLink.open(options, { onMessage }, log);
     await link.wire.subscribe([topic], 0);
-    const endMs = performance.now() + LIMITS.trialAnswerMs;
-    while (!isThere && isWanted() && performance.now() < endMs) await sleep(LIMITS.trialLookMs);
+    await untilAnswered(() => isThere || !isWanted());
   } catch (error) {
     log.warn({ topic, problem: toProblem(error) }, 'could not ask for a retained message');
   } finally {

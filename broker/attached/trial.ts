@@ -15,7 +15,7 @@ import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { CHUNKS_ROOT, chunkTopic, TRUST_FILTER } from '../../shared/formats/topics.ts';
 import { NEEDS, trialTopic } from './engine-needs.ts';
-import { EngineLink, type EngineAddress } from './link.ts';
+import { EngineLink, untilAnswered, type EngineAddress } from './link.ts';
 
 export type EngineNeed = keyof typeof NEEDS;
 
@@ -38,12 +38,7 @@ export interface TrialOptions {
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
  */
 export async function tryEngine(options: TrialOptions): Promise<readonly EngineNeed[] | null> {
-  const trial = await Trial.open(options);
-  try {
-    return await trial.run();
-  } finally {
-    await trial.close();
-  }
+  return await Trial.use(options, (trial) => trial.run());
 }
 
 /**
@@ -52,12 +47,7 @@ export async function tryEngine(options: TrialOptions): Promise<readonly EngineN
  * @throws DroverError BROKER_UNREACHABLE, BROKER_AUTH_REFUSED
  */
 export async function tryRetained(options: TrialOptions): Promise<boolean | null> {
-  const trial = await Trial.open(options);
-  try {
-    return await trial.retains();
-  } finally {
-    await trial.close();
-  }
+  return await Trial.use(options, (trial) => trial.retains());
 }
 
 /**
@@ -97,8 +87,13 @@ class Trial {
     });
   }
 
-  static async open(options: TrialOptions): Promise<Trial> {
-    return new Trial(options, await openLink(options, {}));
+  static async use<T>(options: TrialOptions, run: (trial: Trial) => Promise<T>): Promise<T> {
+    const trial = new Trial(options, await openLink(options, {}));
+    try {
+      return await run(trial);
+    } finally {
+      await trial.#close();
+    }
   }
 
   get #topic(): string {
@@ -129,7 +124,7 @@ class Trial {
     return await this.#isHandedTo(this.#topic);
   }
 
-  async close(): Promise<void> {
+  async #close(): Promise<void> {
     await this.#send(this.#topic, NOTHING).catch(() => undefined); // the link may be gone
     await this.#link.close();
   }
@@ -238,9 +233,7 @@ class Trial {
   }
 
   async #until(holds: () => boolean): Promise<boolean> {
-    const end = performance.now() + (this.#options.answerMs ?? LIMITS.trialAnswerMs);
-    while (!holds() && performance.now() < end) await sleep(LIMITS.trialLookMs);
-    return holds();
+    return await untilAnswered(holds, this.#options.answerMs);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Looks at the files of a LevelDB before it is opened: LevelDB passes over much of what is damaged,
- * begins an empty database where its head is gone, and removes the files that could tell.
+ * Checks the files of a LevelDB before it is opened. LevelDB ignores much damage, creates an empty
+ * database when its head is missing, and then removes the files that would show the damage.
  */
 
 import { readdir, readFile } from 'node:fs/promises';
@@ -14,8 +14,9 @@ import { isWholeTable } from './table-check.ts';
 const FIRST_MANIFEST = 'MANIFEST-000001';
 
 /**
- * Without `CURRENT` LevelDB begins an empty database there and removes the files of the old one.
- * Of one that names anything else it says only that this file is not there.
+ * Without `CURRENT` LevelDB creates an empty database and removes the files of the old one. When
+ * `CURRENT` names a missing file, it only says that this file is missing.
+ * @throws DroverError DATABASE_DAMAGED
  */
 export async function assertNotHeadless(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
@@ -29,8 +30,8 @@ export async function assertNotHeadless(folder: string): Promise<void> {
 }
 
 /**
- * Between two opens there is always a log, empty or not. A kill in the first moment of the first
- * manifest comes before it.
+ * Between two opens there is always a log, empty or not. Only a kill while the first manifest is
+ * made leaves none.
  * @throws DroverError DATABASE_DAMAGED
  */
 export async function assertLogsWhole(folder: string): Promise<void> {
@@ -46,7 +47,7 @@ export async function assertLogsWhole(folder: string): Promise<void> {
   if (missing !== null) throw damaged(folder, missing);
 }
 
-/** Names of its tables that are not whole by their checksums; those that cannot be read are not. */
+/** Returns the names of tables whose checksums are wrong; unreadable tables are left out. */
 export async function brokenTables(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
   const broken: string[] = [];

@@ -1,10 +1,11 @@
 /**
- * `tally`: how many bytes of the live log of a LevelDB the disk has for certain. LevelDB takes a
- * log that was emptied, or cut between two records, for one to which nothing more was written. A
- * power cut takes nothing of what was fsynced, so a log below its tally is damage.
+ * Stores in the file `tally` how many bytes of the live log of a LevelDB are durable. LevelDB
+ * accepts a log that was emptied, or cut between two records, as complete. A power cut removes
+ * nothing that was fsynced, so a log that is shorter than its tally is damaged.
  *
- * Measured between two writes, right after one that was fsynced; written beside the database, once
- * in `databaseTallyMs` at most. One that is missing, torn or old says less, never anything wrong.
+ * The length is measured between two writes, right after one that was fsynced. It is written beside
+ * the database at most once in `databaseTallyMs`. A tally that is missing, torn or old finds less
+ * damage, and never causes a false alarm.
  */
 
 import { lstat, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -35,15 +36,15 @@ export class LogTally {
   }
 
   /**
-   * To be called between two writes, after one that was fsynced. The answer to that write does not
-   * wait for the tally itself.
+   * Call this between two writes, after one that was fsynced. The answer to that write does not
+   * wait until the tally is stored.
    */
   async measure(): Promise<void> {
     this.#measured = (await liveLog(this.#folder)) ?? this.#measured;
     this.#plan();
   }
 
-  /** After the database was closed: all that is in its log is made durable, and counted. */
+  /** Call this after the database was closed: it syncs the whole log and stores its length. */
   async close({ isWhole }: { readonly isWhole: boolean }): Promise<void> {
     this.#isClosed = true;
     if (this.#timer) clearTimeout(this.#timer);
@@ -65,7 +66,7 @@ export class LogTally {
     this.#timer.unref();
   }
 
-  /** Never rejects: a disk that refuses has the writes of the database to tell it. */
+  /** Never rejects: the writes of the database itself report a disk that refuses. */
   async #write(): Promise<void> {
     const tally = this.#measured;
     this.#measured = null;
@@ -83,24 +84,24 @@ export class LogTally {
   }
 }
 
-/** Forgets what was counted of a database that was opened, whose log is another one now. */
+/** Removes the tally of a database that was opened: its log is another file now. */
 export async function dropTally(folder: string): Promise<void> {
   const path = join(folder, TALLY);
   if ((await standsAt(path)) === 'tally') await rm(path, { force: true });
 }
 
-/** A pipe, folder or link of that name is not ours: it is neither read nor replaced. */
+/** A pipe, folder or link of that name is not Drover's: it is neither read nor replaced. */
 async function standsAt(path: string): Promise<'nothing' | 'tally' | 'other'> {
   const found = await lstat(path).catch(() => null);
   if (found === null) return 'nothing';
   return found.isFile() && found.size <= LIMITS.databaseTallyBytesMax ? 'tally' : 'other';
 }
 
-/** Why a log has less than the disk once had; null when it has all, or nothing was counted. */
+/** Returns why a log has lost durable bytes; null when it is complete, or without a tally. */
 export async function missingOfLog(folder: string): Promise<string | null> {
   const tally = await readTally(join(folder, TALLY));
   if (!tally) return null;
-  // After the tally: a broker that runs in there may be about to begin another log.
+  // Read after the tally: a broker that runs on this folder may be starting another log.
   const logs = logsIn(await readdir(folder));
   if (!logs.includes(tally.log)) {
     // LevelDB removes a log when all of it is in a table and a newer one goes on.

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { filterMatches } from './session-filters.ts';
 
-/** Nobody may subscribe to it: messages that need no further delivery go there. */
+/** Topic for messages that need no further delivery: no client may subscribe to it. */
 const INERT_TOPIC = '$drover/ingested';
 const NOTHING = Buffer.alloc(0);
 

@@ -1,7 +1,7 @@
 /**
  * Notifies a person: runs the site's executable with one decision as JSON on its standard input.
- * What it does with that (mail, chat, a lamp) is up to the site. It has a time-out and delays no
- * rollout.
+ * The executable sends mail or a chat message, or switches on a lamp. It has a time-out and delays
+ * no rollout.
  */
 
 import { spawn } from 'node:child_process';

@@ -9,8 +9,8 @@ import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { killGroup, PATH_DEFAULT } from '../install/hooks.ts';
 
-const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Characters from the end of its output that an error repeats. */
 const LAST_WORDS_CHARS = 300;
 /** Variables that such a program may need to find its daemon. */
@@ -61,7 +61,7 @@ async function runToEnd(program: string, args: readonly string[], msMax: number)
     const [stdout, stderr] = [new Bounded(), new Bounded()];
     child.stdout.on('data', (bytes: Buffer) => {
       stdout.add(bytes);
-      if (stdout.isFull) killGroup(child);
+      if (stdout.isFull) killGroup(child.pid);
     });
     child.stderr.on('data', (bytes: Buffer) => stderr.add(bytes));
     let isLate = false;
@@ -75,7 +75,7 @@ async function runToEnd(program: string, args: readonly string[], msMax: number)
     };
     const timer = setTimeout(() => {
       isLate = true;
-      killGroup(child);
+      killGroup(child.pid);
       const why = `it took more than ${msMax / 1000} s`;
       leaveBehind = setTimeout(() => end(why), LIMITS.hookKillWaitMs); // stuck in the kernel
     }, msMax);
@@ -95,15 +95,6 @@ function lastWords(text: string): string {
     LAST_WORDS_CHARS,
   );
   return words === '' ? ', without a word' : `, ${words}`;
-}
-
-function killGroup(child: BootProgram): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // The program has just ended, and `close` follows.
-  }
 }
 
 /** Stores the first bytes of an output; bytes after the bound are read and dropped. */

@@ -1,14 +1,14 @@
 /**
- * `seals/.confirmed`: the version that was confirmed here last, with the hash of its seal. It stands
- * beside the releases because `state/` is what gets lost. By it `recover` tells a version that was
- * confirmed from one on trial. A mark that cannot be read, or is of other bytes, says nothing.
+ * Stores the version that was confirmed last, with the hash of its seal, in `seals/.confirmed`. The
+ * file is beside the releases, because robots lose the folder `state/`. `recover` uses it to
+ * distinguish a confirmed version from one on trial. A mark that is unreadable, or belongs to a
+ * release with other bytes, is ignored.
  */
 
 import { z } from 'zod';
 import { nullIfFailed, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
-
 import type { Disk } from './disk-port.ts';
 import { adoptedSealFile, releaseFolder, sealFile, type Layout } from './layout.ts';
 import { encodeSealEnd, parseSealEnd } from './seal.ts';
@@ -21,9 +21,9 @@ type Mark = z.output<typeof markSchema>;
 const markOf = (layout: Layout): string => `${layout.seals}/.confirmed`;
 
 /**
- * Notes that a version is good; durable when this resolves. Nothing is written when the mark says
- * so already, or when the version has no seal. A disk that refuses is asked again at the next
- * clean-up, and told elsewhere.
+ * Marks a version as confirmed; durable when this resolves. It writes nothing when the mark is
+ * right already, or when the version has no seal. A failed write is repeated at the next clean-up;
+ * the state of the component reports the disk.
  */
 export async function noteConfirmed(disk: Disk, layout: Layout, version: string): Promise<void> {
   await nullIfFailed(write(disk, layout, version));

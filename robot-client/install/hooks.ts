@@ -58,7 +58,8 @@ type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
-const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** For a service manager that passes none on. */
+export const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const failed = (output: string): HookResult => ({
   kind: 'failed',
@@ -168,7 +169,7 @@ function follow(
     end(() => resolve(resultOf(ended)));
   };
   const kill = () => {
-    killGroup(child);
+    killGroup(child.pid);
     clearTimeout(leaveBehind);
     leaveBehind = setTimeout(() => settled(null, 'SIGKILL'), LIMITS.hookKillWaitMs);
   };
@@ -208,10 +209,11 @@ function resultOf(end: {
   return { kind: 'failed', exitCode, signal: end.killedBy, output };
 }
 
-function killGroup(child: HookProcess): void {
-  if (child.pid === undefined) return;
+/** @param pid of the program that leads the group; undefined when it never started */
+export function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
   try {
-    process.kill(-child.pid, 'SIGKILL');
+    process.kill(-pid, 'SIGKILL');
   } catch {
     // It ended at this very moment, and `exit` follows; or it runs as another user now, and is left
     // behind after `hookKillWaitMs`. Either way nothing more can be done here.

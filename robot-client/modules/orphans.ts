@@ -7,6 +7,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { killGroup } from '../install/hooks.ts';
 
 const LOOK_MS = 20;
 
@@ -21,14 +22,6 @@ export async function endOrphan(noteFile: string, root: string): Promise<boolean
     await sleep(LOOK_MS);
   }
   return true;
-}
-
-function killGroup(group: number): void {
-  try {
-    process.kill(-group, 'SIGKILL');
-  } catch {
-    // The group has just ended, or may not be killed by us: the next check shows it.
-  }
 }
 
 async function isAlive(group: number, root: string): Promise<boolean> {

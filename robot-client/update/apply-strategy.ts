@@ -1,7 +1,7 @@
 /**
  * The steps that bring a release into effect, in addition to the link `active`. The effects of the
  * TABLE call them. There is one implementation for each kind of `apply_strategy`. Each step may be
- * interrupted at any time and is then called again. docs/decisions/0019-apply-strategies.md
+ * interrupted at any time and is then called again. docs/decisions/0020-apply-strategies.md
  * explains why.
  */
 
@@ -10,7 +10,7 @@ import type { HookResult } from '../install/hooks.ts';
 import type { Job } from './state.ts';
 
 /** Facts about an update that a step needs. */
-export type ApplyTurn = Pick<Job, 'version' | 'previousVersion'>;
+export type ApplyTarget = Pick<Job, 'version' | 'previousVersion'>;
 
 /** The release that runs, as far as the strategy knows. */
 export type RunsNow =
@@ -22,27 +22,27 @@ export type RunsNow =
 
 export interface ApplyStrategy {
   /** Phase `checking`, before a byte is downloaded. @throws DroverError: refused */
-  check(turn: ApplyTurn): Promise<void>;
+  check(target: ApplyTarget): Promise<void>;
   /** Phase `staging`: the release is complete and verified. @throws DroverError: refused */
-  stage(turn: ApplyTurn): Promise<void>;
+  stage(target: ApplyTarget): Promise<void>;
   /** Phase `swapping`: afterwards the version runs, and then `active` is set to it. */
-  switchTo(turn: ApplyTurn): Promise<void>;
+  switchTo(target: ApplyTarget): Promise<void>;
   /** Called at a start in phase `probation`: the version on probation must run. */
-  resume(turn: ApplyTurn): Promise<void>;
+  resume(target: ApplyTarget): Promise<void>;
   /** Called with each `health` of phase `probation`; `absent` when there is nothing to ask. */
-  verify(turn: ApplyTurn, timeoutMs: number): Promise<HookResult>;
+  verify(target: ApplyTarget, timeoutMs: number): Promise<HookResult>;
   /** Called when the version is confirmed: data for an immediate way back may be deleted. */
-  confirm(turn: ApplyTurn): Promise<void>;
+  confirm(target: ApplyTarget): Promise<void>;
   /**
    * Phase `rolling_back`: afterwards `to` runs, and then `active` is set to it.
    * @param to version to go back to; null for none, as before a first install
    */
-  revert(turn: ApplyTurn, to: string | null): Promise<void>;
+  revert(target: ApplyTarget, to: string | null): Promise<void>;
   /**
    * Reports which version runs while no update is active. Rejects only with the reason of the
    * signal.
    */
-  said(turn: ApplyTurn): Promise<RunsNow>;
+  said(target: ApplyTarget): Promise<RunsNow>;
 }
 
 const nothing = (): Promise<void> => Promise.resolve();

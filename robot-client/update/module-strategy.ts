@@ -16,7 +16,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
-import type { ApplyStrategy, RunsNow, ApplyTurn } from './apply-strategy.ts';
+import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 
 export interface ModuleContext {
   readonly component: string;
@@ -48,38 +48,38 @@ export class ModuleStrategy implements ApplyStrategy {
   }
 
   /** @throws DroverError MODULE_MISSING, MODULE_UNFIT, MODULE_BUSY, MODULE_TIMED_OUT */
-  async check(turn: ApplyTurn): Promise<void> {
-    await this.#must('probe', await this.#beforeSwap(turn), 'MODULE_UNFIT');
+  async check(target: ApplyTarget): Promise<void> {
+    await this.#must('probe', await this.#beforeSwap(target), 'MODULE_UNFIT');
   }
 
-  async stage(turn: ApplyTurn): Promise<void> {
-    await this.#must('stage', await this.#beforeSwap(turn));
+  async stage(target: ApplyTarget): Promise<void> {
+    await this.#must('stage', await this.#beforeSwap(target));
   }
 
   /** @throws DroverError MODULE_…, also when the module then reports another version */
-  async switchTo(turn: ApplyTurn): Promise<void> {
-    await this.#must('switch', turn);
-    await this.#assertRuns(turn, turn.version);
+  async switchTo(target: ApplyTarget): Promise<void> {
+    await this.#must('switch', target);
+    await this.#assertRuns(target, target.version);
   }
 
   /** @throws DroverError as `switchTo` */
-  async resume(turn: ApplyTurn): Promise<void> {
-    const said = await this.#askedTwice(turn);
+  async resume(target: ApplyTarget): Promise<void> {
+    const said = await this.#askedTwice(target);
     if (said.kind !== 'version') throw this.#unknown(said);
-    if (said.version !== turn.version) await this.switchTo(turn);
+    if (said.version !== target.version) await this.switchTo(target);
   }
 
-  async verify(turn: ApplyTurn, timeoutMs: number): Promise<HookResult> {
-    const { result } = await this.#run('verify', turn, timeoutMs);
+  async verify(target: ApplyTarget, timeoutMs: number): Promise<HookResult> {
+    const { result } = await this.#run('verify', target, timeoutMs);
     if (result.kind !== 'absent') return result;
     const output = `module ${this.#module} is gone`;
     return { kind: 'failed', exitCode: null, signal: null, output };
   }
 
-  async confirm(turn: ApplyTurn): Promise<void> {
+  async confirm(target: ApplyTarget): Promise<void> {
     for (let nth = 1; ; nth += 1) {
       try {
-        return await this.#must('confirm', turn);
+        return await this.#must('confirm', target);
       } catch (thrown) {
         if (nth >= LIMITS.moduleTriesMax || !(thrown instanceof DroverError)) throw thrown;
         await this.#pause();
@@ -87,18 +87,18 @@ export class ModuleStrategy implements ApplyStrategy {
     }
   }
 
-  async revert(turn: ApplyTurn, to: string | null): Promise<void> {
+  async revert(target: ApplyTarget, to: string | null): Promise<void> {
     // No other version can boot, so this one stays, and has to run.
-    if (to === turn.version) return await this.switchTo(turn);
-    await this.#must('revert', { ...turn, previousVersion: to });
+    if (to === target.version) return await this.switchTo(target);
+    await this.#must('revert', { ...target, previousVersion: to });
     // A release that another strategy applied is unknown to the module, so it cannot report it.
     const { disk, layout } = this.#on;
     const isOurs = to === null || (await readStrategy(disk, layout, to)) === this.#strategy;
-    if (isOurs) await this.#assertRuns(turn, to);
+    if (isOurs) await this.#assertRuns(target, to);
   }
 
-  async said(turn: ApplyTurn): Promise<RunsNow> {
-    const { result, stdout } = await this.#run('version', turn);
+  async said(target: ApplyTarget): Promise<RunsNow> {
+    const { result, stdout } = await this.#run('version', target);
     if (result.kind !== 'ok') {
       const why = result.kind === 'absent' ? 'it is not there' : describeHook(result);
       return { kind: 'unknown', why };
@@ -114,13 +114,13 @@ export class ModuleStrategy implements ApplyStrategy {
   /**
    * Before the swap the previous version is not stored yet: it is the version that is active now.
    */
-  async #beforeSwap(turn: ApplyTurn): Promise<ApplyTurn> {
+  async #beforeSwap(target: ApplyTarget): Promise<ApplyTarget> {
     const active = versionOf((await readSlots(this.#on.disk, this.#on.layout)).active);
-    return { version: turn.version, previousVersion: active };
+    return { version: target.version, previousVersion: active };
   }
 
-  async #assertRuns(turn: ApplyTurn, want: string | null): Promise<void> {
-    const said = await this.#askedTwice(turn);
+  async #assertRuns(target: ApplyTarget, want: string | null): Promise<void> {
+    const said = await this.#askedTwice(target);
     if (said.kind !== 'version') throw this.#unknown(said);
     if (said.version === want) return;
     const counts = `(got ${inWords(said.version)}, want ${inWords(want)})`;
@@ -129,9 +129,9 @@ export class ModuleStrategy implements ApplyStrategy {
   }
 
   /** Asks repeatedly: a module may need some time after a switch before it answers. */
-  async #askedTwice(turn: ApplyTurn): Promise<RunsNow> {
+  async #askedTwice(target: ApplyTarget): Promise<RunsNow> {
     for (let nth = 1; ; nth += 1) {
-      const said = await this.said(turn);
+      const said = await this.said(target);
       if (said.kind !== 'unknown' || nth >= LIMITS.moduleTriesMax) return said;
       await this.#pause();
     }
@@ -147,16 +147,20 @@ export class ModuleStrategy implements ApplyStrategy {
     await sleep(healthIntervalMs, undefined, { signal });
   }
 
-  async #must(verb: Verb, turn: ApplyTurn, failed: ErrorCode = 'MODULE_FAILED'): Promise<void> {
-    const { result } = await this.#run(verb, turn);
+  async #must(verb: Verb, target: ApplyTarget, failed: ErrorCode = 'MODULE_FAILED'): Promise<void> {
+    const { result } = await this.#run(verb, target);
     if (result.kind === 'ok') return;
     const code = codeOf(result, failed);
-    const what = `${verb} ${turn.version} by module ${this.#module}`;
+    const what = `${verb} ${target.version} by module ${this.#module}`;
     const why = result.kind === 'absent' ? 'this robot does not have it' : describeHook(result);
     throw new DroverError(code, `${what}: ${why}`);
   }
 
-  async #run(verb: Verb, turn: ApplyTurn, timeoutMs = this.#timeoutMs(verb)): Promise<VerbResult> {
+  async #run(
+    verb: Verb,
+    target: ApplyTarget,
+    timeoutMs = this.#timeoutMs(verb),
+  ): Promise<VerbResult> {
     const { disk, layout, component, modules = NO_MODULES, signal } = this.#on;
     const folder = moduleFolder(layout, this.#module);
     if ((await disk.kind(folder)) === 'absent' && modules !== NO_MODULES) {
@@ -165,7 +169,7 @@ export class ModuleStrategy implements ApplyStrategy {
       await disk.syncFolder(layout.modules);
       await disk.syncFolder(layout.root);
     }
-    const env = verbEnvironment({ verb, component, layout, folder, timeoutMs, ...turn });
+    const env = verbEnvironment({ verb, component, layout, folder, timeoutMs, ...target });
     const run = { module: this.#module, verb, root: layout.root, timeoutMs, env, signal };
     return await modules.run(run);
   }

@@ -10,7 +10,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import { decideAgreement, type ApplyStrategy, type ApplyTurn } from './apply-strategy.ts';
+import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
 import { strategyOf } from './choose-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
@@ -34,14 +34,14 @@ async function settled(on: EffectContext): Promise<Problem | null> {
     const version = versionOf(slots.active);
     if (version === null) return null;
     const back = versionOf(slots.rollback);
-    const turn = { version, previousVersion: back === version ? null : back };
+    const target = { version, previousVersion: back === version ? null : back };
     const { installed } = on.state();
     const isKnown = installed?.version === version;
     const strategy = await strategyOf({ version, strategy: isKnown ? installed.strategy : '' }, on);
-    const found = decideAgreement(await strategy.said(turn), version);
+    const found = decideAgreement(await strategy.said(target), version);
     if (found.kind === 'agrees') return null;
     on.onModule?.(found.problem);
-    return found.kind === 'unknown' ? found.problem : await mend(on, strategy, turn);
+    return found.kind === 'unknown' ? found.problem : await mend(on, strategy, target);
   } catch (thrown) {
     on.signal.throwIfAborted();
     if (!(thrown instanceof DroverError)) throw thrown;
@@ -55,16 +55,16 @@ async function settled(on: EffectContext): Promise<Problem | null> {
 async function mend(
   on: EffectContext,
   strategy: ApplyStrategy,
-  turn: ApplyTurn,
+  target: ApplyTarget,
 ): Promise<Problem | null> {
-  const what = `bring back ${turn.version}`;
-  const busy = await ready(turn, on, { what, isUrgent: false, kind: 'swap' });
+  const what = `bring back ${target.version}`;
+  const busy = await ready(target, on, { what, isUrgent: false, kind: 'swap' });
   if (busy) return busy;
   on.onMending?.(true);
   try {
-    await hookOf(turn, on, 'stop');
-    await strategy.switchTo(turn);
-    await hookOf(turn, on, 'start');
+    await hookOf(target, on, 'stop');
+    await strategy.switchTo(target);
+    await hookOf(target, on, 'start');
     return null;
   } finally {
     // An aborted effect must not release the claim of the rollback that replaced it.

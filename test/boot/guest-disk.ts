@@ -38,7 +38,7 @@ export function canBoot(t: TestContext): boolean {
   return PROGRAMS.every((program) => requirePeer(t, program) !== null);
 }
 
-/** What make-image.sh makes. @returns the folder */
+/** Runs make-image.sh. @returns the folder with its files */
 export async function makeImage(into: string, ...more: readonly string[]): Promise<string> {
   const script = repositoryFile('examples/ab-grub/make-image.sh');
   await run('bash', [script, into, ...more], { env: { ...process.env, PATH } });

@@ -13,7 +13,7 @@ export class Machine {
   readonly #child: Child;
   readonly #line: Socket;
   #seen = '';
-  /** What was waited for already. */
+  /** Length of the output that earlier waits have consumed. */
   #at = 0;
   #commands = 0;
 

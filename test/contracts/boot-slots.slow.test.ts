@@ -74,7 +74,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.constant({ what: 'reboot' as const }),
 );
 
-/** What the port promises, in as few words as there are. */
+/** Checks the promises of the port against one adapter. */
 class Promised {
   confirmed: SystemSlot = A;
   running: SystemSlot = A;

@@ -4,7 +4,7 @@ import { encodeMachineState, freshState } from '../../robot-client/update/state.
 import { BOARD_STRATEGY, boardWith } from './model-board.ts';
 import { file, folder, link, type FileImage, type FolderImage } from './disk-image.ts';
 import { PATCHED, recipeOf, treeOf } from './robot.ts';
-import type { Scenario } from './scenarios.ts';
+import { scenariosOfEach, type Scenario } from './scenarios.ts';
 
 const FACTORY = folder({ robot: folder({}), board: boardWith(null) });
 
@@ -20,13 +20,7 @@ function installed(version: string, recipe?: FileImage): FolderImage {
 }
 
 export const MODULE_SCENARIOS: readonly Scenario[] = [
-  {
-    name: 'first install by a module',
-    start: FACTORY,
-    mayRun: [null, '1.0.0'],
-    last: '1.0.0',
-    run: (robot) => robot.open('1.0.0'),
-  },
+  ...scenariosOfEach(' by a module', { empty: FACTORY, installed: installed('1.0.0') }),
   {
     name: 'update by a module',
     start: installed('1.0.0'),
@@ -40,31 +34,5 @@ export const MODULE_SCENARIOS: readonly Scenario[] = [
     mayRun: [PATCHED.from, PATCHED.to],
     last: PATCHED.to,
     run: (robot) => robot.open(PATCHED.to),
-  },
-  {
-    name: 'update by a module that is rolled back',
-    start: installed('1.0.0'),
-    mayRun: ['1.0.0', '1.1.0'],
-    last: '1.1.0',
-    sick: '1.1.0',
-    run: (robot) => robot.open('1.1.0'),
-  },
-  {
-    name: 'first install by a module that is rolled back',
-    start: FACTORY,
-    mayRun: [null, '1.0.0'],
-    last: '1.0.0',
-    sick: '1.0.0',
-    run: (robot) => robot.open('1.0.0'),
-  },
-  {
-    name: 'update by a module that is recalled when it runs well',
-    start: installed('1.0.0'),
-    mayRun: ['1.0.0', '1.1.0'],
-    last: '1.1.0',
-    run: async (robot) => {
-      await robot.open('1.1.0');
-      await robot.recall('1.1.0');
-    },
   },
 ];

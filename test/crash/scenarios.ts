@@ -73,6 +73,37 @@ async function damaged(active: string, rollback: string): Promise<FolderImage> {
   return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
 }
 
+/**
+ * Scenarios that each strategy has.
+ * @param by completes their names: ` by a module`
+ */
+export const scenariosOfEach = (
+  by: string,
+  start: { readonly empty: FolderImage; readonly installed: FolderImage },
+): readonly Scenario[] => {
+  const first = {
+    ...{ start: start.empty, mayRun: [null, '1.0.0'], last: '1.0.0' },
+    run: (robot: Robot) => robot.open('1.0.0'),
+  };
+  const update = {
+    ...{ start: start.installed, mayRun: ['1.0.0', '1.1.0'], last: '1.1.0' },
+    run: (robot: Robot) => robot.open('1.1.0'),
+  };
+  return [
+    { name: `first install${by}`, ...first },
+    { name: `first install${by} that is rolled back`, ...first, sick: '1.0.0' },
+    { name: `update${by} that is rolled back`, ...update, sick: '1.1.0' },
+    {
+      name: `update${by} that is recalled when it runs well`,
+      ...update,
+      run: async (robot) => {
+        await robot.open('1.1.0');
+        await robot.recall('1.1.0');
+      },
+    },
+  ];
+};
+
 const OVER_DAMAGE = {
   start: await damaged('1.0.0', '0.9.0'),
   damaged: '1.0.0',
@@ -101,13 +132,7 @@ export const SCENARIOS: readonly Scenario[] = [
     last: '1.1.0',
     run: (robot) => robot.open('1.1.0'),
   },
-  {
-    name: 'first install',
-    start: disk(null),
-    mayRun: [null, '1.0.0'],
-    last: '1.0.0',
-    run: (robot) => robot.open('1.0.0'),
-  },
+  ...scenariosOfEach('', { empty: disk(null), installed: installed('1.0.0') }),
   {
     name: 'update with an old release to collect',
     start: installed('1.0.0', '0.9.0'),
@@ -122,37 +147,11 @@ export const SCENARIOS: readonly Scenario[] = [
     last: '1.1.0',
     run: (robot) => robot.open('1.1.0'),
   },
-  {
-    name: 'update that is rolled back',
-    start: installed('1.0.0'),
-    mayRun: ['1.0.0', '1.1.0'],
-    last: '1.1.0',
-    sick: '1.1.0',
-    run: (robot) => robot.open('1.1.0'),
-  },
   { name: 'update over a release that lost a file', ...OVER_DAMAGE },
   {
     name: 'update over a release that lost a file, rolled back to the whole one',
     ...OVER_DAMAGE,
     sick: '1.1.0',
-  },
-  {
-    name: 'first install that is rolled back',
-    start: disk(null),
-    mayRun: [null, '1.0.0'],
-    last: '1.0.0',
-    sick: '1.0.0',
-    run: (robot) => robot.open('1.0.0'),
-  },
-  {
-    name: 'update that is recalled when it runs well',
-    start: installed('1.0.0'),
-    mayRun: ['1.0.0', '1.1.0'],
-    last: '1.1.0',
-    run: async (robot) => {
-      await robot.open('1.1.0');
-      await robot.recall('1.1.0');
-    },
   },
   {
     name: 'update by a delta',

@@ -17,7 +17,7 @@ import { Site } from './site.ts';
 /** A look begins after ten seconds at the latest, and a loaded machine takes its time. */
 const SLOW = { timeoutMs: 120_000 };
 
-/** What somebody who comes late is handed on that topic; null for nothing within two seconds. */
+/** Subscribes as a new client. @returns the retained message; null without one in two seconds */
 async function handed(t: TestContext, url: string, topic: string): Promise<Buffer | null> {
   let seen: Buffer | null = null;
   const clientId = `late-${randomBytes(4).toString('hex')}`;

@@ -4,19 +4,14 @@
  */
 
 import assert from 'node:assert/strict';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { describe, it, type TestContext } from 'node:test';
+import type { MqttClient } from 'mqtt';
+import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
+import { connectClient } from './mqtt-client.ts';
 
 const COUNT = 200;
-
-async function meet(t: TestContext, url: string, options: IClientOptions): Promise<MqttClient> {
-  const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, ...options });
-  t.after(() => client.endAsync(true));
-  return client;
-}
 
 /** Texts of what came at QoS 1, in the order of coming. */
 function listen(client: MqttClient): string[] {
@@ -46,13 +41,13 @@ describe('what was acknowledged', () => {
   for (const [kind, clean] of Object.entries({ clean: true, persistent: false })) {
     it(`reaches a ${kind} session, whatever is kept for others meanwhile`, async (t) => {
       const broker = await startBrokerChild(t);
-      const absent = await meet(t, broker.url, { clientId: 'absent', clean: false });
+      const absent = await connectClient(t, broker.url, { clientId: 'absent', clean: false });
       await absent.subscribeAsync('fleet/robots/+/events', { qos: 1 });
       await absent.endAsync();
-      const watcher = await meet(t, broker.url, { clientId: 'watcher', clean });
+      const watcher = await connectClient(t, broker.url, { clientId: 'watcher', clean });
       const texts = listen(watcher);
       await watcher.subscribeAsync(['fleet/#', 'fleet/robots/+/want'], { qos: 1 });
-      await flood(await meet(t, broker.url, { clientId: 'robot' }));
+      await flood(await connectClient(t, broker.url, { clientId: 'robot' }));
       await waitUntil('every message', () => new Set(texts).size === 2 * COUNT, {
         look: () => `${new Set(texts).size} of ${2 * COUNT}`,
       });

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -14,6 +13,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 import { makeState } from '../broker/reports.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { addUser } from './credentials.ts';
+import { connectClient } from './mqtt-client.ts';
 
 const RETAINED = { retain: true, qos: 1 } as const;
 const EVENT: RobotEventFields = {
@@ -26,16 +26,6 @@ const EVENT: RobotEventFields = {
   event: 'chosen',
   target_version: '2.0.0',
 };
-
-async function meet(t: TestContext, url: string, options: IClientOptions): Promise<MqttClient> {
-  const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
-  t.after(() => client.endAsync(true));
-  await new Promise<void>((resolve, reject) => {
-    client.once('connect', () => resolve());
-    client.once('error', reject);
-  });
-  return client;
-}
 
 async function restart(
   t: TestContext,
@@ -54,12 +44,12 @@ describe('a broker that is stopped and started again', () => {
   it('has every message, every chunk and every queue, and what was cleared stays so', async (t) => {
     const first = await startBrokerChild(t);
     const session = { clientId: 'auditor', clean: false };
-    const auditor = await meet(t, first.url, session);
+    const auditor = await connectClient(t, first.url, session);
     await auditor.subscribeAsync('fleet/robots/+/events', { qos: 1 });
     await auditor.endAsync();
     const announcement = makeFleet().announce(3, []);
     const chunk = randomBytes(30_000);
-    const sender = await meet(t, first.url, { clientId: 'sender' });
+    const sender = await connectClient(t, first.url, { clientId: 'sender' });
     await sender.publishAsync('fleet/updates', bytes(announcement), RETAINED);
     await sender.publishAsync(chunkTopic(sha256Hex(chunk)), chunk, RETAINED);
     await sender.publishAsync('fleet/robots/r1/events', bytes(encodeMessage(EVENT)), { qos: 1 });
@@ -68,7 +58,7 @@ describe('a broker that is stopped and started again', () => {
 
     const second = await restart(t, first);
     const found = new Map<string, Buffer>();
-    const reader = await meet(t, second.url, { clientId: 'reader' });
+    const reader = await connectClient(t, second.url, { clientId: 'reader' });
     reader.on('message', (topic, payload) => found.set(topic, payload));
     await reader.subscribeAsync(['fleet/updates', 'fleet/rollouts/+'], { qos: 1 });
     await reader.subscribeAsync(chunkTopic(sha256Hex(chunk)), { qos: 1 });
@@ -76,9 +66,7 @@ describe('a broker that is stopped and started again', () => {
     assert.deepEqual(found.get('fleet/updates'), bytes(announcement));
     assert.deepEqual(found.get(chunkTopic(sha256Hex(chunk))), chunk);
     const queued: string[] = [];
-    const back = mqtt.connect(second.url, { reconnectPeriod: 0, ...session });
-    t.after(() => back.endAsync(true));
-    back.on('message', (topic) => queued.push(topic));
+    await connectClient(t, second.url, session, ({ topic }) => queued.push(topic));
     await waitUntil('the queued event', () => queued.length > 0);
     assert.deepEqual(queued, ['fleet/robots/r1/events']);
   });
@@ -100,7 +88,7 @@ describe('the API of a broker with credentials', () => {
 
     const stream = await get(first, '/events');
     const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
-    const robot = await meet(t, first.url, { clientId: 'robot-r1', ...r1 });
+    const robot = await connectClient(t, first.url, { clientId: 'robot-r1', ...r1 });
     const { at, ...state } = makeState('r1', { version: '1.2.3' });
     const fields = { ...state, at: new Date(at).toISOString() };
     await robot.publishAsync('fleet/robots/r1/state', JSON.stringify(fields), RETAINED);

@@ -1,33 +1,21 @@
 /** The order of messages for a session that comes back while more are published (MQTT 3.1.1 §4.6). */
 
 import assert from 'node:assert/strict';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import type { MqttClient } from 'mqtt';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild } from './broker-child.ts';
+import { connectClient } from './mqtt-client.ts';
 
 const TOPIC = 'fleet/robots/r1/events';
 const FILTER = 'fleet/robots/+/events';
 const AWAY = { clientId: 'away', clean: false } as const;
 
-async function meet(t: TestContext, url: string, options: IClientOptions): Promise<MqttClient> {
-  const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
-  t.after(() => client.endAsync(true));
-  await new Promise<void>((resolve, reject) => {
-    client.once('connect', () => resolve());
-    client.once('error', reject);
-  });
-  return client;
-}
-
 /** Numbers as they come, from before the first: the queue begins with CONNACK. */
 async function comeBack(t: TestContext, url: string): Promise<number[]> {
-  const client = mqtt.connect(url, { reconnectPeriod: 0, ...AWAY });
-  t.after(() => client.endAsync(true));
   const numbers: number[] = [];
-  client.on('message', (_topic, payload) => numbers.push(Number(payload.toString())));
-  await new Promise<void>((resolve) => client.once('connect', () => resolve()));
+  await connectClient(t, url, AWAY, ({ payload }) => numbers.push(Number(String(payload))));
   return numbers;
 }
 
@@ -68,11 +56,11 @@ class Stream {
 
 test('a session that comes back into a stream gets each message once and in order', async (t) => {
   const first = await startBrokerChild(t);
-  const away = await meet(t, first.url, AWAY);
+  const away = await connectClient(t, first.url, AWAY);
   await away.subscribeAsync(FILTER, { qos: 1 });
   await away.endAsync();
   const stream = new Stream();
-  stream.start(await meet(t, first.url, { clientId: 'robot-r1' }));
+  stream.start(await connectClient(t, first.url, { clientId: 'robot-r1' }));
   await stream.reach(200);
   await stream.stop();
 
@@ -82,7 +70,7 @@ test('a session that comes back into a stream gets each message once and in orde
     broker.child.kill('SIGTERM');
     await broker.child.exit;
     broker = await startBrokerChild(t, { data: broker.data });
-    stream.start(await meet(t, broker.url, { clientId: 'robot-r1' }));
+    stream.start(await connectClient(t, broker.url, { clientId: 'robot-r1' }));
     await stream.reach(queued);
     if (queued < 400) await stream.stop();
   }

@@ -1,10 +1,11 @@
-/** Sessions that outlive their connections, at QoS 2: what Aedes alone does not do (MQTT 3.1.1). */
+/** Sessions that outlive their connections get QoS 2 as MQTT 3.1.1 says; Aedes alone does not. */
 
 import assert from 'node:assert/strict';
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
 import { describe, it, type TestContext } from 'node:test';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { connectClient } from './mqtt-client.ts';
 
 const TOPIC = 'fleet/robots/r1/events';
 const FILTER = 'fleet/robots/+/events';
@@ -18,14 +19,12 @@ interface Peer {
 }
 
 async function meet(t: TestContext, url: string, options: IClientOptions): Promise<Peer> {
-  const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
-  t.after(() => client.endAsync(true));
-  const peer: Peer = { client, packets: [], ends: { count: 0 } };
-  client.on('message', (_topic, _payload, packet) => peer.packets.push(packet));
-  client.on('close', () => (peer.ends.count += 1));
+  const packets: IPublishPacket[] = [];
+  const client = await connectClient(t, url, options, (packet) => packets.push(packet));
+  const ends = { count: 0 };
+  client.on('close', () => (ends.count += 1));
   client.on('error', () => undefined); // what comes of it is seen by its effect
-  await new Promise<void>((resolve) => client.once('connect', () => resolve()));
-  return peer;
+  return { client, packets, ends };
 }
 
 const textsOf = ({ packets }: Peer): string[] => packets.map(({ payload }) => String(payload));

@@ -1,4 +1,4 @@
-/** What an external engine brings, taken or not: with real stores and signatures. */
+/** The intake takes or refuses messages of an external engine, with real stores and signatures. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
