@@ -70,6 +70,8 @@ export interface HttpApi {
 
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
 const READERS: readonly string[] = ['technician', 'publisher'];
+/** The one route of the role `metrics`. */
+const METRICS_ROUTE = '/metrics';
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
@@ -162,6 +164,7 @@ function assertAllowed(credentials: Credentials | null, request: FastifyRequest)
     throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
   }
   if (READERS.includes(identity.role)) return;
+  if (identity.role === 'metrics' && path === METRICS_ROUTE) return;
   throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
 }
 

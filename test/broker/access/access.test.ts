@@ -116,6 +116,24 @@ describe('who may publish', () => {
   });
 });
 
+describe('a user of the role metrics', () => {
+  it('writes and reads nothing over MQTT but refusals of its own', () => {
+    const scraper = user('metrics');
+    for (const topic of [
+      'fleet/updates',
+      'fleet/robots/r1/state',
+      `fleet-chunks/${'a'.repeat(64)}`,
+    ]) {
+      assert.equal(mayPublish(scraper, topic), false, topic);
+      assert.equal(maySubscribe(scraper, topic), false, topic);
+    }
+    for (const filter of ['fleet/#', '#', '$SYS/#', 'fleet/refusals/c2']) {
+      assert.equal(maySubscribe(scraper, filter), false, filter);
+    }
+    assert.ok(maySubscribe(scraper, 'fleet/refusals/c1'));
+  });
+});
+
 describe('who may subscribe', () => {
   const all = ['anyone', 'publisher', 'technician', 'relay', 'robot'];
   const watchers = ['anyone', 'publisher', 'technician'];
