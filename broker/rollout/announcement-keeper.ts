@@ -9,7 +9,7 @@ import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import {
   openAnnouncementPayload,
   signAnnouncement,

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Signer } from '../../shared/crypto/signer.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';

@@ -10,7 +10,7 @@ import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
-import { SLOT_CODES } from '../rules/slot-codes.ts';
+import { SLOT_CODES } from './error-catalogue-slots.ts';
 
 export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
 

@@ -17,7 +17,7 @@ import type { Progress } from '../formats/progress.ts';
 import { archFits } from './arch.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
-import { versionMeets } from './version.ts';
+import { versionMeets } from '../base/version.ts';
 
 /** The facts about a robot that targeting needs. */
 export interface Asked {

@@ -19,7 +19,7 @@ import {
 } from '../../publisher/commands/options.ts';
 import { rolloutIdFor } from '../../publisher/rollout/plan-rollout.ts';
 import { JOURNAL_FILE } from '../../publisher/transfer/journal.ts';
-import { publishBundle } from '../../publisher/transfer/publish.ts';
+import { publishBundle } from '../../publisher/rollout/publish.ts';
 import { planTrust } from '../../publisher/trust/plan-trust.ts';
 import { parsePublicKey } from '../../publisher/trust/public-key.ts';
 import { readTrust } from '../../publisher/trust/read-trust.ts';
