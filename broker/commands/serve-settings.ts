@@ -12,7 +12,7 @@ import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
-import { readEngineAddress, readUpstreamAddress } from '../attached/engine-address.ts';
+import { readEngineAddress, readUpstreamAddress } from './engine-address.ts';
 import { engineProfile } from '../mqtt/engine-profile.ts';
 import type { UpstreamOptions } from '../relay/relay.ts';
 import type { LeadOptions } from '../rollout/lead.ts';

@@ -14,7 +14,6 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
-import type { SpokenBy } from '../control/speakers.ts';
 import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
@@ -56,19 +55,6 @@ export const EMBEDDED: EngineStatus = {
   problem: null,
   lacks: [],
 };
-
-/** A message that a client published on the engine in this process. */
-export interface Incoming {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: 0 | 1 | 2;
-  readonly retain: boolean;
-  /**
-   * Absent for messages of the broker itself; null for the will of a connection of an earlier
-   * process.
-   */
-  readonly by?: SpokenBy | null;
-}
 
 /** A message from an external engine. */
 export interface HeardMessage {

@@ -24,7 +24,7 @@ import type { ControlStore } from '../control/control-store.ts';
 import { KeyFiles } from './key-files.ts';
 import { makeNotifier } from './notify.ts';
 import { LevelRolloutStore } from './store.ts';
-import type { Snapshotted } from '../backup/write.ts';
+import type { Snapshotted } from '../control/durable-level.ts';
 
 export interface LeadOptions {
   readonly signers: readonly Signer[];
