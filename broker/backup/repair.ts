@@ -15,7 +15,7 @@ import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import {
   asOwnerOf,
   isFolder,

@@ -40,7 +40,7 @@ import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { Sessions } from './sessions.ts';
-import { TopicLanes } from './topic-mutex.ts';
+import { TopicLanes } from '../../shared/base/serial-queue.ts';
 
 export interface EngineOptions {
   readonly persistence: DroverPersistence;

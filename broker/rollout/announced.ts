@@ -10,7 +10,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
 import { PROGRESS_FILTER } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { clockProblem } from '../control/clock-check.ts';
+import { clockProblem } from '../../shared/rules/clock-off.ts';
 import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { describeRollouts, type RolloutView } from './views.ts';

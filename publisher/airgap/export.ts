@@ -7,7 +7,7 @@
 import type { Encrypter } from 'age-encryption';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import {
   assertFresh,
   openAnnouncement,

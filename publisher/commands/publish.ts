@@ -15,7 +15,7 @@ import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { confirmTyped } from './confirm.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type Published } from '../rollout/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';

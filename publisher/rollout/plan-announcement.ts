@@ -9,7 +9,7 @@ import type {
   Rollout,
   RolloutFields,
 } from '../../shared/formats/announcement.ts';
-import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
+import { ARCH_ANY, canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { canonicalArch } from '../../shared/rules/arch.ts';
+import { canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName } from '../../shared/base/ids.ts';
