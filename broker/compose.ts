@@ -14,7 +14,7 @@ import { Closers } from '../shared/io/closers.ts';
 import { Certificates } from './access/certificates.ts';
 import { LiveCredentials } from './access/live-credentials.ts';
 import { makeAttached } from './attached/attach.ts';
-import { showStore } from './attached/engine-view.ts';
+import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';

@@ -18,7 +18,7 @@ import type { BrokerEvents } from './events.ts';
 import type { Collecting } from './garbage/collect.ts';
 import type { EventCounters } from './control/event-metrics.ts';
 import type { EngineGauges } from './http/metrics.ts';
-import type { SessionsPort } from './http/session-routes.ts';
+import type { SessionsPort } from './http/robot-routes.ts';
 import type { EnginePort } from './mqtt/engine-port.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerSettings } from './settings.ts';

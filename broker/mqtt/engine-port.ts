@@ -56,6 +56,22 @@ export const EMBEDDED: EngineStatus = {
   lacks: [],
 };
 
+/** The status in the API: names with underscores, times as text. */
+export interface EngineView {
+  readonly kind: EngineStatus['kind'];
+  readonly profile: string;
+  readonly url: string | null;
+  readonly up: boolean;
+  readonly since: string;
+  readonly problem: Problem | null;
+  readonly lacks: readonly string[];
+}
+
+export function showEngine(status: EngineStatus): EngineView {
+  const { isUp, sinceMs, ...shown } = status;
+  return { ...shown, up: isUp, since: new Date(sinceMs).toISOString() };
+}
+
 /** A message from an external engine. */
 export interface HeardMessage {
   readonly topic: string;
