@@ -399,7 +399,7 @@ export const CATALOGUE = {
   LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
   ROLLBACK_FAILED: refused(
     'operator',
-    'go to the robot: look with ls -l and lsattr -d at the path in the message or at its root (active, rollback, active.new), mend it, then type drover-robot retry; it is tried again by itself as well, less and less often',
+    'go to the robot: look with ls -l and lsattr -d at the path in the message or at its root (active, rollback, active.new), or at the program in its modules.d that failed, mend it, then type drover-robot retry; it is tried again by itself as well, less and less often',
   ),
   RELEASE_DAMAGED: refused(
     'operator',
