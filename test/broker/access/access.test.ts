@@ -7,10 +7,9 @@ import {
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches, parseTopic } from '../../../shared/formats/topics.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { parseTopic } from '../../../shared/formats/topics.ts';
 
 const HASH = sha256Hex(Buffer.from('a chunk'));
 const OTHER_HASH = sha256Hex(Buffer.from('another chunk'));
