@@ -28,6 +28,7 @@ import {
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
+import { undoUnheld } from './unheld-swap.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
@@ -321,6 +322,7 @@ class Recoverer {
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
+    if (outcome.kind === 'lease_lost') this.#words.actions.push(outcome.problem.message);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
@@ -334,7 +336,10 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
-      await (await this.#strategyOf(job)).switchTo(job);
+      const strategy = await this.#strategyOf(job);
+      const lost = await undoUnheld(this.#state, strategy, { disk, layout });
+      if (lost) return lost;
+      await strategy.switchTo(job);
       await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {

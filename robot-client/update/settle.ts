@@ -14,6 +14,7 @@ import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-s
 import { strategyOf } from './choose-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
+import { stopWhileHeld } from './lease-guard.ts';
 import { ready } from './swap-effects.ts';
 
 /** Resolves when both agree, or when there is nothing to ask. */
@@ -60,9 +61,16 @@ async function mend(
   const what = `bring back ${target.version}`;
   const busy = await ready(target, on, { what, isUrgent: false, kind: 'swap' });
   if (busy) return busy;
+  const relied = { holders: on.leases?.holders ?? [], what };
   on.onMending?.(true);
   try {
-    await hookOf(target, on, 'stop');
+    const lost = await stopWhileHeld(
+      on,
+      relied,
+      async () => void (await hookOf(target, on, 'stop')),
+    );
+    if (lost?.wasStopped) await hookOf(target, on, 'start');
+    if (lost) return lost.problem;
     await strategy.switchTo(target);
     await hookOf(target, on, 'start');
     return null;
