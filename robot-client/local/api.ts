@@ -19,8 +19,6 @@ import { diskError } from '../install/disk-error.ts';
 import { isSickDisk } from '../install/root-claims.ts';
 import { idSchema, parseDocument, versionSchema } from '../../shared/formats/schema.ts';
 
-const secondsOf = (limit: 'readyHoldMsMin' | 'readyHoldMsMax'): number => LIMITS[limit] / 1000;
-
 const deltaSchema = z.number().int().min(0).max(LIMITS.telemetryDeltaMax).default(0);
 const telemetrySchema = z.strictObject({
   component: idSchema.optional(),
@@ -31,8 +29,8 @@ const telemetrySchema = z.strictObject({
 const holdSchema = z
   .number()
   .int()
-  .min(secondsOf('readyHoldMsMin'))
-  .max(secondsOf('readyHoldMsMax'));
+  .min(LIMITS.readyHoldMsMin / 1000)
+  .max(LIMITS.readyHoldMsMax / 1000);
 const readySchema = z
   .strictObject({
     ready: z.boolean().optional(),

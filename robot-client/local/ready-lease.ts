@@ -24,6 +24,14 @@ export type ReadyAnswers = ReadonlyMap<string, ReadyAnswer>;
 
 export const UNNAMED = '';
 
+/** The answers to POST /ready, as the local API keeps them. */
+export interface Leases {
+  readonly answers: ReadyAnswers;
+  /** Callers that hold by a lease. */
+  readonly holders: readonly string[];
+  mono(): MonoMs;
+}
+
 export type Hold =
   /** No caller said anything that counts. */
   | { readonly kind: 'none' }

@@ -7,7 +7,7 @@ import { isId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { UNNAMED } from './ready-lease.ts';
 
-export function encodeMark(holders: Iterable<string>): string {
+export function encodeReadyMark(holders: Iterable<string>): string {
   const names = [...holders].sort();
   return names.length === 0 ? '' : `${JSON.stringify({ holders: names })}\n`;
 }
@@ -16,7 +16,7 @@ export function encodeMark(holders: Iterable<string>): string {
 export const UNREAD_MARK = '?';
 
 /** A content that cannot be read counts as a lease of the caller without a name. */
-export function parseMark(text: string): readonly string[] {
+export function holdersOfMark(text: string): readonly string[] {
   if (text === '') return [];
   try {
     const { holders } = JSON.parse(text) as { holders?: unknown };

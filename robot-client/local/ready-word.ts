@@ -15,7 +15,7 @@ import { busyWhile, type Held } from '../fleet/report.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
-import { encodeMark, parseMark, UNREAD_MARK } from './ready-mark.ts';
+import { encodeReadyMark, holdersOfMark, UNREAD_MARK } from './ready-mark.ts';
 import {
   decideHold,
   describeLeases,
@@ -105,7 +105,7 @@ export class ReadyWord {
     const kind = await this.#disk.kind(this.#mark).catch(() => 'file');
     if (kind === 'absent') return;
     this.#marked ??= await this.#readMark();
-    for (const holder of parseMark(this.#marked)) {
+    for (const holder of holdersOfMark(this.#marked)) {
       // A plain answer that came before the mark was read has ended the lease.
       if (this.#answers.get(holder)?.kind !== 'plain') this.#holders.add(holder);
     }
@@ -177,7 +177,7 @@ export class ReadyWord {
   /** A renewal changes nothing of the mark, and so writes nothing. */
   async #keepMark(): Promise<void> {
     await this.#writes.run(async () => {
-      const mark = encodeMark(this.#holders);
+      const mark = encodeReadyMark(this.#holders);
       if (this.#marked === mark) return;
       try {
         await writeWhole(this.#disk, this.#mark, new TextEncoder().encode(mark));

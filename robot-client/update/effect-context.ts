@@ -6,7 +6,7 @@ import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import type { Cleaned } from './clean-up.ts';
-import type { Leases } from './lease-guard.ts';
+import type { Leases } from '../local/ready-lease.ts';
 import type { DownloadInput, PullLink } from './download.ts';
 import type { ModuleContext } from './module-strategy.ts';
 import type { MachineState } from './state.ts';

@@ -6,23 +6,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
-import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ALWAYS_OPEN } from '../local/interlock.ts';
-import { decideLease, leaseLost, type ReadyAnswers } from '../local/ready-lease.ts';
+import { decideLease, leaseLost } from '../local/ready-lease.ts';
 import { removeSameRollback } from './swap.ts';
 import type { ApplyStrategy } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Job } from './state.ts';
-
-/** The answers of the application, as the local API keeps them. */
-export interface Leases {
-  readonly answers: ReadyAnswers;
-  /** Callers that hold by a lease. */
-  readonly holders: readonly string[];
-  mono(): MonoMs;
-}
 
 type LeaseContext = Pick<EffectContext, 'leases' | 'interlock'>;
 
@@ -34,7 +25,7 @@ interface Relied {
 }
 
 /** Why an update must not go on; null when it may. */
-export function lossOf(
+export function leaseLossOf(
   { leases, interlock = ALWAYS_OPEN }: LeaseContext,
   { holders, what, isSwitched = false }: Relied,
 ): Problem | null {
@@ -61,10 +52,10 @@ export async function stopWhileHeld(
   relied: Relied,
   stop: () => Promise<void>,
 ): Promise<LeaseLoss | null> {
-  const before = lossOf(on, relied);
+  const before = leaseLossOf(on, relied);
   if (before) return { problem: before, wasStopped: false };
   await stop();
-  const after = lossOf(on, relied);
+  const after = leaseLossOf(on, relied);
   return after && { problem: after, wasStopped: true };
 }
 
@@ -120,7 +111,7 @@ export async function whileHeld<T>(
   let problem: Problem | null = null;
   const watch = async (): Promise<void> => {
     while (!ended.signal.aborted) {
-      problem = lossOf(on, relied);
+      problem = leaseLossOf(on, relied);
       if (problem) return lost.abort(new Error('the ready lease was lost'));
       await sleep(LIMITS.leaseLookMs, undefined, { signal: ended.signal });
     }

@@ -220,6 +220,8 @@ async function stopForRecall(
 ): Promise<string | null> {
   const what = `go back from ${job.version}`;
   const asking = { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) };
+  // Each of these stops takes a working application away for nothing.
+  const bounds = { minMs: asking.interlock.readyIntervalMs, maxMs: LIMITS.retryDelayMsMax };
   for (let nth = 0; ; nth += 1) {
     await ready(job, asking, { what, isUrgent: true, kind: 'rollback' });
     const holders = on.leases?.holders ?? [];
@@ -232,14 +234,11 @@ async function stopForRecall(
     if (lost === null) return to;
     if (lost.wasStopped) await hookOf(job, on, 'start', job.version);
     on.claim?.release();
-    const waitMs = backoffMs(nth, BETWEEN_STOPS, 0.5);
+    const waitMs = backoffMs(nth, bounds, 0.5);
     on.onWaiting(`${lost.problem.message} (${lost.problem.code})`, on.now() + waitMs);
     await sleep(waitMs, undefined, { signal: on.signal });
   }
 }
-
-/** Each of these stops takes a working application away for nothing. */
-const BETWEEN_STOPS = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.retryDelayMsMax };
 
 /** A recalled version has to go, so there is no deadline for the robot to become ready. */
 const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });

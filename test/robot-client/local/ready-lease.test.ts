@@ -10,7 +10,7 @@ import {
   describeLeases,
   type ReadyAnswer,
 } from '../../../robot-client/local/ready-lease.ts';
-import { encodeMark, parseMark } from '../../../robot-client/local/ready-mark.ts';
+import { encodeReadyMark, holdersOfMark } from '../../../robot-client/local/ready-mark.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const NOW = 1_000;
@@ -118,18 +118,20 @@ describe('an update that relies on leases', () => {
 
 describe('the mark of an application that reports whether it is ready', () => {
   it('is empty without a lease, as an older agent writes and reads it', () => {
-    assert.equal(encodeMark([]), '');
-    assert.deepEqual(parseMark(''), []);
+    assert.equal(encodeReadyMark([]), '');
+    assert.deepEqual(holdersOfMark(''), []);
   });
 
   it('gives the names back, and counts what cannot be read as a lease', () => {
     const names = fc.uniqueArray(fc.constantFrom('', 'arm', 'base', 'x'.repeat(64)));
     fc.assert(
-      fc.property(names, (all) => assert.deepEqual(parseMark(encodeMark(all)), [...all].sort())),
+      fc.property(names, (all) =>
+        assert.deepEqual(holdersOfMark(encodeReadyMark(all)), [...all].sort()),
+      ),
     );
     const many = JSON.stringify({ holders: Array.from({ length: 9 }, (_, at) => `h${at}`) });
     for (const text of ['?', '{}', 'null', '{"holders":[1]}', '{"holders":["a b"]}', many]) {
-      assert.deepEqual(parseMark(text), [''], text);
+      assert.deepEqual(holdersOfMark(text), [''], text);
     }
   });
 
@@ -137,6 +139,6 @@ describe('the mark of an application that reports whether it is ready', () => {
     const longest = Array.from({ length: LIMITS.readyHoldersMax }, (_, at) =>
       String(at).padStart(64, 'x'),
     );
-    assert.ok(encodeMark(longest).length <= LIMITS.readyMarkBytesMax);
+    assert.ok(encodeReadyMark(longest).length <= LIMITS.readyMarkBytesMax);
   });
 });

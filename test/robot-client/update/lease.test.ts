@@ -1,7 +1,7 @@
 /** A real component whose application holds the robot ready by a lease, and loses it. */
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ALWAYS_OPEN, type InterlockRules } from '../../../robot-client/local/interlock.ts';
@@ -20,19 +20,29 @@ const NEW = '1.1.0';
 const LONG = { ready: true, reason: '', holdMs: 60_000 };
 /** Lapses while a hook runs. */
 const SHORT = { ready: true, reason: '', holdMs: 1 };
+/** No hook of these tests takes so long, on a busy machine either. */
+const HOOK_MS = 20_000;
 const NO = { ready: false, reason: 'the pipette is full' };
 const YES = { ready: true, reason: '' };
 
-/** Each hook notes its name and version; `stop` lasts so long that a lease can be lost in it. */
+/** Each hook notes its name and version; `stop` lasts until the test has spoken. */
 async function open(
   t: TestContext,
   rules: Partial<InterlockRules> = {},
   more: Partial<ComponentOptions> = {},
 ): Promise<Bench> {
   const interlock = { ...ALWAYS_OPEN, readyIntervalMs: 10, ...rules };
-  const bench = await Bench.open(t, { interlock, healthIntervalMs: 5, ...more });
+  const bench = await Bench.open(t, {
+    interlock,
+    healthIntervalMs: 5,
+    hookTimeoutMs: HOOK_MS,
+    ...more,
+  });
   const note = (name: string): string => `echo "${name} $DROVER_VERSION" >> "$DROVER_ROOT/calls"`;
-  await bench.hook('stop', `${note('stop')}; sleep 0.3`);
+  await bench.hook(
+    'stop',
+    `${note('stop')}; while [ -e "$DROVER_ROOT/wait" ]; do sleep 0.02; done`,
+  );
   await bench.hook('start', note('start'));
   return bench;
 }
@@ -45,11 +55,15 @@ async function announce(bench: Bench, version = NEW, strategy?: string): Promise
 const calls = async (bench: Bench): Promise<string> =>
   (await readFile(join(bench.root, 'calls'), 'utf8').catch(() => '')).trim().replaceAll('\n', ', ');
 
+/** Lets the next stop hook wait for `sayInStop`. */
+const pauseStop = (bench: Bench): Promise<void> => writeFile(join(bench.root, 'wait'), '');
+
 /** Says that in the middle of the hook when it runs for the given time. */
 async function sayInStop(bench: Bench, said: Ready, nth = 1): Promise<void> {
   const stops = async (): Promise<number> => (await calls(bench)).split('stop').length - 1;
   await waitUntil('the stop hook', async () => (await stops()) >= nth);
   await bench.component.ready(said);
+  await rm(join(bench.root, 'wait'));
 }
 
 /** Says that when the swap begins, and the stop hook does not run yet. */
@@ -57,7 +71,7 @@ function sayBeforeStop(bench: Bench, said: Ready): void {
   bench.onPhase = (entered) => {
     if (entered !== 'swapping') return;
     bench.onPhase = () => {};
-    void bench.component.ready(said).catch(() => {});
+    bench.component.ready(said).catch(() => {}); // the wait of the test fails then
   };
 }
 
@@ -68,7 +82,7 @@ const waits = (bench: Bench, words: RegExp): Promise<unknown> =>
     { look: () => bench.describe() },
   );
 
-describe('an update whose application holds the robot ready', () => {
+describe('an update whose application holds the robot ready', { concurrency: 4 }, () => {
   it('is installed while the lease runs, although the stop hook ends what renews it', async (t) => {
     const bench = await open(t);
     await bench.component.ready(LONG);
@@ -89,6 +103,7 @@ describe('an update whose application holds the robot ready', () => {
     it(`waits again when the lease ${why} in the stop hook, with the old version running`, async (t) => {
       const bench = await open(t);
       await bench.component.ready(LONG);
+      await pauseStop(bench);
       await announce(bench);
       await sayInStop(bench, said);
       await waits(bench, words);
@@ -119,6 +134,7 @@ describe('an update whose application holds the robot ready', () => {
   it('goes on when the holder says a plain yes in the stop hook', async (t) => {
     const bench = await open(t);
     await bench.component.ready(LONG);
+    await pauseStop(bench);
     await announce(bench);
     await sayInStop(bench, YES);
     await bench.runs(NEW);
@@ -127,8 +143,10 @@ describe('an update whose application holds the robot ready', () => {
 
   it('is given up for a while when each stop loses the lease', async (t) => {
     const bench = await open(t);
+    await bench.component.ready(NO);
     await announce(bench);
     for (let nth = 1; nth <= LIMITS.leaseStopsMax; nth += 1) {
+      await pauseStop(bench);
       await bench.component.ready(LONG);
       await sayInStop(bench, SHORT, nth);
       if (nth < LIMITS.leaseStopsMax) await waits(bench, /lapsed/);
@@ -149,6 +167,7 @@ describe('an update whose application holds the robot ready', () => {
     const bench = await open(t);
     await bench.component.ready({ ...LONG, holder: 'arm' });
     await bench.component.ready({ ...LONG, holder: 'base' });
+    await pauseStop(bench);
     await announce(bench);
     await sayInStop(bench, { ...SHORT, holder: 'base' });
     await waits(bench, /the ready lease of base lapsed/);
@@ -163,6 +182,7 @@ describe('an update whose application holds the robot ready', () => {
     await writeBoard(modules, {});
     const bench = await open(t, {}, { modules: new ModuleFolder(modules) });
     await bench.component.ready(LONG);
+    await pauseStop(bench);
     await announce(bench, NEW, BOARD_STRATEGY);
     await sayInStop(bench, NO);
     await waits(bench, /the pipette is full/);
@@ -181,7 +201,7 @@ describe('an agent that was killed', () => {
       if (phase !== 'swapping') return;
       bench.onPhase = () => {};
       cut = bench.cutPower();
-      cut.catch(() => {});
+      cut.catch(() => {}); // it is awaited below
     };
     await announce(bench);
     await waits(bench, /did not renew it since the agent started/);
@@ -206,7 +226,7 @@ describe('an agent that was killed', () => {
   });
 });
 
-describe('a lease that is lost in probation', () => {
+describe('a lease that is lost in probation', { concurrency: 4 }, () => {
   /** A probation that only a confirmation of the application ends. */
   const onTrial = async (t: TestContext, rules: Partial<InterlockRules>): Promise<Bench> => {
     const bench = await open(t, rules);
@@ -251,6 +271,7 @@ describe('an application that does not use leases', () => {
   it('cannot stop a swap that has begun, as before', async (t) => {
     const bench = await open(t);
     await bench.component.ready(YES);
+    await pauseStop(bench);
     await announce(bench);
     await sayInStop(bench, NO);
     await bench.runs(NEW);
@@ -274,9 +295,11 @@ describe('a recall', () => {
     await announce(bench);
     await bench.runs(NEW);
     await bench.component.ready(LONG);
+    await pauseStop(bench);
     bench.recall(NEW);
     await sayInStop(bench, SHORT, 2);
-    await waits(bench, /lapsed \(READY_LEASE_LOST\)/);
+    await waits(bench, /the ready lease of the application lapsed/);
+    assert.match(bench.waits.join('\n'), /lapsed \(READY_LEASE_LOST\)/);
     assert.equal(bench.component.view.version, NEW);
     assert.match(await calls(bench), new RegExp(`stop ${NEW}, start ${NEW}$`));
     await bench.component.ready(LONG);
