@@ -63,6 +63,7 @@ async function cuts({ strategy, scenarios, afterSwitch }: Kind) {
     },
   };
   await robot.open(NEW);
+  await robot.component.close();
   assert.equal(activeOf(visibleImage(disk)), NEW);
   return { release, images: [...images.values()] };
 }
@@ -88,6 +89,7 @@ async function judge(kind: Kind, image: FolderImage, release: Release): Promise<
   // The application holds again where the agent asks for it, and stays silent in probation.
   if (phase === 'waiting') await robot.component.ready(HOLD);
   await rest;
+  await robot.component.close(); // else it tries again after a while
   const goesBack = phase === 'probation' && kind.afterSwitch === 'back';
   const [end, ended] = [visibleImage(disk), stateOf(visibleImage(disk))];
   assert.equal(activeOf(end), goesBack ? OLD : NEW, way);
