@@ -9,14 +9,16 @@
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { busyWhile, type Held } from '../fleet/report.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
-import { encodeReadyMark, holdersOfMark, UNREAD_MARK } from './ready-mark.ts';
 import {
+  encodeReadyMark,
+  holdersOfMark,
+  UNREAD_MARK,
   decideHold,
   describeLeases,
   UNNAMED,

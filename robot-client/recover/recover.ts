@@ -28,7 +28,7 @@ import {
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
-import { undoUnheld } from './unheld-swap.ts';
+import { undoUnheld } from '../update/lease-guard.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';

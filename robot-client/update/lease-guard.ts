@@ -13,7 +13,11 @@ import { removeSameRollback } from './swap.ts';
 import type { ApplyStrategy } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
-import type { Job } from './state.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
+import { leaseFailure } from './lease-loss.ts';
+import type { MachineEvent } from './machine.ts';
+import type { Job, MachineState } from './state.ts';
 
 type LeaseContext = Pick<EffectContext, 'leases' | 'interlock'>;
 
@@ -85,6 +89,29 @@ export async function undoSwitch(
 ): Promise<void> {
   await strategy.revert(job, leftBy(job));
   await removeSameRollback(disk, layout);
+}
+
+/**
+ * Undoes, at a boot, a swap that relied on a ready lease and did not switch yet: a restart ends such
+ * a lease, so the old version boots, and the agent waits for another one.
+ * @returns null when the swap may be finished
+ * @throws DroverError MODULE_… when the strategy cannot undo it now
+ */
+export async function undoUnheld(
+  state: MachineState,
+  strategy: ApplyStrategy,
+  on: Pick<EffectContext, 'disk' | 'layout'>,
+): Promise<MachineEvent | null> {
+  const { job } = state;
+  if (!job || job.leaseHolders.length === 0) return null;
+  const { active } = await readSlots(on.disk, on.layout);
+  if (versionOf(active) === job.version || (await hasSwitched(strategy, job))) return null;
+  await undoSwitch(on, strategy, job);
+  const why = 'not finished, since the machine was started again, which ends the ready lease';
+  return leaseFailure(state, {
+    problem: leaseLost(`swap to ${job.version}`, why),
+    wasStopped: true,
+  });
 }
 
 /** @throws DroverError SWAP_FAILED when the version that was stopped does not start again */

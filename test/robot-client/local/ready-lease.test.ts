@@ -8,9 +8,10 @@ import {
   decideHold,
   decideLease,
   describeLeases,
+  encodeReadyMark,
+  holdersOfMark,
   type ReadyAnswer,
 } from '../../../robot-client/local/ready-lease.ts';
-import { encodeReadyMark, holdersOfMark } from '../../../robot-client/local/ready-mark.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const NOW = 1_000;
