@@ -15,7 +15,7 @@ import type { EffectContext } from './effect-context.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import { leaseFailure } from './lease-loss.ts';
+import { leaseFailure } from './retry.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job, MachineState } from './state.ts';
 
@@ -92,8 +92,8 @@ export async function undoSwitch(
 }
 
 /**
- * Undoes, at a boot, a swap that relied on a ready lease and did not switch yet: a restart ends such
- * a lease, so the old version boots, and the agent waits for another one.
+ * Undoes, at a boot, a swap that relied on a ready lease and did not switch yet: a restart ends
+ * such a lease, so the old version boots, and the agent waits for another one.
  * @returns null when the swap may be finished
  * @throws DroverError MODULE_… when the strategy cannot undo it now
  */

@@ -11,9 +11,8 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/messages.ts';
 import { blockOf } from './blocks.ts';
-import { reliedOn, withLoss, type LeaseLost } from './lease-loss.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import { retryAfter, stuckWaitMs } from './retry.ts';
+import { retryAfter, stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
   isLostJob,

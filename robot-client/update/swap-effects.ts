@@ -30,7 +30,7 @@ import {
   whileHeld,
   type LeaseLoss,
 } from './lease-guard.ts';
-import { leaseFailure } from './lease-loss.ts';
+import { leaseFailure } from './retry.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';

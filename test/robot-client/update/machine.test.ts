@@ -11,8 +11,7 @@ import {
   TABLE,
   type MachineEvent,
 } from '../../../robot-client/update/machine.ts';
-import { leaseFailure } from '../../../robot-client/update/lease-loss.ts';
-import { retriedNow } from '../../../robot-client/update/retry.ts';
+import { leaseFailure, retriedNow } from '../../../robot-client/update/retry.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
