@@ -77,9 +77,9 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, live, held] = [this.#state, this.#live.value, this.#word.held];
+    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
     const { unkept } = this.#keeper;
-    return viewOf(this.#options, { slots: this.#slots, state, live, held, unkept });
+    return viewOf(this.#options, { slots: this.#slots, state, live, held, leases, unkept });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -338,6 +338,7 @@ export class Component {
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
     this.#claim.follow(after.phase);
+    await this.#word.follow(before.phase, after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
     const { phase: to, job } = after;
@@ -383,6 +384,7 @@ export class Component {
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#word.said,
+      leases: this.#word,
       onCleaned: (found) => this.#slots.cleaned(found),
       onModule: (problem) => void this.#noteModule(problem),
       onMending: this.#live.onMending,

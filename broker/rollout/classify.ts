@@ -152,6 +152,7 @@ function withMemory(reported: Class, outcome: RobotEnding | null): Class {
 /** Codes that end an update and say nothing about the version: the robot retries, or never may. */
 const NO_FAILURE: readonly string[] = [
   'READY_DEADLINE',
+  'READY_LEASE_LOST',
   'NOT_NEWER',
   'BELOW_HIGHEST',
   'RELEASE_BOUNDS',

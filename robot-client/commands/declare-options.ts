@@ -4,6 +4,8 @@ import type { Argv } from 'yargs';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared/io/cli-options.ts';
+import { ALWAYS_OPEN } from '../local/interlock.ts';
+import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { defaultArch } from './options.ts';
 
@@ -117,6 +119,11 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('ready-deadline', {
       ...TEXT,
       describe: 'give an update up for now when the robot stays busy so long (default: wait)',
+    })
+    .option('lease-lost-after-switch', {
+      choices: AFTER_SWITCH,
+      default: ALWAYS_OPEN.leaseLostAfterSwitch,
+      describe: 'when a lease of POST /ready is lost in probation: stay in it, or go back at once',
     })
     .option('keepalive', {
       ...TEXT,

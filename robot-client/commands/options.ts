@@ -9,6 +9,7 @@ import { parseComponentName } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/base/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import type { AfterSwitch } from '../local/ready-lease.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { parseWindow, wallClockOf } from '../local/windows.ts';
@@ -56,8 +57,9 @@ export function parseInterlock(given: {
   windows: readonly string[];
   zone: string | undefined;
   readyDeadline: string | undefined;
+  leaseLostAfterSwitch?: AfterSwitch;
 }): InterlockRules {
-  const { windows, zone, readyDeadline } = given;
+  const { windows, zone, readyDeadline, leaseLostAfterSwitch = 'stay' } = given;
   if (windows.length > LIMITS.windowsMax) {
     const counts = `(got ${windows.length}, want at most ${LIMITS.windowsMax})`;
     throw new DroverError('USAGE', `read --window: too many ${counts}`);
@@ -72,6 +74,7 @@ export function parseInterlock(given: {
   return {
     ...ALWAYS_OPEN,
     readyDeadlineMs,
+    leaseLostAfterSwitch,
     ...(windows.length > 0 && { windows: windows.map(parseWindow), wallClock: wallClockOf(zone) }),
   };
 }

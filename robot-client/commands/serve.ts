@@ -63,6 +63,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       windows: args.window,
       zone: args['window-zone'],
       readyDeadline: args['ready-deadline'],
+      leaseLostAfterSwitch: args['lease-lost-after-switch'],
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),

@@ -28,6 +28,7 @@ import {
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
+import { undoUnheld } from '../update/lease-guard.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
@@ -52,9 +53,8 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
-import type { Modules } from '../modules/module-folder.ts';
 import type { ApplyStrategy } from '../update/apply-strategy.ts';
-import { strategyOf } from '../update/module-strategy.ts';
+import { strategyOf, type ModuleContext } from '../update/module-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery extends Boots {
@@ -66,18 +66,14 @@ export interface Recovery extends Boots {
   readonly problems: readonly Problem[];
 }
 
-export interface RecoverInput {
+/** One run of a module takes at most `moduleBootMs` while a boot waits. */
+export interface RecoverInput extends Pick<ModuleContext, 'modules' | 'moduleTimeoutMs' | 'facts'> {
   readonly component: string;
   readonly root: string;
   readonly disk: Disk;
   readonly hooksFolder: string;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
-  readonly modules?: Modules | undefined;
-  /** One run of a module, at most `moduleBootMs` while a boot waits. */
-  readonly moduleTimeoutMs?: number | undefined;
-  /** Names of this machine; left out where they are not known. */
-  readonly facts?: { readonly compatible: readonly string[] } | undefined;
   readonly bootsMax: number;
   /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
@@ -323,6 +319,7 @@ class Recoverer {
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
+    if (outcome.kind === 'lease_lost') this.#words.actions.push(outcome.problem.message);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
@@ -336,7 +333,10 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
-      await (await this.#strategyOf(job)).switchTo(job);
+      const strategy = await this.#strategyOf(job);
+      const lost = await undoUnheld(this.#state, strategy, { disk, layout });
+      if (lost) return lost;
+      await strategy.switchTo(job);
       await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {

@@ -51,7 +51,7 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
     case 'askReady':
       return orRefused(on, () => askReady(effect.job, on));
     case 'swap':
-      return swap(effect.job, on);
+      return swap(effect.job, effect.isAgain, on);
     case 'probe':
       return probe(effect.job, on);
     case 'rollBack':
@@ -216,5 +216,6 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
     if (isHashed || lookedMs() < LIMITS.readyHoldsMs) break;
   }
   const slots = await assertSwappable(on.disk, on.layout);
-  return { kind: 'ready', ...(await wayBackFrom(on.disk, on.layout, slots)) };
+  const holders = on.leases?.holders ?? [];
+  return { kind: 'ready', holders, ...(await wayBackFrom(on.disk, on.layout, slots)) };
 }

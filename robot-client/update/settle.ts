@@ -16,7 +16,8 @@ import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-s
 import { strategyOf } from './module-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
-import { problemOf, ready } from './swap-effects.ts';
+import { stopWhileHeld } from './lease-guard.ts';
+import { stepProblem, ready } from './swap-effects.ts';
 
 /** Resolves when both agree, or when there is nothing to ask. */
 export async function settle(on: EffectContext): Promise<void> {
@@ -67,11 +68,15 @@ async function mend(
   const what = `bring back ${target.version}`;
   const busy = await ready(target, on, { what, isUrgent: false, kind: 'swap' });
   if (busy) return busy;
+  const relied = { holders: on.leases?.holders ?? [], what };
   on.onMending?.(true);
   try {
-    await writeWhole(on.disk, stoppedMark(on), new TextEncoder().encode(`${target.version}\n`));
-    await hookOf(target, on, 'stop');
-    const failed = await problemOf(on, () => strategy.switchTo(target));
+    const lost = await stopWhileHeld(on, relied, async () => {
+      const mark = new TextEncoder().encode(`${target.version}\n`);
+      await writeWhole(on.disk, stoppedMark(on), mark);
+      await hookOf(target, on, 'stop');
+    });
+    const failed = lost?.problem ?? (await stepProblem(on, () => strategy.switchTo(target)));
     const unstarted = await startIfStopped(on, target);
     return failed ?? unstarted;
   } finally {

@@ -74,6 +74,10 @@ const jobSchema = z.object({
    * The release of `active` instead, when that lost files and `previousVersion` did not; else null.
    */
   leftVersion: versionSchema.nullable().default(null),
+  /** Callers whose ready lease the swap relies on; empty for none. */
+  leaseHolders: z.array(z.string()).max(LIMITS.readyHoldersMax).default([]),
+  /** Stops of this update that lost their ready lease. */
+  leaseLosses: sizeSchema.default(0),
   startedAtMs: sizeSchema,
   /** Boots and agent starts since the swap without a confirmation. */
   boots: sizeSchema,
@@ -286,6 +290,8 @@ export function makeJob(input: {
     healthTimeoutMs: Math.max(timeoutMs, leastMs),
     previousVersion: null,
     leftVersion: null,
+    leaseHolders: [],
+    leaseLosses: 0,
     startedAtMs: input.now,
     boots: 0,
     bootCounted: false,

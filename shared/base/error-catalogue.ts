@@ -382,6 +382,11 @@ export const CATALOGUE = {
     'see what kept the robot busy as the message says it: its hook ready or POST /ready; a longer --ready-deadline waits longer; it is tried again by itself',
     'later',
   ),
+  READY_LEASE_LOST: refused(
+    'operator',
+    'the application that held the robot ready (POST /ready with hold_s) withdrew, or did not renew in time: give it a hold_s that is longer than the hook stop takes, or let a process renew that stop does not end; it is tried again by itself',
+    'later',
+  ),
   HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
   HEALTH_FAILED: refused('operator', 'fix the application and publish a higher version'),
   HEALTH_DEADLINE: refused(

@@ -284,6 +284,13 @@ export const LIMITS = {
   imageBlockBytes: 256 * KiB, // of a system image in memory at once, in four buffers
   imageTarBytesMax: 64 * KiB, // of the tar around an image: headers, and the padding of GNU tar
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
+  readyHoldMsMin: 1 * SECOND, // shorter ready leases lapse with every pause of an application
+  readyHoldMsMax: 60 * MINUTE, // as hookTimeoutMsMax: a lease has to outlast the slowest stop hook
+  readyHoldersMax: 8, // callers that answer POST /ready by name: more for one component is a mistake
+  readyMarkBytesMax: 1 * KiB, // names of that many holders, of 64 characters each
+  readyRenewalsMin: 3, // renewals by the library in one lease: a lost one does no harm
+  leaseLookMs: 200, // between two checks of a lease after the switch, where its loss goes back
+  leaseStopsMax: 3, // stops of one update that lost their lease: after that it waits like a failure
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // between two checks of a closed window: the clock may be corrected
   stuckRetryMsMin: 5 * MINUTE, // a failed rollback is tried again after this: disks come back
@@ -463,6 +470,14 @@ assertRelation(
 assertRelation(
   LIMITS.leaseSettleMs * 2 < LIMITS.leaseMsMin,
   'a claim must settle long before another may be made',
+);
+assertRelation(
+  LIMITS.readyHoldMsMax >= LIMITS.hookTimeoutMsMax,
+  'a ready lease must be able to cover the stop hook, which ends the application that renews it',
+);
+assertRelation(
+  LIMITS.readyHoldersMax * 68 + 16 <= LIMITS.readyMarkBytesMax,
+  'the mark must hold the names of all holders',
 );
 assertRelation(
   LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,
