@@ -12,6 +12,7 @@ import type { LiveCredentials } from './access/live-credentials.ts';
 import type { StoreState } from './attached/store-state.ts';
 import type { BackupSource, Snapshotted } from './backup/write.ts';
 import type { ControlStore } from './control/control-store.ts';
+import type { Enrolment } from './enrolment/enrolment.ts';
 import type { Fleet } from './control/fleet.ts';
 import type { BrokerEvents } from './events.ts';
 import type { Collecting } from './garbage/collect.ts';
@@ -30,6 +31,8 @@ export interface Parts {
    */
   readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
+  /** Null without credentials, and where robots are known to an external engine. */
+  readonly enrolment: Enrolment | null;
   readonly control: ControlStore;
   readonly trust: LiveTrust | null;
   readonly fleet: Fleet;

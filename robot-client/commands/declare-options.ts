@@ -8,6 +8,8 @@ import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { defaultArch } from './options.ts';
 
 export const DEFAULT_ROOT = '/opt/robot';
+/** `drover-robot enrol` writes it into a file that the unit reads. */
+export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
@@ -66,7 +68,7 @@ export const withInstall = <T>(args: Argv<T>) =>
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
   withLogin(withInstall(withRoots(args)))
-    .option('id', { ...TEXT, describe: 'robot id' })
+    .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
     .option('require-log', {
@@ -131,6 +133,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
 
 export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['id', 'broker', 'trust']);
+  withAgentOptions(args).demandOption(['broker', 'trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

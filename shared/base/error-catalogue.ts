@@ -7,6 +7,7 @@
 
 import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
+import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
@@ -509,6 +510,9 @@ export const CATALOGUE = {
   ...AIR_GAP_CODES,
 
   ...LOG_CODES,
+
+  // Enrolment
+  ...ENROLMENT_CODES,
 
   // Machines and modules
   ...MODULE_CODES,

@@ -179,6 +179,16 @@ export const LIMITS = {
   // between two checks of the file: a removed user is disconnected that soon
   credentialsLookMs: 1 * SECOND,
   credentialsBytesMax: 8 * MiB, // that many lines
+  enrolmentsMax: 20_000, // robots with a claim or an enrolled credential: as many as users of a file
+  enrolmentCallBytesMax: 8 * MiB, // one call of drover-broker enrol: that many lines
+  claimLifeMsDefault: 7 * DAY, // long enough to mount a delivery of robots
+  claimLifeMsMin: 1 * MINUTE,
+  claimLifeMsMax: 366 * DAY, // a claim is a key to the fleet in a drawer
+  claimTriesMs: 1 * MINUTE, // wrong claims are counted in spans of this
+  claimTriesMax: 20, // of one address in such a span: typing errors of a person
+  claimTryAddressesMax: 1_000, // addresses that are counted one by one; others share a count
+  enrolPollMs: 5 * SECOND, // a robot that waits for a person asks again after this
+  enrolWaitMsMax: 7 * DAY, // and no longer than this
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
   passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again

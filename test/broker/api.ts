@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeToken } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
@@ -98,6 +99,11 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   });
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
+  const enrolment = await Enrolment.open({
+    folder: join(await tempFolder(scope), 'enrolment'),
+    ...(credentials && { users: credentials.enrolled }),
+    log,
+  });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
@@ -113,11 +119,16 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     engine: () => EMBEDDED,
     ...(upstream ? { upstream } : {}),
     garbage,
+    enrolment,
     isHealthy,
     log,
   });
   let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => (closing ??= api.close().then(() => credentials?.close()));
+  const close = (): Promise<void> =>
+    (closing ??= api
+      .close()
+      .then(() => enrolment.close())
+      .then(() => credentials?.close()));
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
