@@ -7,7 +7,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { renderSVG } from 'uqr';
 import type { Argv } from 'yargs';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -19,6 +18,7 @@ import { claimOf } from '../../shared/formats/enrolment.ts';
 import { LIST, TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { writeNewFile } from '../../shared/io/new-file.ts';
+import { drawClaim } from '../enrolment/claim-code.ts';
 import { atData } from '../enrolment/at-data.ts';
 import type { EnrolmentView } from '../enrolment/records.ts';
 import { asRobotId, readRobotNames, withRobotNames, type NameArgs } from './robot-names.ts';
@@ -166,7 +166,7 @@ async function writeClaims(
     if (qr !== undefined) {
       await mkdir(qr, { recursive: true, mode: 0o700 });
       for (const { robot, claim } of made) {
-        await put(join(qr, `${robot}.svg`), '--qr', drawCode(robot, claim));
+        await put(join(qr, `${robot}.svg`), '--qr', drawClaim(robot, claim));
       }
     }
     return written;
@@ -175,10 +175,6 @@ async function writeClaims(
     throw error;
   }
 }
-
-/** The name is only for people: the code holds the claim alone. */
-const drawCode = (robot: RobotId, claim: string): string =>
-  renderSVG(claim, { ecc: 'M', border: 4 }).replace(/(<svg[^>]*>)/, `$1<title>${robot}</title>`);
 
 async function runList({ data, json }: { data: string; json: boolean }): Promise<void> {
   const { enrolments } = await atData(data, { verb: 'list' });
