@@ -1,22 +1,18 @@
 /**
  * `drover-robot enrol`: gets this robot its id and a credential of its own, once, with a claim that
- * drover-broker enrol has made. The order matters: the secret is durable here before the broker hears
- * its hash, so a call that was cut off is repeated with the same secret and gets the same answer.
+ * drover-broker enrol has made.
  */
 
 import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { utf8 } from '../../shared/crypto/bytes.ts';
-import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { isClaim, keyNameOf } from '../../shared/formats/enrolment.ts';
+import { isClaim } from '../../shared/formats/enrolment.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readSecret } from '../../shared/io/cli.ts';
-import { askToEnrol, readDoor, type BrokerDoor } from '../enrolment/ask-broker.ts';
-import { ownSecret, readEnrolled, writeCredential } from '../enrolment/credential-file.ts';
+import { readDoor } from '../enrolment/ask-broker.ts';
+import { enrolRobot } from '../enrolment/enrol.ts';
 
 const CLAIM_VARIABLE = 'DROVER_CLAIM';
 const DEFAULT_OUT = '/etc/drover/credentials';
@@ -70,37 +66,11 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
   const claim = readClaim(args);
   const door = readDoor(args.broker, args.ca);
   const waitMs = readWait(args.wait);
-  const claimSha256 = sha256Hex(utf8(claim));
   const output = makeOutput(args.json);
-  const before = await readEnrolled(out, claimSha256);
-  if (before !== null) {
-    return output.result({ robot_id: before, file: out }, [`${before} is enrolled: ${out}`]);
-  }
-  const secret = await ownSecret(out);
-  const key = keyNameOf(sha256Hex(utf8(secret)));
-  output.say(`key of this robot: ${key}`);
-  const robot = await untilEnrolled(door, { claim, secret, waitMs });
-  await writeCredential(out, { robot, secret, claimSha256 });
-  output.result({ robot_id: robot, key, file: out }, [`enrolled as ${robot}: ${out}`]);
-}
-
-/** Asks again while a person has to accept the robot. */
-async function untilEnrolled(
-  door: BrokerDoor,
-  { claim, secret, waitMs }: { claim: string; secret: string; waitMs: number },
-) {
-  const tokenSha256 = sha256Hex(utf8(secret));
-  const untilMs = performance.now() + waitMs;
-  for (;;) {
-    const answer = await askToEnrol(door, { claim, tokenSha256 });
-    if (answer.status === 'enrolled') return answer.robot_id;
-    if (performance.now() + LIMITS.enrolPollMs > untilMs) {
-      const key = keyNameOf(tokenSha256);
-      const why = `a person has to accept it (key ${key})`;
-      throw new DroverError('ENROLMENT_PENDING', `enrol ${answer.robot_id}: ${why}`);
-    }
-    await sleep(LIMITS.enrolPollMs);
-  }
+  const onKey = (key: string): void => output.say(`key of this robot: ${key}`);
+  const { robot, isNew } = await enrolRobot({ door, claim, out, waitMs, onKey });
+  const line = isNew ? `enrolled as ${robot}: ${out}` : `${robot} is enrolled: ${out}`;
+  output.result({ robot_id: robot, is_new: isNew, file: out }, [line]);
 }
 
 /** Never shown in a message: it is a secret. @throws DroverError USAGE, FILE_UNREADABLE */
