@@ -112,12 +112,12 @@ export const putCredentialUser = (path: string, user: CredentialUserFields): Pro
   putCredentialUsers(path, [user]);
 
 /**
- * Adds or replaces users, all of them or none; the first ones create the file. Concurrent commands wait for each other.
- * A file keeps its owner and its permissions: root changes it, and a broker that is not root reads
- * it.
+ * Adds or replaces users, all of them or none; the first ones create the file. Concurrent
+ * commands wait for each other. A file keeps its owner and its permissions: root changes it, and
+ * a broker that is not root reads it.
  * @returns true when the file is a new one
- * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED; USAGE for too many users, or
- *   for one that is there already and may not be replaced
+ * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED; USAGE for too many
+ *   users, or for one that is there already and may not be replaced
  */
 export async function putCredentialUsers(
   path: string,

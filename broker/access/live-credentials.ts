@@ -8,6 +8,7 @@
  */
 
 import { unwatchFile, watchFile } from 'node:fs';
+import { isSha256Hex, type RobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -15,8 +16,44 @@ import type { Identity } from './access.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { CredentialSet, readCredentialUsers, type Credentials } from './credentials.ts';
-import { EnrolledUsers } from './enrolled-users.ts';
 import { PasswordChecker } from './passwords.ts';
+
+/**
+ * Robots that enrolled: their ids and the hashes of the secrets that they made.
+ * broker/enrolment keeps them on the disk.
+ */
+export class EnrolledUsers {
+  readonly #byName = new Map<string, { robot: RobotId; hash: Sha256Hex }>();
+  readonly #byHash = new Map<Sha256Hex, RobotId>();
+
+  /** @param hash SHA-256 of the secret of this robot; null when it may connect no more */
+  set(robot: RobotId, hash: Sha256Hex | null): void {
+    const before = this.#byName.get(robot);
+    if (before) this.#byHash.delete(before.hash);
+    if (hash === null) {
+      this.#byName.delete(robot);
+    } else {
+      this.#byName.set(robot, { robot, hash });
+      this.#byHash.set(hash, robot);
+    }
+  }
+
+  /** Equal for equal credentials; null when there is no such robot. */
+  describe(username: string): string | null {
+    const user = this.#byName.get(username);
+    return user ? `enrolled ${user.hash}` : null;
+  }
+
+  /**
+   * The robot with this user name and this hash of a secret. Hashes are looked up: a timing leak
+   * would not reveal the secret.
+   */
+  find(hash: string, username?: string): Identity | null {
+    const robot = isSha256Hex(hash) ? this.#byHash.get(hash) : undefined;
+    if (robot === undefined || (username !== undefined && username !== robot)) return null;
+    return { kind: 'user', username: robot, role: 'robot', robot };
+  }
+}
 
 export class LiveCredentials implements Credentials {
   /** Robots that enrolled at this broker. A name of the file counts before one of them. */

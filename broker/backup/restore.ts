@@ -8,8 +8,8 @@
  *   robots forward again that went back. An operator who knows better says `resume`.
  * - The lease begins at a term above every term that the lost broker can have used, so that robots
  *   believe the restored broker, and nothing that the lost one may still publish.
- * - Claims that were open are revoked: one of them may have been used since the backup, by a robot or
- *   by a thief. Robots that enrolled since are not known here and need a new claim.
+ * - Claims that were open are revoked: one of them may have been used since the backup, by a robot
+ *   or by a thief. Robots that enrolled since are not known here and need a new claim.
  * - The names by which an engine and other controllers knew the lost broker are not restored: that
  *   broker may still run, and two with one name would end each other's connection.
  */

@@ -1,7 +1,7 @@
 /**
  * `drover-broker enrol`: makes claims, with which robots get a credential of their own at first
- * boot; lists them; revokes them. Claims are made here and go into files alone: the broker gets their
- * hashes, over a socket in its data folder or, while it is stopped, in its database.
+ * boot; lists them; revokes them. Claims are made here and go into files alone: the broker gets
+ * their hashes, over a socket in its data folder or, while it is stopped, in its database.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -14,12 +14,12 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { claimOf } from '../../shared/formats/enrolment.ts';
+import { claimText } from '../../shared/formats/enrolment.ts';
 import { LIST, TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { writeNewFile } from '../../shared/io/new-file.ts';
 import { drawClaim } from '../enrolment/claim-code.ts';
-import { atData } from '../enrolment/at-data.ts';
+import { atData } from '../enrolment/enrol-socket.ts';
 import type { EnrolmentView } from '../enrolment/records.ts';
 import { asRobotId, readRobotNames, withRobotNames, type NameArgs } from './robot-names.ts';
 
@@ -100,8 +100,8 @@ interface Made {
 }
 
 /**
- * @throws DroverError USAGE, FILE_EXISTS, CLAIM_EXISTS, ENROLMENT_OFF, DATA_LOCKED, FILE_REFUSED and
- *   others; then there is neither a claim nor a file
+ * @throws DroverError USAGE, FILE_EXISTS, CLAIM_EXISTS, ENROLMENT_OFF, DATA_LOCKED, FILE_REFUSED
+ *   and others; then there is neither a claim nor a file
  */
 async function runEnrol(args: EnrolArgs): Promise<void> {
   const { data, out, qr, approve, replace } = args;
@@ -113,7 +113,7 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
   }
   const expiresAt = Date.now() + readLife(args.expires);
   const made = robots.map((robot): Made => {
-    return { robot, claim: claimOf(randomBytes(SECRET_BYTES).toString('base64url')) };
+    return { robot, claim: claimText(randomBytes(SECRET_BYTES).toString('base64url')) };
   });
   const orders = made.map(({ robot, claim }) => ({
     robot_id: robot,

@@ -11,8 +11,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { readApiRefusal } from '../../shared/formats/api-refusal.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
+import { asOwnerOf, openDataFolder } from '../control/data-folder.ts';
 import { isNotListening, listenInFolder, notCalled } from '../control/data-socket.ts';
-import type { EnrolmentPort } from './enrolment.ts';
+import { Enrolment, ENROLMENT_DATABASE, type EnrolmentPort } from './enrolment.ts';
 import { claimOrdersSchema, type EnrolmentView } from './records.ts';
 
 const SOCKET = 'enrol.sock';
@@ -48,10 +50,7 @@ const parseCall = (bytes: Uint8Array): z.output<typeof callSchema> =>
   );
 
 /** The same for a running broker and for a data folder at rest. */
-export async function callEnrolment(
-  enrolment: EnrolmentPort,
-  bytes: Uint8Array,
-): Promise<EnrolResult> {
+async function callEnrolment(enrolment: EnrolmentPort, bytes: Uint8Array): Promise<EnrolResult> {
   const call = parseCall(bytes);
   switch (call.verb) {
     case 'add':
@@ -93,10 +92,7 @@ export async function openEnrolSocket(options: {
  * Null when no broker runs on that folder.
  * @throws DroverError FILE_REFUSED, BROKER_UNREACHABLE, and what the broker refuses with
  */
-export async function callEnrolSocket(
-  dataFolder: string,
-  body: Uint8Array,
-): Promise<EnrolResult | null> {
+async function callEnrolSocket(dataFolder: string, body: Uint8Array): Promise<EnrolResult | null> {
   const answer = await new Promise<IncomingMessage | null>((resolve, reject) => {
     const options = { socketPath: socketOf(dataFolder), path: '/', method: 'POST' };
     const call = request({ ...options, timeout: LIMITS.apiAnswerMsMax }, resolve);
@@ -126,4 +122,26 @@ async function readWhole(message: IncomingMessage): Promise<Uint8Array> {
     pieces.push(piece);
   }
   return new Uint8Array(Buffer.concat(pieces));
+}
+
+/**
+ * Calls the enrolment of a data folder: that of its running broker, or its database while no broker
+ * runs.
+ * @throws DroverError FILE_REFUSED, FILE_UNREADABLE, DATA_LOCKED, RESTORE_UNFINISHED,
+ *   BROKER_UNREACHABLE, and what the enrolment refuses with
+ */
+export async function atData(dataFolder: string, call: EnrolCall): Promise<EnrolResult> {
+  const bytes = new TextEncoder().encode(JSON.stringify(call));
+  await openDataFolder(dataFolder);
+  return await asOwnerOf(dataFolder, async () => {
+    const online = await callEnrolSocket(dataFolder, bytes);
+    if (online) return online;
+    const log = makeCommandLog('drover-broker');
+    const enrolment = await Enrolment.open({ folder: join(dataFolder, ENROLMENT_DATABASE), log });
+    try {
+      return await callEnrolment(enrolment, bytes);
+    } finally {
+      await enrolment.close();
+    }
+  });
 }

@@ -1,7 +1,8 @@
 /**
- * Enrols robots: keeps the hashes of their claims and of the secrets that they made, in a database
- * of the data folder. A change is durable before anybody is told, and before the robot may connect,
- * so a restart in the middle loses nothing: the robot asks again and gets the same answer.
+ * Enrols robots: keeps the hashes of their claims and of the secrets that they made, in a
+ * database of the data folder. A change is durable before the answer, and before the robot may
+ * connect, so a restart in the middle loses nothing: the robot asks again and gets the same
+ * answer.
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -13,10 +14,10 @@ import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { keyNameOf, type EnrolAnswer, type EnrolRequest } from '../../shared/formats/enrolment.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
-import type { EnrolledUsers } from '../access/enrolled-users.ts';
+import type { EnrolledUsers } from '../access/live-credentials.ts';
 import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
-import { ClaimTries } from './claim-tries.ts';
 import {
+  ClaimTries,
   accepted,
   decideClaim,
   isForgettable,

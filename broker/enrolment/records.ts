@@ -1,12 +1,13 @@
 /**
- * The record of one robot that enrols, and each change of it. A claim is used once: afterwards only
- * the robot that used it gets the same answer again, because an answer may be lost. Sans-I/O.
+ * The record of one robot that enrols, each change of it, and the count of wrong claims. A claim
+ * is used once: afterwards only the robot that used it gets the same answer again, because an
+ * answer may be lost. Sans-I/O.
  */
 
 import { z } from 'zod';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { keyNameOf } from '../../shared/formats/enrolment.ts';
 import {
@@ -202,4 +203,30 @@ export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentV
     key: key === null ? null : keyNameOf(key),
     accepted_by: claim.accepted_by,
   };
+}
+
+/** Addresses beyond the bound share one count. */
+const OTHERS = 'others';
+
+/**
+ * Counts claims that no record has, for each address and minute. A claim cannot be guessed; the
+ * count bounds the cost of guesses in the log. A good claim is never counted, so that robots behind
+ * one address do not wait for a neighbour.
+ */
+export class ClaimTries {
+  readonly #misses = new Map<string, number>();
+  #sinceMs: MonoMs = Number.NEGATIVE_INFINITY;
+
+  /** False when this address has had its share of wrong claims for now. */
+  mayMiss(from: string, nowMs: MonoMs): boolean {
+    if (nowMs - this.#sinceMs >= LIMITS.claimTriesMs) {
+      this.#misses.clear();
+      this.#sinceMs = nowMs;
+    }
+    const isKnown = this.#misses.has(from) || this.#misses.size < LIMITS.claimTryAddressesMax;
+    const address = isKnown ? from : OTHERS;
+    const misses = (this.#misses.get(address) ?? 0) + 1;
+    this.#misses.set(address, misses);
+    return misses <= LIMITS.claimTriesMax;
+  }
 }

@@ -53,7 +53,10 @@ export function fleetCommand(yargs: Argv): Argv {
         (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
         async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
       )
-      .demandCommand(1, 'name a command: fleet versions, robots, requests, sessions, enrolments or retire'),
+      .demandCommand(
+        1,
+        'name a command: fleet versions, robots, requests, sessions, enrolments or retire',
+      ),
   );
 }
 

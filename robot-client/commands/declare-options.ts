@@ -87,6 +87,10 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       default: [] as string[],
       describe: 'groups of this robot, which rollouts can aim at; comma-separated',
     })
+    .option('model', {
+      ...TEXT,
+      describe: 'model of this machine for reports (default: of its device tree)',
+    })
     .option('compatible', {
       type: 'string',
       array: true,

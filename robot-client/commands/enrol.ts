@@ -17,7 +17,7 @@ import { enrolRobot } from '../enrolment/enrol.ts';
 const CLAIM_VARIABLE = 'DROVER_CLAIM';
 const DEFAULT_OUT = '/etc/drover/credentials';
 
-export const enrolCommand = (argv: Argv): Argv =>
+export const enrolSelfCommand = (argv: Argv): Argv =>
   argv.command(
     'enrol',
     'get an id and a credential of its own for this robot, with a claim',

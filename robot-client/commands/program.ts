@@ -2,7 +2,7 @@
 
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { adoptCommand } from './adopt.ts';
-import { enrolCommand } from './enrol.ts';
+import { enrolSelfCommand } from './enrol.ts';
 import { explainCommand } from './explain.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
@@ -16,7 +16,7 @@ export const ROBOT_PROGRAM: CommandLine = {
   does: 'updates this robot, and says what it is doing',
   main: agentCommand,
   commands: {
-    enrol: enrolCommand,
+    enrol: enrolSelfCommand,
     status: statusCommand,
     explain: explainCommand,
     recover: recoverCommand,

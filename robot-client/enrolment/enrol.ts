@@ -1,6 +1,6 @@
 /**
- * Enrols this robot, once. The order matters: the secret is durable here before the broker hears its
- * hash, so a call that was cut off is repeated with the same secret and gets the same answer.
+ * Enrols this robot, once. The secret is durable here before the broker gets its hash, so a call
+ * that was cut off is repeated with the same secret and gets the same answer.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

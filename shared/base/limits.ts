@@ -18,6 +18,7 @@ export const LIMITS = {
   capsMax: 16, // capabilities in one robot's state
   moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
   modulesMax: 16, // modules of one robot: its boards, containers and packages
+  modelCharsMax: 64, // model in a robot's state
   machineNameLengthMax: 64, // as the longest of the Linux device trees, with room
   machineNamesMax: 8, // names of one robot: a board, its maker's series, the chip
   compatibleMax: 16, // machines that one bundle is for: it must fit into an announcement
@@ -179,7 +180,7 @@ export const LIMITS = {
   // between two checks of the file: a removed user is disconnected that soon
   credentialsLookMs: 1 * SECOND,
   credentialsBytesMax: 8 * MiB, // that many lines
-  enrolmentsMax: 20_000, // robots with a claim or an enrolled credential: as many as users of a file
+  enrolmentsMax: 20_000, // robots with a claim or a credential of theirs: as users of a file
   enrolmentCallBytesMax: 8 * MiB, // one call of drover-broker enrol: that many lines
   claimLifeMsDefault: 7 * DAY, // long enough to mount a delivery of robots
   claimLifeMsMin: 1 * MINUTE,

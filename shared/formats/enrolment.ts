@@ -18,7 +18,7 @@ const CLAIM_PREFIX = 'claim_';
 export const isClaim = (text: string): boolean => CLAIM.test(text);
 
 /** @param bytes 32 random bytes in base64url */
-export const claimOf = (bytes: string): string => `${CLAIM_PREFIX}${bytes}`;
+export const claimText = (bytes: string): string => `${CLAIM_PREFIX}${bytes}`;
 
 const requestSchema = z.strictObject({
   claim: z.string().regex(CLAIM, 'want claim_ and 43 characters'),

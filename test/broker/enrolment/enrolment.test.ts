@@ -12,12 +12,12 @@ import type { RobotId } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { claimOf } from '../../../shared/formats/enrolment.ts';
+import { claimText } from '../../../shared/formats/enrolment.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { startApi } from '../api.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
-const CLAIM = claimOf('c'.repeat(43));
+const CLAIM = claimText('c'.repeat(43));
 const [mine, other] = [makeToken(), makeToken()];
 const asked = (of: { sha256: string }, claim = CLAIM) => ({
   claim,
@@ -97,7 +97,7 @@ describe('the enrolments of a broker', () => {
     await enrolment.claim(asked(mine), '10.0.0.9');
     const identity = await live.authenticate('amr-0001', utf8(mine.token));
     assert.ok(identity && live.isCurrent(identity));
-    const claim = claimOf('d'.repeat(43));
+    const claim = claimText('d'.repeat(43));
     const renewed = { ...order(), claim_sha256: sha256Hex(utf8(claim)) };
     await enrolment.add([renewed], { replace: true });
     assert.ok(live.isCurrent(identity), 'a claim that nobody has used ends nothing');
@@ -125,7 +125,7 @@ describe('the enrolments of a broker', () => {
     const enrolment = await start();
     t.after(() => enrolment.close());
     await enrolment.add([order()], { replace: false });
-    const wrong = () => codeOf(enrolment.claim(asked(mine, claimOf('w'.repeat(43))), 'site'));
+    const wrong = () => codeOf(enrolment.claim(asked(mine, claimText('w'.repeat(43))), 'site'));
     for (let n = 0; n < LIMITS.claimTriesMax; n += 1) assert.equal(await wrong(), 'CLAIM_UNKNOWN');
     assert.equal(await wrong(), 'CLAIM_TRIES');
     assert.match(await codeOf(enrolment.claim(asked(mine), 'site')), /enrolled/);

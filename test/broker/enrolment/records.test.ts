@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ClaimTries } from '../../../broker/enrolment/claim-tries.ts';
 import { drawClaim } from '../../../broker/enrolment/claim-code.ts';
 import {
+  ClaimTries,
   accepted,
   afterRestore,
   decideClaim,

@@ -9,11 +9,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { readDoor } from '../../../robot-client/enrolment/ask-broker.ts';
 import { enrolRobot } from '../../../robot-client/enrolment/enrol.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
-import { claimOf, parseEnrolRequest } from '../../../shared/formats/enrolment.ts';
+import { claimText, parseEnrolRequest } from '../../../shared/formats/enrolment.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
-const CLAIM = claimOf('c'.repeat(43));
+const CLAIM = claimText('c'.repeat(43));
 
 /** A peer that answers each request with the next of these; null ends the connection. */
 async function startPeer(t: TestContext, answers: readonly (string | null)[]) {
@@ -64,7 +64,7 @@ describe('a robot that enrols', () => {
     assert.doesNotMatch(text, new RegExp(CLAIM));
     assert.deepEqual(await enrolRobot(options), { robot: 'amr-0001', isNew: false });
     assert.equal(hashes.length, 2, 'nobody is asked again');
-    const another = { ...options, claim: claimOf('d'.repeat(43)) };
+    const another = { ...options, claim: claimText('d'.repeat(43)) };
     assert.equal(await codeOf(enrolRobot(another)), 'FILE_EXISTS');
   });
 
