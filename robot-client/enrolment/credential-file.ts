@@ -12,6 +12,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { shortHash, type RobotId } from '../../shared/base/ids.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
+import { diskError } from '../install/disk-error.ts';
 
 const SECRET_BYTES = 32;
 const SECRET = /^[A-Za-z0-9_-]{43}$/;
@@ -39,25 +40,33 @@ export async function readEnrolled(out: string, claimSha256: string): Promise<st
 
 /**
  * The secret of this robot, made at the first call and durable when it resolves.
- * @throws DroverError FILE_UNREADABLE for one that is damaged, FILE_LOCKED; errors of the disk
+ * @throws DroverError FILE_UNREADABLE for one that is damaged, FILE_LOCKED, DISK_FULL and others of
+ *   the disk
  */
 export async function ownSecret(out: string): Promise<string> {
   const path = secretPath(out);
-  await mkdir(dirname(out), { recursive: true });
-  return await withFileLock(path, async () => {
-    const found = (await readIfAny(path))?.trimEnd();
-    if (found !== undefined && SECRET.test(found)) return found;
-    if (found !== undefined) {
-      const hint = `remove ${path}; a claim that was used with it needs a new one`;
-      throw new DroverError('FILE_UNREADABLE', `read ${path}: not a secret of enrol`, { hint });
-    }
-    const secret = randomBytes(SECRET_BYTES).toString('base64url');
-    await writeFileAtomic(path, `${secret}\n`, MODE);
-    return secret;
+  return await onDisk('write', path, async () => {
+    await mkdir(dirname(out), { recursive: true });
+    return await withFileLock(path, () => readOrMake(path));
   });
 }
 
-/** The variables that the agent and its unit read. Durable when it resolves. */
+async function readOrMake(path: string): Promise<string> {
+  const found = (await readIfAny(path))?.trimEnd();
+  if (found !== undefined && SECRET.test(found)) return found;
+  if (found !== undefined) {
+    const hint = `remove ${path}; a claim that was used with it needs a new one`;
+    throw new DroverError('FILE_UNREADABLE', `read ${path}: not a secret of enrol`, { hint });
+  }
+  const secret = randomBytes(SECRET_BYTES).toString('base64url');
+  await writeFileAtomic(path, `${secret}\n`, MODE);
+  return secret;
+}
+
+/**
+ * The variables that the agent and its unit read. Durable when it resolves.
+ * @throws DroverError DISK_FULL and others of the disk; the secret stays then, for the next call
+ */
 export async function writeCredential(
   out: string,
   { robot, secret, claimSha256 }: { robot: RobotId; secret: string; claimSha256: string },
@@ -69,8 +78,18 @@ export async function writeCredential(
     `DROVER_USERNAME=${robot}`,
     `DROVER_PASSWORD=${secret}`,
   ];
-  await writeFileAtomic(out, `${lines.join('\n')}\n`, MODE);
-  await rm(secretPath(out), { force: true });
+  await onDisk('write', out, async () => {
+    await writeFileAtomic(out, `${lines.join('\n')}\n`, MODE);
+    await rm(secretPath(out), { force: true });
+  });
+}
+
+async function onDisk<T>(what: string, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw diskError(what, path, cause);
+  }
 }
 
 /** Null when it does not exist. @throws DroverError FILE_UNREADABLE */

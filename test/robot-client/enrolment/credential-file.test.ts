@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readDoor } from '../../../robot-client/enrolment/ask-broker.ts';
 import { enrolRobot } from '../../../robot-client/enrolment/enrol.ts';
@@ -74,8 +75,26 @@ describe('a robot that enrols', () => {
     const { door, hashes } = await startPeer(t, []);
     const out = join(folder, 'etc', 'credentials');
     const work = enrolRobot({ door, claim: CLAIM, out, waitMs: 0, onKey: () => undefined });
-    assert.notEqual(await codeOf(work), 'done');
+    assert.equal(await codeOf(work), 'FILE_UNREADABLE');
     assert.deepEqual(hashes, []);
+  });
+
+  it('keeps its key when the credential cannot be written, and goes on with the next call', async (t) => {
+    const folder = await tempFolder(t);
+    const out = join(folder, 'credentials');
+    const said = '{"robot_id":"amr-0001","status":"enrolled"}';
+    const { door, hashes } = await startPeer(t, [said, said]);
+    const beside = `${out}.${process.pid}.tmp`;
+    const options = { door, claim: CLAIM, out, waitMs: 0, onKey: () => undefined };
+    const blocked = { ...options, onKey: () => mkdirSync(beside) };
+    assert.equal(await codeOf(enrolRobot(blocked)), 'DISK_WRITE_FAILED');
+    assert.deepEqual(
+      (await readdir(folder)).sort(),
+      [beside, `${out}.key`].map((one) => basename(one)),
+    );
+    rmdirSync(beside);
+    assert.deepEqual(await enrolRobot(options), { robot: 'amr-0001', isNew: true });
+    assert.equal(hashes[0], hashes[1]);
   });
 
   it('takes no id from a broker that would be another line of its file', async (t) => {
