@@ -27,7 +27,7 @@ import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-f
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
 import { Enrolment, ENROLMENT_DATABASE } from '../enrolment/enrolment.ts';
 import { afterRestore } from '../enrolment/records.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
 import { pauseRestored } from '../rollout/takeover.ts';
 import { readBackup } from './read.ts';

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { readApiRefusal } from '../../shared/formats/api-refusal.ts';
+import { readApiRefusal } from '../../shared/formats/http-api.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { asOwnerOf, openDataFolder } from '../control/data-folder.ts';

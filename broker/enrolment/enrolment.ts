@@ -12,7 +12,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { keyNameOf, type EnrolAnswer, type EnrolRequest } from '../../shared/formats/enrolment.ts';
+import { keyNameOf, type EnrolAnswer, type EnrolRequest } from '../../shared/formats/http-api.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { EnrolledUsers } from '../access/live-credentials.ts';
 import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';

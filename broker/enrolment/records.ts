@@ -9,7 +9,7 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { keyNameOf } from '../../shared/formats/enrolment.ts';
+import { keyNameOf } from '../../shared/formats/http-api.ts';
 import {
   parseDocument,
   robotIdSchema,

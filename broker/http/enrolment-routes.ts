@@ -5,7 +5,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
-import { ENROL_PATH, parseEnrolRequest } from '../../shared/formats/enrolment.ts';
+import { ENROL_PATH, parseEnrolRequest } from '../../shared/formats/http-api.ts';
 import type { Identity } from '../access/access.ts';
 import type { EnrolmentPort } from '../enrolment/enrolment.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';

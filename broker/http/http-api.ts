@@ -11,19 +11,18 @@ import { createServer as createTlsServer } from 'node:https';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { ENROL_PATH } from '../../shared/formats/enrolment.ts';
+import { ENROL_PATH } from '../../shared/formats/http-api.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
-import { showEngine } from '../attached/engine-view.ts';
+import { showEngine, type EngineStatus } from '../mqtt/engine-port.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { showEvent } from '../control/fleet-view.ts';
 import type { EnrolmentPort } from '../enrolment/enrolment.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
-import type { EngineStatus } from '../mqtt/engine-port.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort } from '../rollout/rollout-view.ts';
@@ -33,9 +32,13 @@ import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
-import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
+import {
+  addRobotRoutes,
+  type RobotRoutesOptions,
+  addSessionRoutes,
+  type SessionsPort,
+} from './robot-routes.ts';
 import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
-import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
   readonly host: string;
@@ -75,6 +78,8 @@ export interface HttpApi {
 /** A robot that enrols has no credential yet: enrolment-routes.ts asks for its claim. */
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz', ENROL_PATH];
 const READERS: readonly string[] = ['technician', 'publisher'];
+/** The one route of the role `metrics`. */
+const METRICS_ROUTE = '/metrics';
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
@@ -169,6 +174,7 @@ function assertAllowed(credentials: Credentials | null, request: FastifyRequest)
     throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
   }
   if (READERS.includes(identity.role)) return;
+  if (identity.role === 'metrics' && path === METRICS_ROUTE) return;
   throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
 }
 

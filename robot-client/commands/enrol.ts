@@ -8,7 +8,7 @@ import type { Argv } from 'yargs';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isClaim } from '../../shared/formats/enrolment.ts';
+import { isClaim } from '../../shared/formats/http-api.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readSecret } from '../../shared/io/cli.ts';
 import { readDoor } from '../enrolment/ask-broker.ts';

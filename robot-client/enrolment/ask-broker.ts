@@ -9,8 +9,12 @@ import { request as httpsRequest } from 'node:https';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { readApiRefusal } from '../../shared/formats/api-refusal.ts';
-import { ENROL_PATH, parseEnrolAnswer, type EnrolAnswer } from '../../shared/formats/enrolment.ts';
+import {
+  ENROL_PATH,
+  parseEnrolAnswer,
+  readApiRefusal,
+  type EnrolAnswer,
+} from '../../shared/formats/http-api.ts';
 
 const LOOPBACK: readonly string[] = ['127.0.0.1', '[::1]', 'localhost'];
 

@@ -8,7 +8,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { keyNameOf } from '../../shared/formats/enrolment.ts';
+import { keyNameOf } from '../../shared/formats/http-api.ts';
 import { askToEnrol, type BrokerDoor } from './ask-broker.ts';
 import { ownSecret, readEnrolled, writeCredential } from './credential-file.ts';
 

@@ -12,7 +12,7 @@ import type { RobotId } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { claimText } from '../../../shared/formats/enrolment.ts';
+import { claimText } from '../../../shared/formats/http-api.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { startApi } from '../api.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';

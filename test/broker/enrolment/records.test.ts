@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { drawClaim } from '../../../broker/enrolment/claim-code.ts';
+import { drawClaim } from '../../../broker/commands/claim-code.ts';
 import {
   ClaimTries,
   accepted,

@@ -10,7 +10,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { readDoor } from '../../../robot-client/enrolment/ask-broker.ts';
 import { enrolRobot } from '../../../robot-client/enrolment/enrol.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
-import { claimText, parseEnrolRequest } from '../../../shared/formats/enrolment.ts';
+import { claimText, parseEnrolRequest } from '../../../shared/formats/http-api.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
