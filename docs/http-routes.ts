@@ -38,6 +38,12 @@ const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
 ];
 
+const ENROLMENT_PURPOSE = {
+  accept: 'say yes to a robot that waits with its claim',
+  refuse: 'say no to it: its claim is void',
+  revoke: 'end the claim and the enrolled credential of a robot',
+} as const;
+
 export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/', who: 'anybody' },
@@ -82,6 +88,30 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['retired'],
     refusals: ['NOT_FOUND', 'ROBOT_ONLINE', 'ACCESS_DENIED'],
   },
+  {
+    ...{ method: 'POST', path: '/enrol', who: 'anybody' },
+    purpose: 'a robot enrols with its claim: [enrolment.md](enrolment.md)',
+    given: ['claim', 'token_sha256'],
+    answer: ['robot_id', 'status'],
+    refusals: [
+      ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
+      ...(['CLAIM_TRIES', 'ROBOT_NAME_TAKEN', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
+    ],
+  },
+  {
+    ...{ method: 'GET', path: '/enrolments', who: READERS },
+    purpose: 'claims and the robots that used them; nothing in it is secret',
+    answer: ['enrolments'],
+    refusals: ['ENROLMENT_OFF'],
+  },
+  ...(['accept', 'refuse', 'revoke'] as const).map((command): HttpRoute => {
+    return {
+      ...{ method: 'POST', path: `/enrolments/:id/${command}`, who: 'publisher' },
+      purpose: ENROLMENT_PURPOSE[command],
+      answer: ['enrolment'],
+      refusals: ['NOT_FOUND', 'ENROLMENT_OFF', 'ACCESS_DENIED'],
+    };
+  }),
   {
     ...{ method: 'GET', path: '/relays', who: READERS },
     purpose: 'relays below this broker, and what keeps them from bringing releases',

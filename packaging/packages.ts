@@ -52,7 +52,7 @@ const PROGRAMS: readonly Program[] = [
     command: 'drover-robot',
     folder: 'robot-client',
     script: 'robot-client/drover-robot',
-    units: ['drover-robot.service', 'drover-recover.service'],
+    units: ['drover-robot.service', 'drover-recover.service', 'drover-enrol.service'],
     defaults: ['drover-robot'],
     user: null,
     data: ['/var/lib/drover'], // what was mounted; roots of robots are never removed

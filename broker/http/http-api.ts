@@ -11,6 +11,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { ENROL_PATH } from '../../shared/formats/http-api.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import type { Certificates } from '../access/certificates.ts';
@@ -20,12 +21,14 @@ import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
 import { showEngine, type EngineStatus } from '../mqtt/engine-port.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { showEvent } from '../control/fleet-view.ts';
+import type { EnrolmentPort } from '../enrolment/enrolment.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort } from '../rollout/rollout-view.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
+import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
@@ -52,6 +55,7 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
   readonly sessions: SessionsPort | null;
   /** The upstream link of a relay. */
   upstream?(): UpstreamStatus;
+  readonly enrolment: EnrolmentPort;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
   /** Null when the broker was given none and listens on loopback. */
@@ -71,7 +75,8 @@ export interface HttpApi {
   close(): Promise<void>;
 }
 
-const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
+/** A robot that enrols has no credential yet: enrolment-routes.ts asks for its claim. */
+const OPEN_ROUTES: readonly string[] = ['/', '/healthz', ENROL_PATH];
 const READERS: readonly string[] = ['technician', 'publisher'];
 /** The one route of the role `metrics`. */
 const METRICS_ROUTE = '/metrics';
@@ -134,6 +139,8 @@ export function addRoutes(
     isRelay: options.upstream !== undefined,
     identify,
   });
+  const isPrivate = options.certificates !== null || isLoopback(options.host);
+  addEnrolmentRoutes(app, options.enrolment, { isPrivate, identify });
   if (options.sessions) addSessionRoutes(app, options.sessions, identify);
   addServiceRoutes(app, options, events);
 }

@@ -45,7 +45,18 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       ...['list', 'status', 'watch', 'history', 'withdraw'],
       ...['sbom', 'provenance', 'pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
-    fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session', 'retire'],
+    fleet: [
+      'versions',
+      'robots',
+      'requests',
+      'sessions',
+      'remove-session',
+      'enrolments',
+      'accept',
+      'refuse',
+      'revoke',
+      'retire',
+    ],
   },
   lists: [
     'bundles', // the positionals of export

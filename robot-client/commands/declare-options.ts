@@ -10,6 +10,8 @@ import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { defaultArch } from './options.ts';
 
 export const DEFAULT_ROOT = '/opt/robot';
+/** `drover-robot enrol` writes it into a file that the unit reads. */
+export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
@@ -68,7 +70,7 @@ export const withInstall = <T>(args: Argv<T>) =>
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
   withLogin(withInstall(withRoots(args)))
-    .option('id', { ...TEXT, describe: 'robot id' })
+    .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
     .option('require-log', {
@@ -86,6 +88,10 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       array: true,
       default: [] as string[],
       describe: 'groups of this robot, which rollouts can aim at; comma-separated',
+    })
+    .option('model', {
+      ...TEXT,
+      describe: 'model of this machine for reports (default: of its device tree)',
     })
     .option('compatible', {
       type: 'string',
@@ -138,6 +144,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
 
 export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['id', 'broker', 'trust']);
+  withAgentOptions(args).demandOption(['broker', 'trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

@@ -6,6 +6,7 @@ import { canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/base/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
@@ -111,11 +112,18 @@ export function spareSocketsOf(
   return paths.filter((path) => Buffer.byteLength(path) <= LIMITS.socketPathBytesMax);
 }
 
+/** Model for reports. */
+export function parseModel(text: string): string {
+  if (text !== '' && text.length <= LIMITS.modelCharsMax && printable(text) === text) return text;
+  const want = `1 to ${LIMITS.modelCharsMax} printable characters`;
+  throw new DroverError('USAGE', `read --model: not a model (want ${want})`);
+}
+
 /** `unknown` on machines that do not report it. */
 export function machineModel(): string {
   try {
     const text = readFileSync('/proc/device-tree/model', 'utf8');
-    return text.replaceAll('\0', '').slice(0, 64);
+    return text.replaceAll('\0', '').slice(0, LIMITS.modelCharsMax);
   } catch {
     return 'unknown'; // PCs have no device tree; nothing depends on a model
   }

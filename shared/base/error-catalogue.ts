@@ -6,6 +6,7 @@
  */
 
 import { BOOT_CODES } from './error-catalogue-boot.ts';
+import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
@@ -540,6 +541,9 @@ export const CATALOGUE = {
   FILE_TOO_LARGE: usage('give --split 3900M, or format the stick as exFAT or ext4'),
 
   ...LOG_CODES,
+
+  // Enrolment
+  ...ENROLMENT_CODES,
 
   // Machines and modules
   ...MODULE_CODES,

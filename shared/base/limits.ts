@@ -18,6 +18,7 @@ export const LIMITS = {
   capsMax: 16, // capabilities in one robot's state
   moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
   modulesMax: 16, // modules of one robot: its boards, containers and packages
+  modelCharsMax: 64, // model in a robot's state
   machineNameLengthMax: 64, // as the longest of the Linux device trees, with room
   machineNamesMax: 8, // names of one robot: a board, its maker's series, the chip
   compatibleMax: 16, // machines that one bundle is for: it must fit into an announcement
@@ -180,6 +181,16 @@ export const LIMITS = {
   // between two checks of the file: a removed user is disconnected that soon
   credentialsLookMs: 1 * SECOND,
   credentialsBytesMax: 8 * MiB, // that many lines
+  enrolmentsMax: 20_000, // robots with a claim or a credential of theirs: as users of a file
+  enrolmentCallBytesMax: 8 * MiB, // one call of drover-broker enrol: that many lines
+  claimLifeMsDefault: 7 * DAY, // long enough to mount a delivery of robots
+  claimLifeMsMin: 1 * MINUTE,
+  claimLifeMsMax: 366 * DAY, // a claim is a key to the fleet in a drawer
+  claimTriesMs: 1 * MINUTE, // wrong claims are counted in spans of this
+  claimTriesMax: 20, // of one address in such a span: typing errors of a person
+  claimTryAddressesMax: 1_000, // addresses that are counted one by one; others share a count
+  enrolPollMs: 5 * SECOND, // a robot that waits for a person asks again after this
+  enrolWaitMsMax: 7 * DAY, // and no longer than this
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
   passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again

@@ -1,9 +1,10 @@
 /** A started HTTP API on a port of its own, with real credentials when it is protected. */
 
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeToken } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
@@ -98,26 +99,24 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   });
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
+  const folder = join(dirname(file), 'enrolment');
+  const enrolment = await Enrolment.open({ folder, log });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
-    host: '127.0.0.1',
-    port: 0,
-    fleet,
-    rollouts,
+    ...{ host: '127.0.0.1', port: 0, fleet, rollouts },
     controller: input.controller ?? null,
-    metrics,
-    certificates: null,
-    credentials,
+    ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
     ...(upstream ? { upstream } : {}),
-    garbage,
-    isHealthy,
-    log,
+    ...{ garbage, enrolment, isHealthy, log },
   });
   let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => (closing ??= api.close().then(() => credentials?.close()));
+  const end = async (): Promise<void> => {
+    for (const part of [api, enrolment, credentials]) await part?.close();
+  };
+  const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
