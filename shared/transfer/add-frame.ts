@@ -1,6 +1,6 @@
 /**
- * Unpacks the frame of a segment that adds to its dictionary [P-12.7]. The frame has four streams:
- * steps, runs, changes and new bytes, each packed by Brotli. They are unpacked side by side and no
+ * Unpacks the frame of a segment that adds to its dictionary [P-12.7]. The frame has five streams,
+ * each packed by Brotli: steps, runs that stay, runs that change, changes and new bytes. They are unpacked side by side and no
  * further than they are asked for, so neither a large segment nor a stream that unpacks to gigabytes
  * takes memory. Every place and every sum is checked before it is used. Sans-I/O.
  */
@@ -11,11 +11,11 @@ import { VarintReader } from '../base/varint.ts';
 import { ByteSource } from './byte-source.ts';
 import type { HistoryView } from './history-view.ts';
 
-/** log2 of the window of each stream: together at most 28 MiB on a robot. */
-export const ADD_STREAM_WINDOW_BITS = [22, 22, 22, 24] as const;
+/** log2 of the window of each stream: together at most 32 MiB on a robot. */
+export const ADD_STREAM_WINDOW_BITS = [22, 22, 22, 22, 24] as const;
 const STREAMS = ADD_STREAM_WINDOW_BITS.length;
-/** Four numbers of at most eight bytes. */
-export const ADD_LEAD_BYTES_MAX = STREAMS * 8;
+/** A number of at most eight bytes for each. */
+const LEAD_BYTES_MAX = STREAMS * 8;
 const OUT_BYTES = 256 * 1024;
 
 export interface AddFrame {
@@ -47,10 +47,10 @@ export async function unpackAdds(frame: AddFrame): Promise<void> {
   }
 }
 
-type Sources = readonly [ByteSource, ByteSource, ByteSource, ByteSource];
+type Sources = readonly [ByteSource, ByteSource, ByteSource, ByteSource, ByteSource];
 
 async function openStreams({ read, frameBytes, unpack }: AddFrame): Promise<Sources> {
-  const lead = new Uint8Array(Math.min(ADD_LEAD_BYTES_MAX, frameBytes));
+  const lead = new Uint8Array(Math.min(LEAD_BYTES_MAX, frameBytes));
   let filled = 0;
   for await (const piece of read({ at: 0, bytes: lead.byteLength })) {
     lead.set(piece, filled);
@@ -74,7 +74,8 @@ async function openStreams({ read, frameBytes, unpack }: AddFrame): Promise<Sour
 class Adder {
   readonly #frame: AddFrame;
   readonly #steps: ByteSource;
-  readonly #runs: ByteSource;
+  readonly #stays: ByteSource;
+  readonly #moves: ByteSource;
   readonly #changes: ByteSource;
   readonly #news: ByteSource;
   readonly #out = new Uint8Array(OUT_BYTES);
@@ -83,10 +84,11 @@ class Adder {
   #same = 0;
   #changed = 0;
 
-  constructor(frame: AddFrame, [steps, runs, changes, news]: Sources) {
+  constructor(frame: AddFrame, [steps, stays, moves, changes, news]: Sources) {
     this.#frame = frame;
     this.#steps = steps;
-    this.#runs = runs;
+    this.#stays = stays;
+    this.#moves = moves;
     this.#changes = changes;
     this.#news = news;
   }
@@ -138,8 +140,8 @@ class Adder {
     for (let at = 0; at < bytes.byteLength;) {
       if (this.#same + this.#changed === 0) {
         // Two awaits for each of millions of runs would take longer than all the rest.
-        this.#same = this.#runs.numberThere() ?? (await this.#runs.number());
-        this.#changed = this.#runs.numberThere() ?? (await this.#runs.number());
+        this.#same = this.#stays.numberThere() ?? (await this.#stays.number());
+        this.#changed = this.#moves.numberThere() ?? (await this.#moves.number());
         if (this.#same + this.#changed === 0) throw invalid('a run of nothing');
       }
       const same = Math.min(this.#same, bytes.byteLength - at);
