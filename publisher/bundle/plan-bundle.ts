@@ -13,7 +13,7 @@ import {
   type ManifestDelta,
   type ManifestFields,
 } from '../../shared/formats/manifest.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 
 export interface BundleLabels {
   readonly name: string;

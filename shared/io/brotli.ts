@@ -1,7 +1,10 @@
-/** Unpacks Brotli (RFC 7932) with what Node itself has; windows above 16 MiB are refused by it. */
+/**
+ * Packs and unpacks Brotli (RFC 7932) with what Node itself has. It refuses windows above 16 MiB,
+ * which only another format has.
+ */
 
-import { Readable } from 'node:stream';
-import { createBrotliDecompress } from 'node:zlib';
+import { pipeline, Readable } from 'node:stream';
+import { brotliCompressSync, constants, createBrotliDecompress } from 'node:zlib';
 import { DroverError } from '../base/errors.ts';
 
 /** Unpacked bytes of a stream that wait for their user. */
@@ -11,9 +14,8 @@ const READY_BYTES = 64 * 1024;
 export async function* unpackBrotli(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const unpacker = createBrotliDecompress({ chunkSize: READY_BYTES });
   const input = Readable.from(packed, { objectMode: true, highWaterMark: 1 });
-  // What ends the input ends the output: `for await` then throws it.
-  input.once('error', (error) => unpacker.destroy(error));
-  input.pipe(unpacker);
+  // An error of either ends both, and the loop below throws it.
+  pipeline(input, unpacker, () => undefined);
   try {
     for await (const piece of unpacker as AsyncIterable<Uint8Array>) yield piece;
     if (!input.readableEnded) throw damaged('bytes behind its end');
@@ -32,4 +34,22 @@ function isOfBrotli(error: unknown): boolean {
 
 function damaged(why: string, cause?: unknown): DroverError {
   return new DroverError('DELTA_INVALID', `unpack delta: ${why}`, { cause });
+}
+
+/** The smallest result, in the longest time. */
+export const BROTLI_BEST = constants.BROTLI_MAX_QUALITY;
+
+/** Keeps the thread busy. @returns nothing for nothing */
+export function packBrotli(
+  bytes: Uint8Array,
+  { quality, windowBits }: { quality: number; windowBits: number },
+): Uint8Array {
+  if (bytes.byteLength === 0) return bytes;
+  return brotliCompressSync(bytes, {
+    params: {
+      [constants.BROTLI_PARAM_QUALITY]: quality,
+      [constants.BROTLI_PARAM_LGWIN]: windowBits,
+      [constants.BROTLI_PARAM_SIZE_HINT]: bytes.byteLength,
+    },
+  });
 }

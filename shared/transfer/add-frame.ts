@@ -1,8 +1,9 @@
 /**
  * Unpacks the frame of a segment that adds to its dictionary [P-12.7]. The frame has five streams,
- * each packed by Brotli: steps, runs that stay, runs that change, changes and new bytes. They are unpacked side by side and no
- * further than they are asked for, so neither a large segment nor a stream that unpacks to gigabytes
- * takes memory. Every place and every sum is checked before it is used. Sans-I/O.
+ * each packed by Brotli: steps, runs that stay, runs that change, changes and new bytes. They are
+ * unpacked side by side and no further than they are asked for, so neither a large segment nor a
+ * stream that unpacks to gigabytes takes memory. Every place and every sum is checked before it is
+ * used. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -80,7 +81,7 @@ class Adder {
   readonly #news: ByteSource;
   readonly #out = new Uint8Array(OUT_BYTES);
   #filled = 0;
-  /** What is left of the current pair of runs. */
+  /** The rest of the current pair of runs. */
   #same = 0;
   #changed = 0;
 

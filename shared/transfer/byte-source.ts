@@ -1,4 +1,7 @@
-/** Reads numbers and bytes from a stream that comes in pieces; no more than one piece is held. */
+/**
+ * Reads numbers and bytes from a stream that comes in pieces; no more than one piece is held.
+ * Sans-I/O.
+ */
 
 import { VARINT_GROUPS_MAX } from '../base/varint.ts';
 

@@ -16,7 +16,7 @@ import { unpackTar } from './unpack-tar.ts';
 
 export type Delta = ManifestDelta;
 
-/** What a robot needs for it. */
+/** Says of each coding which robots can read it. */
 export const DELTA_WORDS = { zstd: 'with zstd', add: 'without zstd' } as const;
 
 export interface DeltaPart {

@@ -6,7 +6,7 @@
 
 import { suffixArray } from './suffix-array.ts';
 
-/** Equal matches that are looked at on either side. */
+/** Equal matches that are compared on either side. */
 const NEIGHBOURS = 64;
 /** A longer match is long enough to pay for any distance. */
 const NEAR_BYTES_MAX = 4096;

@@ -32,13 +32,13 @@ import {
 } from './plan-patch.ts';
 import { encodeOnThread } from './run-add-worker.ts';
 import { findCopies, type FoundCopies } from './find-copies.ts';
-import { History } from '../../rollout/history.ts';
+import { History } from './history.ts';
 
 /**
  * Level 22, with a denser long-range match finder than its own: in dictionaries of tens of MiB it
  * finds what the trees of the level no longer reach, for 16 MiB of memory (measured: 3 to 10 %
- * smaller at level 19). One thread, since only then are its matches found over all of the dictionary, and the
- * bytes do not depend on the machine. No checksum: robots hash the whole.
+ * smaller at level 19). One thread, since only then are its matches found over all of the
+ * dictionary, and the bytes do not depend on the machine. No checksum: robots hash the whole.
  */
 const PACKING = [
   '--ultra',

@@ -19,7 +19,7 @@ function assertMemory(work: AddWork): void {
 }
 
 /**
- * The work is the thread's afterwards. The thread lies beside this file, also when both are bundled.
+ * The work is the thread's afterwards. The thread lies beside this file, also in bundles.
  * @throws DroverError DELTA_MEMORY_SHORT
  */
 export async function encodeOnThread(work: AddWork): Promise<Uint8Array> {
@@ -31,7 +31,7 @@ export async function encodeOnThread(work: AddWork): Promise<Uint8Array> {
   });
   return await new Promise<Uint8Array>((resolve, reject) => {
     worker.once('message', resolve);
-    worker.once('error', (error: NodeJS.ErrnoException) => {
+    worker.on('error', (error: NodeJS.ErrnoException) => {
       const isMemory = error instanceof RangeError || error.code === 'ERR_WORKER_OUT_OF_MEMORY';
       reject(isMemory ? short(error.message) : error);
     });

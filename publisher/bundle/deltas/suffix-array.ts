@@ -1,6 +1,6 @@
 /**
- * Sorts all suffixes of a text in linear time by induced sorting (SA-IS: Nong, Zhang and Chan 2009),
- * in the form of Yuta Mori's sais: the only large memory is the array of the result, in whose free
+ * Sorts all suffixes of a text in linear time by induced sorting (SA-IS: Nong, Zhang, Chan 2009), in
+ * the form of Yuta Mori's sais: the only large memory is the array of the result, in whose free
  * parts the reduced texts are sorted. 100 MB take about half a minute and 400 MB. Sans-I/O.
  */
 
@@ -123,8 +123,8 @@ function placeEnds(sorting: Sorting): number {
   eachEnd(text, (place) => {
     if (slot >= 0) order[slot] = last;
     const symbol = text[place] as number;
-    buckets[symbol] = (buckets[symbol] as number) - 1;
-    slot = buckets[symbol] as number;
+    slot = (buckets[symbol] as number) - 1;
+    buckets[symbol] = slot;
     last = place - 1;
     found += 1;
   });

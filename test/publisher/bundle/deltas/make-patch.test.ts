@@ -202,7 +202,7 @@ describe('a delta made by the real zstd', () => {
   });
 });
 
-describe('a delta that adds', () => {
+describe('[P-12.7] a delta that adds', () => {
   it('gives back the target to the byte, for generated trees', async () => {
     await fc.assert(
       fc.asyncProperty(
