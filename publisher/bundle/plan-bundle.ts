@@ -51,7 +51,11 @@ function listOf(
 ): Partial<ManifestFields> {
   const found = all.filter((delta) => delta.coding === of);
   if (found.length === 0) return {};
-  return { [list]: found.map(({ coding: _, ...delta }) => delta) };
+  const fields = found.map((one) => {
+    const { coding: _, ...delta } = one;
+    return delta;
+  });
+  return { [list]: fields };
 }
 
 const NO_HASH = '0'.repeat(64) as Sha256Hex;

@@ -92,6 +92,10 @@ describe('the route of a payload', () => {
     assert.deepEqual(offers({ deltas }, [{ ...ARTIFACT, size: 101 }]), [], 'another size');
     assert.deepEqual(offers({ deltas }, [ARTIFACT], { ...facts, bases: ['0.9.0'] }), []);
     assert.deepEqual(offers({ deltas }, [ARTIFACT], null), [], 'a robot that cannot patch');
+    const bare = { ...facts, hasZstd: false };
+    assert.deepEqual(offers({ deltas }, [ARTIFACT], bare), [], 'a robot without zstd');
+    assert.deepEqual(offers({ add_deltas: deltas }, [ARTIFACT], bare), ['1.0.0']);
+    assert.deepEqual(offers({ add_deltas: deltas }, [ARTIFACT]), ['1.0.0']);
     assert.deepEqual(offers({ deltas, payload_tar_sha256: undefined }), []);
     assert.deepEqual(offers({ deltas, payload_tar_size: undefined }), []);
     const failed = { version: '1.1.0', payloadSha256: hashOf('payload'), ...problem };
