@@ -1,7 +1,7 @@
 /**
- * Sorts all suffixes of a text in linear time by induced sorting (SA-IS: Nong, Zhang, Chan 2009), in
- * the form of Yuta Mori's sais: the only large memory is the array of the result, in whose free
- * parts the reduced texts are sorted. 100 MB take about half a minute and 400 MB. Sans-I/O.
+ * Sorts all suffixes of a text in linear time by induced sorting (SA-IS: Nong, Zhang, Chan 2009),
+ * in the form of Yuta Mori's sais: the only large memory is the array of the result, in whose free
+ * parts the reduced texts are sorted. 100 MB take 400 MB of memory. Sans-I/O.
  */
 
 type Text = Uint8Array | Int32Array;
