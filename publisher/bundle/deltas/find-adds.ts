@@ -6,7 +6,7 @@
 
 import { LongestMatch } from './longest-match.ts';
 
-/** `addBytes` of the target from `at` are like the base at `from`; the `newBytes` behind are not. */
+/** `addBytes` of the target from `at` are like the base at `from`; `newBytes` follow them. */
 export interface AddRow {
   readonly at: number;
   readonly from: number;
