@@ -14,6 +14,7 @@ import {
   BUNDLED,
   LIBRARIES,
   NATIVE_PACKAGE,
+  WORKERS,
   type BundledPackages,
 } from './bundled.ts';
 
@@ -76,7 +77,8 @@ const lists = await Promise.all(
     async ([folder, name]) => [folder, await bundle(join(folder, 'main.js'), name)] as const,
   ),
 );
-await Promise.all(Object.entries(LIBRARIES).map(([entry, name]) => bundle(entry, name)));
+const others = { ...LIBRARIES, ...WORKERS };
+await Promise.all(Object.entries(others).map(([entry, name]) => bundle(entry, name)));
 await writeFile(
   join(dist, BUNDLE_LISTS),
   `${JSON.stringify(Object.fromEntries(lists), null, 2)}\n`,

@@ -26,6 +26,8 @@ export interface ComponentOptions extends Pick<
   | 'modules'
   | 'moduleTimeoutMs'
 > {
+  /** Default true. */
+  readonly takesDeltas?: boolean | undefined;
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;

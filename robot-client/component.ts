@@ -139,10 +139,10 @@ export class Component {
   }
 
   async #judge(announcement: Announcement, heard: HeardFacts): Promise<void> {
-    const { facts, component, trust, patchProgram } = this.#options;
-    const [now, canPatch] = [this.#now(), Boolean(patchProgram)];
+    const { facts, component, trust, patchProgram, takesDeltas = true } = this.#options;
+    const [now, hasZstd] = [this.#now(), Boolean(patchProgram)];
     const [state, { slots }] = [this.#state, this.#slots];
-    const on = { facts, component, trust, canPatch, state, slots, heard, now };
+    const on = { facts, component, trust, takesDeltas, hasZstd, state, slots, heard, now };
     await this.#act(decideOffered(announcement, on), now);
   }
 

@@ -106,7 +106,12 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('zstd', {
       ...TEXT,
       default: 'zstd',
-      describe: 'program that applies deltas, or none',
+      describe: 'program that applies deltas made by it, or none',
+    })
+    .option('deltas', {
+      type: 'boolean',
+      default: true,
+      describe: 'take deltas; --no-deltas takes full payloads only',
     })
     .option('max-rate', {
       ...TEXT,

@@ -79,6 +79,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     },
     disk: claimedDisk(realDisk, claims),
     claims,
+    takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
@@ -99,6 +100,6 @@ function readRobotId(given: string | undefined): RobotId {
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
   if (program === 'none') return null;
   return await findZstdProgram(program, (error) => {
-    log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
+    log.warn({ problem: toProblem(error) }, 'no zstd: this robot takes only deltas that need none');
   });
 }

@@ -158,9 +158,9 @@ async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {
 
 /** The delta's counterpart of `verify`: what comes out is what the release key signed. */
 async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const { disk, layout, signal, trust, patchProgram: program } = on;
+  const { disk, layout, signal, trust, patchProgram: program = null } = on;
   const { delta } = job;
-  if (!delta || !program) throw new DroverError('ZSTD_MISSING', `patch ${job.version}: no zstd`);
+  if (!delta) throw new TypeError('patch: the job has no delta');
   verifyBundle({ ...jobBytes(job), trust });
   const base = await openBase(disk, layout, delta);
   if (!base) {

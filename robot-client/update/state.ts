@@ -26,6 +26,8 @@ const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.
 
 /** A way to the payload from a release that is installed; every hash of it was signed. */
 const deltaOfferSchema = z.object({
+  /** Jobs of 0.1 have none. */
+  coding: z.enum(['zstd', 'add']).default('zstd'),
   fromVersion: versionSchema,
   fromTarSha256: sha256Schema,
   tarSha256: sha256Schema,

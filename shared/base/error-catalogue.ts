@@ -505,6 +505,10 @@ export const CATALOGUE = {
     'operator',
     'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
   ),
+  DELTA_MEMORY_SHORT: refused(
+    'operator',
+    'build on a machine with more memory free; robots without zstd take full payloads meanwhile',
+  ),
   DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
   DELTA_INTERRUPTED: refused(
     'operator',

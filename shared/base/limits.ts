@@ -82,6 +82,9 @@ export const LIMITS = {
   deltaCopyBytesMin: 128 * KiB, // zstd packs a shorter run as cheaply as a copy: one block of it
   deltaPlanBytesMax: 1 * MiB, // the plan at the head of a patch
   deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  deltaAddDictionaryBytesMax: 128 * MiB, // what a piece may add to: a robot reads it from its disk
+  deltaAddFreshBytesMax: 128 * MiB, // what such a piece makes; both bound the memory of a build
+  deltaAddSpareBytes: 128 * MiB, // of a build for the rows and streams of such a piece
   zstdStderrBytesMax: 4 * KiB, // last output of zstd for the report
   zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
   zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
