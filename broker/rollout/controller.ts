@@ -11,7 +11,7 @@ import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
