@@ -13,7 +13,7 @@ import type { RobotState } from '../shared/formats/messages.ts';
 import { parseTopic } from '../shared/formats/topics.ts';
 import type { RobotId } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
-import { seedSigner } from '../shared/crypto/signer.ts';
+import { seedSigner } from '../shared/crypto/ed25519.ts';
 import { makeLog } from '../shared/io/cli.ts';
 import { makeFleet } from '../test/helpers/fleet.ts';
 import { makeState } from '../test/broker/reports.ts';

@@ -26,7 +26,7 @@ import { hasEffect, isSettled } from '../../../broker/rollout/outcome.ts';
 import { openAnnouncement, type RolloutFields } from '../../../shared/formats/announcement.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import type { ComponentStateFields } from '../../../shared/formats/messages.ts';
-import { PHASES } from '../../../shared/formats/phases.ts';
+import { PHASES } from '../../../shared/formats/messages.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { SEED_VARIABLE, seedOfRun } from '../../helpers/run-seed.ts';
 import { Random } from '../../sim/random.ts';
