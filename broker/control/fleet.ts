@@ -51,6 +51,7 @@ export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
   /** Sorted when somebody asks; null after a robot came or went. */
   #ordered: readonly RobotId[] | null = null;
+  #revision = 0;
   readonly #watchers = new Set<(robot: RobotId) => void>();
   readonly #lastEvent = new Map<RobotId, EventMarks>();
   readonly #twins = new Twins();
@@ -83,6 +84,7 @@ export class Fleet {
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
     const isKnown = this.#robots.has(state.robot_id);
     if (now !== null && isKnown) this.#aheadMs.set(state.robot_id, state.at - now);
+    this.#revision += 1;
   }
 
   /**
@@ -117,6 +119,7 @@ export class Fleet {
     else this.#relays.delete(relay);
     if (problem && this.#relays.has(relay)) this.#relayProblems.set(relay, problem);
     else this.#relayProblems.delete(relay);
+    this.#revision += 1;
     for (const [robot, via] of this.#saidOnline) {
       if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
     }
@@ -189,7 +192,7 @@ export class Fleet {
     for (const [key, request] of this.#requests) {
       if (request.robot === robot) this.#requests.delete(key);
     }
-    for (const tell of this.#watchers) tell(robot);
+    this.#tell(robot);
   }
 
   get(robot: string): RobotRecord | undefined {
@@ -225,6 +228,16 @@ export class Fleet {
     return () => void this.#watchers.delete(onChange);
   }
 
+  /** Rises with each change of a robot or a relay: the same number is the same answer. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  #tell(robot: RobotId): void {
+    this.#revision += 1;
+    for (const tell of this.#watchers) tell(robot);
+  }
+
   /** Oldest first. */
   recentEvents(): readonly RobotEvent[] {
     return this.#events;
@@ -248,6 +261,6 @@ export class Fleet {
     const before = known ?? { robot, online: false, via: null, lastSeenMs: null, state: null };
     this.#robots.set(robot, { ...before, ...change });
     if (!known) this.#ordered = null;
-    for (const tell of this.#watchers) tell(robot);
+    this.#tell(robot);
   }
 }

@@ -227,6 +227,7 @@ export const LIMITS = {
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
   judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash prove nothing about a version
   countedHoursMax: 24, // hours of work that one report can add
+  robotsPageMax: 1_000, // robots in one page, some 2 KiB each
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
