@@ -165,10 +165,9 @@ function whyNot(
   { plan: { manifest }, logged }: MemberContext,
 ): Exclusion | null {
   const { arch, caps } = state;
-  const { compatible, modules } = machineOf(state);
-  const { last_error, highest_version: highest } = component;
+  const { last_error, strategy, highest_version: highest } = component;
   const running = runningRelease(component);
-  const unfit = unfitFor(manifest, { arch, running, highest, compatible, modules });
+  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(state) });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   return logRefusalOf(logged, { caps, last_error }) ?? unfit ?? standstillOf(component);
 }
