@@ -68,8 +68,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/robots', who: READERS },
-    purpose: 'the last words of every robot, and what the broker knows of it',
-    answer: ['robots'],
+    purpose:
+      'the last words of every robot, and what the broker knows of it; `limit` (at most 1,000) makes pages by id, `next` is the `after` of the page that follows, null at the end; the others are filters; 304 for an `If-None-Match` that still holds',
+    answer: ['robots', 'next?'],
+    given: ['limit', 'after', 'tag', 'component', 'version', 'phase', 'online'],
+    refusals: ['USAGE'],
   },
   {
     ...{ method: 'GET', path: '/robots/versions', who: READERS },

@@ -1,10 +1,9 @@
 /** Builds the API's view of a rollout from its record and the last reconcile pass. Sans-I/O. */
 
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { RobotRecord } from '../control/fleet.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
-import { recallOf } from './recall.ts';
+import type { Recall } from './recall.ts';
 import type { Reconciled } from './reconcile.ts';
 import { shownStatusOf, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RunView } from './rollout-view.ts';
@@ -17,7 +16,8 @@ export interface RunFacts {
   readonly plan: RolloutPlan | null;
   readonly controller: string;
   readonly leading: boolean;
-  readonly robots: readonly RobotRecord[];
+  /** The robots that have not gone back. */
+  readonly recall: Recall;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -49,7 +49,7 @@ export function showRun(facts: RunFacts): RunView {
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: waitOf(run),
-    cannot_go_back: recallOf(run, facts.robots).unable.slice(0, LIMITS.examplesMax),
+    cannot_go_back: facts.recall.unable.slice(0, LIMITS.examplesMax),
     gate: showGate(reconciled, { run, plan }),
     attempts: reconciled?.attempts ?? null,
     controller,

@@ -313,6 +313,12 @@ export const CATALOGUE = {
     'say it again after the time in the message; the drover command does so by itself',
     'later',
   ),
+  EVIDENCE_DIFFERS: {
+    fault: 'us',
+    retry: 'later',
+    exit: 1,
+    hint: 'report this with the line of the log; the pass was decided by the full computation, which every robot is counted for',
+  },
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
   APPROVAL_TOO_EARLY: refused(

@@ -217,6 +217,9 @@ export const LIMITS = {
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
   reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
+  indexSliceRobots: 1_000, // robots of one rollout that are counted at once: about 10 ms
+  indexCheckedRobots: 64, // robots at each pass whose counts are compared with the full computation
+  differenceCharsMax: 2_000, // in the log, of two results that differ
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
   examplesMax: 8, // robots named in a reason
   canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
@@ -238,6 +241,7 @@ export const LIMITS = {
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
   judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash prove nothing about a version
   countedHoursMax: 24, // hours of work that one report can add
+  robotsPageMax: 1_000, // robots in one page, some 2 KiB each
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
