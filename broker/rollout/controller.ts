@@ -39,6 +39,7 @@ import type {
   Speaker,
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
+import { ledFacts, type LedFacts } from './rollout-facts.ts';
 import { lookBack, recallOf } from './recall.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
@@ -375,17 +376,20 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
+    const facts = this.facts(id);
+    return facts && showRun(facts);
+  }
+
+  facts(id: string): LedFacts | null {
     const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
-    const { self: controller, fleet, now } = this.#options;
+    const [{ self: controller, now }, leading] = [this.#options, this.isLeading];
     // A follower shows the leader's progress when that is newer than its own record.
-    const isFollower = plan !== null && !this.isLeading;
+    const isFollower = plan !== null && !leading;
     const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const shown = newer ? { run: newer.run, reconciled: null } : tracked;
-    if (!shown) return null;
-    // Shown at once, though the next pass writes it.
-    const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
-    const facts = { plan, controller, robots: fleet.robots(), leading: this.isLeading };
-    return showRun({ ...facts, reconciled: shown.reconciled, run });
+    const marks = tracked?.marks;
+    const shown = newer ? { run: newer.run, reconciled: null, marks } : (tracked ?? null);
+    const more = { controller, leading, startsInMs: this.#startsInMs(), ...this.#world };
+    return ledFacts({ id, plan, shown, endOf: (run) => this.#heard.endOf(run) }, more);
   }
 
   async #forgetOldest(): Promise<void> {

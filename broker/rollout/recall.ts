@@ -23,18 +23,24 @@ const OBEYED: Recall = { left: 0, unable: [] };
 
 export function recallOf(run: RolloutRun, robots: readonly RobotRecord[]): Recall {
   if (!run.recall) return OBEYED;
-  const { component: name, rollout, version } = run;
-  const isMeant = (one: ComponentState): boolean =>
-    (one.rollout === rollout && one.phase !== 'idle') || tookIt(one, rollout, version);
+  const { component: name, version } = run;
   const left = robots.flatMap(({ robot, state }) => {
     const component = state?.components.find((one) => one.name === name);
-    return component && isMeant(component)
+    return component && hasToGoBack(run, component)
       ? [{ robot, code: noWayBackOf(component, version) }]
       : [];
   });
   const unable = left.flatMap(({ robot, code }) => (code === null ? [] : [`${robot} ${code}`]));
   return { left: left.length, unable };
 }
+
+/** It runs the version because of this rollout, or is about to. */
+export const hasToGoBack = (
+  { rollout, version }: Pick<RolloutRun, 'rollout' | 'version'>,
+  component: ComponentState,
+): boolean =>
+  (component.rollout === rollout && component.phase !== 'idle') ||
+  tookIt(component, rollout, version);
 
 export function lookBack(run: RolloutRun, { left, unable }: Recall): RolloutStep {
   if (run.status !== 'rolling_back') return { run, audit: [], isNews: false };

@@ -6,6 +6,7 @@
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
 import type { RolloutRun, ShownStatus } from './record.ts';
+import type { LedFacts } from './rollout-facts.ts';
 
 export const ROLLOUT_COMMANDS = [
   'pause',
@@ -30,6 +31,8 @@ export interface ControllerPort {
    */
   history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
   view(id: string): RunView | null;
+  /** Null for a rollout that was never announced here. */
+  facts(id: string): LedFacts | null;
 }
 
 export interface Speaker {

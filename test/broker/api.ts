@@ -16,9 +16,10 @@ import {
   type AttachmentSources,
 } from '../../broker/rollout/attachment-reader.ts';
 import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
+import { factsOfAnnounced, type RolloutFacts } from '../../broker/rollout/rollout-facts.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
-import { peekAnnouncement } from '../../shared/formats/announcement.ts';
+import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
@@ -87,7 +88,10 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   await writeFile(file, JSON.stringify({ users }));
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
-  const views = await announced(fleet, input.rollouts ?? []);
+  const announcement = await announced(input.rollouts ?? []);
+  const views = describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  const facts = (id: string): RolloutFacts | null =>
+    factsOfAnnounced(id, { announcement, progress: null, robots: fleet.robots() });
   const rollouts = (): RolloutView[] => input.views?.() ?? views;
   const garbage = (): readonly GarbageView[] => [GARBAGE];
   const metrics = new Metrics(counters, {
@@ -106,6 +110,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     port: 0,
     fleet,
     rollouts,
+    rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
     metrics,
     certificates: null,
@@ -133,15 +138,14 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   };
 }
 
-async function announced(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[]> {
+async function announced(ids: readonly string[]): Promise<Announcement> {
   const signer = makeFleet();
   const bundle = await signer.makeBundle({ version: '2.0.0' });
   const bytes = signer.announce(
     1,
     ids.map((id) => signer.makeRollout(id, bundle)),
   );
-  const announcement = peekAnnouncement(bytes);
-  return describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  return peekAnnouncement(bytes);
 }
 
 async function follow(response: Response): Promise<Follower> {

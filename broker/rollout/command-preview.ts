@@ -1,0 +1,160 @@
+/**
+ * Describes, before a person gives a command, whether it would be taken now and what it does to how
+ * many robots. It asks the same functions that carry commands out, so the answer cannot differ from
+ * what would happen now. It changes nothing. Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import { countSpent } from './counters.ts';
+import { membersOf, type Member } from './classify.ts';
+import { notLeading, obeyEarly } from './early-command.ts';
+import { obey } from './operator-commands.ts';
+import { recallOf } from './recall.ts';
+import { stagesOf, type RolloutRun } from './record.ts';
+import { listRobots, countStandings, type Standing } from './rollout-robots.ts';
+import type { LedFacts } from './rollout-facts.ts';
+import type { RolloutCommand } from './rollout-view.ts';
+import { planThreshold } from './waves.ts';
+
+/** Commands that a person gives on the page; `force-open` stays with the command line. */
+export const PAGE_COMMANDS = [
+  'approve',
+  'pause',
+  'resume',
+  'abort',
+  'rollback',
+] as const satisfies readonly RolloutCommand[];
+export type PageCommand = (typeof PAGE_COMMANDS)[number];
+
+export interface CommandPreview {
+  readonly command: PageCommand;
+  /** Null when it would be taken now. */
+  readonly refusal: { readonly code: string; readonly message: string } | null;
+  /** No other command undoes it: a person types the id of the rollout. */
+  readonly final: boolean;
+  /** The wave of `approve`; null for the others. */
+  readonly wave: number | null;
+  /** One sentence with the numbers in it. */
+  readonly effect: string;
+  readonly robots: {
+    /** Take the next wave when it opens. */
+    readonly join: number;
+    readonly keep: number;
+    readonly go_back: number;
+    readonly cannot_go_back: number;
+    readonly updating: number;
+    readonly waiting: number;
+  };
+}
+
+export function previewCommands(facts: LedFacts): CommandPreview[] {
+  const standings = countStandings(listRobots(facts));
+  const numbers = numbersOf(facts, standings);
+  return PAGE_COMMANDS.map((command) => {
+    const wave = command === 'approve' ? (facts.run?.wave ?? null) : null;
+    return {
+      command,
+      refusal: refusalOf(facts, command, wave),
+      final: command === 'abort' || command === 'rollback',
+      wave,
+      effect: effectOf(command, numbers, wave),
+      robots: numbers,
+    };
+  });
+}
+
+function refusalOf(
+  facts: LedFacts,
+  command: RolloutCommand,
+  wave: number | null,
+): CommandPreview['refusal'] {
+  const { run, plan, now, leading, startsInMs, controller, id } = facts;
+  const said = { command, who: '', reason: '', ...(wave !== null && { wave }) };
+  try {
+    if (!leading) throw notLeading(`${command} rollout ${id}`, { kind: 'other', controller });
+    if (run !== null) {
+      const { audit } = obey(run, said, { plan, now });
+      return audit.length > 0 ? null : { code: 'ROLLOUT_COMMAND_INVALID', message: GIVEN };
+    }
+    if (plan !== null) obeyEarly(plan, said, { leftMs: startsInMs, by: '', now });
+    return null;
+  } catch (error) {
+    if (!(error instanceof DroverError)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}
+
+const GIVEN = 'it is approved already: its gate is asked once more, then the next wave opens';
+
+function numbersOf(
+  facts: LedFacts,
+  standings: Readonly<Record<Standing, number>>,
+): CommandPreview['robots'] {
+  const { run, robots } = facts;
+  const recall = run ? recallOf({ ...run, recall: true }, robots) : { left: 0, unable: [] };
+  return {
+    join: joiningNext(facts),
+    keep: standings.done,
+    go_back: recall.left - recall.unable.length,
+    cannot_go_back: recall.unable.length,
+    updating: standings.updating + standings.vanished,
+    waiting: standings.waiting,
+  };
+}
+
+/** Robots that the wave after the open one adds, as it would open now. */
+function joiningNext(facts: LedFacts): number {
+  const { run, plan, marks } = facts;
+  if (!run || !plan) return 0;
+  const stages = stagesOf(plan);
+  const next = stages[stages.findIndex(({ wave }) => wave === run.wave) + 1];
+  if (!next) return 0;
+  const members = membersOf({ ...facts, plan });
+  const threshold = planThreshold({
+    members,
+    share: next.share,
+    previous: run.threshold,
+    minCanaries: minCanariesOf(facts, run, members, marks),
+  });
+  const isNew = (one: Member): boolean =>
+    one.kind === 'candidate' && !hasTurn(one, run.threshold) && hasTurn(one, threshold);
+  return members.filter(isNew).length;
+}
+
+/** As many as a wave wants, without those that the wave has had. */
+function minCanariesOf(
+  { plan }: LedFacts,
+  run: RolloutRun,
+  members: readonly Member[],
+  marks: LedFacts['marks'] = new Map(),
+): number {
+  if (!plan) return 0;
+  const { rollout } = plan;
+  return Math.max(0, rollout.min_canaries - countSpent(run, { rollout, members, marks }));
+}
+
+function effectOf(
+  command: PageCommand,
+  { join, keep, go_back, cannot_go_back, updating, waiting }: CommandPreview['robots'],
+  wave: number | null,
+): string {
+  const busy = updating === 0 ? '' : `; ${robots(updating)} in the middle of it end or stop`;
+  switch (command) {
+    case 'approve':
+      return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${robots(join)} more`;
+    case 'pause':
+      return `no more robots join: ${robots(waiting)} wait until it is resumed; ${keep} keep it${busy}`;
+    case 'resume':
+      return `it goes on where it was: ${robots(waiting)} have not begun`;
+    case 'abort':
+      return `it stops for good: ${robots(keep)} keep it, ${waiting} never get it from this rollout${busy}`;
+    case 'rollback': {
+      const cannot = cannot_go_back === 0 ? '' : `, ${cannot_go_back} cannot`;
+      const back = `${robots(go_back)} ${go_back === 1 ? 'goes' : 'go'} back${cannot}`;
+      return `it stops for good: ${back}; ${waiting} never get it from this rollout`;
+    }
+  }
+}
+
+const robots = (count: number): string => (count === 1 ? '1 robot' : `${count} robots`);
