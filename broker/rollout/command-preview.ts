@@ -6,11 +6,13 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import { noWayBackOf } from '../../shared/rules/standstill.ts';
+import type { RobotRecord } from '../control/fleet.ts';
 import { countSpent } from './counters.ts';
 import { membersOf, type Member } from './classify.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { obey } from './operator-commands.ts';
-import { recallOf } from './recall.ts';
+import { hasToGoBack, recallOf } from './recall.ts';
 import { stagesOf, type RolloutRun } from './record.ts';
 import { listRobots, countStandings, type Standing } from './rollout-robots.ts';
 import type { LedFacts } from './rollout-facts.ts';
@@ -93,14 +95,24 @@ function numbersOf(
 ): CommandPreview['robots'] {
   const { run, robots } = facts;
   const recall = run ? recallOf({ ...run, recall: true }, robots) : { left: 0, unable: [] };
+  const stuck = recall.unable.length + (run ? countWithoutWayBack(run, robots) : 0);
   return {
     join: joiningNext(facts),
     keep: standings.done,
-    go_back: recall.left - recall.unable.length,
-    cannot_go_back: recall.unable.length,
+    go_back: recall.left - stuck,
+    cannot_go_back: stuck,
     updating: standings.updating + standings.vanished,
     waiting: standings.waiting,
   };
+}
+
+/** They run it and report that they had nothing before: they keep it, and say so when asked. */
+function countWithoutWayBack(run: RolloutRun, robots: readonly RobotRecord[]): number {
+  return robots.filter(({ state }) => {
+    const component = state?.components.find(({ name }) => name === run.component);
+    if (component?.previous_version !== null) return false;
+    return hasToGoBack(run, component) && noWayBackOf(component, run.version) === null;
+  }).length;
 }
 
 /** Robots that the wave after the open one adds, as it would open now. */
@@ -142,7 +154,7 @@ function effectOf(
   const busy = updating === 0 ? '' : `; ${robots(updating)} in the middle of it end or stop`;
   switch (command) {
     case 'approve':
-      return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${robots(join)} more`;
+      return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${join} more`;
     case 'pause':
       return `no more robots join: ${robots(waiting)} wait until it is resumed; ${keep} keep it${busy}`;
     case 'resume':

@@ -39,6 +39,7 @@ import {
   type ApiArgs,
 } from './rollout-options.ts';
 import { ATTACHMENT_VERBS, runAttachment, withAttachment } from './rollout-attachment.ts';
+import { runRobots, withRobots } from './rollout-robots.ts';
 import { runSteer, STEERING, type SteerCommand } from './rollout-steer.ts';
 import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
@@ -95,6 +96,12 @@ export function rolloutCommand(yargs: Argv): Argv {
         aboutRollout(runHistory),
       );
     argv.command(
+      'robots <id>',
+      'the robots that it waits for, or that failed, each with the reason',
+      withRobots,
+      aboutRollout(runRobots),
+    );
+    argv.command(
       'withdraw <id>',
       'take an ended rollout out of what is announced; robots keep it',
       withWithdraw,
@@ -116,7 +123,10 @@ export function rolloutCommand(yargs: Argv): Argv {
         aboutRollout((args) => runSteer(verb, args)),
       );
     }
-    return argv.demandCommand(1, 'name a command: rollout list, status, watch, history, pause, …');
+    return argv.demandCommand(
+      1,
+      'name a command: rollout list, status, watch, robots, history, pause, …',
+    );
   });
 }
 

@@ -74,7 +74,7 @@ export class EvidenceOverTime {
 
   #add(atMs: number, evidence: readonly Metric[]): void {
     for (const metric of evidence) {
-      if (metric.e_value === null || metric.e_halt === null) continue;
+      if (metric.verdict === 'none' || metric.e_value === null || metric.e_halt === null) continue;
       const last = this.#points.findLast((one) => keyOf(one.metric) === keyOf(metric));
       const isSame = last && JSON.stringify(last.metric) === JSON.stringify(metric);
       if (!isSame) this.#points.push({ atMs, metric });
@@ -91,7 +91,7 @@ function shareOf({ e_value: value, e_halt: halt }: Metric): number {
   return Math.min(1.1, Math.max(0, Math.log(Math.max(1, value)) / Math.log(halt)));
 }
 
-const WIDTH = 600;
+const WIDTH = 400;
 const HEIGHT = 120;
 const FLOOR = HEIGHT - 10;
 const CEILING = 20;

@@ -32,6 +32,9 @@ const dialog = new ConfirmDialog(api, (text) => {
   wake();
 });
 const rolloutPage = new RolloutPage(api, dialog, problem);
+let nowKnown = (): void => undefined;
+/** No stream is asked for before it is known whether a person has to sign in. */
+const known = new Promise<void>((resolve) => (nowKnown = resolve));
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function placeOf(hash: string): Place {
@@ -60,6 +63,7 @@ async function refresh(): Promise<void> {
   const place = placeOf(location.hash);
   try {
     if (api.user.user === null) await signIn.refresh();
+    nowKnown();
     if (!signIn.isNeeded) await draw(place);
     if (byId('link').dataset['problem']) clearProblem();
   } catch (error) {
@@ -72,6 +76,7 @@ async function refresh(): Promise<void> {
 }
 
 function showPart(part: Place['part']): void {
+  byId('back').hidden = signIn.isNeeded || part === 'fleet';
   for (const name of PARTS) byId(name).hidden = signIn.isNeeded || name !== part;
 }
 
@@ -101,6 +106,7 @@ async function keepFresh(): Promise<never> {
 }
 
 async function follow(): Promise<never> {
+  await known;
   for (;;) {
     try {
       if (!signIn.isNeeded) await readEvents();

@@ -117,7 +117,7 @@ export class RolloutPage {
     const texts = figures.map(({ textContent }) => textContent);
     redraw(byId('evidence'), [run?.gate, texts], () => [
       ...(run?.gate ? [gateBlock(run.gate)] : [make('p', { class: 'soft', text: NO_GATE })]),
-      ...figures,
+      make('div', { class: 'figures' }, ...figures),
     ]);
   }
 
