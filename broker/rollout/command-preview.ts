@@ -151,22 +151,29 @@ function effectOf(
   { join, keep, go_back, cannot_go_back, updating, waiting }: CommandPreview['robots'],
   wave: number | null,
 ): string {
-  const busy = updating === 0 ? '' : `; ${robots(updating)} in the middle of it end or stop`;
+  const stops = robots(
+    updating,
+    'in the middle of it end or stop',
+    'in the middle of it ends or stops',
+  );
+  const busy = updating === 0 ? '' : `; ${stops}`;
+  const never = `${robots(waiting, 'never get', 'never gets')} it from this rollout`;
   switch (command) {
     case 'approve':
       return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${join} more`;
     case 'pause':
-      return `no more robots join: ${robots(waiting)} wait until it is resumed; ${keep} keep it${busy}`;
+      return `no more robots join: ${robots(waiting, 'wait')} until it is resumed; ${robots(keep, 'keep')} it${busy}`;
     case 'resume':
-      return `it goes on where it was: ${robots(waiting)} have not begun`;
+      return `it goes on where it was: ${robots(waiting, 'have', 'has')} not begun`;
     case 'abort':
-      return `it stops for good: ${robots(keep)} keep it, ${waiting} never get it from this rollout${busy}`;
+      return `it stops for good: ${robots(keep, 'keep')} it, ${never}${busy}`;
     case 'rollback': {
       const cannot = cannot_go_back === 0 ? '' : `, ${cannot_go_back} cannot`;
-      const back = `${robots(go_back)} ${go_back === 1 ? 'goes' : 'go'} back${cannot}`;
-      return `it stops for good: ${back}; ${waiting} never get it from this rollout`;
+      return `it stops for good: ${robots(go_back, 'go', 'goes')} back${cannot}; ${never}`;
     }
   }
 }
 
-const robots = (count: number): string => (count === 1 ? '1 robot' : `${count} robots`);
+/** `1 robot keeps`, `9 robots keep`. */
+const robots = (count: number, plural: string, singular = `${plural}s`): string =>
+  count === 1 ? `1 robot ${singular}` : `${count} robots ${plural}`;

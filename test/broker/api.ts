@@ -2,7 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeToken } from '../../broker/access/credentials.ts';
+import { makeToken, type CredentialUserFields } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
@@ -47,6 +47,8 @@ export interface ApiInput {
   views?(): RolloutView[];
   /** With credentials: one user of each role. */
   readonly protected?: boolean;
+  /** More users of the credentials file. */
+  readonly users?: readonly CredentialUserFields[];
   readonly isHealthy?: () => Promise<true | Problem>;
   /** Null or absent: nobody leads rollouts there. */
   readonly controller?: ControllerPort | null;
@@ -72,6 +74,8 @@ export interface TestApi {
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
   publishEvent(event: RobotEvent): void;
+  /** Writes and reads the credentials file again, with these in the place of `users`. */
+  changeUsers(users: readonly CredentialUserFields[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -85,7 +89,9 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     ...(role === 'robot' ? { robot_id: 'r1' } : {}),
   }));
   const file = join(await tempFolder(scope), 'credentials.json');
-  await writeFile(file, JSON.stringify({ users }));
+  const write = async (all: readonly CredentialUserFields[]): Promise<void> =>
+    await writeFile(file, JSON.stringify({ users: [...users, ...all] }));
+  await write(input.users ?? []);
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
   const announcement = await announced(input.rollouts ?? []);
@@ -121,6 +127,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     isHealthy,
     log,
   });
+  credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => (closing ??= api.close().then(() => credentials?.close()));
   scope.after(close);
@@ -134,6 +141,10 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     get,
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
+    changeUsers: async (all) => {
+      await write(all);
+      await credentials?.reload();
+    },
     close,
   };
 }

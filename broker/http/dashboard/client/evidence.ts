@@ -121,14 +121,14 @@ function figure(points: readonly Point[]): HTMLElement {
     {},
     make('figcaption', {}, make('b', { text: summary }), ` (${times})`),
     plot,
-    pointTable(points),
+    pointTable(points, name),
   );
 }
 
 const SHOWN_POINTS = 20;
 
 /** The same numbers as text, with both groups. */
-function pointTable(points: readonly Point[]): HTMLElement {
+function pointTable(points: readonly Point[], name: string): HTMLElement {
   const head = ['time', 'new version', 'compared with', 'evidence', 'halts at', 'verdict'];
   const rows = points.slice(-SHOWN_POINTS).map(({ atMs, metric }) => {
     const { treated, reference, e_value, e_halt, verdict } = metric;
@@ -143,7 +143,7 @@ function pointTable(points: readonly Point[]): HTMLElement {
     make('summary', { text: 'The numbers' }),
     make(
       'div',
-      { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'numbers of this plot' },
+      { class: 'wide', tabindex: '0', role: 'region', 'aria-label': `numbers: ${name}` },
       make('table', {}, make('thead', {}, make('tr', {}, ...titles)), make('tbody', {}, ...rows)),
     ),
   );

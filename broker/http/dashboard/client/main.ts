@@ -68,7 +68,7 @@ async function refresh(): Promise<void> {
     if (byId('link').dataset['problem']) clearProblem();
   } catch (error) {
     showProblem(error);
-    if (error instanceof ApiError && error.isSignedOut) await signOutHere();
+    if (error instanceof ApiError && error.isSignedOut) await signOutHere().catch(problem);
   }
   if (placeOf(location.hash).part !== place.part) return wake();
   showPart(place.part);
@@ -82,8 +82,8 @@ function showPart(part: Place['part']): void {
 
 /** The session has ended: the credential was changed, or it was too old. */
 async function signOutHere(): Promise<void> {
-  dialog.close();
-  await signIn.refresh().catch(problem);
+  if (api.user.user !== null) return location.reload(); // nothing that was shown is left
+  await signIn.refresh();
 }
 
 function showProblem(error: unknown): void {
@@ -120,6 +120,7 @@ async function follow(): Promise<never> {
 async function readEvents(): Promise<void> {
   const reader = (await api.open('events')).body?.getReader();
   while (reader && !(await reader.read()).done) wake();
+  wake(); // the broker ends the stream of a session that has ended
 }
 
 window.addEventListener('hashchange', () => {

@@ -9,7 +9,7 @@ export class SignIn {
   readonly #secret = byId<HTMLInputElement>('secret');
   readonly #username = byId<HTMLInputElement>('username');
 
-  /** @param onChange somebody has signed in or out */
+  /** @param onChange somebody has signed in, or a session has ended */
   constructor(api: Api, onChange: () => void) {
     this.#api = api;
     const fail = (error: unknown): void => {
@@ -20,7 +20,8 @@ export class SignIn {
       this.#enter().then(onChange, fail);
     });
     byId('sign-out').addEventListener('click', () => {
-      this.#leave().then(onChange, fail);
+      // The next person at this screen finds nothing of what was shown.
+      this.#api.post('sign-out', {}).then(() => location.reload(), onChange);
     });
   }
 
@@ -41,11 +42,6 @@ export class SignIn {
     byId('sign-in-problem').textContent = '';
     this.#take(await this.#api.post<UserAnswer>('sign-in', { username, secret }));
     this.#secret.value = '';
-  }
-
-  async #leave(): Promise<void> {
-    await this.#api.post('sign-out', {});
-    await this.refresh();
   }
 
   #take(user: UserAnswer): void {
