@@ -14,7 +14,6 @@ import { noController, type Led } from '../../shared/rules/presence.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import {
   ROLLOUT_COMMANDS,
-  type ControllerPort,
   type RolloutCommand,
   type RunView,
   type Speaker,
@@ -22,8 +21,8 @@ import {
 import type { Fleet } from '../control/fleet.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
+import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
-import type { RolloutFacts } from '../rollout/rollout-facts.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
@@ -73,29 +72,53 @@ interface ById {
   Params: { id: string };
 }
 
+/** The options, and the facts that most routes need. */
+interface Shared extends RolloutRoutesOptions {
+  readonly elsewhere: Exclude<Led, 'here'>;
+  readonly led: Led;
+  notFound(id: string): DroverError;
+}
+
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
   const elsewhere = options.isRelay === true ? 'above' : 'nobody';
   const led: Led = controller ? 'here' : elsewhere;
-  const told = (view: Omit<ShownRollout, 'words'>): ShownRollout => {
-    const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };
-    return { ...view, words };
-  };
+  const notFound = (id: string): DroverError =>
+    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
+  const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
-    told({ ...one, run: controller?.view(one.id) ?? null, led });
+    withWords({ ...one, run: controller?.view(one.id) ?? null, led });
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
   });
-  const notFound = (id: string): DroverError =>
-    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
     const run = controller?.view(params.id);
-    if (run) return told({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
-    throw notFound(params.id);
+    if (!run) throw notFound(params.id);
+    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
   });
+  addHistoryRoute(app, shared);
+  addRolloutRobotRoutes(app, shared);
+  for (const kind of ATTACHMENT_KINDS) {
+    app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
+      const { mediaType, bytes } = await options.attachments.read(params.id, kind);
+      // A browser must not display what a publisher attached.
+      void reply.type(mediaType).header('content-disposition', 'attachment');
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    });
+  }
+  addCommandRoutes(app, shared);
+}
+
+function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
+  const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };
+  return { ...view, words };
+}
+
+function addHistoryRoute(app: FastifyInstance, options: Shared): void {
+  const { controller, led, notFound } = options;
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
     '/rollouts/:id/history',
     async ({ params, query }) => {
@@ -112,7 +135,10 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
       return { entries, led };
     },
   );
-  addRolloutRobotRoutes(app, { ...options, notFound });
+}
+
+function addCommandRoutes(app: FastifyInstance, options: Shared): void {
+  const { controller, elsewhere, led, notFound } = options;
   app.get<ById>('/rollouts/:id/commands', async (request) => {
     const { id } = request.params;
     const facts = controller?.facts(id) ?? null;
@@ -121,14 +147,6 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     const all = facts ? previewCommands(facts) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
-  for (const kind of ATTACHMENT_KINDS) {
-    app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
-      const { mediaType, bytes } = await options.attachments.read(params.id, kind);
-      // A browser must not display what a publisher attached.
-      void reply.type(mediaType).header('content-disposition', 'attachment');
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    });
-  }
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
     'application/json',

@@ -31,15 +31,9 @@ import {
   type RolloutPlan,
   type RolloutRun,
 } from './record.ts';
-import type {
-  AuditEntry,
-  ControllerPort,
-  RolloutCommand,
-  RunView,
-  Speaker,
-} from './rollout-view.ts';
+import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-view.ts';
+import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts';
 import { showRun } from './run-view.ts';
-import { ledFacts, type LedFacts } from './rollout-facts.ts';
 import { lookBack, recallOf } from './recall.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';

@@ -13,6 +13,7 @@ import type { RobotRecord } from '../control/fleet.ts';
 import type { CounterMark } from './counters.ts';
 import type { Reconciled } from './reconcile.ts';
 import type { RolloutPlan, RolloutRun } from './record.ts';
+import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-view.ts';
 import { withdraw } from './transitions.ts';
 
 export interface RolloutFacts {
@@ -39,6 +40,23 @@ export interface LedFacts extends RolloutFacts {
   readonly leading: boolean;
   /** Time until the first wave may open. */
   readonly startsInMs: MonoMs;
+}
+
+/** The part of the controller that the HTTP API uses. */
+export interface ControllerPort {
+  /**
+   * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
+   *   APPROVAL_TOO_EARLY
+   */
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
+  /**
+   * Oldest first.
+   * @param after number of the last entry that the caller has; 0 for none
+   */
+  history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
+  view(id: string): RunView | null;
+  /** Null for a rollout that was never announced here. */
+  facts(id: string): LedFacts | null;
 }
 
 /** Null for a rollout that is neither recorded nor announced. */

@@ -6,7 +6,6 @@
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
 import type { RolloutRun, ShownStatus } from './record.ts';
-import type { LedFacts } from './rollout-facts.ts';
 
 export const ROLLOUT_COMMANDS = [
   'pause',
@@ -17,23 +16,6 @@ export const ROLLOUT_COMMANDS = [
   'force-open',
 ] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
-
-/** The part of the controller that HTTP uses. */
-export interface ControllerPort {
-  /**
-   * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
-   *   APPROVAL_TOO_EARLY
-   */
-  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
-  /**
-   * Oldest first.
-   * @param after number of the last entry that the caller has; 0 for none
-   */
-  history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
-  view(id: string): RunView | null;
-  /** Null for a rollout that was never announced here. */
-  facts(id: string): LedFacts | null;
-}
 
 export interface Speaker {
   readonly who: string;

@@ -68,6 +68,9 @@ const withWatch = (argv: Argv) =>
       'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout, 5 robots that cannot take it are left',
     );
 
+const withHistory = (argv: Argv) =>
+  withId(withApi(argv)).example('$0 rollout history app-1-4-2-k3f9 --json', '');
+
 export function rolloutCommand(yargs: Argv): Argv {
   return yargs.command('rollout', 'see and steer rollouts', (argv) => {
     argv
@@ -92,7 +95,7 @@ export function rolloutCommand(yargs: Argv): Argv {
       .command(
         'history <id>',
         'every decision with its evidence, oldest first',
-        (verb) => withId(withApi(verb)).example('$0 rollout history app-1-4-2-k3f9 --json', ''),
+        withHistory,
         aboutRollout(runHistory),
       );
     argv.command(
@@ -123,10 +126,7 @@ export function rolloutCommand(yargs: Argv): Argv {
         aboutRollout((args) => runSteer(verb, args)),
       );
     }
-    return argv.demandCommand(
-      1,
-      'name a command: rollout list, status, watch, robots, history, pause, …',
-    );
+    return argv.demandCommand(1, 'name a command: rollout list, status, robots, history, pause, …');
   });
 }
 

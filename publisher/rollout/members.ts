@@ -1,6 +1,6 @@
 /**
- * Parses the robots of a rollout from the HTTP API, as untrusted input, and formats them for people.
- * Sans-I/O.
+ * Parses the robots of a rollout from the HTTP API, as untrusted input, and formats them for
+ * people. Sans-I/O.
  */
 
 import { z } from 'zod';

@@ -15,8 +15,11 @@ import {
   AttachmentReader,
   type AttachmentSources,
 } from '../../broker/rollout/attachment-reader.ts';
-import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
-import { factsOfAnnounced, type RolloutFacts } from '../../broker/rollout/rollout-facts.ts';
+import {
+  type ControllerPort,
+  factsOfAnnounced,
+  type RolloutFacts,
+} from '../../broker/rollout/rollout-facts.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
@@ -81,16 +84,7 @@ export interface TestApi {
 
 export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> {
   const { fleet = new Fleet(), isHealthy = () => Promise.resolve(true as const) } = input;
-  const made = ROLES.map((role) => ({ role, ...makeToken() }));
-  const users = made.map(({ role, sha256 }) => ({
-    username: role,
-    role,
-    token_sha256: sha256,
-    ...(role === 'robot' ? { robot_id: 'r1' } : {}),
-  }));
-  const file = join(await tempFolder(scope), 'credentials.json');
-  const write = async (all: readonly CredentialUserFields[]): Promise<void> =>
-    await writeFile(file, JSON.stringify({ users: [...users, ...all] }));
+  const { file, tokens, write } = await makeCredentials(scope);
   await write(input.users ?? []);
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
@@ -137,7 +131,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     url,
     port: api.port,
     counters,
-    tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
+    tokens,
     get,
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
@@ -146,6 +140,29 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
       await credentials?.reload();
     },
     close,
+  };
+}
+
+interface CredentialsFile {
+  readonly file: string;
+  readonly tokens: Tokens;
+  /** One user of each role, and these. */
+  write(users: readonly CredentialUserFields[]): Promise<void>;
+}
+
+async function makeCredentials(scope: Scope): Promise<CredentialsFile> {
+  const made = ROLES.map((role) => ({ role, ...makeToken() }));
+  const users = made.map(({ role, sha256 }) => ({
+    username: role,
+    role,
+    token_sha256: sha256,
+    ...(role === 'robot' ? { robot_id: 'r1' } : {}),
+  }));
+  const file = join(await tempFolder(scope), 'credentials.json');
+  return {
+    file,
+    tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
+    write: async (all) => await writeFile(file, JSON.stringify({ users: [...users, ...all] })),
   };
 }
 

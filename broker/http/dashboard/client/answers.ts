@@ -20,7 +20,7 @@ export interface ProblemAnswer {
   readonly hint: string;
 }
 
-export interface RolloutAnswer extends RolloutView {
+export interface RolloutOnPage extends RolloutView {
   readonly run: RunView | null;
   readonly led: string;
   readonly words: { readonly status: string; readonly waits: string };
@@ -35,7 +35,7 @@ export interface RolloutRobotsAnswer {
   readonly waves: readonly WaveCounts[];
 }
 
-export interface HistoryAnswer {
+export interface HistoryOnPage {
   readonly entries: readonly AuditEntry[];
 }
 

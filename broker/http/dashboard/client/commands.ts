@@ -4,7 +4,7 @@
  * needs the typed id of the rollout.
  */
 
-import type { CommandPreview, CommandsAnswer, RolloutAnswer } from './answers.ts';
+import type { CommandPreview, CommandsAnswer, RolloutOnPage } from './answers.ts';
 import { messageOf, type Api } from './api.ts';
 import { byId, make } from './dom.ts';
 
@@ -83,7 +83,7 @@ export class ConfirmDialog {
   }
 
   /** Asks the broker once more: the numbers on the page may be some seconds old. */
-  async open({ id }: Pick<RolloutAnswer, 'id'>, shown: CommandPreview): Promise<void> {
+  async open({ id }: Pick<RolloutOnPage, 'id'>, shown: CommandPreview): Promise<void> {
     const answer = await this.#api.get<CommandsAnswer>(`${pathOf(id)}/commands`);
     const preview = answer.commands.find(({ command }) => command === shown.command) ?? shown;
     this.#asked = { id, preview };

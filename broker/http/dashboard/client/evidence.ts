@@ -6,7 +6,7 @@
 
 import type { AuditEntry, RunView } from './answers.ts';
 import { make, makeSvg } from './dom.ts';
-import { clock, rounded } from './words.ts';
+import { clockTime, rounded } from './words.ts';
 
 type Gate = NonNullable<RunView['gate']>;
 type Metric = Gate['evidence'][number];
@@ -49,7 +49,7 @@ interface Point {
 
 const POINTS_MAX = 500;
 
-/** Collects points of one rollout: from its history, and from each look at it. */
+/** Collects points of one rollout: from its history, and whenever the page reads it again. */
 export class EvidenceOverTime {
   readonly #points: Point[] = [];
 
@@ -115,7 +115,7 @@ function figure(points: readonly Point[]): HTMLElement {
     makeSvg('polyline', { points: path, class: 'line' }),
     ...points.map((one) => makeSvg('circle', { cx: x(one), cy: y(one), r: 3, class: 'point' })),
   );
-  const times = `${clock(first.atMs)} to ${clock(last.atMs)}; the dashed line halts`;
+  const times = `${clockTime(first.atMs)} to ${clockTime(last.atMs)}; the dashed line halts`;
   return make(
     'figure',
     {},
@@ -132,7 +132,7 @@ function pointTable(points: readonly Point[], name: string): HTMLElement {
   const head = ['time', 'new version', 'compared with', 'evidence', 'halts at', 'verdict'];
   const rows = points.slice(-SHOWN_POINTS).map(({ atMs, metric }) => {
     const { treated, reference, e_value, e_halt, verdict } = metric;
-    const cells = [clock(atMs), rounded(treated), rounded(reference), rounded(e_value)];
+    const cells = [clockTime(atMs), rounded(treated), rounded(reference), rounded(e_value)];
     const texts = [...cells, rounded(e_halt), verdict];
     return make('tr', {}, ...texts.map((text) => make('td', { text })));
   });

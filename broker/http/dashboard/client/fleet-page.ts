@@ -1,6 +1,6 @@
 /** The first page: versions of the fleet, announced rollouts, and a table of robots. */
 
-import type { EngineAnswer, RobotAnswer, RolloutAnswer, UpstreamAnswer } from './answers.ts';
+import type { EngineAnswer, RobotAnswer, RolloutOnPage, UpstreamAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { byId, make, redraw } from './dom.ts';
 import { robotRow } from './robot-row.ts';
@@ -17,7 +17,7 @@ let robots: readonly RobotAnswer[] = [];
 export async function showFleet(api: Api): Promise<void> {
   const [fleet, announced, carrier, above] = await Promise.all([
     api.get<{ robots: RobotAnswer[] }>('robots'),
-    api.get<{ rollouts: RolloutAnswer[] }>('rollouts'),
+    api.get<{ rollouts: RolloutOnPage[] }>('rollouts'),
     api.get<EngineAnswer>('engine'),
     api.get<UpstreamAnswer>('upstream'),
   ]);

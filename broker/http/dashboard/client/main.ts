@@ -7,7 +7,7 @@ import { Api, ApiError, messageOf } from './api.ts';
 import { ConfirmDialog } from './commands.ts';
 import { byId } from './dom.ts';
 import { showFleet, showRobots } from './fleet-page.ts';
-import { showRobot } from './robot-page.ts';
+import { showRobotPage } from './robot-page.ts';
 import { RolloutPage } from './rollout-page.ts';
 import { SignIn } from './sign-in.ts';
 
@@ -55,7 +55,7 @@ function decoded(text: string): string {
 
 async function draw({ part, id }: Place): Promise<void> {
   if (part === 'rollout') await rolloutPage.show(id);
-  else if (part === 'robot') await showRobot(api, id);
+  else if (part === 'robot') await showRobotPage(api, id);
   else await showFleet(api);
 }
 

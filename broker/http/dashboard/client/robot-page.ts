@@ -4,12 +4,13 @@ import type { ComponentAnswer, EventAnswer, RobotAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { byId, make, redraw, rolloutLink } from './dom.ts';
 import { phaseTag, problemLines } from './robot-row.ts';
-import { ago, clock, spaced } from './words.ts';
+import { ago, clockTime, spaced } from './words.ts';
 
-export async function showRobot(api: Api, id: string): Promise<void> {
+export async function showRobotPage(api: Api, id: string): Promise<void> {
   const robot = await api.get<RobotAnswer>(`robots/${encodeURIComponent(id)}`);
   byId('robot-title').textContent = robot.robot_id;
-  byId('link').textContent = `${robot.online ? 'online' : 'offline'} \u00b7 ${clock(Date.now())}`;
+  byId('link').textContent =
+    `${robot.online ? 'online' : 'offline'} \u00b7 ${clockTime(Date.now())}`;
   redraw(byId('robot-facts'), robot, () => [
     make('p', { text: presence(robot) }),
     make('p', { class: 'soft', text: about(robot) }),
@@ -57,7 +58,7 @@ function eventList(events: readonly EventAnswer[]): HTMLElement {
     const words = EVENT_FIELDS.map((field) => event[field]).filter(
       (one) => typeof one === 'string',
     );
-    const line = make('li', {}, make('time', { datetime: event.at, text: clock(event.at) }));
+    const line = make('li', {}, make('time', { datetime: event.at, text: clockTime(event.at) }));
     line.append(make('span', { text: words.map(spaced).join(' \u00b7 ') }));
     if (event.problem) line.append(...problemLines(event.problem));
     return line;

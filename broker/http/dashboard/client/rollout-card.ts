@@ -1,18 +1,18 @@
 /** A rollout on the first page: its waves, the event that it waits for, and the gate's verdict. */
 
-import type { RolloutAnswer } from './answers.ts';
+import type { RolloutOnPage } from './answers.ts';
 import { make, rolloutLink } from './dom.ts';
 import { gateBlock } from './evidence.ts';
 import { spaced } from './words.ts';
 
 const BAD: readonly string[] = ['halted', 'rolling_back'];
 
-export function statusTag(rollout: RolloutAnswer): HTMLElement {
+export function statusTag(rollout: RolloutOnPage): HTMLElement {
   const isBad = BAD.includes(rollout.run?.status ?? rollout.status);
   return make('span', { class: isBad ? 'tag bad' : 'tag', text: spaced(rollout.words.status) });
 }
 
-function waveState(number: number, { run, wave, status }: RolloutAnswer): string {
+function waveState(number: number, { run, wave, status }: RolloutOnPage): string {
   const open = run ? run.wave : wave;
   if (open === null) return '';
   if ((run ? run.status : status) === 'complete' || number < open) return 'passed';
@@ -20,7 +20,7 @@ function waveState(number: number, { run, wave, status }: RolloutAnswer): string
 }
 
 /** How far each wave opens, whether it is open, and who has to approve after it. */
-function waveList(rollout: RolloutAnswer): HTMLElement {
+function waveList(rollout: RolloutOnPage): HTMLElement {
   const { waves, canaries, approve_after: approvals, run } = rollout;
   const line = (number: number, share: string): HTMLElement => {
     const state = waveState(number, rollout);
@@ -40,19 +40,19 @@ function waveList(rollout: RolloutAnswer): HTMLElement {
 }
 
 /** Lines of reasons and problems. */
-export function whyLines(rollout: RolloutAnswer): HTMLElement[] {
+export function whyLines(rollout: RolloutOnPage): HTMLElement[] {
   const { run, error, store } = rollout;
   const texts = [...(run?.reasons ?? rollout.reasons)];
   for (const problem of [error, store?.problem]) if (problem) texts.push(problem.message);
   return texts.map((text) => make('p', { class: 'why', text }));
 }
 
-export function countsText({ robots }: RolloutAnswer): string {
+export function countsText({ robots }: RolloutOnPage): string {
   const { targeted, running, in_progress: busy, failed, waiting } = robots;
   return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting`;
 }
 
-export function rolloutCard(rollout: RolloutAnswer): HTMLElement {
+export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
   const { run } = rollout;
   const what = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
   const card = make('div', { class: 'rollout' }, make('b', { text: what }), statusTag(rollout));

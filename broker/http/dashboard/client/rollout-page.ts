@@ -3,8 +3,8 @@
 import type {
   AuditEntry,
   CommandsAnswer,
-  HistoryAnswer,
-  RolloutAnswer,
+  HistoryOnPage,
+  RolloutOnPage,
   RolloutRobot,
   RolloutRobotsAnswer,
 } from './answers.ts';
@@ -15,7 +15,7 @@ import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
 import { countsText, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
-import { clock, spaced } from './words.ts';
+import { clockTime, spaced } from './words.ts';
 
 const HISTORY_PAGES_MAX = 20;
 const ATTACHMENT_LABELS: Readonly<Record<string, string>> = {
@@ -57,7 +57,7 @@ export class RolloutPage {
     if (id !== this.#id) this.#begin(id);
     const path = this.#path;
     const [rollout, commands, members] = await Promise.all([
-      this.#api.get<RolloutAnswer>(path),
+      this.#api.get<RolloutOnPage>(path),
       this.#api.get<CommandsAnswer>(`${path}/commands`),
       this.#showMembers(),
       this.#readHistory(),
@@ -92,11 +92,11 @@ export class RolloutPage {
     return `rollouts/${encodeURIComponent(this.#id)}`;
   }
 
-  #showSummary(rollout: RolloutAnswer): void {
+  #showSummary(rollout: RolloutOnPage): void {
     const { run } = rollout;
     const name = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
     byId('rollout-title').textContent = `${name} (${rollout.id})`;
-    byId('link').textContent = `${rollout.id} \u00b7 ${clock(Date.now())}`;
+    byId('link').textContent = `${rollout.id} \u00b7 ${clockTime(Date.now())}`;
     redraw(byId('summary'), rollout, () => {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
@@ -112,7 +112,7 @@ export class RolloutPage {
     });
   }
 
-  #showEvidence({ run }: RolloutAnswer): void {
+  #showEvidence({ run }: RolloutOnPage): void {
     const figures = this.#evidence.figures();
     const texts = figures.map(({ textContent }) => textContent);
     redraw(byId('evidence'), [run?.gate, texts], () => [
@@ -146,7 +146,7 @@ export class RolloutPage {
     for (let page = 0; page < HISTORY_PAGES_MAX; page += 1) {
       const after = this.#entries.at(-1)?.seq ?? 0;
       const path = `${this.#path}/history?after=${after}`;
-      const { entries } = await this.#api.get<HistoryAnswer>(path);
+      const { entries } = await this.#api.get<HistoryOnPage>(path);
       if (id !== this.#id || entries.length === 0) return;
       this.#entries.push(...entries);
       this.#evidence.addHistory(entries);
@@ -156,7 +156,7 @@ export class RolloutPage {
 
 const NO_GATE = 'The gate judges nothing now.';
 
-function attachmentLinks({ id, attachments }: RolloutAnswer): HTMLElement[] {
+function attachmentLinks({ id, attachments }: RolloutOnPage): HTMLElement[] {
   if (attachments.length === 0) return [];
   const links = attachments.map(({ kind }) =>
     make('a', {

@@ -1,6 +1,6 @@
 /** Waves as bars: how many robots of each are done, updating, failed, waiting. */
 
-import type { RolloutAnswer, Standing, WaveCounts } from './answers.ts';
+import type { RolloutOnPage, Standing, WaveCounts } from './answers.ts';
 import { make } from './dom.ts';
 import { robotCount, spaced } from './words.ts';
 
@@ -25,7 +25,7 @@ function titleOf({ wave, percent }: WaveCounts): string {
   return percent === null ? 'canaries' : `wave ${wave}: ${percent} %`;
 }
 
-function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }: RolloutAnswer) {
+function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }: RolloutOnPage) {
   const open = run?.wave ?? told;
   if (wave === null) return '';
   const isComplete = run?.status === 'complete';
@@ -47,7 +47,7 @@ function inWords({ robots }: WaveCounts): string {
   return parts.length === 0 ? 'no robots' : parts.join(', ');
 }
 
-export function waveBar(counts: WaveCounts, rollout: RolloutAnswer): HTMLElement {
+export function waveBar(counts: WaveCounts, rollout: RolloutOnPage): HTMLElement {
   const total = SHOWN.reduce((sum, standing) => sum + counts.robots[standing], 0);
   const pieces = SHOWN.filter((standing) => counts.robots[standing] > 0).map((standing) => {
     const piece = make('i', { class: standing });

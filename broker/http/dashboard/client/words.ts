@@ -11,7 +11,8 @@ export function ago(instant: string | null): string {
     : `${Math.round(seconds / 86_400)} d ago`;
 }
 
-export const clock = (instant: string | number): string => new Date(instant).toLocaleTimeString();
+export const clockTime = (instant: string | number): string =>
+  new Date(instant).toLocaleTimeString();
 
 export const spaced = (word: string): string => word.replaceAll('_', ' ');
 
