@@ -14,9 +14,9 @@ import { Closers } from '../shared/io/closers.ts';
 import { Certificates } from './access/certificates.ts';
 import { LiveCredentials } from './access/live-credentials.ts';
 import { makeAttached } from './attached/attach.ts';
-import { showStore } from './attached/engine-view.ts';
+import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
-import { ControlStore } from './control/control-store.ts';
+import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';
 import type { ExpiryView } from './control/expiry.ts';
 import { Fleet } from './control/fleet.ts';
@@ -28,13 +28,7 @@ import { Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
-import {
-  readAnnouncement,
-  readExpiry,
-  readFacts,
-  readRollouts,
-  watchExpiry,
-} from './rollout/announced.ts';
+import { readExpiry, readFacts, readRollouts, watchExpiry } from './rollout/announced.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';

@@ -1,6 +1,7 @@
 /**
- * The second part of `npm run build`: the page of the broker, each program as one file, `dist/drover.js`,
- * `dist/drover-broker.js` and `dist/drover-robot.js`, and each library that other programs import.
+ * The last part of `npm run build`: the page of the broker, each program as one file
+ * (`dist/drover.js`, `dist/drover-broker.js`, `dist/drover-robot.js`), and each library that other
+ * programs import.
  * A start then reads one file instead of some 440, and costs half the CPU: `recover` runs at each
  * boot, before the application. Only the native add-on stays outside.
  */
@@ -62,7 +63,8 @@ async function bundle(entry: string, name: string): Promise<BundledPackages> {
     format: 'esm',
     target: 'node20',
     external: [NATIVE_PACKAGE],
-    plugins: [ENGLISH_ONLY, pageInside(dist)],
+    plugins: [ENGLISH_ONLY],
+    define: pageFiles,
     banner: { js: FOR_OLD_MODULES },
     legalComments: 'none', // packages carry each licence whole
     metafile: true,
@@ -81,6 +83,7 @@ async function bundle(entry: string, name: string): Promise<BundledPackages> {
 }
 
 await buildPage(sourcesAbove(dist), dist);
+const pageFiles = await pageInside(dist);
 const lists = await Promise.all(
   Object.entries(BUNDLED).map(
     async ([folder, name]) => [folder, await bundle(join(folder, 'main.js'), name)] as const,

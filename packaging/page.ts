@@ -5,7 +5,7 @@
 
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build } from 'esbuild';
 
 const FILES = ['page.html', 'page.css', 'page.svg'] as const;
 
@@ -32,15 +32,12 @@ export async function buildPage(top: string, dist: string): Promise<void> {
   for (const name of FILES) await copyFile(join(source, name), join(folder, name));
 }
 
-/** Puts the page into the bundle of a program that serves it. */
-export const pageInside = (dist: string): Plugin => ({
-  name: 'page-inside',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/broker\/http\/dashboard\/assets\.js$/ }, async () => {
-      const read = (name: string): Promise<string> => readFile(join(dist, 'page', name), 'utf8');
-      const [html, css, svg] = await Promise.all(FILES.map(read));
-      const assets = JSON.stringify({ html, css, svg, js: await read('page.js') });
-      return { contents: `export const pageAssets = () => (${assets});` };
-    });
-  },
-});
+/** The page as esbuild writes it into the bundle of a program that serves it. */
+export async function pageInside(dist: string): Promise<Readonly<Record<string, string>>> {
+  const names = [...FILES, 'page.js'];
+  const read = async (name: string): Promise<[string, string]> => [
+    name,
+    await readFile(join(dist, 'page', name), 'utf8'),
+  ];
+  return { PAGE_FILES: JSON.stringify(Object.fromEntries(await Promise.all(names.map(read)))) };
+}

@@ -20,6 +20,8 @@ const OPEN_ROUTES: readonly string[] = [
   ...['/', '/page.js', '/page.css', '/page.svg', '/healthz', '/user', '/sign-in', '/sign-out'],
 ];
 const READERS: readonly string[] = ['technician', 'publisher'];
+/** The one route of the role `metrics`. */
+const METRICS_ROUTE = '/metrics';
 const READS: readonly string[] = ['GET', 'HEAD'];
 const SECRET_SHAPE = /^[A-Za-z0-9_-]{43}$/;
 
@@ -82,7 +84,8 @@ export class Callers {
         `read ${path.slice(0, 80)}: no valid bearer token`,
       );
     }
-    if (!READERS.includes(identity.role)) {
+    const mayScrape = identity.role === 'metrics' && path === METRICS_ROUTE;
+    if (!READERS.includes(identity.role) && !mayScrape) {
       throw new DroverError(
         'ACCESS_DENIED',
         `read ${path.slice(0, 80)}: a ${identity.role} may not`,

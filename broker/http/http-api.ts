@@ -17,11 +17,10 @@ import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
-import { showEngine } from '../attached/engine-view.ts';
+import { showEngine, type EngineStatus } from '../mqtt/engine-port.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { showEvent } from '../control/fleet-view.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
-import type { EngineStatus } from '../mqtt/engine-port.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
@@ -31,9 +30,13 @@ import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
-import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
+import {
+  addRobotRoutes,
+  type RobotRoutesOptions,
+  addSessionRoutes,
+  type SessionsPort,
+} from './robot-routes.ts';
 import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
-import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {

@@ -8,8 +8,8 @@ import type {
   RobotEventFields,
   RobotStateFields,
   WantFields,
+  Phase,
 } from '../../shared/formats/messages.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';

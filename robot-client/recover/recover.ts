@@ -54,7 +54,7 @@ import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
 import type { Modules } from '../modules/module-folder.ts';
 import type { ApplyStrategy } from '../update/apply-strategy.ts';
-import { strategyOf } from '../update/choose-strategy.ts';
+import { strategyOf } from '../update/module-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery extends Boots {

@@ -9,7 +9,7 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 import { blockOf } from './blocks.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { retryAfter, stuckWaitMs } from './retry.ts';

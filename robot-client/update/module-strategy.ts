@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { moduleStrategy, ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
@@ -16,7 +16,13 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
-import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
+import {
+  type ApplyStrategy,
+  type RunsNow,
+  type ApplyTarget,
+  BY_LINK_ALONE,
+} from './apply-strategy.ts';
+import type { Job } from './state.ts';
 
 export interface ModuleContext {
   readonly component: string;
@@ -214,4 +220,29 @@ function verbEnvironment(facts: VerbFacts): Record<string, string> {
     DROVER_MODULE_DIR: facts.folder,
     DROVER_TIMEOUT_S: String(Math.max(1, Math.floor(facts.timeoutMs / 1000))),
   };
+}
+
+/** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
+export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  const module = moduleOf(strategy);
+  return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
+}
+
+/** Returns the strategy of a version in the root, also of one whose state was lost. */
+export async function strategyOf(
+  { version, strategy }: Pick<Job, 'version' | 'strategy'>,
+  on: ModuleContext,
+): Promise<ApplyStrategy> {
+  const kept = await keptStrategy(version, on);
+  return strategyNamed(kept === ATOMIC_SWAP ? strategy : kept, on);
+}
+
+/** A disk that cannot read it says nothing against what the state remembers. */
+async function keptStrategy(version: string, { disk, layout }: ModuleContext): Promise<string> {
+  try {
+    return await readStrategy(disk, layout, version);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code === 'MODULE_UNKNOWN') throw thrown;
+    return ATOMIC_SWAP;
+  }
 }

@@ -6,7 +6,7 @@
  * Sans-I/O.
  */
 
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 
 export interface SwapWish {
   readonly component: string;

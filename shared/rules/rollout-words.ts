@@ -5,8 +5,7 @@
 
 import { formatDurationMs } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
-import type { ToldRollout, ToldRun } from './told-rollout.ts';
-import { unledEnd, unledWait } from './unled.ts';
+import { unledEnd, unledWait, type ToldRollout, type ToldRun } from './unled.ts';
 
 export const word = (text: string): string => printable(text, 64);
 

@@ -4,7 +4,7 @@
  */
 
 import type { FastifyInstance } from 'fastify';
-import { pageAssets, type PageAssets } from './assets.ts';
+import { readFileSync } from 'node:fs';
 
 export const PAGE_CSP = [
   "default-src 'none'",
@@ -19,18 +19,29 @@ export const PAGE_CSP = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-const FILES: readonly (readonly [path: string, part: keyof PageAssets, mediaType: string])[] = [
-  ['/', 'html', 'text/html; charset=utf-8'],
-  ['/page.css', 'css', 'text/css; charset=utf-8'],
-  ['/page.js', 'js', 'text/javascript; charset=utf-8'],
-  ['/page.svg', 'svg', 'image/svg+xml'],
-];
+const FILES = [
+  ['/', 'page.html', 'text/html; charset=utf-8'],
+  ['/page.css', 'page.css', 'text/css; charset=utf-8'],
+  ['/page.js', 'page.js', 'text/javascript; charset=utf-8'],
+  ['/page.svg', 'page.svg', 'image/svg+xml'],
+] as const;
+
+type PageFile = (typeof FILES)[number][1];
+
+/** The files by name. packaging/bundle.ts puts them into the bundled program. */
+declare const PAGE_FILES: Readonly<Record<PageFile, string>> | undefined;
+
+/** @throws Error when only `tsc` has run: `npm run build` makes the page (packaging/page.ts) */
+function pageFile(name: PageFile): string {
+  if (typeof PAGE_FILES !== 'undefined') return PAGE_FILES[name];
+  return readFileSync(new URL(`../../../page/${name}`, import.meta.url), 'utf8');
+}
 
 export function addPageRoutes(app: FastifyInstance): void {
-  for (const [path, part, mediaType] of FILES) {
+  for (const [path, name, mediaType] of FILES) {
     app.get(path, async (_request, reply) => {
       void reply.type(mediaType).header('content-security-policy', PAGE_CSP);
-      return pageAssets()[part];
+      return pageFile(name);
     });
   }
 }

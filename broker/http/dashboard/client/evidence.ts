@@ -5,8 +5,7 @@
  */
 
 import type { AuditEntry, RunView } from './answers.ts';
-import { make, makeSvg } from './dom.ts';
-import { clockTime, rounded } from './words.ts';
+import { clockTime, make, makeSvg, rounded } from './dom.ts';
 
 type Gate = NonNullable<RunView['gate']>;
 type Metric = Gate['evidence'][number];

@@ -2,10 +2,9 @@
 
 import type { EngineAnswer, RobotAnswer, RolloutOnPage, UpstreamAnswer } from './answers.ts';
 import type { Api } from './api.ts';
-import { byId, make, redraw } from './dom.ts';
+import { ago, byId, make, redraw } from './dom.ts';
 import { robotRow } from './robot-row.ts';
 import { rolloutCard } from './rollout-card.ts';
-import { ago } from './words.ts';
 
 /** More rows help nobody, and slow the page down. */
 const ROWS_MAX = 500;

@@ -1,9 +1,8 @@
 /** The robots of a rollout: named, linked, each with its standing and a reason. */
 
 import type { RolloutRobot, RolloutRobotsAnswer } from './answers.ts';
-import { make, robotLink } from './dom.ts';
+import { make, robotLink, spaced } from './dom.ts';
 import { standingMark } from './wave-bars.ts';
-import { spaced } from './words.ts';
 
 export const FILTERS: readonly (readonly [state: string, label: string])[] = [
   ['awaited,failed,vanished', 'those it waits for, and those that failed'],

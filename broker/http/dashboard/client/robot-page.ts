@@ -2,9 +2,8 @@
 
 import type { ComponentAnswer, EventAnswer, RobotAnswer } from './answers.ts';
 import type { Api } from './api.ts';
-import { byId, make, redraw, rolloutLink } from './dom.ts';
+import { ago, byId, clockTime, make, redraw, rolloutLink, spaced } from './dom.ts';
 import { phaseTag, problemLines } from './robot-row.ts';
-import { ago, clockTime, spaced } from './words.ts';
 
 export async function showRobotPage(api: Api, id: string): Promise<void> {
   const robot = await api.get<RobotAnswer>(`robots/${encodeURIComponent(id)}`);

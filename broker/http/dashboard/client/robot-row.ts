@@ -1,8 +1,7 @@
 /** One robot as a row of the fleet's table, and the same cells on its own page. */
 
 import type { ComponentAnswer, ProblemAnswer, RobotAnswer } from './answers.ts';
-import { make, robotLink } from './dom.ts';
-import { ago, spaced } from './words.ts';
+import { ago, make, robotLink, spaced } from './dom.ts';
 
 const CALM: readonly string[] = ['idle', 'unknown'];
 const BAD: readonly string[] = ['stuck', 'rolling_back'];

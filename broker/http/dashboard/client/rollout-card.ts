@@ -1,9 +1,8 @@
 /** A rollout on the first page: its waves, the event that it waits for, and the gate's verdict. */
 
 import type { RolloutOnPage } from './answers.ts';
-import { make, rolloutLink } from './dom.ts';
+import { make, rolloutLink, spaced } from './dom.ts';
 import { gateBlock } from './evidence.ts';
-import { spaced } from './words.ts';
 
 const BAD: readonly string[] = ['halted', 'rolling_back'];
 

@@ -10,12 +10,11 @@ import type {
 } from './answers.ts';
 import type { Api } from './api.ts';
 import { commandBlock, type ConfirmDialog } from './commands.ts';
-import { byId, make, redraw } from './dom.ts';
+import { byId, clockTime, make, redraw, spaced } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
 import { countsText, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
-import { clockTime, spaced } from './words.ts';
 
 const HISTORY_PAGES_MAX = 20;
 const ATTACHMENT_LABELS: Readonly<Record<string, string>> = {

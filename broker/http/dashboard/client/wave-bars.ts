@@ -1,8 +1,7 @@
 /** Waves as bars: how many robots of each are done, updating, failed, waiting. */
 
 import type { RolloutOnPage, Standing, WaveCounts } from './answers.ts';
-import { make } from './dom.ts';
-import { robotCount, spaced } from './words.ts';
+import { make, robotCount, spaced } from './dom.ts';
 
 /** In the order of a bar. `excluded` robots take no part, and are named in words only. */
 const SHOWN: readonly Standing[] = [
