@@ -35,7 +35,7 @@ import { Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
-import { readExpiry, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { readExpiry, readFacts, readRollouts, watchExpiry } from './rollout/announced.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
@@ -213,6 +213,7 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
+    rolloutFacts: (id) => controller?.facts(id) ?? readFacts(id, { control, fleet }),
     attachments: new AttachmentReader({
       announcement: () => readAnnouncement(control),
       read: engine.garbage.read,

@@ -22,6 +22,11 @@ export interface HttpRoute {
 }
 
 const READERS = 'technician, publisher' as const;
+const PAGE_FILES = [
+  ['/page.css', 'text/css'],
+  ['/page.js', 'text/javascript'],
+  ['/page.svg', 'image/svg+xml'],
+] as const;
 const SAID = ['reason', 'by', 'wave'];
 
 const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string>> = {
@@ -47,8 +52,30 @@ const ENROLMENT_PURPOSE = {
 export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/', who: 'anybody' },
-    purpose: 'the dashboard; it asks for a token where one is needed',
+    purpose: 'the page; it asks a person to sign in where the broker has credentials',
     answer: 'text/html',
+  },
+  ...PAGE_FILES.map(([path, answer]): HttpRoute => ({
+    ...{ method: 'GET', path, who: 'anybody', answer },
+    purpose: 'a part of the page',
+  })),
+  {
+    ...{ method: 'GET', path: '/user', who: 'anybody' },
+    purpose: 'the user of the token or session; null for nobody',
+    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+  },
+  {
+    ...{ method: 'POST', path: '/sign-in', who: 'anybody' },
+    purpose: 'begins a session of the page, in a cookie; without `username` the secret is a token',
+    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+    given: ['username', 'secret'],
+    refusals: ['SIGN_IN_REFUSED', 'SIGN_IN_LIMITED', 'ACCESS_DENIED', 'CONNECTIONS_FULL', 'USAGE'],
+  },
+  {
+    ...{ method: 'POST', path: '/sign-out', who: 'anybody' },
+    purpose: 'ends that session',
+    answer: ['signed_out'],
+    refusals: ['ACCESS_DENIED'],
   },
   {
     ...{ method: 'GET', path: '/healthz', who: 'anybody' },
@@ -143,6 +170,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'attachments',
       'run',
       'led',
+      'words',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -152,6 +180,21 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['entries', 'led'],
     given: ['after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
+  },
+  {
+    ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
+    purpose:
+      'its robots, each with a reason: `state` is one of [operations.md](operations.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    given: ['state', 'after', 'limit'],
+    refusals: ['NOT_FOUND', 'USAGE'],
+  },
+  {
+    ...{ method: 'GET', path: '/rollouts/:id/commands', who: READERS },
+    purpose:
+      'which commands this user may give now, and what each would do to how many robots; changes nothing',
+    answer: ['commands', 'led'],
+    refusals: ['NOT_FOUND'],
   },
   ...ATTACHMENT_KINDS.map((kind): HttpRoute => ({
     ...{ method: 'GET', path: `/rollouts/:id/${kind}`, who: READERS },

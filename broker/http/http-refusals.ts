@@ -20,6 +20,8 @@ export const SECURITY_HEADERS = {
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
   HTTP_UNAUTHORIZED: 401,
+  SIGN_IN_REFUSED: 401,
+  SIGN_IN_LIMITED: 429,
   ACCESS_DENIED: 403,
   NOT_FOUND: 404,
   NO_CONTROLLER: 409,

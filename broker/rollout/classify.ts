@@ -95,7 +95,7 @@ export interface MembersInput {
   /** All announced rollouts; absent when `isComing` does not matter. */
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
   /** How each robot ended this rollout before; absent when nothing was recorded. */
-  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
+  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }> | undefined;
 }
 
 /** The robots that a rollout targets and that have this component, in the order of the robots. */

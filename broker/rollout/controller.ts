@@ -29,13 +29,8 @@ import {
   type RolloutPlan,
   type RolloutRun,
 } from './record.ts';
-import type {
-  AuditEntry,
-  ControllerPort,
-  RolloutCommand,
-  RunView,
-  Speaker,
-} from './rollout-view.ts';
+import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-view.ts';
+import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts';
 import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
@@ -374,18 +369,23 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
+    const facts = this.facts(id);
+    return facts && showRun(facts);
+  }
+
+  facts(id: string): LedFacts | null {
     const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
-    const { self: controller, now } = this.#options;
+    const { self: controller, fleet, now } = this.#options;
+    const leading = this.isLeading;
     // A follower shows the leader's progress when that is newer than its own record.
-    const isFollower = plan !== null && !this.isLeading;
+    const isFollower = plan !== null && !leading;
     const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const shown = newer ? { run: newer.run, reconciled: null } : tracked;
-    if (!shown) return null;
-    // Shown at once, though the next pass writes it.
-    const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
-    const recall = this.#index.recallOf(run);
-    const facts = { plan, controller, recall, leading: this.isLeading };
-    return showRun({ ...facts, reconciled: shown.reconciled, run });
+    const marks = tracked?.marks;
+    const shown = newer ? { run: newer.run, reconciled: null, marks } : (tracked ?? null);
+    const [plans, watchedSinceMs] = [this.#heard.plans, this.#watchedSinceMs];
+    const sources = { heard: this.#heard, index: this.#index, fleet };
+    const more = { controller, leading, plans, watchedSinceMs, startsInMs: this.#startsInMs() };
+    return ledFacts({ id, plan, shown, ...sources }, { ...more, now: now() });
   }
 
   async #forgetOldest(): Promise<void> {

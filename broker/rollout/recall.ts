@@ -31,12 +31,10 @@ interface Left {
 }
 
 /** Null for a robot that the recall does not mean, or that has obeyed. */
-function leftOf({ component: name, rollout, version }: Recalled, record: RobotRecord): Left | null {
-  const isMeant = (one: ComponentState): boolean =>
-    (one.rollout === rollout && one.phase !== 'idle') || tookIt(one, rollout, version);
-  const component = record.state?.components.find((one) => one.name === name);
-  if (!component || !isMeant(component)) return null;
-  return { robot: record.robot, code: noWayBackOf(component, version) };
+function leftOf(run: Recalled, record: RobotRecord): Left | null {
+  const component = record.state?.components.find((one) => one.name === run.component);
+  if (!component || !hasToGoBack(run, component)) return null;
+  return { robot: record.robot, code: noWayBackOf(component, run.version) };
 }
 
 type Recalled = Pick<RolloutRun, 'component' | 'rollout' | 'version'>;
@@ -88,6 +86,14 @@ export class RecallIndex {
     return this.#recall;
   }
 }
+
+/** It runs the version because of this rollout, or is about to. */
+export const hasToGoBack = (
+  { rollout, version }: Pick<RolloutRun, 'rollout' | 'version'>,
+  component: ComponentState,
+): boolean =>
+  (component.rollout === rollout && component.phase !== 'idle') ||
+  tookIt(component, rollout, version);
 
 export function lookBack(run: RolloutRun, { left, unable }: Recall): RolloutStep {
   if (run.status !== 'rolling_back') return { run, audit: [], isNews: false };

@@ -3,27 +3,17 @@
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
-import type { Recall } from './recall.ts';
 import type { Reconciled } from './reconcile.ts';
-import { shownStatusOf, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { shownStatusOf, stagesOf, type RolloutRun } from './record.ts';
+import type { LedFacts } from './rollout-facts.ts';
 import type { RunView } from './rollout-view.ts';
-
-export interface RunFacts {
-  readonly run: RolloutRun;
-  /** Null before this controller has reconciled it. */
-  readonly reconciled: Reconciled | null;
-  /** Null when it is no longer announced. */
-  readonly plan: RolloutPlan | null;
-  readonly controller: string;
-  readonly leading: boolean;
-  /** The robots that have not gone back. */
-  readonly recall: Recall;
-}
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-export function showRun(facts: RunFacts): RunView {
+/** Null while there is no record. */
+export function showRun(facts: LedFacts): RunView | null {
   const { run, reconciled, plan, controller, leading } = facts;
+  if (run === null) return null;
   const stages = plan ? stagesOf(plan) : [];
   const stage = stages.find((one) => one.wave === run.wave);
   const { soakSinceMs, evidence } = run;
@@ -68,7 +58,7 @@ function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for
 /** A rollout that is over waits for nothing; one that a gate halted shows why. */
 function showGate(
   reconciled: Reconciled | null,
-  { run, plan }: Pick<RunFacts, 'run' | 'plan'>,
+  { run, plan }: { run: RolloutRun; plan: LedFacts['plan'] },
 ): RunView['gate'] {
   const verdict = reconciled?.verdict ?? null;
   const isOn = plan !== null && (run.status === 'rolling' || run.status === 'paused');

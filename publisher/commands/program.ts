@@ -42,7 +42,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     trust: ['init', 'rotate', 'sign', 'publish'],
     log: ['add', 'verify', 'witness', 'key'],
     rollout: [
-      ...['list', 'status', 'watch', 'history', 'withdraw'],
+      ...['list', 'status', 'watch', 'history', 'robots', 'withdraw'],
       ...['sbom', 'provenance', 'pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
     fleet: [

@@ -563,6 +563,15 @@ export const CATALOGUE = {
     'operator',
     'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
   ),
+  SIGN_IN_REFUSED: refused(
+    'operator',
+    'type user name and password again, or leave the name empty and give a token; drover-broker passwd --file FILE --user NAME --role ROLE gives new ones',
+  ),
+  SIGN_IN_LIMITED: refused(
+    'operator',
+    'wait as long as the message names, or sign in from another address; nothing else is locked',
+    'later',
+  ),
   CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
   ROBOT_ONLINE: refused(
     'operator',

@@ -197,6 +197,16 @@ export const LIMITS = {
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
   passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again
+  pageSessionsMax: 1_000, // people signed in on the page of one broker
+  pageSessionsPerUserMax: 16, // of those: browsers of one person, or of a shift with one account
+  pageSessionMs: 12 * 60 * MINUTE, // then the secret is asked again: longer than a shift
+  pageSessionIdleMs: 60 * MINUTE, // after the page was closed; an open one asks every few seconds
+  signInSecretCharsMax: 1_024, // longer than any token or password
+  signInTriesMax: 5, // wrong attempts at one user from one address, before they wait
+  signInTryMs: 30 * SECOND, // until one more of them: 120 guesses an hour
+  signInTriesPerAddressMax: 20, // over all users: people behind one NAT, who all mistype
+  signInTryPerAddressMs: 3 * SECOND, // until one more of those
+  signInKeysMax: 10_000, // addresses and users that are counted: 2 MB
   robotsMax: 100_000, // robots in the registry, also those known only from retained messages
   requestsMax: 1_000, // package requests that the API can list
   eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
@@ -242,6 +252,7 @@ export const LIMITS = {
   judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash prove nothing about a version
   countedHoursMax: 24, // hours of work that one report can add
   robotsPageMax: 1_000, // robots in one page, some 2 KiB each
+  rolloutRobotsPageMax: 500, // robots of a rollout in one answer: 200 KB
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
