@@ -20,6 +20,8 @@ import { failedOf, jobBytes, type Job } from './state.ts';
 import { assertStaged, assertSwappable, assertOneFilesystem } from './assert-swappable.ts';
 import { cleanUp } from './clean-up.ts';
 import { downloadPayload, type DownloadInput } from './download.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { patchTar } from './patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
@@ -33,6 +35,7 @@ import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { strategyNamed } from './module-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { settle } from './settle.ts';
+import { startIfStopped } from './stopped-mark.ts';
 import { probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
@@ -204,6 +207,10 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
   const { version, emergency: isUrgent } = job;
+  const running = versionOf((await readSlots(disk, layout)).active);
+  const target = { version: running ?? version, previousVersion: null };
+  const unstarted = running === null ? null : await startIfStopped(on, target);
+  if (unstarted) return { kind: 'refused', problem: unstarted };
   const strategy = strategyNamed(job.strategy, on);
   await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {

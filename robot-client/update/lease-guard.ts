@@ -5,7 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ALWAYS_OPEN } from '../local/interlock.ts';
 import { decideLease, leaseLost } from '../local/ready-lease.ts';
@@ -16,6 +16,7 @@ import { describeHook, type HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { leaseFailure } from './retry.ts';
+import { noteStopped } from './stopped-mark.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job, MachineState } from './state.ts';
 
@@ -108,8 +109,11 @@ export async function undoUnheld(
   if (!job || job.leaseHolders.length === 0) return null;
   const { active } = await readSlots(on.disk, on.layout);
   if (versionOf(active) === job.version || (await hasSwitched(strategy, job))) return null;
+  // The stop may have run: a person who runs `recover` boots nothing that would start it again.
+  const left = leftBy(job);
+  if (left !== null) await nullIfFailed(noteStopped(on.disk, on.layout, left));
   await undoSwitch(on, strategy, job);
-  const why = 'not finished, since the machine was started again, which ends the ready lease';
+  const why = 'not finished: its ready lease ended with the agent';
   return leaseFailure(state, {
     problem: leaseLost(`swap to ${job.version}`, why),
     wasStopped: true,
