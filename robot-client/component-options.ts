@@ -25,6 +25,7 @@ export interface ComponentOptions extends Pick<
   | 'claim'
   | 'modules'
   | 'moduleTimeoutMs'
+  | 'system'
 > {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly bootsMax: number;

@@ -9,7 +9,7 @@ import type {
   RobotStateFields,
   WantFields,
 } from '../../shared/formats/messages.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import { toldPhase, type RobotPhase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
@@ -83,7 +83,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     version: view.version,
     previous_version: view.previousVersion,
     payload_sha256: payloadOf(state, view.version),
-    phase: state.phase,
+    phase: toldPhase(state.phase),
     rollout: rolloutOf(state.job),
     target_version: state.job?.version ?? null,
     transfer: transfer && {
@@ -245,7 +245,7 @@ export function reportTransition(input: {
   robot: RobotId;
   component: string;
   event: string;
-  from: Phase;
+  from: RobotPhase;
   before: MachineState;
   after: MachineState;
   version: string | null;
@@ -257,8 +257,8 @@ export function reportTransition(input: {
     robot_id: input.robot,
     at: iso(input.now),
     component: input.component,
-    from: input.from,
-    to: input.after.phase,
+    from: toldPhase(input.from),
+    to: toldPhase(input.after.phase),
     event: input.event,
     version: input.version,
     target_version: job?.version ?? null,

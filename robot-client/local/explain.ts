@@ -191,10 +191,14 @@ function doing({ state, live }: ComponentView): string {
       return `${target} is ready to be swapped in, the robot is not`;
     case 'swapping':
       return `swapping to ${target}`;
+    case 'rebooting':
+      return `rebooting into slot ${job.slotTrial?.to ?? 'unknown'} with ${target}`;
     case 'probation':
       return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots})`;
     case 'rolling_back':
       return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
+    case 'reverting':
+      return `rebooting out of ${target}, back to ${job.previousVersion ?? 'the slot before'}`;
     case 'stuck':
       return `stuck: could not roll back from ${target}; a person has to look (then: drover-robot retry)`;
   }

@@ -275,7 +275,7 @@ class Recoverer {
       if (isKept) {
         this.#words.actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
-        if (await this.#staysUncounted(job)) return;
+        if ((await this.#staysUncounted(job)) || (await this.#isForAgent(job))) return;
         this.#words.note(notCounted(job.version));
         const back = await this.#swapBack(job);
         if (back) this.#words.actions.push(`went back from ${job.version} to ${back.to}`);
@@ -318,10 +318,19 @@ class Recoverer {
     const { phase, job } = this.#state;
     // A swap that cannot be stored is not made: the boots after it could not be counted.
     if (phase !== 'swapping' || !job || this.#words.problems.length > 0) return;
+    if (await this.#isForAgent(job)) return;
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
+  }
+
+  /** The agent goes on with a system image: it talks to the boot loader, and may reboot. */
+  async #isForAgent(job: Job): Promise<boolean> {
+    const { byReboot = false } = await this.#strategyOf(job);
+    if (byReboot)
+      this.#words.actions.push(`the agent goes on with the system image ${job.version}`);
+    return byReboot;
   }
 
   /** Null when a module did not do it: noted. */
@@ -372,7 +381,7 @@ class Recoverer {
 
   async #finishRollback(): Promise<void> {
     const { phase, job } = this.#state;
-    if (phase !== 'rolling_back' || !job) return;
+    if (phase !== 'rolling_back' || !job || (await this.#isForAgent(job))) return;
     const back = await this.#swapBack(job);
     if (!back) return;
     const env = hookEnvironment({

@@ -1,13 +1,15 @@
 /** Chooses the strategy of a release: from the file beside it, else from its manifest. */
 
-import { ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
+import { SlotStrategy } from './slot-strategy.ts';
 import type { Job } from './state.ts';
 
 export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  if (strategy === SLOT_IMAGE) return new SlotStrategy(on);
   const module = moduleOf(strategy);
   return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
 }

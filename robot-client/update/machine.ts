@@ -9,10 +9,11 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/phases.ts';
 import { blockOf } from './blocks.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { retryAfter, stuckWaitMs } from './retry.ts';
+import { fellBack, rebootDue, withTold } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
   isLostJob,
@@ -21,21 +22,24 @@ import {
   type Job,
   type LastUpdate,
   type MachineState,
+  type SlotTrial,
 } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
-  idle:         { offered: 'checking', recalled: 'rolling_back', power_returned: 'idle' },
+  idle:         { offered: 'checking', recalled: 'rolling_back', fell_back: 'idle', power_returned: 'idle' },
   checking:     { fits: 'downloading', delta_failed: 'checking', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
   downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
-  swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  swapping:     { swapped: 'probation', reboot_due: 'rebooting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  rebooting:    { told: 'rebooting', swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
   probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
-  rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
+  rolling_back: { rolled_back: 'idle', reboot_due: 'reverting', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
+  reverting:    { told: 'reverting', rolled_back: 'idle', rollback_failed: 'reverting', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'reverting' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
-} as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
+} as const satisfies Readonly<Record<RobotPhase, Readonly<Record<string, RobotPhase>> & { power_returned: RobotPhase }>>;
 
 export type MachineEvent =
   | { readonly kind: 'offered' | 'superseded'; readonly job: Job }
@@ -57,6 +61,12 @@ export type MachineEvent =
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
   | ({ readonly kind: 'ready' } & WayBack)
+  /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
+  | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
+  /** The boot loader was told, in the boot of that name. */
+  | { readonly kind: 'told'; readonly bootId: string }
+  /** At rest another system slot runs than was confirmed, with that version. */
+  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string }
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
@@ -80,8 +90,9 @@ export type Effect =
   | { readonly kind: 'stage'; readonly job: Job }
   | { readonly kind: 'askReady'; readonly job: Job }
   | { readonly kind: 'swap'; readonly job: Job }
+  | { readonly kind: 'bootOther'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
-  | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
+  | { readonly kind: 'rollBack' | 'bootBack'; readonly job: Job; readonly inMs: number }
   /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
   | { readonly kind: 'cleanUp' | 'settle' };
@@ -91,13 +102,13 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-export function accepts(phase: Phase, kind: MachineEvent['kind']): boolean {
+export function accepts(phase: RobotPhase, kind: MachineEvent['kind']): boolean {
   return Object.hasOwn(TABLE[phase], kind);
 }
 
 /** @throws TypeError for a pair outside the table: our bug, nothing was changed */
 export function step(state: MachineState, event: MachineEvent, now: EpochMs): Step {
-  const row: Readonly<Record<string, Phase>> = TABLE[state.phase];
+  const row: Readonly<Record<string, RobotPhase>> = TABLE[state.phase];
   const phase = Object.hasOwn(row, event.kind) ? row[event.kind] : undefined;
   if (phase === undefined) {
     throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
@@ -188,10 +199,17 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
       // `stuck` keeps its job: a person has to know what was to be undone.
-      if (state.phase === 'rolling_back') return noted(state, event.problem, now);
-      return state.phase === 'swapping' || state.phase === 'probation'
+      if (state.phase === 'rolling_back' || state.phase === 'reverting')
+        return noted(state, event.problem, now);
+      return ['swapping', 'rebooting', 'probation'].includes(state.phase)
         ? failing(state, event.problem, now)
         : ended(state, event.problem, now, false);
+    case 'reboot_due':
+      return rebootDue(state, event.slots);
+    case 'told':
+      return withTold(state, event.bootId);
+    case 'fell_back':
+      return fellBack(state, event, now);
     case 'recalled':
       return recalled(withConfirmed(state, state.job ? null : state.installed), event, now);
     case 'swap_failed':
@@ -201,7 +219,12 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'rollback_failed':
     case 'rollback_exhausted':
       return noted(
-        job ? { ...state, job: { ...job, rollbackAttempts: job.rollbackAttempts + 1 } } : state,
+        job
+          ? withTold(
+              { ...state, job: { ...job, rollbackAttempts: job.rollbackAttempts + 1 } },
+              null,
+            )
+          : state,
         event.problem,
         now,
       );
@@ -332,6 +355,10 @@ const NOBODYS_FAULT: readonly string[] = [
   'RELEASE_LOST',
   'MODULE_BUSY',
   'MODULE_MISSING',
+  'BOOT_MISSING',
+  'BOOT_TOOL_FAILED',
+  'BOOT_STATE_DAMAGED',
+  'BOOT_REBOOT_FAILED',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */
@@ -384,8 +411,12 @@ function effectsOf(state: MachineState): readonly Effect[] {
       return [{ kind: 'swap', job }];
     case 'probation':
       return [{ kind: 'probe', job }];
+    case 'rebooting':
+      return [{ kind: 'bootOther', job }];
     case 'rolling_back':
       return [{ kind: 'rollBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
+    case 'reverting':
+      return [{ kind: 'bootBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
     case 'stuck':
       return [{ kind: 'waitStuck', job, inMs: stuckWaitMs(job) }];
   }

@@ -9,6 +9,7 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import type { SystemSide } from '../boot/system-side.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
@@ -18,10 +19,13 @@ import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 
+/** Places and ports that the strategies of a component work with. */
 export interface ModuleContext {
   readonly component: string;
   readonly layout: Layout;
   readonly disk: Disk;
+  /** The system slots of this machine; left out when the component has none. */
+  readonly system?: SystemSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**

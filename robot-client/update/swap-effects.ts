@@ -21,13 +21,14 @@ import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { untilOutOfService } from './out-of-service.ts';
 import { onTrial } from './probation.ts';
+import { rebootDue } from './slot-effects.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims } from './swap-claims.ts';
 import { returnFrom } from './way-back.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -67,6 +68,7 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
       await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
     }
     const strategy = await strategyOf(job, on);
+    if (strategy.byReboot) return await rebootDue(on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
@@ -83,11 +85,14 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
+  let isProven = false;
   const unsettled = await problemOf(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
+    isProven = (await strategy.isProven?.(job)) ?? false;
   });
   if (unsettled) return { kind: 'unhealthy', problem: unsettled };
+  if (isProven) return await confirmed(job, on);
   const health = async (timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
@@ -110,8 +115,12 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
   if (outcome.kind !== 'healthy') return outcome;
   const unconfirmed = await problemOf(on, () => strategy.confirm(job));
   if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
+  return await confirmed(job, on);
+}
+
+async function confirmed(job: Job, on: EffectContext): Promise<MachineEvent> {
   await noteConfirmed(on.disk, on.layout, job.version);
-  return outcome;
+  return { kind: 'healthy' };
 }
 
 /** Runs a step. @returns null when the step did not fail */
@@ -148,6 +157,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     // A failed stop must not keep the robot on a bad version. The hook logs it.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const strategy = await strategyOf(job, on);
+    if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) {

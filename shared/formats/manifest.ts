@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { gateBoundsSchema } from '../rules/gates.ts';
-import { machineNameSchema, strategySchema } from './apply-strategy.ts';
+import { machineNameSchema, SLOT_IMAGE, strategySchema } from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
@@ -64,11 +64,17 @@ const manifestSchema = z.object({
     .default([]),
 });
 
+/** [P-3.11] A robot writes exactly `image.size` bytes into a slot, so it has to know them. */
+const wholeManifest = manifestSchema.refine(
+  ({ apply_strategy, image }) => apply_strategy !== SLOT_IMAGE || image !== undefined,
+  { path: ['image'], message: 'want the size and the sha256 of the image, as slot_image needs' },
+);
+
 export type Manifest = z.output<typeof manifestSchema>;
 
 const KIND = {
   what: 'manifest.json',
-  schema: manifestSchema,
+  schema: wholeManifest,
   bytesMax: LIMITS.manifestBytesMax,
   code: 'MANIFEST_INVALID',
 } as const;

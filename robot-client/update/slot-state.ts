@@ -1,0 +1,48 @@
+/** The data that a boot into another system slot leaves in the state of the machine. Sans-I/O. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { compareVersions } from '../../shared/rules/version.ts';
+import { blockOf } from './blocks.ts';
+import type { MachineState, SlotTrial } from './state.ts';
+
+/** @param slots null on the way back, where the slots of the update stay */
+export function rebootDue(
+  state: MachineState,
+  slots: Pick<SlotTrial, 'from' | 'to'> | null,
+): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const slotTrial = slots === null ? job.slotTrial : { ...slots, toldIn: null };
+  return withTold({ ...state, job: { ...job, slotTrial } }, null);
+}
+
+/** @param toldIn boot in which the boot loader was told; null to tell it again */
+export function withTold(state: MachineState, toldIn: string | null): MachineState {
+  const { job } = state;
+  if (!job?.slotTrial) return state;
+  return { ...state, job: { ...job, slotTrial: { ...job.slotTrial, toldIn } } };
+}
+
+/**
+ * Another slot runs than was confirmed. A newer version that the boot loader gave up is not taken
+ * again by itself.
+ */
+export function fellBack(
+  state: MachineState,
+  { to, problem }: { readonly to: string; readonly problem: Problem },
+  now: EpochMs,
+): MachineState {
+  const { installed, blocked } = state;
+  const isGivenUp = installed !== null && compareVersions(to, installed.version) < 0;
+  const others = blocked.filter((one) => one.payloadSha256 !== installed?.payloadSha256);
+  const entry = isGivenUp ? [blockOf(installed, problem.code)] : [];
+  const version = isGivenUp ? installed.version : to;
+  return {
+    ...state,
+    blocked: isGivenUp ? [...others, ...entry].slice(-LIMITS.blockedBundlesMax) : blocked,
+    ...{ installed: null, lastActive: to, retry: null },
+    lastProblem: { ...problem, version, atMs: now },
+  };
+}
