@@ -24,7 +24,7 @@ const recordSchema = z.object({
 
 export type SlotRecord = z.output<typeof recordSchema>;
 
-const pathOf = (layout: Layout, slot: SystemSlot): string => `${layout.systemSlots}/${slot}`;
+const recordPath = (layout: Layout, slot: SystemSlot): string => `${layout.systemSlots}/${slot}`;
 
 /** @returns null for a slot whose contents are unknown, also when its record is damaged */
 export async function readSlotRecord(
@@ -32,7 +32,7 @@ export async function readSlotRecord(
   layout: Layout,
   slot: SystemSlot,
 ): Promise<SlotRecord | null> {
-  const bytes = await disk.readFile(pathOf(layout, slot), LIMITS.slotRecordBytesMax);
+  const bytes = await disk.readFile(recordPath(layout, slot), LIMITS.slotRecordBytesMax);
   if (bytes === null) return null;
   return nullIfRefused(() => {
     const json = parseStrictJson(bytes, 'slot record', LIMITS.slotRecordBytesMax);
@@ -48,7 +48,7 @@ export async function writeSlotRecord(
 ): Promise<void> {
   await disk.mkdir(layout.systemSlots);
   await disk.syncFolder(layout.root);
-  await writeWhole(disk, pathOf(layout, slot), new TextEncoder().encode(JSON.stringify(record)));
+  await writeWhole(disk, recordPath(layout, slot), new TextEncoder().encode(JSON.stringify(record)));
 }
 
 /** Durable when it resolves. */
@@ -57,7 +57,7 @@ export async function removeSlotRecord(
   layout: Layout,
   slot: SystemSlot,
 ): Promise<void> {
-  const path = pathOf(layout, slot);
+  const path = recordPath(layout, slot);
   if ((await disk.kind(path)) === 'absent') return;
   await disk.unlink(path);
   await disk.syncFolder(layout.systemSlots);

@@ -1,0 +1,283 @@
+/**
+ * System images from the announcement to the confirmed slot: the real component on the real disk,
+ * files in place of the slots, and a boot loader in memory whose restarts start the agent again.
+ */
+
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { reportComponent } from '../../../robot-client/fleet/report.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { Bench, fleet, OLD } from '../bench.ts';
+import { A, B } from '../boot/boot-loaders.ts';
+import { ModelMachine } from '../boot/model-machine.ts';
+
+const NEW = '1.1.0';
+const NEWER = '1.2.0';
+const SLOT_BYTES = 640 * 1024;
+const IMAGE_BYTES = 400_000;
+
+/** Mostly zeroes, as images are: it packs to far less than any tree may. */
+const imageOf = (version: string): Buffer => {
+  const image = Buffer.alloc(IMAGE_BYTES);
+  image.write(`system ${version}`, 300_000);
+  return image;
+};
+
+async function bundleOf(version: string, image = imageOf(version)): Promise<SignedBundle> {
+  const payload = await tarGz({ image: image.toString('latin1') });
+  const facts = { size: image.byteLength, sha256: sha256Hex(image) };
+  const manifest = { apply_strategy: 'slot_image', image: facts };
+  return await fleet.makeBundle({ version, payload, manifest });
+}
+
+interface Robot {
+  readonly bench: Bench;
+  readonly machine: ModelMachine;
+  /** The bytes of a slot. */
+  readonly slot: (name: 'A' | 'B') => Promise<Buffer>;
+}
+
+/** A robot that runs 1.0.0 from slot A, as this agent wrote it there. */
+async function robotWith(t: TestContext, { reports = true, hasBoot = true } = {}): Promise<Robot> {
+  const [folder, devices] = [await tempFolder(t), await tempFolder(t)];
+  const machine = new ModelMachine();
+  machine.reports = reports;
+  machine.devices = { A: join(devices, 'a'), B: join(devices, 'b') };
+  for (const path of Object.values(machine.devices)) {
+    await writeFile(path, '');
+    await truncate(path, SLOT_BYTES);
+  }
+  await mkdir(join(folder, 'strategies'));
+  await writeFile(join(folder, 'strategies', OLD), 'slot_image\n');
+  await mkdir(join(folder, 'system-slots'));
+  const record = { version: OLD, sha256: sha256Hex(imageOf(OLD)), size: IMAGE_BYTES };
+  await writeFile(join(folder, 'system-slots', A), JSON.stringify(record));
+  const more = { healthIntervalMs: 5, ...(hasBoot && { system: machine }) };
+  const bench = await Bench.open(t, more, folder);
+  machine.onReboot = () => setImmediate(() => void restart({ bench, machine }));
+  const slot = (name: 'A' | 'B'): Promise<Buffer> => readFile(machine.devices[name] ?? '');
+  return { bench, machine, slot };
+}
+
+async function restart({ bench, machine }: Pick<Robot, 'bench' | 'machine'>): Promise<void> {
+  machine.restart();
+  await bench.cutPower();
+}
+
+async function offered({ bench }: Robot, version: string): Promise<void> {
+  bench.announce(await bundleOf(version), version);
+}
+
+const blockOf = ({ bench }: Robot, version = NEW): string | undefined =>
+  bench.component.view.state.blocked.find((one) => one.version === version)?.code;
+
+const errorOf = ({ bench }: Robot): string | undefined =>
+  reportComponent(bench.component.view).last_error?.code;
+
+async function isBlocked(robot: Robot, code: string): Promise<void> {
+  await waitUntil(`the block with ${code}`, () => blockOf(robot) === code, {
+    look: () => robot.bench.describe(),
+  });
+  await robot.bench.runs(OLD);
+  assert.equal(robot.machine.running, A);
+  await waitUntil('slot B to be spoiled', () => robot.machine.mark.other === 'x');
+  assert.equal(robot.machine.mark.confirmed, A);
+}
+
+describe('an update by a system image', () => {
+  for (const reports of [true, false]) {
+    const who = reports ? 'reports its state' : 'says only which slot runs';
+    it(`writes the other slot, boots it and confirms it, where the boot loader ${who}`, async (t) => {
+      const robot = await robotWith(t, { reports });
+      const { bench, machine, slot } = robot;
+      await offered(robot, NEW);
+      await bench.runs(NEW);
+      assert.equal(machine.running, B);
+      assert.deepEqual(machine.mark, { confirmed: B, other: '+' });
+      assert.ok((await slot('B')).subarray(0, IMAGE_BYTES).equals(imageOf(NEW)));
+      const told = reportComponent(bench.component.view);
+      assert.equal(told.strategy, 'slot_image');
+      assert.equal(told.previous_version, OLD);
+      assert.equal(told.last_update?.outcome, 'installed');
+      // A broker of 0.1 refuses a report with a phase that it does not know.
+      assert.ok(!bench.phases.some((one) => one === 'rebooting' || one === 'reverting'));
+      await offered(robot, NEWER);
+      await bench.runs(NEWER);
+      assert.deepEqual(machine.mark, { confirmed: A, other: '+' });
+      assert.ok((await slot('A')).subarray(0, IMAGE_BYTES).equals(imageOf(NEWER)));
+    });
+
+    it(`goes back when the image does not come up, where the boot loader ${who}`, async (t) => {
+      const robot = await robotWith(t, { reports });
+      robot.machine.bootable.delete(B);
+      await offered(robot, NEW);
+      await isBlocked(robot, 'BOOT_FELL_BACK');
+      assert.equal(errorOf(robot), 'BOOT_FELL_BACK');
+    });
+
+    it(`goes back when the version is not healthy, where the boot loader ${who}`, async (t) => {
+      const robot = await robotWith(t, { reports });
+      await robot.bench.hook('health', `[ "$DROVER_VERSION" = ${OLD} ] || exit 70`);
+      await offered(robot, NEW);
+      await isBlocked(robot, 'HEALTH_FAILED');
+    });
+
+    it(`goes back when its rollout is recalled, where the boot loader ${who}`, async (t) => {
+      const robot = await robotWith(t, { reports });
+      await offered(robot, NEW);
+      await robot.bench.runs(NEW);
+      robot.bench.recall(NEW);
+      await isBlocked(robot, 'ROLLOUT_RECALLED');
+    });
+  }
+
+  it('is refused before a byte is downloaded on a robot without --boot', async (t) => {
+    const robot = await robotWith(t, { hasBoot: false });
+    await offered(robot, NEW);
+    await waitUntil('the refusal', () => robot.bench.codes.includes('BOOT_MISSING'));
+    assert.equal(robot.bench.carrier.sent, 0);
+    assert.equal(errorOf(robot), 'BOOT_MISSING');
+    assert.equal(blockOf(robot), undefined);
+  });
+
+  it('is refused before a byte is downloaded when it is larger than the slot', async (t) => {
+    const robot = await robotWith(t);
+    robot.bench.announce(await bundleOf(NEW, Buffer.alloc(SLOT_BYTES + 1)), NEW);
+    await waitUntil('the refusal', () => robot.bench.codes.includes('IMAGE_TOO_LARGE'));
+    assert.equal(robot.bench.carrier.sent, 0);
+    assert.deepEqual(robot.machine.mark, { confirmed: A, other: 'x' });
+  });
+
+  it('stays on the version of a recalled rollout when the slot before was overwritten', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    await offered(robot, NEW);
+    await bench.runs(NEW);
+    // The next one is refused while it is written, so slot A holds no version.
+    const image = imageOf(NEWER);
+    const facts = { size: image.byteLength, sha256: '1'.repeat(64) };
+    const manifest = { apply_strategy: 'slot_image', image: facts };
+    const payload = await tarGz({ image: image.toString('latin1') });
+    bench.announce(await fleet.makeBundle({ version: NEWER, payload, manifest }), NEWER);
+    await waitUntil('the block', () => blockOf(robot, NEWER) === 'IMAGE_INVALID');
+    assert.deepEqual(machine.mark, { confirmed: B, other: 'x' });
+    bench.recall(NEW);
+    await waitUntil('the word', () => errorOf(robot) === 'RECALL_IMPOSSIBLE');
+    assert.equal(bench.component.view.version, NEW);
+    assert.equal(machine.running, B);
+  });
+
+  it('stays on the version of a recalled rollout when the slot before does not come up', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    await offered(robot, NEW);
+    await bench.runs(NEW);
+    machine.bootable.delete(A);
+    bench.recall(NEW);
+    await waitUntil('the word', () => errorOf(robot) === 'RECALL_IMPOSSIBLE', {
+      look: () => bench.describe(),
+    });
+    await bench.runs(NEW);
+    assert.equal(machine.running, B);
+    assert.deepEqual(machine.mark, { confirmed: B, other: 'x' });
+  });
+});
+
+describe('at rest', () => {
+  it('reports the version of the slot that runs when the boot loader goes back by itself', async (t) => {
+    const robot = await robotWith(t);
+    await offered(robot, NEW);
+    await robot.bench.runs(NEW);
+    // GRUB boots the slot marked + where the confirmed one cannot be loaded.
+    robot.machine.running = A;
+    robot.machine.boots += 1;
+    await robot.bench.cutPower();
+    await robot.bench.runs(OLD);
+    assert.equal(errorOf(robot), 'BOOT_FELL_BACK');
+    assert.equal(blockOf(robot), 'BOOT_FELL_BACK');
+    assert.equal(robot.machine.running, A, 'nothing is rebooted for that');
+  });
+
+  it('says that the version is unknown when nothing tells what the slot holds', async (t) => {
+    const robot = await robotWith(t);
+    await rm(join(robot.bench.root, 'system-slots'), { recursive: true });
+    await robot.bench.cutPower();
+    await waitUntil('the word', () => errorOf(robot) === 'BOOT_VERSION_UNKNOWN');
+  });
+
+  it('keeps a confirmed slot when the state is lost', async (t) => {
+    const robot = await robotWith(t);
+    await offered(robot, NEW);
+    await robot.bench.runs(NEW);
+    await robot.bench.component.close();
+    await rm(join(robot.bench.root, 'state'), { recursive: true });
+    await restart(robot);
+    await robot.bench.runs(NEW);
+    assert.equal(robot.machine.running, B);
+  });
+});
+
+describe('a power cut', () => {
+  it('anywhere between two steps ends on the new version, confirmed', async (t) => {
+    for (let cutAt = 1; ; cutAt += 1) {
+      const robot = await robotWith(t);
+      const { bench, machine } = robot;
+      let points = 0;
+      let isCut = false;
+      const point = (): void => {
+        points += 1;
+        if (points !== cutAt) return;
+        isCut = true;
+        setImmediate(() => void restart(robot));
+        throw new Error('the power is off');
+      };
+      machine.onChange = point;
+      bench.gate = ({ name, path }) => {
+        const isState = /machine\.json$|active$|rollback$|system-slots\/[AB]$/.test(path);
+        if (isState && ['rename', 'syncFolder', 'unlink'].includes(name)) point();
+      };
+      await offered(robot, NEW);
+      await waitUntil(
+        `the new version, cut at ${cutAt}`,
+        () =>
+          bench.component.view.version === NEW && bench.component.view.state.phase === 'idle',
+        { look: () => bench.describe() },
+      );
+      assert.equal(machine.running, B, `cut at ${cutAt}`);
+      assert.deepEqual(machine.mark, { confirmed: B, other: '+' }, `cut at ${cutAt}`);
+      if (!isCut) return assert.ok(cutAt > 10, 'there were points to cut at');
+    }
+  });
+
+  it('leaves the rest to the agent when recover runs at the boot before it', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    let phase: string | null = null;
+    machine.onReboot = () => {
+      setImmediate(() => {
+        machine.restart();
+        void (async () => {
+          await bench.component.close();
+          const found = await recoverComponent({
+            ...{ component: 'app', root: bench.root, disk: realDisk, hooksFolder: bench.hooks },
+            ...{ bootsMax: 3, adoptVersion: '0.0.0' },
+          });
+          phase = found.phase;
+          assert.deepEqual(found.problems, []);
+          await bench.cutPower();
+        })();
+      });
+    };
+    await offered(robot, NEW);
+    await bench.runs(NEW);
+    assert.equal(phase, 'rebooting');
+    assert.equal(machine.running, B);
+  });
+});
