@@ -8,6 +8,7 @@ import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:f
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
+import { flock } from '../install/path-lock.ts';
 
 const SECTOR_BYTES = 512;
 /**
@@ -80,10 +81,27 @@ async function openFile(path: string, bytes: number): Promise<SlotDevice> {
     );
     if (backing.trim() === real) throw busy(path, `/dev/${device} stands on it`);
   }
+  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW).catch(
+    (cause: unknown) => {
+      throw diskError('open slot', path, cause);
+    },
+  );
   try {
-    return new OpenDevice(path, await open(path, constants.O_RDWR | constants.O_NOFOLLOW), bytes);
-  } catch (cause) {
-    throw diskError('open slot', path, cause);
+    await lockFile(handle, path);
+    return new OpenDevice(path, handle, bytes);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The kernel keeps two writers of a block device apart, and not those of a file. */
+async function lockFile(handle: FileHandle, path: string): Promise<void> {
+  try {
+    await flock(handle.fd, path);
+  } catch (thrown) {
+    const isHeld = thrown instanceof DroverError && thrown.code === 'ROBOT_ALREADY_RUNNING';
+    throw isHeld ? busy(path, 'another program writes to it') : thrown;
   }
 }
 

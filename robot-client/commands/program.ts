@@ -24,5 +24,5 @@ export const ROBOT_PROGRAM: CommandLine = {
     slots: slotsCommand,
   },
   groups: { slots: SLOTS_VERBS },
-  lists: ['root', 'tags', 'window', 'compatible'],
+  lists: ['root', 'tags', 'window', 'compatible', 'slot-device'],
 };

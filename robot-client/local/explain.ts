@@ -4,7 +4,7 @@
  */
 
 import { shortly } from '../../shared/base/durations.ts';
-import { moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -149,7 +149,7 @@ const problemLines = (
 function appliedBy({ state, version: active, module }: ComponentView): string[] {
   const known = { version: active ?? '', strategy: module ?? '' };
   const { version, strategy } = state.job ?? state.installed ?? known;
-  return moduleOf(strategy) === null ? [] : [`  ${version} is applied by ${strategy}`];
+  return ['', ATOMIC_SWAP].includes(strategy) ? [] : [`  ${version} is applied by ${strategy}`];
 }
 
 function runsOf({ version, slots: { active } }: ComponentView): string {

@@ -12,6 +12,8 @@ import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
+import { seedOfRun } from '../../helpers/run-seed.ts';
+import { Share } from '../../helpers/share.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from '../bench.ts';
@@ -224,36 +226,48 @@ describe('at rest', () => {
   });
 });
 
+/** Of so many points one is cut in each run. */
+const ONE_IN = 5;
+
+/** An update with the power cut at one point. @returns the names of the points that it came by */
+async function updateWithCut(t: TestContext, cutAt: number | null): Promise<string[]> {
+  const robot = await robotWith(t);
+  const { bench, machine } = robot;
+  const points: string[] = [];
+  const point = (name: string): void => {
+    points.push(name);
+    if (points.length - 1 !== cutAt) return;
+    setImmediate(() => void restart(robot));
+    throw new Error('the power is off');
+  };
+  machine.onChange = () => point(`boot side in ${bench.component.view.state.phase}`);
+  bench.gate = ({ name, path }) => {
+    const isState = /machine\.json$|active$|rollback$|system-slots\/[AB]$/.test(path);
+    const isChange = ['rename', 'syncFolder', 'unlink'].includes(name);
+    if (isState && isChange) point(`${bench.component.view.state.phase} ${path.split('/').at(-1)}`);
+  };
+  await offered(robot, NEW);
+  const at = `cut at ${cutAt}`;
+  await waitUntil(
+    `the new version, ${at}`,
+    () => bench.component.view.version === NEW && bench.component.view.state.phase === 'idle',
+    { look: () => bench.describe() },
+  );
+  assert.equal(machine.running, B, at);
+  assert.deepEqual(machine.mark, { confirmed: B, other: '+' }, at);
+  return points;
+}
+
 describe('a power cut', () => {
   it('anywhere between two steps ends on the new version, confirmed', async (t) => {
-    for (let cutAt = 1; ; cutAt += 1) {
-      const robot = await robotWith(t);
-      const { bench, machine } = robot;
-      let points = 0;
-      let isCut = false;
-      const point = (): void => {
-        points += 1;
-        if (points !== cutAt) return;
-        isCut = true;
-        setImmediate(() => void restart(robot));
-        throw new Error('the power is off');
-      };
-      machine.onChange = point;
-      bench.gate = ({ name, path }) => {
-        const isState = /machine\.json$|active$|rollback$|system-slots\/[AB]$/.test(path);
-        if (isState && ['rename', 'syncFolder', 'unlink'].includes(name)) point();
-      };
-      await offered(robot, NEW);
-      await waitUntil(
-        `the new version, cut at ${cutAt}`,
-        () =>
-          bench.component.view.version === NEW && bench.component.view.state.phase === 'idle',
-        { look: () => bench.describe() },
-      );
-      assert.equal(machine.running, B, `cut at ${cutAt}`);
-      assert.deepEqual(machine.mark, { confirmed: B, other: '+' }, `cut at ${cutAt}`);
-      if (!isCut) return assert.ok(cutAt > 10, 'there were points to cut at');
+    const points = await updateWithCut(t, null);
+    assert.ok(points.length > 10, 'there are points to cut at');
+    const share = new Share(ONE_IN, seedOfRun());
+    const phases = points.map((name, at) => ({ name, at }));
+    for (const { at } of share.of(phases, ({ name }) => name.split(' ')[0] ?? '')) {
+      await updateWithCut(t, at);
     }
+    t.diagnostic(share.said);
   });
 
   it('leaves the rest to the agent when recover runs at the boot before it', async (t) => {
