@@ -44,7 +44,7 @@ const NO_IMAGE = { size: 1, sha256: NO_HASH };
 const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tarBytes: 1 };
 
 /** The strategy by which robots bring it into effect. */
-export function strategyOf({ module, image }: Pick<BundleLabels, 'module' | 'image'>): string {
+export function strategyFor({ module, image }: Pick<BundleLabels, 'module' | 'image'>): string {
   if (image !== undefined) return SLOT_IMAGE;
   return module === undefined ? ATOMIC_SWAP : moduleStrategy(module);
 }
@@ -67,7 +67,7 @@ export function planManifest(
     target_arch: labels.arch,
     payload_sha256: sha256,
     rollback_version: labels.rollback,
-    apply_strategy: strategyOf(labels),
+    apply_strategy: strategyFor(labels),
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,

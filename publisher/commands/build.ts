@@ -10,7 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
-import { strategyOf, type BundleLabels } from '../bundle/plan-bundle.ts';
+import { strategyFor, type BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { parseGateBounds } from '../rollout/gate-words.ts';
@@ -153,7 +153,7 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
   const { out, plan, payload, image, deltas, attachments } = built;
   const { name, version, arch, compatible = [] } = labels;
-  const strategy = strategyOf(labels);
+  const strategy = strategyFor(labels);
   const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
   output.result(
     {

@@ -157,7 +157,8 @@ class OpenDevice implements SlotDevice {
           isDirect &&= piece !== null;
           const block = piece ?? (await this.#readCached(at));
           const wanted = Math.min(LIMITS.imageBlockBytes, bytes - at);
-          if (block.byteLength < wanted) throw new Error(`it ends after ${at + block.byteLength} bytes`);
+          if (block.byteLength < wanted)
+            throw new Error(`it ends after ${at + block.byteLength} bytes`);
           take(block.subarray(0, wanted));
         }
       } finally {

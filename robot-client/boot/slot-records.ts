@@ -48,7 +48,11 @@ export async function writeSlotRecord(
 ): Promise<void> {
   await disk.mkdir(layout.systemSlots);
   await disk.syncFolder(layout.root);
-  await writeWhole(disk, recordPath(layout, slot), new TextEncoder().encode(JSON.stringify(record)));
+  await writeWhole(
+    disk,
+    recordPath(layout, slot),
+    new TextEncoder().encode(JSON.stringify(record)),
+  );
 }
 
 /** Durable when it resolves. */

@@ -53,7 +53,6 @@ import {
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
 import type { Modules } from '../modules/module-folder.ts';
-import type { ApplyStrategy } from '../update/apply-strategy.ts';
 import { strategyOf } from '../update/choose-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
@@ -325,12 +324,8 @@ class Recoverer {
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
-  /** The agent goes on with a system image: it talks to the boot loader, and may reboot. */
   async #isForAgent(job: Job): Promise<boolean> {
-    const { byReboot = false } = await this.#strategyOf(job);
-    if (byReboot)
-      this.#words.actions.push(`the agent goes on with the system image ${job.version}`);
-    return byReboot;
+    return this.#words.leavesToAgent(await this.#strategyOf(job), job.version);
   }
 
   /** Null when a module did not do it: noted. */
@@ -372,11 +367,11 @@ class Recoverer {
     });
   }
 
-  async #strategyOf(job: Job): Promise<ApplyStrategy> {
+  #strategyOf(job: Job): ReturnType<typeof strategyOf> {
     const { component, modules, moduleTimeoutMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
     const timeoutMs = Math.min(moduleTimeoutMs, LIMITS.moduleBootMs);
     const [disk, layout] = [this.#disk, this.#layout];
-    return await strategyOf(job, { component, layout, disk, modules, moduleTimeoutMs: timeoutMs });
+    return strategyOf(job, { component, layout, disk, modules, moduleTimeoutMs: timeoutMs });
   }
 
   async #finishRollback(): Promise<void> {

@@ -5,7 +5,6 @@
  * Sans-I/O.
  */
 
-import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
 import { verifyRollout, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
@@ -223,9 +222,7 @@ function judgeBundle(
     now: facts.now,
   });
   if (turn) return { kind: 'wait', version, ...turn };
-  // A slot is written as a whole: there is no tree to patch from.
-  const isImage = manifest.apply_strategy === SLOT_IMAGE;
-  const offers = isImage ? [] : offersOf(manifest, rollout.artifacts, facts.patching ?? null);
+  const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
   const { announcedBy: by = [], now } = facts;
   return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, by, seq, now }) };
 }

@@ -6,21 +6,19 @@
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotPhase } from '../../shared/formats/phases.ts';
-import { blockOf } from './blocks.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import { retryAfter, stuckWaitMs } from './retry.ts';
-import { fellBack, rebootDue, withTold } from './slot-state.ts';
+import { stuckWaitMs } from './retry.ts';
+import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
+import { afterSlotEvent, withTold } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
-  isLostJob,
   withConfirmed,
   type DeltaOffer,
   type Job,
-  type LastUpdate,
   type MachineState,
   type SlotTrial,
 } from './state.ts';
@@ -63,7 +61,7 @@ export type MachineEvent =
   | ({ readonly kind: 'ready' } & WayBack)
   /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
   | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
-  /** The boot loader was told, in the boot of that name. */
+  /** The boot loader knows what to boot next since the boot of that name. */
   | { readonly kind: 'told'; readonly bootId: string }
   /** At rest another system slot runs than was confirmed, with that version. */
   | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string }
@@ -198,18 +196,11 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'refused':
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
-      // `stuck` keeps its job: a person has to know what was to be undone.
-      if (state.phase === 'rolling_back' || state.phase === 'reverting')
-        return noted(state, event.problem, now);
-      return ['swapping', 'rebooting', 'probation'].includes(state.phase)
-        ? failing(state, event.problem, now)
-        : ended(state, event.problem, now, false);
+      return looped(state, event.problem, now);
     case 'reboot_due':
-      return rebootDue(state, event.slots);
     case 'told':
-      return withTold(state, event.bootId);
     case 'fell_back':
-      return fellBack(state, event, now);
+      return afterSlotEvent(state, event, now);
     case 'recalled':
       return recalled(withConfirmed(state, state.job ? null : state.installed), event, now);
     case 'swap_failed':
@@ -218,16 +209,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return failing(state, event.problem, now);
     case 'rollback_failed':
     case 'rollback_exhausted':
-      return noted(
-        job
-          ? withTold(
-              { ...state, job: { ...job, rollbackAttempts: job.rollbackAttempts + 1 } },
-              null,
-            )
-          : state,
-        event.problem,
-        now,
-      );
+      return noted(triedAgain(state), event.problem, now);
     case 'rolled_back':
       return afterRollback(state, event.to ?? state.job?.previousVersion ?? null, now);
     case 'healthy':
@@ -243,6 +225,28 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     default:
       return state;
   }
+}
+
+function looped(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  switch (state.phase) {
+    case 'rolling_back':
+    case 'reverting':
+      // `stuck` keeps its job: a person has to know what was to be undone.
+      return noted(state, problem, now);
+    case 'swapping':
+    case 'rebooting':
+    case 'probation':
+      return failing(state, problem, now);
+    default:
+      return ended(state, problem, now, false);
+  }
+}
+
+function triedAgain(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const rollbackAttempts = job.rollbackAttempts + 1;
+  return withTold({ ...state, job: { ...job, rollbackAttempts } }, null);
 }
 
 /** Counting from the start again: the wait bounds the rate instead of the count. */
@@ -277,16 +281,6 @@ function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
   return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
 }
 
-function noted(state: MachineState, problem: Problem, now: EpochMs): MachineState {
-  const version = state.job?.version ?? null;
-  return { ...state, lastProblem: { ...problem, version, atMs: now } };
-}
-
-function failing(state: MachineState, problem: Problem, now: EpochMs): MachineState {
-  const { job } = state;
-  return noted(job ? { ...state, job: { ...job, cause: problem } } : state, problem, now);
-}
-
 /** The job that brought the active version is resumed, to be undone. */
 function recalled(
   state: MachineState,
@@ -304,92 +298,6 @@ function recalled(
     startedAtMs: now,
   };
   return failing({ ...state, job: again }, problem, now);
-}
-
-/**
- * The job has brought the active version; the one before was confirmed as well, maybe by an older
- * agent.
- */
-function confirmed(state: MachineState): MachineState {
-  const { job, installed } = state;
-  const after = withConfirmed(withConfirmed(state, installed), job);
-  const now = { installed: job && known(job), lastActive: job && job.version, unlinked: [] };
-  return { ...after, ...now, job: null, retry: null, lastProblem: null };
-}
-
-/** Null for the stand-in of an update whose state was lost: no recall or report is about it. */
-const known = (job: Job): Job | null => (isLostJob(job) ? null : job);
-
-interface Ending {
-  readonly outcome: LastUpdate['outcome'];
-  readonly code: string | null;
-  readonly now: EpochMs;
-}
-
-function finished(state: MachineState, job: Job | null, ending: Ending): MachineState {
-  if (!job || isLostJob(job)) return state;
-  const { outcome, code, now } = ending;
-  const lastUpdate: LastUpdate = {
-    rollout: job.rollout,
-    version: job.version,
-    outcome,
-    code,
-    startedAtMs: job.startedAtMs,
-    endedAtMs: Math.max(now, job.startedAtMs),
-    bytes: job.delta?.bytes ?? job.payloadBytes,
-    deltaFrom: job.delta?.fromVersion ?? null,
-    deltaFailed: job.deltaFailed,
-  };
-  return { ...state, lastUpdate };
-}
-
-function mayRetry(problem: Problem): boolean {
-  return CATALOGUE[problem.code].retry !== 'never';
-}
-
-/** Causes that do not concern the version: it may be tried again. */
-const NOBODYS_FAULT: readonly string[] = [
-  'SWAP_FAILED',
-  'BOOT_NOT_COUNTED',
-  'RELEASE_DAMAGED',
-  'RELEASE_LOST',
-  'MODULE_BUSY',
-  'MODULE_MISSING',
-  'BOOT_MISSING',
-  'BOOT_TOOL_FAILED',
-  'BOOT_STATE_DAMAGED',
-  'BOOT_REBOOT_FAILED',
-];
-
-/** A version that ran and failed is blocked; only a swap that never happened has no fault. */
-function afterRollback(state: MachineState, lastActive: string | null, now: EpochMs): MachineState {
-  const { cause } = state.job ?? { cause: null };
-  if (!cause) return { ...state, job: null };
-  const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
-  if (state.job?.version === lastActive)
-    return { ...noted(state, { ...cause, code }, now), job: null };
-  const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
-  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
-  // After the undo; what a failed update replaced is active again.
-  const isUndone = state.installed?.rollout === state.job?.rollout;
-  const isThere = !isUndone && state.installed?.version === lastActive;
-  const installed = isThere ? state.installed : null;
-  return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });
-}
-
-/** The job is over: blocked when trying again cannot help, else to be tried after a wait. */
-function ended(state: MachineState, problem: Problem, now: EpochMs, again: boolean): MachineState {
-  const { job } = state;
-  const noticed = { ...noted(state, problem, now), job: null };
-  if (!job) return noticed;
-  const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
-  const { payloadSha256 } = job;
-  if (!again) {
-    const entry = blockOf(job, problem.code);
-    const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
-    return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
-  }
-  return { ...after, retry: retryAfter(state.retry, payloadSha256, now) };
 }
 
 function effectsOf(state: MachineState): readonly Effect[] {

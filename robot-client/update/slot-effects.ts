@@ -16,13 +16,13 @@ import { versionOf } from '../install/slots.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
-import { planReturnBoot, planTrial, TRIES, type ReturnFacts } from './slot-plan.ts';
+import { planReturnBoot, planTrial, TRIES, type BootBackFacts } from './slot-plan.ts';
 import { systemOf } from './slot-strategy.ts';
 import type { Job, SlotTrial } from './state.ts';
 import { goBack, swapBack, swapTo } from './swap.ts';
 
 /** The end of `swapping`: what remains is done by a reboot. */
-export async function rebootDue(on: EffectContext): Promise<MachineEvent> {
+export async function endSwapByReboot(on: EffectContext): Promise<MachineEvent> {
   const { running, other } = await systemOf(on).open();
   return { kind: 'reboot_due', slots: { from: running, to: other } };
 }
@@ -136,7 +136,7 @@ async function pastOf(
   job: Job,
   back: SystemSlot,
   { disk, layout }: EffectContext,
-): Promise<Pick<ReturnFacts, 'wasConfirmed' | 'hasBack'>> {
+): Promise<Pick<BootBackFacts, 'wasConfirmed' | 'hasBack'>> {
   const record = await readSlotRecord(disk, layout, back);
   const hasBack = record !== null && record.version === job.previousVersion;
   return { hasBack, wasConfirmed: await wasConfirmedHere(disk, layout, job.version) };

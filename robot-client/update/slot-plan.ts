@@ -1,7 +1,7 @@
 /**
  * Decides the next step of a boot into the other system slot, and of the way back. The slot that
  * runs and the boot loader decide what is true; the state adds only whether the boot loader was
- * already told, and in which boot. So each step may be cut at any time and is then decided again.
+ * already given its order, and in which boot. So each step may be cut at any time and is then decided again.
  * Sans-I/O.
  */
 
@@ -9,16 +9,16 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { BootView, SystemSlot } from '../boot/boot-slots.ts';
 
 /** Facts about the machine now. */
-export interface SlotFacts {
+export interface MachineFacts {
   readonly running: SystemSlot;
   readonly view: BootView;
-  /** The boot loader was told, and the machine was not restarted since. */
+  /** True when the machine was not restarted since the boot loader got its order. */
   readonly isSameBoot: boolean;
-  /** The boot loader was told: durable before the reboot. */
+  /** The boot loader has its order; stored before the reboot. */
   readonly isTold: boolean;
 }
 
-export interface TrialFacts extends SlotFacts {
+export interface TrialFacts extends MachineFacts {
   /** The slot with the new image. */
   readonly to: SystemSlot;
 }
@@ -47,7 +47,7 @@ export function planTrial({ running, to, view, isTold, isSameBoot }: TrialFacts)
   return { kind: 'fellBack', why: `the boot loader came back to slot ${running}` };
 }
 
-export interface ReturnFacts extends SlotFacts {
+export interface BootBackFacts extends MachineFacts {
   /** The slot whose version is undone. */
   readonly undone: SystemSlot;
   readonly back: SystemSlot;
@@ -67,7 +67,7 @@ export type ReturnStep =
   | { readonly kind: 'stays'; readonly why: string }
   | { readonly kind: 'failed'; readonly why: string };
 
-export function planReturnBoot(facts: ReturnFacts): ReturnStep {
+export function planReturnBoot(facts: BootBackFacts): ReturnStep {
   const { running, undone, back, view, isTold, isSameBoot } = facts;
   if (running === back) return { kind: 'arrived', mustConfirm: view.confirmed !== back };
   const isConfirmed = reports(view) ? view.confirmed === undone : facts.wasConfirmed;

@@ -5,10 +5,25 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { blockOf } from './blocks.ts';
+import type { MachineEvent } from './machine.ts';
 import type { MachineState, SlotTrial } from './state.ts';
 
+export type SlotEvent = Extract<MachineEvent, { kind: 'reboot_due' | 'told' | 'fell_back' }>;
+
+/** The data that these events change; the phase is the table's business. */
+export function afterSlotEvent(state: MachineState, event: SlotEvent, now: EpochMs): MachineState {
+  switch (event.kind) {
+    case 'reboot_due':
+      return rebootDue(state, event.slots);
+    case 'told':
+      return withTold(state, event.bootId);
+    case 'fell_back':
+      return fellBack(state, event, now);
+  }
+}
+
 /** @param slots null on the way back, where the slots of the update stay */
-export function rebootDue(
+function rebootDue(
   state: MachineState,
   slots: Pick<SlotTrial, 'from' | 'to'> | null,
 ): MachineState {
@@ -18,7 +33,7 @@ export function rebootDue(
   return withTold({ ...state, job: { ...job, slotTrial } }, null);
 }
 
-/** @param toldIn boot in which the boot loader was told; null to tell it again */
+/** @param toldIn boot in which the boot loader got its order; null to give it again */
 export function withTold(state: MachineState, toldIn: string | null): MachineState {
   const { job } = state;
   if (!job?.slotTrial) return state;
@@ -29,7 +44,7 @@ export function withTold(state: MachineState, toldIn: string | null): MachineSta
  * Another slot runs than was confirmed. A newer version that the boot loader gave up is not taken
  * again by itself.
  */
-export function fellBack(
+function fellBack(
   state: MachineState,
   { to, problem }: { readonly to: string; readonly problem: Problem },
   now: EpochMs,

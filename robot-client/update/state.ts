@@ -47,7 +47,7 @@ const slotTrialSchema = z.object({
   from: idSchema,
   /** Slot with the image of the update. */
   to: idSchema,
-  /** Boot in which the boot loader was told what to boot next; null when it was not told yet. */
+  /** Boot in which the boot loader got the order what to boot next; null before that. */
   toldIn: z.string().max(LIMITS.bootIdCharsMax).nullable(),
 });
 

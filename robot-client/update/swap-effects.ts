@@ -21,7 +21,7 @@ import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { untilOutOfService } from './out-of-service.ts';
 import { onTrial } from './probation.ts';
-import { rebootDue } from './slot-effects.ts';
+import { endSwapByReboot } from './slot-effects.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims } from './swap-claims.ts';
@@ -68,7 +68,7 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
       await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
     }
     const strategy = await strategyOf(job, on);
-    if (strategy.byReboot) return await rebootDue(on);
+    if (strategy.byReboot) return await endSwapByReboot(on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };

@@ -6,10 +6,12 @@ export const BOOT_CODES = {
   BOOT_SLOT_UNKNOWN: refused(
     'operator',
     'let the boot loader put drover.slot=NAME on the kernel command line (cat /proc/cmdline shows it), or name the other boot side with --boot',
+    'later',
   ),
   BOOT_SLOT_KEPT: refused(
     'operator',
     'the message names a slot that the boot loader must be able to come back to: give the other one, or boot that one and confirm it first (drover-robot slots shows both)',
+    'later',
   ),
   BOOT_SLOT_NOT_RUNNING: refused(
     'operator',
@@ -28,6 +30,7 @@ export const BOOT_CODES = {
   BOOT_DEVICE_WRONG: refused(
     'operator',
     'give a block device or a file that is there and has its full size: ls -l PATH, lsblk',
+    'later',
   ),
   BOOT_DEVICE_BUSY: refused(
     'operator',

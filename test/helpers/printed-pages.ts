@@ -24,6 +24,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/guide.md': [null, null, null, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
