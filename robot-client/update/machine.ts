@@ -13,15 +13,9 @@ import type { RobotPhase } from '../../shared/formats/phases.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { stuckWaitMs } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
-import { afterSlotEvent, withTold } from './slot-state.ts';
+import { afterSlotEvent, withTold, type SlotEvent } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
-import {
-  withConfirmed,
-  type DeltaOffer,
-  type Job,
-  type MachineState,
-  type SlotTrial,
-} from './state.ts';
+import { withConfirmed, type DeltaOffer, type Job, type MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
@@ -59,12 +53,7 @@ export type MachineEvent =
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
   | ({ readonly kind: 'ready' } & WayBack)
-  /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
-  | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
-  /** The boot loader knows what to boot next since the boot of that name. */
-  | { readonly kind: 'told'; readonly bootId: string }
-  /** At rest another system slot runs than was confirmed, with that version. */
-  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string }
+  | SlotEvent
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }

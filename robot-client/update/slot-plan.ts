@@ -1,7 +1,7 @@
 /**
  * Decides the next step of a boot into the other system slot, and of the way back. The slot that
- * runs and the boot loader decide what is true; the state adds only whether the boot loader was
- * already given its order, and in which boot. So each step may be cut at any time and is then decided again.
+ * runs and the boot loader decide what is true; the state adds only whether the boot loader got its
+ * order, and in which boot. So each step may be cut at any time and is then decided again.
  * Sans-I/O.
  */
 

@@ -5,10 +5,15 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/rules/version.ts';
 import { blockOf } from './blocks.ts';
-import type { MachineEvent } from './machine.ts';
 import type { MachineState, SlotTrial } from './state.ts';
 
-export type SlotEvent = Extract<MachineEvent, { kind: 'reboot_due' | 'told' | 'fell_back' }>;
+export type SlotEvent =
+  /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
+  | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
+  /** The boot loader has its order since the boot of that name. */
+  | { readonly kind: 'told'; readonly bootId: string }
+  /** At rest another system slot runs than was confirmed, with that version. */
+  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string };
 
 /** The data that these events change; the phase is the table's business. */
 export function afterSlotEvent(state: MachineState, event: SlotEvent, now: EpochMs): MachineState {

@@ -39,14 +39,15 @@ async function slotFiles(site: Site): Promise<Record<'A' | 'B', string>> {
 function machineOf(t: TestContext, robot: Robot, loader: BootLoader): void {
   let isOver = false;
   t.after(() => (isOver = true));
-  void (async () => {
+  const run = async (): Promise<void> => {
     for (;;) {
       await robot.child.exit;
       if (isOver) return;
       await loader.open(await loader.boot());
       robot.start();
     }
-  })();
+  };
+  run().catch((thrown: unknown) => t.diagnostic(`the machine is broken: ${String(thrown)}`));
 }
 
 test('an image is built, published, booted and confirmed, and a bad one goes back', async (t) => {
@@ -85,7 +86,10 @@ test('an image is built, published, booted and confirmed, and a bad one goes bac
   await other.until('says why not', ({ last_error: why }) => why?.code === 'BOOT_MISSING');
 
   await mkdir(robot.hooks, { recursive: true });
-  await writeFile(join(robot.hooks, 'health'), '#!/bin/sh\n[ "$DROVER_VERSION" != 2.1.0 ] || exit 70\n');
+  await writeFile(
+    join(robot.hooks, 'health'),
+    '#!/bin/sh\n[ "$DROVER_VERSION" != 2.1.0 ] || exit 70\n',
+  );
   await chmod(join(robot.hooks, 'health'), 0o755);
   const second = await bundleOf(site, '2.1.0');
   await site.tryDrover({}, ...site.publishArgs(broker.url, second, '--id', 's-2'));

@@ -274,10 +274,11 @@ describe('a power cut', () => {
     const robot = await robotWith(t);
     const { bench, machine } = robot;
     let phase: string | null = null;
+    let failure: unknown = null;
     machine.onReboot = () => {
       setImmediate(() => {
         machine.restart();
-        void (async () => {
+        const boot = async (): Promise<void> => {
           await bench.component.close();
           const found = await recoverComponent({
             ...{ component: 'app', root: bench.root, disk: realDisk, hooksFolder: bench.hooks },
@@ -286,11 +287,13 @@ describe('a power cut', () => {
           phase = found.phase;
           assert.deepEqual(found.problems, []);
           await bench.cutPower();
-        })();
+        };
+        boot().catch((thrown: unknown) => (failure = thrown));
       });
     };
     await offered(robot, NEW);
     await bench.runs(NEW);
+    assert.equal(failure, null);
     assert.equal(phase, 'rebooting');
     assert.equal(machine.running, B);
   });
