@@ -6,7 +6,7 @@
  */
 
 import { randomInt } from 'node:crypto';
-import { PHASES } from '../shared/formats/phases.ts';
+import { PHASES } from '../shared/formats/messages.ts';
 import { runCampaign, type CampaignResult } from '../test/kill/campaign.ts';
 import { DroverError } from '../shared/base/errors.ts';
 import { appendResult } from './results.ts';

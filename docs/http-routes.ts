@@ -11,7 +11,8 @@ export interface HttpRoute {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   /** Where the broker has credentials; without them it listens on loopback, for everybody there. */
-  readonly who: 'anybody' | 'technician, publisher' | 'publisher';
+  readonly who:
+    'anybody' | 'metrics, technician, publisher' | 'technician, publisher' | 'publisher';
   readonly purpose: string;
   /** Fields of the answer, those that are not always there with a `?`; else its media type. */
   readonly answer: readonly string[] | string;
@@ -20,7 +21,7 @@ export interface HttpRoute {
   readonly refusals?: readonly ErrorCode[];
 }
 
-const READERS = 'technician, publisher';
+const READERS = 'technician, publisher' as const;
 const SAID = ['reason', 'by', 'wave'];
 
 const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string>> = {
@@ -49,7 +50,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['healthy', 'problems', 'expires?', 'upstream?'],
   },
   {
-    ...{ method: 'GET', path: '/metrics', who: READERS },
+    ...{ method: 'GET', path: '/metrics', who: `metrics, ${READERS}` },
     purpose: 'for Prometheus: [metrics.md](metrics.md)',
     answer: 'text/plain',
   },

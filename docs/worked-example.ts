@@ -8,7 +8,7 @@
 import { parseRobotId, parseRolloutId } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import { bytesToBase64, bytesToHex, hexToBytes, utf8 } from '../shared/crypto/bytes.ts';
-import { keyIdOf, publicKeyOf } from '../shared/crypto/ed25519.ts';
+import { keyIdOf, publicKeyOf, seedSigner } from '../shared/crypto/ed25519.ts';
 import { sha256Hex } from '../shared/crypto/hash.ts';
 import { signAnnouncement, type AnnouncementFields } from '../shared/formats/announcement.ts';
 import { signBundle } from '../shared/formats/bundle-signature.ts';
@@ -18,7 +18,6 @@ import { signProgress } from '../shared/formats/progress.ts';
 import { chunkTopic, progressTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
 import { cohortFraction } from '../shared/rules/rollout-rules.ts';
 import { encodeChunkIndex } from '../shared/transfer/chunk-index.ts';
-import { seedSigner } from '../shared/crypto/signer.ts';
 
 /** payload.tar.gz: one file VERSION.txt that holds `1.1.0` and a line feed. */
 const PAYLOAD_HEX =

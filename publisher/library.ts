@@ -3,7 +3,7 @@
  * command line and without a connection. Refusals are DroverErrors with a stable code.
  */
 
-import { readTrust } from './trust/read-trust.ts';
+import { readTrust } from '../shared/io/trust-file.ts';
 import { checkBundle } from './bundle/check-bundle.ts';
 
 export { CATALOGUE, type ErrorCode } from '../shared/base/error-catalogue.ts';

@@ -25,7 +25,7 @@ import { freshState, type MachineState } from './update/state.ts';
 import type { ComponentOptions } from './component-options.ts';
 import { runEffect } from './update/effects.ts';
 import type { EffectContext } from './update/effect-context.ts';
-import { splitProblem } from './install/one-filesystem.ts';
+import { splitProblem } from './update/assert-swappable.ts';
 import { RootOpener } from './recover/open-root.ts';
 import { StateKeeper } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CATALOGUE } from '../shared/base/error-catalogue.ts';
 import type { Problem } from '../shared/base/errors.ts';
-import type { EpochMs } from '../shared/base/ids.ts';
+import type { EpochMs, MonoMs } from '../shared/base/ids.ts';
 import type { Log } from '../shared/base/ports.ts';
 import { parseTopic, UPDATES_TOPIC } from '../shared/formats/topics.ts';
 import type { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -15,12 +15,14 @@ import { seqOfRefused } from '../shared/rules/refused-progress.ts';
 import type { ComponentSet } from './component-set.ts';
 import type { Inbox } from './fleet/inbox.ts';
 import type { Memory } from './fleet/memory.ts';
-import { OrderBounds } from './fleet/order-bounds.ts';
 import type { ProgressTopics } from './fleet/progress-topics.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, RefusedRetry } from './fleet/retry-refused.ts';
 import type { Unheard } from './fleet/unheard.ts';
 import type { TrustFile } from './fleet/trust-store.ts';
+import { LIMITS } from '../shared/base/limits.ts';
+
+const MS_PER_ORDER = 1000 / LIMITS.ordersPerSecondMax;
 
 export interface OrdersOptions {
   readonly components: ComponentSet;
@@ -42,7 +44,7 @@ export interface OrdersOptions {
   onTrust(): void;
   /** Between two looks whether to ask again; `ordersLookMs` when it is left out. */
   readonly lookMs?: number | undefined;
-  /** See watched.ts. */
+  /** True while the fleet waits for the counters of this robot (reporter.ts). */
   isWatched(): boolean;
   /** Subscribes once more, so that the broker delivers again what it retains. */
   askAgain(): void;
@@ -202,5 +204,38 @@ export class Orders {
       if (bytes) this.#lookAgain(problem, UPDATES_TOPIC, bytes);
       await this.#options.components.refuse(problem, { stays: false });
     }
+  }
+}
+
+/**
+ * Bounds the work and the flash wear that a carrier can cause with orders. Each order costs
+ * signature checks, and each refusal a log line and an event on the flash. A burst as large as an
+ * honest one passes at once. A flood waits, which also holds up the link.
+ */
+export class OrderBounds {
+  /** When the orders so far would all have come, had they come evenly. */
+  #dueMs: MonoMs = -Infinity;
+  /** For each kind of refusal; the least recently reported first. */
+  readonly #toldMs = new Map<string, MonoMs>();
+
+  /** Counts one order. @returns how long it has to wait, in milliseconds */
+  waitMs(now: MonoMs): number {
+    this.#dueMs = Math.max(this.#dueMs, now) + MS_PER_ORDER;
+    return Math.max(0, this.#dueMs - now - MS_PER_ORDER * LIMITS.ordersBurstMax);
+  }
+
+  /**
+   * False while a refusal of this kind was reported a short time ago: it is shown, and not
+   * reported.
+   */
+  mayTell(kind: string, now: MonoMs): boolean {
+    const told = this.#toldMs.get(kind);
+    if (told !== undefined && now - told < LIMITS.refusalToldAgainMs) return false;
+    this.#toldMs.delete(kind);
+    this.#toldMs.set(kind, now);
+    const [oldest] = this.#toldMs.keys();
+    if (this.#toldMs.size > LIMITS.seldomKeysMax && oldest !== undefined)
+      this.#toldMs.delete(oldest);
+    return true;
   }
 }

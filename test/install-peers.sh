@@ -42,6 +42,7 @@ softhsm2: command -v softhsm2-util
 opensc: command -v pkcs11-tool
 openssh-client: command -v ssh-agent && command -v ssh-keygen
 podman: command -v podman
+prometheus: command -v promtool
 runc: command -v runc || test -x /usr/sbin/runc
 catatonit: test -x /usr/bin/catatonit || test -x /usr/libexec/podman/catatonit
 python3: test -x /usr/bin/python3
@@ -56,7 +57,7 @@ readonly CAMPAIGN_PEERS='
 rabbitmq-server: test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 '
 # Packages of the lists that bring a service of their own.
-readonly SERVICES='mosquitto nats-server nginx rabbitmq-server'
+readonly SERVICES='mosquitto nats-server nginx prometheus rabbitmq-server'
 readonly POLICY=/usr/sbin/policy-rc.d
 
 readonly PURPOSE=${1:-test}

@@ -17,7 +17,8 @@ import {
 } from '../../shared/formats/topics.ts';
 
 /** `anyone` is every client of an engine without users, `broker` is `drover-broker --engine`. */
-export type AccessRole = 'anyone' | 'publisher' | 'robot' | 'technician' | 'relay' | 'broker';
+export type AccessRole =
+  'anyone' | 'publisher' | 'robot' | 'technician' | 'relay' | 'broker' | 'metrics';
 
 export interface AccessRules {
   readonly publish: readonly string[];
@@ -57,6 +58,8 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
     subscribe: [...CONTROL, 'fleet/robots/+/want', CHUNKS],
   },
   robot: { publish: OWN, subscribe: [...CONTROL, ...OWN, CHUNKS] },
+  /** Prometheus: it reads `/metrics` over HTTP, and nothing over MQTT. */
+  metrics: { publish: [], subscribe: [] },
 };
 
 /** The rules for this robot id; without one, patterns that need it are dropped. */
@@ -84,7 +87,7 @@ export function patternCovers(pattern: string, filter: string): boolean {
 /** A user of a stock engine, for whom rules are rendered. */
 export interface EngineUser {
   readonly username: string;
-  readonly role: Exclude<AccessRole, 'anyone'>;
+  readonly role: Exclude<AccessRole, 'anyone' | 'metrics'>;
   readonly robot: RobotId | null;
 }
 

@@ -43,6 +43,7 @@ const NO_PUBLISH: Readonly<Record<Role, string>> = {
   publisher: 'only a robot reports for itself',
   relay: 'a relay carries reports of robots, no orders',
   robot: 'a robot writes only its own topics',
+  metrics: 'it only reads /metrics over HTTP',
 };
 
 export function decidePublish(identity: Identity, clientId: string, text: string): AccessDecision {

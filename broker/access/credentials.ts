@@ -23,7 +23,7 @@ import {
 import type { Identity } from './access.ts';
 import { parsePasswordHash, PasswordChecker, unmatchableHash } from './passwords.ts';
 
-export const ROLES = ['publisher', 'robot', 'technician', 'relay'] as const;
+export const ROLES = ['publisher', 'robot', 'technician', 'relay', 'metrics'] as const;
 
 const userSchema = z
   .object({

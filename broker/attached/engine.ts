@@ -31,7 +31,7 @@ import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { delivers0Only, isHandedOut, notEchoed } from './silence.ts';
 import { judgeTrial, tryEngine } from './trial.ts';
-import { WantLedger } from './want-dedup.ts';
+import { WantLedger } from './engine-chunks.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
 
 const CONTROL_FILTERS: readonly string[] = [

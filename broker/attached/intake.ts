@@ -305,9 +305,10 @@ export class AttachedIntake {
   }
 
   #noteVoice(robot: RobotId): void {
-    if (this.#presence.spoke(robot, performance.now())) {
-      this.#options.fleet.applyOnline(robot, true, null);
-    }
+    const { fleet } = this.#options;
+    const known = fleet.get(robot);
+    if (!known || !this.#presence.spoke(robot, performance.now())) return;
+    if (!known.online) fleet.applyOnline(robot, true, null, known.via);
   }
 
   /**

@@ -29,6 +29,22 @@ export const UNCHECKED: StoreState = {
   problem: null,
 };
 
+/** The state in the API: names with underscores, times as text. */
+export interface StoreView {
+  readonly status: StoreState['status'];
+  readonly chunks: number;
+  readonly present: number;
+  readonly restored: number;
+  readonly lost: number;
+  readonly checked_at: string | null;
+  readonly problem: Problem | null;
+}
+
+export function showStore({ checkedAtMs, ...state }: StoreState): StoreView {
+  const checked_at = checkedAtMs === null ? null : new Date(checkedAtMs).toISOString();
+  return { ...state, checked_at };
+}
+
 export interface CheckOutcome {
   readonly chunks: number;
   readonly restored: number;

@@ -15,8 +15,8 @@ import { callBackupDoor } from './backup-socket.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, databasesIn, openDataFolder } from '../control/data-folder.ts';
 import { readBackup } from './read.ts';
-import { diskCodeIn, SteadyDatabase } from '../control/durable-level.ts';
-import { writeBackup, type Snapshotted } from './write.ts';
+import { diskCodeIn, SteadyDatabase, type Snapshotted } from '../control/durable-level.ts';
+import { writeBackup } from './write.ts';
 
 export interface BackupArgs {
   readonly data: string;

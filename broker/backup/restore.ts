@@ -23,7 +23,7 @@ import { EventJournal } from '../attached/event-journal.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
 import { pauseRestored } from '../rollout/takeover.ts';
 import { readBackup } from './read.ts';

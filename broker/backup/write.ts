@@ -10,7 +10,7 @@ import { pack, type Pack } from 'tar-stream';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { addEntry } from '../../shared/io/tar-entry.ts';
-import type { DatabaseSnapshot } from '../control/durable-level.ts';
+import type { DatabaseSnapshot, Snapshotted } from '../control/durable-level.ts';
 import {
   CHUNKS_FOLDER,
   END_ENTRY,
@@ -22,11 +22,6 @@ import {
   segmentEntry,
   type DatabaseRecord,
 } from './format.ts';
-
-/** A database whose entries can be read as they were when `snapshot` was called. */
-export interface Snapshotted {
-  snapshot(): DatabaseSnapshot;
-}
 
 export interface BackupSource {
   /** By the name of its folder below the data folder. */

@@ -31,11 +31,10 @@ async function runAcl(args: AclArgs): Promise<void> {
 /** Users of the file, and the two that a stock engine needs besides. */
 async function readEngineUsers(file: string | undefined): Promise<EngineUser[]> {
   const found = file === undefined ? [] : await readCredentialUsers(file);
-  const named = found.map(({ username, role, robot_id: robot }) => ({
-    username,
-    role,
-    robot: role === 'robot' ? (robot ?? null) : null,
-  }));
+  const named = found.flatMap(({ username, role, robot_id: robot }) => {
+    if (role === 'metrics') return []; // no user of MQTT; NATS reads empty rules as all rights
+    return [{ username, role, robot: role === 'robot' ? (robot ?? null) : null }];
+  });
   const missing = ENGINE_USERS.filter(
     (one) => !named.some(({ username }) => username === one.username),
   );

@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { runForgetLog } from '../control/forget-log.ts';
-import { runRepair } from '../control/repair.ts';
+import { runRepair } from '../backup/repair.ts';
 
 export const repairCommand = (argv: Argv): Argv =>
   argv.command(

@@ -4,9 +4,10 @@
  * filter with a wildcard visits all topics, and never chunks, which are stored elsewhere.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { filterMatches } from '../mqtt/session-filters.ts';
+import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
+import { filterMatches, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { SteadyDatabase, type DatabaseSnapshot } from './durable-level.ts';
 
 export interface RetainedMessage {
@@ -92,4 +93,10 @@ export class ControlStore {
   async close(): Promise<void> {
     await this.#database.close();
   }
+}
+
+/** Null also when it cannot be parsed: a broker without a trust file stores it all the same. */
+export function readAnnouncement(control: ControlStore): Announcement | null {
+  const stored = control.get(UPDATES_TOPIC);
+  return stored ? nullIfRefused(() => peekAnnouncement(stored.payload)) : null;
 }

@@ -20,6 +20,11 @@ export interface DatabaseSnapshot extends AsyncIterable<readonly [string, Uint8A
   close(): Promise<void>;
 }
 
+/** A database whose entries can be read as they were when `snapshot` was called. */
+export interface Snapshotted {
+  snapshot(): DatabaseSnapshot;
+}
+
 type Encoding = 'utf8' | 'buffer' | 'view';
 
 export interface ValueOptions {

@@ -25,8 +25,8 @@ import {
   NO_FLOOR,
   raisedFloor,
   type SeqDocument,
+  type SeqKind,
 } from '../../shared/rules/freshness.ts';
-import type { SeqKind } from '../../shared/rules/terms.ts';
 
 export type IngestPlan =
   | { readonly kind: 'chunk'; readonly hash: Sha256Hex }

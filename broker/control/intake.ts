@@ -22,7 +22,6 @@ import type { Fleet } from './fleet.ts';
 import { planIngest, vouchForSigned } from './ingest.ts';
 import { isLogTopic, judgeLogMessage, type KeptLog, type LogTopic } from './log-keeper.ts';
 import type { ControlStore } from './control-store.ts';
-import type { Incoming } from '../mqtt/engine-port.ts';
 import type { EventCounters } from './event-metrics.ts';
 import { noteRelay, noteReport } from './reports.ts';
 import { Speakers, type SpokenBy } from './speakers.ts';
@@ -41,6 +40,19 @@ export interface IntakeOptions {
   readonly events: BrokerEvents;
   /** The relay; null on a broker that is none. */
   readonly upstream: ReportSink | null;
+}
+
+/** A message that a client published on the engine in this process. */
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  /**
+   * Absent for messages of the broker itself; null for the will of a connection of an earlier
+   * process.
+   */
+  readonly by?: SpokenBy | null;
 }
 
 export interface ReportSink {

@@ -1,7 +1,6 @@
 /**
- * Sets up garbage collection. A broker with its own store gets one collector. A broker on an
- * external engine gets two: one for the chunks that the engine retains, one for the copies that the
- * broker keeps of them. This file decides nothing.
+ * Sets up garbage collection. A broker with its own store gets one collector; a broker on an
+ * external engine gets two (`attached/collect-from-engine.ts`). This file decides nothing.
  */
 
 import type { Closers } from '../../shared/io/closers.ts';
@@ -14,10 +13,7 @@ import { openAnnouncement } from '../../shared/formats/announcement.ts';
 import { allChunksOf, type ChunkReader } from '../../shared/formats/bundle-chunks.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { ReadBackLink } from '../../shared/io/read-back.ts';
-import { engineChunks, HeldChunks, readFromEngine } from '../attached/engine-chunks.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { GarbageCollector, type GarbagePlace, type NeededChunks } from './collector.ts';
 import { TendedChunks } from './guarded-store.ts';
 import type { GarbageView } from './ledger.ts';
@@ -70,65 +66,6 @@ export async function collectFromStore(options: CollectOptions): Promise<Collect
   };
 }
 
-export interface CollectFromEngineOptions extends CollectOptions {
-  readonly trust: TrustRoot;
-  readonly profile: EngineProfile;
-  /** @throws DroverError BROKER_UNREACHABLE before the first connection */
-  link(): ReadBackLink;
-  /** True once the announcements that the engine retains were read. */
-  isSettled(): boolean;
-}
-
-export interface CollectingFromEngine extends Collecting {
-  /** Reports that the engine holds this chunk. */
-  held(hash: Sha256Hex): void;
-  /** Resolves when no removal of this chunk is under way. */
-  wanted(hash: Sha256Hex): Promise<void>;
-  /** Resolves when no removal is under way of a chunk that an announced bundle needs. */
-  settled(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
-export async function collectFromEngine(
-  options: CollectFromEngineOptions,
-): Promise<CollectingFromEngine> {
-  const { control, store, trust, profile, log, link, isSettled } = options;
-  const reading = { copies: store, profile, link };
-  const read: ChunkReader = (hash) => readFromEngine(hash, reading);
-  const parts = await openParts(options, ['engine', 'copies']);
-  if (!parts) return { ...keepAll(store), ...NO_ENGINE, read };
-  const common = {
-    needed: announcedChunks(control, trust, read),
-    isPaused: () => !isSettled(),
-  };
-  const { book } = parts;
-  const held = profile.keepsGarbage ? await HeldChunks.open(book, log, store.list()) : null;
-  const copies = await parts.open({
-    ...common,
-    place: placeOf('copies', store),
-    isHeldBack: (hash) => held?.has(hash) === true,
-  });
-  const chunks = new TendedChunks(store, copies);
-  const place = held && engineChunks(held, { ...reading, copies: chunks });
-  const engine = place && (await parts.open({ ...common, place, isHeldBack: () => false }));
-  const collectors = engine ? [copies, engine] : [copies];
-  return {
-    chunks,
-    read,
-    use: (hash, work) => copies.use(hash, work),
-    run: () => collectors.forEach((one) => one.run()),
-    announced: () => collectors.forEach((one) => one.announced()),
-    views: () => collectors.map((one) => one.view()),
-    held: (hash) => held?.note(hash),
-    wanted: async (hash) => await engine?.touch(hash),
-    settled: async () => await engine?.settled(),
-    close: async () => {
-      for (const one of collectors) await one.close();
-    },
-  };
-}
-
 type Open = (
   options: Pick<
     Parameters<typeof GarbageCollector.open>[0],
@@ -137,7 +74,7 @@ type Open = (
 ) => Promise<GarbageCollector>;
 
 /** Null when nothing is ever removed. */
-async function openParts(
+export async function openParts(
   { dataFolder, keepMs, trust, log, closers }: CollectOptions,
   places: readonly GarbageView['place'][],
 ): Promise<{ book: GarbageBook; open: Open } | null> {
@@ -161,7 +98,7 @@ async function openParts(
   return { book, open };
 }
 
-function placeOf(name: GarbageView['place'], store: PrunableChunkStore): GarbagePlace {
+export function placeOf(name: GarbageView['place'], store: PrunableChunkStore): GarbagePlace {
   return {
     name,
     list: () => store.list(),
@@ -169,7 +106,7 @@ function placeOf(name: GarbageView['place'], store: PrunableChunkStore): Garbage
   };
 }
 
-const keepAll = (chunks: WritableChunkStore): Collecting => ({
+export const keepAll = (chunks: WritableChunkStore): Collecting => ({
   chunks,
   read: (hash) => chunks.get(hash),
   use: (_hash, work) => work(),
@@ -177,13 +114,6 @@ const keepAll = (chunks: WritableChunkStore): Collecting => ({
   announced: () => undefined,
   views: () => [],
 });
-
-const NO_ENGINE = {
-  held: () => undefined,
-  wanted: () => Promise.resolve(),
-  settled: () => Promise.resolve(),
-  close: () => Promise.resolve(),
-} as const;
 
 /** @param read reads a chunk of an announced bundle, wherever it is */
 export function announcedChunks(

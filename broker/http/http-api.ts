@@ -17,11 +17,10 @@ import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
-import { showEngine } from '../attached/engine-view.ts';
+import { showEngine, type EngineStatus } from '../mqtt/engine-port.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { showEvent } from '../control/fleet-view.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
-import type { EngineStatus } from '../mqtt/engine-port.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort } from '../rollout/rollout-view.ts';
@@ -30,9 +29,13 @@ import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
-import { addRobotRoutes, type RobotRoutesOptions } from './robot-routes.ts';
+import {
+  addRobotRoutes,
+  type RobotRoutesOptions,
+  addSessionRoutes,
+  type SessionsPort,
+} from './robot-routes.ts';
 import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
-import { addSessionRoutes, type SessionsPort } from './session-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
   readonly host: string;
@@ -70,6 +73,8 @@ export interface HttpApi {
 
 const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
 const READERS: readonly string[] = ['technician', 'publisher'];
+/** The one route of the role `metrics`. */
+const METRICS_ROUTE = '/metrics';
 
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
@@ -162,6 +167,7 @@ function assertAllowed(credentials: Credentials | null, request: FastifyRequest)
     throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
   }
   if (READERS.includes(identity.role)) return;
+  if (identity.role === 'metrics' && path === METRICS_ROUTE) return;
   throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
 }
 

@@ -4,9 +4,7 @@
  */
 
 import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
-import { addAttachedMetrics, type AttachedGauges } from '../attached/engine-metrics.ts';
 import type { EventCounters } from '../control/event-metrics.ts';
-import { addExpiryMetrics } from '../control/expiry-metrics.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
 import type { Fleet } from '../control/fleet.ts';
@@ -15,6 +13,7 @@ import type { GarbageView } from '../garbage/ledger.ts';
 import type { UpstreamStatus } from '../relay/relay-view.ts';
 import { addUpstreamMetrics } from '../relay/upstream-metrics.ts';
 import { addRolloutMetrics, type RolloutSources } from '../rollout/rollout-metrics.ts';
+import type { StoreState } from '../attached/store-state.ts';
 
 export interface MetricsSources {
   readonly fleet: Fleet;
@@ -107,4 +106,66 @@ export class Metrics {
       },
     });
   }
+}
+
+export interface AttachedGauges {
+  isUp(): boolean;
+  stores(): readonly StoreState[];
+}
+
+/** An external engine: whether it is connected, and how many announced chunks it holds. */
+function addAttachedMetrics(registry: Registry, { isUp, stores }: AttachedGauges): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'drover_engine_up',
+    help: '1 while there is a link to the engine',
+    registers,
+    collect() {
+      this.set(isUp() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'drover_announced_chunks',
+    help: 'Chunks of announced rollouts by state on the engine',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of ['present', 'lost', 'restored'] as const) {
+        this.set(
+          { state },
+          stores().reduce((sum, one) => sum + one[state], 0),
+        );
+      }
+    },
+  });
+}
+
+/** A gauge has no value while nothing can expire. */
+function addExpiryMetrics(registry: Registry, view: () => ExpiryView): void {
+  const gauge = (
+    name: string,
+    help: string,
+    read: (one: ExpiryView) => number | undefined,
+  ): Gauge =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        const left = read(view());
+        if (left === undefined) this.remove();
+        else this.set(left);
+      },
+    });
+  gauge(
+    'drover_trust_expires_seconds',
+    'Seconds until trust.json expires; negative once it has',
+    (one) => one.trust?.seconds_left,
+  );
+  gauge(
+    'drover_announcement_expires_seconds',
+    'Seconds until what is announced expires; negative once it has',
+    (one) => one.announcement?.seconds_left,
+  );
 }

@@ -1,4 +1,7 @@
-/** Routes of the robots: their reports, and the command that retires one of them. */
+/**
+ * Routes of the robots: their reports, and the command that retires one of them; and of the
+ * sessions that outlive their connections.
+ */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -8,6 +11,7 @@ import { showEvent, showRobot } from '../control/fleet-view.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
 import { robotClockProblem } from '../../shared/rules/clock-off.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
+import type { LiveSession } from '../mqtt/sessions.ts';
 
 export interface RobotRoutesOptions {
   readonly fleet: Fleet;
@@ -70,4 +74,37 @@ function assertGone({ robot, online, via }: RobotRecord, fleet: Fleet): void {
     });
   }
   if (online) throw new DroverError('ROBOT_ONLINE', `retire ${robot}: it is connected`);
+}
+
+export interface SessionsPort {
+  list(): readonly LiveSession[];
+  /** False when there is no such session. */
+  remove(session: string): Promise<boolean>;
+}
+
+export function addSessionRoutes(
+  app: FastifyInstance,
+  sessions: SessionsPort,
+  identify: (request: FastifyRequest) => Identity,
+): void {
+  app.get('/sessions', async () => ({ sessions: sessions.list().map(showSession) }));
+  app.post<{ Params: { id: string } }>('/sessions/:id/remove', async (request) => {
+    assertNotFromAPage(request);
+    assertPublisher(identify(request), 'remove a session');
+    const { id } = request.params;
+    if (await sessions.remove(id)) return { removed: id };
+    throw new DroverError('NOT_FOUND', `remove session ${id.slice(0, 80)}: there is none`);
+  });
+}
+
+function showSession({ session, owner, awayMs, isConnected, ...queue }: LiveSession): object {
+  return {
+    client_id: session,
+    owner,
+    connected: isConnected,
+    away_s: Math.round(awayMs / 1000),
+    queued: queue.messages,
+    queued_bytes: queue.bytes,
+    dropped: queue.dropped,
+  };
 }

@@ -4,7 +4,7 @@ import type { Aedes, AedesPublishPacket, AuthenticateError, Client, PublishPacke
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { filterMatches } from './session-filters.ts';
+import { filterMatches } from '../../shared/formats/topics.ts';
 
 /** Topic for messages that need no further delivery: no client may subscribe to it. */
 const INERT_TOPIC = '$drover/ingested';

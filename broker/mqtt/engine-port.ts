@@ -14,7 +14,6 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
-import type { SpokenBy } from '../control/speakers.ts';
 import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
@@ -57,17 +56,20 @@ export const EMBEDDED: EngineStatus = {
   lacks: [],
 };
 
-/** A message that a client published on the engine in this process. */
-export interface Incoming {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: 0 | 1 | 2;
-  readonly retain: boolean;
-  /**
-   * Absent for messages of the broker itself; null for the will of a connection of an earlier
-   * process.
-   */
-  readonly by?: SpokenBy | null;
+/** The status in the API: names with underscores, times as text. */
+export interface EngineView {
+  readonly kind: EngineStatus['kind'];
+  readonly profile: string;
+  readonly url: string | null;
+  readonly up: boolean;
+  readonly since: string;
+  readonly problem: Problem | null;
+  readonly lacks: readonly string[];
+}
+
+export function showEngine(status: EngineStatus): EngineView {
+  const { isUp, sinceMs, ...shown } = status;
+  return { ...shown, up: isUp, since: new Date(sinceMs).toISOString() };
 }
 
 /** A message from an external engine. */

@@ -33,13 +33,14 @@ import {
   wasGranted,
 } from './aedes-client.ts';
 import { ChunkDoor } from './chunk-subscriptions.ts';
-import { EMBEDDED, type EnginePort, type EngineStatus, type Incoming } from './engine-port.ts';
+import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
+import { type Incoming } from '../control/intake.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { Sessions } from './sessions.ts';
-import { TopicLanes } from './topic-mutex.ts';
+import { TopicLanes } from '../../shared/base/serial-queue.ts';
 
 export interface EngineOptions {
   readonly persistence: DroverPersistence;

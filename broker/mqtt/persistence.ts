@@ -12,7 +12,7 @@ import { setImmediate as loopTurns } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
-import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import { SerialQueue, TopicLanes } from '../../shared/base/serial-queue.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
 import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
@@ -20,7 +20,6 @@ import { SteadyDatabase } from '../control/durable-level.ts';
 import { queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
 import { drainQueue, packetKey, SessionDrain, type QueuedPacket } from './session-drain.ts';
 import { SessionFilters } from './session-filters.ts';
-import { TopicLanes } from './topic-mutex.ts';
 
 export interface StoredPacket {
   cmd: 'publish';

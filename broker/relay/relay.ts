@@ -27,13 +27,12 @@ import {
 import { JitteredTimer } from '../../shared/io/wait-up.ts';
 import { RefusedProgress, seqOfRefused } from '../../shared/rules/refused-progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { ControlStore } from '../control/control-store.ts';
+import { type ControlStore, readAnnouncement } from '../control/control-store.ts';
 import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
 import type { ReportSink } from '../control/intake.ts';
 import type { EventCounters } from '../control/event-metrics.ts';
-import { readAnnouncement } from '../rollout/announced.ts';
 import { SiteChunks } from './chunks.ts';
 import { planDown, type DownPlan } from './downstream.ts';
 import { UpstreamLink, type RelayWord, type UpstreamAddress } from './link.ts';

@@ -1,21 +1,20 @@
 /**
- * Reads the current announcement from the store of control messages. An announcement that cannot be
- * parsed is shown as none: a broker without a trust file stores it all the same. It also warns
- * before something expires.
+ * Describes the announced rollouts from the stored control messages, and warns before something
+ * expires.
  */
 
-import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
+import type { Announcement } from '../../shared/formats/announcement.ts';
 import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { peekProgress, type Progress } from '../../shared/formats/progress.ts';
-import { PROGRESS_FILTER, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
+import { PROGRESS_FILTER } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { clockProblem } from '../control/clock-check.ts';
+import { clockProblem } from '../../shared/rules/clock-off.ts';
 import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { describeRollouts, type RolloutView } from './views.ts';
-import type { ControlStore } from '../control/control-store.ts';
+import { readAnnouncement, type ControlStore } from '../control/control-store.ts';
 
 /** With a trust file only verified announcements are stored. */
 export function readRollouts(parts: {
@@ -77,9 +76,4 @@ export function watchExpiry(view: () => ExpiryView, log: Log): () => void {
   const timer = setInterval(tell, LIMITS.expirySeekMs);
   timer.unref();
   return () => clearInterval(timer);
-}
-
-export function readAnnouncement(control: ControlStore): Announcement | null {
-  const stored = control.get(UPDATES_TOPIC);
-  return stored ? nullIfRefused(() => peekAnnouncement(stored.payload)) : null;
 }

@@ -4,12 +4,12 @@
  * control/expiry.ts decides when.
  */
 
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import {
   openAnnouncementPayload,
   signAnnouncement,

@@ -25,7 +25,7 @@ import {
 } from '../../shared/rules/standstill.ts';
 import { logRefusalOf, type LogRefusal } from '../../shared/tlog/logged.ts';
 import { isLedTo } from '../../shared/rules/stepping-stones.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { besidesOf, offerOf, type RolloutPlan } from './record.ts';
 

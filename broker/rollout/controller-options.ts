@@ -1,6 +1,6 @@
 /** Options of a rollout controller: its keys, its store, its clocks and its link to the robots. */
 
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';

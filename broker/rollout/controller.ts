@@ -12,7 +12,7 @@ import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';

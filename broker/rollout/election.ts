@@ -4,7 +4,7 @@
  * clock, the signature and the link.
  */
 
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { openLease, signLease } from '../../shared/formats/lease.ts';

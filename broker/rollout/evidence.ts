@@ -8,7 +8,7 @@
  * Sans-I/O.
  */
 
-import type { Gates } from '../../shared/rules/gates.ts';
+import type { Gates } from '../../shared/formats/gates.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Attempts, GroupTotals, Increment, WaveEvidence } from './gate-types.ts';

@@ -3,7 +3,7 @@
  * more evidence. The gate decides by these functions, and the views show their results. Sans-I/O.
  */
 
-import type { Gates } from '../../shared/rules/gates.ts';
+import type { Gates } from '../../shared/formats/gates.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { WaveEvidence } from './gate-types.ts';
 

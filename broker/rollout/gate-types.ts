@@ -5,7 +5,7 @@
  */
 
 import { z } from 'zod';
-import type { Gates } from '../../shared/rules/gates.ts';
+import type { Gates } from '../../shared/formats/gates.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 
 const countSchema = z.number().min(0);

@@ -7,8 +7,8 @@
 import { nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 
 interface KeyFilesOptions {

@@ -4,8 +4,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { Signer } from '../../shared/crypto/signer.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -24,7 +24,7 @@ import type { ControlStore } from '../control/control-store.ts';
 import { KeyFiles } from './key-files.ts';
 import { makeNotifier } from './notify.ts';
 import { LevelRolloutStore } from './store.ts';
-import type { Snapshotted } from '../backup/write.ts';
+import type { Snapshotted } from '../control/durable-level.ts';
 
 export interface LeadOptions {
   readonly signers: readonly Signer[];

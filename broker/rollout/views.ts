@@ -8,7 +8,7 @@ import type { Attachment } from '../../shared/formats/attachments.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import type { StoreView } from '../attached/engine-view.ts';
+import type { StoreView } from '../attached/store-state.ts';
 import type { Fleet, RobotRecord } from '../control/fleet.ts';
 import { classify, membersOf, type Class, type Exclusion } from './classify.ts';
 import { statusOf, type ShownStatus } from './record.ts';

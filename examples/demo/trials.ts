@@ -8,7 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { Started } from './processes.ts';
 import { ROBOTS, SLOW_ROBOT, type Carrier, type World } from './world.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 
 interface Transfer {
   readonly bytes_done: number;

@@ -7,13 +7,13 @@
 import type { Encrypter } from 'age-encryption';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import {
   assertFresh,
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeTempFolder } from '../../shared/io/leftovers.ts';
@@ -33,7 +33,7 @@ import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { encrypterFor } from './age-keys.ts';
 import { bundleContents, contentOf } from './export-contents.ts';
 import { fetchBundle } from './fetch-bundle.ts';
-import { makeMeter } from '../transfer/progress-meter.ts';
+import { makeMeter } from '../bundle/progress-meter.ts';
 import { openSeal } from './parcel-seal.ts';
 import { writeParcel, type Content } from './parcel-writer.ts';
 

@@ -30,7 +30,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { BrokerLink } from '../transfer/broker-link.ts';
 import { writeFailure } from '../transfer/file-parts.ts';
-import type { Meter } from '../transfer/progress-meter.ts';
+import type { Meter } from '../bundle/progress-meter.ts';
 
 export interface FetchJob {
   readonly link: BrokerLink;

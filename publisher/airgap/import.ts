@@ -6,7 +6,7 @@
 
 import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { existsSync } from 'node:fs';
@@ -28,7 +28,7 @@ import {
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { AnnouncementBoard } from '../rollout/announcements.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
-import { makeMeter } from '../transfer/progress-meter.ts';
+import { makeMeter } from '../bundle/progress-meter.ts';
 import { decrypterFor } from './age-keys.ts';
 import { isSealed, unseal } from './parcel-seal.ts';
 import { ParcelReader } from './parcel-reader.ts';
@@ -36,7 +36,7 @@ import { PartsReader, writeFailure } from '../transfer/file-parts.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
-import { publishBundle, type PublishJob, type Published } from '../transfer/publish.ts';
+import { publishBundle, type PublishJob, type Published } from '../rollout/publish.ts';
 
 export interface ImportJob extends Omit<
   PublishJob,

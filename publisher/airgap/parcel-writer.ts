@@ -17,7 +17,7 @@ import {
 import { END_BYTES, paddingOf, tarHeader } from '../bundle/tar-block.ts';
 import { assertDiskRoom, PartsWriter } from '../transfer/file-parts.ts';
 import type { ParcelSeal } from './parcel-seal.ts';
-import type { Meter } from '../transfer/progress-meter.ts';
+import type { Meter } from '../bundle/progress-meter.ts';
 
 export interface Content {
   readonly member: ParcelMember;

@@ -7,7 +7,7 @@
  */
 
 import { z } from 'zod';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { assertPartSize, isPartName } from '../../shared/formats/bundle-parts.ts';
 import {

@@ -4,20 +4,19 @@
  * delay a site by a day and no longer. Sans-I/O.
  */
 
-import type { Signer } from '../../shared/crypto/signer.ts';
+import { type Signer, keyIdOf } from '../../shared/crypto/ed25519.ts';
 import {
   assertFresh,
   openAnnouncement,
   type Announcement,
 } from '../../shared/formats/announcement.ts';
 import { proofOf, signersOf } from '../../shared/formats/envelope.ts';
-import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { hasSay } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { seqAt } from '../../shared/rules/terms.ts';
+import { seqAt } from '../../shared/rules/freshness.ts';
 import type { Authority, ParcelIndex } from './parcel.ts';
 import { bundleKey } from './plan-export.ts';
 

@@ -5,8 +5,8 @@
  */
 
 import { stat } from 'node:fs/promises';
-import type { Signer } from '../../shared/crypto/signer.ts';
-import { assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
+import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { assertNewFile, writeNewFile } from '../../shared/io/new-file.ts';
 import { readInput } from '../../shared/io/cli.ts';

@@ -7,7 +7,7 @@
  */
 
 import { z } from 'zod';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { bytesEqual, concatBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';

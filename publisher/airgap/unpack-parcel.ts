@@ -25,7 +25,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openLogProof } from '../../shared/tlog/logged.ts';
 import { bundlePartOf, type ParcelMember } from './parcel.ts';
 import { writeFailure } from '../transfer/file-parts.ts';
-import type { Meter } from '../transfer/progress-meter.ts';
+import type { Meter } from '../bundle/progress-meter.ts';
 import type { ParcelReader } from './parcel-reader.ts';
 
 export interface Unpacked {

@@ -27,7 +27,7 @@ import {
 } from './attachments.ts';
 import { makeDeltas, type BuiltDelta } from './deltas/deltas.ts';
 import { openDeltaBase, type DeltaBase } from './deltas/delta-base.ts';
-import { makeMeter } from '../transfer/progress-meter.ts';
+import { makeMeter } from './progress-meter.ts';
 import { listXattrs } from './xattrs.ts';
 import { packPayload, type PackedPayload } from './pack-payload.ts';
 import { listTree } from './tree.ts';

@@ -5,7 +5,7 @@ import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
+import { readLogPolicy } from '../../shared/io/trust-file.ts';
 import { assertLogged } from '../../shared/tlog/logged.ts';
 import type { LogProof } from '../../shared/tlog/proof.ts';
 import { checkAttachments } from './attachments.ts';

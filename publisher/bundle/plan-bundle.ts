@@ -9,7 +9,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATOMIC_SWAP, moduleStrategy, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 
 /** The image of a system slot. */
 type ImageLabel = NonNullable<ManifestFields['image']> | 'unread';

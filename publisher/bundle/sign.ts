@@ -13,8 +13,8 @@ import {
   SIGNATURE_BYTES,
   signatureIsValid,
   type PublicKeyHex,
+  type Signer,
 } from '../../shared/crypto/ed25519.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';

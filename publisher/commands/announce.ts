@@ -6,7 +6,7 @@ import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { announceFile } from '../rollout/announce.ts';
 import type { ReadAnnouncement } from '../rollout/pending-announcement.ts';
 import { announcementFields, announcementLines } from '../rollout/announcement-report.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { brokerOptions, commandLog, withBroker } from './options.ts';
 
 const withOptions = (argv: Argv) =>

@@ -8,7 +8,7 @@ import { makeOutput, readInput, type Output } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { exportParcel, type Exported } from '../airgap/export.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {
   brokerOptions,

@@ -6,7 +6,7 @@ import { parseDurationMs } from '../../shared/base/durations.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { importParcel, type Imported } from '../airgap/import.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {

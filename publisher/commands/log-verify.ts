@@ -12,7 +12,7 @@ import { parseManifest } from '../../shared/formats/manifest.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
-import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
+import { readLogPolicy } from '../../shared/io/trust-file.ts';
 import { formatNote } from '../../shared/tlog/note.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { LogBoard } from '../log/log-board.ts';

@@ -9,7 +9,7 @@ import { printable } from '../../shared/base/printable.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
-import { readLogPolicy } from '../../shared/io/log-policy-file.ts';
+import { readLogPolicy } from '../../shared/io/trust-file.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { LogBoard } from '../log/log-board.ts';

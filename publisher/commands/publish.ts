@@ -1,4 +1,4 @@
-/** `drover publish`: the command line of the stage in ../transfer/publish.ts. */
+/** `drover publish`: the command line of the stage in ../rollout/publish.ts. */
 
 import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
@@ -15,9 +15,9 @@ import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { confirmTyped } from './confirm.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
-import { publishBundle, type Published } from '../transfer/publish.ts';
+import { publishBundle, type Published } from '../rollout/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {

@@ -8,7 +8,7 @@ import { isId } from '../../shared/base/ids.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import type { SiteReport } from '../airgap/site-report.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { exportReport, importReport } from '../airgap/report.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import {

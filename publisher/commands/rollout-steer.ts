@@ -16,8 +16,7 @@ import {
 import { statusLines, statusWord } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
-import type { ApiClient } from '../rollout/api-client.ts';
-import { sayUntilLed } from '../rollout/say-until-led.ts';
+import { type ApiClient, sayUntilLed } from '../rollout/api-client.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
 export const STEERING = {

@@ -9,7 +9,7 @@ import { parseRolloutId } from '../../shared/base/ids.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { withdrawRollout } from '../rollout/withdraw.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';

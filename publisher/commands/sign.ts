@@ -9,7 +9,7 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { signBundleFolder } from '../bundle/sign.ts';
 import { signAnnouncementFile } from '../rollout/announce.ts';
 import { announcementFields, announcementLines, nextLine } from '../rollout/announcement-report.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { openSigners, withKeys } from './options.ts';
 

@@ -10,7 +10,7 @@ import { shortHash } from '../../shared/base/ids.ts';
 import type { LogProof } from '../../shared/tlog/proof.ts';
 import { checkBundle } from '../bundle/check-bundle.ts';
 import { logFields, logProofText } from '../bundle/log-proof-part.ts';
-import { readTrust } from '../trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 
 const withOptions = (argv: Argv) =>

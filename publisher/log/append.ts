@@ -8,7 +8,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
 import { checkpointText } from '../../shared/tlog/checkpoint.ts';
 import { inclusionProof, leafHash, rootOf } from '../../shared/tlog/merkle.ts';

@@ -6,7 +6,7 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { LOG_CHECKPOINT_TOPIC } from '../../shared/formats/topics.ts';
 import {
   formatNote,

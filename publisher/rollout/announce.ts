@@ -6,8 +6,8 @@
 import { statSync } from 'node:fs';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { assertKeysOfRole, assertKeysSatisfy } from '../../shared/crypto/check-keys.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import { assertKeysOfRole, assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import {
   assertFresh,
   signAnnouncement,

@@ -5,10 +5,11 @@
  */
 
 import { z } from 'zod';
-import { DroverError, isErrorCode } from '../../shared/base/errors.ts';
+import { DroverError, isErrorCode, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface ApiOptions {
   /** http:// or https://, with or without a path prefix of the API. */
@@ -129,3 +130,30 @@ function reasonOf(error: unknown): string {
   const why = inner === null ? error.message : inner.message || (inner.code ?? error.message);
   return printable(why, 300);
 }
+
+/**
+ * Sends a command to a controller that may have just started: it is repeated, within a bound, until
+ * the rollout is led, and the operator sees what it waits for. Every command may be repeated.
+ * @throws DroverError as the API, and NOT_LED_YET when nothing leads within `commandWaitMs`
+ */
+export async function sayUntilLed(
+  api: Pick<ApiClient, 'post'>,
+  path: string,
+  body: object,
+  say: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+): Promise<Uint8Array> {
+  const untilMs = performance.now() + LIMITS.commandWaitMs;
+  for (let hasSaid = false; ; hasSaid = true) {
+    try {
+      return await api.post(path, body);
+    } catch (error) {
+      if (!isTooEarly(error) || performance.now() > untilMs) throw error;
+      const most = LIMITS.commandWaitMs / 1000;
+      if (!hasSaid) say(`${toProblem(error).message}; said again for at most ${most} s`);
+    }
+    await sleep(LIMITS.commandRetryMs);
+  }
+}
+
+const isTooEarly = (error: unknown): boolean =>
+  error instanceof DroverError && error.code === 'NOT_LED_YET';

@@ -18,7 +18,7 @@ import {
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { isThere } from '../../shared/rules/presence.ts';
 import { worstFirst } from '../../shared/rules/worst-component.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 
 export class FleetView {
   readonly #states = new Map<string, RobotState>();

@@ -1,6 +1,6 @@
 /**
  * Parses `--gate name=value` into the gates of a rollout. Names and bounds are those of
- * shared/rules/gates.ts, so a new gate is known here at once. An unknown name is refused, because a
+ * shared/formats/gates.ts, so a new gate is known here at once. An unknown name is refused, because a
  * misspelt gate would guard nothing. Sans-I/O.
  */
 
@@ -11,7 +11,7 @@ import {
   gatesSchema,
   type GateBounds,
   type GatesFields,
-} from '../../shared/rules/gates.ts';
+} from '../../shared/formats/gates.ts';
 
 const GATES = gatesSchema.shape;
 type GateName = keyof typeof GATES;

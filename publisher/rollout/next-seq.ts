@@ -9,8 +9,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { isAhead } from '../../shared/rules/freshness.ts';
-import { seqAt } from '../../shared/rules/terms.ts';
+import { isAhead, seqAt } from '../../shared/rules/freshness.ts';
 
 /**
  * Also above every other announcement of the second before.

@@ -5,13 +5,12 @@
  */
 
 import type { Rollout, RolloutFields } from '../../shared/formats/announcement.ts';
-import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
+import { ARCH_ANY, canonicalArch, needsController } from '../../shared/rules/rollout-rules.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import { needsController } from '../../shared/rules/rollout-rules.ts';
 import { mayGoDown } from '../../shared/rules/release-word.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 
 /** The last published status of a rollout. */
 export type LedStatus = Pick<Progress, 'status' | 'settled' | 'release'> &

@@ -10,7 +10,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { bytesEqual, bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import {
   assertFleet,
   openAnnouncement,

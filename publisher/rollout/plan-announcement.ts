@@ -9,14 +9,14 @@ import type {
   Rollout,
   RolloutFields,
 } from '../../shared/formats/announcement.ts';
-import { ARCH_ANY, canonicalArch } from '../../shared/rules/arch.ts';
+import { ARCH_ANY, canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import { stonesFor, type Offer } from '../../shared/rules/stepping-stones.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf } from './forecast.ts';
 import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';

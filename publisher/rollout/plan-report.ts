@@ -2,7 +2,7 @@
 
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs } from '../../shared/base/durations.ts';
-import { gatesSchema } from '../../shared/rules/gates.ts';
+import { gatesSchema } from '../../shared/formats/gates.ts';
 import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
 import type { LeaseHolder } from './active-rollouts.ts';
 

@@ -7,7 +7,7 @@ import { tagsSchema, type RolloutFields } from '../../shared/formats/announcemen
 import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { GatesFields } from '../../shared/rules/gates.ts';
+import type { GatesFields } from '../../shared/formats/gates.ts';
 import { assertBounds } from '../../shared/rules/release-word.ts';
 import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';

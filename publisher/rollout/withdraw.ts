@@ -9,7 +9,7 @@ import { seqToFollow } from './next-seq.ts';
 import { planWithdrawal, type AnnouncementPlan } from './plan-announcement.ts';
 import { AnnouncementBoard } from './announcements.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
-import { openPrevious, type PublishJob } from '../transfer/publish.ts';
+import { openPrevious, type PublishJob } from './publish.ts';
 
 export interface WithdrawJob extends Pick<
   PublishJob,

@@ -4,7 +4,7 @@
  * takes nothing that its current root would refuse.
  */
 
-import type { Signer } from '../../shared/crypto/signer.ts';
+import type { Signer } from '../../shared/crypto/ed25519.ts';
 import {
   openAnnouncement,
   signAnnouncement,

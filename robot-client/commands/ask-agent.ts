@@ -7,11 +7,12 @@ import { isLocked, mayListen } from '../install/kernel-locks.ts';
 import type { OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
 import { explainAtRest } from './at-rest.ts';
-import { callAgent } from './call-agent.ts';
 import { DEFAULT_ROOT } from './declare-options.ts';
 import { withGivenRoots, type ComponentRoot } from './given-roots.ts';
-import { parseRoots, socketPathOf } from './options.ts';
+import { parseRoots, socketPathOf, spareSocketsOf } from './options.ts';
 import { findOwnFolders } from './own-folders.ts';
+import type { JsonValue } from '../../shared/formats/strict-json.ts';
+import { callLocalApi } from '../local/client.ts';
 
 export interface AskArgs {
   root: string[];
@@ -53,3 +54,30 @@ function isAway(
 
 /** JSON with indentation. */
 const inLines = (answer: unknown): string[] => [JSON.stringify(answer, null, 2)];
+
+/**
+ * Calls the agent at the usual socket, else at one in another root, which answers alone while the
+ * disk of the first root keeps the usual one closed.
+ * @throws DroverError ROBOT_NOT_RUNNING when none of them answers, or as `callLocalApi`
+ */
+export async function callAgent(
+  { roots, socket }: { roots: readonly ComponentRoot[]; socket: string | undefined },
+  ...call: [method: 'GET' | 'POST', path: string, body?: object]
+): Promise<JsonValue> {
+  try {
+    return await callLocalApi(socketPathOf(roots, socket), ...call);
+  } catch (thrown) {
+    if (!isSilent(thrown)) throw thrown;
+    for (const path of spareSocketsOf(roots, socket)) {
+      try {
+        return await callLocalApi(path, ...call);
+      } catch (other) {
+        if (!isSilent(other)) throw other;
+      }
+    }
+    throw thrown;
+  }
+}
+
+const isSilent = (thrown: unknown): boolean =>
+  thrown instanceof DroverError && thrown.code === 'ROBOT_NOT_RUNNING';

@@ -2,12 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { canonicalArch } from '../../shared/rules/arch.ts';
+import { canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isVersion } from '../../shared/rules/version.ts';
+import { isVersion } from '../../shared/base/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { ComponentRoot } from './given-roots.ts';

@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import { withFilledHint } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { callAgent } from './call-agent.ts';
+import { callAgent } from './ask-agent.ts';
 import { componentOf, withComponent } from './declare-options.ts';
 import { parseRoots } from './options.ts';
 

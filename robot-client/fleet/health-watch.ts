@@ -6,7 +6,6 @@
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { newRestarts, parseRestarts } from './restarts.ts';
 import type { Counts } from './usage.ts';
 import { runHook } from '../install/hooks.ts';
 
@@ -85,4 +84,19 @@ export class HealthWatch {
       health_failures: result.kind === 'failed' || result.kind === 'timedOut' ? 1 : 0,
     });
   }
+}
+
+/**
+ * The last line `restarts=N` of a hook's output; null without one. The hook prints a total
+ * (systemd's NRestarts), which starts again with the unit or the machine; only rises are counted.
+ */
+export function parseRestarts(output: string): number | null {
+  const found = [...output.matchAll(/^restarts=(\d{1,9})\s*$/gm)].at(-1)?.[1];
+  return found === undefined ? null : Number(found);
+}
+
+/** @param before the reading before; null for the first, where counting begins */
+export function newRestarts(before: number | null, now: number): number {
+  if (before === null) return 0;
+  return now >= before ? now - before : now;
 }

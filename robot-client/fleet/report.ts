@@ -2,14 +2,15 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
-import type {
-  ComponentStateFields,
-  RefusedProgressFields,
-  RobotEventFields,
-  RobotStateFields,
-  WantFields,
+import {
+  toldPhase,
+  type RobotPhase,
+  type ComponentStateFields,
+  type RefusedProgressFields,
+  type RobotEventFields,
+  type RobotStateFields,
+  type WantFields,
 } from '../../shared/formats/messages.ts';
-import { toldPhase, type RobotPhase } from '../../shared/formats/phases.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';

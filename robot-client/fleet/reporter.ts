@@ -8,12 +8,14 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeMessage, type RobotStateFields } from '../../shared/formats/messages.ts';
-import type { Problem } from '../../shared/base/errors.ts';
+import { type Problem, DroverError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportRobot, type ComponentView, type RobotFactsForReport } from './report.ts';
 import type { Counts } from './usage.ts';
 import { UsageBook } from './usage-file.ts';
+import type { Announcement } from '../../shared/formats/announcement.ts';
+import type { Progress } from '../../shared/formats/progress.ts';
 
 /** Beats within one heartbeat: at each one it is checked whether a report is due. */
 const HEARTBEAT_PIECES = 6;
@@ -127,5 +129,69 @@ export class Reporter {
     const sinceMs = performance.now() - this.#lastAtMs;
     // Half a beat early is in time: a timer's jitter must not choose between two beats.
     if (sinceMs >= dueMs - heartbeatMs / HEARTBEAT_PIECES / 2) this.soon(false);
+  }
+}
+
+export interface Heard {
+  readonly announcement: Pick<Announcement, 'rollouts'> | null;
+  readonly progress: ReadonlyMap<string, Pick<Progress, 'status'>>;
+}
+
+/**
+ * Decides whether the fleet waits for the counters of an idle robot. While an announced rollout is
+ * not over, its gate compares robots by the hour, including those that take no part in it. When all
+ * are over, a rare heartbeat is enough: important events (a crash, a transition) are reported at
+ * once anyway. A robot that was just updated stays watched: late robots are judged after a rollout
+ * is complete, and hours that arrive late must not make a crash look more frequent.
+ */
+export function isWatched(
+  { announcement, progress }: Heard,
+  components: readonly Pick<ComponentView, 'state'>[],
+  now: EpochMs,
+): boolean {
+  // Without a controller's progress nothing is known to be over.
+  const isGoingOn = (announcement?.rollouts ?? []).some(({ id }) => {
+    const status = progress.get(id)?.status;
+    return status !== 'complete' && status !== 'halted';
+  });
+  if (isGoingOn) return true;
+  return components.some(({ state: { phase, lastUpdate } }) => {
+    if (phase !== 'idle') return true;
+    if (lastUpdate === null) return false;
+    // In both directions: a clock that was set back must not end the watch early.
+    return Math.abs(now - lastUpdate.endedAtMs) < LIMITS.watchedAfterUpdateMs;
+  });
+}
+
+const KEYS = ['tasks_completed', 'tasks_failed', 'crashes'] as const;
+/** The counters that the application reports. */
+type Told = Pick<Counts, (typeof KEYS)[number]>;
+
+/** Totals since the agent's start, and increments from each part of the application. */
+export class Telemetry {
+  readonly #components: readonly string[];
+  readonly #reporter: Pick<Reporter, 'add'>;
+  readonly #totals = { tasks_completed: 0, tasks_failed: 0, crashes: 0 };
+
+  constructor(components: readonly string[], reporter: Pick<Reporter, 'add'>) {
+    this.#components = components;
+    this.#reporter = reporter;
+  }
+
+  get totals(): Readonly<Record<(typeof KEYS)[number], number>> {
+    return this.#totals;
+  }
+
+  /** @throws DroverError NOT_FOUND for a component that this robot does not have */
+  add(delta: Told, component: string = this.#main): void {
+    if (!this.#components.includes(component)) {
+      throw new DroverError('NOT_FOUND', `count for ${component}: no such component here`);
+    }
+    for (const key of KEYS) this.#totals[key] += delta[key] ?? 0;
+    this.#reporter.add(component, delta);
+  }
+
+  get #main(): string {
+    return this.#components.includes('app') ? 'app' : (this.#components[0] ?? 'app');
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { z } from 'zod';
-import { nullIfFailed, nullIfRefused } from '../../shared/base/errors.ts';
+import { nullIfFailed, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { Disk } from './disk-port.ts';
@@ -22,11 +22,20 @@ const markOf = (layout: Layout): string => `${layout.seals}/.confirmed`;
 
 /**
  * Marks a version as confirmed; durable when this resolves. It writes nothing when the mark is
- * right already, or when the version has no seal. A failed write is repeated at the next clean-up;
- * the state of the component reports the disk.
+ * right already, or when the version has no seal.
+ * @returns why the mark could not be written; the next clean-up tries again
  */
-export async function noteConfirmed(disk: Disk, layout: Layout, version: string): Promise<void> {
-  await nullIfFailed(write(disk, layout, version));
+export async function noteConfirmed(
+  disk: Disk,
+  layout: Layout,
+  version: string,
+): Promise<Problem | null> {
+  try {
+    await write(disk, layout, version);
+    return null;
+  } catch (thrown) {
+    return toProblem(thrown);
+  }
 }
 
 async function write(disk: Disk, layout: Layout, version: string): Promise<void> {

@@ -3,14 +3,13 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError, moveAway } from './disk-error.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
 import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
-import { removeTree } from './remove-tree.ts';
 
 const run = promisify(execFile);
 
@@ -252,3 +251,32 @@ export const realDisk: Disk = {
       return { bytes: stat.bavail * stat.bsize, inodes: stat.files === 0 ? null : stat.ffree };
     }),
 };
+
+const OWNER_ALL = 0o700;
+
+/**
+ * Removes a tree in which folders may be read-only: a release keeps the permission bits that it was
+ * packed with, and a user who is not root cannot remove a name from a folder of mode 0555. Links
+ * are not followed; no error when the tree is absent.
+ */
+async function removeTree(path: string): Promise<void> {
+  try {
+    await fs.rm(path, { recursive: true, force: true });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : '';
+    if (code !== 'EACCES' && code !== 'EPERM') throw cause;
+    await openFolders(path);
+    await fs.rm(path, { recursive: true, force: true });
+  }
+}
+
+async function openFolders(path: string): Promise<void> {
+  if (!(await fs.lstat(path)).isDirectory()) return;
+  const waiting = [path];
+  for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+    await fs.chmod(folder, OWNER_ALL);
+    for (const entry of await fs.readdir(folder, { withFileTypes: true })) {
+      if (entry.isDirectory()) waiting.push(join(folder, entry.name));
+    }
+  }
+}

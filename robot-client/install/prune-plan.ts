@@ -4,7 +4,7 @@
  * entry that is not needed and stays is reported with the reason. Sans-I/O.
  */
 
-import { compareVersions, isVersion } from '../../shared/rules/version.ts';
+import { compareVersions, isVersion } from '../../shared/base/version.ts';
 import { inWords, type PathKind } from './disk-port.ts';
 import type { ReleaseCheck } from './seal.ts';
 import {

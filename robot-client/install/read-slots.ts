@@ -7,7 +7,7 @@
 import { resolve } from 'node:path';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isVersion } from '../../shared/rules/version.ts';
+import { isVersion } from '../../shared/base/version.ts';
 import { layoutOf, type Layout } from './layout.ts';
 import type { Disk } from './disk-port.ts';
 import {

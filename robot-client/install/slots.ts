@@ -6,7 +6,7 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { ForeignSlotCode } from '../../shared/rules/standstill.ts';
-import { isVersion } from '../../shared/rules/version.ts';
+import { isVersion } from '../../shared/base/version.ts';
 import { linkTarget, versionOfLink } from './layout.ts';
 import type { PathKind } from './disk-port.ts';
 

@@ -2,7 +2,7 @@
 
 import { nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isVersion } from '../../shared/rules/version.ts';
+import { isVersion } from '../../shared/base/version.ts';
 import type { Disk } from './disk-port.ts';
 import { ADOPTED_SEAL, releaseFolder, type Layout } from './layout.ts';
 import { checkRelease } from './seal-check.ts';

@@ -3,7 +3,7 @@
  * itself, and what `drover-robot adopt` does with each kind. adopt.ts carries it out. Sans-I/O.
  */
 
-import { isVersion } from '../../shared/rules/version.ts';
+import { isVersion } from '../../shared/base/version.ts';
 import type { Slot, SlotName, Slots } from '../install/slots.ts';
 
 /** Version of a tree without a given version: below every real one. */

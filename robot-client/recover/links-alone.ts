@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { freshState } from '../update/state.ts';
 import { chooseOlder } from '../update/way-back-plan.ts';
 import type { Problem } from '../../shared/base/errors.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import { checkSlots } from './boot-checks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';

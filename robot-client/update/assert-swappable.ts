@@ -4,7 +4,7 @@
  * since it was unpacked, and a `stop` hook may have removed more than it should.
  */
 
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { releaseFolder, type Layout } from '../install/layout.ts';
 import { checkRelease } from '../install/seal-check.ts';
@@ -88,4 +88,30 @@ export function refusedWrite(folder: string, thrown: unknown): unknown {
   const why = code === 'DISK_READ_ONLY' ? 'the file system is read-only' : errno;
   if (why === undefined) return thrown;
   return new DroverError(code, `write in ${folder}: ${why}`, { cause: thrown, hint });
+}
+
+/**
+ * Checks that an update can be moved into place: what is staged becomes a release by one rename,
+ * which works within one file system only. Asked at the start, not after a download.
+ * @throws DroverError ROOT_SPLIT (names the folder)
+ */
+export async function assertOneFilesystem(disk: Disk, layout: Layout): Promise<void> {
+  const { root, staging, releases, bases, seals } = layout;
+  for (const folder of [releases, bases, seals]) {
+    if (await disk.canRename(staging, folder)) continue;
+    throw new DroverError(
+      'ROOT_SPLIT',
+      `check ${root}: a staged release cannot be renamed into ${folder}: another file system`,
+    );
+  }
+}
+
+/** Null when an update can be moved into place. */
+export async function splitProblem(at: { disk: Disk; layout: Layout }): Promise<Problem | null> {
+  try {
+    await assertOneFilesystem(at.disk, at.layout);
+    return null;
+  } catch (thrown) {
+    return toProblem(thrown);
+  }
 }

@@ -8,6 +8,7 @@ import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
 import { SlotStrategy } from './slot-strategy.ts';
 import type { Job } from './state.ts';
 
+/** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
 export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
   if (strategy === SLOT_IMAGE) return new SlotStrategy(on);
   const module = moduleOf(strategy);

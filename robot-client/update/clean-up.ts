@@ -1,5 +1,6 @@
 /** Clean-up of a root while nothing is going on: removes what is not needed, and seals what is. */
 
+import type { Problem } from '../../shared/base/errors.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stagingFolder, type Layout } from '../install/layout.ts';
@@ -13,6 +14,8 @@ import { failedOf, type MachineState } from './state.ts';
 export interface Cleaned extends Unsealed {
   /** Entries of releases/ to which no slot leads. */
   readonly left: readonly Left[];
+  /** Why the version that runs could not be marked as confirmed. */
+  readonly unmarked: Problem | null;
 }
 
 interface CleanUp {
@@ -31,14 +34,14 @@ export async function cleanUp(on: CleanUp): Promise<void> {
   const keep = retry === null ? null : stagingFolder(layout, retry.payloadSha256);
   const left = await pruneReleases(disk, layout, keep, failedOf(state));
   const unsealed = await sealOldReleases(disk, layout, { state, signal });
-  await mark(on);
-  on.onCleaned?.({ left, ...unsealed });
+  const unmarked = await mark(on);
+  on.onCleaned?.({ left, unmarked, ...unsealed });
 }
 
 /** For a root that has no mark yet, or whose seal was made a moment ago. */
-async function mark({ disk, layout, signal, state }: CleanUp): Promise<void> {
+async function mark({ disk, layout, signal, state }: CleanUp): Promise<Problem | null> {
   const version = versionOf((await readSlots(disk, layout)).active);
   // Nothing is on trial while the robot is at rest; an update may have begun meanwhile.
-  if (version === null || signal.aborted || state().phase !== 'idle') return;
-  await noteConfirmed(disk, layout, version);
+  if (version === null || signal.aborted || state().phase !== 'idle') return null;
+  return await noteConfirmed(disk, layout, version);
 }

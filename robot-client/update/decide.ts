@@ -22,7 +22,7 @@ import {
   type OfferedRelease,
   type RunningRelease,
 } from '../../shared/rules/release-identity.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import { assertLogged } from '../../shared/tlog/logged.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { blockAgainst, blockedBy } from './blocks.ts';

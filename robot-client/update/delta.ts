@@ -12,6 +12,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { DeltaOffer, Job, MachineState } from './state.ts';
+import { indexFile, patchFile, patchIndexFile, payloadFile } from '../install/layout.ts';
 
 /** Value of `caps` in the state of a robot that can take deltas. [P-12.5] */
 export const PATCH_CAPABILITY = 'zstd-patch';
@@ -114,4 +115,30 @@ export function patchLoop({ phase, job }: MachineState): Problem | null {
   if (phase !== 'verifying' || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
   const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${job.patchStarts} times`;
   return { code: 'DELTA_INTERRUPTED', message, hint: CATALOGUE.DELTA_INTERRUPTED.hint };
+}
+
+/** The files of a download: of the full payload, or of the delta that was chosen. */
+export interface Transfer {
+  readonly bytes: number;
+  readonly chunkBytes: number;
+  readonly chunkIndex: string;
+  readonly path: string;
+  readonly indexPath: string;
+}
+
+/** @param folder the staging folder of the job */
+export function transferOf(
+  job: Pick<Job, 'delta' | 'payloadBytes' | 'chunkBytes' | 'chunkIndex'>,
+  folder: string,
+): Transfer {
+  const { delta } = job;
+  if (delta) {
+    const { bytes, chunkBytes, chunkIndex } = delta;
+    const path = patchFile(folder, delta.sha256);
+    const indexPath = patchIndexFile(folder, delta.sha256);
+    return { bytes, chunkBytes, chunkIndex, path, indexPath };
+  }
+  const { payloadBytes: bytes, chunkBytes, chunkIndex } = job;
+  const [path, indexPath] = [payloadFile(folder), indexFile(folder)];
+  return { bytes, chunkBytes, chunkIndex, path, indexPath };
 }

@@ -11,13 +11,12 @@ import {
 } from '../../shared/transfer/chunk-index.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
-import { shortHash } from '../../shared/base/ids.ts';
+import { type Sha256Hex, shortHash } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ChunkPull, type PullEffect, type SlowChunk } from '../../shared/transfer/pull.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
 import type { Job } from './state.ts';
-import { transferOf, type Transfer } from './transfer.ts';
+import { transferOf, type Transfer } from './delta.ts';
 
 /** The part of the agent's link that a download uses. */
 export interface PullLink {

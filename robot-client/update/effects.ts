@@ -17,11 +17,10 @@ import {
 } from '../install/layout.ts';
 import { payloadFailure, type Effect, type MachineEvent } from './machine.ts';
 import { failedOf, jobBytes, type Job } from './state.ts';
-import { assertStaged, assertSwappable } from './assert-swappable.ts';
+import { assertStaged, assertSwappable, assertOneFilesystem } from './assert-swappable.ts';
 import { cleanUp } from './clean-up.ts';
 import { downloadPayload, type DownloadInput } from './download.ts';
 import { admitKept } from '../install/kept-files.ts';
-import { assertOneFilesystem } from '../install/one-filesystem.ts';
 import { patchTar } from './patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
 import { chooseRoute, openBase } from './route.ts';

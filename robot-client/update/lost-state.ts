@@ -7,8 +7,8 @@ import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { RobotPhase } from '../../shared/formats/phases.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { leadNowhere, unlinkedProblem } from './unlinked.ts';
 import {

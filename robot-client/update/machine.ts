@@ -9,7 +9,7 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { RobotPhase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { stuckWaitMs } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';

@@ -7,7 +7,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import type { Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
 import type { MachineState } from './state.ts';

@@ -10,10 +10,9 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { patchRoomFile, roomFile, stagingFolder, type Layout } from '../install/layout.ts';
-import { scratchBytesOf } from './delta.ts';
+import { scratchBytesOf, transferOf } from './delta.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Job } from './state.ts';
-import { transferOf } from './transfer.ts';
 import { pruneReleases } from '../install/prune.ts';
 
 /** A payload without a declared unpacked size is reckoned at this many times its packed one. */

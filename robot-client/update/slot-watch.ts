@@ -36,6 +36,8 @@ export class SlotWatch {
   /** The strategy of the release that `active` leads to, when a module applies it. */
   module: string | null = null;
   #told: string | null = null;
+  /** Why the mark of the confirmed version could not be written, as it was logged. */
+  #unmarked: string | null = null;
 
   constructor(on: { disk: Disk; layout: Layout; claims?: Claims | undefined; log?: Log }) {
     this.#log = on.log;
@@ -85,10 +87,23 @@ export class SlotWatch {
   }
 
   /** Keeps what a clean-up found. */
-  cleaned({ left, damage, sealedAsFound }: Cleaned): void {
+  cleaned({ left, damage, sealedAsFound, unmarked }: Cleaned): void {
     [this.left, this.damage] = [left, damage];
+    this.#noteUnmarked(unmarked);
     if (sealedAsFound.length === 0) return;
     this.#log?.warn({ sealedAsFound }, 'sealed as found: there is no recipe to compare with');
+  }
+
+  /**
+   * Logs a mark that cannot be written, once for each cause. It is no problem of the robot: only
+   * lost state together with a sick disk at boot would need the mark.
+   */
+  #noteUnmarked(problem: Problem | null): void {
+    const cause = problem && `${problem.code} ${problem.message}`;
+    if (problem && cause !== this.#unmarked) {
+      this.#log?.warn({ problem }, 'the confirmed version could not be marked as confirmed');
+    }
+    this.#unmarked = cause;
   }
 
   /** Reads the slots again; true when what is wrong with them is not what it was. */

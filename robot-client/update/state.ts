@@ -18,7 +18,7 @@ import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/phases.ts';
+import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/messages.ts';
 import {
   idSchema,
   parseDocument,

@@ -3,7 +3,7 @@
  * waits. A claim lives no longer than the phases of its component that need it, and ends with it.
  */
 
-import type { RobotPhase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { goesFirst, isMidSwap, mayKeepClaim, type SwapWish } from './swap-order.ts';
 
 export interface Waiting {

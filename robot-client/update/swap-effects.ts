@@ -19,13 +19,13 @@ import { startAndProbe } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
-import { untilOutOfService } from './out-of-service.ts';
 import { onTrial } from './probation.ts';
 import { endSwapByReboot } from './slot-effects.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
-import { SwapClaims } from './swap-claims.ts';
+import { SwapClaims, type SwapClaim } from './swap-claims.ts';
 import { returnFrom } from './way-back.ts';
+import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
 const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_|BOOT_)/;
@@ -178,3 +178,27 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
 
 /** A recalled version has to go, so there is no deadline for the robot to become ready. */
 const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDeadlineMs: null });
+
+interface OutOfServiceInput extends ReadyInput {
+  readonly claim: SwapClaim;
+  readonly kind: 'swap' | 'rollback';
+}
+
+/**
+ * Waits until a component may be stopped: the interlock is open and no other component of the robot
+ * is in the middle of a swap. A busy robot holds no claim, since the others need not wait for it;
+ * one that had to wait for the claim is asked again, since it may be busy by now.
+ * @returns null when it may be stopped, and the claim is held; else why it is given up
+ */
+async function untilOutOfService(input: OutOfServiceInput): Promise<Problem | null> {
+  const { claim, kind, signal } = input;
+  const onWaiting: ReadyInput['onWaiting'] = (reason, wakeAtMs) => {
+    if (reason !== null && !signal.aborted) claim.release();
+    input.onWaiting(reason, wakeAtMs);
+  };
+  for (;;) {
+    const problem = await untilReady({ ...input, onWaiting });
+    if (problem || claim.isHeld) return problem;
+    if (!(await claim.take(kind, input))) return null;
+  }
+}

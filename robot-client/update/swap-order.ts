@@ -6,7 +6,7 @@
  * Sans-I/O.
  */
 
-import type { RobotPhase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { isUnderWay } from './state.ts';
 
 export interface SwapWish {

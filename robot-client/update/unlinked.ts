@@ -4,7 +4,7 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import { expectedOf, isUnderWay, type MachineState } from './state.ts';
 import { withExpected, type Slot, type Slots } from '../install/slots.ts';
 

@@ -3,7 +3,7 @@
  * lost files is no way back while a whole one is there. Sans-I/O.
  */
 
-import { compareVersions } from '../../shared/rules/version.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import type { ReleaseCheck } from '../install/seal.ts';
 import { versionOf, wayBackOf, type Slots } from '../install/slots.ts';
 import { failedOf, type MachineState } from './state.ts';

@@ -5,12 +5,11 @@
  * Sans-I/O.
  */
 
-import { AIR_GAP_CODES } from './error-catalogue-air-gap.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
-import { SLOT_CODES } from '../rules/slot-codes.ts';
+import { SLOT_CODES } from './error-catalogue-slots.ts';
 
 export type { CatalogueEntry, Exit, Fault, Retry } from './catalogue-entry.ts';
 
@@ -400,7 +399,7 @@ export const CATALOGUE = {
   LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
   ROLLBACK_FAILED: refused(
     'operator',
-    'go to the robot: look with ls -l and lsattr -d at the path in the message or at its root (active, rollback, active.new), mend it, then type drover-robot retry; it is tried again by itself as well, less and less often',
+    'go to the robot: look with ls -l and lsattr -d at the path in the message or at its root (active, rollback, active.new), or at the program in its modules.d that failed, mend it, then type drover-robot retry; it is tried again by itself as well, less and less often',
   ),
   RELEASE_DAMAGED: refused(
     'operator',
@@ -506,7 +505,34 @@ export const CATALOGUE = {
     'see whether the robot runs out of memory while it patches: dmesg, free -m',
   ),
 
-  ...AIR_GAP_CODES,
+  // Files that cross an air gap.
+  PARCEL_INVALID: refused('operator', 'give a file that drover export made'),
+  PARCEL_TRUNCATED: refused(
+    'operator',
+    'copy the file (or all of its parts) again, and unmount the stick before it is pulled out',
+  ),
+  PARCEL_DAMAGED: refused(
+    'peer',
+    'the file is not what was written: drover export it again, and ask who had the stick',
+  ),
+  PARCEL_SEALED: usage(
+    'name the identity of this site: --identity site.agekey (drover keygen --age made it)',
+  ),
+  PARCEL_NOT_FOR_US: refused(
+    'operator',
+    'give the identity that the file was sealed for, or export it again with --to and the .agepub of this site',
+  ),
+  AGE_IDENTITY_INVALID: usage(
+    'give the NAME.agekey that drover keygen --age (or age-keygen) wrote',
+  ),
+  PARCEL_OLD: refused('operator', 'a newer file was taken here before: bring the latest one'),
+  PARCEL_INCOMPLETE: refused(
+    'operator',
+    'export again without leaving out bundles, or announce with a key of the site: --key',
+  ),
+  REPORT_INVALID: refused('peer', 'give a file that drover report export made, copied whole'),
+  REPORT_OLD: refused('operator', 'bring the latest report: what this one says is known'),
+  FILE_TOO_LARGE: usage('give --split 3900M, or format the stick as exFAT or ext4'),
 
   ...LOG_CODES,
 

@@ -129,7 +129,8 @@ export const LIMITS = {
   connectionsMaxDefault: 10_000, // sockets: below the usual 16 k file descriptors of a service
   // a listener with so few reserves none for clients that have logged in
   connectionsUnsharedMax: 32,
-  connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256 }, // of one credential
+  // of one credential
+  connectionsPerUser: { robot: 4, relay: 16, publisher: 256, technician: 256, metrics: 4 },
   httpConnectionsMax: 1_000, // sockets of the HTTP API, beside those of MQTT
   httpRequestMs: 30 * SECOND, // a request that is not whole by then ends with its socket
   httpCheckMs: 2 * SECOND, // how often that is checked

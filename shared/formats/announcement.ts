@@ -4,13 +4,12 @@
  */
 
 import { z } from 'zod';
-import type { Signer } from '../crypto/signer.ts';
+import { type Signer, SIGNATURE_BYTES } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
-import { gatesSchema } from '../rules/gates.ts';
+import { gatesSchema } from './gates.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
 import {
   base64Schema,
   idSchema,

@@ -12,7 +12,7 @@ import {
 } from './attachments.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { isVersion } from '../rules/version.ts';
+import { isVersion } from '../base/version.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const PAYLOAD_FILE = 'payload.tar.gz';

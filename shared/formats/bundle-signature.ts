@@ -8,8 +8,7 @@
 
 import { concatBytes, hexToBytes } from '../crypto/bytes.ts';
 import { DroverError } from '../base/errors.ts';
-import { SIGNATURE_BYTES, signatureIsValid } from '../crypto/ed25519.ts';
-import type { Signer } from '../crypto/signer.ts';
+import { SIGNATURE_BYTES, signatureIsValid, type Signer } from '../crypto/ed25519.ts';
 import type { Sha256Hex } from '../base/ids.ts';
 import { parseManifest, type Manifest } from './manifest.ts';
 import { rolesOfKey, type TrustRoot } from './trust.ts';

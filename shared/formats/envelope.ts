@@ -11,9 +11,9 @@ import {
   signatureIsValid,
   SIGNATURE_BYTES,
   type PublicKeyHex,
+  type Signer,
 } from '../crypto/ed25519.ts';
 import { sha256Hex } from '../crypto/hash.ts';
-import type { Signer } from '../crypto/signer.ts';
 import { DroverError } from '../base/errors.ts';
 import type { Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';

@@ -5,7 +5,7 @@
  */
 
 import { z } from 'zod';
-import type { Signer } from '../crypto/signer.ts';
+import type { Signer } from '../crypto/ed25519.ts';
 import { openEnvelope, PAYLOAD_TYPES, signEnvelope } from './envelope.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';

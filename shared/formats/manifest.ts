@@ -6,7 +6,7 @@
 
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
-import { gateBoundsSchema } from '../rules/gates.ts';
+import { gateBoundsSchema } from './gates.ts';
 import { machineNameSchema, SLOT_IMAGE, strategySchema } from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';

@@ -7,7 +7,6 @@ import { z } from 'zod';
 import { tagsSchema } from './announcement.ts';
 import { CATALOGUE, type ErrorCode } from '../base/error-catalogue.ts';
 import { LIMITS } from '../base/limits.ts';
-import { PHASES } from './phases.ts';
 import {
   idSchema,
   instantSchema,
@@ -17,6 +16,39 @@ import {
   sizeSchema,
   versionSchema,
 } from './schema.ts';
+
+/**
+ * The phases of a robot's component. The transitions between them are the robot's own:
+ * robot-client/update/machine.ts. [P-8.3]
+ */
+export const PHASES = [
+  'idle',
+  'checking',
+  'downloading',
+  'verifying',
+  'staging',
+  'waiting',
+  'swapping',
+  'probation',
+  'rolling_back',
+  'stuck',
+] as const;
+
+export type Phase = (typeof PHASES)[number];
+
+/**
+ * Phases that only the robot itself knows: it boots the other system slot, or boots back. A broker
+ * of 0.1 refuses a report with a phase that it does not know, so a report names the phase before.
+ */
+export const ROBOT_PHASES = [...PHASES, 'rebooting', 'reverting'] as const;
+
+export type RobotPhase = (typeof ROBOT_PHASES)[number];
+
+/** The phase that a report names. [P-8.3] */
+export function toldPhase(phase: RobotPhase): Phase {
+  if (phase === 'rebooting') return 'swapping';
+  return phase === 'reverting' ? 'rolling_back' : phase;
+}
 
 const textSchema = z.string().max(1_000);
 const phaseSchema = z.enum(PHASES);

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import type { Signer } from '../crypto/signer.ts';
+import type { Signer } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
 import { LIMITS } from '../base/limits.ts';

@@ -17,7 +17,7 @@ import {
 } from '../base/ids.ts';
 import { printable } from '../base/printable.ts';
 import { parseStrictJson } from './strict-json.ts';
-import { isVersion } from '../rules/version.ts';
+import { isVersion } from '../base/version.ts';
 
 export interface DocumentKind<S extends z.ZodType> {
   /** Name in messages, for example `manifest.json`. */

@@ -15,8 +15,8 @@ import {
   signatureIsValid,
   SIGNATURE_BYTES,
   type PublicKeyHex,
+  type Signer,
 } from '../crypto/ed25519.ts';
-import type { Signer } from '../crypto/signer.ts';
 import { runCommand } from './run-command.ts';
 
 export interface SignCommand {

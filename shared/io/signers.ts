@@ -1,8 +1,7 @@
 /** Opens the keys that a command line names: seeds, and devices that sign by a command. */
 
 import { DroverError } from '../base/errors.ts';
-import type { PublicKeyHex } from '../crypto/ed25519.ts';
-import { seedSigner, type Signer } from '../crypto/signer.ts';
+import { type PublicKeyHex, seedSigner, type Signer } from '../crypto/ed25519.ts';
 import { readSeeds, type KeySources } from './key-file.ts';
 import { commandSigner } from './sign-command.ts';
 

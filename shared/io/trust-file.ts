@@ -1,12 +1,14 @@
 /**
- * The two files of a trust root, as people name them on a command line: trust.json, and beside it
- * the update that robots follow to it. Each is easily taken for the other.
+ * Files that a command line names and that say what is trusted: trust.json, the update beside it
+ * that robots follow to it, and the policy of the transparency log. The first two are easily taken
+ * for each other.
  */
 
 import { peekTrustUpdate } from '../formats/trust-chain.ts';
-import { parseTrust, type TrustRoot } from '../formats/trust.ts';
+import { parseTrust, type TrustRoot, assertTrustCurrent } from '../formats/trust.ts';
 import { parseNamed } from '../rules/file-kinds.ts';
 import { readInput } from './cli.ts';
+import { parseLogPolicy, type LogPolicy } from '../tlog/policy.ts';
 
 const SUFFIX = '.update';
 
@@ -28,6 +30,16 @@ export function readTrustFile(path: string): TrustRoot {
   return parseNamed(wanted, readInput(path, `trust file ${path}`), parseTrust);
 }
 
+/**
+ * For a command of a publisher: an expired root is refused.
+ * @throws DroverError FILE_UNREADABLE, TRUST_INVALID, JSON_INVALID, TRUST_EXPIRED
+ */
+export function readTrust(path: string): TrustRoot {
+  const trust = readTrustFile(path);
+  assertTrustCurrent(trust, Date.now());
+  return trust;
+}
+
 export interface TrustUpdateFile {
   readonly bytes: Uint8Array;
   /** The root in it; its signatures are NOT checked. */
@@ -46,3 +58,7 @@ export function readUpdateFile(path: string): TrustUpdateFile {
   };
   return { bytes, next: parseNamed(wanted, bytes, peekTrustUpdate) };
 }
+
+/** @throws DroverError FILE_UNREADABLE, DOCUMENT_TOO_LARGE, LOG_POLICY_INVALID */
+export const readLogPolicy = (path: string): LogPolicy =>
+  parseLogPolicy(readInput(path, `log policy ${path}`));

@@ -1,6 +1,7 @@
 /**
- * Notices that the clock of a robot is far off the clock that receives its report. Such a robot may
- * refuse signed documents as expired or from the future, and reports only that. Sans-I/O.
+ * Notices that a clock is far off. A robot with such a clock may refuse signed documents as expired
+ * or from the future, and reports only that. A broker with one opens waves that robots refuse, and
+ * nothing else would show it. Sans-I/O.
  */
 
 import { DAY_MS, formatDurationMs } from '../base/durations.ts';
@@ -29,4 +30,22 @@ export function clockAhead(
   const isFresh = via === null || -aheadMs > LIMITS.relayAwayMsMax;
   const isTold = aheadMs > 0 || (online && isFresh);
   return isTold ? aheadMs : null;
+}
+
+/**
+ * Compares the clock of this broker with the times in the reports of robots.
+ * Null unless most robots differ from this clock by more than a day, all in one direction.
+ * @param aheadMs for each online robot: its clock minus ours, when its last report arrived
+ */
+export function clockProblem(aheadMs: readonly number[]): DroverError | null {
+  const later = aheadMs.filter((one) => one > LIMITS.aheadMsMax);
+  const earlier = aheadMs.filter((one) => one < -LIMITS.aheadMsMax);
+  const off = later.length > earlier.length ? later : earlier;
+  const isMost = off.length * 2 > aheadMs.length;
+  if (!isMost || off.length < Math.min(LIMITS.clockWitnesses, aheadMs.length)) return null;
+  const middle = Math.abs(off.toSorted((a, b) => a - b)[Math.floor(off.length / 2)] ?? 0);
+  const days = formatDurationMs(Math.round(middle / DAY_MS) * DAY_MS);
+  const which = off === later ? 'behind' : 'ahead of';
+  const told = `it is ${days} ${which} the clocks of ${off.length} of ${aheadMs.length} robots`;
+  return new DroverError('BROKER_CLOCK_OFF', `check the clock of this broker: ${told}`);
 }

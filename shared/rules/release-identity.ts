@@ -7,7 +7,7 @@
 
 import type { Sha256Hex } from '../base/ids.ts';
 import { sha256Hex } from '../crypto/hash.ts';
-import { compareVersions } from './version.ts';
+import { compareVersions } from '../base/version.ts';
 
 export interface RunningRelease {
   readonly version: string;

@@ -8,8 +8,8 @@
 import { DroverError } from '../base/errors.ts';
 import type { RolloutFields } from '../formats/announcement.ts';
 import type { Manifest } from '../formats/manifest.ts';
-import { gatesSchema, type Gates } from './gates.ts';
-import { compareVersions } from './version.ts';
+import { gatesSchema, type Gates } from '../formats/gates.ts';
+import { compareVersions } from '../base/version.ts';
 
 /** True when the release key allows robots that run or ran up to `from` to downgrade to this. */
 export function mayGoDown(

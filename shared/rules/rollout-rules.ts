@@ -20,10 +20,9 @@ import {
 import type { Manifest } from '../formats/manifest.ts';
 import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
-import { archFits } from './arch.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
-import { versionMeets } from './version.ts';
+import { versionMeets } from '../base/version.ts';
 
 /** The facts about a robot that targeting needs. */
 export interface Asked {
@@ -218,4 +217,26 @@ export function cohortFraction(salt: string, robot: RobotId): number {
   const high = view.getUint32(0);
   const low = view.getUint32(4) >>> 11;
   return (high * 2 ** 21 + low) / 2 ** 53;
+}
+
+/** CPU names. Debian, Node and `uname -m` disagree; manifests may use any, robots compare these. */
+const CANONICAL: ReadonlyMap<string, string> = new Map([
+  ['arm64', 'aarch64'],
+  ['amd64', 'x86_64'],
+  ['x64', 'x86_64'],
+  ['x86-64', 'x86_64'],
+  ['arm', 'armv7l'],
+  ['armhf', 'armv7l'],
+]);
+
+/** `any` in a manifest: the payload holds nothing that depends on the CPU. */
+export const ARCH_ANY = 'any';
+
+/** [P-3.7] */
+export function canonicalArch(name: string): string {
+  return CANONICAL.get(name) ?? name;
+}
+
+export function archFits(target: string, robot: string): boolean {
+  return target === ARCH_ANY || canonicalArch(target) === canonicalArch(robot);
 }

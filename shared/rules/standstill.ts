@@ -5,7 +5,7 @@
  */
 
 import type { ErrorCode } from '../base/error-catalogue.ts';
-import { SLOT_CODES } from './slot-codes.ts';
+import { SLOT_CODES } from '../base/error-catalogue-slots.ts';
 
 type SlotCode = keyof typeof SLOT_CODES;
 

@@ -10,7 +10,7 @@ import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
 import { lacksLogProof } from '../tlog/logged.ts';
 import { isTargeted, machineOf, unfitFor, type Unfit } from './rollout-rules.ts';
-import { compareVersions, versionMeets } from './version.ts';
+import { compareVersions, versionMeets } from '../base/version.ts';
 
 /** A rollout that is announced, or is about to be. */
 export interface Offer {

@@ -4,7 +4,7 @@
  * Sans-I/O.
  */
 
-import type { Phase } from '../formats/phases.ts';
+import type { Phase } from '../formats/messages.ts';
 
 /** Phases of an update, the most urgent first; worse than idle and better than a problem. */
 const UNDER_WAY: readonly Phase[] = [

@@ -16,9 +16,9 @@ import {
   SIGNATURE_BYTES,
   signatureIsValid,
   type PublicKeyHex,
+  type Signer,
 } from '../crypto/ed25519.ts';
 import { sha256 } from '../crypto/hash.ts';
-import type { Signer } from '../crypto/signer.ts';
 import { isKeyName, noteInvalid, type Note, type NoteSignature } from './note.ts';
 
 /** `log`: Ed25519 over the note. `witness`: a cosignature, which no other text can be taken for. */

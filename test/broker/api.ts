@@ -25,7 +25,7 @@ import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 
-const ROLES = ['technician', 'publisher', 'robot', 'relay'] as const;
+const ROLES = ['technician', 'publisher', 'robot', 'relay', 'metrics'] as const;
 type Tokens = Readonly<Record<(typeof ROLES)[number], string>>;
 
 export const GARBAGE: GarbageView = {

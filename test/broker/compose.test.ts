@@ -6,7 +6,7 @@ import type { BrokerSettings, EmbeddedSettings } from '../../broker/settings.ts'
 import { makeLog } from '../../shared/io/cli.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 
 const HOST = '127.0.0.1';
 

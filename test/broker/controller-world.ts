@@ -18,7 +18,7 @@ import { openAnnouncement, type RolloutFields } from '../../shared/formats/annou
 import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 
 export const TIMES: ControllerTimes = {
   intervalMs: 1_000,

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gatesSchema } from '../../shared/rules/gates.ts';
+import { gatesSchema } from '../../shared/formats/gates.ts';
 import { simulateMany, simulateRollout, WORLD, type World } from './gate-simulation.ts';
 
 const GATES = gatesSchema.parse({});

@@ -7,7 +7,7 @@
 import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/rollout/evidence.ts';
 import type { Increment, GateVerdict } from '../../broker/rollout/gate-types.ts';
 import { judge } from '../../broker/rollout/gate.ts';
-import { gatesSchema, type GatesFields } from '../../shared/rules/gates.ts';
+import { gatesSchema, type GatesFields } from '../../shared/formats/gates.ts';
 
 export interface World {
   readonly robots: number;

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import type { EngineView, StoreView } from '../../broker/attached/engine-view.ts';
+import type { StoreView } from '../../broker/attached/store-state.ts';
+import type { EngineView } from '../../broker/mqtt/engine-port.ts';
 import type { AuditEntry, RunView } from '../../broker/rollout/rollout-view.ts';
 import type { Site } from './site.ts';
 

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
 import { Site, type Robot } from './site.ts';

@@ -19,17 +19,17 @@ import {
 } from '../../publisher/commands/options.ts';
 import { rolloutIdFor } from '../../publisher/rollout/plan-rollout.ts';
 import { JOURNAL_FILE } from '../../publisher/transfer/journal.ts';
-import { publishBundle } from '../../publisher/transfer/publish.ts';
+import { publishBundle } from '../../publisher/rollout/publish.ts';
 import { planTrust } from '../../publisher/trust/plan-trust.ts';
 import { parsePublicKey } from '../../publisher/trust/public-key.ts';
-import { readTrust } from '../../publisher/trust/read-trust.ts';
+import { readTrust } from '../../shared/io/trust-file.ts';
 import { parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { openBundle } from '../../shared/io/bundle-folder.ts';
 import { LIST, TEXT } from '../../shared/io/cli-options.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { newSeed, writeKeyPair } from '../../shared/io/key-file.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 
 const TRUST_LIFE_MS = 365 * 24 * 3_600_000;

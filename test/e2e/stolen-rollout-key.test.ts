@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { seqAt } from '../../shared/rules/terms.ts';
+import { seqAt } from '../../shared/rules/freshness.ts';
 import { startDrover } from '../helpers/child.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { waitUntil } from '../helpers/wait-until.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { makeCheckpoint, noteBytes, ORIGIN } from '../shared/tlog/log-maker.ts';

@@ -13,7 +13,7 @@ import {
   parseMachineState,
   type MachineState,
 } from '../../robot-client/update/state.ts';
-import type { RobotPhase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { treeHash, type AppVersion } from './versions.ts';
 
 /** Null when nothing was installed before. */

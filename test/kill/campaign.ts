@@ -9,7 +9,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RobotPhase } from '../../shared/formats/phases.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';

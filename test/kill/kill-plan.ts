@@ -4,7 +4,7 @@
  * began: a swap takes so little time that instants alone would hardly ever hit it.
  */
 
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 
 export type KillMoment =
   /** `fraction` of the time that an update takes, from the announcement or the restart on. */

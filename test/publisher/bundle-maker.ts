@@ -4,10 +4,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildBundle } from '../../publisher/bundle/build.ts';
 import { signBundleFolder } from '../../publisher/bundle/sign.ts';
-import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
+import { publicKeyOf, seedSigner } from '../../shared/crypto/ed25519.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { fixedSeed, makeFleet } from '../helpers/fleet.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
 
 /** Keys and trust of test/helpers/fleet.ts as files: release.key, rollout.key, trust.json, … */
 export async function writeFleetFiles(folder: string): Promise<void> {

@@ -10,12 +10,15 @@ import type { ComponentOptions } from '../../robot-client/component-options.ts';
 import { Component } from '../../robot-client/component.ts';
 import { layoutOf } from '../../robot-client/install/layout.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
-import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
-import type { RolloutFields } from '../../shared/formats/announcement.ts';
+import {
+  openAnnouncement,
+  type Announcement,
+  type RolloutFields,
+} from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { makeLog } from '../../shared/io/cli.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { makeFleet, type SignedBundle } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';

@@ -10,7 +10,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { DroverError } from '../../shared/base/errors.ts';
-import { PHASES, type Phase } from '../../shared/formats/phases.ts';
+import { PHASES, type Phase } from '../../shared/formats/messages.ts';
 import { cutChunks, tarGz, type SignedBundle } from '../helpers/fleet.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from './bench.ts';

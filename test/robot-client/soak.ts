@@ -11,7 +11,7 @@ import { realDisk } from '../../robot-client/install/disk.ts';
 import type { ComponentView } from '../../robot-client/fleet/report.ts';
 import { parseRobotId } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import type { Phase } from '../../shared/formats/phases.ts';
+import type { Phase } from '../../shared/formats/messages.ts';
 import type { ProgressFields } from '../../shared/formats/progress.ts';
 import { progressTopic, robotTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import { makeFleet } from '../helpers/fleet.ts';

@@ -20,7 +20,7 @@ import { Judge } from './judge.ts';
 import { MemoryStore, PowerCut } from './memory-store.ts';
 import { Random } from './random.ts';
 import { SimRobot, type SimRollout, type VersionTraits } from './sim-robot.ts';
-import { seedSigner } from '../../shared/crypto/signer.ts';
+import { seedSigner } from '../../shared/crypto/ed25519.ts';
 
 const STEP_MS = 10_000;
 const FAULT_STEPS = 500;

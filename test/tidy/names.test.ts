@@ -8,7 +8,7 @@ const EXPORTED =
   /^export (?:async )?(?:abstract )?(?:function\*?|class|const|interface|type|enum) (\w+)/gm;
 /** As the house rules have it: what has so few lines stands with what it belongs to. */
 const SPLINTER_LINES = 40;
-const SPLINTERS_MAX = 40;
+const SPLINTERS_MAX = 12;
 
 const programSources = () =>
   productSources().filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path));

@@ -12,9 +12,8 @@ import { parseManifest } from '../../shared/formats/manifest.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import { parseTrust } from '../../shared/formats/trust.ts';
-import { archFits } from '../../shared/rules/arch.ts';
-import { cohortFraction } from '../../shared/rules/rollout-rules.ts';
-import { compareVersions, isVersion } from '../../shared/rules/version.ts';
+import { archFits, cohortFraction } from '../../shared/rules/rollout-rules.ts';
+import { compareVersions, isVersion } from '../../shared/base/version.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { bundleSignatureNow, envelopeNow } from '../helpers/sign-now.ts';
 

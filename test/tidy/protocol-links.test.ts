@@ -14,8 +14,8 @@ import {
   parseRobotEvent,
   parseRobotState,
   parseWant,
+  PHASES,
 } from '../../shared/formats/messages.ts';
-import { PHASES } from '../../shared/formats/phases.ts';
 import type { Wire } from '../../shared/base/ports.ts';
 import { ChunkPull, type PullEffect } from '../../shared/transfer/pull.ts';
 import { filterSweepsChunks, parseTopic } from '../../shared/formats/topics.ts';

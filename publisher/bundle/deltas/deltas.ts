@@ -14,7 +14,7 @@ import { isWorthwhile } from './plan-deltas.ts';
 import { checkPatch } from './check-patch.ts';
 import type { DeltaBase } from './delta-base.ts';
 import { makePatch } from './make-patch.ts';
-import { makeMeter } from '../../transfer/progress-meter.ts';
+import { makeMeter } from '../progress-meter.ts';
 import type { PackedPayload } from '../pack-payload.ts';
 import { unpackTar, type HashedTar } from './unpack-tar.ts';
 

@@ -8,7 +8,7 @@ import { LIMITS } from '../../../shared/base/limits.ts';
 import { Gear, zeroBitsFor } from './rolling-hash.ts';
 import { PlaceTable } from './place-table.ts';
 import type { FoundCopy } from './plan-patch.ts';
-import type { History } from '../../rollout/history.ts';
+import type { History } from './history.ts';
 
 const PLACES_MAX = 2 ** 20;
 /** Fine enough to find which blocks a changed text came from. */

@@ -29,7 +29,7 @@ import {
   type SegmentBounds,
 } from './plan-patch.ts';
 import { findCopies, type FoundCopies } from './find-copies.ts';
-import { History } from '../../rollout/history.ts';
+import { History } from './history.ts';
 
 /**
  * Level 19, with a denser long-range match finder than its own: in dictionaries of tens of MiB it

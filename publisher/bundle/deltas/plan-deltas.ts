@@ -3,10 +3,10 @@
  * is refused before gigabytes are read. Sans-I/O.
  */
 
-import { archFits } from '../../../shared/rules/arch.ts';
+import { archFits } from '../../../shared/rules/rollout-rules.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import { compareVersions, isVersion } from '../../../shared/rules/version.ts';
+import { compareVersions, isVersion } from '../../../shared/base/version.ts';
 import type { BundleLabels } from '../plan-bundle.ts';
 
 export interface BaseWords {

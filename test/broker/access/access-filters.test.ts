@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches } from '../../../shared/formats/topics.ts';
 
 /** The rules of MQTT 3.1.1 §4.7 written once more, as one regular expression for each filter. */
 function referenceMatches(filter: string, topic: string): boolean {

@@ -8,10 +8,9 @@ import { ENGINE_USERS, type EngineUser } from '../../../broker/access/access-rul
 import { decidePublish, decideReceive, type Identity } from '../../../broker/access/access.ts';
 import { renderMosquittoAcl } from '../../../broker/access/acl-mosquitto.ts';
 import { renderNatsAuthorization, subjectsOf } from '../../../broker/access/acl-nats.ts';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches, parseTopic } from '../../../shared/formats/topics.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { parseTopic } from '../../../shared/formats/topics.ts';
 import { repositoryFile } from '../../helpers/repository.ts';
 
 const robot = (id: string): EngineUser => ({

@@ -7,10 +7,9 @@ import {
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches, parseTopic } from '../../../shared/formats/topics.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { parseTopic } from '../../../shared/formats/topics.ts';
 
 const HASH = sha256Hex(Buffer.from('a chunk'));
 const OTHER_HASH = sha256Hex(Buffer.from('another chunk'));
@@ -113,6 +112,24 @@ describe('who may publish', () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('a user of the role metrics', () => {
+  it('writes and reads nothing over MQTT but refusals of its own', () => {
+    const scraper = user('metrics');
+    for (const topic of [
+      'fleet/updates',
+      'fleet/robots/r1/state',
+      `fleet-chunks/${'a'.repeat(64)}`,
+    ]) {
+      assert.equal(mayPublish(scraper, topic), false, topic);
+      assert.equal(maySubscribe(scraper, topic), false, topic);
+    }
+    for (const filter of ['fleet/#', '#', '$SYS/#', 'fleet/refusals/c2']) {
+      assert.equal(maySubscribe(scraper, filter), false, filter);
+    }
+    assert.ok(maySubscribe(scraper, 'fleet/refusals/c1'));
   });
 });
 

@@ -8,7 +8,7 @@ import {
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches } from '../../../shared/formats/topics.ts';
 import { isId, parseRobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { decidersOf, relayClientId, robotClientId } from '../../../shared/formats/client-ids.ts';

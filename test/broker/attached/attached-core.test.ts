@@ -7,7 +7,7 @@ import { DeafCheck } from '../../../broker/attached/deaf-check.ts';
 import { EchoWatch } from '../../../broker/attached/echo-check.ts';
 import { ENGINE_NAMES, engineProfile } from '../../../broker/mqtt/engine-profile.ts';
 import { afterCheck, UNCHECKED } from '../../../broker/attached/store-state.ts';
-import { WantLedger } from '../../../broker/attached/want-dedup.ts';
+import { WantLedger } from '../../../broker/attached/engine-chunks.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';

@@ -92,6 +92,20 @@ describe('what an external engine brings', () => {
     assert.ok(bench.fleet.get('r1')?.lastSeenMs);
   });
 
+  it('shows that a robot is online whose message about it another client has cleared', async (t) => {
+    const { bench, intake } = await Bench.open(t);
+    await say(intake, 'fleet/robots/r1/state', STATE, true);
+    assert.equal(bench.fleet.get('r1')?.online, false, 'nothing says that it is there');
+    await say(intake, 'fleet/robots/r1/state', STATE);
+    assert.equal(bench.fleet.get('r1')?.online, true);
+    await say(intake, 'fleet/robots/r1/online', encodeMessage({ online: false }));
+    await say(intake, 'fleet/robots/r1/state', STATE);
+    assert.equal(bench.fleet.get('r1')?.online, false, 'its own word counts');
+    await say(intake, 'fleet/robots/r1/online', new Uint8Array(0));
+    await say(intake, 'fleet/robots/r1/state', STATE);
+    assert.equal(bench.fleet.get('r1')?.online, true);
+  });
+
   it('is known again after a restart, robots with their versions and events once', async (t) => {
     const { bench, intake } = await Bench.open(t);
     await say(intake, 'fleet/robots/r1/state', STATE);

@@ -21,6 +21,7 @@ describe('presence on an engine that forgets wills', () => {
   it('keeps who speaks, and takes back who was missed and speaks again', () => {
     const presence = new Presence();
     presence.up(0);
+    presence.told(r1, true, 0);
     assert.equal(presence.spoke(r1, SILENCE), false);
     assert.deepEqual(presence.sweep([r1, r2], SILENCE + 1), [r2]);
     assert.equal(presence.spoke(r2, SILENCE + 2), true, 'it was missed, and is there');
@@ -45,6 +46,17 @@ describe('presence on an engine that forgets wills', () => {
     assert.equal(presence.spoke(r1, SILENCE + 3), false, 'its will said that it is gone');
     presence.told(r1, true, SILENCE + 4);
     assert.deepEqual(presence.sweep([r1], 2 * SILENCE + 4), []);
+  });
+
+  it('counts a robot that speaks as online when nothing says whether it is', () => {
+    const presence = new Presence();
+    presence.up(0);
+    presence.told(r1, false, 1);
+    assert.equal(presence.spoke(r1, 2), false, 'it said itself that it is gone');
+    presence.forget(r1); // its message was cleared on the engine
+    assert.equal(presence.spoke(r1, 3), true);
+    assert.equal(presence.spoke(r2, 3), true, 'never heard of before');
+    assert.equal(presence.spoke(r2, 4), false, 'once');
   });
 
   it('never misses a robot that spoke within the silence, in any order of things', () => {

@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { decodeRecords, encodeRecord, readEntryName } from '../../../broker/backup/format.ts';
-import { termAt } from '../../../shared/rules/terms.ts';
+import { termAt } from '../../../shared/rules/freshness.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { openDataFolder, RESTORING } from '../../../broker/control/data-folder.ts';
 import { callBackupDoor, openBackupDoor } from '../../../broker/backup/backup-socket.ts';

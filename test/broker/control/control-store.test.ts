@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ControlStore } from '../../../broker/control/control-store.ts';
-import { filterMatches } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches } from '../../../shared/formats/topics.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -8,7 +8,7 @@ import { AnnouncementKeeper } from '../../../broker/rollout/announcement-keeper.
 import { openAnnouncement, type AnnouncementFields } from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { announcementNow } from '../../helpers/sign-now.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 
 const fleet = makeFleet();
 const DAY = 86_400_000;

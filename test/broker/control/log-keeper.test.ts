@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { judgeLogMessage, type LogTopic } from '../../../broker/control/log-keeper.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { checkpointText } from '../../../shared/tlog/checkpoint.ts';
 import { withSignature } from '../../../shared/tlog/note.ts';
 import { signNote } from '../../../shared/tlog/note-keys.ts';

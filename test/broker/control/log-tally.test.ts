@@ -20,7 +20,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
-import { repairFolder } from '../../../broker/control/repair.ts';
+import { repairFolder } from '../../../broker/backup/repair.ts';
 import { startChild, startDrover, type Child } from '../../helpers/child.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';

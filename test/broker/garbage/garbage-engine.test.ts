@@ -5,7 +5,10 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { Closers } from '../../../shared/io/closers.ts';
-import { collectFromEngine, type CollectingFromEngine } from '../../../broker/garbage/collect.ts';
+import {
+  collectFromEngine,
+  type CollectingFromEngine,
+} from '../../../broker/attached/collect-from-engine.ts';
 import { engineProfile, type EngineName } from '../../../broker/mqtt/engine-profile.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';

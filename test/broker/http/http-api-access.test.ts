@@ -42,7 +42,9 @@ describe('a protected API', () => {
       await response.body?.cancel();
       statuses[role] = response.status;
     }
-    assert.deepEqual(statuses, { technician: 200, publisher: 200, robot: 403, relay: 403 });
+    assert.deepEqual(statuses, {
+      ...{ technician: 200, publisher: 200, robot: 403, relay: 403, metrics: 403 },
+    });
   });
 
   it('takes a token as a header of the Bearer scheme only', async (t) => {

@@ -80,8 +80,10 @@ describe('the description of the HTTP API', () => {
         return response.status;
       };
       assert.equal((await ask()) === 401, who !== 'anybody', `${path} without a token`);
-      const { technician, publisher, robot } = api.tokens;
+      const { technician, publisher, robot, metrics } = api.tokens;
       if (who !== 'anybody') assert.equal(await ask(robot), 403, `${path} as a robot`);
+      const maySee = who === 'anybody' || who.startsWith('metrics');
+      assert.equal((await ask(metrics)) === 403, !maySee, `${path} to be scraped`);
       const mayTechnician = who !== 'publisher' || path.endsWith('/pause');
       assert.equal((await ask(technician)) === 403, !mayTechnician, `${path} as a technician`);
       assert.notEqual(await ask(publisher), 403, `${path} as a publisher`);

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { filterMatches, SessionFilters } from '../../../broker/mqtt/session-filters.ts';
+import { SessionFilters } from '../../../broker/mqtt/session-filters.ts';
+import { filterMatches } from '../../../shared/formats/topics.ts';
 
 const part = fc.constantFrom('fleet', 'robots', 'r1', 'events', '');
 const topic = fc

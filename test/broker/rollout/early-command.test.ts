@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { notLeading } from '../../../broker/rollout/early-command.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
-import { sayUntilLed } from '../../../publisher/rollout/say-until-led.ts';
+import { sayUntilLed } from '../../../publisher/rollout/api-client.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';

@@ -11,7 +11,7 @@ import type {
   GateVerdict,
   WaveEvidence,
 } from '../../../broker/rollout/gate-types.ts';
-import { gatesSchema, type Gates } from '../../../shared/rules/gates.ts';
+import { gatesSchema, type Gates } from '../../../shared/formats/gates.ts';
 
 const NOW = 1_800_000_000_000;
 const GATES = gatesSchema.parse({ crashes_per_hour_max: 0.5, task_success_min: 0.9 });

@@ -7,7 +7,7 @@ import { addIncrements, emptyEvidence, emptyGroup } from '../../../broker/rollou
 import { judge } from '../../../broker/rollout/gate.ts';
 import { evidenceEndMs } from '../../../broker/rollout/gate-times.ts';
 import type { Increment } from '../../../broker/rollout/gate-types.ts';
-import { gatesSchema } from '../../../shared/rules/gates.ts';
+import { gatesSchema } from '../../../shared/formats/gates.ts';
 
 const ATTEMPTS = { cohort: 10, reachable: 10, installed: 10, failed: 0, vanished: 0 };
 const NOW = 1_800_000_000_000;

@@ -14,7 +14,7 @@ import {
   type GateVerdict,
   type WaveEvidence,
 } from '../../../broker/rollout/gate-types.ts';
-import { gatesSchema, type GatesFields } from '../../../shared/rules/gates.ts';
+import { gatesSchema, type GatesFields } from '../../../shared/formats/gates.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const ATTEMPTS = { cohort: 10, reachable: 10, installed: 10, failed: 0, vanished: 0 };

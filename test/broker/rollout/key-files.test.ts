@@ -5,8 +5,7 @@ import { test } from 'node:test';
 import { KeyFiles } from '../../../broker/rollout/key-files.ts';
 import type { Log } from '../../../shared/base/ports.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
-import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { publicKeyOf, seedSigner } from '../../../shared/crypto/ed25519.ts';
 
 const QUIET: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import { termAt } from '../../../shared/rules/terms.ts';
+import { termAt } from '../../../shared/rules/freshness.ts';
 import type { ControllerWorld } from '../controller-world.ts';
 import { GATES, ORDER, play, ROBOTS } from '../twenty-robots.ts';
 

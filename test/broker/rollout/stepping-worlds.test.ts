@@ -10,7 +10,7 @@ import type { RobotId } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
-import { compareVersions } from '../../../shared/rules/version.ts';
+import { compareVersions } from '../../../shared/base/version.ts';
 import { MemoryStore } from '../../sim/memory-store.ts';
 import { Random } from '../../sim/random.ts';
 import { ControllerWorld } from '../controller-world.ts';

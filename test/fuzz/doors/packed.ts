@@ -14,7 +14,7 @@ import { writeParcel } from '../../../publisher/airgap/parcel-writer.ts';
 import { verifyBundles } from '../../../publisher/airgap/unpack-parcel.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { BrokenPromise, type Door } from '../door.ts';

@@ -12,7 +12,7 @@ import { formatDurationMs, parseDurationMs } from '../../../shared/base/duration
 import { parseSealEnd, parseSealEntry } from '../../../robot-client/install/seal.ts';
 import { chunkOfFilter, filterSweepsChunks, parseTopic } from '../../../shared/formats/topics.ts';
 import { readEntryName } from '../../../broker/backup/format.ts';
-import { versionMeets, isVersion } from '../../../shared/rules/version.ts';
+import { versionMeets, isVersion } from '../../../shared/base/version.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { BrokenPromise, isTaken, type Door } from '../door.ts';
 

@@ -19,7 +19,7 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { programFile } from '../../helpers/program-file.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 
 const fleet = makeFleet();
 const role = fleet.trust.roles.rollout;

@@ -19,7 +19,7 @@ import { parseManifest } from '../../../shared/formats/manifest.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import { announcementNow } from '../../helpers/sign-now.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 
 const fleet = makeFleet();
 const { trust, seeds } = fleet;

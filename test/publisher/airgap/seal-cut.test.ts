@@ -13,7 +13,7 @@ import { writeParcel } from '../../../publisher/airgap/parcel-writer.ts';
 import { encodeIndex, type ParcelIndexFields } from '../../../publisher/airgap/parcel.ts';
 import { PartsReader } from '../../../publisher/transfer/file-parts.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import type { Scope } from '../../helpers/scope.ts';

@@ -10,7 +10,7 @@ import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { encodeMessage } from '../../../shared/formats/messages.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 
 const { seeds, trust } = makeFleet();
 const ABOUT = { fleet: 'test', site: 'hall-2', nowMs: Date.parse('2026-05-04T12:00:00Z') };

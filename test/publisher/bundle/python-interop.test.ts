@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { signBundleFolder } from '../../../publisher/bundle/sign.ts';
 import { bytesToHex } from '../../../shared/crypto/bytes.ts';
-import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
+import { publicKeyOf, seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
@@ -17,7 +17,6 @@ import { repositoryFile } from '../../helpers/repository.ts';
 import { realTar } from '../../helpers/tar.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { makeBundleFolder, writeFleetFiles } from '../bundle-maker.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 function ask(python: string, verb: 'sign' | 'verify', bundle: string, key: string): unknown {
   const input = JSON.stringify({ verb, bundle, key });

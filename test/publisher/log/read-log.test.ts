@@ -10,7 +10,7 @@ import {
   openOlder,
 } from '../../../publisher/log/read-log.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { readCheckpoint } from '../../../shared/tlog/checkpoint.ts';
 import { parseLogPolicy } from '../../../shared/tlog/policy.ts';
 import { makeCheckpoint, noteBytes, policyText } from '../../shared/tlog/log-maker.ts';

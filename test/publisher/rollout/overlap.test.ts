@@ -11,8 +11,7 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { parseManifest } from '../../../shared/formats/manifest.ts';
-import { archFits } from '../../../shared/rules/arch.ts';
-import { isTargeted } from '../../../shared/rules/rollout-rules.ts';
+import { archFits, isTargeted } from '../../../shared/rules/rollout-rules.ts';
 import { makeFleet, type SignedBundle } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 

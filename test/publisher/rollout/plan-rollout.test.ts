@@ -18,7 +18,7 @@ import {
   type RolloutFields,
 } from '../../../shared/formats/announcement.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
-import { gatesSchema } from '../../../shared/rules/gates.ts';
+import { gatesSchema } from '../../../shared/formats/gates.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { newRestarts, parseRestarts } from '../../../robot-client/fleet/restarts.ts';
+import {
+  newRestarts,
+  parseRestarts,
+  HealthWatch,
+} from '../../../robot-client/fleet/health-watch.ts';
 import type { Counts } from '../../../robot-client/fleet/usage.ts';
-import { HealthWatch } from '../../../robot-client/fleet/health-watch.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 

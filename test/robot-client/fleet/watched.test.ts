@@ -5,7 +5,7 @@ import {
   type LastUpdate,
   type MachineState,
 } from '../../../robot-client/update/state.ts';
-import { isWatched, type Heard } from '../../../robot-client/fleet/watched.ts';
+import { isWatched, type Heard } from '../../../robot-client/fleet/reporter.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
 import { announce, makeRollout, makeWorld, NOW } from '../world.ts';

@@ -27,6 +27,9 @@ import {
 } from '../../../robot-client/install/layout.ts';
 import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
+import type { Problem } from '../../../shared/base/errors.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+import { SlotWatch } from '../../../robot-client/update/slot-watch.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from '../bench.ts';
 import { faultyDisk, isChange, type DiskOperation } from '../faulty-disk.ts';
@@ -95,6 +98,28 @@ describe('an update that was confirmed', () => {
     }
     await bench.component.close();
     assert.equal(writes, 1);
+  });
+
+  it('is said in the log, once for each cause, when the mark cannot be written', async (t) => {
+    const root = await mkdtemp(join(tmpdir(), 'drover-test-'));
+    t.after(() => rm(root, { recursive: true }));
+    const layout = layoutOf(root);
+    await makeSealedRelease(layout, NEW);
+    const [log, logged] = [makeLog('test', 'silent'), [] as string[]];
+    log.warn = ({ problem }: { problem: Problem }) => void logged.push(problem.code);
+    const watch = new SlotWatch({ disk: realDisk, layout, log });
+    const clean = async (disk: Disk): Promise<void> => {
+      const unmarked = await noteConfirmed(disk, layout, NEW);
+      watch.cleaned({ left: [], damage: null, sealedAsFound: [], unmarked });
+    };
+    await mkdir(markOf(layout));
+    await clean(realDisk);
+    await clean(realDisk);
+    await rm(markOf(layout), { recursive: true });
+    await clean(refusing('EROFS'));
+    await clean(realDisk);
+    assert.deepEqual([logged.length, logged[1]], [2, 'DISK_READ_ONLY']);
+    assert.ok(await wasConfirmedHere(realDisk, layout, NEW));
   });
 });
 

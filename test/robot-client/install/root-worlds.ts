@@ -13,7 +13,7 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { encodeMachineState, freshState, makeJob } from '../../../robot-client/update/state.ts';
-import { PHASES, type Phase } from '../../../shared/formats/phases.ts';
+import { PHASES, type Phase } from '../../../shared/formats/messages.ts';
 import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { announce, makeRollout, makeWorld, NOW } from '../world.ts';
 

@@ -33,7 +33,7 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import { requireBlockDevices } from '../../helpers/block-device.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { makeWorld } from '../world.ts';
-import { PHASES } from '../../../shared/formats/phases.ts';
+import { PHASES } from '../../../shared/formats/messages.ts';
 import {
   build,
   makeSpecials,

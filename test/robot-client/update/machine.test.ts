@@ -17,7 +17,7 @@ import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import { ROBOT_PHASES, type RobotPhase } from '../../../shared/formats/phases.ts';
+import { ROBOT_PHASES, type RobotPhase } from '../../../shared/formats/messages.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const world = makeWorld();

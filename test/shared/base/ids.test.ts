@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { archFits, canonicalArch } from '../../../shared/rules/arch.ts';
+import { archFits, canonicalArch } from '../../../shared/rules/rollout-rules.ts';
 import { sha256, sha256Hex, Sha256Stream } from '../../../shared/crypto/hash.ts';
 import { isId, isSha256Hex, parseRobotId, shortHash } from '../../../shared/base/ids.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';

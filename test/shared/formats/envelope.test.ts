@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { bytesToBase64, utf8 } from '../../../shared/crypto/bytes.ts';
-import { keyIdOf, publicKeyOf, signBytes } from '../../../shared/crypto/ed25519.ts';
+import { keyIdOf, publicKeyOf, signBytes, seedSigner } from '../../../shared/crypto/ed25519.ts';
 import {
   openEnvelope,
   PAYLOAD_TYPES,
@@ -13,7 +13,6 @@ import {
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { fixedSeed } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
 
 const seeds = [fixedSeed(1), fixedSeed(2), fixedSeed(3)] as const;
 const keys = seeds.map(publicKeyOf);

@@ -12,8 +12,8 @@ import {
   parseRobotState,
   parseWant,
   type RobotStateFields,
+  PHASES,
 } from '../../../shared/formats/messages.ts';
-import { PHASES } from '../../../shared/formats/phases.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 
 const AT = '2026-01-31T12:00:00Z';

@@ -12,7 +12,7 @@ import {
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { printable } from '../../../shared/base/printable.ts';
 import { base64Schema, instantSchema, parseDocument } from '../../../shared/formats/schema.ts';
-import { compareVersions, isVersion, versionMeets } from '../../../shared/rules/version.ts';
+import { compareVersions, isVersion, versionMeets } from '../../../shared/base/version.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
 const takes = (schema: z.ZodType, value: unknown) => schema.safeParse(value).success;

@@ -7,7 +7,7 @@ import { isSameRole, LiveTrust, openTrustUpdate } from '../../../shared/formats/
 import { fixedSeed } from '../../helpers/fleet.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 import { rootBytes, rootOf, updateTo, type RootInput } from '../../helpers/trust-roots.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { envelopeNow } from '../../helpers/sign-now.ts';
 
 const [a, b, c, d] = [1, 2, 3, 4].map(fixedSeed) as [

@@ -8,7 +8,7 @@ import {
   mayGoDown,
 } from '../../../shared/rules/release-word.ts';
 import { unfitFor } from '../../../shared/rules/rollout-rules.ts';
-import { compareVersions } from '../../../shared/rules/version.ts';
+import { compareVersions } from '../../../shared/base/version.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 
 const hash = (digit: string): Sha256Hex => digit.repeat(64) as Sha256Hex;

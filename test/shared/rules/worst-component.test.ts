@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { PHASES } from '../../../shared/formats/phases.ts';
+import { PHASES } from '../../../shared/formats/messages.ts';
 import { worstFirst } from '../../../shared/rules/worst-component.ts';
 
 const one = (phase: (typeof PHASES)[number], error: unknown = null) => ({

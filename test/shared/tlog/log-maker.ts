@@ -1,7 +1,7 @@
 /** A small log for tests: its key, its witnesses, its entries, and proofs of them. */
 
 import { utf8 } from '../../../shared/crypto/bytes.ts';
-import { seedSigner, type Signer } from '../../../shared/crypto/signer.ts';
+import { seedSigner, type Signer } from '../../../shared/crypto/ed25519.ts';
 import { checkpointText } from '../../../shared/tlog/checkpoint.ts';
 import { inclusionProof, leafHash, rootOf } from '../../../shared/tlog/merkle.ts';
 import { formatNote, withSignature, type Note } from '../../../shared/tlog/note.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
-import { seedSigner } from '../../../shared/crypto/signer.ts';
+import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { parseCheckpoint, type Checkpoint } from '../../../shared/tlog/checkpoint.ts';
 import { formatNote } from '../../../shared/tlog/note.ts';
 import { parseLogPolicy, seenBy } from '../../../shared/tlog/policy.ts';

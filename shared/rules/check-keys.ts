@@ -1,7 +1,6 @@
 /** Checks whether the private keys at hand may sign what they are about to sign. Sans-I/O. */
 
-import { keyIdOf } from './ed25519.ts';
-import type { Signer } from './signer.ts';
+import { keyIdOf, type Signer } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { rolesOfKey, type RoleName, type TrustRoot } from '../formats/trust.ts';
 

@@ -8,7 +8,7 @@ import {
   readEngineAddress,
   readUpstreamAddress,
   type EngineSources,
-} from '../../../broker/attached/engine-address.ts';
+} from '../../../broker/commands/engine-address.ts';
 import { toProblem } from '../../../shared/base/errors.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';

@@ -15,7 +15,7 @@ import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
-import { termAt } from '../../shared/rules/terms.ts';
+import { termAt } from '../../shared/rules/freshness.ts';
 import {
   asOwnerOf,
   isFolder,
@@ -24,11 +24,11 @@ import {
   namesIn,
   REPAIRING,
   RESTORING,
-} from './data-folder.ts';
+} from '../control/data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
-import { diskCodeIn, repairLevel, SteadyDatabase } from './durable-level.ts';
-import { brokenTables } from './level-files.ts';
-import { dropTally } from './log-tally.ts';
+import { diskCodeIn, repairLevel, SteadyDatabase } from '../control/durable-level.ts';
+import { brokenTables } from '../control/level-files.ts';
+import { dropTally } from '../control/log-tally.ts';
 
 export interface RepairArgs {
   readonly data: string;

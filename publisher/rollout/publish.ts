@@ -24,16 +24,16 @@ import {
   openStatuses,
   plannedRollouts,
   type LeaseHolder,
-} from '../rollout/active-rollouts.ts';
-import { assertMayAnnounce, bringOut } from '../rollout/announce.ts';
-import type { AnnounceWith } from '../rollout/pending-announcement.ts';
-import { forecastOf, forecastText, isUseless, type Forecast } from '../rollout/forecast.ts';
-import { reportedSeq, seqToFollow } from '../rollout/next-seq.ts';
-import { planAnnouncement, type AnnouncementPlan } from '../rollout/plan-announcement.ts';
-import { assertChunkBytes, planRollout, type Audience } from '../rollout/plan-rollout.ts';
-import { AnnouncementBoard } from '../rollout/announcements.ts';
-import { BrokerLink, type BrokerLinkOptions } from './broker-link.ts';
-import { makeMeter } from './progress-meter.ts';
+} from './active-rollouts.ts';
+import { assertMayAnnounce, bringOut } from './announce.ts';
+import type { AnnounceWith } from './pending-announcement.ts';
+import { forecastOf, forecastText, isUseless, type Forecast } from './forecast.ts';
+import { reportedSeq, seqToFollow } from './next-seq.ts';
+import { planAnnouncement, type AnnouncementPlan } from './plan-announcement.ts';
+import { assertChunkBytes, planRollout, type Audience } from './plan-rollout.ts';
+import { AnnouncementBoard } from './announcements.ts';
+import { BrokerLink, type BrokerLinkOptions } from '../transfer/broker-link.ts';
+import { makeMeter } from '../bundle/progress-meter.ts';
 import { checkAttachments, wholeAttachments } from '../bundle/attachments.ts';
 import { readLogProof } from '../bundle/log-proof-part.ts';
 import { checkDeltas } from '../bundle/deltas/delta-parts.ts';
@@ -44,9 +44,9 @@ import {
   type ChunkedPayload,
 } from '../bundle/payload.ts';
 import { countPayload, tellAttributes } from '../bundle/payload-census.ts';
-import { readRobots } from '../rollout/robot-states.ts';
-import { storeChunks, type StoredChunks } from './store-chunks.ts';
-import { UploadJournal } from './journal.ts';
+import { readRobots } from './robot-states.ts';
+import { storeChunks, type StoredChunks } from '../transfer/store-chunks.ts';
+import { UploadJournal } from '../transfer/journal.ts';
 
 const NAMES_TOLD_MAX = 10;
 

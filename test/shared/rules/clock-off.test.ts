@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { clockProblem } from '../../../broker/control/clock-check.ts';
+import { clockProblem } from '../../../shared/rules/clock-off.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
-import { AT_MS, makeState, robotId } from '../reports.ts';
+import { AT_MS, makeState, robotId } from '../../broker/reports.ts';
 
 const DAY = 86_400_000;
 const told = (...days: number[]): string | undefined =>

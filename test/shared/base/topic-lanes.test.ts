@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TopicLanes } from '../../../broker/mqtt/topic-mutex.ts';
+import { TopicLanes } from '../../../shared/base/serial-queue.ts';
 
 describe('the lanes of topics', () => {
   it('run the tasks of one topic in order, one at a time', async () => {

@@ -14,7 +14,7 @@ import {
   UPSTREAM_LOGIN,
   type LoginNames,
 } from '../../shared/io/cli-options.ts';
-import type { EngineAddress } from './link.ts';
+import type { EngineAddress } from '../attached/link.ts';
 import type { UpstreamAddress } from '../relay/link.ts';
 
 export interface EngineSources {

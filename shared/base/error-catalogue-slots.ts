@@ -3,7 +3,7 @@
  * leaves everything there that it did not make. Sans-I/O.
  */
 
-import { refused, type CatalogueEntry } from '../base/catalogue-entry.ts';
+import { refused, type CatalogueEntry } from './catalogue-entry.ts';
 
 export const SLOT_CODES = {
   SLOT_OUTSIDE: refused(

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { splitProblem } from '../../../robot-client/install/one-filesystem.ts';
+import { splitProblem } from '../../../robot-client/update/assert-swappable.ts';
 import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 

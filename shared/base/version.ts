@@ -7,7 +7,7 @@
 import compare from 'semver/functions/compare.js';
 import gte from 'semver/functions/gte.js';
 import valid from 'semver/functions/valid.js';
-import { LIMITS } from '../base/limits.ts';
+import { LIMITS } from './limits.ts';
 
 /** semver forgives a leading `v` and blanks or a line end around: none may enter a folder's name. */
 const VERSION_TEXT = /^\d[0-9A-Za-z.+-]*$/;

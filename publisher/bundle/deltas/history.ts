@@ -3,8 +3,8 @@
  * a number. This class measures by reading how far two places are equal.
  */
 
-import type { HistoryRange } from '../../shared/transfer/patch-plan.ts';
-import { PagedFile } from '../bundle/deltas/paged-file.ts';
+import type { HistoryRange } from '../../../shared/transfer/patch-plan.ts';
+import { PagedFile } from './paged-file.ts';
 
 export class History {
   readonly base: PagedFile;

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { OrderBounds } from '../../../robot-client/fleet/order-bounds.ts';
-import { LIMITS } from '../../../shared/base/limits.ts';
+import { OrderBounds } from '../../robot-client/orders.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 
 describe('the bounds of orders', () => {
   it('let as many pass at once as an honest broker has for a robot', () => {

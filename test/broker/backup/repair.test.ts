@@ -8,7 +8,7 @@ import { leveldbsIn, openDataFolder } from '../../../broker/control/data-folder.
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { hasHole, recordsEnd } from '../../../broker/control/log-check.ts';
-import { repairFolder } from '../../../broker/control/repair.ts';
+import { repairFolder } from '../../../broker/backup/repair.ts';
 import { runTool } from '../../helpers/block-device.ts';
 import { startDrover, type Child } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
