@@ -53,7 +53,7 @@ import {
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
 import type { Modules } from '../modules/module-folder.ts';
-import { strategyOf } from '../update/choose-strategy.ts';
+import { strategyOf } from '../update/slot-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery extends Boots {

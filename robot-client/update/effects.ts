@@ -32,7 +32,7 @@ import { wayBackFrom } from './way-back.ts';
 import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { writeWhole } from '../install/small-file.ts';
-import { strategyNamed } from './choose-strategy.ts';
+import { strategyNamed } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';

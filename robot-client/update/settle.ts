@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
-import { strategyOf } from './choose-strategy.ts';
+import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
 import type { MachineEvent } from './machine.ts';

@@ -1,13 +1,14 @@
 /**
  * Strategy `slot_image`: the payload is an image of a whole system. `stage` writes it into the
  * other slot, a reboot brings it into effect (slot-effects.ts), and `confirm` tells the boot loader
- * to return to it. docs/decisions/0021-slot-images.md explains why.
+ * to return to it. docs/decisions/0021-slot-images.md explains why. And the choice among all
+ * strategies: from the file beside a release, else from its manifest.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { BootSlots } from '../boot/boot-slots.ts';
 import { openSlotDevice } from '../boot/slot-device.ts';
@@ -20,8 +21,13 @@ import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
-import type { ApplyStrategy, ApplyTarget, RunsNow } from './apply-strategy.ts';
-import type { ModuleContext } from './module-strategy.ts';
+import {
+  BY_LINK_ALONE,
+  type ApplyStrategy,
+  type ApplyTarget,
+  type RunsNow,
+} from './apply-strategy.ts';
+import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
 import { jobBytes, type Job } from './state.ts';
 
 /** @throws DroverError BOOT_MISSING */
@@ -152,4 +158,30 @@ function imageOf(job: Job): ImageFacts {
   const { image } = parseManifest(jobBytes(job).manifestBytes);
   if (image) return image;
   throw new DroverError('IMAGE_INVALID', `read the manifest of ${job.version}: no image`);
+}
+
+/** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
+export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  if (strategy === SLOT_IMAGE) return new SlotStrategy(on);
+  const module = moduleOf(strategy);
+  return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
+}
+
+/** Returns the strategy of a version in the root, also of one whose state was lost. */
+export async function strategyOf(
+  { version, strategy }: Pick<Job, 'version' | 'strategy'>,
+  on: ModuleContext,
+): Promise<ApplyStrategy> {
+  const kept = await keptStrategy(version, on);
+  return strategyNamed(kept === ATOMIC_SWAP ? strategy : kept, on);
+}
+
+/** A disk that cannot read it says nothing against what the state remembers. */
+async function keptStrategy(version: string, { disk, layout }: ModuleContext): Promise<string> {
+  try {
+    return await readStrategy(disk, layout, version);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || thrown.code === 'MODULE_UNKNOWN') throw thrown;
+    return ATOMIC_SWAP;
+  }
 }

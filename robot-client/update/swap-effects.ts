@@ -14,7 +14,7 @@ import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
-import { strategyOf } from './choose-strategy.ts';
+import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
