@@ -127,8 +127,15 @@ export class Agent {
   #onHeartbeat(): void {
     inBackground(this.#log, 'look at the slots', this.#components.refresh());
     this.#memory.settle().catch(this.#untold('floors'));
+    inBackground(this.#log, 'look at the modules', this.refreshModules());
+  }
+
+  /** Also when a person asks for another try: the module may have been put there meanwhile. */
+  async refreshModules(): Promise<void> {
     const { modules = NO_MODULES } = this.#options;
-    inBackground(this.#log, 'look at the modules', modules.look());
+    const before = modules.names.join();
+    await modules.look();
+    if (modules.names.join() !== before) this.#reporter.soon(true);
   }
 
   /** Continues from the state on the disk, then connects. Resolves before the link is up. */

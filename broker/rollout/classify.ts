@@ -107,7 +107,8 @@ export function membersOf(input: MembersInput): Member[] {
     const known = classify(component, { rollout: rollout.id, ...manifest });
     const unfit = unfitFor(manifest, {
       ...{ arch, running: runningRelease(component) },
-      ...{ highest: component.highest_version, ...machineOf(state) },
+      ...{ highest: component.highest_version, strategy: component.strategy },
+      ...machineOf(state),
     });
     const still = standstillOf(component);
     const isGone = known.kind === 'updating' && hasVanished(record, input);

@@ -41,6 +41,7 @@ const ANSWERS = [
   'COMPATIBLE_WRONG',
   'MODULE_MISSING',
   'BOOT_MISSING',
+  'STRATEGY_CHANGED',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
@@ -182,6 +183,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
     'take only what is logged, and this is not: drover log add (LOG_PROOF_MISSING)',
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
   COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
+  STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
   BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
 };

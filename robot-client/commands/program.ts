@@ -1,7 +1,10 @@
 /** The commands of `drover-robot`. */
 
+import { toProblem } from '../../shared/base/errors.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { adoptCommand } from './adopt.ts';
+import { bootWords } from './boot-words.ts';
 import { explainCommand } from './explain.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
@@ -25,4 +28,13 @@ export const ROBOT_PROGRAM: CommandLine = {
   },
   groups: { slots: SLOTS_VERBS },
   lists: ['root', 'tags', 'window', 'compatible', 'slot-device'],
+  inPlaceOf: (words, refusal) => {
+    const instead = bootWords(words, process.stdin.isTTY);
+    if (instead === null) return null;
+    const problem = toProblem(refusal);
+    const facts = { problem, instead: instead.join(' ') };
+    makeCommandLog('drover-robot').warn(facts, 'options with a mistake are left out at boot');
+    process.exitCode = 3;
+    return instead;
+  },
 };

@@ -99,13 +99,16 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
-    strategy: strategyTold(state) ?? view.module ?? null,
+    strategy: strategyTold(state, view.version) ?? view.module ?? null,
   };
 }
 
-/** Null where it is not known: the state was lost, or the release was adopted. */
-function strategyTold({ job, installed }: MachineState): string | null {
-  const about = job ?? installed;
+/**
+ * The strategy of the release that runs. Null where it is not known: the state was lost, or the
+ * release was adopted.
+ */
+function strategyTold({ job, installed }: MachineState, active: string | null): string | null {
+  const about = [installed, job].find((one) => one && one.version === active);
   return about && !isLostJob(about) ? about.strategy : null;
 }
 

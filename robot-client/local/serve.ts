@@ -45,6 +45,7 @@ export async function serveLocalApi(
       }),
       retry: async ({ component }) => {
         let retried = 0;
+        await agent.refreshModules();
         const problems: object[] = [];
         for (const one of chosen(agent, component)) {
           const { lastProblem: before } = one.view.state;

@@ -75,6 +75,8 @@ export interface RecoverInput {
   readonly modules?: Modules | undefined;
   /** One run of a module, at most `moduleBootMs` while a boot waits. */
   readonly moduleTimeoutMs?: number | undefined;
+  /** Names of this machine; left out where they are not known. */
+  readonly facts?: { readonly compatible: readonly string[] } | undefined;
   readonly bootsMax: number;
   /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
@@ -169,8 +171,7 @@ class Recoverer {
     if (problem) this.#words.note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);
     const [{ actions, problems }, { phase }] = [this.#words, this.#state];
-    const { component } = this.#input;
-    return { component, ...bootsOf(active), phase, actions, problems };
+    return { component: this.#input.component, ...bootsOf(active), phase, actions, problems };
   }
 
   /** Makes room on a full disk before giving up. */
@@ -343,7 +344,7 @@ class Recoverer {
       return { kind: 'swapped' };
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
-      if (thrown.code.startsWith('MODULE_')) {
+      if (/^(?:MODULE_|COMPATIBLE_WRONG)/.test(thrown.code)) {
         this.#words.note(toProblem(thrown));
         return null;
       }
@@ -360,7 +361,9 @@ class Recoverer {
     return await this.#words.tried(async () => {
       const active = versionOf((await readSlots(disk, layout)).active);
       const to = await returnFrom(disk, layout, { job, active, failed });
-      await (await this.#strategyOf(job)).revert(job, to);
+      const strategy = await this.#strategyOf(job);
+      await strategy.prepare(job, to);
+      await strategy.revert(job, to);
       const kept = await swapBack(disk, layout, { ...job, previous: to });
       if (kept) this.#words.say(kept);
       return { to };
@@ -368,10 +371,8 @@ class Recoverer {
   }
 
   #strategyOf(job: Job): ReturnType<typeof strategyOf> {
-    const { component, modules, moduleTimeoutMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
-    const timeoutMs = Math.min(moduleTimeoutMs, LIMITS.moduleBootMs);
-    const [disk, layout] = [this.#disk, this.#layout];
-    return strategyOf(job, { component, layout, disk, modules, moduleTimeoutMs: timeoutMs });
+    const moduleTimeoutMs = Math.min(this.#input.moduleTimeoutMs ?? Infinity, LIMITS.moduleBootMs);
+    return strategyOf(job, { ...this.#input, layout: this.#layout, moduleTimeoutMs });
   }
 
   async #finishRollback(): Promise<void> {

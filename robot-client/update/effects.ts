@@ -234,6 +234,8 @@ async function stageImage(job: Job, tree: string, on: EffectContext): Promise<Ma
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
   const { version, emergency: isUrgent } = job;
+  const strategy = strategyNamed(job.strategy, on);
+  await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {
     const problem = await ready(job, on, { what: `swap to ${version}`, isUrgent, kind: 'swap' });
     if (problem) return { kind: 'refused', problem };

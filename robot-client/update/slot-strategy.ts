@@ -93,6 +93,11 @@ export class SlotStrategy implements ApplyStrategy {
     await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
   }
 
+  /** @throws DroverError BOOT_MISSING */
+  async prepare(): Promise<void> {
+    await systemOf(this.#on).open();
+  }
+
   switchTo(): Promise<void> {
     throw new TypeError('slot_image: a reboot switches, not the strategy');
   }

@@ -28,7 +28,7 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_|BOOT_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -57,6 +57,9 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
     const slots = await readSlots(on.disk, on.layout);
     const isDone = versionOf(slots.active) === job.version;
     if (!isDone) assertOwnSlots(slots);
+    const strategy = await strategyOf(job, on);
+    // Asked in `waiting` too; after a power cut the disk may be in another machine.
+    await strategy.prepare(job, null);
     const leaves = job.leftVersion ?? job.previousVersion;
     if (!isDone && leaves !== null) {
       const stopped = await hookOf(job, on, 'stop', leaves);
@@ -67,7 +70,6 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
     if (!isDone) {
       await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
     }
-    const strategy = await strategyOf(job, on);
     if (strategy.byReboot) return await endSwapByReboot(on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
@@ -124,7 +126,10 @@ async function confirmed(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 /** Runs a step. @returns null when the step did not fail */
-async function problemOf(on: EffectContext, run: () => Promise<void>): Promise<Problem | null> {
+export async function problemOf(
+  on: EffectContext,
+  run: () => Promise<void>,
+): Promise<Problem | null> {
   try {
     await run();
     return null;
@@ -154,9 +159,11 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
     // The wait may have been long, so the way back is read again: nothing was stopped yet.
     if (isTakenBack || hasWaited) to = await wayBack();
+    // Before the application is stopped: a module that is gone could not bring anything back.
+    const strategy = await strategyOf(job, on);
+    await strategy.prepare(job, to);
     // A failed stop must not keep the robot on a bad version. The hook logs it.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    const strategy = await strategyOf(job, on);
     if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
@@ -170,10 +177,16 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     return { kind: 'rolled_back', to };
   } catch (thrown) {
     on.signal.throwIfAborted();
-    const cause = toProblem(thrown);
-    const code = cause.code === 'RELEASE_DAMAGED' ? cause.code : 'ROLLBACK_FAILED';
-    return rollbackFailure(on.state(), toProblem(new DroverError(code, cause.message)));
+    return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
   }
+}
+
+/** The hint of ROLLBACK_FAILED is about links; a module knows better what to mend. */
+function rollbackProblem({ code, message, hint }: Problem): Problem {
+  if (code === 'RELEASE_DAMAGED') return toProblem(new DroverError(code, message));
+  const isOfModule = code.startsWith('MODULE_') || code === 'COMPATIBLE_WRONG';
+  const said = isOfModule ? { hint: `${code}: ${hint}` } : {};
+  return toProblem(new DroverError('ROLLBACK_FAILED', message, said));
 }
 
 /** A recalled version has to go, so there is no deadline for the robot to become ready. */

@@ -85,6 +85,8 @@ export interface Machine {
   readonly modules?: readonly string[] | undefined;
   /** It takes images for system slots; undefined when that is checked later. */
   readonly hasSlots?: boolean | undefined;
+  /** Strategy that applied the release that runs; null or undefined when it is not known. */
+  readonly strategy?: string | null | undefined;
 }
 
 /** Reads these facts from a report. A robot that reports no modules has none. */
@@ -94,11 +96,16 @@ export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modul
   hasSlots: state.caps.includes(SLOT_CAPABILITY),
 });
 
+/** What a module applied stays with that module: another strategy would not stop it. */
+const changesStrategy = (next: string | undefined, runs: string | null | undefined): boolean =>
+  next !== undefined && moduleOf(runs ?? '') !== null && runs !== next;
+
 export type Unfit =
   | 'ARCH_WRONG'
   | 'COMPATIBLE_WRONG'
   | 'MODULE_MISSING'
   | 'BOOT_MISSING'
+  | 'STRATEGY_CHANGED'
   | 'RUNS_IT'
   | 'VERSION_REUSED'
   | 'NOT_NEWER'
@@ -125,6 +132,9 @@ export function unfitFor(
   if (module !== null && robot.modules?.includes(module) === false) return 'MODULE_MISSING';
   if (bundle.apply_strategy === SLOT_IMAGE && robot.hasSlots === false) return 'BOOT_MISSING';
   const { running } = robot;
+  if (running !== null && changesStrategy(bundle.apply_strategy, robot.strategy)) {
+    return 'STRATEGY_CHANGED';
+  }
   const below = isBelowHighest(bundle, robot) ? 'BELOW_HIGHEST' : null;
   // Nothing that is installed could be newer or too old; what was confirmed before counts on.
   if (running === null) return below;
