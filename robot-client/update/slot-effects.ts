@@ -209,5 +209,6 @@ async function follow(
   // The state first: a link alone would look like one that a person changed.
   if (on.state().lastActive !== version) return { kind: 'fell_back', to: version, problem };
   await goBack(on.disk, on.layout, version);
-  return null;
+  // Once more: the component reads its links again with each event.
+  return { kind: 'fell_back', to: version, problem };
 }

@@ -55,6 +55,7 @@ function fellBack(
   now: EpochMs,
 ): MachineState {
   const { installed, blocked } = state;
+  if (installed === null && state.lastActive === to) return state;
   const isGivenUp = installed !== null && compareVersions(to, installed.version) < 0;
   const others = blocked.filter((one) => one.payloadSha256 !== installed?.payloadSha256);
   const entry = isGivenUp ? [blockOf(installed, problem.code)] : [];

@@ -202,7 +202,7 @@ describe('at rest', () => {
     robot.machine.boots += 1;
     await robot.bench.cutPower();
     await robot.bench.runs(OLD);
-    assert.equal(errorOf(robot), 'BOOT_FELL_BACK');
+    await waitUntil('the word', () => errorOf(robot) === 'BOOT_FELL_BACK');
     assert.equal(blockOf(robot), 'BOOT_FELL_BACK');
     assert.equal(robot.machine.running, A, 'nothing is rebooted for that');
   });
