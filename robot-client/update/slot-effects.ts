@@ -194,6 +194,8 @@ export async function settleSlots(
   }
   if (version !== active) return await follow({ version, active, running }, on);
   if (confirmed === null || confirmed === running) return null;
+  // The boot loader came back by itself, which is reported already.
+  if (on.state().lastProblem?.code === 'BOOT_FELL_BACK') return null;
   const why = `slot ${running} runs on trial, and no update is under way`;
   return toProblem(new DroverError('BOOT_NOT_CONFIRMED', `keep ${version}: ${why}`));
 }
