@@ -39,7 +39,7 @@ import { layoutOf } from './install/layout.ts';
 import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { NO_MODULES } from './modules/module-folder.ts';
-import { PATCH_CAPABILITY } from './update/delta.ts';
+import { PATCH_CAPABILITIES } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
 import { SwapClaims } from './update/swap-claims.ts';
@@ -267,7 +267,7 @@ export class Agent {
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags, patchProgram, logPolicy = null } = this.#options;
+    const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
     const { compatible = [] } = this.#options;
     const { modules, moduleTimeoutMs, system } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
@@ -279,6 +279,7 @@ export class Agent {
       link: this.#chunks,
       trust: this.#trust,
       patchProgram,
+      takesDeltas,
       hooksFolder,
       ...{ hookTimeoutMs, modules, moduleTimeoutMs },
       system: system?.component === component ? system.side : undefined,
@@ -335,11 +336,17 @@ export class Agent {
     this.#progressTopics.askAgain();
   }
 
+  #patchCapabilities(): string[] {
+    const { patchProgram, takesDeltas = true } = this.#options;
+    if (!takesDeltas) return [];
+    return [...(patchProgram ? [PATCH_CAPABILITIES.zstd] : []), PATCH_CAPABILITIES.add];
+  }
+
   #facts() {
-    const { robot, arch, model, tags, patchProgram, logPolicy, system } = this.#options;
+    const { robot, arch, model, tags, logPolicy, system } = this.#options;
     const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
-      ...(patchProgram ? [PATCH_CAPABILITY] : []),
+      ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       COMPATIBLE_CAPABILITY,
       ...(system ? [SLOT_CAPABILITY] : []),

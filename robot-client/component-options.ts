@@ -27,6 +27,8 @@ export interface ComponentOptions extends Pick<
   | 'moduleTimeoutMs'
   | 'system'
 > {
+  /** Default true. */
+  readonly takesDeltas?: boolean | undefined;
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly bootsMax: number;
   readonly adoptVersion: string;

@@ -27,7 +27,7 @@ import { runEffect } from './update/effects.ts';
 import type { EffectContext } from './update/effect-context.ts';
 import { splitProblem } from './update/assert-swappable.ts';
 import { RootOpener } from './recover/open-root.ts';
-import { StateKeeper } from './update/state-keeper.ts';
+import { StateKeeper, unlessStored } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
@@ -77,9 +77,9 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, live, held] = [this.#state, this.#live.value, this.#word.held];
+    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
     const { unkept } = this.#keeper;
-    return viewOf(this.#options, { slots: this.#slots, state, live, held, unkept });
+    return viewOf(this.#options, { slots: this.#slots, state, live, held, leases, unkept });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -139,10 +139,10 @@ export class Component {
   }
 
   async #judge(announcement: Announcement, heard: HeardFacts): Promise<void> {
-    const { facts, component, trust, patchProgram } = this.#options;
-    const [now, canPatch] = [this.#now(), Boolean(patchProgram)];
+    const { facts, component, trust, patchProgram, takesDeltas = true } = this.#options;
+    const [now, hasZstd] = [this.#now(), Boolean(patchProgram)];
     const [state, { slots }] = [this.#state, this.#slots];
-    const on = { facts, component, trust, canPatch, state, slots, heard, now };
+    const on = { facts, component, trust, takesDeltas, hasZstd, state, slots, heard, now };
     await this.#act(decideOffered(announcement, on), now);
   }
 
@@ -332,12 +332,13 @@ export class Component {
     const given = [before, taken, this.#now()] as const;
     const { state: after, effects } = traced(`step ${this.name}`, step, given);
     const unkept = await this.#keeper.keep(after);
-    // Nothing may be swapped that the disk has not stored.
-    if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
+    const instead = unkept && unlessStored(taken, before, unkept);
+    if (instead) return this.#apply(instead);
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
     this.#claim.follow(after.phase);
+    await this.#word.follow(before.phase, after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
     const { phase: to, job } = after;
@@ -383,6 +384,7 @@ export class Component {
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#word.said,
+      leases: this.#word,
       onCleaned: (found) => this.#slots.cleaned(found),
       onModule: (problem) => void this.#noteModule(problem),
       onMending: this.#live.onMending,

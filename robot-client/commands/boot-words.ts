@@ -22,7 +22,7 @@ export function bootWords(words: readonly string[], isByHand: boolean): string[]
   const seen = new Set<string>();
   for (let at = 0; at < rest.length; at += 1) {
     const word = rest[at] ?? '';
-    const [name = '', joined] = split(word);
+    const [name, joined] = split(word);
     if (word === '--json') kept.push(word);
     if (!PLACES.includes(name)) continue;
     const next = rest[at + 1];

@@ -5,6 +5,7 @@ import { makeCommandLog } from '../../shared/io/command-log.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { adoptCommand } from './adopt.ts';
 import { bootWords } from './boot-words.ts';
+import { enrolSelfCommand } from './enrol.ts';
 import { explainCommand } from './explain.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
@@ -18,6 +19,7 @@ export const ROBOT_PROGRAM: CommandLine = {
   does: 'updates this robot, and says what it is doing',
   main: agentCommand,
   commands: {
+    enrol: enrolSelfCommand,
     status: statusCommand,
     explain: explainCommand,
     recover: recoverCommand,

@@ -54,6 +54,8 @@ export interface ComponentView {
   readonly live: Live;
   /** Why nothing may be swapped; null when it may. */
   readonly held?: Held | null;
+  /** The ready leases of its applications that run; null or absent without one. */
+  readonly leases?: string | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */

@@ -28,6 +28,7 @@ import {
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
+import { undoUnheld } from '../update/lease-guard.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
@@ -36,7 +37,7 @@ import { slotsWith } from '../update/unlinked.ts';
 import { failedOf, freshState, isLostJob, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/hook-calls.ts';
 import { adoptActiveFolder } from './adopt.ts';
-import { checkSlots, type CheckDepth } from './boot-checks.ts';
+import { checkSlots, DEEP, ONLY_LOST, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { runHook } from '../install/hooks.ts';
@@ -52,7 +53,7 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
-import type { Modules } from '../modules/module-folder.ts';
+import type { ModuleContext } from '../update/module-strategy.ts';
 import { strategyOf } from '../update/slot-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
@@ -65,18 +66,14 @@ export interface Recovery extends Boots {
   readonly problems: readonly Problem[];
 }
 
-export interface RecoverInput {
+/** One run of a module takes at most `moduleBootMs` while a boot waits. */
+export interface RecoverInput extends Pick<ModuleContext, 'modules' | 'moduleTimeoutMs' | 'facts'> {
   readonly component: string;
   readonly root: string;
   readonly disk: Disk;
   readonly hooksFolder: string;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
-  readonly modules?: Modules | undefined;
-  /** One run of a module, at most `moduleBootMs` while a boot waits. */
-  readonly moduleTimeoutMs?: number | undefined;
-  /** Names of this machine; left out where they are not known. */
-  readonly facts?: { readonly compatible: readonly string[] } | undefined;
   readonly bootsMax: number;
   /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
@@ -322,6 +319,7 @@ class Recoverer {
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
+    if (outcome.kind === 'lease_lost') this.#words.actions.push(outcome.problem.message);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
@@ -339,7 +337,10 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
-      await (await this.#strategyOf(job)).switchTo(job);
+      const strategy = await this.#strategyOf(job);
+      const lost = await undoUnheld(this.#state, strategy, { disk, layout });
+      if (lost) return lost;
+      await strategy.switchTo(job);
       await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {
@@ -394,7 +395,5 @@ class Recoverer {
   }
 }
 
-const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
-const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
 /** Codes for which a boot counts against a version that was confirmed once. */
 const TELLS_LOSS: readonly string[] = ['STATE_LOST', 'STATE_CORRUPT'];

@@ -59,7 +59,7 @@ export interface RobotFacts {
   readonly joined: string | null;
   /** The robot takes only bundles that this policy accepts as logged; null or absent for any. */
   readonly logPolicy?: LogPolicy | null;
-  /** Bases that it can patch from; null when it cannot patch. */
+  /** Bases that it can patch from; null when it takes no deltas. */
   readonly patching?: PatchFacts | null;
   readonly now: EpochMs;
 }

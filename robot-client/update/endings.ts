@@ -74,6 +74,7 @@ const NOBODYS_FAULT: readonly string[] = [
   'BOOT_TOOL_FAILED',
   'BOOT_STATE_DAMAGED',
   'BOOT_REBOOT_FAILED',
+  'READY_LEASE_LOST',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */

@@ -163,6 +163,8 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     previousVersion,
     leftVersion: null,
     slotTrial: null,
+    leaseHolders: [],
+    leaseLosses: 0,
     startedAtMs: now,
     boots: 0,
     bootCounted: false,

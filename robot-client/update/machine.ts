@@ -11,7 +11,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import { stuckWaitMs } from './retry.ts';
+import { stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
 import { afterSlotEvent, withTold, type SlotEvent } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
@@ -25,8 +25,8 @@ export const TABLE = {
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
-  swapping:     { swapped: 'probation', reboot_due: 'rebooting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
-  rebooting:    { told: 'rebooting', swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
+  swapping:     { swapped: 'probation', reboot_due: 'rebooting', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  rebooting:    { told: 'rebooting', swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
   probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
   rolling_back: { rolled_back: 'idle', reboot_due: 'reverting', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
   reverting:    { told: 'reverting', rolled_back: 'idle', rollback_failed: 'reverting', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'reverting' },
@@ -52,7 +52,8 @@ export type MachineEvent =
   | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
-  | ({ readonly kind: 'ready' } & WayBack)
+  | ({ readonly kind: 'ready'; readonly holders?: readonly string[] } & WayBack)
+  | LeaseLost
   | SlotEvent
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
@@ -76,7 +77,8 @@ export type Effect =
   | { readonly kind: 'verify'; readonly job: Job }
   | { readonly kind: 'stage'; readonly job: Job }
   | { readonly kind: 'askReady'; readonly job: Job }
-  | { readonly kind: 'swap'; readonly job: Job }
+  /** `isAgain`: an agent that ran before may have stopped or switched something. */
+  | { readonly kind: 'swap'; readonly job: Job; readonly isAgain: boolean }
   | { readonly kind: 'bootOther'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
   | { readonly kind: 'rollBack' | 'bootBack'; readonly job: Job; readonly inMs: number }
@@ -101,7 +103,7 @@ export function step(state: MachineState, event: MachineEvent, now: EpochMs): St
     throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
   }
   const next = count({ ...remember(state, event, now), phase });
-  return { state: next, effects: effectsOf(next) };
+  return { state: next, effects: effectsOf(next, event.kind === 'power_returned') };
 }
 
 /** The event of a start of `recover` or of the agent, given the counted boots. */
@@ -175,7 +177,9 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'delta_failed':
       return withoutDelta(state, event.problem);
     case 'ready':
-      return job ? { ...state, job: { ...job, ...wayBackIn(event) } } : state;
+      return job ? { ...state, job: { ...job, ...wayBackIn(event), ...reliedOn(event) } } : state;
+    case 'lease_lost':
+      return noted(withLoss(state, event), event.problem, now);
     case 'corrupt':
       return noted(
         job ? { ...state, job: { ...job, corruptCount: job.corruptCount + 1 } } : state,
@@ -289,7 +293,7 @@ function recalled(
   return failing({ ...state, job: again }, problem, now);
 }
 
-function effectsOf(state: MachineState): readonly Effect[] {
+function effectsOf(state: MachineState, isAgain: boolean): readonly Effect[] {
   const { job, phase } = state;
   if (phase === 'idle') return [{ kind: 'cleanUp' }, { kind: 'settle' }];
   if (!job) throw new TypeError(`machine: phase ${phase} without a job`);
@@ -305,7 +309,7 @@ function effectsOf(state: MachineState): readonly Effect[] {
     case 'waiting':
       return [{ kind: 'askReady', job }];
     case 'swapping':
-      return [{ kind: 'swap', job }];
+      return [{ kind: 'swap', job, isAgain }];
     case 'probation':
       return [{ kind: 'probe', job }];
     case 'rebooting':

@@ -19,7 +19,8 @@ export interface Offered {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly component: string;
   readonly trust: TrustRoot;
-  readonly canPatch: boolean;
+  readonly takesDeltas: boolean;
+  readonly hasZstd: boolean;
   readonly state: MachineState;
   readonly slots: Slots;
   readonly heard: HeardFacts;
@@ -39,8 +40,8 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     blocked: blockedOf(standing(state, trust)),
     highest: state.highest,
     ran: state.ran,
-    patching: on.canPatch
-      ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) })
+    patching: on.takesDeltas
+      ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) }, on.hasZstd)
       : null,
     ...heard,
     joined: state.job?.rollout ?? null,

@@ -18,7 +18,8 @@ import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
 import type { MachineEvent } from './machine.ts';
 import { settleSlots } from './slot-effects.ts';
-import { problemOf, ready } from './swap-effects.ts';
+import { stopWhileHeld } from './lease-guard.ts';
+import { stepProblem, ready } from './swap-effects.ts';
 
 /**
  * Resolves when both agree, or when there is nothing to ask.
@@ -74,11 +75,15 @@ async function mend(
   const what = `bring back ${target.version}`;
   const busy = await ready(target, on, { what, isUrgent: false, kind: 'swap' });
   if (busy) return busy;
+  const relied = { holders: on.leases?.holders ?? [], what };
   on.onMending?.(true);
   try {
-    await writeWhole(on.disk, stoppedMark(on), new TextEncoder().encode(`${target.version}\n`));
-    await hookOf(target, on, 'stop');
-    const failed = await problemOf(on, () => strategy.switchTo(target));
+    const lost = await stopWhileHeld(on, relied, async () => {
+      const mark = new TextEncoder().encode(`${target.version}\n`);
+      await writeWhole(on.disk, stoppedMark(on), mark);
+      await hookOf(target, on, 'stop');
+    });
+    const failed = lost?.problem ?? (await stepProblem(on, () => strategy.switchTo(target)));
     const unstarted = await startIfStopped(on, target);
     return failed ?? unstarted;
   } finally {

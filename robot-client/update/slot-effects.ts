@@ -15,16 +15,20 @@ import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
+import { leaseLossOf, standDown } from './lease-guard.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { planReturnBoot, planTrial, TRIES, type BootBackFacts } from './slot-plan.ts';
-import { systemOf } from './slot-strategy.ts';
+import { assertHolds, strategyOf, systemOf } from './slot-strategy.ts';
 import type { Job, SlotTrial } from './state.ts';
 import { goBack, swapBack, swapTo } from './swap.ts';
 
 /** The end of `swapping`: what remains is done by a reboot. */
-export async function endSwapByReboot(on: EffectContext): Promise<MachineEvent> {
+export async function endSwapByReboot(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { running, other } = await systemOf(on).open();
-  return { kind: 'reboot_due', slots: { from: running, to: other } };
+  const record = await readSlotRecord(on.disk, on.layout, running);
+  const isThere = record?.version === job.version; // somebody has booted it by hand
+  const slots = isThere ? { from: other, to: running } : { from: running, to: other };
+  return { kind: 'reboot_due', slots };
 }
 
 export async function bootOther(job: Job, on: EffectContext): Promise<MachineEvent> {
@@ -34,16 +38,13 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
     const system = systemOf(on);
     const slots = await system.open();
     const to = trial.to as SystemSlot;
-    const { bootId, ...facts } = await factsOf(trial, slots, on);
-    const step = planTrial({ ...facts, to });
+    const step = planTrial({ ...(await factsOf(trial, slots, on)), to });
     switch (step.kind) {
       case 'runs':
         await swapTo(on.disk, on.layout, job);
         return { kind: 'swapped' };
       case 'tell':
-        await assertHolds(to, job, on);
-        await slots.tryNext(to, TRIES);
-        return { kind: 'told', bootId };
+        return (await lostBefore(job, on)) ?? (await tell(job, slots, on));
       case 'reboot':
         return await restart(on, `slot ${to}`);
       case 'fellBack':
@@ -53,6 +54,24 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
     on.signal.throwIfAborted();
     return { kind: 'swap_failed', problem: toProblem(thrown) };
   }
+}
+
+/**
+ * The last question to the leases: the order to the boot loader is the first step of the switch. A
+ * restart of the agent may have come between that order and its note, so it is taken back.
+ */
+async function lostBefore(job: Job, on: EffectContext): Promise<MachineEvent | null> {
+  const what = `swap to ${job.version}`;
+  const problem = leaseLossOf(on, { holders: job.leaseHolders, what });
+  if (problem === null) return null;
+  const strategy = await strategyOf(job, on);
+  return await standDown(job, { problem, wasStopped: true, isAgain: true, strategy }, on);
+}
+
+async function tell(job: Job, slots: BootSlots, on: EffectContext): Promise<MachineEvent> {
+  await assertHolds(slots.other, job, on);
+  await slots.tryNext(slots.other, TRIES);
+  return { kind: 'told', bootId: await systemOf(on).bootId() };
 }
 
 async function restart(on: EffectContext, into: string): Promise<never> {
@@ -65,14 +84,6 @@ async function factsOf(trial: SlotTrial | null, slots: BootSlots, on: EffectCont
   const toldIn = trial?.toldIn ?? null;
   const told = { isTold: toldIn !== null, isSameBoot: toldIn === bootId };
   return { bootId, running: slots.running, view: await slots.look(), ...told };
-}
-
-/** The slot may have been written by another program since. */
-async function assertHolds(slot: SystemSlot, job: Job, on: EffectContext): Promise<void> {
-  const record = await readSlotRecord(on.disk, on.layout, slot);
-  if (record?.version === job.version) return;
-  const counts = `(got ${record?.version ?? 'an unknown image'}, want ${job.version})`;
-  throw new DroverError('SWAP_FAILED', `boot ${job.version}: slot ${slot} holds another ${counts}`);
 }
 
 export async function bootBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {

@@ -10,7 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
-import type { BootSlots } from '../boot/boot-slots.ts';
+import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
 import { openSlotDevice } from '../boot/slot-device.ts';
 import { readSlotRecord, removeSlotRecord, writeSlotRecord } from '../boot/slot-records.ts';
 import { assertImageFits, writeImage, type ImageFacts } from '../boot/slot-writer.ts';
@@ -59,11 +59,7 @@ export class SlotStrategy implements ApplyStrategy {
       );
     }
     const slots = await system.open();
-    const { confirmed } = await slots.look();
-    if (confirmed === slots.other) {
-      const why = `slot ${slots.running} runs on trial, and slot ${slots.other} is the way back`;
-      throw new DroverError('BOOT_SLOT_KEPT', `take ${job.version}: ${why}`);
-    }
+    await assertOtherFree(slots, job);
     const device = await openSlotDevice(system.deviceOf(slots.other));
     try {
       assertImageFits(imageOf(job), device);
@@ -93,9 +89,16 @@ export class SlotStrategy implements ApplyStrategy {
     await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
   }
 
-  /** @throws DroverError BOOT_MISSING */
-  async prepare(): Promise<void> {
-    await systemOf(this.#on).open();
+  /**
+   * Hashes nothing: the image was read back from the slot. But another program may have written
+   * that slot since, or made the boot loader return to it.
+   * @throws DroverError BOOT_MISSING, BOOT_SLOT_KEPT, SWAP_FAILED
+   */
+  async prepare(target: ApplyTarget, to: string | null): Promise<void> {
+    const slots = await systemOf(this.#on).open();
+    if (to !== target.version || (await this.#versionIn(slots)) === to) return;
+    await assertOtherFree(slots, target);
+    await assertHolds(slots.other, target, this.#on);
   }
 
   switchTo(): Promise<void> {
@@ -127,9 +130,16 @@ export class SlotStrategy implements ApplyStrategy {
     await slots.confirm(slots.running);
   }
 
-  /** Called only to stay on a version without a way back. */
-  revert(): Promise<void> {
-    return Promise.resolve();
+  /**
+   * Takes back an order that the boot loader may have got for a switch that is given up. The image
+   * stays in its slot. A way back by a reboot is phase `reverting`, and not here.
+   */
+  async revert(target: ApplyTarget, to: string | null): Promise<void> {
+    if (to === target.version) return; // it stays, without a way back
+    const { disk, layout } = this.#on;
+    const slots = await this.#open();
+    const record = await readSlotRecord(disk, layout, slots.other);
+    if (record?.version === target.version) await slots.spoil(slots.other);
   }
 
   async said(): Promise<RunsNow> {
@@ -156,6 +166,29 @@ export class SlotStrategy implements ApplyStrategy {
     const { disk, layout } = this.#on;
     return (await readSlotRecord(disk, layout, running))?.version ?? null;
   }
+}
+
+/** @throws DroverError BOOT_SLOT_KEPT when the other slot is the way back of the one that runs */
+async function assertOtherFree(slots: BootSlots, { version }: ApplyTarget): Promise<void> {
+  const { confirmed } = await slots.look();
+  if (confirmed !== slots.other) return;
+  const why = `slot ${slots.running} runs on trial, and slot ${slots.other} is the way back`;
+  throw new DroverError('BOOT_SLOT_KEPT', `take ${version}: ${why}`);
+}
+
+/**
+ * Asserts that a slot holds the version as far as its record says.
+ * @throws DroverError SWAP_FAILED
+ */
+export async function assertHolds(
+  slot: SystemSlot,
+  { version }: Pick<ApplyTarget, 'version'>,
+  { disk, layout }: ModuleContext,
+): Promise<void> {
+  const record = await readSlotRecord(disk, layout, slot);
+  if (record?.version === version) return;
+  const counts = `(got ${record?.version ?? 'an unknown image'}, want ${version})`;
+  throw new DroverError('SWAP_FAILED', `boot ${version}: slot ${slot} holds another ${counts}`);
 }
 
 /** A manifest of `slot_image` without these facts was refused when it was parsed. */

@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
@@ -21,6 +22,14 @@ import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
 import { endSwapByReboot } from './slot-effects.ts';
+import {
+  hasSwitched,
+  leftBy,
+  standDown,
+  stopWhileHeld,
+  whileHeld,
+  type LeaseLoss,
+} from './lease-guard.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -52,7 +61,7 @@ export async function ready(
   });
 }
 
-export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
+export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promise<MachineEvent> {
   try {
     const slots = await readSlots(on.disk, on.layout);
     const isDone = versionOf(slots.active) === job.version;
@@ -60,17 +69,9 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
     const strategy = await strategyOf(job, on);
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
     await strategy.prepare(job, null);
-    const leaves = job.leftVersion ?? job.previousVersion;
-    if (!isDone && leaves !== null) {
-      const stopped = await hookOf(job, on, 'stop', leaves);
-      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
-      }
-    }
-    if (!isDone) {
-      await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
-    }
-    if (strategy.byReboot) return await endSwapByReboot(on);
+    const lost = isDone ? null : await stopForSwap(job, isAgain, on);
+    if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
+    if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
@@ -84,38 +85,65 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
   }
 }
 
+/** Stops what runs and checks what is to run, under the leases of the job. */
+async function stopForSwap(
+  job: Job,
+  isAgain: boolean,
+  on: EffectContext,
+): Promise<LeaseLoss | null> {
+  const { leaseHolders: holders, version } = job;
+  const relied = { holders, what: `swap to ${version}` };
+  const isSwitched =
+    isAgain && holders.length > 0 && (await hasSwitched(await strategyOf(job, on), job));
+  return await stopWhileHeld(on, { ...relied, isSwitched }, async () => {
+    const leaves = leftBy(job);
+    if (leaves !== null) {
+      const stopped = await hookOf(job, on, 'stop', leaves);
+      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
+        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
+      }
+    }
+    await assertStaged(on.disk, on.layout, { version, mayHash: () => false });
+  });
+}
+
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
   let isProven = false;
-  const unsettled = await problemOf(on, async () => {
+  const unsettled = await stepProblem(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
     isProven = (await strategy.isProven?.(job)) ?? false;
   });
   if (unsettled) return { kind: 'unhealthy', problem: unsettled };
   if (isProven) return await confirmed(job, on);
-  const health = async (timeoutMs: number): Promise<HookResult> => {
+  const health = async (held: EffectContext, timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
       return { ...verified, output: `verify of ${job.strategy}: ${verified.output}` };
     }
-    const asked = await hookOf(job, on, 'health', job.version, timeoutMs);
+    const asked = await hookOf(job, held, 'health', job.version, timeoutMs);
     return asked.kind === 'absent' ? verified : asked;
   };
-  const outcome = await startAndProbe({
-    version: job.version,
-    healthTimeoutMs: job.healthTimeoutMs,
-    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
-    hookTimeoutMs: hookTimeoutOf(on),
-    signal: on.signal,
-    confirmed: on.confirmed,
-    readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
-    runHook: (name, timeoutMs) =>
-      name === 'health' ? health(timeoutMs) : hookOf(job, on, name, job.version, timeoutMs),
-  });
+  const outcome = await whileHeld(job, on, (held) =>
+    startAndProbe({
+      version: job.version,
+      healthTimeoutMs: job.healthTimeoutMs,
+      healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
+      hookTimeoutMs: hookTimeoutOf(on),
+      signal: held.signal,
+      confirmed: on.confirmed,
+      readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
+      runHook: (name, timeoutMs) =>
+        name === 'health'
+          ? health(held, timeoutMs)
+          : hookOf(job, held, name, job.version, timeoutMs),
+    }),
+  );
+  if (outcome.kind === 'lost') return { kind: 'unhealthy', problem: outcome.problem };
   if (outcome.kind !== 'healthy') return outcome;
-  const unconfirmed = await problemOf(on, () => strategy.confirm(job));
+  const unconfirmed = await stepProblem(on, () => strategy.confirm(job));
   if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
   return await confirmed(job, on);
 }
@@ -126,7 +154,7 @@ async function confirmed(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 /** Runs a step. @returns null when the step did not fail */
-export async function problemOf(
+export async function stepProblem(
   on: EffectContext,
   run: () => Promise<void>,
 ): Promise<Problem | null> {
@@ -145,25 +173,20 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
     const wayBack = (): Promise<string | null> =>
       returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
+    const strategy = await strategyOf(job, on);
     let to = await wayBack();
+    // Before the application is stopped: a module that is gone could not bring anything back.
+    await strategy.prepare(job, to);
     // A recall takes a working version back, so the robot may be in the middle of a task.
     const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
     if (isTakenBack) {
-      const what = `go back from ${job.version}`;
-      await ready(
-        job,
-        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
-        { what, isUrgent: true, kind: 'rollback' },
-      );
+      to = await stopForRecall(job, wayBack, on);
+    } else {
+      // The wait may have been long, so the way back is read again: nothing was stopped yet.
+      if (await on.claim?.take('rollback', on)) to = await wayBack();
+      // A failed stop must not keep the robot on a bad version. The hook logs it.
+      if (active === job.version) await hookOf(job, on, 'stop', job.version);
     }
-    const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
-    // The wait may have been long, so the way back is read again: nothing was stopped yet.
-    if (isTakenBack || hasWaited) to = await wayBack();
-    // Before the application is stopped: a module that is gone could not bring anything back.
-    const strategy = await strategyOf(job, on);
-    await strategy.prepare(job, to);
-    // A failed stop must not keep the robot on a bad version. The hook logs it.
-    if (active === job.version) await hookOf(job, on, 'stop', job.version);
     if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
@@ -181,12 +204,44 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
   }
 }
 
-/** The hint of ROLLBACK_FAILED is about links; a module knows better what to mend. */
+/** The hint of ROLLBACK_FAILED is about links; a module knows better what to repair. */
 function rollbackProblem({ code, message, hint }: Problem): Problem {
   if (code === 'RELEASE_DAMAGED') return toProblem(new DroverError(code, message));
   const isOfModule = code.startsWith('MODULE_') || code === 'COMPATIBLE_WRONG';
   const said = isOfModule ? { hint: `${code}: ${hint}` } : {};
   return toProblem(new DroverError('ROLLBACK_FAILED', message, said));
+}
+
+/**
+ * Stops a recalled version when the robot is ready, and while its leases hold. One that is lost in
+ * the middle starts the version again, and the robot is asked again after a wait.
+ * @returns the way back, read after the last wait
+ */
+async function stopForRecall(
+  job: Job,
+  wayBack: () => Promise<string | null>,
+  on: EffectContext,
+): Promise<string | null> {
+  const what = `go back from ${job.version}`;
+  const asking = { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) };
+  // Each of these stops takes a working application away for nothing.
+  const bounds = { minMs: asking.interlock.readyIntervalMs, maxMs: LIMITS.retryDelayMsMax };
+  for (let nth = 0; ; nth += 1) {
+    await ready(job, asking, { what, isUrgent: true, kind: 'rollback' });
+    const holders = on.leases?.holders ?? [];
+    await on.claim?.take('rollback', on);
+    const to = await wayBack();
+    const lost = await stopWhileHeld(on, { holders, what }, async () => {
+      // A failed stop must not keep the robot on a bad version. The hook logs it.
+      await hookOf(job, on, 'stop', job.version);
+    });
+    if (lost === null) return to;
+    if (lost.wasStopped) await hookOf(job, on, 'start', job.version);
+    on.claim?.release();
+    const waitMs = backoffMs(nth, bounds, 0.5);
+    on.onWaiting(`${lost.problem.message} (${lost.problem.code})`, on.now() + waitMs);
+    await sleep(waitMs, undefined, { signal: on.signal });
+  }
 }
 
 /** A recalled version has to go, so there is no deadline for the robot to become ready. */

@@ -96,7 +96,7 @@ export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modul
   hasSlots: state.caps.includes(SLOT_CAPABILITY),
 });
 
-/** What a module applied stays with that module: another strategy would not stop it. */
+/** A release that a module applied stays with it: another strategy would not stop the release. */
 const changesStrategy = (next: string | undefined, runs: string | null | undefined): boolean =>
   next !== undefined && moduleOf(runs ?? '') !== null && runs !== next;
 

@@ -21,19 +21,18 @@ export class ModelMachine implements SystemSide {
   boots = 1;
   /** Called when the agent asks for a restart. */
   onReboot: () => void = () => {};
-  /** Called before each change of the boot side, and after it. */
-  onChange: () => void = () => {};
+  /** Called before each change of the boot side, and after it; it may hold the change up. */
+  onChange: () => Promise<void> | undefined = () => undefined;
   devices: Readonly<Record<string, string>> = {};
 
   open(): Promise<BootSlots> {
     const slots = new MarkedSlots(this.running, {
       place: 'the model',
       read: () => Promise.resolve(this.mark),
-      write: (mark) => {
-        this.onChange();
+      write: async (mark) => {
+        await this.onChange();
         this.mark = mark;
-        this.onChange();
-        return Promise.resolve();
+        await this.onChange();
       },
     });
     const nothing = { confirmed: null, next: null, triesLeft: null, spoiled: [] };

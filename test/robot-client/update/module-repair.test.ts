@@ -171,7 +171,10 @@ describe('an update by a module', () => {
     await bench.hook('ready', 'exit 0');
     await bench.cutPower(); // asks at once
     await robot.told('MODULE_MISSING');
-    await robot.rests(NEW);
+    assert.deepEqual(
+      [bench.component.view.state.phase, bench.component.view.version],
+      ['idle', NEW],
+    );
     assert.equal((await robot.hookCalls()).length, before, 'nothing was stopped');
   });
 

@@ -4,84 +4,34 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { reportComponent } from '../../../robot-client/fleet/report.ts';
 import { recoverComponent } from '../../../robot-client/recover/recover.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { sha256Hex } from '../../../shared/crypto/hash.ts';
-import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { tarGz } from '../../helpers/fleet.ts';
 import { seedOfRun } from '../../helpers/run-seed.ts';
 import { Share } from '../../helpers/share.ts';
-import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
-import { Bench, fleet, OLD } from '../bench.ts';
+import { fleet, OLD } from '../bench.ts';
 import { A, B } from '../boot/boot-loaders.ts';
-import { ModelMachine } from '../boot/model-machine.ts';
+import {
+  blockOf,
+  bundleOf,
+  errorOf,
+  IMAGE_BYTES,
+  imageOf,
+  NEW,
+  offered,
+  restart,
+  robotWith,
+  SLOT_BYTES,
+  type Robot,
+} from '../slot-robot.ts';
 
-const NEW = '1.1.0';
 const NEWER = '1.2.0';
-const SLOT_BYTES = 640 * 1024;
-const IMAGE_BYTES = 400_000;
-
-/** Mostly zeroes, as images are: it packs to far less than any tree may. */
-const imageOf = (version: string): Buffer => {
-  const image = Buffer.alloc(IMAGE_BYTES);
-  image.write(`system ${version}`, 300_000);
-  return image;
-};
-
-async function bundleOf(version: string, image = imageOf(version)): Promise<SignedBundle> {
-  const payload = await tarGz({ image: image.toString('latin1') });
-  const facts = { size: image.byteLength, sha256: sha256Hex(image) };
-  const manifest = { apply_strategy: 'slot_image', image: facts };
-  return await fleet.makeBundle({ version, payload, manifest });
-}
-
-interface Robot {
-  readonly bench: Bench;
-  readonly machine: ModelMachine;
-  /** The bytes of a slot. */
-  readonly slot: (name: 'A' | 'B') => Promise<Buffer>;
-}
-
-/** A robot that runs 1.0.0 from slot A, as this agent wrote it there. */
-async function robotWith(t: TestContext, { reports = true, hasBoot = true } = {}): Promise<Robot> {
-  const [folder, devices] = [await tempFolder(t), await tempFolder(t)];
-  const machine = new ModelMachine();
-  machine.reports = reports;
-  machine.devices = { A: join(devices, 'a'), B: join(devices, 'b') };
-  for (const path of Object.values(machine.devices)) {
-    await writeFile(path, '');
-    await truncate(path, SLOT_BYTES);
-  }
-  await mkdir(join(folder, 'strategies'));
-  await writeFile(join(folder, 'strategies', OLD), 'slot_image\n');
-  await mkdir(join(folder, 'system-slots'));
-  const record = { version: OLD, sha256: sha256Hex(imageOf(OLD)), size: IMAGE_BYTES };
-  await writeFile(join(folder, 'system-slots', A), JSON.stringify(record));
-  const more = { healthIntervalMs: 5, ...(hasBoot && { system: machine }) };
-  const bench = await Bench.open(t, more, folder);
-  machine.onReboot = () => setImmediate(() => void restart({ bench, machine }));
-  const slot = (name: 'A' | 'B'): Promise<Buffer> => readFile(machine.devices[name] ?? '');
-  return { bench, machine, slot };
-}
-
-async function restart({ bench, machine }: Pick<Robot, 'bench' | 'machine'>): Promise<void> {
-  machine.restart();
-  await bench.cutPower();
-}
-
-async function offered({ bench }: Robot, version: string): Promise<void> {
-  bench.announce(await bundleOf(version), version);
-}
-
-const blockOf = ({ bench }: Robot, version = NEW): string | undefined =>
-  bench.component.view.state.blocked.find((one) => one.version === version)?.code;
-
-const errorOf = ({ bench }: Robot): string | undefined =>
-  reportComponent(bench.component.view).last_error?.code;
 
 async function isBlocked(robot: Robot, code: string): Promise<void> {
   await waitUntil(`the block with ${code}`, () => blockOf(robot) === code, {
@@ -155,6 +105,24 @@ describe('an update by a system image', () => {
     await waitUntil('the refusal', () => robot.bench.codes.includes('IMAGE_TOO_LARGE'));
     assert.equal(robot.bench.carrier.sent, 0);
     assert.deepEqual(robot.machine.mark, { confirmed: A, other: 'x' });
+  });
+
+  it('is not booted while the disk refuses to note the order to the boot loader', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    machine.bootable.delete(B);
+    let isFull = true;
+    bench.gate = ({ path }) => {
+      const isNote =
+        bench.component.view.state.phase === 'rebooting' && path.includes('machine.json');
+      if (isFull && isNote) throw new DroverError('DISK_FULL', `write ${path}`);
+    };
+    await offered(robot, NEW);
+    await waitUntil('the end of the attempt', () => bench.component.view.state.retry !== null, {
+      look: () => bench.describe(),
+    });
+    assert.deepEqual([machine.boots, machine.running, machine.mark.other], [1, A, 'x']);
+    isFull = false;
   });
 
   it('stays on the version of a recalled rollout when the slot before was overwritten', async (t) => {
@@ -234,17 +202,22 @@ async function updateWithCut(t: TestContext, cutAt: number | null): Promise<stri
   const robot = await robotWith(t);
   const { bench, machine } = robot;
   const points: string[] = [];
-  const point = (name: string): void => {
+  const isCut = (name: string): boolean => {
     points.push(name);
-    if (points.length - 1 !== cutAt) return;
+    if (points.length - 1 !== cutAt) return false;
     setImmediate(() => void restart(robot));
-    throw new Error('the power is off');
+    return true;
   };
-  machine.onChange = () => point(`boot side in ${bench.component.view.state.phase}`);
+  machine.onChange = () => {
+    if (isCut(`boot side in ${bench.component.view.state.phase}`))
+      throw new Error('the power is off');
+    return undefined;
+  };
   bench.gate = ({ name, path }) => {
     const isState = /machine\.json$|active$|rollback$|system-slots\/[AB]$/.test(path);
     const isChange = ['rename', 'syncFolder', 'unlink'].includes(name);
-    if (isState && isChange) point(`${bench.component.view.state.phase} ${path.split('/').at(-1)}`);
+    const at = `${bench.component.view.state.phase} ${path.split('/').at(-1)}`;
+    if (isState && isChange && isCut(at)) throw new Error('the power is off');
   };
   await offered(robot, NEW);
   const at = `cut at ${cutAt}`;

@@ -41,7 +41,10 @@ class Robot {
     this.#cuts = cuts;
     this.machine.reports = world.reports;
     if (!world.isBootable) this.machine.bootable.delete(B);
-    this.machine.onChange = () => this.#point();
+    this.machine.onChange = () => {
+      this.#point();
+      return undefined;
+    };
   }
 
   get points(): number {
