@@ -40,10 +40,16 @@ export interface Robot {
   readonly slot: (name: 'A' | 'B') => Promise<Buffer>;
 }
 
+interface RobotOptions {
+  readonly reports?: boolean;
+  readonly hasBoot?: boolean;
+  readonly rules?: Partial<InterlockRules>;
+}
+
 /** A robot that runs 1.0.0 from slot A, as this agent wrote it there. */
 export async function robotWith(
   t: TestContext,
-  { reports = true, hasBoot = true, rules = {} as Partial<InterlockRules> } = {},
+  { reports = true, hasBoot = true, rules = {} }: RobotOptions = {},
 ): Promise<Robot> {
   const [folder, devices] = [await tempFolder(t), await tempFolder(t)];
   const machine = new ModelMachine();
