@@ -9,7 +9,7 @@
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { busyWhile, type Held } from '../fleet/report.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -137,7 +137,7 @@ export class ReadyWord {
    * Forgets, when a version was confirmed, the callers that were silent since its switch: the new
    * version may not use leases, and no one would renew them. Resolves when the mark is written.
    */
-  async follow(from: Phase, to: Phase): Promise<void> {
+  async follow(from: RobotPhase, to: RobotPhase): Promise<void> {
     if (from !== 'probation' && to === 'probation') this.#answered.clear();
     if (from !== 'probation' || to !== 'idle') return;
     const silent = [...this.#holders].filter((holder) => !this.#answered.has(holder));

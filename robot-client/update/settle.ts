@@ -11,26 +11,32 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
-import { strategyOf } from './module-strategy.ts';
+import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
+import type { MachineEvent } from './machine.ts';
+import { settleSlots } from './slot-effects.ts';
 import { stopWhileHeld } from './lease-guard.ts';
 import { noteStopped, startIfStopped } from './stopped-mark.ts';
 import { stepProblem, ready } from './swap-effects.ts';
 
-/** Resolves when both agree, or when there is nothing to ask. */
-export async function settle(on: EffectContext): Promise<void> {
+/**
+ * Resolves when both agree, or when there is nothing to ask.
+ * @returns an event when the state has to change first; else null
+ */
+export async function settle(on: EffectContext): Promise<MachineEvent | null> {
   for (let nth = 0; ; nth += 1) {
-    const problem = await settled(on);
-    on.onModule?.(problem);
-    if (problem === null) return;
+    const found = await settled(on);
+    if (found !== null && 'kind' in found) return found;
+    on.onModule?.(found);
+    if (found === null) return null;
     const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.stuckRetryMsMax };
     await sleep(backoffMs(nth, bounds, 0.5), undefined, { signal: on.signal });
   }
 }
 
 /** Checks once, and repairs a difference. @returns null when both agree now */
-async function settled(on: EffectContext): Promise<Problem | null> {
+async function settled(on: EffectContext): Promise<MachineEvent | Problem | null> {
   try {
     const slots = await readSlots(on.disk, on.layout);
     const version = versionOf(slots.active);
@@ -43,6 +49,7 @@ async function settled(on: EffectContext): Promise<Problem | null> {
       ...(isKnown && { manifest: installed.manifest }),
     };
     const strategy = await strategyOf({ version, strategy: isKnown ? installed.strategy : '' }, on);
+    if (strategy.byReboot) return await settleSlots(version, on);
     const found = decideAgreement(await strategy.said(target), version);
     if (found.kind === 'agrees') return await startIfStopped(on, target);
     on.onModule?.(found.problem);
