@@ -40,9 +40,10 @@ export async function noteOf(root: string, name: string): Promise<string | undef
   return isThere ? `${root}/state/${name}` : undefined;
 }
 
-/** The program has ended. Never rejects: a note that stays names a process that is gone. */
+/** Removes the note of a program that has ended. Never rejects. */
 export async function forgetNote(note: string | undefined): Promise<void> {
-  if (note !== undefined) await rm(note, { force: true }).catch(() => undefined); // names one that is gone
+  // A note that stays names a process that is gone.
+  if (note !== undefined) await rm(note, { force: true }).catch(() => undefined);
 }
 
 async function isAlive(
