@@ -10,6 +10,7 @@ import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
 import { COMPATIBLE_CAPABILITY } from '../shared/formats/apply-strategy.ts';
+import { SETS_CAPABILITY } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -42,6 +43,7 @@ import { NO_MODULES } from './modules/module-folder.ts';
 import { PATCH_CAPABILITY } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
+import { SetBoard } from './update/set-board.ts';
 import { SwapClaims } from './update/swap-claims.ts';
 
 export class Agent {
@@ -49,6 +51,7 @@ export class Agent {
   readonly #log: Log;
   readonly #components: ComponentSet;
   readonly #swapClaims = new SwapClaims();
+  readonly #sets = new SetBoard();
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -277,6 +280,7 @@ export class Agent {
       bytesPerSecondMax,
       interlock,
       claim: this.#swapClaims.of(component),
+      sets: this.#sets,
       bootsMax,
       adoptVersion,
       facts: { robot, arch, tags, logPolicy, compatible },
@@ -334,6 +338,7 @@ export class Agent {
       ...(patchProgram ? [PATCH_CAPABILITY] : []),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       COMPATIBLE_CAPABILITY,
+      SETS_CAPABILITY,
     ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;

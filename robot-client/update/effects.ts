@@ -33,7 +33,7 @@ import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { strategyNamed } from './module-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { settle } from './settle.ts';
-import { probe, ready, rollBack, swap } from './swap-effects.ts';
+import { awaitSet, probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
 export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
@@ -54,6 +54,8 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       return swap(effect.job, on);
     case 'probe':
       return probe(effect.job, on);
+    case 'awaitSet':
+      return awaitSet(effect.job, on);
     case 'rollBack':
       return rollBack(effect.job, effect.inMs, on);
     case 'waitStuck':
@@ -202,8 +204,20 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  for (;;) {
+    if (job.set) await on.set?.untilMayGo(on);
+    const event = await askReadyNow(job, on);
+    // The robot may have been busy for long, and the others of the set have changed meanwhile.
+    if (event.kind !== 'ready' || !job.set || on.set?.mayGo !== false) return event;
+    on.claim?.release();
+  }
+}
+
+async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
-  const { version, emergency: isUrgent } = job;
+  const { version } = job;
+  // No window closes between two components of a set.
+  const isUrgent = job.emergency || on.set?.isHeld === true;
   for (let isHashed = false; ; isHashed = true) {
     const problem = await ready(job, on, { what: `swap to ${version}`, isUrgent, kind: 'swap' });
     if (problem) return { kind: 'refused', problem };

@@ -11,6 +11,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/messages.ts';
 import { blockOf } from './blocks.ts';
+import { counted, wellAgain } from './boot-count.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { retryAfter, stuckWaitMs } from './retry.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
@@ -32,7 +33,7 @@ export const TABLE = {
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
   swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
-  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
+  probation:    { well: 'probation', healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
   rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
 } as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
@@ -66,6 +67,7 @@ export type MachineEvent =
         | 'intact'
         | 'staged'
         | 'swapped'
+        | 'well'
         | 'healthy'
         | 'withdrawn'
         | 'held'
@@ -81,6 +83,8 @@ export type Effect =
   | { readonly kind: 'askReady'; readonly job: Job }
   | { readonly kind: 'swap'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
+  /** Of a set: waits until all are as far, then asks `health` once more, or confirms. */
+  | { readonly kind: 'awaitSet'; readonly job: Job }
   | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
   /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
@@ -207,6 +211,8 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       );
     case 'rolled_back':
       return afterRollback(state, event.to ?? state.job?.previousVersion ?? null, now);
+    case 'well':
+      return job ? { ...state, job: wellAgain(job) } : state;
     case 'healthy':
       return finished(confirmed(state), job, { outcome: 'installed', code: null, now });
     case 'withdrawn':
@@ -236,22 +242,6 @@ function held(state: MachineState): MachineState {
   if (!job) return state;
   const retry = { payloadSha256: job.payloadSha256, attempts: 0, notBeforeMs: 0 };
   return { ...state, job: null, retry };
-}
-
-/**
- * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
- * or the agent notices it first.
- */
-function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
-  const { job, phase } = state;
-  // Whoever turned a stuck robot off and on is there, and waits.
-  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
-  if (job?.delta && phase === 'verifying' && by === 'agent') {
-    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
-  }
-  if (!job || phase !== 'probation') return state;
-  if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
-  return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
 }
 
 function noted(state: MachineState, problem: Problem, now: EpochMs): MachineState {
@@ -332,6 +322,7 @@ const NOBODYS_FAULT: readonly string[] = [
   'RELEASE_LOST',
   'MODULE_BUSY',
   'MODULE_MISSING',
+  'SET_FAILED',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */
@@ -383,7 +374,7 @@ function effectsOf(state: MachineState): readonly Effect[] {
     case 'swapping':
       return [{ kind: 'swap', job }];
     case 'probation':
-      return [{ kind: 'probe', job }];
+      return [{ kind: job.health === 'unasked' ? 'probe' : 'awaitSet', job }];
     case 'rolling_back':
       return [{ kind: 'rollBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
     case 'stuck':

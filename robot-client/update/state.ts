@@ -6,7 +6,11 @@
 import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import { ATOMIC_SWAP, moduleOf, strategySchema } from '../../shared/formats/apply-strategy.ts';
-import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import {
+  rolloutSetSchema,
+  type Artifact,
+  type Rollout,
+} from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
@@ -87,6 +91,13 @@ const jobSchema = z.object({
   persists: sizeSchema,
   /** Why it is being rolled back. */
   cause: problemSchema.nullable(),
+  /** The bundles that this robot takes together with this one; null for a bundle by itself. */
+  set: rolloutSetSchema.nullable().default(null),
+  /**
+   * Of a set, while on probation: `well` when health was good, `sure` when it was good again after
+   * all of the set were switched. A start asks anew.
+   */
+  health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
 });
 
 /** The end of the last update: in every report, for people and for the gate. */
@@ -104,7 +115,7 @@ const lastUpdateSchema = z.object({
 });
 
 const stateSchema = z.object({
-  /** 2 while a module works: an agent that knows none must not touch it. */
+  /** 2 while a module or a set is at work: an agent that knows none must not touch it. */
   schema: z.union([z.literal(1), z.literal(2)]),
   phase: z.enum(PHASES),
   job: jobSchema.nullable(),
@@ -194,7 +205,8 @@ function schemaOf(bytes: Uint8Array): unknown {
 }
 
 export function encodeMachineState(state: MachineState): Uint8Array {
-  const schema = state.job && moduleOf(state.job.strategy) !== null ? 2 : 1;
+  const { job } = state;
+  const schema = job && (job.set !== null || moduleOf(job.strategy) !== null) ? 2 : 1;
   return new TextEncoder().encode(`${JSON.stringify({ ...state, schema })}\n`);
 }
 
@@ -294,6 +306,8 @@ export function makeJob(input: {
     stuckCount: 0,
     persists: 0,
     cause: null,
+    set: rollout.set ?? null,
+    health: 'unasked',
   };
 }
 

@@ -15,7 +15,7 @@ import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './module-strategy.ts';
-import { startAndProbe } from './confirm.ts';
+import { startAndProbe, type Outcome } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
@@ -34,13 +34,14 @@ const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_)/;
  * @returns null when it may be stopped
  */
 export async function ready(
-  job: Pick<Job, 'version' | 'previousVersion'>,
+  job: Pick<Job, 'version' | 'previousVersion'> & Partial<Pick<Job, 'set'>>,
   on: EffectContext,
   asked: { what: string; isUrgent: boolean; kind: 'swap' | 'rollback' },
 ): Promise<Problem | null> {
   return await untilOutOfService({
     ...asked,
     claim: on.claim ?? new SwapClaims().of(on.component),
+    set: job.set?.id ?? null,
     ignoresWindows: asked.isUrgent,
     rules: on.interlock ?? ALWAYS_OPEN,
     signal: on.signal,
@@ -81,13 +82,46 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
 }
 
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { strategy, outcome } = await probeFrom('start', job, on);
+  if (outcome.kind !== 'healthy') return outcome;
+  return job.set === null ? await confirm(job, on, strategy) : { kind: 'well' };
+}
+
+/**
+ * A healthy component of a set waits for the others, is asked once more when all are switched, and
+ * confirms when all are sure.
+ */
+export async function awaitSet(job: Job, on: EffectContext): Promise<MachineEvent> {
+  await on.set?.untilMayGo(on);
+  if (job.health === 'sure') return await confirm(job, on, await strategyOf(job, on));
+  const { outcome } = await probeFrom('health', job, on);
+  return outcome.kind === 'healthy' ? { kind: 'well' } : outcome;
+}
+
+async function confirm(
+  job: Job,
+  on: EffectContext,
+  strategy: ApplyStrategy,
+): Promise<MachineEvent> {
+  const unconfirmed = await problemOf(on, () => strategy.confirm(job));
+  if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
+  await noteConfirmed(on.disk, on.layout, job.version);
+  return { kind: 'healthy' };
+}
+
+/** @param from `health` for a version that was started before */
+async function probeFrom(
+  from: 'start' | 'health',
+  job: Job,
+  on: EffectContext,
+): Promise<{ readonly strategy: ApplyStrategy; readonly outcome: Outcome }> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
   const unsettled = await problemOf(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
   });
-  if (unsettled) return { kind: 'unhealthy', problem: unsettled };
+  if (unsettled) return { strategy, outcome: { kind: 'unhealthy', problem: unsettled } };
   const health = async (timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
@@ -104,14 +138,13 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
     signal: on.signal,
     confirmed: on.confirmed,
     readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
-    runHook: (name, timeoutMs) =>
-      name === 'health' ? health(timeoutMs) : hookOf(job, on, name, job.version, timeoutMs),
+    runHook: async (name, timeoutMs) => {
+      if (name === 'health') return await health(timeoutMs);
+      if (from === 'health') return { kind: 'absent' };
+      return await hookOf(job, on, name, job.version, timeoutMs);
+    },
   });
-  if (outcome.kind !== 'healthy') return outcome;
-  const unconfirmed = await problemOf(on, () => strategy.confirm(job));
-  if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
-  await noteConfirmed(on.disk, on.layout, job.version);
-  return outcome;
+  return { strategy, outcome };
 }
 
 /** Runs a step. @returns null when the step did not fail */
@@ -133,7 +166,9 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
     let to = await wayBack();
     // A recall takes a working version back, so the robot may be in the middle of a task.
-    const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
+    const wasConfirmed = on.state().installed?.rollout === job.rollout;
+    const isRecall = job.cause?.code === 'ROLLOUT_RECALLED' || (wasConfirmed && job.set !== null);
+    const isTakenBack = isRecall && active === job.version;
     if (isTakenBack) {
       const what = `go back from ${job.version}`;
       await ready(
@@ -142,9 +177,10 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
         { what, isUrgent: true, kind: 'rollback' },
       );
     }
-    const hasWaited = (await on.claim?.take('rollback', on)) ?? false;
+    await on.set?.untilLaterAreBack(job, on);
+    const hasWaited = (await on.claim?.take('rollback', on, job.set?.id)) ?? false;
     // The wait may have been long, so the way back is read again: nothing was stopped yet.
-    if (isTakenBack || hasWaited) to = await wayBack();
+    if (isTakenBack || hasWaited || job.set) to = await wayBack();
     // A failed stop must not keep the robot on a bad version. The hook logs it.
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
     const strategy = await strategyOf(job, on);
@@ -171,6 +207,7 @@ const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDea
 
 interface OutOfServiceInput extends ReadyInput {
   readonly claim: SwapClaim;
+  readonly set: string | null;
   readonly kind: 'swap' | 'rollback';
 }
 
@@ -189,6 +226,6 @@ async function untilOutOfService(input: OutOfServiceInput): Promise<Problem | nu
   for (;;) {
     const problem = await untilReady({ ...input, onWaiting });
     if (problem || claim.isHeld) return problem;
-    if (!(await claim.take(kind, input))) return null;
+    if (!(await claim.take(kind, input, input.set))) return null;
   }
 }
