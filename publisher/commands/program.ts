@@ -48,7 +48,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session', 'retire'],
   },
   lists: [
-    'bundles', // the positionals of export
+    'bundles', // the positionals of export and publish
     ...[
       'compatible',
       'delta-from',

@@ -228,6 +228,10 @@ export const CATALOGUE = {
     'give the robot the component that the message names, or leave this robot out (--tags, --robots); the set is looked at again by itself',
     'later',
   ),
+  SETS_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, one by one there: --anyway',
+  ),
   RECALL_IMPOSSIBLE: refused(
     'operator',
     'publish a fixed version: this robot has no release to go back to',

@@ -149,7 +149,9 @@ const problem = (code: ErrorCode): Problem => ({
   hint: CATALOGUE[code].hint,
 });
 
-const JOBS: ReadonlyMap<number, readonly Job[]> = new Map([2, 3].map((size) => [size, jobsOf(size)]));
+const JOBS: ReadonlyMap<number, readonly Job[]> = new Map(
+  [2, 3].map((size) => [size, jobsOf(size)]),
+);
 
 /** Components of one robot: the machine and the links, without a disk. */
 class ModelRobot {
