@@ -47,7 +47,7 @@ export type MemberKind =
   | 'excluded';
 
 /** Why a robot is excluded. `RUNS_IT`: it has this version from another rollout. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | LogRefusal | UnableCode;
+export type Exclusion = Unfit | 'FAILED_BEFORE' | 'SET_INCOMPLETE' | LogRefusal | UnableCode;
 
 /** The robot would take the version, and cannot until a person fixes what its code names. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
@@ -116,7 +116,8 @@ export function membersOf(input: MembersInput): Member[] {
       { caps: state.caps, last_error: component.last_error },
     );
     // In the order in which the robot checks.
-    const why = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
+    const alone = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
+    const why = alone ?? setRefusalOf(rollout, component, manifest.version);
     const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
     return {
       robot,
@@ -130,6 +131,16 @@ export function membersOf(input: MembersInput): Member[] {
       counterEpoch: state.counter_epoch,
     };
   });
+}
+
+/** The robot lacks another component of the set, or that one refuses its bundle. */
+function setRefusalOf(
+  { set }: Pick<RolloutPlan['rollout'], 'set'>,
+  { last_error: told }: ComponentState,
+  version: string,
+): 'SET_INCOMPLETE' | null {
+  const isOfSet = told?.code === 'SET_INCOMPLETE' || told?.code === 'SET_FAILED';
+  return set && isOfSet && told.version === version ? 'SET_INCOMPLETE' : null;
 }
 
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });

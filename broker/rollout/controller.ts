@@ -17,7 +17,7 @@ import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
-import { obey } from './operator-commands.ts';
+import { obey, type OperatorCommand } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { isStop, reconcile, newTracked, saysMore, worldOf, type Tracked } from './reconcile.ts';
 import { membersOf } from './classify.ts';
@@ -40,6 +40,7 @@ import type {
 } from './rollout-view.ts';
 import { showRun } from './run-view.ts';
 import { lookBack, recallOf } from './recall.ts';
+import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
@@ -175,7 +176,12 @@ export class Controller implements ControllerPort {
         }
       }
       if (failure !== null) throw failure;
-      await this.#forgetOldest();
+      for (const { id, said } of ordersOfSets(this.#heard.plans, this.#tracked))
+        await this.#obey(id, said);
+      for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
+        await this.#options.store.remove(id);
+        this.#tracked.delete(id);
+      }
     });
   }
 
@@ -300,16 +306,12 @@ export class Controller implements ControllerPort {
     const { run: next, entries } = entriesOf(timed, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
     tracked.run = next;
-    for (const entry of entries) this.#announce(tracked, entry);
-    if (step.isNews) await this.#tell(tracked, true);
-  }
-
-  #announce(tracked: Tracked, entry: AuditEntry): void {
-    announceEntry(entry, this.#options, (draft) =>
+    const keepEntry = (draft: RolloutStep['audit'][number]): Promise<void> =>
       this.#queue.run(() =>
         this.#keep(tracked, { run: tracked.run, audit: [draft], isNews: false }),
-      ),
-    );
+      );
+    for (const entry of entries) announceEntry(entry, this.#options, keepEntry);
+    if (step.isNews) await this.#tell(tracked, true);
   }
 
   /** The next number that robots accept; in a new term it is far above every earlier one. */
@@ -343,27 +345,33 @@ export class Controller implements ControllerPort {
     }
   }
 
-  /** @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading` */
+  /**
+   * Applies to all rollouts of its set; one that is past it keeps its state.
+   * @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading`
+   */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#queue.run(async () => {
-      const plan = this.#heard.plans.get(id) ?? null;
-      const what = `${command} rollout ${id}`;
-      if (!plan && !this.#tracked.has(id)) {
-        throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
-      }
-      if (this.#leadership.term === null) {
-        throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
-      }
-      if (plan) await this.#meet(plan);
       const said = { command, ...by };
-      const [now, known] = [this.#options.now(), this.#tracked.get(id)];
-      if (known)
-        return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
-      if (!plan) return;
-      const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
-      const { run, step } = obeyEarly(plan, said, early);
-      await this.#keep(this.#track(id, run), step);
+      await this.#obey(id, said);
+      for (const other of othersOfSet(id, this.#heard.plans))
+        await this.#obey(other, said).catch(unlessRefused);
     });
+  }
+
+  async #obey(id: string, said: OperatorCommand): Promise<void> {
+    const plan = this.#heard.plans.get(id) ?? null;
+    const what = `${said.command} rollout ${id}`;
+    const isKnown = plan !== null || this.#tracked.has(id);
+    if (!isKnown) throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
+    if (this.#leadership.term === null)
+      throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
+    if (plan) await this.#meet(plan);
+    const [now, known] = [this.#options.now(), this.#tracked.get(id)];
+    if (known) return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
+    if (!plan) return;
+    const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
+    const { run, step } = obeyEarly(plan, said, early);
+    await this.#keep(this.#track(id, run), step);
   }
 
   history(id: string, after: number, limit: number): Promise<AuditEntry[]> {
@@ -375,23 +383,17 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
-    const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
+    const [tracked, heard, leading] = [this.#tracked.get(id), this.#heard, this.isLeading];
+    const plan = heard.plans.get(id) ?? null;
     const { self: controller, fleet, now } = this.#options;
     // A follower shows the leader's progress when that is newer than its own record.
-    const isFollower = plan !== null && !this.isLeading;
-    const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
+    const isFollower = plan !== null && !leading;
+    const newer = isFollower ? heard.newerThan(tracked?.run ?? null, plan, now()) : null;
     const shown = newer ? { run: newer.run, reconciled: null } : tracked;
     if (!shown) return null;
     // Shown at once, though the next pass writes it.
-    const run = plan ? shown.run : withdraw(shown.run, true, this.#heard.endOf(shown.run)).run;
-    const facts = { plan, controller, robots: fleet.robots(), leading: this.isLeading };
-    return showRun({ ...facts, reconciled: shown.reconciled, run });
-  }
-
-  async #forgetOldest(): Promise<void> {
-    for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
-      await this.#options.store.remove(id);
-      this.#tracked.delete(id);
-    }
+    const run = plan ? shown.run : withdraw(shown.run, true, heard.endOf(shown.run)).run;
+    const { reconciled } = shown;
+    return showRun({ plan, controller, robots: fleet.robots(), leading, reconciled, run });
   }
 }

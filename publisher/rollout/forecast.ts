@@ -290,12 +290,15 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
   ];
 }
 
+/** Left out of an answer while no robot has it. */
+const isRare = (one: Outlook): boolean => isStandstill(one) || one === 'SET_INCOMPLETE';
+
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
   const { known, notTargeted, robots, unreported, clockAhead, machineUnasked, setUnasked } = found;
   const counts = Object.fromEntries(
-    OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
+    OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
       robots[one].length,
     ]),

@@ -25,7 +25,7 @@ async function stage(t: TestContext): Promise<Stage> {
   const publish = async (version: string, ...more: string[]): Promise<string> => {
     const bundles: string[] = [];
     for (const name of NAMES) bundles.push(await site.bundle(version, {}, '--name', name));
-    const at = ['--broker', broker.url, '--waves', '100', '--soak', '0', '--health-timeout', '5s'];
+    const at = ['--broker', broker.url, '--waves', '100', '--soak', '0'];
     const keys = ['--key', site.path('rollout.key'), '--trust', site.path('trust.json')];
     return await site.drover('publish', ...bundles, '--together', ...at, ...keys, ...more);
   };
@@ -45,7 +45,7 @@ describe('a set of two bundles', () => {
     const note = (what: string): string => `echo "$DROVER_COMPONENT ${what}" >> ${record}`;
     await robot.hook('stop', note('stop'));
     await robot.hook('health', note('health'));
-    await publish('2.0.0');
+    await publish('2.0.0', '--health-timeout', '2s');
     await both('2.0.0');
     const lines = (await readFile(record, 'utf8')).trim().split('\n');
     const at = (line: string): number => lines.indexOf(line);
@@ -58,7 +58,7 @@ describe('a set of two bundles', () => {
     const { site, robot, publish, both } = await stage(t);
     await robot.hook('health', '[ "$DROVER_COMPONENT$DROVER_VERSION" != app2.0.0 ] || exit 70');
     await robot.hook('rolled-back', `echo "$DROVER_COMPONENT" >> ${site.path('record')}`);
-    await publish('2.0.0', '--id', 'bad');
+    await publish('2.0.0', '--id', 'bad', '--health-timeout', '2s');
     await robot.component('app').until('went back', ({ blocked }) => blocked.includes('2.0.0'));
     await robot.component('system').until('went back with it', ({ phase, last_update: last }) => {
       return phase === 'idle' && last?.code === 'SET_FAILED';
@@ -70,7 +70,7 @@ describe('a set of two bundles', () => {
     assert.match(why.message, /app 2\.0\.0/);
     assert.deepEqual(blocked, []);
     await robot.hook('health', 'exit 0');
-    await publish('2.1.0', '--supersede', 'bad-app');
+    await publish('2.1.0', '--supersede', 'bad-app', '--health-timeout', '2s');
     await both('2.1.0');
   });
 
@@ -79,7 +79,7 @@ describe('a set of two bundles', () => {
     const go = site.path('go');
     await robot.hook('ready', `[ "$DROVER_COMPONENT" = system ] || [ -e ${go} ] || exit 75`);
     await robot.hook('health', `[ "$DROVER_COMPONENT" = system ] || [ -e ${site.path('well')} ]`);
-    await publish('2.0.0', '--health-timeout', '60s');
+    await publish('2.0.0');
     await robot.component('system').until('waits for app', ({ phase, waiting_for: why }) => {
       return phase === 'probation' && why?.includes('app 2.0.0 is staged') === true;
     });

@@ -88,6 +88,7 @@ describe('a forecast', () => {
       ARCH_WRONG: ['arm'],
       COMPATIBLE_WRONG: [],
       MODULE_MISSING: [],
+      SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
     assert.equal(isUseless(found), false);
