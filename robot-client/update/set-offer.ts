@@ -24,6 +24,7 @@ export interface SetOffer {
 }
 
 /**
+ * [P-10.6]
  * @param taken the verdict about the bundle of this component alone
  * @returns `taken` when all others of the set are taken as well, or run here already
  */

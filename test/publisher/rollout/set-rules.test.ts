@@ -133,7 +133,7 @@ describe('the plan of a set', () => {
     payloadSha256: 'a'.repeat(64) as Sha256Hex,
   });
 
-  it('keeps the order in which the bundles were named', () => {
+  it('keeps the order in which the bundles were named [P-5.12]', () => {
     const set = planSet('s', [part('system'), part('app')]);
     assert.deepEqual(
       set.members.map((one) => one.component),

@@ -41,7 +41,7 @@ const codeOf = (verdict: Verdict): string =>
   verdict.kind === 'refuse' ? verdict.problem.code : verdict.kind;
 
 describe('a component takes its bundle of a set', () => {
-  it('when the others take theirs, and remembers the set', () => {
+  it('when the others take theirs, and remembers the set [P-10.6]', () => {
     const verdict = judge([['system', other('system')]]);
     assert.ok(verdict.kind === 'take');
     assert.deepEqual(
