@@ -13,7 +13,7 @@ import type { Decision, HeardFacts } from './update/verdict.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
 import type { ComponentView } from './fleet/report.ts';
-import { decideOffered, moveOf, recallOf } from './update/offered.ts';
+import { decideOffered, moveOf, obeyedRecall } from './update/offered.ts';
 import { startEvent } from './recover/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
 import { retriedNow } from './update/retry.ts';
@@ -185,7 +185,7 @@ export class Component {
 
   /** A recalled rollout comes before every offer. */
   async #obeyRecall(heard: HeardFacts): Promise<boolean> {
-    const { event, stays } = recallOf(this.#set, heard, this.#now());
+    const { event, stays } = obeyedRecall(this.#set, heard, this.#now());
     const isNew = this.#live.stay(stays);
     await this.#apply(event);
     if (isNew && !event) await this.#warn('cannot go back', stays, { version: this.#slots.active });

@@ -99,6 +99,28 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
   };
 }
 
+/** The plans of all rollouts of a set as one: the last of them contains all. */
+export function mergePlans(
+  plans: readonly AnnouncementPlan[],
+  ours: readonly string[],
+): AnnouncementPlan {
+  const last = plans.at(-1);
+  if (!last) throw new TypeError('mergePlans: a set has rollouts');
+  const superseded = unique(plans.flatMap((one) => one.superseded));
+  const left = (ids: readonly string[]): string[] =>
+    unique(ids).filter((id) => !ours.includes(id) && !superseded.includes(id));
+  return {
+    fields: last.fields,
+    kept: left(last.kept),
+    superseded,
+    beside: left(plans.flatMap((one) => one.beside)),
+    stones: left(plans.flatMap((one) => one.stones)),
+    isAgain: plans.some((one) => one.isAgain),
+  };
+}
+
+const unique = (ids: readonly string[]): string[] => [...new Set(ids)];
+
 /**
  * A version names one payload wherever both rollouts could reach one robot. A rollout that the new
  * one replaces counts as well: robots run it already.

@@ -11,7 +11,7 @@ import type { LeaseHolder } from './active-rollouts.ts';
 import { assertMayAnnounce, bringOut } from './announce.ts';
 import { AnnouncementBoard } from './announcements.ts';
 import { forecastOf, type Forecast } from './forecast.ts';
-import type { AnnouncementPlan } from './plan-announcement.ts';
+import { mergePlans, type AnnouncementPlan } from './plan-announcement.ts';
 import { assertChunkBytes } from './plan-rollout.ts';
 import {
   assertWanted,
@@ -23,7 +23,7 @@ import {
   type PublishJob,
 } from './publish.ts';
 import { readRobots } from './robot-states.ts';
-import { inSet, mergePlans, planSet, stillActive } from './set-rules.ts';
+import { inSet, planSet, stillActive } from './set-rules.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
 import type { StoredChunks } from '../transfer/store-chunks.ts';
 

@@ -12,7 +12,6 @@ import type {
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { AnnouncementPlan } from './plan-announcement.ts';
 
 /** `set-k3f9` */
 export function setIdFor(random: () => number): string {
@@ -75,7 +74,7 @@ export function endingSets(
 ): { readonly ending: ReadonlySet<string>; readonly stones: ReadonlySet<string> } {
   const [ends, stays] = [new Set(ending), new Set(stones)];
   for (const { set } of active) {
-    const ids = set?.members.map(({ rollout }) => rollout as string) ?? [];
+    const ids = set?.members.map(({ rollout }) => rollout) ?? [];
     if (ids.some((id) => stones.has(id))) {
       for (const id of ids) {
         if (ends.delete(id)) stays.add(id);
@@ -86,28 +85,6 @@ export function endingSets(
   }
   return { ending: ends, stones: stays };
 }
-
-/** The plans of all rollouts of a set as one: the last of them contains all. */
-export function mergePlans(
-  plans: readonly AnnouncementPlan[],
-  ours: readonly string[],
-): AnnouncementPlan {
-  const last = plans.at(-1);
-  if (!last) throw new TypeError('mergePlans: a set has rollouts');
-  const superseded = unique(plans.flatMap((one) => one.superseded));
-  const left = (ids: readonly string[]): string[] =>
-    unique(ids).filter((id) => !ours.includes(id) && !superseded.includes(id));
-  return {
-    fields: last.fields,
-    kept: left(last.kept),
-    superseded,
-    beside: left(plans.flatMap((one) => one.beside)),
-    stones: left(plans.flatMap((one) => one.stones)),
-    isAgain: plans.some((one) => one.isAgain),
-  };
-}
-
-const unique = (ids: readonly string[]): string[] => [...new Set(ids)];
 
 /** Rollout ids of the set that a rollout is in; itself alone when it is in none. */
 export const membersWith = (rollout: Pick<Rollout, 'id' | 'set'>): string[] =>

@@ -52,7 +52,7 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
     const ofSet = { announcement, rollout, facts, judgeFor };
     const { set } = rollout;
     const whole = verdict.kind === 'take' && set ? judgeSet(verdict, set, ofSet) : verdict;
-    return { ...judgement, rollout: rollout.id as string, verdict: whole };
+    return { ...judgement, rollout: rollout.id, verdict: whole };
   });
   const isAnnounced = judged.some((one) => one.verdict.kind === 'runs');
   const takes = judged

@@ -11,7 +11,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Phase } from '../../shared/formats/messages.ts';
 import { blockOf } from './blocks.ts';
-import { counted, wellAgain } from './boot-count.ts';
+import { counted, wellAgain } from './probation.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { retryAfter, stuckWaitMs } from './retry.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';

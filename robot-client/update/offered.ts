@@ -15,7 +15,6 @@ import { versionOf, type Slots } from '../install/slots.ts';
 import { blockedOf, standing } from './blocks.ts';
 import { accepts, type MachineEvent } from './machine.ts';
 import { retryWaitMs } from './retry.ts';
-import type { SetSeat } from './set-board.ts';
 import type { MemberViews } from './set-verdict.ts';
 import type { MachineState } from './state.ts';
 import type { Decision, HeardFacts, OtherFacts, RobotFacts } from './verdict.ts';
@@ -90,12 +89,22 @@ export function moveOf(
   return { event: { kind: isNew ? 'offered' : 'superseded', job: verdict.job }, waitMs };
 }
 
+/** The set of a component, as far as a recall is about it. */
+interface SetFacts {
+  readonly views: MemberViews;
+  readonly component: string;
+  /** Another component that has no release to go back to. */
+  readonly hinder: string | null;
+  /** Why it stays although another one went back. */
+  readonly staysBehind: Problem | null;
+}
+
 /**
  * The recall of what a component runs, or of another component of its set.
  * @returns the event that undoes it, or why it stays; both null without a recall
  */
-export function recallOf(
-  { views, component, hinder, staysBehind }: SetSeat,
+export function obeyedRecall(
+  { views, component, hinder, staysBehind }: SetFacts,
   { progress, toldBy }: HeardFacts,
   now: EpochMs,
 ): { readonly event: MachineEvent | null; readonly stays: Problem | null } {

@@ -49,7 +49,7 @@ export class SetBoard {
   changed(): void {
     for (const end of [...this.#waiters]) end();
     for (const [component, sitter] of this.#seats) {
-      // What fails was logged by the component, and is tried again after the next change.
+      // The component has logged a failure; it is tried again after the next change.
       if (setBackEvent(component, this.views)) sitter.goBack().catch(() => {});
     }
   }

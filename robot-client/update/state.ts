@@ -95,7 +95,7 @@ const jobSchema = z.object({
   set: rolloutSetSchema.nullable().default(null),
   /**
    * Of a set, while on probation: `well` when health was good, `sure` when it was good again after
-   * all of the set were switched. A start asks anew.
+   * all of the set were switched. A start asks again.
    */
   health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
 });
